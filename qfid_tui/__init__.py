@@ -1,0 +1,1 @@
+"""The faces of qfid: the terminal app and the command line."""

@@ -1,0 +1,72 @@
+"""Every error a user can meet, with its hint and the exit code it ends a command with.
+
+QfidError                  1  something of ours is wrong
+├── InputError             2  what was asked for cannot be scored; nothing was started
+│   ├── ModelNotCached     2  the repo is not in the local Hugging Face cache
+│   └── CorpusNotCached    2  the corpus is neither cached nor reachable
+├── WillNotFit             3  too little memory, before or during the run
+├── SettingFailed          1  one setting gave no usable number; the others go on
+└── Interrupted          130  the user stopped the run; what was scored is saved
+"""
+
+from __future__ import annotations
+
+
+class QfidError(Exception):
+    """Base of all errors shown to a user without a traceback.
+
+    Attributes:
+        message: What went wrong and with which input, one sentence.
+        hint: What to do next, or an empty string.
+        exit_code: Process exit code of a command that ends with this error.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class InputError(QfidError):
+    """The input cannot be scored; raised before any scoring starts."""
+
+    exit_code = 2
+
+
+class ModelNotCached(InputError):
+    """The repo is not in the local Hugging Face cache.
+
+    Attributes:
+        repo: The repo id that was asked for.
+        revision: The revision that was asked for, or None for the default.
+    """
+
+    def __init__(self, message: str, hint: str, repo: str, revision: str | None) -> None:
+        super().__init__(message, hint)
+        self.repo = repo
+        self.revision = revision
+
+
+class CorpusNotCached(InputError):
+    """The corpus is not in the local cache and could not be fetched."""
+
+
+class WillNotFit(QfidError):
+    """The run needs more memory than there is."""
+
+    exit_code = 3
+
+
+class SettingFailed(QfidError):
+    """One setting failed while scoring; names setting, chunk and position where known."""
+
+
+class Interrupted(QfidError):
+    """The run was stopped by the user."""
+
+    exit_code = 130

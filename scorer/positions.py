@@ -1,0 +1,58 @@
+"""Per-position scalars: what outlives a tile of logits and what every number is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Scalars of N scored positions of one setting, one row a position.
+
+    Attributes:
+        chunk: (N,) int32, index of the chunk in the corpus.
+        position: (N,) int32, position t in the chunk; it predicts token t + 1.
+        token: (N,) int32, the target: token t + 1 of the chunk.
+        kl: (N,) float64, KL(reference ‖ quantized) over the full vocabulary, nats. May be +inf,
+            and slightly negative from rounding; never NaN.
+        nll_ref: (N,) float64, the reference's −log p(target), nats.
+        nll_quant: (N,) float64, the quantized model's, nats.
+        top_ref: (N,) int32, the reference's most likely token, lowest id on exact ties.
+        top_ref_logprob: (N,) float64, its log-probability under the reference, nats.
+        top_quant: (N,) int32, the quantized model's most likely token.
+        top_quant_logprob: (N,) float64, its log-probability under the quantized model, nats.
+    """
+
+    chunk: IntArray
+    position: IntArray
+    token: IntArray
+    kl: FloatArray
+    nll_ref: FloatArray
+    nll_quant: FloatArray
+    top_ref: IntArray
+    top_ref_logprob: FloatArray
+    top_quant: IntArray
+    top_quant_logprob: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.kl)
+
+    @property
+    def flips(self) -> NDArray[np.bool_]:
+        """(N,) bool: the top token changed."""
+        return self.top_ref != self.top_quant
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Positions:
+        """The given rows, in their order."""
+        return Positions(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    @classmethod
+    def concatenate(cls, parts: list[Positions]) -> Positions:
+        """All rows of ``parts``, which must not be empty."""
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
