@@ -1,0 +1,158 @@
+"""MLX made ready in this process: environment, BLAS, device and what is known about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from scorer.cpu import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
+from scorer.errors import InputError
+
+DeviceKind = Literal["metal", "cuda", "cpu"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The device that scores and the libraries behind it.
+
+    Attributes:
+        kind: ``metal``, ``cuda`` or ``cpu``.
+        name: The device's own name.
+        memory_total: Bytes the device may use: RAM, or the card's memory.
+        memory_free: Bytes free now.
+        blas: BLAS behind the CPU device; ``n/a`` on a GPU.
+        matmul_seconds: One 512³ float32 matmul on the CPU device; None on a GPU.
+        versions: Package to version.
+    """
+
+    kind: DeviceKind
+    name: str
+    memory_total: int
+    memory_free: int
+    blas: str
+    matmul_seconds: float | None
+    versions: dict[str, str]
+
+    @property
+    def slow_blas(self) -> bool:
+        """Whether the timed matmul says that no tuned BLAS is at work."""
+        return self.matmul_seconds is not None and self.matmul_seconds > SLOW_MATMUL_SECONDS
+
+
+def missing_backend() -> InputError:
+    """The error for an installation of MLX that has no backend for this machine."""
+    extra = "plain `pip install qfid`" if platform.system() == "Darwin" else "`qfid[cpu]`"
+    return InputError(
+        "MLX has no backend here",
+        f"install {extra}"
+        + ("" if platform.system() == "Darwin" else ", or `qfid[cuda12]` / `qfid[cuda13]`"),
+    )
+
+
+@cache
+def start_backend() -> Backend:
+    """Set the environment MLX reads at import, load the BLAS, import MLX and look at the device.
+
+    Raises:
+        InputError: MLX is not installed or has no backend for this machine.
+    """
+    # Full float32 products also where the hardware offers TensorFloat-32 (read at import).
+    os.environ.setdefault("MLX_ENABLE_TF32", "0")
+    # Model folders are resolved once; nothing behind them may ask the network.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    blas = preload_blas()
+    try:
+        import mlx.core as mx
+    except ImportError:
+        raise missing_backend() from None
+    if mx.default_device() == mx.gpu:
+        kind: DeviceKind = "cuda" if mx.cuda.is_available() else "metal"
+        info = mx.device_info()
+        total = info.get("max_recommended_working_set_size") or info.get("total_memory") or 0
+        free = info.get("free_memory") or max(int(total) - mx.get_active_memory(), 0)
+        return Backend(
+            kind,
+            str(info.get("device_name", kind)),
+            int(total),
+            int(free),
+            "n/a",
+            None,
+            _versions(),
+        )
+    # Compiled CPU kernels are built by a C++ compiler into a shared folder: slow to start, unsafe
+    # to share, and no faster in this program.
+    os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
+    mx.disable_compile()
+    total, free = host_memory()
+    return Backend("cpu", _cpu_name(), total, free, blas, matmul_seconds(), _versions())
+
+
+def _versions() -> dict[str, str]:
+    import numpy
+
+    from scorer import __version__
+
+    found = {"qfid": __version__, "python": platform.python_version(), "numpy": numpy.__version__}
+    for package in ("mlx", "mlx-lm"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def host_memory() -> tuple[int, int]:
+    """Bytes of memory of this machine and how many are available, control group included."""
+    total, free = _sysconf_memory()
+    limit, used = _cgroup_memory()
+    if limit is not None and limit < total:
+        return limit, max(0, min(free, limit - used))
+    return total, free
+
+
+def _sysconf_memory() -> tuple[int, int]:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123
+            table = {
+                key: int(rest.split()[0]) * 1024 for key, rest in (x.split(":") for x in lines)
+            }
+        return table["MemTotal"], table["MemAvailable"]
+    except (OSError, KeyError, ValueError):
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return total, total
+
+
+def _cgroup_memory() -> tuple[int | None, int]:
+    """Limit and use of the control group this process runs in (version 2, then 1)."""
+    for limit_file, used_file in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        (
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        ),
+    ):
+        try:
+            with open(limit_file) as limit, open(used_file) as used:  # noqa: PTH123
+                text = limit.read().strip()
+                return (None if text == "max" else int(text)), int(used.read())
+        except (OSError, ValueError):
+            continue
+    return None, 0

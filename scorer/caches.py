@@ -1,0 +1,315 @@
+"""The KV caches of a lane: full precision, dequantized (the quantizer alone), and as codes.
+
+A lane's caches start as the ones the model itself makes. A quantized lane replaces every cache
+that holds keys and values; caches without them (state-space, short convolution) stay and are
+counted as skipped. In deployment the replaced caches store at full precision until ``convert`` is
+called, as mlx-lm does once ``quantized_kv_start`` is passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models import cache as mlx_lm_cache
+
+from scorer.errors import InputError
+from scorer.job import FULL_PRECISION, KVSetting
+
+Codes = tuple[mx.array, mx.array, mx.array]
+
+
+@dataclass(slots=True)
+class Side:
+    """The quantizer of the keys or the values of one cache, and what it did.
+
+    Attributes:
+        bits: Bits per element, 16 for full precision.
+        group_size: Elements that share a scale and a bias.
+        tokens: Tokens quantized so far.
+        checks: Lazy arrays, evaluated after the forward pass: all inputs were finite; anything
+            was changed by quantizing.
+    """
+
+    bits: int
+    group_size: int
+    tokens: int = 0
+    checks: list[tuple[mx.array, mx.array]] = field(default_factory=list)
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether this side is stored with fewer than 16 bits."""
+        return self.bits != FULL_PRECISION
+
+    def quantize(self, x: mx.array) -> Codes:
+        """Codes (…, T, D·bits/32) uint32, scales and biases (…, T, D/group) of x (…, T, D)."""
+        codes: Codes = tuple(mx.quantize(x, group_size=self.group_size, bits=self.bits))
+        return codes
+
+    def dequantize(self, codes: Codes) -> mx.array:
+        """What the codes stand for, in the dtype of their scales."""
+        return mx.dequantize(*codes, group_size=self.group_size, bits=self.bits)
+
+    def round_trip(self, x: mx.array, *, tokens_axis: int = -2) -> mx.array:
+        """Quantize and dequantize x (…, T, D); a width of 0 passes through."""
+        if not self.quantizes or x.shape[-1] == 0:
+            return x
+        restored = self.dequantize(self.quantize(x))
+        self.tokens += x.shape[tokens_axis]
+        # MLX's quantizer swallows NaN, so finiteness has to be looked at on the way in.
+        self.checks.append((mx.isfinite(x).all(), (restored != x).any()))
+        return restored
+
+
+class _RoundTrip:
+    """Mixed into a cache class: keys and values pass the quantizer on their way in.
+
+    The class has no attribute named ``bits``: mlx-lm takes that as the sign of its own quantized
+    cache and would call the quantized attention.
+    """
+
+    sides: tuple[Side, Side]
+    converting: bool
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> Any:
+        if self.converting:
+            keys, values = self.sides[0].round_trip(keys), self.sides[1].round_trip(values)
+        return super().update_and_fetch(keys, values)  # type: ignore[misc]
+
+    def convert(self) -> None:
+        """Quantize what is stored and everything that follows."""
+        keys, values = getattr(self, "keys", None), getattr(self, "values", None)
+        if not self.converting and keys is not None and values is not None:
+            held = int(getattr(self, "offset", keys.shape[-2]))
+            for side, name, stored in zip(
+                self.sides, ("keys", "values"), (keys, values), strict=True
+            ):
+                restored = side.round_trip(stored)
+                if side.quantizes and stored.shape[-1]:
+                    side.tokens += min(held, stored.shape[-2]) - stored.shape[-2]
+                setattr(self, name, restored)
+        self.converting = True
+
+
+class CodesKVCache:
+    """Keys and values as the quantizer's codes, K and V apart, any width MLX can quantize to.
+
+    mlx-lm's own class computes the packed width as ``dim // (32 // bits)``, which is wrong for 3,
+    5 and 6 bits at many head dimensions, and holds one width for both sides.
+    """
+
+    def __init__(self, key_side: Side, value_side: Side, *, start_full: bool) -> None:
+        self.sides = (key_side, value_side)
+        self.converting = not start_full
+        self.offset = 0
+        self.stored: list[Codes | mx.array | None] = [None, None]
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> Any:
+        """Append keys (B, H, T, Dk) and values (B, H, T, Dv); return all that is held."""
+        for index, (side, new) in enumerate(zip(self.sides, (keys, values), strict=True)):
+            item: Codes | mx.array = new
+            if self.converting and side.quantizes:
+                item = self._encode(side, new)
+            self.stored[index] = _append(self.stored[index], item)
+        self.offset += keys.shape[-2]
+        return tuple(self.stored)
+
+    def _encode(self, side: Side, x: mx.array) -> Codes:
+        codes = side.quantize(x)
+        side.tokens += x.shape[-2]
+        side.checks.append((mx.isfinite(x).all(), (side.dequantize(codes) != x).any()))
+        return codes
+
+    def convert(self) -> None:
+        """Quantize what is stored and everything that follows."""
+        if not self.converting:
+            self.converting = True
+            for index, side in enumerate(self.sides):
+                held = self.stored[index]
+                if side.quantizes and isinstance(held, mx.array):
+                    self.stored[index] = self._encode(side, held)
+
+    def make_mask(self, *args: Any, **kwargs: Any) -> Any:
+        """The causal mask mlx-lm's caches make."""
+        return mlx_lm_cache.create_attention_mask(*args, offset=self.offset, **kwargs)
+
+    def stored_bytes(self, index: int) -> int:
+        """Bytes of the arrays that hold one side of one sequence."""
+        held = self.stored[index]
+        arrays = held if isinstance(held, tuple) else (held,)
+        return sum(array.nbytes // array.shape[0] for array in arrays if array is not None)
+
+    def empty(self) -> bool:
+        """Whether nothing is stored yet."""
+        return self.offset == 0
+
+    def size(self) -> int:
+        """Tokens held."""
+        return self.offset
+
+    def is_trimmable(self) -> bool:
+        """Scoring never trims."""
+        return False
+
+
+def _append(held: Codes | mx.array | None, new: Codes | mx.array) -> Codes | mx.array:
+    if held is None:
+        return new
+    if isinstance(held, tuple) and isinstance(new, tuple):
+        return tuple(mx.concatenate([a, b], axis=-2) for a, b in zip(held, new, strict=True))  # type: ignore[return-value]
+    return mx.concatenate([held, new], axis=-2)
+
+
+def attend_codes(
+    queries: mx.array, cache: CodesKVCache, scale: float, mask: Any, keys: Any, values: Any
+) -> mx.array:
+    """Attention over codes with quantized matmuls, query heads grouped over their KV head.
+
+    The keys are never broadcast: CUDA has no quantized matmul for broadcast batch dimensions, so
+    queries (B, Hq, L, D) become (B, Hkv, Hq/Hkv · L, D) instead.
+
+    Args:
+        queries: (B, Hq, L, Dk), unscaled.
+        cache: The cache that gave ``keys`` and ``values``.
+        scale: Factor on the scores.
+        mask: None, ``"causal"``, a boolean or an additive mask that broadcasts to
+            (B, Hq, L, T) or (L, T).
+        keys: Codes or array of (B, Hkv, T, Dk).
+        values: Codes or array of (B, Hkv, T, Dv).
+
+    Returns:
+        (B, Hq, L, Dv) in the dtype of the queries.
+    """
+    batch, heads, length, dim = queries.shape
+    kv_heads = (keys[0] if isinstance(keys, tuple) else keys).shape[1]
+    repeats = heads // kv_heads
+    grouped = (queries * scale).reshape(batch, kv_heads, repeats * length, dim)
+    scores = _times(grouped, keys, cache.sides[0], transpose=True)
+    total = scores.shape[-1]
+    scores = scores.reshape(batch, kv_heads, repeats, length, total)
+    scores = _masked(scores, mask)
+    weights = mx.softmax(scores, axis=-1, precise=True)
+    weights = weights.reshape(batch, kv_heads, repeats * length, total)
+    out = _times(weights, values, cache.sides[1], transpose=False)
+    return out.reshape(batch, heads, length, out.shape[-1])
+
+
+def _times(x: mx.array, held: Any, side: Side, *, transpose: bool) -> mx.array:
+    if isinstance(held, tuple):
+        return mx.quantized_matmul(
+            x, *held, transpose=transpose, group_size=side.group_size, bits=side.bits
+        )
+    return x @ (held.swapaxes(-1, -2) if transpose else held)
+
+
+def _masked(scores: mx.array, mask: Any) -> mx.array:
+    """Mask scores (B, Hkv, R, L, T)."""
+    if mask is None:
+        return scores
+    if isinstance(mask, str):
+        length, total = scores.shape[-2:]
+        mask = mx.arange(total - length, total)[:, None] >= mx.arange(total)[None]
+    elif mask.ndim == 4:
+        if mask.shape[1] == 1:
+            mask = mask[:, :, None]
+        else:
+            mask = mask.reshape(mask.shape[0], scores.shape[1], scores.shape[2], *mask.shape[2:])
+    if mask.dtype == mx.bool_:
+        return mx.where(mask, scores, mx.finfo(scores.dtype).min)
+    return scores + mask
+
+
+@dataclass(slots=True)
+class LayerCache:
+    """One cache that holds keys and values: where it stands and what quantizes it.
+
+    Attributes:
+        index: Place in the model's list of caches; ``(index, part)`` inside a composite cache.
+        cache: The cache itself.
+    """
+
+    index: tuple[int, ...]
+    cache: Any
+
+
+def walk(caches: list[Any]) -> Iterator[LayerCache]:
+    """Every elementary cache of a list, composite caches opened."""
+    for index, cache in enumerate(caches):
+        if isinstance(cache, mlx_lm_cache.CacheList):
+            for part, inner in enumerate(cache.caches):
+                yield LayerCache((index, part), inner)
+        else:
+            yield LayerCache((index,), cache)
+
+
+_HOLDS_KV = tuple(
+    getattr(mlx_lm_cache, name)
+    for name in ("KVCache", "RotatingKVCache", "ChunkedKVCache", "ConcatenateKVCache")
+    if hasattr(mlx_lm_cache, name)
+)
+
+
+def holds_kv(cache: Any) -> bool:
+    """Whether this is a cache of keys and values that can be quantized."""
+    return isinstance(cache, (*_HOLDS_KV, CodesKVCache, mlx_lm_cache.QuantizedKVCache))
+
+
+def replace_caches(caches: list[Any], make: Callable[[Any], Any]) -> list[Any]:
+    """The list with every cache of keys and values replaced by ``make(cache)``."""
+
+    def replaced(cache: Any) -> Any:
+        if isinstance(cache, mlx_lm_cache.CacheList):
+            return mlx_lm_cache.CacheList(*(replaced(inner) for inner in cache.caches))
+        return make(cache) if holds_kv(cache) else cache
+
+    return [replaced(cache) for cache in caches]
+
+
+_round_trip_classes: dict[type, type] = {}
+
+
+def dequantized_cache(cache: Any, setting: KVSetting) -> Any:
+    """A fresh cache turned into one that quantizes and dequantizes what it stores.
+
+    The class is a subclass of the cache's own, so that models which look at the class of their
+    caches behave as before.
+    """
+    base = type(cache)
+    cls = _round_trip_classes.setdefault(
+        base, type(f"Dequantized{base.__name__}", (_RoundTrip, base), {})
+    )
+    new = cls.__new__(cls)
+    new.__dict__.update(cache.__dict__)
+    new.sides = _sides(setting)
+    new.converting = setting.start == 0
+    return new
+
+
+def codes_cache(cache: Any, setting: KVSetting) -> CodesKVCache:
+    """A cache of codes in place of a plain ``KVCache``.
+
+    Raises:
+        InputError: The model's cache is not a plain one (rotating, chunked).
+    """
+    if type(cache) is not mlx_lm_cache.KVCache:
+        raise InputError(f"codes cannot replace a `{type(cache).__name__}`")
+    return CodesKVCache(*_sides(setting), start_full=setting.start > 0)
+
+
+def _sides(setting: KVSetting) -> tuple[Side, Side]:
+    return Side(setting.k_bits, setting.group_size), Side(setting.v_bits, setting.group_size)
+
+
+def convert_caches(caches: list[Any], setting: KVSetting) -> None:
+    """End the full-precision prefix: convert every quantizable cache in place."""
+    for index, cache in enumerate(caches):
+        if isinstance(cache, mlx_lm_cache.CacheList):
+            parts = list(cache.caches)
+            convert_caches(parts, setting)
+            cache.caches = tuple(parts)
+        elif hasattr(cache, "convert"):
+            cache.convert()
+        elif type(cache) is mlx_lm_cache.KVCache:
+            caches[index] = cache.to_quantized(group_size=setting.group_size, bits=setting.k_bits)

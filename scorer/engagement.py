@@ -1,0 +1,188 @@
+"""Proof that quantization engaged: what every layer and side of a cache holds after a pass."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models import cache as mlx_lm_cache
+
+from scorer.caches import CodesKVCache, Side, holds_kv, walk
+from scorer.errors import SettingFailed
+from scorer.job import KVSetting
+
+
+@dataclass(frozen=True, slots=True)
+class SideEngagement:
+    """One side of one cache after a forward pass.
+
+    Attributes:
+        layer: Place of the cache in the model's list, ``3`` or ``3.1`` inside a composite one.
+        side: ``k`` or ``v``.
+        cache_class: Name of the cache's class.
+        bits: Bits per element, 16 for full precision.
+        group_size: Elements that share a scale and a bias.
+        tokens: Tokens quantized.
+        stored_bytes: Bytes of the codes, scales and biases of the tokens held, one sequence; None
+            where no codes are stored.
+        changed: Whether quantizing changed any element; None where it was not looked at.
+    """
+
+    layer: str
+    side: str
+    cache_class: str
+    bits: int
+    group_size: int
+    tokens: int
+    stored_bytes: int | None
+    changed: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Engagement:
+    """What one forward pass quantized.
+
+    Attributes:
+        sides: One entry per cache and side that holds keys or values.
+        quantized: Caches with at least one quantized side.
+        skipped: Class names of caches that hold no keys and values, by layer.
+    """
+
+    sides: tuple[SideEngagement, ...]
+    quantized: int
+    skipped: tuple[tuple[str, str], ...]
+
+    @property
+    def total(self) -> int:
+        """Caches, quantized and skipped."""
+        return self.quantized + len(self.skipped)
+
+    @property
+    def bytes_per_token(self) -> float | None:
+        """Stored bytes per token over all layers, in the dtype computed with; None if unknown."""
+        total = 0.0
+        for side in self.sides:
+            if side.stored_bytes is None or not side.tokens:
+                return None
+            total += side.stored_bytes / side.tokens
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """The engagement as JSON values."""
+        return {
+            "sides": [asdict(side) for side in self.sides],
+            "quantized": self.quantized,
+            "skipped": [list(entry) for entry in self.skipped],
+        }
+
+
+def measure_engagement(caches: list[Any], setting: KVSetting, tokens: int) -> Engagement:
+    """Look at the caches after a forward pass over ``tokens`` tokens.
+
+    Raises:
+        SettingFailed: No cache quantized, one that should have did not, or its input was not
+            finite (MLX's quantizer swallows NaN).
+    """
+    sides: list[SideEngagement] = []
+    skipped: list[tuple[str, str]] = []
+    quantized = 0
+    for entry in walk(caches):
+        layer = ".".join(map(str, entry.index))
+        cache = entry.cache
+        if not holds_kv(cache):
+            skipped.append((layer, type(cache).__name__))
+            continue
+        found = _sides_of(cache, layer, setting, tokens)
+        sides.extend(found)
+        quantized += 1
+    if not quantized:
+        raise SettingFailed(
+            f"setting `{setting}`: the model has no keys and values to quantize",
+            "its layers keep other state; there is nothing to measure here",
+        )
+    return Engagement(tuple(sides), quantized, tuple(skipped))
+
+
+def _sides_of(cache: Any, layer: str, setting: KVSetting, tokens: int) -> list[SideEngagement]:
+    name = type(cache).__name__
+    if isinstance(cache, mlx_lm_cache.QuantizedKVCache):
+        return [
+            SideEngagement(
+                layer,
+                side,
+                name,
+                cache.bits,
+                cache.group_size,
+                cache.offset,
+                sum(_bytes_held(array, cache.offset) for array in held),
+                None,
+            )
+            for side, held in (("k", cache.keys), ("v", cache.values))
+        ]
+    sides: tuple[Side, Side] | None = getattr(cache, "sides", None)
+    if sides is None or not cache.converting:
+        raise SettingFailed(
+            f"setting `{setting}`: layer {layer} (`{name}`) did not quantize",
+            "quantization was asked for and not applied; please report this model",
+        )
+    found = []
+    for index, (label, side) in enumerate(zip("kv", sides, strict=True)):
+        finite, changed = _evaluate(side)
+        if not finite:
+            raise SettingFailed(
+                f"setting `{setting}`: {'keys' if label == 'k' else 'values'} of layer {layer} "
+                "hold NaN or infinity before quantizing",
+                "the model overflows on this text; no KV width can be judged with it",
+            )
+        width = _width(cache, index)
+        if side.quantizes and width and side.tokens == 0:
+            raise SettingFailed(
+                f"setting `{setting}`: layer {layer} (`{name}`) quantized no {label.upper()}",
+                "quantization was asked for and not applied; please report this model",
+            )
+        stored = cache.stored_bytes(index) if isinstance(cache, CodesKVCache) else None
+        held = cache.offset if isinstance(cache, CodesKVCache) else side.tokens
+        if not side.quantizes:
+            stored, held = None if stored is None else stored, tokens
+        found.append(
+            SideEngagement(
+                layer,
+                label,
+                name,
+                side.bits,
+                side.group_size,
+                held,
+                stored,
+                changed if side.quantizes else None,
+            )
+        )
+    return found
+
+
+def _evaluate(side: Side) -> tuple[bool, bool]:
+    """Whether all inputs were finite and whether anything changed; the lazy checks are spent."""
+    if not side.checks:
+        return True, False
+    finite = mx.stack([check[0] for check in side.checks]).all()
+    changed = mx.stack([check[1] for check in side.checks]).any()
+    side.checks.clear()
+    mx.eval(finite, changed)
+    return bool(finite.item()), bool(changed.item())
+
+
+def _width(cache: Any, index: int) -> int:
+    held = (
+        cache.stored[index]
+        if isinstance(cache, CodesKVCache)
+        else (cache.keys, cache.values)[index]
+    )
+    if isinstance(held, tuple):
+        return int(held[0].shape[-1])
+    return 0 if held is None else int(held.shape[-1])
+
+
+def _bytes_held(array: mx.array, tokens: int) -> int:
+    """Bytes of one sequence's first ``tokens`` rows: buffers grow in steps, ``nbytes`` misleads."""
+    rows = array.shape[-2]
+    return int(array.nbytes // array.shape[0] // rows * tokens)

@@ -1,0 +1,124 @@
+"""How logits become per-position scalars on each device; all equal to the plain definition.
+
+``numpy`` reduces on the host with float64 sums, ``mlx`` on the device in float32 with the
+log-sum-exp form, ``plain`` is the float64 definition itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.backend import DeviceKind
+from scorer.drift import LOWEST_KL, Reference, TileScalars
+
+MetricsName = Literal["numpy", "mlx", "plain"]
+
+
+class ReferenceTile(Protocol):
+    """The reference's part of a tile, shared by all settings.
+
+    Attributes:
+        lowest_kl: What rounding may push a KL down to, nats; below it the arithmetic is wrong.
+    """
+
+    lowest_kl: float
+
+    @property
+    def nll(self) -> NDArray[np.float64]:
+        """(B · T,) float64: −log p(target) of the reference, nats."""
+
+    def compare(self, logits: mx.array) -> TileScalars:
+        """Scalars of a candidate's logits (B, T, V), rows in batch-major order."""
+
+
+class Metrics:
+    """Turns tiles of logits into scalars by one of the named ways."""
+
+    def __init__(self, name: MetricsName) -> None:
+        self.name = name
+
+    @classmethod
+    def for_device(cls, device: DeviceKind) -> Metrics:
+        """The fast way of a device."""
+        return cls("numpy" if device == "cpu" else "mlx")
+
+    def reference(self, logits: mx.array, targets: NDArray[Any]) -> ReferenceTile:
+        """The reference's part of a tile.
+
+        Args:
+            logits: (B, T, V) of the reference, any floating dtype.
+            targets: (B, T) tokens to predict.
+        """
+        if self.name == "mlx":
+            return _DeviceTile(logits, mx.array(np.asarray(targets, np.int32)))
+        return _HostTile(logits, targets.reshape(-1), plain=self.name == "plain")
+
+
+def host_rows(logits: mx.array) -> NDArray[np.float32]:
+    """Logits (B, T, V) as (B · T, V) float32 on the host, without a copy where that is possible."""
+    rows = mx.contiguous(logits.astype(mx.float32).reshape(-1, logits.shape[-1]))
+    mx.eval(rows)
+    return np.asarray(memoryview(rows))
+
+
+class _HostTile:
+    lowest_kl = LOWEST_KL
+
+    def __init__(self, logits: mx.array, targets: NDArray[Any], *, plain: bool) -> None:
+        self._reference = Reference(host_rows(logits), targets, plain=plain)
+
+    @property
+    def nll(self) -> NDArray[np.float64]:
+        return -self._reference.target_logprob
+
+    def compare(self, logits: mx.array) -> TileScalars:
+        return self._reference.compare(host_rows(logits))
+
+
+class _DeviceTile:
+    lowest_kl = 100 * LOWEST_KL
+
+    def __init__(self, logits: mx.array, targets: mx.array) -> None:
+        self._targets = targets.reshape(-1, 1)
+        self._logits = _rows(logits)
+        self._lse = mx.logsumexp(self._logits, axis=-1, keepdims=True)
+        self._top = mx.argmax(self._logits, axis=-1)
+        self._nll = self._lse - mx.take_along_axis(self._logits, self._targets, axis=-1)
+        self._top_logprob = self._logits.max(axis=-1, keepdims=True) - self._lse
+        mx.eval(self._logits, self._lse, self._top, self._nll, self._top_logprob)
+
+    @property
+    def nll(self) -> NDArray[np.float64]:
+        return np.array(self._nll[:, 0]).astype(np.float64)
+
+    def compare(self, logits: mx.array) -> TileScalars:
+        rows = _rows(logits)
+        lse = mx.logsumexp(rows, axis=-1, keepdims=True)
+        log_p = self._logits - self._lse
+        p = mx.exp(log_p)
+        kl = mx.where(p > 0, p * (log_p - (rows - lse)), 0).sum(axis=-1)
+        top = mx.argmax(rows, axis=-1)
+        nll = (lse - mx.take_along_axis(rows, self._targets, axis=-1))[:, 0]
+        top_logprob = (rows.max(axis=-1, keepdims=True) - lse)[:, 0]
+        mx.eval(kl, top, nll, top_logprob)
+
+        def host(array: mx.array) -> NDArray[np.float64]:
+            return np.array(array).astype(np.float64)
+
+        return TileScalars(
+            kl=host(kl),
+            nll_ref=self.nll,
+            nll_quant=host(nll),
+            top_ref=np.array(self._top).astype(np.int32),
+            top_ref_logprob=host(self._top_logprob[:, 0]),
+            top_quant=np.array(top).astype(np.int32),
+            top_quant_logprob=host(top_logprob),
+        )
+
+
+def _rows(logits: mx.array) -> mx.array:
+    return logits.reshape(-1, logits.shape[-1]).astype(mx.float32)

@@ -1,0 +1,192 @@
+"""A lane turns a batch of tokens into logits; the loop compares lanes with one reference lane."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import mlx.core as mx
+from mlx_lm.models import base as mlx_lm_base
+from mlx_lm.models import cache as mlx_lm_cache
+
+from scorer.caches import (
+    CodesKVCache,
+    attend_codes,
+    codes_cache,
+    convert_caches,
+    dequantized_cache,
+    holds_kv,
+    replace_caches,
+    walk,
+)
+from scorer.engagement import Engagement, measure_engagement
+from scorer.errors import SettingFailed
+from scorer.job import FULL_PRECISION, KVSetting
+from scorer.tail import SplitModel
+
+
+class Lane(Protocol):
+    """What the loop needs to know of a lane."""
+
+    def hidden(self, tokens: mx.array) -> mx.array:
+        """Final hidden states of tokens (B, T), evaluated."""
+
+    def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
+        """Logits (B, stop − start, V) of a block of positions."""
+
+
+def fresh_caches(model: Any) -> list[Any]:
+    """The caches the model itself makes, empty."""
+    caches: list[Any] = mlx_lm_cache.make_prompt_cache(model)
+    return caches
+
+
+@dataclass(slots=True)
+class ReferenceLane:
+    """Full-precision cache. A cache is always passed: some models differ without one."""
+
+    split: SplitModel
+
+    def hidden(self, tokens: mx.array) -> mx.array:
+        """Final hidden states of tokens (B, T), evaluated."""
+        hidden = self.split.hidden(tokens, fresh_caches(self.split.model))
+        mx.eval(hidden)
+        return hidden
+
+    def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
+        """Logits (B, stop − start, V) of a block of positions."""
+        return self.split.logits(hidden, start, stop)
+
+
+Arithmetic = str
+DEQUANTIZED = "dequantized"
+CODES = "codes"
+MLX_LM = "mlx-lm"
+
+
+class KVLane:
+    """A model with its KV cache quantized as one setting says.
+
+    Attributes:
+        setting: The setting.
+        arithmetic: ``dequantized``, ``codes`` (our cache of codes) or ``mlx-lm`` (its own class).
+        engagement: What was quantized in the last forward pass.
+    """
+
+    def __init__(self, split: SplitModel, setting: KVSetting, arithmetic: Arithmetic) -> None:
+        self.split = split
+        self.setting = setting
+        self.arithmetic = arithmetic
+        self.engagement: Engagement | None = None
+
+    def make_caches(self) -> list[Any]:
+        """Fresh caches of this lane, at full precision where a prefix comes first."""
+        makers: dict[Arithmetic, Callable[[Any], Any]] = {
+            DEQUANTIZED: lambda cache: dequantized_cache(cache, self.setting),
+            CODES: lambda cache: codes_cache(cache, self.setting),
+            MLX_LM: self._mlx_lm_cache,
+        }
+        return replace_caches(fresh_caches(self.split.model), makers[self.arithmetic])
+
+    def _mlx_lm_cache(self, cache: Any) -> Any:
+        if type(cache) is not mlx_lm_cache.KVCache:
+            raise SettingFailed(f"mlx-lm cannot quantize a `{type(cache).__name__}`")
+        if self.setting.start:
+            return cache
+        return mlx_lm_cache.QuantizedKVCache(
+            group_size=self.setting.group_size, bits=self.setting.k_bits
+        )
+
+    def hidden(self, tokens: mx.array) -> mx.array:
+        """Final hidden states of tokens (B, T), evaluated; engagement is looked at.
+
+        In deployment the states of the prefix are those of the full-precision cache, and only
+        positions from ``start`` on may be scored.
+
+        Raises:
+            SettingFailed: A layer that was asked for did not quantize, or K or V was not finite.
+        """
+        caches = self.make_caches()
+        start = self.setting.start
+        with codes_attention():
+            if start:
+                prefix = self.split.hidden(tokens[:, :start], caches)
+                mx.eval(prefix)
+                convert_caches(caches, self.setting)
+                rest = self.split.hidden(tokens[:, start:], caches)
+                hidden = mx.concatenate([prefix, rest], axis=1)
+            else:
+                hidden = self.split.hidden(tokens, caches)
+            mx.eval(hidden)
+        self.engagement = measure_engagement(caches, self.setting, tokens.shape[1])
+        return hidden
+
+    def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
+        """Logits (B, stop − start, V) of a block of positions."""
+        return self.split.logits(hidden, start, stop)
+
+
+def mlx_lm_class_holds(caches: list[Any], setting: KVSetting, dims: list[tuple[int, int]]) -> bool:
+    """Whether mlx-lm's own quantized cache class can hold the setting from the first token.
+
+    Args:
+        caches: Fresh caches of the model.
+        setting: The setting.
+        dims: K and V dimension of every cache of keys and values.
+
+    mlx-lm allocates ``dim // (32 // bits)`` words a row where the quantizer gives
+    ``dim · bits / 32``, holds one width for both sides, and has no rotating quantized cache.
+    """
+    if setting.k_bits != setting.v_bits or setting.k_bits == FULL_PRECISION:
+        return False
+    plain = all(
+        type(layer.cache) is mlx_lm_cache.KVCache for layer in walk(caches) if holds_kv(layer.cache)
+    )
+    if not plain or any(isinstance(cache, mlx_lm_cache.CacheList) for cache in caches):
+        return False
+    if setting.start:
+        return True
+    words = 32 // setting.k_bits
+    return all(d // words == d * setting.k_bits // 32 for pair in dims for d in pair)
+
+
+@contextmanager
+def codes_attention() -> Iterator[None]:
+    """Let every loaded model module attend over :class:`CodesKVCache`.
+
+    Model files import ``scaled_dot_product_attention`` by name, so it is replaced in each of
+    them; caches of any other class go on to mlx-lm's own function.
+    """
+    original = mlx_lm_base.scaled_dot_product_attention
+
+    def attend(
+        queries: mx.array,
+        keys: Any,
+        values: Any,
+        cache: Any,
+        scale: float,
+        mask: Any = None,
+        sinks: Any = None,
+    ) -> mx.array:
+        if not isinstance(cache, CodesKVCache) or not cache.converting:
+            return original(queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
+        if sinks is not None:
+            raise ValueError("attention over codes does not support attention sinks")
+        return attend_codes(queries, cache, scale, mask, keys, values)
+
+    patched = [
+        module
+        for name, module in list(sys.modules.items())
+        if name.startswith("mlx_lm.models.") or name == "custom_model"
+        if getattr(module, "scaled_dot_product_attention", None) is original
+    ]
+    for module in patched:
+        module.scaled_dot_product_attention = attend  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for module in patched:
+            module.scaled_dot_product_attention = original  # type: ignore[attr-defined]

@@ -1,0 +1,236 @@
+"""The loop: batches of chunks in, per-position scalars of every setting out.
+
+The reference runs once per batch and is shared by all settings. Logits exist for one tile of
+positions at a time; final hidden states, some sixty times smaller, are what is kept of a pass.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.drift import TileScalars
+from scorer.errors import Interrupted, QfidError, SettingFailed
+from scorer.kernels import Metrics, ReferenceTile
+from scorer.lanes import KVLane, ReferenceLane
+from scorer.positions import Positions
+
+# Bytes of float32 reference logits (and their exponentials) kept for a batch, and of one tile.
+KEEP_BYTES = 1 << 30
+TILE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One cell of the batch grid.
+
+    Attributes:
+        chunks: Indices of its chunks in the corpus.
+        ids: (B, L) int32 tokens.
+        first: First scored position of a chunk in stress mode.
+    """
+
+    chunks: tuple[int, ...]
+    ids: NDArray[np.int32]
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scalars of one setting on one batch, a Positions for each chunk, and the seconds it took."""
+
+    lane: KVLane
+    chunks: list[Positions]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LaneFailed:
+    """A setting that gave no usable number on this batch."""
+
+    lane: KVLane
+    error: QfidError
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A forward pass is done: ``done`` of ``total`` in this batch; None is the reference."""
+
+    lane: KVLane | None
+    done: int
+    total: int
+
+
+def score_batch(
+    reference: ReferenceLane,
+    lanes: Sequence[KVLane],
+    batch: Batch,
+    metrics: Metrics,
+    vocab: int,
+    stop: Callable[[], bool],
+) -> Iterator[Scored | LaneFailed | Pass]:
+    """Score one batch: one reference forward and one per lane.
+
+    Args:
+        reference: The full-precision lane.
+        lanes: The settings to score.
+        batch: Tokens of the batch.
+        metrics: How logits become scalars.
+        vocab: Columns of the logits, for the size of a tile.
+        stop: Asked between tiles and passes; True ends the batch.
+
+    Yields:
+        A Pass after every forward, a Scored or LaneFailed for every lane.
+
+    Raises:
+        Interrupted: ``stop`` said so; nothing of the unfinished lanes is kept.
+        QfidError: The reference itself is not finite.
+    """
+    tokens = mx.array(batch.ids[:, :-1])
+    size, positions = tokens.shape
+    total = len(lanes) + 1
+    hidden = reference.hidden(tokens)
+    yield Pass(None, 1, total)
+    first = min([batch.first, *(max(batch.first, lane.setting.start) for lane in lanes)])
+    step = max(1, min(positions, TILE_BYTES // (4 * vocab * size)))
+    tiles = [(a, min(a + step, positions)) for a in range(first, positions, step)]
+    if 8 * vocab * size * (positions - first) <= KEEP_BYTES:
+        kept: list[ReferenceTile] = []
+        for tile in tiles:
+            _check(stop)
+            kept.append(_reference_tile(reference, hidden, batch, tile, metrics))
+        for done, lane in enumerate(lanes, start=2):
+            _check(stop)
+            start = time.perf_counter()
+            try:
+                own = lane.hidden(tokens)
+                yield Pass(lane, done, total)
+                parts = [
+                    _compare(lane, own, tile, kept_tile, batch)
+                    for tile, kept_tile in zip(tiles, kept, strict=True)
+                ]
+                yield Scored(lane, _positions(lane, batch, parts), time.perf_counter() - start)
+            except SettingFailed as error:
+                yield LaneFailed(lane, error)
+        return
+    yield from _tile_by_tile(reference, hidden, lanes, batch, tokens, tiles, metrics, stop)
+
+
+def _tile_by_tile(
+    reference: ReferenceLane,
+    hidden: mx.array,
+    lanes: Sequence[KVLane],
+    batch: Batch,
+    tokens: mx.array,
+    tiles: list[tuple[int, int]],
+    metrics: Metrics,
+    stop: Callable[[], bool],
+) -> Iterator[Scored | LaneFailed | Pass]:
+    """All bodies first, then every tile once through the tail of the reference and all lanes."""
+    states: dict[KVLane, mx.array] = {}
+    seconds: dict[KVLane, float] = {}
+    for done, lane in enumerate(lanes, start=2):
+        _check(stop)
+        start = time.perf_counter()
+        try:
+            states[lane] = lane.hidden(tokens)
+        except SettingFailed as error:
+            yield LaneFailed(lane, error)
+            continue
+        seconds[lane] = time.perf_counter() - start
+        yield Pass(lane, done, len(lanes) + 1)
+    parts: dict[KVLane, list[_Part]] = {lane: [] for lane in states}
+    for tile in tiles:
+        reference_tile = _reference_tile(reference, hidden, batch, tile, metrics)
+        for lane in list(states):
+            _check(stop)
+            start = time.perf_counter()
+            try:
+                parts[lane].append(_compare(lane, states[lane], tile, reference_tile, batch))
+            except SettingFailed as error:
+                del states[lane]
+                yield LaneFailed(lane, error)
+                continue
+            seconds[lane] += time.perf_counter() - start
+    for lane in states:
+        yield Scored(lane, _positions(lane, batch, parts[lane]), seconds[lane])
+
+
+_Part = tuple[int, int, TileScalars]
+
+
+def _check(stop: Callable[[], bool]) -> None:
+    if stop():
+        raise Interrupted("stopped")
+
+
+def _reference_tile(
+    reference: ReferenceLane,
+    hidden: mx.array,
+    batch: Batch,
+    tile: tuple[int, int],
+    metrics: Metrics,
+) -> ReferenceTile:
+    a, b = tile
+    made = metrics.reference(reference.logits(hidden, a, b), batch.ids[:, a + 1 : b + 1])
+    bad = np.flatnonzero(~np.isfinite(made.nll))
+    if len(bad):
+        row, position = divmod(int(bad[0]), b - a)
+        raise QfidError(
+            f"the full-precision model gives no finite likelihood at chunk {batch.chunks[row]}, "
+            f"position {a + position}",
+            "its logits hold NaN or infinity there; nothing can be compared with it",
+        )
+    return made
+
+
+def _compare(
+    lane: KVLane, states: mx.array, tile: tuple[int, int], reference: ReferenceTile, batch: Batch
+) -> _Part:
+    a, b = tile
+    scalars = reference.compare(lane.logits(states, a, b))
+    # Positions of a deployment's full-precision prefix are not scored and may hold anything.
+    counted = np.tile(np.arange(a, b) >= lane.setting.start, len(batch.chunks))
+    wrong = (
+        np.isnan(scalars.kl) | ~np.isfinite(scalars.nll_quant) | (scalars.kl < reference.lowest_kl)
+    )
+    bad = np.flatnonzero(wrong & counted)
+    if len(bad):
+        row, position = divmod(int(bad[0]), b - a)
+        raise SettingFailed(
+            f"setting `{lane.setting}`: no finite likelihood at chunk {batch.chunks[row]}, "
+            f"position {a + position}",
+            "the quantized model's logits hold NaN or infinity there",
+        )
+    return a, b, scalars
+
+
+def _positions(lane: KVLane, batch: Batch, parts: list[_Part]) -> list[Positions]:
+    """The parts of all tiles, cut into one Positions per chunk of the batch."""
+    first = max(batch.first, lane.setting.start)
+    found = []
+    for row, chunk in enumerate(batch.chunks):
+        pieces = []
+        for a, b, scalars in parts:
+            rows = slice(row * (b - a), (row + 1) * (b - a))
+            position = np.arange(a, b, dtype=np.int32)
+            piece = Positions(
+                chunk=np.full(b - a, chunk, np.int32),
+                position=position,
+                token=batch.ids[row, a + 1 : b + 1].astype(np.int32),
+                kl=scalars.kl[rows],
+                nll_ref=scalars.nll_ref[rows],
+                nll_quant=scalars.nll_quant[rows],
+                top_ref=scalars.top_ref[rows],
+                top_ref_logprob=scalars.top_ref_logprob[rows],
+                top_quant=scalars.top_quant[rows],
+                top_quant_logprob=scalars.top_quant_logprob[rows],
+            )
+            pieces.append(piece.select(position >= first))
+        found.append(Positions.concatenate(pieces))
+    return found

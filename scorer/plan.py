@@ -1,0 +1,207 @@
+"""Which arithmetic computes each setting on this device, and what the model's caches are like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models import cache as mlx_lm_cache
+
+from scorer.backend import DeviceKind
+from scorer.caches import holds_kv, walk
+from scorer.errors import InputError
+from scorer.geometry import KVGeometry, KVLayer
+from scorer.job import FULL_PRECISION, Job, KVSetting
+from scorer.lanes import CODES, DEQUANTIZED, MLX_LM, KVLane, fresh_caches, mlx_lm_class_holds
+from scorer.tail import SplitModel
+
+# What a forward pass over a cache raises where an architecture cannot work with it.
+CANNOT_RUN = (AttributeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSetting:
+    """One row of the report and how it is computed.
+
+    Attributes:
+        setting: The setting.
+        arithmetic: ``dequantized``, ``codes`` or ``mlx-lm``.
+        computed_as: The setting under which its numbers are stored: an earlier one of the job
+            that comes to the same computation on this device, or itself.
+        runnable_by_mlx_lm: Whether ``mlx_lm.generate`` can run the setting on this model.
+        control_of: The deployed setting this one is the control of, or None for a row of its own.
+    """
+
+    setting: KVSetting
+    arithmetic: str
+    computed_as: KVSetting
+    runnable_by_mlx_lm: bool
+    control_of: KVSetting | None = None
+
+    @property
+    def same_as(self) -> KVSetting | None:
+        """The other setting whose numbers these are, or None."""
+        return None if self.computed_as == self.setting else self.computed_as
+
+
+def measured_geometry(split: SplitModel) -> KVGeometry:
+    """The geometry of the caches the model really fills, from a forward pass over two tokens.
+
+    Raises:
+        InputError: None of its caches holds keys and values.
+    """
+    caches = fresh_caches(split.model)
+    mx.eval(split.hidden(mx.zeros((1, 2), mx.int32), caches))
+    layers = []
+    total = 0
+    for entry in walk(caches):
+        total += 1
+        cache = entry.cache
+        if not holds_kv(cache) or cache.keys is None:
+            continue
+        window = getattr(cache, "max_size", None)
+        layers.append(
+            KVLayer(
+                kv_heads=int(cache.keys.shape[1]),
+                k_dim=int(cache.keys.shape[-1]),
+                v_dim=int(cache.values.shape[-1]),
+                window=int(window) if window else None,
+                kind="sliding" if window else "full",
+            )
+        )
+    if not layers:
+        raise InputError(
+            "this model keeps no keys and values, so there is no KV cache to quantize",
+            "pick a model with attention layers; `qfid models` lists the cached ones",
+        )
+    return KVGeometry(layers=tuple(layers), total_layers=total)
+
+
+def check_groups(settings: tuple[KVSetting, ...], geometry: KVGeometry) -> None:
+    """Refuse a group size that does not divide a dimension it has to.
+
+    Raises:
+        InputError: Names the setting, the dimension and the groups that would do.
+    """
+    for setting in settings:
+        for layer in geometry.layers:
+            for bits, dim in ((setting.k_bits, layer.k_dim), (setting.v_bits, layer.v_dim)):
+                if bits != FULL_PRECISION and dim % setting.group_size:
+                    legal = geometry.legal_groups()
+                    raise InputError(
+                        f"setting `{setting}`: group size {setting.group_size} does not divide "
+                        f"the head dimension {dim}",
+                        f"groups that do: {', '.join(map(str, legal))}"
+                        if legal
+                        else "no group size MLX has divides it: this model's cache cannot be "
+                        "quantized",
+                    )
+
+
+def plan_settings(job: Job, split: SplitModel, device: DeviceKind) -> list[PlannedSetting]:
+    """Choose the arithmetic of every setting, controls included, and find the ones that coincide.
+
+    Source: definitions, "Which arithmetic runs".
+    """
+    dims = [(layer.k_dim, layer.v_dim) for layer in measured_geometry(split).layers]
+    planned: list[PlannedSetting] = []
+    computed: dict[tuple[Any, ...], KVSetting] = {}
+
+    def add(setting: KVSetting, control_of: KVSetting | None) -> None:
+        arithmetic = _arithmetic(setting, job, split, device, dims)
+        key = (
+            setting.k_bits,
+            setting.v_bits,
+            setting.group_size,
+            setting.start,
+            setting.quantizer,
+            arithmetic,
+        )
+        computed_as = computed.setdefault(key, setting)
+        planned.append(
+            PlannedSetting(
+                setting, arithmetic, computed_as, generate_can_run(split, setting), control_of
+            )
+        )
+
+    for setting in job.settings:
+        add(setting, None)
+    if job.control:
+        for setting in job.settings:
+            if setting.path == "deployed":
+                add(control_setting(setting), setting)
+    return planned
+
+
+def control_setting(setting: KVSetting) -> KVSetting:
+    """The same setting on the dequantized path."""
+    return KVSetting(
+        setting.k_bits,
+        setting.v_bits,
+        setting.group_size,
+        setting.start,
+        "dequantized",
+        setting.quantizer,
+    )
+
+
+def _arithmetic(
+    setting: KVSetting,
+    job: Job,
+    split: SplitModel,
+    device: DeviceKind,
+    dims: list[tuple[int, int]],
+) -> str:
+    if setting.path == "dequantized":
+        return DEQUANTIZED
+    if device == "cpu" and job.kernel == "auto":
+        # In float32 both are the same function up to rounding, and this one is five times faster.
+        return DEQUANTIZED
+    own_class = mlx_lm_class_holds(fresh_caches(split.model), setting, dims)
+    if own_class and (job.kernel == "mlx-lm" or device == "metal"):
+        if _runs(KVLane(split, setting, MLX_LM)):
+            return MLX_LM
+    return CODES if _runs(KVLane(split, setting, CODES)) else DEQUANTIZED
+
+
+def _runs(lane: KVLane) -> bool:
+    """Whether a forward pass over a few tokens gets through."""
+    tokens = lane.setting.start + 2 if lane.setting.start < 8 else 0
+    try:
+        if tokens:
+            lane.hidden(mx.zeros((1, tokens), mx.int32))
+        else:
+            # The prefix is long; the pass behind it is what can fail.
+            short = KVSetting(
+                lane.setting.k_bits, lane.setting.v_bits, lane.setting.group_size, start=2
+            )
+            KVLane(lane.split, short, lane.arithmetic).hidden(mx.zeros((1, 4), mx.int32))
+    except (*CANNOT_RUN, InputError):
+        return False
+    return True
+
+
+def generate_can_run(split: SplitModel, setting: KVSetting) -> bool:
+    """Whether ``mlx_lm.generate --kv-bits`` can run this setting on this model.
+
+    It fills plain caches, converts those that offer ``to_quantized`` and goes on; one width for
+    both sides, and rotating caches raise. Tried here on three tokens.
+    """
+    if setting.k_bits != setting.v_bits:
+        return False
+    caches = fresh_caches(split.model)
+    try:
+        mx.eval(split.hidden(mx.zeros((1, 2), mx.int32), caches))
+        converted = [
+            cache.to_quantized(group_size=setting.group_size, bits=setting.k_bits)
+            if hasattr(cache, "to_quantized")
+            else cache
+            for cache in caches
+        ]
+        if not any(isinstance(cache, mlx_lm_cache.QuantizedKVCache) for cache in converted):
+            return False
+        mx.eval(split.hidden(mx.zeros((1, 1), mx.int32), converted))
+    except CANNOT_RUN:
+        return False
+    return True
