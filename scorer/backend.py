@@ -156,3 +156,28 @@ def _cgroup_memory() -> tuple[int | None, int]:
         except (OSError, ValueError):
             continue
     return None, 0
+
+
+def memory_in_use() -> int:
+    """Bytes in use now: MLX's own count on a GPU, resident memory of this process on the CPU."""
+    import mlx.core as mx
+
+    if mx.default_device() == mx.gpu:
+        return int(mx.get_active_memory())
+    try:
+        with open("/proc/self/statm", encoding="ascii") as line:  # noqa: PTH123
+            return int(line.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return peak_memory()
+
+
+def peak_memory() -> int:
+    """Peak bytes of this process: MLX's own count on a GPU, maximum resident size on the CPU."""
+    import resource
+
+    import mlx.core as mx
+
+    if mx.default_device() == mx.gpu:
+        return int(mx.get_peak_memory())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if platform.system() == "Darwin" else int(peak) * 1024

@@ -1,0 +1,128 @@
+"""What the child process does with its input, its signals and its events."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+from typing import IO, Any
+
+from scorer.errors import InputError, QfidError
+from scorer.events import Event, Failed, Finished
+from scorer.job import Job
+
+INTERRUPTED = 130
+
+
+def run_child(events: IO[str], arguments: list[str]) -> int:
+    """Score the job on standard input and write its events.
+
+    Args:
+        events: Where events go, one JSON object a line, flushed each.
+        arguments: ``--probe`` writes only Hello; ``--doctor`` a timed look at this machine.
+
+    Returns:
+        Exit code: 0 report, 130 interrupted, else the error's.
+    """
+    if arguments == ["--probe"]:
+        return _probe(events)
+    stopping = threading.Event()
+    _die_with_parent()
+    line = sys.stdin.buffer.readline()
+    threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+    signal.signal(signal.SIGINT, lambda *_: stopping.set())
+    for name in ("SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), lambda number, _: os._exit(128 + number))
+    try:
+        job, run, accept_changes = _read_request(line)
+    except QfidError as error:
+        return _write(events, Failed(type(error).__name__, error.message, error.hint, 2))
+    return _score(events, job, run, accept_changes, stopping)
+
+
+def _score(
+    events: IO[str], job: Job, run: str | None, accept_changes: bool, stopping: threading.Event
+) -> int:
+    from scorer.score import score
+
+    code = 1
+    try:
+        for event in score(
+            job,
+            run=run,
+            stop=stopping.is_set,
+            accept_changes=accept_changes,
+            light_imports=True,
+        ):
+            code = _write(events, event)
+    except BrokenPipeError:
+        return 1
+    except MemoryError:
+        return _write(events, Failed("WillNotFit", "out of memory", "score fewer chunks", 3))
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        message = f"internal error: {type(error).__name__}: {first}"
+        return _write(events, Failed(type(error).__name__, message, "please report it", 1))
+    return code
+
+
+def _write(events: IO[str], event: Event) -> int:
+    """Write one event; return the exit code the run has if this was the last one."""
+    events.write(event.to_line())
+    events.flush()
+    if isinstance(event, Failed):
+        return event.exit_code
+    if isinstance(event, Finished):
+        if not event.complete:
+            return INTERRUPTED
+        failed = any(row.get("failure") for row in event.report.get("settings", []))
+        return 1 if failed else 0
+    return 1
+
+
+def _read_request(line: bytes) -> tuple[Job, str | None, bool]:
+    try:
+        data: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        raise InputError("the first line of the input is not a job in JSON") from None
+    if not isinstance(data, dict):
+        raise InputError("the first line of the input is not a job in JSON")
+    run = data.pop("run", None)
+    accept_changes = data.pop("accept_changes", False)
+    if not isinstance(run, str | None) or not isinstance(accept_changes, bool):
+        raise InputError("`run` must be a run's id, `accept_changes` true or false")
+    return Job.from_json(data), run, accept_changes
+
+
+def _exit_at_end_of_input() -> None:
+    """The input ends when the parent is gone: everything finished is saved, so just end."""
+    with contextlib.suppress(OSError, ValueError):
+        while os.read(0, 4096):
+            pass
+    os._exit(1)
+
+
+def _die_with_parent() -> None:
+    """On Linux the kernel kills this process when its parent dies, even inside a blocked call."""
+    if platform.system() == "Linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+
+
+def _probe(events: IO[str]) -> int:
+    from scorer.backend import start_backend
+    from scorer.score import hello
+
+    try:
+        _write(events, hello(start_backend()))
+    except QfidError as error:
+        return _write(events, Failed(type(error).__name__, error.message, error.hint, 2))
+    return 0

@@ -1,0 +1,83 @@
+"""Command lines a report prints: the one that reproduces it, the one that uses a setting.
+
+Pure standard library.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from scorer.inert import inert
+from scorer.job import Job, KVSetting
+
+
+def shell_word(text: str) -> str:
+    """The text as one word of a POSIX-like shell, on one line and without active characters.
+
+    Text with control characters or the like is written ``$'…'`` with escapes, which bash and zsh
+    read back exactly.
+    """
+    if inert(text) == text:
+        return shlex.quote(text)
+    return "$'" + "".join(_ansi_c(character) for character in text) + "'"
+
+
+def _ansi_c(character: str) -> str:
+    code = ord(character)
+    if character in "\\'":
+        return "\\" + character
+    if inert(character) == character:
+        return character
+    if 0xD800 <= code <= 0xDFFF or code < 0x80:
+        # A lone surrogate stands for the byte of a file name that is not UTF-8.
+        return f"\\x{code & 0xFF:02x}"
+    return f"\\U{code:08x}"
+
+
+def kv_command(job: Job, revision: str | None = None) -> str:
+    """``qfid kv …``: the command that asks for this job; defaults are left out.
+
+    Args:
+        job: What was asked.
+        revision: Commit the job's revision was found to be; replaces it in the command.
+    """
+    words = ["qfid", "kv", shell_word(job.model)]
+    words += ["--settings", ",".join(str(setting) for setting in job.settings)]
+    if found := revision or job.revision:
+        words += ["--revision", shell_word(found)]
+    if job.corpus.source != "wikitext2":
+        words += ["--corpus", shell_word(job.corpus.source)]
+    if job.protocol != "mqf":
+        words += ["--protocol", job.protocol]
+    if job.chunk_length != 512:
+        words += ["--chunk-length", str(job.chunk_length)]
+    if job.chunks != "first":
+        words += ["--chunks", job.chunks]
+    if job.max_chunks is not None:
+        words += ["--max-chunks", str(job.max_chunks)]
+    if job.kernel != "auto":
+        words += ["--kernel", job.kernel]
+    if job.control:
+        words += ["--control"]
+    if job.noise_floor:
+        words += ["--noise-floor", str(job.noise_floor)]
+    if job.batch is not None:
+        words += ["--batch", str(job.batch)]
+    if job.allow_custom_code:
+        words += ["--allow-custom-code"]
+    return " ".join(words)
+
+
+def generate_command(model: str, setting: KVSetting) -> str | None:
+    """The ``mlx_lm.generate`` line that uses a setting; None where mlx-lm has no words for it.
+
+    Args:
+        model: Repo id or path, as mlx-lm takes it; it knows no ``demo``.
+        setting: The setting; mlx-lm knows one width for keys and values alike.
+    """
+    if model == "demo" or setting.k_bits != setting.v_bits:
+        return None
+    return (
+        f"mlx_lm.generate --model {shell_word(model)} --kv-bits {setting.k_bits} "
+        f"--kv-group-size {setting.group_size} --quantized-kv-start {setting.start} --prompt …"
+    )

@@ -1,0 +1,242 @@
+"""The text every CPython carries: the docstrings of its standard library and pydoc's topics.
+
+Modules are parsed, never imported. What is held out from training is decided by a hash of the
+name alone, so that any Python of any platform comes to the same split; paragraphs that stand in
+held-out documents are taken out of the training text wherever else they occur.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import sysconfig
+import tokenize
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scorer.errors import CorpusNotCached
+
+HELD_OUT_PERCENT = 22
+"""Share of the names (modules by their top-level name, topics one by one) that is held out."""
+
+SHORTEST_DOCUMENT = 1_000
+"""Characters a held-out text needs to count as a document of the built-in corpus."""
+
+SHORTEST_SHARED_PARAGRAPH = 40
+"""Characters from which a repeated paragraph counts as the same text, not as a turn of phrase."""
+
+# Left out by some distributions or platforms, or gone from newer versions: good for training,
+# never held out, so that the built-in corpus needs only what every CPython has.
+_NOT_EVERYWHERE = frozenset(
+    """
+    aifc antigravity asynchat asyncore binhex cgi cgitb chunk crypt curses dbm distutils ensurepip
+    formatter idlelib imghdr imp lib2to3 mailcap msilib nntplib nturl2path pipes pydoc_data smtpd
+    sndhdr sre_compile sre_constants sre_parse sqlite3 sunau symbol telnetlib test this tkinter
+    turtle turtledemo uu venv webbrowser xdrlib zipapp
+    """.split()
+)
+
+
+# Topics that are other topics put together.
+_COLLECTIONS = frozenset({"topic: compound", "topic: specialnames", "topic: types"})
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One source of text: a module file of the standard library, or one of pydoc's topics.
+
+    Attributes:
+        name: Dotted module name, or `topic: ` and the topic's key.
+        path: The module's file; None for a topic.
+    """
+
+    name: str
+    path: Path | None = None
+
+
+def builtin_documents() -> list[tuple[str, str]]:
+    """The built-in corpus: the held-out documents of the running Python.
+
+    Returns:
+        (title, text) pairs in a fixed order, which mixes modules and topics so that the first
+        few documents are already a fair sample. The same for every process of one Python;
+        another version of Python has other docstrings, hence another text under the same rule.
+
+    Raises:
+        CorpusNotCached: The standard library stands there without its sources.
+    """
+    documents = list(_held_out())
+    if not documents:
+        raise CorpusNotCached(
+            f"The standard library in `{_stdlib()}` holds no Python sources to read text from",
+            "choose another corpus, or a Python that ships its `.py` files",
+        )
+    return documents
+
+
+def training_text() -> str:
+    """The text the demo model is trained on: docstrings, topics and comments not held out.
+
+    Every paragraph stands there once; none of `SHORTEST_SHARED_PARAGRAPH` or more characters
+    stands in a held-out document.
+    """
+    seen = {key for _, text in _held_out() for key in _paragraph_keys(text)}
+    sources = _sources(held_out=False)
+    texts = (_distinct(text, seen) for source in sources for text in _training_texts(source))
+    return "\n\n".join(text for text in texts if text)
+
+
+@functools.cache
+def _held_out() -> tuple[tuple[str, str], ...]:
+    documents = []
+    seen: set[str] = set()
+    for source in sorted(_sources(held_out=True), key=lambda source: _digest(source.name)):
+        body = _distinct(_docstrings(source), seen)
+        if len(body) >= SHORTEST_DOCUMENT:
+            documents.append((source.name, f"{source.name}\n\n{body}"))
+    return tuple(documents)
+
+
+def _training_texts(source: _Source) -> Iterator[str]:
+    body = _docstrings(source)
+    if body:
+        yield f"{source.name}\n\n{body}"
+    if source.path is not None:
+        yield _comments(source.path)
+
+
+def _sources(*, held_out: bool) -> Iterator[_Source]:
+    """The sources on one side of the split, sorted by name: modules, then topics."""
+    for top in sorted(_stdlib().iterdir()):
+        unit = top.stem.removeprefix("_py")
+        if _is_held_out(unit) is held_out and not top.name.startswith("_sysconfigdata"):
+            for path in sorted(top.rglob("*.py")) if top.is_dir() else [top]:
+                name = _module_name(path)
+                if name and name != "pydoc_data.topics":
+                    yield _Source(name, path)
+    for key in sorted(_topics()):
+        if _is_held_out(f"topic: {key}") is held_out:
+            yield _Source(f"topic: {key}")
+
+
+def _is_held_out(unit: str) -> bool:
+    """The split: decided on a module's top-level name, or on a topic's name.
+
+    `unit` has no `_py`, the prefix of a pure Python twin: `_pydecimal` goes with `decimal`.
+    """
+    if unit in _NOT_EVERYWHERE or unit in _COLLECTIONS or unit.startswith("_"):
+        return False
+    return int.from_bytes(_digest(unit)[:4], "big") % 100 < HELD_OUT_PERCENT
+
+
+def _module_name(path: Path) -> str:
+    """Dotted name of a module file, or "" for what is none, as `site-packages/x.py`."""
+    parts = path.relative_to(_stdlib()).with_suffix("").parts
+    if path.suffix != ".py" or not all(part.isidentifier() for part in parts):
+        return ""
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _stdlib() -> Path:
+    return Path(sysconfig.get_path("stdlib"))
+
+
+@functools.cache
+def _topics() -> dict[str, str]:
+    tree = _parse(_stdlib() / "pydoc_data" / "topics.py")
+    for node in tree.body if tree else []:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            topics: dict[str, str] = ast.literal_eval(node.value)
+            return topics
+    return {}
+
+
+def _docstrings(source: _Source) -> str:
+    """The text of one source: a topic's own, or a module's docstrings under their signatures."""
+    if source.path is None:
+        return _topics()[source.name.removeprefix("topic: ")].strip()
+    tree = _parse(source.path)
+    return "\n\n".join(_entries(tree, "")) if tree else ""
+
+
+def _entries(node: ast.AST, scope: str) -> Iterator[str]:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        docstring = ast.get_docstring(node)
+        if docstring and docstring.strip():
+            heading = "" if isinstance(node, ast.Module) else _heading(node, scope) + "\n\n"
+            yield heading + docstring.strip()
+        if not isinstance(node, ast.Module):
+            scope = f"{scope}{node.name}."
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield from _entries(child, scope)
+
+
+def _heading(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, scope: str) -> str:
+    if isinstance(node, ast.ClassDef):
+        bases = ", ".join(ast.unparse(base) for base in node.bases)
+        return f"class {scope}{node.name}({bases})" if bases else f"class {scope}{node.name}"
+    return f"{scope}{node.name}({ast.unparse(node.args)})"
+
+
+def _comments(path: Path) -> str:
+    """Comment lines of a module; lines that stand together stay one paragraph."""
+    blocks: list[list[str]] = [[]]
+    for line in _read(path).splitlines():
+        text = line.strip()
+        if text.startswith("#"):
+            blocks[-1].append(text.lstrip("#! "))
+        elif blocks[-1]:
+            blocks.append([])
+    paragraphs = (inspect.cleandoc("\n".join(block)) for block in blocks)
+    return "\n\n".join(text for text in paragraphs if len(text) >= SHORTEST_SHARED_PARAGRAPH)
+
+
+def _parse(path: Path) -> ast.Module | None:
+    source = _read(path)
+    with warnings.catch_warnings():
+        # The standard library's tests hold sources that are wrong on purpose.
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(source) if source else None
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+def _read(path: Path) -> str:
+    try:
+        with tokenize.open(path) as file:
+            return file.read()
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return ""
+
+
+def _distinct(text: str, seen: set[str]) -> str:
+    """The text without the paragraphs in `seen`, which then holds the text's own as well."""
+    kept = []
+    for paragraph in text.split("\n\n"):
+        key = _key(paragraph)
+        if len(key) >= SHORTEST_SHARED_PARAGRAPH:
+            if key in seen:
+                continue
+            seen.add(key)
+        if key:
+            kept.append(paragraph.strip("\n"))
+    # Docstrings about Unicode may hold lone surrogates, which no file and no hash can take.
+    return "\n\n".join(kept).encode("utf-8", "replace").decode("utf-8")
+
+
+def _paragraph_keys(text: str) -> Iterator[str]:
+    return (key for key in map(_key, text.split("\n\n")) if len(key) >= SHORTEST_SHARED_PARAGRAPH)
+
+
+def _key(paragraph: str) -> str:
+    return " ".join(paragraph.split()).casefold()
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()

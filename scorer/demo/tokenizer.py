@@ -1,0 +1,52 @@
+"""The demo model's tokenizer: byte-level BPE, no BOS, any text goes in and comes back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+def train_tokenizer(text: str, vocab_size: int) -> Tokenizer:
+    """Train byte-level BPE on `text`.
+
+    Args:
+        text: What the merges are counted on.
+        vocab_size: Size of the vocabulary, all 256 bytes and `END_OF_TEXT` (id 0) included.
+
+    Returns:
+        A tokenizer that adds no special token and gives back exactly the text it was given.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    # By paragraph: the trainer counts pieces, and pieces never cross a paragraph's end.
+    tokenizer.train_from_iterator((part + "\n\n" for part in text.split("\n\n")), trainer)
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, context: int) -> None:
+    """Write `tokenizer.json` and the `tokenizer_config.json` that transformers reads beside it.
+
+    Args:
+        tokenizer: What `train_tokenizer` gave.
+        folder: Existing folder of the model.
+        context: Longest sequence the model is made for, tokens.
+    """
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": END_OF_TEXT,
+        "model_max_length": context,
+        "clean_up_tokenization_spaces": False,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")

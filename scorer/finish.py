@@ -1,0 +1,165 @@
+"""From a saved run to its report: last checks, and the same report again at any time.
+
+Imports no mlx: ``qfid report`` and the app make reports of saved runs with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scorer.errors import InputError, QfidError, SettingFailed
+from scorer.facts import RunFacts, SettingFacts
+from scorer.job import KVSetting
+from scorer.positions import Positions
+
+if TYPE_CHECKING:
+    from scorer.report import ScoredSetting
+    from scorer.run import Run
+
+Batches = dict[str, list[tuple[Positions, dict[str, Any]]]]
+
+
+def check_drift(stored: Batches) -> dict[str, SettingFailed]:
+    """Find settings whose quantization cannot have engaged.
+
+    A drift of exactly zero everywhere means that nothing was quantized. Two settings that ask for
+    different computations and give the same KL in every bit mean that one of them was not done.
+
+    Args:
+        stored: The run's batches by the setting they are stored under.
+
+    Returns:
+        Setting in notation to its failure.
+    """
+    failures: dict[str, SettingFailed] = {}
+    for name, batches in stored.items():
+        if batches and not any(p.kl.any() or p.flips.any() for p, _ in batches):
+            failures[name] = SettingFailed(
+                f"setting `{name}`: quantization did not engage: the drift is exactly zero "
+                f"at all {sum(len(p) for p, _ in batches)} positions",
+                "this is no perfect score; please report the model and the command",
+            )
+    for one, other in itertools.combinations(sorted(stored), 2):
+        if not {one, other} & failures.keys() and _differ(one, other):
+            if _same_kl(stored[one], stored[other]):
+                for name, twin in ((one, other), (other, one)):
+                    failures[name] = SettingFailed(
+                        f"setting `{name}` gives the same KL as `{twin}` in every bit: one of "
+                        "them did not engage",
+                        "neither figure can be trusted; please report the model and the command",
+                    )
+    return failures
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether two settings ask for different functions, paths to the same function set aside."""
+    a, b = (dataclasses.replace(KVSetting.parse(name), path="deployed") for name in (one, other))
+    return a != b
+
+
+def _same_kl(
+    one: list[tuple[Positions, dict[str, Any]]], other: list[tuple[Positions, dict[str, Any]]]
+) -> bool:
+    others = {int(p.chunk[0]): p for p, _ in other}
+    shared = [(p, others[int(p.chunk[0])]) for p, _ in one if int(p.chunk[0]) in others]
+    return bool(shared) and all(np.array_equal(a.kl, b.kl) for a, b in shared)
+
+
+def finished_report(run: Run, stored: Batches | None = None) -> dict[str, Any]:
+    """The report of a saved run as JSON values, from what is stored and nothing else.
+
+    Args:
+        run: The run.
+        stored: Its batches, where the caller has read them already.
+
+    Raises:
+        QfidError: The run holds no scored chunk.
+        InputError: The run's facts are malformed.
+    """
+    from scorer.report import build_report
+
+    stored = run.read() if stored is None else stored
+    if not any(stored.values()):
+        raise QfidError(
+            f"run `{run.id}` holds no scored chunk yet", f"score it with `qfid resume {run.id}`"
+        )
+    facts = RunFacts.from_json(run.facts.get("run"))
+    facts = dataclasses.replace(facts, job=run.job)
+    rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
+    return build_report(facts, rows)
+
+
+def _scored_setting(run: Run, setting: KVSetting, stored: Batches) -> ScoredSetting:
+    from scorer.report import ScoredSetting
+
+    name = str(setting)
+    static = run.facts.get("settings", {}).get(name)
+    if static is None:
+        raise InputError(f"run `{run.id}` lacks the facts of setting `{name}`")
+    facts = SettingFacts.from_json(static)
+    batches = stored.get(facts.same_as or name, [])
+    failure = run.failures().get(facts.same_as or name)
+    engagement = next((b["engagement"] for _, b in batches if "engagement" in b), None)
+    if engagement is not None:
+        facts = _with_engagement(facts, engagement)
+    facts = dataclasses.replace(
+        facts,
+        seconds=sum(float(b.get("seconds", 0)) for _, b in batches),
+        peak_memory_bytes=max((int(b.get("peak_memory_bytes", 0)) for _, b in batches), default=0),
+        failure=None if failure is None else dataclasses.asdict(failure),
+    )
+    control = run.facts.get("controls", {}).get(name)
+    return ScoredSetting(
+        setting=setting,
+        facts=facts,
+        positions=Positions.concatenate([p for p, _ in batches]) if batches else None,
+        control=_control(run, control, stored),
+    )
+
+
+def _control(run: Run, control: str | None, stored: Batches) -> Positions | None:
+    """The dequantized path's positions, or None where it is the same arithmetic or not scored."""
+    if control is None:
+        return None
+    static = run.facts.get("settings", {}).get(control, {})
+    batches = stored.get(control, [])
+    if static.get("same_as") is not None or not batches:
+        return None
+    return Positions.concatenate([p for p, _ in batches])
+
+
+def _with_engagement(facts: SettingFacts, engagement: dict[str, Any]) -> SettingFacts:
+    sides = tuple(
+        {
+            "layer": side["layer"],
+            "side": side["side"],
+            "class": side["cache_class"],
+            "bits": side["bits"],
+            "group_size": side["group_size"],
+            "tokens": side["tokens"],
+            "stored_bytes": side["stored_bytes"],
+            "changed": side["changed"],
+        }
+        for side in engagement["sides"]
+    )
+    skipped: dict[str, int] = {}
+    for _, name in engagement["skipped"]:
+        skipped[name] = skipped.get(name, 0) + 1
+    measured: float | None = 0.0
+    for side in sides:
+        if side["stored_bytes"] is None or not side["tokens"] or measured is None:
+            measured = None
+        else:
+            measured += side["stored_bytes"] / side["tokens"]
+    return dataclasses.replace(
+        facts,
+        engagement=sides,
+        kv_layers_quantized=engagement["quantized"],
+        kv_layers_total=engagement["quantized"] + len(engagement["skipped"]),
+        kv_layers_skipped=skipped,
+        measured_kv_bytes_per_token=measured,
+    )

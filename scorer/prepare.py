@@ -1,0 +1,169 @@
+"""Everything between a job and its first chunk: model, text, lanes, all checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+
+from scorer.backend import Backend
+from scorer.corpus import ChunkedCorpus, build_corpus
+from scorer.errors import InputError, QfidError
+from scorer.events import Event, Loading, Warned
+from scorer.geometry import KVGeometry
+from scorer.job import Job
+from scorer.lanes import KVLane, ReferenceLane, fresh_caches
+from scorer.load import LoadedModel, load
+from scorer.models import ModelInfo, resolve_model
+from scorer.plan import PlannedSetting, check_groups, measured_geometry, plan_settings
+from scorer.tail import SplitModel
+from scorer.tokenizer import load_tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job ready to be scored.
+
+    Attributes:
+        job: The job.
+        info: The resolved model.
+        model: The loaded model.
+        split: Its body and tail.
+        corpus: The chunks.
+        geometry: Of the caches the model really fills.
+        planned: Every setting, controls included, in the order of the report.
+        batch: Chunks per forward pass.
+        vocab: Columns of the logits.
+    """
+
+    job: Job
+    info: ModelInfo
+    model: LoadedModel
+    split: SplitModel
+    corpus: ChunkedCorpus
+    geometry: KVGeometry
+    planned: list[PlannedSetting]
+    batch: int
+    vocab: int
+
+    @property
+    def reference(self) -> ReferenceLane:
+        """The full-precision lane."""
+        return ReferenceLane(self.split)
+
+    def lanes(self) -> list[KVLane]:
+        """One lane per computation, in the order of the settings."""
+        return [
+            KVLane(self.split, row.setting, row.arithmetic)
+            for row in self.planned
+            if row.same_as is None
+        ]
+
+
+class Preparation:
+    """Prepares a job step by step, saying what it does; ``result`` holds the outcome."""
+
+    def __init__(self, job: Job, backend: Backend, cache_dir: Path | None) -> None:
+        self.job = job
+        self.backend = backend
+        self.cache_dir = cache_dir
+        self.result: Prepared | None = None
+
+    def steps(self) -> Iterator[Event]:
+        """Run the preparation.
+
+        Yields:
+            Loading before each step; Warned for what the user should know.
+
+        Raises:
+            InputError: The job cannot be scored as it is; what and why in one or two lines.
+        """
+        job = self.job
+        info = resolve_model(job.model, job.revision, allow_custom_code=job.allow_custom_code)
+        _check_context(job, info)
+        if info.geometry.layers and info.geometry.exact:
+            check_groups(job.settings, info.geometry)
+        yield Loading("tokenizing", _corpus_name(job))
+        tokenizer = load_tokenizer(info.path, allow_custom_code=job.allow_custom_code)
+        corpus = build_corpus(
+            job.corpus,
+            tokenizer,
+            protocol=job.protocol,
+            chunk_length=job.chunk_length,
+            chunks=job.chunks,
+            max_chunks=job.max_chunks,
+            vocab_rows=info.vocab_size,
+            tokenizer_id=info.name,
+            cache_dir=self.cache_dir,
+        )
+        yield Loading("model", info.name)
+        if self.backend.slow_blas:
+            yield Warned(
+                f"matrix products are slow here (BLAS: {self.backend.blas}; a 512³ product takes "
+                f"{1000 * (self.backend.matmul_seconds or 0):.0f} ms)",
+                "install MKL (`pip install mkl`) or OpenBLAS (`apt install libopenblas0`); "
+                "`qfid doctor` checks it",
+            )
+        model = load(info.path, self.backend, allow_custom_code=job.allow_custom_code)
+        if model.vocab_rows is not None and int(corpus.ids.max()) >= model.vocab_rows:
+            raise InputError(
+                f"the corpus holds token {int(corpus.ids.max())}, the model's embedding has "
+                f"{model.vocab_rows} rows",
+                "tokenizer and model do not belong together",
+            )
+        yield Loading("checking", "body and tail, cache geometry, arithmetic of each setting")
+        split = SplitModel(model.module)
+        probe = mx.array(corpus.ids[:1, :4])
+        vocab = _check_forward(split, probe, info)
+        geometry = measured_geometry(split)
+        check_groups(job.settings, geometry)
+        planned = plan_settings(job, split, self.backend.kind)
+        self.result = Prepared(
+            job,
+            info,
+            model,
+            split,
+            corpus,
+            geometry,
+            planned,
+            job.batch or (1 if self.backend.kind == "cpu" else 4),
+            vocab,
+        )
+
+
+def _corpus_name(job: Job) -> str:
+    return job.corpus.source
+
+
+def _check_context(job: Job, info: ModelInfo) -> None:
+    if info.max_context is not None and job.chunk_length > info.max_context:
+        raise InputError(
+            f"chunks of {job.chunk_length} tokens are longer than the context of `{info.name}` "
+            f"({info.max_context} tokens)",
+            f"give --chunk-length {info.max_context} or less",
+        )
+
+
+def _check_forward(split: SplitModel, probe: mx.array, info: ModelInfo) -> int:
+    """Run the model on a few tokens; return the number of logits per position."""
+    try:
+        split.check(lambda: fresh_caches(split.model), probe)
+        hidden = split.hidden(probe, fresh_caches(split.model))
+        logits = split.logits(hidden, 0, probe.shape[1])
+        mx.eval(logits)
+    except QfidError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        raise InputError(
+            f"`{info.name}` ({info.architecture}) does not run on this device: {first}",
+            "some architectures need Metal; `qfid models` lists what can be scored",
+        ) from error
+    if not bool(np.isfinite(np.array(logits.astype(mx.float32))).any()):
+        raise InputError(
+            f"`{info.name}` gives no finite logits", "its weights are damaged or incomplete"
+        )
+    return int(logits.shape[-1])

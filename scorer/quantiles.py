@@ -1,0 +1,74 @@
+"""Quantiles by linear interpolation that stay exact where a value is +inf."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+KL_LADDER: dict[str, float] = {
+    "max": 1.0,
+    "p99.9": 0.999,
+    "p99": 0.99,
+    "p95": 0.95,
+    "p90": 0.9,
+    "median": 0.5,
+    "p10": 0.1,
+    "p5": 0.05,
+    "p1": 0.01,
+    "min": 0.0,
+}
+DELTA_P_LADDER: dict[str, float] = {
+    "max": 1.0,
+    "p99.9": 0.999,
+    "p99": 0.99,
+    "p95": 0.95,
+    "p90": 0.9,
+    "p75": 0.75,
+    "median": 0.5,
+    "p25": 0.25,
+    "p10": 0.1,
+    "p5": 0.05,
+    "p1": 0.01,
+    "p0.1": 0.001,
+    "min": 0.0,
+}
+
+
+def interpolate(low: float, high: float, weight: float) -> float:
+    """The point ``weight`` of the way from ``low`` to ``high``; exact where one is infinite.
+
+    Weight zero on an infinite neighbour does not poison the other one. Finite values take the
+    same two roundings as NumPy's ``quantile``, so that both agree bit for bit.
+    """
+    if weight == 0 or low == high:
+        return low
+    if math.isinf(high):
+        return high
+    step = high - low
+    return high - step * (1 - weight) if weight >= 0.5 else low + step * weight
+
+
+def sorted_quantile(ordered: NDArray[np.float64], fraction: float) -> float:
+    """The value at index ``(N − 1) · fraction`` of sorted values.
+
+    Args:
+        ordered: (N,) float64, ascending, N at least 1; may end in +inf.
+        fraction: 0 for the minimum to 1 for the maximum.
+    """
+    index = (len(ordered) - 1) * fraction
+    below = math.floor(index)
+    above = min(below + 1, len(ordered) - 1)
+    return interpolate(float(ordered[below]), float(ordered[above]), index - below)
+
+
+def ladder(values: NDArray[np.float64], fractions: dict[str, float]) -> dict[str, float]:
+    """Several quantiles of unsorted values by name, in the order of ``fractions``."""
+    ordered = np.sort(values)
+    return {name: sorted_quantile(ordered, fraction) for name, fraction in fractions.items()}
+
+
+def quantile(values: NDArray[np.float64], fraction: float) -> float:
+    """One quantile of unsorted values, at least one; as :func:`sorted_quantile`."""
+    return sorted_quantile(np.sort(values), fraction)

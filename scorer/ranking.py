@@ -1,0 +1,192 @@
+"""Memory against quality: the Pareto frontier, its ties, and the one recommendation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scorer.command import generate_command
+from scorer.job import Job, KVSetting
+from scorer.pairs import PairedDifference
+from scorer.verdict import Verdict, shown_verdict, tier_rank
+
+Pairs = Mapping[tuple[str, str], PairedDifference]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A scored setting as ranking sees it.
+
+    Attributes:
+        setting: The setting.
+        cost: Stored bytes per token.
+        kl_mean: Mean KL, nats.
+        verdict: Tier by the point estimates.
+        is_open: An interval leaves the verdict open.
+        runnable: mlx-lm generates with it.
+    """
+
+    setting: KVSetting
+    cost: float
+    kl_mean: float
+    verdict: Verdict
+    is_open: bool
+    runnable: bool
+
+    @property
+    def name(self) -> str:
+        """The setting in notation."""
+        return str(self.setting)
+
+    @property
+    def footing(self) -> tuple[int, str]:
+        """What must be equal before two settings are ranked: first tokens kept, and the path."""
+        return self.setting.start, self.setting.path
+
+
+def told_apart(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
+    """Whether the paired interval excludes 0; unknown counts as no."""
+    pair = pairs.get((a.name, b.name)) or pairs.get((b.name, a.name))
+    return pair is not None and pair.told_apart is True
+
+
+def beats(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
+    """No worse in bytes and KL mean, better in one; at equal bytes only where told apart.
+
+    Quality alone never ranks two settings that the text cannot tell apart.
+    """
+    if a.footing != b.footing or a.cost > b.cost or not a.kl_mean <= b.kl_mean:
+        return False
+    return a.cost < b.cost or (a.kl_mean < b.kl_mean and told_apart(a, b, pairs))
+
+
+def beaten_by(candidates: Sequence[Candidate], pairs: Pairs) -> dict[str, str]:
+    """Each beaten setting to the cheapest one that beats it."""
+    found = {}
+    for b in candidates:
+        better = [a for a in candidates if beats(a, b, pairs)]
+        if better:
+            found[b.name] = min(better, key=lambda a: (a.cost, a.kl_mean)).name
+    return found
+
+
+def frontiers(candidates: Sequence[Candidate], pairs: Pairs) -> list[dict[str, Any]]:
+    """One Pareto frontier per footing, cheapest first, with neighbours that are tied.
+
+    Settings of different starts score different positions, and the dequantized path is not what
+    a runtime computes: they are never on one frontier.
+    """
+    beaten = beaten_by(candidates, pairs)
+    found = []
+    for footing in dict.fromkeys(c.footing for c in candidates):
+        members = [c for c in candidates if c.footing == footing and c.name not in beaten]
+        members.sort(key=lambda c: (c.cost, c.kl_mean))
+        tied = [
+            [a.name, b.name]
+            for a, b in itertools.pairwise(members)
+            if not told_apart(a, b, pairs)
+        ]
+        found.append(
+            {
+                "quantize_start": footing[0],
+                "path": footing[1],
+                "settings": [c.name for c in members],
+                "tied": tied,
+            }
+        )
+    return found
+
+
+def _cheapest(pool: Sequence[Candidate], pairs: Pairs) -> tuple[Candidate, list[str]]:
+    """The cheapest candidate and the names of those it ties with.
+
+    Among equal bytes what mlx-lm runs comes first, then the deployed path, then lower KL; one
+    that is told apart as worse is no tie.
+    """
+    cost = min(c.cost for c in pool)
+    equal = [c for c in pool if c.cost == cost]
+    pick = min(equal, key=lambda c: (not c.runnable, c.setting.path != "deployed", c.kl_mean))
+    ties = [c for c in equal if c is not pick and not beats(pick, c, pairs)]
+    return pick, [c.name for c in ties]
+
+
+def _best(pool: Sequence[Candidate], pairs: Pairs) -> tuple[Candidate, list[str]]:
+    """The best candidate: highest tier, then what cannot be told from the lowest KL, cheapest."""
+    top = max(tier_rank(c.verdict) for c in pool)
+    tier = [c for c in pool if tier_rank(c.verdict) == top]
+    lowest = min(tier, key=lambda c: (c.kl_mean, c.cost))
+    near = [c for c in tier if c.footing == lowest.footing and not told_apart(c, lowest, pairs)]
+    pick = min(near, key=lambda c: (c.cost, not c.runnable, c.kl_mean))
+    return pick, [c.name for c in near if c is not pick]
+
+
+def _pick(pool: Sequence[Candidate], pairs: Pairs) -> tuple[Candidate, list[str]]:
+    good = [c for c in pool if c.verdict == "good"]
+    return _cheapest(good, pairs) if good else _best(pool, pairs)
+
+
+def recommend(
+    candidates: Sequence[Candidate], pairs: Pairs, cost_16bit: float, job: Job
+) -> dict[str, Any] | None:
+    """The one recommendation: the cheapest good setting, else the best and its tier.
+
+    Args:
+        candidates: The scored settings, in the order asked.
+        pairs: Paired comparisons by two notations.
+        cost_16bit: Stored bytes per token without quantization.
+        job: What was asked.
+
+    Returns:
+        ``setting``, ``verdict``, ``tied_with``, ``sentences``, ``command`` (None where mlx-lm
+        has no flags for it) and ``mlx_lm`` (where mlx-lm cannot run the setting: the same for
+        the cheapest one it can; else None). None where nothing was scored.
+    """
+    if not candidates:
+        return None
+    pick, ties = _pick(candidates, pairs)
+    found = _entry(pick, ties, cost_16bit, job)
+    if pick.runnable:
+        return {**found, "mlx_lm": None}
+    runnable = [c for c in candidates if c.runnable]
+    if not runnable:
+        found["sentences"].append("mlx-lm runs none of the settings scored on this model")
+        return {**found, "mlx_lm": None}
+    second, second_ties = _pick(runnable, pairs)
+    entry = _entry(second, second_ties, cost_16bit, job)
+    shown = shown_verdict(second.verdict, second.is_open)
+    rank = "cheapest good setting it runs" if second.verdict == "good" else "best it runs"
+    found["sentences"].append(f"mlx-lm cannot run `{pick.name}`; the {rank} is {_named(second)}")
+    entry["verdict_shown"] = shown
+    del entry["sentences"]
+    return {**found, "mlx_lm": entry}
+
+
+def _named(candidate: Candidate) -> str:
+    return f"`{candidate.name}` ({shown_verdict(candidate.verdict, candidate.is_open)})"
+
+
+def _entry(pick: Candidate, ties: list[str], cost_16bit: float, job: Job) -> dict[str, Any]:
+    share = f"{100 * pick.cost / cost_16bit:.1f} % of the 16-bit KV cache"
+    if pick.verdict == "good":
+        sentence = f"`{pick.name}` is the cheapest good setting scored: {share}"
+        tie_words = "costs the same" if len(ties) == 1 else "cost the same"
+    else:
+        sentence = (
+            f"No setting scored is good; the best is `{pick.name}` ({pick.verdict}): {share}"
+        )
+        tie_words = "cannot be told apart from it on this text"
+    sentences = [sentence]
+    if ties:
+        sentences.append(f"{', '.join(f'`{name}`' for name in ties)} {tie_words}")
+    if pick.is_open:
+        sentences.append(f"The verdict `{pick.verdict}` is open: an interval crosses a threshold")
+    return {
+        "setting": pick.name,
+        "verdict": pick.verdict,
+        "verdict_shown": shown_verdict(pick.verdict, pick.is_open),
+        "tied_with": ties,
+        "sentences": sentences,
+        "command": generate_command(job.model, pick.setting) if pick.runnable else None,
+    }
