@@ -20,6 +20,7 @@ TEXT_MODEL = {
     "mistral3": "llama",
     "muse_spark": "muse_spark",
     "pixtral": "llama",
+    "prism_hadamard_qwen35": "qwen3_5",
     "qwen2_vl": "qwen2",
     "qwen3_5": "qwen3_5",
     "qwen3_5_moe": "qwen3_5",
@@ -84,9 +85,7 @@ DEFAULTS: dict[str, dict[str, int]] = {
         v_head_dim=128,
     ),
     "cohere": _sizes(8192, 40, 64, 64, None, 256000),
-    "cohere2": _sizes(
-        4096, 32, 32, 8, 128, 256000, sliding_window=4096, sliding_window_pattern=4
-    ),
+    "cohere2": _sizes(4096, 32, 32, 8, 128, 256000, sliding_window=4096, sliding_window_pattern=4),
     "deepseek": _sizes(4096, 30, 32, 32, None, 102400),
     "deepseek_v2": _DEEPSEEK_MLA,
     "deepseek_v3": _DEEPSEEK_MLA,
@@ -158,7 +157,11 @@ DEFAULTS: dict[str, dict[str, int]] = {
 }
 
 _GPT = {"hidden_size": "n_embd", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer"}
-_DBRX = {"hidden_size": "d_model", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
+_DBRX = {
+    "hidden_size": "d_model",
+    "num_attention_heads": "n_heads",
+    "num_hidden_layers": "n_layers",
+}
 
 # Usual name to the architecture's own.
 RENAMED: dict[str, dict[str, str]] = {
@@ -206,7 +209,7 @@ DENSE = (
     | MULTI_HEAD
     | frozenset(
         "bitnet dots1 ernie4_5 ernie4_5_moe exaone falcon_h1 gemma gemma2 glm glm4 glm4_moe"
-        " hunyuan_v1_dense llama4_text minimax nemotron olmo2 olmoe qwen3 qwen3_moe seed_oss smollm3"
-        " solar_open telechat3".split()
+        " hunyuan_v1_dense llama4_text minimax nemotron olmo2 olmoe qwen3 qwen3_moe seed_oss"
+        " smollm3 solar_open telechat3".split()
     )
 )

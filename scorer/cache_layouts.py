@@ -1,82 +1,39 @@
-"""Which caches mlx-lm builds for each architecture, read off ``config.json``."""
+"""Caches of architectures whose every layer attends: full, sliding, chunked or shared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from scorer.architecture_tables import HEAD_DIM_DERIVED, MULTI_HEAD
+from scorer.attention_sizes import (
+    attention_of,
+    head_dim_of,
+    heads_of,
+    kv_heads_of,
+    layer_count,
+    sliding_as,
+    window_of,
+)
 from scorer.errors import InputError
 from scorer.geometry import KVLayer
-from scorer.model_config import MAX_HEADS, MAX_LAYERS, MAX_TOKENS, ModelConfig
+from scorer.model_config import MAX_HEADS, MAX_LAYERS, ModelConfig
 
 Layout = Callable[[str, ModelConfig], list[KVLayer]]
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
-def layer_count(config: ModelConfig) -> int:
-    """Decoder layers."""
-    return config.integer("num_hidden_layers", high=MAX_LAYERS)
-
-
-def _heads(config: ModelConfig) -> int:
-    return config.integer("num_attention_heads", high=MAX_HEADS)
-
-
-def _kv_heads(name: str, config: ModelConfig) -> int:
-    if name in MULTI_HEAD:
-        return _heads(config)
-    heads = config.optional_integer("num_attention_heads", high=MAX_HEADS)
-    kv_heads = config.optional_integer("num_key_value_heads", high=MAX_HEADS)
-    if kv_heads is None:
-        return _heads(config)
-    if heads is not None and heads % kv_heads:
-        raise InputError(
-            f"{config.where}: {kv_heads} key and value heads do not divide {heads} attention heads",
-            "the file is damaged; download the model again",
-        )
-    return kv_heads
-
-
-def _head_dim(name: str, config: ModelConfig) -> int:
-    if name not in HEAD_DIM_DERIVED:
-        head_dim = config.optional_integer("head_dim")
-        if head_dim is not None:
-            return head_dim
-    hidden, heads = config.integer("hidden_size"), _heads(config)
-    if hidden < heads:
-        raise InputError(
-            f"{config.where}: hidden size {hidden} is too small for {heads} attention heads",
-            "the file is damaged; download the model again",
-        )
-    return hidden // heads
-
-
-def _attention(name: str, config: ModelConfig) -> KVLayer:
-    head_dim = _head_dim(name, config)
-    return KVLayer(_kv_heads(name, config), head_dim, head_dim)
-
-
-def _window(config: ModelConfig, *names: str) -> int:
-    return config.integer(*names, high=MAX_TOKENS)
-
-
-def _slide(layer: KVLayer, window: int) -> KVLayer:
-    return KVLayer(layer.kv_heads, layer.k_dim, layer.v_dim, window, "sliding")
-
-
 def dense(name: str, config: ModelConfig) -> list[KVLayer]:
     """One full cache per layer."""
-    return [_attention(name, config)] * layer_count(config)
+    return [attention_of(name, config)] * layer_count(config)
 
 
 def _assign(
     name: str, config: ModelConfig, types: list[str], *, other: str, key: str = "sliding_window"
 ) -> list[KVLayer]:
     """Caches of layers of the given types; a type that is neither counts as ``other``."""
-    full = _attention(name, config)
+    full = attention_of(name, config)
     kinds = [kind if kind in (FULL, SLIDING) else other for kind in types]
-    sliding = _slide(full, _window(config, key)) if SLIDING in kinds else full
+    sliding = sliding_as(full, window_of(config, key)) if SLIDING in kinds else full
     return [full if kind == FULL else sliding for kind in kinds if kind]
 
 
@@ -106,9 +63,9 @@ def every_nth(*window_names: str) -> Layout:
     """Every n-th layer is full, the others slide; n is ``sliding_window_pattern``."""
 
     def layout(name: str, config: ModelConfig) -> list[KVLayer]:
-        full = _attention(name, config)
+        full = attention_of(name, config)
         period = config.integer("sliding_window_pattern", high=MAX_LAYERS)
-        sliding = _slide(full, _window(config, *window_names)) if period > 1 else full
+        sliding = sliding_as(full, window_of(config, *window_names)) if period > 1 else full
         return [sliding if (i + 1) % period else full for i in range(layer_count(config))]
 
     return layout
@@ -116,11 +73,11 @@ def every_nth(*window_names: str) -> Layout:
 
 def exaone4(name: str, config: ModelConfig) -> list[KVLayer]:
     """Full and sliding layers by a string of ``G`` and ``L``; no string: all full."""
-    full = _attention(name, config)
+    full = attention_of(name, config)
     pattern = config.text("sliding_window_pattern")
     if not pattern:
         return [full] * layer_count(config)
-    sliding = _slide(full, _window(config, "sliding_window"))
+    sliding = sliding_as(full, window_of(config, "sliding_window"))
     return [
         sliding if pattern[i % len(pattern)] == "L" else full for i in range(layer_count(config))
     ]
@@ -139,7 +96,7 @@ def step3p5(name: str, config: ModelConfig) -> list[KVLayer]:
     other = config.section("attention_other_setting")
     own = other.integer("num_attention_groups", high=MAX_HEADS) if other and other.data else groups
     full = KVLayer(groups, head_dim, head_dim)
-    sliding = KVLayer(own, head_dim, head_dim, _window(config, "sliding_window"), "sliding")
+    sliding = KVLayer(own, head_dim, head_dim, window_of(config, "sliding_window"), "sliding")
     return [sliding if kind == SLIDING else full for kind in types[:count]]
 
 
@@ -148,7 +105,7 @@ def gemma3n(name: str, config: ModelConfig) -> list[KVLayer]:
     count = layer_count(config)
     types = config.texts("layer_types", count)
     if types is None:
-        raise InputError(f"{config.where} has no `layer_types`", "download the model again")
+        raise config.missing("layer_types")
     shared = config.integer("num_kv_shared_layers", low=0, high=count - 1)
     return _assign(name, config, types[: count - shared], other=SLIDING)
 
@@ -161,19 +118,19 @@ def gemma4(name: str, config: ModelConfig) -> list[KVLayer]:
         period = config.integer("sliding_window_pattern", high=MAX_LAYERS)
         types = [SLIDING if (i + 1) % period else FULL for i in range(count)]
     shared = config.integer("num_kv_shared_layers", low=0, high=count - 1)
-    kv_heads, head_dim = _kv_heads(name, config), _head_dim(name, config)
+    kv_heads, head_dim = kv_heads_of(name, config), head_dim_of(name, config)
     wide = config.integer("global_head_dim", low=0) or head_dim
     own = config.optional_integer("num_global_key_value_heads", high=MAX_HEADS)
     full_heads = own if own is not None and config.flag("attention_k_eq_v") else kv_heads
     full = KVLayer(full_heads, wide, wide)
-    sliding = KVLayer(kv_heads, head_dim, head_dim, _window(config, "sliding_window"), "sliding")
+    sliding = KVLayer(kv_heads, head_dim, head_dim, window_of(config, "sliding_window"), "sliding")
     return [full if kind == FULL else sliding for kind in types[: count - shared]]
 
 
 def llama4(name: str, config: ModelConfig) -> list[KVLayer]:
     """Three chunked layers, then a full one."""
-    full = _attention(name, config)
-    chunk = _window(config, "attention_chunk_size")
+    full = attention_of(name, config)
+    chunk = window_of(config, "attention_chunk_size")
     chunked = KVLayer(full.kv_heads, full.k_dim, full.v_dim, chunk, "chunked")
     return [chunked if (i + 1) % 4 else full for i in range(layer_count(config))]
 
@@ -183,15 +140,15 @@ def mimo_v2_flash(name: str, config: ModelConfig) -> list[KVLayer]:
     count = layer_count(config)
     pattern = config.integers("hybrid_layer_pattern", count)
     if pattern is None:
-        raise InputError(f"{config.where} has no `hybrid_layer_pattern`", "download it again")
+        raise config.missing("hybrid_layer_pattern")
     full = KVLayer(
-        _kv_heads(name, config), config.integer("head_dim"), config.integer("v_head_dim")
+        kv_heads_of(name, config), config.integer("head_dim"), config.integer("v_head_dim")
     )
     sliding = KVLayer(
         config.integer("swa_num_key_value_heads", high=MAX_HEADS),
         config.integer("swa_head_dim"),
         config.integer("swa_v_head_dim"),
-        _window(config, "sliding_window_size"),
+        window_of(config, "sliding_window_size"),
         "sliding",
     )
     return [sliding if flag == 1 else full for flag in pattern[:count]]
@@ -201,21 +158,21 @@ def baichuan_m1(name: str, config: ModelConfig) -> list[KVLayer]:
     """Listed layers slide, with heads of their own."""
     count = layer_count(config)
     listed = set(config.integers("sliding_window_layers") or [])
-    full = _attention(name, config)
+    full = attention_of(name, config)
     heads = config.optional_integer("num_swa_attention_heads", low=0, high=MAX_HEADS)
     kv_heads = config.optional_integer("num_swa_key_value_heads", low=0, high=MAX_HEADS)
-    head_dim = config.integer("hidden_size") // (heads or _heads(config))
+    head_dim = config.integer("hidden_size") // (heads or heads_of(config))
     sliding = full
     if listed:
-        window = _window(config, "sliding_window")
+        window = window_of(config, "sliding_window")
         sliding = KVLayer(kv_heads or full.kv_heads, head_dim, head_dim, window, "sliding")
     return [sliding if i in listed else full for i in range(count)]
 
 
 def iquestloopcoder(name: str, config: ModelConfig) -> list[KVLayer]:
     """Two passes through the layers: a full cache each, then a sliding one each."""
-    full = _attention(name, config)
-    sliding = _slide(full, _window(config, "loop_window_size"))
+    full = attention_of(name, config)
+    sliding = sliding_as(full, window_of(config, "loop_window_size"))
     return [full] * layer_count(config) + [sliding] * layer_count(config)
 
 
@@ -228,13 +185,13 @@ def afm7(name: str, config: ModelConfig) -> list[KVLayer]:
     """The last layers read the cache of an earlier one."""
     count = layer_count(config)
     reused = config.integer("num_kv_reuse_layers", low=0, high=count - 1)
-    return [_attention(name, config)] * (count - reused)
+    return [attention_of(name, config)] * (count - reused)
 
 
 def gpt_bigcode(name: str, config: ModelConfig) -> list[KVLayer]:
     """One key and value head for all unless ``multi_query`` is false."""
-    head_dim = _head_dim(name, config)
-    kv_heads = 1 if config.flag("multi_query", default=True) else _heads(config)
+    head_dim = head_dim_of(name, config)
+    kv_heads = 1 if config.flag("multi_query", default=True) else heads_of(config)
     return [KVLayer(kv_heads, head_dim, head_dim)] * layer_count(config)
 
 
@@ -242,16 +199,16 @@ def dbrx(name: str, config: ModelConfig) -> list[KVLayer]:
     """Key and value heads are in ``attn_config``."""
     attention = config.section("attn_config")
     if attention is None:
-        raise InputError(f"{config.where} has no `attn_config`", "download the model again")
-    head_dim = _head_dim(name, config)
+        raise config.missing("attn_config")
+    head_dim = head_dim_of(name, config)
     kv_heads = attention.integer("kv_n_heads", high=MAX_HEADS)
     return [KVLayer(kv_heads, head_dim, head_dim)] * layer_count(config)
 
 
 def plamo(name: str, config: ModelConfig) -> list[KVLayer]:
     """``n_shared_head`` attention heads share one key and value head."""
-    head_dim = _head_dim(name, config)
-    kv_heads = -(-_heads(config) // config.integer("n_shared_head", high=MAX_HEADS))
+    head_dim = head_dim_of(name, config)
+    kv_heads = -(-heads_of(config) // config.integer("n_shared_head", high=MAX_HEADS))
     return [KVLayer(kv_heads, head_dim, head_dim)] * layer_count(config)
 
 
@@ -261,7 +218,7 @@ def openelm(name: str, config: ModelConfig) -> list[KVLayer]:
     head_dim = config.integer("head_dim")
     kv_heads = config.integers("num_kv_heads", count, low=1, high=MAX_HEADS)
     if kv_heads is None:
-        raise InputError(f"{config.where} has no `num_kv_heads`", "download the model again")
+        raise config.missing("num_kv_heads")
     return [KVLayer(heads, head_dim, head_dim) for heads in kv_heads[:count]]
 
 
@@ -271,7 +228,7 @@ def nemotron_nas(name: str, config: ModelConfig) -> list[KVLayer]:
     blocks = config.data.get("block_configs")
     if not isinstance(blocks, list) or len(blocks) != count:
         raise InputError(f"{config.where}: `block_configs` does not list {count} blocks", "")
-    head_dim, heads = _head_dim(name, config), _heads(config)
+    head_dim, heads = head_dim_of(name, config), heads_of(config)
     layers = []
     for block in blocks:
         if not isinstance(block, dict):

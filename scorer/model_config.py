@@ -22,28 +22,27 @@ class ModelConfig:
     A key that is missing or ``null`` counts as absent, as it does for mlx-lm's optional fields.
     """
 
-    __slots__ = ("_defaults", "data", "where")
+    __slots__ = ("_defaults", "_renamed", "data", "where")
 
     def __init__(
         self,
         data: dict[str, Any],
         where: str = "config.json",
         defaults: dict[str, int] | None = None,
+        renamed: dict[str, str] | None = None,
     ) -> None:
         """Wrap a decoded object.
 
         Args:
             data: The object.
             where: How messages name it.
-            defaults: Values of integer keys that are absent.
+            defaults: Values of integer keys that are absent, by the file's own names.
+            renamed: The names this file uses for keys that are read by their usual name.
         """
         self.data = data
         self.where = where
         self._defaults = defaults or {}
-
-    def with_defaults(self, defaults: dict[str, int]) -> ModelConfig:
-        """The same object, its absent integers taken from ``defaults``."""
-        return ModelConfig(self.data, self.where, defaults)
+        self._renamed = renamed or {}
 
     def optional_integer(self, *names: str, low: int = 1, high: int = MAX_WIDTH) -> int | None:
         """The first of ``names`` that is present, else the first that has a default, else None.
@@ -51,11 +50,12 @@ class ModelConfig:
         Raises:
             InputError: The value is no integer or lies outside ``low`` to ``high``.
         """
-        for name in names:
+        own = [self._renamed.get(name, name) for name in names]
+        for name in own:
             value = self.data.get(name)
             if value is not None:
                 return self._checked(name, value, low, high)
-        for name in names:
+        for name in own:
             if name in self._defaults:
                 return self._defaults[name]
         return None
@@ -68,8 +68,12 @@ class ModelConfig:
         """
         value = self.optional_integer(*names, low=low, high=high)
         if value is None:
-            raise InputError(f"{self.where} has no `{names[0]}`", _HINT)
+            raise self.missing(names[0])
         return value
+
+    def missing(self, name: str) -> InputError:
+        """The error that says that ``name`` is absent."""
+        return InputError(f"{self.where} has no `{self._renamed.get(name, name)}`", _HINT)
 
     def _checked(self, name: str, value: object, low: int, high: int) -> int:
         if type(value) is not int:
