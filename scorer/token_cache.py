@@ -44,7 +44,8 @@ def cache_file(cache_dir: Path, *key: str) -> Path:
 def load_tokens(path: Path) -> TokenizedText | None:
     """Read a cached corpus; None where there is none, or a damaged or foreign one."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: numpy leaves a file open that turns out to be no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             ids, starts = archive["ids"], archive["document_starts"]
     except Exception:  # a garbled archive can raise nearly anything, and all of it means: no
         return None
