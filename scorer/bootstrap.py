@@ -35,9 +35,7 @@ class _Tail:
     step: int
 
     @classmethod
-    def of(
-        cls, values: NDArray[np.float64], chunk_of: NDArray[np.intp], n_chunks: int
-    ) -> _Tail:
+    def of(cls, values: NDArray[np.float64], chunk_of: NDArray[np.intp], n_chunks: int) -> _Tail:
         order = np.argsort(values, kind="stable")[::-1]
         step = -(-len(values) // _MARKS)
         n_marks = -(-len(values) // step)
@@ -64,7 +62,10 @@ class _Tail:
         rows = mark[:, None] * self.step + np.arange(self.step)
         seen = np.cumsum(np.take_along_axis(times, self.owner[rows], axis=1), axis=1)
         seen += before[np.arange(len(mark)), mark].astype(np.intp)[:, None]
-        return self.values[mark * self.step + (seen < rank[:, None]).sum(axis=1)]
+        found: NDArray[np.float64] = self.values[
+            mark * self.step + (seen < rank[:, None]).sum(axis=1)
+        ]
+        return found
 
 
 def resampled_quantiles(
@@ -87,7 +88,7 @@ def resampled_quantiles(
     # RandomState: its stream is frozen (NumPy enhancement proposal 19), Generator's is not, and
     # a saved run must print the same interval with every NumPy.
     random = np.random.RandomState(SEED)
-    found = []
+    found: list[float] = []
     for _ in range(0, RESAMPLES, _BLOCK):
         drawn = random.randint(0, n_chunks, size=(_BLOCK, n_chunks), dtype=np.int64)
         cell = (drawn + np.arange(_BLOCK)[:, None] * (n_chunks + 1)).ravel()

@@ -9,6 +9,7 @@ import datetime
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ class ChatTemplate:
             ) from error
 
 
+@lru_cache(maxsize=4)
 def _compile(source: str) -> Any:
     import jinja2
     import jinja2.ext

@@ -29,9 +29,9 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def inert(text: str) -> str:
-    """The text with everything that acts instead of showing replaced by a visible symbol.
+    r"""The text with everything that acts instead of showing replaced by a visible symbol.
 
-    C0 controls become their control pictures (``\\n`` is ``␊``, escape ``␛``); C1 controls,
+    C0 controls become their control pictures (``\n`` is ``␊``, escape ``␛``); C1 controls,
     bidirectional and invisible marks and lone surrogates become ``‹U+202E›`` and the like. The
     result is one line, encodes as UTF-8 and is left as it is by a second call.
 

@@ -73,9 +73,7 @@ def units_of(chunks: Sequence[int], documents: Mapping[int, int | None]) -> Unit
     return Units("document", tuple(order[owner] for owner in owners), len(order), known)
 
 
-def mean_interval(
-    sums: Sequence[float], sizes: Sequence[int], units: Units
-) -> Interval | None:
+def mean_interval(sums: Sequence[float], sizes: Sequence[int], units: Units) -> Interval | None:
     """95 % interval of a mean over positions, clustered by unit.
 
     With units as clusters this is the CR1 variance of a mean and ``t`` with ``count - 1``

@@ -84,9 +84,7 @@ def frontiers(candidates: Sequence[Candidate], pairs: Pairs) -> list[dict[str, A
         members = [c for c in candidates if c.footing == footing and c.name not in beaten]
         members.sort(key=lambda c: (c.cost, c.kl_mean))
         tied = [
-            [a.name, b.name]
-            for a, b in itertools.pairwise(members)
-            if not told_apart(a, b, pairs)
+            [a.name, b.name] for a, b in itertools.pairwise(members) if not told_apart(a, b, pairs)
         ]
         found.append(
             {
@@ -173,9 +171,7 @@ def _entry(pick: Candidate, ties: list[str], cost_16bit: float, job: Job) -> dic
         sentence = f"`{pick.name}` is the cheapest good setting scored: {share}"
         tie_words = "costs the same" if len(ties) == 1 else "cost the same"
     else:
-        sentence = (
-            f"No setting scored is good; the best is `{pick.name}` ({pick.verdict}): {share}"
-        )
+        sentence = f"No setting scored is good; the best is `{pick.name}` ({pick.verdict}): {share}"
         tie_words = "cannot be told apart from it on this text"
     sentences = [sentence]
     if ties:

@@ -101,7 +101,10 @@ class Run:
         """
         self.path = path
         self.id = path.name
-        data = _object(path / "job.json")
+        self._load()
+
+    def _load(self) -> None:
+        data = _object(self.path / "job.json")
         if data.get("schema") != SCHEMA or type(data["schema"]) is not int:
             raise InputError(
                 f"run `{self.id}` was written by another version of qfid "
@@ -179,15 +182,22 @@ class Run:
             for setting, batches in found.items()
         }
 
-    def grow(self, job: Job) -> None:
+    def grow(self, job: Job, facts: Mapping[str, Any] | None = None) -> None:
         """Add the settings of ``job`` to the run's own, which keep their order.
 
+        Whether the run may be continued at all is for the caller to decide, by the identities.
+
+        Args:
+            job: The job with the settings to add.
+            facts: What replaces the run's facts; None keeps them.
+
         Raises:
-            InputError: ``job`` scores something else than this run, or another process writes
-                to the run.
+            InputError: ``job`` cuts the text otherwise or names another model, or another
+                process writes to the run.
+            ValueError: The facts have no identity or are no JSON.
         """
         self._refuse_other_writer()
-        for name in ("model", "protocol", "chunk_length", "kernel"):
+        for name in ("model", "protocol", "chunk_length"):
             old, new = getattr(self.job, name), getattr(job, name)
             if old != new:
                 raise InputError(
@@ -196,8 +206,9 @@ class Run:
                 )
         settings = tuple(dict.fromkeys((*self.job.settings, *job.settings)))
         grown = dataclasses.replace(job, settings=settings)
-        write_atomic(self.path / "job.json", job_json(grown, self.facts, self.created))
-        self.job = grown
+        text = job_json(grown, self.facts if facts is None else facts, self.created)
+        write_atomic(self.path / "job.json", text)
+        self._load()
 
     def save_report(
         self, report: Mapping[str, Any], markdown: str, *, complete: bool = True

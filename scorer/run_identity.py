@@ -32,11 +32,11 @@ def identity_differences(a: Identity, b: Identity) -> list[str]:
     """What keeps a run of identity ``b`` from continuing one of identity ``a``.
 
     Returns:
-        One line a difference, ``corpus hash: `1a2b` → `3c4d```, in the order of the keys; empty
-        exactly where :func:`identity_hash` is equal.
+        One part a difference, ``batch (`4`, now `8`)``, in the order of the keys; empty exactly
+        where :func:`identity_hash` is equal.
     """
     return [
-        f"{key.replace('_', ' ')}: {_shown(a, key)} → {_shown(b, key)}"
+        f"{key.replace('_', ' ')} ({_shown(a, key)}, now {_shown(b, key)})"
         for key in dict.fromkeys((*a, *b))
         if key not in a or key not in b or json.dumps(a[key]) != json.dumps(b[key])
     ]

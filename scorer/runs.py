@@ -26,6 +26,7 @@ __all__ = [
     "Failure",
     "Run",
     "RunInfo",
+    "cache_folder",
     "find_run",
     "identity_differences",
     "identity_hash",
@@ -49,6 +50,16 @@ def runs_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("qfid") / "runs"
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: ``$QFID_DATA_DIR/cache``, else the user's cache."""
+    chosen = os.environ.get("QFID_DATA_DIR")
+    if chosen:
+        return Path(chosen).expanduser().absolute() / "cache"
+    import platformdirs
+
+    return platformdirs.user_cache_path("qfid")
 
 
 def new_run(job: Job, facts: Mapping[str, Any]) -> Run:

@@ -2,111 +2,174 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from scorer.bootstrap import RESAMPLES, quantile_interval
-from scorer.facts import CORPUS_KEYS, RunFacts, SettingFacts
-from scorer.intervals import (
-    CONFIDENCE,
-    FEW_CHUNKS,
-    Interval,
-    Units,
-    mean_interval,
-    units_of,
+from scorer.cautions import setting_warnings
+from scorer.facts import CORPUS_KEYS, RunFacts
+from scorer.measured import Measured, ScoredSetting
+from scorer.verdict import shown_verdict
+
+# Keys that a setting without numbers holds as null, so that every row has the same keys.
+_NUMBERS = (
+    "n_positions",
+    "kl",
+    "kl_quantiles",
+    "kl_by_depth",
+    "by_confidence",
+    "flip_rate",
+    "same_top_token",
+    "perplexity_ref",
+    "perplexity_quant",
+    "perplexity_delta",
+    "perplexity_ratio",
+    "ln_perplexity_ratio",
+    "nll_correlation",
+    "delta_p",
+    "intervals",
+    "kl_mean_per_chunk",
+    "flips_per_chunk",
+    "control_kl",
+    "control_flip_rate",
+    "verdict",
+    "verdict_shown",
+    "verdict_open",
 )
-from scorer.job import KVSetting
-from scorer.positions import Positions
-from scorer.summary import Summary, exp_of, in_order, kl_summary, summarize
-from scorer.verdict import KV, METRICS, Metric, OpenBound, Verdict, kv_verdict, open_bounds
-from scorer.verdict import shown_verdict as shown
-
-STATUSES = ("scored", "failed", "waiting")
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredSetting:
-    """What a run has of one setting.
-
-    Attributes:
-        setting: The setting.
-        facts: Its facts.
-        positions: Its scored positions, in any order; None where there are none.
-        control: Positions of the dequantized path beside a deployed setting; None for none.
-    """
-
-    setting: KVSetting
-    facts: SettingFacts
-    positions: Positions | None
-    control: Positions | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """The numbers of one setting with their intervals and verdict.
-
-    Attributes:
-        summary: Point estimates.
-        units: What the intervals take as independent.
-        kl_mean: Interval of the KL mean, nats.
-        kl_p99: Bootstrap interval of the 99th percentile, nats.
-        flip_rate: Interval of the flip rate, 0 to 1.
-        nll_difference: Interval of ``mean(nll_quant − nll_ref)``, nats.
-        verdict: Tier by the point estimates.
-        open_bounds: Thresholds that leave it open.
-        control: KL summary and flip rate of the control, or None.
-    """
-
-    summary: Summary
-    units: Units
-    kl_mean: Interval | None
-    kl_p99: Interval | None
-    flip_rate: Interval | None
-    nll_difference: Interval | None
-    verdict: Verdict
-    open_bounds: list[OpenBound]
-    control: tuple[dict[str, float], float] | None
-
-
-def measure(facts: RunFacts, scored: ScoredSetting, positions: Positions) -> Measured:
-    """Summaries, intervals and verdict of one setting.
+def setting_row(
+    facts: RunFacts,
+    scored: ScoredSetting,
+    measured: Measured | None,
+    n_chunks: int,
+    warnings: list[str],
+) -> dict[str, Any]:
+    """The report's object for one setting; floats may be infinite.
 
     Args:
         facts: Of the run.
         scored: The setting.
-        positions: Its positions on the chunks the report is about, at least one.
-
-    Raises:
-        SettingFailed: A position occurs twice or holds no number.
+        measured: Its numbers; None where it failed or has none yet.
+        n_chunks: Chunks the report is about.
+        warnings: Those about the whole run.
     """
-    positions = in_order(positions)
-    summary = summarize(
-        positions,
-        first_position=facts.first_position(scored.setting),
-        n_depth=facts.positions_per_chunk(scored.setting),
-    )
+    setting, own = scored.setting, scored.facts
+    summary = None if measured is None else measured.summary
+    n_scored = 0 if summary is None else n_chunks
+    status = "scored" if summary else "failed" if own.failure else "waiting"
+    return {
+        "setting": str(setting),
+        "status": status,
+        "failure": own.failure,
+        **_identity(facts, scored, n_scored),
+        "n_chunks": n_scored,
+        **(dict.fromkeys(_NUMBERS) if measured is None else _numbers(measured)),
+        "control_note": _control_note(facts, scored, measured),
+        "noise_floor": own.noise_floor,
+        "warnings": [
+            *warnings,
+            *setting_warnings(
+                own,
+                setting,
+                measured.verdict if measured else None,
+                summary.perplexity_delta if summary else 0.0,
+                summary.n_infinite if summary else 0,
+            ),
+        ],
+        **_cost(facts, scored),
+        "path": setting.path,
+        "arithmetic": own.arithmetic,
+        "same_as": own.same_as,
+        "runnable_by_mlx_lm": own.runnable_by_mlx_lm,
+        "engagement": list(own.engagement),
+        "device": facts.device.get("name"),
+        "mlx_version": facts.versions.get("mlx"),
+        "mlx_lm_version": facts.versions.get("mlx-lm"),
+        "peak_memory_bytes": own.peak_memory_bytes,
+        "seconds": own.seconds,
+    }
+
+
+def _identity(facts: RunFacts, scored: ScoredSetting, n_chunks: int) -> dict[str, Any]:
+    setting, own = scored.setting, scored.facts
+    equal = setting.k_bits == setting.v_bits
+    corpus = {key: facts.corpus.get(key) for key in CORPUS_KEYS}
+    corpus["n_tokens"] = n_chunks * facts.chunk_length
+    return {
+        "model_id": facts.model_id,
+        "model_revision": facts.model_revision,
+        "kv_bits": setting.k_bits if equal else None,
+        "kv_group_size": setting.group_size,
+        "kv_method": own.kv_method,
+        "kv_method_params": {}
+        if own.kv_method == "stock"
+        else {
+            "k_bits": setting.k_bits,
+            "v_bits": setting.v_bits,
+            "group_size": setting.group_size,
+        },
+        "kv_layers_quantized": own.kv_layers_quantized,
+        "kv_layers_skipped": dict(own.kv_layers_skipped),
+        "kv_layers_total": own.kv_layers_total,
+        "kv_partial": bool(own.kv_layers_skipped),
+        "quantize_mode": setting.mode,
+        "quantize_start": setting.start,
+        "corpus": corpus,
+    }
+
+
+def _numbers(measured: Measured) -> dict[str, Any]:
+    summary = measured.summary
     sums = summary.per_chunk
-    units = units_of(sums.chunks, facts.documents)
-    chunk_of = positions.chunk.searchsorted(positions.chunk)
-    rank = {int(first): i for i, first in enumerate(dict.fromkeys(chunk_of.tolist()))}
-    owner = _ranks(chunk_of.tolist(), rank)
-    values: dict[Metric, float] = {
-        "kl_mean": summary.kl.mean,
-        "kl_p99": summary.kl.p99,
+    return {
+        "n_positions": summary.n_positions,
+        "kl": asdict(summary.kl),
+        "kl_quantiles": dict(summary.kl_quantiles),
+        "kl_by_depth": [asdict(span) for span in summary.depth],
+        "by_confidence": [asdict(bucket) for bucket in summary.confidence],
         "flip_rate": summary.flip_rate,
+        "same_top_token": 1 - summary.flip_rate,
+        "perplexity_ref": summary.perplexity_ref,
+        "perplexity_quant": summary.perplexity_quant,
+        "perplexity_delta": summary.perplexity_delta,
+        "perplexity_ratio": summary.perplexity_ratio,
+        "ln_perplexity_ratio": summary.ln_perplexity_ratio,
+        "nll_correlation": summary.nll_correlation,
+        "delta_p": dict(summary.delta_p),
+        "intervals": measured.intervals_json(),
+        "kl_mean_per_chunk": [
+            total / size for total, size in zip(sums.kl, sums.sizes, strict=True)
+        ],
+        "flips_per_chunk": list(sums.flips),
+        "control_kl": None if measured.control_kl is None else asdict(measured.control_kl),
+        "control_flip_rate": measured.control_flip_rate,
+        "verdict": measured.verdict,
+        "verdict_shown": shown_verdict(measured.verdict, bool(measured.open_bounds)),
+        "verdict_open": [asdict(bound) for bound in measured.open_bounds],
     }
-    intervals: dict[Metric, Interval | None] = {
-        "kl_mean": mean_interval(sums.kl, sums.sizes, units),
-        "kl_p99": quantile_interval(positions.kl, owner, summary.n_chunks),
-        "flip_rate": mean_interval(sums.flips, sums.sizes, units),
+
+
+def _control_note(facts: RunFacts, scored: ScoredSetting, measured: Measured | None) -> str | None:
+    if not facts.job.control or (measured is not None and measured.control_kl is not None):
+        return None
+    if scored.setting.path == "dequantized":
+        return "this setting is the dequantized path itself"
+    if scored.facts.failure is not None:
+        return "the setting failed"
+    return "same arithmetic here: the deployed path is computed as the dequantized one"
+
+
+def _cost(facts: RunFacts, scored: ScoredSetting) -> dict[str, Any]:
+    per_token = facts.kv_bytes_per_token.get(str(scored.setting))
+    context = facts.kv_bytes_context or facts.max_context
+    full = facts.kv_bytes_per_token_16bit
+    at_context = None if per_token is None or context is None else per_token * context
+    return {
+        "kv_bytes_per_token": per_token,
+        "kv_bytes_per_token_16bit": full,
+        "kv_bytes_share": None if per_token is None or not full else per_token / full,
+        "measured_kv_bytes_per_token": scored.facts.measured_kv_bytes_per_token,
+        "kv_context": context,
+        "kv_bytes_at_context": at_context,
+        "kv_bytes_at_context_16bit": None if context is None else full * context,
     }
-    return Measured(
-        summary=summary,
-        units=units,
-        **intervals,
-        nll_difference=mean_interval(sums.nll_difference, sums.sizes, units),
-        verdict=kv_verdict(**values),
-        open_bounds=open_bounds(values, intervals, summary.n_chunks, KV),
-        control=None,
-    )

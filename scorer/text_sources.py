@@ -86,7 +86,7 @@ def read_source(
         CorpusNotCached: WikiText-2 is neither cached nor reachable.
         InputError: There is no such corpus or file, or it cannot be read as text.
     """
-    source = spec.source.strip()
+    source = spec.source
     if source == "wikitext2":
         from scorer.wikitext import read_wikitext2
 
@@ -96,7 +96,7 @@ def read_source(
 
         text, documents = join_documents(builtin_documents())
         return SourceText.of("builtin", text, documents)
-    if not source:
+    if not source.strip():
         raise InputError(
             "no corpus was named", "corpora: wikitext2, builtin, or a .txt .md .jsonl .parquet file"
         )

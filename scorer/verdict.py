@@ -81,9 +81,7 @@ def _metric_rank(metric: Metric, value: float, thresholds: Thresholds) -> int:
     return 1 if value <= getattr(thresholds.marginal, metric) else 0
 
 
-def verdict_of(
-    kl_mean: float, kl_p99: float, flip_rate: float, thresholds: Thresholds
-) -> Verdict:
+def verdict_of(kl_mean: float, kl_p99: float, flip_rate: float, thresholds: Thresholds) -> Verdict:
     """The best tier whose three bounds all hold (inclusive); a NaN never passes.
 
     Args:

@@ -22,6 +22,8 @@ WIKI_TEST_RAW_SHA256 = "173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79
 # Section headings have two or more signs a side; two list items of formulas look like titles and
 # are told apart by their neighbours.
 _TITLE = re.compile(r" = (?!= )(.*)(?<! =) = \n")
+# The dataset writes a hyphen, comma or point inside a word or number as a token of its own.
+_JOINT = re.compile(r" @(.)@ ")
 
 
 def read_wikitext2(
@@ -64,8 +66,8 @@ def article_starts(rows: list[str], separator: str) -> tuple[Document, ...]:
         separator: What the rows are joined with.
 
     Returns:
-        Character offset of each title row in the joined text, and the title. The first article
-        starts at 0 when nothing but empty rows precedes it.
+        Character offset of each title row in the joined text, and the title, its `` @-@ `` joints
+        closed. The first article starts at 0 when nothing but empty rows precedes it.
     """
     starts: list[Document] = []
     offset = 0
@@ -76,7 +78,7 @@ def article_starts(rows: list[str], separator: str) -> tuple[Document, ...]:
             i + 1 < len(rows) and not rows[i + 1].strip()
         )
         if match and between:
-            starts.append((0 if blank_so_far else offset, match[1]))
+            starts.append((0 if blank_so_far else offset, _JOINT.sub(r"\1", match[1])))
         blank_so_far = blank_so_far and not row.strip()
         offset += len(row) + len(separator)
     return tuple(starts)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_tokenizers import BOS, BOS_ID, CHATML, EOS, byte_level, sentencepiece, write_model
 
@@ -69,6 +69,7 @@ def test_the_first_and_the_spread_chunks(tokenizer: TextTokenizer, text: CorpusS
     assert bytes(spread.ids[1].astype(np.uint8)).decode() == TEXT[50:60]
 
 
+@settings(max_examples=200, deadline=None)
 @given(total=st.integers(1, 2000), n=st.integers(1, 2500))
 def test_spread_chunks_are_even(total: int, n: int) -> None:
     indices = select_chunks(total, "spread", n)

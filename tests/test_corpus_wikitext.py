@@ -86,6 +86,11 @@ def test_a_title_needs_empty_rows_on_both_sides() -> None:
     assert wikitext.article_starts(["", " = = A = = \n", ""], "") == ()
 
 
+def test_a_title_is_given_as_people_write_it() -> None:
+    rows = ["", " = Ise @-@ class 1 @,@ 500 @.@ 5 = \n", ""]
+    assert wikitext.article_starts(rows, "") == ((0, "Ise-class 1,500.5"),)
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
@@ -179,4 +184,5 @@ def test_the_real_file() -> None:
     assert [title for _, title in raw.documents] == [title for _, title in mqf.documents]
     for source in (mqf, raw):
         for offset, title in source.documents[1:]:
-            assert source.text.startswith(f" = {title} = \n", offset)
+            heading, _, _ = source.text[offset:].partition("\n")
+            assert heading.replace(" @-@ ", "-") == f" = {title} = "

@@ -1,0 +1,113 @@
+"""The Python face: measure one model's KV settings in the calling process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scorer.errors import InputError, Interrupted, QfidError, SettingFailed, WillNotFit
+from scorer.events import Failed, Finished, Warned
+from scorer.job import ChunkChoice, CorpusSpec, Job, Kernel, KVSetting, Path, Protocol
+
+if TYPE_CHECKING:
+    from scorer.summary import SettingReport
+
+_ERRORS: dict[str, type[QfidError]] = {
+    cls.__name__: cls for cls in (InputError, Interrupted, SettingFailed, WillNotFit)
+}
+
+
+def measure_kv_fidelity(
+    model: str,
+    *,
+    kv_bits: int | None = None,
+    kv_group_size: int = 64,
+    setting: KVSetting | str | None = None,
+    quantize_start: int = 0,
+    path: Path = "deployed",
+    kernel: Kernel = "auto",
+    control: bool = False,
+    corpus: str | None = None,
+    protocol: Protocol = "mqf",
+    chunk_length: int = 512,
+    chunks: ChunkChoice = "first",
+    max_chunks: int | None = None,
+    revision: str | None = None,
+    allow_custom_code: bool = False,
+) -> SettingReport:
+    """Measure how far one quantized KV cache drifts from full precision.
+
+    The model runs in this process, on fixed chunks of real text, teacher-forced; nothing is
+    generated. The run is saved like any other.
+
+    Args:
+        model: Repo id in the local Hugging Face cache, path of a folder, or ``demo``.
+        kv_bits: Bits per element of keys and values: 2, 3, 4, 5, 6 or 8.
+        kv_group_size: Elements that share a scale and a bias: 32, 64 or 128.
+        setting: Instead of ``kv_bits``: a setting, or its notation such as ``k8v4:32@512``.
+        quantize_start: 0 for stress; n > 0 for deployment, as :class:`~scorer.job.KVSetting`.
+        path: ``deployed`` or ``dequantized``.
+        kernel: ``auto``, or ``mlx-lm`` for its own cache class and attention.
+        control: Score the dequantized path beside the deployed one.
+        corpus: ``wikitext2``, ``builtin`` or a file; None for the model's default.
+        protocol: ``mqf`` or ``llama.cpp``.
+        chunk_length: Tokens per chunk.
+        chunks: ``first`` or ``spread``.
+        max_chunks: How many chunks; None for the whole corpus.
+        revision: Commit, branch or tag of the repo.
+        allow_custom_code: Permit a repo's own Python file to run.
+
+    Returns:
+        The setting's report: ``.kl.mean`` (nats), ``.flip_rate``, ``.verdict``,
+        ``.perplexity_delta`` and the rest; ``.to_json()`` gives every number.
+
+    Raises:
+        InputError: What was asked for cannot be scored.
+        WillNotFit: Too little memory.
+        SettingFailed: The setting gave no usable number.
+        QfidError: Anything else that ends the run.
+
+    Warns:
+        UserWarning: What a run on the command line would print as a warning.
+    """
+    if (kv_bits is None) == (setting is None):
+        raise InputError("give either `kv_bits` or `setting`", "kv_bits=8, or setting='k8v4'")
+    if setting is None:
+        assert kv_bits is not None
+        wanted = KVSetting(kv_bits, kv_bits, kv_group_size, quantize_start, path)
+    elif isinstance(setting, str):
+        wanted = KVSetting.parse(setting, group_size=kv_group_size, start=quantize_start, path=path)
+    else:
+        wanted = setting
+    job = Job(
+        model=model,
+        settings=(wanted,),
+        corpus=CorpusSpec(corpus or ("builtin" if model == "demo" else "wikitext2")),
+        revision=revision,
+        protocol=protocol,
+        chunk_length=chunk_length,
+        chunks=chunks,
+        max_chunks=max_chunks,
+        kernel=kernel,
+        control=control,
+        allow_custom_code=allow_custom_code,
+    )
+    return _run(job)
+
+
+def _run(job: Job) -> SettingReport:
+    import warnings
+
+    from scorer.score import score
+    from scorer.summary import SettingReport
+
+    for event in score(job):
+        if isinstance(event, Warned):
+            warnings.warn(event.message, stacklevel=3)
+        elif isinstance(event, Failed):
+            raise _ERRORS.get(event.error, QfidError)(event.message, event.hint)
+        elif isinstance(event, Finished):
+            row = event.report["settings"][0]
+            if failure := row.get("failure"):
+                raise SettingFailed(failure["message"], failure["hint"])
+            return SettingReport.from_json(row)
+    raise QfidError("the run ended without a report")

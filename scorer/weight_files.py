@@ -1,0 +1,130 @@
+"""A model's weight files: complete or not, how large, in which dtype. Reads headers only."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from scorer.errors import InputError
+from scorer.model_config import decode_object, read_object
+
+INDEX = "model.safetensors.index.json"
+
+_MAX_HEADER_BYTES = 100_000_000
+_NUMBERED = re.compile(r"(model.*?)-(\d{5,})-of-(\d{5,})\.safetensors")
+_DTYPE = re.compile(rb'"dtype"\s*:\s*"(\w+)"')
+_END = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d+)\s*\]')
+_BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8}
+_DTYPE_SAMPLE = 1 << 16
+
+
+def is_weight_file(name: str) -> bool:
+    """Whether mlx-lm would load the file: ``model*.safetensors``."""
+    return name.startswith("model") and name.endswith(".safetensors")
+
+
+def missing_shards(folder: Path, names: Iterable[str]) -> list[str]:
+    """Weight files that the index or the numbering of the others calls for and that are absent.
+
+    Args:
+        folder: The model's folder.
+        names: Names of the files in it.
+
+    Raises:
+        InputError: The index is no JSON object or maps weights to no file names.
+    """
+    present = set(names)
+    needed: set[str] = set()
+    for name in present:
+        if numbered := _NUMBERED.fullmatch(name):
+            stem, _, count = numbered.groups()
+            if int(count) > 10_000:
+                raise InputError(f"`{name}` numbers absurdly many shards", "download it again")
+            needed |= {
+                f"{stem}-{i:0{len(count)}d}-of-{count}.safetensors"
+                for i in range(1, int(count) + 1)
+            }
+    if INDEX in present and not needed:
+        needed = _indexed(folder / INDEX)
+    return sorted(needed - present)
+
+
+def _indexed(path: Path) -> set[str]:
+    weight_map = read_object(path).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
+        raise InputError(f"`{path.name}` maps no weights to files", "download the model again")
+    return set(weight_map.values())
+
+
+def check_index(folder: Path, names: Iterable[str]) -> list[str]:
+    """Weight files that the index names and that are absent, sorted.
+
+    Raises:
+        InputError: The index is no JSON object or maps weights to no file names.
+    """
+    present = set(names)
+    return sorted(_indexed(folder / INDEX) - present) if INDEX in present else []
+
+
+def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mapping[str, int]:
+    """Compare a safetensors file's header with its size.
+
+    Args:
+        path: The file.
+        size: Its bytes.
+        thorough: Parse the header as JSON and check every tensor, not only the largest offset.
+
+    Returns:
+        How many tensors have each dtype, among the first of the file.
+
+    Raises:
+        InputError: The file is cut off, or its header is no safetensors header.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
+                raise _cut_off(path) if length <= _MAX_HEADER_BYTES else _no_header(path)
+            header = file.read(length)
+    except OSError as error:
+        raise InputError(f"`{path.name}` cannot be read: {error.strerror or error}", "") from None
+    if not header.startswith(b"{"):
+        raise _no_header(path)
+    end = _checked_end(path, header) if thorough else max(map(int, _END.findall(header)), default=0)
+    if 8 + length + end > size:
+        raise _cut_off(path)
+    return Counter(dtype.decode() for dtype in _DTYPE.findall(header[:_DTYPE_SAMPLE]))
+
+
+def _checked_end(path: Path, header: bytes) -> int:
+    end = 0
+    for name, tensor in decode_object(header, f"the header of `{path.name}`").items():
+        if name == "__metadata__":
+            continue
+        offsets = tensor.get("data_offsets") if isinstance(tensor, dict) else None
+        if (
+            not isinstance(offsets, list)
+            or len(offsets) != 2
+            or any(type(offset) is not int for offset in offsets)
+            or not 0 <= offsets[0] <= offsets[1]
+        ):
+            raise _no_header(path)
+        end = max(end, offsets[1])
+    return end
+
+
+def bits_of(dtypes: Mapping[str, int]) -> float | None:
+    """Bits per weight of the commonest floating-point dtype, or None where there is none."""
+    floats = {dtype: count for dtype, count in dtypes.items() if dtype in _BITS}
+    return float(_BITS[max(floats, key=floats.__getitem__)]) if floats else None
+
+
+def _cut_off(path: Path) -> InputError:
+    return InputError(f"`{path.name}` is cut off: it is shorter than its header says", "")
+
+
+def _no_header(path: Path) -> InputError:
+    return InputError(f"`{path.name}` is not a safetensors file", "")
