@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from mlx_lm.models import llama
 
 from scorer.demo import demo_model_path
 from scorer.demo.perplexity import chunked, model_perplexity, unigram_perplexity
-from scorer.demo.text import builtin_documents, training_text
+from scorer.demo.text import Collected, collect
 from scorer.demo.tokenizer import save_tokenizer, train_tokenizer
 
 Tokens = npt.NDArray[np.int32]
@@ -177,8 +176,7 @@ def _loss(model: llama.Model, batch: mx.array) -> mx.array:
 
 def make(
     out: Path,
-    text: str,
-    documents: list[tuple[str, str]],
+    text: Collected,
     recipe: Recipe,
     config: dict[str, Any] = CONFIG,
     command: str = "",
@@ -187,16 +185,15 @@ def make(
 
     Args:
         out: Folder to write, made where it is missing.
-        text: Training text.
-        documents: Held-out (title, text) pairs, for the figures in the README only.
+        text: What to train on, and the held-out documents for the figures in the README.
         recipe: How to train.
         config: The model's `config.json`.
         command: How it was made, for the README.
     """
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(text, config["vocab_size"])
-    training, validation = _set_aside(np.array(tokenizer.encode(text).ids, dtype=np.int32))
-    joined = "\n\n".join(text for _, text in documents)
+    tokenizer = train_tokenizer(text.training, config["vocab_size"])
+    training, validation = _set_aside(np.array(tokenizer.encode(text.training).ids, dtype=np.int32))
+    joined = "\n\n".join(body for _, body in text.documents)
     held_out = chunked(np.array(tokenizer.encode(joined).ids, dtype=np.int32), CHUNK)
     print(f"{len(training)} training tokens, {held_out.size} held out", flush=True)
 
@@ -222,7 +219,7 @@ A Llama of {sum(value.size for value in weights.values()):,} parameters \
 measurements with, not to write text. License: that of this package; the text it was trained on
 is Python's documentation (PSF License).
 
-- Made by `{command}` on {mx.default_device()} with CPython {platform.python_version()}
+- Made by `{command}` on {mx.default_device()} with the text of CPython {text.python}
 - Trained on {len(training):,} tokens of its standard library's docstrings, comments and \
 `pydoc` topics, in windows of 512 to {CONTEXT}; weights of step {best_step} of {recipe.steps}
 - Held-out documents, {len(held_out)} chunks of {CHUNK} tokens: perplexity {perplexity:.1f}, \
@@ -253,13 +250,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=Recipe.rate, help="peak learning rate")
     parser.add_argument("--dropout", type=float, default=Recipe.dropout)
     parser.add_argument(
-        "--text", type=Path, help="training text, UTF-8; default: collected from this Python"
+        "--text", type=Path, help="what scorer.demo.text wrote; default: this Python's own text"
     )
     options = parser.parse_args(arguments)
-    text = options.text.read_text("utf-8") if options.text else training_text()
+    text = Collected(**json.loads(options.text.read_text("utf-8"))) if options.text else collect()
     recipe = Recipe(options.steps, options.tokens, options.rate, options.dropout)
     command = f"python -m scorer.demo.train --steps {recipe.steps}"
-    make(options.out, text, builtin_documents(), recipe, command=command)
+    make(options.out, text, recipe, command=command)
 
 
 if __name__ == "__main__":
