@@ -67,9 +67,9 @@ def architecture_of(config: dict[str, Any]) -> str:
         )
     classes = _classes(config)
     aliases, class_aliases = _alias_tables()
-    name = aliases.get(model_type, model_type)
-    for each in classes:
-        name = class_aliases.get((model_type, each), name)
+    pairs = ((model_type, each) for each in classes)
+    by_class = next((class_aliases[pair] for pair in pairs if pair in class_aliases), None)
+    name = by_class or aliases.get(model_type, model_type)
     if not _exists(name):
         raise InputError(
             f"mlx-lm has no architecture {shown(model_type)}",

@@ -124,7 +124,9 @@ def find_snapshot(repo: str, revision: str | None, hub: Path) -> Snapshot:
     if revision is None:
         return _only_snapshot(repo, folder, snapshots, commit)
     fitting = [
-        name for name in snapshots if _SHORT_COMMIT.fullmatch(revision) and name.startswith(revision)
+        name
+        for name in snapshots
+        if _SHORT_COMMIT.fullmatch(revision) and name.startswith(revision)
     ]
     if len(fitting) > 1:
         raise InputError(
@@ -138,17 +140,16 @@ def find_snapshot(repo: str, revision: str | None, hub: Path) -> Snapshot:
     return Snapshot(folder / "snapshots" / fitting[0], fitting[0])
 
 
-def _only_snapshot(
-    repo: str, folder: Path, snapshots: list[str], commit: str | None
-) -> Snapshot:
+def _only_snapshot(repo: str, folder: Path, snapshots: list[str], commit: str | None) -> Snapshot:
     if commit is not None:
         raise _not_cached(
             repo, None, f"`{repo}` is only half downloaded: its newest revision has no files"
         )
     if len(snapshots) > 1:
+        known = ", ".join(name[:12] for name in sorted(snapshots)[:4])
         raise InputError(
             f"{len(snapshots)} revisions of `{repo}` are cached and none is `main`",
-            f"give --revision with one of: {', '.join(name[:12] for name in sorted(snapshots)[:4])}",
+            f"give --revision with one of: {known}",
         )
     return Snapshot(folder / "snapshots" / snapshots[0], snapshots[0])
 

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from scorer.errors import InputError
-from scorer.model_config import decode_object, read_object
+from scorer.model_config import ModelConfig, decode_object, read_object
 
 INDEX = "model.safetensors.index.json"
 
 _MAX_HEADER_BYTES = 100_000_000
 _NUMBERED = re.compile(r"(model.*?)-(\d{5,})-of-(\d{5,})\.safetensors")
 _DTYPE = re.compile(rb'"dtype"\s*:\s*"(\w+)"')
-_END = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d+)\s*\]')
+_END = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d{1,18})\s*\]')
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8}
+# Of the methods that mlx-lm converts and whose configs may not state a width.
+_METHOD_BITS = {
+    "bitnet": 2,
+    "mxfp4": 4,
+    "mxfp8": 8,
+    "fp8": 8,
+    "compressed-tensors": 4,
+    "modelopt": 4,
+    "awq": 4,
+    "gptq": 4,
+}
 _DTYPE_SAMPLE = 1 << 16
 
 
@@ -26,12 +38,13 @@ def is_weight_file(name: str) -> bool:
     return name.startswith("model") and name.endswith(".safetensors")
 
 
-def missing_shards(folder: Path, names: Iterable[str]) -> list[str]:
+def missing_shards(folder: Path, names: Iterable[str], *, thorough: bool = True) -> list[str]:
     """Weight files that the index or the numbering of the others calls for and that are absent.
 
     Args:
         folder: The model's folder.
         names: Names of the files in it.
+        thorough: Read the index also where the numbering says how many there are.
 
     Raises:
         InputError: The index is no JSON object or maps weights to no file names.
@@ -42,13 +55,15 @@ def missing_shards(folder: Path, names: Iterable[str]) -> list[str]:
         if numbered := _NUMBERED.fullmatch(name):
             stem, _, count = numbered.groups()
             if int(count) > 10_000:
-                raise InputError(f"`{name}` numbers absurdly many shards", "download it again")
+                raise InputError(
+                    f"`{name}` numbers absurdly many shards", "download the model again"
+                )
             needed |= {
                 f"{stem}-{i:0{len(count)}d}-of-{count}.safetensors"
                 for i in range(1, int(count) + 1)
             }
-    if INDEX in present and not needed:
-        needed = _indexed(folder / INDEX)
+    if INDEX in present and (thorough or not needed):
+        needed |= _indexed(folder / INDEX)
     return sorted(needed - present)
 
 
@@ -57,16 +72,6 @@ def _indexed(path: Path) -> set[str]:
     if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
         raise InputError(f"`{path.name}` maps no weights to files", "download the model again")
     return set(weight_map.values())
-
-
-def check_index(folder: Path, names: Iterable[str]) -> list[str]:
-    """Weight files that the index names and that are absent, sorted.
-
-    Raises:
-        InputError: The index is no JSON object or maps weights to no file names.
-    """
-    present = set(names)
-    return sorted(_indexed(folder / INDEX) - present) if INDEX in present else []
 
 
 def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mapping[str, int]:
@@ -84,7 +89,7 @@ def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mappin
         InputError: The file is cut off, or its header is no safetensors header.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_unnoticed) as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
                 raise _cut_off(path) if length <= _MAX_HEADER_BYTES else _no_header(path)
@@ -97,6 +102,14 @@ def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mappin
     if 8 + length + end > size:
         raise _cut_off(path)
     return Counter(dtype.decode() for dtype in _DTYPE.findall(header[:_DTYPE_SAMPLE]))
+
+
+def _open_unnoticed(path: str, flags: int) -> int:
+    # Looking at a model is not using it: its access time decides the order of the list.
+    try:
+        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
+    except PermissionError:
+        return os.open(path, flags)
 
 
 def _checked_end(path: Path, header: bytes) -> int:
@@ -120,6 +133,26 @@ def bits_of(dtypes: Mapping[str, int]) -> float | None:
     """Bits per weight of the commonest floating-point dtype, or None where there is none."""
     floats = {dtype: count for dtype, count in dtypes.items() if dtype in _BITS}
     return float(_BITS[max(floats, key=floats.__getitem__)]) if floats else None
+
+
+def quantized_bits(config: dict[str, Any]) -> float | None:
+    """Bits per weight that a config says the weights are quantized to, or None.
+
+    Raises:
+        InputError: Its quantization is described by values of the wrong type.
+    """
+    whole = ModelConfig(config)
+    text = whole.section("text_config") or whole
+    for part in (whole, text):
+        for key in ("quantization", "quantization_config"):
+            section = part.section(key)
+            if section is None:
+                continue
+            method = section.text("quant_method")
+            bits = section.optional_integer("bits", high=32)
+            if bits is not None or method in _METHOD_BITS:
+                return float(bits or _METHOD_BITS[method or ""])
+    return None
 
 
 def _cut_off(path: Path) -> InputError:
