@@ -41,7 +41,7 @@ def write_atomic(path: str | os.PathLike[str], data: str | bytes) -> None:
             os.close(descriptor)
         aside.replace(target)
     except BaseException as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             aside.unlink()
         if isinstance(error, OSError | ValueError):
             raise storage_error(error, target) from error

