@@ -9,7 +9,7 @@ from scorer.events import Failed, Finished, Warned
 from scorer.job import ChunkChoice, CorpusSpec, Job, Kernel, KVSetting, Path, Protocol
 
 if TYPE_CHECKING:
-    from scorer.summary import SettingReport
+    from scorer.setting_report import SettingReport
 
 _ERRORS: dict[str, type[QfidError]] = {
     cls.__name__: cls for cls in (InputError, Interrupted, SettingFailed, WillNotFit)
@@ -98,7 +98,7 @@ def _run(job: Job) -> SettingReport:
     import warnings
 
     from scorer.score import score
-    from scorer.summary import SettingReport
+    from scorer.setting_report import SettingReport
 
     for event in score(job):
         if isinstance(event, Warned):

@@ -151,6 +151,7 @@ def stored_facts(prepared: Prepared, backend: Backend) -> dict[str, Any]:
     """Everything a saved run keeps beside its positions."""
     return {
         "identity": identity_of(prepared, backend),
+        "chunks": list(prepared.corpus.indices),
         "run": run_facts(prepared, backend).to_json(),
         "settings": {
             str(row.setting): setting_facts(prepared, row).to_json() for row in prepared.planned

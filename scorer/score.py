@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -101,9 +102,14 @@ class Session:
     def events(self) -> Iterator[Event]:
         """Everything after Hello."""
         from scorer.prepare import Preparation
-        from scorer.runs import cache_folder
+        from scorer.runs import find_run, runs_folder
 
-        preparation = Preparation(self.job, self.backend, cache_folder())
+        if self.wanted_run is not None:
+            # Settings already in the run keep their place; the job's new ones follow.
+            earlier = find_run(self.wanted_run).job.settings
+            settings = tuple(dict.fromkeys((*earlier, *self.job.settings)))
+            self.job = dataclasses.replace(self.job, settings=settings)
+        preparation = Preparation(self.job, self.backend, runs_folder().parent / "tokens")
         yield from preparation.steps()
         if self.stop():
             raise Interrupted("stopped before the first chunk")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from scorer.chat_template import ChatTemplate
 from scorer.errors import InputError
+from scorer.long_text import WINDOW, Encoded, encode_in_windows
 from scorer.token_pieces import PieceBytes, piece_bytes_of
 
 Ids = NDArray[np.int32]
@@ -50,16 +51,16 @@ class TextTokenizer(ABC):
         self.name = name
         self.sha256 = sha256
         self.chat_template = chat_template
-        with_special = self._ids("a", True)
-        without = self._ids("a", False)
+        with_special, without = list(self._ids("a", True)), list(self._ids("a", False))
+        self._affixes = _affixes(with_special, without)
         # An EOS appended lengthens the encoding too: only another first token is a BOS.
         self.adds_bos: bool = len(with_special) > len(without) and (
             not without or with_special[0] != without[0]
         )
-        self._probed_bos = with_special[0] if self.adds_bos else None
+        self._probed_bos = int(with_special[0]) if self.adds_bos else None
 
     @abstractmethod
-    def _ids(self, text: str, special_tokens: bool) -> list[int]:
+    def _ids(self, text: str, special_tokens: bool) -> list[int] | Ids:
         """Ids of ``text``; with ``special_tokens`` those of the default encode."""
 
     @abstractmethod
@@ -160,14 +161,26 @@ class FileTokenizer(TextTokenizer):
                 f"the tokenizer of `{self.name}` cannot encode the text: {error}"
             ) from error
 
-    def _ids(self, text: str, special_tokens: bool) -> list[int]:
+    def _encoded(self, text: str, special_tokens: bool) -> Encoded:
+        encoding = self._encoding(text, special_tokens)
+        offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        return np.asarray(encoding.ids, dtype=np.int32), offsets
+
+    def _ids(self, text: str, special_tokens: bool) -> list[int] | Ids:
+        if special_tokens and len(text) > WINDOW:
+            return self.encode_with_offsets(text)[0]
         return list(self._encoding(text, special_tokens).ids)
 
     def encode_with_offsets(self, text: str) -> tuple[Ids, NDArray[np.int64] | None]:
         """See :meth:`TextTokenizer.encode_with_offsets`."""
-        encoding = self._encoding(text, True)
-        offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-        return np.asarray(encoding.ids, dtype=np.int32), offsets
+        if len(text) > WINDOW and self._affixes is not None:
+            plain = encode_in_windows(lambda window: self._encoded(window, False), text)
+            if plain is not None:
+                before, after = self._affixes
+                ids = np.concatenate([before, plain[0], after], dtype=np.int32, casting="unsafe")
+                offsets = np.pad(plain[1], ((len(before), len(after)), (0, 0)))
+                return ids, offsets
+        return self._encoded(text, True)
 
     def decode(self, ids: NDArray[np.integer[Any]] | list[int]) -> str:
         """See :meth:`TextTokenizer.decode`."""
@@ -267,6 +280,15 @@ def token_text(token: Any) -> str | None:
     """Text of a special token as ``tokenizer_config.json`` spells it: a string or an object."""
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) else None
+
+
+def _affixes(with_special: list[int], without: list[int]) -> tuple[list[int], list[int]] | None:
+    """What default encoding adds before and after, where it leaves the rest alone."""
+    n = len(without)
+    for i in range(len(with_special) - n + 1):
+        if with_special[i : i + n] == without:
+            return with_special[:i], with_special[i + n :]
+    return None
 
 
 def _name(model_path: Path) -> str:

@@ -95,7 +95,9 @@ def test_another_chat_template_changes_the_file(tmp_path: Path) -> None:
     assert texts == [b"<|u|>hello\n", b"hello"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200
+)
 @given(data=st.data())
 def test_a_damaged_file_is_made_again(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "tokens.npz"

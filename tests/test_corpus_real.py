@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from scorer.corpus import build_corpus
 from scorer.job import CorpusSpec
+from scorer.long_text import Encoded, encode_in_windows
 from scorer.tokenizer import load_tokenizer
-from scorer.wikitext import cached_wikitext2, hub_cache
+from scorer.wikitext import cached_wikitext2, hub_cache, read_wikitext2
 
 WIKITEXT = cached_wikitext2()
 SMOLLM2 = next(
@@ -49,3 +52,19 @@ def test_chunks_are_those_of_mqf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert hashlib.sha256(four.ids.astype("<i4").tobytes()).hexdigest() == MQF_FIRST_4
     windows = build_corpus(CorpusSpec(), tokenizer, protocol="llama.cpp", fetch=cached, **options)
     assert (windows.total, windows.scored_from) == (592, 256)
+
+
+def test_windows_give_the_tokens_of_one_call() -> None:
+    assert SMOLLM2 is not None and WIKITEXT is not None
+    tokenizer = Tokenizer.from_file(str(SMOLLM2))
+    text = read_wikitext2(path=WIKITEXT).text
+
+    def encode(part: str) -> Encoded:
+        encoding = tokenizer.encode(part, add_special_tokens=False)
+        return np.asarray(encoding.ids, np.int32), np.asarray(encoding.offsets, np.int64)
+
+    found = encode_in_windows(encode, text, window=50_000, overlap=4_000)
+    assert found is not None
+    ids, offsets = encode(text)
+    assert np.array_equal(found[0], ids)
+    assert np.array_equal(found[1], offsets)

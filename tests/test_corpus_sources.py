@@ -217,7 +217,9 @@ def test_no_name(source: str) -> None:
         read_source(CorpusSpec(source))
 
 
-FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+FUZZ = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200
+)
 
 rows = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=8),
