@@ -109,5 +109,5 @@ def _run(job: Job) -> SettingReport:
             row = event.report["settings"][0]
             if failure := row.get("failure"):
                 raise SettingFailed(failure["message"], failure["hint"])
-            return SettingReport.from_json(row)
+            return SettingReport.from_report(event.report)
     raise QfidError("the run ended without a report")

@@ -45,8 +45,8 @@ class Side:
 
     def quantize(self, x: mx.array) -> Codes:
         """Codes (…, T, D·bits/32) uint32, scales and biases (…, T, D/group) of x (…, T, D)."""
-        codes: Codes = tuple(mx.quantize(x, group_size=self.group_size, bits=self.bits))
-        return codes
+        codes, scales, biases = mx.quantize(x, group_size=self.group_size, bits=self.bits)
+        return codes, scales, biases
 
     def dequantize(self, codes: Codes) -> mx.array:
         """What the codes stand for, in the dtype of their scales."""
@@ -157,9 +157,12 @@ class CodesKVCache:
 def _append(held: Codes | mx.array | None, new: Codes | mx.array) -> Codes | mx.array:
     if held is None:
         return new
-    if isinstance(held, tuple) and isinstance(new, tuple):
-        return tuple(mx.concatenate([a, b], axis=-2) for a, b in zip(held, new, strict=True))  # type: ignore[return-value]
-    return mx.concatenate([held, new], axis=-2)
+    if isinstance(held, mx.array) and isinstance(new, mx.array):
+        return mx.concatenate([held, new], axis=-2)
+    codes, scales, biases = (
+        mx.concatenate([a, b], axis=-2) for a, b in zip(held, new, strict=True)
+    )
+    return codes, scales, biases
 
 
 def attend_codes(
@@ -198,10 +201,17 @@ def attend_codes(
 
 def _times(x: mx.array, held: Any, side: Side, *, transpose: bool) -> mx.array:
     if isinstance(held, tuple):
+        codes, scales, biases = held
         return mx.quantized_matmul(
-            x, *held, transpose=transpose, group_size=side.group_size, bits=side.bits
+            x,
+            codes,
+            scales,
+            biases,
+            transpose=transpose,
+            group_size=side.group_size,
+            bits=side.bits,
         )
-    return x @ (held.swapaxes(-1, -2) if transpose else held)
+    return mx.matmul(x, held.swapaxes(-1, -2) if transpose else held)
 
 
 def _masked(scores: mx.array, mask: Any) -> mx.array:
@@ -218,7 +228,7 @@ def _masked(scores: mx.array, mask: Any) -> mx.array:
             mask = mask.reshape(mask.shape[0], scores.shape[1], scores.shape[2], *mask.shape[2:])
     if mask.dtype == mx.bool_:
         return mx.where(mask, scores, mx.finfo(scores.dtype).min)
-    return scores + mask
+    return mx.add(scores, mask)
 
 
 @dataclass(slots=True)
@@ -276,8 +286,8 @@ def dequantized_cache(cache: Any, setting: KVSetting) -> Any:
     The class is a subclass of the cache's own, so that models which look at the class of their
     caches behave as before.
     """
-    base = type(cache)
-    cls = _round_trip_classes.setdefault(
+    base: type = type(cache)
+    cls: Any = _round_trip_classes.setdefault(
         base, type(f"Dequantized{base.__name__}", (_RoundTrip, base), {})
     )
     new = cls.__new__(cls)

@@ -6,7 +6,7 @@ log-sum-exp form, ``plain`` is the float64 definition itself.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import mlx.core as mx
 import numpy as np
@@ -62,7 +62,8 @@ def host_rows(logits: mx.array) -> NDArray[np.float32]:
     """Logits (B, T, V) as (B · T, V) float32 on the host, without a copy where that is possible."""
     rows = mx.contiguous(logits.astype(mx.float32).reshape(-1, logits.shape[-1]))
     mx.eval(rows)
-    return np.asarray(memoryview(rows))
+    view: NDArray[np.float32] = np.asarray(memoryview(cast(Any, rows)))
+    return view
 
 
 class _HostTile:

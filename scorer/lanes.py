@@ -172,7 +172,10 @@ def codes_attention() -> Iterator[None]:
         sinks: Any = None,
     ) -> mx.array:
         if not isinstance(cache, CodesKVCache) or not cache.converting:
-            return original(queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
+            plain: mx.array = original(
+                queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks
+            )
+            return plain
         if sinks is not None:
             raise ValueError("attention over codes does not support attention sinks")
         return attend_codes(queries, cache, scale, mask, keys, values)

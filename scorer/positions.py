@@ -46,7 +46,8 @@ class Positions:
     @property
     def flips(self) -> NDArray[np.bool_]:
         """(N,) bool: the top token changed."""
-        return self.top_ref != self.top_quant
+        changed: NDArray[np.bool_] = self.top_ref != self.top_quant
+        return changed
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Positions:
         """The given rows, in their order."""

@@ -95,7 +95,8 @@ class SplitModel:
     def hidden(self, tokens: mx.array, caches: list[Any]) -> mx.array:
         """Final hidden states (B, T, H) of tokens (B, T), or logits (B, T, V) if not split."""
         if not self.split:
-            return self.model(tokens, cache=caches)
+            logits: mx.array = self.model(tokens, cache=caches)
+            return logits
         capture = _Capture(dict.__getitem__(self._owner, self._name))
         with self._body(capture):
             try:
@@ -114,7 +115,8 @@ class SplitModel:
             return block
         replay = _Replay(dict.__getitem__(self._owner, self._name), block)
         with self._body(replay):
-            return self.model(mx.zeros(block.shape[:2], mx.int32))
+            logits: mx.array = self.model(mx.zeros(block.shape[:2], mx.int32))
+        return logits
 
     @contextmanager
     def _body(self, stand_in: Any) -> Iterator[None]:

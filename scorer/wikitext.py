@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from scorer.errors import CorpusNotCached, InputError, QfidError
+from scorer.hub import hub_folder
 from scorer.job import Protocol
 from scorer.text_sources import Document, Fetch, SourceText
 
@@ -86,19 +87,8 @@ def article_starts(rows: list[str], separator: str) -> tuple[Document, ...]:
 
 def cached_wikitext2() -> Path | None:
     """Where the local Hugging Face cache holds the pinned file, or None. Never uses the network."""
-    path = hub_cache() / "datasets--Salesforce--wikitext" / "snapshots" / REVISION / FILE
+    path = hub_folder() / "datasets--Salesforce--wikitext" / "snapshots" / REVISION / FILE
     return path if path.is_file() else None
-
-
-def hub_cache() -> Path:
-    """The Hugging Face cache as the environment names it now, not as it did at import."""
-    env = os.environ
-    if named := env.get("HF_HUB_CACHE") or env.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(os.path.expandvars(named)).expanduser()
-    if home := env.get("HF_HOME"):
-        return Path(os.path.expandvars(home)).expanduser() / "hub"
-    base = env.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expandvars(base)).expanduser() / "huggingface" / "hub"
 
 
 def _offline() -> bool:

@@ -10,14 +10,15 @@ import pytest
 from tokenizers import Tokenizer
 
 from scorer.corpus import build_corpus
+from scorer.hub import hub_folder
 from scorer.job import CorpusSpec
 from scorer.long_text import Encoded, encode_in_windows
 from scorer.tokenizer import load_tokenizer
-from scorer.wikitext import cached_wikitext2, hub_cache, read_wikitext2
+from scorer.wikitext import cached_wikitext2, read_wikitext2
 
 WIKITEXT = cached_wikitext2()
 SMOLLM2 = next(
-    iter(sorted(hub_cache().glob("models--*--SmolLM2-135M-Instruct*/snapshots/*/tokenizer.json"))),
+    iter(sorted(hub_folder().glob("models--*--SmolLM2-135M-Instruct*/snapshots/*/tokenizer.json"))),
     None,
 )
 

@@ -98,18 +98,21 @@ def test_a_title_is_given_as_people_write_it() -> None:
         ({"HUGGINGFACE_HUB_CACHE": "{}/b"}, "b"),
         ({"HF_HUB_CACHE": "{}/a", "HF_HOME": "{}/c"}, "a"),
         ({"HF_HOME": "{}/c"}, "c/hub"),
-        ({"HF_HOME": "", "XDG_CACHE_HOME": "{}/d"}, "d/huggingface/hub"),
-        ({"HF_HOME": "", "XDG_CACHE_HOME": "", "HOME": "{}/e"}, "e/.cache/huggingface/hub"),
+        ({"HF_HOME": None, "XDG_CACHE_HOME": "{}/d"}, "d/huggingface/hub"),
+        ({"HF_HOME": None, "XDG_CACHE_HOME": None, "HOME": "{}/e"}, "e/.cache/huggingface/hub"),
         ({"HF_HOME": "~/f", "HOME": "{}/e"}, "e/f/hub"),
     ],
 )
 def test_the_cache_is_where_the_environment_says_now(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], expected: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str | None], expected: str
 ) -> None:
     for name, value in variables.items():
-        monkeypatch.setenv(name, value.format(tmp_path))
-    put(tmp_path / expected)
-    assert wikitext.hub_cache() == tmp_path / expected
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value.format(tmp_path))
+    path = put(tmp_path / expected)
+    assert wikitext.cached_wikitext2() == path
     assert read_source(CorpusSpec(), fetch=no_fetch).documents
 
 

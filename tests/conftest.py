@@ -1,0 +1,50 @@
+"""One environment for all tests: no network, one CPU arithmetic, no file of the user's touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from hypothesis import settings
+
+from scorer.cpu import preload_blas
+
+# MLX and the tokenizers read these when they are imported, and no test module is yet.
+os.environ["MLX_ENABLE_TF32"] = "0"
+os.environ["MLX_DISABLE_COMPILE"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+# Nothing imported above imports MLX: the BLAS has to be loaded before it.
+preload_blas()
+
+settings.register_profile(
+    "qfid", max_examples=200, derandomize=True, deadline=None, print_blob=False
+)
+settings.load_profile("qfid")
+
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("homes")
+
+
+@pytest.fixture(autouse=True)
+def own_folders(request: pytest.FixtureRequest, _homes: Path) -> Iterator[None]:
+    """Saved runs, caches and the Hugging Face cache of a test are its own, empty at its start."""
+    if request.node.get_closest_marker("real"):
+        yield
+        return
+    home = _homes / str(next(_numbers))
+    with mock.patch.dict(
+        os.environ, {"QFID_DATA_DIR": str(home / "qfid"), "HF_HOME": str(home / "huggingface")}
+    ):
+        for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+            os.environ.pop(name, None)
+        yield
