@@ -106,8 +106,5 @@ def _run(job: Job) -> SettingReport:
         elif isinstance(event, Failed):
             raise _ERRORS.get(event.error, QfidError)(event.message, event.hint)
         elif isinstance(event, Finished):
-            row = event.report["settings"][0]
-            if failure := row.get("failure"):
-                raise SettingFailed(failure["message"], failure["hint"])
             return SettingReport.from_report(event.report)
     raise QfidError("the run ended without a report")

@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from scorer.architectures import architecture_of
 from scorer.download_progress import DownloadProgress, ProgressMeter
@@ -191,7 +190,7 @@ def fetch_dataset_file(repo: str, filename: str, revision: str) -> Path:
 
 
 def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
-    with _explained(repo, revision):
+    with _explained(repo, revision), _no_bars():
         from huggingface_hub import hf_hub_download
 
         return Path(
@@ -199,6 +198,24 @@ def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
                 repo, filename, repo_type=kind, revision=revision, cache_dir=hub_folder()
             )
         )
+
+
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    drawn = not are_progress_bars_disabled()
+    if drawn:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if drawn:
+            enable_progress_bars()
 
 
 @contextlib.contextmanager
@@ -259,7 +276,7 @@ def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
     return False
 
 
-def _first_line(error: Exception) -> Any:
+def _first_line(error: Exception) -> str:
     root: BaseException = error
     while root.__cause__ is not None:
         root = root.__cause__

@@ -216,9 +216,9 @@ def _cost(row: Row) -> list[str]:
     per_token = row["kv_bytes_per_token"]
     if per_token is None:
         return []
+    share, full = percent(row["kv_bytes_share"]), count(row["kv_bytes_per_token_16bit"])
     words = (
-        f"**Cost:** {count(per_token)} bytes of KV cache per token, "
-        f"{percent(row['kv_bytes_share'])} of the {count(row['kv_bytes_per_token_16bit'])} at 16 bit"
+        f"**Cost:** {count(per_token)} bytes of KV cache per token, {share} of the {full} at 16 bit"
     )
     if row["kv_context"] is not None:
         words += (

@@ -19,6 +19,7 @@ from scorer.lanes import KVLane, ReferenceLane, fresh_caches
 from scorer.load import LoadedModel, load
 from scorer.models import ModelInfo, resolve_model
 from scorer.plan import PlannedSetting, check_groups, measured_geometry, plan_settings
+from scorer.selftest import check_attention
 from scorer.tail import SplitModel
 from scorer.tokenizer import load_tokenizer
 
@@ -86,7 +87,7 @@ class Preparation:
         _check_context(job, info)
         if info.geometry.layers and info.geometry.exact:
             check_groups(job.settings, info.geometry)
-        yield Loading("tokenizing", _corpus_name(job))
+        yield Loading("tokenizing", job.corpus.source)
         tokenizer = load_tokenizer(info.path, allow_custom_code=job.allow_custom_code)
         corpus = build_corpus(
             job.corpus,
@@ -121,6 +122,16 @@ class Preparation:
         geometry = measured_geometry(split)
         check_groups(job.settings, geometry)
         planned = plan_settings(job, split, self.backend.kind)
+        if self.backend.kind != "cpu":
+            for row in planned:
+                check_attention(
+                    row.setting,
+                    row.arithmetic,
+                    geometry,
+                    _query_heads(model),
+                    job.chunk_length,
+                    model.dtype,
+                )
         self.result = Prepared(
             job,
             info,
@@ -134,8 +145,11 @@ class Preparation:
         )
 
 
-def _corpus_name(job: Job) -> str:
-    return job.corpus.source
+def _query_heads(model: LoadedModel) -> int:
+    """Query heads as the config names them; 1 where it does not, which checks less."""
+    config = model.config.get("text_config") or model.config
+    heads = config.get("num_attention_heads") or config.get("n_heads") or config.get("n_head")
+    return int(heads) if isinstance(heads, int) else 1
 
 
 def _check_context(job: Job, info: ModelInfo) -> None:

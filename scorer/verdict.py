@@ -179,7 +179,8 @@ def chunks_to_settle(
         return None
     try:
         more = n_chunks * (half_width / distance) ** 2 - n_chunks
-        return max(1, math.ceil(more))
+        # Rounded first: the ratio of two decimals must not cost a chunk by its last bit.
+        return max(1, math.ceil(round(more, 6)))
     except OverflowError:
         return None
 
