@@ -69,7 +69,7 @@ class Recipe:
         seed: Of weights, windows and dropout.
     """
 
-    steps: int = 3000
+    steps: int = 2000
     tokens: int = 32_768
     rate: float = 2e-3
     dropout: float = 0.1
@@ -122,7 +122,6 @@ def train(model: llama.Model, text: Tokens, validation: Tokens, recipe: Recipe) 
     Returns:
         The step whose weights were kept.
     """
-    mx.random.seed(recipe.seed)
     warmup = max(1, min(200, recipe.steps // 10))
     schedule = optim.join_schedules(
         [
@@ -197,6 +196,7 @@ def make(
     held_out = chunked(np.array(tokenizer.encode(joined).ids, dtype=np.int32), CHUNK)
     print(f"{len(training)} training tokens, {held_out.size} held out", flush=True)
 
+    mx.random.seed(recipe.seed)
     model = new_model(config, recipe.dropout)
     best_step = train(model, training, validation, recipe)
     weights = {name: value.astype(mx.float16) for name, value in _flat(model).items()}
