@@ -179,19 +179,32 @@ class Failed(Event):
     details: dict[str, Any] = field(default_factory=dict)
 
 
-_KINDS: dict[str, type[Event]] = {
-    cls.kind: cls
-    for cls in (
-        Hello,
-        Loading,
-        Planned,
-        Progress,
-        ChunkScored,
-        Warned,
-        SettingFailedEvent,
-        Finished,
-        Failed,
+_KINDS: tuple[type[Event], ...] = (
+    Hello,
+    Loading,
+    Planned,
+    Progress,
+    ChunkScored,
+    Warned,
+    SettingFailedEvent,
+    Finished,
+    Failed,
+)
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "int": (int,),
+    "float": (float, int),
+    "bool": (bool,),
+    "list": (list,),
+    "dict": (dict,),
+}
+_FIELDS: dict[str, tuple[type[Event], dict[str, tuple[type, ...]]]] = {
+    cls.kind: (
+        cls,
+        {f.name: _JSON_TYPES[str(f.type).split("[")[0]] for f in dataclasses.fields(cls)},
     )
+    for cls in _KINDS
 }
 
 
@@ -200,7 +213,7 @@ def parse_line(line: str | bytes) -> Event | None:
 
     Returns:
         The event, or None where the line is no event this version knows: not JSON, no object,
-        an unknown kind, a missing field. Unknown fields are dropped.
+        an unknown kind, a field that is missing or of the wrong type. Unknown fields are dropped.
     """
     try:
         data = json.loads(line)
@@ -208,11 +221,14 @@ def parse_line(line: str | bytes) -> Event | None:
         return None
     if not isinstance(data, dict) or not isinstance(data.get("event"), str):
         return None
-    cls = _KINDS.get(data["event"])
-    if cls is None:
+    known = _FIELDS.get(data["event"])
+    if known is None:
         return None
-    names = {f.name for f in dataclasses.fields(cls)}
+    cls, types = known
+    values = {name: data[name] for name in types if name in data}
+    if any(type(value) not in types[name] for name, value in values.items()):
+        return None
     try:
-        return cls(**{key: value for key, value in data.items() if key in names})
+        return cls(**values)
     except TypeError:
         return None

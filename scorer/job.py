@@ -204,6 +204,9 @@ class Job:
     def __post_init__(self) -> None:
         if not self.settings:
             raise InputError("the job has no KV setting", _NOTATION_HINT)
+        for number, setting in enumerate(self.settings):
+            if setting in self.settings[:number]:
+                raise InputError(f"setting `{setting}` is named twice", "name each setting once")
         if self.chunk_length < 2:
             raise InputError(
                 f"chunk length `{self.chunk_length}` leaves no token to predict",
