@@ -21,7 +21,7 @@ from scorer.model_config import MAX_TOKENS, ModelConfig
 
 _MOSTLY_SLIDING = (SLIDING, SLIDING, SLIDING, FULL)
 
-_LAYOUTS: dict[str, Layout] = {
+_LAYOUTS: dict[str, Layout] = dict.fromkeys(DENSE, plain.dense) | {
     "afm7": plain.afm7,
     "afmoe": plain.typed(),
     "baichuan_m1": plain.baichuan_m1,
@@ -81,7 +81,7 @@ _LAYOUTS: dict[str, Layout] = {
     "spark2_5": plain.typed(_MOSTLY_SLIDING),
     "step3p5": plain.step3p5,
     "youtu_llm": hybrid.expanded,
-} | dict.fromkeys(DENSE, plain.dense)
+}
 
 # Names under which an unknown architecture may keep its sizes.
 _USUAL_NAMES = {
