@@ -266,6 +266,16 @@ def holds_kv(cache: Any) -> bool:
     return isinstance(cache, (*_HOLDS_KV, CodesKVCache, mlx_lm_cache.QuantizedKVCache))
 
 
+def is_filled(cache: Any) -> bool:
+    """Whether a cache of keys and values holds any.
+
+    Some models make a cache for a layer that never fills it.
+    """
+    if isinstance(cache, CodesKVCache):
+        return cache.offset > 0
+    return cache.keys is not None
+
+
 def replace_caches(caches: list[Any], make: Callable[[Any], Any]) -> list[Any]:
     """The list with every cache of keys and values replaced by ``make(cache)``."""
 

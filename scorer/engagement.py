@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models import cache as mlx_lm_cache
 
-from scorer.caches import CodesKVCache, Side, holds_kv, walk
+from scorer.caches import CodesKVCache, Side, holds_kv, is_filled, walk
 from scorer.errors import SettingFailed
 from scorer.job import KVSetting
 
@@ -45,8 +45,9 @@ class Engagement:
 
     Attributes:
         sides: One entry per cache and side that holds keys or values.
-        quantized: Caches with at least one quantized side.
-        skipped: Class names of caches that hold no keys and values, by layer.
+        quantized: Layers with at least one quantized cache: entries of the model's own list of
+            caches, a composite cache counting once.
+        skipped: Layers without keys and values: place in the list and class of the cache.
     """
 
     sides: tuple[SideEngagement, ...]
@@ -55,7 +56,7 @@ class Engagement:
 
     @property
     def total(self) -> int:
-        """Caches, quantized and skipped."""
+        """Layers that have a cache, quantized and skipped."""
         return self.quantized + len(self.skipped)
 
     @property
@@ -85,23 +86,30 @@ def measure_engagement(caches: list[Any], setting: KVSetting, tokens: int) -> En
             finite (MLX's quantizer swallows NaN).
     """
     sides: list[SideEngagement] = []
-    skipped: list[tuple[str, str]] = []
-    quantized = 0
+    quantized: set[int] = set()
     for entry in walk(caches):
-        layer = ".".join(map(str, entry.index))
-        cache = entry.cache
-        if not holds_kv(cache):
-            skipped.append((layer, type(cache).__name__))
-            continue
-        found = _sides_of(cache, layer, setting, tokens)
-        sides.extend(found)
-        quantized += 1
+        if holds_kv(entry.cache) and is_filled(entry.cache):
+            layer = ".".join(map(str, entry.index))
+            sides.extend(_sides_of(entry.cache, layer, setting, tokens))
+            quantized.add(entry.index[0])
     if not quantized:
         raise SettingFailed(
             f"setting `{setting}`: the model has no keys and values to quantize",
             "its layers keep other state; there is nothing to measure here",
         )
-    return Engagement(tuple(sides), quantized, tuple(skipped))
+    skipped = [
+        (str(index), f"{type(cache).__name__}, never filled" if holds_kv(cache) else _name(cache))
+        for index, cache in enumerate(caches)
+        if index not in quantized
+    ]
+    return Engagement(tuple(sides), len(quantized), tuple(skipped))
+
+
+def _name(cache: Any) -> str:
+    """The class of a cache, of all parts of a composite one."""
+    if isinstance(cache, mlx_lm_cache.CacheList):
+        return "CacheList of " + ", ".join(_name(part) for part in cache.caches)
+    return type(cache).__name__
 
 
 def _sides_of(cache: Any, layer: str, setting: KVSetting, tokens: int) -> list[SideEngagement]:

@@ -134,7 +134,7 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
     return SettingFacts(
         arithmetic=_ARITHMETIC[row.arithmetic],
         kv_method="stock" if _same_widths(row.setting) else "affine",
-        kv_layers_quantized=len(geometry.layers),
+        kv_layers_quantized=min(len(geometry.layers), geometry.total_layers),
         kv_layers_total=geometry.total_layers,
         kv_layers_skipped=skipped,
         same_as=None if row.same_as is None else str(row.same_as),

@@ -16,6 +16,11 @@ from scorer.backend import Backend
 from scorer.errors import InputError
 from scorer.mlx_lm_import import import_mlx_lm, kept_file_limit
 
+_TOKEN_EMBEDDINGS = frozenset(
+    "embed embed_in embed_tokens embedding embeddings tok_embeddings token_embeddings"
+    " word_embeddings wte".split()
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
@@ -117,8 +122,11 @@ def _dtype(module: nn.Module) -> mx.Dtype:
 
 
 def _vocab_rows(module: nn.Module) -> int | None:
-    """Rows of the token embedding, found as the first embedding of the module tree."""
-    for _, child in module.named_modules():
-        if isinstance(child, (nn.Embedding, nn.QuantizedEmbedding)):
-            return int(child.weight.shape[0])
+    """Rows of the token embedding, found by name; None where no name is known.
+
+    A model may hold other embeddings: of positions, of n-grams, of tokens per layer.
+    """
+    for path, child in module.named_modules():
+        if path.rpartition(".")[2] in _TOKEN_EMBEDDINGS and "weight" in child:
+            return int(child["weight"].shape[0])
     return None

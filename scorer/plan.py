@@ -9,7 +9,7 @@ import mlx.core as mx
 from mlx_lm.models import cache as mlx_lm_cache
 
 from scorer.backend import DeviceKind
-from scorer.caches import holds_kv, walk
+from scorer.caches import holds_kv, is_filled, walk
 from scorer.errors import InputError
 from scorer.geometry import KVGeometry, KVLayer
 from scorer.job import FULL_PRECISION, Job, KVSetting
@@ -54,20 +54,18 @@ def measured_geometry(split: SplitModel) -> KVGeometry:
     caches = fresh_caches(split.model)
     mx.eval(split.hidden(mx.zeros((1, 2), mx.int32), caches))
     layers = []
-    total = 0
     for entry in walk(caches):
-        total += 1
         cache = entry.cache
-        if not holds_kv(cache) or cache.keys is None:
+        if not holds_kv(cache) or not is_filled(cache):
             continue
-        window = getattr(cache, "max_size", None)
+        window, kind = _window_of(cache)
         layers.append(
             KVLayer(
                 kv_heads=int(cache.keys.shape[1]),
                 k_dim=int(cache.keys.shape[-1]),
                 v_dim=int(cache.values.shape[-1]),
-                window=int(window) if window else None,
-                kind="sliding" if window else "full",
+                window=window,
+                kind=kind,
             )
         )
     if not layers:
@@ -75,7 +73,16 @@ def measured_geometry(split: SplitModel) -> KVGeometry:
             "this model keeps no keys and values, so there is no KV cache to quantize",
             "pick a model with attention layers; `qfid models` lists the cached ones",
         )
-    return KVGeometry(layers=tuple(layers), total_layers=total)
+    return KVGeometry(layers=tuple(layers), total_layers=len(caches))
+
+
+def _window_of(cache: Any) -> tuple[int | None, str]:
+    """Tokens a cache keeps at most, and its kind as geometry names it."""
+    for name, kind in (("max_size", "sliding"), ("chunk_size", "chunked")):
+        window = getattr(cache, name, None)
+        if window:
+            return int(window), kind
+    return None, "full"
 
 
 def check_groups(settings: tuple[KVSetting, ...], geometry: KVGeometry) -> None:
@@ -185,8 +192,9 @@ def _runs(lane: KVLane) -> bool:
 def generate_can_run(split: SplitModel, setting: KVSetting) -> bool:
     """Whether ``mlx_lm.generate --kv-bits`` can run this setting on this model.
 
-    It fills plain caches, converts those that offer ``to_quantized`` and goes on; one width for
-    both sides, and rotating caches raise. Tried here on three tokens.
+    It fills plain caches, converts those that offer ``to_quantized`` and goes on: one width for
+    both sides, rotating caches raise, chunked and composite ones are passed over in silence. A
+    model of which it quantizes only a part does not run the setting. Tried here on three tokens.
     """
     if setting.k_bits != setting.v_bits:
         return False
@@ -199,7 +207,8 @@ def generate_can_run(split: SplitModel, setting: KVSetting) -> bool:
             else cache
             for cache in caches
         ]
-        if not any(isinstance(cache, mlx_lm_cache.QuantizedKVCache) for cache in converted):
+        kept = [e.cache for e in walk(converted) if holds_kv(e.cache) and is_filled(e.cache)]
+        if not kept or not all(isinstance(c, mlx_lm_cache.QuantizedKVCache) for c in kept):
             return False
         mx.eval(split.hidden(mx.zeros((1, 1), mx.int32), converted))
     except CANNOT_RUN:
