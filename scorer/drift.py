@@ -86,8 +86,9 @@ class Reference:
             kl, total = self._plain_kl(logits, maximum)
         else:
             kl, total = self._fast_kl(logits, maximum)
-            # Infinite logits make 0 · ∞ in the fast form; the definition says what they mean.
-            if len(odd := np.flatnonzero(~np.isfinite(kl))):
+            # Infinite logits make 0 · ∞ in the fast form, and float32 exponentials that all round
+            # one way (a nearly flat row) reach −2e-7; the definition says what such rows are.
+            if len(odd := np.flatnonzero(~np.isfinite(kl) | (kl < LOWEST_KL))):
                 reference = Reference(self.logits[odd], self.targets[odd], plain=True)
                 kl[odd] = reference.compare(logits[odd]).kl
         log_total = np.log(total)
