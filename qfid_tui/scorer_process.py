@@ -1,0 +1,179 @@
+"""The process that scores: started, listened to, interrupted, ended.
+
+The command line and the app drive the same child, ``python -m scorer``: whatever happens in it,
+an abort inside a GPU library included, ends the child and not the session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from scorer.errors import QfidError
+from scorer.events import Event, Failed, Finished, parse_line
+
+# -P: a file of the user's named like a module of ours is not imported from the current folder.
+COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "scorer")
+
+_LONGEST_LINE = 256 << 20
+_LOG_LINES = 20
+_LOG_WIDTH = 400
+_PATIENCE = 5.0
+
+
+class ScorerProcess:
+    """One child process and its events.
+
+    Start it from the main thread: on Linux the child asks the kernel to be killed when the
+    *thread* that created it ends. ``events`` may be read in another thread.
+
+    Attributes:
+        killed: :meth:`kill` was called.
+    """
+
+    def __init__(
+        self, request: Mapping[str, Any] | None, *, command: Sequence[str] | None = None
+    ) -> None:
+        """Start the child and hand it its request.
+
+        Args:
+            request: A job's JSON values, with ``run`` and ``accept_changes`` to continue a run;
+                None where the command asks for none.
+            command: What to start; None for the scorer.
+
+        Raises:
+            QfidError: The process cannot be started.
+            RuntimeError: This is not the main thread.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("the scorer must be started from the main thread")
+        self.killed = False
+        self._interrupted = False
+        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._process = _start(list(command or COMMAND))
+        self._drain = threading.Thread(target=self._read_log, daemon=True)
+        self._drain.start()
+        if request is not None:
+            # A child that is gone already shows as one without events.
+            with contextlib.suppress(BrokenPipeError):
+                self._stdin.write(json.dumps(dict(request)).encode() + b"\n")
+                self._stdin.flush()
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events as they come; lines that are none are passed over.
+
+        Ends after Finished or Failed, or where the child closes its output without either.
+        """
+        stdout = self._process.stdout
+        assert stdout is not None
+        said = False
+        while line := stdout.readline(_LONGEST_LINE):
+            event = parse_line(line)
+            if event is None:
+                continue
+            if not said and self._interrupted:
+                # The first signal came before the child listened for it.
+                self.interrupt()
+            said = True
+            yield event
+            if isinstance(event, Finished | Failed):
+                return
+
+    def interrupt(self) -> None:
+        """Ask the child to stop in order, with a report of what is scored."""
+        self._interrupted = True
+        self._process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the child at once; what it has saved can be resumed."""
+        self.killed = True
+        self._process.kill()
+
+    def close(self) -> int:
+        """Wait for the child to end, killing it if it does not; return its exit code.
+
+        Negative for a signal, as :attr:`subprocess.Popen.returncode`.
+        """
+        code = self._process.poll()
+        if code is None:
+            # The end of its input tells the child that nobody listens any more.
+            with contextlib.suppress(OSError):
+                self._stdin.close()
+            try:
+                code = self._process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                code = self._process.wait()
+        # A grandchild may hold the log open for longer than the child lived.
+        self._drain.join(_PATIENCE)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        return code
+
+    def __enter__(self) -> ScorerProcess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._process.poll() is None:
+            self._process.kill()
+        self.close()
+
+    @property
+    def log(self) -> list[str]:
+        """The last lines of the child's standard error, empty ones left out."""
+        return list(self._log)
+
+    def _read_log(self) -> None:
+        stderr = self._process.stderr
+        assert stderr is not None
+        with contextlib.suppress(OSError, ValueError), stderr:
+            while piece := stderr.readline(64 << 10):
+                # Progress bars rewrite their line: only what would still be seen counts.
+                text = piece.decode("utf-8", "replace").rstrip().rpartition("\r")[2].strip()
+                if text:
+                    self._log.append(text[:_LOG_WIDTH])
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    # A child that is not ready yet inherits this and ignores Ctrl-C instead of ending with a
+    # traceback; `events` repeats the signal once it listens.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    except OSError as error:
+        raise QfidError(
+            f"the scorer cannot be started: {error.strerror or error}",
+            "the Python that runs qfid is gone or memory is short",
+        ) from error
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words: ``was ended by SIGABRT``, ``ended with code 3``."""
+    if code >= 0:
+        return f"ended with code {code}"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"
