@@ -85,27 +85,25 @@ class _DeviceTile:
 
     def __init__(self, logits: mx.array, targets: mx.array) -> None:
         self._targets = targets.reshape(-1, 1)
-        self._logits = _rows(logits)
-        self._lse = mx.logsumexp(self._logits, axis=-1, keepdims=True)
-        self._top = mx.argmax(self._logits, axis=-1)
-        self._nll = self._lse - mx.take_along_axis(self._logits, self._targets, axis=-1)
-        self._top_logprob = self._logits.max(axis=-1, keepdims=True) - self._lse
-        mx.eval(self._logits, self._lse, self._top, self._nll, self._top_logprob)
+        self._shifted = _shifted_rows(logits)
+        self._lse = mx.logsumexp(self._shifted, axis=-1, keepdims=True)
+        self._top = mx.argmax(self._shifted, axis=-1)
+        self._nll = self._lse - mx.take_along_axis(self._shifted, self._targets, axis=-1)
+        mx.eval(self._shifted, self._lse, self._top, self._nll)
 
     @property
     def nll(self) -> NDArray[np.float64]:
         return np.array(self._nll[:, 0]).astype(np.float64)
 
     def compare(self, logits: mx.array) -> TileScalars:
-        rows = _rows(logits)
+        rows = _shifted_rows(logits)
         lse = mx.logsumexp(rows, axis=-1, keepdims=True)
-        log_p = self._logits - self._lse
+        log_p = self._shifted - self._lse
         p = mx.exp(log_p)
         kl = mx.where(p > 0, p * (log_p - (rows - lse)), 0).sum(axis=-1)
         top = mx.argmax(rows, axis=-1)
         nll = (lse - mx.take_along_axis(rows, self._targets, axis=-1))[:, 0]
-        top_logprob = (rows.max(axis=-1, keepdims=True) - lse)[:, 0]
-        mx.eval(kl, top, nll, top_logprob)
+        mx.eval(kl, top, nll, lse)
 
         def host(array: mx.array) -> NDArray[np.float64]:
             return np.array(array).astype(np.float64)
@@ -115,11 +113,17 @@ class _DeviceTile:
             nll_ref=self.nll,
             nll_quant=host(nll),
             top_ref=np.array(self._top).astype(np.int32),
-            top_ref_logprob=host(self._top_logprob[:, 0]),
+            top_ref_logprob=-host(self._lse[:, 0]),
             top_quant=np.array(top).astype(np.int32),
-            top_quant_logprob=host(top_logprob),
+            top_quant_logprob=-host(lse[:, 0]),
         )
 
 
-def _rows(logits: mx.array) -> mx.array:
-    return logits.reshape(-1, logits.shape[-1]).astype(mx.float32)
+def _shifted_rows(logits: mx.array) -> mx.array:
+    """Rows (B · T, V) in float32, their maximum at 0.
+
+    A log-sum-exp of logits of some hundreds is rounded by 1e-5, as much as many a KL; of shifted
+    rows it is at most log V.
+    """
+    rows = logits.reshape(-1, logits.shape[-1]).astype(mx.float32)
+    return rows - rows.max(axis=-1, keepdims=True)
