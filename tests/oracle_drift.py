@@ -44,7 +44,8 @@ def score_row(reference: NDArray[np.float32], candidate: NDArray[np.float32], ta
     """Metrics of one position from two rows of V logits."""
     log_p, log_q = log_softmax(reference), log_softmax(candidate)
     terms = [math.exp(p) * (p - q) for p, q in zip(log_p, log_q, strict=True) if math.exp(p) > 0]
-    top_ref, top_quant = log_p.index(max(log_p)), log_q.index(max(log_q))
+    # Of the logits, not of their logarithms, where rounding makes ties.
+    top_ref, top_quant = (list(row).index(max(row)) for row in (reference, candidate))
     return Row(
         kl=math.inf if math.inf in terms else math.fsum(terms),
         nll_ref=-log_p[target],
