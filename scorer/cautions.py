@@ -82,7 +82,7 @@ def setting_warnings(
         found.append(f"{where} infinite KL: a token the reference holds possible is ruled out")
     if verdict is not None and verdict != "good" and perplexity_delta < 0:
         found.append(
-            f"perplexity fell although the distributions moved ({verdict}): judge `{setting}` by "
-            "KL and flips"
+            f"perplexity is lower than the reference's, which is no sign of quality at verdict "
+            f"`{verdict}`: judge `{setting}` by KL and flips"
         )
     return [*found, *facts.warnings]

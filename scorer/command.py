@@ -41,12 +41,14 @@ def kv_command(job: Job, revision: str | None = None) -> str:
         job: What was asked.
         revision: Commit the job's revision was found to be; replaces it in the command.
     """
-    words = ["qfid", "kv", shell_word(job.model)]
+    # What begins with a hyphen would be read as an option.
+    model_last = job.model.startswith("-")
+    words = ["qfid", "kv", *([] if model_last else [shell_word(job.model)])]
     words += ["--settings", ",".join(str(setting) for setting in job.settings)]
     if found := revision or job.revision:
-        words += ["--revision", shell_word(found)]
-    if job.corpus.source != "wikitext2":
-        words += ["--corpus", shell_word(job.corpus.source)]
+        words += _option("--revision", found)
+    if job.corpus.source != ("builtin" if job.model == "demo" else "wikitext2"):
+        words += _option("--corpus", job.corpus.source)
     if job.protocol != "mqf":
         words += ["--protocol", job.protocol]
     if job.chunk_length != 512:
@@ -65,7 +67,14 @@ def kv_command(job: Job, revision: str | None = None) -> str:
         words += ["--batch", str(job.batch)]
     if job.allow_custom_code:
         words += ["--allow-custom-code"]
+    if model_last:
+        words += ["--", shell_word(job.model)]
     return " ".join(words)
+
+
+def _option(name: str, value: str) -> list[str]:
+    word = shell_word(value)
+    return [f"{name}={word}"] if value.startswith("-") else [name, word]
 
 
 def generate_command(model: str, setting: KVSetting) -> str | None:

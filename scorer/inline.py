@@ -1,23 +1,30 @@
-"""Numbers and foreign text as inline Markdown.
+"""Numbers and foreign text as inline Markdown, and tables that line up in a terminal too.
 
 Pure standard library.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scorer.inert import inert
 
 ABSENT = "—"
-_PUNCTUATION = re.compile(r"([\\`*_\[\]<>#|~&$])")
+# What can start something inside a line. An underscore inside a word, a lone ampersand and
+# brackets without an opening one start nothing, and escaping them would only show in the source.
+_ACTIVE = re.compile(r"[\\`*\[<|~$]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|:(?=//)")
 
 
 def text(value: object) -> str:
-    """Foreign text that Markdown shows as it is: one line, every active character escaped."""
-    return _PUNCTUATION.sub(r"\\\1", inert(str(value)))
+    """Foreign text in the middle of a line that Markdown shows as it is.
+
+    On one line, every character escaped that would act there, and no other.
+    """
+    return _ACTIVE.sub(lambda match: "\\" + match[0], inert(str(value)))
 
 
 def code(value: object) -> str:
@@ -48,6 +55,11 @@ def prose(sentence: str) -> str:
     )
 
 
+def plural(n: int, noun: str) -> str:
+    """``1 chunk``, ``1 530 positions``."""
+    return f"{count(n)} {noun}{'' if n == 1 else 's'}"
+
+
 def number(value: Any) -> float | None:
     """A number of a report; its words for infinities read back, None for an undefined one."""
     if value is None or isinstance(value, bool):
@@ -55,19 +67,47 @@ def number(value: Any) -> float | None:
     return float(value)
 
 
+def _typeset(shown: str) -> str:
+    """With a minus sign in front where one is due; an exponent stays as programs read it."""
+    if shown.startswith("-"):
+        shown = "−" + shown[1:]
+    return shown.replace("inf", "∞")
+
+
 def digits(value: Any, *, sign: bool = False, significant: int = 4) -> str:
     """So many significant digits, plain between 0.0001 and 10 000; ``—`` where undefined."""
     found = number(value)
     if found is None:
         return ABSENT
-    shown = f"{found:{'+' if sign else ''}.{significant}g}"
-    return shown.replace("inf", "∞").replace("-", "−")
+    return _typeset(f"{found:{'+' if sign else ''}.{significant}g}")
 
 
-def percent(share: Any, *, sign: bool = False) -> str:
+def percent(share: Any, *, sign: bool = False, significant: int = 4) -> str:
     """A share from 0 to 1 as percent."""
     found = number(share)
-    return ABSENT if found is None else f"{digits(100 * found, sign=sign)} %"
+    if found is None:
+        return ABSENT
+    return f"{digits(100 * found, sign=sign, significant=significant)} %"
+
+
+def with_margin(value: Any, ends: Any, *, scale: float = 1.0) -> str:
+    """``0.122 ± 0.031``: the value to the place of its margin's second digit.
+
+    Args:
+        value: Point estimate.
+        ends: Both ends of an interval that is symmetric about it, or None for none.
+        scale: Factor on both, 100 for percent.
+    """
+    found = number(value)
+    if found is None or ends is None or not math.isfinite(found):
+        return digits(None if found is None else scale * found)
+    half = scale * (float(ends["high"]) - float(ends["low"])) / 2
+    if half == 0:
+        return f"{digits(scale * found)} ± 0"
+    places = 1 - math.floor(math.log10(half))
+    if not 0 <= places <= 7:
+        return f"{digits(scale * found)} ± {digits(half, significant=2)}"
+    return _typeset(f"{scale * found:.{places}f} ± {half:.{places}f}")
 
 
 def interval(ends: Any, *, scale: float = 1.0, sign: bool = False, significant: int = 4) -> str:
@@ -86,8 +126,10 @@ def count(value: Any) -> str:
     found = number(value)
     if found is None:
         return ABSENT
+    if not math.isfinite(found):
+        return digits(found)
     shown = f"{found:,.0f}" if found == int(found) else f"{found:,.1f}"
-    return shown.replace(",", "\u202f")
+    return _typeset(shown.replace(",", "\u202f"))
 
 
 def bytes_of(value: Any) -> str:
@@ -102,8 +144,43 @@ def bytes_of(value: Any) -> str:
     return f"{digits(found)} TiB"
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """Lines of a Markdown table; the first column is text, the others numbers."""
-    names = list(head)
-    lines = [f"| {' | '.join(names)} |", "|---|" + "---:|" * (len(names) - 1)]
-    return lines + [f"| {' | '.join(row)} |" for row in rows]
+def columns(shown: str) -> int:
+    """Columns of a terminal that text takes: two for wide characters, none for marks.
+
+    Source: Unicode Standard Annex 11, East Asian Width.
+    """
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(character) in "WF"
+        else 1
+        for character in shown
+    )
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, left: Sequence[int] = (0,)
+) -> list[str]:
+    """Lines of a Markdown table, its columns padded so that the source lines up as well.
+
+    Args:
+        head: Names of the columns.
+        rows: Cells, Markdown already.
+        left: Indices of the columns of text; the others are numbers and end flush.
+    """
+    cells = [list(head), *(list(row) for row in rows)]
+    widths = [max(3, *(columns(row[i]) for row in cells)) for i in range(len(head))]
+
+    def line(row: list[str]) -> str:
+        padded = []
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            gap = " " * (width - columns(cell))
+            padded.append(cell + gap if i in left else gap + cell)
+        return f"| {' | '.join(padded)} |"
+
+    rule = [
+        "-" * (width + 2) if i in left else "-" * (width + 1) + ":"
+        for i, width in enumerate(widths)
+    ]
+    return [line(cells[0]), f"|{'|'.join(rule)}|", *map(line, cells[1:])]

@@ -17,15 +17,19 @@ from scorer.inline import (
     digits,
     interval,
     percent,
+    plural,
     prose,
     table,
     text,
+    with_margin,
 )
-from scorer.markdown_setting import setting_body, setting_title
+from scorer.markdown_details import details
+from scorer.markdown_setting import interval_words, measured_on, setting_body, setting_title
 
 Report = Mapping[str, Any]
 
 _MANY_PAIRS = 15
+_MANY_FILES = 4
 
 
 def to_markdown(report: Report) -> str:
@@ -35,28 +39,29 @@ def to_markdown(report: Report) -> str:
         report: What :func:`scorer.report.build_report` gave, also after a JSON round trip.
     """
     rows = report["settings"]
-    lines: list[str] = []
     if len(rows) == 1:
-        row = rows[0]
-        lines += [f"# KV-fidelity: {setting_title(row, with_model=True)}", ""]
-        lines += _warnings(row["warnings"])
-        lines += setting_body(row, report["run"])
+        lines = [f"# KV-fidelity: {setting_title(rows[0], with_model=True)}", ""]
+        lines += _warnings(rows[0]["warnings"])
+        lines += setting_body(rows[0], report)
+        lines += _recommendation(report)
     else:
-        model = code(report["reference"]["model_id"])
-        lines += [f"# KV-fidelity: {model}, {len(rows)} settings", ""]
-        lines += _warnings(report["run"]["warnings"])
-        lines += _comparison_table(report)
-    lines += _recommendation(report)
-    if len(rows) > 1:
-        lines += _told_apart(report)
-        for row in rows:
-            own = row["warnings"][len(report["run"]["warnings"]) :]
-            lines += [f"## {setting_title(row)}", "", *_warnings(own)]
-            lines += setting_body(row, report["run"])
+        lines = _several(report)
     lines += _how_made(report)
-    while lines and not lines[-1]:
-        lines.pop()
     return "\n".join(lines) + "\n"
+
+
+def _several(report: Report) -> list[str]:
+    rows, shared = report["settings"], report["run"]["warnings"]
+    scored = [row for row in rows if row["status"] == "scored"]
+    lines = [f"# KV-fidelity: {code(report['reference']['model_id'])}, {len(rows)} settings", ""]
+    lines += [*_warnings(shared), *_comparison_table(report), *_recommendation(report)]
+    lines += [*_frontiers(report), *_told_apart(report)]
+    for row in rows:
+        lines += [f"## {setting_title(row)}", "", *_warnings(row["warnings"][len(shared) :])]
+        lines += setting_body(row, report)
+    if len(scored) > 1:
+        lines += ["## Side by side", ""]
+    return lines + (details(scored, report["run"]["scored_from"]) if scored else [])
 
 
 def _warnings(messages: list[str]) -> list[str]:
@@ -64,57 +69,72 @@ def _warnings(messages: list[str]) -> list[str]:
 
 
 def _comparison_table(report: Report) -> list[str]:
-    rows = []
-    for row in report["settings"]:
-        if row["status"] != "scored":
-            rows.append([code(row["setting"]), *_costs(row), *[ABSENT] * 4, _status(row), ""])
-            continue
-        rows.append(
-            [
-                code(row["setting"]),
-                *_costs(row),
-                _with_margin(row["kl"]["mean"], row["intervals"]["kl_mean"]),
-                digits(row["kl"]["p99"]),
-                percent(row["flip_rate"]),
-                digits(row["perplexity_delta"], sign=True),
-                f"**{row['verdict_shown']}**",
-                _frontier_mark(row),
-            ]
-        )
+    rows = report["settings"]
+    body = [_compared(row) if row["status"] == "scored" else _unscored(row) for row in rows]
     head = (
         "setting",
-        "KV bytes per token",
-        "of 16 bit",
+        "KV bytes/token",
         "KL mean (nats)",
-        "KL p99 (nats)",
-        "flips",
+        "p99 (nats)",
+        "flips (%)",
         "perplexity Δ",
         "verdict",
         "frontier",
     )
-    return [*table(head, rows), ""]
+    lines = [*table(head, body, left=(0, 6, 7)), ""]
+    scored = [row for row in rows if row["status"] == "scored"]
+    if not scored:
+        return lines
+    ends = scored[0]["intervals"]
+    margin = "± is half of the 95 % interval over " if ends["kl_mean"] else "No interval: "
+    lines += [f"{margin}{interval_words(ends)}. {_bounds(report['verdict_bounds'])}", ""]
+    by_positions = {row["n_positions"]: row for row in reversed(scored)}
+    for row in reversed(by_positions.values()):
+        names = [r["setting"] for r in scored if r["n_positions"] == row["n_positions"]]
+        which = f"{', '.join(map(code, names))}: " if len(by_positions) > 1 else ""
+        lines += [which + measured_on(row, report["run"]), ""]
+    return lines
 
 
-def _costs(row: Report) -> tuple[str, str]:
-    return count(row["kv_bytes_per_token"]), percent(row["kv_bytes_share"])
+def _bounds(bounds: Report) -> str:
+    tiers = []
+    for tier in ("good", "marginal"):
+        most = bounds[tier]
+        tiers.append(
+            f"{tier}: KL mean ≤ {digits(most['kl_mean'])}, p99 ≤ {digits(most['kl_p99'])} nats, "
+            f"flips ≤ {percent(most['flip_rate'])}"
+        )
+    return f"Verdict {'; '.join(tiers)}; `?`: an interval crosses a bound that decides."
 
 
-def _status(row: Report) -> str:
-    return f"**{row['status']}**"
+def _compared(row: Report) -> list[str]:
+    ends = row["intervals"]
+    return [
+        code(row["setting"]),
+        _costs(row),
+        with_margin(row["kl"]["mean"], ends["kl_mean"]),
+        digits(row["kl"]["p99"]),
+        with_margin(row["flip_rate"], ends["flip_rate"], scale=100),
+        digits(row["perplexity_delta"], sign=True),
+        f"**{row['verdict_shown']}**",
+        _frontier_mark(row),
+    ]
 
 
-def _with_margin(value: Any, ends: Any) -> str:
-    if ends is None:
-        return digits(value)
-    half = (float(ends["high"]) - float(ends["low"])) / 2
-    return f"{digits(value)} ± {half:.2g}"
+def _unscored(row: Report) -> list[str]:
+    return [code(row["setting"]), _costs(row), *[ABSENT] * 4, f"**{row['status']}**", ABSENT]
+
+
+def _costs(row: Report) -> str:
+    share = percent(row["kv_bytes_share"], significant=2)
+    return f"{count(row['kv_bytes_per_token'])} ({share})"
 
 
 def _frontier_mark(row: Report) -> str:
+    same = f", same arithmetic as {code(row['same_as'])}" if row["same_as"] else ""
     if row["on_frontier"]:
-        same = f", same arithmetic here as {code(row['same_as'])}" if row["same_as"] else ""
         return f"✓{same}"
-    return f"beaten by {code(row['beaten_by'])}"
+    return f"beaten by {code(row['beaten_by'])}{same}"
 
 
 def _recommendation(report: Report) -> list[str]:
@@ -127,6 +147,24 @@ def _recommendation(report: Report) -> list[str]:
     if command is not None:
         lines += ["```sh", command, "```", ""]
     return lines
+
+
+def _frontiers(report: Report) -> list[str]:
+    lines = []
+    for frontier in report["frontiers"]:
+        start = frontier["quantize_start"]
+        footing = "stress" if not start else f"deployment from {start}"
+        if frontier["path"] != "deployed":
+            footing += f", {text(frontier['path'])} path"
+        names = ", ".join(map(code, frontier["settings"]))
+        tied = "; ".join(f"{code(a)} and {code(b)} are tied" for a, b in frontier["tied"])
+        lines.append(f"- {footing}: {names}{f' ({tied})' if tied else ''}")
+    if not lines:
+        return []
+    alone = len(lines) == 1
+    said = "**Frontier** of KL mean against KV bytes per token, cheapest first"
+    said += ":" if alone else "; settings of different positions or paths are never ranked:"
+    return [said, "", *lines, ""]
 
 
 def _told_apart(report: Report) -> list[str]:
@@ -156,13 +194,9 @@ def _told_apart(report: Report) -> list[str]:
     head = ("pair", "KL mean difference (nats)", "95 % interval (nats)", "told apart?")
     said = "**Told apart?** Differences paired over the same chunks"
     if len(listed) < len(pairs):
-        said += f"; {len(pairs) - len(listed)} of {len(pairs)} pairs are, the others:"
-    lines = [said, "", *(table(head, rows) if rows else []), ""]
-    tied = [pair for frontier in report["frontiers"] for pair in frontier["tied"]]
-    if tied:
-        names = ", ".join(f"{code(a)} and {code(b)}" for a, b in tied)
-        lines += [f"Tied on the frontier: {names}.", ""]
-    return lines
+        rest = f"{len(pairs) - len(listed)} of {len(pairs)} pairs are"
+        said += f"; {rest}, the others:" if listed else f"; all {len(pairs)} pairs are"
+    return [said, "", *(table(head, rows, left=(0, 3)) if rows else []), ""]
 
 
 def _how_made(report: Report) -> list[str]:
@@ -170,29 +204,46 @@ def _how_made(report: Report) -> list[str]:
     corpus = run["corpus"]
     bits = reference["weight_bits"]
     versions = ", ".join(f"{text(k)} {text(v)}" for k, v in run["versions"].items())
+    planned = run["chunks_planned"]
+    documents = run["documents_covered"]
+    covered = f", {plural(documents, 'document')} covered" if documents else ""
     lines = [
-        "**How it was measured**",
+        "## How it was measured",
         "",
-        f"- Reference: {code(reference['model_id'])} ({text(reference['architecture'])}), weights "
+        f"- Reference: {code(reference['model_id'])} ({code(reference['architecture'])}), weights "
         f"{'of unknown width' if bits is None else f'{digits(bits)} bit'}, KV cache at full "
         f"precision, computed in {text(reference['compute_dtype'])}",
         f"- Text: {text(corpus.get('name'))}, SHA-256 {code(corpus.get('sha256'))}, protocol "
-        f"{code(corpus.get('protocol', run['job']['protocol']))}, {len(run['chunks'])} of "
-        f"{corpus.get('total_chunks', run['chunks_planned'])} chunks "
-        f"({text(run['job']['chunks'])}), {run['documents_covered']} documents covered",
-        f"- Arithmetic: {text(run['arithmetic'].get('description'))}, {run['batch']} "
-        f"{'chunk' if run['batch'] == 1 else 'chunks'} per forward pass",
+        f"{code(run['job']['protocol'])}, {count(len(run['chunks']))} of "
+        f"{plural(corpus.get('total_chunks', planned), 'chunk')} "
+        f"({text(run['job']['chunks'])}){covered}",
+        *_weights(reference["model_files"]),
+        f"- Arithmetic: {text(run['arithmetic'].get('description'))}, "
+        f"{plural(run['batch'], 'chunk')} per forward pass",
         f"- Device: {text(run['device'].get('name'))} ({text(run['device'].get('kind'))}), "
         f"{bytes_of(run['device'].get('memory'))}",
         f"- Versions: {versions}",
+        *([] if len(report["settings"]) > 1 else [f"- {_bounds(report['verdict_bounds'])}"]),
         "- Intervals: 95 %, over chunks (over documents from 5 on), never over positions: the "
         "positions of a chunk are correlated; llama.cpp's ± are standard errors that take them "
         "as independent and come out smaller",
         "",
-        "Again with:",
+        "The same again:",
         "",
         "```sh",
         run["command"],
         "```",
     ]
     return lines
+
+
+def _weights(files: Report) -> list[str]:
+    """The files of weights; the hashes of all files are in the JSON report."""
+    named = {name: known for name, known in files.items() if name.endswith(".safetensors")}
+    if len(named) > _MANY_FILES:
+        return [f"- Weights: {len(named)} files, hashes in the JSON report"]
+    return [f"- Weights: {code(name)}, {_file(known)}" for name, known in named.items()]
+
+
+def _file(known: str | int) -> str:
+    return bytes_of(known) if isinstance(known, int) else f"SHA-256 {code(known)}"

@@ -15,10 +15,12 @@ from scorer.inline import (
     interval,
     number,
     percent,
+    plural,
     prose,
     table,
     text,
 )
+from scorer.markdown_details import changed_layers, details
 
 Row = Mapping[str, Any]
 
@@ -47,24 +49,50 @@ def setting_title(row: Row, *, with_model: bool = False) -> str:
     return f"{code(name)}{joint}{bits_text(row)} (group {row['kv_group_size']}){via}{path}{partial}"
 
 
-def setting_body(row: Row, run: Row) -> list[str]:
-    """Everything below the title of a setting."""
+def setting_body(row: Row, report: Row) -> list[str]:
+    """Everything below the title of a setting; of several, what is not laid side by side."""
+    run, alone = report["run"], len(report["settings"]) == 1
     mode = f"**mode:** {row['quantize_mode']} (quantize_start={row['quantize_start']})"
     if row["status"] != "scored":
         return [f"**Verdict:** none, {row['status']} · {mode}", "", *_failure(row)]
     partial = " (partial coverage)" if row["kv_partial"] else ""
-    return [
+    lines = [
         f"**Verdict:** {row['verdict_shown']}{partial} · {mode}",
         "",
-        *_open_bounds(row),
+        *_why(row, run),
         *_metrics(row),
-        *_measured_on(row),
-        *_depth(row),
-        *_control(row),
-        *_confidence(row),
-        *_quantiles(row),
-        *_cost(row),
     ]
+    if alone:
+        lines += [measured_on(row, run), ""]
+    lines += [*_deployment(row), _versions(row), ""]
+    if alone:
+        lines += details([row], run["scored_from"])
+    return [*lines, *_control(row), *_cost(row), *_computed(row, report["reference"])]
+
+
+def measured_on(row: Row, run: Row) -> str:
+    """The sentence without which no number may be quoted."""
+    corpus, protocol = row["corpus"], run["job"]["protocol"]
+    split = f"/{text(corpus['split'])}" if corpus["split"] else ""
+    scored = f"{plural(row['n_positions'], 'position')} of "
+    rule = ""
+    if protocol != "mqf":
+        rule = f", protocol **{text(protocol)}**: positions from {run['scored_from']} on"
+    return (
+        f"Measured on **{text(corpus['name'])}{split}**: {scored}"
+        f"{plural(row['n_chunks'], 'chunk')} of {count(corpus['chunk_length'])} tokens (tokenizer "
+        f"{code(corpus['tokenizer_id'])}){rule}. Another text or length gives other numbers."
+    )
+
+
+def interval_words(ends: Row) -> str:
+    """What the intervals are taken over and what they speak for."""
+    over = plural(ends["n_units"], ends["unit"])
+    if ends["label"]:
+        known = ends["n_documents"]
+        over += f" of {plural(known, 'document')}" if known else ""
+        over += f": they speak for {ends['label']}"
+    return f"{over}; {ends['note']}" if ends["note"] else over
 
 
 def _failure(row: Row) -> list[str]:
@@ -75,29 +103,50 @@ def _failure(row: Row) -> list[str]:
     return [f"{code(failure['error'])}: {prose(failure['message'])}{hint}", ""]
 
 
-def _open_bounds(row: Row) -> list[str]:
+def _why(row: Row, run: Row) -> list[str]:
     lines = []
-    for bound in row["verdict_open"]:
-        flips = bound["metric"] == "flip_rate"
-        scale, unit = (100.0, "%") if flips else (1.0, "nats")
-        more = bound["more_chunks"]
-        settle = (
-            f"about {count(more)} more chunks would settle it"
-            if more is not None
-            else "no number of chunks settles a value on the bound"
-        )
+    for held in row["verdict_held_by"]:
+        scale, unit = _unit(held["metric"])
         lines.append(
-            f"- open: {_METRIC_WORDS[bound['metric']]} {digits(scale * bound['value'])} {unit}, "
-            f"95 % interval {interval(bound['interval'], scale=scale)} {unit}, crosses the bound "
-            f"of {bound['tier']} ({digits(scale * bound['threshold'])} {unit}); {settle}"
+            f"- not {held['tier']}: {_METRIC_WORDS[held['metric']]} "
+            f"{digits(scale * _finite(held['value']))} {unit} is above "
+            f"{digits(scale * held['threshold'])} {unit}"
+        )
+    for bound in row["verdict_open"]:
+        scale, unit = _unit(bound["metric"])
+        lines.append(
+            f"- open: {_METRIC_WORDS[bound['metric']]} "
+            f"{digits(scale * _finite(bound['value']))} {unit}, 95 % interval "
+            f"{interval(bound['interval'], scale=scale)} {unit}, crosses the bound of "
+            f"{bound['tier']} ({digits(scale * bound['threshold'])} {unit}); "
+            f"{_settle(bound['more_chunks'], run)}"
         )
     return [*lines, ""] if lines else []
+
+
+def _unit(metric: str) -> tuple[float, str]:
+    return (100.0, "%") if metric == "flip_rate" else (1.0, "nats")
+
+
+def _finite(value: Any) -> float:
+    found = number(value)
+    return math.nan if found is None else found
+
+
+def _settle(more: int | None, run: Row) -> str:
+    if more is None:
+        return "no number of chunks settles a value on the bound"
+    words = f"about {count(more)} more {'chunk' if more == 1 else 'chunks'} would settle it"
+    total = run["corpus"].get("total_chunks")
+    if isinstance(total, int) and more > total - len(run["chunks"]):
+        words += f", more than the {count(total)} of this text leave"
+    return words
 
 
 def _metrics(row: Row) -> list[str]:
     kl, ends = row["kl"], row["intervals"]
     ln_ratio = digits(row["ln_perplexity_ratio"], sign=True)
-    ratio = f"{digits(row['perplexity_ratio'], significant=6)}, ln {ln_ratio} nats"
+    ratio = f"{digits(row['perplexity_ratio'], significant=6)} (ln {ln_ratio} nats)"
     rows = [
         ("KL mean", f"{digits(kl['mean'])} nats", interval(ends["kl_mean"])),
         ("KL median", f"{digits(kl['median'])} nats", ABSENT),
@@ -121,53 +170,50 @@ def _metrics(row: Row) -> list[str]:
         ("Δp mean", f"{digits(row['delta_p']['mean'], sign=True)} %", ABSENT),
         ("Δp RMS", f"{digits(row['delta_p']['rms'])} %", ABSENT),
     ]
+    lines = table(("metric", "value", "95 % interval"), rows)
+    lines += ["", f"Intervals over {interval_words(ends)}.", ""]
     if row["noise_floor"] is not None:
-        rows.append(("noise floor of KL mean", f"{digits(row['noise_floor'])} nats", ABSENT))
-    notes = [part for part in (ends["label"], ends["note"]) if part]
-    unit = f"Intervals over {ends['n_units']} {ends['unit']}{'' if ends['n_units'] == 1 else 's'}"
-    said = f"{unit}: {', '.join(notes)}." if notes else f"{unit}."
-    return [*table(("metric", "value", "95 % interval"), rows), "", said, ""]
+        lines += [
+            f"Noise floor of the KL mean: {digits(row['noise_floor'])} nats (standard deviation "
+            "when the last bit of the input changes); smaller differences mean nothing.",
+            "",
+        ]
+    return lines
 
 
-def _measured_on(row: Row) -> list[str]:
-    corpus = row["corpus"]
-    words = (
-        f"Measured on **{text(corpus['name'])}/{text(corpus['split'])}**: "
-        f"{count(row['n_positions'])} positions of {count(row['n_chunks'])} chunks of "
-        f"{count(corpus['chunk_length'])} tokens (tokenizer {code(corpus['tokenizer_id'])}). "
-        "Another text or length gives other numbers."
-    )
-    versions = (
+def _deployment(row: Row) -> list[str]:
+    if not row["quantize_start"]:
+        return []
+    return [
+        f"> **Deployment mode:** the first {plural(row['quantize_start'], 'position')} of a chunk "
+        "run at full precision and are not scored; then their stored keys and values are "
+        "converted too. Numbers of stress mode are about other positions.",
+        "",
+    ]
+
+
+def _versions(row: Row) -> str:
+    return (
         f"_mlx {text(row['mlx_version'])}, mlx-lm {text(row['mlx_lm_version'])}, model rev "
         f"{code(row['model_revision'] or 'none')}, peak "
         f"{bytes_of(row['peak_memory_bytes'] or None)}, on {text(row['device'])}, "
-        f"{digits(row['seconds'])} s_"
+        f"{count(row['n_positions'])} positions in {digits(row['seconds'], significant=3)} s_"
     )
-    same = [f"Same arithmetic here as {code(row['same_as'])}.", ""] if row["same_as"] else []
-    computed = [f"Computed by: {text(row['arithmetic'])}.", ""] if row["arithmetic"] else []
-    deployment = []
-    if row["quantize_start"]:
-        deployment = [
-            f"> **Deployment mode:** the first {row['quantize_start']} positions of a chunk run "
-            "at full precision and are not scored; then their stored keys and values are "
-            "converted too. Numbers of stress mode are about other positions.",
-            "",
-        ]
-    return [words, "", *deployment, versions, "", *computed, *same]
 
 
-def _depth(row: Row) -> list[str]:
-    rows = [
-        (
-            f"{span['start']}–{span['end'] - 1}",
-            digits(span["kl_mean"]),
-            digits(span["kl_p99"]),
-            count(span["n_positions"]),
-        )
-        for span in row["kl_by_depth"]
-    ]
-    head = ("positions", "KL mean (nats)", "KL p99 (nats)", "pooled")
-    return ["**Drift by position depth**", "", *table(head, rows), ""]
+def _computed(row: Row, reference: Row) -> list[str]:
+    if not row["arithmetic"]:
+        return []
+    words = f"Computed by: {text(row['arithmetic'])}"
+    dequantized = row["measured_kv_bytes_per_token"] is None and row["path"] == "deployed"
+    if dequantized and row["runnable_by_mlx_lm"] and reference["compute_dtype"] == "float32":
+        words += "; in float32 the same function as mlx-lm's quantized attention, up to rounding"
+    if row["engagement"]:
+        words += f". Engaged: {changed_layers(row['engagement'])}"
+    lines = [f"{words}.", ""]
+    if row["same_as"]:
+        lines += [f"Same arithmetic here as {code(row['same_as'])}.", ""]
+    return lines
 
 
 def _control(row: Row) -> list[str]:
@@ -182,34 +228,6 @@ def _control(row: Row) -> list[str]:
     body = [(name, digits(kl["mean"]), digits(kl["p99"]), percent(f)) for name, kl, f in rows]
     head = ("lane", "KL mean (nats)", "KL p99 (nats)", "flips")
     return ["**Quantizer-only control**", "", *table(head, body), ""]
-
-
-def _confidence(row: Row) -> list[str]:
-    rows = [
-        (
-            f"{digits(b['low'])} to {digits(b['high'])}",
-            digits(b["kl_mean"]),
-            percent(b["flip_rate"]),
-            count(b["n_positions"]),
-        )
-        for b in row["by_confidence"]
-    ]
-    head = ("reference's top probability", "KL mean (nats)", "flips", "positions")
-    return ["**By confidence of the reference**", "", *table(head, rows), ""]
-
-
-def _quantiles(row: Row) -> list[str]:
-    kl, dp = row["kl_quantiles"], row["delta_p"]
-    names = [name for name in dp if name not in ("mean", "rms")]
-    rows = [
-        (
-            name,
-            digits(kl[name]) if name in kl else ABSENT,
-            digits(dp[name], sign=True),
-        )
-        for name in names
-    ]
-    return ["**Quantiles**", "", *table(("quantile", "KL (nats)", "Δp (%)"), rows), ""]
 
 
 def _cost(row: Row) -> list[str]:
@@ -227,7 +245,7 @@ def _cost(row: Row) -> list[str]:
         )
     measured = number(row["measured_kv_bytes_per_token"])
     words += (
-        "; no codes stored on this path"
+        "; none measured, this arithmetic keeps no codes"
         if measured is None or math.isnan(measured)
         else f"; measured {count(measured)} bytes per token"
     )

@@ -14,7 +14,15 @@ from scorer.intervals import CONFIDENCE, FEW_CHUNKS, Interval, Units, mean_inter
 from scorer.job import KVSetting
 from scorer.positions import Positions
 from scorer.summary import KLSummary, Summary, exp_of, in_order, kl_summary, summarize
-from scorer.verdict import Metric, OpenBound, Verdict, kv_verdict, open_bounds
+from scorer.verdict import (
+    HeldBound,
+    Metric,
+    OpenBound,
+    Verdict,
+    held_by,
+    kv_verdict,
+    open_bounds,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,7 @@ class Measured:
         flip_rate: Interval of the flip rate, 0 to 1.
         nll_difference: Interval of ``mean(nll_quant − nll_ref)``, nats.
         verdict: Tier by the point estimates.
+        held_by: What keeps it from the next better tier.
         open_bounds: Thresholds that leave it open.
         control_kl: KL summary of the control, nats; None where none ran.
         control_flip_rate: Its flip rate, 0 to 1; None likewise.
@@ -65,6 +74,7 @@ class Measured:
     flip_rate: Interval | None
     nll_difference: Interval | None
     verdict: Verdict
+    held_by: list[HeldBound]
     open_bounds: list[OpenBound]
     control_kl: KLSummary | None = None
     control_flip_rate: float | None = None
@@ -147,6 +157,7 @@ def measure(facts: RunFacts, scored: ScoredSetting, chunks: Collection[int]) -> 
         flip_rate=intervals["flip_rate"],
         nll_difference=mean_interval(sums.nll_difference, sums.sizes, units),
         verdict=kv_verdict(summary.kl.mean, summary.kl.p99, summary.flip_rate),
+        held_by=held_by(values),
         open_bounds=open_bounds(values, intervals, summary.n_chunks),
         control_kl=control_kl,
         control_flip_rate=control_flips,

@@ -26,6 +26,8 @@ class Candidate:
         verdict: Tier by the point estimates.
         is_open: An interval leaves the verdict open.
         runnable: mlx-lm generates with it.
+        more_chunks: About how many more chunks would settle an open verdict; None where it is
+            settled or no number of chunks would.
     """
 
     setting: KVSetting
@@ -34,6 +36,7 @@ class Candidate:
     verdict: Verdict
     is_open: bool
     runnable: bool
+    more_chunks: int | None = None
 
     @property
     def name(self) -> str:
@@ -171,13 +174,16 @@ def _entry(pick: Candidate, ties: list[str], cost_16bit: float, job: Job) -> dic
         sentence = f"`{pick.name}` is the cheapest good setting scored: {share}"
         tie_words = "costs the same" if len(ties) == 1 else "cost the same"
     else:
-        sentence = f"No setting scored is good; the best is `{pick.name}` ({pick.verdict}): {share}"
+        sentence = f"No setting scored is good; the best is {_named(pick)}: {share}"
         tie_words = "cannot be told apart from it on this text"
     sentences = [sentence]
     if ties:
         sentences.append(f"{', '.join(f'`{name}`' for name in ties)} {tie_words}")
     if pick.is_open:
-        sentences.append(f"The verdict `{pick.verdict}` is open: an interval crosses a threshold")
+        settle = ""
+        if (more := pick.more_chunks) is not None:
+            settle = f"; about {more} more {'chunk' if more == 1 else 'chunks'} would settle it"
+        sentences.append(f"This verdict is open: an interval crosses a bound{settle}")
     return {
         "setting": pick.name,
         "verdict": pick.verdict,

@@ -6,6 +6,7 @@ prints the same report again, byte for byte.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -22,6 +23,7 @@ from scorer.measured import Measured, ScoredSetting, measure
 from scorer.pairs import PairedDifference, paired_difference
 from scorer.ranking import Candidate, Pairs, beaten_by, frontiers, recommend
 from scorer.setting_row import setting_row
+from scorer.verdict import KV
 
 __all__ = [
     "SCHEMA",
@@ -72,8 +74,8 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> dict[str
 
     Returns:
         ``schema``, ``reference``, ``settings`` (one object each), ``comparisons``,
-        ``frontiers``, ``recommendation``, ``run``, ``units``; with one setting its keys too. A
-        setting whose positions are damaged is a failed row.
+        ``frontiers``, ``recommendation``, ``verdict_bounds``, ``run``, ``units``; with one
+        setting its keys too. A setting whose positions are damaged is a failed row.
     """
     settings, measured, chunks = _measured(facts, settings)
     scored = [s for s in settings if str(s.setting) in measured]
@@ -96,6 +98,10 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> dict[str
         "comparisons": [_comparison(names, pair) for names, pair in pairs.items()],
         "frontiers": frontiers(candidates, pairs),
         "recommendation": recommend(candidates, pairs, facts.kv_bytes_per_token_16bit, facts.job),
+        "verdict_bounds": {
+            "good": dataclasses.asdict(KV.good),
+            "marginal": dataclasses.asdict(KV.marginal),
+        },
         "run": _run(facts, settings, chunks, measured, warnings),
         "units": UNITS,
     }
@@ -174,8 +180,16 @@ def _candidate(facts: RunFacts, scored: ScoredSetting, measured: Measured) -> Ca
         kl_mean=measured.summary.kl.mean,
         verdict=measured.verdict,
         is_open=bool(measured.open_bounds),
+        more_chunks=_to_settle(measured),
         runnable=scored.facts.runnable_by_mlx_lm,
     )
+
+
+def _to_settle(measured: Measured) -> int | None:
+    """Chunks that would settle all open bounds; None where a bound cannot be, or none is open."""
+    needed = [bound.more_chunks for bound in measured.open_bounds]
+    found = [chunks for chunks in needed if chunks is not None]
+    return max(found) if found and len(found) == len(needed) else None
 
 
 def _reference(facts: RunFacts) -> dict[str, Any]:

@@ -33,6 +33,7 @@ _NUMBERS = (
     "control_flip_rate",
     "verdict",
     "verdict_shown",
+    "verdict_held_by",
     "verdict_open",
 )
 
@@ -145,6 +146,7 @@ def _numbers(measured: Measured) -> dict[str, Any]:
         "control_flip_rate": measured.control_flip_rate,
         "verdict": measured.verdict,
         "verdict_shown": shown_verdict(measured.verdict, bool(measured.open_bounds)),
+        "verdict_held_by": [asdict(bound) for bound in measured.held_by],
         "verdict_open": [asdict(bound) for bound in measured.open_bounds],
     }
 

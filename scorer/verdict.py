@@ -104,6 +104,41 @@ def weights_verdict(kl_mean: float, kl_p99: float, flip_rate: float) -> Verdict:
     return verdict_of(kl_mean, kl_p99, flip_rate, WEIGHTS)
 
 
+@dataclass(frozen=True, slots=True)
+class HeldBound:
+    """A bound of the next better tier that a metric misses by its point estimate.
+
+    Attributes:
+        metric: Which metric.
+        tier: The tier that is missed.
+        threshold: Its bound, in the metric's unit.
+        value: The point estimate.
+    """
+
+    metric: Metric
+    tier: Verdict
+    threshold: float
+    value: float
+
+
+def held_by(values: Mapping[Metric, float], thresholds: Thresholds = KV) -> list[HeldBound]:
+    """What keeps a verdict from the next better tier; empty for ``good``.
+
+    Args:
+        values: Point estimate of each metric.
+        thresholds: ``KV`` or ``WEIGHTS``.
+    """
+    better = 1 + min(_metric_rank(m, values[m], thresholds) for m in METRICS)
+    if better == len(TIERS):
+        return []
+    bounds = thresholds.good if TIERS[better] == "good" else thresholds.marginal
+    return [
+        HeldBound(m, TIERS[better], getattr(bounds, m), values[m])
+        for m in METRICS
+        if _metric_rank(m, values[m], thresholds) < better
+    ]
+
+
 def open_bounds(
     values: Mapping[Metric, float],
     intervals: Mapping[Metric, Interval | None],
