@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scorer.errors import InputError, Interrupted, QfidError, SettingFailed, WillNotFit
+from scorer.errors import (
+    CorpusNotCached,
+    InputError,
+    Interrupted,
+    ModelNotCached,
+    QfidError,
+    SettingFailed,
+    WillNotFit,
+)
 from scorer.events import Failed, Finished, Warned
 from scorer.job import ChunkChoice, CorpusSpec, Job, Kernel, KVSetting, Path, Protocol
 
@@ -12,7 +20,8 @@ if TYPE_CHECKING:
     from scorer.setting_report import SettingReport
 
 _ERRORS: dict[str, type[QfidError]] = {
-    cls.__name__: cls for cls in (InputError, Interrupted, SettingFailed, WillNotFit)
+    cls.__name__: cls
+    for cls in (CorpusNotCached, InputError, Interrupted, SettingFailed, WillNotFit)
 }
 
 
@@ -62,6 +71,8 @@ def measure_kv_fidelity(
 
     Raises:
         InputError: What was asked for cannot be scored.
+        ModelNotCached: The repo is not in the local cache; an InputError too.
+        CorpusNotCached: The corpus is neither cached nor reachable; an InputError too.
         WillNotFit: Too little memory.
         SettingFailed: The setting gave no usable number.
         QfidError: Anything else that ends the run.
@@ -104,7 +115,17 @@ def _run(job: Job) -> SettingReport:
         if isinstance(event, Warned):
             warnings.warn(event.message, stacklevel=3)
         elif isinstance(event, Failed):
-            raise _ERRORS.get(event.error, QfidError)(event.message, event.hint)
+            raise _error(event)
         elif isinstance(event, Finished):
             return SettingReport.from_report(event.report)
     raise QfidError("the run ended without a report")
+
+
+def _error(event: Failed) -> QfidError:
+    """The exception that the event was made of."""
+    if event.error == ModelNotCached.__name__:
+        repo, revision = event.details["repo"], event.details["revision"]
+        return ModelNotCached(event.message, event.hint, repo, revision)
+    error = _ERRORS.get(event.error, QfidError)(event.message, event.hint)
+    error.exit_code = event.exit_code
+    return error

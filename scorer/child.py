@@ -12,11 +12,14 @@ import sys
 import threading
 from typing import IO, Any
 
-from scorer.errors import InputError, QfidError
-from scorer.events import Event, Failed, Finished
+from scorer.errors import InputError, QfidError, WillNotFit
+from scorer.events import Event, Failed, Finished, Planned
 from scorer.job import Job
 
 INTERRUPTED = 130
+
+# The exit code of what has been said so far: an input that ends after the last event ends nothing.
+_exit_code = 1
 
 
 def run_child(events: IO[str], arguments: list[str]) -> int:
@@ -24,7 +27,7 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
 
     Args:
         events: Where events go, one JSON object a line, flushed each.
-        arguments: ``--probe`` writes only Hello; ``--doctor`` a timed look at this machine.
+        arguments: ``--probe`` writes only Hello; there are no others.
 
     Returns:
         Exit code: 0 report, 130 interrupted, else the error's.
@@ -33,11 +36,9 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
         return _probe(events)
     stopping = threading.Event()
     _die_with_parent()
+    _handle_signals(stopping)
     line = sys.stdin.buffer.readline()
     threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
-    signal.signal(signal.SIGINT, lambda *_: stopping.set())
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), lambda number, _: os._exit(128 + number))
     try:
         job, run, accept_changes = _read_request(line)
     except QfidError as error:
@@ -45,12 +46,25 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
     return _score(events, job, run, accept_changes, stopping)
 
 
+def _handle_signals(stopping: threading.Event) -> None:
+    """One SIGINT stops in order, a second at once, as SIGTERM and SIGHUP do."""
+
+    def interrupt(*_: object) -> None:
+        if stopping.is_set():
+            os._exit(INTERRUPTED)
+        stopping.set()
+
+    signal.signal(signal.SIGINT, interrupt)
+    for name in ("SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), lambda number, _: os._exit(128 + number))
+
+
 def _score(
     events: IO[str], job: Job, run: str | None, accept_changes: bool, stopping: threading.Event
 ) -> int:
     from scorer.score import score
 
-    code = 1
+    code, planned = 1, ""
     try:
         for event in score(
             job,
@@ -59,25 +73,44 @@ def _score(
             accept_changes=accept_changes,
             light_imports=True,
         ):
+            if isinstance(event, Planned):
+                planned = event.run
             code = _write(events, event)
     except BrokenPipeError:
         return 1
     except MemoryError:
-        return _write(events, Failed("WillNotFit", "out of memory", "score fewer chunks", 3))
+        out_of_memory = WillNotFit("out of memory", "score with --batch 1, or shorter chunks")
+        return _write(events, _failure(out_of_memory, planned))
     except Exception as error:
         import traceback
 
         traceback.print_exc()
         first = (str(error).strip().splitlines() or ["no message"])[0]
         message = f"internal error: {type(error).__name__}: {first}"
-        return _write(events, Failed(type(error).__name__, message, "please report it", 1))
+        return _write(events, _failure(QfidError(message, "please report it"), planned))
     return code
+
+
+def _failure(error: QfidError, run: str) -> Failed:
+    """The last event where scoring ended by an exception, with what its run has saved."""
+    from scorer.runs import find_run
+    from scorer.score import failure
+
+    with contextlib.suppress(QfidError, OSError):
+        return failure(error, find_run(run) if run else None)
+    return failure(error)
 
 
 def _write(events: IO[str], event: Event) -> int:
     """Write one event; return the exit code the run has if this was the last one."""
+    global _exit_code
+    _exit_code = _code_of(event)
     events.write(event.to_line())
     events.flush()
+    return _exit_code
+
+
+def _code_of(event: Event) -> int:
     if isinstance(event, Failed):
         return event.exit_code
     if isinstance(event, Finished):
@@ -107,7 +140,7 @@ def _exit_at_end_of_input() -> None:
     with contextlib.suppress(OSError, ValueError):
         while os.read(0, 4096):
             pass
-    os._exit(1)
+    os._exit(_exit_code)
 
 
 def _die_with_parent() -> None:

@@ -113,6 +113,9 @@ def _scored_setting(run: Run, setting: KVSetting, stored: Batches) -> ScoredSett
         failure=None if failure is None else dataclasses.asdict(failure),
     )
     control = run.facts.get("controls", {}).get(name)
+    if control == facts.same_as:
+        # The row is computed as its own control, which is a row of the job too.
+        control = None
     return ScoredSetting(
         setting=setting,
         facts=facts,

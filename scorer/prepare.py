@@ -57,11 +57,9 @@ class Prepared:
 
     def lanes(self) -> list[KVLane]:
         """One lane per computation, in the order of the settings."""
-        return [
-            KVLane(self.split, row.setting, row.arithmetic)
-            for row in self.planned
-            if row.same_as is None
-        ]
+        # A setting can be a row and the control of another row: one lane all the same.
+        computed = {row.setting: row.arithmetic for row in self.planned if row.same_as is None}
+        return [KVLane(self.split, setting, arithmetic) for setting, arithmetic in computed.items()]
 
 
 class Preparation:

@@ -62,7 +62,8 @@ class RunInfo:
         settings: The settings in notation, in the order of the report.
         corpus: Name or path of the text.
         created: When the run began, ISO 8601, UTC.
-        chunks_done: Stored (setting, chunk) pairs, damaged ones not yet told apart.
+        chunks_done: Stored (setting, chunk) pairs, damaged ones not yet told apart; settings that
+            share their arithmetic share what is stored.
         chunks_planned: Pairs that the job asks for; None where the facts name no chunks.
         failed: Settings that failed.
     """
@@ -284,10 +285,20 @@ class Run:
             settings=settings,
             corpus=self.job.corpus.source,
             created=self.created,
-            chunks_done=sum(counts.get(setting, 0) for setting in settings),
+            chunks_done=sum(counts.get(self._stored_as(setting), 0) for setting in settings),
             chunks_planned=(len(chunks) * len(settings) if isinstance(chunks, list) else None),
             failed=tuple(state["failures"]),
         )
+
+    def _stored_as(self, setting: str) -> str:
+        """The setting under which this one's positions are stored: another of the same arithmetic.
+
+        Source: ``same_as`` of the setting's facts.
+        """
+        facts = self.facts.get("settings")
+        own = facts.get(setting) if isinstance(facts, dict) else None
+        same_as = own.get("same_as") if isinstance(own, dict) else None
+        return same_as if isinstance(same_as, str) else setting
 
     def _refuse_other_writer(self) -> None:
         other = holder(self.path)

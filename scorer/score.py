@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from scorer.errors import InputError, Interrupted, QfidError, SettingFailed
+from scorer.errors import InputError, Interrupted, ModelNotCached, QfidError, SettingFailed
 from scorer.events import (
     ChunkScored,
     Event,
@@ -46,6 +47,30 @@ def hello(backend: Backend) -> Hello:
     )
 
 
+def failure(error: QfidError, run: Run | None = None) -> Failed:
+    """The last event of a run that ends without a report.
+
+    Args:
+        error: Why.
+        run: The saved run, where there is one already; what it holds can be resumed.
+    """
+    saved = 0
+    if run is not None:
+        with contextlib.suppress(QfidError):
+            saved = sum(map(len, run.scored().values()))
+    return Failed(
+        error=type(error).__name__,
+        message=error.message,
+        hint=error.hint,
+        exit_code=error.exit_code,
+        run=None if run is None else run.id,
+        saved=saved,
+        details={"repo": error.repo, "revision": error.revision}
+        if isinstance(error, ModelNotCached)
+        else {},
+    )
+
+
 def score(
     job: Job,
     *,
@@ -69,6 +94,7 @@ def score(
     """
     from scorer.backend import start_backend
 
+    session: Session | None = None
     try:
         backend = start_backend()
         yield hello(backend)
@@ -78,7 +104,7 @@ def score(
         import_mlx_lm(light=light_imports)
         yield from session.events()
     except QfidError as error:
-        yield Failed(type(error).__name__, error.message, error.hint, error.exit_code)
+        yield failure(error, None if session is None else session.run)
 
 
 class Session:
@@ -98,18 +124,19 @@ class Session:
         self.stop = stop
         self.accept_changes = accept_changes
         self.failed: dict[str, SettingFailed] = {}
+        self.run: Run | None = None
 
     def events(self) -> Iterator[Event]:
         """Everything after Hello."""
         from scorer.prepare import Preparation
-        from scorer.runs import find_run, runs_folder
+        from scorer.runs import cache_folder, find_run
 
         if self.wanted_run is not None:
             # Settings already in the run keep their place; the job's new ones follow.
             earlier = find_run(self.wanted_run).job.settings
             settings = tuple(dict.fromkeys((*earlier, *self.job.settings)))
             self.job = dataclasses.replace(self.job, settings=settings)
-        preparation = Preparation(self.job, self.backend, runs_folder().parent / "tokens")
+        preparation = Preparation(self.job, self.backend, cache_folder() / "tokens")
         yield from preparation.steps()
         if self.stop():
             raise Interrupted("stopped before the first chunk")
@@ -142,8 +169,12 @@ class Session:
                     "score anew with `qfid kv`, or mix the two with --accept-changes",
                 )
             run.grow(self.job, facts)
+        self.run = run
         with run.open_writer() as writer:
             done = run.scored()
+            # Whatever failed is tried again below, or found again in what is stored.
+            for name in run.failures():
+                run.clear_failed(name)
             yield self._planned(prepared, run, done)
             try:
                 yield from self._batches(prepared, run, writer, done)

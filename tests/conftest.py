@@ -6,12 +6,16 @@ import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
 from hypothesis import settings
 
 from scorer.cpu import preload_blas
+
+if TYPE_CHECKING:
+    from small_runs import Small
 
 # MLX and the tokenizers read these when they are imported, and no test module is yet.
 os.environ["MLX_ENABLE_TF32"] = "0"
@@ -48,3 +52,14 @@ def own_folders(request: pytest.FixtureRequest, _homes: Path) -> Iterator[None]:
         for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
             os.environ.pop(name, None)
         yield
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """A tiny random llama and a text, made once; tests that change its files copy them first."""
+    from small_runs import Small
+    from tiny_models import write_text, write_tiny_model
+
+    folder = tmp_path_factory.mktemp("small")
+    model = write_tiny_model(folder / "tiny-llama", "llama", head_dim=64)
+    return Small(model, write_text(folder))
