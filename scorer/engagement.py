@@ -47,7 +47,8 @@ class Engagement:
         sides: One entry per cache and side that holds keys or values.
         quantized: Layers with at least one quantized cache: entries of the model's own list of
             caches, a composite cache counting once.
-        skipped: Layers without keys and values: place in the list and class of the cache.
+        skipped: Layers without keys and values: place in the list and class of the cache, or
+            ``never filled``.
     """
 
     sides: tuple[SideEngagement, ...]
@@ -98,7 +99,7 @@ def measure_engagement(caches: list[Any], setting: KVSetting, tokens: int) -> En
             "its layers keep other state; there is nothing to measure here",
         )
     skipped = [
-        (str(index), f"{type(cache).__name__}, never filled" if holds_kv(cache) else _name(cache))
+        (str(index), "never filled" if holds_kv(cache) else _name(cache))
         for index, cache in enumerate(caches)
         if index not in quantized
     ]

@@ -10,6 +10,7 @@ import mlx.core as mx
 import numpy as np
 
 from scorer.backend import Backend
+from scorer.continuity import check_continuity
 from scorer.corpus import ChunkedCorpus, build_corpus
 from scorer.errors import InputError, QfidError
 from scorer.events import Event, Loading, Warned
@@ -120,6 +121,12 @@ class Preparation:
         geometry = measured_geometry(split)
         check_groups(job.settings, geometry)
         planned = plan_settings(job, split, self.backend.kind)
+        check_continuity(
+            ReferenceLane(split),
+            mx.array(corpus.ids[:1, :-1]),
+            {setting.start for setting in job.settings},
+            info.architecture,
+        )
         if self.backend.kind != "cpu":
             for row in planned:
                 check_attention(
