@@ -23,15 +23,15 @@ def shell_word(text: str) -> str:
 
 
 def _ansi_c(character: str) -> str:
-    code = ord(character)
     if character in "\\'":
         return "\\" + character
     if inert(character) == character:
         return character
-    if 0xD800 <= code <= 0xDFFF or code < 0x80:
-        # A lone surrogate stands for the byte of a file name that is not UTF-8.
-        return f"\\x{code & 0xFF:02x}"
-    return f"\\U{code:08x}"
+    # Bytes, because the bash of macOS knows no escapes of code points. A lone surrogate from
+    # U+DC80 on stands for the byte of a file name that is not UTF-8.
+    stands_for_byte = 0xDC80 <= ord(character) <= 0xDCFF
+    data = character.encode("utf-8", "surrogateescape" if stands_for_byte else "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in data)
 
 
 def kv_command(job: Job, revision: str | None = None) -> str:

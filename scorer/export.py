@@ -13,8 +13,8 @@ from scorer.inert import inert
 from scorer.positions import Positions
 from scorer.summary import delta_p_percent, in_order
 
-# A spreadsheet runs a cell that begins with one of these.
-_FORMULA = ("=", "+", "-", "@")
+# A spreadsheet runs a cell that begins with one of these, some also in their wide forms.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "model_id": ("model_id",),

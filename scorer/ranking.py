@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ class Candidate:
     Attributes:
         setting: The setting.
         cost: Stored bytes per token.
-        kl_mean: Mean KL, nats.
+        kl_mean: Mean KL, nats; may be +inf.
         verdict: Tier by the point estimates.
         is_open: An interval leaves the verdict open.
         runnable: mlx-lm generates with it.
@@ -55,6 +56,17 @@ def told_apart(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
     return pair is not None and pair.told_apart is True
 
 
+def tied(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
+    """Whether the paired interval holds 0; unknown counts as no here too."""
+    pair = pairs.get((a.name, b.name)) or pairs.get((b.name, a.name))
+    return pair is not None and pair.told_apart is False
+
+
+def rankable(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those with a number to rank by: a NaN would win every comparison by losing none."""
+    return [c for c in candidates if not math.isnan(c.kl_mean)]
+
+
 def beats(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
     """No worse in bytes and KL mean, better in one; at equal bytes only where told apart.
 
@@ -68,6 +80,7 @@ def beats(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
 def beaten_by(candidates: Sequence[Candidate], pairs: Pairs) -> dict[str, str]:
     """Each beaten setting to the cheapest one that beats it."""
     found = {}
+    candidates = rankable(candidates)
     for b in candidates:
         better = [a for a in candidates if beats(a, b, pairs)]
         if better:
@@ -81,20 +94,19 @@ def frontiers(candidates: Sequence[Candidate], pairs: Pairs) -> list[dict[str, A
     Settings of different starts score different positions, and the dequantized path is not what
     a runtime computes: they are never on one frontier.
     """
+    candidates = rankable(candidates)
     beaten = beaten_by(candidates, pairs)
     found = []
     for footing in dict.fromkeys(c.footing for c in candidates):
         members = [c for c in candidates if c.footing == footing and c.name not in beaten]
         members.sort(key=lambda c: (c.cost, c.kl_mean))
-        tied = [
-            [a.name, b.name] for a, b in itertools.pairwise(members) if not told_apart(a, b, pairs)
-        ]
+        ties = [[a.name, b.name] for a, b in itertools.pairwise(members) if tied(a, b, pairs)]
         found.append(
             {
                 "quantize_start": footing[0],
                 "path": footing[1],
                 "settings": [c.name for c in members],
-                "tied": tied,
+                "tied": ties,
             }
         )
     return found
@@ -118,7 +130,9 @@ def _best(pool: Sequence[Candidate], pairs: Pairs) -> tuple[Candidate, list[str]
     top = max(tier_rank(c.verdict) for c in pool)
     tier = [c for c in pool if tier_rank(c.verdict) == top]
     lowest = min(tier, key=lambda c: (c.kl_mean, c.cost))
-    near = [c for c in tier if c.footing == lowest.footing and not told_apart(c, lowest, pairs)]
+    near = [
+        c for c in tier if c is lowest or (c.footing == lowest.footing and tied(c, lowest, pairs))
+    ]
     pick = min(near, key=lambda c: (c.cost, not c.runnable, c.kl_mean))
     return pick, [c.name for c in near if c is not pick]
 
@@ -144,6 +158,7 @@ def recommend(
         has no flags for it) and ``mlx_lm`` (where mlx-lm cannot run the setting: the same for
         the cheapest one it can; else None). None where nothing was scored.
     """
+    candidates = rankable(candidates)
     if not candidates:
         return None
     pick, ties = _pick(candidates, pairs)

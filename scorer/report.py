@@ -87,16 +87,17 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> dict[str
     ]
     pairs = _pairs(facts, settings, measured)
     candidates = [_candidate(facts, s, measured[str(s.setting)]) for s in scored]
-    beaten = beaten_by(candidates, pairs)
+    beaten, found = beaten_by(candidates, pairs), frontiers(candidates, pairs)
+    members = {name for frontier in found for name in frontier["settings"]}
     for row in rows:
         row["beaten_by"] = beaten.get(row["setting"])
-        row["on_frontier"] = row["status"] == "scored" and row["setting"] not in beaten
+        row["on_frontier"] = row["setting"] in members
     report = {
         "schema": SCHEMA,
         "reference": _reference(facts),
         "settings": rows,
         "comparisons": [_comparison(names, pair) for names, pair in pairs.items()],
-        "frontiers": frontiers(candidates, pairs),
+        "frontiers": found,
         "recommendation": recommend(candidates, pairs, facts.kv_bytes_per_token_16bit, facts.job),
         "verdict_bounds": {
             "good": dataclasses.asdict(KV.good),
