@@ -140,7 +140,7 @@ def check_tokenizer(files: ModelFiles, *, allow_custom_code: bool) -> None:
         raise InputError("`tokenizer.json` is missing: the download was interrupted", "")
     if not allow_custom_code and (code := _tokenizer_code(files)):
         raise InputError(f"its tokenizer is code of its own: `{code}`", ALLOW_CUSTOM_CODE)
-    found = any(name in names or name.endswith(".tiktoken") for name in (*_TOKENIZERS, *names))
+    found = any(name in _TOKENIZERS or name.endswith(".tiktoken") for name in names)
     if not found and not {"vocab.json", "merges.txt"} <= set(names):
         raise InputError("it has no tokenizer: neither `tokenizer.json` nor `tokenizer.model`", "")
 
