@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scorer.errors import InputError, ModelNotCached
+from scorer.regular_files import open_regular
 
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 _REPO_ID = re.compile(rf"(?:{_PART}/)?{_PART}")
@@ -72,11 +73,20 @@ def repo_folder(repo: str, hub: Path) -> Path:
     return hub / f"models--{repo.replace('/', '--')}"
 
 
+def link_bounds(repo: str, hub: Path) -> tuple[str, ...]:
+    """Real paths of the folders that a cached file may lie in, whatever links to it."""
+    return tuple(dict.fromkeys(map(os.path.realpath, (repo_folder(repo, hub), hub))))
+
+
 def cached_repos(hub: Path) -> Iterator[tuple[str, Path]]:
     """Repo id and folder of every model repo in the cache; none where there is no cache."""
     try:
         with os.scandir(hub) as entries:
-            names = [entry.name for entry in entries if entry.name.startswith("models--")]
+            names = [
+                entry.name
+                for entry in entries
+                if entry.name.startswith("models--") and (entry.is_dir() or entry.is_symlink())
+            ]
     except OSError:
         return
     for name in names:
@@ -108,11 +118,17 @@ def find_snapshot(repo: str, revision: str | None, hub: Path) -> Snapshot:
 
     Raises:
         ModelNotCached: Neither the repo nor the revision is cached.
-        InputError: The revision is malformed or fits several snapshots.
+        InputError: The revision is malformed or fits several snapshots, or the repo's folder is a
+            link to a folder that is gone.
     """
     folder = repo_folder(repo, hub)
     if revision is not None:
         check_revision(revision)
+    if folder.is_symlink() and not folder.is_dir():
+        raise InputError(
+            f"`{repo}` is a link that leads nowhere",
+            "mount the disk it leads to, or remove the link",
+        )
     if not folder.is_dir():
         raise _not_cached(repo, revision, f"`{repo}` is not in the local cache")
     snapshots = _snapshots(folder)
@@ -166,7 +182,7 @@ def _read_ref(folder: Path, revision: str) -> str | None:
     if _COMMIT.fullmatch(revision):
         return revision
     try:
-        with (folder / "refs" / revision).open("rb") as file:
+        with open_regular(folder / "refs" / revision) as file:
             commit = file.read(64).decode("ascii", "replace").strip()
     except (OSError, ValueError):
         return None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scorer.errors import InputError
+from scorer.regular_files import open_regular
 
 MAX_LAYERS = 4096
 MAX_HEADS = 65_536
@@ -200,10 +201,10 @@ def read_object(path: Path) -> dict[str, Any]:
         InputError: The file cannot be read, is larger than 16 MiB, or is no JSON object.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise InputError(f"`{path}` cannot be read: {error.strerror or error}", "") from None
+        raise InputError(f"`{path.name}` cannot be read: {error.strerror or error}", "") from None
     if len(text) > _MAX_FILE_BYTES:
         raise InputError(f"`{path.name}` is larger than a configuration can be", _HINT)
     return decode_object(text, path.name)

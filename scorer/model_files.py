@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scorer.errors import InputError
-from scorer.model_config import read_object
+from scorer.model_config import read_object, shown
 from scorer.weight_files import is_weight_file, missing_shards
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.txt", "spiece.model")
+
+_TO_BLOBS = "../../blobs/"
+_INTERRUPTED = "is missing: the download was interrupted"
+_CIRCLE = "is a link that leads back to itself"
+_OUTSIDE = "is a link that leads out of the cache"
 
 ALLOW_CUSTOM_CODE = "--allow-custom-code runs it; read it first"
 
@@ -23,13 +31,14 @@ class ModelFiles:
     Attributes:
         folder: The folder.
         sizes: Bytes of each file that can be read.
-        dangling: Names that point at a file that is not there, as an interrupted download leaves.
+        broken: What else has a file's name, and why it cannot be read: a link to a file that is
+            not there, as an interrupted download leaves, a link in a circle or out of the cache.
         last_used: When a weight file was last read or written, unix time, or None.
     """
 
     folder: Path
     sizes: dict[str, int] = field(default_factory=dict)
-    dangling: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
     last_used: float | None = None
 
     @property
@@ -38,31 +47,82 @@ class ModelFiles:
         return {name: size for name, size in self.sizes.items() if is_weight_file(name)}
 
 
-def scan_folder(folder: Path) -> ModelFiles:
+def scan_folder(folder: Path, within: Sequence[str] = ()) -> ModelFiles:
     """List a model's folder.
 
+    Args:
+        folder: The folder.
+        within: Real paths of folders that links must not lead out of; empty: they may lead
+            anywhere, as in a folder of the user's own.
+
     Raises:
-        InputError: The folder cannot be read.
+        InputError: The folder cannot be read, or is a link that leads out of ``within``.
     """
     files = ModelFiles(folder)
+    real = os.path.realpath(folder)
+    if within and not _is_inside(real, within):
+        raise InputError(f"its snapshot {_OUTSIDE}", "remove that link and pull the model again")
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 try:
-                    stat = entry.stat()
-                except OSError:
-                    files.dangling.append(entry.name)
+                    found = _followed(entry, real, within)
+                except _Unreadable as error:
+                    files.broken[entry.name] = str(error)
                     continue
-                if entry.is_dir():
+                if stat.S_ISDIR(found.st_mode):
                     continue
-                files.sizes[entry.name] = stat.st_size
+                if not stat.S_ISREG(found.st_mode):
+                    files.broken[entry.name] = "is no regular file"
+                    continue
+                files.sizes[entry.name] = found.st_size
                 if is_weight_file(entry.name):
                     # Weights only: listing models reads their small files.
-                    used = max(stat.st_atime, stat.st_mtime)
+                    used = max(found.st_atime, found.st_mtime)
                     files.last_used = max(files.last_used or used, used)
     except OSError as error:
         raise InputError(f"`{folder}` cannot be read: {error.strerror or error}", "") from None
     return files
+
+
+class _Unreadable(Exception):
+    """Why what a name stands for cannot be read."""
+
+
+def _followed(entry: os.DirEntry[str], real: str, within: Sequence[str]) -> os.stat_result:
+    """The state of a file, links followed as far as they may lead.
+
+    Raises:
+        _Unreadable: There is no file at the end, or not where it may be.
+    """
+    try:
+        if within and entry.is_symlink():
+            return _linked(entry, real, within)
+        return entry.stat()
+    except OSError as error:
+        raise _Unreadable(_CIRCLE if error.errno == errno.ELOOP else _INTERRUPTED) from None
+
+
+def _linked(entry: os.DirEntry[str], real: str, within: Sequence[str]) -> os.stat_result:
+    target = str(Path(entry.path).readlink())
+    blob = target.removeprefix(_TO_BLOBS)
+    if blob != target and "/" not in blob and _is_inside(_grandparent(real), within):
+        # What every link of a cache looks like; the long way round takes ten times as long.
+        found = os.lstat(f"{real}/{target}")
+        if not stat.S_ISLNK(found.st_mode):
+            return found
+    found = entry.stat()
+    if not _is_inside(os.path.realpath(entry.path), within):
+        raise _Unreadable(_OUTSIDE)
+    return found
+
+
+def _grandparent(path: str) -> str:
+    return path.rpartition("/")[0].rpartition("/")[0]
+
+
+def _is_inside(path: str, folders: Sequence[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def check_is_model(files: ModelFiles) -> None:
@@ -75,8 +135,8 @@ def check_is_model(files: ModelFiles) -> None:
     if "config.json" in sizes:
         return
     hint = "give the folder of a model with config.json, weights and a tokenizer"
-    if "config.json" in files.dangling:
-        raise InputError("config.json is missing: the download was interrupted", "")
+    if "config.json" in files.broken:
+        raise InputError(f"config.json {files.broken['config.json']}", "")
     if any(name.endswith(".gguf") for name in sizes):
         raise _gguf()
     if "adapter_config.json" in sizes:
@@ -94,12 +154,15 @@ def check_weights(files: ModelFiles, *, thorough: bool = True) -> None:
     Raises:
         InputError: Says which file, or which format.
     """
-    dangling = sorted(name for name in files.dangling if is_weight_file(name))
-    if dangling:
-        raise InputError(f"`{dangling[0]}` is missing: the download was interrupted", "")
+    broken = sorted(name for name in files.broken if is_weight_file(name))
+    if broken:
+        raise InputError(f"{shown(broken[0])} {files.broken[broken[0]]}", "")
     if missing := missing_shards(files.folder, files.sizes, thorough=thorough):
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(f"`{missing[0]}`{others} of its weight files is missing", "")
+        raise InputError(
+            f"{shown(missing[0])}{others} of its weight files {'are' if others else 'is'} missing",
+            "",
+        )
     if files.weights:
         return
     names = sorted(files.sizes)
@@ -108,16 +171,23 @@ def check_weights(files: ModelFiles, *, thorough: bool = True) -> None:
     safetensors = [name for name in names if name.endswith(".safetensors")]
     if safetensors:
         raise InputError(
-            f"mlx-lm loads `model*.safetensors` and there is only `{safetensors[0]}`",
+            f"mlx-lm loads `model*.safetensors` and there is only {shown(safetensors[0])}",
             "convert the model with mlx_lm.convert, or use an MLX version of it",
         )
     pickles = [name for name in names if name.endswith((*_PICKLES, ".npz"))]
     if pickles:
         raise InputError(
-            f"its weights are only `{pickles[0]}`, a format that can run code; safetensors needed",
+            f"its weights are only {shown(pickles[0])}, a format that can run code",
             "use a version of the model with safetensors weights",
         )
+    if _was_interrupted(files.folder):
+        raise InputError("it has no weights yet: the download was interrupted", "")
     raise InputError("it has config.json but no weights", "")
+
+
+def _was_interrupted(snapshot: Path) -> bool:
+    """Whether a download into the cache left the beginning of a file."""
+    return any((snapshot.parent.parent / "blobs").glob("*.incomplete"))
 
 
 def _gguf() -> InputError:
@@ -136,10 +206,10 @@ def check_tokenizer(files: ModelFiles, *, allow_custom_code: bool) -> None:
     names = files.sizes
     if "tokenizer.json" in names:
         return
-    if "tokenizer.json" in files.dangling:
-        raise InputError("`tokenizer.json` is missing: the download was interrupted", "")
+    if "tokenizer.json" in files.broken:
+        raise InputError(f"`tokenizer.json` {files.broken['tokenizer.json']}", "")
     if not allow_custom_code and (code := _tokenizer_code(files)):
-        raise InputError(f"its tokenizer is code of its own: `{code}`", ALLOW_CUSTOM_CODE)
+        raise InputError(f"its tokenizer is code of its own: {shown(code)}", ALLOW_CUSTOM_CODE)
     found = any(name in _TOKENIZERS or name.endswith(".tiktoken") for name in names)
     if not found and not {"vocab.json", "merges.txt"} <= set(names):
         raise InputError("it has no tokenizer: neither `tokenizer.json` nor `tokenizer.model`", "")

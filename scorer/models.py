@@ -21,6 +21,7 @@ from scorer.hub import (
     folder_bytes,
     hub_folder,
     is_repo_id,
+    link_bounds,
     pull_command,
     repo_folder,
     snapshot_repo,
@@ -227,7 +228,13 @@ def _resolve_repo(repo: str, revision: str | None, allow_custom_code: bool) -> M
             f"{error.message}; `{similar}` is", error.hint, repo, revision
         ) from None
     try:
-        return _describe(repo, snapshot.path, snapshot.commit, allow_custom_code=allow_custom_code)
+        return _describe(
+            repo,
+            snapshot.path,
+            snapshot.commit,
+            link_bounds(repo, hub),
+            allow_custom_code=allow_custom_code,
+        )
     except InputError as error:
         message = f"`{repo}`: {error.message}"
         if error.hint:
@@ -264,8 +271,11 @@ def iter_models(hub: Path | None = None) -> Iterator[ModelInfo | Unscorable]:
     hub = hub or hub_folder()
     for repo, folder in cached_repos(hub):
         try:
+            if not is_repo_id(repo):
+                raise InputError("the name of its folder is no repo's")
             snapshot = find_snapshot(repo, None, hub)
-            yield _describe(repo, snapshot.path, snapshot.commit, thorough=False)
+            bounds = link_bounds(repo, hub)
+            yield _describe(repo, snapshot.path, snapshot.commit, bounds, thorough=False)
         except QfidError as error:
             yield Unscorable(repo, _reason(error), folder_bytes(folder / "blobs"))
         except Exception as error:
@@ -282,11 +292,12 @@ def _describe(
     name: str,
     folder: Path,
     commit: str | None,
+    bounds: tuple[str, ...] = (),
     *,
     allow_custom_code: bool = False,
     thorough: bool = True,
 ) -> ModelInfo:
-    files = scan_folder(folder)
+    files = scan_folder(folder, bounds)
     check_is_model(files)
     config = read_object(folder / "config.json")
     custom_code = _custom_code(config, files, allow_custom_code)

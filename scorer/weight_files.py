@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,15 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from scorer.errors import InputError
-from scorer.model_config import ModelConfig, decode_object, read_object
+from scorer.model_config import ModelConfig, decode_object, read_object, shown
+from scorer.regular_files import open_regular
 
 INDEX = "model.safetensors.index.json"
 
 _MAX_HEADER_BYTES = 100_000_000
+_MAX_RANK = 64
 _NUMBERED = re.compile(r"(model.*?)-(\d{5,})-of-(\d{5,})\.safetensors")
 _DTYPE = re.compile(rb'"dtype"\s*:\s*"(\w+)"')
 _END = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d{1,18})\s*\]')
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8}
+_BYTES = (
+    dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1)
+    | dict.fromkeys(("U16", "I16", "F16", "BF16"), 2)
+    | dict.fromkeys(("U32", "I32", "F32"), 4)
+    | dict.fromkeys(("U64", "I64", "F64", "C64"), 8)
+)
 # Of the methods that mlx-lm converts and whose configs may not state a width.
 _METHOD_BITS = {
     "bitnet": 2,
@@ -89,7 +97,8 @@ def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mappin
         InputError: The file is cut off, or its header is no safetensors header.
     """
     try:
-        with open(path, "rb", opener=_open_unnoticed) as file:
+        # Looking at a model is not using it: its access time decides the order of the list.
+        with open_regular(path, unnoticed=True) as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
                 raise _cut_off(path) if length <= _MAX_HEADER_BYTES else _no_header(path)
@@ -98,18 +107,20 @@ def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mappin
         raise InputError(f"`{path.name}` cannot be read: {error.strerror or error}", "") from None
     if not header.startswith(b"{"):
         raise _no_header(path)
-    end = _checked_end(path, header) if thorough else max(map(int, _END.findall(header)), default=0)
+    end = None if thorough else _largest_offset(header)
+    if end is None:
+        end = _checked_end(path, header)
     if 8 + length + end > size:
         raise _cut_off(path)
     return Counter(dtype.decode() for dtype in _DTYPE.findall(header[:_DTYPE_SAMPLE]))
 
 
-def _open_unnoticed(path: str, flags: int) -> int:
-    # Looking at a model is not using it: its access time decides the order of the list.
-    try:
-        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
-    except PermissionError:
-        return os.open(path, flags)
+def _largest_offset(header: bytes) -> int | None:
+    """Where the last tensor ends, without parsing; None where that needs a closer look."""
+    ends = _END.findall(header)
+    if len(ends) != header.count(b'"data_offsets"') or not header.rstrip().endswith(b"}"):
+        return None
+    return max(map(int, ends), default=0)
 
 
 def _checked_end(path: Path, header: bytes) -> int:
@@ -117,16 +128,34 @@ def _checked_end(path: Path, header: bytes) -> int:
     for name, tensor in decode_object(header, f"the header of `{path.name}`").items():
         if name == "__metadata__":
             continue
-        offsets = tensor.get("data_offsets") if isinstance(tensor, dict) else None
+        tensor = tensor if isinstance(tensor, dict) else {}
+        offsets, shape = tensor.get("data_offsets"), tensor.get("shape")
+        dtype = tensor.get("dtype")
         if (
-            not isinstance(offsets, list)
+            not _are_sizes(offsets)
             or len(offsets) != 2
-            or any(type(offset) is not int for offset in offsets)
-            or not 0 <= offsets[0] <= offsets[1]
+            or offsets[0] > offsets[1]
+            or not _are_sizes(shape)
+            or not isinstance(dtype, str)
         ):
             raise _no_header(path)
+        # MLX reads as many bytes as the shape calls for, wherever they lie.
+        if dtype in _BYTES and math.prod(shape) * _BYTES[dtype] != offsets[1] - offsets[0]:
+            raise InputError(
+                f"`{path.name}` contradicts itself: {shown(name)} of shape {shown(shape)} does not "
+                f"take {shown(offsets[1] - offsets[0])} bytes",
+                "",
+            )
         end = max(end, offsets[1])
     return end
+
+
+def _are_sizes(values: Any) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) <= _MAX_RANK
+        and all(type(value) is int and 0 <= value < 1 << 63 for value in values)
+    )
 
 
 def bits_of(dtypes: Mapping[str, int]) -> float | None:
