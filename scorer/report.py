@@ -104,7 +104,8 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> dict[str
             "marginal": dataclasses.asdict(KV.marginal),
         },
         "run": _run(facts, settings, chunks, measured, warnings),
-        "units": UNITS,
+        # Not an object: its keys would be those of a setting's report.
+        "units": [{"key": key, "unit": unit} for key, unit in UNITS.items()],
     }
     if len(rows) == 1:
         report.update(rows[0])
