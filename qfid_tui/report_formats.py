@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scorer.positions import Positions
     from scorer.run import Run
 
-FORMATS = ("md", "json", "csv", "positions")
+FORMATS = ("md", "json", "csv", "positions", "badge", "card")
 # From best to worst.
 _TIERS = ("good", "marginal", "bad")
 
@@ -25,7 +25,8 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         default="md",
-        help="md (default), json, csv: a line per setting, positions: a line per token",
+        help="md (default), json, csv: a line per setting, positions: a line per token, badge: "
+        "an image line per setting, card: a block for a Hugging Face model card",
     )
     group.add_argument("--output", metavar="FILE", help="write the report to FILE")
     group.add_argument(
@@ -118,6 +119,14 @@ def rendered(format: str, report: Report, run_id: str) -> Iterable[str]:
         from scorer.runs import find_run
 
         return positions_csv(_stored_positions(find_run(run_id), report))
+    if format == "badge":
+        from scorer.badge import to_badges
+
+        return [to_badges(report)]
+    if format == "card":
+        from scorer.model_card import to_model_card
+
+        return [to_model_card(report)]
     from scorer.markdown import to_markdown
 
     return [to_markdown(report)]

@@ -54,7 +54,7 @@ def _several(report: Report) -> list[str]:
     rows, shared = report["settings"], report["run"]["warnings"]
     scored = [row for row in rows if row["status"] == "scored"]
     lines = [f"# KV-fidelity: {code(report['reference']['model_id'])}, {len(rows)} settings", ""]
-    lines += [*_warnings(shared), *_comparison_table(report), *_recommendation(report)]
+    lines += [*_warnings(shared), *comparison(report), *_recommendation(report)]
     lines += [*_frontiers(report), *_told_apart(report)]
     for row in rows:
         lines += [f"## {setting_title(row)}", "", *_warnings(row["warnings"][len(shared) :])]
@@ -68,7 +68,8 @@ def _warnings(messages: list[str]) -> list[str]:
     return [line for message in messages for line in (f"> **Warning:** {prose(message)}", "")]
 
 
-def _comparison_table(report: Report) -> list[str]:
+def comparison(report: Report) -> list[str]:
+    """Lines with one row a setting, the bounds of the verdicts, and what was measured on."""
     rows = report["settings"]
     body = [_compared(row) if row["status"] == "scored" else _unscored(row) for row in rows]
     head = (
