@@ -305,3 +305,17 @@ def check_architecture(model: Path, text: Path) -> Outcome:
     arithmetic = check_deployed(model, text, tokens)
     total = len(fresh_caches(ready.split.model))
     return Outcome(caches, total, runs, arithmetic, one.rows)
+
+
+def check_quantized_weights(model: Path, text: Path) -> None:
+    """A model whose weights are quantized scores like any other."""
+    one = scored(job_of(model, text, "8:32,2:32"))
+    assert 0 < one.kl["8:32"].mean() < one.kl["2:32"].mean()
+
+
+def refused(model: Path, text: Path) -> str:
+    """The message of a model that cannot be scored: one line, a hint, the user's exit code."""
+    (*_, last) = score(job_of(model, text))
+    assert isinstance(last, Failed) and last.exit_code == 2, last
+    assert "\n" not in last.message and last.hint
+    return last.message

@@ -62,13 +62,17 @@ def write_tiny_model(
     config = tiny_config(architecture, **changes)
     model = build_module(config, seed)
     if bits is not None:
-        nn.quantize(model, group_size=32, bits=bits)
+        nn.quantize(model, 32, bits, class_predicate=_divides)
         config["quantization"] = {"group_size": 32, "bits": bits}
     write_model(folder, byte_level())
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
     weights = dict(tree_flatten(model.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
     return folder
+
+
+def _divides(_: str, module: nn.Module) -> bool:
+    return hasattr(module, "to_quantized") and module["weight"].shape[-1] % 32 == 0
 
 
 def write_text(folder: Path) -> Path:
