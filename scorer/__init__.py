@@ -1,7 +1,8 @@
 """The engine of qfid: how far does a quantized KV cache drift from full precision?
 
-``measure_kv_fidelity`` and ``score`` are imported on first use, so that importing this package
-pulls in neither mlx nor numpy.
+``measure_kv_fidelity`` is imported on first use, so that importing this package pulls in neither
+mlx nor numpy. ``scorer.score.score`` gives the events of a job; the package has no name for it,
+because ``scorer.score`` is the module.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scorer.api import measure_kv_fidelity
-    from scorer.score import score
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "measure_kv_fidelity", "score"]
+__all__ = ["__version__", "measure_kv_fidelity"]
 
-_LAZY = {"measure_kv_fidelity": "scorer.api", "score": "scorer.score"}
+_LAZY = {"measure_kv_fidelity": "scorer.api"}
 
 
 def __getattr__(name: str) -> Any:
