@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scorer.facts import RunFacts, SettingFacts
+from scorer.intervals import FEW_CHUNKS
 from scorer.job import KVSetting
 from scorer.verdict import Verdict
 
@@ -32,6 +33,12 @@ def run_warnings(
     if 0 < n_chunks < planned:
         common = ", those that all its settings have" if unequal else ""
         found.append(f"unfinished run: this report covers {n_chunks} of {planned} chunks{common}")
+    if 0 < n_chunks < FEW_CHUNKS:
+        rough = "1 chunk gives no interval" if n_chunks == 1 else "the intervals are rough"
+        found.append(
+            f"few chunks: {rough}, and {n_chunks * facts.chunk_length} tokens of one text say "
+            "little about another"
+        )
     if facts.job.protocol != "mqf":
         found.append(
             f"protocol `{facts.job.protocol}` scores other positions than `mqf`: never rank "

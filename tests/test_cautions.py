@@ -48,6 +48,21 @@ def test_unfinished_run() -> None:
     assert run_warnings(make_facts(), [], 0, False) == []
 
 
+@pytest.mark.parametrize(
+    ("n_chunks", "said"),
+    [
+        (1, "few chunks: 1 chunk gives no interval, and 16 tokens"),
+        (4, "few chunks: the intervals are rough, and 64 tokens"),
+        (5, None),
+    ],
+)
+def test_few_chunks(n_chunks: int, said: str | None) -> None:
+    found = run_warnings(make_facts(n_chunks=n_chunks), [20.0], n_chunks, False)
+    assert len(found) == (said is not None)
+    if said is not None:
+        assert found[0].startswith(said)
+
+
 def test_protocol_and_the_runs_own_warnings_come_last() -> None:
     job = Job("m", (EIGHT,), protocol="llama.cpp")
     facts = make_facts(job=job, warnings=("the batch was halved",))
