@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scorer.architectures import architecture_of
 from scorer.download_progress import DownloadProgress, ProgressMeter
-from scorer.errors import CorpusNotCached, InputError, QfidError
+from scorer.errors import CorpusNotCached, InputError, ModelNotCached, QfidError
 from scorer.hub import check_revision, hub_folder, is_repo_id
 from scorer.model_config import ModelConfig, read_object, shown
 from scorer.model_files import (
@@ -22,6 +21,7 @@ from scorer.model_files import (
     check_weights,
 )
 from scorer.models import resolve_model
+from scorer.partial_download import PartialDownload, RemoteFile
 from scorer.weight_files import INDEX, is_weight_file
 
 # Read before anything large is fetched, to refuse by name what could not be scored.
@@ -61,23 +61,52 @@ def pull(
         raise InputError(f"{shown(repo)} is not a repo id", "write a repo as org/name")
     if revision is not None:
         check_revision(revision)
+    try:
+        commit, files = _listed(repo, revision)
+    except _Offline:
+        # Nothing to fetch where everything is here.
+        with contextlib.suppress(ModelNotCached):
+            return resolve_model(repo, revision, allow_custom_code=allow_custom_code).path
+        raise
+    partial = PartialDownload(repo, commit, hub_folder())
+    partial.drop_damaged(files)
+    _check_before(repo, commit, files, allow_custom_code)
+    wanted = {name: file for name, file in files.items() if _wanted(name, allow_custom_code)}
+    partial.check_disk(wanted)
+    folder = _fetch(repo, commit, wanted, partial.missing_bytes(wanted), on_progress)
+    _remember(folder, revision or "main", commit)
+    try:
+        resolve_model(repo, commit, allow_custom_code=allow_custom_code)
+    except ModelNotCached as error:
+        # Its hint would be to do what was just done.
+        raise InputError(
+            error.message, "the files are as large as the Hub says: pick another model"
+        ) from None
+    return folder
+
+
+class _Offline(InputError):
+    """HF_HUB_OFFLINE forbids to ask the Hub."""
+
+
+def _listed(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
+    """Commit of a revision and the files in the repo's own folder, by name.
+
+    Raises:
+        InputError: The Hub cannot be reached, refuses, or answers with what is no listing.
+    """
     with _explained(repo, revision):
         from huggingface_hub import HfApi
 
         info = HfApi().model_info(repo, revision=revision, files_metadata=True)
-    commit = info.sha or revision or "main"
-    sizes = {
-        file.rfilename: file.size or 0
+    if not info.sha:
+        raise InputError(f"the Hub names no commit of `{repo}`", "try again later")
+    files = {
+        file.rfilename: RemoteFile(file.size, file.lfs.sha256 if file.lfs else file.blob_id)
         for file in info.siblings or []
         if "/" not in file.rfilename and ".." not in file.rfilename
     }
-    _check_before(repo, commit, sizes, allow_custom_code)
-    wanted = {name: size for name, size in sizes.items() if _wanted(name, allow_custom_code)}
-    _check_disk(repo, wanted)
-    folder = _fetch(repo, commit, wanted, on_progress)
-    _remember(folder, revision or "main", commit)
-    resolve_model(repo, commit, allow_custom_code=allow_custom_code)
-    return folder
+    return info.sha, files
 
 
 def _wanted(name: str, allow_custom_code: bool) -> bool:
@@ -88,17 +117,19 @@ def _wanted(name: str, allow_custom_code: bool) -> bool:
     )
 
 
-def _check_before(repo: str, commit: str, sizes: dict[str, int], allow_custom_code: bool) -> None:
+def _check_before(
+    repo: str, commit: str, files: dict[str, RemoteFile], allow_custom_code: bool
+) -> None:
     """Refuse a model by its list of files and its small ones.
 
     Raises:
         InputError: It could not be scored.
     """
-    listed = ModelFiles(Path(repo), sizes=sizes)
+    listed = ModelFiles(Path(repo), sizes={name: file.size or 0 for name, file in files.items()})
     try:
         check_is_model(listed)
         for name in _READ_FIRST:
-            if name in sizes:
+            if name in files:
                 listed.folder = _fetch_file(repo, name, commit, "model").parent
         config = read_object(listed.folder / "config.json")
         code = ModelConfig(config).text("model_file")
@@ -115,31 +146,18 @@ def _check_before(repo: str, commit: str, sizes: dict[str, int], allow_custom_co
         raise InputError(f"`{repo}`: {error.message}", hint) from None
 
 
-def _check_disk(repo: str, wanted: dict[str, int]) -> None:
-    hub = hub_folder()
-    existing = next((path for path in (hub, *hub.parents) if path.exists()), None)
-    if existing is None:
-        return
-    free, needed = shutil.disk_usage(existing).free, sum(wanted.values())
-    if needed > free and not _is_here(hub, repo):
-        raise InputError(
-            f"`{repo}` needs {needed / 1e9:.1f} GB and the disk of `{hub}` has {free / 1e9:.1f}",
-            "free some space, or set HF_HOME to a folder on another disk",
-        )
-
-
-def _is_here(hub: Path, repo: str) -> bool:
-    return (hub / f"models--{repo.replace('/', '--')}" / "blobs").exists()
-
-
-def _fetch(repo: str, commit: str, wanted: dict[str, int], on_progress: Report | None) -> Path:
+def _fetch(
+    repo: str,
+    commit: str,
+    wanted: dict[str, RemoteFile],
+    missing: int,
+    on_progress: Report | None,
+) -> Path:
     from huggingface_hub import snapshot_download
 
-    snapshot = hub_folder() / f"models--{repo.replace('/', '--')}" / "snapshots" / commit
-    already = sum(size for name, size in wanted.items() if (snapshot / name).exists())
-    total = sum(wanted.values()) or None
-    meter = ProgressMeter(total, already, on_progress or _ignore)
-    with _explained(repo, commit):
+    total = sum(file.size or 0 for file in wanted.values())
+    meter = ProgressMeter(total or None, total - missing, on_progress or _ignore)
+    with _explained(repo, commit), _quiet():
         meter.advance(0)
         folder = snapshot_download(
             repo,
@@ -148,8 +166,7 @@ def _fetch(repo: str, commit: str, wanted: dict[str, int], on_progress: Report |
             allow_patterns=sorted(wanted),
             tqdm_class=meter.bar_class(),
         )
-        if total is not None:
-            meter.advance(total)
+        meter.advance(total)
     return Path(folder)
 
 
@@ -190,7 +207,7 @@ def fetch_dataset_file(repo: str, filename: str, revision: str) -> Path:
 
 
 def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
-    with _explained(repo, revision), _no_bars():
+    with _explained(repo, revision), _quiet():
         from huggingface_hub import hf_hub_download
 
         return Path(
@@ -201,19 +218,23 @@ def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
 
 
 @contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
+    """Keep the library's bars and its log of retries off the terminal: progress is ours to show."""
+    from huggingface_hub.utils import logging
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,
     )
 
-    drawn = not are_progress_bars_disabled()
+    verbosity, drawn = logging.get_verbosity(), not are_progress_bars_disabled()
+    logging.set_verbosity(logging.ERROR)
     if drawn:
         disable_progress_bars()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if drawn:
             enable_progress_bars()
 
@@ -232,8 +253,7 @@ def _explained(repo: str, revision: str | None) -> Iterator[None]:
 def _explain(error: Exception, repo: str, revision: str | None) -> InputError:
     from huggingface_hub import errors
 
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, errors.GatedRepoError):
+    if _caused_by(error, errors.GatedRepoError):
         return InputError(
             f"`{repo}` is gated: its owner wants its terms accepted",
             f"accept them at https://huggingface.co/{repo}, then run `hf auth login`",
@@ -242,7 +262,9 @@ def _explain(error: Exception, repo: str, revision: str | None) -> InputError:
         return InputError(
             f"`{repo}` has no revision `{revision}`", "give a commit, a branch or a tag"
         )
-    if isinstance(error, errors.RepositoryNotFoundError):
+    status = _status(error)
+    # The Hub answers 401, not 404, to a stranger who asks for what is not public.
+    if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
         return InputError(
             f"there is no public repo `{repo}`",
             "check the spelling; for a private one run `hf auth login`",
@@ -250,7 +272,7 @@ def _explain(error: Exception, repo: str, revision: str | None) -> InputError:
     if isinstance(error, errors.RemoteEntryNotFoundError):
         return InputError(f"`{repo}` has no such file at `{revision}`", "check its files")
     if _caused_by(error, errors.OfflineModeIsEnabled):
-        return InputError(
+        return _Offline(
             f"`{repo}` is not in the local cache and HF_HUB_OFFLINE forbids the network",
             "unset HF_HUB_OFFLINE, or fetch it on another machine and copy the cache",
         )
@@ -258,22 +280,38 @@ def _explain(error: Exception, repo: str, revision: str | None) -> InputError:
         return InputError(
             f"the disk is full while fetching `{repo}`", "free some space and pull again"
         )
+    if status == 403:
+        return InputError(
+            f"the Hub does not let you read `{repo}`", "`hf auth login` with a token that may"
+        )
     if status is not None:
         return InputError(f"the Hub answered {status} for `{repo}`", "try again later")
     return InputError(
         f"`{repo}` could not be fetched: {_first_line(error)}",
-        "check the network; what has arrived is kept",
+        "check the network and pull again; files that arrived whole are kept",
     )
 
 
-def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, kind):
-            return True
+        yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return False
+
+
+def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
+    return any(isinstance(each, kind) for each in _causes(error))
+
+
+def _status(error: BaseException) -> int | None:
+    """Status of the HTTP answer behind an error, or None where none came."""
+    for each in _causes(error):
+        status = getattr(getattr(each, "response", None), "status_code", None)
+        if isinstance(status, int) and status >= 400:
+            return status
+    return None
 
 
 def _first_line(error: Exception) -> str:
