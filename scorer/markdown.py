@@ -41,7 +41,7 @@ def to_markdown(report: Report) -> str:
     rows = report["settings"]
     if len(rows) == 1:
         lines = [f"# KV-fidelity: {setting_title(rows[0], with_model=True)}", ""]
-        lines += _warnings(rows[0]["warnings"])
+        lines += warning_lines(rows[0]["warnings"])
         lines += setting_body(rows[0], report)
         lines += _recommendation(report)
     else:
@@ -54,17 +54,18 @@ def _several(report: Report) -> list[str]:
     rows, shared = report["settings"], report["run"]["warnings"]
     scored = [row for row in rows if row["status"] == "scored"]
     lines = [f"# KV-fidelity: {code(report['reference']['model_id'])}, {len(rows)} settings", ""]
-    lines += [*_warnings(shared), *comparison(report), *_recommendation(report)]
+    lines += [*warning_lines(shared), *comparison(report), *_recommendation(report)]
     lines += [*_frontiers(report), *_told_apart(report)]
     for row in rows:
-        lines += [f"## {setting_title(row)}", "", *_warnings(row["warnings"][len(shared) :])]
+        lines += [f"## {setting_title(row)}", "", *warning_lines(row["warnings"][len(shared) :])]
         lines += setting_body(row, report)
     if len(scored) > 1:
         lines += ["## Side by side", ""]
     return lines + (details(scored, report["run"]["scored_from"]) if scored else [])
 
 
-def _warnings(messages: list[str]) -> list[str]:
+def warning_lines(messages: list[str]) -> list[str]:
+    """Warnings as quotes, a blank line after each."""
     return [line for message in messages for line in (f"> **Warning:** {prose(message)}", "")]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from scorer.badge import to_badges
 from scorer.inert import inert
 from scorer.inline import code, number
-from scorer.markdown import comparison
+from scorer.markdown import comparison, warning_lines
 from scorer.wikitext import REPO
 
 Report = Mapping[str, Any]
@@ -39,6 +39,7 @@ def to_model_card(report: Report) -> str:
         f"What quantizing the KV cache costs {code(name)} against the same weights with a "
         "full-precision cache, teacher-forced, measured with qfid.",
         "",
+        *warning_lines(report["run"]["warnings"]),
         *comparison(report),
         "```sh",
         report["run"]["command"],

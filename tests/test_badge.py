@@ -99,6 +99,11 @@ def test_infinite_numbers_are_left_out_of_the_metadata() -> None:
     assert "kl_divergence" not in names and "top_token_flip_rate" in names
 
 
+def test_warnings_travel_with_the_card() -> None:
+    report = report_of(facts=make_facts("8", warnings=("the batch was halved",)))
+    assert "> **Warning:** the batch was halved" in to_model_card(report).splitlines()
+
+
 def _results(card: str) -> Any:
     line = card.splitlines()[1].removeprefix("model-index: ")
     return json.loads(line)[0]["results"]
