@@ -24,10 +24,10 @@ COMMAND = [sys.executable, "-P", "-m", "scorer"]
 class Child:
     """One ``python -P -m scorer``; its input stays open until it is closed."""
 
-    def __init__(self, *arguments: str, command: list[str] | None = None, **environ: str) -> None:
+    def __init__(self, *arguments: str, **environ: str) -> None:
         self._errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [*(command or COMMAND), *arguments],
+            [*COMMAND, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
