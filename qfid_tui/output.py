@@ -34,6 +34,7 @@ class ReportFile:
         if not path.strip() or "\0" in path:
             raise InputError("--output names no file")
         self.path = Path(path)
+        self._named_as_folder = path.endswith(os.sep)
         self._direct = False
         try:
             self._target = Path(os.path.realpath(self.path.expanduser()))
@@ -45,7 +46,7 @@ class ReportFile:
         try:
             found = self.path.expanduser().stat()
         except FileNotFoundError:
-            if str(self.path).endswith(os.sep):
+            if self._named_as_folder:
                 raise IsADirectoryError(21, "Is a directory") from None
         else:
             if stat.S_ISDIR(found.st_mode):

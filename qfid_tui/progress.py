@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from scorer.inert import inert
 Clock = Callable[[], float]
 
 _REPAINT_SECONDS = 0.1
-_BAR_WIDTH = 30
+_BAR_WIDTHS = (8, 40)
 
 
 class RunProgress:
@@ -147,6 +147,7 @@ class ProgressLines:
             self.say(loading_text(event))
         elif isinstance(event, Planned):
             self.say(planned_text(event))
+            self.say(f"saved as run {event.run}")
             # The first chunk is always told, because the time left is known from it on.
             self._told = -1
         elif isinstance(event, Warned | SettingFailedEvent):
@@ -193,14 +194,16 @@ class ProgressBar(ProgressLines):
         """Take in one event; repaint at most ten times a second."""
         self.run.add(event)
         if isinstance(event, Loading):
-            self._paint([loading_text(event)])
+            self._paint([loading_text(event)], _columns())
         elif isinstance(event, Planned):
             self.say(planned_text(event))
+            self.say(f"saved as run {event.run}")
         elif isinstance(event, Warned | SettingFailedEvent):
             self._tell_of(event)
         elif isinstance(event, Progress | ChunkScored):
             if self._clock() - self._painted >= _REPAINT_SECONDS:
-                self._paint(self._lines())
+                columns = _columns()
+                self._paint(self._lines(columns), columns)
 
     def clear(self) -> None:
         """Take the lines away; the cursor stands where they began."""
@@ -212,23 +215,32 @@ class ProgressBar(ProgressLines):
         """``text`` as one line that takes the place of what is shown."""
         return f"\r\x1b[J{text}\n"
 
-    def _lines(self) -> list[str]:
+    def _lines(self, columns: int) -> list[str]:
         run = self.run
-        filled = int(_BAR_WIDTH * run.fraction)
-        bar = self._signs[0] * filled + self._signs[1] * (_BAR_WIDTH - filled)
         setting = f"setting {run.current}" if run.current else "reference"
         where, percent = _where(run)
-        rest = [f"{where} {bar} {percent}", *_speed(run), setting]
-        return [" · ".join(rest), _kl_text(run).removeprefix("; ")]
+        rest = " · ".join((percent, *_speed(run), setting))
+        narrow, wide = _BAR_WIDTHS
+        width = max(narrow, min(wide, columns - len(where) - len(rest) - 3))
+        filled = int(width * run.fraction)
+        bar = self._signs[0] * filled + self._signs[1] * (width - filled)
+        return [f"{where} {bar} {rest}", _kl_text(run).removeprefix("; ")]
 
-    def _paint(self, lines: list[str]) -> None:
+    def _paint(self, lines: list[str], columns: int) -> None:
         self._painted = self._clock()
-        columns = shutil.get_terminal_size().columns
         # A line as wide as the terminal would wrap and could not be rewritten.
         shown = [inert(line)[: columns - 1] for line in lines if line]
         back = f"\r\x1b[{len(shown) - 1}A" if len(shown) > 1 else "\r"
         diagnostics.write("\r\x1b[J" + "\n".join(shown) + back)
         self._shown = True
+
+
+def _columns() -> int:
+    """Width of the terminal that standard error is, which may not be that of standard output."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def progress_display() -> ProgressLines:
@@ -251,7 +263,7 @@ def planned_text(event: Planned) -> str:
     known = f", {already} of {len(event.chunks) * len(event.settings)} scored already"
     return (
         f"scoring {settings} on {_chunks(len(event.chunks))} with {event.model} "
-        f"({event.arithmetic}){known if already else ''}; run {event.run}"
+        f"({event.arithmetic}){known if already else ''}"
     )
 
 
@@ -260,8 +272,10 @@ def _chunks(count: int) -> str:
 
 
 def _where(run: RunProgress) -> tuple[str, str]:
-    current = min(run.complete + (run.current != "" or run.fraction < 1), run.chunks)
-    return f"chunk {current} of {run.chunks}", f"{100 * run.fraction:.0f} %"
+    return (
+        f"chunk {min(run.complete + 1, run.chunks)} of {run.chunks}",
+        f"{100 * run.fraction:.0f} %",
+    )
 
 
 def _speed(run: RunProgress) -> list[str]:

@@ -35,7 +35,7 @@ class ScorerProcess:
     *thread* that created it ends. ``events`` may be read in another thread.
 
     Attributes:
-        killed: :meth:`kill` was called.
+        killed: The child was ended by :meth:`kill`, also from :meth:`interrupt`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ScorerProcess:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("the scorer must be started from the main thread")
         self.killed = False
-        self._interrupted = False
+        self._said = False
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._process = _start(list(command or COMMAND))
         self._drain = threading.Thread(target=self._read_log, daemon=True)
@@ -83,23 +83,33 @@ class ScorerProcess:
         """
         stdout = self._process.stdout
         assert stdout is not None
-        said = False
         while line := stdout.readline(_LONGEST_LINE):
             event = parse_line(line)
             if event is None:
                 continue
-            if not said and self._interrupted:
-                # The first signal came before the child listened for it.
-                self.interrupt()
-            said = True
+            self._said = True
             yield event
             if isinstance(event, Finished | Failed):
                 return
 
     def interrupt(self) -> None:
-        """Ask the child to stop in order, with a report of what is scored."""
-        self._interrupted = True
-        self._process.send_signal(signal.SIGINT)
+        """Ask the child to stop in order, with a report of what is scored.
+
+        Before its first event it does not listen yet, and there is nothing to report: it is
+        killed then.
+        """
+        if self._said:
+            self._process.send_signal(signal.SIGINT)
+        else:
+            self.kill()
+
+    def pause(self) -> None:
+        """Stop the child's work until :meth:`proceed`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def proceed(self) -> None:
+        """Let a paused child go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End the child at once; what it has saved can be resumed."""
@@ -154,20 +164,20 @@ class ScorerProcess:
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    # A child that is not ready yet inherits this and ignores Ctrl-C instead of ending with a
-    # traceback; `events` repeats the signal once it listens.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # A group of its own: Ctrl-C reaches it through `interrupt`, once, or not at all.
+            process_group=0,
         )
     except OSError as error:
         raise QfidError(
             f"the scorer cannot be started: {error.strerror or error}",
             "the Python that runs qfid is gone or memory is short",
         ) from error
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 def ending(code: int) -> str:

@@ -54,9 +54,9 @@ def score(
     if isinstance(last, Finished):
         return _finished(last, display, delivery)
     if isinstance(last, Failed):
-        return _failed(last, run_id)
-    if process.killed:
-        diagnostics.say("stopped at once")
+        return _failed(last, last.run or run_id)
+    if process.killed or code == INTERRUPTED:
+        diagnostics.say("stopped at once" if run_id else "stopped before anything was scored")
         _tell_resume(run_id)
         return INTERRUPTED
     return _died(process, code, run_id)
@@ -121,17 +121,25 @@ def _signals_passed_on(process: ScorerProcess, display: ProgressLines) -> Iterat
 
     def on_end(number: int, frame: FrameType | None) -> None:
         process.kill()
-        diagnostics.write_from_handler(
-            display.interjection(f"ended by {signal.Signals(number).name}")
-        )
+        text = f"ended by {signal.Signals(number).name}"
+        diagnostics.write_from_handler(display.interjection(text))
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+    def on_stop(number: int, frame: FrameType | None) -> None:
+        # The child is in a group of its own, which Ctrl-Z does not reach.
+        process.pause()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        signal.signal(number, on_stop)
+        process.proceed()
 
     before = {}
     for number, handler in (
         (signal.SIGINT, on_interrupt),
         (signal.SIGTERM, on_end),
         (signal.SIGHUP, on_end),
+        (signal.SIGTSTP, on_stop),
     ):
         if signal.getsignal(number) not in (signal.SIG_IGN, None):
             before[number] = signal.signal(number, handler)

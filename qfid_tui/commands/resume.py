@@ -52,12 +52,12 @@ def run(args: argparse.Namespace) -> int:
     # Another process that writes to the run is named before the model is loaded for nothing.
     with RunLock(found.path):
         pass
-    if found.finished:
+    # A setting that failed is tried again.
+    if found.finished and not found.failures():
         say(f"run `{found.id}` is complete: nothing is left to score")
         report = saved_report(found)
         delivery.deliver(report, found.id)
-        below = delivery.exit_code(report)
-        return 1 if any(row["failure"] for row in report["settings"]) else below
+        return delivery.exit_code(report)
     settings = ", ".join(map(str, found.job.settings))
     say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
     job = _same_revision(found, accept_changes=args.accept_changes, pull=args.pull)
