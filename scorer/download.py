@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -220,21 +221,21 @@ def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the library's bars and its log of retries off the terminal: progress is ours to show."""
-    from huggingface_hub.utils import logging
+    from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,
     )
 
-    verbosity, drawn = logging.get_verbosity(), not are_progress_bars_disabled()
-    logging.set_verbosity(logging.ERROR)
+    verbosity, drawn = hub_logging.get_verbosity(), not are_progress_bars_disabled()
+    hub_logging.set_verbosity(logging.ERROR)
     if drawn:
         disable_progress_bars()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(verbosity)
         if drawn:
             enable_progress_bars()
 

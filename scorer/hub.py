@@ -85,7 +85,7 @@ def cached_repos(hub: Path) -> Iterator[tuple[str, Path]]:
             names = [
                 entry.name
                 for entry in entries
-                if entry.name.startswith("models--") and (entry.is_dir() or entry.is_symlink())
+                if entry.name.startswith("models--") and (entry.is_symlink() or entry.is_dir())
             ]
     except OSError:
         return

@@ -19,7 +19,7 @@ _MAX_HEADER_BYTES = 100_000_000
 _MAX_RANK = 64
 _NUMBERED = re.compile(r"(model.*?)-(\d{5,})-of-(\d{5,})\.safetensors")
 _DTYPE = re.compile(rb'"dtype"\s*:\s*"(\w+)"')
-_END = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d{1,18})\s*\]')
+_OFFSETS = re.compile(rb'"data_offsets"\s*:\s*\[\s*(\d{1,18})\s*,\s*(\d{1,18})\s*\]')
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8}
 _BYTES = (
     dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1)
@@ -117,15 +117,20 @@ def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mappin
 
 def _largest_offset(header: bytes) -> int | None:
     """Where the last tensor ends, without parsing; None where that needs a closer look."""
-    ends = _END.findall(header)
-    if len(ends) != header.count(b'"data_offsets"') or not header.rstrip().endswith(b"}"):
+    offsets = [(int(start), int(end)) for start, end in _OFFSETS.findall(header)]
+    whole = len(offsets) == header.count(b'"data_offsets"') and header.rstrip().endswith(b"}")
+    if not whole or any(start > end for start, end in offsets):
         return None
-    return max(map(int, ends), default=0)
+    return max((end for _, end in offsets), default=0)
 
 
 def _checked_end(path: Path, header: bytes) -> int:
     end = 0
-    for name, tensor in decode_object(header, f"the header of `{path.name}`").items():
+    try:
+        tensors = decode_object(header, f"the header of `{path.name}`")
+    except InputError as error:
+        raise InputError(error.message, "") from None
+    for name, tensor in tensors.items():
         if name == "__metadata__":
             continue
         tensor = tensor if isinstance(tensor, dict) else {}
