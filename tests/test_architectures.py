@@ -19,8 +19,8 @@ from architecture_checks import (
     prepared,
     refused,
 )
-from tiny_configs import FULL, SLIDING
 from tiny_models import write_text, write_tiny_model
+from tiny_values import FULL, SLIDING
 
 from scorer.events import Finished, parse_line
 from scorer.lanes import CODES, DEQUANTIZED, MLX_LM, fresh_caches
