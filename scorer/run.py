@@ -250,9 +250,10 @@ class Run:
         self._save_state(state)
 
     def clear_failed(self, setting: str) -> None:
-        """Forget a failure before the setting is tried again."""
+        """Forget a failure before the setting is tried again; the run is unfinished until then."""
         state = self._state()
         if state["failures"].pop(setting, None) is not None:
+            state["complete"] = [name for name in state["complete"] if name != setting]
             self._save_state(state)
 
     def delete(self) -> None:

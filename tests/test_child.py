@@ -195,6 +195,17 @@ def test_one_interrupt_saves_and_reports_what_is_scored(small: Small) -> None:
     assert len(cells(events)) < 6 * MANY
 
 
+def test_an_interrupt_before_the_first_chunk_has_nothing_to_report(small: Small) -> None:
+    with Child() as child:
+        child.send(long_job(small)).until("loading")
+        child.process.send_signal(signal.SIGINT)
+        last = child.rest()[-1]
+        assert child.code() == 130
+        assert "Traceback" not in child.errors()
+    # The signal may come as late as the first chunk.
+    assert isinstance(last, Failed) or (isinstance(last, Finished) and not last.complete)
+
+
 def test_a_second_interrupt_ends_the_child_at_once(small: Small, tmp_path: Path) -> None:
     # A child that never looks whether it was asked to stop: only the second interrupt can end it.
     (tmp_path / "sitecustomize.py").write_text(

@@ -325,8 +325,14 @@ def test_nan_fails_one_setting_and_names_the_place(
     assert [row["status"] for row in report["settings"]] == ["failed", "scored"]
     assert report["settings"][0]["failure"]["message"] == failure.message
     assert report["settings"][1]["n_chunks"] == 3
-    # Asked for again, the setting is tried again, and a success is no failure any more.
     run = planned(events).run
+    assert find_run(run).finished
+    # While it is tried again the run is unfinished, also where that attempt is cut off.
+    attempt = score(small.job("8,4", max_chunks=3), run=run)
+    assert any(isinstance(event, Progress) for event in attempt)
+    attempt.close()  # type: ignore[attr-defined]
+    assert not find_run(run).finished
+    # A success is no failure any more.
     again = list(score(small.job("8,4", max_chunks=3), run=run))
     assert cells(again) == [("8", 1), ("8", 2)]
     assert find_run(run).failures() == {}
