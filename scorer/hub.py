@@ -75,7 +75,9 @@ def repo_folder(repo: str, hub: Path) -> Path:
 
 def link_bounds(repo: str, hub: Path) -> tuple[str, ...]:
     """Real paths of the folders that a cached file may lie in, whatever links to it."""
-    return tuple(dict.fromkeys(map(os.path.realpath, (repo_folder(repo, hub), hub))))
+    folder = repo_folder(repo, hub)
+    whole = os.path.realpath(hub)
+    return (whole, os.path.realpath(folder)) if folder.is_symlink() else (whole,)
 
 
 def cached_repos(hub: Path) -> Iterator[tuple[str, Path]]:

@@ -133,11 +133,11 @@ def test_each_is_named_with_its_reason(
 )
 def test_weights_that_are_cut_off_or_none(hub: Path, content: bytes, reason: str) -> None:
     write_repo(hub, REPO, model_files() | {WEIGHTS: content})
-    # Where the list reads only offsets, it may take a header for whole that is none.
     with pytest.raises(ModelNotCached, match=reason):
         resolve_model(REPO)
     (found,) = iter_models()
-    assert isinstance(found, Unscorable) or b'"data_offsets"' not in content
+    # The list is content where a tensor ends with the file: it has hundreds of headers to read.
+    assert isinstance(found, Unscorable) or b"16]" in content
 
 
 @pytest.mark.parametrize(
