@@ -27,13 +27,16 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
 
     Args:
         events: Where events go, one JSON object a line, flushed each.
-        arguments: ``--probe`` writes only Hello; there are no others.
+        arguments: ``--probe`` writes only Hello, ``--doctor`` one object of another kind (see
+            :mod:`scorer.doctor`).
 
     Returns:
         Exit code: 0 report, 130 interrupted, else the error's.
     """
     if arguments == ["--probe"]:
         return _probe(events)
+    if arguments == ["--doctor"]:
+        return _doctor(events)
     stopping = threading.Event()
     _die_with_parent()
     _handle_signals(stopping)
@@ -159,3 +162,12 @@ def _probe(events: IO[str]) -> int:
     except QfidError as error:
         return _write(events, Failed(type(error).__name__, error.message, error.hint, 2))
     return 0
+
+
+def _doctor(events: IO[str]) -> int:
+    from scorer.doctor import examine
+
+    found = examine()
+    events.write(json.dumps(found) + "\n")
+    events.flush()
+    return 0 if found["error"] is None else InputError.exit_code
