@@ -199,6 +199,8 @@ def test_the_demo_model() -> None:
 )
 def test_a_slip_is_answered_by_what_is_there(hub: Path, asked: str) -> None:
     write_repo(hub, REPO, model_files())
+    if (hub / f"models--{asked.replace('/', '--')}").exists():
+        pytest.skip("file names ignore case here")
     error = assert_refused("`org/model` is", f"qfid pull {asked}", asked)
     assert isinstance(error, ModelNotCached) and error.repo == asked
 
@@ -220,6 +222,7 @@ def test_the_last_used_comes_first(hub: Path) -> None:
     assert listing.scorable[0].last_used == 1_000_000
 
 
+@pytest.mark.skipif(not hasattr(os, "O_NOATIME"), reason="reading leaves its mark here")
 def test_listing_is_no_use_of_a_model(hub: Path) -> None:
     weights = write_repo(hub, REPO, model_files()) / "model.safetensors"
     os.utime(weights, (1_000_000, 2_000_000))
