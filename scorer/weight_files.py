@@ -138,34 +138,43 @@ def _checked_end(path: Path, header: bytes) -> int:
     for name, tensor in tensors.items():
         if name == "__metadata__":
             continue
-        tensor = tensor if isinstance(tensor, dict) else {}
-        offsets, shape = tensor.get("data_offsets"), tensor.get("shape")
-        dtype = tensor.get("dtype")
-        if (
-            not _are_sizes(offsets)
-            or len(offsets) != 2
-            or offsets[0] > offsets[1]
-            or not _are_sizes(shape)
-            or not isinstance(dtype, str)
-        ):
-            raise _no_header(path)
+        start, stop, shape, dtype = _described(path, tensor)
         # MLX reads as many bytes as the shape calls for, wherever they lie.
-        if dtype in _BYTES and math.prod(shape) * _BYTES[dtype] != offsets[1] - offsets[0]:
+        if dtype in _BYTES and math.prod(shape) * _BYTES[dtype] != stop - start:
             raise InputError(
                 f"`{path.name}` contradicts itself: {shown(name)} of shape {shown(shape)} does not "
-                f"take {shown(offsets[1] - offsets[0])} bytes",
+                f"take {shown(stop - start)} bytes",
                 "",
             )
-        end = max(end, offsets[1])
+        end = max(end, stop)
     return end
 
 
-def _are_sizes(values: Any) -> bool:
-    return (
-        isinstance(values, list)
-        and len(values) <= _MAX_RANK
-        and all(type(value) is int and 0 <= value < 1 << 63 for value in values)
-    )
+def _described(path: Path, tensor: Any) -> tuple[int, int, list[int], str]:
+    """First byte, byte after the last, shape and dtype of a tensor.
+
+    Raises:
+        InputError: One of them is missing, of the wrong type or negative.
+    """
+    if isinstance(tensor, dict):
+        offsets, shape = _sizes(tensor.get("data_offsets")), _sizes(tensor.get("shape"))
+        dtype = tensor.get("dtype")
+        if (
+            offsets is not None
+            and len(offsets) == 2
+            and offsets[0] <= offsets[1]
+            and shape is not None
+            and isinstance(dtype, str)
+        ):
+            return offsets[0], offsets[1], shape, dtype
+    raise _no_header(path)
+
+
+def _sizes(values: Any) -> list[int] | None:
+    """A short list of sizes, or None for anything else."""
+    if not isinstance(values, list) or len(values) > _MAX_RANK:
+        return None
+    return values if all(type(value) is int and 0 <= value < 1 << 63 for value in values) else None
 
 
 def bits_of(dtypes: Mapping[str, int]) -> float | None:
