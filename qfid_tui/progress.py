@@ -207,6 +207,7 @@ class ProgressBar(ProgressLines):
 
     def clear(self) -> None:
         """Take the lines away; the cursor stands where they began."""
+        self._painted = float("-inf")
         if self._shown:
             self._shown = False
             diagnostics.write("\r\x1b[J")

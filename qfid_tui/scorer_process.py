@@ -56,10 +56,11 @@ class ScorerProcess:
             raise RuntimeError("the scorer must be started from the main thread")
         self.killed = False
         self._said = False
+        self._ended = False
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._process = _start(list(command or COMMAND))
         self._drain = threading.Thread(target=self._read_log, daemon=True)
-        self._drain.start()
+        _start_deaf(self._drain)
         if request is not None:
             # A child that is gone already shows as one without events.
             with contextlib.suppress(BrokenPipeError):
@@ -88,8 +89,9 @@ class ScorerProcess:
             if event is None:
                 continue
             self._said = True
+            self._ended = isinstance(event, Finished | Failed)
             yield event
-            if isinstance(event, Finished | Failed):
+            if self._ended:
                 return
 
     def interrupt(self) -> None:
@@ -122,15 +124,16 @@ class ScorerProcess:
         Negative for a signal, as :attr:`subprocess.Popen.returncode`.
         """
         code = self._process.poll()
+        if code is None and self._ended:
+            code = self._wait()
         if code is None:
             # The end of its input tells the child that nobody listens any more.
             with contextlib.suppress(OSError):
                 self._stdin.close()
-            try:
-                code = self._process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                code = self._process.wait()
+            code = self._wait()
+        if code is None:
+            self._process.kill()
+            code = self._process.wait()
         # A grandchild may hold the log open for longer than the child lived.
         self._drain.join(_PATIENCE)
         for pipe in (self._process.stdin, self._process.stdout):
@@ -138,6 +141,12 @@ class ScorerProcess:
                 with contextlib.suppress(OSError):
                     pipe.close()
         return code
+
+    def _wait(self) -> int | None:
+        try:
+            return self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            return None
 
     def __enter__(self) -> ScorerProcess:
         return self
@@ -178,6 +187,18 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
             f"the scorer cannot be started: {error.strerror or error}",
             "the Python that runs qfid is gone or memory is short",
         ) from error
+
+
+def _start_deaf(thread: threading.Thread) -> None:
+    """Start a thread that no signal is delivered to.
+
+    One that took a signal would not wake the main thread, whose part it is to act on it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def ending(code: int) -> str:

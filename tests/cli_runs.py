@@ -55,8 +55,8 @@ def save_run(
     """A run as the scorer saves it, ``chunks`` of its chunks scored."""
     facts = make_facts(settings, n_chunks=CHUNKS)
     parsed = parse_settings(settings)
-    values: dict[str, Any] = {"chunk_length": 16, "max_chunks": CHUNKS}
-    made = Job("demo", parsed, **{**values, **(job or {})})
+    values: dict[str, Any] = {"model": "demo", "chunk_length": 16, "max_chunks": CHUNKS}
+    made = Job(settings=parsed, **{**values, **(job or {})})
     names = list(map(str, parsed))
     stored = {
         "identity": identity or {"model": "demo", "model revision": "none"},

@@ -16,6 +16,8 @@ from pathlib import Path
 
 
 def end_with_input() -> None:
+    # A signal that this thread took would not wake the main thread from its waiting.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     while os.read(0, 4096):
         pass
     os._exit(9)

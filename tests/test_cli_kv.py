@@ -71,6 +71,7 @@ def job(*words: str) -> Job:
             },
         ),
         ("a/b --settings 8:64 --kv-group-size 32", {"settings": (KVSetting(8, 8, 64),)}),
+        ("a/b --kv-bits 8,4,8", {"settings": parse_settings("8,4")}),
         ("a/b --revision main", {"revision": "main"}),
         ("a/b --model-revision v1", {"revision": "v1"}),
         ("a/b --protocol llama.cpp", {"protocol": "llama.cpp"}),
