@@ -28,7 +28,7 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
         help="md (default), json, csv: a line per setting, positions: a line per token, badge: "
         "an image line per setting, card: a block for a Hugging Face model card",
     )
-    group.add_argument("--output", metavar="FILE", help="write the report to FILE")
+    group.add_argument("--output", metavar="FILE", help="write the report to FILE (-: print it)")
     group.add_argument(
         "--fail-under",
         choices=_TIERS[:2],
@@ -52,7 +52,7 @@ class Delivery:
         self.format: str = args.format
         self._fail_under: str | None = args.fail_under
         self._file: ReportFile | None = None
-        if args.output is not None:
+        if args.output not in (None, "-"):
             from qfid_tui.output import ReportFile
 
             self._file = ReportFile(args.output)

@@ -177,3 +177,13 @@ def test_a_home_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HOME", str(tmp_path))
     ReportFile("~/r.md").write(["text"])
     assert (tmp_path / "r.md").read_text() == "text"
+
+
+def test_a_dash_is_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = save_run()
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", run.id, "--output", "-"]) == 0
+    assert capfd.readouterr().out == to_markdown(report_of(run))
+    assert names(tmp_path) == []
