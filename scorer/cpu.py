@@ -12,6 +12,7 @@ import ctypes
 import ctypes.util
 import os
 import platform
+import re
 import site
 import sys
 import time
@@ -105,8 +106,14 @@ def _loaded_blas() -> str | None:
         maps = Path("/proc/self/maps").read_text()
     except OSError:
         return None
-    for part, title in (("libmkl_rt", "MKL"), ("libopenblas.", "OpenBLAS"), ("libblis", "BLIS")):
-        if part in maps:
+    # Mapped files go by their own names, libopenblasp-r0.3.21.so; libopenblas64_ and
+    # libscipy_openblas are NumPy's own, whose symbols MLX does not call.
+    for part, title in (
+        (r"libmkl_rt", "MKL"),
+        (r"libopenblas[op]?[-.]", "OpenBLAS"),
+        (r"libblis", "BLIS"),
+    ):
+        if re.search(part, maps):
             return title
     return None
 
