@@ -188,7 +188,7 @@ def test_a_wish_that_does_not_load_is_told_every_time(fresh: pytest.MonkeyPatch)
 
 def test_after_mlx_a_wish_comes_too_late(fresh: pytest.MonkeyPatch) -> None:
     loaded: list[tuple[str, int]] = []
-    fresh.setitem(sys.modules, "mlx.core", object())  # type: ignore[arg-type]
+    fresh.setitem(sys.modules, "mlx.core", object())
     fresh.setenv("QFID_BLAS", "/opt/lib/libopenblas.so.0")
     fresh.setattr(ctypes, "CDLL", loader(lambda name: True, loaded))
     fresh.setattr(cpu, "_loaded_blas", lambda: "MKL")

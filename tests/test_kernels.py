@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import get_args
 
 import mlx.core as mx
@@ -33,6 +34,12 @@ FEW_TOKENS: dict[str, dict[str, float]] = {
     "mlx": {"rtol": 1e-6, "atol": 2e-6},
 }
 Array = NDArray[np.float32]
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cpu_device() -> Iterator[None]:
+    with mx.stream(mx.cpu):
+        yield
 
 
 def tile(

@@ -8,6 +8,7 @@ float32, which is as far as the two programs may differ there.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -86,7 +87,8 @@ def oracle(
 
 @pytest.fixture(scope="module")
 def split() -> SplitModel:
-    return SplitModel(load(MODEL, start_backend()).module)
+    # Loaded as on the CPU, also where a GPU is the default: everything in float32.
+    return SplitModel(load(MODEL, dataclasses.replace(start_backend(), kind="cpu")).module)
 
 
 def scored(split: SplitModel, tokens: NDArray[np.int32], arithmetic: str) -> dict[str, Scored]:

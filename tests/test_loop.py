@@ -13,8 +13,9 @@ import pytest
 from mlx_lm.models import llama
 from numpy.typing import NDArray
 from oracle_drift import score_rows
-from tiny_configs import VOCAB, tiny_config
+from tiny_configs import tiny_config
 from tiny_models import build_module
+from tiny_values import VOCAB
 
 from scorer import loop
 from scorer.errors import Interrupted, QfidError
