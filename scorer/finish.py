@@ -14,6 +14,7 @@ import numpy as np
 from scorer.errors import InputError, QfidError, SettingFailed
 from scorer.facts import RunFacts, SettingFacts
 from scorer.job import KVSetting
+from scorer.noise_floor import noise_floor
 from scorer.positions import Positions
 
 if TYPE_CHECKING:
@@ -110,6 +111,9 @@ def _scored_setting(run: Run, setting: KVSetting, stored: Batches) -> ScoredSett
         facts,
         seconds=sum(float(b.get("seconds", 0)) for _, b in batches),
         peak_memory_bytes=max((int(b.get("peak_memory_bytes", 0)) for _, b in batches), default=0),
+        noise_floor=noise_floor(
+            [b.get("perturbed_kl_sums", []) for _, b in batches], sum(len(p) for p, _ in batches)
+        ),
         failure=None if failure is None else dataclasses.asdict(failure),
     )
     control = run.facts.get("controls", {}).get(name)

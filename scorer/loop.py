@@ -96,7 +96,7 @@ def score_batch(
     total = len(lanes) + 1
     hidden = reference.hidden(tokens)
     yield Pass(None, 1, total)
-    first = min([batch.first, *(max(batch.first, lane.setting.start) for lane in lanes)])
+    first = min(max(batch.first, lane.setting.start) for lane in lanes)
     step = max(1, min(positions, TILE_BYTES // (4 * vocab * size)))
     tiles = [(a, min(a + step, positions)) for a in range(first, positions, step)]
     if 8 * vocab * size * (positions - first) <= KEEP_BYTES:
@@ -196,16 +196,20 @@ def _compare(
     scalars = reference.compare(lane.logits(states, a, b))
     # Positions of a deployment's full-precision prefix are not scored and may hold anything.
     counted = np.tile(np.arange(a, b) >= lane.setting.start, len(batch.chunks))
-    wrong = (
-        np.isnan(scalars.kl) | ~np.isfinite(scalars.nll_quant) | (scalars.kl < reference.lowest_kl)
-    )
-    bad = np.flatnonzero(wrong & counted)
+    infinite = np.isnan(scalars.kl) | ~np.isfinite(scalars.nll_quant)
+    bad = np.flatnonzero((infinite | (scalars.kl < reference.lowest_kl)) & counted)
     if len(bad):
         row, position = divmod(int(bad[0]), b - a)
+        where = f"at chunk {batch.chunks[row]}, position {a + position}"
+        if infinite[bad[0]]:
+            raise SettingFailed(
+                f"setting `{lane.setting}`: no finite likelihood {where}",
+                "the quantized model's logits hold NaN or infinity there",
+            )
         raise SettingFailed(
-            f"setting `{lane.setting}`: no finite likelihood at chunk {batch.chunks[row]}, "
-            f"position {a + position}",
-            "the quantized model's logits hold NaN or infinity there",
+            f"setting `{lane.setting}`: a KL divergence of {scalars.kl[bad[0]]:.3g} nats {where}",
+            "it cannot be negative by more than rounding: this device computes wrongly; "
+            "`qfid doctor` looks at it",
         )
     return a, b, scalars
 

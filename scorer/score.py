@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from scorer.errors import InputError, Interrupted, ModelNotCached, QfidError, SettingFailed
@@ -23,8 +23,9 @@ from scorer.job import Job
 
 if TYPE_CHECKING:
     from scorer.backend import Backend
+    from scorer.kernels import Metrics
     from scorer.lanes import KVLane
-    from scorer.loop import Batch, Scored
+    from scorer.loop import Batch, Pass, Scored
     from scorer.positions import Positions
     from scorer.prepare import Prepared
     from scorer.runs import Run
@@ -243,19 +244,57 @@ class Session:
             ]
             if not pending:
                 continue
+            passes = (self.job.noise_floor + 1) * (len(pending) + 1)
+            before = passes - len(pending) - 1
+            sums = yield from self._perturbed(prepared, pending, batch, metrics, passes)
             for outcome in score_batch(
                 prepared.reference, pending, batch, metrics, prepared.vocab, self.stop
             ):
                 if isinstance(outcome, Pass):
-                    name = "" if outcome.lane is None else str(outcome.lane.setting)
-                    yield Progress(
-                        batch.chunks[0], name, outcome.done, outcome.total, _memory_in_use()
-                    )
+                    yield _progress(batch, outcome, before + outcome.done, passes)
                 elif isinstance(outcome, LaneFailed):
                     yield self._setting_failed(outcome.lane, outcome.error)
                 else:
                     already = done.setdefault(str(outcome.lane.setting), set())
-                    yield from self._save(prepared, writer, outcome, already, told)
+                    yield from self._save(prepared, writer, outcome, already, told, sums)
+
+    def _perturbed(
+        self,
+        prepared: Prepared,
+        lanes: list[KVLane],
+        batch: Batch,
+        metrics: Metrics,
+        passes: int,
+    ) -> Generator[Event, None, dict[tuple[str, int], list[float]]]:
+        """KL sums of a batch's perturbed repeats, nats, by setting and chunk."""
+        from scorer.loop import Pass, Scored, score_batch
+        from scorer.noise import EmbeddingNoise, PerturbedLane, PerturbedReference
+
+        sums: dict[tuple[str, int], list[float]] = {}
+        for repeat in range(self.job.noise_floor):
+            noise = EmbeddingNoise(repeat, batch.chunks, batch.ids.shape[1] - 1)
+            reference = PerturbedReference(prepared.reference, noise)
+            perturbed = [PerturbedLane(lane, noise) for lane in lanes]
+            for outcome in score_batch(
+                reference, perturbed, batch, metrics, prepared.vocab, self.stop
+            ):
+                if isinstance(outcome, Pass):
+                    yield _progress(
+                        batch, outcome, repeat * (len(lanes) + 1) + outcome.done, passes
+                    )
+                elif isinstance(outcome, Scored):
+                    for positions in outcome.chunks:
+                        key = str(outcome.lane.setting), int(positions.chunk[0])
+                        sums.setdefault(key, []).append(float(positions.kl.sum()))
+            if not noise.reached:
+                yield Warned(
+                    "the noise floor cannot be measured: this architecture embeds its tokens in "
+                    "a way of its own",
+                    "the other figures are not affected",
+                )
+                self.job = dataclasses.replace(self.job, noise_floor=0)
+                return {}
+        return sums
 
     def _setting_failed(self, lane: KVLane, error: QfidError) -> SettingFailedEvent:
         name = str(lane.setting)
@@ -280,6 +319,7 @@ class Session:
         scored: Scored,
         already: set[int],
         told: set[str],
+        sums: dict[tuple[str, int], list[float]],
     ) -> Iterator[Event]:
         from scorer.backend import peak_memory
 
@@ -293,12 +333,19 @@ class Session:
             facts: dict[str, Any] = {"seconds": seconds, "peak_memory_bytes": peak_memory()}
             if name not in told and scored.lane.engagement is not None:
                 facts["engagement"] = scored.lane.engagement.to_json()
+            if (name, chunk) in sums:
+                facts["perturbed_kl_sums"] = sums[name, chunk]
             writer.append(name, positions, facts)
             told.add(name)
             already.add(chunk)
             for row in rows:
                 if row.control_of is None:
                     yield _chunk_event(str(row.setting), positions, seconds)
+
+
+def _progress(batch: Batch, made: Pass, done: int, passes: int) -> Progress:
+    name = "" if made.lane is None else str(made.lane.setting)
+    return Progress(batch.chunks[0], name, done, passes, _memory_in_use())
 
 
 def _chunk_event(setting: str, positions: Positions, seconds: float) -> ChunkScored:
