@@ -41,7 +41,7 @@ class ChunkedCorpus:
         n_tokens: Tokens of the selected chunks, ``n · L``.
         bos_policy: Where BOS stands: ``none``, ``first-chunk``, ``every-chunk`` (llama.cpp),
             or ``chat-template`` when the template of each conversation decides.
-        name: ``wikitext-2``, ``builtin`` or a file name.
+        name: ``wikitext-2-raw``, ``builtin`` or a file name.
         split: Split of the dataset, None where there is none.
         sha256: Hex SHA-256 of the corpus text in UTF-8.
         revision: Commit of the dataset, None where there is none.

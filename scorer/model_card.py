@@ -77,7 +77,7 @@ def _dataset(row: Report, protocol: str) -> dict[str, Any]:
     footing = f"{length}, {row['quantize_mode']}, protocol {protocol}"
     found = {
         "name": f"{inert(corpus['name'])} ({footing})",
-        "type": REPO if corpus["name"] == "wikitext-2" else inert(corpus["name"]),
+        "type": REPO if corpus["name"] == "wikitext-2-raw" else inert(corpus["name"]),
         "split": corpus["split"] and inert(corpus["split"]),
         "revision": corpus["dataset_revision"],
     }

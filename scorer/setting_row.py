@@ -102,7 +102,7 @@ def _identity(facts: RunFacts, scored: ScoredSetting, n_chunks: int) -> dict[str
         "kv_bits": setting.k_bits if equal else None,
         "kv_group_size": setting.group_size,
         "kv_method": own.kv_method,
-        "kv_method_params": {}
+        "kv_method_params": {"bits": setting.k_bits, "group_size": setting.group_size}
         if own.kv_method == "stock"
         else {
             "k_bits": setting.k_bits,

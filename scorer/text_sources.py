@@ -25,7 +25,7 @@ class SourceText:
     """A text and where it comes from.
 
     Attributes:
-        name: ``wikitext-2``, ``builtin`` or the name of the file.
+        name: ``wikitext-2-raw``, ``builtin`` or the name of the file.
         split: Split of the dataset, None where there is none.
         revision: Commit of the dataset, None where there is none.
         text: The text. Of chat rows: one JSON list of messages a line.

@@ -51,7 +51,7 @@ def read_wikitext2(
     else:
         separator = "\n\n"
     return SourceText.of(
-        "wikitext-2",
+        "wikitext-2-raw",
         separator.join(rows),
         article_starts(rows, separator),
         split="test",

@@ -92,7 +92,7 @@ def make_facts(
         "architecture": "llama",
         "weight_bits": 16,
         "corpus": {
-            "name": "wikitext-2",
+            "name": "wikitext-2-raw",
             "split": "test",
             "tokenizer_id": "local-test/SmolLM2",
             "chunk_length": chunk_length,

@@ -31,13 +31,13 @@ def report_of(name: str = "8", facts: Any = None, **changes: Any) -> dict[str, A
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("8", {}, "good · 8-bit · wikitext-2/16 · stress"),
-        ("k8v4:32@5", {}, "good · k8v4-bit · group 32 · wikitext-2/16 · deployment from 5"),
-        ("4~dequantized", {}, "good · 4-bit · wikitext-2/16 · stress · dequantized path"),
+        ("8", {}, "good · 8-bit · wikitext-2-raw/16 · stress"),
+        ("k8v4:32@5", {}, "good · k8v4-bit · group 32 · wikitext-2-raw/16 · deployment from 5"),
+        ("4~dequantized", {}, "good · 4-bit · wikitext-2-raw/16 · stress · dequantized path"),
         (
             "8",
             {"kv_layers_skipped": {"X": 24}, "kv_layers_quantized": 6},
-            "good · 8-bit · wikitext-2/16 · stress · partial 6/30 layers",
+            "good · 8-bit · wikitext-2-raw/16 · stress · partial 6/30 layers",
         ),
     ],
 )
@@ -48,7 +48,7 @@ def test_message(name: str, changes: dict[str, Any], message: str) -> None:
 
 def test_url() -> None:
     assert to_badges(report_of()) == (
-        "![KV fidelity: good · 8-bit · wikitext-2/16 · stress](https://img.shields.io/badge/"
+        "![KV fidelity: good · 8-bit · wikitext-2-raw/16 · stress](https://img.shields.io/badge/"
         "KV_fidelity-good_%C2%B7_8--bit_%C2%B7_wikitext--2%2F16_%C2%B7_stress-brightgreen)\n"
     )
 

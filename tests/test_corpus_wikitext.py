@@ -54,7 +54,7 @@ def test_mqf_joins_rows_with_blank_lines(empty_cache: Path) -> None:
     source = read_source(CorpusSpec(), "mqf", fetch=no_fetch)
     assert source.text == "\n\n".join(ROWS)
     assert (source.name, source.split, source.revision, source.chat) == (
-        "wikitext-2",
+        "wikitext-2-raw",
         "test",
         wikitext.REVISION,
         False,

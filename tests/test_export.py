@@ -59,7 +59,7 @@ def test_infinity_is_a_word_that_floats_are_read_from() -> None:
     assert row["kl_mean_low_nats"] == ""
 
 
-def named(model: str, corpus: str = "wikitext-2") -> dict[str, Any]:
+def named(model: str, corpus: str = "wikitext-2-raw") -> dict[str, Any]:
     facts = make_facts(
         "8", n_chunks=2, job=Job(model, (KVSetting(8, 8),), chunk_length=16), model_id=model
     )

@@ -65,7 +65,7 @@ def test_heads_are_the_peers() -> None:
             "| KL max",
             "| flip rate",
             "| perplexity Δ",
-            "Measured on **wikitext-2/test**: 180 positions of 12 chunks of 16 tokens",
+            "Measured on **wikitext-2-raw/test**: 180 positions of 12 chunks of 16 tokens",
             "_mlx 0.32.4, mlx-lm 0.32.2, model rev `0123456789abcdef",
             "**Drift by position depth**",
             "**By confidence of the reference**",
@@ -246,8 +246,8 @@ def test_other_positions_are_named_apart() -> None:
         ],
     )
     lines = to_markdown(report).splitlines()
-    assert one_line(lines, "`4`: Measured on **wikitext-2/test**: 180 positions")
-    assert one_line(lines, "`4@5`: Measured on **wikitext-2/test**: 120 positions")
+    assert one_line(lines, "`4`: Measured on **wikitext-2-raw/test**: 180 positions")
+    assert one_line(lines, "`4@5`: Measured on **wikitext-2-raw/test**: 120 positions")
     assert one_line(lines, "- deployment from 5: `4@5`")
     assert "never ranked" in one_line(lines, "**Frontier**")
 

@@ -58,7 +58,7 @@ def test_the_corpus_is_the_one_defined(run: Any) -> None:
     corpus = report["run"]["corpus"]
     assert corpus["dataset_revision"] == REVISION and corpus["bos_policy"] == "none"
     assert (corpus["total_chunks"], corpus["n_tokens"]) == (595, 2 * 512)
-    assert (corpus["name"], corpus["split"]) == ("wikitext-2", "test")
+    assert (corpus["name"], corpus["split"]) == ("wikitext-2-raw", "test")
     for row in report["settings"]:
         assert (row["n_chunks"], row["n_positions"]) == (2, 2 * 511)
         assert row["kv_bytes_per_token"] == BYTES[row["setting"]]

@@ -105,8 +105,8 @@ def test_several_settings_do_not() -> None:
 @pytest.mark.parametrize(
     ("name", "bits", "method", "params"),
     [
-        ("8", 8, "stock", {}),
-        ("4:32@4", 4, "stock", {}),
+        ("8", 8, "stock", {"bits": 8, "group_size": 64}),
+        ("4:32@4", 4, "stock", {"bits": 4, "group_size": 32}),
         ("k8v4", None, "affine", {"k_bits": 8, "v_bits": 4, "group_size": 64}),
         ("k16v4:32", None, "affine", {"k_bits": 16, "v_bits": 4, "group_size": 32}),
     ],
