@@ -49,7 +49,7 @@ def test_message(name: str, changes: dict[str, Any], message: str) -> None:
 def test_url() -> None:
     assert to_badges(report_of()) == (
         "![KV fidelity: good · 8-bit · wikitext-2-raw/16 · stress](https://img.shields.io/badge/"
-        "KV_fidelity-good_%C2%B7_8--bit_%C2%B7_wikitext--2%2F16_%C2%B7_stress-brightgreen)\n"
+        "KV_fidelity-good_%C2%B7_8--bit_%C2%B7_wikitext--2--raw%2F16_%C2%B7_stress-brightgreen)\n"
     )
 
 
