@@ -59,7 +59,8 @@ def start_backend() -> Backend:
     """Set the environment MLX reads at import, load the BLAS, import MLX and look at the device.
 
     Raises:
-        InputError: MLX is not installed or has no backend for this machine.
+        InputError: MLX is not installed, has no backend for this machine, or not the device that
+            ``QFID_DEVICE`` names.
     """
     # Full float32 products also where the hardware offers TensorFloat-32 (read at import).
     os.environ.setdefault("MLX_ENABLE_TF32", "0")
@@ -72,6 +73,7 @@ def start_backend() -> Backend:
         import mlx.core as mx
     except ImportError:
         raise missing_backend() from None
+    _choose_device(os.environ.get("QFID_DEVICE", ""))
     if mx.default_device() == mx.gpu:
         kind: DeviceKind = "cuda" if mx.cuda.is_available() else "metal"
         info = mx.device_info()
@@ -92,6 +94,20 @@ def start_backend() -> Backend:
     mx.disable_compile()
     total, free = host_memory()
     return Backend("cpu", _cpu_name(), total, free, blas, matmul_seconds(), _versions())
+
+
+def _choose_device(name: str) -> None:
+    """Compute on the device that ``QFID_DEVICE`` names; empty leaves MLX's own choice."""
+    import mlx.core as mx
+
+    if not name:
+        return
+    device = {"cpu": mx.cpu, "gpu": mx.gpu}.get(name)
+    if device is None or not mx.is_available(device):
+        raise InputError(
+            f"QFID_DEVICE: there is no device `{name}` here", "it may be `cpu`, `gpu` or unset"
+        )
+    mx.set_default_device(device)
 
 
 def _versions() -> dict[str, str]:

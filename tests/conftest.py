@@ -22,9 +22,15 @@ os.environ["MLX_ENABLE_TF32"] = "0"
 os.environ["MLX_DISABLE_COMPILE"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Expectations are those of the CPU's arithmetic; QFID_DEVICE=gpu runs the tests on a GPU.
+os.environ.setdefault("QFID_DEVICE", "cpu")
 
 # Nothing imported above imports MLX: the BLAS has to be loaded before it.
 preload_blas()
+if os.environ["QFID_DEVICE"] == "cpu":
+    import mlx.core
+
+    mlx.core.set_default_device(mlx.core.cpu)
 
 settings.register_profile(
     "qfid", max_examples=200, derandomize=True, deadline=None, print_blob=False

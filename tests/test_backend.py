@@ -174,3 +174,21 @@ def test_memory_in_use_grows_with_what_is_held() -> None:
     mx.eval(held)
     assert memory_in_use() - before > 100 << 20
     assert peak_memory() >= memory_in_use() - (64 << 20)
+
+
+def test_the_device_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "preload_blas", lambda: "n/a")
+    start_backend.cache_clear()
+    monkeypatch.setenv("QFID_DEVICE", "cpu")
+    try:
+        assert start_backend().kind == "cpu"
+    finally:
+        start_backend.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["tpu", "CPU", "0"])
+def test_a_device_that_is_not_there_is_named(name: str) -> None:
+    (failure,), code = probe(QFID_DEVICE=name)
+    assert isinstance(failure, Failed)
+    assert (code, failure.exit_code) == (2, 2)
+    assert f"no device `{name}`" in failure.message and "`cpu`, `gpu`" in failure.hint
