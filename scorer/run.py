@@ -286,12 +286,12 @@ class Run:
             settings=settings,
             corpus=self.job.corpus.source,
             created=self.created,
-            chunks_done=sum(counts.get(self._stored_as(setting), 0) for setting in settings),
+            chunks_done=sum(counts.get(self.stored_as(setting), 0) for setting in settings),
             chunks_planned=(len(chunks) * len(settings) if isinstance(chunks, list) else None),
             failed=tuple(state["failures"]),
         )
 
-    def _stored_as(self, setting: str) -> str:
+    def stored_as(self, setting: str) -> str:
         """The setting under which this one's positions are stored: another of the same arithmetic.
 
         Source: ``same_as`` of the setting's facts.
