@@ -6,11 +6,17 @@ Pure standard library. Scales take any floats: what cannot be placed is left to 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TypeGuard
 
 # The smallest and the largest power of ten that a float64 holds (the former is subnormal).
 _LOWEST_DECADE, _HIGHEST_DECADE = -323, 308
+_LARGEST = sys.float_info.max
+# Below this the arithmetic of ticks underflows.
+_SMALLEST = 1e-290
+_ROOM = 0.04
 
 
 def power_of_ten(exponent: int) -> float:
@@ -66,3 +72,92 @@ def fraction(value: float, low: float, high: float, *, log: bool) -> float:
 def decade_text(exponent: int) -> str:
     """A power of ten as a tick shows it: ``1e-4``, ``1``, ``10``, ``1e3``."""
     return {0: "1", 1: "10", 2: "100"}.get(exponent, f"1e{exponent}")
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An axis with its ticks.
+
+    Attributes:
+        low: Where it begins.
+        high: Where it ends; above ``low``.
+        log: Whether distances are proportional to the logarithm.
+        ticks: Value and text of each, ascending, inside the axis.
+    """
+
+    low: float
+    high: float
+    log: bool
+    ticks: tuple[tuple[float, str], ...]
+
+    def place(self, value: float, steps: int) -> int:
+        """The cell of ``steps`` cells, 0 to ``steps - 1``, that a placeable value falls in."""
+        share = fraction(value, self.low, self.high, log=self.log)
+        return round(share * max(steps - 1, 0))
+
+
+def log_axis(values: Iterable[float | None], most_ticks: int) -> Axis:
+    """The axis over the decades present, rounded outward, with a tick at every so many of them.
+
+    Args:
+        values: What is to be shown; those without a place do not count.
+        most_ticks: Ticks there is room for, at least 2.
+    """
+    low, high = decades(values) or (-4, 0)
+    span = high - low
+    stride = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 700) if span / s <= max(most_ticks, 2))
+    # Counted from the top, whose tick is the one that gives the scale of the large values.
+    exponents = sorted(range(high, low - 1, -stride))
+    ticks = tuple((power_of_ten(k), decade_text(k)) for k in exponents)
+    return Axis(power_of_ten(low), power_of_ten(high), True, ticks)
+
+
+def linear_axis(
+    values: Iterable[float | None], most_ticks: int, *, from_zero: bool = False
+) -> Axis:
+    """The axis over the values with ticks at round numbers.
+
+    Args:
+        values: What is to be shown; those without a place do not count.
+        most_ticks: Ticks there is room for, at least 2.
+        from_zero: Begin at 0 and end at the largest value, for bars; else a little room is left
+            at both ends.
+    """
+    found = [value for value in values if placeable(value, log=False)]
+    if from_zero:
+        low, high = 0.0, max(found, default=0.0)
+        high = high if high > _SMALLEST else 1.0
+    else:
+        low, high = min(found, default=0.0), max(found, default=1.0)
+        # Halved: the difference of two finite floats may be infinite.
+        room = 2 * _ROOM * (high / 2 - low / 2) or max(_ROOM * abs(high), _SMALLEST)
+        low, high = max(low - room, -_LARGEST), min(high + room, _LARGEST)
+    step = _round_step(low, high, max(most_ticks, 2))
+    first, last = math.ceil(low / step), math.floor(high / step)
+    ticks = {k * step: _tick_text(k * step, step) for k in range(first, last + 1)}
+    inside = tuple((value, text) for value, text in ticks.items() if low <= value <= high)
+    return Axis(low, high, False, inside or ((high, _tick_text(high, step)),))
+
+
+def _round_step(low: float, high: float, most_ticks: int) -> float:
+    """The smallest of 1, 2 or 5 times a power of ten that needs no more ticks than there may be."""
+    rough = max(high / most_ticks - low / most_ticks, _SMALLEST)
+    power = math.floor(math.log10(rough))
+    for exponent in range(power, min(power + 3, _HIGHEST_DECADE + 1)):
+        for factor in (1, 2, 5):
+            step = float(f"{factor}e{exponent}")
+            if math.isfinite(step) and math.floor(high / step) - math.ceil(low / step) < most_ticks:
+                return step
+    return power_of_ten(_HIGHEST_DECADE)
+
+
+def _tick_text(value: float, step: float) -> str:
+    """A tick with as many digits as its neighbours need, thousands as ``k``, millions as ``M``."""
+    size = abs(value)
+    for suffix, unit in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if unit <= size < 1e12:
+            return f"{value / unit:.6g}{suffix}"
+    if value == 0 or (step >= 1e-4 and size < 1e3):
+        places = max(0, -math.floor(math.log10(step)))
+        return "0" if value == 0 else f"{value:.{places}f}"
+    return f"{value:.3g}"

@@ -83,7 +83,7 @@ def strip(values: Sequence[float | None], width: int, height: int, scale: StripS
     """
     width, height = max(width, 0), max(height, 0)
     shown = values[-width:] if width else values[:0]
-    columns = [_column(value, height, scale) for value in shown]
+    columns = [column(value, height, scale) for value in shown]
     pad = " " * (width - len(columns))
     return ["".join(column[row] for column in columns) + pad for row in range(height)]
 
@@ -100,8 +100,8 @@ def _log_text(value: float) -> str:
     return decade_text(exponent) if value == power_of_ten(exponent) else f"{value:.3g}"
 
 
-def _column(value: float | None, height: int, scale: StripScale) -> str:
-    """One value as ``height`` characters, the top one first."""
+def column(value: float | None, height: int, scale: StripScale) -> str:
+    """One value as ``height`` characters, the top one first; signs as in :func:`strip`."""
     if not height:
         return ""
     if value is None or math.isnan(value):

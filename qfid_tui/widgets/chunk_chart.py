@@ -1,0 +1,51 @@
+"""KL per chunk: is the drift the same all over the text?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qfid_tui.bar_picture import Bar, draw_bars, range_of, value_text
+from qfid_tui.chart_canvas import Picture
+from qfid_tui.widgets.chart import Chart
+
+
+class ChunkChart(Chart):
+    """KL mean of each chunk, as bars from 0; over decades where they lie far apart."""
+
+    EMPTY = "KL per chunk appears with the first scored chunk"
+
+    _setting = ""
+    _chunks: Sequence[tuple[int, float]] = ()
+
+    def show(self, name: str, chunks: Sequence[tuple[int, float]]) -> None:
+        """Show a setting.
+
+        Args:
+            name: The setting.
+            chunks: Index of the chunk in the text and its KL mean in nats, in order.
+        """
+        if (name, tuple(chunks)) != (self._setting, self._chunks):
+            self._setting, self._chunks = name, tuple(chunks)
+            self.changed()
+
+    @property
+    def chunk(self) -> int | None:
+        """Index of the chunk under the cursor, None where there is none."""
+        return None if self.cursor is None else self._chunks[self.cursor][0]
+
+    def heading(self) -> str:
+        """See :meth:`Chart.heading`."""
+        return f"KL per chunk, nats · setting {self._setting}" if self._chunks else "KL per chunk"
+
+    def summary(self) -> str:
+        """See :meth:`Chart.summary`."""
+        return range_of([kl for _, kl in self._chunks])
+
+    def readings(self) -> list[str]:
+        """See :meth:`Chart.readings`."""
+        return [f"chunk {index}: {value_text(kl, 3)} nats" for index, kl in self._chunks]
+
+    def draw(self, width: int, height: int, cursor: int | None) -> Picture:
+        """See :meth:`Chart.draw`."""
+        bars = [Bar(kl, str(index), value_text(kl)) for index, kl in self._chunks]
+        return draw_bars(bars, width, height, apart=True, cursor=cursor)
