@@ -1,0 +1,118 @@
+"""Which actions there are on a screen now, with their keys: for the palette and for the help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from textual.actions import parse
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.widget import Widget
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenAction:
+    """One thing the user can do.
+
+    Attributes:
+        node: The app, screen or widget whose action it is.
+        action: The action, as its binding names it.
+        keys: The keys as the footer shows them, none twice.
+        title: The verb of the footer.
+        tooltip: A sentence about it, or "".
+        possible: Whether it can be done now.
+        in_footer: Whether the footer shows it.
+    """
+
+    node: DOMNode
+    action: str
+    keys: tuple[str, ...]
+    title: str
+    tooltip: str
+    possible: bool
+    in_footer: bool
+
+    @property
+    def what(self) -> str:
+        """What it does, in as many words as there are."""
+        return self.tooltip or self.title
+
+
+def screen_actions(screen: Screen[Any]) -> list[ScreenAction]:
+    """The actions of a screen, of its widgets that name theirs, and of the app behind it.
+
+    Bindings without an id are Textual's own: they move a cursor or a focus and are left out,
+    except those of the app, such as quitting. What the footer shows comes first.
+    """
+    found: dict[tuple[object, ...], ScreenAction] = {}
+    for node, binding in _bindings(screen):
+        if not binding.description or binding.system:
+            continue
+        target, name, parameters = _target(node, binding.action)
+        same = id(target), name, parameters
+        display = screen.app.get_key_display(binding)
+        known = found.get(same)
+        if known is None:
+            found[same] = ScreenAction(
+                node,
+                binding.action,
+                (display,),
+                binding.description,
+                binding.tooltip,
+                bool(target.check_action(name, parameters)),
+                binding.show,
+            )
+        elif binding.show and not known.in_footer:
+            # The way the footer shows is told first.
+            found[same] = replace(
+                known,
+                keys=(display, *known.keys),
+                title=binding.description,
+                tooltip=binding.tooltip,
+                in_footer=True,
+            )
+        elif display not in known.keys:
+            found[same] = replace(known, keys=(*known.keys, display))
+    return sorted(found.values(), key=lambda action: not action.in_footer)
+
+
+def help_keys(screen: Screen[Any]) -> list[tuple[str, str]]:
+    """Keys and what they do, for the help over a screen."""
+    return [(" ".join(action.keys), action.what) for action in screen_actions(screen)]
+
+
+def _bindings(screen: Screen[Any]) -> Iterator[tuple[DOMNode, Binding]]:
+    taken = set()
+    for node in (*screen.walk_children(Widget), screen):
+        if node.display:
+            for binding in _mapped(node):
+                if binding.id is not None:
+                    if node is screen:
+                        taken.add(binding.key)
+                    yield node, binding
+    if not screen.is_modal:
+        for binding in _mapped(screen.app):
+            # The screen's own meaning of a key hides the app's.
+            if binding.key not in taken:
+                yield screen.app, binding
+
+
+def _mapped(node: DOMNode) -> list[Binding]:
+    """A node's bindings after the user's own keys have replaced ours."""
+    bindings = node._bindings.copy()
+    if node.app._keymap:
+        bindings.apply_keymap(node.app._keymap)
+    return [binding for _, binding in bindings]
+
+
+def _target(node: DOMNode, action: str) -> tuple[DOMNode, str, tuple[object, ...]]:
+    """The node that an action is run on, its name there and its parameters."""
+    namespace, name, parameters = parse(action)
+    if namespace == "app":
+        return node.app, name, parameters
+    if namespace == "screen" and isinstance(node, Widget):
+        return node.screen, name, parameters
+    return node, name, parameters

@@ -1,0 +1,152 @@
+"""The keys of the screen below, and every number explained in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+
+from qfid_tui.glossary import Entry, matching
+from qfid_tui.shown_text import shown
+
+
+class HelpScreen(Screen[None]):
+    """Keys, then the glossary; ``/`` narrows both."""
+
+    DEFAULT_CSS = """
+    HelpScreen #page {
+        padding: 0 1;
+        scrollbar-gutter: stable;
+    }
+    HelpScreen Static {
+        height: auto;
+        margin-bottom: 1;
+    }
+    HelpScreen.-wide #keys {
+        dock: left;
+        width: 48;
+        margin-right: 2;
+    }
+    HelpScreen #find {
+        dock: top;
+        display: none;
+        margin: 0 1;
+    }
+    HelpScreen #find.-open {
+        display: block;
+    }
+    """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
+    AUTO_FOCUS = "#page"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q", "close", "Close", id="help.close", tooltip="Back"),
+        Binding("slash", "find", "Find", id="help.find", tooltip="Show only what holds a word"),
+        Binding("j", "scroll_page(1)", "Down", show=False, id="help.down"),
+        Binding("k", "scroll_page(-1)", "Up", show=False, id="help.up"),
+        Binding("space", "scroll_page(20)", "Page", show=False, id="help.page"),
+    ]
+
+    def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Explain a screen.
+
+        Args:
+            keys: Of the screen below: the key as it is shown, and what it does.
+        """
+        super().__init__()
+        self._keys = list(keys)
+
+    def compose(self) -> ComposeResult:
+        """The field that narrows, and one page that scrolls."""
+        find = Input(placeholder="find a word: p99, bytes, spread …", id="find", compact=True)
+        find.cursor_blink = False
+        yield find
+        with VerticalScroll(id="page"):
+            yield Static(id="keys")
+            yield Static(id="glossary")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Show everything."""
+        self._show("")
+
+    def _show(self, words: str) -> None:
+        wanted = words.casefold().split()
+        keys = [
+            (key, what)
+            for key, what in self._keys
+            if all(word in f"{key} {what}".casefold() for word in wanted)
+        ]
+        sections = matching(words)
+        self.query_one("#keys").display = bool(keys)
+        self.query_one("#keys", Static).update(_keys_table(keys))
+        table = _grid()
+        for section, entries in sections.items():
+            _add_section(table, section, entries)
+        if not keys and not sections:
+            table.add_row("", Text("nothing here holds these words; escape shows all again"))
+        self.query_one("#glossary", Static).update(table)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Narrow what is shown to what was typed."""
+        self._show(event.value)
+
+    def on_input_submitted(self) -> None:
+        """Leave the field, keep what it narrows to."""
+        self.query_one("#page").focus()
+
+    def action_find(self) -> None:
+        """Open the field."""
+        find = self.query_one("#find", Input)
+        find.add_class("-open")
+        find.focus()
+
+    def action_close(self) -> None:
+        """Show everything again, or leave."""
+        find = self.query_one("#find", Input)
+        if find.has_class("-open"):
+            find.value = ""
+            find.remove_class("-open")
+            self.query_one("#page").focus()
+        else:
+            self.dismiss(None)
+
+    def action_scroll_page(self, lines: int) -> None:
+        """Move the page by some lines."""
+        self.query_one("#page").scroll_relative(y=lines, animate=False)
+
+
+def _grid() -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(width=19, no_wrap=False)
+    table.add_column(ratio=1)
+    return table
+
+
+def _keys_table(keys: Sequence[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(width=12)
+    table.add_column(ratio=1)
+    table.add_row(Text("Keys", style="bold underline"))
+    for key, what in keys:
+        table.add_row(Text(shown(key, 40).plain, style="bold"), Text(shown(what, 200).plain))
+    return table
+
+
+def _add_section(table: Table, section: str, entries: Sequence[Entry]) -> None:
+    if table.row_count:
+        table.add_row("")
+    table.add_row(Text(section, style="bold underline"))
+    for entry in entries:
+        facts = [f"Unit: {entry.unit}." if entry.unit else "", f"{entry.good}." * bool(entry.good)]
+        rest = " ".join(filter(None, facts))
+        meaning = Text(entry.meaning)
+        if rest:
+            meaning.append(f" {rest}", style="italic")
+        table.add_row(Text(entry.term, style="bold"), meaning)
