@@ -38,14 +38,14 @@ def test_the_demo_is_scored_listed_stopped_at_nothing_and_printed_again(tmp_path
     assert list(found) == ["8", "4", "2"]
     means = [row["kl"]["mean"] for row in found.values()]
     assert means == sorted(means) and means[2] > 100 * means[0] > 0
-    assert tier_rank(found["8"]["verdict"]) < tier_rank(found["2"]["verdict"])
+    assert tier_rank(found["8"]["verdict"]) > tier_rank(found["2"]["verdict"])
     positions = qfid("report", run, "--format", "positions").stdout.splitlines()
     assert len(positions) == 1 + 3 * 2 * 511
     file = tmp_path / "report.csv"
     qfid("report", run, "--format", "csv", "--output", str(file))
     assert len(file.read_text("utf-8").splitlines()) == 4
     nothing_left = qfid("resume", code=2)
-    assert "no unfinished run" in nothing_left.stderr
+    assert "no run is unfinished" in nothing_left.stderr
 
 
 def test_a_gate_that_is_not_met_ends_with_4() -> None:
