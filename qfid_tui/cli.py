@@ -71,7 +71,9 @@ def _dispatch(words: list[str]) -> int:
             commands.choices[words[0]].error(f"unrecognized arguments: {' '.join(unknown)}")
         code: int = module.run(args)
         return code
-    args = _app_parser().parse_args(words)
+    parser = _app_parser()
+    # What is not given is None, so that the app tells it from a default asked for by name.
+    args = parser.parse_args(words, argparse.Namespace(**dict.fromkeys(_names(parser))))
     if args.model is not None:
         _refuse_misspelt(args.model)
     return _open_app(args)
@@ -99,6 +101,10 @@ def _app_parser() -> Parser:
     add_model_options(parser)
     add_job_options(parser)
     return parser
+
+
+def _names(parser: Parser) -> list[str]:
+    return [action.dest for action in parser._actions]
 
 
 def _refuse_misspelt(model: str) -> None:

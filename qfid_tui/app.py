@@ -1,0 +1,242 @@
+"""The app: what is chosen, what is compared, the child that scores, and how all of it ends.
+
+Only Textual's basics are imported here: the first frame waits for nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+if TYPE_CHECKING:
+    import argparse
+
+    from textual.command import Provider
+
+    from qfid_tui.choices import Choices
+    from qfid_tui.comparison import Comparison
+    from qfid_tui.run_worker import RunningScorer
+    from scorer.events import Hello
+
+_INTERRUPTED = 130
+# A killed child is gone at once; what cannot be killed is no reason to keep the user waiting.
+_PATIENCE = 1.5
+
+
+def _commands() -> type[Provider]:
+    from qfid_tui.palette import QfidCommands
+
+    return QfidCommands
+
+
+class QfidApp(App[int]):
+    """The comparison of KV settings, driven by the keyboard.
+
+    Attributes:
+        choices: What the user has chosen.
+        comparison: What is scored.
+        machine: The device as the probe found it; None until it answers.
+    """
+
+    TITLE = "qfid"
+    CSS_PATH = "qfid.tcss"
+    # Textual declares these in a way that a type checker takes for instance variables.
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]  # noqa: RUF012
+    COMMANDS = App.COMMANDS | {_commands}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave; asks while a run goes on"),
+        Binding(
+            "ctrl+p", "command_palette", "All", id="app.palette", tooltip="Every action, by name"
+        ),
+        Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit_always", priority=True),
+    ]
+
+    def __init__(
+        self,
+        choices: Choices,
+        *,
+        command: Sequence[str] | None = None,
+        probe: Sequence[str] | None = None,
+        keep: bool = True,
+    ) -> None:
+        """Make the app.
+
+        Args:
+            choices: What is chosen at the start.
+            command: What to start for a run; None for the scorer.
+            probe: What to start to learn about the device; None for none.
+            keep: Keep the choices for the next session.
+        """
+        super().__init__()
+        from qfid_tui.comparison import Comparison
+
+        self.choices = choices
+        self.comparison: Comparison = Comparison()
+        self.machine: Hello | None = None
+        self._command, self._probe, self._keep = command, probe, keep
+        self._scorer: RunningScorer | None = None
+        self._prober: RunningScorer | None = None
+        self._leaving = False
+
+    def get_default_screen(self) -> Screen[Any]:
+        """The workbench."""
+        from qfid_tui.screens.workbench import WorkbenchScreen
+
+        return WorkbenchScreen()
+
+    def on_mount(self) -> None:
+        """Take the kept theme, and see to it that a signal ends the child and the terminal too."""
+        with contextlib.suppress(Exception):
+            self.theme = self.choices.theme
+        loop = asyncio.get_running_loop()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                with contextlib.suppress(ValueError, NotImplementedError):
+                    loop.add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: int) -> None:
+        self._leaving = True
+        self.kill_children()
+        self.run_worker(self._leave(128 + number), exit_on_error=False)
+
+    # The run
+
+    def start_run(self, request: dict[str, Any]) -> None:
+        """Start the child with a request and listen to it.
+
+        Raises:
+            QfidError: It cannot be started.
+        """
+        from qfid_tui.run_worker import RunningScorer
+
+        self._scorer = RunningScorer(request, command=self._command)
+        self.run_worker(
+            self._listen(self._scorer), group="scorer", exclusive=True, exit_on_error=False
+        )
+
+    async def _listen(self, scorer: RunningScorer) -> None:
+        comparison = self.comparison
+        async for block in scorer.blocks():
+            for event in block:
+                comparison.add(event)
+        self._scorer = None
+        ending = scorer.ending
+        comparison.end(by_user=ending.killed or ending.code == _INTERRUPTED)
+        if not self._leaving:
+            self.workbench.run_ended(ending)
+
+    def stop_run(self) -> None:
+        """Ask the child to stop with what it has; asked again, end it at once."""
+        if self._scorer is None:
+            return
+        if self.comparison.phase == "stopping":
+            self._scorer.kill()
+        else:
+            self._scorer.interrupt()
+            self.comparison.stop()
+
+    def probe(self) -> None:
+        """Ask a child about the device; :attr:`machine` is set once it answers."""
+        from qfid_tui.run_worker import RunningScorer
+        from scorer.errors import QfidError
+
+        if self._probe is None or self._prober is not None:
+            return
+        with contextlib.suppress(QfidError):
+            self._prober = RunningScorer(None, command=self._probe)
+            self.run_worker(self._hear_probe(self._prober), group="probe", exit_on_error=False)
+
+    async def _hear_probe(self, prober: RunningScorer) -> None:
+        from scorer.events import Hello
+
+        async for block in prober.blocks():
+            for event in block:
+                if isinstance(event, Hello):
+                    self.machine = event
+                    self.workbench.machine_known()
+        self._prober = None
+
+    @property
+    def workbench(self) -> Any:
+        """The screen at the bottom."""
+        return self.screen_stack[0]
+
+    # The end
+
+    async def action_quit(self) -> None:
+        """Leave; ask first while a run goes on."""
+        if not self.comparison.is_active or self._leaving:
+            await self._leave(0)
+            return
+        from qfid_tui.screens.confirm import ConfirmScreen
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.run_worker(self._leave(0), exit_on_error=False)
+
+        if not isinstance(self.screen, ConfirmScreen):
+            question = "A run goes on. What is scored is saved. Quit?"
+            self.push_screen(ConfirmScreen(question, "Quit", "Keep running"), answered)
+
+    async def _leave(self, code: int) -> None:
+        """End the children, keep the choices, and only then the app."""
+        self._leaving = True
+        children = [child for child in (self._scorer, self._prober) if child is not None]
+        self.kill_children()
+        for child in children:
+            await child.gone(_PATIENCE)
+        self.keep_choices()
+        self.exit(code)
+
+    def kill_children(self) -> None:
+        """End every child at once."""
+        for child in (self._scorer, self._prober):
+            if child is not None:
+                child.kill()
+
+    def keep_choices(self) -> None:
+        """Write the choices down for the next session."""
+        if self._keep:
+            from qfid_tui.choices import save_choices
+
+            self.choices.theme = self.theme
+            save_choices(self.choices)
+
+
+def run_app(args: argparse.Namespace) -> int:
+    """Open the app.
+
+    Args:
+        args: The command line's; an option that was not given is None.
+
+    Returns:
+        Exit code: 0, or 128 and the number of the signal that ended it.
+
+    Raises:
+        InputError: An option's value is not valid.
+    """
+    import sys
+
+    from qfid_tui.choices import apply_arguments, load_choices
+    from qfid_tui.scorer_process import COMMAND
+    from scorer.errors import InputError
+
+    choices = load_choices()
+    apply_arguments(choices, args)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("the app needs a terminal", "`qfid kv MODEL` scores without one")
+    app = QfidApp(choices, probe=(*COMMAND, "--probe"))
+    try:
+        code = app.run()
+    finally:
+        app.kill_children()
+    return (app.return_code or 0) if code is None else code

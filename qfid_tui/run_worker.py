@@ -1,0 +1,123 @@
+"""The child under the app's event loop: its events come in blocks, its end as a value.
+
+A thread of its own reads the child, because reading blocks; it never touches a widget. It is a
+daemon, so that a child that hangs keeps nothing alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qfid_tui.scorer_process import ScorerProcess, ending
+from scorer.events import Event
+
+# Events handled before the loop may do something else: about a millisecond.
+_BLOCK = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a child ended.
+
+    Attributes:
+        code: Its exit code, negative for a signal.
+        killed: It was killed from here.
+        log: The last lines of its standard error.
+    """
+
+    code: int
+    killed: bool
+    log: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """``was ended by SIGKILL``, ``ended with code 3``."""
+        return ending(self.code)
+
+
+class RunningScorer:
+    """One child process, listened to.
+
+    Start it in the main thread.
+    """
+
+    def __init__(
+        self, request: Mapping[str, Any] | None, *, command: Sequence[str] | None = None
+    ) -> None:
+        """Start the child; see :class:`qfid_tui.scorer_process.ScorerProcess`.
+
+        Raises:
+            QfidError: It cannot be started.
+        """
+        self._process = ScorerProcess(request, command=command)
+        self._events: deque[Event] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self._told = False
+        self._ending: Ending | None = None
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    async def blocks(self) -> AsyncIterator[list[Event]]:
+        """Yield the events in blocks of at most a hundred, until the child is gone."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            self._told = False
+            while self._events:
+                count = min(_BLOCK, len(self._events))
+                yield [self._events.popleft() for _ in range(count)]
+                await asyncio.sleep(0)
+            if self._ending is not None and not self._events:
+                return
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended; only after :meth:`blocks` has."""
+        assert self._ending is not None
+        return self._ending
+
+    def interrupt(self) -> None:
+        """Ask the child to stop in order, with a report of what is scored."""
+        self._process.interrupt()
+
+    def kill(self) -> None:
+        """End the child at once; what it has saved can be resumed."""
+        self._process.kill()
+
+    async def gone(self, seconds: float) -> bool:
+        """Wait until the child is gone; whether it is, within so many seconds."""
+        for _ in range(max(1, round(seconds * 100))):
+            if self._ending is not None:
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
+    def _read(self) -> None:
+        for event in self._process.events():
+            self._events.append(event)
+            self._wake()
+        code = self._process.close()
+        self._ending = Ending(code, self._process.killed, tuple(self._process.log))
+        self._told = False
+        self._wake()
+
+    def _wake(self) -> None:
+        # One call for a burst of events: every one takes a trip through the loop's own pipe.
+        if self._told:
+            return
+        self._told = True
+        try:
+            self._loop.call_soon_threadsafe(self._news.set)
+        except RuntimeError:
+            # The app is gone; nobody listens.
+            self._events.clear()
