@@ -131,6 +131,11 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
             "mlx-lm cannot run this setting on this model: no shipped runtime does, and the "
             "figure is the quantizer's"
         )
+    elif row.mlx_lm == "elsewhere":
+        warnings.append(
+            "mlx-lm's own quantized attention has no kernel for this model on this device: "
+            "`mlx_lm.generate` runs the setting on Apple silicon or a CPU"
+        )
     return SettingFacts(
         arithmetic=_ARITHMETIC[row.arithmetic],
         kv_method="stock" if _same_widths(row.setting) else "affine",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import mlx.core as mx
 from mlx_lm.models import cache as mlx_lm_cache
@@ -19,6 +19,8 @@ from scorer.tail import SplitModel
 # What a forward pass over a cache raises where an architecture cannot work with it.
 CANNOT_RUN = (AttributeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError)
 
+MlxLm = Literal["here", "elsewhere", "nowhere"]
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedSetting:
@@ -29,15 +31,21 @@ class PlannedSetting:
         arithmetic: ``dequantized``, ``codes`` or ``mlx-lm``.
         computed_as: The setting under which its numbers are stored: an earlier one of the job
             that comes to the same computation on this device, or itself.
-        runnable_by_mlx_lm: Whether ``mlx_lm.generate`` can run the setting on this model.
+        mlx_lm: Where ``mlx_lm.generate`` can run the setting on this model: on this device, on
+            others only (MLX has no quantized matmul for grouped queries on CUDA), or nowhere.
         control_of: The deployed setting this one is the control of, or None for a row of its own.
     """
 
     setting: KVSetting
     arithmetic: str
     computed_as: KVSetting
-    runnable_by_mlx_lm: bool
+    mlx_lm: MlxLm
     control_of: KVSetting | None = None
+
+    @property
+    def runnable_by_mlx_lm(self) -> bool:
+        """Whether ``mlx_lm.generate`` can run the setting on this model, on some device."""
+        return self.mlx_lm != "nowhere"
 
     @property
     def same_as(self) -> KVSetting | None:
@@ -128,7 +136,7 @@ def plan_settings(job: Job, split: SplitModel, device: DeviceKind) -> list[Plann
         computed_as = computed.setdefault(key, setting)
         planned.append(
             PlannedSetting(
-                setting, arithmetic, computed_as, generate_can_run(split, setting), control_of
+                setting, arithmetic, computed_as, where_generate_runs(split, setting), control_of
             )
         )
 
@@ -186,18 +194,27 @@ def _runs(lane: KVLane) -> bool:
             KVLane(lane.split, short, lane.arithmetic).hidden(mx.zeros((1, 4), mx.int32))
     except (*CANNOT_RUN, InputError):
         return False
+    except RuntimeError as error:
+        if not _no_kernel(error):
+            raise
+        return False
     return True
 
 
-def generate_can_run(split: SplitModel, setting: KVSetting) -> bool:
-    """Whether ``mlx_lm.generate --kv-bits`` can run this setting on this model.
+def _no_kernel(error: RuntimeError) -> bool:
+    """Whether MLX says that this device has no kernel for a shape, rather than that it failed."""
+    return "No implementation" in str(error)
+
+
+def where_generate_runs(split: SplitModel, setting: KVSetting) -> MlxLm:
+    """Where ``mlx_lm.generate --kv-bits`` can run this setting on this model.
 
     It fills plain caches, converts those that offer ``to_quantized`` and goes on: one width for
     both sides, rotating caches raise, chunked and composite ones are passed over in silence. A
     model of which it quantizes only a part does not run the setting. Tried here on three tokens.
     """
     if setting.k_bits != setting.v_bits:
-        return False
+        return "nowhere"
     caches = fresh_caches(split.model)
     try:
         mx.eval(split.hidden(mx.zeros((1, 2), mx.int32), caches))
@@ -209,8 +226,12 @@ def generate_can_run(split: SplitModel, setting: KVSetting) -> bool:
         ]
         kept = [e.cache for e in walk(converted) if holds_kv(e.cache) and is_filled(e.cache)]
         if not kept or not all(isinstance(c, mlx_lm_cache.QuantizedKVCache) for c in kept):
-            return False
+            return "nowhere"
         mx.eval(split.hidden(mx.zeros((1, 1), mx.int32), converted))
     except CANNOT_RUN:
-        return False
-    return True
+        return "nowhere"
+    except RuntimeError as error:
+        if not _no_kernel(error):
+            raise
+        return "elsewhere"
+    return "here"

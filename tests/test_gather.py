@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from fake_hub import COMMIT, write_repo
@@ -135,6 +136,35 @@ def test_facts_of_a_setting_say_how_it_is_computed(small: Small) -> None:
     assert {(f.kv_layers_quantized, f.kv_layers_total) for f in facts.values()} == {(4, 4)}
     for one in facts.values():
         assert SettingFacts.from_json(json.loads(json.dumps(one.to_json()))) == one
+
+
+def no_kernel(*_: object, **__: object) -> NoReturn:
+    """What MLX raises where its CUDA backend is asked for grouped queries over codes."""
+    raise RuntimeError("[quantized_matmul] No implementation for problem shape: 1x3x64x4")
+
+
+def test_a_device_without_the_kernel_does_not_make_a_setting_unrunnable(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlx_lm.models.base.quantized_scaled_dot_product_attention", no_kernel)
+    # Forced, mlx-lm's own kernel is tried, cannot run, and our cache of codes takes its place.
+    prepared = prepare(small.job("8,k8v4", kernel="mlx-lm"))
+    rows = {str(row.setting): row for row in prepared.planned}
+    assert (rows["8"].mlx_lm, rows["k8v4"].mlx_lm) == ("elsewhere", "nowhere")
+    assert rows["8"].arithmetic == "codes"
+    facts = setting_facts(prepared, rows["8"])
+    assert facts.runnable_by_mlx_lm and "has no kernel" in facts.warnings[0]
+
+
+def test_any_other_failure_of_the_kernel_is_not_hidden(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("mlx_lm.models.base.quantized_scaled_dot_product_attention", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        prepare(small.job("8"))
 
 
 def test_what_is_stored_is_what_a_run_holds(small: Small) -> None:

