@@ -157,7 +157,7 @@ def _slots(bars: Sequence[Bar], plot: Plot, apart: bool) -> list[_Slot]:
         else:
             left = plot.x + i * plot.width // len(heads)
             room = plot.x + (i + 1) * plot.width // len(heads) - left
-        wide = max(1, room - 1) if apart or room > 2 else room
+        wide = max(1, room - 1) if apart or even > 2 else room
         wide = min(wide, _WIDEST_LONE_BAR) if apart else wide
         x = left + (room - wide) // 2 if apart else left
         slots.append(_Slot(_largest(bars[first : last + 1]), first, last, left, x, wide))

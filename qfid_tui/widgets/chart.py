@@ -83,12 +83,21 @@ class Chart(Widget, can_focus=True):
     def __init__(
         self,
         *,
+        empty: str | None = None,
         name: str | None = None,
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
-        """As for any widget."""
+        """As for any widget.
+
+        Args:
+            empty: What stands there while there is no data; None for ``EMPTY``.
+            name: As for any widget.
+            id: As for any widget.
+            classes: As for any widget.
+        """
         super().__init__(name=name, id=id, classes=classes)
+        self._empty = self.EMPTY if empty is None else empty
         self._cursor: int | None = None
         self._drawn: tuple[tuple[int, int, bool], Picture] | None = None
 
@@ -218,6 +227,6 @@ class Chart(Widget, can_focus=True):
         if self.readings():
             return self.draw(width, height, self._cursor)
         canvas = Canvas(width, height)
-        line = fitted(self.EMPTY, width)
+        line = fitted(self._empty, width)
         canvas.write((width - len(line)) // 2, (height - 1) // 2, line, "axis")
         return Picture(canvas)
