@@ -41,7 +41,8 @@ class QfidCommands(Provider):
                 yield Hit(score, shown, self._run(action), _name(action), _help(action))
 
     def _actions(self) -> list[ScreenAction]:
-        return sorted(screen_actions(self.screen), key=lambda action: not action.possible)
+        here = [a for a in screen_actions(self.screen) if a.action != "command_palette"]
+        return sorted(here, key=lambda action: not action.possible)
 
     def _run(self, action: ScreenAction) -> Callable[[], Coroutine[Any, Any, None]]:
         return partial(self._perform, action)

@@ -42,7 +42,8 @@ class Below(App[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        self.push_screen(self.make(self), self.keep)
+        # First the screen behind is painted: pictures are taken of it.
+        self.call_after_refresh(lambda: self.push_screen(self.make(self), self.keep))
 
     def keep(self, result: Any) -> None:
         self.result = result

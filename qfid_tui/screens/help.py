@@ -64,7 +64,12 @@ class HelpScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """The field that narrows, and one page that scrolls."""
-        find = Input(placeholder="find a word: p99, bytes, spread …", id="find", compact=True)
+        find = Input(
+            placeholder="find a word: p99, bytes, spread …",
+            id="find",
+            compact=True,
+            select_on_focus=False,
+        )
         find.cursor_blink = False
         yield find
         with VerticalScroll(id="page"):

@@ -117,13 +117,18 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     def compose(self) -> ComposeResult:
         """Title, filter, the table, and all about the run under the cursor."""
         yield Static(id="title")
-        field = Input(placeholder="model, setting, text, state …", id="filter", compact=True)
+        field = Input(
+            placeholder="model, setting, text, state …",
+            id="filter",
+            compact=True,
+            select_on_focus=False,
+        )
         field.cursor_blink = False
         yield field
         yield RunTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
         yield Static(Content("reading …"), id="empty")
         yield Static(id="about")
-        yield Footer(compact=True)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Read the runs."""
