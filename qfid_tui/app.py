@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -108,31 +109,76 @@ class QfidApp(App[int]):
         self.kill_children()
         self.run_worker(self._leave(128 + number), exit_on_error=False)
 
+    @property
+    def device(self) -> Hello | None:
+        """What is known of the device, from the run or from the probe."""
+        return self.comparison.machine or self.machine
+
     # The run
 
-    def start_run(self, request: dict[str, Any]) -> None:
-        """Start the child with a request and listen to it.
+    def run_next(self) -> None:
+        """Score what is ticked: a new run, or what the run on the screen lacks.
 
         Raises:
-            QfidError: It cannot be started.
+            QfidError: What is chosen makes no job, nothing is left to score, or the child cannot
+                be started.
         """
+        from qfid_tui.comparison import Comparison
+        from qfid_tui.next_run import next_run
         from qfid_tui.run_worker import RunningScorer
+        from scorer.errors import InputError
 
-        self._scorer = RunningScorer(request, command=self._command)
+        if self.comparison.is_active:
+            return
+        planned = next_run(self.choices, self.comparison)
+        if planned.kind == "nothing":
+            raise InputError("everything ticked is scored", "tick another setting, or add one: a")
+        self._scorer = RunningScorer(planned.request(), command=self._command)
+        if planned.kind == "new":
+            self.comparison = Comparison()
+        self.comparison.begin(planned.job)
+        self.keep_choices()
         self.run_worker(
             self._listen(self._scorer), group="scorer", exclusive=True, exit_on_error=False
         )
 
     async def _listen(self, scorer: RunningScorer) -> None:
+        from scorer.events import Planned
+
         comparison = self.comparison
         async for block in scorer.blocks():
             for event in block:
                 comparison.add(event)
+                if isinstance(event, Planned) and comparison.lacks:
+                    self._read_saved(comparison, event.run)
         self._scorer = None
         ending = scorer.ending
         comparison.end(by_user=ending.killed or ending.code == _INTERRUPTED)
         if not self._leaving:
             self.workbench.run_ended(ending)
+
+    @work(thread=True, group="saved", exit_on_error=False)
+    def _read_saved(self, comparison: Comparison, run: str) -> None:
+        """Read chunks that are saved and were never heard of, as after a child that was killed."""
+        from qfid_tui.saved_comparison import saved_chunks
+        from scorer.errors import QfidError
+        from scorer.runs import find_run
+
+        with contextlib.suppress(QfidError, OSError):
+            found = saved_chunks(find_run(run))
+            self.call_from_thread(comparison.learn, *found)
+
+    def forget_comparison(self) -> None:
+        """Clear the table: another model was chosen. What is saved stays saved."""
+        from qfid_tui.comparison import Comparison
+
+        self.comparison = Comparison()
+
+    def take_comparison(self, comparison: Comparison) -> None:
+        """Show a saved run and choose what it was scored with."""
+        assert comparison.job is not None
+        self.comparison = comparison
+        self.choices.adopt(comparison.job)
 
     def stop_run(self) -> None:
         """Ask the child to stop with what it has; asked again, end it at once."""
@@ -230,10 +276,19 @@ def run_app(args: argparse.Namespace) -> int:
     from qfid_tui.scorer_process import COMMAND
     from scorer.errors import InputError
 
-    choices = load_choices()
-    apply_arguments(choices, args)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("the app needs a terminal", "`qfid kv MODEL` scores without one")
+    choices = load_choices()
+    apply_arguments(choices, args)
+    if args.model is not None:
+        from qfid_tui.cached_model import ensure_model
+
+        ensure_model(
+            args.model,
+            args.revision,
+            allow_custom_code=choices.allow_custom_code,
+            pull=bool(args.pull),
+        )
     app = QfidApp(choices, probe=(*COMMAND, "--probe"))
     try:
         code = app.run()

@@ -162,6 +162,15 @@ class Choices:
             allow_custom_code=self.allow_custom_code,
         )
 
+    def check(self) -> None:
+        """See that any setting could be scored as chosen.
+
+        Raises:
+            InputError: A value is not valid, or two do not go together.
+        """
+        settings = self.ticked_settings() or (self._at(_TICKED[-1]),)
+        dataclasses.replace(self, model=self.model or DEMO).job(settings)
+
     def adopt(self, job: Job) -> None:
         """Choose what a saved run was scored with, its settings ticked."""
         self.model, self.revision = job.model, job.revision
@@ -205,23 +214,11 @@ def load_choices() -> Choices:
         if name in data and type(value) in kinds and _is_plain(name, value):
             setattr(choices, name, value)
     try:
-        choices.job((KVSetting(8, 8),) if choices.model else ())
-        choices.offered()
+        choices.check()
     except InputError:
-        # A model that is not chosen yet is no reason to forget the rest; nonsense values are.
-        if choices.model is not None:
-            return Choices(model=choices.model, theme=choices.theme)
-    if not _group_ok(choices):
+        # Values that do not go together are no reason to forget the model.
         return Choices(model=choices.model, theme=choices.theme)
     return choices
-
-
-def _group_ok(choices: Choices) -> bool:
-    try:
-        choices._at(8 if choices.key_bits is None else 4)
-    except InputError:
-        return False
-    return True
 
 
 def _is_plain(name: str, value: Any) -> bool:
@@ -300,9 +297,8 @@ def apply_arguments(choices: Choices, args: argparse.Namespace) -> None:
             setattr(choices, name, value)
     if args.settings is not None or args.kv_bits is not None:
         _tick_only(choices, args)
-    # Says now, on standard error, what the job would refuse later.
-    choices._at(8 if choices.key_bits != 8 else 4)
-    dataclasses.replace(choices, model=choices.model or DEMO).job((choices._at(4),))
+    # Said now, on standard error, what the job would refuse later.
+    choices.check()
 
 
 def _tick_only(choices: Choices, args: argparse.Namespace) -> None:

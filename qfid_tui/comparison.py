@@ -5,6 +5,7 @@ A plain model without a terminal: events change it, screens paint from it. Pure 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ from scorer.job import Job
 Phase = Literal["idle", "starting", "scoring", "stopping", "stopped", "finished", "failed"]
 ACTIVE: tuple[Phase, ...] = ("starting", "scoring", "stopping")
 _WARNINGS = 20
+_INTERRUPTED = 130
 
 
 class Comparison:
@@ -51,6 +53,7 @@ class Comparison:
         report: Report of the run; None while it goes on.
         kv_bytes: Bytes per token by notation, as the model was built; 16 bit under ``""``.
         version: Counts changes, so that a painter knows whether anything is new.
+        planned_chunks: Chunks of the run; 0 before it is planned.
     """
 
     def __init__(self, job: Job | None = None, clock: Clock = time.monotonic) -> None:
@@ -70,6 +73,7 @@ class Comparison:
         self.report: Mapping[str, Any] | None = None
         self.kv_bytes: dict[str, float] = {}
         self.version = 0
+        self.planned_chunks = 0
 
     @property
     def is_active(self) -> bool:
@@ -80,8 +84,6 @@ class Comparison:
         """A child was started for ``job``, whose settings come beside those already here."""
         known = () if self.job is None else self.job.settings
         settings = tuple(dict.fromkeys((*known, *job.settings)))
-        import dataclasses
-
         self.job = dataclasses.replace(job, settings=settings)
         for setting in settings:
             self.settings.setdefault(str(setting), SettingResult(str(setting)))
@@ -90,15 +92,16 @@ class Comparison:
         self.failure, self.memory = None, 0
         self.version += 1
 
+    def open(self, run: str, run_path: str, chunks: int) -> None:
+        """It is a saved run's, of so many chunks."""
+        self.run, self.run_path, self.planned_chunks = run, run_path, chunks
+
     def add(self, event: Event) -> None:
         """Take in one event of the child."""
         self.version += 1
         self.progress.add(event)
         if isinstance(event, ChunkScored):
-            result = self.settings.get(event.setting)
-            if result is None:
-                result = self.settings[event.setting] = SettingResult(event.setting)
-            result.add(event)
+            self.learn(event)
         elif isinstance(event, Progress):
             self.memory = event.memory or self.memory
         elif isinstance(event, Hello):
@@ -117,8 +120,18 @@ class Comparison:
             self.failure = event
             self.run = event.run or self.run
 
+    def learn(self, *chunks: ChunkScored) -> None:
+        """Take in scored chunks, of this part of the run or of an earlier one."""
+        self.version += 1
+        for event in chunks:
+            result = self.settings.get(event.setting)
+            if result is None:
+                result = self.settings[event.setting] = SettingResult(event.setting)
+            result.add(event)
+
     def _plan(self, event: Planned) -> None:
         self.run, self.run_path = event.run, event.run_path
+        self.planned_chunks = len(event.chunks)
         self.arithmetic = event.arithmetic
         self.kv_bytes = {**event.kv_bytes_per_token, "": event.kv_bytes_per_token_16bit}
         for name in event.settings:
@@ -139,12 +152,10 @@ class Comparison:
         """Take the numbers of a report: those of a run that is over."""
         self.version += 1
         self.report = report
-        run = report.get("run")
-        chunks = run.get("chunks") if isinstance(run, Mapping) else None
         for row in report.get("settings") or []:
             name = str(row.get("setting"))
             result = self.settings.setdefault(name, SettingResult(name))
-            result.finish(row, chunks if isinstance(chunks, list) else [])
+            result.finish(row)
             if row.get("kv_bytes_per_token") is not None:
                 self.kv_bytes[name] = float(row["kv_bytes_per_token"])
                 self.kv_bytes[""] = float(row["kv_bytes_per_token_16bit"])
@@ -157,13 +168,28 @@ class Comparison:
     def end(self, *, by_user: bool) -> None:
         """The child is gone; without a last event of its own it was stopped or it broke."""
         if self.is_active:
-            self.phase = "stopped" if by_user and self.failure is None else "failed"
+            stopped = by_user if self.failure is None else self.failure.exit_code == _INTERRUPTED
+            self.phase = "stopped" if stopped else "failed"
         self.version += 1
 
     @property
-    def planned_chunks(self) -> int:
-        """Chunks of the run; 0 before it is planned."""
-        return self.progress.chunks
+    def complete(self) -> int:
+        """Chunks that every setting still alive is scored on."""
+        alive = [len(r.chunks) for r in self.settings.values() if r.failure is None]
+        return min(alive, default=0)
+
+    @property
+    def fraction(self) -> float:
+        """Share of the run that is scored, the current batch in part; 0 to 1."""
+        if self.is_active:
+            return self.progress.fraction
+        return self.complete / self.planned_chunks if self.planned_chunks else 0.0
+
+    @property
+    def lacks(self) -> bool:
+        """Whether the run has saved chunks that are not known here."""
+        done = {} if self.progress.planned is None else self.progress.planned.done
+        return any(len(self.settings[name].chunks) < n for name, n in done.items())
 
     @property
     def saved(self) -> int:

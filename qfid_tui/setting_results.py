@@ -121,33 +121,16 @@ class SettingResult:
         self._nll_quant += event.nll_quant
         self._positions += event.positions
 
-    def finish(self, row: Mapping[str, Any], chunks: list[int]) -> None:
-        """Take the report's row, whose numbers are final.
-
-        Args:
-            row: The setting's object in the report.
-            chunks: The chunks the report is about.
-        """
+    def finish(self, row: Mapping[str, Any]) -> None:
+        """Take the setting's object in the report, whose numbers are final."""
         self._figures = None
         failure = row.get("failure")
         self.failure = str(failure["message"]) if isinstance(failure, Mapping) else None
         self.row = row if row.get("kl") is not None else None
-        kl, flips = row.get("kl_mean_per_chunk"), row.get("flips_per_chunk")
-        if self.row is not None and not self.chunks and isinstance(kl, list):
-            self.chunks = list(chunks[: len(kl)])
-            self.kl = [_float(value) for value in kl]
-            size = row["n_positions"] / len(kl) if kl else 1.0
-            self.flips = [_float(value) / size for value in flips or []]
-            self._seen = set(self.chunks)
 
     def reopen(self) -> None:
         """Forget the report's row and a failure: the run goes on."""
         self.row = self.failure = self._figures = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the chunks known can be added to: those of a report alone cannot."""
-        return self._kl.n == len(self.chunks)
 
     @property
     def figures(self) -> Figures | None:

@@ -36,7 +36,8 @@ class TableRow:
         active: It is in the forward pass that runs now.
         waiting: It is to be scored by the run that goes on, and has no chunk yet.
         scored: Nothing of it is missing.
-        origin: "" for this comparison, else when an earlier run began.
+        origin: "" for this comparison, else when an earlier run began and on what text.
+        run: Id of the earlier run; "" for this comparison.
     """
 
     name: str
@@ -51,6 +52,7 @@ class TableRow:
     waiting: bool = False
     scored: bool = False
     origin: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ def table_rows(
                 row.kl,
                 row.flips,
                 scored=True,
-                origin=f"{row.day} {row.text}",
+                origin=f"{row.day}, {row.text}",
+                run=row.run,
             )
         )
     return rows

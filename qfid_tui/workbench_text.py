@@ -5,12 +5,15 @@ Pure standard library; every text from outside is made inert by the widgets that
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qfid_tui.kv_cost import Fit
+from qfid_tui.kv_cost import Fit, fit_of
 from qfid_tui.model_list import shortened
+from qfid_tui.next_run import NextRun, next_run
 from qfid_tui.progress import duration, rate_text
+from scorer.errors import InputError
 from scorer.inline import bytes_of, count, plural
 
 if TYPE_CHECKING:
@@ -18,17 +21,26 @@ if TYPE_CHECKING:
     from qfid_tui.comparison import Comparison
     from qfid_tui.table_rows import TableRow
     from scorer.events import Hello
+    from scorer.job import KVSetting
+    from scorer.models import ModelInfo
 
 Line = list[tuple[str, str]]
 """Parts of a line: text and the name of its style."""
 
 
 def title_text(choices: Choices, comparison: Comparison, machine: Hello | None, width: int) -> str:
-    """Model, text, chunks and device in one line; the model's owner is cut first."""
-    rest = f" · {text_name(choices.text)} · {chunks_text(choices, comparison)}"
+    """Model, text, chunks and device in one line; the model's owner is cut first.
+
+    While a run goes on they are those of the run, whatever has been chosen since.
+    """
+    shown = choices
+    if comparison.is_active and comparison.job is not None:
+        shown = dataclasses.replace(choices)
+        shown.adopt(comparison.job)
+    rest = f" · {text_name(shown.text)} · {chunks_text(shown)}"
     if machine is not None:
         rest += f" · {machine.device}"
-    model = choices.model or "no model chosen"
+    model = shown.model or "no model chosen"
     return shortened(model, max(8, width - len(rest) - 8)) + rest
 
 
@@ -37,7 +49,7 @@ def text_name(corpus: str) -> str:
     return {"wikitext2": "WikiText-2", "builtin": "built-in text"}.get(corpus, Path(corpus).name)
 
 
-def chunks_text(choices: Choices, comparison: Comparison) -> str:
+def chunks_text(choices: Choices) -> str:
     """How many chunks of how many tokens, and which."""
     if choices.max_chunks is None:
         return f"all chunks of {choices.chunk_length}"
@@ -93,24 +105,74 @@ def progress_line(comparison: Comparison) -> Line:
     return [(" · ".join(words), "text")]
 
 
+def run_lines(
+    choices: Choices, comparison: Comparison, model: ModelInfo | None, machine: Hello | None
+) -> list[Line]:
+    """What the run panel says: how the run stands, what comes next, what is best so far."""
+    if comparison.is_active:
+        lines = [progress_line(comparison)]
+        if comparison.phase == "stopping":
+            lines.append([("stopping after this step; ", "text"), *key("x", " stops at once")])
+    else:
+        lines = [] if comparison.phase == "idle" else [ended_line(comparison)]
+        lines += _next_lines(choices, comparison, model, machine)
+    if comparison.is_active and comparison.warnings:
+        lines.append([("! ", "warning"), (comparison.warnings[-1][0], "text")])
+    if (best := best_line(comparison)) is not None:
+        lines.append(best)
+    return lines
+
+
+def _next_lines(
+    choices: Choices, comparison: Comparison, model: ModelInfo | None, machine: Hello | None
+) -> list[Line]:
+    if choices.model is None:
+        return [
+            [("Choose a model: ", "text"), *key("arrows", " move, "), *key("enter", " takes it")]
+        ]
+    if model is None:
+        return [
+            [(f"{choices.model} is not at hand; ", "text"), *key("m", " chooses another model")]
+        ]
+    try:
+        planned = next_run(choices, comparison)
+    except InputError as error:
+        return [[(f"{error.message}: {error.hint}", "text")]]
+    lines: list[Line] = [_next_line(planned, comparison)]
+    if comparison.phase == "idle":
+        fit = None
+        if machine is not None:
+            fit = fit_of(model, machine, chunk_length=choices.chunk_length, batch=choices.batch)
+        lines.append(fit_line(fit, machine))
+    return lines
+
+
+def _next_line(planned: NextRun, comparison: Comparison) -> Line:
+    names = ", ".join(planned.missing)
+    if planned.kind == "new":
+        settings = plural(len(planned.missing), "setting")
+        if comparison.phase == "idle":
+            chunks = planned.job.max_chunks
+            on = "the whole text" if chunks is None else plural(chunks, "chunk")
+            return [(f"{settings} on {on}: ", "text"), *key("r", " or "), *key("enter", " runs")]
+        return [("model or options changed: ", "text"), *key("r", f" compares {settings} anew")]
+    if planned.kind == "add":
+        return [*key("r", f" scores {names} alone and adds it to this comparison")]
+    if planned.kind == "go_on":
+        return [*key("r", f" goes on with {names}")]
+    return [*key("space", " ticks another setting to add, "), *key("e", " writes the report")]
+
+
 def ended_line(comparison: Comparison) -> Line:
     """How a run that is over stands."""
-    where = f"{comparison.progress.complete} of {plural(comparison.planned_chunks, 'chunk')}"
     if comparison.phase == "finished":
-        chunks = plural(comparison.planned_chunks, "chunk") if comparison.planned_chunks else "all"
+        chunks = plural(comparison.planned_chunks, "chunk")
         return [("✓ ", "good"), (f"{chunks} scored, saved as {comparison.run}", "text")]
     if comparison.phase == "stopped" and comparison.run is not None:
-        return [
-            (f"stopped after {where}, all saved · ", "text"),
-            ("r", "strong"),
-            (" goes on", "text"),
-        ]
+        of = plural(comparison.planned_chunks, "chunk")
+        return [(f"stopped: {comparison.complete} of {of} scored and saved", "text")]
     if comparison.phase == "stopped":
-        return [
-            ("stopped before anything was scored · ", "text"),
-            ("r", "strong"),
-            (" runs", "text"),
-        ]
+        return [("stopped before anything was scored", "text")]
     failure = comparison.failure
     if failure is None:
         return [("✗ ", "bad"), ("the scorer ended without a report", "text")]
@@ -125,7 +187,8 @@ def best_line(comparison: Comparison) -> Line | None:
     found = comparison.cheapest_good()
     so_far = "" if comparison.phase == "finished" else " so far"
     if found is None:
-        return [(f"no setting is good{so_far}: tick a wider one", "text")]
+        hint = "" if comparison.is_active else ": tick a wider one"
+        return [(f"no setting is good{so_far}{hint}", "text")]
     name, figures = found
     full = comparison.kv_bytes.get("", 0.0)
     cost = comparison.kv_bytes.get(name)
@@ -154,9 +217,13 @@ def about_row(row: TableRow | None) -> str:
 
 
 def _described(row: TableRow) -> str:
-    setting = row.setting
-    if setting is None:
+    if row.setting is None:
         return "16 bit: the cache as it is without quantization"
+    return setting_text(row.setting)
+
+
+def setting_text(setting: KVSetting) -> str:
+    """A setting in words."""
     if setting.k_bits == setting.v_bits:
         text = f"{setting.k_bits}-bit keys and values"
     else:
@@ -164,6 +231,4 @@ def _described(row: TableRow) -> str:
     text += f", groups of {setting.group_size}"
     if setting.start:
         text += f", the first {setting.start} tokens at full precision"
-    if setting.path == "dequantized":
-        text += ", dequantized"
-    return text
+    return text + (", dequantized" if setting.path == "dequantized" else "")

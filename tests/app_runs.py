@@ -71,9 +71,9 @@ async def running(
 def is_ready(app: QfidApp) -> bool:
     """Whether the panels are there and the cache is read."""
     screen = app.workbench
-    if not isinstance(screen, WorkbenchScreen) or not screen.query("#models"):
+    if not isinstance(screen, WorkbenchScreen) or not screen.is_filled:
         return False
-    return screen.focused is not None and not screen._picker.is_reading
+    return screen.focused is not None and not screen.picker.is_reading
 
 
 def screen_text(app: QfidApp) -> str:

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
+from qfid_tui.kv_cost import CONTEXTS
 from qfid_tui.setting_results import Figures
 from qfid_tui.table_rows import TableRow
 from qfid_tui.widgets.rows import Part, Rows, fitted
@@ -19,8 +20,10 @@ from scorer.inline import ABSENT, bytes_of, count, digits, with_margin
 
 SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
 _MARKS = {True: "[x]", False: "[ ]", None: "   "}
+_EARLIER = "old"
+_EARLIER_IN_VIEW = 1
 _NAME_WIDTHS = (8, 25)
-_WIDE = 96
+_WIDE, _WIDER = 90, 110
 _LEAST_STRIP = 8
 _TALL_SCREEN = 36
 
@@ -133,8 +136,12 @@ class SettingsTable(Rows):
 
     @property
     def has_numbers(self) -> bool:
-        """Whether any row has numbers, so that the table shows them instead of costs."""
-        return any(row.figures is not None or row.failure is not None for row in self.rows)
+        """Whether a setting of this comparison has numbers: they take the place of costs."""
+        return any(
+            row.waiting or row.figures is not None or row.failure is not None
+            for row in self.rows
+            if not row.origin
+        )
 
     def row_count(self) -> int:
         """One a setting."""
@@ -147,8 +154,10 @@ class SettingsTable(Rows):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Two lines a row where the table may take half the screen, else one, and the head."""
-        rows = max(1, len(self.rows))
+        own = sum(not row.origin for row in self.rows)
         tall = self.has_numbers and viewport.height >= _TALL_SCREEN
+        earlier = len(self.rows) - own
+        rows = max(1, own + (earlier if tall else min(earlier, _EARLIER_IN_VIEW)))
         return self.HEAD + min(rows * (2 if tall else 1), viewport.height // 2 - 2)
 
     def empty_line(self, line: int) -> str:
@@ -209,7 +218,8 @@ class SettingsTable(Rows):
         cost = ABSENT if row.cost is None else count(row.cost.per_token)
         parts: list[Part] = [
             (at_cursor, "strong"),
-            (_MARKS[row.ticked] + " ", "strong" if row.ticked else "muted"),
+            (_EARLIER if row.origin else _MARKS[row.ticked], "strong" if row.ticked else "muted"),
+            (" ", "text"),
             (fitted(shown, columns.name), "strong" if row.ticked else style),
             (fitted(cost, columns.cost if self.has_numbers else 12, right=True), style),
         ]
@@ -219,6 +229,9 @@ class SettingsTable(Rows):
         return [*parts, *self._strip_of(row, 0, columns, width)]
 
     def _costs(self, row: TableRow, style: str) -> list[Part]:
+        if row.figures is not None:
+            said = f"{margin_text(row.figures)} nats, {verdict_text(row.figures)} · {row.origin}"
+            return [(f"  {inert(said)}", style)]
         if row.cost is None:
             return []
         cells = [f"{100 * row.cost.share:.0f} %", *(bytes_of(round(at)) for at in row.cost.at)]
@@ -258,9 +271,11 @@ class SettingsTable(Rows):
     def _columns(self, width: int) -> Columns:
         longest = max((len(row.name) for row in self.rows), default=0) + 1
         least, most = _NAME_WIDTHS
-        wide = width >= _WIDE
-        name = min(max(least, longest), most if wide else least + max(0, width - 78))
-        return Columns(name, cost=12, kl=20, flips=9, p99=10) if wide else Columns(name)
+        if width >= _WIDER:
+            return Columns(min(max(least, longest), most), cost=12, kl=20, flips=9, p99=10)
+        if width >= _WIDE:
+            return Columns(min(max(least, longest), most), p99=10)
+        return Columns(min(max(least, longest), least + max(0, width - 78)))
 
 
 def note(row: TableRow) -> str:
@@ -271,7 +286,8 @@ def note(row: TableRow) -> str:
     if row.origin:
         return row.origin
     if figures is None:
-        return ""
+        at = () if row.cost is None else zip(CONTEXTS, row.cost.at, strict=False)
+        return " · ".join(f"{tokens >> 10}k {bytes_of(round(held))}" for tokens, held in at)
     words = [f"{figures.chunks} chunks" if figures.chunks != 1 else "1 chunk"]
     if figures.is_open:
         more = figures.more_chunks

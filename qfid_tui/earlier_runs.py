@@ -1,0 +1,92 @@
+"""Settings that earlier runs of a model scored, for the grey rows of the table.
+
+Reads stored reports only: nothing heavier than JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qfid_tui.setting_results import figures_of
+from qfid_tui.table_rows import EarlierSetting
+from scorer.errors import QfidError
+from scorer.inline import number
+
+if TYPE_CHECKING:
+    from scorer.run import Run, RunInfo
+
+_RUNS = 20
+_ROWS = 24
+
+
+def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[EarlierSetting]:
+    """Settings of the newest runs of a model, newest run first.
+
+    Of a setting scored twice under the same conditions the newest counts. Runs without a report,
+    and what cannot be read, are passed over.
+
+    Args:
+        model: The model as jobs name it.
+        leave_out: Ids of runs that are on the screen already.
+    """
+    from scorer.runs import Run, list_runs
+
+    try:
+        runs = [info for info in list_runs() if info.model == model and info.id not in leave_out]
+    except (QfidError, OSError):
+        return []
+    found: dict[tuple[object, ...], EarlierSetting] = {}
+    for info in runs[:_RUNS]:
+        try:
+            rows = _rows(Run(info.path), info)
+        except (QfidError, OSError):
+            continue
+        for conditions, row in rows:
+            found.setdefault((row.name, *conditions), row)
+    return list(found.values())[:_ROWS]
+
+
+def _rows(run: Run, info: RunInfo) -> list[tuple[tuple[object, ...], EarlierSetting]]:
+    report = run.report() or {}
+    rows = report.get("settings")
+    job = run.job
+    conditions = (job.corpus, job.protocol, job.chunk_length, job.chunks, job.max_chunks)
+    found: list[tuple[tuple[object, ...], EarlierSetting]] = []
+    for row in rows if isinstance(rows, list) else []:
+        figures = figures_of(row) if isinstance(row, Mapping) else None
+        if figures is None:
+            continue
+        found.append(
+            (
+                conditions,
+                EarlierSetting(
+                    name=str(row["setting"]),
+                    run=info.id,
+                    day=info.created[:10],
+                    text=f"{_text(job.corpus.source)}, {figures.chunks} × {job.chunk_length}",
+                    figures=figures,
+                    kl=tuple(_floats(row.get("kl_mean_per_chunk"))),
+                    flips=tuple(_shares(row)),
+                    bytes_per_token=number(row.get("kv_bytes_per_token")),
+                ),
+            )
+        )
+    return found
+
+
+def _text(corpus: str) -> str:
+    return {"wikitext2": "WikiText-2", "builtin": "built-in text"}.get(corpus, Path(corpus).name)
+
+
+def _floats(values: Any) -> list[float]:
+    known = (number(value) for value in values) if isinstance(values, list) else ()
+    return [float("nan") if value is None else value for value in known]
+
+
+def _shares(row: Mapping[str, Any]) -> list[float]:
+    flips = _floats(row.get("flips_per_chunk"))
+    positions = row.get("n_positions")
+    size = positions / len(flips) if flips and isinstance(positions, int) else 0
+    return [value / size for value in flips] if size else []

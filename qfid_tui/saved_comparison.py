@@ -1,0 +1,66 @@
+"""A saved run as a comparison again. Reads positions, and so numpy: call it in a thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qfid_tui.comparison import Comparison
+from scorer.errors import QfidError
+
+if TYPE_CHECKING:
+    from scorer.events import ChunkScored
+    from scorer.run import Run
+
+
+def open_comparison(run_id: str) -> Comparison:
+    """The comparison that a saved run holds: finished, or stopped where something is missing.
+
+    Raises:
+        QfidError: There is no such run, or it cannot be read.
+    """
+    from qfid_tui.saved_report import saved_report
+    from scorer.runs import find_run
+
+    run = find_run(run_id)
+    comparison = Comparison(run.job)
+    comparison.open(run.id, str(run.path), _chunks_of(run))
+    comparison.learn(*saved_chunks(run))
+    if comparison.saved:
+        comparison.take_report(saved_report(run))
+    comparison.phase = "finished" if run.finished else "stopped"
+    return comparison
+
+
+def saved_chunks(run: Run) -> list[ChunkScored]:
+    """The chunks that a run has stored, as the scorer told of them.
+
+    Raises:
+        QfidError: The positions cannot be read.
+    """
+    from scorer.events import ChunkScored
+    from scorer.quantiles import quantile
+
+    stored = run.read()
+    return [
+        ChunkScored(
+            setting=str(setting),
+            chunk=int(positions.chunk[0]),
+            positions=len(positions),
+            kl_mean=float(positions.kl.mean()),
+            kl_max=float(positions.kl.max()),
+            kl_p99=quantile(positions.kl, 0.99),
+            flips=int(positions.flips.sum()),
+            nll_ref=float(positions.nll_ref.sum()),
+            nll_quant=float(positions.nll_quant.sum()),
+            seconds=float(facts.get("seconds", 0.0)),
+        )
+        for setting in run.job.settings
+        for positions, facts in stored.get(run.stored_as(str(setting)), [])
+    ]
+
+
+def _chunks_of(run: Run) -> int:
+    chunks = run.facts.get("chunks")
+    if not isinstance(chunks, list):
+        raise QfidError(f"run `{run.id}` does not say which chunks it is about")
+    return len(chunks)

@@ -1,0 +1,67 @@
+"""The workbench's panels: imported and mounted after the first paint."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Container, Grid, Horizontal, Vertical
+from textual.widgets import Input, Static
+
+from qfid_tui.widgets.chunk_chart import ChunkChart
+from qfid_tui.widgets.depth_chart import DepthChart
+from qfid_tui.widgets.key_bar import KeyBar
+from qfid_tui.widgets.model_picker import ModelPicker
+from qfid_tui.widgets.options_panel import OptionsPanel
+from qfid_tui.widgets.run_panel import RunPanel
+from qfid_tui.widgets.scatter import Scatter
+from qfid_tui.widgets.settings_table import SettingsTable
+
+FOOTER = (
+    "workbench.help",
+    "workbench.run",
+    "workbench.stop",
+    "workbench.tick",
+    "workbench.detail",
+    "workbench.inspect",
+    "workbench.export",
+    "app.quit",
+    "workbench.models",
+    "workbench.options",
+    "workbench.add",
+    "workbench.history",
+    "workbench.zoom",
+    "workbench.strips",
+)
+"""Ids of the bindings that the footer shows, as many as fit, the most important first."""
+
+
+class WorkbenchBody(Container):
+    """Models and options at the left, settings, run and charts at the right."""
+
+    def compose(self) -> ComposeResult:
+        """The panels."""
+        with Horizontal(id="columns"):
+            with Vertical(id="left"):
+                field = Input(placeholder="part of a name", id="filter", compact=True)
+                field.cursor_blink = False
+                yield field
+                yield ModelPicker(id="models")
+                yield OptionsPanel(id="options")
+            with Vertical(id="right"):
+                yield SettingsTable(id="settings")
+                yield Static(id="about")
+                yield RunPanel(id="run")
+                with Grid(id="charts"):
+                    yield Scatter(id="scatter", classes="panel")
+                    yield ChunkChart(id="chunks", classes="panel")
+                    yield DepthChart(
+                        id="depth", classes="panel", empty="KL by depth appears with the report"
+                    )
+        yield KeyBar(FOOTER, "app.palette", id="keys")
+
+    def on_mount(self) -> None:
+        """Tell the screen once everything has its place."""
+        from qfid_tui.screens.workbench import WorkbenchScreen
+
+        screen = self.screen
+        assert isinstance(screen, WorkbenchScreen)
+        self.call_after_refresh(screen.body_mounted)
