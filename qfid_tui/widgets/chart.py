@@ -35,7 +35,7 @@ class Chart(Widget, can_focus=True):
         & > .chart--guide { color: $text-disabled; }
         & > .chart--line { color: $text-muted; }
         & > .chart--bar { color: $primary; }
-        & > .chart--cursor { color: $accent; text-style: bold; }
+        & > .chart--cursor { color: $text-accent; text-style: bold; }
         & > .chart--good { color: $text-success; text-style: bold; }
         & > .chart--marginal { color: $text-warning; text-style: bold; }
         & > .chart--bad { color: $text-error; text-style: bold; }
@@ -99,6 +99,7 @@ class Chart(Widget, can_focus=True):
         super().__init__(name=name, id=id, classes=classes)
         self._empty = self.EMPTY if empty is None else empty
         self._cursor: int | None = None
+        self._titled = False
         self._drawn: tuple[tuple[int, int, bool], Picture] | None = None
 
     @abstractmethod
@@ -175,11 +176,6 @@ class Chart(Widget, can_focus=True):
             width,
         )
 
-    def notify_style_update(self) -> None:
-        """Draw again: the border may have come or gone."""
-        self._drawn = None
-        super().notify_style_update()
-
     def on_mount(self) -> None:
         """Put the title into the border."""
         self._redraw()
@@ -194,6 +190,7 @@ class Chart(Widget, can_focus=True):
 
     def _redraw(self) -> None:
         self._drawn = None
+        self._titled = self._framed
         if self.is_attached and self._framed:
             self.border_title = Content(inert(self.heading()))
             self.border_subtitle = Content(inert(self._foot()))
@@ -218,6 +215,10 @@ class Chart(Widget, can_focus=True):
     def _picture(self) -> Picture:
         width, height = self.content_size
         key = (width, height, self._framed)
+        if self._titled != self._framed:
+            # The border came or went; its title cannot be set while a line is drawn.
+            self._titled = self._framed
+            self.call_after_refresh(self._redraw)
         if self._drawn is None or self._drawn[0] != key:
             head = 0 if self._framed or height < 4 else 1
             self._drawn = key, self._filled(max(width, 1), max(height - head, 1))
