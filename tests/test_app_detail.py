@@ -19,6 +19,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 
 from qfid_tui.screens.detail import DetailScreen
+from qfid_tui.screens.inspector import InspectorScreen
 from qfid_tui.widgets.chart import Chart
 from qfid_tui.widgets.chunk_chart import ChunkChart
 from qfid_tui.widgets.depth_chart import DepthChart
@@ -247,6 +248,19 @@ async def test_the_tail_is_walked_by_arrows_and_letters(saved: str) -> None:
         assert tail.picked is not None and tail.picked.kl > values[-1]
         shown = "\n".join(lines(tail))
         assert f"{tail.picked.position}" in shown and "▸" in shown
+
+
+@driven
+async def test_the_inspector_opens_at_the_chunk_that_is_picked(saved: str) -> None:
+    app = Detail(run=saved)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, loaded(app))
+        app.screen.query_one(ChunkChart).focus()
+        await pilot.press("end", "i")
+        await until(pilot, lambda: isinstance(app.screen, InspectorScreen))
+        await until(pilot, lambda: "chunk 33" in app.export_screenshot().replace("&#160;", " "))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, DetailScreen))
 
 
 @driven

@@ -87,30 +87,30 @@ class DetailScreen(Screen[None]):
     AUTO_FOCUS = "#headline"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "escape,q",
+            "escape",
             "back",
-            "back",
+            "Back",
             id="detail.back",
             tooltip="Make the panel small again, or leave the screen",
         ),
         Binding(
             "z,enter",
             "enlarge",
-            "enlarge",
+            "Enlarge",
             id="detail.enlarge",
             tooltip="Enlarge the panel that has the focus, or make it small again",
         ),
         Binding(
             "i",
             "inspect",
-            "inspect",
+            "Inspect",
             id="detail.inspect",
             tooltip="Read the text itself, at the chunk that is picked",
         ),
         Binding(
             "left_square_bracket",
             "setting(-1)",
-            "previous",
+            "Previous",
             key_display="[",
             id="detail.previous",
             tooltip="Show the previous setting",
@@ -118,7 +118,7 @@ class DetailScreen(Screen[None]):
         Binding(
             "right_square_bracket",
             "setting(1)",
-            "next",
+            "Next",
             key_display="]",
             id="detail.next",
             tooltip="Show the next setting",
