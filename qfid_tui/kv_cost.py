@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scorer.inline import digits
 from scorer.job import KVSetting
 
 if TYPE_CHECKING:
@@ -70,6 +71,15 @@ class Fit:
     def fits(self) -> bool:
         """Whether what is free now is enough."""
         return self.needed <= self.free
+
+
+def short_bytes(value: float) -> str:
+    """Bytes in the largest binary unit that leaves at least 1, three digits of them."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1000:
+            return f"{digits(value, significant=3)} {unit}"
+        value /= 1024
+    return f"{digits(value, significant=3)} TiB"
 
 
 def fit_of(info: ModelInfo, machine: Hello, *, chunk_length: int, batch: int | None) -> Fit:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qfid_tui.kv_cost import kv_cost
+from qfid_tui.kv_cost import kv_cost, short_bytes
 from qfid_tui.run_options import Option, put, value_of
 from qfid_tui.screens.prompt import PromptScreen
 from qfid_tui.workbench_text import setting_text
 from scorer.errors import InputError
-from scorer.inline import bytes_of, count
+from scorer.inline import count
 from scorer.job import KVSetting
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def setting_prompt(
                 f"it takes {', '.join(map(str, geometry.legal_groups()))}",
             )
         cost = kv_cost(geometry, setting)
-        return f"{said}: {count(cost.per_token)} B/token, 32k take {bytes_of(round(cost.at[1]))}"
+        return f"{said}: {count(cost.per_token)} B/token, 32k take {short_bytes(cost.at[1])}"
 
     def take(text: str | None) -> None:
         if text is not None and text.strip():

@@ -9,12 +9,12 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qfid_tui.kv_cost import Fit, fit_of
+from qfid_tui.kv_cost import CONTEXTS, Fit, fit_of, short_bytes
 from qfid_tui.model_list import shortened
 from qfid_tui.next_run import NextRun, next_run
 from qfid_tui.progress import duration, rate_text
 from scorer.errors import InputError
-from scorer.inline import bytes_of, count, plural
+from scorer.inline import count, digits, plural
 
 if TYPE_CHECKING:
     from qfid_tui.choices import Choices
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from scorer.events import Hello
     from scorer.job import KVSetting
     from scorer.models import ModelInfo
+
+METRICS = {"kl_mean": "KL mean", "kl_p99": "KL p99", "flip_rate": "flips"}
+"""What the metrics of a verdict are called."""
 
 Line = list[tuple[str, str]]
 """Parts of a line: text and the name of its style."""
@@ -60,13 +63,13 @@ def fit_line(fit: Fit | None, device: Hello | None) -> Line:
     """Whether the run fits, in words."""
     if fit is None or device is None:
         return [("asking the device how much memory there is …", "muted")]
-    needed, free = bytes_of(round(fit.needed, -7)), bytes_of(round(fit.free, -7))
+    needed, free = short_bytes(fit.needed), short_bytes(fit.free)
     where = f"{device.device}, {device.device_name}"
     if fit.fits:
         return [("✓ fits: ", "good"), (f"about {needed} of {free} free ({where})", "muted")]
     return [
         ("✗ will not fit: ", "bad"),
-        (f"about {needed} needed, {free} of {bytes_of(fit.total)} free ({where})", "text"),
+        (f"about {needed} needed, {free} of {short_bytes(fit.total)} free ({where})", "text"),
     ]
 
 
@@ -101,7 +104,7 @@ def progress_line(comparison: Comparison) -> Line:
     if run.seconds_left is not None:
         words.append(f"{duration(run.seconds_left)} left")
     if comparison.memory:
-        words.append(bytes_of(round(comparison.memory, -6)))
+        words.append(short_bytes(comparison.memory))
     return [(" · ".join(words), "text")]
 
 
@@ -201,18 +204,50 @@ def best_line(comparison: Comparison) -> Line | None:
     ]
 
 
-def about_row(row: TableRow | None) -> str:
-    """The row with the cursor in words: what it is and what it costs."""
+def about_row(row: TableRow | None, *, with_costs: bool) -> str:
+    """The row with the cursor in words.
+
+    Args:
+        row: The row; None for none.
+        with_costs: Say what it costs, because the table does not.
+    """
     if row is None:
         return ""
     if row.origin:
-        return f"{row.name}: scored in an earlier run, {row.origin}"
+        return f"{row.name}: an earlier run, {row.origin}; d and i open it"
     words = [_described(row)]
-    if row.cost is not None:
-        words.append(f"{count(row.cost.per_token)} B/token")
-        words += [
-            f"{k}k {bytes_of(round(at))}" for k, at in zip((8, 32, 128), row.cost.at, strict=False)
-        ]
+    if row.figures is not None or row.failure is not None:
+        words = [f"{row.name}: {note(row)}"]
+    if row.figures is not None:
+        words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
+    if with_costs and row.cost is not None:
+        words.append(
+            "KV "
+            + ", ".join(
+                f"{tokens >> 10}k {short_bytes(held)}"
+                for tokens, held in zip(CONTEXTS, row.cost.at, strict=False)
+            )
+        )
+    return " · ".join(words)
+
+
+def note(row: TableRow) -> str:
+    """What a row's numbers mean, in a few words; its cost where it has none."""
+    figures = row.figures
+    if row.failure is not None:
+        return row.failure
+    if row.origin:
+        return row.origin
+    if figures is None:
+        at = () if row.cost is None else zip(CONTEXTS, row.cost.at, strict=False)
+        return " · ".join(f"{tokens >> 10}k {short_bytes(held)}" for tokens, held in at)
+    words = [plural(figures.chunks, "chunk")]
+    if figures.is_open:
+        more = figures.more_chunks
+        settle = "on a bound" if more is None else f"about {count(more)} more would settle it"
+        words.append(f"open: {settle}")
+    elif figures.held_by:
+        words.append("held down by " + ", ".join(METRICS.get(m, m) for m in figures.held_by))
     return " · ".join(words)
 
 

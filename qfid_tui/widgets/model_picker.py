@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from qfid_tui.kv_cost import short_bytes
 from qfid_tui.model_list import shortened
 from qfid_tui.widgets.rows import Part, Rows, fitted
 from scorer.inert import inert
-from scorer.inline import bytes_of
 
 if TYPE_CHECKING:
     from scorer.models import ModelInfo, Unscorable
@@ -113,7 +113,9 @@ class ModelPicker(Rows):
                 (fitted(reason, max(0, width - width // 2 - 5)), "muted"),
             ]
         bits = "" if model.weight_bits is None else f"{model.weight_bits:g}-bit"
-        figures = fitted(bits, 7, right=True) + fitted(bytes_of(model.size_bytes), 10, right=True)
+        figures = fitted(bits, 7, right=True) + fitted(
+            short_bytes(model.size_bytes), 10, right=True
+        )
         room = max(8, width - 4 - _FIGURES)
         name = "demo (built in)" if model.name == DEMO else model.name
         style = "strong" if model.name == self.chosen else "text"

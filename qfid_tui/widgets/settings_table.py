@@ -10,13 +10,14 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
-from qfid_tui.kv_cost import CONTEXTS
+from qfid_tui.kv_cost import short_bytes
 from qfid_tui.setting_results import Figures
 from qfid_tui.table_rows import TableRow
 from qfid_tui.widgets.rows import Part, Rows, fitted
 from qfid_tui.widgets.strips import StripScale, flips_scale, kl_scale, scale_label, strip
+from qfid_tui.workbench_text import note
 from scorer.inert import inert
-from scorer.inline import ABSENT, bytes_of, count, digits, with_margin
+from scorer.inline import ABSENT, count, digits, with_margin
 
 SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
 _MARKS = {True: "[x]", False: "[ ]", None: "   "}
@@ -234,7 +235,7 @@ class SettingsTable(Rows):
             return [(f"  {inert(said)}", style)]
         if row.cost is None:
             return []
-        cells = [f"{100 * row.cost.share:.0f} %", *(bytes_of(round(at)) for at in row.cost.at)]
+        cells = [f"{100 * row.cost.share:.0f} %", *(short_bytes(at) for at in row.cost.at)]
         return [("".join(fitted(cell, 12, right=True) for cell in cells), style)]
 
     def _numbers(self, row: TableRow, columns: Columns, style: str) -> list[Part]:
@@ -276,27 +277,3 @@ class SettingsTable(Rows):
         if width >= _WIDE:
             return Columns(min(max(least, longest), most), p99=10)
         return Columns(min(max(least, longest), least + max(0, width - 78)))
-
-
-def note(row: TableRow) -> str:
-    """What a row's numbers mean, in a few words."""
-    figures = row.figures
-    if row.failure is not None:
-        return row.failure
-    if row.origin:
-        return row.origin
-    if figures is None:
-        at = () if row.cost is None else zip(CONTEXTS, row.cost.at, strict=False)
-        return " · ".join(f"{tokens >> 10}k {bytes_of(round(held))}" for tokens, held in at)
-    words = [f"{figures.chunks} chunks" if figures.chunks != 1 else "1 chunk"]
-    if figures.is_open:
-        more = figures.more_chunks
-        words.append(
-            "open: on a bound"
-            if more is None
-            else f"open: about {count(more)} more would settle it"
-        )
-    elif figures.held_by:
-        names = {"kl_mean": "KL mean", "kl_p99": "KL p99", "flip_rate": "flips"}
-        words.append("held down by " + ", ".join(names.get(m, m) for m in figures.held_by))
-    return " · ".join(words)
