@@ -1,0 +1,204 @@
+"""What a run's events add up to in the app, against the definitions and the report."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from cli_runs import CHUNKS, chunk_events, chunk_scored, opening, recording, report_of, save_run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qfid_tui.comparison import Comparison
+from qfid_tui.setting_results import SettingResult, figures_of
+from scorer.events import ChunkScored, Failed, Finished, Loading, SettingFailedEvent, Warned
+from scorer.intervals import chunk_mean_interval
+from scorer.job import Job, parse_settings
+from scorer.verdict import kv_verdict
+
+
+def job(settings: str = "8,4") -> Job:
+    return Job("demo", parse_settings(settings), chunk_length=16, max_chunks=CHUNKS)
+
+
+def begun(settings: str = "8,4") -> Comparison:
+    comparison = Comparison(clock=lambda: 0.0)
+    comparison.begin(job(settings))
+    return comparison
+
+
+def test_a_run_goes_through_its_phases() -> None:
+    run = save_run(finished=False, chunks=0)
+    comparison = begun()
+    assert (comparison.phase, comparison.is_active, comparison.run) == ("starting", True, None)
+    comparison.add(Loading("model", "demo"))
+    assert comparison.step == "loading demo"
+    for event in opening(run):
+        comparison.add(event)
+    assert (comparison.phase, comparison.run) == ("scoring", run.id)
+    assert comparison.machine is not None and comparison.machine.device_name == "Test CPU"
+    for event in chunk_events(run):
+        comparison.add(event)
+    assert comparison.saved == 2 * CHUNKS and comparison.complete == CHUNKS
+    assert comparison.is_scored("8") and not comparison.is_scored("6")
+    whole = save_run()
+    comparison.add(Finished(report_of(whole)))
+    assert (comparison.phase, comparison.is_active) == ("finished", False)
+    comparison.end(by_user=False)
+    assert comparison.phase == "finished"
+
+
+def test_final_numbers_are_those_of_the_report() -> None:
+    run = save_run()
+    comparison = begun()
+    for event in recording(run):
+        comparison.add(event)
+    report = report_of(run)
+    for row in report["settings"]:
+        figures = comparison.figures(row["setting"])
+        assert figures is not None and figures.final
+        assert figures.kl_mean == row["kl"]["mean"]
+        assert figures.shown_verdict == row["verdict_shown"]
+        assert figures.perplexity_delta == row["perplexity_delta"]
+    assert comparison.cheapest_good() is not None
+    assert comparison.cheapest_good()[0] == report["recommendation"]["setting"]  # type: ignore[index]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 20, allow_nan=False), st.integers(0, 15), st.floats(0, 20, allow_nan=False)
+        ),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_live_numbers_are_the_means_over_chunks_with_their_interval(
+    chunks: list[tuple[float, int, float]],
+) -> None:
+    result = SettingResult("4")
+    for number, (kl, flips, p99) in enumerate(chunks):
+        result.add(ChunkScored("4", number, 15, kl, kl, p99, flips, 30.0, 31.5, 0.1))
+    figures = result.figures
+    assert figures is not None and figures.chunks == len(chunks)
+    kls = [kl for kl, _, _ in chunks]
+    assert figures.kl_mean == pytest.approx(math.fsum(kls) / len(kls), abs=1e-12)
+    expected = chunk_mean_interval(kls)
+    if expected is None:
+        assert figures.kl_interval is None
+    else:
+        assert figures.kl_interval is not None
+        assert figures.kl_interval.low == pytest.approx(expected.low, abs=1e-9)
+        assert figures.kl_interval.high == pytest.approx(expected.high, abs=1e-9)
+    p99 = math.fsum(p for _, _, p in chunks) / len(chunks)
+    flips = math.fsum(f / 15 for _, f, _ in chunks) / len(chunks)
+    if not any(abs(p99 - b) < 1e-9 for b in (0.1, 1.0)):
+        assert figures.verdict == kv_verdict(figures.kl_mean, figures.kl_p99, figures.flip_rate)
+    assert figures.flip_rate == pytest.approx(flips)
+    assert figures.perplexity == pytest.approx(math.exp(31.5 / 15))
+
+
+def test_a_chunk_told_twice_counts_once_and_one_without_positions_never() -> None:
+    comparison = begun()
+    comparison.add(chunk_scored("8", 3, 0.5))
+    comparison.add(chunk_scored("8", 3, 0.9))
+    comparison.add(chunk_scored("8", 4, 0.9, positions=0))
+    assert comparison.settings["8"].kl == [0.5]
+
+
+@pytest.mark.parametrize("kl", [math.nan, math.inf])
+def test_numbers_that_are_none_have_no_interval_and_are_bad(kl: float) -> None:
+    result = SettingResult("4")
+    for chunk in range(3):
+        result.add(chunk_scored("4", chunk, kl))
+    figures = result.figures
+    assert figures is not None and figures.kl_interval is None and figures.verdict == "bad"
+
+
+def test_a_stopped_run_goes_on_with_the_chunks_it_has() -> None:
+    run = save_run(finished=False, chunks=0)
+    comparison = begun()
+    for event in [*opening(run), *chunk_events(run, 2)]:
+        comparison.add(event)
+    comparison.stop()
+    comparison.end(by_user=True)
+    assert (comparison.phase, comparison.fraction) == ("stopped", 0.5)
+    comparison.begin(job("8,4"))
+    done = opening(run)
+    object.__setattr__(done[-1], "done", {"8": 2, "4": 2})
+    for event in done:
+        comparison.add(event)
+    assert not comparison.lacks
+    for chunk in (2, 3):
+        comparison.add(chunk_scored("8", chunk, 0.0005))
+    assert comparison.settings["8"].chunks == [0, 1, 2, 3]
+
+
+def test_it_says_when_saved_chunks_were_never_heard_of() -> None:
+    run = save_run(finished=False, chunks=0)
+    comparison = begun()
+    told = opening(run)
+    object.__setattr__(told[-1], "done", {"8": 1, "4": 0})
+    for event in told:
+        comparison.add(event)
+    assert comparison.lacks
+    comparison.learn(chunk_scored("8", 0, 0.1))
+    assert not comparison.lacks
+
+
+def test_a_child_that_ends_without_a_word_failed_unless_it_was_stopped() -> None:
+    for by_user, phase in ((False, "failed"), (True, "stopped")):
+        comparison = begun()
+        comparison.end(by_user=by_user)
+        assert comparison.phase == phase
+
+
+def test_a_failure_is_kept_and_one_by_the_user_is_a_stop() -> None:
+    for code, phase in ((2, "failed"), (3, "failed"), (130, "stopped")):
+        comparison = begun()
+        comparison.add(Failed("InputError", "no", "do", code, run="r1"))
+        comparison.end(by_user=False)
+        assert (comparison.phase, comparison.run) == (phase, "r1")
+
+
+def test_one_setting_may_fail_alone_and_is_tried_again() -> None:
+    run = save_run(finished=False, chunks=0)
+    comparison = begun()
+    for event in opening(run):
+        comparison.add(event)
+    comparison.add(SettingFailedEvent("4", "SettingFailed", "exact zero", "see doctor"))
+    comparison.add(Warned("slow", "install MKL"))
+    assert comparison.settings["4"].failure == "exact zero; see doctor"
+    assert not comparison.is_scored("4")
+    assert list(comparison.warnings) == [("slow", "install MKL")]
+    for event in opening(run):
+        comparison.add(event)
+    assert comparison.settings["4"].failure is None
+
+
+def test_a_settled_good_setting_is_preferred_to_a_cheaper_open_one() -> None:
+    comparison = begun("8,6,4")
+    comparison.kv_bytes = {"8": 80.0, "6": 60.0, "4": 40.0, "": 160.0}
+    for chunk in range(4):
+        comparison.add(chunk_scored("8", chunk, 0.001))
+        comparison.add(chunk_scored("6", chunk, (0.0001, 0.019, 0.0001, 0.019)[chunk]))
+        comparison.add(chunk_scored("4", chunk, 0.5))
+    found = comparison.cheapest_good()
+    assert found is not None and found[0] == "8" and not found[1].is_open
+    assert begun().cheapest_good() is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda row: row.pop("intervals"),
+        lambda row: row.update(kl=None),
+        lambda row: row.update(kl={"mean": "much"}),
+        lambda row: row.update(verdict_open=7),
+    ],
+)
+def test_a_report_that_was_edited_gives_no_numbers_and_no_crash(spoil: object) -> None:
+    row = report_of(save_run())["settings"][0]
+    assert figures_of(row) is not None
+    spoil(row)  # type: ignore[operator]
+    assert figures_of(row) is None
