@@ -12,9 +12,9 @@ import mlx.core as mx
 from mlx_lm.models import base as mlx_lm_base
 from mlx_lm.models import cache as mlx_lm_cache
 
+from scorer.attention_over_codes import attend_codes
 from scorer.caches import (
     CodesKVCache,
-    attend_codes,
     codes_cache,
     convert_caches,
     dequantized_cache,
@@ -178,7 +178,7 @@ def codes_attention() -> Iterator[None]:
             return plain
         if sinks is not None:
             raise ValueError("attention over codes does not support attention sinks")
-        return attend_codes(queries, cache, scale, mask, keys, values)
+        return attend_codes(queries, cache.sides, scale, mask, keys, values)
 
     patched = [
         module

@@ -10,7 +10,8 @@ from __future__ import annotations
 import mlx.core as mx
 from mlx_lm.models import base as mlx_lm_base
 
-from scorer.caches import CodesKVCache, Side, attend_codes
+from scorer.attention_over_codes import attend_codes
+from scorer.caches import CodesKVCache, Side
 from scorer.errors import QfidError
 from scorer.geometry import KVGeometry
 from scorer.job import KVSetting
@@ -87,7 +88,7 @@ def attention_error(
             bits=setting.k_bits,
         )
     else:
-        out = attend_codes(queries, cache, scale, "causal", held_k, held_v)
+        out = attend_codes(queries, sides, scale, "causal", held_k, held_v)
     dense = [
         side.dequantize(held).astype(mx.float32) if isinstance(held, tuple) else held
         for side, held in zip(sides, (held_k, held_v), strict=True)

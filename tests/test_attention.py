@@ -19,7 +19,9 @@ from oracle_attention import attend
 from tiny_configs import tiny_config
 from tiny_models import build_module
 
-from scorer.caches import attend_codes, codes_cache, convert_caches, dequantized_cache
+from scorer import attention_over_codes
+from scorer.attention_over_codes import attend_codes
+from scorer.caches import codes_cache, convert_caches, dequantized_cache
 from scorer.job import KVSetting
 from scorer.lanes import CODES, DEQUANTIZED, MLX_LM, KVLane, codes_attention
 from scorer.tail import SplitModel
@@ -134,9 +136,35 @@ def test_attention_over_codes_takes_every_kind_of_mask(kind: str) -> None:
     setting = KVSetting(4, 4, 32)
     cache = codes_cache(mlx_lm_cache.KVCache(), setting)
     held = cache.update_and_fetch(mx.array(k), mx.array(v))
-    got = attend_codes(mx.array(q), cache, dim**-0.5, mask, *held)
+    got = attend_codes(mx.array(q), cache.sides, dim**-0.5, mask, *held)
     oracle = attend(q, round_trip(k, 4, 32), round_trip(v, 4, 32), dim**-0.5, seen)
     np.testing.assert_allclose(np.array(got), oracle, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 11, 12])
+@pytest.mark.parametrize("notation", ["8:32", "3:32", "k16v4:32", "k4v16:32"])
+def test_an_odd_length_changes_nothing(
+    tokens: int, notation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q, k, v = data(8, 2, 4, tokens, 32), *data(9, 2, 2, 2, tokens, 32)
+    cache = codes_cache(mlx_lm_cache.KVCache(), KVSetting.parse(notation))
+    held = cache.update_and_fetch(mx.array(k), mx.array(v))
+    shapes = []
+    multiply = mx.quantized_matmul
+
+    def watched(x: mx.array, codes: mx.array, *rest: Any, **options: Any) -> mx.array:
+        shapes.append(codes.shape[-2])
+        return multiply(x, codes, *rest, **options)
+
+    monkeypatch.setattr(mx, "quantized_matmul", watched)
+    plain, odd = (
+        np.array(attend_codes(mx.array(q), cache.sides, 0.2, "causal", *held))
+        for needed in (False, True)
+        if not monkeypatch.setattr(attention_over_codes, "needs_odd_length", lambda n=needed: n)
+    )
+    np.testing.assert_allclose(odd, plain, atol=1e-6, rtol=0)
+    sides = 2 - notation.count("16")
+    assert shapes == [tokens] * sides + [tokens + 1 - tokens % 2] * sides
 
 
 def test_attention_over_codes_leaves_the_queries_alone() -> None:
@@ -145,7 +173,7 @@ def test_attention_over_codes_leaves_the_queries_alone() -> None:
     before = np.array(q)
     cache = codes_cache(mlx_lm_cache.KVCache(), KVSetting(8, 8, 32))
     held = cache.update_and_fetch(q, q)
-    mx.eval(attend_codes(q, cache, 0.2, "causal", *held))
+    mx.eval(attend_codes(q, cache.sides, 0.2, "causal", *held))
     np.testing.assert_array_equal(np.array(q), before)
 
 
