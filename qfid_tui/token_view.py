@@ -162,7 +162,7 @@ class TokenView:
         """What a setting cost, per token; computed once."""
         if setting not in self._costs:
             batches = self._batches.get(self._run.stored_as(setting), [])
-            self._costs[setting] = _setting_tokens(batches, self.chunks, self.length)
+            self._costs[setting] = setting_tokens(batches, self.chunks, self.length)
         return self._costs[setting]
 
     def heading(self, setting: str, number: int) -> str:
@@ -317,9 +317,16 @@ def read_token_view(run: str, settings: Sequence[str] = ()) -> TokenView:
     )
 
 
-def _setting_tokens(
-    batches: list[tuple[Positions, dict[str, Any]]], chunks: list[int], length: int
+def setting_tokens(
+    batches: Sequence[tuple[Positions, Any]], chunks: list[int], length: int
 ) -> SettingTokens:
+    """What one setting cost, per token of the text.
+
+    Args:
+        batches: What was scored under it, chunk by chunk.
+        chunks: Indices of the text's chunks, ascending; those of ``batches`` are among them.
+        length: Tokens of a chunk.
+    """
     total = len(chunks) * length
     row = np.full(total, _NOT_SCORED_ROW, np.int32)
     level = np.full(total, UNSCORED, np.int8)

@@ -173,7 +173,7 @@ class InspectorScreen(Screen[None]):
     def _show_token(self, message: str = "") -> None:
         if self._view is not None:
             facts = self._view.facts(self._setting, self._text.cursor)
-            self.query_one(TokenPanel).show(facts, self._setting, message)
+            self.query_one(TokenPanel).show(facts, inert(self._setting), message)
 
     def _title(self) -> Content:
         assert self._view is not None
@@ -181,8 +181,8 @@ class InspectorScreen(Screen[None]):
         name = f"{shortened(self._view.model, width)} · {self._view.corpus} · setting"
         parts: list[tuple[str, str]] = [(inert(name), "")]
         for setting in self._settings:
-            chosen = setting == self._setting
-            parts += [(" ", ""), (f"[{setting}]", "bold reverse") if chosen else (setting, "")]
+            shown, chosen = inert(setting), setting == self._setting
+            parts += [(" ", ""), (f"[{shown}]", "bold reverse") if chosen else (shown, "")]
         return Content.assemble(*parts)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -27,15 +27,14 @@ class TokenLegend(Widget):
 
     def render_line(self, y: int) -> Strip:
         """The whole legend; a part that does not fit is left out."""
-        width, used = self.size.width, 0
         kept: list[Segment] = []
+        room = self.size.width
         for part in self._parts():
             cells = sum(segment.cell_length for segment in part)
-            if used + cells > width:
-                break
-            kept += part
-            used += cells
-        return Strip(kept).adjust_cell_length(width, self.rich_style)
+            if cells <= room:
+                kept += part
+                room -= cells
+        return Strip(kept).adjust_cell_length(self.size.width, self.rich_style)
 
     def _parts(self) -> Iterator[list[Segment]]:
         style, base = self._text.get_component_rich_style, self.rich_style
@@ -46,4 +45,5 @@ class TokenLegend(Widget):
         space = Segment("  ", base)
         yield [space, Segment("flip", base + style("token-text--flip", partial=True))]
         yield [space, Segment("not scored", style("token-text--unscored"))]
-        yield [space, Segment("₂ part 2 of a character", base)]
+        yield [space, Segment("₂ part", base)]
+        yield [Segment(" 2 of a character", base)]
