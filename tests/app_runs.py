@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,17 @@ def is_ready(app: QfidApp) -> bool:
 
 
 def screen_text(app: QfidApp) -> str:
-    """What the screen shows, line by line."""
+    """What the screen shows, line by line; thin spaces as plain ones."""
     strips = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+    lines = ("".join(segment.text for segment in strip) for strip in strips)
+    return "\n".join(lines).replace("\u202f", " ")
 
 
-def run_async(test: Callable[[], Any]) -> None:
-    """Run a test that is a coroutine function."""
-    asyncio.run(test())
+def piloted(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Let pytest run a coroutine function, in a loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run

@@ -174,7 +174,7 @@ class Rows(ScrollView, can_focus=True):
         self.move_to(self.cursor + pages * page)
 
     def row_at(self, y: int) -> int | None:
-        """The row on a line of the widget, or None."""
+        """The row on a line of the widget's content, or None."""
         if y < self.HEAD:
             return None
         index = (y - self.HEAD + self.scroll_offset.y) // self.row_height()
@@ -182,11 +182,12 @@ class Rows(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the row, or press it where the cursor is there already."""
-        index = self.row_at(event.y)
-        if index is None:
+        offset = event.get_content_offset(self)
+        index = None if offset is None else self.row_at(offset.y)
+        if index is None or offset is None:
             return
         if index == self.cursor:
-            self.pressed_at(index, event.x)
+            self.pressed_at(index, offset.x)
         else:
             self.move_to(index)
 
