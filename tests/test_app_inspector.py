@@ -1,93 +1,30 @@
-"""The inspector in an app: every key, the mouse, any text at any size, and how it looks."""
+"""The inspector in an app: every key, the mouse, and how it looks."""
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import re
-from collections.abc import Callable, Coroutine
-from itertools import chain
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 from app_runs import until
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from rich.cells import cell_len
-from test_token_glyphs import drawn, tokens_of_bytes
-from textual.app import App, ComposeResult
+from inspecting import RUN, Inspecting, driven, opened
 from textual.pilot import Pilot
 from textual.widgets import Footer, Static
-from token_runs import HALVES, PROSE, positions_of, token_run
+from token_runs import HALVES, PROSE, token_run
 
-from qfid_tui.run_tokens import Spelling
 from qfid_tui.screens.inspector import InspectorScreen
-from qfid_tui.token_view import TokenView, setting_tokens
-from qfid_tui.widgets.token_legend import TokenLegend
-from qfid_tui.widgets.token_panel import TokenPanel, panel_rows, probability_text
-from qfid_tui.widgets.token_text import BARS, TokenText
+from qfid_tui.widgets.token_text import TokenText
 
-RUN = "20261124-200122-demo-06e8"
 SIZES = [(80, 24), (140, 45)]
 THEMES = ["textual-dark", "textual-light"]
-_ACTS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b\u200e\u200f\ud800-\udfff]")
-
-Test = Callable[..., Coroutine[Any, Any, None]]
 
 
 @pytest.fixture(autouse=True)
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
     monkeypatch.delenv("NO_COLOR", raising=False)
-
-
-def driven(test: Test) -> Callable[..., None]:
-    """Run a coroutine test in a loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
-
-
-class Inspecting(App[None]):
-    def __init__(self, run: str = RUN, setting: str = "4", **more: Any) -> None:
-        super().__init__()
-        self._theme = more.pop("theme", "textual-dark")
-        self._inspector = InspectorScreen(run, setting, **more)
-
-    def on_mount(self) -> None:
-        self.theme = self._theme
-        self.push_screen(self._inspector)
-
-    @property
-    def inspector(self) -> InspectorScreen:
-        return self._inspector
-
-    @property
-    def text(self) -> TokenText:
-        return self._inspector.query_one(TokenText)
-
-    @property
-    def view(self) -> TokenView:
-        assert self._inspector._view is not None
-        return self._inspector._view
-
-    def panel(self) -> str:
-        return "\n".join(
-            self._inspector.query_one(TokenPanel).render_line(y).text for y in range(24)
-        )
-
-    def ready(self) -> bool:
-        return self._inspector.has_class("-ready")
-
-
-async def opened(pilot: Pilot[None]) -> None:
-    app = pilot.app
-    assert isinstance(app, Inspecting)
-    await until(pilot, app.ready, "the run is read")
 
 
 @driven
@@ -308,124 +245,15 @@ async def test_half_a_character_is_named_in_the_panel() -> None:
         await until(pilot, lambda: "part 1 of 2 of ï" in app.panel())
 
 
-def a_view(tokens: list[bytes], length: int, seed: int) -> TokenView:
-    """The view of any tokens, scored but for the first of each chunk."""
-    tokens = tokens[: len(tokens) // length * length]
-    numbers = {data: i for i, data in enumerate(dict.fromkeys(tokens))}
-    ids = np.array([numbers[data] for data in tokens], np.int32)
-    chunks = list(range(len(tokens) // length))
-    batches = [
-        (positions_of(chunk + seed, ids[chunk * length :][:length], 0.1), {}) for chunk in chunks
-    ]
-    for chunk, (positions, _) in zip(chunks, batches, strict=True):
-        positions.chunk[:] = chunk
-    nothing: Any = None
-    return TokenView(
-        *("model", "corpus", ("4",), chunks, length, ids, drawn(tokens), ""),
-        Spelling({i: data for data, i in numbers.items()}),
-        nothing,
-        {},
-        {"4": setting_tokens(batches, chunks, length)},
+def test_the_screen_imports_nothing_heavy_before_it_reads_a_run() -> None:
+    program = (
+        "import sys, qfid_tui.screens.inspector; "
+        "print([m for m in ('numpy', 'pyarrow', 'tokenizers', 'mlx') if m in sys.modules])"
     )
-
-
-class Texts(App[None]):
-    def compose(self) -> ComposeResult:
-        text = TokenText()
-        yield text
-        yield TokenPanel()
-        yield TokenLegend(text)
-
-
-cases = st.tuples(
-    st.lists(tokens_of_bytes, min_size=1, max_size=4).map(lambda parts: [*chain(*parts)]),
-    st.integers(2, 6),
-    st.integers(1, 50),
-    st.integers(1, 20),
-    st.booleans(),
-    st.integers(0, 60),
-).filter(lambda case: len(case[0]) >= case[1])
-
-
-@settings(max_examples=20)
-@given(st.lists(cases, min_size=1, max_size=5))
-def test_any_text_at_any_size_is_drawn_whole_in_lines_of_exact_width(
-    drawings: list[tuple[list[bytes], int, int, int, bool, int]],
-) -> None:
-    asyncio.run(draw_all(drawings))
-
-
-async def draw_all(drawings: list[tuple[list[bytes], int, int, int, bool, int]]) -> None:
-    app = Texts()
-    async with app.run_test(size=(80, 24)) as pilot:
-        text, panel = app.query_one(TokenText), app.query_one(TokenPanel)
-        for tokens, length, width, height, bars, cursor in drawings:
-            await pilot.resize_terminal(width, height)
-            view = a_view(tokens, length, seed=cursor)
-            text.show(view, "4")
-            text.show_bars(bars)
-            text.move_to(cursor)
-            facts = view.facts("4", text.cursor)
-            panel.show(facts, "4")
-            await pilot.pause()
-            assert_drawn(text, view)
-            rows = panel_rows(facts, "4", width, height)
-            assert not any(_ACTS.search(part) for row in rows for part, _ in row)
-
-
-def assert_drawn(text: TokenText, view: TokenView) -> None:
-    lines = text._lines
-    assert lines is not None
-    width, top = text.scrollable_content_region.width, text.scroll_offset.y
-    shown = []
-    for y in range(len(lines) * text._rows):
-        strip = text.render_line(y - top)
-        assert strip.cell_length == cell_len(strip.text) == width
-        assert not _ACTS.search(strip.text)
-        line, row = divmod(y, text._rows)
-        if lines.heading[line] < 0 and row == text._rows - 1:
-            shown.append(strip.text[2:])
-    # A line of one cell cannot hold a wide character: there nothing can be compared.
-    if width >= 4:
-        glyphs = view.glyphs
-        everything = "".join(glyphs.texts[i] for i in glyphs.glyph)
-        assert "".join(shown).replace(" ", "") == everything.replace(" ", "")
-    everywhere = {token for line in range(len(lines)) for token, _, _ in text._tokens(line)}
-    assert everywhere == set(range(len(view.ids)))
-
-
-@driven
-async def test_levels_flips_cursor_and_unscored_are_told_apart_without_colour() -> None:
-    kl = np.geomspace(3e-4, 3.0, 31)
-    token_run("a b c d e f g h i j k l m n o p", "4", name=RUN, chunks=(0,), columns={"kl": kl})
-    app = Inspecting()
-    app.no_color = True
-    async with app.run_test(size=(120, 24)) as pilot:
-        await opened(pilot)
-        assert app.text.bars
-        await pilot.press("right")
-        levels = app.view.cost("4").level
-        assert set(levels[1:].tolist()) == set(range(len(BARS)))
-        bars, drawn_text = app.text.render_line(2).text, app.text.render_line(3)
-        assert set(BARS) <= set(bars) and "▼" in bars
-        assert drawn_text.text.startswith("▸ ")
-        styles = {
-            token: app.text._style(token)
-            for token in range(len(levels))
-            if token != app.text.cursor
-        }
-        flipped = app.view.cost("4").flipped
-        assert 0 < flipped.sum() < 31
-        assert all(bool(style.underline) == flipped[token] for token, style in styles.items())
-        assert styles[0].dim and not any(style.dim for token, style in styles.items() if token)
-
-
-@pytest.mark.parametrize(
-    ("logprob", "text"),
-    [(0.0, "100 %"), (-1e-4, "99.990 %"), (-1.0, "36.8 %"), (-8.0, "0.0335 %"), (-1e4, "0 %")],
-)
-def test_probabilities_in_percent(logprob: float, text: str) -> None:
-    assert probability_text(logprob) == text
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("theme", THEMES)
