@@ -74,7 +74,7 @@ def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[st
     wanted = ["settings", *(["model"] if models else []), *(["text"] if wide or not models else [])]
     free = width - sum(wide for _, wide in fixed) - 2 * (len(fixed) + len(wanted))
     longest = max((len(", ".join(run.settings)) for run in runs), default=0)
-    settings = max(_LEAST, min(longest, free * 2 // 5))
+    settings = max(_LEAST, min(longest, free * 3 // 10 if models else free * 2 // 3))
     text = max(_LEAST, (free - settings) // 3 if models else free - settings)
     model = max(_LEAST, free - settings - (text if "text" in wanted else 0))
     widths = {"settings": settings, "model": model, "text": text}
@@ -102,6 +102,28 @@ def cells(info: RunInfo, shape: Sequence[tuple[str, int]]) -> list[str]:
         else:
             row.append(cut(found[name], width))
     return row
+
+
+def all_about(info: RunInfo) -> list[tuple[str, str]]:
+    """Names and texts of all there is to say about a run."""
+    if info.state == "broken":
+        return [
+            ("why", info.reason),
+            ("folder", str(info.path)),
+            ("to do", "qfid cannot use it and leaves it alone: look at it, or remove it"),
+            ("run", info.id),
+        ]
+    state = f"{STATES[info.state]} · {chunks(info)} chunks over all settings"
+    if info.failed:
+        state += f" · failed: {', '.join(info.failed)}"
+    return [
+        ("model", info.model),
+        ("settings", ", ".join(info.settings)),
+        ("text", info.corpus),
+        ("state", state),
+        ("begun", when(info)),
+        ("run", info.id),
+    ]
 
 
 def _named(text: str, width: int) -> str:

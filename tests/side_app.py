@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from io import StringIO
 from typing import Any, ClassVar
 
+from rich.console import Console
+from rich.table import Table
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.pilot import Pilot
@@ -96,7 +99,13 @@ async def until(pilot: Pilot[Any], predicate: Callable[[], bool]) -> None:
 
 def text_of(app: App[Any], selector: str) -> str:
     """What a Static of the screen on top says."""
-    return str(app.screen.query_one(selector, Static).content)
+    content = app.screen.query_one(selector, Static).content
+    if not isinstance(content, Table):
+        return str(content)
+    console = Console(width=400, file=StringIO())
+    with console.capture() as captured:
+        console.print(content)
+    return captured.get()
 
 
 def footer_width(app: App[Any]) -> int:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from rich.table import Table
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Input, Static
+from textual.widgets import Footer, Input, Static
 
 from qfid_tui.actions import help_keys
-from qfid_tui.run_rows import STATES, cells, chunks, deletable, heads, matches, resumable, when
+from qfid_tui.run_rows import all_about, deletable, matches, resumable, when
 from qfid_tui.screens.confirm import ConfirmScreen
 from qfid_tui.screens.export import ExportScreen
 from qfid_tui.screens.help import HelpScreen
 from qfid_tui.shown_text import shown
+from qfid_tui.widgets.run_table import RunTable
 from scorer.errors import QfidError
 from scorer.inline import plural
 from scorer.run import RunInfo
@@ -37,21 +40,6 @@ class HistoryChoice:
 
     run: str
     action: Literal["open", "resume"]
-
-
-class RunTable(DataTable[Text], inherit_bindings=False):
-    """One row a run; enter is left to the screen, so that its footer can show it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "cursor_down", "Down", show=False, id="history.down"),
-        Binding("up,k", "cursor_up", "Up", show=False, id="history.up"),
-        Binding("pagedown", "page_down", "Page down", show=False, id="history.page_down"),
-        Binding("pageup", "page_up", "Page up", show=False, id="history.page_up"),
-        Binding("home", "scroll_top", "Newest", show=False, id="history.top"),
-        Binding("end", "scroll_bottom", "Oldest", show=False, id="history.bottom"),
-        Binding("left,h", "scroll_left", "Left", show=False, id="history.left"),
-        Binding("right,l", "scroll_right", "Right", show=False, id="history.right"),
-    ]
 
 
 class HistoryScreen(Screen[HistoryChoice | None]):
@@ -79,7 +67,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     }
     HistoryScreen #about {
         height: auto;
-        max-height: 8;
+        max-height: 9;
         padding: 0 1;
         border-top: solid $primary;
     }
@@ -163,17 +151,8 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         kept = self.run
         mine = [run for run in self._runs or () if self._all or run.model == self._model]
         self._shown = [run for run in mine if matches(run, words)]
-        shape = heads(self._shown, self.size.width - 2, models=self._all)
         with self.app.batch_update():
-            table.clear(columns=True)
-            for name, width in shape:
-                table.add_column(Text(name), width=width)
-            for run in self._shown:
-                table.add_row(*map(Text, cells(run, shape)))
-            if kept is not None:
-                ids = [run.id for run in self._shown]
-                row = ids.index(kept.id) if kept.id in ids else table.cursor_row
-                table.move_cursor(row=min(row, len(ids) - 1), animate=False)
+            table.fill(self._shown, self.size.width - 2, models=self._all, keep=kept)
             table.display = bool(self._shown)
             empty = self.query_one("#empty", Static)
             empty.display = not self._shown
@@ -205,7 +184,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         run, about = self.run, self.query_one("#about", Static)
         about.display = run is not None
         if run is not None:
-            about.update(_about(run))
+            about.update(_table(all_about(run)))
         self.refresh_bindings()
 
     def on_data_table_row_selected(self) -> None:
@@ -293,19 +272,10 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         self._read()
 
 
-def _about(run: RunInfo) -> Content:
-    if run.state == "broken":
-        rows = [("why", run.reason), ("folder", str(run.path))]
-        rows += [("to do", "qfid cannot use it and leaves it alone: look at it, or remove it")]
-    else:
-        rows = [("model", run.model), ("settings", ", ".join(run.settings)), ("text", run.corpus)]
-        state = f"{STATES[run.state]} · {chunks(run)} chunks over all settings"
-        state += f" · begun {when(run)}"
-        if run.failed:
-            state += f" · failed: {', '.join(run.failed)}"
-        rows += [("state", state)]
-    rows += [("run", run.id)]
-    lines = [
-        Content.assemble((f"{name:<9}", "$text-muted"), shown(text, 150)) for name, text in rows
-    ]
-    return Content("\n").join(lines)
+def _table(rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=8)
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row(Text(name, style="dim"), Text(shown(text, 150).plain))
+    return table
