@@ -12,6 +12,7 @@ from typing import Literal
 
 from scorer.cpu import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
 from scorer.errors import InputError
+from scorer.runs import cache_folder
 
 DeviceKind = Literal["metal", "cuda", "cpu"]
 
@@ -68,6 +69,9 @@ def start_backend() -> Backend:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # On CUDA MLX compiles a kernel at its first use, up to half a minute each; its own folder for
+    # them is a temporary one.
+    os.environ.setdefault("MLX_PTX_CACHE_DIR", str(cache_folder() / "cuda-kernels"))
     blas = preload_blas()
     try:
         import mlx.core as mx

@@ -114,7 +114,12 @@ class Preparation:
                 f"{model.vocab_rows} rows",
                 "tokenizer and model do not belong together",
             )
-        yield Loading("checking", "body and tail, cache geometry, arithmetic of each setting")
+        detail = "body and tail, cache geometry, arithmetic of each setting"
+        if self.backend.kind == "cuda":
+            detail += (
+                "; kernels that are new to this GPU are compiled, once, up to a minute a width"
+            )
+        yield Loading("checking", detail)
         split = SplitModel(model.module)
         probe = mx.array(corpus.ids[:1, :4])
         vocab = _check_forward(split, probe, info)

@@ -192,3 +192,8 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
     assert isinstance(failure, Failed)
     assert (code, failure.exit_code) == (2, 2)
     assert f"no device `{name}`" in failure.message and "`cpu`, `gpu`" in failure.hint
+
+
+def test_compiled_kernels_outlive_the_temporary_folder() -> None:
+    start_backend()
+    assert "cuda-kernels" in os.environ["MLX_PTX_CACHE_DIR"]
