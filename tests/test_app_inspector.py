@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app_runs import until
+from app_runs import running, until
 from inspecting import RUN, Inspecting, driven, opened
 from textual.pilot import Pilot
 from textual.widgets import Footer, Static
@@ -200,12 +200,15 @@ async def test_escape_leaves_and_the_help_shows_the_keys() -> None:
 
 
 @driven
-async def test_the_footer_fits_80_columns() -> None:
+async def test_the_footer_fits_80_columns_with_the_keys_of_the_app() -> None:
     token_run(name=RUN)
-    app = Inspecting()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot)
-        assert app.inspector.query_one(Footer).virtual_size.width <= 80
+    async with running(size=(80, 24)) as (app, pilot):
+        inspector = InspectorScreen(RUN, "4")
+        app.push_screen(inspector)
+        await until(pilot, lambda: inspector.has_class("-ready"), "the run is read")
+        footer = inspector.query_one(Footer)
+        await until(pilot, lambda: len(footer.query("FooterKey")) >= 7, "the keys are shown")
+        assert sum(key.outer_size.width for key in footer.query("FooterKey")) <= 80
 
 
 @driven
