@@ -33,7 +33,7 @@ def press(*keys: str, fault: Fault = FAULT) -> object:
 
 def test_it_says_what_happened_what_is_saved_and_the_last_words() -> None:
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
-        said = [str(static.content) for static in app.screen.query("#body Static")]  # type: ignore[attr-defined]
+        said = [str(static.content) for static in app.screen.query("#what Static")]  # type: ignore[attr-defined]
         assert said == [FAULT.message, f"→ {FAULT.hint}"]
         assert text_of(app, "#saved") == "✓ 1 scored chunk saved in run 20261124-201425-demo-eaba"
         log = text_of(app, "#log").splitlines()

@@ -67,6 +67,15 @@ def test_it_scrolls(forth: str, back: str) -> None:
     drive(HelpScreen(KEYS), steps)
 
 
+def test_the_numbers_are_one_key_away() -> None:
+    async def steps(app: Below, pilot: Pilot[Any]) -> None:
+        await pilot.press("n")
+        page, numbers = app.screen.query_one("#page"), app.screen.query_one("#glossary")
+        await until(pilot, lambda: page.scroll_offset.y > 0 and numbers.region.y == page.region.y)
+
+    drive(HelpScreen(KEYS * 12), steps)
+
+
 def test_a_word_narrows_it_and_escape_widens_it_again() -> None:
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await pilot.press("slash", *"pareto")

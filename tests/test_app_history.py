@@ -34,10 +34,10 @@ async def filled(app: Below, pilot: Pilot[Any], count: int) -> None:
 async def put_cursor(app: Below, pilot: Pilot[Any], run: Run | str) -> None:
     wanted = run if isinstance(run, str) else run.id
     for _ in range(20):
-        if wanted in text_of(app, "#about"):
+        if wanted in text_of(app, "#run-about"):
             return
         await pilot.press("j")
-    raise AssertionError(text_of(app, "#about"))
+    raise AssertionError(text_of(app, "#run-about"))
 
 
 def three() -> tuple[Run, Run, Run]:
@@ -50,17 +50,17 @@ def test_runs_of_the_model_then_of_all() -> None:
 
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await filled(app, pilot, 2)
-        assert text_of(app, "#title") == "Earlier runs of demo · 2"
+        assert text_of(app, "#runs-title") == "Earlier runs of demo · 2"
         assert {(row[1], row[2], row[3]) for row in rows(app)} == {
             ("✓ finished", "8/8", "8, 4"),
             ("… unfinished", "2/4", "8"),
         }
         await put_cursor(app, pilot, part)
-        assert "… unfinished · 2/4 chunks" in text_of(app, "#about")
+        assert "… unfinished · 2/4 chunks" in text_of(app, "#run-about")
         await pilot.press("a")
         await filled(app, pilot, 3)
-        assert text_of(app, "#title") == "Earlier runs of all models · 3"
-        assert part.id in text_of(app, "#about"), "the cursor stays on its run"
+        assert text_of(app, "#runs-title") == "Earlier runs of all models · 3"
+        assert part.id in text_of(app, "#run-about"), "the cursor stays on its run"
         assert {row[4] for row in rows(app)} == {"demo", "local-test/Other-4bit"}
         await pilot.press("a")
         await filled(app, pilot, 2)
@@ -118,7 +118,7 @@ def test_a_finished_run_with_a_failed_setting_goes_on_too() -> None:
 
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await filled(app, pilot, 1)
-        assert "failed: 4" in text_of(app, "#about")
+        assert "failed: 4" in text_of(app, "#run-about")
         await pilot.press("g")
         await until(pilot, lambda: app.done)
 
@@ -181,7 +181,7 @@ def test_an_unusable_run_is_named_with_why_and_left_alone() -> None:
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await filled(app, pilot, 1)
         assert rows(app)[0][:2] == ["2020-01-01 00:00", "✗ unusable"]
-        about = text_of(app, "#about")
+        about = text_of(app, "#run-about")
         assert "is missing" in about and "␛[31m[red]broken" in about and str(broken.parent) in about
         await pilot.press("enter", "g", "d", "e")
         assert isinstance(app.screen, HistoryScreen) and not app.done
@@ -198,10 +198,10 @@ def test_a_filter_keeps_what_holds_all_words() -> None:
         assert not isinstance(app.focused, Input)
         await pilot.press("slash", *"Demo unfin")
         await filled(app, pilot, 1)
-        assert text_of(app, "#title") == "Earlier runs of all models · 3, 1 shown"
+        assert text_of(app, "#runs-title") == "Earlier runs of all models · 3, 1 shown"
         await pilot.press("enter")
         assert app.focused is app.screen.query_one(DataTable)
-        await until(pilot, lambda: part.id in text_of(app, "#about"))
+        await until(pilot, lambda: part.id in text_of(app, "#run-about"))
         await pilot.press("slash", *" nothing")
         await filled(app, pilot, 0)
         assert "No run holds Demo unfin nothing." in text_of(app, "#empty")

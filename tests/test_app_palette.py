@@ -99,7 +99,7 @@ def test_an_action_is_found_by_its_verb_and_by_what_it_does() -> None:
 
 def test_what_is_not_possible_now_comes_last_and_says_so() -> None:
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: not app.screen.query_one("#about").display)
+        await until(pilot, lambda: not app.screen.query_one("#run-about").display)
         hits = await discovered(app.screen)
         states = [str(hit.help).startswith("Not possible now · ") for hit in hits]
         assert states == sorted(states) and sum(states) == 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from side_app import Below, until
 from textual.pilot import Pilot
 from textual.screen import Screen
 
+import qfid_tui
 from qfid_tui.screens.confirm import ConfirmScreen
 from qfid_tui.screens.export import ExportScreen
 from qfid_tui.screens.fault import Fault, FaultScreen
@@ -146,3 +149,14 @@ def test_looks(name: str, size: tuple[int, int], theme: str, snap_compare: Any) 
         await steps(app, pilot)
 
     assert snap_compare(Below(lambda _: make(), theme), terminal_size=size, run_before=before)
+
+
+def test_the_workbench_stylesheet_leaves_the_side_screens_alone() -> None:
+    """Its ids hold in the whole app: one of the same name here would be restyled."""
+    own = re.compile(r"[^\w]#([\w-]+)")
+    folder = Path(qfid_tui.__file__).parent
+    taken = set(own.findall((folder / "qfid.tcss").read_text("utf-8")))
+    assert "settings" in taken
+    for make, _ in SCREENS.values():
+        ids = set(re.findall(r'\bid="([\w-]+)"', inspect.getsource(inspect.getmodule(make()))))  # type: ignore[arg-type]
+        assert ids and not ids & taken

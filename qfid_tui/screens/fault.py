@@ -51,11 +51,11 @@ class FaultScreen(PanelScreen[Literal["resume"] | None]):
         width: 100;
         border: round $error;
     }
-    FaultScreen #body {
+    FaultScreen #what {
         height: auto;
         max-height: 8;
     }
-    FaultScreen #body Static {
+    FaultScreen #what Static {
         height: auto;
     }
     FaultScreen #log-box {
@@ -113,7 +113,7 @@ class FaultScreen(PanelScreen[Literal["resume"] | None]):
         fault = self.fault
         with VerticalScroll(classes="panel", can_focus=False) as panel:
             panel.border_title = Content.assemble("✗ ", shown(fault.title, 60))
-            with VerticalScroll(id="body", can_focus=False):
+            with VerticalScroll(id="what", can_focus=False):
                 yield Static(shown(fault.message, 2000))
                 if fault.hint:
                     yield Static(Content.assemble(("→ ", "bold"), shown(fault.hint, 1000)))
@@ -163,7 +163,7 @@ class FaultScreen(PanelScreen[Literal["resume"] | None]):
 
     def action_scroll_log(self, lines: int) -> None:
         """Move the log, or a long message where there is no log."""
-        box = self.query_one("#log-box" if self.fault.log else "#body")
+        box = self.query_one("#log-box" if self.fault.log else "#what")
         box.scroll_relative(y=lines, animate=False)
 
     def action_copy(self) -> None:

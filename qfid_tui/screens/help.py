@@ -16,6 +16,8 @@ from textual.widgets import Footer, Input, Static
 from qfid_tui.glossary import Entry, matching
 from qfid_tui.shown_text import shown
 
+_WIDE = 120
+
 
 class HelpScreen(Screen[None]):
     """Keys, then the glossary; ``/`` narrows both."""
@@ -43,11 +45,12 @@ class HelpScreen(Screen[None]):
         display: block;
     }
     """
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     AUTO_FOCUS = "#page"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q", "close", "Close", id="help.close", tooltip="Back"),
         Binding("slash", "find", "Find", id="help.find", tooltip="Show only what holds a word"),
+        Binding("n", "numbers", "Numbers", id="help.numbers", tooltip="Down to the numbers"),
         Binding("j", "scroll_page(1)", "Down", show=False, id="help.down"),
         Binding("k", "scroll_page(-1)", "Up", show=False, id="help.up"),
         Binding("space", "scroll_page(20)", "Page", show=False, id="help.page"),
@@ -75,11 +78,11 @@ class HelpScreen(Screen[None]):
         with VerticalScroll(id="page"):
             yield Static(id="keys")
             yield Static(id="glossary")
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
-    def on_mount(self) -> None:
-        """Show everything."""
-        self._show("")
+    def on_resize(self) -> None:
+        """Lay the keys out for the new width."""
+        self._show(self.query_one("#find", Input).value)
 
     def _show(self, words: str) -> None:
         wanted = words.casefold().split()
@@ -90,13 +93,18 @@ class HelpScreen(Screen[None]):
         ]
         sections = matching(words)
         self.query_one("#keys").display = bool(keys)
-        self.query_one("#keys", Static).update(_keys_table(keys))
+        self.query_one("#keys", Static).update(_keys_table(keys, self._key_columns))
         table = _grid()
         for section, entries in sections.items():
             _add_section(table, section, entries)
         if not keys and not sections:
             table.add_row("", Text("nothing here holds these words; escape shows all again"))
         self.query_one("#glossary", Static).update(table)
+
+    @property
+    def _key_columns(self) -> int:
+        """Two beside each other where the numbers stand below and not at the side."""
+        return 2 if 76 <= self.size.width < _WIDE else 1
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow what is shown to what was typed."""
@@ -122,6 +130,12 @@ class HelpScreen(Screen[None]):
         else:
             self.dismiss(None)
 
+    def action_numbers(self) -> None:
+        """Go down to the numbers."""
+        self.query_one("#page").scroll_to_widget(
+            self.query_one("#glossary"), top=True, animate=False
+        )
+
     def action_scroll_page(self, lines: int) -> None:
         """Move the page by some lines."""
         self.query_one("#page").scroll_relative(y=lines, animate=False)
@@ -134,13 +148,19 @@ def _grid() -> Table:
     return table
 
 
-def _keys_table(keys: Sequence[tuple[str, str]]) -> Table:
+def _keys_table(keys: Sequence[tuple[str, str]], columns: int) -> Table:
+    """The keys, down the first column and then down the next."""
     table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    table.add_column(width=12)
-    table.add_column(ratio=1)
+    for _ in range(columns):
+        table.add_column(width=9)
+        table.add_column(ratio=1)
     table.add_row(Text("Keys", style="bold underline"))
-    for key, what in keys:
-        table.add_row(Text(shown(key, 40).plain, style="bold"), Text(shown(what, 200).plain))
+    height = -(-len(keys) // columns)
+    for row in range(height):
+        cells = []
+        for key, what in keys[row::height]:
+            cells += [Text(shown(key, 40).plain, style="bold"), Text(shown(what, 200).plain)]
+        table.add_row(*cells)
     return table
 
 

@@ -46,16 +46,16 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     """The saved runs of a model, or of all models, newest first."""
 
     DEFAULT_CSS = """
-    HistoryScreen #title {
+    HistoryScreen #runs-title {
         height: 1;
         padding: 0 1;
         text-style: bold;
     }
-    HistoryScreen #filter {
+    HistoryScreen #runs-filter {
         display: none;
         margin: 0 1;
     }
-    HistoryScreen #filter.-open {
+    HistoryScreen #runs-filter.-open {
         display: block;
     }
     HistoryScreen RunTable {
@@ -65,7 +65,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         height: 1fr;
         padding: 1 2;
     }
-    HistoryScreen #about {
+    HistoryScreen #run-about {
         height: auto;
         max-height: 9;
         padding: 0 1;
@@ -104,10 +104,10 @@ class HistoryScreen(Screen[HistoryChoice | None]):
 
     def compose(self) -> ComposeResult:
         """Title, filter, the table, and all about the run under the cursor."""
-        yield Static(id="title")
+        yield Static(id="runs-title")
         field = Input(
             placeholder="model, setting, text, state …",
-            id="filter",
+            id="runs-filter",
             compact=True,
             select_on_focus=False,
         )
@@ -115,7 +115,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         yield field
         yield RunTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
         yield Static(Content("reading …"), id="empty")
-        yield Static(id="about")
+        yield Static(id="run-about")
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
@@ -147,7 +147,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
 
     def _show(self) -> None:
         table = self.query_one(RunTable)
-        words = self.query_one("#filter", Input).value
+        words = self.query_one("#runs-filter", Input).value
         kept = self.run
         mine = [run for run in self._runs or () if self._all or run.model == self._model]
         self._shown = [run for run in mine if matches(run, words)]
@@ -157,7 +157,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
             empty = self.query_one("#empty", Static)
             empty.display = not self._shown
             empty.update(self._empty(bool(mine), words))
-            self.query_one("#title", Static).update(self._title(len(mine)))
+            self.query_one("#runs-title", Static).update(self._title(len(mine)))
         self._show_about()
 
     def _title(self, count: int) -> Content:
@@ -181,7 +181,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         self._show_about()
 
     def _show_about(self) -> None:
-        run, about = self.run, self.query_one("#about", Static)
+        run, about = self.run, self.query_one("#run-about", Static)
         about.display = run is not None
         if run is not None:
             about.update(_table(all_about(run)))
@@ -234,7 +234,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
 
     def action_filter(self) -> None:
         """Open the field."""
-        field = self.query_one("#filter", Input)
+        field = self.query_one("#runs-filter", Input)
         field.add_class("-open")
         field.focus()
 
@@ -245,7 +245,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
 
     def action_close(self) -> None:
         """Drop the filter, or leave."""
-        field = self.query_one("#filter", Input)
+        field = self.query_one("#runs-filter", Input)
         if field.has_class("-open"):
             field.value = ""
             field.remove_class("-open")
