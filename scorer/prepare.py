@@ -116,9 +116,7 @@ class Preparation:
             )
         detail = "body and tail, cache geometry, arithmetic of each setting"
         if self.backend.kind == "cuda":
-            detail += (
-                "; kernels that are new to this GPU are compiled, once, up to a minute a width"
-            )
+            detail += "; kernels new to this GPU are compiled, once, up to a minute a width"
         yield Loading("checking", detail)
         split = SplitModel(model.module)
         probe = mx.array(corpus.ids[:1, :4])
