@@ -17,6 +17,8 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from qfid_tui.kept_choices import kept_theme
+
 if TYPE_CHECKING:
     import argparse
 
@@ -42,8 +44,6 @@ class QfidApp(App[int]):
     """The comparison of KV settings, driven by the keyboard.
 
     Attributes:
-        choices: What the user has chosen.
-        comparison: What is scored.
         machine: The device as the probe found it; None until it answers.
     """
 
@@ -63,30 +63,47 @@ class QfidApp(App[int]):
 
     def __init__(
         self,
-        choices: Choices,
+        choices: Choices | None = None,
         *,
         command: Sequence[str] | None = None,
-        probe: Sequence[str] | None = None,
+        probe: bool = True,
         keep: bool = True,
     ) -> None:
         """Make the app.
 
         Args:
-            choices: What is chosen at the start.
+            choices: What is chosen at the start; None for what was kept, read after the first
+                paint.
             command: What to start for a run; None for the scorer.
-            probe: What to start to learn about the device; None for none.
+            probe: Ask a child about the device.
             keep: Keep the choices for the next session.
         """
         super().__init__()
-        from qfid_tui.comparison import Comparison
-
-        self.choices = choices
-        self.comparison: Comparison = Comparison()
+        self._choices = choices
+        self._comparison: Comparison | None = None
         self.machine: Hello | None = None
         self._command, self._probe, self._keep = command, probe, keep
         self._scorer: RunningScorer | None = None
         self._prober: RunningScorer | None = None
         self._leaving = False
+
+    @property
+    def choices(self) -> Choices:
+        """What the user has chosen."""
+        if self._choices is None:
+            from qfid_tui.choices import load_choices
+
+            self._choices = load_choices()
+        return self._choices
+
+    @property
+    def comparison(self) -> Comparison:
+        """What is scored."""
+        if self._comparison is None:
+            from qfid_tui.comparison import Comparison
+
+            self._comparison = Comparison()
+        return self._comparison
 
     def get_default_screen(self) -> Screen[Any]:
         """The workbench."""
@@ -96,8 +113,9 @@ class QfidApp(App[int]):
 
     def on_mount(self) -> None:
         """Take the kept theme, and see to it that a signal ends the child and the terminal too."""
-        with contextlib.suppress(Exception):
-            self.theme = self.choices.theme
+        theme = kept_theme() if self._choices is None else self._choices.theme
+        if theme in self.available_themes:
+            self.theme = theme
         loop = asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -123,7 +141,6 @@ class QfidApp(App[int]):
             QfidError: What is chosen makes no job, nothing is left to score, or the child cannot
                 be started.
         """
-        from qfid_tui.comparison import Comparison
         from qfid_tui.next_run import next_run
         from qfid_tui.run_worker import RunningScorer
         from scorer.errors import InputError
@@ -135,7 +152,7 @@ class QfidApp(App[int]):
             raise InputError("everything ticked is scored", "tick another setting, or add one: a")
         self._scorer = RunningScorer(planned.request(), command=self._command)
         if planned.kind == "new":
-            self.comparison = Comparison()
+            self._comparison = None
         self.comparison.begin(planned.job)
         self.keep_choices()
         self.run_worker(
@@ -170,14 +187,12 @@ class QfidApp(App[int]):
 
     def forget_comparison(self) -> None:
         """Clear the table: another model was chosen. What is saved stays saved."""
-        from qfid_tui.comparison import Comparison
-
-        self.comparison = Comparison()
+        self._comparison = None
 
     def take_comparison(self, comparison: Comparison) -> None:
         """Show a saved run and choose what it was scored with."""
         assert comparison.job is not None
-        self.comparison = comparison
+        self._comparison = comparison
         self.choices.adopt(comparison.job)
 
     def stop_run(self) -> None:
@@ -193,12 +208,13 @@ class QfidApp(App[int]):
     def probe(self) -> None:
         """Ask a child about the device; :attr:`machine` is set once it answers."""
         from qfid_tui.run_worker import RunningScorer
+        from qfid_tui.scorer_process import COMMAND
         from scorer.errors import QfidError
 
-        if self._probe is None or self._prober is not None:
+        if not self._probe or self._prober is not None:
             return
         with contextlib.suppress(QfidError):
-            self._prober = RunningScorer(None, command=self._probe)
+            self._prober = RunningScorer(None, command=(*COMMAND, "--probe"))
             self.run_worker(self._hear_probe(self._prober), group="probe", exit_on_error=False)
 
     async def _hear_probe(self, prober: RunningScorer) -> None:
@@ -220,7 +236,8 @@ class QfidApp(App[int]):
 
     async def action_quit(self) -> None:
         """Leave; ask first while a run goes on."""
-        if not self.comparison.is_active or self._leaving:
+        running = self._comparison is not None and self._comparison.is_active
+        if not running or self._leaving:
             await self._leave(0)
             return
         from qfid_tui.screens.confirm import ConfirmScreen
@@ -251,33 +268,43 @@ class QfidApp(App[int]):
 
     def keep_choices(self) -> None:
         """Write the choices down for the next session."""
-        if self._keep:
+        if self._keep and self._choices is not None:
             from qfid_tui.choices import save_choices
 
             self.choices.theme = self.theme
             save_choices(self.choices)
 
 
-def run_app(args: argparse.Namespace) -> int:
+def run_app(args: argparse.Namespace | None) -> int:
     """Open the app.
 
     Args:
-        args: The command line's; an option that was not given is None.
+        args: The command line's, an option that was not given being None; None for none at all.
 
     Returns:
         Exit code: 0, or 128 and the number of the signal that ended it.
 
     Raises:
-        InputError: An option's value is not valid.
+        InputError: An option's value is not valid, or there is no terminal.
     """
     import sys
 
-    from qfid_tui.choices import apply_arguments, load_choices
-    from qfid_tui.scorer_process import COMMAND
-    from scorer.errors import InputError
-
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from scorer.errors import InputError
+
         raise InputError("the app needs a terminal", "`qfid kv MODEL` scores without one")
+    app = QfidApp(None if args is None else _chosen(args))
+    try:
+        code = app.run()
+    finally:
+        app.kill_children()
+    return (app.return_code or 0) if code is None else code
+
+
+def _chosen(args: argparse.Namespace) -> Choices:
+    """What was kept, with what the command line says; the model is here or brought here."""
+    from qfid_tui.choices import apply_arguments, load_choices
+
     choices = load_choices()
     apply_arguments(choices, args)
     if args.model is not None:
@@ -289,9 +316,4 @@ def run_app(args: argparse.Namespace) -> int:
             allow_custom_code=choices.allow_custom_code,
             pull=bool(args.pull),
         )
-    app = QfidApp(choices, probe=(*COMMAND, "--probe"))
-    try:
-        code = app.run()
-    finally:
-        app.kill_children()
-    return (app.return_code or 0) if code is None else code
+    return choices

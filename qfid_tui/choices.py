@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+from qfid_tui.kept_choices import choices_file
 from scorer.errors import InputError, QfidError
 from scorer.job import BITS, CorpusSpec, Job, KVSetting
 
@@ -188,16 +188,6 @@ class Choices:
 def same_conditions(one: Job, other: Job) -> bool:
     """Whether two jobs differ in their settings alone, so that one run can hold both."""
     return dataclasses.replace(one, settings=other.settings) == other
-
-
-def choices_file() -> Path:
-    """Where choices are kept: ``$QFID_DATA_DIR/app.json``, else the user's configuration folder."""
-    chosen = os.environ.get("QFID_DATA_DIR")
-    if chosen:
-        return Path(chosen).expanduser().absolute() / "app.json"
-    import platformdirs
-
-    return platformdirs.user_config_path("qfid") / "app.json"
 
 
 def load_choices() -> Choices:

@@ -6,16 +6,19 @@ runs.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import scorer
 from qfid_tui.diagnostics import say, say_with_hint, show_error
-from qfid_tui.job_options import add_job_options, add_model_options
-from qfid_tui.parser import Parser
 from scorer.errors import InputError, QfidError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from qfid_tui.parser import Parser
 
 COMMANDS = {
     "kv": "score KV-cache settings of a model and print the report",
@@ -61,7 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    if words and words[0] in COMMANDS:
+    if not words:
+        # Nothing to parse: the app opens the sooner.
+        return _open_app(None)
+    import argparse
+
+    from qfid_tui.parser import Parser
+
+    if words[0] in COMMANDS:
         module = importlib.import_module(f"qfid_tui.commands.{words[0]}")
         parser = Parser(prog="qfid")
         commands = parser.add_subparsers()
@@ -80,6 +90,11 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _app_parser() -> Parser:
+    import argparse
+
+    from qfid_tui.job_options import add_job_options, add_model_options
+    from qfid_tui.parser import Parser
+
     width = max(map(len, COMMANDS))
     lines = "\n".join(f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items())
     parser = Parser(
@@ -123,7 +138,7 @@ def _refuse_misspelt(model: str) -> None:
         )
 
 
-def _open_app(args: argparse.Namespace) -> int:
+def _open_app(args: argparse.Namespace | None) -> int:
     try:
         app = importlib.import_module("qfid_tui.app")
     except ModuleNotFoundError as error:

@@ -24,8 +24,8 @@ _ROWS = 24
 def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[EarlierSetting]:
     """Settings of the newest runs of a model, newest run first.
 
-    Of a setting scored twice under the same conditions the newest counts. Runs without a report,
-    and what cannot be read, are passed over.
+    Of a setting scored more than once on chunks of one text the most chunks count, then the newest
+    run. Runs without a report, and what cannot be read, are passed over.
 
     Args:
         model: The model as jobs name it.
@@ -44,15 +44,28 @@ def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[Earlier
         except (QfidError, OSError):
             continue
         for conditions, row in rows:
-            found.setdefault((row.name, *conditions), row)
+            known = found.get((row.name, *conditions))
+            if known is None or known.figures.chunks < row.figures.chunks:
+                found[row.name, *conditions] = row
     return list(found.values())[:_ROWS]
+
+
+def unfinished_run(model: str) -> str | None:
+    """Id of the newest run of a model that can go on; None where there is none."""
+    from scorer.runs import newest_unfinished
+
+    try:
+        run = newest_unfinished(model)
+    except (QfidError, OSError):
+        return None
+    return None if run is None else run.id
 
 
 def _rows(run: Run, info: RunInfo) -> list[tuple[tuple[object, ...], EarlierSetting]]:
     report = run.report() or {}
     rows = report.get("settings")
     job = run.job
-    conditions = (job.corpus, job.protocol, job.chunk_length, job.chunks, job.max_chunks)
+    conditions = (job.corpus, job.protocol, job.chunk_length)
     found: list[tuple[tuple[object, ...], EarlierSetting]] = []
     for row in rows if isinstance(rows, list) else []:
         figures = figures_of(row) if isinstance(row, Mapping) else None

@@ -165,7 +165,8 @@ class SettingResult:
             perplexity=quantized,
             perplexity_delta=quantized - reference,
             verdict=kv_verdict(**values),
-            is_open=bool(bounds),
+            # One chunk has no interval, which settles nothing.
+            is_open=bool(bounds) or self._kl.n == 1,
             more_chunks=_more(bounds),
             held_by=tuple(bound.metric for bound in held_by(values)),
             final=False,

@@ -109,9 +109,21 @@ def progress_line(comparison: Comparison) -> Line:
 
 
 def run_lines(
-    choices: Choices, comparison: Comparison, model: ModelInfo | None, machine: Hello | None
+    choices: Choices,
+    comparison: Comparison,
+    model: ModelInfo | None,
+    machine: Hello | None,
+    unfinished: str | None = None,
 ) -> list[Line]:
-    """What the run panel says: how the run stands, what comes next, what is best so far."""
+    """What the run panel says: how the run stands, what comes next, what is best so far.
+
+    Args:
+        choices: What is chosen.
+        comparison: What is scored.
+        model: The chosen model; None where it is not at hand.
+        machine: The device; None while it is not known.
+        unfinished: Id of an earlier run of the model that lacks something.
+    """
     if comparison.is_active:
         lines = [progress_line(comparison)]
         if comparison.phase == "stopping":
@@ -119,6 +131,10 @@ def run_lines(
     else:
         lines = [] if comparison.phase == "idle" else [ended_line(comparison)]
         lines += _next_lines(choices, comparison, model, machine)
+        if comparison.phase == "idle" and unfinished is not None:
+            lines.append(
+                [(f"{unfinished} is unfinished: ", "text"), *key("u", " opens it, to go on")]
+            )
     if comparison.is_active and comparison.warnings:
         lines.append([("! ", "warning"), (comparison.warnings[-1][0], "text")])
     if (best := best_line(comparison)) is not None:
@@ -204,21 +220,22 @@ def best_line(comparison: Comparison) -> Line | None:
     ]
 
 
-def about_row(row: TableRow | None, *, with_costs: bool) -> str:
+def about_row(row: TableRow | None, *, with_costs: bool, with_note: bool) -> str:
     """The row with the cursor in words.
 
     Args:
         row: The row; None for none.
         with_costs: Say what it costs, because the table does not.
+        with_note: Say what its numbers mean, because the table does not.
     """
     if row is None:
         return ""
     if row.origin:
         return f"{row.name}: an earlier run, {row.origin}; d and i open it"
     words = [_described(row)]
-    if row.figures is not None or row.failure is not None:
+    if with_note and (row.figures is not None or row.failure is not None):
         words = [f"{row.name}: {note(row)}"]
-    if row.figures is not None:
+    if with_note and row.figures is not None:
         words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
     if with_costs and row.cost is not None:
         words.append(
@@ -242,7 +259,9 @@ def note(row: TableRow) -> str:
         at = () if row.cost is None else zip(CONTEXTS, row.cost.at, strict=False)
         return " · ".join(f"{tokens >> 10}k {short_bytes(held)}" for tokens, held in at)
     words = [plural(figures.chunks, "chunk")]
-    if figures.is_open:
+    if figures.chunks == 1:
+        words.append("no interval yet" if figures.is_open else "one chunk has no interval")
+    elif figures.is_open:
         more = figures.more_chunks
         settle = "on a bound" if more is None else f"about {count(more)} more would settle it"
         words.append(f"open: {settle}")

@@ -49,7 +49,6 @@ async def running(
     choices: Choices | None = None,
     *,
     script: Path | None = None,
-    probe: tuple[str, ...] | None = None,
     size: tuple[int, int] = (80, 24),
     keep: bool = False,
 ) -> AsyncIterator[tuple[QfidApp, Pilot[Any]]]:
@@ -57,7 +56,7 @@ async def running(
     app = QfidApp(
         choices or Choices(),
         command=None if script is None else fake_command(script),
-        probe=probe,
+        probe=False,
         keep=keep,
     )
     async with app.run_test(size=size, notifications=True) as pilot:

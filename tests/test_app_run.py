@@ -272,3 +272,15 @@ async def test_a_saved_run_goes_on_from_the_history(tmp_path: Path) -> None:
         app.workbench._open_run(run.id, True)
         await until(pilot, lambda: app.comparison.phase == "finished", "finished")
     assert request_of(file)["run"] == run.id
+
+
+@piloted
+async def test_an_unfinished_run_is_told_of_and_a_key_away() -> None:
+    run = save_run("8,4", finished=False, chunks=2, job={"chunks": "spread"})
+    async with running(demo_choices()) as (app, pilot):
+        await until(pilot, lambda: f"{run.id} is unfinished" in screen_text(app), "told")
+        await pilot.press("u")
+        await until(pilot, lambda: app.comparison.run == run.id, "opened")
+        await until(pilot, lambda: "2 of 4 chunks scored" in screen_text(app), "painted")
+        assert "r goes on with 8, 4" in screen_text(app)
+        assert app.workbench.check_action("resume", ()) is False

@@ -15,11 +15,11 @@ from qfid_tui import cli
 from qfid_tui.choices import (
     Choices,
     apply_arguments,
-    choices_file,
     load_choices,
     same_conditions,
     save_choices,
 )
+from qfid_tui.kept_choices import choices_file, kept_theme
 from scorer.errors import InputError
 from scorer.job import KVSetting
 
@@ -93,6 +93,7 @@ def test_choices_last() -> None:
     choices.theme, choices.max_chunks = "textual-light", None
     assert save_choices(choices)
     assert load_choices() == choices
+    assert kept_theme() == "textual-light"
     assert not list(choices_file().parent.glob(".*"))
 
 
@@ -131,6 +132,7 @@ def test_a_file_of_anything_gives_choices_that_make_a_job(data: dict[str, Any]) 
 def test_a_file_of_nonsense_gives_the_defaults(text: str) -> None:
     choices_file().parent.mkdir(parents=True, exist_ok=True)
     choices_file().write_text(text)
+    assert kept_theme() is None
     assert load_choices() == Choices()
 
 

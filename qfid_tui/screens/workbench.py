@@ -46,6 +46,9 @@ class WorkbenchScreen(ChoosesWorkbench):
         Binding(
             "t", "history", "History", id="workbench.history", tooltip="Earlier runs of the model"
         ),
+        Binding(
+            "u", "resume", "Unfinished", id="workbench.resume", tooltip="Open the unfinished run"
+        ),
         Binding("slash", "filter", "Filter", id="workbench.filter", tooltip="Filter the models"),
         Binding("z", "zoom", "Zoom", id="workbench.zoom", tooltip="Enlarge the panel, or not"),
         Binding("f", "flips", "Flips", id="workbench.strips", tooltip="Strips of KL or of flips"),
@@ -78,13 +81,15 @@ class WorkbenchScreen(ChoosesWorkbench):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be pressed now; the footer shows nothing else."""
+        if not self.is_filled:
+            return action == "help"
         comparison = self.qfid.comparison
         if action == "stop":
             return comparison.is_active
         if action == "run":
             return False if comparison.is_active else self._can_run()
-        if not self.is_filled:
-            return action == "help"
+        if action == "resume":
+            return self.unfinished is not None and comparison.phase == "idle"
         if action == "tick":
             return self.focused is self.table
         if action in ("detail", "inspect"):

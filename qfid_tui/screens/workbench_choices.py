@@ -72,15 +72,16 @@ class ChoosesWorkbench(PaintsWorkbench):
     @work(thread=True, group="earlier", exclusive=True, exit_on_error=False)
     def read_earlier(self) -> None:
         """Read the earlier runs of the chosen model for the grey rows."""
-        from qfid_tui.earlier_runs import earlier_settings
+        from qfid_tui.earlier_runs import earlier_settings, unfinished_run
 
         app = self.qfid
         model, run = app.choices.model, app.comparison.run
         found = [] if model is None else earlier_settings(model, () if run is None else (run,))
+        unfinished = None if model is None else unfinished_run(model)
 
         def show() -> None:
             if model == app.choices.model:
-                self._earlier = found
+                self._earlier, self.unfinished = found, unfinished
                 self.paint()
 
         app.call_from_thread(show)
@@ -118,7 +119,7 @@ class ChoosesWorkbench(PaintsWorkbench):
                 return
             app.choices.model, app.choices.revision = model.name, None
             app.forget_comparison()
-            self._earlier = []
+            self._earlier, self.unfinished = [], None
             self.read_earlier()
         self.close_filter()
         self.picker.choose(model.name)
@@ -175,6 +176,11 @@ class ChoosesWorkbench(PaintsWorkbench):
             else:
                 self._open_run(choice.run, choice.action == "resume")
         self.read_earlier()
+
+    def action_resume(self) -> None:
+        """Open the newest unfinished run of the model."""
+        if self.unfinished is not None:
+            self._open_run(self.unfinished, False)
 
     @work(thread=True, group="open", exclusive=True, exit_on_error=False)
     def _open_run(self, run: str, resume: bool) -> None:

@@ -27,6 +27,7 @@ class PaintsWorkbench(OpensScreens):
 
     Attributes:
         is_filled: The panels are mounted.
+        unfinished: Id of the newest run of the model that lacks something; None for none.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class PaintsWorkbench(OpensScreens):
         self._possible: tuple[object, ...] = ()
         self._ticks = 0
         self.is_filled = False
+        self.unfinished: str | None = None
 
     @property
     def picker(self) -> ModelPicker:
@@ -104,7 +106,7 @@ class PaintsWorkbench(OpensScreens):
 
     def paint_keys(self) -> None:
         """Let the footer follow what can be done, which changes seldom."""
-        actions = ("run", "stop", "tick", "detail", "inspect", "export")
+        actions = ("run", "stop", "tick", "detail", "inspect", "export", "resume")
         possible = (self.focused, *(self.check_action(name, ()) for name in actions))
         if possible != self._possible:
             self._possible = possible
@@ -117,7 +119,11 @@ class PaintsWorkbench(OpensScreens):
         if self.focused is self._options:
             text = self._options.option.explained
         else:
-            text = words.about_row(self.table.row, with_costs=self.table.has_numbers)
+            text = words.about_row(
+                self.table.row,
+                with_costs=self.table.has_numbers,
+                with_note=self.table.row_height() == 1,
+            )
         self._say("about", text)
 
     def _paint_run(self) -> None:
@@ -125,7 +131,9 @@ class PaintsWorkbench(OpensScreens):
         from qfid_tui.widgets.run_panel import RunPanel
 
         comparison = self.qfid.comparison
-        lines = words.run_lines(self.qfid.choices, comparison, self.model, self.qfid.device)
+        lines = words.run_lines(
+            self.qfid.choices, comparison, self.model, self.qfid.device, self.unfinished
+        )
         fraction = comparison.fraction if comparison.is_active else None
         self.query_one("#run", RunPanel).show(words.run_title(comparison), lines, fraction)
 

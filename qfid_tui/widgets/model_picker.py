@@ -15,7 +15,9 @@ from scorer.inert import inert
 if TYPE_CHECKING:
     from scorer.models import ModelInfo, Unscorable
 
-_FIGURES = 17
+_SIZE, _BITS = 10, 7
+# In less room than this a name says more than the width of its weights, which it mostly holds.
+_ROOM_FOR_BITS = 60
 
 
 class ModelPicker(Rows):
@@ -112,11 +114,11 @@ class ModelPicker(Rows):
                 (fitted(name, max(8, width // 2)) + " ", "muted"),
                 (fitted(reason, max(0, width - width // 2 - 5)), "muted"),
             ]
-        bits = "" if model.weight_bits is None else f"{model.weight_bits:g}-bit"
-        figures = fitted(bits, 7, right=True) + fitted(
-            short_bytes(model.size_bytes), 10, right=True
-        )
-        room = max(8, width - 4 - _FIGURES)
+        figures = fitted(short_bytes(model.size_bytes), _SIZE, right=True)
+        if width >= _ROOM_FOR_BITS:
+            bits = "" if model.weight_bits is None else f"{model.weight_bits:g}-bit"
+            figures = fitted(bits, _BITS, right=True) + figures
+        room = max(8, width - 4 - len(figures))
         name = "demo (built in)" if model.name == DEMO else model.name
         style = "strong" if model.name == self.chosen else "text"
         return [(mark, "strong"), (fitted(shortened(name, room), room), style), (figures, "muted")]

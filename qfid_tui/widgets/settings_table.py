@@ -61,11 +61,19 @@ def verdict_text(figures: Figures) -> str:
     return f"{SIGNS.get(figures.verdict, '?')} {figures.shown_verdict}"
 
 
-def margin_text(figures: Figures) -> str:
-    """KL mean and half its 95 % interval, as short as can be: ``0.1162 ±.0061``."""
+def margin_text(figures: Figures, width: int = 17) -> str:
+    """KL mean and half its 95 % interval: ``0.1162 ±.0061``, or ``1.36e-4 ±6.2e-6``."""
     interval = figures.kl_interval
-    shown = with_margin(figures.kl_mean, interval and interval.to_json())
-    return shown.replace(" ± 0.", " ±.")
+    shown = with_margin(figures.kl_mean, interval and interval.to_json()).replace(" ± 0.", " ±.")
+    if len(shown) <= width or interval is None:
+        return shown
+    half = (interval.high - interval.low) / 2
+    return f"{_power(figures.kl_mean, 2)} ±{_power(half, 1)}"
+
+
+def _power(value: float, places: int) -> str:
+    mantissa, _, exponent = f"{value:.{places}e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 class SettingsTable(Rows):
@@ -149,9 +157,9 @@ class SettingsTable(Rows):
         return len(self.rows)
 
     def row_height(self) -> int:
-        """Two where all rows fit so, else one."""
-        room = self.size.height - self.HEAD
-        return 2 if self.has_numbers and room >= 2 * len(self.rows) > 0 else 1
+        """Two where this comparison's rows fit so, else one."""
+        own = sum(not row.origin for row in self.rows)
+        return 2 if self.has_numbers and self.size.height - self.HEAD >= 2 * own > 0 else 1
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Two lines a row where the table may take half the screen, else one, and the head."""
