@@ -137,10 +137,16 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
     ),
     "What it costs": (
         Entry(
-            "KV bytes per token",
+            "KV bytes per token, B/token",
             "What the cache stores for each token of context, scales and biases included, at the "
             "16-bit dtype models are deployed with.",
             "bytes",
+            "Smaller leaves room for more context",
+        ),
+        Entry(
+            "of 16 bit",
+            "KV bytes per token as a share of those of a cache without quantization.",
+            "%",
             "Smaller leaves room for more context",
         ),
         Entry(
@@ -154,6 +160,18 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "The settings that no other beats on both KV bytes per token and KL mean.",
             "",
             "Choose among these",
+        ),
+        Entry(
+            "cheapest good",
+            "The setting with the fewest KV bytes per token among those with the verdict good; with "
+            "a question mark while its verdict is open.",
+        ),
+        Entry(
+            "fits",
+            "Whether weights, caches and the work of the run stay within the memory that is free, "
+            "estimated before it starts.",
+            "bytes",
+            "✓ fits; otherwise take shorter chunks or a smaller model",
         ),
         Entry(
             "memory",
@@ -183,7 +201,7 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "The cache is quantized from the first token on: harsher than a chat.",
         ),
         Entry(
-            "deployment",
+            "deployment, full until",
             "The first tokens run at full precision, then the whole cache converts, as mlx-lm "
             "does; only positions after that are scored.",
         ),
@@ -205,6 +223,11 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "spread, first",
             "Which chunks are scored: evenly spread over the whole text, or those at its start, "
             "which may be a single article.",
+        ),
+        Entry(
+            "protocol",
+            "How the text is cut and which positions count: mqf is that of mlx-quant-fidelity, "
+            "llama.cpp that of llama-perplexity; their numbers are never ranked together.",
         ),
         Entry(
             "position",
