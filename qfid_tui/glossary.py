@@ -163,8 +163,8 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "cheapest good",
-            "The setting with the fewest KV bytes per token among those with the verdict good, with "
-            "a question mark while its verdict is open.",
+            "The setting with the fewest KV bytes per token among those whose verdict is good, "
+            "with a question mark while that verdict is open.",
         ),
         Entry(
             "fits",
