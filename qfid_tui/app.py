@@ -58,7 +58,15 @@ class QfidApp(App[int]):
         Binding(
             "ctrl+p", "command_palette", "All", id="app.palette", tooltip="Every action, by name"
         ),
-        Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit_always", priority=True),
+        Binding(
+            "ctrl+q",
+            "quit",
+            "Quit",
+            show=False,
+            id="app.quit_always",
+            priority=True,
+            tooltip="Leave, also while typing",
+        ),
     ]
 
     def __init__(
