@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scorer.command import generate_command
+from scorer.inline import count
 from scorer.job import Job, KVSetting
 from scorer.pairs import PairedDifference
 from scorer.verdict import Verdict, shown_verdict, tier_rank
@@ -197,7 +198,7 @@ def _entry(pick: Candidate, ties: list[str], cost_16bit: float, job: Job) -> dic
     if pick.is_open:
         settle = ""
         if (more := pick.more_chunks) is not None:
-            settle = f"; about {more} more {'chunk' if more == 1 else 'chunks'} would settle it"
+            settle = f"; about {count(more)} more {'chunk' if more == 1 else 'chunks'} would settle it"
         sentences.append(f"This verdict is open: an interval crosses a bound{settle}")
     return {
         "setting": pick.name,
