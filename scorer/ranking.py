@@ -198,7 +198,8 @@ def _entry(pick: Candidate, ties: list[str], cost_16bit: float, job: Job) -> dic
     if pick.is_open:
         settle = ""
         if (more := pick.more_chunks) is not None:
-            settle = f"; about {count(more)} more {'chunk' if more == 1 else 'chunks'} would settle it"
+            chunks = "chunk" if more == 1 else "chunks"
+            settle = f"; about {count(more)} more {chunks} would settle it"
         sentences.append(f"This verdict is open: an interval crosses a bound{settle}")
     return {
         "setting": pick.name,
