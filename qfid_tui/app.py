@@ -216,13 +216,13 @@ class QfidApp(App[int]):
     def probe(self) -> None:
         """Ask a child about the device; :attr:`machine` is set once it answers."""
         from qfid_tui.run_worker import RunningScorer
-        from qfid_tui.scorer_process import COMMAND
+        from qfid_tui.scorer_process import scorer_command
         from scorer.errors import QfidError
 
         if not self._probe or self._prober is not None:
             return
         with contextlib.suppress(QfidError):
-            self._prober = RunningScorer(None, command=(*COMMAND, "--probe"))
+            self._prober = RunningScorer(None, command=(*scorer_command(), "--probe"))
             self.run_worker(self._hear_probe(self._prober), group="probe", exit_on_error=False)
 
     async def _hear_probe(self, prober: RunningScorer) -> None:

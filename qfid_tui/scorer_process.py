@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shlex
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from scorer.errors import QfidError
+from scorer.errors import InputError, QfidError
 from scorer.events import Event, Failed, Finished, parse_line
+
+if TYPE_CHECKING:
+    from qfid_tui.recording import Recorder
 
 # -P: a file of the user's named like a module of ours is not imported from the current folder.
 COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "scorer")
@@ -26,6 +31,22 @@ _LONGEST_LINE = 256 << 20
 _LOG_LINES = 20
 _LOG_WIDTH = 400
 _PATIENCE = 5.0
+
+
+def scorer_command() -> tuple[str, ...]:
+    """What is started to score: ``QFID_SCORER`` as a shell would split it, else ``COMMAND``.
+
+    Raises:
+        InputError: ``QFID_SCORER`` is no command.
+    """
+    chosen = os.environ.get("QFID_SCORER")
+    if not chosen:
+        return COMMAND
+    try:
+        words = tuple(shlex.split(chosen))
+    except ValueError as error:
+        raise InputError(f"QFID_SCORER is no command: {error}", "unset it to score") from error
+    return words or COMMAND
 
 
 class ScorerProcess:
@@ -46,10 +67,11 @@ class ScorerProcess:
         Args:
             request: A job's JSON values, with ``run`` and ``accept_changes`` to continue a run;
                 None where the command asks for none.
-            command: What to start; None for the scorer.
+            command: What to start; None for :func:`scorer_command`.
 
         Raises:
-            QfidError: The process cannot be started.
+            QfidError: The process cannot be started, or the recording that ``QFID_RECORD``
+                names not be written.
             RuntimeError: This is not the main thread.
         """
         if threading.current_thread() is not threading.main_thread():
@@ -58,7 +80,13 @@ class ScorerProcess:
         self._said = False
         self._ended = False
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
-        self._process = _start(list(command or COMMAND))
+        words = list(command or scorer_command())
+        self._recorder = None if request is None else _recorder(request)
+        try:
+            self._process = _start(words)
+        except QfidError:
+            self._stop_recording()
+            raise
         self._drain = threading.Thread(target=self._read_log, daemon=True)
         _start_deaf(self._drain)
         if request is not None:
@@ -85,6 +113,7 @@ class ScorerProcess:
         stdout = self._process.stdout
         assert stdout is not None
         while line := stdout.readline(_LONGEST_LINE):
+            self._record(line)
             event = parse_line(line)
             if event is None:
                 continue
@@ -140,7 +169,24 @@ class ScorerProcess:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+        if self._recorder is not None:
+            with contextlib.suppress(OSError):
+                self._recorder.end(code)
+            self._stop_recording()
         return code
+
+    def _record(self, line: bytes) -> None:
+        if self._recorder is not None:
+            try:
+                self._recorder.line(line)
+            except OSError as error:
+                self._stop_recording()
+                self._log.append(f"the recording stops here: {error.strerror}")
+
+    def _stop_recording(self) -> None:
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
 
     def _wait(self) -> int | None:
         try:
@@ -170,6 +216,15 @@ class ScorerProcess:
                 text = piece.decode("utf-8", "replace").rstrip().rpartition("\r")[2].strip()
                 if text:
                     self._log.append(text[:_LOG_WIDTH])
+
+
+def _recorder(request: Mapping[str, Any]) -> Recorder | None:
+    path = os.environ.get("QFID_RECORD")
+    if not path:
+        return None
+    from qfid_tui.recording import Recorder
+
+    return Recorder(path, request)
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
