@@ -300,6 +300,8 @@ def _tick_only(choices: Choices, args: argparse.Namespace) -> None:
         start=choices.start,
         path=choices.path,  # type: ignore[arg-type]  # checked in KVSetting
     )
+    # Widths that are asked for by name are those of keys and values, whatever was kept.
+    choices.key_bits = None
     choices.ticked, choices.ticked_added = [], []
     for setting in settings:
         choices.tick(setting, True)

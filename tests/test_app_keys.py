@@ -13,8 +13,7 @@ from textual.color import Color
 
 from qfid_tui.actions import screen_actions
 from qfid_tui.app import QfidApp
-from qfid_tui.screens.workbench import WorkbenchScreen
-from qfid_tui.screens.workbench_body import FOOTER
+from qfid_tui.screens.workbench import FOOTER, WorkbenchScreen
 from qfid_tui.widgets.model_picker import ModelPicker
 from qfid_tui.widgets.options_panel import OptionsPanel
 from qfid_tui.widgets.rows import Rows

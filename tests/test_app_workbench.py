@@ -123,9 +123,13 @@ async def test_a_setting_is_added_by_its_notation_and_taken_away() -> None:
 async def test_panels_are_enlarged_and_given_back() -> None:
     async with running(demo_choices(), size=(140, 45)) as (app, pilot):
         small = app.workbench.table.size
+        assert app.focused is app.workbench.table
         await pilot.press("z")
         assert app.workbench.maximized is app.workbench.table
+        await until(pilot, lambda: app.workbench.table.outer_size.height == 43, "enlarged")
         assert app.workbench.table.size.width > small.width
+        lines = screen_text(app).splitlines()
+        assert "qfid" in lines[0] and "^p all" in lines[-1]
         await pilot.press("escape")
         assert app.workbench.maximized is None
         assert app.workbench.table.size == small

@@ -157,7 +157,7 @@ def test_only_what_is_given_wins_over_what_was_kept(tmp_path: Path) -> None:
 
 
 def test_bits_are_ticked_at_the_options_given() -> None:
-    choices = Choices()
+    choices = Choices(key_bits=8)
     apply_arguments(choices, arguments("--kv-bits", "3,2", "--kv-group-size", "32"))
     assert names(choices.ticked_settings()) == ["3:32", "2:32"]
 

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from qfid_tui.screens.workbench_choices import ChoosesWorkbench
+from qfid_tui.widgets.key_bar import KeyBar
 from scorer.inert import inert
 
 if TYPE_CHECKING:
@@ -22,9 +23,29 @@ _PAINTS_PER_SECOND = 8
 _CHARTS = ("chunks", "depth")
 
 
+FOOTER = (
+    "workbench.help",
+    "workbench.run",
+    "workbench.stop",
+    "workbench.tick",
+    "workbench.detail",
+    "workbench.inspect",
+    "workbench.export",
+    "app.quit",
+    "workbench.models",
+    "workbench.options",
+    "workbench.add",
+    "workbench.history",
+    "workbench.zoom",
+    "workbench.strips",
+)
+"""Ids of the bindings that the footer shows, as many as fit, the most important first."""
+
+
 class WorkbenchScreen(ChoosesWorkbench):
     """Models, settings, run and charts on one screen."""
 
+    ALLOW_IN_MAXIMIZED_VIEW = "#title, #keys"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", id="workbench.help", tooltip="Keys and numbers"),
         Binding("r", "run", "Run", id="workbench.run", tooltip="Score what is ticked, or go on"),
@@ -65,6 +86,7 @@ class WorkbenchScreen(ChoosesWorkbench):
         """The frame."""
         yield Static(Content(" qfid"), id="title")
         yield Container(Lazy(_Later(id="later")), id="frame")
+        yield KeyBar(FOOTER, "app.palette", id="keys")
 
     def body_mounted(self) -> None:
         """The panels are there: fill them, and find out about models and device."""

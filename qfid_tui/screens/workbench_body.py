@@ -8,30 +8,11 @@ from textual.widgets import Input, Static
 
 from qfid_tui.widgets.chunk_chart import ChunkChart
 from qfid_tui.widgets.depth_chart import DepthChart
-from qfid_tui.widgets.key_bar import KeyBar
 from qfid_tui.widgets.model_picker import ModelPicker
 from qfid_tui.widgets.options_panel import OptionsPanel
 from qfid_tui.widgets.run_panel import RunPanel
 from qfid_tui.widgets.scatter import Scatter
 from qfid_tui.widgets.settings_table import SettingsTable
-
-FOOTER = (
-    "workbench.help",
-    "workbench.run",
-    "workbench.stop",
-    "workbench.tick",
-    "workbench.detail",
-    "workbench.inspect",
-    "workbench.export",
-    "app.quit",
-    "workbench.models",
-    "workbench.options",
-    "workbench.add",
-    "workbench.history",
-    "workbench.zoom",
-    "workbench.strips",
-)
-"""Ids of the bindings that the footer shows, as many as fit, the most important first."""
 
 
 class WorkbenchBody(Container):
@@ -56,7 +37,6 @@ class WorkbenchBody(Container):
                     yield DepthChart(
                         id="depth", classes="panel", empty="KL by depth appears with the report"
                     )
-        yield KeyBar(FOOTER, "app.palette", id="keys")
 
     def on_mount(self) -> None:
         """Tell the screen once everything has its place."""
