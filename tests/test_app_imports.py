@@ -1,0 +1,94 @@
+"""What the app's process imports, in a fresh interpreter: nothing heavy before it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cli_runs import recording, save_run, script
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {"mlx", "mlx_lm", "numpy", "pyarrow", "transformers", "tokenizers", "huggingface_hub"}
+
+_FRAME = """
+import json, sys
+from qfid_tui import cli
+import qfid_tui.app
+from qfid_tui.screens.workbench import WorkbenchScreen
+app = qfid_tui.app.QfidApp()
+print(json.dumps(sorted(sys.modules)))
+"""
+_RUN = """
+import asyncio, json, sys
+import qfid_tui.app
+from qfid_tui.choices import Choices
+before = set(sys.modules)
+
+async def main():
+    choices = Choices(
+        model="demo", ticked=[8, 4], chunk_length=16, max_chunks=4, corpus="wikitext2"
+    )
+    app = qfid_tui.app.QfidApp(choices, command={command!r}, probe=False, keep=False)
+    async with app.run_test(size=(140, 45)) as pilot:
+        while not app.workbench.is_filled or app.workbench.picker.is_reading:
+            await pilot.pause(0.01)
+        await pilot.press("r")
+        while app.comparison.phase != "finished":
+            await pilot.pause(0.01)
+        await pilot.press("f", "w", "c", "o", "m", "z")
+        await pilot.pause(0.3)
+
+asyncio.run(main())
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def modules(code: str) -> set[str]:
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return set(json.loads(found.stdout.splitlines()[-1]))
+
+
+def packages(found: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in found}
+
+
+def test_before_the_first_frame_only_textual_s_basics_are_imported() -> None:
+    found = modules(_FRAME)
+    assert not packages(found) & (HEAVY | {"argparse", "json.decoder"})
+    ours = {name for name in found if name.startswith(("qfid_tui", "scorer"))}
+    assert ours <= {
+        "qfid_tui",
+        "qfid_tui.app",
+        "qfid_tui.cli",
+        "qfid_tui.diagnostics",
+        "qfid_tui.kept_choices",
+        "qfid_tui.screens",
+        "qfid_tui.screens.side_screens",
+        "qfid_tui.screens.workbench",
+        "qfid_tui.screens.workbench_choices",
+        "qfid_tui.screens.workbench_painting",
+        "qfid_tui.widgets",
+        "qfid_tui.widgets.key_bar",
+        "scorer",
+        "scorer.errors",
+        "scorer.inert",
+    }
+
+
+def test_choosing_running_and_watching_need_nothing_heavy(tmp_path: Path) -> None:
+    save_run("8")
+    run = save_run("8,4", job={"chunks": "spread"})
+    file = script(tmp_path / "s", recording(run))
+    command = (sys.executable, str(ROOT / "tests" / "fake_scorer.py"), str(file))
+    found = modules(_RUN.format(command=command))
+    assert not packages(found) & HEAVY
