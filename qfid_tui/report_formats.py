@@ -133,11 +133,22 @@ def rendered(format: str, report: Report, run_id: str) -> Iterable[str]:
 
 
 def _stored_positions(run: Run, report: Report) -> Iterable[tuple[str, Positions]]:
-    """The positions of the report's settings; of one computed as another, the other's."""
+    """The positions of the report's settings; of one computed as another, the other's.
+
+    Raises:
+        QfidError: The run holds fewer chunks intact than the report is about.
+    """
+    from scorer.errors import QfidError
     from scorer.positions import Positions
 
     stored = run.read()
     for row in report["settings"]:
-        batches = stored.get(row["same_as"] or row["setting"])
+        batches = stored.get(row["same_as"] or row["setting"], [])
+        if row["status"] == "scored" and len(batches) < row["n_chunks"]:
+            raise QfidError(
+                f"the positions of run `{run.id}` are damaged: {len(batches)} of "
+                f"{row['n_chunks']} chunks of setting `{row['setting']}` are intact",
+                f"`qfid resume {run.id}` scores the others again",
+            )
         if batches:
             yield row["setting"], Positions.concatenate([positions for positions, _ in batches])

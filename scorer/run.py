@@ -24,12 +24,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scorer import arrow_messages
 from scorer.atomic import storage_error, write_atomic
 from scorer.errors import InputError
 from scorer.job import Job
 from scorer.lock import RunLock, holder
 from scorer.run_identity import identity_hash, is_identity
+from scorer.stored_counts import count_chunks
 
 if TYPE_CHECKING:
     from scorer.arrow_stream import PositionsWriter
@@ -136,11 +136,25 @@ class Run:
         """Whether a report covers every setting of the job."""
         return (self.path / "report.json").is_file() and _covers(self._state(), self.job)
 
+    @property
+    def whole(self) -> bool:
+        """Whether every planned chunk of every setting is stored intact; reads all positions.
+
+        Raises:
+            QfidError: The file cannot be opened or the disk fails.
+        """
+        chunks, stored = self.facts.get("chunks"), self.scored()
+        return not isinstance(chunks, list) or all(
+            stored.get(self.stored_as(str(setting)), set()).issuperset(chunks)
+            for setting in self.job.settings
+        )
+
     def open_writer(self) -> PositionsWriter:
         """Take the run's lock and open its positions for appending, repaired where torn.
 
-        Hold the writer for as long as anything of the run is changed; closing it gives the lock
-        back.
+        ``job.json`` is read again: another process may have grown the run before the lock was
+        free. Hold the writer for as long as anything of the run is changed; closing it gives the
+        lock back.
 
         Raises:
             InputError: Another process writes to the run; it is named.
@@ -151,6 +165,7 @@ class Run:
         lock = RunLock(self.path)
         lock.acquire()
         try:
+            self._load()
             return PositionsWriter(self.positions_path, on_close=lock.release)
         except BaseException:
             lock.release()
@@ -228,7 +243,7 @@ class Run:
         write_atomic(self.path / "report.json", json.dumps(dict(report), indent=1) + "\n")
         state = self._state()
         state["complete"] = [str(setting) for setting in self.job.settings] if complete else []
-        state["counted"] = _counted(self.positions_path, {})
+        state["counted"] = count_chunks(self.positions_path, {})
         self._save_state(state)
 
     def report(self) -> dict[str, Any] | None:
@@ -275,7 +290,7 @@ class Run:
         """The run's line in the list, without reading its positions."""
         state = self._state()
         settings = tuple(str(setting) for setting in self.job.settings)
-        counts = _counted(self.positions_path, state["counted"])["chunks"]
+        counts = count_chunks(self.positions_path, state["counted"])["chunks"]
         chunks = self.facts.get("chunks")
         running = holder(self.path) is not None
         return RunInfo(
@@ -349,29 +364,6 @@ def job_json(job: Job, facts: Mapping[str, Any], created: str) -> str:
 
 def _covers(state: dict[str, Any], job: Job) -> bool:
     return {str(setting) for setting in job.settings} <= set(map(str, state["complete"]))
-
-
-def _counted(path: Path, known: dict[str, Any]) -> dict[str, Any]:
-    """Bytes of a ``positions.arrow`` and, per setting, its stored chunks, by their headers alone.
-
-    ``known`` is what this function said before; it holds as long as the file has not grown.
-    """
-    stored: dict[str, set[bytes]] = {}
-    size = 0
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            chunks = known.get("chunks")
-            if known.get("size") == size and isinstance(chunks, dict):
-                if all(type(count) is int for count in chunks.values()):
-                    return known
-            for frame in arrow_messages.frames(file, size):
-                if frame.metadata.keys() >= {"setting", "chunk"}:
-                    setting = frame.metadata["setting"][1].decode("utf-8", "replace")
-                    stored.setdefault(setting, set()).add(frame.metadata["chunk"][1])
-    except OSError:
-        pass
-    return {"size": size, "chunks": {setting: len(seen) for setting, seen in stored.items()}}
 
 
 def _object(path: Path) -> dict[str, Any]:

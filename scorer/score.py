@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scorer.loop import Batch, Pass, Scored
     from scorer.positions import Positions
     from scorer.prepare import Prepared
+    from scorer.run_identity import Identity
     from scorer.runs import Run
 
 
@@ -149,7 +150,7 @@ class Session:
         from scorer.finish import check_drift, finished_report
         from scorer.gather import identity_of, stored_facts
         from scorer.markdown import to_markdown
-        from scorer.runs import find_run, identity_differences, new_run, unfinished_twin
+        from scorer.runs import find_run, new_run, unfinished_twin
 
         identity = identity_of(prepared, self.backend)
         facts = stored_facts(prepared, self.backend)
@@ -160,18 +161,12 @@ class Session:
                     f"run `{twin.id}` of the same model and text is unfinished",
                     f"`qfid resume {twin.id}` goes on with it; this run starts anew",
                 )
-            run = new_run(self.job, facts)
+            run = self.run = new_run(self.job, facts)
         else:
             run = find_run(self.wanted_run)
-            differences = identity_differences(run.facts.get("identity", {}), identity)
-            if differences and not self.accept_changes:
-                raise InputError(
-                    f"run `{run.id}` was scored under other conditions: {'; '.join(differences)}",
-                    "score anew with `qfid kv`, or mix the two with --accept-changes",
-                )
-            run.grow(self.job, facts)
-        self.run = run
         with run.open_writer() as writer:
+            if self.wanted_run is not None:
+                self._go_on_with(run, identity, facts)
             done = run.scored()
             # Whatever failed is tried again below, or found again in what is stored.
             for name in run.failures():
@@ -193,6 +188,30 @@ class Session:
             report = finished_report(run, stored)
             run.save_report(report, to_markdown(report), complete=complete)
         yield Finished(report, complete)
+
+    def _go_on_with(self, run: Run, identity: Identity, facts: dict[str, Any]) -> None:
+        """Make the saved run, whose lock is held, one of this job too.
+
+        Raises:
+            InputError: Its numbers may not be mixed with those to come, or another process has
+                added settings to it since this one began.
+        """
+        from scorer.runs import identity_differences
+
+        differences = identity_differences(run.facts.get("identity", {}), identity)
+        if differences and not self.accept_changes:
+            raise InputError(
+                f"run `{run.id}` was scored under other conditions: {'; '.join(differences)}",
+                "score anew with `qfid kv`, or mix the two with --accept-changes",
+            )
+        added = [str(setting) for setting in run.job.settings if setting not in self.job.settings]
+        if added:
+            raise InputError(
+                f"another process has just added `{', '.join(added)}` to run `{run.id}`",
+                "try again",
+            )
+        run.grow(self.job, facts)
+        self.run = run
 
     def _planned(self, prepared: Prepared, run: Run, done: dict[str, set[int]]) -> Planned:
         from scorer.gather import arithmetic_line

@@ -255,3 +255,33 @@ def test_a_gone_model_is_named_with_the_way_to_get_it(
     assert main(["resume", run.id]) == 2
     err = capfd.readouterr().err.splitlines()
     assert err[-1] == f"hint: qfid pull a/b --revision {'c' * 40}"
+
+
+def flip_a_byte(run: runs.Run) -> None:
+    data = bytearray(run.positions_path.read_bytes())
+    data[-100] ^= 0x10
+    run.positions_path.write_bytes(data)
+
+
+def test_a_complete_run_that_was_damaged_since_is_scored_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    run = save_run()
+    path = script(tmp_path / "s", opening(run), Finished(report_of(run)))
+    flip_a_byte(run)
+    play(monkeypatch, path)
+    assert main(["resume", run.id]) == 0
+    assert request_of(path)["run"] == run.id
+    assert "nothing is left" not in capfd.readouterr().err
+
+
+def test_positions_of_a_damaged_run_are_not_exported_as_if_they_were_all(capfd: Capture) -> None:
+    run = save_run()
+    flip_a_byte(run)
+    assert main(["report", run.id, "--format", "positions"]) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and err.splitlines() == [
+        f"error: the positions of run `{run.id}` are damaged: 3 of 4 chunks of setting `4` are "
+        "intact",
+        f"hint: `qfid resume {run.id}` scores the others again",
+    ]

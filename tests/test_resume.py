@@ -26,7 +26,7 @@ from small_runs import (
     stopped,
 )
 
-from scorer import backend
+from scorer import arrow_messages, backend
 from scorer.events import ChunkScored, Event, Finished, Planned
 from scorer.finish import finished_report
 from scorer.job import CorpusSpec, Job
@@ -125,23 +125,31 @@ def test_a_run_whose_reader_walks_away_can_be_resumed(small: Small, whole: dict[
     assert numbers(finished(resumed(job, run)).report) == whole
 
 
-@pytest.mark.parametrize("damage", ["torn", "zeros", "flipped"])
+@pytest.mark.parametrize("after", [4, len(ALL)], ids=["unfinished", "finished"])
+@pytest.mark.parametrize("damage", ["torn", "zeros", "flipped", "end of stream"])
 def test_damaged_positions_are_scored_again(
-    small: Small, whole: dict[str, Any], damage: str
+    small: Small, whole: dict[str, Any], damage: str, after: int
 ) -> None:
     job = small.job(SETTINGS, max_chunks=CHUNKS)
-    run = find_run(planned(stopped(job, after=4)).run)
+    run = find_run(planned(stopped(job, after=after)).run)
+    assert run.whole is (after == len(ALL))
     data = bytearray(run.positions_path.read_bytes())
     if damage == "torn":
         del data[-100:]
     elif damage == "zeros":
         data[-100:] = bytes(100)
-    else:
+    elif damage == "flipped":
         data[-100] ^= 0x10
+    else:
+        with run.positions_path.open("rb") as file:
+            *_, last = arrow_messages.frames(file, len(data))
+        data[last.start : last.start] = b"\xff\xff\xff\xff\0\0\0\0"
     run.positions_path.write_bytes(data)
+    assert not run.whole
     rest = resumed(job, run.id)
-    assert cells(rest)[-len(ALL) + 4 :] == ALL[4:] and len(cells(rest)) == len(ALL) - 3
+    assert cells(rest)[1:] == ALL[after:] and cells(rest)[0] in ALL[:after]
     assert numbers(finished(rest).report) == whole
+    assert find_run(run.id).whole
 
 
 def test_a_finished_run_is_not_scored_again(small: Small) -> None:

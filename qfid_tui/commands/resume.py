@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     with RunLock(found.path):
         pass
     # A setting that failed is tried again.
-    if found.finished and not found.failures():
+    if found.finished and not found.failures() and found.whole:
         say(f"run `{found.id}` is complete: nothing is left to score")
         report = saved_report(found)
         delivery.deliver(report, found.id)
