@@ -6,6 +6,7 @@ Pure standard library; every text from outside is made inert by the widgets that
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -218,6 +219,18 @@ def best_line(comparison: Comparison) -> Line | None:
         (f"{name}{sure}", "good"),
         (share, "muted"),
     ]
+
+
+def about_models(known: Collection[str]) -> str:
+    """What can be done in the list of models.
+
+    Args:
+        known: Names of the models that can be scored, the demo among them.
+    """
+    keys = "enter takes the model, r runs it at once"
+    if len(known) > 1:
+        return f"{keys}, / filters"
+    return f"{keys} · no other is cached: `qfid pull org/name`"
 
 
 def about_row(row: TableRow | None, *, with_costs: bool, with_note: bool) -> str:

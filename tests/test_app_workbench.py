@@ -189,14 +189,25 @@ async def test_every_width_and_height_is_survived() -> None:
 
 
 @piloted
-async def test_running_without_a_model_or_a_tick_says_what_to_do() -> None:
-    async with running() as (app, pilot):
-        await pilot.press("r")
-        assert not app.comparison.is_active
-        assert "no model is chosen" in screen_text(app)
+async def test_running_without_a_tick_says_what_to_do() -> None:
     async with running(demo_choices(ticked=[])) as (app, pilot):
         await pilot.press("r")
+        assert not app.comparison.is_active
         assert "no setting is ticked" in screen_text(app)
+
+
+@piloted
+async def test_with_an_empty_cache_one_key_runs_the_demo(tmp_path: Path) -> None:
+    file = script(tmp_path / "s", opening(), "!wait", "!exit 130")
+    async with running(script=file) as (app, pilot):
+        text = screen_text(app)
+        assert "r runs it at once" in text and "qfid pull" in text
+        assert "1 360" in text, "costs of the model under the cursor"
+        await pilot.press("r")
+        await until(pilot, lambda: app.comparison.machine is not None, "a run")
+        assert app.choices.model == "demo" and app.focused is app.workbench.table
+        await pilot.press("x")
+        await until(pilot, lambda: not app.comparison.is_active, "stopped")
 
 
 @piloted

@@ -157,6 +157,8 @@ class WorkbenchScreen(ChoosesWorkbench):
     def on_rows_moved(self, message: Rows.Moved) -> None:
         """What is said and drawn of a row follows the cursor."""
         self.paint_about()
+        if message.rows is self.picker and self.qfid.choices.model is None:
+            self.paint()
         if message.rows is self.table:
             self.paint_charts()
             self.paint_keys()
@@ -191,9 +193,14 @@ class WorkbenchScreen(ChoosesWorkbench):
         self.table.action_tick()
 
     def action_run(self) -> None:
-        """Score what is ticked: anew, or what the run on the screen still lacks."""
+        """Score what is ticked: anew, or what the run on the screen still lacks.
+
+        Where no model is chosen yet, with the one under the cursor.
+        """
         from scorer.errors import QfidError
 
+        if self.highlighted is not None:
+            self.choose(self.highlighted)
         try:
             self.qfid.run_next()
         except QfidError as error:

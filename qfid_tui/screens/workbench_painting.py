@@ -67,6 +67,13 @@ class PaintsWorkbench(OpensScreens):
         """What is known of the chosen model."""
         return self._models.get(self.qfid.choices.model or "")
 
+    @property
+    def highlighted(self) -> ModelInfo | None:
+        """The model with the cursor while none is chosen, for a look at its costs."""
+        if self.qfid.choices.model is not None or self.picker.model is None:
+            return None
+        return self._models.get(self.picker.model.name)
+
     def paint_news(self) -> None:
         """Paint if anything has changed, charts more seldom; called from a timer."""
         comparison = self.qfid.comparison
@@ -85,7 +92,8 @@ class PaintsWorkbench(OpensScreens):
         comparison, choices = app.comparison, app.choices
         self._painted = comparison, comparison.version
         self._say("title", words.title_text(choices, comparison, app.device, self.size.width))
-        geometry = None if self.model is None else self.model.geometry
+        model = self.model or self.highlighted
+        geometry = None if model is None else model.geometry
         self._rows = table_rows(choices, comparison, geometry, self._earlier)
         self.table.show(self._rows)
         self._options.show(choices)
@@ -118,6 +126,8 @@ class PaintsWorkbench(OpensScreens):
 
         if self.focused is self._options:
             text = self._options.option.explained
+        elif self.focused is self.picker:
+            text = words.about_models(self._models)
         else:
             text = words.about_row(
                 self.table.row,
