@@ -39,7 +39,6 @@ class Comparison:
     Attributes:
         job: What was asked, the settings of earlier parts of the run included; None before.
         run: Id of the saved run; None before it has one.
-        run_path: Its folder.
         phase: ``idle`` before the first run; ``stopped`` when ended by the user, ``failed`` by
             an error; both can go on where there is a run.
         step: What is done before scoring begins, as a line.
@@ -60,7 +59,6 @@ class Comparison:
         self._clock = clock
         self.job = job
         self.run: str | None = None
-        self.run_path: str | None = None
         self.phase: Phase = "idle"
         self.step = ""
         self.machine: Hello | None = None
@@ -92,9 +90,9 @@ class Comparison:
         self.failure, self.memory = None, 0
         self.version += 1
 
-    def open(self, run: str, run_path: str, chunks: int) -> None:
+    def open(self, run: str, chunks: int) -> None:
         """It is a saved run's, of so many chunks."""
-        self.run, self.run_path, self.planned_chunks = run, run_path, chunks
+        self.run, self.planned_chunks = run, chunks
 
     def add(self, event: Event) -> None:
         """Take in one event of the child."""
@@ -130,7 +128,7 @@ class Comparison:
             result.add(event)
 
     def _plan(self, event: Planned) -> None:
-        self.run, self.run_path = event.run, event.run_path
+        self.run = event.run
         self.planned_chunks = len(event.chunks)
         self.arithmetic = event.arithmetic
         self.kv_bytes = {**event.kv_bytes_per_token, "": event.kv_bytes_per_token_16bit}

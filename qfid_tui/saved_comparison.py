@@ -23,7 +23,7 @@ def open_comparison(run_id: str) -> Comparison:
 
     run = find_run(run_id)
     comparison = Comparison(run.job)
-    comparison.open(run.id, str(run.path), _chunks_of(run))
+    comparison.open(run.id, _chunks_of(run))
     comparison.learn(*saved_chunks(run))
     if comparison.saved:
         comparison.take_report(saved_report(run))

@@ -33,9 +33,7 @@ class TableRow:
         kl: Per chunk, mean KL in nats, in the order scored.
         flips: Per chunk, share of flips, 0 to 1.
         failure: Why it failed; None where it did not.
-        active: It is in the forward pass that runs now.
         waiting: It is to be scored by the run that goes on, and has no chunk yet.
-        scored: Nothing of it is missing.
         origin: "" for this comparison, else when an earlier run began and on what text.
         run: Id of the earlier run; "" for this comparison.
     """
@@ -48,9 +46,7 @@ class TableRow:
     kl: Sequence[float] = ()
     flips: Sequence[float] = ()
     failure: str | None = None
-    active: bool = False
     waiting: bool = False
-    scored: bool = False
     origin: str = ""
     run: str = ""
 
@@ -119,7 +115,6 @@ def table_rows(
                 row.figures,
                 row.kl,
                 row.flips,
-                scored=True,
                 origin=f"{row.day}, {row.text}",
                 run=row.run,
             )
@@ -136,7 +131,6 @@ def _row(
     ticked = choices.is_ticked(setting)
     if result is None:
         return TableRow(name, setting, ticked, cost)
-    running = comparison.phase in ("scoring", "stopping")
     return TableRow(
         name,
         setting,
@@ -146,7 +140,5 @@ def _row(
         result.kl,
         result.flips,
         result.failure,
-        active=running and comparison.progress.current == name,
         waiting=comparison.is_active and not result.chunks and result.failure is None,
-        scored=comparison.is_scored(name),
     )

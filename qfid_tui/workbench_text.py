@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from scorer.job import KVSetting
     from scorer.models import ModelInfo
 
+_WIDE = 110
+
 METRICS = {"kl_mean": "KL mean", "kl_p99": "KL p99", "flip_rate": "flips"}
 """What the metrics of a verdict are called."""
 
@@ -43,7 +45,8 @@ def title_text(choices: Choices, comparison: Comparison, machine: Hello | None, 
         shown.adopt(comparison.job)
     rest = f" · {text_name(shown.text)} · {chunks_text(shown)}"
     if machine is not None:
-        rest += f" · {machine.device}"
+        with_room = comparison.arithmetic and width >= _WIDE
+        rest += f" · {comparison.arithmetic if with_room else machine.device}"
     model = shown.model or "no model chosen"
     return shortened(model, max(8, width - len(rest) - 8)) + rest
 

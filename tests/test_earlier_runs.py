@@ -59,7 +59,7 @@ def test_rows_are_offered_then_scored_then_16_bit_then_earlier() -> None:
         ("8", None, True),
         ("4", None, True),
     ]
-    assert rows[6].figures is not None and rows[6].scored
+    assert rows[6].figures is not None and not rows[6].waiting
     assert rows[8].cost is not None and rows[8].cost.share == 1.0
 
 
