@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from scorer.cpu import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
 from scorer.errors import InputError
+from scorer.host_memory import HostMemory, host_memory
 from scorer.runs import cache_folder
 
 DeviceKind = Literal["metal", "cuda", "cpu"]
@@ -81,13 +84,14 @@ def start_backend() -> Backend:
     if mx.default_device() == mx.gpu:
         kind: DeviceKind = "cuda" if mx.cuda.is_available() else "metal"
         info = mx.device_info()
-        total = info.get("max_recommended_working_set_size") or info.get("total_memory") or 0
-        free = info.get("free_memory") or max(int(total) - mx.get_active_memory(), 0)
+        if kind == "metal":
+            limit_metal_memory(info)
+        memory = device_memory(kind)
         return Backend(
             kind,
             str(info.get("device_name", kind)),
-            int(total),
-            int(free),
+            memory.total,
+            memory.available,
             "n/a",
             None,
             _versions(),
@@ -96,8 +100,49 @@ def start_backend() -> Backend:
     # to share, and no faster in this program.
     os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
     mx.disable_compile()
-    total, free = host_memory()
-    return Backend("cpu", _cpu_name(), total, free, blas, matmul_seconds(), _versions())
+    memory = device_memory("cpu")
+    return Backend(
+        "cpu", _cpu_name(), memory.total, memory.available, blas, matmul_seconds(), _versions()
+    )
+
+
+def limit_metal_memory(info: Mapping[str, Any]) -> None:
+    """Keep MLX within what Metal recommends for this machine, before anything is loaded.
+
+    MLX's own limit is half as much again, and Macs have panicked under memory pressure. Memory up
+    to the same figure stays resident (wired): paging a model out and in again is what stalls a
+    machine. The figure is the device's own, so that a large machine is used whole.
+
+    Args:
+        info: What ``mlx.core.device_info`` says; without a recommended working set nothing is set.
+    """
+    import mlx.core as mx
+
+    recommended = int(info.get("max_recommended_working_set_size") or 0)
+    if recommended:
+        mx.set_memory_limit(recommended)
+        # Systems before macOS 15 cannot wire memory and may say so.
+        with contextlib.suppress(RuntimeError, ValueError):
+            mx.set_wired_limit(recommended)
+
+
+def device_memory(kind: DeviceKind) -> HostMemory:
+    """Bytes the device may use and how many of them are free now.
+
+    Metal: the recommended working set. CUDA: the card's memory. CPU: available RAM, control
+    groups included.
+    """
+    if kind == "cpu":
+        return host_memory()
+    import mlx.core as mx
+
+    info = mx.device_info()
+    total = int(info.get("max_recommended_working_set_size") or info.get("total_memory") or 0)
+    held = int(mx.get_active_memory())
+    free = info.get("free_memory")
+    # What MLX keeps for reuse is free for a run, but not for the driver.
+    available = total - held if free is None else int(free) + int(mx.get_cache_memory())
+    return HostMemory(total, max(0, min(available, total - held)))
 
 
 def _choose_device(name: str) -> None:
@@ -137,45 +182,6 @@ def _cpu_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def host_memory() -> tuple[int, int]:
-    """Bytes of memory of this machine and how many are available, control group included."""
-    total, free = _sysconf_memory()
-    limit, used = _cgroup_memory()
-    if limit is not None and limit < total:
-        return limit, max(0, min(free, limit - used))
-    return total, free
-
-
-def _sysconf_memory() -> tuple[int, int]:
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123
-            table = {
-                key: int(rest.split()[0]) * 1024 for key, rest in (x.split(":") for x in lines)
-            }
-        return table["MemTotal"], table["MemAvailable"]
-    except (OSError, KeyError, ValueError):
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return total, total
-
-
-def _cgroup_memory() -> tuple[int | None, int]:
-    """Limit and use of the control group this process runs in (version 2, then 1)."""
-    for limit_file, used_file in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    ):
-        try:
-            with open(limit_file) as limit, open(used_file) as used:  # noqa: PTH123
-                text = limit.read().strip()
-                return (None if text == "max" else int(text)), int(used.read())
-        except (OSError, ValueError):
-            continue
-    return None, 0
 
 
 def memory_in_use() -> int:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scorer.backend import Backend, host_memory, start_backend
+from scorer.backend import Backend, start_backend
 from scorer.cpu import NONE_FOUND, SLOW_MATMUL_SECONDS
 from scorer.errors import InputError
+from scorer.host_memory import host_memory
 from scorer.hub import folder_bytes, hub_folder
 from scorer.runs import runs_folder
 

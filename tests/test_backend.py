@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import platform
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from child_process import Child
 from small_runs import Small
 
 from scorer import __version__, backend
-from scorer.backend import host_memory, memory_in_use, missing_backend, peak_memory, start_backend
+from scorer.backend import memory_in_use, missing_backend, peak_memory, start_backend
 from scorer.events import Failed, Hello, Warned
+from scorer.host_memory import host_memory
 from scorer.score import hello, score
 
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="Linux loads its BLAS itself")
@@ -113,61 +114,6 @@ def test_a_slow_product_is_a_warning_with_the_remedy(
             assert "50 ms" in warnings[0].message and "pip install mkl" in warnings[0].hint
 
 
-FILES = {
-    "/proc/meminfo": "MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: 8000 kB\n",
-}
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, (16000, 8000)),
-        ({"memory.max": "max\n", "memory.current": "5000\n"}, (16000, 8000)),
-        ({"memory.max": "4096000\n", "memory.current": "1024000\n"}, (4000, 3000)),
-        ({"memory.max": "4096000\n", "memory.current": "9999999\n"}, (4000, 0)),
-        # A group larger than the machine limits nothing, as version 1 says "no limit".
-        (
-            {
-                "memory/memory.limit_in_bytes": "9223372036854771712\n",
-                "memory/memory.usage_in_bytes": "1\n",
-            },
-            (16000, 8000),
-        ),
-        (
-            {
-                "memory/memory.limit_in_bytes": "2048000\n",
-                "memory/memory.usage_in_bytes": "1024000\n",
-            },
-            (2000, 1000),
-        ),
-        ({"memory.max": "garbage\n", "memory.current": "1\n"}, (16000, 8000)),
-    ],
-)
-def test_memory_is_the_control_groups_where_it_is_less(
-    monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: tuple[int, int]
-) -> None:
-    """Sizes in KiB."""
-    held = FILES | {f"/sys/fs/cgroup/{name}": text for name, text in files.items()}
-
-    def opened(path: str, **_: Any) -> io.StringIO:
-        if path not in held:
-            raise FileNotFoundError(path)
-        return io.StringIO(held[path])
-
-    monkeypatch.setattr(backend, "open", opened, raising=False)
-    assert tuple(size // 1024 for size in host_memory()) == expected
-
-
-def test_memory_without_proc_is_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(path: str, **_: Any) -> io.StringIO:
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(backend, "open", missing, raising=False)
-    total, free = host_memory()
-    assert total == free == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert memory_in_use() > 0
-
-
 def test_memory_in_use_grows_with_what_is_held() -> None:
     before = memory_in_use()
     held = mx.ones((32 << 20,), mx.float32)
@@ -197,3 +143,76 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
 def test_compiled_kernels_outlive_the_temporary_folder() -> None:
     start_backend()
     assert "cuda-kernels" in os.environ["MLX_PTX_CACHE_DIR"]
+
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What MLX's limits are set to, in order; this machine may have no Metal."""
+    found: list[tuple[str, int]] = []
+    for name in ("set_memory_limit", "set_wired_limit"):
+        monkeypatch.setattr(mx, name, lambda size, name=name: found.append((name, size)))
+    return found
+
+
+def test_metal_is_limited_to_its_own_figure(limits: list[tuple[str, int]]) -> None:
+    backend.limit_metal_memory({"max_recommended_working_set_size": 11 * GIB})
+    assert limits == [("set_memory_limit", 11 * GIB), ("set_wired_limit", 11 * GIB)]
+
+
+def test_a_device_without_a_figure_is_not_limited(limits: list[tuple[str, int]]) -> None:
+    backend.limit_metal_memory({"device_name": "none"})
+    assert limits == []
+
+
+def test_a_system_that_cannot_wire_memory_still_scores(
+    limits: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: int) -> None:
+        raise ValueError("[metal::set_wired_limit] not on this system")
+
+    monkeypatch.setattr(mx, "set_wired_limit", refused)
+    backend.limit_metal_memory({"max_recommended_working_set_size": GIB})
+    assert limits == [("set_memory_limit", GIB)]
+
+
+@pytest.fixture
+def metal(monkeypatch: pytest.MonkeyPatch, limits: list[tuple[str, int]]) -> Iterator[None]:
+    """MLX as it looks on a Mac; nothing is computed with it."""
+    info = {"device_name": "Apple M9", "max_recommended_working_set_size": 11 * GIB}
+    monkeypatch.delenv("QFID_DEVICE", raising=False)
+    monkeypatch.setattr(backend, "preload_blas", lambda: "Accelerate")
+    monkeypatch.setattr(mx, "default_device", lambda: mx.gpu)
+    monkeypatch.setattr(mx.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(mx, "device_info", lambda: info)
+    monkeypatch.setattr(mx, "get_active_memory", lambda: 3 * GIB)
+    start_backend.cache_clear()
+    yield
+    start_backend.cache_clear()
+
+
+@pytest.mark.usefixtures("metal")
+def test_metal_is_limited_before_anything_is_loaded(limits: list[tuple[str, int]]) -> None:
+    found = start_backend()
+    assert (found.kind, found.name) == ("metal", "Apple M9")
+    assert (found.memory_total, found.memory_free) == (11 * GIB, 8 * GIB)
+    assert [name for name, _ in limits] == ["set_memory_limit", "set_wired_limit"]
+
+
+@pytest.mark.parametrize(
+    ("active", "cached", "free"), [(0, 0, 70), (5, 3, 73), (5, 20, 75), (90, 0, 0)]
+)
+def test_free_memory_of_a_card_counts_what_mlx_holds_for_reuse(
+    monkeypatch: pytest.MonkeyPatch, active: int, cached: int, free: int
+) -> None:
+    info = {"total_memory": 80 * GIB, "free_memory": 70 * GIB}
+    monkeypatch.setattr(mx, "device_info", lambda: info)
+    monkeypatch.setattr(mx, "get_active_memory", lambda: active * GIB)
+    monkeypatch.setattr(mx, "get_cache_memory", lambda: cached * GIB)
+    assert backend.device_memory("cuda") == (80 * GIB, free * GIB)
+
+
+def test_free_memory_on_the_cpu_is_that_of_the_machine() -> None:
+    assert backend.device_memory("cpu").total == host_memory().total
