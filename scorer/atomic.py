@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 from pathlib import Path
 
 from scorer.errors import InputError, QfidError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_ASIDE = re.compile(r"\..+\.[0-9a-f]{12}")
 
 
 def write_atomic(path: str | os.PathLike[str], data: str | bytes) -> None:
@@ -47,6 +49,17 @@ def write_atomic(path: str | os.PathLike[str], data: str | bytes) -> None:
             raise storage_error(error, target) from error
         raise
     sync_folder(target.parent)
+
+
+def remove_asides(folder: Path) -> None:
+    """Remove what :func:`write_atomic` left in ``folder`` where its process was killed.
+
+    Only for a folder that no other process writes to.
+    """
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if _ASIDE.fullmatch(path.name) and not path.is_dir():
+                path.unlink()
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

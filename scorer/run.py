@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scorer.atomic import storage_error, write_atomic
+from scorer.atomic import remove_asides, storage_error, write_atomic
 from scorer.errors import InputError
 from scorer.job import Job
 from scorer.lock import RunLock, holder
@@ -165,6 +165,7 @@ class Run:
         lock = RunLock(self.path)
         lock.acquire()
         try:
+            remove_asides(self.path)
             self._load()
             return PositionsWriter(self.positions_path, on_close=lock.release)
         except BaseException:

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ __all__ = [
 
 _SLUG_LENGTH = 40
 _SHOWN = 5
+_HALF_MADE_SECONDS = 3600
 
 
 def runs_folder() -> Path:
@@ -84,8 +86,7 @@ def new_run(job: Job, facts: Mapping[str, Any]) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _no_folder(folder, error) from error
-    for left_over in folder.glob(".deleted-*"):
-        shutil.rmtree(left_over, ignore_errors=True)
+    _remove_leavings(folder)
     # Made under a name that lists pass over, so that no list ever meets half a run.
     fresh = folder / f".new-{secrets.token_hex(6)}"
     try:
@@ -99,6 +100,19 @@ def new_run(job: Job, facts: Mapping[str, Any]) -> Run:
         raise
     sync_folder(folder)
     return Run(run)
+
+
+def _remove_leavings(folder: Path) -> None:
+    """Remove what killed processes left: half-deleted runs, and half-made ones, which are small.
+
+    A young half-made one may be that of a process at work.
+    """
+    for left_over in folder.glob(".deleted-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    for left_over in folder.glob(".new-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left_over.stat().st_mtime > _HALF_MADE_SECONDS:
+                shutil.rmtree(left_over, ignore_errors=True)
 
 
 def list_runs() -> list[RunInfo]:

@@ -1,0 +1,73 @@
+"""``qfid resume`` under other conditions than the run's: refused, each difference named."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from small_runs import Small, numbers, planned, stopped
+
+from qfid_tui.cli import main
+from scorer.run_identity import identity_hash
+from scorer.runs import find_run
+from scorer.score import score
+
+OTHER = {
+    "model revision": "f" * 40,
+    "model files": "a" * 64,
+    "corpus": "b" * 64,
+    "tokenizer": "c" * 64,
+    "device": "metal Apple M9",
+    "compute dtype": "bfloat16",
+    "BLAS": "OpenBLAS 0.3",
+    "mlx version": "0.1.2",
+    "mlx-lm version": "0.3.4",
+}
+
+
+def recorded_as(run_id: str, changes: dict[str, Any]) -> None:
+    """Let the run have been scored under other conditions."""
+    path = find_run(run_id).path / "job.json"
+    data = json.loads(path.read_text())
+    data["facts"]["identity"] |= changes
+    data["identity"] = identity_hash(data["facts"]["identity"])
+    path.write_text(json.dumps(data))
+
+
+def test_the_command_line_names_everything_that_differs_and_goes_on_when_told_to(
+    small: Small, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = small.job("8,4")
+    run = planned(stopped(job, after=3)).run
+    real = find_run(run).facts["identity"]
+    assert set(OTHER) <= set(real)
+    recorded_as(run, OTHER)
+    before = find_run(run).positions_path.read_bytes()
+    assert main(["resume", run]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and len(err.splitlines()[-2:]) == 2
+    error, hint = err.splitlines()[-2:]
+    assert error.startswith(f"error: run `{run}` was scored under other conditions: ")
+    for key, value in OTHER.items():
+        now = str(real[key])
+        then, now = (v if len(v) <= 40 else f"{v[:39]}…" for v in (value, now))
+        assert f"{key} (`{then}`, now `{now}`)" in error
+    assert "--accept-changes" in hint
+    assert find_run(run).positions_path.read_bytes() == before
+
+    assert main(["resume", run, "--accept-changes", "--format", "json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert find_run(run).facts["identity"] == real and find_run(run).whole
+    whole = [*score(job)][-1]
+    assert numbers(report) == numbers(json.loads(json.dumps(whole.to_json()))["report"])
+
+
+@pytest.mark.parametrize("key", ["device", "compute dtype", "model revision"])
+def test_each_alone_is_enough(small: Small, key: str) -> None:
+    job = small.job("8,4")
+    run = planned(stopped(job, after=1)).run
+    recorded_as(run, {key: OTHER[key]})
+    failure = [*score(job, run=run)][-1].to_json()
+    assert failure["exit_code"] == 2 and f"other conditions: {key} (" in failure["message"]
+    assert failure["message"].count("now `") == 1
