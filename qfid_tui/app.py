@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from qfid_tui.closed_terminal import when_closed
 from qfid_tui.kept_choices import kept_theme
 
 if TYPE_CHECKING:
@@ -129,11 +131,20 @@ class QfidApp(App[int]):
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 with contextlib.suppress(ValueError, NotImplementedError):
                     loop.add_signal_handler(number, self._on_signal, number)
+        if not self.is_headless:
+            when_closed(0, self._on_closed_terminal)
 
     def _on_signal(self, number: int) -> None:
         self._leaving = True
         self.kill_children()
         self.run_worker(self._leave(128 + number), exit_on_error=False)
+
+    def _on_closed_terminal(self) -> None:
+        """End at once: there is no screen to give back, and nothing can be written to it."""
+        self.kill_children()
+        with contextlib.suppress(Exception):
+            self.keep_choices()
+        os._exit(128 + signal.SIGHUP)
 
     @property
     def device(self) -> Hello | None:
