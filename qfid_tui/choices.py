@@ -52,6 +52,7 @@ class Choices:
         control: Score the dequantized path beside the deployed one.
         batch: Chunks per forward pass; None lets the scorer choose.
         allow_custom_code: Permit a model's own Python file to run; never kept.
+        force: Score also where memory looks too small; never kept.
         theme: Name of Textual's theme.
     """
 
@@ -74,6 +75,7 @@ class Choices:
     control: bool = False
     batch: int | None = None
     allow_custom_code: bool = False
+    force: bool = False
     theme: str = "textual-dark"
 
     def offered(self) -> list[KVSetting]:
@@ -160,6 +162,7 @@ class Choices:
             noise_floor=self.noise_floor,
             batch=self.batch,
             allow_custom_code=self.allow_custom_code,
+            force=self.force,
         )
 
     def check(self) -> None:
@@ -179,7 +182,7 @@ class Choices:
         for name in ("protocol", "chunk_length", "chunks", "max_chunks", "noise_floor", "kernel"):
             setattr(self, name, getattr(job, name))
         self.control, self.batch = job.control, job.batch
-        self.allow_custom_code = job.allow_custom_code
+        self.allow_custom_code, self.force = job.allow_custom_code, job.force
         self.ticked, self.ticked_added = [], []
         for setting in job.settings:
             self.tick(setting, True)
@@ -232,7 +235,7 @@ def _kinds() -> dict[str, tuple[type, ...]]:
     """Kept fields and the types their values may have."""
     found: dict[str, tuple[type, ...]] = {}
     for name, hint in get_type_hints(Choices).items():
-        if name in ("allow_custom_code", "revision"):
+        if name in ("allow_custom_code", "force", "revision"):
             continue
         parts = get_args(hint)
         found[name] = (list,) if str(hint).startswith("list") else parts or (hint,)
@@ -281,6 +284,7 @@ def apply_arguments(choices: Choices, args: argparse.Namespace) -> None:
         "batch": args.batch,
         "control": args.control or None,
         "allow_custom_code": args.allow_custom_code or None,
+        "force": args.force or None,
     }
     for name, value in given.items():
         if value is not None:

@@ -123,6 +123,9 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="chunks per forward pass (default: as memory allows)",
     )
+    group.add_argument(
+        "--force", action="store_true", help="score also where memory looks too small"
+    )
 
 
 def settings_of(args: argparse.Namespace) -> tuple[KVSetting, ...]:
@@ -179,6 +182,7 @@ def job_of(args: argparse.Namespace) -> Job:
         noise_floor=args.noise_floor,
         batch=args.batch,
         allow_custom_code=args.allow_custom_code,
+        force=args.force,
     )
 
 

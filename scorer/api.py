@@ -42,6 +42,7 @@ def measure_kv_fidelity(
     max_chunks: int | None = None,
     revision: str | None = None,
     allow_custom_code: bool = False,
+    force: bool = False,
 ) -> SettingReport:
     """Measure how far one quantized KV cache drifts from full precision.
 
@@ -64,6 +65,7 @@ def measure_kv_fidelity(
         max_chunks: How many chunks; None for the whole corpus.
         revision: Commit, branch or tag of the repo.
         allow_custom_code: Permit a repo's own Python file to run.
+        force: Score also where memory looks too small.
 
     Returns:
         The setting's report: ``.kl.mean`` (nats), ``.flip_rate``, ``.verdict``,
@@ -101,6 +103,7 @@ def measure_kv_fidelity(
         kernel=kernel,
         control=control,
         allow_custom_code=allow_custom_code,
+        force=force,
     )
     return _run(job)
 

@@ -67,6 +67,8 @@ def kv_command(job: Job, revision: str | None = None) -> str:
         words += ["--batch", str(job.batch)]
     if job.allow_custom_code:
         words += ["--allow-custom-code"]
+    if job.force:
+        words += ["--force"]
     if model_last:
         words += ["--", shell_word(job.model)]
     return " ".join(words)

@@ -185,6 +185,7 @@ class Job:
         noise_floor: Number of perturbed repeats for the noise floor; 0 for none.
         batch: Chunks per forward pass; None lets the scorer choose from the memory.
         allow_custom_code: Permit a repo's own Python file to run.
+        force: Score also where memory looks too small.
     """
 
     model: str
@@ -200,6 +201,7 @@ class Job:
     noise_floor: int = 0
     batch: int | None = None
     allow_custom_code: bool = False
+    force: bool = False
 
     def __post_init__(self) -> None:
         if not self.settings:
@@ -285,4 +287,5 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "noise_floor": (int,),
     "batch": (int, type(None)),
     "allow_custom_code": (bool,),
+    "force": (bool,),
 }

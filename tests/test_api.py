@@ -84,6 +84,7 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
         "max_chunks": 3,
         "revision": "v1",
         "allow_custom_code": True,
+        "force": True,
     }
     with pytest.raises(Asked):
         measure_kv_fidelity(

@@ -79,6 +79,7 @@ def job(*words: str) -> Job:
         ("a/b --kernel mlx-lm --control", {"kernel": "mlx-lm", "control": True}),
         ("a/b --noise-floor 16 --batch-size 2", {"noise_floor": 16, "batch": 2}),
         ("a/b --batch 2 --allow-custom-code", {"batch": 2, "allow_custom_code": True}),
+        ("a/b --force", {"force": True}),
         ("a/b --corpus builtin", {"corpus": CorpusSpec("builtin")}),
         ("demo", {"model": "demo", "corpus": CorpusSpec("builtin")}),
         ("demo --corpus wikitext2", {"model": "demo", "corpus": CorpusSpec("wikitext2")}),
@@ -116,6 +117,7 @@ SETTINGS = st.builds(
         noise_floor=st.sampled_from((0, 2, 16)),
         batch=st.none() | st.integers(1, 64),
         allow_custom_code=st.booleans(),
+        force=st.booleans(),
     )
 )
 def test_the_command_a_report_prints_asks_for_the_same_job(asked: Job) -> None:

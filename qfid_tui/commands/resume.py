@@ -31,6 +31,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="go on although model, text or arithmetic are not those of the run",
     )
     parser.add_argument(
+        "--force", action="store_true", help="score also where memory looks too small"
+    )
+    parser.add_argument(
         "--pull", action="store_true", help="download the model if it is not cached, without asking"
     )
     add_report_options(parser)
@@ -61,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     settings = ", ".join(map(str, found.job.settings))
     say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
     job = _same_revision(found, accept_changes=args.accept_changes, pull=args.pull)
+    if args.force:
+        job = dataclasses.replace(job, force=True)
     return score(job, delivery, run=found.id, accept_changes=args.accept_changes)
 
 
