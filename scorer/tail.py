@@ -15,6 +15,8 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from scorer import cpu_arithmetic
+
 _BODY_NAMES = ("model", "transformer", "backbone")
 
 
@@ -76,7 +78,8 @@ class SplitModel:
             Whether body and tail run apart.
         """
         if self.split:
-            full = self.model(tokens, cache=make_caches()).astype(mx.float32)
+            with cpu_arithmetic.applied():
+                full = self.model(tokens, cache=make_caches()).astype(mx.float32)
             try:
                 hidden = self.hidden(tokens, make_caches())
                 middle = tokens.shape[1] // 2
@@ -95,10 +98,11 @@ class SplitModel:
     def hidden(self, tokens: mx.array, caches: list[Any]) -> mx.array:
         """Final hidden states (B, T, H) of tokens (B, T), or logits (B, T, V) if not split."""
         if not self.split:
-            logits: mx.array = self.model(tokens, cache=caches)
+            with cpu_arithmetic.applied():
+                logits: mx.array = self.model(tokens, cache=caches)
             return logits
         capture = _Capture(dict.__getitem__(self._owner, self._name))
-        with self._body(capture):
+        with self._body(capture), cpu_arithmetic.applied():
             try:
                 self.model(tokens, cache=caches)
             except _BodyDone:
@@ -114,7 +118,7 @@ class SplitModel:
         if not self.split:
             return block
         replay = _Replay(dict.__getitem__(self._owner, self._name), block)
-        with self._body(replay):
+        with self._body(replay), cpu_arithmetic.applied():
             logits: mx.array = self.model(mx.zeros(block.shape[:2], mx.int32))
         return logits
 

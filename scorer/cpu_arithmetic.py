@@ -1,0 +1,130 @@
+"""Whether the CPU device computes attention and activations in NumPy, and how models get them.
+
+``QFID_CPU_ARITHMETIC`` is ``numpy`` (the default) or ``mlx``. Models look these functions up by
+name at each call, so they are replaced for the time of a forward pass, reference and candidates
+alike.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from scorer.errors import InputError
+
+NUMPY = "numpy"
+MLX = "mlx"
+
+_used = MLX
+
+
+def choose(kind: str) -> str:
+    """Fix the arithmetic of this process by its device and ``QFID_CPU_ARITHMETIC``.
+
+    Returns:
+        ``numpy`` or ``mlx``; always ``mlx`` on a GPU.
+
+    Raises:
+        InputError: The variable holds something else.
+    """
+    global _used
+    wish = os.environ.get("QFID_CPU_ARITHMETIC") or NUMPY
+    if wish not in (NUMPY, MLX):
+        raise InputError(
+            f"QFID_CPU_ARITHMETIC: there is no arithmetic `{wish}`", "it may be `numpy` or `mlx`"
+        )
+    _used = wish if kind == "cpu" else MLX
+    return _used
+
+
+def used() -> str:
+    """The arithmetic of this process, ``mlx`` until :func:`choose` said otherwise."""
+    return _used
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """Let models compute with the chosen arithmetic inside the block."""
+    if _used != NUMPY:
+        yield
+        return
+    with numpy_functions():
+        yield
+
+
+@contextmanager
+def numpy_functions() -> Iterator[None]:
+    """Replace MLX's functions by those in NumPy, which pass on what they do not cover.
+
+    ``mx.compile`` has to be off: it would trace them.
+    """
+    import mlx.core as mx
+    import mlx.nn as nn
+    from mlx_lm.models import activations
+
+    from scorer import cpu_activation
+    from scorer.cpu_threads import single_threaded_numpy_blas
+
+    places: list[tuple[Any, str, Any]] = [
+        (mx.fast, "scaled_dot_product_attention", _attention(mx.fast.scaled_dot_product_attention)),
+        (mx, "softmax", _softmax(mx.softmax)),
+        (mx, "sigmoid", _or(cpu_activation.sigmoid, mx.sigmoid)),
+        (mx, "tanh", _or(cpu_activation.tanh, mx.tanh)),
+    ]
+    for owner in (nn, sys.modules["mlx.nn.layers.activations"]):
+        places += [
+            (owner, "silu", _or(cpu_activation.silu, nn.silu)),
+            (owner, "gelu_approx", _or(cpu_activation.gelu_approx, nn.gelu_approx)),
+        ]
+    # Model files import this one by name.
+    swiglu = _or(cpu_activation.swiglu, activations.swiglu)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("mlx_lm.models.") or name == "custom_model":
+            if getattr(module, "swiglu", None) is activations.swiglu:
+                places.append((module, "swiglu", swiglu))
+    originals = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
+    with single_threaded_numpy_blas():
+        try:
+            for owner, name, function in places:
+                setattr(owner, name, function)
+            yield
+        finally:
+            for owner, name, function in originals:
+                setattr(owner, name, function)
+
+
+def _or(fast: Callable[..., Any], original: Any) -> Callable[..., Any]:
+    """``fast`` where it covers the arguments, else the original."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        found = None if options else fast(*arguments)
+        return original(*arguments, **options) if found is None else found
+
+    return call
+
+
+def _softmax(original: Any) -> Callable[..., Any]:
+    from scorer.cpu_activation import softmax
+
+    def call(a: Any, /, axis: Any = None, **options: Any) -> Any:
+        found = None
+        if axis in (-1, a.ndim - 1) and options.get("stream") is None:
+            found = softmax(a)
+        return original(a, axis=axis, **options) if found is None else found
+
+    return call
+
+
+def _attention(original: Any) -> Callable[..., Any]:
+    from scorer.cpu_attention import attend
+
+    def call(q: Any, k: Any, v: Any, *, scale: float, **options: Any) -> Any:
+        found = None
+        if options.keys() <= {"mask", "sinks"}:
+            found = attend(q, k, v, scale, options.get("mask"), options.get("sinks"))
+        return original(q, k, v, scale=scale, **options) if found is None else found
+
+    return call

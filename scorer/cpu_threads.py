@@ -1,0 +1,124 @@
+"""Threads for NumPy work on the CPU device, and NumPy's own BLAS kept to one of them.
+
+NumPy lets go of the interpreter lock inside its loops, so blocks of rows run side by side. Its
+matrix products would start threads of their own inside each, so they are kept single-threaded
+meanwhile. Each item is computed by one thread alone: results do not depend on their number.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+_Item = TypeVar("_Item")
+_LIMITS = ("QFID_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+# NumPy's wheels name their OpenBLAS' functions apart from those of any other.
+_NAMES = (
+    ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
+    ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
+    ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
+)
+
+
+@cache
+def thread_count() -> int:
+    """Threads for NumPy work: the cores this process may use, or fewer if a variable says so.
+
+    ``QFID_THREADS``, else ``MKL_NUM_THREADS``, else ``OMP_NUM_THREADS``. One where NumPy's BLAS
+    cannot be kept to one thread.
+    """
+    if _numpy_blas() is None:
+        return 1
+    cores = _cores()
+    for name in _LIMITS:
+        wish = os.environ.get(name, "")
+        if wish.isdecimal() and int(wish) > 0:
+            return min(cores, int(wish))
+    return cores
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(1, thread_count() - 1), thread_name_prefix="qfid-numpy")
+
+
+def run_each(work: Callable[[_Item], None], items: Sequence[_Item]) -> None:
+    """Call ``work`` on every item, on this thread and the pool's; the order is not defined.
+
+    Raises:
+        Exception: What ``work`` raised; other items may have been worked on or not.
+    """
+    helpers = min(thread_count(), len(items)) - 1
+    if helpers < 1:
+        for item in items:
+            work(item)
+        return
+    waiting = iter(items)
+
+    def drain() -> None:
+        # Taking the next item from a list's iterator is one step under the interpreter lock.
+        for item in waiting:
+            work(item)
+
+    started = [_pool().submit(drain) for _ in range(helpers)]
+    try:
+        drain()
+    finally:
+        # All have to be done before the buffers they write into may go.
+        failures = [future.exception() for future in started]
+    for failure in failures:
+        if failure is not None:
+            raise failure
+
+
+def row_blocks(rows: int, least: int = 1) -> list[slice]:
+    """``rows`` cut into a few slices for each thread, none shorter than ``least`` but the last."""
+    size = max(least, -(-rows // (4 * thread_count())))
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+@contextmanager
+def single_threaded_numpy_blas() -> Iterator[None]:
+    """Keep NumPy's own BLAS to the calling thread inside the block."""
+    found = _numpy_blas()
+    if found is None:
+        yield
+        return
+    get, put = found
+    before = get()
+    put(1)
+    try:
+        yield
+    finally:
+        put(before)
+
+
+@cache
+def _numpy_blas() -> tuple[Callable[[], int], Callable[[int], Any]] | None:
+    """How many threads NumPy's BLAS uses, to ask and to set; None where it is another library."""
+    package = Path(np.__file__).parent
+    for folder in (package.parent / "numpy.libs", package / ".libs"):
+        for library in sorted(folder.glob("lib*openblas*")):
+            try:
+                handle = ctypes.CDLL(str(library))
+            except OSError:
+                continue
+            for get, put in _NAMES:
+                if hasattr(handle, get) and hasattr(handle, put):
+                    return getattr(handle, get), getattr(handle, put)
+    return None
