@@ -9,6 +9,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qfid_tui.saved_report import EDITED
 from qfid_tui.setting_results import figures_of
 from qfid_tui.table_rows import EarlierSetting
 from scorer.errors import QfidError
@@ -41,7 +42,7 @@ def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[Earlier
     for info in runs[:_RUNS]:
         try:
             rows = _rows(Run(info.path), info)
-        except (QfidError, OSError):
+        except (QfidError, OSError, *EDITED):
             continue
         for conditions, row in rows:
             known = found.get((row.name, *conditions))

@@ -52,11 +52,15 @@ def saved_chunks(run: Run) -> list[ChunkScored]:
             flips=int(positions.flips.sum()),
             nll_ref=float(positions.nll_ref.sum()),
             nll_quant=float(positions.nll_quant.sum()),
-            seconds=float(facts.get("seconds", 0.0)),
+            seconds=_seconds(facts.get("seconds")),
         )
         for setting in run.job.settings
         for positions, facts in stored.get(run.stored_as(str(setting)), [])
     ]
+
+
+def _seconds(value: object) -> float:
+    return float(value) if type(value) in (int, float) else 0.0  # type: ignore[arg-type]
 
 
 def _chunks_of(run: Run) -> int:

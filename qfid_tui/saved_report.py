@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scorer.errors import InputError
+
 if TYPE_CHECKING:
     from scorer.run import Run
+
+EDITED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
+"""What reading a file raises that someone has edited: a value of another type, or none at all."""
 
 
 def saved_report(run: Run) -> dict[str, Any]:
@@ -22,15 +27,39 @@ def saved_report(run: Run) -> dict[str, Any]:
         return stored
     from scorer.finish import finished_report
 
-    return finished_report(run)
+    try:
+        made = finished_report(run)
+    except EDITED as error:
+        raise _damaged(run) from error
+    if not _is_whole(made):
+        raise _damaged(run)
+    return made
 
 
 def _is_whole(report: dict[str, Any]) -> bool:
-    """Whether a stored report can be printed: a file that was edited may lack anything."""
+    """Whether a report can be shown in every form: a file that was edited may lack anything."""
+    from scorer.badge import to_badges
+    from scorer.export import to_csv
     from scorer.markdown import to_markdown
+    from scorer.model_card import to_model_card
+    from scorer.report import report_text
 
     try:
-        to_markdown(report)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        for form in (to_markdown, to_model_card, to_csv, to_badges, report_text):
+            form(report)
+        return all(
+            isinstance(row["setting"], str)
+            and isinstance(row["same_as"], str | None)
+            and type(row["n_chunks"]) is int
+            for row in report["settings"]
+        )
+    except EDITED:
         return False
-    return True
+
+
+def _damaged(run: Run) -> InputError:
+    return InputError(
+        f"run `{run.id}` cannot be reported: the facts in its `job.json` or of its chunks are "
+        "damaged",
+        "score it anew with `qfid kv`",
+    )

@@ -144,10 +144,10 @@ class Run:
             QfidError: The file cannot be opened or the disk fails.
         """
         chunks, stored = self.facts.get("chunks"), self.scored()
-        return not isinstance(chunks, list) or all(
-            stored.get(self.stored_as(str(setting)), set()).issuperset(chunks)
-            for setting in self.job.settings
-        )
+        if not isinstance(chunks, list):
+            return True
+        settings = [self.stored_as(str(setting)) for setting in self.job.settings]
+        return all(chunk in stored.get(name, ()) for name in settings for chunk in _whole(chunks))
 
     def open_writer(self) -> PositionsWriter:
         """Take the run's lock and open its positions for appending, repaired where torn.
@@ -361,6 +361,10 @@ def job_json(job: Job, facts: Mapping[str, Any], created: str) -> str:
         "identity": identity_hash(identity),
     }
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+def _whole(values: list[Any]) -> list[int]:
+    return [value for value in values if type(value) is int]
 
 
 def _covers(state: dict[str, Any], job: Job) -> bool:

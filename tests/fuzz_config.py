@@ -1,0 +1,142 @@
+"""The readers of a model's folder under fire: config, tokenizer, headers of weights."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fake_hub import COMMIT, model_files, write_repo
+from fuzzing import ACTS, FuzzCase, harmed_bytes, harmed_json, hostile_value, one_clear_line
+from hypothesis import strategies as st
+from test_models_broken import header, tensor
+from tiny_configs import _WRAPPED, OWN, tiny_config
+from tiny_tokenizers import byte_level
+from tiny_values import USUAL
+
+from qfid_tui.model_list import to_json, to_markdown, to_text
+from scorer.errors import InputError, QfidError
+from scorer.models import Listing, ModelInfo, Unscorable, iter_models, resolve_model
+from scorer.tokenizer import load_tokenizer
+from scorer.weight_files import check_weight_file
+
+REPO = "org/model"
+
+
+@lru_cache
+def config_of(architecture: str) -> dict[str, Any]:
+    if architecture == "olmo":
+        # mlx-lm's module of it ends the process that imports it.
+        return USUAL | OWN["olmo"] | {"model_type": "olmo"}
+    return tiny_config(architecture)
+
+
+configs = st.sampled_from(sorted({*OWN, *_WRAPPED})).map(lambda a: copy.deepcopy(config_of(a)))
+INDEX = {"metadata": {"total_size": 16}, "weight_map": {"w": "model.safetensors"}}
+TOKENIZER_CONFIG = {"auto_map": {"AutoTokenizer": ["own.Own", None]}, "bos_token": "<s>"}
+
+
+def look(folder: Path, name: str, content: bytes, without: str = "") -> None:
+    """List and resolve a cached repo, one of whose files is not what it should be."""
+    hub = folder / "hub"
+    snapshot = hub / "models--org--model" / "snapshots" / COMMIT
+    if not snapshot.exists():
+        write_repo(hub, REPO, {})
+    for known, plain in model_files().items():
+        (snapshot / known).write_bytes(plain)
+    for left in {path.name for path in snapshot.iterdir()} - set(model_files()):
+        (snapshot / left).unlink()
+    (snapshot / name).write_bytes(content)
+    if without:
+        (snapshot / without).unlink()
+    (found,) = iter_models(hub)
+    known_as = isinstance(found, ModelInfo)
+    listing = Listing([found], []) if isinstance(found, ModelInfo) else Listing([], [found])
+    shown = [*to_text(listing, 80), *to_text(listing, None), *to_markdown(listing)]
+    assert not any(ACTS.search(line) for line in shown)
+    json.dumps(to_json(listing, str(hub)), allow_nan=False)
+    if isinstance(found, Unscorable):
+        assert not found.reason.startswith("unreadable"), found.reason
+    os.environ["HF_HUB_CACHE"] = str(hub)
+    try:
+        info = resolve_model(REPO)
+    except InputError as error:
+        one_clear_line(error)
+        assert error.hint and not ACTS.search(error.message + error.hint)
+        return
+    finally:
+        del os.environ["HF_HUB_CACHE"]
+    assert known_as and info.layers >= 1 and info.kv_heads >= 1 and info.head_dim >= 1
+    assert math.isfinite(info.kv_bytes_per_token_16bit) and info.kv_bytes_per_token_16bit > 0
+
+
+def config_check(folder: Path, config: Any) -> None:
+    look(folder, "config.json", json.dumps(config).encode())
+
+
+def bytes_check(folder: Path, content: bytes) -> None:
+    look(folder, "config.json", content)
+
+
+def index_check(folder: Path, index: Any) -> None:
+    look(folder, "model.safetensors.index.json", json.dumps(index).encode())
+
+
+def tokenizer_config_check(folder: Path, config: Any) -> None:
+    content = json.dumps(config).encode()
+    look(folder, "tokenizer_config.json", content)
+    look(folder, "tokenizer_config.json", content, without="tokenizer.json")
+
+
+def weights_check(folder: Path, content: bytes) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(content)
+    for thorough in (True, False):
+        try:
+            check_weight_file(path, len(content), thorough=thorough)
+        except QfidError as error:
+            one_clear_line(error)
+
+
+def header_check(folder: Path, tensors: Any) -> None:
+    weights_check(folder, header(tensors))
+
+
+@lru_cache
+def tokenizer_json() -> str:
+    found: str = byte_level().to_str()
+    return found
+
+
+def tokenizer_check(folder: Path, tokenizer: Any) -> None:
+    """Whatever a tokenizer says, its ids fit where ids go or it is refused."""
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
+    try:
+        found = load_tokenizer(folder)
+        ids = found.encode("The number of entry 7.\n")
+        assert not ids.size or int(ids.min()) >= 0
+        for token in {*ids.tolist(), 0, found.vocab_size}:
+            found.token_bytes(token)
+        found.decode(ids)
+    except QfidError as error:
+        one_clear_line(error)
+
+
+CASES = [
+    FuzzCase("config: values of any architecture", harmed_json(configs), config_check),
+    FuzzCase("config: bytes", harmed_bytes(configs.map(json.dumps).map(str.encode)), bytes_check),
+    FuzzCase("config: index of the weights", harmed_json(st.just(INDEX).map(copy.deepcopy)),
+             index_check),
+    FuzzCase("config: tokenizer_config.json",
+             harmed_json(st.just(TOKENIZER_CONFIG).map(copy.deepcopy)), tokenizer_config_check),
+    FuzzCase("config: header of safetensors",
+             harmed_json(st.just(tensor()).map(copy.deepcopy)) | hostile_value, header_check),
+    FuzzCase("config: bytes of safetensors", harmed_bytes(st.just(header(tensor()))),
+             weights_check),
+    FuzzCase("config: tokenizer.json",
+             harmed_json(st.builds(lambda: json.loads(tokenizer_json()))), tokenizer_check),
+]  # fmt: skip
