@@ -14,6 +14,7 @@ import numpy as np
 from scorer.errors import InputError, QfidError, SettingFailed
 from scorer.facts import RunFacts, SettingFacts
 from scorer.job import KVSetting
+from scorer.memory_record import memory_warnings
 from scorer.noise_floor import noise_floor
 from scorer.positions import Positions
 
@@ -89,7 +90,8 @@ def finished_report(run: Run, stored: Batches | None = None) -> dict[str, Any]:
             f"run `{run.id}` holds no scored chunk yet", f"score it with `qfid resume {run.id}`"
         )
     facts = RunFacts.from_json(run.facts.get("run"))
-    facts = dataclasses.replace(facts, job=run.job)
+    short = memory_warnings(stored, facts.batch, str(facts.device.get("kind", "")))
+    facts = dataclasses.replace(facts, job=run.job, warnings=(*facts.warnings, *short))
     rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
     return build_report(facts, rows)
 

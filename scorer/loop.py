@@ -73,6 +73,9 @@ def score_batch(
     metrics: Metrics,
     vocab: int,
     stop: Callable[[], bool],
+    *,
+    tile_bytes: int | None = None,
+    keep_bytes: int | None = None,
 ) -> Iterator[Scored | LaneFailed | Pass]:
     """Score one batch: one reference forward and one per lane.
 
@@ -83,6 +86,9 @@ def score_batch(
         metrics: How logits become scalars.
         vocab: Columns of the logits, for the size of a tile.
         stop: Asked between tiles and passes; True ends the batch.
+        tile_bytes: Bytes of one tile of float32 logits; None for :data:`TILE_BYTES`.
+        keep_bytes: Reference logits and their exponentials are kept for all lanes where they take
+            no more; None for :data:`KEEP_BYTES`.
 
     Yields:
         A Pass after every forward, a Scored or LaneFailed for every lane.
@@ -97,9 +103,10 @@ def score_batch(
     hidden = reference.hidden(tokens)
     yield Pass(None, 1, total)
     first = min(max(batch.first, lane.setting.start) for lane in lanes)
-    step = max(1, min(positions, TILE_BYTES // (4 * vocab * size)))
+    step = max(1, min(positions, (tile_bytes or TILE_BYTES) // (4 * vocab * size)))
     tiles = [(a, min(a + step, positions)) for a in range(first, positions, step)]
-    if 8 * vocab * size * (positions - first) <= KEEP_BYTES:
+    keep = KEEP_BYTES if keep_bytes is None else keep_bytes
+    if 8 * vocab * size * (positions - first) <= keep:
         kept: list[ReferenceTile] = []
         for tile in tiles:
             _check(stop)
@@ -110,10 +117,10 @@ def score_batch(
             try:
                 own = lane.hidden(tokens)
                 yield Pass(lane, done, total)
-                parts = [
-                    _compare(lane, own, tile, kept_tile, batch)
-                    for tile, kept_tile in zip(tiles, kept, strict=True)
-                ]
+                parts = []
+                for tile, kept_tile in zip(tiles, kept, strict=True):
+                    _check(stop)
+                    parts.append(_compare(lane, own, tile, kept_tile, batch))
                 yield Scored(lane, _positions(lane, batch, parts), time.perf_counter() - start)
             except SettingFailed as error:
                 yield LaneFailed(lane, error)
@@ -146,6 +153,7 @@ def _tile_by_tile(
         yield Pass(lane, done, len(lanes) + 1)
     parts: dict[KVLane, list[_Part]] = {lane: [] for lane in states}
     for tile in tiles:
+        _check(stop)
         reference_tile = _reference_tile(reference, hidden, batch, tile, metrics)
         for lane in list(states):
             _check(stop)

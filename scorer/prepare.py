@@ -9,7 +9,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
-from scorer.backend import Backend
+from scorer.backend import Backend, device_memory, memory_in_use
 from scorer.continuity import check_continuity
 from scorer.corpus import ChunkedCorpus, build_corpus
 from scorer.errors import InputError, QfidError
@@ -18,6 +18,8 @@ from scorer.geometry import KVGeometry
 from scorer.job import Job
 from scorer.lanes import KVLane, ReferenceLane, fresh_caches
 from scorer.load import LoadedModel, load
+from scorer.memory import PassSize, default_batch, fitting
+from scorer.model_sizes import model_sizes
 from scorer.models import ModelInfo, resolve_model
 from scorer.plan import PlannedSetting, check_groups, measured_geometry, plan_settings
 from scorer.selftest import check_attention
@@ -37,8 +39,10 @@ class Prepared:
         corpus: The chunks.
         geometry: Of the caches the model really fills.
         planned: Every setting, controls included, in the order of the report.
-        batch: Chunks per forward pass.
+        batch: Chunks of a cell of the batch grid.
         vocab: Columns of the logits.
+        size: How much goes through the model at once, as memory allows; its batch is the grid's
+            unless a run is continued with less memory than it began with.
     """
 
     job: Job
@@ -50,6 +54,7 @@ class Prepared:
     planned: list[PlannedSetting]
     batch: int
     vocab: int
+    size: PassSize
 
     @property
     def reference(self) -> ReferenceLane:
@@ -66,10 +71,21 @@ class Prepared:
 class Preparation:
     """Prepares a job step by step, saying what it does; ``result`` holds the outcome."""
 
-    def __init__(self, job: Job, backend: Backend, cache_dir: Path | None) -> None:
+    def __init__(
+        self, job: Job, backend: Backend, cache_dir: Path | None, *, grid: int | None = None
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            job: The job.
+            backend: The device.
+            cache_dir: Where tokens of a text are kept, or None.
+            grid: Chunks of a cell of the run that is continued; None for a new run.
+        """
         self.job = job
         self.backend = backend
         self.cache_dir = cache_dir
+        self.grid = grid
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -80,6 +96,7 @@ class Preparation:
 
         Raises:
             InputError: The job cannot be scored as it is; what and why in one or two lines.
+            WillNotFit: It takes more memory than there is.
         """
         job = self.job
         info = resolve_model(job.model, job.revision, allow_custom_code=job.allow_custom_code)
@@ -99,6 +116,15 @@ class Preparation:
             tokenizer_id=info.name,
             cache_dir=self.cache_dir,
         )
+        wanted = PassSize(self.grid or job.batch or default_batch(self.backend.kind))
+        size = self._fitting(info, wanted)
+        if size.batch < wanted.batch and (self.grid or job.batch):
+            yield Warned(
+                f"memory does not allow {wanted.batch} chunks at a time; scored {size.described()}",
+                "on this device the figures are the same"
+                if self.backend.kind == "cpu"
+                else "figures of runs of another batch differ by rounding",
+            )
         yield Loading("model", info.name)
         if self.backend.slow_blas:
             yield Warned(
@@ -148,8 +174,21 @@ class Preparation:
             corpus,
             geometry,
             planned,
-            job.batch or (1 if self.backend.kind == "cpu" else 4),
+            self.grid or size.batch,
             vocab,
+            size,
+        )
+
+    def _fitting(self, info: ModelInfo, wanted: PassSize) -> PassSize:
+        return fitting(
+            model_sizes(info),
+            self.job,
+            self.backend.kind,
+            device_memory(self.backend.kind),
+            name=info.name,
+            wanted=wanted,
+            in_use=memory_in_use(),
+            shorten=self.grid is None,
         )
 
 

@@ -42,6 +42,13 @@ def identity_differences(a: Identity, b: Identity) -> list[str]:
     ]
 
 
+def grid_of(facts: Mapping[str, Any]) -> int | None:
+    """Chunks of a cell of a run's batch grid, from its facts; None where they do not say."""
+    identity = facts.get("identity")
+    batch = identity.get("batch") if is_identity(identity) else None
+    return batch if type(batch) is int and batch > 0 else None
+
+
 def _shown(identity: Identity, key: str) -> str:
     if key not in identity:
         return "not recorded"

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from scorer.errors import InputError, Interrupted, ModelNotCached, QfidError, SettingFailed
+from scorer.errors import (
+    InputError,
+    Interrupted,
+    ModelNotCached,
+    QfidError,
+    SettingFailed,
+    WillNotFit,
+)
 from scorer.events import (
-    ChunkScored,
     Event,
     Failed,
     Finished,
     Hello,
     Planned,
-    Progress,
     SettingFailedEvent,
     Warned,
 )
+from scorer.host_memory import HostMemory, host_memory
 from scorer.job import Job
+from scorer.memory_watch import MemoryWatch
+from scorer.out_of_memory import is_out_of_memory
+from scorer.run_identity import grid_of
 
 if TYPE_CHECKING:
     from scorer.backend import Backend
-    from scorer.kernels import Metrics
-    from scorer.lanes import KVLane
-    from scorer.loop import Batch, Pass, Scored
-    from scorer.positions import Positions
     from scorer.prepare import Prepared
     from scorer.run_identity import Identity
     from scorer.runs import Run
@@ -35,6 +40,10 @@ if TYPE_CHECKING:
 def never() -> bool:
     """The ``stop`` of a run that nobody stops."""
     return False
+
+
+def nothing() -> None:
+    """The ``closing`` of a run that nobody else can end."""
 
 
 def hello(backend: Backend) -> Hello:
@@ -80,6 +89,9 @@ def score(
     stop: Callable[[], bool] = never,
     accept_changes: bool = False,
     light_imports: bool = False,
+    closing: Callable[[], None] = nothing,
+    read_memory: Callable[[], HostMemory] = host_memory,
+    out_of_memory: Callable[[WillNotFit], None] | None = None,
 ) -> Iterator[Event]:
     """Score a job in this process.
 
@@ -89,6 +101,10 @@ def score(
         stop: Asked between tiles; True ends the run in order, with a report of what is scored.
         accept_changes: Continue ``run`` although model, text or arithmetic differ from its own.
         light_imports: Import mlx-lm without transformers; only for a process of our own.
+        closing: Called once all scoring is done, before the report is made.
+        read_memory: Memory of the host now; looked at while the run works.
+        out_of_memory: Ends this process at once where memory is all but gone; None leaves it to
+            the next tile.
 
     Yields:
         Hello first; Finished or Failed last. Errors of the input and of the run are events, not
@@ -100,13 +116,25 @@ def score(
     try:
         backend = start_backend()
         yield hello(backend)
-        session = Session(job, backend, run, stop, accept_changes)
-        from scorer.mlx_lm_import import import_mlx_lm
+        with MemoryWatch(read_memory, at_once=out_of_memory) as watch:
+            session = Session(job, backend, run, stop, accept_changes, closing, watch)
+            from scorer.mlx_lm_import import import_mlx_lm
 
-        import_mlx_lm(light=light_imports)
-        yield from session.events()
+            import_mlx_lm(light=light_imports)
+            yield from session.events()
     except QfidError as error:
         yield failure(error, None if session is None else session.run)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        yield failure(_ran_out(error), None if session is None else session.run)
+
+
+def _ran_out(error: BaseException) -> WillNotFit:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return WillNotFit(
+        f"out of memory: {first}", "free memory, or score with --batch 1 or shorter chunks"
+    )
 
 
 class Session:
@@ -119,34 +147,47 @@ class Session:
         run: str | None,
         stop: Callable[[], bool],
         accept_changes: bool,
+        closing: Callable[[], None],
+        watch: MemoryWatch,
     ) -> None:
         self.job = job
         self.backend = backend
         self.wanted_run = run
-        self.stop = stop
+        self.asked_to_stop = stop
         self.accept_changes = accept_changes
+        self.closing = closing
+        self.watch = watch
         self.failed: dict[str, SettingFailed] = {}
         self.run: Run | None = None
+
+    def stop(self) -> bool:
+        """Whether the run has to end: it was asked to, or memory ran short."""
+        return self.watch.short is not None or self.asked_to_stop()
 
     def events(self) -> Iterator[Event]:
         """Everything after Hello."""
         from scorer.prepare import Preparation
         from scorer.runs import cache_folder, find_run
 
+        grid = None
         if self.wanted_run is not None:
             # Settings already in the run keep their place; the job's new ones follow.
-            earlier = find_run(self.wanted_run).job.settings
-            settings = tuple(dict.fromkeys((*earlier, *self.job.settings)))
+            earlier = find_run(self.wanted_run)
+            settings = tuple(dict.fromkeys((*earlier.job.settings, *self.job.settings)))
             self.job = dataclasses.replace(self.job, settings=settings)
-        preparation = Preparation(self.job, self.backend, cache_folder() / "tokens")
+            # A batch that was asked for and is not the run's is refused further down.
+            if self.job.batch in (None, stored := grid_of(earlier.facts)):
+                grid = stored
+        preparation = Preparation(self.job, self.backend, cache_folder() / "tokens", grid=grid)
         yield from preparation.steps()
         if self.stop():
-            raise Interrupted("stopped before the first chunk")
+            raise self.watch.short or Interrupted("stopped before the first chunk")
         prepared = preparation.result
         assert prepared is not None
         yield from self._in_run(prepared)
 
     def _in_run(self, prepared: Prepared) -> Iterator[Event]:
+        from scorer.cells import Cells
         from scorer.finish import check_drift, finished_report
         from scorer.gather import identity_of, stored_facts
         from scorer.markdown import to_markdown
@@ -172,22 +213,29 @@ class Session:
             for name in run.failures():
                 run.clear_failed(name)
             yield self._planned(prepared, run, done)
+            cells = Cells(prepared, self.backend.kind, writer, done, self.stop)
+            ended: QfidError | None = None
             try:
-                yield from self._batches(prepared, run, writer, done)
-                complete = True
+                yield from cells.events()
             except Interrupted:
-                complete = False
+                ended = self.watch.short or Interrupted("stopped before the first chunk was scored")
+            except WillNotFit as shortage:
+                ended = shortage
+            self.closing()
+            self.failed = cells.failed
             stored = run.read()
-            if not complete and not any(stored.values()):
-                raise Interrupted("stopped before the first chunk was scored")
+            if ended is not None and not any(stored.values()):
+                raise ended
             for name, error in check_drift(stored).items():
                 self.failed[name] = error
                 yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
             for name, error in self.failed.items():
                 run.mark_failed(name, type(error).__name__, error.message, error.hint)
             report = finished_report(run, stored)
-            run.save_report(report, to_markdown(report), complete=complete)
-        yield Finished(report, complete)
+            run.save_report(report, to_markdown(report), complete=ended is None)
+        if isinstance(ended, WillNotFit):
+            raise ended
+        yield Finished(report, ended is None)
 
     def _go_on_with(self, run: Run, identity: Identity, facts: dict[str, Any]) -> None:
         """Make the saved run, whose lock is held, one of this job too.
@@ -243,148 +291,3 @@ class Session:
             batch=prepared.batch,
             arithmetic=arithmetic_line(prepared, self.backend),
         )
-
-    def _batches(
-        self, prepared: Prepared, run: Run, writer: Any, done: dict[str, set[int]]
-    ) -> Iterator[Event]:
-        """Score the missing cells of the batch grid; a cell is saved before its event is sent."""
-        from scorer.kernels import Metrics
-        from scorer.loop import LaneFailed, Pass, score_batch
-
-        metrics = Metrics.for_device(self.backend.kind)
-        lanes = prepared.lanes()
-        told: set[str] = set()
-        for batch in self._grid(prepared):
-            pending = [
-                lane
-                for lane in lanes
-                if str(lane.setting) not in self.failed
-                and not done.get(str(lane.setting), set()).issuperset(batch.chunks)
-            ]
-            if not pending:
-                continue
-            passes = (self.job.noise_floor + 1) * (len(pending) + 1)
-            before = passes - len(pending) - 1
-            sums = yield from self._perturbed(prepared, pending, batch, metrics, passes)
-            for outcome in score_batch(
-                prepared.reference, pending, batch, metrics, prepared.vocab, self.stop
-            ):
-                if isinstance(outcome, Pass):
-                    yield _progress(batch, outcome, before + outcome.done, passes)
-                elif isinstance(outcome, LaneFailed):
-                    yield self._setting_failed(outcome.lane, outcome.error)
-                else:
-                    already = done.setdefault(str(outcome.lane.setting), set())
-                    yield from self._save(prepared, writer, outcome, already, told, sums)
-
-    def _perturbed(
-        self,
-        prepared: Prepared,
-        lanes: list[KVLane],
-        batch: Batch,
-        metrics: Metrics,
-        passes: int,
-    ) -> Generator[Event, None, dict[tuple[str, int], list[float]]]:
-        """KL sums of a batch's perturbed repeats, nats, by setting and chunk."""
-        from scorer.loop import Pass, Scored, score_batch
-        from scorer.noise import EmbeddingNoise, PerturbedLane, PerturbedReference
-
-        sums: dict[tuple[str, int], list[float]] = {}
-        for repeat in range(self.job.noise_floor):
-            noise = EmbeddingNoise(repeat, batch.chunks, batch.ids.shape[1] - 1)
-            reference = PerturbedReference(prepared.reference, noise)
-            perturbed = [PerturbedLane(lane, noise) for lane in lanes]
-            for outcome in score_batch(
-                reference, perturbed, batch, metrics, prepared.vocab, self.stop
-            ):
-                if isinstance(outcome, Pass):
-                    yield _progress(
-                        batch, outcome, repeat * (len(lanes) + 1) + outcome.done, passes
-                    )
-                elif isinstance(outcome, Scored):
-                    for positions in outcome.chunks:
-                        key = str(outcome.lane.setting), int(positions.chunk[0])
-                        sums.setdefault(key, []).append(float(positions.kl.sum()))
-            if not noise.reached:
-                yield Warned(
-                    "the noise floor cannot be measured: this architecture embeds its tokens in "
-                    "a way of its own",
-                    "the other figures are not affected",
-                )
-                self.job = dataclasses.replace(self.job, noise_floor=0)
-                return {}
-        return sums
-
-    def _setting_failed(self, lane: KVLane, error: QfidError) -> SettingFailedEvent:
-        name = str(lane.setting)
-        self.failed[name] = SettingFailed(error.message, error.hint)
-        return SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
-
-    def _grid(self, prepared: Prepared) -> Iterator[Batch]:
-        from scorer.loop import Batch
-
-        corpus, size = prepared.corpus, prepared.batch
-        for start in range(0, len(corpus.indices), size):
-            yield Batch(
-                corpus.indices[start : start + size],
-                corpus.ids[start : start + size],
-                corpus.scored_from,
-            )
-
-    def _save(
-        self,
-        prepared: Prepared,
-        writer: Any,
-        scored: Scored,
-        already: set[int],
-        told: set[str],
-        sums: dict[tuple[str, int], list[float]],
-    ) -> Iterator[Event]:
-        from scorer.backend import peak_memory
-
-        name = str(scored.lane.setting)
-        rows = [row for row in prepared.planned if row.computed_as == scored.lane.setting]
-        seconds = scored.seconds / len(scored.chunks)
-        for positions in scored.chunks:
-            chunk = int(positions.chunk[0])
-            if chunk in already:
-                continue
-            facts: dict[str, Any] = {"seconds": seconds, "peak_memory_bytes": peak_memory()}
-            if name not in told and scored.lane.engagement is not None:
-                facts["engagement"] = scored.lane.engagement.to_json()
-            if (name, chunk) in sums:
-                facts["perturbed_kl_sums"] = sums[name, chunk]
-            writer.append(name, positions, facts)
-            told.add(name)
-            already.add(chunk)
-            for row in rows:
-                if row.control_of is None:
-                    yield _chunk_event(str(row.setting), positions, seconds)
-
-
-def _progress(batch: Batch, made: Pass, done: int, passes: int) -> Progress:
-    name = "" if made.lane is None else str(made.lane.setting)
-    return Progress(batch.chunks[0], name, done, passes, _memory_in_use())
-
-
-def _chunk_event(setting: str, positions: Positions, seconds: float) -> ChunkScored:
-    from scorer.quantiles import quantile
-
-    return ChunkScored(
-        setting=setting,
-        chunk=int(positions.chunk[0]),
-        positions=len(positions),
-        kl_mean=float(positions.kl.mean()),
-        kl_max=float(positions.kl.max()),
-        kl_p99=quantile(positions.kl, 0.99),
-        flips=int(positions.flips.sum()),
-        nll_ref=float(positions.nll_ref.sum()),
-        nll_quant=float(positions.nll_quant.sum()),
-        seconds=seconds,
-    )
-
-
-def _memory_in_use() -> int:
-    from scorer.backend import memory_in_use
-
-    return memory_in_use()

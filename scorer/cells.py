@@ -1,0 +1,218 @@
+"""The batch grid of a run: its missing cells scored one after the other, each saved at once."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import mlx.core as mx
+
+from scorer.backend import DeviceKind, memory_in_use, peak_memory
+from scorer.errors import QfidError, SettingFailed, WillNotFit
+from scorer.events import ChunkScored, Event, Progress, SettingFailedEvent, Warned
+from scorer.kernels import Metrics
+from scorer.lanes import KVLane
+from scorer.loop import Batch, LaneFailed, Pass, Scored, score_batch
+from scorer.memory_record import pass_facts
+from scorer.noise import EmbeddingNoise, PerturbedLane, PerturbedReference
+from scorer.out_of_memory import is_out_of_memory
+from scorer.positions import Positions
+from scorer.prepare import Prepared
+from scorer.quantiles import quantile
+
+if TYPE_CHECKING:
+    from scorer.arrow_stream import PositionsWriter
+
+SHORTAGES = 2
+"""How often a run that is out of memory goes on with less at once."""
+
+
+class Cells:
+    """Scores what a run lacks.
+
+    Attributes:
+        size: How much goes through the model at once now; the grid stays what it was.
+        failed: Settings given up so far.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        device: DeviceKind,
+        writer: PositionsWriter,
+        done: dict[str, set[int]],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.prepared = prepared
+        self.writer = writer
+        self.done = done
+        self.stop = stop
+        self.size = prepared.size
+        self.failed: dict[str, SettingFailed] = {}
+        self._metrics = Metrics.for_device(device)
+        self._lanes = prepared.lanes()
+        self._repeats = prepared.job.noise_floor
+        self._told: set[str] = set()
+        self._shortages = 0
+
+    def events(self) -> Iterator[Event]:
+        """Score the missing cells; each is saved before its event is sent.
+
+        Raises:
+            Interrupted: ``stop`` said so.
+            WillNotFit: Memory ran out once more than :data:`SHORTAGES` times.
+        """
+        for cell in self._grid():
+            while (shortage := (yield from self._cell(cell))) is not None:
+                yield self._with_less(shortage)
+
+    def _grid(self) -> Iterator[Batch]:
+        corpus, size = self.prepared.corpus, self.prepared.batch
+        for start in range(0, len(corpus.indices), size):
+            yield Batch(
+                corpus.indices[start : start + size],
+                corpus.ids[start : start + size],
+                corpus.scored_from,
+            )
+
+    def _cell(self, cell: Batch) -> Generator[Event, None, str | None]:
+        """Score one cell in passes of the size that counts now.
+
+        Returns:
+            What the device said where memory ran out; what is saved by then is not scored again.
+        """
+        size = self.size.batch
+        try:
+            for start in range(0, len(cell.chunks), size):
+                part = slice(start, start + size)
+                yield from self._batch(Batch(cell.chunks[part], cell.ids[part], cell.first))
+        except (MemoryError, RuntimeError, ValueError) as error:
+            if not is_out_of_memory(error):
+                raise
+            # Only the text: the error's traceback holds every array of the pass.
+            return (str(error).strip().splitlines() or ["no message"])[0]
+        return None
+
+    def _with_less(self, shortage: str) -> Warned:
+        self._shortages += 1
+        smaller = self.size.smaller()
+        if self._shortages > SHORTAGES or smaller is None:
+            raise WillNotFit(
+                f"memory ran out {self._shortages} times; the last time: {shortage}",
+                "everything scored is saved; score with shorter chunks (--chunk-length), or free "
+                "memory and resume",
+            )
+        self.size = smaller
+        gc.collect()
+        mx.clear_cache()
+        return Warned(f"memory ran out; going on {smaller.described()}", shortage)
+
+    def _batch(self, batch: Batch) -> Iterator[Event]:
+        pending = [
+            lane
+            for lane in self._lanes
+            if str(lane.setting) not in self.failed
+            and not self.done.get(str(lane.setting), set()).issuperset(batch.chunks)
+        ]
+        if not pending:
+            return
+        passes = (self._repeats + 1) * (len(pending) + 1)
+        before = passes - len(pending) - 1
+        sums = yield from self._perturbed(pending, batch, passes)
+        for outcome in self._scored(self.prepared.reference, pending, batch):
+            if isinstance(outcome, Pass):
+                yield _progress(batch, outcome, before + outcome.done, passes)
+            elif isinstance(outcome, LaneFailed):
+                yield self._setting_failed(outcome.lane, outcome.error)
+            else:
+                yield from self._save(outcome, sums)
+
+    def _scored(
+        self, reference: Any, lanes: list[Any], batch: Batch
+    ) -> Iterator[Scored | LaneFailed | Pass]:
+        return score_batch(
+            reference,
+            lanes,
+            batch,
+            self._metrics,
+            self.prepared.vocab,
+            self.stop,
+            tile_bytes=self.size.tile_bytes,
+            keep_bytes=self.size.keep_bytes,
+        )
+
+    def _perturbed(
+        self, lanes: list[KVLane], batch: Batch, passes: int
+    ) -> Generator[Event, None, dict[tuple[str, int], list[float]]]:
+        """KL sums of a batch's perturbed repeats, nats, by setting and chunk."""
+        sums: dict[tuple[str, int], list[float]] = {}
+        for repeat in range(self._repeats):
+            noise = EmbeddingNoise(repeat, batch.chunks, batch.ids.shape[1] - 1)
+            reference = PerturbedReference(self.prepared.reference, noise)
+            perturbed = [PerturbedLane(lane, noise) for lane in lanes]
+            for outcome in self._scored(reference, perturbed, batch):
+                if isinstance(outcome, Pass):
+                    yield _progress(
+                        batch, outcome, repeat * (len(lanes) + 1) + outcome.done, passes
+                    )
+                elif isinstance(outcome, Scored):
+                    for positions in outcome.chunks:
+                        key = str(outcome.lane.setting), int(positions.chunk[0])
+                        sums.setdefault(key, []).append(float(positions.kl.sum()))
+            if not noise.reached:
+                yield Warned(
+                    "the noise floor cannot be measured: this architecture embeds its tokens in "
+                    "a way of its own",
+                    "the other figures are not affected",
+                )
+                self._repeats = 0
+                return {}
+        return sums
+
+    def _setting_failed(self, lane: KVLane, error: QfidError) -> SettingFailedEvent:
+        name = str(lane.setting)
+        self.failed[name] = SettingFailed(error.message, error.hint)
+        return SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
+
+    def _save(self, scored: Scored, sums: dict[tuple[str, int], list[float]]) -> Iterator[Event]:
+        name = str(scored.lane.setting)
+        rows = [row for row in self.prepared.planned if row.computed_as == scored.lane.setting]
+        already = self.done.setdefault(name, set())
+        seconds = scored.seconds / len(scored.chunks)
+        for positions in scored.chunks:
+            chunk = int(positions.chunk[0])
+            if chunk in already:
+                continue
+            facts: dict[str, Any] = {"seconds": seconds, "peak_memory_bytes": peak_memory()}
+            facts |= pass_facts(self.size, self.prepared)
+            if name not in self._told and scored.lane.engagement is not None:
+                facts["engagement"] = scored.lane.engagement.to_json()
+            if (name, chunk) in sums:
+                facts["perturbed_kl_sums"] = sums[name, chunk]
+            self.writer.append(name, positions, facts)
+            self._told.add(name)
+            already.add(chunk)
+            for row in rows:
+                if row.control_of is None:
+                    yield _chunk_event(str(row.setting), positions, seconds)
+
+
+def _progress(batch: Batch, made: Pass, done: int, passes: int) -> Progress:
+    name = "" if made.lane is None else str(made.lane.setting)
+    return Progress(batch.chunks[0], name, done, passes, memory_in_use())
+
+
+def _chunk_event(setting: str, positions: Positions, seconds: float) -> ChunkScored:
+    return ChunkScored(
+        setting=setting,
+        chunk=int(positions.chunk[0]),
+        positions=len(positions),
+        kl_mean=float(positions.kl.mean()),
+        kl_max=float(positions.kl.max()),
+        kl_p99=quantile(positions.kl, 0.99),
+        flips=int(positions.flips.sum()),
+        nll_ref=float(positions.nll_ref.sum()),
+        nll_quant=float(positions.nll_quant.sum()),
+        seconds=seconds,
+    )
