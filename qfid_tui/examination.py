@@ -73,6 +73,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("device", f"{device['kind']}, {text(device['name'])}" if device else ABSENT),
         ("system", f"{text(found['system'])}, {plural(found['cpu_count'], 'core')}"),
         ("BLAS", _blas(found)),
+        ("attention", _attention(found)),
         ("memory", f"{bytes_of(memory['total'])}, {bytes_of(memory['free'])} free"),
         ("versions", ", ".join(f"{text(name)} {text(known)}" for name, known in versions.items())),
         ("model cache", _folder(found["model_cache"], "repo") + _offline(found)),
@@ -89,6 +90,15 @@ def _blas(found: Mapping[str, Any]) -> str:
     time = f"{digits(1000 * matmul['seconds'], significant=2)} ms"
     speed = f"{count(round(matmul['gflops']))} Gflop/s"
     return f"{text(found['blas'])}, a 512³ float32 product in {time} ({speed})"
+
+
+def _attention(found: Mapping[str, Any]) -> str:
+    arithmetic = found["arithmetic"]
+    if arithmetic is None:
+        return "in MLX" if found["device"] else ABSENT
+    if arithmetic["name"] == "mlx":
+        return "in MLX, by choice"
+    return f"in NumPy, on {plural(arithmetic['threads'], 'thread')}"
 
 
 def _folder(folder: Mapping[str, Any], noun: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from scorer import cpu_arithmetic
 from scorer.cpu import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
 from scorer.errors import InputError
 from scorer.host_memory import HostMemory, host_memory
@@ -32,6 +33,7 @@ class Backend:
         blas: BLAS behind the CPU device; ``n/a`` on a GPU.
         matmul_seconds: One 512³ float32 matmul on the CPU device; None on a GPU.
         versions: Package to version.
+        arithmetic: ``numpy`` or ``mlx``: what computes attention and activations.
     """
 
     kind: DeviceKind
@@ -41,6 +43,7 @@ class Backend:
     blas: str
     matmul_seconds: float | None
     versions: dict[str, str]
+    arithmetic: str = cpu_arithmetic.MLX
 
     @property
     def slow_blas(self) -> bool:
@@ -102,7 +105,14 @@ def start_backend() -> Backend:
     mx.disable_compile()
     memory = device_memory("cpu")
     return Backend(
-        "cpu", _cpu_name(), memory.total, memory.available, blas, matmul_seconds(), _versions()
+        "cpu",
+        _cpu_name(),
+        memory.total,
+        memory.available,
+        blas,
+        matmul_seconds(),
+        _versions(),
+        cpu_arithmetic.choose(),
     )
 
 

@@ -49,6 +49,8 @@ def preload_blas() -> str:
         # Too late to change anything: whatever was loaded by the importing program is in use.
         _chosen = _loaded_blas() or NONE_FOUND
         return _chosen
+    # MKL's threads spin for 0.2 s after each product, on the cores that NumPy's part needs next.
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
     _chosen = _from_environment() or _first_that_loads() or NONE_FOUND
     return _chosen
 

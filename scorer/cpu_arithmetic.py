@@ -18,40 +18,31 @@ from scorer.errors import InputError
 NUMPY = "numpy"
 MLX = "mlx"
 
-_used = MLX
 
-
-def choose(kind: str) -> str:
-    """Fix the arithmetic of this process by its device and ``QFID_CPU_ARITHMETIC``.
+def choose() -> str:
+    """The arithmetic that ``QFID_CPU_ARITHMETIC`` wants on the CPU device.
 
     Returns:
-        ``numpy`` or ``mlx``; always ``mlx`` on a GPU.
+        ``numpy`` or ``mlx``.
 
     Raises:
         InputError: The variable holds something else.
     """
-    global _used
     wish = os.environ.get("QFID_CPU_ARITHMETIC") or NUMPY
     if wish not in (NUMPY, MLX):
         raise InputError(
             f"QFID_CPU_ARITHMETIC: there is no arithmetic `{wish}`", "it may be `numpy` or `mlx`"
         )
-    _used = wish if kind == "cpu" else MLX
-    return _used
-
-
-def used() -> str:
-    """The arithmetic of this process, ``mlx`` until :func:`choose` said otherwise."""
-    return _used
+    return wish
 
 
 @contextmanager
-def applied() -> Iterator[None]:
-    """Let models compute with the chosen arithmetic inside the block."""
-    if _used != NUMPY:
-        yield
-        return
-    with numpy_functions():
+def applied(arithmetic: str) -> Iterator[None]:
+    """Let models compute with ``numpy`` or ``mlx`` inside the block."""
+    if arithmetic == NUMPY:
+        with numpy_functions():
+            yield
+    else:
         yield
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from scorer.backend import Backend, start_backend
 from scorer.cpu import NONE_FOUND, SLOW_MATMUL_SECONDS
+from scorer.cpu_arithmetic import MLX
 from scorer.errors import InputError
 from scorer.host_memory import host_memory
 from scorer.hub import folder_bytes, hub_folder
@@ -66,7 +67,9 @@ def examine() -> dict[str, Any]:
     Returns:
         JSON values. ``device`` (kind and name), ``blas`` and ``matmul`` (seconds of a 512³ float32
         product on the CPU device, and 1e9 floating-point operations a second) are null where MLX
-        has no backend, ``matmul`` on a GPU too; then ``error`` holds message and hint. ``memory``
+        has no backend, ``matmul`` on a GPU too; then ``error`` holds message and hint.
+        ``arithmetic``: what computes attention on the CPU device (``numpy`` or ``mlx``) and the
+        threads NumPy's part runs on; null on a GPU. ``memory``
         and folders are in bytes. ``offline``: HF_HUB_OFFLINE forbids the network. ``findings`` is
         empty where nothing is slow or short.
     """
@@ -85,6 +88,7 @@ def examine() -> dict[str, Any]:
         "cpu_count": _cpu_count(),
         "blas": backend and backend.blas,
         "matmul": _matmul(backend),
+        "arithmetic": _arithmetic(backend),
         "memory": {"total": total, "free": free},
         "versions": _versions(),
         "model_cache": dataclasses.asdict(cache),
@@ -107,6 +111,14 @@ def _matmul(backend: Backend | None) -> dict[str, float] | None:
         return None
     seconds = backend.matmul_seconds
     return {"seconds": seconds, "gflops": 2 * _MATMUL_SIZE**3 / seconds / 1e9}
+
+
+def _arithmetic(backend: Backend | None) -> dict[str, str | int] | None:
+    if backend is None or backend.kind != "cpu":
+        return None
+    from scorer.cpu_threads import thread_count
+
+    return {"name": backend.arithmetic, "threads": thread_count()}
 
 
 def _versions() -> dict[str, str | None]:
@@ -165,6 +177,13 @@ def _findings(backend: Backend | None, free: int, cache: Folder, runs: Folder) -
     if backend is not None and backend.kind == "cpu":
         if backend.slow_blas:
             found.append(_slow_blas(backend))
+        if backend.arithmetic == MLX:
+            found.append(
+                Finding(
+                    "QFID_CPU_ARITHMETIC keeps attention in MLX, ten times slower than in NumPy",
+                    "unset QFID_CPU_ARITHMETIC",
+                )
+            )
         if platform.system() == "Linux" and _NVIDIA.exists():
             found.append(
                 Finding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scorer.backend import Backend
+from scorer.cpu_arithmetic import NUMPY
 from scorer.facts import RunFacts, SettingFacts
 from scorer.job import KVSetting
 from scorer.lanes import CODES, DEQUANTIZED, MLX_LM
@@ -38,6 +39,7 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int]:
         "device": f"{backend.kind} {backend.name}",
         "compute dtype": prepared.model.dtype_name,
         "BLAS": backend.blas,
+        "arithmetic": prepared.split.arithmetic,
         "mlx version": backend.versions.get("mlx", "unknown"),
         "mlx-lm version": backend.versions.get("mlx-lm", "unknown"),
     }
@@ -74,10 +76,11 @@ def model_files(prepared: Prepared) -> dict[str, str | int]:
 
 
 def arithmetic_line(prepared: Prepared, backend: Backend) -> str:
-    """Device, compute dtype and BLAS in one line."""
+    """Device, compute dtype, what computes attention, and BLAS in one line."""
     blas = f", BLAS: {backend.blas}" if backend.kind == "cpu" else ""
     dense = ", weights dequantized" if prepared.model.dequantized else ""
-    return f"{backend.kind}, {prepared.model.dtype_name}{dense}{blas}"
+    numpy = ", attention in NumPy" if prepared.split.arithmetic == NUMPY else ""
+    return f"{backend.kind}, {prepared.model.dtype_name}{dense}{numpy}{blas}"
 
 
 def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:

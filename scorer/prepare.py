@@ -12,6 +12,7 @@ import numpy as np
 from scorer.backend import Backend, device_memory, memory_in_use
 from scorer.continuity import check_continuity
 from scorer.corpus import ChunkedCorpus, build_corpus
+from scorer.cpu_arithmetic import MLX
 from scorer.errors import InputError, QfidError
 from scorer.events import Event, Loading, Warned
 from scorer.geometry import KVGeometry
@@ -144,7 +145,9 @@ class Preparation:
         if self.backend.kind == "cuda":
             detail += "; kernels new to this GPU are compiled, once, up to a minute a width"
         yield Loading("checking", detail)
-        split = SplitModel(model.module)
+        # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
+        own = job.kernel == "mlx-lm"
+        split = SplitModel(model.module, MLX if own else self.backend.arithmetic)
         probe = mx.array(corpus.ids[:1, :4])
         vocab = _check_forward(split, probe, info)
         geometry = measured_geometry(split)

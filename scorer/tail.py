@@ -15,7 +15,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from scorer import cpu_arithmetic
+from scorer.cpu_arithmetic import MLX, applied
 
 _BODY_NAMES = ("model", "transformer", "backbone")
 
@@ -58,10 +58,12 @@ class SplitModel:
     Attributes:
         model: The model.
         split: Whether body and tail run apart. Where not, ``hidden`` gives logits already.
+        arithmetic: What computes attention and activations (see :mod:`scorer.cpu_arithmetic`).
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, arithmetic: str = MLX) -> None:
         self.model = model
+        self.arithmetic = arithmetic
         self._owner, self._name = _find_body(model)
         self.split = self._name is not None
 
@@ -78,7 +80,7 @@ class SplitModel:
             Whether body and tail run apart.
         """
         if self.split:
-            with cpu_arithmetic.applied():
+            with applied(self.arithmetic):
                 full = self.model(tokens, cache=make_caches()).astype(mx.float32)
             try:
                 hidden = self.hidden(tokens, make_caches())
@@ -98,11 +100,11 @@ class SplitModel:
     def hidden(self, tokens: mx.array, caches: list[Any]) -> mx.array:
         """Final hidden states (B, T, H) of tokens (B, T), or logits (B, T, V) if not split."""
         if not self.split:
-            with cpu_arithmetic.applied():
+            with applied(self.arithmetic):
                 logits: mx.array = self.model(tokens, cache=caches)
             return logits
         capture = _Capture(dict.__getitem__(self._owner, self._name))
-        with self._body(capture), cpu_arithmetic.applied():
+        with self._body(capture), applied(self.arithmetic):
             try:
                 self.model(tokens, cache=caches)
             except _BodyDone:
@@ -118,7 +120,7 @@ class SplitModel:
         if not self.split:
             return block
         replay = _Replay(dict.__getitem__(self._owner, self._name), block)
-        with self._body(replay), cpu_arithmetic.applied():
+        with self._body(replay), applied(self.arithmetic):
             logits: mx.array = self.model(mx.zeros(block.shape[:2], mx.int32))
         return logits
 

@@ -30,7 +30,7 @@ from scorer.runs import runs_folder
 GIB = 1 << 30
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="Linux loads its BLAS itself")
 
-GOOD = Backend("cpu", "Test CPU", 16 * GIB, 8 * GIB, "MKL", 0.002, {})
+GOOD = Backend("cpu", "Test CPU", 16 * GIB, 8 * GIB, "MKL", 0.002, {}, "numpy")
 
 
 def findings(monkeypatch: pytest.MonkeyPatch, backend: Backend) -> list[dict[str, str]]:
@@ -76,7 +76,7 @@ def test_markdown_says_the_same(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     out, err = capfd.readouterr()
     assert out.startswith("# qfid doctor\n") and err == ""
-    for name in ("device", "BLAS", "memory", "versions", "model cache", "saved runs"):
+    for name in ("device", "BLAS", "attention", "memory", "versions", "model cache", "saved runs"):
         assert f"- **{name}** " in out
     assert str(hub_folder()) in out and f"qfid {__version__}" in out
     assert "HF\\_HUB\\_OFFLINE is set" in out
@@ -129,6 +129,13 @@ def test_a_blas_that_was_named_and_does_not_load(
 def test_a_good_machine_has_no_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert findings(monkeypatch, GOOD) == []
     assert "Nothing here is slower than it need be." in to_markdown(examine())
+
+
+@pytest.mark.usefixtures("quiet")
+def test_attention_kept_in_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
+    (finding,) = findings(monkeypatch, dataclasses.replace(GOOD, arithmetic="mlx"))
+    assert "QFID_CPU_ARITHMETIC" in finding["what"] and "QFID_CPU_ARITHMETIC" in finding["fix"]
+    assert "- **attention** in MLX, by choice" in to_markdown(examine())
 
 
 @pytest.mark.usefixtures("quiet")

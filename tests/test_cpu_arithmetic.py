@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from tiny_configs import tiny_config
 from tiny_models import build_module
 
-from scorer import cpu_activation, cpu_arithmetic, cpu_attention, cpu_threads
+from scorer import cpu_activation, cpu_attention, cpu_threads
+from scorer.cpu_arithmetic import MLX, NUMPY, applied, choose
 from scorer.errors import InputError
 from scorer.lanes import fresh_caches
 from scorer.tail import SplitModel
@@ -46,16 +47,9 @@ def _on_the_cpu_device() -> Iterator[None]:
     mx.enable_compile()
 
 
-@pytest.fixture
-def in_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("QFID_CPU_ARITHMETIC", raising=False)
-    monkeypatch.setattr(cpu_arithmetic, "_used", cpu_arithmetic.NUMPY)
-    yield
-
-
-def logits(model: Any, tokens: mx.array) -> NDArray[np.float32]:
+def logits(model: Any, tokens: mx.array, arithmetic: str) -> NDArray[np.float32]:
     """By body and tail, in pieces, as they are scored."""
-    split = SplitModel(model)
+    split = SplitModel(model, arithmetic)
     split.check(lambda: fresh_caches(model), tokens)
     hidden = split.hidden(tokens, fresh_caches(model))
     middle = tokens.shape[1] // 2
@@ -64,25 +58,18 @@ def logits(model: Any, tokens: mx.array) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_whole_model_gives_the_same_logits(
-    architecture: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_whole_model_gives_the_same_logits(architecture: str) -> None:
     config = tiny_config(architecture)
     model = build_module(config)
     tokens = mx.array(np.random.default_rng(0).integers(0, 256, (2, 90)))
-    monkeypatch.setattr(cpu_arithmetic, "_used", cpu_arithmetic.MLX)
-    plain = logits(model, tokens)
-    monkeypatch.setattr(cpu_arithmetic, "_used", cpu_arithmetic.NUMPY)
-    fast = logits(model, tokens)
+    plain, fast = logits(model, tokens, MLX), logits(model, tokens, NUMPY)
     finite = np.isfinite(plain)
     assert np.array_equal(finite, np.isfinite(fast))
     scale = np.abs(plain[finite]).max()
     np.testing.assert_allclose(fast[finite], plain[finite], atol=2e-5 * scale, rtol=1e-4)
 
 
-def test_the_forward_pass_really_runs_in_numpy(
-    in_numpy: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_forward_pass_really_runs_in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     for module, name in ((cpu_attention, "attend"), (cpu_activation, "swiglu")):
         original = getattr(module, name)
@@ -94,21 +81,21 @@ def test_the_forward_pass_really_runs_in_numpy(
 
         monkeypatch.setattr(module, name, counting)
     model = build_module(tiny_config("llama"))
-    logits(model, mx.array([[1, 2, 3, 4]]))
+    logits(model, mx.array([[1, 2, 3, 4]]), NUMPY)
     # Once for each layer, in the check of the two parts twice more.
     layers = len(model.layers)
     assert seen.count("attend") == seen.count("swiglu") == 3 * layers
     assert set(seen) == {"attend", "swiglu"}
 
 
-def test_everything_is_put_back(in_numpy: None) -> None:
+def test_everything_is_put_back() -> None:
     def places() -> list[Any]:
         owners = (mx.fast, "scaled_dot_product_attention"), (mx, "softmax"), (mx, "tanh")
         more = (mx, "sigmoid"), (nn, "silu"), (nn, "gelu_approx"), (llama, "swiglu")
         return [getattr(owner, name) for owner, name in (*owners, *more)]
 
     before = places()
-    with cpu_arithmetic.applied():
+    with applied(NUMPY):
         assert all(a is not b for a, b in zip(before, places(), strict=True))
         x = mx.ones((3, 4), mx.float16)
         # What is not covered goes on to MLX.
@@ -117,42 +104,31 @@ def test_everything_is_put_back(in_numpy: None) -> None:
         assert mx.softmax(mx.ones((3, 4))).shape == (3, 4)
         np.testing.assert_allclose(np.array(mx.softmax(mx.ones((3, 4)))), 1 / 12)
     assert places() == before
-    with pytest.raises(ZeroDivisionError), cpu_arithmetic.applied():
+    with pytest.raises(ZeroDivisionError), applied(NUMPY):
         raise ZeroDivisionError
     assert places() == before
 
 
-def test_attention_over_a_quantized_cache_is_mlx_lms_own(in_numpy: None) -> None:
+def test_attention_over_a_quantized_cache_is_mlx_lms_own() -> None:
     original = base.scaled_dot_product_attention
-    with cpu_arithmetic.applied():
+    with applied(NUMPY):
         assert base.scaled_dot_product_attention is original
 
 
 @pytest.mark.parametrize(
-    ("kind", "wish", "used"),
-    [
-        ("cpu", None, "numpy"),
-        ("cpu", "", "numpy"),
-        ("cpu", "numpy", "numpy"),
-        ("cpu", "mlx", "mlx"),
-        ("cuda", None, "mlx"),
-        ("metal", "numpy", "mlx"),
-    ],
+    ("wish", "used"), [(None, "numpy"), ("", "numpy"), ("numpy", "numpy"), ("mlx", "mlx")]
 )
-def test_the_variable_chooses(
-    kind: str, wish: str | None, used: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cpu_arithmetic, "_used", cpu_arithmetic.MLX)
+def test_the_variable_chooses(wish: str | None, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QFID_CPU_ARITHMETIC", raising=False)
     if wish is not None:
         monkeypatch.setenv("QFID_CPU_ARITHMETIC", wish)
-    assert cpu_arithmetic.choose(kind) == used == cpu_arithmetic.used()
+    assert choose() == used
 
 
 def test_another_wish_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QFID_CPU_ARITHMETIC", "fast")
     with pytest.raises(InputError, match=r"there is no arithmetic `fast`"):
-        cpu_arithmetic.choose("cpu")
+        choose()
 
 
 def test_numpys_blas_keeps_to_one_thread_meanwhile() -> None:

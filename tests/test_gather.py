@@ -56,13 +56,14 @@ def test_the_identity_names_everything_but_the_settings(small: Small) -> None:
         "kernel": "auto",
         "compute dtype": "float32",
         "BLAS": backend.blas,
+        "arithmetic": backend.arithmetic,
         "mlx version": backend.versions["mlx"],
         "mlx-lm version": backend.versions["mlx-lm"],
     }
     assert set(identity) == {
         *("model", "model revision", "model files", "corpus", "tokenizer", "protocol"),
         *("chunk length", "chunks", "batch", "kernel", "device", "compute dtype", "BLAS"),
-        *("mlx version", "mlx-lm version"),
+        *("arithmetic", "mlx version", "mlx-lm version"),
     }
 
 
@@ -72,7 +73,7 @@ def test_the_identity_names_everything_but_the_settings(small: Small) -> None:
         ({"chunks": "spread"}, ["chunks"]),
         ({"max_chunks": 3}, ["chunks"]),
         ({"batch": 2}, ["batch"]),
-        ({"kernel": "mlx-lm"}, ["kernel"]),
+        ({"kernel": "mlx-lm"}, ["kernel", "arithmetic"]),
         ({"protocol": "llama.cpp"}, ["protocol"]),
         ({"chunk_length": 40}, ["chunk length"]),
         ({"control": True}, []),
@@ -183,6 +184,9 @@ def test_the_arithmetic_is_one_line(small: Small) -> None:
     assert "weights dequantized" not in line and "\n" not in line
     if backend.kind == "cpu":
         assert line.endswith(f"BLAS: {backend.blas}")
+        assert ("attention in NumPy" in line) == (backend.arithmetic == "numpy")
+        own = arithmetic_line(prepare(small.job("8", kernel="mlx-lm")), backend)
+        assert "NumPy" not in own, "mlx-lm's own arithmetic is asked for"
 
 
 def test_quantized_weights_are_said_to_be_dequantized(tmp_path: Path, small: Small) -> None:
