@@ -73,10 +73,16 @@ def repo_folder(repo: str, hub: Path) -> Path:
     return hub / f"models--{repo.replace('/', '--')}"
 
 
-def link_bounds(repo: str, hub: Path) -> tuple[str, ...]:
-    """Real paths of the folders that a cached file may lie in, whatever links to it."""
+def link_bounds(repo: str, hub: Path, real_hub: str | None = None) -> tuple[str, ...]:
+    """Real paths of the folders that a cached file may lie in, whatever links to it.
+
+    Args:
+        repo: Repo id.
+        hub: The cache folder.
+        real_hub: Its real path, where the caller knows it already.
+    """
     folder = repo_folder(repo, hub)
-    whole = os.path.realpath(hub)
+    whole = real_hub or os.path.realpath(hub)
     return (whole, os.path.realpath(folder)) if folder.is_symlink() else (whole,)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -269,12 +270,13 @@ def list_models(hub: Path | None = None) -> Listing:
 def iter_models(hub: Path | None = None) -> Iterator[ModelInfo | Unscorable]:
     """Yield the repos of a cache as they are read, in the order of its folder."""
     hub = hub or hub_folder()
+    real_hub = os.path.realpath(hub)
     for repo, folder in cached_repos(hub):
         try:
             if not is_repo_id(repo):
                 raise InputError("the name of its folder is no repo's")
             snapshot = find_snapshot(repo, None, hub)
-            bounds = link_bounds(repo, hub)
+            bounds = link_bounds(repo, hub, real_hub)
             yield _describe(repo, snapshot.path, snapshot.commit, bounds, thorough=False)
         except QfidError as error:
             yield Unscorable(repo, _reason(error), folder_bytes(folder / "blobs"))

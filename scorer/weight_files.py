@@ -39,7 +39,7 @@ _METHOD_BITS = {
     "awq": 4,
     "gptq": 4,
 }
-_DTYPE_SAMPLE = 1 << 13
+_DTYPE_SAMPLE = 1 << 12
 
 
 def is_weight_file(name: str) -> bool:
