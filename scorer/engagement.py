@@ -106,6 +106,15 @@ def measure_engagement(caches: list[Any], setting: KVSetting, tokens: int) -> En
     return Engagement(tuple(sides), len(quantized), tuple(skipped))
 
 
+def pending_checks(caches: list[Any]) -> list[mx.array]:
+    """The lazy checks of all sides, to be evaluated together with the pass that made them.
+
+    Evaluated apart they cost a GPU a hundred waits a pass, and hold every layer's keys and values.
+    """
+    sides = [side for entry in walk(caches) for side in getattr(entry.cache, "sides", ())]
+    return [array for side in sides for check in side.checks for array in check]
+
+
 def _name(cache: Any) -> str:
     """The class of a cache, of all parts of a composite one."""
     if isinstance(cache, mlx_lm_cache.CacheList):
@@ -171,13 +180,10 @@ def _sides_of(cache: Any, layer: str, setting: KVSetting, tokens: int) -> list[S
 
 def _evaluate(side: Side) -> tuple[bool, bool]:
     """Whether all inputs were finite and whether anything changed; the lazy checks are spent."""
-    if not side.checks:
-        return True, False
-    finite = mx.stack([check[0] for check in side.checks]).all()
-    changed = mx.stack([check[1] for check in side.checks]).any()
+    finite = all(bool(check[0].item()) for check in side.checks)
+    changed = any(bool(check[1].item()) for check in side.checks)
     side.checks.clear()
-    mx.eval(finite, changed)
-    return bool(finite.item()), bool(changed.item())
+    return finite, changed
 
 
 def _width(cache: Any, index: int) -> int:

@@ -1,11 +1,13 @@
 """How logits become per-position scalars on each device; all equal to the plain definition.
 
-``numpy`` reduces on the host with float64 sums, ``mlx`` on the device in float32 with the
-log-sum-exp form, ``plain`` is the float64 definition itself.
+``numpy`` reduces on the host with float64 sums, ``fused`` on a GPU by a kernel of our own, ``mlx``
+on the device by MLX's operations in float32 with the log-sum-exp form, ``plain`` is the float64
+definition itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol, cast
 
 import mlx.core as mx
@@ -14,8 +16,11 @@ from numpy.typing import NDArray
 
 from scorer.backend import DeviceKind
 from scorer.drift import LOWEST_KL, Reference, TileScalars
+from scorer.fused_kernel import REF_TARGET, FusedKernel
+from scorer.fused_selftest import tile_scalars, usable_kernel
 
-MetricsName = Literal["numpy", "mlx", "plain"]
+MetricsName = Literal["numpy", "fused", "mlx", "plain"]
+Started = Callable[[], TileScalars]
 
 
 class ReferenceTile(Protocol):
@@ -34,17 +39,26 @@ class ReferenceTile(Protocol):
     def compare(self, logits: mx.array) -> TileScalars:
         """Scalars of a candidate's logits (B, T, V), rows in batch-major order."""
 
+    def start(self, logits: mx.array) -> Started:
+        """Begin :meth:`compare` where the device works on its own; the result is called for."""
+
 
 class Metrics:
-    """Turns tiles of logits into scalars by one of the named ways."""
+    """Turns tiles of logits into scalars by one of the named ways.
 
-    def __init__(self, name: MetricsName) -> None:
+    Args:
+        name: The way; ``fused`` becomes ``mlx`` for logits that the kernel cannot reduce here.
+        device: Where ``fused`` runs.
+    """
+
+    def __init__(self, name: MetricsName, device: DeviceKind = "cpu") -> None:
         self.name = name
+        self._device = device
 
     @classmethod
     def for_device(cls, device: DeviceKind) -> Metrics:
         """The fast way of a device."""
-        return cls("numpy" if device == "cpu" else "mlx")
+        return cls("numpy" if device == "cpu" else "fused", device)
 
     def reference(self, logits: mx.array, targets: NDArray[Any]) -> ReferenceTile:
         """The reference's part of a tile.
@@ -53,8 +67,13 @@ class Metrics:
             logits: (B, T, V) of the reference, any floating dtype.
             targets: (B, T) tokens to predict.
         """
-        if self.name == "mlx":
-            return _DeviceTile(logits, mx.array(np.asarray(targets, np.int32)))
+        if self.name in ("fused", "mlx"):
+            tokens = mx.array(np.asarray(targets, np.int32))
+            if self.name == "fused":
+                kernel, _ = usable_kernel(self._device, logits.dtype)
+                if kernel is not None:
+                    return _FusedTile(kernel, logits, tokens)
+            return _DeviceTile(logits, tokens)
         return _HostTile(logits, targets.reshape(-1), plain=self.name == "plain")
 
 
@@ -64,6 +83,11 @@ def host_rows(logits: mx.array) -> NDArray[np.float32]:
     mx.eval(rows)
     view: NDArray[np.float32] = np.asarray(memoryview(cast(Any, rows)))
     return view
+
+
+def _begin(*arrays: mx.array) -> None:
+    """Let the device compute arrays while the host goes on."""
+    cast(Any, mx).async_eval(*arrays)
 
 
 class _HostTile:
@@ -78,6 +102,35 @@ class _HostTile:
 
     def compare(self, logits: mx.array) -> TileScalars:
         return self._reference.compare(host_rows(logits))
+
+    def start(self, logits: mx.array) -> Started:
+        scalars = self.compare(logits)
+        return lambda: scalars
+
+
+class _FusedTile:
+    lowest_kl = 100 * LOWEST_KL
+
+    def __init__(self, kernel: FusedKernel, logits: mx.array, targets: mx.array) -> None:
+        self._kernel = kernel
+        self._rows = logits.reshape(-1, logits.shape[-1])
+        self._targets = targets.reshape(-1)
+        self._part = kernel.reference(self._rows, self._targets)
+        _begin(self._rows, *self._part)
+
+    @property
+    def nll(self) -> NDArray[np.float64]:
+        # The whole array: a slice of it would stand behind whatever is queued by now.
+        return -np.array(self._part.values)[:, REF_TARGET].astype(np.float64)
+
+    def compare(self, logits: mx.array) -> TileScalars:
+        return self.start(logits)()
+
+    def start(self, logits: mx.array) -> Started:
+        rows = logits.reshape(self._rows.shape).astype(self._rows.dtype)
+        made = self._kernel.against(self._part, self._rows, rows, self._targets)
+        _begin(*made)
+        return lambda: tile_scalars(made)
 
 
 class _DeviceTile:
@@ -117,6 +170,10 @@ class _DeviceTile:
             top_quant=np.array(top).astype(np.int32),
             top_quant_logprob=-host(lse[:, 0]),
         )
+
+    def start(self, logits: mx.array) -> Started:
+        scalars = self.compare(logits)
+        return lambda: scalars
 
 
 def _shifted_rows(logits: mx.array) -> mx.array:

@@ -22,7 +22,7 @@ from scorer.caches import (
     replace_caches,
     walk,
 )
-from scorer.engagement import Engagement, measure_engagement
+from scorer.engagement import Engagement, measure_engagement, pending_checks
 from scorer.errors import SettingFailed
 from scorer.job import FULL_PRECISION, KVSetting
 from scorer.tail import SplitModel
@@ -120,7 +120,7 @@ class KVLane:
                 hidden = mx.concatenate([prefix, rest], axis=1)
             else:
                 hidden = self.split.hidden(tokens, caches)
-            mx.eval(hidden)
+            mx.eval(hidden, pending_checks(caches))
         self.engagement = measure_engagement(caches, self.setting, tokens.shape[1])
         return hidden
 

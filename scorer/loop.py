@@ -7,6 +7,7 @@ positions at a time; final hidden states, some sixty times smaller, are what is 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from scorer.positions import Positions
 # Bytes of float32 reference logits (and their exponentials) kept for a batch, and of one tile.
 KEEP_BYTES = 1 << 30
 TILE_BYTES = 256 << 20
+# Tiles begun before the one that is waited for: a GPU computes while the host reads.
+AHEAD = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +114,22 @@ def score_batch(
         for tile in tiles:
             _check(stop)
             kept.append(_reference_tile(reference, hidden, batch, tile, metrics))
+        for tile, kept_tile in zip(tiles, kept, strict=True):
+            _check_reference(kept_tile, batch, tile)
         for done, lane in enumerate(lanes, start=2):
             _check(stop)
             start = time.perf_counter()
             try:
                 own = lane.hidden(tokens)
                 yield Pass(lane, done, total)
+                waiting: deque[_Started] = deque()
                 parts = []
                 for tile, kept_tile in zip(tiles, kept, strict=True):
                     _check(stop)
-                    parts.append(_compare(lane, own, tile, kept_tile, batch))
+                    waiting.append(_start(lane, own, tile, kept_tile, batch))
+                    if len(waiting) > AHEAD:
+                        parts.append(waiting.popleft()())
+                parts += [finish() for finish in waiting]
                 yield Scored(lane, _positions(lane, batch, parts), time.perf_counter() - start)
             except SettingFailed as error:
                 yield LaneFailed(lane, error)
@@ -152,24 +161,45 @@ def _tile_by_tile(
         seconds[lane] = time.perf_counter() - start
         yield Pass(lane, done, len(lanes) + 1)
     parts: dict[KVLane, list[_Part]] = {lane: [] for lane in states}
-    for tile in tiles:
-        _check(stop)
-        reference_tile = _reference_tile(reference, hidden, batch, tile, metrics)
-        for lane in list(states):
-            _check(stop)
+    waiting: deque[tuple[KVLane, _Started]] = deque()
+
+    def settled(left: int) -> Iterator[LaneFailed]:
+        """Wait for comparisons begun until ``left`` of them are open."""
+        while len(waiting) > left:
+            lane, finish = waiting.popleft()
+            if lane not in states:
+                continue
             start = time.perf_counter()
             try:
-                parts[lane].append(_compare(lane, states[lane], tile, reference_tile, batch))
+                parts[lane].append(finish())
             except SettingFailed as error:
                 del states[lane]
                 yield LaneFailed(lane, error)
-                continue
             seconds[lane] += time.perf_counter() - start
+
+    for tile in tiles:
+        _check(stop)
+        reference_tile = _reference_tile(reference, hidden, batch, tile, metrics)
+        checked = False
+        for lane in list(states):
+            _check(stop)
+            start = time.perf_counter()
+            if lane in states:
+                begun = _start(lane, states[lane], tile, reference_tile, batch)
+                waiting.append((lane, begun))
+                seconds[lane] += time.perf_counter() - start
+            if not checked:
+                # With a lane's tile queued behind it the device does not stand still meanwhile.
+                _check_reference(reference_tile, batch, tile)
+                checked = True
+            yield from settled(AHEAD)
+    yield from settled(0)
     for lane in states:
         yield Scored(lane, _positions(lane, batch, parts[lane]), seconds[lane])
 
 
 _Part = tuple[int, int, TileScalars]
+_Started = Callable[[], _Part]
 
 
 def _check(stop: Callable[[], bool]) -> None:
@@ -185,7 +215,11 @@ def _reference_tile(
     metrics: Metrics,
 ) -> ReferenceTile:
     a, b = tile
-    made = metrics.reference(reference.logits(hidden, a, b), batch.ids[:, a + 1 : b + 1])
+    return metrics.reference(reference.logits(hidden, a, b), batch.ids[:, a + 1 : b + 1])
+
+
+def _check_reference(made: ReferenceTile, batch: Batch, tile: tuple[int, int]) -> None:
+    a, b = tile
     bad = np.flatnonzero(~np.isfinite(made.nll))
     if len(bad):
         row, position = divmod(int(bad[0]), b - a)
@@ -194,14 +228,24 @@ def _reference_tile(
             f"position {a + position}",
             "its logits hold NaN or infinity there; nothing can be compared with it",
         )
-    return made
 
 
-def _compare(
+def _start(
     lane: KVLane, states: mx.array, tile: tuple[int, int], reference: ReferenceTile, batch: Batch
+) -> _Started:
+    """Begin to compare a tile; called for, the result is looked at."""
+    scalars = reference.start(lane.logits(states, *tile))
+    return lambda: _checked(lane, tile, reference, batch, scalars())
+
+
+def _checked(
+    lane: KVLane,
+    tile: tuple[int, int],
+    reference: ReferenceTile,
+    batch: Batch,
+    scalars: TileScalars,
 ) -> _Part:
     a, b = tile
-    scalars = reference.compare(lane.logits(states, a, b))
     # Positions of a deployment's full-precision prefix are not scored and may hold anything.
     counted = np.tile(np.arange(a, b) >= lane.setting.start, len(batch.chunks))
     infinite = np.isnan(scalars.kl) | ~np.isfinite(scalars.nll_quant)
