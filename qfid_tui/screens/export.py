@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 
 from qfid_tui import clipboard, exported_file
 from qfid_tui.exported_file import FORMATS, MARKDOWN, SCREENSHOT, ExportFormat
-from qfid_tui.screen_svg import without_outside_fonts
+from qfid_tui.screen_svg import self_contained
 from qfid_tui.screens.confirm import ConfirmScreen
 from qfid_tui.screens.panel import PanelScreen
 from qfid_tui.shown_text import shown
@@ -103,7 +103,7 @@ class ExportScreen(PanelScreen[None]):
         super().__init__()
         self._run = run
         self._title = title
-        self._svg = without_outside_fonts(screenshot())
+        self._svg = self_contained(screenshot())
         self._model = ""
         self._settings: tuple[str, ...] = ()
         self._ready = False
