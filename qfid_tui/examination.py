@@ -74,6 +74,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("system", f"{text(found['system'])}, {plural(found['cpu_count'], 'core')}"),
         ("BLAS", _blas(found)),
         ("attention", _attention(found)),
+        ("metrics", _metrics(found)),
         ("memory", f"{bytes_of(memory['total'])}, {bytes_of(memory['free'])} free"),
         ("versions", ", ".join(f"{text(name)} {text(known)}" for name, known in versions.items())),
         ("model cache", _folder(found["model_cache"], "repo") + _offline(found)),
@@ -99,6 +100,14 @@ def _attention(found: Mapping[str, Any]) -> str:
     if arithmetic["name"] == "mlx":
         return "in MLX, by choice"
     return f"in NumPy, on {plural(arithmetic['threads'], 'thread')}"
+
+
+def _metrics(found: Mapping[str, Any]) -> str:
+    metrics = found["metrics"]
+    if metrics is None:
+        return "in NumPy" if found["device"] else ABSENT
+    way = "fused kernel" if metrics["fused"] else "MLX's own operations"
+    return f"{way}: {prose(metrics['why'])}"
 
 
 def _folder(folder: Mapping[str, Any], noun: str) -> str:

@@ -76,8 +76,9 @@ def start_backend() -> Backend:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # On CUDA MLX compiles a kernel at its first use, up to half a minute each; its own folder for
-    # them is a temporary one.
-    os.environ.setdefault("MLX_PTX_CACHE_DIR", str(cache_folder() / "cuda-kernels"))
+    # them is a temporary one. Kernels are found by name alone, so each version has a folder.
+    kernels = cache_folder() / "cuda-kernels" / _versions()["mlx"]
+    os.environ.setdefault("MLX_PTX_CACHE_DIR", str(kernels))
     blas = preload_blas()
     try:
         import mlx.core as mx

@@ -69,7 +69,8 @@ def examine() -> dict[str, Any]:
         product on the CPU device, and 1e9 floating-point operations a second) are null where MLX
         has no backend, ``matmul`` on a GPU too; then ``error`` holds message and hint.
         ``arithmetic``: what computes attention on the CPU device (``numpy`` or ``mlx``) and the
-        threads NumPy's part runs on; null on a GPU. ``memory``
+        threads NumPy's part runs on; null on a GPU. ``metrics``: whether a GPU reduces logits with
+        the kernel made for it (``fused``), and why (``why``); null on the CPU. ``memory``
         and folders are in bytes. ``offline``: HF_HUB_OFFLINE forbids the network. ``findings`` is
         empty where nothing is slow or short.
     """
@@ -81,7 +82,8 @@ def examine() -> dict[str, Any]:
         total, free = backend.memory_total, backend.memory_free
     cache = _folder(hub_folder(), _repos(hub_folder()))
     runs = _folder(runs_folder(), _runs(runs_folder()))
-    findings = _findings(backend, free, cache, runs)
+    metrics = _metrics(backend)
+    findings = _findings(backend, free, cache, runs, metrics)
     return {
         "device": backend and {"kind": backend.kind, "name": backend.name},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -89,6 +91,7 @@ def examine() -> dict[str, Any]:
         "blas": backend and backend.blas,
         "matmul": _matmul(backend),
         "arithmetic": _arithmetic(backend),
+        "metrics": metrics,
         "memory": {"total": total, "free": free},
         "versions": _versions(),
         "model_cache": dataclasses.asdict(cache),
@@ -119,6 +122,17 @@ def _arithmetic(backend: Backend | None) -> dict[str, str | int] | None:
     from scorer.cpu_threads import thread_count
 
     return {"name": backend.arithmetic, "threads": thread_count()}
+
+
+def _metrics(backend: Backend | None) -> dict[str, str | bool] | None:
+    if backend is None or backend.kind == "cpu":
+        return None
+    import mlx.core as mx
+
+    from scorer.fused_selftest import usable_kernel
+
+    kernel, why = usable_kernel(backend.kind, mx.bfloat16)
+    return {"fused": kernel is not None, "why": why}
 
 
 def _versions() -> dict[str, str | None]:
@@ -172,8 +186,22 @@ def _disk_free(path: Path) -> int | None:
     return None
 
 
-def _findings(backend: Backend | None, free: int, cache: Folder, runs: Folder) -> list[Finding]:
+def _findings(
+    backend: Backend | None,
+    free: int,
+    cache: Folder,
+    runs: Folder,
+    metrics: dict[str, str | bool] | None,
+) -> list[Finding]:
     found = []
+    if metrics is not None and not metrics["fused"]:
+        found.append(
+            Finding(
+                "logits are reduced by MLX's own operations, which is right and slower than the "
+                f"fused kernel: {metrics['why']}",
+                "unset QFID_METRICS, or report it with this page",
+            )
+        )
     if backend is not None and backend.kind == "cpu":
         if backend.slow_blas:
             found.append(_slow_blas(backend))
