@@ -12,14 +12,14 @@ import sys
 import threading
 from typing import IO, Any
 
-from scorer.errors import InputError, QfidError, WillNotFit
+from scorer.ending import INTERRUPTED, Ending
+from scorer.errors import InputError, QfidError
 from scorer.events import Event, Failed, Finished, Planned
 from scorer.job import Job
 
-INTERRUPTED = 130
-
 # The exit code of what has been said so far: an input that ends after the last event ends nothing.
 _exit_code = 1
+_writing = threading.Lock()
 
 
 def run_child(events: IO[str], arguments: list[str]) -> int:
@@ -37,34 +37,19 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
         return _probe(events)
     if arguments == ["--doctor"]:
         return _doctor(events)
-    stopping = threading.Event()
     _die_with_parent()
-    _handle_signals(stopping)
+    ending = Ending(lambda event: _write(events, event))
+    ending.listen()
     line = sys.stdin.buffer.readline()
     threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
     try:
         job, run, accept_changes = _read_request(line)
     except QfidError as error:
         return _write(events, Failed(type(error).__name__, error.message, error.hint, 2))
-    return _score(events, job, run, accept_changes, stopping)
+    return _score(events, job, run, accept_changes, ending)
 
 
-def _handle_signals(stopping: threading.Event) -> None:
-    """One SIGINT stops in order, a second at once, as SIGTERM and SIGHUP do."""
-
-    def interrupt(*_: object) -> None:
-        if stopping.is_set():
-            os._exit(INTERRUPTED)
-        stopping.set()
-
-    signal.signal(signal.SIGINT, interrupt)
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), lambda number, _: os._exit(128 + number))
-
-
-def _score(
-    events: IO[str], job: Job, run: str | None, accept_changes: bool, stopping: threading.Event
-) -> int:
+def _score(events: IO[str], job: Job, run: str | None, accept_changes: bool, ending: Ending) -> int:
     from scorer.score import score
 
     code, planned = 1, ""
@@ -72,18 +57,18 @@ def _score(
         for event in score(
             job,
             run=run,
-            stop=stopping.is_set,
+            stop=ending.asked,
             accept_changes=accept_changes,
             light_imports=True,
+            closing=ending.close,
+            out_of_memory=ending.at_once,
         ):
+            ending.note(event)
             if isinstance(event, Planned):
                 planned = event.run
             code = _write(events, event)
     except BrokenPipeError:
         return 1
-    except MemoryError:
-        out_of_memory = WillNotFit("out of memory", "score with --batch 1, or shorter chunks")
-        return _write(events, _failure(out_of_memory, planned))
     except Exception as error:
         import traceback
 
@@ -107,10 +92,11 @@ def _failure(error: QfidError, run: str) -> Failed:
 def _write(events: IO[str], event: Event) -> int:
     """Write one event; return the exit code the run has if this was the last one."""
     global _exit_code
-    _exit_code = _code_of(event)
-    events.write(event.to_line())
-    events.flush()
-    return _exit_code
+    with _writing:
+        _exit_code = _code_of(event)
+        events.write(event.to_line())
+        events.flush()
+        return _exit_code
 
 
 def _code_of(event: Event) -> int:

@@ -12,7 +12,6 @@ from scorer.errors import (
     Interrupted,
     ModelNotCached,
     QfidError,
-    SettingFailed,
     WillNotFit,
 )
 from scorer.events import (
@@ -157,7 +156,6 @@ class Session:
         self.accept_changes = accept_changes
         self.closing = closing
         self.watch = watch
-        self.failed: dict[str, SettingFailed] = {}
         self.run: Run | None = None
 
     def stop(self) -> bool:
@@ -216,21 +214,21 @@ class Session:
             cells = Cells(prepared, self.backend.kind, writer, done, self.stop)
             ended: QfidError | None = None
             try:
-                yield from cells.events()
+                for event in cells.events():
+                    if isinstance(event, SettingFailedEvent):
+                        run.mark_failed(event.setting, event.error, event.message, event.hint)
+                    yield event
             except Interrupted:
                 ended = self.watch.short or Interrupted("stopped before the first chunk was scored")
             except WillNotFit as shortage:
                 ended = shortage
             self.closing()
-            self.failed = cells.failed
             stored = run.read()
             if ended is not None and not any(stored.values()):
                 raise ended
             for name, error in check_drift(stored).items():
-                self.failed[name] = error
-                yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
-            for name, error in self.failed.items():
                 run.mark_failed(name, type(error).__name__, error.message, error.hint)
+                yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
             report = finished_report(run, stored)
             run.save_report(report, to_markdown(report), complete=ended is None)
         if isinstance(ended, WillNotFit):

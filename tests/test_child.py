@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -206,16 +207,78 @@ def test_an_interrupt_before_the_first_chunk_has_nothing_to_report(small: Small)
     assert isinstance(last, Failed) or (isinstance(last, Finished) and not last.complete)
 
 
+# A child that is stuck in a library, as in a long evaluation, once its first cell is scored.
+STUCK = """
+import ctypes, scorer.cells
+plain, calls = scorer.cells.Cells._batch, []
+
+def batch(self, cell):
+    if calls:
+        ctypes.CDLL(None).sleep(1000)
+    calls.append(cell)
+    return plain(self, cell)
+
+scorer.cells.Cells._batch = batch
+"""
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> str:
+    """PYTHONPATH of such a child."""
+    (tmp_path / "sitecustomize.py").write_text(STUCK)
+    return os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def test_an_interrupt_in_a_pass_that_does_not_end_still_saves_and_reports(
+    small: Small, stuck: str
+) -> None:
+    with Child(PYTHONPATH=stuck) as child:
+        before = child.send(small.job("8,4")).until("chunk") + child.until("chunk")
+        child.process.send_signal(signal.SIGINT)
+        events = [*before, *child.rest()]
+        assert child.code() == 130
+    end = finished(events)
+    assert not end.complete and end.report["run"]["complete"] is False
+    assert end.report["run"]["chunks"] == [0]
+    run = find_run(planned(events).run)
+    assert run.report() == end.report and (run.path / "report.md").is_file()
+    assert run.info().state == "unfinished"
+
+
+def test_an_interrupt_while_a_model_loads_has_nothing_to_report(
+    small: Small, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import ctypes, scorer.load\n"
+        "scorer.load._densify = lambda *_: ctypes.CDLL(None).sleep(1000)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with Child(PYTHONPATH=path) as child:
+        child.send(small.job("8")).until("loading")
+        child.process.send_signal(signal.SIGINT)
+        failure = failed(child.rest())
+        assert child.code() == 130
+    assert (failure.error, failure.run, failure.saved) == ("Interrupted", None, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_end_from_outside_does_not_wait_for_a_pass(
+    small: Small, stuck: str, number: signal.Signals
+) -> None:
+    with Child(PYTHONPATH=stuck) as child:
+        run = planned(child.send(small.job("8")).until("chunk")).run
+        child.process.send_signal(number)
+        child.rest()
+        assert child.code() == 128 + number
+    assert find_run(run).scored()["8"]
+
+
 def test_a_second_interrupt_ends_the_child_at_once(small: Small, tmp_path: Path) -> None:
     # A child that never looks whether it was asked to stop: only the second interrupt can end it.
     (tmp_path / "sitecustomize.py").write_text(
-        "import threading\n"
-        "import scorer.child\n"
-        "class Deaf(threading.Event):\n"
-        "    def is_set(self):\n"
-        "        import sys\n"
-        "        return sys._getframe(1).f_code.co_name == 'interrupt' and super().is_set()\n"
-        "scorer.child.threading.Event = Deaf\n"
+        "import scorer.ending\n"
+        "scorer.ending.GRACE = 1000.0\n"
+        "scorer.ending.Ending.asked = lambda self: False\n"
     )
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     with Child(PYTHONPATH=path) as child:
@@ -287,4 +350,8 @@ def test_no_child_outlives_its_parent(small: Small, number: signal.Signals) -> N
     timer.cancel()
     assert not any(isinstance(event, Finished) for event in rest)
     (plan,) = (event for event in events if isinstance(event, Planned))
+    # A process that is being ended closes its files first.
+    deadline = time.monotonic() + DEADLINE
+    while find_run(plan.run).info().state == "running":
+        assert time.monotonic() < deadline
     assert find_run(plan.run).info().state == "unfinished"
