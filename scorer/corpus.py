@@ -274,6 +274,11 @@ def _full_chunks(name: str, n_tokens: int, chunk_length: int, protocol: Protocol
 
 def _check_rows(ids: NDArray[np.int32], vocab_rows: int | None, tokenizer_id: str) -> None:
     # MLX checks no bounds: a row that is not there reads as junk.
+    if (smallest := int(ids.min())) < 0:
+        raise InputError(
+            f"the tokenizer `{tokenizer_id}` gives the token id `{smallest}`",
+            "its files are damaged; fetch the model again",
+        )
     if vocab_rows is not None and (largest := int(ids.max())) >= vocab_rows:
         raise InputError(
             f"token id `{largest}` of the tokenizer `{tokenizer_id}` is beyond the model's "

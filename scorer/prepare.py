@@ -102,6 +102,8 @@ class Preparation:
         job = self.job
         info = resolve_model(job.model, job.revision, allow_custom_code=job.allow_custom_code)
         _check_context(job, info)
+        if info.caution is not None:
+            yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
         if info.geometry.layers and info.geometry.exact:
             check_groups(job.settings, info.geometry)
         yield Loading("tokenizing", job.corpus.source)
@@ -135,12 +137,8 @@ class Preparation:
                 "`qfid doctor` checks it",
             )
         model = load(info.path, self.backend, allow_custom_code=job.allow_custom_code)
-        if model.vocab_rows is not None and int(corpus.ids.max()) >= model.vocab_rows:
-            raise InputError(
-                f"the corpus holds token {int(corpus.ids.max())}, the model's embedding has "
-                f"{model.vocab_rows} rows",
-                "tokenizer and model do not belong together",
-            )
+        if model.vocab_rows is not None:
+            _check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
         detail = "body and tail, cache geometry, arithmetic of each setting"
         if self.backend.kind == "cuda":
             detail += "; kernels new to this GPU are compiled, once, up to a minute a width"
@@ -149,7 +147,11 @@ class Preparation:
         own = job.kernel == "mlx-lm"
         split = SplitModel(model.module, MLX if own else self.backend.arithmetic)
         probe = mx.array(corpus.ids[:1, :4])
+        if model.vocab_rows is None:
+            # Until the logits tell how many tokens there are, only the first is sure to be one.
+            probe = mx.zeros_like(probe)
         vocab = _check_forward(split, probe, info)
+        _check_tokens(corpus, vocab, "output layer has {} tokens")
         geometry = measured_geometry(split)
         check_groups(job.settings, geometry)
         planned = plan_settings(job, split, self.backend.kind)
@@ -208,6 +210,16 @@ def _check_context(job: Job, info: ModelInfo) -> None:
             f"chunks of {job.chunk_length} tokens are longer than the context of `{info.name}` "
             f"({info.max_context} tokens)",
             f"give --chunk-length {info.max_context} or less",
+        )
+
+
+def _check_tokens(corpus: ChunkedCorpus, rows: int, what: str) -> None:
+    """Refuse ids that the model has no row for: MLX checks no bounds."""
+    largest = int(corpus.ids.max())
+    if largest >= rows:
+        raise InputError(
+            f"the corpus holds token {largest}, the model's {what.format(rows)}",
+            "tokenizer and model do not belong together",
         )
 
 

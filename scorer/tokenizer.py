@@ -20,6 +20,7 @@ from scorer.chat_template import ChatTemplate
 from scorer.errors import InputError
 from scorer.long_text import WINDOW, Encoded, encode_in_windows
 from scorer.token_pieces import PieceBytes, piece_bytes_of
+from scorer.tokenizer_faults import MISSING_HINT, as_ids, explained
 
 Ids = NDArray[np.int32]
 
@@ -35,7 +36,6 @@ _OTHER_FILES = (
     "special_tokens_map.json",
     "tokenizer_config.json",
 )
-_MISSING_HINT = "the folder needs tokenizer.json beside config.json; fetch the model again"
 
 
 class TextTokenizer(ABC):
@@ -105,7 +105,7 @@ class TextTokenizer(ABC):
         Raises:
             InputError: The text holds something the vocabulary has no token for.
         """
-        return np.asarray(self._ids(text, special_tokens), dtype=np.int32)
+        return as_ids(self._ids(text, special_tokens), self.name)
 
     @property
     def bos_token_id(self) -> int | None:
@@ -154,17 +154,13 @@ class FileTokenizer(TextTokenizer):
         super().__init__(name, sha256, chat_template)
 
     def _encoding(self, text: str, special_tokens: bool) -> Any:
-        try:
+        with explained(f"the tokenizer of `{self.name}` cannot encode the text", ""):
             return self._backend.encode(text, add_special_tokens=special_tokens)
-        except Exception as error:  # the library raises plain Exception
-            raise InputError(
-                f"the tokenizer of `{self.name}` cannot encode the text: {error}"
-            ) from error
 
     def _encoded(self, text: str, special_tokens: bool) -> Encoded:
         encoding = self._encoding(text, special_tokens)
         offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-        return np.asarray(encoding.ids, dtype=np.int32), offsets
+        return as_ids(encoding.ids, self.name), offsets
 
     def _ids(self, text: str, special_tokens: bool) -> list[int] | Ids:
         if special_tokens and len(text) > WINDOW:
@@ -176,15 +172,16 @@ class FileTokenizer(TextTokenizer):
         if len(text) > WINDOW and self._affixes is not None:
             plain = encode_in_windows(lambda window: self._encoded(window, False), text)
             if plain is not None:
-                before, after = self._affixes
-                ids = np.concatenate([before, plain[0], after], dtype=np.int32, casting="unsafe")
+                before, after = (as_ids(affix, self.name) for affix in self._affixes)
+                ids = np.concatenate([before, plain[0], after])
                 offsets = np.pad(plain[1], ((len(before), len(after)), (0, 0)))
                 return ids, offsets
         return self._encoded(text, True)
 
     def decode(self, ids: NDArray[np.integer[Any]] | list[int]) -> str:
         """See :meth:`TextTokenizer.decode`."""
-        return str(self._backend.decode([int(i) for i in ids], skip_special_tokens=False))
+        with explained(f"the tokenizer of `{self.name}` cannot decode its tokens"):
+            return str(self._backend.decode([int(i) for i in ids], skip_special_tokens=False))
 
     def token_bytes(self, token: int) -> bytes:
         """See :meth:`TextTokenizer.token_bytes`."""
@@ -232,7 +229,7 @@ def load_tokenizer(model_path: Path, *, allow_custom_code: bool = False) -> Text
 
         files = sorted({file for glob in _OTHER_FILES for file in model_path.glob(glob)})
         if not files:
-            raise InputError(f"`{model_path}` has no tokenizer", _MISSING_HINT)
+            raise InputError(f"`{model_path}` has no tokenizer", MISSING_HINT)
         return load_with_transformers(
             model_path,
             _name(model_path),
@@ -242,13 +239,9 @@ def load_tokenizer(model_path: Path, *, allow_custom_code: bool = False) -> Text
         )
     from tokenizers import Tokenizer
 
-    try:
+    with explained(f"the tokenizer in `{model_path}` is broken"):
         data = path.read_bytes()
         backend = Tokenizer.from_buffer(data)
-    except Exception as error:  # the library raises plain Exception
-        raise InputError(
-            f"the tokenizer in `{model_path}` is broken: {error}", _MISSING_HINT
-        ) from error
     return FileTokenizer(
         backend,
         _name(model_path),
@@ -270,9 +263,9 @@ def read_tokenizer_config(model_path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"`{path}` is broken: {error}", _MISSING_HINT) from error
+        raise InputError(f"`{path}` is broken: {error}", MISSING_HINT) from error
     if not isinstance(config, dict):
-        raise InputError(f"`{path}` is not a JSON object", _MISSING_HINT)
+        raise InputError(f"`{path}` is not a JSON object", MISSING_HINT)
     return config
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.chat_template import ChatTemplate
-from scorer.errors import InputError
 from scorer.tokenizer import FileTokenizer, Ids, TextTokenizer
+from scorer.tokenizer_faults import explained
 
 
 def load_with_transformers(
@@ -35,16 +35,10 @@ def load_with_transformers(
     """
     from transformers import AutoTokenizer
 
-    try:
+    with explained(f"the tokenizer in `{model_path}` is broken"):
         tokenizer = AutoTokenizer.from_pretrained(
             str(model_path), local_files_only=True, trust_remote_code=allow_custom_code
         )
-    except Exception as error:  # each tokenizer class raises its own
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(
-            f"the tokenizer in `{model_path}` is broken: {lines[0]}",
-            "the folder needs tokenizer.json beside config.json; fetch the model again",
-        ) from error
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         return FileTokenizer(backend, name, sha256, chat_template, tokenizer.bos_token)
@@ -68,8 +62,9 @@ class PythonTokenizer(TextTokenizer):
         super().__init__(name, sha256, chat_template)
 
     def _ids(self, text: str, special_tokens: bool) -> list[int]:
-        ids = self._tokenizer.encode(text, add_special_tokens=special_tokens, verbose=False)
-        return [int(i) for i in ids]
+        with explained(f"the tokenizer of `{self.name}` cannot encode the text", ""):
+            ids = self._tokenizer.encode(text, add_special_tokens=special_tokens, verbose=False)
+            return [int(i) for i in ids]
 
     def encode_with_offsets(self, text: str) -> tuple[Ids, NDArray[np.int64] | None]:
         """See :meth:`TextTokenizer.encode_with_offsets`."""

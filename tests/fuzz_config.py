@@ -15,7 +15,6 @@ from fuzzing import ACTS, FuzzCase, harmed_bytes, harmed_json, hostile_value, on
 from hypothesis import strategies as st
 from test_models_broken import header, tensor
 from tiny_configs import _WRAPPED, OWN, tiny_config
-from tiny_tokenizers import byte_level
 from tiny_values import USUAL
 
 from qfid_tui.model_list import to_json, to_markdown, to_text
@@ -106,10 +105,52 @@ def header_check(folder: Path, tensors: Any) -> None:
     weights_check(folder, header(tensors))
 
 
-@lru_cache
-def tokenizer_json() -> str:
-    found: str = byte_level().to_str()
-    return found
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
+              "use_regex": True}  # fmt: skip
+TEMPLATE = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A",
+                                                                            "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+    "special_tokens": {"<s>": {"id": "<s>", "ids": [7], "tokens": ["<s>"]}},
+}  # fmt: skip
+PARTS: dict[str, list[Any]] = {
+    "normalizer": [
+        None,
+        {"type": "Replace", "pattern": {"String": "e"}, "content": "x"},
+        {"type": "Precompiled", "precompiled_charsmap": "AAAAAAA="},
+        {"type": "Sequence", "normalizers": [{"type": "NFKC"}, {"type": "Lowercase"}]},
+    ],
+    "pre_tokenizer": [
+        None,
+        BYTE_LEVEL,
+        {"type": "Split", "pattern": {"Regex": "e+"}, "behavior": "Isolated", "invert": False},
+        {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always", "split": True},
+    ],
+    "post_processor": [None, BYTE_LEVEL, TEMPLATE],
+    "decoder": [
+        None,
+        BYTE_LEVEL,
+        {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]},
+        {"type": "Strip", "content": "e", "start": 1, "stop": 0},
+    ],
+    "model": [
+        {"type": "BPE", "vocab": {"e": 0, "n": 1, "en": 2, "<unk>": 3}, "merges": [["e", "n"]],
+         "unk_token": "<unk>", "byte_fallback": False, "dropout": None, "fuse_unk": False},
+        {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["e", -1.0], ["n", -2.0]]},
+        {"type": "WordLevel", "vocab": {"e": 0, "[UNK]": 1}, "unk_token": "[UNK]"},
+        {"type": "WordPiece", "vocab": {"e": 0, "[UNK]": 1}, "unk_token": "[UNK]",
+         "continuing_subword_prefix": "##", "max_input_chars_per_word": 9},
+    ],
+    "truncation": [None, {"direction": "Right", "max_length": 9, "strategy": "LongestFirst",
+                          "stride": 0}],
+    "added_tokens": [[], [{"id": 9, "content": "<s>", "single_word": False, "lstrip": False,
+                           "rstrip": False, "normalized": False, "special": True}]],
+}  # fmt: skip
+tokenizers = st.fixed_dictionaries(
+    {"version": st.just("1.0"), "padding": st.none()}
+    | {name: st.sampled_from(parts).map(copy.deepcopy) for name, parts in PARTS.items()}
+)
 
 
 def tokenizer_check(folder: Path, tokenizer: Any) -> None:
@@ -138,5 +179,5 @@ CASES = [
     FuzzCase("config: bytes of safetensors", harmed_bytes(st.just(header(tensor()))),
              weights_check),
     FuzzCase("config: tokenizer.json",
-             harmed_json(st.builds(lambda: json.loads(tokenizer_json()))), tokenizer_check),
+             tokenizers | harmed_json(tokenizers), tokenizer_check),
 ]  # fmt: skip
