@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from qfid_tui import diagnostics
 from qfid_tui.progress import ProgressLines, progress_display
 from qfid_tui.scorer_process import ScorerProcess, ending
+from scorer.errors import WillNotFit
 from scorer.events import Event, Failed, Finished
+from scorer.out_of_memory import says_out_of_memory
 
 if TYPE_CHECKING:
     from qfid_tui.report_formats import Delivery
@@ -92,8 +94,13 @@ def _died(process: ScorerProcess, code: int, run_id: str | None) -> int:
     hint = "`qfid doctor` looks at this machine; nothing was saved"
     if run_id is not None:
         hint = f"what was scored is saved: `qfid resume {run_id}` goes on"
+    ran_out = any(map(says_out_of_memory, process.log))
+    if ran_out or -code in (signal.SIGKILL, signal.SIGSEGV):
+        # Metal aborts a process that asks for too much, Linux kills one that leaves it too little,
+        # and MLX on the CPU writes to memory it was not given.
+        hint += "; if memory ran out, --batch 1 or shorter chunks take less"
     diagnostics.say_with_hint("error", f"the scorer {ending(code)} without a report{said}", hint)
-    return 1
+    return WillNotFit.exit_code if ran_out else 1
 
 
 def _tell_resume(run_id: str | None) -> None:

@@ -1,7 +1,7 @@
 """How much memory this machine has and how much of it can still be taken without swapping.
 
-Linux: ``MemAvailable`` and the limits of every control group this process is in. macOS: the
-kernel's own level of free memory. Pure standard library, no mlx.
+Linux: ``MemAvailable``, the limits of every control group this process is in, and the bound on its
+address space. macOS: the kernel's own level of free memory. Pure standard library, no mlx.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +39,8 @@ def host_memory() -> HostMemory:
             found = HostMemory(limit, max(0, min(found.available, limit - used)))
         elif limit - used < found.available:
             found = HostMemory(found.total, max(0, limit - used))
-    return found
+    left = _address_space()
+    return found if left is None else HostMemory(found.total, min(found.available, left))
 
 
 def _machine_memory() -> HostMemory:
@@ -52,6 +54,15 @@ def _machine_memory() -> HostMemory:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         level = free_percent()
         return HostMemory(total, total if level is None else total * level // 100)
+
+
+def _address_space() -> int | None:
+    """Bytes this process may still map where ``ulimit -v`` bounds it, else None."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    mapped = _lines(Path("/proc/self/statm"))
+    if limit == resource.RLIM_INFINITY or not mapped:
+        return None
+    return max(0, limit - int(mapped[0].split()[0]) * os.sysconf("SC_PAGE_SIZE"))
 
 
 def free_percent() -> int | None:

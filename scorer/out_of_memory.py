@@ -1,7 +1,9 @@
 """How running out of memory looks: what MLX, NumPy, CUDA and Metal say then.
 
 Texts as they stand in the libraries of mlx 0.32.4, of its Metal and CUDA packages, and in reports
-of its users. Pure standard library: the command line reads a dead child's last words with it.
+of its users. On the CPU MLX uses what ``malloc`` gives it unlooked at: there a failed allocation
+is no error but a segmentation fault, and only the estimate before the run and the watch during it
+help. Pure standard library: the command line reads a dead child's last words with it.
 """
 
 from __future__ import annotations

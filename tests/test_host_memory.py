@@ -6,6 +6,7 @@ import ctypes
 import io
 import os
 import platform
+import resource
 from typing import Any
 
 import pytest
@@ -131,3 +132,14 @@ def test_a_system_without_the_call_says_nothing(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(("total", "low"), [(1 << 30, (1 << 30) // 20), (1 << 40, 2 << 30)])
 def test_low_is_a_twentieth_and_two_gib_at_most(total: int, low: int) -> None:
     assert HostMemory(total, 0).low == low
+
+
+def test_a_bound_on_the_address_space_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = os.sysconf("SC_PAGE_SIZE")
+    readable(monkeypatch, MACHINE | {"/proc/self/statm": "1000 1 1 1 0 1 0\n"})
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1300 * page, -1))
+    assert host_memory() == (16000 * 1024, 300 * page)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (900 * page, -1))
+    assert host_memory().available == 0
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, -1))
+    assert host_memory().available == 8000 * 1024
