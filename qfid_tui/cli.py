@@ -27,6 +27,7 @@ COMMANDS = {
     "runs": "list the saved runs",
     "models": "list the cached models: what can be scored, and what cannot and why",
     "pull": "download a model",
+    "bench": "time scoring against bare forward passes on this machine",
     "doctor": "look at device, BLAS, memory, versions: what is slow here and how to fix it",
 }
 _INTERRUPTED = 130
