@@ -1,0 +1,163 @@
+"""Whether a run fits: the estimate's parts, what is made smaller first, what a refusal says."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorer.errors import WillNotFit
+from scorer.geometry import KVGeometry, KVLayer
+from scorer.host_memory import HostMemory
+from scorer.job import Job, parse_settings
+from scorer.memory import (
+    TILE_BYTES,
+    Device,
+    PassSize,
+    default_batch,
+    fitting,
+    longest_chunk,
+    need,
+)
+from scorer.model_sizes import ModelSizes
+
+GIB = 1 << 30
+# A 7B model as mlx-lm quantizes it to 4 bits.
+SEVEN = ModelSizes(
+    stored_bytes=3_800_000_000,
+    dense_bytes=27_000_000_000,
+    largest_bytes=524_288_000,
+    element_bytes=2,
+    hidden=4096,
+    inner=11008,
+    heads=32,
+    vocab=32000,
+    geometry=KVGeometry((KVLayer(32, 128, 128),) * 32, 32),
+)
+DEVICES: tuple[Device, ...] = ("cpu", "cuda", "metal")
+
+
+def job(settings: str = "8,4", **changes: Any) -> Job:
+    return Job(**{"model": "org/seven", "settings": parse_settings(settings), **changes})
+
+
+def fit(memory: float, device: Device = "cuda", wanted: int = 4, **changes: Any) -> PassSize:
+    there = HostMemory(80 * GIB, int(memory * GIB))
+    return fitting(SEVEN, job(**changes), device, there, name="seven", wanted=PassSize(wanted))
+
+
+def test_weights_are_dense_on_the_cpu_and_stored_on_a_gpu() -> None:
+    assert need(SEVEN, job(), "cpu", PassSize(1)).weights == SEVEN.dense_bytes
+    for device in ("cuda", "metal"):
+        assert need(SEVEN, job(), device, PassSize(1)).weights == SEVEN.stored_bytes
+
+
+def test_caches_and_scores_are_counted_in_the_dtype_they_are_held_in() -> None:
+    tokens = 4096
+    parts = need(SEVEN, job(chunk_length=tokens + 1), "cpu", PassSize(1))
+    # Keys and values of 32 layers × 32 heads × 128, float32: what came in, rounded, and held.
+    assert parts.caches == 3 * tokens * 32 * 32 * 256 * 4
+    assert parts.attention > 4 * 32 * tokens**2
+    gpu = need(SEVEN, job("4~dequantized", chunk_length=tokens + 1), "cuda", PassSize(1))
+    assert gpu.caches * 2 == parts.caches
+    # A fused attention writes no scores; quantized matmuls do.
+    codes = need(SEVEN, job("4", chunk_length=tokens + 1), "cuda", PassSize(1))
+    assert codes.attention - gpu.attention == 3 * 2 * 32 * tokens**2
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@given(
+    length=st.integers(2, 1 << 17), batch=st.integers(1, 64), settings=st.sampled_from(["8", "8,4"])
+)
+def test_the_need_grows_with_everything(
+    device: Device, length: int, batch: int, settings: str
+) -> None:
+    asked = job(settings, chunk_length=length)
+    now = need(SEVEN, asked, device, PassSize(batch)).total
+    longer = dataclasses.replace(asked, chunk_length=length + 256)
+    # Reference logits that take too much are not kept at all.
+    kept = PassSize(batch).keep_bytes
+    assert need(SEVEN, longer, device, PassSize(batch)).total >= now - kept
+    assert need(SEVEN, asked, device, PassSize(batch), in_use=30 * GIB).total > now
+    sizes = [need(SEVEN, asked, device, size) for size in PassSize(batch).sizes()]
+    assert sizes[-1].total <= now
+    assert sizes[-1].kept + sizes[-1].tile <= sizes[0].kept + sizes[0].tile
+
+
+def test_a_smaller_batch_is_taken_first_then_a_smaller_tile() -> None:
+    sizes = list(PassSize(6).sizes())
+    assert [size.batch for size in sizes] == [6, 3, 1, 1, 1]
+    assert [size.tile_bytes >> 20 for size in sizes] == [256, 256, 256, 64, 16]
+    assert PassSize(6).described() == "with 6 chunks at a time"
+    assert sizes[-1].described() == "with 1 chunk at a time and tiles of 16 MiB"
+
+
+def test_what_fits_is_as_large_as_it_can_be() -> None:
+    taken = [fit(memory / 4, chunk_length=2048) for memory in range(36, 160)]
+    assert taken[0].tile_bytes < TILE_BYTES and taken[-1] == PassSize(4)
+    assert PassSize(1) in taken and PassSize(2) in taken
+    ranks = [list(PassSize(4).sizes()).index(size) for size in taken]
+    assert ranks == sorted(ranks, reverse=True)
+
+
+def test_what_a_process_holds_already_is_not_asked_for_again() -> None:
+    held = 5 * GIB
+    plain = need(SEVEN, job(), "cpu", PassSize(1), in_use=0).total
+    there = HostMemory(80 * GIB, plain + (2 << 30))
+    assert fitting(SEVEN, job(), "cpu", there, name="x", wanted=PassSize(1)) == PassSize(1)
+    with_more = fitting(SEVEN, job(), "cpu", there, name="x", wanted=PassSize(1), in_use=held)
+    assert with_more == PassSize(1)
+
+
+def test_the_cpu_keeps_what_the_watch_would_end_the_run_for() -> None:
+    total = need(SEVEN, job(), "cpu", PassSize(1), in_use=0).total
+    there = HostMemory(80 * GIB, total + 1)
+    with pytest.raises(WillNotFit):
+        fitting(SEVEN, job(), "cpu", there, name="x", wanted=PassSize(1, 16 << 20))
+    assert fitting(SEVEN, job(), "cuda", there, name="x", wanted=PassSize(1)) == PassSize(1)
+
+
+@pytest.mark.parametrize("device", ["cuda", "metal"])
+def test_a_refusal_names_the_figures_and_the_longest_chunk(device: Device) -> None:
+    with pytest.raises(WillNotFit) as refusal:
+        fit(8.0, device, chunk_length=16384)
+    error = refusal.value
+    assert error.exit_code == 3
+    assert error.message.startswith("`seven` needs ") and "16384 tokens" in error.message
+    assert "8.0 GiB can be used: 3.5 GiB weights," in error.message
+    assert "\n" not in error.message + error.hint
+    longest = int(error.hint.split()[1])
+    assert error.hint == f"--chunk-length {longest} would fit; --force scores it as it is"
+    assert longest % 64 == 0 and fit(8.0, device, chunk_length=longest)
+    with pytest.raises(WillNotFit):
+        fit(8.0, device, chunk_length=longest + 65)
+
+
+def test_a_model_that_is_too_large_by_itself_is_told_apart() -> None:
+    with pytest.raises(WillNotFit) as refusal:
+        fit(8.0, "cpu", wanted=1)
+    assert "25.1 GiB weights as float32" in refusal.value.message
+    assert refusal.value.hint.startswith("no chunk is short enough: take a smaller model, or")
+    assert longest_chunk(SEVEN, job(), "cpu", 8 * GIB) is None
+
+
+def test_a_saved_runs_chunks_are_not_made_shorter() -> None:
+    there = HostMemory(80 * GIB, 8 * GIB)
+    asked = job(chunk_length=16384)
+    with pytest.raises(WillNotFit) as refusal:
+        fitting(SEVEN, asked, "cuda", there, name="x", wanted=PassSize(4), shorten=False)
+    assert refusal.value.hint == "free memory and resume again; --force tries all the same"
+
+
+def test_forced_it_goes_through_as_little_as_possible_or_as_asked() -> None:
+    assert fit(1.0, force=True) == PassSize(1, 16 << 20)
+    assert fit(1.0, force=True, batch=8) == PassSize(8, 16 << 20)
+    assert fit(70.0, force=True) == PassSize(4)
+
+
+def test_batches_where_memory_is_plenty() -> None:
+    assert [default_batch(device) for device in DEVICES] == [1, 4, 4]
+    assert PassSize(1).tile_bytes == TILE_BYTES
