@@ -12,12 +12,17 @@ import sys
 from scorer.errors import QfidError
 from scorer.inert import inert
 
+# Room for any path and then some; what is longer is somebody's joke.
+_LONGEST = 4000
+
 
 def say(text: str) -> None:
-    """Write one line to standard error, foreign characters made harmless.
+    """Write one line to standard error, foreign characters made harmless, absurd lengths cut.
 
     A standard error that nobody reads is no reason to end a run.
     """
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}… ({len(text) - _LONGEST} more characters)"
     write(inert(text) + "\n")
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from qfid_tui import diagnostics
+from qfid_tui.run_rows import cut
 from scorer.events import (
     ChunkScored,
     Event,
@@ -17,7 +18,6 @@ from scorer.events import (
     SettingFailedEvent,
     Warned,
 )
-from scorer.inert import inert
 
 Clock = Callable[[], float]
 
@@ -88,7 +88,8 @@ class RunProgress:
     @property
     def fraction(self) -> float:
         """Share of the run's chunks that are scored, the current batch in part; 0 to 1."""
-        return min(1.0, (self._at_begin + self._work()) / self.chunks) if self.chunks else 0.0
+        share = (self._at_begin + self._work()) / self.chunks if self.chunks else 0.0
+        return max(0.0, min(1.0, share))
 
     @property
     def rate(self) -> float | None:
@@ -230,7 +231,7 @@ class ProgressBar(ProgressLines):
     def _paint(self, lines: list[str], columns: int) -> None:
         self._painted = self._clock()
         # A line as wide as the terminal would wrap and could not be rewritten.
-        shown = [inert(line)[: columns - 1] for line in lines if line]
+        shown = [cut(line, columns - 1) for line in lines if line]
         back = f"\r\x1b[{len(shown) - 1}A" if len(shown) > 1 else "\r"
         diagnostics.write("\r\x1b[J" + "\n".join(shown) + back)
         self._shown = True

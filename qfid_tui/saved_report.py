@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from scorer.errors import InputError
@@ -42,10 +43,10 @@ def _is_whole(report: dict[str, Any]) -> bool:
     from scorer.export import to_csv
     from scorer.markdown import to_markdown
     from scorer.model_card import to_model_card
-    from scorer.report import report_text
 
     try:
-        for form in (to_markdown, to_model_card, to_csv, to_badges, report_text):
+        json.dumps(report, allow_nan=False)
+        for form in (to_markdown, to_model_card, to_csv, to_badges):
             form(report)
         return all(
             isinstance(row["setting"], str)

@@ -190,22 +190,33 @@ _KINDS: tuple[type[Event], ...] = (
     Finished,
     Failed,
 )
-_JSON_TYPES: dict[str, tuple[type, ...]] = {
+# What a value may be, by the annotation of its field; whole numbers must fit 64 bits.
+_SCALARS: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "str | None": (str, type(None)),
     "int": (int,),
     "float": (float, int),
     "bool": (bool,),
-    "list": (list,),
-    "dict": (dict,),
 }
-_FIELDS: dict[str, tuple[type[Event], dict[str, tuple[type, ...]]]] = {
-    cls.kind: (
-        cls,
-        {f.name: _JSON_TYPES[str(f.type).split("[")[0]] for f in dataclasses.fields(cls)},
-    )
-    for cls in _KINDS
+_LARGEST = 2**63
+_FIELDS: dict[str, tuple[type[Event], dict[str, str]]] = {
+    cls.kind: (cls, {f.name: str(f.type) for f in dataclasses.fields(cls)}) for cls in _KINDS
 }
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Whether a JSON value is of the type that a field is annotated with."""
+    container, _, inner = kind.removesuffix("]").partition("[")
+    if container == "list":
+        return type(value) is list and all(_fits(item, inner) for item in value)
+    if container == "dict":
+        inner = inner.removeprefix("str, ")
+        return type(value) is dict and (
+            inner == "Any" or all(_fits(item, inner) for item in value.values())
+        )
+    if type(value) is int and not -_LARGEST <= value < _LARGEST:
+        return False
+    return type(value) in _SCALARS[kind]
 
 
 def parse_line(line: str | bytes) -> Event | None:
@@ -224,9 +235,9 @@ def parse_line(line: str | bytes) -> Event | None:
     known = _FIELDS.get(data["event"])
     if known is None:
         return None
-    cls, types = known
-    values = {name: data[name] for name in types if name in data}
-    if any(type(value) not in types[name] for name, value in values.items()):
+    cls, kinds = known
+    values = {name: data[name] for name in kinds if name in data}
+    if not all(_fits(value, kinds[name]) for name, value in values.items()):
         return None
     try:
         return cls(**values)

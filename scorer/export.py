@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from scorer.inert import inert
-from scorer.positions import Positions
-from scorer.summary import delta_p_percent, in_order
+
+if TYPE_CHECKING:
+    from scorer.positions import Positions
 
 # A spreadsheet runs a cell that begins with one of these, some also in their wide forms.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
@@ -115,6 +114,10 @@ def positions_csv(settings: Iterable[tuple[str, Positions]]) -> Iterator[str]:
     Raises:
         SettingFailed: A setting's positions are damaged.
     """
+    import numpy as np
+
+    from scorer.summary import delta_p_percent, in_order
+
     yield _line(_POSITION_HEAD)
     for setting, positions in settings:
         if len(positions) == 0:

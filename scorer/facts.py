@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from scorer.errors import InputError, QfidError
 from scorer.job import Job, KVSetting
+from scorer.model_config import shown
 
 CORPUS_KEYS = (
     "name",
@@ -257,7 +258,7 @@ def _read(
     if not isinstance(data, dict):
         raise InputError(f"the facts of a {what} must be a JSON object")
     if unknown := sorted(str(key) for key in data if key not in values):
-        raise InputError(f"the facts of a {what} have no key `{unknown[0]}`")
+        raise InputError(f"the facts of a {what} have no key {shown(unknown[0])}")
     found: dict[str, Any] = {}
     for key, value in data.items():
         try:

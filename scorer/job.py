@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from scorer.errors import InputError
+from scorer.model_config import shown
 
 Path = Literal["deployed", "dequantized"]
 Protocol = Literal["mqf", "llama.cpp"]
@@ -258,7 +259,7 @@ class Job:
             raise InputError("a job must be a JSON object")
         known = {field.name: field for field in dataclasses.fields(cls)}
         if unknown := sorted(str(key) for key in data if key not in known):
-            raise InputError(f"a job has no key `{unknown[0]}`")
+            raise InputError(f"a job has no key {shown(unknown[0])}")
         values = dict(data)
         settings = values.get("settings")
         if not isinstance(settings, list) or not all(isinstance(s, str) for s in settings):

@@ -85,10 +85,16 @@ def test_the_help_of_a_command_imports_no_other_command(command: str) -> None:
 
 def test_listing_runs_and_printing_a_stored_report_need_neither_mlx_nor_numpy() -> None:
     run = save_run()
-    for words in (["runs"], ["report", run.id], ["resume", run.id]):
+    for words in (["runs"], ["report", run.id]):
         code, said, modules = imported(*words)
         assert code == 0 and said
         assert not packages(modules) & HEAVY, words
+
+
+def test_checking_that_a_run_is_whole_needs_no_mlx() -> None:
+    code, said, modules = imported("resume", save_run().id)
+    assert code == 0 and said
+    assert not packages(modules) & {"mlx", "mlx_lm", "textual", "transformers", "huggingface_hub"}
 
 
 def test_no_report_needs_mlx_or_textual() -> None:

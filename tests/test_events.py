@@ -39,7 +39,8 @@ KINDS: list[type[Event]] = [
 ]
 
 numbers = st.floats(allow_nan=False)
-counts = st.dictionaries(st.text(), st.integers(0), max_size=3)
+integers = st.integers(-(2**63), 2**63 - 1)
+counts = st.dictionaries(st.text(), integers, max_size=3)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | numbers | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -49,11 +50,11 @@ objects = st.dictionaries(st.text(), json_values, max_size=4)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "str": st.text(),
     "str | None": st.none() | st.text(),
-    "int": st.integers(),
+    "int": integers,
     "float": numbers,
     "bool": st.booleans(),
     "list[str]": st.lists(st.text(), max_size=3),
-    "list[int]": st.lists(st.integers(), max_size=3),
+    "list[int]": st.lists(integers, max_size=3),
     "dict[str, str]": st.dictionaries(st.text(), st.text(), max_size=3),
     "dict[str, int]": counts,
     "dict[str, float]": st.dictionaries(st.text(), numbers, max_size=3),
@@ -122,6 +123,26 @@ def test_a_whole_number_is_a_float_and_true_is_no_number() -> None:
     assert parse_line(json.dumps(values | {"kl_mean": 0, "seconds": 1})) is not None
     assert parse_line(json.dumps(values | {"positions": True})) is None
     assert parse_line(json.dumps(values | {"positions": 1.5})) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"settings": [["8"]]},
+        {"chunks": [0, "1"]},
+        {"chunks": [True]},
+        {"done": {"8": [1]}},
+        {"kv_bytes_per_token": {"8": None}},
+        {"batch": 2**63},
+        {"kv_bytes_per_token_16bit": -(10**400)},
+    ],
+)
+def test_what_a_list_or_an_object_holds_is_checked_too(wrong: dict[str, Any]) -> None:
+    values = Planned(
+        "r", "/r", "m", ["8"], [0], {"8": 0}, {"8": 7}, {"8": 1}, 2, 1, "cpu"
+    ).to_json()
+    assert parse_line(json.dumps(values)) is not None
+    assert parse_line(json.dumps(values | wrong)) is None
 
 
 def test_an_infinite_divergence_is_carried() -> None:

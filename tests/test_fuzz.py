@@ -12,7 +12,7 @@ import fuzz_events
 import fuzz_runs
 import pytest
 from fuzzing import FuzzCase
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 CASES = [*fuzz_config.CASES, *fuzz_corpus.CASES, *fuzz_events.CASES, *fuzz_runs.CASES]
 PLAIN, SLOW = 200, 10_000
@@ -27,6 +27,8 @@ def fed(case: FuzzCase, folder: Path, examples: int) -> int:
         deadline=None,
         derandomize=True,
         database=None,
+        # Shrinking what is found in thousands of examples takes longer than finding it.
+        phases=(Phase.generate, Phase.shrink) if examples <= PLAIN else (Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
     @given(case.values)
