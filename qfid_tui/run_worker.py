@@ -1,6 +1,7 @@
 """The child under the app's event loop: its events come in blocks, its end as a value.
 
-A thread of its own reads the child, because reading blocks; it never touches a widget. It is a
+A thread of its own reads the child, because reading blocks; it never touches a widget and parses
+nothing, because a thread that works holds up every step of the loop for milliseconds. It is a
 daemon, so that a child that hangs keeps nothing alive.
 """
 
@@ -14,10 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from qfid_tui.scorer_process import ScorerProcess, ending
-from scorer.events import Event
+from scorer.events import Event, Failed, Finished
 
-# Events handled before the loop may do something else: about a millisecond.
-_BLOCK = 100
+# Lines handled before the loop may do something else: less than a millisecond, because a key's
+# way through the app takes a dozen turns of the loop.
+_BLOCK = 20
+# Seconds that a child may take to end after its last event.
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class RunningScorer:
             QfidError: It cannot be started.
         """
         self._process = ScorerProcess(request, command=command)
-        self._events: deque[Event] = deque()
+        self._lines: deque[bytes] = deque()
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._told = False
@@ -68,17 +72,28 @@ class RunningScorer:
         return self._process.pid
 
     async def blocks(self) -> AsyncIterator[list[Event]]:
-        """Yield the events in blocks of at most a hundred, until the child is gone."""
+        """Yield the events in blocks of at most twenty, until the child is gone."""
         while True:
             await self._news.wait()
             self._news.clear()
             self._told = False
-            while self._events:
-                count = min(_BLOCK, len(self._events))
-                yield [self._events.popleft() for _ in range(count)]
+            while self._lines:
+                block = self._block()
+                if block:
+                    yield block
                 await asyncio.sleep(0)
-            if self._ending is not None and not self._events:
+            if self._ending is not None and not self._lines:
                 return
+
+    def _block(self) -> list[Event]:
+        block = []
+        for _ in range(min(_BLOCK, len(self._lines))):
+            event = self._process.take(self._lines.popleft())
+            if event is not None:
+                block.append(event)
+            if isinstance(event, Finished | Failed):
+                self._loop.call_later(_PATIENCE, self._process.kill)
+        return block
 
     @property
     def ending(self) -> Ending:
@@ -103,8 +118,8 @@ class RunningScorer:
         return False
 
     def _read(self) -> None:
-        for event in self._process.events():
-            self._events.append(event)
+        for line in self._process.lines():
+            self._lines.append(line)
             self._wake()
         code = self._process.close()
         self._ending = Ending(code, self._process.killed, tuple(self._process.log))
@@ -120,4 +135,4 @@ class RunningScorer:
             self._loop.call_soon_threadsafe(self._news.set)
         except RuntimeError:
             # The app is gone; nobody listens.
-            self._events.clear()
+            self._lines.clear()

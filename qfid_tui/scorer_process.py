@@ -110,18 +110,28 @@ class ScorerProcess:
 
         Ends after Finished or Failed, or where the child closes its output without either.
         """
+        for line in self.lines():
+            event = self.take(line)
+            if event is not None:
+                yield event
+            if self._ended:
+                return
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield what the child says as it comes, until it closes its output."""
         stdout = self._process.stdout
         assert stdout is not None
         while line := stdout.readline(_LONGEST_LINE):
             self._record(line)
-            event = parse_line(line)
-            if event is None:
-                continue
+            yield line
+
+    def take(self, line: bytes) -> Event | None:
+        """The event of a line, None where it is none; one of :meth:`lines`, in their order."""
+        event = parse_line(line)
+        if event is not None:
             self._said = True
             self._ended = isinstance(event, Finished | Failed)
-            yield event
-            if self._ended:
-                return
+        return event
 
     def interrupt(self) -> None:
         """Ask the child to stop in order, with a report of what is scored.
