@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -111,7 +112,7 @@ class Chart(Widget, can_focus=True):
         """What the values say in words; one line."""
 
     @abstractmethod
-    def readings(self) -> list[str]:
+    def readings(self) -> Sequence[str]:
         """Every item in words, in the order the cursor visits them."""
 
     @abstractmethod

@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import overload
 
 from qfid_tui.bar_picture import Bar, draw_bars, range_of, value_text
 from qfid_tui.chart_canvas import Picture
 from qfid_tui.widgets.chart import Chart
+
+
+class _Readings(Sequence[str]):
+    """Chunks in words, each written when it is read: a run has thousands and changes often."""
+
+    def __init__(self, chunks: Sequence[tuple[int, float]]) -> None:
+        self._chunks = chunks
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[str]: ...
+    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
+        if isinstance(at, slice):
+            return _Readings(self._chunks[at])
+        index, kl = self._chunks[at]
+        return f"chunk {index}: {value_text(kl, 3)} nats"
 
 
 class ChunkChart(Chart):
@@ -41,11 +62,15 @@ class ChunkChart(Chart):
         """See :meth:`Chart.summary`."""
         return range_of([kl for _, kl in self._chunks])
 
-    def readings(self) -> list[str]:
+    def readings(self) -> Sequence[str]:
         """See :meth:`Chart.readings`."""
-        return [f"chunk {index}: {value_text(kl, 3)} nats" for index, kl in self._chunks]
+        return _Readings(self._chunks)
 
     def draw(self, width: int, height: int, cursor: int | None) -> Picture:
         """See :meth:`Chart.draw`."""
-        bars = [Bar(kl, str(index), value_text(kl)) for index, kl in self._chunks]
+        # More bars than columns have no room for text.
+        has_text = len(self._chunks) <= width
+        bars = [
+            Bar(kl, str(index), value_text(kl) if has_text else "") for index, kl in self._chunks
+        ]
         return draw_bars(bars, width, height, apart=True, cursor=cursor)
