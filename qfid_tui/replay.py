@@ -21,12 +21,18 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from qfid_tui.recording import Recording, read_recording
 from scorer.errors import QfidError
 
 _INTERRUPTED = 130
 _CUT_OFF = 1
+
+
+def replay_command(path: Path, speed: float = 1.0) -> tuple[str, ...]:
+    """What starts a replay in the scorer's place."""
+    return sys.executable, "-P", "-m", "qfid_tui.replay", str(path), "--speed", str(speed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,91 @@
+"""What is measured without a terminal: a replay at full speed, and the inspector's cursor."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.app import App
+
+from qfid_tui.bench import made_up_run
+from qfid_tui.bench.measured_app import MeasuredApp
+
+SIZE = (140, 45)
+_KEY_EVERY = 0.02
+
+
+def replay(folder: Path, chunks: int, rounds: int) -> tuple[float, float, int]:
+    """Replay a run as fast as it can be read, while keys are pressed.
+
+    Returns:
+        Seconds from the first event to the last one painted, the shortest of the rounds; the 95th
+        percentile of a key's latency in seconds over all rounds; number of keys.
+    """
+    recording = folder / "replay.jsonl"
+    made_up_run.record(recording, chunks)
+    totals, latencies = [], []
+    for _ in range(rounds):
+        total, found = asyncio.run(_replay(recording, chunks))
+        totals.append(total)
+        latencies += found
+    latencies.sort()
+    return min(totals), latencies[math.ceil(0.95 * len(latencies)) - 1], len(latencies)
+
+
+async def _replay(recording: Path, chunks: int) -> tuple[float, list[float]]:
+    app = MeasuredApp(recording, chunks, math.inf)
+    async with app.run_test(size=SIZE):
+        await app.wait_until(lambda: app.is_ready)
+        app.workbench.action_run()
+        await app.wait_until(lambda: app.first > 0)
+        stop = threading.Event()
+        keys = threading.Thread(target=app.type_keys, args=(_KEY_EVERY, stop), daemon=True)
+        keys.start()
+        await app.wait_until(lambda: app.last > 0)
+        stop.set()
+        keys.join()
+        await app.wait_until(lambda: app.keys_pending == 0)
+        return app.last - app.first, app.latencies
+
+
+def inspector(rounds: int) -> dict[str, float]:
+    """CPU seconds of a move of the inspector's cursor over 65 536 tokens, by kind of move."""
+    run = made_up_run.save_tokens_run(chunks=128, length=512)
+    return asyncio.run(_inspector(run, rounds))
+
+
+async def _inspector(run: str, rounds: int) -> dict[str, float]:
+    from qfid_tui.screens.inspector import InspectorScreen
+
+    app: App[None] = App()
+    async with app.run_test(size=SIZE) as pilot:
+        screen = InspectorScreen(run, "4")
+        await app.push_screen(screen)
+        while not screen.has_class("-ready"):
+            await pilot.pause(0.02)
+        moves: dict[str, Callable[[], object]] = {
+            "token": lambda: screen.action_token(1),
+            "line": lambda: screen.action_line(1),
+            "flip": lambda: screen.action_flip(1),
+            "largest": lambda: screen.action_largest(1),
+            "page": lambda: screen.action_page(1),
+        }
+        best = dict.fromkeys(moves, math.inf)
+        for _ in range(rounds):
+            idle = await _cpu(lambda: None)
+            for name, move in moves.items():
+                best[name] = min(best[name], max(0.0, await _cpu(move) - idle))
+        return best
+
+
+async def _cpu(move: Callable[[], object], times: int = 40) -> float:
+    start = time.process_time()
+    for _ in range(times):
+        move()
+        # Long enough for what the move changes to be drawn.
+        await asyncio.sleep(0.03)
+    return (time.process_time() - start) / times
