@@ -225,7 +225,7 @@ _round_trip_classes: dict[type, type] = {}
 
 
 def dequantized_cache(cache: Any, setting: KVSetting) -> Any:
-    """A fresh cache turned into one that quantizes and dequantizes what it stores.
+    """A cache turned into one that quantizes and dequantizes what it stores.
 
     The class is a subclass of the cache's own, so that models which look at the class of their
     caches behave as before.
@@ -242,14 +242,17 @@ def dequantized_cache(cache: Any, setting: KVSetting) -> Any:
 
 
 def codes_cache(cache: Any, setting: KVSetting) -> CodesKVCache:
-    """A cache of codes in place of a plain ``KVCache``.
+    """A cache of codes in place of a plain ``KVCache``, with what that holds.
 
     Raises:
         InputError: The model's cache is not a plain one (rotating, chunked).
     """
     if type(cache) is not mlx_lm_cache.KVCache:
         raise InputError(f"codes cannot replace a `{type(cache).__name__}`")
-    return CodesKVCache(*_sides(setting), start_full=setting.start > 0)
+    new = CodesKVCache(*_sides(setting), start_full=setting.start > 0)
+    if cache.keys is not None:
+        new.update_and_fetch(*(side[..., : cache.offset, :] for side in (cache.keys, cache.values)))
+    return new
 
 
 def _sides(setting: KVSetting) -> tuple[Side, Side]:

@@ -25,6 +25,7 @@ from scorer.caches import (
 from scorer.engagement import Engagement, measure_engagement, pending_checks
 from scorer.errors import SettingFailed
 from scorer.job import FULL_PRECISION, KVSetting
+from scorer.prefixes import Prefixes
 from scorer.tail import SplitModel
 
 
@@ -46,14 +47,25 @@ def fresh_caches(model: Any) -> list[Any]:
 
 @dataclass(slots=True)
 class ReferenceLane:
-    """Full-precision cache. A cache is always passed: some models differ without one."""
+    """Full-precision cache. A cache is always passed: some models differ without one.
+
+    Attributes:
+        split: The model.
+        prefixes: What its pass is offered to, for lanes of a deployment; None for none.
+    """
 
     split: SplitModel
+    prefixes: Prefixes | None = None
 
     def hidden(self, tokens: mx.array) -> mx.array:
         """Final hidden states of tokens (B, T), evaluated."""
-        hidden = self.split.hidden(tokens, fresh_caches(self.split.model))
+        if self.prefixes is not None:
+            self.prefixes.begin(tokens)
+        caches = fresh_caches(self.split.model)
+        hidden = self.split.hidden(tokens, caches)
         mx.eval(hidden)
+        if self.prefixes is not None:
+            self.prefixes.offer(tokens, hidden, caches)
         return hidden
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
@@ -74,22 +86,31 @@ class KVLane:
         setting: The setting.
         arithmetic: ``dequantized``, ``codes`` (our cache of codes) or ``mlx-lm`` (its own class).
         engagement: What was quantized in the last forward pass.
+        prefixes: Where full-precision prefixes come from; shared by the lanes of a run.
     """
 
-    def __init__(self, split: SplitModel, setting: KVSetting, arithmetic: Arithmetic) -> None:
+    def __init__(
+        self,
+        split: SplitModel,
+        setting: KVSetting,
+        arithmetic: Arithmetic,
+        prefixes: Prefixes | None = None,
+    ) -> None:
         self.split = split
+        self.prefixes = Prefixes(split) if prefixes is None else prefixes
         self.setting = setting
         self.arithmetic = arithmetic
         self.engagement: Engagement | None = None
 
-    def make_caches(self) -> list[Any]:
-        """Fresh caches of this lane, at full precision where a prefix comes first."""
+    def make_caches(self, held: list[Any] | None = None) -> list[Any]:
+        """Caches of this lane: fresh ones, or in place of ``held``, filled by a prefix."""
         makers: dict[Arithmetic, Callable[[Any], Any]] = {
             DEQUANTIZED: lambda cache: dequantized_cache(cache, self.setting),
             CODES: lambda cache: codes_cache(cache, self.setting),
             MLX_LM: self._mlx_lm_cache,
         }
-        return replace_caches(fresh_caches(self.split.model), makers[self.arithmetic])
+        caches = fresh_caches(self.split.model) if held is None else held
+        return replace_caches(caches, makers[self.arithmetic])
 
     def _mlx_lm_cache(self, cache: Any) -> Any:
         if type(cache) is not mlx_lm_cache.KVCache:
@@ -109,16 +130,16 @@ class KVLane:
         Raises:
             SettingFailed: A layer that was asked for did not quantize, or K or V was not finite.
         """
-        caches = self.make_caches()
         start = self.setting.start
         with codes_attention():
             if start:
-                prefix = self.split.hidden(tokens[:, :start], caches)
-                mx.eval(prefix)
+                prefix, held = self.prefixes.take(tokens, start)
+                caches = self.make_caches(held)
                 convert_caches(caches, self.setting)
                 rest = self.split.hidden(tokens[:, start:], caches)
                 hidden = mx.concatenate([prefix, rest], axis=1)
             else:
+                caches = self.make_caches()
                 hidden = self.split.hidden(tokens, caches)
             mx.eval(hidden, pending_checks(caches))
         self.engagement = measure_engagement(caches, self.setting, tokens.shape[1])

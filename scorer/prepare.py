@@ -23,6 +23,7 @@ from scorer.memory import PassSize, default_batch, fitting
 from scorer.model_sizes import model_sizes
 from scorer.models import ModelInfo, resolve_model
 from scorer.plan import PlannedSetting, check_groups, measured_geometry, plan_settings
+from scorer.prefixes import Prefixes
 from scorer.selftest import check_attention
 from scorer.tail import SplitModel
 from scorer.tokenizer import load_tokenizer
@@ -44,6 +45,7 @@ class Prepared:
         vocab: Columns of the logits.
         size: How much goes through the model at once, as memory allows; its batch is the grid's
             unless a run is continued with less memory than it began with.
+        prefixes: Full-precision prefixes of deployments, shared by the lanes.
     """
 
     job: Job
@@ -56,17 +58,21 @@ class Prepared:
     batch: int
     vocab: int
     size: PassSize
+    prefixes: Prefixes
 
     @property
     def reference(self) -> ReferenceLane:
         """The full-precision lane."""
-        return ReferenceLane(self.split)
+        return ReferenceLane(self.split, self.prefixes)
 
     def lanes(self) -> list[KVLane]:
         """One lane per computation, in the order of the settings."""
         # A setting can be a row and the control of another row: one lane all the same.
         computed = {row.setting: row.arithmetic for row in self.planned if row.same_as is None}
-        return [KVLane(self.split, setting, arithmetic) for setting, arithmetic in computed.items()]
+        return [
+            KVLane(self.split, setting, arithmetic, self.prefixes)
+            for setting, arithmetic in computed.items()
+        ]
 
 
 class Preparation:
@@ -155,7 +161,7 @@ class Preparation:
         geometry = measured_geometry(split)
         check_groups(job.settings, geometry)
         planned = plan_settings(job, split, self.backend.kind)
-        check_continuity(
+        equal = check_continuity(
             ReferenceLane(split),
             mx.array(corpus.ids[:1, :-1]),
             {setting.start for setting in job.settings},
@@ -182,6 +188,7 @@ class Preparation:
             self.grid or size.batch,
             vocab,
             size,
+            Prefixes(split, equal),
         )
 
     def _fitting(self, info: ModelInfo, wanted: PassSize) -> PassSize:
