@@ -28,19 +28,19 @@ class MemoryWatch:
         read: Callable[[], HostMemory] = host_memory,
         *,
         at_once: Callable[[WillNotFit], None] | None = None,
-        interval: float = INTERVAL,
+        interval: float | None = None,
     ) -> None:
         """Start nothing yet.
 
         Args:
             read: Gives the memory there is now.
             at_once: Ends the process without waiting for the next tile; None never does.
-            interval: Seconds between two looks.
+            interval: Seconds between two looks; None for :data:`INTERVAL`.
         """
         self.short: WillNotFit | None = None
         self._read = read
         self._at_once = at_once
-        self._interval = interval
+        self._interval = INTERVAL if interval is None else interval
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 

@@ -209,6 +209,8 @@ def test_an_interrupt_before_the_first_chunk_has_nothing_to_report(small: Small)
 
 # A child that is stuck in a library, as in a long evaluation, once its first cell is scored.
 STUCK = """
+from scorer.cpu import preload_blas
+preload_blas()
 import ctypes, scorer.cells
 plain, calls = scorer.cells.Cells._batch, []
 
