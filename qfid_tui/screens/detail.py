@@ -149,7 +149,7 @@ class DetailScreen(Screen[None]):
             yield DepthChart(id="depth", classes="panel", empty=_NOTHING)
             yield Histogram(id="histogram", classes="panel", empty=_NOTHING)
             yield TailList(id="tail", classes="panel")
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Read the setting."""
