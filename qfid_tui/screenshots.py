@@ -92,21 +92,22 @@ async def _run(camera: _Camera, chunks: int) -> None:
 
 async def _look(camera: _Camera) -> None:
     app = camera.app
+    # What costs most has most to show: three rows below the widest setting.
     await camera.shoot("comparison")
-    await camera.press("d")
+    await camera.press("down", "down", "down", "d")
     await camera.read()
     await camera.shoot("detail")
     await camera.press("escape", "i")
     await camera.read()
     await camera.press("m")
     await camera.shoot("inspector")
-    await camera.press("escape")
+    await camera.press("escape", "home")
     app.theme = "textual-light"
     await camera.shoot("comparison-light")
     app.theme = "textual-dark"
     await camera.pilot.resize_terminal(*SMALL)
     await camera.shoot("comparison-80x24")
-    await camera.press("i")
+    await camera.press("down", "down", "down", "i")
     await camera.read()
     await camera.press("m")
     await camera.shoot("inspector-80x24")

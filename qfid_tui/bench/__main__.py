@@ -91,7 +91,10 @@ def _inspector(folder: Path, rounds: int) -> Iterator[Row]:
     from qfid_tui.bench.in_process import inspector
 
     for name, seconds in inspector(rounds).items():
-        yield Row(f"inspector over 65 536 tokens, one move: {name}", 1000 * seconds, 5, "ms")
+        # A page and a jump draw the whole text anew; what is drawn does not depend on its length.
+        target = None if name in ("page", "largest") else 5.0
+        what = f"inspector over 65 536 tokens, CPU of one move by {name}"
+        yield Row(what, 1000 * seconds, target, "ms")
 
 
 _PARTS = {

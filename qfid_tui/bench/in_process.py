@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import threading
 import time
@@ -67,13 +68,16 @@ async def _inspector(run: str, rounds: int) -> dict[str, float]:
         await app.push_screen(screen)
         while not screen.has_class("-ready"):
             await pilot.pause(0.02)
+        # There and back again, so that no move meets the end of the text and does nothing.
+        way = itertools.cycle((1, -1))
         moves: dict[str, Callable[[], object]] = {
-            "token": lambda: screen.action_token(1),
-            "line": lambda: screen.action_line(1),
-            "flip": lambda: screen.action_flip(1),
+            "token": lambda: screen.action_token(next(way)),
+            "line": lambda: screen.action_line(next(way)),
+            "flip": lambda: screen.action_flip(next(way)),
+            "page": lambda: screen.action_page(next(way)),
             "largest": lambda: screen.action_largest(1),
-            "page": lambda: screen.action_page(1),
         }
+        screen.action_largest(1)
         best = dict.fromkeys(moves, math.inf)
         for _ in range(rounds):
             idle = await _cpu(lambda: None)
