@@ -12,7 +12,7 @@ from pathlib import Path
 from scorer.architectures import architecture_of
 from scorer.download_progress import DownloadProgress, ProgressMeter
 from scorer.errors import CorpusNotCached, InputError, ModelNotCached, QfidError
-from scorer.hub import check_revision, hub_folder, is_repo_id
+from scorer.hub import check_revision, hub_folder, is_commit, is_repo_id
 from scorer.model_config import ModelConfig, read_object, shown
 from scorer.model_files import (
     ALLOW_CUSTOM_CODE,
@@ -100,7 +100,8 @@ def _listed(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]
         from huggingface_hub import HfApi
 
         info = HfApi().model_info(repo, revision=revision, files_metadata=True)
-    if not info.sha:
+    # It becomes the name of a folder, in which files may be removed.
+    if info.sha is None or not is_commit(info.sha):
         raise InputError(f"the Hub names no commit of `{repo}`", "try again later")
     files = {
         file.rfilename: RemoteFile(file.size, file.lfs.sha256 if file.lfs else file.blob_id)

@@ -51,6 +51,11 @@ def is_repo_id(text: str) -> bool:
     )
 
 
+def is_commit(text: object) -> bool:
+    """Whether this is a full commit hash, as the folder of a snapshot is named."""
+    return isinstance(text, str) and _COMMIT.fullmatch(text) is not None
+
+
 def check_revision(revision: str) -> None:
     """Refuse a revision that can be no branch, tag or commit.
 

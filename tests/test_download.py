@@ -38,6 +38,28 @@ def repo(hub: LoopbackHub) -> Repo:
     return hub.repos["models", REPO]
 
 
+@pytest.mark.parametrize(
+    "commit", ["", "../../models--org--other/snapshots/x", "main", "F" * 40, "."]
+)
+def test_a_commit_that_is_none_touches_no_folder(hub: LoopbackHub, repo: Repo, commit: str) -> None:
+    other = write_repo(hub_folder(), "org/other", model_files()).parent
+    (other / "x").mkdir()
+    for name in repo.files:
+        (other / "x" / name).write_bytes(b"mine")
+    repo.commit = commit
+    assert_refused("the Hub names no commit of `org/model`", "try again later")
+    assert {path.read_bytes() for path in (other / "x").iterdir()} == {b"mine"}
+
+
+def test_names_of_files_that_lead_out_are_not_fetched(hub: LoopbackHub, repo: Repo) -> None:
+    hostile = ["../../../evil.json", "/evil.json", "a/../../evil.json", "..", "evil\x1b[2J.json"]
+    repo.files |= dict.fromkeys(hostile, b"{}")
+    folder = pull(REPO)
+    assert "config.json" in {path.name for path in folder.iterdir()}
+    for path in hub_folder().parent.rglob("*evil*"):
+        assert path.parent == folder or path.parent.name == "blobs"
+
+
 def blobs() -> Path:
     return hub_folder() / "models--org--model" / "blobs"
 
