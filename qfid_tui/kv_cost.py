@@ -6,23 +6,22 @@ Pure standard library.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
 
+from scorer.errors import QfidError
 from scorer.inline import digits
-from scorer.job import KVSetting
+from scorer.job import Job, KVSetting
 
 if TYPE_CHECKING:
     from scorer.events import Hello
     from scorer.geometry import KVGeometry
+    from scorer.memory import Device
+    from scorer.model_sizes import ModelSizes
     from scorer.models import ModelInfo
 
 CONTEXTS = (8 << 10, 32 << 10, 128 << 10)
 """Contexts that the cost is told for, tokens."""
-
-# What scoring takes above weights and caches: MLX, Python and one tile of logits.
-_WORKSPACE = 1 << 30
-# 16-bit scale and bias for every 64 weights, as mlx-lm converts by default.
-_SCALE_BITS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Fit:
 
     Attributes:
         needed: About how many bytes the run takes.
-        free: Bytes free on the device when it was asked.
+        free: Bytes a run could take when the device was asked.
         total: Bytes the device has.
     """
 
@@ -82,23 +81,42 @@ def short_bytes(value: float) -> str:
     return f"{digits(value, significant=3)} TiB"
 
 
-def fit_of(info: ModelInfo, machine: Hello, *, chunk_length: int, batch: int | None) -> Fit:
-    """Whether scoring a model fits: its weights, two caches of a batch of chunks, a workspace.
-
-    On the CPU weights are computed with as float32, whatever they are stored as.
+def fit_of(info: ModelInfo, machine: Hello, *, chunk_length: int, batch: int | None) -> Fit | None:
+    """Whether scoring a model fits, by the scorer's own estimate.
 
     Args:
         info: The model.
         machine: What the scorer said of its device.
         chunk_length: Tokens per chunk.
         batch: Chunks per forward pass; None for as many as the scorer takes.
+
+    Returns:
+        What the scorer would take, or the least it could; None where the model's files cannot be
+        read any more.
     """
-    on_cpu = machine.device == "cpu"
-    weights = float(info.size_bytes)
-    if on_cpu and info.weight_bits:
-        stored = info.weight_bits + (_SCALE_BITS if info.weight_bits < 16 else 0.0)
-        weights *= 32 / stored
-    chunks = batch or (1 if on_cpu else 4)
-    element = 2 if on_cpu else 1
-    cache = chunks * chunk_length * element * info.geometry.bytes_per_token_16bit(chunk_length)
-    return Fit(weights + 2 * cache + _WORKSPACE, machine.memory_free, machine.memory_total)
+    from scorer.host_memory import HostMemory
+    from scorer.memory import PassSize, budget, default_batch, need
+
+    sizes = _sizes(info)
+    if sizes is None or machine.device not in ("metal", "cuda", "cpu"):
+        return None
+    device = cast("Device", machine.device)
+    job = Job(info.name, (KVSetting(8, 8),), chunk_length=chunk_length, batch=batch)
+    free = max(0, budget(HostMemory(machine.memory_total, machine.memory_free), device))
+    needed = 0
+    for size in PassSize(batch or default_batch(device)).sizes():
+        needed = need(sizes, job, device, size).total
+        if needed <= free:
+            break
+    return Fit(needed, free, machine.memory_total)
+
+
+@lru_cache(maxsize=16)
+def _sizes(info: ModelInfo) -> ModelSizes | None:
+    """Sizes of a model, read once: this is asked for at every change of an option."""
+    from scorer.model_sizes import model_sizes
+
+    try:
+        return model_sizes(info)
+    except (QfidError, OSError, ValueError, KeyError):
+        return None

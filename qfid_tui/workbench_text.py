@@ -65,8 +65,10 @@ def chunks_text(choices: Choices) -> str:
 
 def fit_line(fit: Fit | None, device: Hello | None) -> Line:
     """Whether the run fits, in words."""
-    if fit is None or device is None:
+    if device is None:
         return [("asking the device how much memory there is …", "muted")]
+    if fit is None:
+        return [("the model's files cannot be read any more", "text")]
     needed, free = short_bytes(fit.needed), short_bytes(fit.free)
     where = f"{device.device}, {device.device_name}"
     if fit.fits:
