@@ -7,6 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from scorer.attention_blocks import in_query_blocks
 from scorer.caches import Side
 
 
@@ -16,7 +17,8 @@ def attend_codes(
     """Attention over codes with quantized matmuls, query heads grouped over their KV head.
 
     The keys are never broadcast: CUDA has no quantized matmul for broadcast batch dimensions, so
-    queries (B, Hq, L, D) become (B, Hkv, Hq/Hkv · L, D) instead.
+    queries (B, Hq, L, D) become (B, Hkv, Hq/Hkv · L, D) instead. Long chunks go in blocks of
+    queries.
 
     Args:
         queries: (B, Hq, L, Dk), unscaled.
@@ -30,6 +32,16 @@ def attend_codes(
     Returns:
         (B, Hq, L, Dv) in the dtype of the queries.
     """
+
+    def attend(queries: mx.array, keys: Any, values: Any, mask: Any) -> mx.array:
+        return _attend(queries, sides, scale, mask, keys, values)
+
+    return in_query_blocks(attend, queries, keys, values, mask)
+
+
+def _attend(
+    queries: mx.array, sides: tuple[Side, Side], scale: float, mask: Any, keys: Any, values: Any
+) -> mx.array:
     batch, heads, length, dim = queries.shape
     kv_heads = (keys[0] if isinstance(keys, tuple) else keys).shape[1]
     repeats = heads // kv_heads

@@ -23,6 +23,9 @@ TILE_BYTES = 256 << 20
 KEEP_TILES = 4
 """Reference logits of a batch, exponentials included, are kept where they fit in so many tiles."""
 
+SCORES_BYTES = 64 << 20
+"""Bytes of attention scores beyond which a chunk's queries go through in blocks."""
+
 _SMALLEST_TILE = 16 << 20
 # Python, MLX, tokenizer and text before the model, and what the allocator does not give back.
 _PROCESS = 260 << 20
@@ -34,7 +37,7 @@ _CACHE_STEP = 256
 # A quantized lane holds what came in, what the quantizer made of it, and the cache's buffer.
 _LANE_CACHES = 3
 # Head dimensions for which a GPU has attention that never writes the scores out.
-_FUSED = {"metal": (64, 80, 128), "cuda": (32, 64, 80, 96, 128)}
+FUSED_DIMENSIONS = {"metal": (64, 80, 128), "cuda": (32, 64, 80, 96, 128)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +159,17 @@ def _scores(model: ModelSizes, job: Job, device: Device, batch: int, tokens: int
     """Bytes of attention scores of one layer, where they are written out."""
     scores = batch * model.heads * tokens * tokens
     if device == "cpu":
-        # Masked and normalized in place; the mask is boolean.
-        return 4 * scores + 4 * tokens * tokens
+        # Masked and normalized in place; blocks of queries keep them small, of 64 at the least.
+        block = max(SCORES_BYTES, 4 * batch * model.heads * 64 * tokens)
+        return min(4 * scores + 4 * tokens * tokens, 2 * block)
     fused = all(
-        layer.k_dim == layer.v_dim and layer.k_dim in _FUSED[device]
+        layer.k_dim == layer.v_dim and layer.k_dim in FUSED_DIMENSIONS[device]
         for layer in model.geometry.layers
     )
     if fused and all(setting.path == "dequantized" for setting in job.settings):
         return 0
-    return 3 * model.element_bytes * scores
+    block = max(SCORES_BYTES, model.element_bytes * batch * model.heads * 64 * tokens)
+    return 3 * min(model.element_bytes * scores, block)
 
 
 def _logits(

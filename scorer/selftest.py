@@ -10,6 +10,7 @@ from __future__ import annotations
 import mlx.core as mx
 from mlx_lm.models import base as mlx_lm_base
 
+from scorer.attention_blocks import attention_in_blocks
 from scorer.attention_over_codes import attend_codes
 from scorer.caches import CodesKVCache, Side
 from scorer.errors import QfidError
@@ -67,7 +68,21 @@ def attention_error(
     length: int,
     dtype: mx.Dtype,
 ) -> float:
-    """Relative root mean square error on random data of one shape (Hq, Hkv, Dk, Dv)."""
+    """Relative root mean square error on random data of one shape (Hq, Hkv, Dk, Dv).
+
+    Long chunks go in blocks of queries on both sides, as in a forward pass.
+    """
+    with attention_in_blocks():
+        return _attention_error(setting, arithmetic, shape, length, dtype)
+
+
+def _attention_error(
+    setting: KVSetting,
+    arithmetic: Arithmetic,
+    shape: tuple[int, int, int, int],
+    length: int,
+    dtype: mx.Dtype,
+) -> float:
     heads, kv_heads, k_dim, v_dim = shape
     keys = [mx.random.key(seed) for seed in range(3)]
     queries = mx.random.normal((1, heads, length, k_dim), key=keys[0]).astype(dtype)

@@ -15,6 +15,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from scorer.attention_blocks import attention_in_blocks
 from scorer.cpu_arithmetic import MLX, applied
 
 _BODY_NAMES = ("model", "transformer", "backbone")
@@ -100,11 +101,11 @@ class SplitModel:
     def hidden(self, tokens: mx.array, caches: list[Any]) -> mx.array:
         """Final hidden states (B, T, H) of tokens (B, T), or logits (B, T, V) if not split."""
         if not self.split:
-            with applied(self.arithmetic):
+            with attention_in_blocks(), applied(self.arithmetic):
                 logits: mx.array = self.model(tokens, cache=caches)
             return logits
         capture = _Capture(dict.__getitem__(self._owner, self._name))
-        with self._body(capture), applied(self.arithmetic):
+        with self._body(capture), attention_in_blocks(), applied(self.arithmetic):
             try:
                 self.model(tokens, cache=caches)
             except _BodyDone:
