@@ -108,6 +108,8 @@ class Preparation:
         job = self.job
         info = resolve_model(job.model, job.revision, allow_custom_code=job.allow_custom_code)
         _check_context(job, info)
+        if info.custom_code is not None:
+            yield Warned(f"`{info.name}` runs code of its own: `{info.custom_code}`")
         if info.caution is not None:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
         if info.geometry.layers and info.geometry.exact:
