@@ -65,7 +65,7 @@ def softmax(x: mx.array) -> mx.array | None:
             np.exp(block, out=block)
             block /= block.sum(axis=-1, keepdims=True)
 
-    run_each(rows, range(0, len(source), step))
+    run_each(rows, range(0, len(source), step), source.size)
     return array
 
 
@@ -87,7 +87,7 @@ def _elementwise(function: Callable[..., object], *inputs: mx.array) -> mx.array
         with np.errstate(all="ignore"):
             function(target[part], *(x[part] for x in flat))
 
-    run_each(block, range(0, len(target), _BLOCK))
+    run_each(block, range(0, len(target), _BLOCK), len(target))
     return array
 
 

@@ -156,7 +156,8 @@ class _Heads:
         batch, heads, length, _ = self._queries.shape
         # Heads next to dimensions, as the output projection reads them.
         array, self._out = new_array((batch, length, heads, self._values.shape[3]))
-        run_each(self._head, [(b, h) for b in range(batch) for h in range(heads)])
+        items = [(b, h) for b in range(batch) for h in range(heads)]
+        run_each(self._head, items, len(items) * length * self._keys.shape[2])
         return array.transpose(0, 2, 1, 3)
 
     def _head(self, item: tuple[int, int]) -> None:

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 _Item = TypeVar("_Item")
+# Elements below which waking another thread takes longer than the work.
+_WORTH_IT = 1 << 16
 _LIMITS = ("QFID_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 # NumPy's wheels name their OpenBLAS' functions apart from those of any other.
 _NAMES = (
@@ -57,13 +59,18 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, thread_count() - 1), thread_name_prefix="qfid-numpy")
 
 
-def run_each(work: Callable[[_Item], None], items: Sequence[_Item]) -> None:
+def run_each(work: Callable[[_Item], None], items: Sequence[_Item], size: int) -> None:
     """Call ``work`` on every item, on this thread and the pool's; the order is not defined.
+
+    Args:
+        work: What to do; it writes its results itself.
+        items: What to do it with.
+        size: Elements all items have together: a few are done here sooner than elsewhere.
 
     Raises:
         Exception: What ``work`` raised; other items may have been worked on or not.
     """
-    helpers = min(thread_count(), len(items)) - 1
+    helpers = min(thread_count(), len(items)) - 1 if size >= _WORTH_IT else 0
     if helpers < 1:
         for item in items:
             work(item)
@@ -79,17 +86,12 @@ def run_each(work: Callable[[_Item], None], items: Sequence[_Item]) -> None:
     try:
         drain()
     finally:
-        # All have to be done before the buffers they write into may go.
-        failures = [future.exception() for future in started]
+        # All have to be done before the buffers they write into may go; one that has not begun
+        # would find nothing to do.
+        failures = [future.exception() for future in started if not future.cancel()]
     for failure in failures:
         if failure is not None:
             raise failure
-
-
-def row_blocks(rows: int, least: int = 1) -> list[slice]:
-    """``rows`` cut into a few slices for each thread, none shorter than ``least`` but the last."""
-    size = max(least, -(-rows // (4 * thread_count())))
-    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class Reference:
         self.top = np.empty(len(logits), np.int32)
         self.maximum = np.empty((len(logits), 1), np.float32)
         self.total = np.empty(len(logits))
-        _in_blocks(self._plain_sums if plain else self._fast_sums, len(logits))
+        _in_blocks(self._plain_sums if plain else self._fast_sums, logits)
         self.log_total = np.log(self.total)
         self.target_logprob = _logprob(logits, self.targets, self.maximum, self.log_total)
         self.top_logprob = -self.log_total
@@ -86,7 +86,7 @@ class Reference:
             compare = self._plain_kl if self.plain else self._fast_kl
             kl[block], total[block] = compare(own, maximum[block], block)
 
-        _in_blocks(rows, count)
+        _in_blocks(rows, logits)
         if not self.plain:
             # Infinite logits make 0 · ∞ in the fast form, and float32 exponentials that all round
             # one way (a nearly flat row) reach −2e-7; the definition says what such rows are.
@@ -141,14 +141,16 @@ class Reference:
         return apart / self.total[block] - self.log_total[block] + np.log(total), total
 
 
-def _in_blocks(work: Callable[[slice], None], count: int) -> None:
+def _in_blocks(work: Callable[[slice], None], logits: Rows) -> None:
     """Do some rows at a time, so that what is made of them stays in the processor's cache."""
+    count = len(logits)
 
     def quietly(block: slice) -> None:
         with np.errstate(all="ignore"):
             work(block)
 
-    run_each(quietly, [slice(row, min(row + _BLOCK, count)) for row in range(0, count, _BLOCK)])
+    blocks = [slice(row, min(row + _BLOCK, count)) for row in range(0, count, _BLOCK)]
+    run_each(quietly, blocks, logits.size)
 
 
 def _tops(logits: Rows) -> tuple[NDArray[np.intp], Rows]:

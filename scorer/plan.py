@@ -14,6 +14,7 @@ from scorer.errors import InputError
 from scorer.geometry import KVGeometry, KVLayer
 from scorer.job import FULL_PRECISION, Job, KVSetting
 from scorer.lanes import CODES, DEQUANTIZED, MLX_LM, KVLane, fresh_caches, mlx_lm_class_holds
+from scorer.prefixes import cloned
 from scorer.tail import SplitModel
 
 # What a forward pass over a cache raises where an architecture cannot work with it.
@@ -114,12 +115,22 @@ def check_groups(settings: tuple[KVSetting, ...], geometry: KVGeometry) -> None:
                     )
 
 
-def plan_settings(job: Job, split: SplitModel, device: DeviceKind) -> list[PlannedSetting]:
+def plan_settings(
+    job: Job, split: SplitModel, device: DeviceKind, geometry: KVGeometry
+) -> list[PlannedSetting]:
     """Choose the arithmetic of every setting, controls included, and find the ones that coincide.
+
+    Args:
+        job: The job.
+        split: The model.
+        device: Where it runs.
+        geometry: Of its caches, from :func:`measured_geometry`.
 
     Source: definitions, "Which arithmetic runs".
     """
-    dims = [(layer.k_dim, layer.v_dim) for layer in measured_geometry(split).layers]
+    dims = [(layer.k_dim, layer.v_dim) for layer in geometry.layers]
+    filled = fresh_caches(split.model)
+    mx.eval(split.hidden(mx.zeros((1, 2), mx.int32), filled))
     planned: list[PlannedSetting] = []
     computed: dict[tuple[Any, ...], KVSetting] = {}
 
@@ -136,7 +147,11 @@ def plan_settings(job: Job, split: SplitModel, device: DeviceKind) -> list[Plann
         computed_as = computed.setdefault(key, setting)
         planned.append(
             PlannedSetting(
-                setting, arithmetic, computed_as, where_generate_runs(split, setting), control_of
+                setting,
+                arithmetic,
+                computed_as,
+                where_generate_runs(split, setting, filled),
+                control_of,
             )
         )
 
@@ -206,18 +221,22 @@ def _no_kernel(error: RuntimeError) -> bool:
     return "No implementation" in str(error)
 
 
-def where_generate_runs(split: SplitModel, setting: KVSetting) -> MlxLm:
+def where_generate_runs(split: SplitModel, setting: KVSetting, filled: list[Any]) -> MlxLm:
     """Where ``mlx_lm.generate --kv-bits`` can run this setting on this model.
 
     It fills plain caches, converts those that offer ``to_quantized`` and goes on: one width for
     both sides, rotating caches raise, chunked and composite ones are passed over in silence. A
     model of which it quantizes only a part does not run the setting. Tried here on three tokens.
+
+    Args:
+        split: The model.
+        setting: The setting.
+        filled: Its caches after two tokens at full precision; they stay as they are.
     """
     if setting.k_bits != setting.v_bits:
         return "nowhere"
-    caches = fresh_caches(split.model)
     try:
-        mx.eval(split.hidden(mx.zeros((1, 2), mx.int32), caches))
+        caches = [cloned(cache) for cache in filled]
         converted = [
             cache.to_quantized(group_size=setting.group_size, bits=setting.k_bits)
             if hasattr(cache, "to_quantized")

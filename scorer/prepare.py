@@ -162,7 +162,7 @@ class Preparation:
         _check_tokens(corpus, vocab, "output layer has {} tokens")
         geometry = measured_geometry(split)
         check_groups(job.settings, geometry)
-        planned = plan_settings(job, split, self.backend.kind)
+        planned = plan_settings(job, split, self.backend.kind, geometry)
         equal = check_continuity(
             ReferenceLane(split),
             mx.array(corpus.ids[:1, :-1]),

@@ -153,8 +153,8 @@ def test_an_item_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         done.append(item)
 
     with pytest.raises(ValueError, match="five"):
-        cpu_threads.run_each(work, range(20))
-    cpu_threads.run_each(done.append, range(100, 110))
+        cpu_threads.run_each(work, range(20), 1 << 20)
+    cpu_threads.run_each(done.append, range(100, 110), 1 << 20)
     assert sorted(done)[-10:] == list(range(100, 110))
     cpu_threads._pool().shutdown()
     cpu_threads._pool.cache_clear()
