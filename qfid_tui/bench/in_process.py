@@ -34,7 +34,8 @@ def replay(folder: Path, chunks: int, rounds: int) -> tuple[float, float, int]:
         totals.append(total)
         latencies += found
     latencies.sort()
-    return min(totals), latencies[math.ceil(0.95 * len(latencies)) - 1], len(latencies)
+    p95 = latencies[math.ceil(0.95 * len(latencies)) - 1] if latencies else math.nan
+    return min(totals), p95, len(latencies)
 
 
 async def _replay(recording: Path, chunks: int) -> tuple[float, list[float]]:
