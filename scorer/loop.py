@@ -21,7 +21,7 @@ from scorer.kernels import Metrics, ReferenceTile
 from scorer.lanes import KVLane, ReferenceLane
 from scorer.positions import Positions
 
-# Bytes of float32 reference logits (and their exponentials) kept for a batch, and of one tile.
+# Twice the bytes of float32 reference logits that are kept for a batch, and bytes of one tile.
 KEEP_BYTES = 1 << 30
 TILE_BYTES = 256 << 20
 # Tiles begun before the one that is waited for: a GPU computes while the host reads.
@@ -90,8 +90,8 @@ def score_batch(
         vocab: Columns of the logits, for the size of a tile.
         stop: Asked between tiles and passes; True ends the batch.
         tile_bytes: Bytes of one tile of float32 logits; None for :data:`TILE_BYTES`.
-        keep_bytes: Reference logits and their exponentials are kept for all lanes where they take
-            no more; None for :data:`KEEP_BYTES`.
+        keep_bytes: Reference logits are kept for all lanes where twice their bytes are no more;
+            None for :data:`KEEP_BYTES`.
 
     Yields:
         A Pass after every forward, a Scored or LaneFailed for every lane.

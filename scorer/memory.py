@@ -21,7 +21,7 @@ Device = Literal["metal", "cuda", "cpu"]
 TILE_BYTES = 256 << 20
 """Bytes of one tile of float32 logits where memory is plenty."""
 KEEP_TILES = 4
-"""Reference logits of a batch, exponentials included, are kept where they fit in so many tiles."""
+"""Reference logits of a batch are kept where twice their bytes are no more than so many tiles."""
 
 SCORES_BYTES = 64 << 20
 """Bytes of attention scores beyond which a chunk's queries go through in blocks."""
@@ -54,7 +54,7 @@ class PassSize:
 
     @property
     def keep_bytes(self) -> int:
-        """Reference logits of a batch are kept for all settings where they take no more."""
+        """Reference logits of a batch are kept for all settings where twice their bytes fit."""
         return KEEP_TILES * self.tile_bytes
 
     def smaller(self) -> PassSize | None:
@@ -149,10 +149,18 @@ def need(
         weights=model.dense_bytes if cpu else model.stored_bytes,
         caches=_LANE_CACHES * held * per_token * element,
         attention=_scores(model, job, device, size.batch, tokens) + activations,
-        kept=kept + 2 * rows * model.hidden * element,
+        kept=kept
+        + 2 * rows * model.hidden * element
+        + _prefix_tokens(job, size.batch, tokens) * per_token * element,
         tile=tile,
         loading=model.largest_bytes * 5 // 4 if cpu else 0,
     )
+
+
+def _prefix_tokens(job: Job, batch: int, tokens: int) -> int:
+    """Tokens of full-precision caches kept beyond a pass, for the settings of a deployment."""
+    starts = {setting.start for setting in job.settings} - {0}
+    return batch * max(tokens, sum(starts)) if starts else 0
 
 
 def _scores(model: ModelSizes, job: Job, device: Device, batch: int, tokens: int) -> int:
@@ -185,12 +193,12 @@ def _logits(
         # log-softmax and KL of a batch peak at nine times its float32 logits (measured on an H100).
         element = model.element_bytes
         at_work = 8 * tile + tile * element // 4
-    whole = 2 * row * size.batch * tokens
-    if whole <= size.keep_bytes:
+    whole = row * size.batch * tokens
+    if 2 * whole <= size.keep_bytes:
         return whole, at_work
     lanes = len(job.settings) * (2 if job.control else 1)
     states = (lanes - 1) * size.batch * tokens * model.hidden * element
-    return states, 2 * tile + at_work
+    return states, tile + at_work
 
 
 def budget(memory: HostMemory, device: Device) -> int:

@@ -73,6 +73,14 @@ def test_caches_and_scores_are_counted_in_the_dtype_they_are_held_in() -> None:
     assert short[0].attention - short[1].attention == 3 * 2 * 32 * 511**2
 
 
+def test_a_deployment_keeps_the_caches_of_its_prefix() -> None:
+    stress = need(SEVEN, job("8,4", chunk_length=2049), "cuda", PassSize(2))
+    deployed = need(SEVEN, job("8@512,4@512", chunk_length=2049), "cuda", PassSize(2))
+    assert deployed.kept - stress.kept == 2 * 2048 * 32 * 32 * 256 * 2
+    several = need(SEVEN, job("8@1500,4@1600", chunk_length=2049), "cuda", PassSize(2))
+    assert several.kept - stress.kept == 2 * 3100 * 32 * 32 * 256 * 2
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @given(
     length=st.integers(2, 1 << 17), batch=st.integers(1, 64), settings=st.sampled_from(["8", "8,4"])
@@ -101,11 +109,23 @@ def test_a_smaller_batch_is_taken_first_then_a_smaller_tile() -> None:
 
 
 def test_what_fits_is_as_large_as_it_can_be() -> None:
-    taken = [fit(memory / 4, chunk_length=2048) for memory in range(34, 160)]
-    assert taken[0].tile_bytes < TILE_BYTES and taken[-1] == PassSize(4)
-    assert PassSize(1) in taken and PassSize(2) in taken
-    ranks = [list(PassSize(4).sizes()).index(size) for size in taken]
+    wordy = dataclasses.replace(SEVEN, vocab=256_000)
+    least = need(wordy, job(), "cuda", PassSize(1, 16 << 20), in_use=0).total
+    taken = [
+        fitting(
+            wordy,
+            job(),
+            "cuda",
+            HostMemory(80 * GIB, least + step * GIB // 16),
+            name="wordy",
+            wanted=PassSize(4),
+        )
+        for step in range(160)
+    ]
+    sizes = list(PassSize(4).sizes())
+    ranks = [sizes.index(size) for size in taken]
     assert ranks == sorted(ranks, reverse=True)
+    assert taken[0].tile_bytes < TILE_BYTES and taken[-1] == PassSize(4) and len(set(taken)) > 2
 
 
 def test_what_a_process_holds_already_is_not_asked_for_again() -> None:
