@@ -39,8 +39,8 @@ def host_memory() -> HostMemory:
             found = HostMemory(limit, max(0, min(found.available, limit - used)))
         elif limit - used < found.available:
             found = HostMemory(found.total, max(0, limit - used))
-    left = _address_space()
-    return found if left is None else HostMemory(found.total, min(found.available, left))
+    bound = _address_space()
+    return found if bound is None else HostMemory(*map(min, found, bound))
 
 
 def _machine_memory() -> HostMemory:
@@ -56,13 +56,14 @@ def _machine_memory() -> HostMemory:
         return HostMemory(total, total if level is None else total * level // 100)
 
 
-def _address_space() -> int | None:
-    """Bytes this process may still map where ``ulimit -v`` bounds it, else None."""
+def _address_space() -> HostMemory | None:
+    """Bytes this process may map, and may still map, where ``ulimit -v`` bounds it, else None."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     mapped = _lines(Path("/proc/self/statm"))
     if limit == resource.RLIM_INFINITY or not mapped:
         return None
-    return max(0, limit - int(mapped[0].split()[0]) * os.sysconf("SC_PAGE_SIZE"))
+    left = limit - int(mapped[0].split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    return HostMemory(limit, max(0, left))
 
 
 def free_percent() -> int | None:
