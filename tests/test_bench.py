@@ -28,8 +28,9 @@ def test_a_made_up_recording_is_a_whole_run(tmp_path: Path) -> None:
 
 
 def test_a_replay_is_timed_from_its_first_event_to_its_last(tmp_path: Path) -> None:
-    total, latency, keys = in_process.replay(tmp_path, 300, 1)
-    assert 0 < total < math.inf and (keys == 0 or latency > 0)
+    found = in_process.replay(tmp_path, 300, 1)
+    assert 0 < found.cpu and 0 < found.total < math.inf
+    assert found.keys == 0 or found.latency > 0
 
 
 def test_made_up_tokens_can_be_inspected() -> None:

@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from textual.app import App
@@ -19,27 +20,40 @@ SIZE = (140, 45)
 _KEY_EVERY = 0.02
 
 
-def replay(folder: Path, chunks: int, rounds: int) -> tuple[float, float, int]:
-    """Replay a run as fast as it can be read, while keys are pressed.
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A replay at full speed with keys pressed meanwhile.
 
-    Returns:
-        Seconds from the first event to the last one painted, the shortest of the rounds; the 95th
-        percentile of a key's latency in seconds over all rounds; number of keys.
+    Attributes:
+        total: Seconds from the first event to the last one painted, of the shortest round.
+        cpu: CPU seconds of the app's process meanwhile, of the round with the least.
+        latency: 95th percentile of a key's latency over all rounds, seconds.
+        keys: Number of keys.
     """
+
+    total: float
+    cpu: float
+    latency: float
+    keys: int
+
+
+def replay(folder: Path, chunks: int, rounds: int) -> Replayed:
+    """Replay a run as fast as it can be read, while keys are pressed."""
     recording = folder / "replay.jsonl"
     made_up_run.record(recording, chunks)
-    totals, latencies = [], []
+    totals, cpus, latencies = [], [], []
     for _ in range(rounds):
-        total, found = asyncio.run(_replay(recording, chunks))
-        totals.append(total)
-        latencies += found
+        app = MeasuredApp(recording, chunks, math.inf)
+        asyncio.run(_replay(app))
+        totals.append(app.last - app.first)
+        cpus.append(app.cpu)
+        latencies += app.latencies
     latencies.sort()
     p95 = latencies[math.ceil(0.95 * len(latencies)) - 1] if latencies else math.nan
-    return min(totals), p95, len(latencies)
+    return Replayed(min(totals), min(cpus), p95, len(latencies))
 
 
-async def _replay(recording: Path, chunks: int) -> tuple[float, list[float]]:
-    app = MeasuredApp(recording, chunks, math.inf)
+async def _replay(app: MeasuredApp) -> None:
     async with app.run_test(size=SIZE):
         await app.wait_until(lambda: app.is_ready)
         app.workbench.action_run()
@@ -51,7 +65,6 @@ async def _replay(recording: Path, chunks: int) -> tuple[float, list[float]]:
         stop.set()
         keys.join()
         await app.wait_until(lambda: app.keys_pending == 0)
-        return app.last - app.first, app.latencies
 
 
 def inspector(rounds: int) -> dict[str, float]:

@@ -52,6 +52,7 @@ class MeasuredApp(QfidApp):
     Attributes:
         first: When the first event was there; 0.0 before.
         last: When the last one was painted; 0.0 before.
+        cpu: CPU seconds that this process took between the two.
         latencies: Seconds from each key to the end of what it does.
     """
 
@@ -61,7 +62,7 @@ class MeasuredApp(QfidApp):
         command = replay_command(recording, speed)
         made = made_up_run.choices(chunks)
         super().__init__(made, command=command, probe=False, keep=False)
-        self.first = self.last = 0.0
+        self.first = self.last = self.cpu = 0.0
         self.latencies: list[float] = []
         self._sent: deque[float] = deque()
 
@@ -74,11 +75,13 @@ class MeasuredApp(QfidApp):
 
         async def timed() -> AsyncIterator[list[Event]]:
             async for block in blocks():
-                self.first = self.first or time.perf_counter()
+                if not self.first:
+                    self.first, self.cpu = time.perf_counter(), -time.process_time()
                 yield block
                 if self.comparison.phase == "finished" and not self.last:
                     self.workbench.paint()
                     self.last = time.perf_counter()
+                    self.cpu += time.process_time()
 
         scorer.blocks = timed  # type: ignore[method-assign]
         await super()._listen(scorer)
