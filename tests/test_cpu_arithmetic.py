@@ -15,10 +15,16 @@ from tiny_configs import tiny_config
 from tiny_models import build_module
 
 from scorer import cpu_activation, cpu_attention, cpu_threads
+from scorer.backend import Backend
 from scorer.cpu_arithmetic import MLX, NUMPY, applied, choose
+from scorer.demo import demo_model_path
+from scorer.demo.text import builtin_documents
+from scorer.drift import Reference
 from scorer.errors import InputError
 from scorer.lanes import fresh_caches
+from scorer.load import load
 from scorer.tail import SplitModel
+from scorer.tokenizer import load_tokenizer
 
 # What is special about each.
 ARCHITECTURES = [
@@ -67,6 +73,19 @@ def test_a_whole_model_gives_the_same_logits(architecture: str) -> None:
     assert np.array_equal(finite, np.isfinite(fast))
     scale = np.abs(plain[finite]).max()
     np.testing.assert_allclose(fast[finite], plain[finite], atol=2e-5 * scale, rtol=1e-4)
+
+
+def test_the_demo_model_drifts_from_itself_by_less_than_a_billionth_of_a_nat() -> None:
+    folder = demo_model_path()
+    backend = Backend("cpu", "", 0, 0, "", None, {})
+    model = load(folder, backend).module
+    text = builtin_documents()[0][1]
+    tokens = np.array(load_tokenizer(folder).encode(text)[:513], dtype=np.int32)
+    plain, fast = (logits(model, mx.array(tokens[None, :-1]), a)[0] for a in (MLX, NUMPY))
+    drift = Reference(plain, tokens[1:], plain=True).compare(fast)
+    assert not np.array_equal(plain, fast), "nothing ran in NumPy"
+    assert drift.kl.mean() < 1e-9 and drift.kl.max() < 1e-7
+    assert np.array_equal(drift.top_ref, drift.top_quant)
 
 
 def test_the_forward_pass_really_runs_in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
