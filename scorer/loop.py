@@ -6,10 +6,11 @@ positions at a time; final hidden states, some sixty times smaller, are what is 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import mlx.core as mx
 import numpy as np
@@ -26,6 +27,7 @@ KEEP_BYTES = 1 << 30
 TILE_BYTES = 256 << 20
 # Tiles begun before the one that is waited for: a GPU computes while the host reads.
 AHEAD = 1
+_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def score_batch(
     hidden = reference.hidden(tokens)
     yield Pass(None, 1, total)
     first = min(max(batch.first, lane.setting.start) for lane in lanes)
-    step = max(1, min(positions, (tile_bytes or TILE_BYTES) // (4 * vocab * size)))
+    step = _tile_positions(size, positions, (tile_bytes or TILE_BYTES) // (4 * vocab))
     tiles = [(a, min(a + step, positions)) for a in range(first, positions, step)]
     keep = KEEP_BYTES if keep_bytes is None else keep_bytes
     if 8 * vocab * size * (positions - first) <= keep:
@@ -135,6 +137,17 @@ def score_batch(
                 yield LaneFailed(lane, error)
         return
     yield from _tile_by_tile(reference, hidden, lanes, batch, tokens, tiles, metrics, stop)
+
+
+def _tile_positions(size: int, positions: int, rows: int) -> int:
+    """Positions of a tile of ``size`` chunks that holds about ``rows`` rows.
+
+    Where it holds more than a few, a multiple of 128: a GPU multiplies matrices in blocks of rows,
+    and one row more costs a block.
+    """
+    step = max(1, min(positions, rows // size))
+    whole = _ROWS // math.gcd(_ROWS, size)
+    return step if step == positions or step < whole else step // whole * whole
 
 
 def _tile_by_tile(
@@ -267,26 +280,27 @@ def _checked(
 
 
 def _positions(lane: KVLane, batch: Batch, parts: list[_Part]) -> list[Positions]:
-    """The parts of all tiles, cut into one Positions per chunk of the batch."""
-    first = max(batch.first, lane.setting.start)
-    found = []
-    for row, chunk in enumerate(batch.chunks):
-        pieces = []
-        for a, b, scalars in parts:
-            rows = slice(row * (b - a), (row + 1) * (b - a))
-            position = np.arange(a, b, dtype=np.int32)
-            piece = Positions(
-                chunk=np.full(b - a, chunk, np.int32),
-                position=position,
-                token=batch.ids[row, a + 1 : b + 1].astype(np.int32),
-                kl=scalars.kl[rows],
-                nll_ref=scalars.nll_ref[rows],
-                nll_quant=scalars.nll_quant[rows],
-                top_ref=scalars.top_ref[rows],
-                top_ref_logprob=scalars.top_ref_logprob[rows],
-                top_quant=scalars.top_quant[rows],
-                top_quant_logprob=scalars.top_quant_logprob[rows],
-            )
-            pieces.append(piece.select(position >= first))
-        found.append(Positions.concatenate(pieces))
-    return found
+    """The parts of all tiles, in order and without a gap, cut into one Positions per chunk."""
+    begin, end = parts[0][0], parts[-1][1]
+    kept = slice(max(0, max(batch.first, lane.setting.start) - begin), None)
+    columns = {
+        field.name: np.concatenate(
+            [
+                getattr(scalars, field.name).reshape(len(batch.chunks), b - a)
+                for a, b, scalars in parts
+            ],
+            axis=1,
+        )[:, kept]
+        for field in fields(TileScalars)
+    }
+    position = np.arange(begin, end, dtype=np.int32)[kept]
+    tokens = batch.ids[:, begin + 1 : end + 1].astype(np.int32)[:, kept]
+    return [
+        Positions(
+            chunk=np.full(len(position), chunk, np.int32),
+            position=position,
+            token=tokens[row],
+            **{name: column[row] for name, column in columns.items()},
+        )
+        for row, chunk in enumerate(batch.chunks)
+    ]

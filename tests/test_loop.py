@@ -354,3 +354,11 @@ def test_a_stop_is_heeded_between_passes_and_tiles(
         for outcome in pending:
             outcomes.append(outcome)
     assert not any(isinstance(o, Scored) for o in outcomes)
+
+
+@pytest.mark.parametrize(
+    ("size", "positions", "rows", "step"),
+    [(8, 511, 523, 64), (1, 511, 523, 511), (1, 4095, 523, 512), (3, 511, 523, 128), (4, 9, 1, 1)],
+)
+def test_tiles_hold_whole_blocks_of_rows(size: int, positions: int, rows: int, step: int) -> None:
+    assert loop._tile_positions(size, positions, rows) == step
