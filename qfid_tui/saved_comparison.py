@@ -60,7 +60,10 @@ def saved_chunks(run: Run) -> list[ChunkScored]:
 
 
 def _seconds(value: object) -> float:
-    return float(value) if type(value) in (int, float) else 0.0  # type: ignore[arg-type]
+    try:
+        return float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:
+        return 0.0
 
 
 def _chunks_of(run: Run) -> int:
