@@ -6,6 +6,7 @@ Pure standard library; every text from outside is made inert by the widgets that
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,6 +206,15 @@ def ended_line(comparison: Comparison) -> Line:
     return [("✗ ", "bad"), (f"{failure.message}{hint}", "text")]
 
 
+def _least_drift(comparison: Comparison) -> str:
+    known = [(r.figures.kl_mean, n, r.figures) for n, r in comparison.settings.items() if r.figures]
+    finite = [entry for entry in known if math.isfinite(entry[0])]
+    if not finite:
+        return ""
+    _, name, figures = min(finite, key=lambda entry: entry[0])
+    return f"; {name} drifts least: {figures.verdict}{'?' if figures.is_open else ''}"
+
+
 def best_line(comparison: Comparison) -> Line | None:
     """The cheapest good setting so far; None before any number."""
     if not any(result.figures for result in comparison.settings.values()):
@@ -212,8 +222,7 @@ def best_line(comparison: Comparison) -> Line | None:
     found = comparison.cheapest_good()
     so_far = "" if comparison.phase == "finished" else " so far"
     if found is None:
-        hint = "" if comparison.is_active else ": tick a wider one"
-        return [(f"no setting is good{so_far}{hint}", "text")]
+        return [(f"no setting is good{so_far}{_least_drift(comparison)}", "text")]
     name, figures = found
     full = comparison.kv_bytes.get("", 0.0)
     cost = comparison.kv_bytes.get(name)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from qfid_tui.comparison import Comparison
 from qfid_tui.setting_results import SettingResult, figures_of
+from qfid_tui.workbench_text import best_line
 from scorer.events import ChunkScored, Failed, Finished, Loading, SettingFailedEvent, Warned
 from scorer.intervals import chunk_mean_interval
 from scorer.job import Job, parse_settings
@@ -186,6 +187,16 @@ def test_a_settled_good_setting_is_preferred_to_a_cheaper_open_one() -> None:
     found = comparison.cheapest_good()
     assert found is not None and found[0] == "8" and not found[1].is_open
     assert begun().cheapest_good() is None
+
+
+def test_where_no_setting_is_good_the_one_that_drifts_least_is_named() -> None:
+    comparison = begun("4,2")
+    for chunk in range(4):
+        comparison.add(chunk_scored("4", chunk, 0.5 + chunk / 1000))
+        comparison.add(chunk_scored("2", chunk, 3.0))
+    line = best_line(comparison)
+    assert line == [("no setting is good so far; 4 drifts least: bad", "text")]
+    assert best_line(begun()) is None
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ class ConfirmScreen(PanelScreen[bool]):
                     _labelled("y", yes), "warning", id="yes", compact=True, action="screen.yes"
                 )
                 yield Button(_labelled("n", no), id="no", compact=True, action="screen.no")
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Put the focus on the harmless answer."""

@@ -135,7 +135,7 @@ class ExportScreen(PanelScreen[None]):
                     Content(" Copy report "), id="copy", compact=True, action="screen.copy"
                 )
                 yield Button(Content(" Close "), id="close", compact=True, action="screen.close")
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Choose Markdown, and read what the file's name is made of."""

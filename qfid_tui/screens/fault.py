@@ -132,7 +132,7 @@ class FaultScreen(PanelScreen[Literal["resume"] | None]):
                         action="screen.resume",
                     )
                 yield Button(Content(" Close "), id="close", compact=True, action="screen.close")
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Show the newest lines, and let enter take the first way on."""
