@@ -1,8 +1,8 @@
 """How far scoring is from its floor: ``python -m scorer.bench``.
 
-N settings need N + 1 forward passes; everything else is overhead. In one process and in turn, each
-batch of chunks is run bare (full-precision cache, logits evaluated and dropped) and scored in full,
-saving included. ``ratio_to_bare`` is scoring ÷ ((N + 1) × bare), of the fastest repeat of each.
+N settings need N + 1 forward passes; everything else is overhead. In one process and in turn, the
+chunks are run bare (full-precision cache, logits evaluated and dropped) and scored in full, saving
+included. ``ratio_to_bare`` is scoring ÷ ((N + 1) × bare), of the fastest repeat of each.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +25,9 @@ from scorer.errors import InputError, QfidError, SettingFailed
 from scorer.job import CorpusSpec, Job, parse_settings
 
 if TYPE_CHECKING:
+    from scorer.bench_shares import Clock
     from scorer.bench_subject import Subject
+    from scorer.events import Event
     from scorer.kernels import Metrics
     from scorer.loop import Batch
 
@@ -116,40 +121,30 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
 
     batches = list(_batches(subject))
     peak = PeakMemory(backend.kind)
+    saved_aside = backend.kind != "cpu"
     # Kernels are compiled, buffers filled and pages touched before anything is timed.
-    _bare(subject, batches[0])
-    _score(subject, batches[0], metrics)
-    bare: list[list[float]] = []
-    scoring: list[list[float]] = []
+    _bare(subject, batches[:1])
+    _score(subject, batches[:1], metrics, aside=saved_aside)
+    bare: list[float] = []
+    scoring: list[float] = []
     for _ in range(repeats):
-        bare.append([])
-        scoring.append([])
-        for batch in batches:
-            bare[-1].append(_seconds(_bare, subject, batch))
-            peak.reset()
-            scoring[-1].append(_seconds(_score, subject, batch, metrics))
-            peak.note()
+        bare.append(_seconds(_bare, subject, batches))
+        peak.reset()
+        scoring.append(_seconds(_score, subject, batches, metrics, aside=saved_aside))
+        peak.note()
     clock = Clock()
-    timed_lanes = [TimedLane(lane, clock, QUANTIZED) for lane in subject.lanes]
-    start = time.perf_counter()
-    for batch in batches:
-        _score(
-            subject,
-            batch,
-            TimedMetrics(metrics, clock),
-            TimedLane(subject.reference, clock, REFERENCE),
-            timed_lanes,
-            clock,
-        )
-    total = time.perf_counter() - start
+    timed = replace(
+        subject,
+        reference=TimedLane(subject.reference, clock, REFERENCE),
+        lanes=[TimedLane(lane, clock, QUANTIZED) for lane in subject.lanes],
+    )
+    total = _seconds(_score, timed, batches, TimedMetrics(metrics, clock), aside=False, clock=clock)
     chunks, passes = len(subject.ids), len(subject.lanes) + 1
-    best_bare, best_scoring = (sum(map(min, zip(*runs, strict=True))) for runs in (bare, scoring))
+    best_bare, best_scoring = min(bare), min(scoring)
     tokens = subject.ids.shape[1] - 1
     return {
         "ratio_to_bare": best_scoring / (passes * best_bare),
-        "ratio_of_each_repeat": [
-            sum(s) / (passes * sum(b)) for b, s in zip(bare, scoring, strict=True)
-        ],
+        "ratio_of_each_repeat": [s / (passes * b) for b, s in zip(bare, scoring, strict=True)],
         "bare_s_per_chunk": best_bare / chunks,
         "scoring_s_per_chunk": best_scoring / chunks,
         "scoring_s_per_chunk_and_setting": best_scoring / chunks / len(subject.lanes),
@@ -162,9 +157,9 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
     }
 
 
-def _seconds(work: Any, *arguments: Any) -> float:
+def _seconds(work: Any, *arguments: Any, **options: Any) -> float:
     start = time.perf_counter()
-    work(*arguments)
+    work(*arguments, **options)
     return time.perf_counter() - start
 
 
@@ -177,40 +172,62 @@ def _batches(subject: Subject) -> Iterator[Batch]:
         yield Batch(tuple(range(start, start + len(part))), part, subject.first)
 
 
-def _bare(subject: Subject, batch: Batch) -> None:
-    """One forward pass of the reference; logits whole where they take no more than 1 GiB."""
+def _bare(subject: Subject, batches: Sequence[Batch]) -> None:
+    """One forward pass of the reference each; logits whole where they take no more than 1 GiB."""
     import mlx.core as mx
 
-    tokens = mx.array(batch.ids[:, :-1])
-    size, positions = tokens.shape
-    hidden = subject.reference.hidden(tokens)
-    row_bytes = size * subject.vocab * hidden.dtype.size
-    step = positions
-    if row_bytes * positions > _WHOLE_LOGITS:
-        step = max(1, subject.size.tile_bytes // row_bytes)
-    for start in range(0, positions, step):
-        mx.eval(subject.reference.logits(hidden, start, min(start + step, positions)))
+    for batch in batches:
+        tokens = mx.array(batch.ids[:, :-1])
+        size, positions = tokens.shape
+        hidden = subject.reference.hidden(tokens)
+        row_bytes = size * subject.vocab * hidden.dtype.size
+        step = positions
+        if row_bytes * positions > _WHOLE_LOGITS:
+            step = max(1, subject.size.tile_bytes // row_bytes)
+        for start in range(0, positions, step):
+            mx.eval(subject.reference.logits(hidden, start, min(start + step, positions)))
 
 
 def _score(
     subject: Subject,
-    batch: Batch,
+    batches: Sequence[Batch],
     metrics: Metrics,
-    reference: Any = None,
-    lanes: Any = None,
-    clock: Any = None,
+    *,
+    aside: bool,
+    clock: Clock | None = None,
 ) -> None:
-    """Score one batch with every setting and save what comes out."""
-    from contextlib import nullcontext
+    """Score batches with every setting and save what comes out, as a run does.
 
+    Args:
+        subject: What is scored.
+        batches: The chunks.
+        metrics: How logits become scalars.
+        aside: Save on a thread of its own.
+        clock: Counts the seconds of saving.
+
+    Raises:
+        SettingFailed: A setting gave no usable number.
+    """
     from scorer.arrow_stream import PositionsWriter
+    from scorer.bench_shares import SAVING
     from scorer.loop import LaneFailed, Scored, score_batch
+    from scorer.saving import Saver
 
-    with tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder:
-        with PositionsWriter(Path(folder) / "positions.arrow") as writer:
+    def saved(writer: PositionsWriter, scored: Scored) -> list[Event]:
+        with clock.running(SAVING) if clock else nullcontext():
+            for positions in scored.chunks:
+                writer.append(str(scored.lane.setting), positions, {})
+        return []
+
+    with (
+        tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder,
+        PositionsWriter(Path(folder) / "positions.arrow") as writer,
+        Saver(background=aside) as saver,
+    ):
+        for batch in batches:
             for outcome in score_batch(
-                reference or subject.reference,
-                lanes or subject.lanes,
+                subject.reference,
+                subject.lanes,
                 batch,
                 metrics,
                 subject.vocab,
@@ -221,9 +238,9 @@ def _score(
                 if isinstance(outcome, LaneFailed):
                     raise SettingFailed(outcome.error.message, outcome.error.hint)
                 if isinstance(outcome, Scored):
-                    with clock.running("saving") if clock else nullcontext():
-                        for positions in outcome.chunks:
-                            writer.append(str(outcome.lane.setting), positions, {})
+                    saver.give(partial(saved, writer, outcome))
+        for _ in saver.events(wait=True):
+            pass
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -24,7 +26,7 @@ class Subject:
     Attributes:
         name: Of the model or shape.
         dtype: Compute dtype by name.
-        reference: The full-precision lane.
+        reference: The full-precision lane, timed or not.
         lanes: One lane per setting that is computed.
         ids: (chunks, L) int32 tokens.
         first: First scored position of a chunk.
@@ -34,8 +36,8 @@ class Subject:
 
     name: str
     dtype: str
-    reference: ReferenceLane
-    lanes: list[KVLane]
+    reference: Any
+    lanes: Sequence[Any]
     ids: NDArray[np.int32]
     first: int
     vocab: int
@@ -83,7 +85,7 @@ def random_subject(shape: str, job: Job, backend: Backend) -> Subject:
     if all(setting.path == "dequantized" for setting in job.settings):
         lanes = [KVLane(split, setting, DEQUANTIZED) for setting in job.settings]
     else:
-        planned = plan_settings(job, split, backend.kind)
+        planned = plan_settings(job, split, backend.kind, measured_geometry(split))
         lanes = [KVLane(split, p.setting, p.arithmetic) for p in planned if p.same_as is None]
     hidden = split.hidden(probe, fresh_caches(model))
     vocab = int(split.logits(hidden, 0, 4).shape[-1])

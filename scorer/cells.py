@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 
 from scorer.backend import DeviceKind, memory_in_use, peak_memory
-from scorer.errors import QfidError, SettingFailed, WillNotFit
+from scorer.errors import Interrupted, QfidError, SettingFailed, WillNotFit
 from scorer.events import ChunkScored, Event, Progress, SettingFailedEvent, Warned
 from scorer.kernels import Metrics
 from scorer.lanes import KVLane
@@ -20,6 +21,7 @@ from scorer.out_of_memory import is_out_of_memory
 from scorer.positions import Positions
 from scorer.prepare import Prepared
 from scorer.quantiles import quantile
+from scorer.saving import Saver
 
 if TYPE_CHECKING:
     from scorer.arrow_stream import PositionsWriter
@@ -55,6 +57,8 @@ class Cells:
         self._repeats = prepared.job.noise_floor
         self._told: set[str] = set()
         self._shortages = 0
+        # A GPU works on while chunks are saved; on the CPU there is nobody else to do so.
+        self._saver = Saver(background=device != "cpu")
 
     def events(self) -> Iterator[Event]:
         """Score the missing cells; each is saved before its event is sent.
@@ -63,9 +67,15 @@ class Cells:
             Interrupted: ``stop`` said so.
             WillNotFit: Memory ran out once more than :data:`SHORTAGES` times.
         """
-        for cell in self._grid():
-            while (shortage := (yield from self._cell(cell))) is not None:
-                yield self._with_less(shortage)
+        with self._saver:
+            try:
+                for cell in self._grid():
+                    while (shortage := (yield from self._cell(cell))) is not None:
+                        yield self._with_less(shortage)
+            except Interrupted:
+                yield from self._saver.events(wait=True)
+                raise
+            yield from self._saver.events(wait=True)
 
     def _grid(self) -> Iterator[Batch]:
         corpus, size = self.prepared.corpus, self.prepared.batch
@@ -126,7 +136,8 @@ class Cells:
             elif isinstance(outcome, LaneFailed):
                 yield self._setting_failed(outcome.lane, outcome.error)
             else:
-                yield from self._save(outcome, sums)
+                self._save(outcome, sums)
+                yield from self._saver.events()
 
     def _scored(
         self, reference: Any, lanes: list[Any], batch: Batch
@@ -175,7 +186,7 @@ class Cells:
         self.failed[name] = SettingFailed(error.message, error.hint)
         return SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
 
-    def _save(self, scored: Scored, sums: dict[tuple[str, int], list[float]]) -> Iterator[Event]:
+    def _save(self, scored: Scored, sums: dict[tuple[str, int], list[float]]) -> None:
         name = str(scored.lane.setting)
         rows = [row for row in self.prepared.planned if row.computed_as == scored.lane.setting]
         already = self.done.setdefault(name, set())
@@ -190,12 +201,21 @@ class Cells:
                 facts["engagement"] = scored.lane.engagement.to_json()
             if (name, chunk) in sums:
                 facts["perturbed_kl_sums"] = sums[name, chunk]
-            self.writer.append(name, positions, facts)
             self._told.add(name)
             already.add(chunk)
-            for row in rows:
-                if row.control_of is None:
-                    yield _chunk_event(str(row.setting), positions, seconds)
+            told = [str(row.setting) for row in rows if row.control_of is None]
+            self._saver.give(partial(self._saved, name, positions, facts, told, seconds))
+
+    def _saved(
+        self,
+        name: str,
+        positions: Positions,
+        facts: dict[str, Any],
+        told: list[str],
+        seconds: float,
+    ) -> list[Event]:
+        self.writer.append(name, positions, facts)
+        return [_chunk_event(setting, positions, seconds) for setting in told]
 
 
 def _progress(batch: Batch, made: Pass, done: int, passes: int) -> Progress:

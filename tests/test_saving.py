@@ -1,0 +1,139 @@
+"""Saving aside keeps order, tells what it did only then, and loses nothing at the end."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from small_runs import Small, cells, failed, finished, planned, stopped
+
+import scorer.cells
+from scorer.arrow_stream import PositionsWriter
+from scorer.errors import QfidError
+from scorer.events import Loading
+from scorer.runs import find_run
+from scorer.saving import Saver
+
+
+def piece(log: list[int], number: int, gate: threading.Event | None = None) -> Any:
+    def work() -> list[Any]:
+        if gate is not None:
+            assert gate.wait(30)
+        log.append(number)
+        return [Loading("step", str(number))]
+
+    return work
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_events_come_in_order_once_the_work_is_done(background: bool) -> None:
+    log: list[int] = []
+    with Saver(background=background) as saver:
+        for number in range(5):
+            saver.give(piece(log, number))
+        found = list(saver.events(wait=True))
+    assert log == [0, 1, 2, 3, 4]
+    assert [event.detail for event in found] == ["0", "1", "2", "3", "4"]  # type: ignore[union-attr]
+
+
+def test_without_a_thread_work_is_done_at_once() -> None:
+    log: list[int] = []
+    with Saver(background=False) as saver:
+        saver.give(piece(log, 1))
+        assert log == [1]
+        assert len(list(saver.events())) == 1
+
+
+def test_nothing_is_told_before_it_is_saved_and_nobody_waits() -> None:
+    log: list[int] = []
+    gate = threading.Event()
+    with Saver(background=True) as saver:
+        saver.give(piece(log, 1, gate))
+        saver.give(piece(log, 2))
+        assert list(saver.events()) == [] and log == []
+        gate.set()
+        assert len(list(saver.events(wait=True))) == 2
+
+
+def test_an_error_elsewhere_still_ends_with_everything_saved() -> None:
+    log: list[int] = []
+    gate = threading.Event()
+    with pytest.raises(KeyError), Saver(background=True) as saver:
+        saver.give(piece(log, 1, gate))
+        saver.give(piece(log, 2))
+        gate.set()
+        raise KeyError
+    assert log == [1, 2]
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_a_failed_piece_is_raised_where_its_events_are_asked_for(background: bool) -> None:
+    log: list[int] = []
+
+    def full() -> list[Any]:
+        raise QfidError("the disk is full")
+
+    with Saver(background=background) as saver:
+        saver.give(piece(log, 1))
+        saver.give(full)
+        saver.give(piece(log, 3))
+        found = saver.events(wait=True)
+        assert next(found).detail == "1"  # type: ignore[union-attr]
+        with pytest.raises(QfidError, match="disk is full"):
+            next(found)
+    assert log == [1]
+
+
+@pytest.fixture
+def aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs save on a thread of their own, as on a GPU."""
+    monkeypatch.setattr(scorer.cells, "Saver", lambda background: Saver(background=True))
+
+
+@pytest.mark.usefixtures("aside")
+def test_a_run_that_saves_aside_tells_the_same(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got = small.score(max_chunks=3)
+    monkeypatch.setattr(scorer.cells, "Saver", Saver)
+    expected = small.score(max_chunks=3)
+    assert cells(got) == cells(expected)
+    for mine, theirs in zip(
+        *(find_run(planned(events).run).read().items() for events in (got, expected)), strict=True
+    ):
+        assert mine[0] == theirs[0]
+        for (own, _), (other, _) in zip(mine[1], theirs[1], strict=True):
+            np.testing.assert_allclose(own.kl, other.kl, atol=1e-6)
+            np.testing.assert_array_equal(own.position, other.position)
+
+
+@pytest.mark.usefixtures("aside")
+def test_whatever_is_told_of_a_stopped_run_is_saved_and_the_other_way_round(small: Small) -> None:
+    events = stopped(small.job(max_chunks=4), 2)
+    assert not finished(events).complete
+    run = find_run(planned(events).run)
+    stored = [(name, chunk) for name, chunks in run.scored().items() for chunk in chunks]
+    assert sorted(stored) == sorted(cells(events))
+
+
+@pytest.mark.usefixtures("aside")
+def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = PositionsWriter.append
+    calls: list[int] = []
+
+    def append(self: PositionsWriter, *arguments: Any) -> bool:
+        calls.append(1)
+        if len(calls) == 3:
+            raise QfidError("chunk 1 could not be saved", "free some space")
+        return own(self, *arguments)
+
+    monkeypatch.setattr(PositionsWriter, "append", append)
+    events = small.score(max_chunks=4)
+    assert "could not be saved" in failed(events).message
+    assert len(calls) == 3 and len(cells(events)) == 2
+    run = find_run(planned(events).run)
+    assert sum(map(len, run.scored().values())) == 2
