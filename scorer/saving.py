@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
+from scorer.errors import QfidError
 from scorer.events import Event
 
 Work = Callable[[], list[Event]]
@@ -47,9 +48,15 @@ class Saver:
             return []
         try:
             return work()
-        except BaseException:
+        except BaseException as error:
             # What comes after a piece that failed would stand behind a gap.
             self._broken = True
+            if isinstance(error, MemoryError):
+                # Scoring again with less at once would not bring back what is lost here.
+                raise QfidError(
+                    "memory ran out while chunks were saved",
+                    "what was saved before can be resumed; free memory first",
+                ) from error
             raise
 
     def events(self, *, wait: bool = False) -> Iterator[Event]:

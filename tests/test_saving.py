@@ -86,6 +86,17 @@ def test_a_failed_piece_is_raised_where_its_events_are_asked_for(background: boo
     assert log == [1]
 
 
+@pytest.mark.parametrize("background", [False, True])
+def test_memory_that_ends_while_saving_is_no_reason_to_score_again(background: bool) -> None:
+    def large() -> list[Any]:
+        raise MemoryError
+
+    with Saver(background=background) as saver:
+        saver.give(large)
+        with pytest.raises(QfidError, match="memory ran out while chunks were saved"):
+            list(saver.events(wait=True))
+
+
 @pytest.fixture
 def aside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs save on a thread of their own, as on a GPU."""
