@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import mlx.core as mx
 from mlx_lm.models import base as mlx_lm_base
@@ -86,7 +86,7 @@ def attention_in_blocks() -> Iterator[None]:
             out: mx.array = dense(q, k, v, scale=scale, mask=mask, **options)
             return out
 
-        if _is_fused(q, v):
+        if _is_fused(q, v, mask):
             return attend(q, k, v, mask)
         return in_query_blocks(attend, q, k, v, mask)
 
@@ -116,11 +116,12 @@ def attention_in_blocks() -> Iterator[None]:
         mlx_lm_base.quantized_scaled_dot_product_attention = quantized
 
 
-def _is_fused(queries: mx.array, values: mx.array) -> bool:
+def _is_fused(queries: mx.array, values: mx.array, mask: Any) -> bool:
     """Whether this device computes attention of these heads without writing scores out."""
     if mx.default_device() != mx.gpu:
         return False
-    kind = "cuda" if mx.cuda.is_available() else "metal"
+    kind: Literal["cuda", "metal"] = "cuda" if mx.cuda.is_available() else "metal"
+    if kind == "cuda" and (queries.dtype == mx.float32 or isinstance(mask, mx.array)):
+        return False
     dim = queries.shape[-1]
-    half = queries.dtype != mx.float32 or kind == "metal"
-    return half and dim == values.shape[-1] and dim in FUSED_DIMENSIONS[kind]
+    return dim == values.shape[-1] and dim in FUSED_DIMENSIONS[kind]

@@ -151,6 +151,27 @@ def test_ordinary_chunks_go_in_one_piece() -> None:
     assert pieces == [511]
 
 
+@pytest.mark.parametrize(
+    ("cuda", "dtype", "dim", "mask", "fused"),
+    [
+        (True, mx.bfloat16, 64, "causal", True),
+        (True, mx.bfloat16, 64, mx.zeros((1,)), False),
+        (True, mx.float32, 64, "causal", False),
+        (True, mx.float16, 256, None, False),
+        (False, mx.float32, 64, mx.zeros((1,)), True),
+        (False, mx.float16, 192, "causal", False),
+    ],
+)
+def test_where_a_gpu_writes_no_scores_out_nothing_is_cut(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, dtype: mx.Dtype, dim: int, mask: Any, fused: bool
+) -> None:
+    rows = mx.zeros((1, 1, 4, dim), dtype)
+    assert not attention_blocks._is_fused(rows, rows, mask)
+    monkeypatch.setattr(mx, "default_device", lambda: mx.gpu)
+    monkeypatch.setattr(mx.cuda, "is_available", lambda: cuda)
+    assert attention_blocks._is_fused(rows, rows, mask) is fused
+
+
 def test_everything_is_put_back() -> None:
     before = (
         mx.fast.scaled_dot_product_attention,
