@@ -1,4 +1,6 @@
-"""Whether the CPU device computes attention and activations in NumPy, and how models get them.
+"""Whether the CPU device computes a model's costly parts in NumPy, and how models get them.
+
+These are attention, activations and linear layers.
 
 ``QFID_CPU_ARITHMETIC`` is ``numpy`` (the default) or ``mlx``. Models look these functions up by
 name at each call, so they are replaced for the time of a forward pass, reference and candidates
@@ -64,6 +66,8 @@ def numpy_functions() -> Iterator[None]:
         (mx, "softmax", _softmax(mx.softmax)),
         (mx, "sigmoid", _or(cpu_activation.sigmoid, mx.sigmoid)),
         (mx, "tanh", _or(cpu_activation.tanh, mx.tanh)),
+        (nn.Linear, "__call__", _layer(nn.Linear.__call__)),
+        (nn.Embedding, "as_linear", _layer(nn.Embedding.as_linear)),
     ]
     for owner in (nn, sys.modules["mlx.nn.layers.activations"]):
         places += [
@@ -93,6 +97,16 @@ def _or(fast: Callable[..., Any], original: Any) -> Callable[..., Any]:
     def call(*arguments: Any, **options: Any) -> Any:
         found = None if options else fast(*arguments)
         return original(*arguments, **options) if found is None else found
+
+    return call
+
+
+def _layer(original: Any) -> Callable[..., Any]:
+    from scorer.cpu_linear import linear
+
+    def call(self: Any, x: Any) -> Any:
+        found = linear(x, self["weight"], self.get("bias"))
+        return original(self, x) if found is None else found
 
     return call
 

@@ -111,7 +111,8 @@ def test_everything_is_put_back() -> None:
     def places() -> list[Any]:
         owners = (mx.fast, "scaled_dot_product_attention"), (mx, "softmax"), (mx, "tanh")
         more = (mx, "sigmoid"), (nn, "silu"), (nn, "gelu_approx"), (llama, "swiglu")
-        return [getattr(owner, name) for owner, name in (*owners, *more)]
+        layers = (nn.Linear, "__call__"), (nn.Embedding, "as_linear")
+        return [getattr(owner, name) for owner, name in (*owners, *more, *layers)]
 
     before = places()
     with applied(NUMPY):
