@@ -99,7 +99,7 @@ def _attention(found: Mapping[str, Any]) -> str:
         return "in MLX" if found["device"] else ABSENT
     if arithmetic["name"] == "mlx":
         return "in MLX, by choice"
-    return f"in NumPy, on {plural(arithmetic['threads'], 'thread')}"
+    return f"in NumPy, as linear layers are, on {plural(arithmetic['threads'], 'thread')}"
 
 
 def _metrics(found: Mapping[str, Any]) -> str:

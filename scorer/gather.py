@@ -79,7 +79,7 @@ def arithmetic_line(prepared: Prepared, backend: Backend) -> str:
     """Device, compute dtype, what computes attention, and BLAS in one line."""
     blas = f", BLAS: {backend.blas}" if backend.kind == "cpu" else ""
     dense = ", weights dequantized" if prepared.model.dequantized else ""
-    numpy = ", attention in NumPy" if prepared.split.arithmetic == NUMPY else ""
+    numpy = ", attention and linear layers in NumPy" if prepared.split.arithmetic == NUMPY else ""
     return f"{backend.kind}, {prepared.model.dtype_name}{dense}{numpy}{blas}"
 
 

@@ -184,7 +184,7 @@ def test_the_arithmetic_is_one_line(small: Small) -> None:
     assert "weights dequantized" not in line and "\n" not in line
     if backend.kind == "cpu":
         assert line.endswith(f"BLAS: {backend.blas}")
-        assert ("attention in NumPy" in line) == (backend.arithmetic == "numpy")
+        assert ("attention and linear layers in NumPy" in line) == (backend.arithmetic == "numpy")
         own = arithmetic_line(prepare(small.job("8", kernel="mlx-lm")), backend)
         assert "NumPy" not in own, "mlx-lm's own arithmetic is asked for"
 
