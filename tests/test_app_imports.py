@@ -70,6 +70,7 @@ def test_before_the_first_frame_only_textual_s_basics_are_imported() -> None:
         "qfid_tui",
         "qfid_tui.app",
         "qfid_tui.cli",
+        "qfid_tui.closed_terminal",
         "qfid_tui.diagnostics",
         "qfid_tui.kept_choices",
         "qfid_tui.screens",
