@@ -14,10 +14,12 @@ from scorer.cpu_threads import run_each
 from scorer.host_views import host_view, new_array
 
 # Columns of a block, at least: narrower ones read the input too often, wider ones share the work
-# badly. OpenBLAS rounds small products otherwise than large ones, so that what is multiplied at
-# once follows from the layer and the length of a chunk alone, not from threads or batch.
+# badly. OpenBLAS rounds products of another height otherwise, so that what is multiplied at once
+# follows from the layer and the position in a chunk: not from threads or batch, nor, for whole
+# blocks of rows, from the length.
 _COLUMNS = 256
 _BLOCKS = 64
+_ROWS = 256
 
 
 def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.array | None:
@@ -51,7 +53,9 @@ def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.ar
         chunk, start = item
         part = slice(start, start + step)
         with np.errstate(all="ignore"):
-            np.matmul(rows[chunk], matrix[part].T, out=out[chunk, :, part])
+            for row in range(0, length, _ROWS):
+                own = slice(row, row + _ROWS)
+                np.matmul(rows[chunk, own], matrix[part].T, out=out[chunk, own, part])
             if added is not None:
                 out[chunk, :, part] += added[part]
 
