@@ -109,9 +109,15 @@ def score_batch(
     yield Pass(None, 1, total)
     first = min(max(batch.first, lane.setting.start) for lane in lanes)
     step = _tile_positions(size, positions, (tile_bytes or TILE_BYTES) // (4 * vocab))
-    tiles = [(a, min(a + step, positions)) for a in range(first, positions, step)]
+    # Where tiles begin does not depend on which lanes are left to score: products of other shapes
+    # are rounded otherwise, and a resumed run must come to the same bits.
+    tiles = [
+        (a, min(a + step, positions))
+        for a in range(batch.first, positions, step)
+        if a + step > first
+    ]
     keep = KEEP_BYTES if keep_bytes is None else keep_bytes
-    if 8 * vocab * size * (positions - first) <= keep:
+    if 8 * vocab * size * (positions - tiles[0][0]) <= keep:
         kept: list[ReferenceTile] = []
         for tile in tiles:
             _check(stop)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scorer.backend import start_backend
 from scorer.caches import CodesKVCache, dequantized_cache, holds_kv, is_filled, replace_caches, walk
+from scorer.cpu_arithmetic import applied
 from scorer.errors import InputError
 from scorer.events import Event, Failed, Finished, Planned, SettingFailedEvent
 from scorer.geometry import KVLayer
@@ -113,12 +114,14 @@ def check_reference(ready: Prepared) -> None:
     """Body and tail apart give the model's own logits, in a batch as alone."""
     ids = mx.array(ready.corpus.ids[:, :-1])
     model: Any = ready.split.model
-    plain = as_numpy(model(ids, cache=fresh_caches(model)))
+    with applied(ready.split.arithmetic):
+        plain = as_numpy(model(ids, cache=fresh_caches(model)))
     hidden = ready.reference.hidden(ids)
     blocks = [ready.reference.logits(hidden, a, min(a + 25, LENGTH - 1)) for a in range(0, 63, 25)]
     split = np.concatenate([as_numpy(block) for block in blocks], axis=1)
     np.testing.assert_allclose(split, plain, rtol=1e-5, atol=1e-5)
-    alone = as_numpy(model(ids[1:2], cache=fresh_caches(model)))
+    with applied(ready.split.arithmetic):
+        alone = as_numpy(model(ids[1:2], cache=fresh_caches(model)))
     np.testing.assert_allclose(alone[0], plain[1], rtol=1e-3, atol=1e-3)
 
 
