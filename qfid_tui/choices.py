@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from qfid_tui.kept_choices import choices_file
+from qfid_tui.text_names import CORPORA
 from scorer.errors import InputError, QfidError
 from scorer.job import BITS, CorpusSpec, Job, KVSetting
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import argparse
 
 WIDTHS = tuple(sorted(BITS, reverse=True))
-NAMED_CORPORA = ("wikitext2", "builtin")
 DEMO = "demo"
 _TICKED = (8, 6, 4)
 _CHUNKS = 32
@@ -269,7 +269,7 @@ def apply_arguments(choices: Choices, args: argparse.Namespace) -> None:
         choices.revision = None
     if args.corpus is not None:
         corpus = args.corpus
-        choices.corpus = corpus if corpus in NAMED_CORPORA else absolute(corpus)
+        choices.corpus = corpus if corpus in CORPORA else absolute(corpus)
     given = {
         "revision": args.revision,
         "group_size": args.kv_group_size,

@@ -6,12 +6,12 @@ Reads stored reports only: nothing heavier than JSON.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.saved_report import EDITED
 from qfid_tui.setting_results import figures_of
 from qfid_tui.table_rows import EarlierSetting
+from qfid_tui.text_names import text_name
 from scorer.errors import QfidError
 from scorer.inline import number
 
@@ -79,7 +79,7 @@ def _rows(run: Run, info: RunInfo) -> list[tuple[tuple[object, ...], EarlierSett
                     name=str(row["setting"]),
                     run=info.id,
                     day=info.created[:10],
-                    text=f"{_text(job.corpus.source)}, {figures.chunks} × {job.chunk_length}",
+                    text=f"{text_name(job.corpus.source)}, {figures.chunks} × {job.chunk_length}",
                     figures=figures,
                     kl=tuple(_floats(row.get("kl_mean_per_chunk"))),
                     flips=tuple(_shares(row)),
@@ -88,10 +88,6 @@ def _rows(run: Run, info: RunInfo) -> list[tuple[tuple[object, ...], EarlierSett
             )
         )
     return found
-
-
-def _text(corpus: str) -> str:
-    return {"wikitext2": "WikiText-2", "builtin": "built-in text"}.get(corpus, Path(corpus).name)
 
 
 def _floats(values: Any) -> list[float]:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from scorer.job import Job, KVSetting
 
 DEFAULT_BITS = "8,4"
-_NAMED_CORPORA = ("wikitext2", "builtin")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -160,13 +159,14 @@ def job_of(args: argparse.Namespace) -> Job:
     Raises:
         InputError: An option's value is not valid.
     """
+    from qfid_tui.text_names import CORPORA
     from scorer.job import CorpusSpec, Job
     from scorer.models import DEMO
 
     corpus = args.corpus
     if corpus is None:
         corpus = "builtin" if args.model == DEMO else "wikitext2"
-    elif corpus not in _NAMED_CORPORA and corpus.strip():
+    elif corpus not in CORPORA and corpus.strip():
         corpus = absolute(corpus)
     return Job(
         model=args.model,

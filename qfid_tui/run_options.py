@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qfid_tui.choices import NAMED_CORPORA, Choices
+from qfid_tui.choices import Choices
+from qfid_tui.text_names import CORPORA, text_name
 from scorer.errors import InputError
 from scorer.job import GROUP_SIZES
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from scorer.geometry import KVGeometry
 
 ALL = "all"
-_NAMES = {"wikitext2": "WikiText-2", "builtin": "built-in text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _start(tokens: int) -> str:
 
 
 def _text(source: str | None) -> str:
-    return _NAMES.get(source or "", Path(source or "").name)
+    return text_name(source or "")
 
 
 def _count(number: int | None) -> str:
@@ -75,7 +75,7 @@ def _text_typed(text: str) -> str:
     from qfid_tui.job_options import absolute
 
     text = text.strip()
-    if text in NAMED_CORPORA:
+    if text in CORPORA:
         return text
     path = absolute(text)
     if not text or not Path(path).is_file():
@@ -120,7 +120,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "corpus",
         "text",
-        NAMED_CORPORA,
+        tuple(CORPORA),
         _text,
         "The text that is scored: WikiText-2, the built-in text, or a file of yours.",
         _text_typed,

@@ -8,13 +8,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qfid_tui.kv_cost import CONTEXTS, Fit, fit_of, short_bytes
 from qfid_tui.model_list import shortened
 from qfid_tui.next_run import NextRun, next_run
 from qfid_tui.progress import duration, rate_text
+from qfid_tui.text_names import text_name
 from scorer.errors import InputError
 from scorer.inline import count, digits, plural
 
@@ -50,11 +50,6 @@ def title_text(choices: Choices, comparison: Comparison, machine: Hello | None, 
         rest += f" · {comparison.arithmetic if with_room else machine.device}"
     model = shown.model or "no model chosen"
     return shortened(model, max(8, width - len(rest) - 8)) + rest
-
-
-def text_name(corpus: str) -> str:
-    """A corpus as one calls it."""
-    return {"wikitext2": "WikiText-2", "builtin": "built-in text"}.get(corpus, Path(corpus).name)
 
 
 def chunks_text(choices: Choices) -> str:
