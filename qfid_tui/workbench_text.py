@@ -45,10 +45,13 @@ def title_text(choices: Choices, comparison: Comparison, machine: Hello | None, 
         shown = dataclasses.replace(choices)
         shown.adopt(comparison.job)
     rest = f" · {text_name(shown.text)} · {chunks_text(shown)}"
-    if machine is not None:
-        with_room = comparison.arithmetic and width >= _WIDE
-        rest += f" · {comparison.arithmetic if with_room else machine.device}"
     model = shown.model or "no model chosen"
+    if machine is not None:
+        full = f"{rest} · {comparison.arithmetic}"
+        # The arithmetic is in the report too; the model's own name is not to be cut for it.
+        fits = len(model.rpartition("/")[2]) + len(full) + 8 <= width
+        with_room = comparison.arithmetic and width >= _WIDE and fits
+        rest = full if with_room else f"{rest} · {machine.device}"
     return shortened(model, max(8, width - len(rest) - 8)) + rest
 
 
