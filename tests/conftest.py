@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
@@ -69,3 +69,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     folder = tmp_path_factory.mktemp("small")
     model = write_tiny_model(folder / "tiny-llama", "llama", head_dim=64)
     return Small(model, write_text(folder))
+
+
+@pytest.fixture
+def snap_compare(snap_compare: Any) -> Any:
+    """The plugin's comparison, of a screen at rest."""
+    from stillness import rested
+
+    def compare(app: Any, **options: Any) -> Any:
+        options["run_before"] = rested(options.get("run_before"))
+        return snap_compare(app, **options)
+
+    return compare

@@ -163,6 +163,10 @@ class WorkbenchScreen(ChoosesWorkbench):
             self.paint_charts()
             self.paint_keys()
 
+    def on_settings_table_reshaped(self) -> None:
+        """What the rows have no line for is said below the table."""
+        self.paint_about()
+
     def action_show(self, panel: str) -> None:
         """Go to a panel; where there is little room, it takes the place of others."""
         self.set_class(panel in ("models", "options"), "-choosing")

@@ -111,6 +111,9 @@ class SettingsTable(Rows):
             super().__init__()
             self.row = row
 
+    class Reshaped(Message):
+        """The rows have another height now: what they do not say has to be said elsewhere."""
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, classes="panel")
         self.border_title = "Settings"
@@ -119,6 +122,7 @@ class SettingsTable(Rows):
         self.own_scale = False
         self._scale: StripScale = kl_scale([])
         self._shape = (0, False)
+        self._row_height = 1
 
     def show(self, rows: Sequence[TableRow]) -> None:
         """Show these rows; the cursor stays on its setting."""
@@ -151,6 +155,13 @@ class SettingsTable(Rows):
             for row in self.rows
             if not row.origin
         )
+
+    def rows_changed(self) -> None:
+        """Tell of rows of another height too."""
+        super().rows_changed()
+        if self.row_height() != self._row_height:
+            self._row_height = self.row_height()
+            self.post_message(self.Reshaped())
 
     def row_count(self) -> int:
         """One a setting."""
