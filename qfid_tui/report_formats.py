@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from scorer.run import Run
 
 FORMATS = ("md", "json", "csv", "positions", "badge", "card")
+_ENDINGS = {".json": "json", ".csv": "csv"}
 # From best to worst.
 _TIERS = ("good", "marginal", "bad")
 
@@ -24,11 +26,15 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format",
         choices=FORMATS,
-        default="md",
         help="md (default), json, csv: a line per setting, positions: a line per token, badge: "
         "an image line per setting, card: a block for a Hugging Face model card",
     )
-    group.add_argument("--output", metavar="FILE", help="write the report to FILE (-: print it)")
+    group.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write the report to FILE (-: print it); without --format a .json or .csv ending "
+        "chooses that format",
+    )
     group.add_argument(
         "--fail-under",
         choices=_TIERS[:2],
@@ -49,7 +55,7 @@ class Delivery:
         Raises:
             InputError: ``--output`` cannot be written.
         """
-        self.format: str = args.format
+        self.format: str = args.format or _format_of(args.output)
         self._fail_under: str | None = args.fail_under
         self._file: ReportFile | None = None
         if args.output not in (None, "-"):
@@ -83,6 +89,11 @@ class Delivery:
         named = ", ".join(f"`{name}` ({verdict})" for name, verdict in below)
         say(f"worse than --fail-under {self._fail_under}: {named}")
         return 4
+
+
+def _format_of(output: str | None) -> str:
+    """The format that a file's ending stands for."""
+    return _ENDINGS.get(PurePath(output or "").suffix.lower(), "md")
 
 
 def below_tier(report: Report, tier: str) -> list[tuple[str, str]]:

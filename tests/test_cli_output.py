@@ -14,6 +14,7 @@ from cli_runs import play, recording, report_of, save_run, script
 
 from qfid_tui.cli import main
 from qfid_tui.output import ReportFile
+from qfid_tui.report_formats import rendered
 from scorer.errors import InputError, QfidError
 from scorer.markdown import to_markdown
 
@@ -187,3 +188,26 @@ def test_a_dash_is_standard_output(
     assert main(["report", run.id, "--output", "-"]) == 0
     assert capfd.readouterr().out == to_markdown(report_of(run))
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "format"),
+    [
+        ("--output r.json", "json"),
+        ("--output R.JSON", "json"),
+        ("--output r.csv", "csv"),
+        ("--output r.md", "md"),
+        ("--output r.html", "md"),
+        ("--output json", "md"),
+        ("--output r.json --format csv", "csv"),
+        ("--output r.csv --format md", "md"),
+    ],
+)
+def test_the_ending_of_a_file_chooses_the_format_that_is_not_given(
+    words: str, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = save_run()
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", run.id, *words.split()]) == 0
+    (written,) = tmp_path.iterdir()
+    assert written.read_text("utf-8") == "".join(rendered(format, report_of(run), run.id))
