@@ -56,11 +56,16 @@ class Side:
         """Quantize and dequantize x (…, T, D); a width of 0 passes through."""
         if not self.quantizes or x.shape[-1] == 0:
             return x
-        restored = self.dequantize(self.quantize(x))
+        restored, finite, changed = self.restored(x)
         self.tokens += x.shape[tokens_axis]
-        # MLX's quantizer swallows NaN, so finiteness has to be looked at on the way in.
-        self.checks.append((mx.isfinite(x).all(), (restored != x).any()))
+        self.checks.append((finite, changed))
         return restored
+
+    def restored(self, x: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+        """What is left of x after quantizing; whether it was finite; whether any was changed."""
+        restored = self.dequantize(self.quantize(x))
+        # MLX's quantizer swallows NaN, so finiteness has to be looked at on the way in.
+        return restored, mx.isfinite(x).all(), (restored != x).any()
 
 
 class _RoundTrip:

@@ -1,6 +1,6 @@
 """Whether the CPU device computes a model's costly parts in NumPy, and how models get them.
 
-These are attention, activations and linear layers.
+These are attention, activations, linear layers and the quantizer of a KV cache.
 
 ``QFID_CPU_ARITHMETIC`` is ``numpy`` (the default) or ``mlx``. Models look these functions up by
 name at each call, so they are replaced for the time of a forward pass, reference and candidates
@@ -59,6 +59,7 @@ def numpy_functions() -> Iterator[None]:
     from mlx_lm.models import activations
 
     from scorer import cpu_activation
+    from scorer.caches import Side
     from scorer.cpu_threads import single_threaded_numpy_blas
 
     places: list[tuple[Any, str, Any]] = [
@@ -68,6 +69,7 @@ def numpy_functions() -> Iterator[None]:
         (mx, "tanh", _or(cpu_activation.tanh, mx.tanh)),
         (nn.Linear, "__call__", _layer(nn.Linear.__call__)),
         (nn.Embedding, "as_linear", _layer(nn.Embedding.as_linear)),
+        (Side, "restored", _restored(Side.restored)),
     ]
     for owner in (nn, sys.modules["mlx.nn.layers.activations"]):
         places += [
@@ -106,6 +108,16 @@ def _layer(original: Any) -> Callable[..., Any]:
 
     def call(self: Any, x: Any) -> Any:
         found = linear(x, self["weight"], self.get("bias"))
+        return original(self, x) if found is None else found
+
+    return call
+
+
+def _restored(original: Any) -> Callable[..., Any]:
+    from scorer.cpu_quantizer import round_trip
+
+    def call(self: Any, x: Any) -> Any:
+        found = round_trip(x, self.bits, self.group_size)
         return original(self, x) if found is None else found
 
     return call

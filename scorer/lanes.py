@@ -22,6 +22,7 @@ from scorer.caches import (
     replace_caches,
     walk,
 )
+from scorer.cpu_arithmetic import applied
 from scorer.engagement import Engagement, measure_engagement, pending_checks
 from scorer.errors import SettingFailed
 from scorer.job import FULL_PRECISION, KVSetting
@@ -135,7 +136,8 @@ class KVLane:
             if start:
                 prefix, held = self.prefixes.take(tokens, start)
                 caches = self.make_caches(held)
-                convert_caches(caches, self.setting)
+                with applied(self.split.arithmetic):
+                    convert_caches(caches, self.setting)
                 rest = self.split.hidden(tokens[:, start:], caches)
                 hidden = mx.concatenate([prefix, rest], axis=1)
             else:

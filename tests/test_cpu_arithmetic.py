@@ -16,6 +16,7 @@ from tiny_models import build_module
 
 from scorer import cpu_activation, cpu_attention, cpu_threads
 from scorer.backend import Backend
+from scorer.caches import Side
 from scorer.cpu_arithmetic import MLX, NUMPY, applied, choose
 from scorer.demo import demo_model_path
 from scorer.demo.text import builtin_documents
@@ -112,7 +113,8 @@ def test_everything_is_put_back() -> None:
         owners = (mx.fast, "scaled_dot_product_attention"), (mx, "softmax"), (mx, "tanh")
         more = (mx, "sigmoid"), (nn, "silu"), (nn, "gelu_approx"), (llama, "swiglu")
         layers = (nn.Linear, "__call__"), (nn.Embedding, "as_linear")
-        return [getattr(owner, name) for owner, name in (*owners, *more, *layers)]
+        every = (*owners, *more, *layers, (Side, "restored"))
+        return [getattr(owner, name) for owner, name in every]
 
     before = places()
     with applied(NUMPY):
