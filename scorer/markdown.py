@@ -90,11 +90,13 @@ def comparison(report: Report) -> list[str]:
     ends = scored[0]["intervals"]
     margin = "± is half of the 95 % interval over " if ends["kl_mean"] else "No interval: "
     lines += [f"{margin}{interval_words(ends)}. {_bounds(report['verdict_bounds'])}", ""]
-    by_positions = {row["n_positions"]: row for row in reversed(scored)}
-    for row in reversed(by_positions.values()):
-        names = [r["setting"] for r in scored if r["n_positions"] == row["n_positions"]]
-        which = f"{', '.join(map(code, names))}: " if len(by_positions) > 1 else ""
-        lines += [which + measured_on(row, report["run"]), ""]
+    by_positions: dict[int, list[Report]] = {}
+    for row in scored:
+        by_positions.setdefault(row["n_positions"], []).append(row)
+    for equal in by_positions.values():
+        names = ", ".join(code(row["setting"]) for row in equal)
+        which = f"{names}: " if len(by_positions) > 1 else ""
+        lines += [which + measured_on(equal[0], report["run"]), ""]
     return lines
 
 
@@ -176,11 +178,14 @@ def _told_apart(report: Report) -> list[str]:
     listed = pairs
     if len(pairs) > _MANY_PAIRS:
         listed = [pair for pair in pairs if pair["told_apart"] is not True]
+    computed_as = {row["setting"]: row["same_as"] or row["setting"] for row in report["settings"]}
     rows = []
     for pair in listed:
         apart = pair["told_apart"]
         words = "not distinguishable on this text"
-        if apart is None:
+        if computed_as[pair["a"]] == computed_as[pair["b"]]:
+            words = "same arithmetic here"
+        elif apart is None:
             words = "no interval"
         elif apart:
             lower = pair["a"] if pair["kl_mean_difference"] < 0 else pair["b"]

@@ -144,7 +144,11 @@ def _pick(pool: Sequence[Candidate], pairs: Pairs) -> tuple[Candidate, list[str]
 
 
 def recommend(
-    candidates: Sequence[Candidate], pairs: Pairs, cost_16bit: float, job: Job
+    candidates: Sequence[Candidate],
+    pairs: Pairs,
+    cost_16bit: float,
+    job: Job,
+    chunks_left: int | None = None,
 ) -> dict[str, Any] | None:
     """The one recommendation: the cheapest good setting, else the best and its tier.
 
@@ -153,6 +157,7 @@ def recommend(
         pairs: Paired comparisons by two notations.
         cost_16bit: Stored bytes per token without quantization.
         job: What was asked.
+        chunks_left: Chunks of the text beyond those scored; None where unknown.
 
     Returns:
         ``setting``, ``verdict``, ``tied_with``, ``sentences``, ``command`` (None where mlx-lm
@@ -163,7 +168,7 @@ def recommend(
     if not candidates:
         return None
     pick, ties = _pick(candidates, pairs)
-    found = _entry(pick, ties, cost_16bit, job)
+    found = _entry(pick, ties, cost_16bit, job, chunks_left)
     if pick.runnable:
         return {**found, "mlx_lm": None}
     runnable = [c for c in candidates if c.runnable]
@@ -171,7 +176,7 @@ def recommend(
         found["sentences"].append("mlx-lm runs none of the settings scored on this model")
         return {**found, "mlx_lm": None}
     second, second_ties = _pick(runnable, pairs)
-    entry = _entry(second, second_ties, cost_16bit, job)
+    entry = _entry(second, second_ties, cost_16bit, job, chunks_left)
     shown = shown_verdict(second.verdict, second.is_open)
     rank = "cheapest good setting it runs" if second.verdict == "good" else "best it runs"
     found["sentences"].append(f"mlx-lm cannot run `{pick.name}`; the {rank} is {_named(second)}")
@@ -184,7 +189,9 @@ def _named(candidate: Candidate) -> str:
     return f"`{candidate.name}` ({shown_verdict(candidate.verdict, candidate.is_open)})"
 
 
-def _entry(pick: Candidate, ties: list[str], cost_16bit: float, job: Job) -> dict[str, Any]:
+def _entry(
+    pick: Candidate, ties: list[str], cost_16bit: float, job: Job, chunks_left: int | None
+) -> dict[str, Any]:
     share = f"{100 * pick.cost / cost_16bit:.1f} % of the 16-bit KV cache"
     if pick.verdict == "good":
         sentence = f"`{pick.name}` is the cheapest good setting scored: {share}"
@@ -200,6 +207,8 @@ def _entry(pick: Candidate, ties: list[str], cost_16bit: float, job: Job) -> dic
         if (more := pick.more_chunks) is not None:
             chunks = "chunk" if more == 1 else "chunks"
             settle = f"; about {count(more)} more {chunks} would settle it"
+            if chunks_left is not None and more > chunks_left:
+                settle += ", more than this text has"
         sentences.append(f"This verdict is open: an interval crosses a bound{settle}")
     return {
         "setting": pick.name,

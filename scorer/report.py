@@ -98,7 +98,13 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> dict[str
         "settings": rows,
         "comparisons": [_comparison(names, pair) for names, pair in pairs.items()],
         "frontiers": found,
-        "recommendation": recommend(candidates, pairs, facts.kv_bytes_per_token_16bit, facts.job),
+        "recommendation": recommend(
+            candidates,
+            pairs,
+            facts.kv_bytes_per_token_16bit,
+            facts.job,
+            _chunks_left(facts, len(chunks)),
+        ),
         "verdict_bounds": {
             "good": dataclasses.asdict(KV.good),
             "marginal": dataclasses.asdict(KV.marginal),
@@ -185,6 +191,12 @@ def _candidate(facts: RunFacts, scored: ScoredSetting, measured: Measured) -> Ca
         more_chunks=_to_settle(measured),
         runnable=scored.facts.runnable_by_mlx_lm,
     )
+
+
+def _chunks_left(facts: RunFacts, scored: int) -> int | None:
+    """Chunks of the text that were not scored; None where the facts do not say how many it has."""
+    total = facts.corpus.get("total_chunks")
+    return total - scored if isinstance(total, int) else None
 
 
 def _to_settle(measured: Measured) -> int | None:

@@ -44,7 +44,7 @@ def test_runs_are_listed_with_what_is_done(capfd: Capture) -> None:
     assert main(["runs"]) == 0
     out, err = capfd.readouterr()
     head, *lines = out.splitlines()
-    assert head.split() == ["run", "state", "chunks", "model", "settings", "text", "failed"]
+    assert head.split() == ["run", "state", "scored", "model", "settings", "text", "failed"]
     assert {tuple(line.split()) for line in lines[:2]} == {
         (whole.id, "finished", "8/8", "demo", "8,4", "wikitext2"),
         (part.id, "unfinished", "2/4", "demo", "8", "wikitext2"),

@@ -252,6 +252,34 @@ def test_other_positions_are_named_apart() -> None:
     assert "never ranked" in one_line(lines, "**Frontier**")
 
 
+def test_positions_are_named_in_the_order_of_the_settings() -> None:
+    report = build_report(
+        make_facts("4,4@5,2"),
+        [
+            scored("4", random_positions(scale=0.2)),
+            scored("4@5", random_positions(scale=0.2, first=5, n_depth=10)),
+            scored("2", random_positions(scale=2.0)),
+        ],
+    )
+    named = [line for line in to_markdown(report).splitlines() if ": Measured on" in line]
+    assert [line.partition(": Measured")[0] for line in named] == ["`4`, `2`", "`4@5`"]
+
+
+def test_settings_computed_once_are_no_finding_about_the_text() -> None:
+    positions = random_positions()
+    report = build_report(
+        make_facts("8,8~dequantized,4"),
+        [
+            scored("8", positions),
+            scored("8~dequantized", positions, same_as="8"),
+            scored("4", random_positions(scale=0.2, seed=1)),
+        ],
+    )
+    lines = to_markdown(report).splitlines()
+    assert "same arithmetic here" in one_line(lines, "| `8` − `8~dequantized`")
+    assert "`8~dequantized` drifts less" in one_line(lines, "| `8~dequantized` − `4`")
+
+
 def test_many_settings_stay_readable() -> None:
     names = "8,6,5,4,3,2,8:32,6:32,4:32"
     found = [

@@ -141,6 +141,18 @@ def test_an_open_verdict_is_said_with_what_would_settle_it() -> None:
     assert on_the_bound["sentences"][1] == "This verdict is open: an interval crosses a bound"
 
 
+def test_more_chunks_than_the_text_has_are_no_advice() -> None:
+    open_one = candidate("8", 0.009, is_open=True, more_chunks=14)
+    said = {}
+    for left in (13, 14, None):
+        found = recommend([open_one], {}, FULL, job([open_one]), left)
+        assert found is not None
+        said[left] = found["sentences"][-1]
+    assert said[13].endswith("about 14 more chunks would settle it, more than this text has")
+    assert said[14] == said[None]
+    assert said[14].endswith("about 14 more chunks would settle it")
+
+
 def test_nothing_scored() -> None:
     assert recommend([], {}, FULL, Job("demo", (KVSetting(8, 8),))) is None
 

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scorer.run import RunInfo
 
-_HEAD = ("run", "state", "chunks", "model", "settings", "text", "failed")
+_HEAD = ("run", "state", "scored", "model", "settings", "text", "failed")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the command's options."""
-    parser = subparsers.add_parser("runs", description="List the saved runs, newest first.")
+    parser = subparsers.add_parser(
+        "runs",
+        description="List the saved runs, newest first. `scored` counts every chunk once for each "
+        "setting.",
+    )
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="text (default) or json"
     )
