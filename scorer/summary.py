@@ -1,6 +1,6 @@
 """Per-position scalars of one setting into the numbers of its report.
 
-Sums run through ``math.fsum``: a mean is then the same on every machine and for every order in
+Sums are rounded once: a mean is then the same on every machine and for every order in
 which chunks were scored, and a saved run prints the same report again.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.errors import SettingFailed
+from scorer.exact_sum import exact_sum
 from scorer.positions import Positions
 from scorer.quantiles import DELTA_P_LADDER, KL_LADDER, ladder, sorted_quantile
 
@@ -147,8 +148,13 @@ def in_order(positions: Positions) -> Positions:
     """
     if len(positions) == 0:
         raise SettingFailed("there is no scored position to summarize")
-    ordered = positions.select(np.lexsort((positions.position, positions.chunk)))
-    again = (np.diff(ordered.chunk) == 0) & (np.diff(ordered.position) == 0)
+    ordered = positions
+    later, deeper = np.diff(positions.chunk), np.diff(positions.position)
+    # Most come as they were saved: in order.
+    if not ((later > 0) | ((later == 0) & (deeper > 0))).all():
+        ordered = positions.select(np.lexsort((positions.position, positions.chunk)))
+        later, deeper = np.diff(ordered.chunk), np.diff(ordered.position)
+    again = (later == 0) & (deeper == 0)
     bad = np.isnan(ordered.kl) | ~np.isfinite(ordered.nll_ref) | ~np.isfinite(ordered.nll_quant)
     for rows, what in ((again, "occurs twice"), (bad, "holds no usable number")):
         if rows.any():
@@ -162,7 +168,7 @@ def in_order(positions: Positions) -> Positions:
 
 def mean_of(values: NDArray[np.float64]) -> float:
     """Correctly rounded mean of at least one value; +inf where one value is."""
-    return math.fsum(values.tolist()) / len(values)
+    return exact_sum(values) / len(values)
 
 
 def exp_of(nats: float) -> float:
@@ -234,10 +240,10 @@ def _per_chunk(rows: Positions) -> ChunkSums:
 
 def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
     dx, dy = x - mean_of(x), y - mean_of(y)
-    sxx, syy = math.fsum((dx * dx).tolist()), math.fsum((dy * dy).tolist())
+    sxx, syy = exact_sum(dx * dx), exact_sum(dy * dy)
     if sxx == 0 or syy == 0:
         return None
-    r = math.fsum((dx * dy).tolist()) / math.sqrt(sxx) / math.sqrt(syy)
+    r = exact_sum(dx * dy) / math.sqrt(sxx) / math.sqrt(syy)
     return max(-1.0, min(1.0, r))
 
 

@@ -175,6 +175,16 @@ def test_bootstrap_equals_sorting_every_resample(
     assert found[:400].tolist() == pytest.approx(wanted, rel=1e-12)
 
 
+def test_bootstrap_finds_a_quantile_far_down_where_one_chunk_holds_the_tail() -> None:
+    owner = np.repeat(np.arange(4), 300)
+    values = np.arange(1200.0)[::-1]
+    found = resampled_quantiles(values, owner, 4, 0.99)
+    drawn = np.random.RandomState(bootstrap.SEED).randint(0, 4, size=(200, 4), dtype=np.int64)
+    wanted = [np.quantile(np.concatenate([values[owner == c] for c in row]), 0.99) for row in drawn]
+    assert not all((row == 0).any() for row in drawn)
+    assert found[:200].tolist() == pytest.approx(wanted, rel=1e-12)
+
+
 def test_bootstrap_interval_is_reproducible_and_holds_the_estimate() -> None:
     positions = random_positions(n_chunks=20, n_depth=100)
     owner = np.repeat(np.arange(20), 100)
