@@ -50,7 +50,6 @@ class QfidApp(App[int]):
     """
 
     TITLE = "qfid"
-    CSS_PATH = "qfid.tcss"
     # Textual declares these in a way that a type checker takes for instance variables.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]  # noqa: RUF012

@@ -99,9 +99,13 @@ class Canvas:
 
     def column(self, x: int, y: int, text: str, role: Role = "text") -> None:
         """Put one-cell characters on the grid from ``(x, y)`` downwards, blanks left out."""
+        if not 0 <= x < self.width:
+            return
+        # Bars are made of thousands of these, and known to be harmless.
         for at, char in enumerate(text, y):
-            if char != " ":
-                self.write(x, at, char, role)
+            if char != " " and 0 <= at < self.height:
+                self._separate(self._chars[at], x)
+                self._chars[at][x], self._roles[at][x] = char, role
 
     def is_free(self, x: int, y: int, width: int, over: frozenset[Role] = frozenset()) -> bool:
         """Whether so many cells are on the grid and blank, or of a role that may be covered."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ from typing import Any
 from qfid_tui.scorer_process import ScorerProcess, ending
 from scorer.events import Event, Failed, Finished
 
-# Lines handled before the loop may do something else: less than a millisecond, because a key's
-# way through the app takes a dozen turns of the loop.
+# Lines handled before the loop may do something else: less than a millisecond.
 _BLOCK = 20
+# A key's way through the app takes a dozen turns of the loop. A turn that took longer than an idle
+# one did something for the user: more may follow, and events wait for it, though not for ever.
+_IDLE_TURN = 6e-5
+_MOST_TURNS = 24
 # Seconds that a child may take to end after its last event.
 _PATIENCE = 5.0
 
@@ -81,7 +85,7 @@ class RunningScorer:
                 block = self._block()
                 if block:
                     yield block
-                await asyncio.sleep(0)
+                await _let_others_work()
             if self._ending is not None and not self._lines:
                 return
 
@@ -136,3 +140,11 @@ class RunningScorer:
         except RuntimeError:
             # The app is gone; nobody listens.
             self._lines.clear()
+
+
+async def _let_others_work() -> None:
+    for _ in range(_MOST_TURNS):
+        start = time.perf_counter()
+        await asyncio.sleep(0)
+        if time.perf_counter() - start < _IDLE_TURN:
+            return

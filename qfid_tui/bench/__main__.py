@@ -45,16 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     with tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder:
         os.environ["QFID_DATA_DIR"] = os.environ["HF_HOME"] = folder
+        if args.format == "md":
+            print("| what | measured | target | |\n|---|---|---|---|", flush=True)
         for name, part in _PARTS.items():
             if args.only in (None, name):
                 for row in part(Path(folder), args.rounds):
                     rows.append(row)
-                    print(_line(row), file=sys.stderr)
+                    if args.format == "md":
+                        print(_line(row), flush=True)
     if args.format == "json":
         print(json.dumps([asdict(row) | {"met": row.met} for row in rows], indent=1))
-    else:
-        print("| what | measured | target | |\n|---|---|---|---|")
-        print("\n".join(_line(row) for row in rows))
     return 0 if all(row.met is not False for row in rows) else 1
 
 
@@ -67,7 +67,7 @@ def _line(row: Row) -> str:
 def _first_paint(folder: Path, rounds: int) -> Iterator[Row]:
     from qfid_tui.bench.in_terminal import first_paint
 
-    ours, empty = first_paint(4 * rounds)
+    ours, empty = first_paint(folder, 4 * rounds)
     yield Row("first paint of an empty Textual app", 1000 * empty, None, "ms")
     yield Row("first paint of the app", 1000 * ours, None, "ms")
     yield Row("first paint, the app ÷ an empty Textual app", ours / empty, 1.1, "")

@@ -13,7 +13,6 @@ from typing import Any
 from textual import events
 from textual.screen import Screen
 
-import qfid_tui
 from qfid_tui.app import QfidApp
 from qfid_tui.bench import made_up_run
 from qfid_tui.replay import replay_command
@@ -55,8 +54,6 @@ class MeasuredApp(QfidApp):
         cpu: CPU seconds that this process took between the two.
         latencies: Seconds from each key to the end of what it does.
     """
-
-    CSS_PATH = str(Path(qfid_tui.__path__[0]) / "qfid.tcss")
 
     def __init__(self, recording: Path, chunks: int, speed: float) -> None:
         command = replay_command(recording, speed)

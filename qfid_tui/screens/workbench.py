@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
 from textual.content import Content
-from textual.lazy import Lazy
-from textual.widget import Widget
 from textual.widgets import Static
 
 from qfid_tui.screens.workbench_choices import ChoosesWorkbench
-from qfid_tui.widgets.key_bar import KeyBar
 from scorer.inert import inert
 
 if TYPE_CHECKING:
@@ -46,6 +42,19 @@ class WorkbenchScreen(ChoosesWorkbench):
     """Models, settings, run and charts on one screen."""
 
     ALLOW_IN_MAXIMIZED_VIEW = "#title, #keys"
+    DEFAULT_CSS = """
+    WorkbenchScreen {
+        layout: vertical;
+        background: $background;
+        #title {
+            dock: top;
+            height: 1;
+            background: $panel;
+            text-wrap: nowrap;
+            text-overflow: ellipsis;
+        }
+    }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", id="workbench.help", tooltip="Keys and numbers"),
         Binding("r", "run", "Run", id="workbench.run", tooltip="Score what is ticked, or go on"),
@@ -80,13 +89,21 @@ class WorkbenchScreen(ChoosesWorkbench):
         Binding("escape", "back", "Back", show=False, id="workbench.back", tooltip="Settings"),
     ]
 
-    # The frame first, the body after the first paint
+    # The title first, all else after the first paint
 
     def compose(self) -> ComposeResult:
-        """The frame."""
+        """The first frame."""
         yield Static(Content(" qfid"), id="title")
-        yield Container(Lazy(_Later(id="later")), id="frame")
-        yield KeyBar(FOOTER, "app.palette", id="keys")
+
+    def on_mount(self) -> None:
+        """Import and mount the panels once the first frame is painted."""
+        self.call_after_refresh(self._mount_panels)
+
+    async def _mount_panels(self) -> None:
+        from qfid_tui.screens.workbench_body import WorkbenchBody
+        from qfid_tui.widgets.key_bar import KeyBar
+
+        await self.mount(WorkbenchBody(id="body"), KeyBar(FOOTER, "app.palette", id="keys"))
 
     def body_mounted(self) -> None:
         """The panels are there: fill them, and find out about models and device."""
@@ -160,7 +177,7 @@ class WorkbenchScreen(ChoosesWorkbench):
         if message.rows is self.picker and self.qfid.choices.model is None:
             self.paint()
         if message.rows is self.table:
-            self.paint_charts()
+            self.paint_charts_soon()
             self.paint_keys()
 
     def on_settings_table_reshaped(self) -> None:
@@ -244,12 +261,3 @@ class WorkbenchScreen(ChoosesWorkbench):
     def _show_chart(self, shown: str) -> None:
         for name in _CHARTS:
             self.set_class(name == shown, f"-chart-{name}")
-
-
-class _Later(Widget):
-    """Imports the panels when it is mounted, which is after the first paint."""
-
-    def compose(self) -> ComposeResult:
-        from qfid_tui.screens.workbench_body import WorkbenchBody
-
-        yield WorkbenchBody(id="body")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import ClassVar
+
 from textual.app import ComposeResult
 from textual.containers import Container, Grid, Horizontal, Vertical
 from textual.widgets import Input, Static
@@ -17,6 +20,11 @@ from qfid_tui.widgets.settings_table import SettingsTable
 
 class WorkbenchBody(Container):
     """Models and options at the left, settings, run and charts at the right."""
+
+    # Read here and not as the app's own style sheet, for which the first frame would wait.
+    DEFAULT_CSS = (Path(__file__).parent.parent / "qfid.tcss").read_text("utf-8")
+    # Its rules ask for classes of the screen.
+    SCOPED_CSS: ClassVar[bool] = False
 
     def compose(self) -> ComposeResult:
         """The panels."""

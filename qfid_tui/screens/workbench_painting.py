@@ -11,6 +11,8 @@ from qfid_tui.screens.side_screens import OpensScreens
 from scorer.inert import inert
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from qfid_tui.comparison import Comparison
     from qfid_tui.run_worker import Ending
     from qfid_tui.table_rows import EarlierSetting, TableRow
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from scorer.models import ModelInfo
 
 _TICKS_PER_CHART = 4
+# A key that is held down repeats sooner: charts are drawn where the cursor comes to rest.
+_CHARTS_FOLLOW = 0.04
 
 
 class PaintsWorkbench(OpensScreens):
@@ -39,6 +43,7 @@ class PaintsWorkbench(OpensScreens):
         self._texts: dict[str, str] = {}
         self._possible: tuple[object, ...] = ()
         self._ticks = 0
+        self._follow: Timer | None = None
         self.is_filled = False
         self.unfinished: str | None = None
 
@@ -146,6 +151,12 @@ class PaintsWorkbench(OpensScreens):
         )
         fraction = comparison.fraction if comparison.is_active else None
         self.query_one("#run", RunPanel).show(words.run_title(comparison), lines, fraction)
+
+    def paint_charts_soon(self) -> None:
+        """Let the charts follow the cursor once it rests: a moving one would wait for them."""
+        if self._follow is not None:
+            self._follow.stop()
+        self._follow = self.set_timer(_CHARTS_FOLLOW, self.paint_charts)
 
     def paint_charts(self) -> None:
         """Give the charts that are shown what they show."""

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.strip import Strip
 from textual.widget import Widget
 
-from qfid_tui.chart_canvas import ROLES, Canvas, Picture, fitted
+from qfid_tui.chart_canvas import ROLES, Canvas, Picture, Role, fitted
 from scorer.inert import inert
 
 
@@ -101,6 +102,7 @@ class Chart(Widget, can_focus=True):
         self._empty = self.EMPTY if empty is None else empty
         self._cursor: int | None = None
         self._titled = False
+        self._styles: dict[Role, Style] = {}
         self._drawn: tuple[tuple[int, int, bool], Picture] | None = None
 
     @abstractmethod
@@ -167,15 +169,20 @@ class Chart(Widget, can_focus=True):
         picture = self._picture()
         head = self.content_size.height - picture.canvas.height
         if y < head:
-            style = self.get_component_rich_style("chart--text")
-            return Strip([Segment(self._first_line(width), style)], width)
-        return Strip(
-            [
-                Segment(text, self.get_component_rich_style(f"chart--{role}"))
-                for text, role in picture.canvas.runs(y - head)
-            ],
-            width,
-        )
+            return Strip([Segment(self._first_line(width), self._style("text"))], width)
+        runs = picture.canvas.runs(y - head)
+        return Strip([Segment(text, self._style(role)) for text, role in runs], width)
+
+    def _style(self, role: Role) -> Style:
+        style = self._styles.get(role)
+        if style is None:
+            style = self._styles[role] = self.get_component_rich_style(f"chart--{role}")
+        return style
+
+    def notify_style_update(self) -> None:
+        """Forget the colours of before."""
+        super().notify_style_update()
+        self._styles.clear()
 
     def on_mount(self) -> None:
         """Put the title into the border."""

@@ -110,6 +110,7 @@ class Rows(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.cursor = 0
+        self._styles: dict[tuple[str, bool], Style] = {}
 
     def row_count(self) -> int:
         """Rows there are."""
@@ -151,9 +152,11 @@ class Rows(ScrollView, can_focus=True):
         """Put the cursor on a row and scroll it into view."""
         index = min(max(0, index), max(0, self.row_count() - 1))
         if index != self.cursor:
-            self.cursor = index
+            before, self.cursor = self.cursor, index
             self.post_message(self.Moved(self, index))
-            self.refresh()
+            height = self.row_height()
+            for touched in (before, index):
+                self.refresh_lines(self.HEAD + touched * height, height)
         self._show_cursor()
 
     def _show_cursor(self) -> None:
@@ -198,24 +201,31 @@ class Rows(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One line: of the head, of a row, or of what an empty list says."""
         width = self.scrollable_content_region.width
-        base = self.rich_style
         if y < self.HEAD:
-            return self._strip(self.head_line(y, width), width, base)
+            return self._strip(self.head_line(y, width), width)
         if self.row_count() == 0:
             text = self.empty_line(y - self.HEAD)
-            return self._strip([(fitted(f" {text}", width), "muted")], width, base)
+            return self._strip([(fitted(f" {text}", width), "muted")], width)
         index, line = divmod(y - self.HEAD + self.scroll_offset.y, self.row_height())
         if index >= self.row_count():
-            return Strip.blank(width, base)
-        if index == self.cursor:
-            base += self.get_component_rich_style("rows--cursor", partial=True)
-        return self._strip(self.row_line(index, line, width), width, base)
+            return self._strip((), width)
+        return self._strip(self.row_line(index, line, width), width, index == self.cursor)
 
-    def _strip(self, parts: Iterable[Part], width: int, base: Style) -> Strip:
-        segments = [Segment(text, base + self.style_named(name)) for text, name in parts if text]
-        return Strip(segments).adjust_cell_length(width, base)
+    def _strip(self, parts: Iterable[Part], width: int, at_cursor: bool = False) -> Strip:
+        segments = [Segment(text, self._style(name, at_cursor)) for text, name in parts if text]
+        return Strip(segments).adjust_cell_length(width, self._style("", at_cursor))
 
-    def style_named(self, name: str) -> Style:
-        """The style of a component class, its background left to the row."""
-        found = self.get_component_rich_style(f"rows--{name}", partial=True)
-        return found
+    def _style(self, name: str, at_cursor: bool) -> Style:
+        """The style of a component class on the background of its row; "" for that alone."""
+        style = self._styles.get((name, at_cursor))
+        if style is None:
+            style = self.rich_style
+            for part in (("cursor",) if at_cursor else ()) + ((name,) if name else ()):
+                style += self.get_component_rich_style(f"rows--{part}", partial=True)
+            self._styles[name, at_cursor] = style
+        return style
+
+    def notify_style_update(self) -> None:
+        """Forget the colours of before."""
+        super().notify_style_update()
+        self._styles.clear()
