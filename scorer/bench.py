@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scorer.bench_subject import Subject
     from scorer.events import Event
     from scorer.kernels import Metrics
-    from scorer.loop import Batch
+    from scorer.tiles import Batch
 
 _WHOLE_LOGITS = 1 << 30
 
@@ -164,7 +164,7 @@ def _seconds(work: Any, *arguments: Any, **options: Any) -> float:
 
 
 def _batches(subject: Subject) -> Iterator[Batch]:
-    from scorer.loop import Batch
+    from scorer.tiles import Batch
 
     size = subject.size.batch
     for start in range(0, len(subject.ids), size):
@@ -202,7 +202,7 @@ def _score(
         subject: What is scored.
         batches: The chunks.
         metrics: How logits become scalars.
-        aside: Save on a thread of its own.
+        aside: Save on a thread of its own, and begin a step before the last is waited for.
         clock: Counts the seconds of saving.
 
     Raises:
@@ -210,7 +210,7 @@ def _score(
     """
     from scorer.arrow_stream import PositionsWriter
     from scorer.bench_shares import SAVING
-    from scorer.loop import LaneFailed, Scored, score_batch
+    from scorer.loop import AHEAD, LaneFailed, Loop, Scored, Work
     from scorer.saving import Saver
 
     def saved(writer: PositionsWriter, scored: Scored) -> list[Event]:
@@ -224,21 +224,20 @@ def _score(
         PositionsWriter(Path(folder) / "positions.arrow") as writer,
         Saver(background=aside) as saver,
     ):
-        for batch in batches:
-            for outcome in score_batch(
-                subject.reference,
-                subject.lanes,
-                batch,
-                metrics,
-                subject.vocab,
-                lambda: False,
-                tile_bytes=subject.size.tile_bytes,
-                keep_bytes=subject.size.keep_bytes,
-            ):
-                if isinstance(outcome, LaneFailed):
-                    raise SettingFailed(outcome.error.message, outcome.error.hint)
-                if isinstance(outcome, Scored):
-                    saver.give(partial(saved, writer, outcome))
+        loop = Loop(
+            subject.reference,
+            metrics,
+            subject.vocab,
+            lambda: False,
+            tile_bytes=subject.size.tile_bytes,
+            keep_bytes=subject.size.keep_bytes,
+            ahead=AHEAD if aside else 0,
+        )
+        for outcome in loop.score(Work(batch, subject.lanes) for batch in batches):
+            if isinstance(outcome, LaneFailed):
+                raise SettingFailed(outcome.error.message, outcome.error.hint)
+            if isinstance(outcome, Scored):
+                saver.give(partial(saved, writer, outcome))
         for _ in saver.events(wait=True):
             pass
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from scorer.drift import TileScalars
 from scorer.kernels import Metrics, ReferenceTile, Started
+from scorer.lanes import Begun
 
 REFERENCE, QUANTIZED, METRICS, SAVING, HOST = "reference", "quantized", "metrics", "saving", "host"
 
@@ -52,11 +53,12 @@ class TimedLane:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lane, name)
 
-    def hidden(self, tokens: mx.array) -> mx.array:
-        """Final hidden states of tokens (B, T), evaluated."""
+    def begin(self, tokens: mx.array) -> Begun:
+        """A forward pass over tokens (B, T), waited for."""
         with self._clock.running(self._name):
-            hidden: mx.array = self._lane.hidden(tokens)
-        return hidden
+            begun: Begun = self._lane.begin(tokens)
+            begun.finish()
+        return Begun(begun.states, lambda: None)
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
         """Logits (B, stop − start, V) of a block of positions, evaluated."""

@@ -19,6 +19,7 @@ from scorer.errors import InputError
 from scorer.job import FULL_PRECISION, KVSetting
 
 Codes = tuple[mx.array, mx.array, mx.array]
+Checks = list[tuple[mx.array, mx.array]]
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Side:
     bits: int
     group_size: int
     tokens: int = 0
-    checks: list[tuple[mx.array, mx.array]] = field(default_factory=list)
+    checks: Checks = field(default_factory=list)
 
     @property
     def quantizes(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ from scorer.backend import DeviceKind, memory_in_use, peak_memory
 from scorer.errors import Interrupted, QfidError, SettingFailed, WillNotFit
 from scorer.events import ChunkScored, Event, Progress, SettingFailedEvent, Warned
 from scorer.kernels import Metrics
-from scorer.lanes import KVLane
-from scorer.loop import Batch, LaneFailed, Pass, Scored, score_batch
+from scorer.lanes import KVLane, ReferenceLane
+from scorer.loop import AHEAD, LaneFailed, Loop, Pass, Scored, Work
 from scorer.memory_record import pass_facts
 from scorer.noise import EmbeddingNoise, PerturbedLane, PerturbedReference
 from scorer.out_of_memory import is_out_of_memory
@@ -22,12 +22,16 @@ from scorer.positions import Positions
 from scorer.prepare import Prepared
 from scorer.quantiles import quantile
 from scorer.saving import Saver
+from scorer.tiles import Batch
 
 if TYPE_CHECKING:
     from scorer.arrow_stream import PositionsWriter
 
 SHORTAGES = 2
 """How often a run that is out of memory goes on with less at once."""
+
+KLSums = dict[tuple[str, int], list[float]]
+"""Sums of KL over a chunk, nats, one of each perturbed repeat, by setting and chunk."""
 
 
 class Cells:
@@ -57,7 +61,8 @@ class Cells:
         self._repeats = prepared.job.noise_floor
         self._told: set[str] = set()
         self._shortages = 0
-        # A GPU works on while chunks are saved; on the CPU there is nobody else to do so.
+        # A GPU works on meanwhile; on the CPU there is nobody else to do so.
+        self._ahead = 0 if device == "cpu" else AHEAD
         self._saver = Saver(background=device != "cpu")
 
     def events(self) -> Iterator[Event]:
@@ -69,40 +74,51 @@ class Cells:
         """
         with self._saver:
             try:
-                for cell in self._grid():
-                    while (shortage := (yield from self._cell(cell))) is not None:
-                        yield self._with_less(shortage)
+                while (shortage := (yield from self._missing())) is not None:
+                    yield self._with_less(shortage)
             except Interrupted:
                 yield from self._saver.events(wait=True)
                 raise
             yield from self._saver.events(wait=True)
 
-    def _grid(self) -> Iterator[Batch]:
-        corpus, size = self.prepared.corpus, self.prepared.batch
-        for start in range(0, len(corpus.indices), size):
-            yield Batch(
-                corpus.indices[start : start + size],
-                corpus.ids[start : start + size],
-                corpus.scored_from,
-            )
-
-    def _cell(self, cell: Batch) -> Generator[Event, None, str | None]:
-        """Score one cell in passes of the size that counts now.
+    def _missing(self) -> Generator[Event, None, str | None]:
+        """Score what is missing, in passes of the size that counts now.
 
         Returns:
             What the device said where memory ran out; what is saved by then is not scored again.
         """
-        size = self.size.batch
         try:
-            for start in range(0, len(cell.chunks), size):
-                part = slice(start, start + size)
-                yield from self._batch(Batch(cell.chunks[part], cell.ids[part], cell.first))
+            if self._repeats:
+                for work in self._works():
+                    yield from self._repeated(work)
+            else:
+                yield from self._plainly(self._works())
         except (MemoryError, RuntimeError, ValueError) as error:
             if not is_out_of_memory(error):
                 raise
             # Only the text: the error's traceback holds every array of the pass.
             return (str(error).strip().splitlines() or ["no message"])[0]
         return None
+
+    def _works(self) -> Iterator[Work]:
+        """The batches that lack something, cut from the grid's cells, and the lanes they lack."""
+        corpus, cell, size = self.prepared.corpus, self.prepared.batch, self.size.batch
+        count = len(corpus.indices)
+        for start in range(0, count, cell):
+            stop = min(start + cell, count)
+            for first in range(start, stop, size):
+                part = slice(first, min(first + size, stop))
+                batch = Batch(corpus.indices[part], corpus.ids[part], corpus.scored_from)
+                if lanes := self._pending(batch):
+                    yield Work(batch, lanes)
+
+    def _pending(self, batch: Batch) -> list[KVLane]:
+        return [
+            lane
+            for lane in self._lanes
+            if str(lane.setting) not in self.failed
+            and not self.done.get(str(lane.setting), set()).issuperset(batch.chunks)
+        ]
 
     def _with_less(self, shortage: str) -> Warned:
         self._shortages += 1
@@ -118,55 +134,50 @@ class Cells:
         mx.clear_cache()
         return Warned(f"memory ran out; going on {smaller.described()}", shortage)
 
-    def _batch(self, batch: Batch) -> Iterator[Event]:
-        pending = [
-            lane
-            for lane in self._lanes
-            if str(lane.setting) not in self.failed
-            and not self.done.get(str(lane.setting), set()).issuperset(batch.chunks)
-        ]
-        if not pending:
-            return
-        passes = (self._repeats + 1) * (len(pending) + 1)
-        before = passes - len(pending) - 1
-        sums = yield from self._perturbed(pending, batch, passes)
-        for outcome in self._scored(self.prepared.reference, pending, batch):
-            if isinstance(outcome, Pass):
-                yield _progress(batch, outcome, before + outcome.done, passes)
-            elif isinstance(outcome, LaneFailed):
-                yield self._setting_failed(outcome.lane, outcome.error)
-            else:
-                self._save(outcome, sums)
-                yield from self._saver.events()
-
-    def _scored(
-        self, reference: Any, lanes: list[Any], batch: Batch
-    ) -> Iterator[Scored | LaneFailed | Pass]:
-        return score_batch(
+    def _loop(self, reference: ReferenceLane) -> Loop:
+        return Loop(
             reference,
-            lanes,
-            batch,
             self._metrics,
             self.prepared.vocab,
             self.stop,
             tile_bytes=self.size.tile_bytes,
             keep_bytes=self.size.keep_bytes,
+            ahead=self._ahead,
         )
 
-    def _perturbed(
-        self, lanes: list[KVLane], batch: Batch, passes: int
-    ) -> Generator[Event, None, dict[tuple[str, int], list[float]]]:
-        """KL sums of a batch's perturbed repeats, nats, by setting and chunk."""
-        sums: dict[tuple[str, int], list[float]] = {}
-        for repeat in range(self._repeats):
+    def _plainly(
+        self, works: Iterable[Work], sums: KLSums | None = None, repeats: int = 0
+    ) -> Iterator[Event]:
+        """Score batches, perturbed repeats of which there may have been some."""
+        for outcome in self._loop(self.prepared.reference).score(works):
+            if isinstance(outcome, Pass):
+                yield _progress(outcome, repeats, repeats)
+            elif isinstance(outcome, LaneFailed):
+                yield self._setting_failed(outcome.lane, outcome.error)
+            else:
+                self._save(outcome, sums or {})
+                yield from self._saver.events()
+
+    def _repeated(self, work: Work) -> Iterator[Event]:
+        repeats = self._repeats
+        sums = yield from self._perturbed(work, repeats)
+        yield from self._plainly([work], sums, repeats)
+
+    def _perturbed(self, work: Work, repeats: int) -> Generator[Event, None, KLSums]:
+        """Score a batch with perturbed embeddings, as often as the noise floor asks for.
+
+        Returns:
+            KL sums, nats, by setting and chunk.
+        """
+        sums: KLSums = {}
+        batch = work.batch
+        for repeat in range(repeats):
             noise = EmbeddingNoise(repeat, batch.chunks, batch.ids.shape[1] - 1)
             reference = PerturbedReference(self.prepared.reference, noise)
-            perturbed = [PerturbedLane(lane, noise) for lane in lanes]
-            for outcome in self._scored(reference, perturbed, batch):
+            perturbed = Work(batch, [PerturbedLane(lane, noise) for lane in work.lanes])
+            for outcome in self._loop(reference).score([perturbed]):
                 if isinstance(outcome, Pass):
-                    yield _progress(
-                        batch, outcome, repeat * (len(lanes) + 1) + outcome.done, passes
-                    )
+                    yield _progress(outcome, repeat, repeats)
                 elif isinstance(outcome, Scored):
                     for positions in outcome.chunks:
                         key = str(outcome.lane.setting), int(positions.chunk[0])
@@ -186,7 +197,7 @@ class Cells:
         self.failed[name] = SettingFailed(error.message, error.hint)
         return SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
 
-    def _save(self, scored: Scored, sums: dict[tuple[str, int], list[float]]) -> None:
+    def _save(self, scored: Scored, sums: KLSums) -> None:
         name = str(scored.lane.setting)
         rows = [row for row in self.prepared.planned if row.computed_as == scored.lane.setting]
         already = self.done.setdefault(name, set())
@@ -218,9 +229,11 @@ class Cells:
         return [_chunk_event(setting, positions, seconds) for setting in told]
 
 
-def _progress(batch: Batch, made: Pass, done: int, passes: int) -> Progress:
+def _progress(made: Pass, repeat: int, repeats: int) -> Progress:
+    """How far a batch is: in the pass ``repeat`` of all the ``repeats`` there are and the last."""
     name = "" if made.lane is None else str(made.lane.setting)
-    return Progress(batch.chunks[0], name, done, passes, memory_in_use())
+    done, passes = repeat * made.total + made.done, (repeats + 1) * made.total
+    return Progress(made.batch.chunks[0], name, done, passes, memory_in_use())
 
 
 def _chunk_event(setting: str, positions: Positions, seconds: float) -> ChunkScored:

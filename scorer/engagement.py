@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models import cache as mlx_lm_cache
 
-from scorer.caches import CodesKVCache, Side, holds_kv, is_filled, walk
+from scorer.caches import Checks, CodesKVCache, Side, holds_kv, is_filled, walk
 from scorer.errors import SettingFailed
 from scorer.job import KVSetting
 
@@ -79,40 +79,64 @@ class Engagement:
         }
 
 
+class PendingEngagement:
+    """What a forward pass that has been built quantizes; its checks are still to be computed.
+
+    It holds none of the keys and values.
+
+    Args:
+        caches: The caches the pass went through.
+        setting: What was asked for.
+        tokens: Tokens of the pass.
+
+    Attributes:
+        checks: Lazy arrays, to be evaluated together with the pass: apart they would cost a GPU a
+            hundred waits, and hold every layer's keys and values.
+
+    Raises:
+        SettingFailed: No cache quantizes, or one that should does not.
+    """
+
+    def __init__(self, caches: list[Any], setting: KVSetting, tokens: int) -> None:
+        self._setting = setting
+        self._sides: list[tuple[SideEngagement, Checks]] = []
+        quantized: set[int] = set()
+        for entry in walk(caches):
+            if holds_kv(entry.cache) and is_filled(entry.cache):
+                layer = ".".join(map(str, entry.index))
+                self._sides.extend(_sides_of(entry.cache, layer, setting, tokens))
+                quantized.add(entry.index[0])
+        if not quantized:
+            raise SettingFailed(
+                f"setting `{setting}`: the model has no keys and values to quantize",
+                "its layers keep other state; there is nothing to measure here",
+            )
+        self._quantized = len(quantized)
+        self._skipped = tuple(
+            (str(index), "never filled" if holds_kv(cache) else _name(cache))
+            for index, cache in enumerate(caches)
+            if index not in quantized
+        )
+        self.checks = [array for _, checks in self._sides for check in checks for array in check]
+
+    def settled(self) -> Engagement:
+        """What was quantized, once the pass is computed.
+
+        Raises:
+            SettingFailed: Keys or values were not finite (MLX's quantizer swallows NaN).
+        """
+        sides = tuple(_settled(side, checks, self._setting) for side, checks in self._sides)
+        return Engagement(sides, self._quantized, self._skipped)
+
+
 def measure_engagement(caches: list[Any], setting: KVSetting, tokens: int) -> Engagement:
     """Look at the caches after a forward pass over ``tokens`` tokens.
 
     Raises:
         SettingFailed: No cache quantized, one that should have did not, or its input was not
-            finite (MLX's quantizer swallows NaN).
+            finite.
     """
-    sides: list[SideEngagement] = []
-    quantized: set[int] = set()
-    for entry in walk(caches):
-        if holds_kv(entry.cache) and is_filled(entry.cache):
-            layer = ".".join(map(str, entry.index))
-            sides.extend(_sides_of(entry.cache, layer, setting, tokens))
-            quantized.add(entry.index[0])
-    if not quantized:
-        raise SettingFailed(
-            f"setting `{setting}`: the model has no keys and values to quantize",
-            "its layers keep other state; there is nothing to measure here",
-        )
-    skipped = [
-        (str(index), "never filled" if holds_kv(cache) else _name(cache))
-        for index, cache in enumerate(caches)
-        if index not in quantized
-    ]
-    return Engagement(tuple(sides), len(quantized), tuple(skipped))
-
-
-def pending_checks(caches: list[Any]) -> list[mx.array]:
-    """The lazy checks of all sides, to be evaluated together with the pass that made them.
-
-    Evaluated apart they cost a GPU a hundred waits a pass, and hold every layer's keys and values.
-    """
-    sides = [side for entry in walk(caches) for side in getattr(entry.cache, "sides", ())]
-    return [array for side in sides for check in side.checks for array in check]
+    return PendingEngagement(caches, setting, tokens).settled()
 
 
 def _name(cache: Any) -> str:
@@ -122,19 +146,24 @@ def _name(cache: Any) -> str:
     return type(cache).__name__
 
 
-def _sides_of(cache: Any, layer: str, setting: KVSetting, tokens: int) -> list[SideEngagement]:
+def _sides_of(
+    cache: Any, layer: str, setting: KVSetting, tokens: int
+) -> list[tuple[SideEngagement, Checks]]:
     name = type(cache).__name__
     if isinstance(cache, mlx_lm_cache.QuantizedKVCache):
         return [
-            SideEngagement(
-                layer,
-                side,
-                name,
-                cache.bits,
-                cache.group_size,
-                cache.offset,
-                sum(_bytes_held(array, cache.offset) for array in held),
-                None,
+            (
+                SideEngagement(
+                    layer,
+                    side,
+                    name,
+                    cache.bits,
+                    cache.group_size,
+                    cache.offset,
+                    sum(_bytes_held(array, cache.offset) for array in held),
+                    None,
+                ),
+                [],
             )
             for side, held in (("k", cache.keys), ("v", cache.values))
         ]
@@ -146,13 +175,6 @@ def _sides_of(cache: Any, layer: str, setting: KVSetting, tokens: int) -> list[S
         )
     found = []
     for index, (label, side) in enumerate(zip("kv", sides, strict=True)):
-        finite, changed = _evaluate(side)
-        if not finite:
-            raise SettingFailed(
-                f"setting `{setting}`: {'keys' if label == 'k' else 'values'} of layer {layer} "
-                "hold NaN or infinity before quantizing",
-                "the model overflows on this text; no KV width can be judged with it",
-            )
         width = _width(cache, index)
         if side.quantizes and width and side.tokens == 0:
             raise SettingFailed(
@@ -162,28 +184,33 @@ def _sides_of(cache: Any, layer: str, setting: KVSetting, tokens: int) -> list[S
         stored = cache.stored_bytes(index) if isinstance(cache, CodesKVCache) else None
         held = cache.offset if isinstance(cache, CodesKVCache) else side.tokens
         if not side.quantizes:
-            stored, held = None if stored is None else stored, tokens
-        found.append(
-            SideEngagement(
-                layer,
-                label,
-                name,
-                side.bits,
-                side.group_size,
-                held,
-                stored,
-                changed if side.quantizes else None,
-            )
+            held = tokens
+        made = SideEngagement(
+            layer,
+            label,
+            name,
+            side.bits,
+            side.group_size,
+            held,
+            stored,
+            False if side.quantizes else None,
         )
+        found.append((made, list(side.checks)))
+        side.checks.clear()
     return found
 
 
-def _evaluate(side: Side) -> tuple[bool, bool]:
-    """Whether all inputs were finite and whether anything changed; the lazy checks are spent."""
-    finite = all(bool(check[0].item()) for check in side.checks)
-    changed = any(bool(check[1].item()) for check in side.checks)
-    side.checks.clear()
-    return finite, changed
+def _settled(side: SideEngagement, checks: Checks, setting: KVSetting) -> SideEngagement:
+    """A side with what its checks found."""
+    if not all(bool(finite.item()) for finite, _ in checks):
+        raise SettingFailed(
+            f"setting `{setting}`: {'keys' if side.side == 'k' else 'values'} of layer "
+            f"{side.layer} hold NaN or infinity before quantizing",
+            "the model overflows on this text; no KV width can be judged with it",
+        )
+    if side.changed is None:
+        return side
+    return replace(side, changed=any(bool(changed.item()) for _, changed in checks))
 
 
 def _width(cache: Any, index: int) -> int:

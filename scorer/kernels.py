@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.backend import DeviceKind
+from scorer.device_work import begin
 from scorer.drift import LOWEST_KL, Reference, TileScalars
 from scorer.fused_kernel import REF_TARGET, FusedKernel
 from scorer.fused_selftest import tile_scalars, usable_kernel
@@ -85,11 +86,6 @@ def host_rows(logits: mx.array) -> NDArray[np.float32]:
     return view
 
 
-def _begin(*arrays: mx.array) -> None:
-    """Let the device compute arrays while the host goes on."""
-    cast(Any, mx).async_eval(*arrays)
-
-
 class _HostTile:
     lowest_kl = LOWEST_KL
 
@@ -116,7 +112,7 @@ class _FusedTile:
         self._rows = logits.reshape(-1, logits.shape[-1])
         self._targets = targets.reshape(-1)
         self._part = kernel.reference(self._rows, self._targets)
-        _begin(self._rows, *self._part)
+        begin(self._rows, *self._part)
 
     @property
     def nll(self) -> NDArray[np.float64]:
@@ -129,7 +125,7 @@ class _FusedTile:
     def start(self, logits: mx.array) -> Started:
         rows = logits.reshape(self._rows.shape).astype(self._rows.dtype)
         made = self._kernel.against(self._part, self._rows, rows, self._targets)
-        _begin(*made)
+        begin(*made)
         return lambda: tile_scalars(made)
 
 

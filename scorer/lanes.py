@@ -23,21 +23,45 @@ from scorer.caches import (
     walk,
 )
 from scorer.cpu_arithmetic import applied
-from scorer.engagement import Engagement, measure_engagement, pending_checks
+from scorer.device_work import begin
+from scorer.engagement import Engagement, PendingEngagement
 from scorer.errors import SettingFailed
 from scorer.job import FULL_PRECISION, KVSetting
 from scorer.prefixes import Prefixes
 from scorer.tail import SplitModel
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A forward pass that the device works on.
+
+    Attributes:
+        states: (B, T, H) final hidden states, being computed.
+        finish: Waits for them and looks at what the pass did.
+    """
+
+    states: mx.array
+    finish: Callable[[], None]
+
+
 class Lane(Protocol):
     """What the loop needs to know of a lane."""
 
-    def hidden(self, tokens: mx.array) -> mx.array:
-        """Final hidden states of tokens (B, T), evaluated."""
+    def begin(self, tokens: mx.array) -> Begun:
+        """Begin a forward pass over tokens (B, T)."""
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
         """Logits (B, stop − start, V) of a block of positions."""
+
+
+def finished(begun: Begun) -> mx.array:
+    """The states of a pass, waited for.
+
+    Raises:
+        SettingFailed: Something that was asked for did not quantize, or was not finite.
+    """
+    begun.finish()
+    return begun.states
 
 
 def fresh_caches(model: Any) -> list[Any]:
@@ -58,16 +82,20 @@ class ReferenceLane:
     split: SplitModel
     prefixes: Prefixes | None = None
 
-    def hidden(self, tokens: mx.array) -> mx.array:
-        """Final hidden states of tokens (B, T), evaluated."""
+    def begin(self, tokens: mx.array) -> Begun:
+        """Begin a forward pass over tokens (B, T)."""
         if self.prefixes is not None:
             self.prefixes.begin(tokens)
         caches = fresh_caches(self.split.model)
         hidden = self.split.hidden(tokens, caches)
-        mx.eval(hidden)
+        begin(hidden)
         if self.prefixes is not None:
             self.prefixes.offer(tokens, hidden, caches)
-        return hidden
+        return Begun(hidden, lambda: mx.eval(hidden))
+
+    def hidden(self, tokens: mx.array) -> mx.array:
+        """Final hidden states of tokens (B, T), evaluated."""
+        return finished(self.begin(tokens))
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
         """Logits (B, stop − start, V) of a block of positions."""
@@ -122,14 +150,15 @@ class KVLane:
             group_size=self.setting.group_size, bits=self.setting.k_bits
         )
 
-    def hidden(self, tokens: mx.array) -> mx.array:
-        """Final hidden states of tokens (B, T), evaluated; engagement is looked at.
+    def begin(self, tokens: mx.array) -> Begun:
+        """Begin a forward pass over tokens (B, T); its end looks at what was quantized.
 
         In deployment the states of the prefix are those of the full-precision cache, and only
         positions from ``start`` on may be scored.
 
         Raises:
-            SettingFailed: A layer that was asked for did not quantize, or K or V was not finite.
+            SettingFailed: A layer that was asked for did not quantize, or, at the end of the pass,
+                K or V was not finite.
         """
         start = self.setting.start
         with codes_attention():
@@ -143,9 +172,22 @@ class KVLane:
             else:
                 caches = self.make_caches()
                 hidden = self.split.hidden(tokens, caches)
-            mx.eval(hidden, pending_checks(caches))
-        self.engagement = measure_engagement(caches, self.setting, tokens.shape[1])
-        return hidden
+        pending = PendingEngagement(caches, self.setting, tokens.shape[1])
+        begin(hidden, *pending.checks)
+
+        def finish() -> None:
+            mx.eval(hidden, pending.checks)
+            self.engagement = pending.settled()
+
+        return Begun(hidden, finish)
+
+    def hidden(self, tokens: mx.array) -> mx.array:
+        """Final hidden states of tokens (B, T), evaluated.
+
+        Raises:
+            SettingFailed: As :meth:`begin`.
+        """
+        return finished(self.begin(tokens))
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
         """Logits (B, stop − start, V) of a block of positions."""

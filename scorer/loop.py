@@ -2,47 +2,40 @@
 
 The reference runs once per batch and is shared by all settings. Logits exist for one tile of
 positions at a time; final hidden states, some sixty times smaller, are what is kept of a pass.
+
+A batch is a row of steps: forward passes, tiles of the reference, tiles of a setting. On a GPU a
+step is begun before the one ahead of it is waited for, over the end of a batch too, so that the
+device works while the host builds the next graph and reads the last result.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import mlx.core as mx
-import numpy as np
-from numpy.typing import NDArray
 
-from scorer.drift import TileScalars
 from scorer.errors import Interrupted, QfidError, SettingFailed
 from scorer.kernels import Metrics, ReferenceTile
-from scorer.lanes import KVLane, ReferenceLane
+from scorer.lanes import Begun, KVLane, ReferenceLane
 from scorer.positions import Positions
+from scorer.tiles import Batch, Part, Tile, check_reference, checked, joined, tile_positions
 
 # Twice the bytes of float32 reference logits that are kept for a batch, and bytes of one tile.
 KEEP_BYTES = 1 << 30
 TILE_BYTES = 256 << 20
-# Tiles begun before the one that is waited for: a GPU computes while the host reads.
 AHEAD = 1
-_ROWS = 128
+"""Steps a GPU is given before the one it works on is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """One cell of the batch grid.
+class Work:
+    """A batch and the settings to score on it, at least one."""
 
-    Attributes:
-        chunks: Indices of its chunks in the corpus.
-        ids: (B, L) int32 tokens.
-        first: First scored position of a chunk in stress mode.
-    """
-
-    chunks: tuple[int, ...]
-    ids: NDArray[np.int32]
-    first: int
+    batch: Batch
+    lanes: Sequence[KVLane]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +49,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class LaneFailed:
-    """A setting that gave no usable number on this batch."""
+    """A setting that gave no usable number on this batch; it is not gone on with."""
 
     lane: KVLane
     error: QfidError
@@ -64,249 +57,246 @@ class LaneFailed:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A forward pass is done: ``done`` of ``total`` in this batch; None is the reference."""
+    """A forward pass is done: ``done`` of ``total`` of a batch; None is the reference."""
 
+    batch: Batch
     lane: KVLane | None
     done: int
     total: int
 
 
-def score_batch(
-    reference: ReferenceLane,
-    lanes: Sequence[KVLane],
-    batch: Batch,
-    metrics: Metrics,
-    vocab: int,
-    stop: Callable[[], bool],
-    *,
-    tile_bytes: int | None = None,
-    keep_bytes: int | None = None,
-) -> Iterator[Scored | LaneFailed | Pass]:
-    """Score one batch: one reference forward and one per lane.
+Outcome = Scored | LaneFailed | Pass
+
+
+class Loop:
+    """Scores batch after batch.
 
     Args:
         reference: The full-precision lane.
-        lanes: The settings to score.
-        batch: Tokens of the batch.
         metrics: How logits become scalars.
         vocab: Columns of the logits, for the size of a tile.
-        stop: Asked between tiles and passes; True ends the batch.
+        stop: Asked before each step; True ends the loop.
         tile_bytes: Bytes of one tile of float32 logits; None for :data:`TILE_BYTES`.
         keep_bytes: Reference logits are kept for all lanes where twice their bytes are no more;
             None for :data:`KEEP_BYTES`.
-
-    Yields:
-        A Pass after every forward, a Scored or LaneFailed for every lane.
-
-    Raises:
-        Interrupted: ``stop`` said so; nothing of the unfinished lanes is kept.
-        QfidError: The reference itself is not finite.
+        ahead: Steps begun before the oldest is waited for; 0 where the host computes itself.
     """
-    tokens = mx.array(batch.ids[:, :-1])
-    size, positions = tokens.shape
-    total = len(lanes) + 1
-    hidden = reference.hidden(tokens)
-    yield Pass(None, 1, total)
-    first = min(max(batch.first, lane.setting.start) for lane in lanes)
-    step = _tile_positions(size, positions, (tile_bytes or TILE_BYTES) // (4 * vocab))
-    # Where tiles begin does not depend on which lanes are left to score: products of other shapes
-    # are rounded otherwise, and a resumed run must come to the same bits.
-    tiles = [
-        (a, min(a + step, positions))
-        for a in range(batch.first, positions, step)
-        if a + step > first
-    ]
-    keep = KEEP_BYTES if keep_bytes is None else keep_bytes
-    if 8 * vocab * size * (positions - tiles[0][0]) <= keep:
-        kept: list[ReferenceTile] = []
-        for tile in tiles:
-            _check(stop)
-            kept.append(_reference_tile(reference, hidden, batch, tile, metrics))
-        for tile, kept_tile in zip(tiles, kept, strict=True):
-            _check_reference(kept_tile, batch, tile)
-        for done, lane in enumerate(lanes, start=2):
-            _check(stop)
-            start = time.perf_counter()
+
+    def __init__(
+        self,
+        reference: ReferenceLane,
+        metrics: Metrics,
+        vocab: int,
+        stop: Callable[[], bool],
+        *,
+        tile_bytes: int | None = None,
+        keep_bytes: int | None = None,
+        ahead: int = 0,
+    ) -> None:
+        self.reference = reference
+        self.metrics = metrics
+        self.ahead = ahead
+        self.stop = stop
+        self._vocab = vocab
+        self._tile_bytes = TILE_BYTES if tile_bytes is None else tile_bytes
+        self._keep_bytes = KEEP_BYTES if keep_bytes is None else keep_bytes
+        self._given_up: set[KVLane] = set()
+
+    def score(self, works: Iterable[Work]) -> Iterator[Outcome]:
+        """Score batches, each taken from ``works`` when the first of its steps is begun.
+
+        Yields:
+            A Pass after every forward, a Scored or LaneFailed for every lane.
+
+        Raises:
+            Interrupted: ``stop`` said so; nothing of the unfinished lanes is kept.
+            QfidError: The reference itself is not finite.
+        """
+        waiting: deque[_Waiting] = deque()
+        for step in self._steps(works):
+            if self.stop():
+                raise Interrupted("stopped")
+            begun = time.perf_counter()
             try:
-                own = lane.hidden(tokens)
-                yield Pass(lane, done, total)
-                waiting: deque[_Started] = deque()
-                parts = []
-                for tile, kept_tile in zip(tiles, kept, strict=True):
-                    _check(stop)
-                    waiting.append(_start(lane, own, tile, kept_tile, batch))
-                    if len(waiting) > AHEAD:
-                        parts.append(waiting.popleft()())
-                parts += [finish() for finish in waiting]
-                yield Scored(lane, _positions(lane, batch, parts), time.perf_counter() - start)
+                waiting.append(_Waiting(step, begun, step.begin()))
             except SettingFailed as error:
-                yield LaneFailed(lane, error)
-        return
-    yield from _tile_by_tile(reference, hidden, lanes, batch, tokens, tiles, metrics, stop)
+                waiting.append(_Waiting(step, begun, _raising(error)))
+            while len(waiting) > self.ahead:
+                yield from self._settle(waiting.popleft())
+        while waiting:
+            yield from self._settle(waiting.popleft())
 
-
-def _tile_positions(size: int, positions: int, rows: int) -> int:
-    """Positions of a tile of ``size`` chunks that holds about ``rows`` rows.
-
-    Where it holds more than a few, a multiple of 128: a GPU multiplies matrices in blocks of rows,
-    and one row more costs a block.
-    """
-    step = max(1, min(positions, rows // size))
-    whole = _ROWS // math.gcd(_ROWS, size)
-    return step if step == positions or step < whole else step // whole * whole
-
-
-def _tile_by_tile(
-    reference: ReferenceLane,
-    hidden: mx.array,
-    lanes: Sequence[KVLane],
-    batch: Batch,
-    tokens: mx.array,
-    tiles: list[tuple[int, int]],
-    metrics: Metrics,
-    stop: Callable[[], bool],
-) -> Iterator[Scored | LaneFailed | Pass]:
-    """All bodies first, then every tile once through the tail of the reference and all lanes."""
-    states: dict[KVLane, mx.array] = {}
-    seconds: dict[KVLane, float] = {}
-    for done, lane in enumerate(lanes, start=2):
-        _check(stop)
-        start = time.perf_counter()
+    def _settle(self, waiting: _Waiting) -> Iterator[Outcome]:
+        """Wait for a step and say what came of it."""
+        step = waiting.step
+        if step.lane in self._given_up:
+            return
         try:
-            states[lane] = lane.hidden(tokens)
+            found = waiting.finish()
         except SettingFailed as error:
-            yield LaneFailed(lane, error)
-            continue
-        seconds[lane] = time.perf_counter() - start
-        yield Pass(lane, done, len(lanes) + 1)
-    parts: dict[KVLane, list[_Part]] = {lane: [] for lane in states}
-    waiting: deque[tuple[KVLane, _Started]] = deque()
+            assert step.lane is not None
+            self._given_up.add(step.lane)
+            yield LaneFailed(step.lane, error)
+            return
+        now = time.perf_counter()
+        state = step.state
+        if step.lane is not None:
+            # Before the step ahead was done this one's turn had not come.
+            since = max(waiting.begun, state.clock) if self.ahead else waiting.begun
+            state.seconds[step.lane] = state.seconds.get(step.lane, 0.0) + now - since
+        state.clock = now
+        if found is not None:
+            yield found
 
-    def settled(left: int) -> Iterator[LaneFailed]:
-        """Wait for comparisons begun until ``left`` of them are open."""
-        while len(waiting) > left:
-            lane, finish = waiting.popleft()
-            if lane not in states:
-                continue
-            start = time.perf_counter()
-            try:
-                parts[lane].append(finish())
-            except SettingFailed as error:
-                del states[lane]
-                yield LaneFailed(lane, error)
-            seconds[lane] += time.perf_counter() - start
+    # The steps of a batch
 
-    for tile in tiles:
-        _check(stop)
-        reference_tile = _reference_tile(reference, hidden, batch, tile, metrics)
-        checked = False
-        for lane in list(states):
-            _check(stop)
-            start = time.perf_counter()
-            if lane in states:
-                begun = _start(lane, states[lane], tile, reference_tile, batch)
-                waiting.append((lane, begun))
-                seconds[lane] += time.perf_counter() - start
-            if not checked:
-                # With a lane's tile queued behind it the device does not stand still meanwhile.
-                _check_reference(reference_tile, batch, tile)
-                checked = True
-            yield from settled(AHEAD)
-    yield from settled(0)
-    for lane in states:
-        yield Scored(lane, _positions(lane, batch, parts[lane]), seconds[lane])
+    def _steps(self, works: Iterable[Work]) -> Iterator[_Step]:
+        for work in works:
+            lanes = [lane for lane in work.lanes if lane not in self._given_up]
+            if lanes:
+                yield from self._batch(_State(work.batch), lanes)
 
+    def _batch(self, state: _State, lanes: list[KVLane]) -> Iterator[_Step]:
+        batch = state.batch
+        size, length = batch.ids.shape
+        total, positions = len(lanes) + 1, length - 1
+        first = min(max(batch.first, lane.setting.start) for lane in lanes)
+        rows = self._tile_bytes // (4 * self._vocab)
+        step = tile_positions(size, positions, rows)
+        # Where tiles begin does not depend on which lanes are left to score: products of other
+        # shapes are rounded otherwise, and a resumed run must come to the same bits.
+        tiles = [
+            (a, min(a + step, positions))
+            for a in range(batch.first, positions, step)
+            if a + step > first
+        ]
+        yield _Step(state, None, lambda: self._reference_pass(state, total))
 
-_Part = tuple[int, int, TileScalars]
-_Started = Callable[[], _Part]
+        def scored(lane: KVLane) -> _Step:
+            def begin() -> _Finish:
+                # Its tiles are begun: nobody reads the states again.
+                state.passes.pop(lane, None)
+                return lambda: _scored(state, lane)
 
+            return _Step(state, lane, begin)
 
-def _check(stop: Callable[[], bool]) -> None:
-    if stop():
-        raise Interrupted("stopped")
+        if 8 * self._vocab * size * (positions - tiles[0][0]) <= self._keep_bytes:
+            # Each setting is reduced as soon as it is done.
+            for tile in tiles:
+                yield self._reference_step(state, tile)
+            for done, lane in enumerate(lanes, start=2):
+                yield self._pass_step(state, lane, done, total)
+                for tile in tiles:
+                    yield self._tile_step(state, lane, tile)
+                yield scored(lane)
+            return
+        # All bodies first, then every tile once through the tail of the reference and all lanes.
+        for done, lane in enumerate(lanes, start=2):
+            yield self._pass_step(state, lane, done, total)
+        for tile in tiles:
+            yield self._reference_step(state, tile)
+            for lane in lanes:
+                yield self._tile_step(state, lane, tile)
+            del state.references[tile]
+        for lane in lanes:
+            yield scored(lane)
 
+    def _reference_pass(self, state: _State, total: int) -> _Finish:
+        begun = state.passes[None] = self.reference.begin(state.tokens)
 
-def _reference_tile(
-    reference: ReferenceLane,
-    hidden: mx.array,
-    batch: Batch,
-    tile: tuple[int, int],
-    metrics: Metrics,
-) -> ReferenceTile:
-    a, b = tile
-    return metrics.reference(reference.logits(hidden, a, b), batch.ids[:, a + 1 : b + 1])
+        def finish() -> Pass:
+            begun.finish()
+            return Pass(state.batch, None, 1, total)
 
+        return finish
 
-def _check_reference(made: ReferenceTile, batch: Batch, tile: tuple[int, int]) -> None:
-    a, b = tile
-    bad = np.flatnonzero(~np.isfinite(made.nll))
-    if len(bad):
-        row, position = divmod(int(bad[0]), b - a)
-        raise QfidError(
-            f"the full-precision model gives no finite likelihood at chunk {batch.chunks[row]}, "
-            f"position {a + position}",
-            "its logits hold NaN or infinity there; nothing can be compared with it",
-        )
+    def _pass_step(self, state: _State, lane: KVLane, done: int, total: int) -> _Step:
+        def begin() -> _Finish:
+            begun = state.passes[lane] = lane.begin(state.tokens)
 
+            def finish() -> Pass:
+                begun.finish()
+                return Pass(state.batch, lane, done, total)
 
-def _start(
-    lane: KVLane, states: mx.array, tile: tuple[int, int], reference: ReferenceTile, batch: Batch
-) -> _Started:
-    """Begin to compare a tile; called for, the result is looked at."""
-    scalars = reference.start(lane.logits(states, *tile))
-    return lambda: _checked(lane, tile, reference, batch, scalars())
+            return finish
 
+        return _Step(state, lane, begin)
 
-def _checked(
-    lane: KVLane,
-    tile: tuple[int, int],
-    reference: ReferenceTile,
-    batch: Batch,
-    scalars: TileScalars,
-) -> _Part:
-    a, b = tile
-    # Positions of a deployment's full-precision prefix are not scored and may hold anything.
-    counted = np.tile(np.arange(a, b) >= lane.setting.start, len(batch.chunks))
-    infinite = np.isnan(scalars.kl) | ~np.isfinite(scalars.nll_quant)
-    bad = np.flatnonzero((infinite | (scalars.kl < reference.lowest_kl)) & counted)
-    if len(bad):
-        row, position = divmod(int(bad[0]), b - a)
-        where = f"at chunk {batch.chunks[row]}, position {a + position}"
-        if infinite[bad[0]]:
-            raise SettingFailed(
-                f"setting `{lane.setting}`: no finite likelihood {where}",
-                "the quantized model's logits hold NaN or infinity there",
-            )
-        raise SettingFailed(
-            f"setting `{lane.setting}`: a KL divergence of {scalars.kl[bad[0]]:.3g} nats {where}",
-            "it cannot be negative by more than rounding: this device computes wrongly; "
-            "`qfid doctor` looks at it",
-        )
-    return a, b, scalars
+    def _reference_step(self, state: _State, tile: Tile) -> _Step:
+        def begin() -> _Finish:
+            a, b = tile
+            logits = self.reference.logits(state.passes[None].states, a, b)
+            made = self.metrics.reference(logits, state.batch.ids[:, a + 1 : b + 1])
+            state.references[tile] = made
+            return lambda: check_reference(made, state.batch, tile)
+
+        return _Step(state, None, begin)
+
+    def _tile_step(self, state: _State, lane: KVLane, tile: Tile) -> _Step:
+        def begin() -> _Finish:
+            begun = state.passes.get(lane)
+            if begun is None or lane in self._given_up:
+                return _nothing
+            reference = state.references[tile]
+            scalars = reference.start(lane.logits(begun.states, *tile))
+
+            def finish() -> None:
+                part = checked(lane, tile, reference, state.batch, scalars())
+                state.parts.setdefault(lane, []).append(part)
+
+            return finish
+
+        return _Step(state, lane, begin)
 
 
-def _positions(lane: KVLane, batch: Batch, parts: list[_Part]) -> list[Positions]:
-    """The parts of all tiles, in order and without a gap, cut into one Positions per chunk."""
-    begin, end = parts[0][0], parts[-1][1]
-    kept = slice(max(0, max(batch.first, lane.setting.start) - begin), None)
-    columns = {
-        field.name: np.concatenate(
-            [
-                getattr(scalars, field.name).reshape(len(batch.chunks), b - a)
-                for a, b, scalars in parts
-            ],
-            axis=1,
-        )[:, kept]
-        for field in fields(TileScalars)
-    }
-    position = np.arange(begin, end, dtype=np.int32)[kept]
-    tokens = batch.ids[:, begin + 1 : end + 1].astype(np.int32)[:, kept]
-    return [
-        Positions(
-            chunk=np.full(len(position), chunk, np.int32),
-            position=position,
-            token=tokens[row],
-            **{name: column[row] for name, column in columns.items()},
-        )
-        for row, chunk in enumerate(batch.chunks)
-    ]
+_Finish = Callable[[], Outcome | None]
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of a batch while its steps are worked on; None is the reference."""
+
+    batch: Batch
+    tokens: mx.array = field(init=False)
+    passes: dict[KVLane | None, Begun] = field(default_factory=dict)
+    references: dict[Tile, ReferenceTile] = field(default_factory=dict)
+    parts: dict[KVLane, list[Part]] = field(default_factory=dict)
+    seconds: dict[KVLane, float] = field(default_factory=dict)
+    clock: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.tokens = mx.array(self.batch.ids[:, :-1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Something the device does: ``begin`` starts it and gives what waits for it."""
+
+    state: _State
+    lane: KVLane | None
+    begin: Callable[[], _Finish]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A step begun at a time in seconds."""
+
+    step: _Step
+    begun: float
+    finish: _Finish
+
+
+def _nothing() -> None:
+    """What waits for a step that did nothing."""
+
+
+def _raising(error: SettingFailed) -> _Finish:
+    def finish() -> None:
+        raise error
+
+    return finish
+
+
+def _scored(state: _State, lane: KVLane) -> Scored:
+    positions = joined(lane, state.batch, state.parts.pop(lane))
+    return Scored(lane, positions, state.seconds[lane])

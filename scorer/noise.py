@@ -15,7 +15,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from scorer.lanes import KVLane, ReferenceLane
+from scorer.lanes import Begun, KVLane, ReferenceLane
 
 # Distance from 1 to the next number.
 _ULP = {mx.float32: 2.0**-23, mx.float16: 2.0**-10, mx.bfloat16: 2.0**-7}
@@ -99,10 +99,10 @@ class PerturbedReference(ReferenceLane):
         super().__init__(lane.split)
         self.noise = noise
 
-    def hidden(self, tokens: mx.array) -> mx.array:
-        """Final hidden states of tokens (B, T), evaluated."""
+    def begin(self, tokens: mx.array) -> Begun:
+        """Begin a forward pass over tokens (B, T)."""
         with self.noise.applied():
-            return super().hidden(tokens)
+            return super().begin(tokens)
 
 
 class PerturbedLane(KVLane):
@@ -112,7 +112,7 @@ class PerturbedLane(KVLane):
         super().__init__(lane.split, lane.setting, lane.arithmetic)
         self.noise = noise
 
-    def hidden(self, tokens: mx.array) -> mx.array:
-        """Final hidden states of tokens (B, T), evaluated."""
+    def begin(self, tokens: mx.array) -> Begun:
+        """Begin a forward pass over tokens (B, T)."""
         with self.noise.applied():
-            return super().hidden(tokens)
+            return super().begin(tokens)

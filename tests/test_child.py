@@ -212,15 +212,15 @@ STUCK = """
 from scorer.cpu import preload_blas
 preload_blas()
 import ctypes, scorer.cells
-plain, calls = scorer.cells.Cells._batch, []
+plain = scorer.cells.Cells._works
 
-def batch(self, cell):
-    if calls:
-        ctypes.CDLL(None).sleep(1000)
-    calls.append(cell)
-    return plain(self, cell)
+def works(self):
+    for number, work in enumerate(plain(self)):
+        if number:
+            ctypes.CDLL(None).sleep(1000)
+        yield work
 
-scorer.cells.Cells._batch = batch
+scorer.cells.Cells._works = works
 """
 
 

@@ -30,8 +30,9 @@ from scorer.job import KVSetting
 from scorer.kernels import Metrics
 from scorer.lanes import CODES, DEQUANTIZED, KVLane, ReferenceLane
 from scorer.load import load
-from scorer.loop import Batch, Scored, score_batch
+from scorer.loop import Loop, Scored, Work
 from scorer.tail import SplitModel
+from scorer.tiles import Batch
 
 HERE = Path(__file__).parent
 MODEL = HERE.parent / "scorer" / "demo" / "model"
@@ -96,9 +97,8 @@ def scored(split: SplitModel, tokens: NDArray[np.int32], arithmetic: str) -> dic
     lanes = [KVLane(split, KVSetting.parse(notation), arithmetic) for notation in NOTATIONS]
     batch = Batch(tuple(range(CHUNKS)), tokens, 0)
     vocab = split.model.args.vocab_size
-    outcomes = list(
-        score_batch(ReferenceLane(split), lanes, batch, Metrics("numpy"), vocab, lambda: False)
-    )
+    loop = Loop(ReferenceLane(split), Metrics("numpy"), vocab, lambda: False)
+    outcomes = list(loop.score([Work(batch, lanes)]))
     found = {str(o.lane.setting): o for o in outcomes if isinstance(o, Scored)}
     assert found.keys() == set(NOTATIONS), outcomes
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -21,13 +21,13 @@ from scorer import loop
 from scorer.errors import Interrupted, QfidError
 from scorer.job import parse_settings
 from scorer.kernels import Metrics, MetricsName
-from scorer.lanes import CODES, DEQUANTIZED, KVLane, ReferenceLane
-from scorer.loop import Batch, LaneFailed, Pass, Scored, score_batch
+from scorer.lanes import CODES, DEQUANTIZED, Begun, KVLane, ReferenceLane
+from scorer.loop import LaneFailed, Loop, Outcome, Pass, Scored, Work
 from scorer.positions import Positions
 from scorer.tail import SplitModel
+from scorer.tiles import Batch, tile_positions
 
 CHUNKS, LENGTH = 3, 24
-Outcome = Scored | LaneFailed | Pass
 
 
 @pytest.fixture(autouse=True)
@@ -42,12 +42,17 @@ def split() -> SplitModel:
     return SplitModel(build_module(tiny_config("llama", head_dim=64, **small)))
 
 
-@pytest.fixture(params=["kept", "tiles"])
+@pytest.fixture(params=["kept", "tiles", "kept ahead", "tiles ahead"])
 def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Reference logits kept for all lanes, or every tile through all tails at once."""
-    if request.param == "tiles":
+    """Reference logits kept for all lanes, or every tile through all tails at once.
+
+    Each step waited for, as on the CPU, or three begun ahead, as on a GPU.
+    """
+    way, _, ahead = request.param.partition(" ")
+    if way == "tiles":
         monkeypatch.setattr(loop, "KEEP_BYTES", 0)
     monkeypatch.setattr(loop, "TILE_BYTES", 4 * VOCAB * CHUNKS * 7)
+    monkeypatch.setattr(loop, "AHEAD", 3 if ahead else 0)
     return str(request.param)
 
 
@@ -63,6 +68,16 @@ def lanes(split: SplitModel, settings: str, arithmetic: str = DEQUANTIZED) -> li
     return [KVLane(split, setting, arithmetic) for setting in parse_settings(settings)]
 
 
+def loop_of(
+    split: SplitModel,
+    metrics: MetricsName = "numpy",
+    reference: ReferenceLane | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Loop:
+    lane = reference or ReferenceLane(split)
+    return Loop(lane, Metrics(metrics), VOCAB, stop, ahead=loop.AHEAD)
+
+
 def run(
     split: SplitModel,
     candidates: Sequence[KVLane],
@@ -70,16 +85,7 @@ def run(
     metrics: MetricsName = "numpy",
     reference: ReferenceLane | None = None,
 ) -> list[Outcome]:
-    return list(
-        score_batch(
-            reference or ReferenceLane(split),
-            candidates,
-            cell,
-            Metrics(metrics),
-            VOCAB,
-            lambda: False,
-        )
-    )
+    return list(loop_of(split, metrics, reference).score([Work(cell, candidates)]))
 
 
 def scored(outcomes: list[Outcome]) -> dict[str, list[Positions]]:
@@ -341,13 +347,8 @@ def test_a_stop_is_heeded_between_passes_and_tiles(
     split: SplitModel, asked: int, memory: str
 ) -> None:
     times = iter([False] * asked)
-    pending = score_batch(
-        ReferenceLane(split),
-        lanes(split, "8,4"),
-        batch(),
-        Metrics("numpy"),
-        VOCAB,
-        lambda: next(times, True),
+    pending = loop_of(split, stop=lambda: next(times, True)).score(
+        [Work(batch(), lanes(split, "8,4"))]
     )
     outcomes = []
     with pytest.raises(Interrupted):
@@ -361,4 +362,69 @@ def test_a_stop_is_heeded_between_passes_and_tiles(
     [(8, 511, 523, 64), (1, 511, 523, 511), (1, 4095, 523, 512), (3, 511, 523, 128), (4, 9, 1, 1)],
 )
 def test_tiles_hold_whole_blocks_of_rows(size: int, positions: int, rows: int, step: int) -> None:
-    assert loop._tile_positions(size, positions, rows) == step
+    assert tile_positions(size, positions, rows) == step
+
+
+def test_batches_follow_each_other_as_each_alone(split: SplitModel, memory: str) -> None:
+    """Steps of the next batch begin before the last ones of this are waited for."""
+    eight, deployed = lanes(split, "8,4@5")
+    cells = [batch(slice(row, row + 1)) for row in range(CHUNKS)]
+    taken: list[int] = []
+
+    def works() -> Iterator[Work]:
+        for cell in cells:
+            taken.append(cell.chunks[0])
+            yield Work(cell, [eight, deployed])
+
+    together: dict[tuple[str, int], Positions] = {}
+    for outcome in loop_of(split).score(works()):
+        assert not isinstance(outcome, LaneFailed)
+        if isinstance(outcome, Scored):
+            (found,) = outcome.chunks
+            together[str(outcome.lane.setting), int(found.chunk[0])] = found
+            assert outcome.seconds >= 0
+            if "ahead" not in memory:
+                # Nothing of a batch is asked for before the one ahead of it is done.
+                assert taken[-1] == found.chunk[0]
+    assert len(together) == 2 * CHUNKS
+    for cell in cells:
+        alone = scored(run(split, [eight, deployed], cell))
+        for name, (expected,) in alone.items():
+            same(together[name, int(expected.chunk[0])], expected)
+
+
+def test_a_setting_that_failed_is_not_gone_on_with(split: SplitModel, memory: str) -> None:
+    eight, broken = lanes(split, "8,4")
+    spoilt = SpoiltLane(broken, Spoilt(1, 16, None, np.nan))
+    works = [Work(batch(), [spoilt, eight]), Work(batch(), [spoilt, eight])]
+    outcomes = list(loop_of(split).score(works))
+    assert [o.lane for o in outcomes if isinstance(o, LaneFailed)] == [spoilt]
+    assert [o.lane for o in outcomes if isinstance(o, Scored)] == [eight, eight]
+
+
+def test_steps_ahead_are_begun_before_the_oldest_is_waited_for(
+    split: SplitModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    begin = KVLane.begin
+
+    def told(self: KVLane, tokens: mx.array) -> Begun:
+        said.append(f"begin {self.setting}")
+        begun = begin(self, tokens)
+
+        def finish() -> None:
+            said.append(f"finish {self.setting}")
+            begun.finish()
+
+        return Begun(begun.states, finish)
+
+    monkeypatch.setattr(KVLane, "begin", told)
+    monkeypatch.setattr(loop, "KEEP_BYTES", 0)
+    for ahead, order in (
+        (0, ["begin 8", "finish 8", "begin 4", "finish 4"]),
+        (1, ["begin 8", "begin 4", "finish 8", "finish 4"]),
+    ):
+        monkeypatch.setattr(loop, "AHEAD", ahead)
+        said.clear()
+        run(split, lanes(split, "8,4"), batch())
+        assert said == order

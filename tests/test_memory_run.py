@@ -17,7 +17,7 @@ from scorer import load, memory_watch, prepare
 from scorer.errors import WillNotFit
 from scorer.events import Event, Failed, Loading, Warned
 from scorer.host_memory import HostMemory
-from scorer.lanes import ReferenceLane
+from scorer.lanes import Begun, ReferenceLane
 from scorer.memory import PassSize
 from scorer.runs import find_run, list_runs
 from scorer.score import score
@@ -98,16 +98,16 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]
     """Let every forward pass of more than so many chunks run out of memory."""
 
     def limit(most: int, error: BaseException | None = None, after: int = 0) -> list[int]:
-        plain, tried = ReferenceLane.hidden, list[int]()
+        plain, tried = ReferenceLane.begin, list[int]()
 
-        def hidden(self: ReferenceLane, tokens: mx.array) -> mx.array:
+        def begin(self: ReferenceLane, tokens: mx.array) -> Begun:
             if tokens.shape[1] == LENGTH - 1:
                 tried.append(tokens.shape[0])
                 if tokens.shape[0] > most and len(tried) > after:
                     raise error or RuntimeError(OUT)
             return plain(self, tokens)
 
-        monkeypatch.setattr(ReferenceLane, "hidden", hidden)
+        monkeypatch.setattr(ReferenceLane, "begin", begin)
         return tried
 
     return limit
@@ -169,15 +169,15 @@ def test_the_third_time_ends_the_run_with_everything_saved(
 def test_without_batches_to_halve_the_tiles_are_made_smaller(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, tiles = cells_module.score_batch, list[int]()
+    plain, tiles = cells_module.Loop, list[int]()
 
-    def scored(*args: Any, tile_bytes: int, **more: Any) -> Any:
+    def made(*args: Any, tile_bytes: int, **more: Any) -> Any:
         tiles.append(tile_bytes >> 20)
         if tile_bytes >= 64 << 20:
             raise RuntimeError(OUT)
         return plain(*args, tile_bytes=tile_bytes, **more)
 
-    monkeypatch.setattr(cells_module, "score_batch", scored)
+    monkeypatch.setattr(cells_module, "Loop", made)
     events = small.score("8", max_chunks=1)
     assert tiles == [256, 64, 16]
     assert any("scored in smaller tiles" in w for w in finished(events).report["run"]["warnings"])
@@ -246,15 +246,15 @@ from scorer.cpu import preload_blas
 preload_blas()
 import ctypes, scorer.cells, scorer.memory_watch, scorer.score
 from scorer.host_memory import HostMemory
-plain, calls = scorer.cells.Cells._batch, []
+plain = scorer.cells.Cells._works
 
-def batch(self, cell):
-    if calls:
-        ctypes.CDLL(None).sleep(1000)
-    calls.append(cell)
-    return plain(self, cell)
+def works(self):
+    for number, work in enumerate(plain(self)):
+        if number:
+            ctypes.CDLL(None).sleep(1000)
+        yield work
 
-scorer.cells.Cells._batch = batch
+scorer.cells.Cells._works = works
 told = scorer.cells.Cells._save
 
 def save(self, scored, sums):

@@ -92,6 +92,14 @@ def test_the_tables_are_as_before_when_a_pass_is_over(split: SplitModel) -> None
     assert np.array_equal(plain, np.array(split.model.model.embed_tokens(tokens())))
 
 
+class NoEngagement:
+    checks = ()
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def settled(self) -> None: ...
+
+
 def test_reference_and_settings_are_fed_the_same_noise(
     split: SplitModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +107,7 @@ def test_reference_and_settings_are_fed_the_same_noise(
     noise = EmbeddingNoise(0, (5, 6, 7), LENGTH)
     lane = PerturbedLane(KVLane(split, parse_settings("4")[0], DEQUANTIZED), noise)
     monkeypatch.setattr(lane, "make_caches", lambda: fresh_caches(split.model))
-    monkeypatch.setattr("scorer.lanes.measure_engagement", lambda *_: None)
+    monkeypatch.setattr("scorer.lanes.PendingEngagement", NoEngagement)
     reference = np.array(PerturbedReference(ReferenceLane(split), noise).hidden(tokens()))
     plain = np.array(ReferenceLane(split).hidden(tokens()))
     assert noise.reached

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from small_runs import Small, cells, failed, finished, planned, stopped
 import scorer.cells
 from scorer.arrow_stream import PositionsWriter
 from scorer.errors import QfidError
-from scorer.events import Loading
+from scorer.events import Event, Loading
 from scorer.runs import find_run
 from scorer.saving import Saver
 
@@ -120,8 +121,16 @@ def test_a_run_that_saves_aside_tells_the_same(
             np.testing.assert_array_equal(own.position, other.position)
 
 
-@pytest.mark.usefixtures("aside")
-def test_whatever_is_told_of_a_stopped_run_is_saved_and_the_other_way_round(small: Small) -> None:
+def test_whatever_is_told_of_a_stopped_run_is_saved_and_the_other_way_round(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Prompt(Saver):
+        """Saves on its thread, but tells of it before anything else is scored."""
+
+        def events(self, *, wait: bool = False) -> Iterator[Event]:
+            return super().events(wait=True)
+
+    monkeypatch.setattr(scorer.cells, "Saver", lambda background: Prompt(background=True))
     events = stopped(small.job(max_chunks=4), 2)
     assert not finished(events).complete
     run = find_run(planned(events).run)
