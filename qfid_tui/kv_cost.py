@@ -104,7 +104,7 @@ def fit_of(info: ModelInfo, machine: Hello, *, chunk_length: int, batch: int | N
     job = Job(info.name, (KVSetting(8, 8),), chunk_length=chunk_length, batch=batch)
     free = max(0, budget(HostMemory(machine.memory_total, machine.memory_free), device))
     needed = 0
-    for size in PassSize(batch or default_batch(device)).sizes():
+    for size in PassSize(batch or default_batch(device, chunk_length)).sizes():
         needed = need(sizes, job, device, size).total
         if needed <= free:
             break

@@ -99,5 +99,5 @@ def random_subject(shape: str, job: Job, backend: Backend) -> Subject:
         ids=rng.integers(0, vocab, (chunks, job.chunk_length)).astype(np.int32),
         first=0,
         vocab=vocab,
-        size=PassSize(min(chunks, job.batch or default_batch(backend.kind))),
+        size=PassSize(min(chunks, job.batch or default_batch(backend.kind, job.chunk_length))),
     )

@@ -36,6 +36,10 @@ _FRAGMENTS = 128 << 20
 _CACHE_STEP = 256
 # A quantized lane holds what came in, what the quantizer made of it, and the cache's buffer.
 _LANE_CACHES = 3
+# Tokens of a pass that keep a GPU busy; more only take memory.
+_GPU_TOKENS = 2048
+# A GPU is given the next pass, or tile, before it has done the last.
+_AT_ONCE = 2
 # Head dimensions for which a GPU has attention that never writes the scores out.
 FUSED_DIMENSIONS = {"metal": (64, 80, 128), "cuda": (32, 64, 80, 96, 128)}
 
@@ -111,9 +115,9 @@ class Need:
         return self.process + self.weights + max(self.loading, work)
 
 
-def default_batch(device: Device) -> int:
+def default_batch(device: Device, chunk_length: int) -> int:
     """Chunks per forward pass where the job names none and memory is plenty."""
-    return 1 if device == "cpu" else 4
+    return 1 if device == "cpu" else max(1, _GPU_TOKENS // chunk_length)
 
 
 def need(
@@ -137,6 +141,7 @@ def need(
             on a GPU.
     """
     cpu = device == "cpu"
+    passes = 1 if cpu else _AT_ONCE
     tokens = (job.chunk_length if length is None else length) - 1
     element = 4 if cpu else model.element_bytes
     rows = size.batch * tokens
@@ -147,8 +152,8 @@ def need(
     return Need(
         process=in_use + _SLACK[device],
         weights=model.dense_bytes if cpu else model.stored_bytes,
-        caches=_LANE_CACHES * held * per_token * element,
-        attention=_scores(model, job, device, size.batch, tokens) + activations,
+        caches=passes * _LANE_CACHES * held * per_token * element,
+        attention=_scores(model, job, device, size.batch, tokens) + passes * activations,
         kept=kept
         + 2 * rows * model.hidden * element
         + _prefix_tokens(job, size.batch, tokens) * per_token * element,
@@ -192,7 +197,7 @@ def _logits(
         # The logits in the model's dtype, then arrays of a tile on the way to its scalars: plain
         # log-softmax and KL of a batch peak at nine times its float32 logits (measured on an H100).
         element = model.element_bytes
-        at_work = 8 * tile + tile * element // 4
+        at_work = 8 * tile + _AT_ONCE * tile * element // 4
     whole = row * size.batch * tokens
     if 2 * whole <= size.keep_bytes:
         return whole, at_work

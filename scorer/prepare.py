@@ -127,7 +127,9 @@ class Preparation:
             tokenizer_id=info.name,
             cache_dir=self.cache_dir,
         )
-        wanted = PassSize(self.grid or job.batch or default_batch(self.backend.kind))
+        wanted = PassSize(
+            self.grid or job.batch or default_batch(self.backend.kind, job.chunk_length)
+        )
         size = self._fitting(info, wanted)
         if size.batch < wanted.batch and (self.grid or job.batch):
             yield Warned(

@@ -65,7 +65,8 @@ def test_caches_and_scores_are_counted_in_the_dtype_they_are_held_in() -> None:
     scores = 2 * SCORES_BYTES
     assert scores < parts.attention < 4 * 32 * tokens**2
     gpu = need(SEVEN, job("4~dequantized", chunk_length=tokens + 1), "cuda", PassSize(1))
-    assert gpu.caches * 2 == parts.caches
+    # Of half the bytes each, and those of the next pass.
+    assert gpu.caches == parts.caches
     # A fused attention writes no scores; quantized matmuls do.
     codes = need(SEVEN, job("4", chunk_length=tokens + 1), "cuda", PassSize(1))
     assert codes.attention - gpu.attention == 3 * SCORES_BYTES
@@ -184,5 +185,6 @@ def test_forced_it_goes_through_as_little_as_possible_or_as_asked() -> None:
 
 
 def test_batches_where_memory_is_plenty() -> None:
-    assert [default_batch(device) for device in DEVICES] == [1, 4, 4]
+    assert [default_batch(device, 512) for device in DEVICES] == [1, 4, 4]
+    assert [default_batch("metal", length) for length in (100, 1024, 4096)] == [20, 2, 1]
     assert PassSize(1).tile_bytes == TILE_BYTES
