@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -57,6 +58,14 @@ class Lines:
         target = int(self.glyphs.cells[first]) + max(0, column)
         glyph = first + bisect_right(self.glyphs.cells[first:end], target) - 1
         return int(self.glyphs.token[glyph])
+
+
+def stretches(values: NDArray[np.integer], first: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Each stretch of equal values in ``values[first:stop]``: the value, its start, its end."""
+    if first < stop:
+        changes = np.flatnonzero(values[first + 1 : stop] != values[first : stop - 1])
+        for start, end in pairwise([first, *(changes + first + 1).tolist(), stop]):
+            yield int(values[start]), start, end
 
 
 def wrap(glyphs: TokenGlyphs, width: int, chunks: NDArray[np.integer]) -> Lines:

@@ -56,6 +56,10 @@ class SettingTokens:
     ranking: IntArray
     sorted_kl: FloatArray
 
+    def looks(self, glyphs: TokenGlyphs) -> IntArray:
+        """(n,) int32, for every glyph what its token looks like: ``2 * level + flipped``."""
+        return (2 * self.level.astype(np.int32) + self.flipped)[glyphs.token]
+
 
 @dataclass(frozen=True, slots=True)
 class Guess:

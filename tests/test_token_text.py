@@ -127,12 +127,14 @@ async def test_levels_flips_cursor_and_unscored_are_told_apart_without_colour() 
         bars, drawn_text = app.text.render_line(2).text, app.text.render_line(3)
         assert set(BARS) <= set(bars) and "▼" in bars
         assert drawn_text.text.startswith("▸ ")
+        cost, glyphs = app.view.cost("4"), app.view.glyphs
+        looks = cost.looks(glyphs)
         styles = {
-            token: app.text._style(token)
+            token: app.text._style(int(looks[glyphs.first[token]]), False)
             for token in range(len(levels))
             if token != app.text.cursor
         }
-        flipped = app.view.cost("4").flipped
+        flipped = cost.flipped
         assert 0 < flipped.sum() < 31
         assert all(bool(style.underline) == flipped[token] for token, style in styles.items())
         assert styles[0].dim and not any(style.dim for token, style in styles.items() if token)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
+from rich.style import Style
 from textual.events import Resize
 from textual.geometry import Region
 from textual.strip import Strip
@@ -43,6 +44,7 @@ class TokenPanel(Widget):
         self._setting = ""
         self._message = ""
         self._rows: list[Row] = []
+        self._styles: dict[str, Style] = {}
 
     def show(self, facts: TokenFacts, setting: str, message: str = "") -> None:
         """Show one token.
@@ -61,13 +63,21 @@ class TokenPanel(Widget):
 
     def render_line(self, y: int) -> Strip:
         """One row of the panel."""
-        base, width = self.rich_style, self.content_size.width
         row = self._rows[y] if y < len(self._rows) else ()
-        segments = [
-            Segment(text, self.get_component_rich_style(f"token-panel--{style}") if style else base)
-            for text, style in row
-        ]
-        return Strip(segments).adjust_cell_length(width, base)
+        segments = [Segment(text, self._style(style)) for text, style in row]
+        return Strip(segments).adjust_cell_length(self.content_size.width, self._style(_PLAIN))
+
+    def _style(self, name: str) -> Style:
+        if name not in self._styles:
+            self._styles[name] = (
+                self.get_component_rich_style(f"token-panel--{name}") if name else self.rich_style
+            )
+        return self._styles[name]
+
+    def notify_style_update(self) -> None:
+        """Forget the colours of before."""
+        super().notify_style_update()
+        self._styles.clear()
 
     def _lay_out(self) -> None:
         size = self.content_size

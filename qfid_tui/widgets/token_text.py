@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -23,6 +22,7 @@ from textual.strip import Strip
 from scorer.inert import inert
 
 if TYPE_CHECKING:
+    from qfid_tui.token_glyphs import IntArray
     from qfid_tui.token_lines import Lines
     from qfid_tui.token_view import SettingTokens, TokenView
 
@@ -104,7 +104,9 @@ class TokenText(ScrollView, inherit_bindings=False):
         self._lines: Lines | None = None
         self._width = 0
         self._column: int | None = None
-        self._styles: dict[tuple[bool, int, bool], Style] = {}
+        self._looks: IntArray | None = None
+        self._base: Style | None = None
+        self._styles: dict[tuple[int, bool], Style] = {}
         self._strips: LRUCache[tuple[int, bool], Strip] = LRUCache(_KEPT_STRIPS)
 
     def show(self, view: TokenView, setting: str) -> None:
@@ -113,6 +115,7 @@ class TokenText(ScrollView, inherit_bindings=False):
             self._view, self._width = view, 0
             self.cursor = min(self.cursor, len(view.ids) - 1)
         self._setting, self._cost = setting, view.cost(setting)
+        self._looks = self._cost.looks(view.glyphs)
         self._lay_out()
         self._redraw()
 
@@ -186,6 +189,7 @@ class TokenText(ScrollView, inherit_bindings=False):
     def notify_style_update(self) -> None:
         """Forget what was drawn in other colours."""
         super().notify_style_update()
+        self._base = None
         self._styles.clear()
         self._strips.clear()
 
@@ -245,15 +249,23 @@ class TokenText(ScrollView, inherit_bindings=False):
         return strip
 
     def _drawn(self, line: int, bars: bool, width: int, *, pointed: bool) -> Strip:
-        assert self._lines is not None
-        base = self.rich_style
-        if (chunk := int(self._lines.heading[line])) >= 0:
+        lines = self._lines
+        assert lines is not None
+        if self._base is None:
+            self._base = self.rich_style
+        base = self._base
+        if (chunk := int(lines.heading[line])) >= 0:
             return Strip.blank(width, base) if bars else self._heading(chunk, width)
         pointer = Segment(" " * _GUTTER, base)
         if pointed:
             pointer = Segment(f"{_POINTER} ", self.get_component_rich_style("token-text--pointer"))
         parts = self._bar_segments(line) if bars else self._text_segments(line)
-        return Strip([pointer, *parts]).adjust_cell_length(width, base)
+        cells = lines.glyphs.cells
+        rest = width - _GUTTER - int(cells[lines.end[line]] - cells[lines.first[line]])
+        if rest < 0:
+            return Strip([pointer, *parts]).adjust_cell_length(width, base)
+        # A strip that is told how long it is does not measure every character.
+        return Strip([pointer, *parts, Segment(" " * rest, base)], width)
 
     def _heading(self, chunk: int, width: int) -> Strip:
         assert self._view is not None
@@ -262,13 +274,24 @@ class TokenText(ScrollView, inherit_bindings=False):
         return Strip([Segment(text.ljust(width, "─"), style)]).adjust_cell_length(width, style)
 
     def _text_segments(self, line: int) -> Iterator[Segment]:
-        assert self._view is not None
-        texts, numbers = self._view.glyphs.texts, self._view.glyphs.glyph
-        # Neighbours of one style are one segment: fewer to paint.
-        for style, run in groupby(self._tokens(line), lambda piece: self._style(piece[0])):
-            pieces = list(run)
-            glyphs = numbers[pieces[0][1] : pieces[-1][2]].tolist()
-            yield Segment("".join([texts[i] for i in glyphs]), style)
+        from qfid_tui.token_lines import stretches
+
+        assert self._lines is not None
+        assert self._looks is not None
+        glyphs = self._lines.glyphs
+        first, end = int(self._lines.first[line]), int(self._lines.end[line])
+        # The cursor parts the line in three.
+        start, stop = glyphs.first[self.cursor : self.cursor + 2].tolist()
+        start, stop = (min(max(at, first), end) for at in (start, stop))
+        for begin, until, at_cursor in (
+            (first, start, False),
+            (start, stop, True),
+            (stop, end, False),
+        ):
+            # Neighbours that look alike are one segment: fewer to paint.
+            for look, left, right in stretches(self._looks, begin, until):
+                text = "".join([glyphs.texts[i] for i in glyphs.glyph[left:right].tolist()])
+                yield Segment(text, self._style(look, at_cursor))
 
     def _bar_segments(self, line: int) -> Iterator[Segment]:
         assert self._view is not None
@@ -301,14 +324,13 @@ class TokenText(ScrollView, inherit_bindings=False):
             yield token, at, end
             at = end
 
-    def _style(self, token: int) -> Style:
-        assert self._cost is not None
-        level, flipped = int(self._cost.level[token]), bool(self._cost.flipped[token])
-        key = token == self.cursor, level, flipped
-        if key not in self._styles:
-            name = "cursor" if key[0] else "unscored" if level < 0 else f"level-{level}"
+    def _style(self, look: int, at_cursor: bool) -> Style:
+        """The style of glyphs that look so; see ``SettingTokens.looks``."""
+        if (look, at_cursor) not in self._styles:
+            level, flipped = divmod(look, 2)
+            name = "cursor" if at_cursor else "unscored" if level < 0 else f"level-{level}"
             style = self.get_component_rich_style(f"token-text--{name}")
             if flipped:
                 style += self.get_component_rich_style("token-text--flip", partial=True)
-            self._styles[key] = style
-        return self._styles[key]
+            self._styles[look, at_cursor] = style
+        return self._styles[look, at_cursor]
