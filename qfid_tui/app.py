@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import work
+from textual import events, work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -132,6 +132,14 @@ class QfidApp(App[int]):
                     loop.add_signal_handler(number, self._on_signal, number)
         if not self.is_headless:
             when_closed(0, self._on_closed_terminal)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Make what is pasted inert, wherever it goes: Textual would draw it raw."""
+        if isinstance(event, events.Paste) and not event.is_forwarded:
+            from scorer.inert import inert
+
+            event.text = "\n".join(inert(line) for line in event.text.splitlines())
+        await super().on_event(event)
 
     def _on_signal(self, number: int) -> None:
         self._leaving = True

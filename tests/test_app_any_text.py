@@ -28,7 +28,6 @@ from scorer.events import (
     Warned,
     parse_line,
 )
-from scorer.inert import inert
 from scorer.models import Unscorable
 
 Steps = Callable[[QfidApp, Pilot[Any]], Coroutine[Any, Any, None]]
@@ -146,7 +145,7 @@ def test_any_name_of_a_model_or_a_text_is_drawn_inert() -> None:
                 found = [Unscorable(name, reason, 1) for name, reason in ((a, c), (f"o/{b}", d))]
                 app.workbench._models_read(found, c)
                 app.workbench.action_filter()
-                app.workbench.filter_field.value = inert(d)
+                app.workbench.filter_field.value = d
                 app.workbench.paint()
                 await pilot.pause()
                 assert_inert(app)  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from qfid_tui.screen_svg import self_contained
 from qfid_tui.screens.confirm import ConfirmScreen
 from qfid_tui.screens.panel import PanelScreen
 from qfid_tui.shown_text import shown
+from qfid_tui.widgets.field import Field
 from scorer.errors import QfidError
 from scorer.inline import bytes_of
 from scorer.runs import find_run
@@ -118,11 +119,7 @@ class ExportScreen(PanelScreen[None]):
             yield FormatList(*(Option(_line(kind), id=kind.key) for kind in FORMATS))
             with Horizontal(classes="line -first"):
                 yield Label("folder", classes="name")
-                folder = Input(
-                    placeholder="the current folder; f to type another", id="folder", compact=True
-                )
-                folder.cursor_blink = False
-                yield folder
+                yield Field(placeholder="the current folder; f to type another", id="folder")
             with Horizontal(classes="line"):
                 yield Label("file", classes="name")
                 yield Static(id="file")

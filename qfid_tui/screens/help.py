@@ -15,6 +15,7 @@ from textual.widgets import Footer, Input, Static
 
 from qfid_tui.glossary import Entry, matching
 from qfid_tui.shown_text import shown
+from qfid_tui.widgets.field import Field
 
 _WIDE = 120
 
@@ -67,14 +68,9 @@ class HelpScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """The field that narrows, and one page that scrolls."""
-        find = Input(
-            placeholder="find a word: p99, bytes, spread …",
-            id="find",
-            compact=True,
-            select_on_focus=False,
+        yield Field(
+            placeholder="find a word: p99, bytes, spread …", id="find", select_on_focus=False
         )
-        find.cursor_blink = False
-        yield find
         with VerticalScroll(id="page"):
             yield Static(id="keys")
             yield Static(id="glossary")

@@ -22,6 +22,7 @@ from qfid_tui.screens.confirm import ConfirmScreen
 from qfid_tui.screens.export import ExportScreen
 from qfid_tui.screens.help import HelpScreen
 from qfid_tui.shown_text import shown
+from qfid_tui.widgets.field import Field
 from qfid_tui.widgets.run_table import RunTable
 from scorer.errors import QfidError
 from scorer.inline import plural
@@ -105,14 +106,9 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     def compose(self) -> ComposeResult:
         """Title, filter, the table, and all about the run under the cursor."""
         yield Static(id="runs-title")
-        field = Input(
-            placeholder="model, setting, text, state …",
-            id="runs-filter",
-            compact=True,
-            select_on_focus=False,
+        yield Field(
+            placeholder="model, setting, text, state …", id="runs-filter", select_on_focus=False
         )
-        field.cursor_blink = False
-        yield field
         yield RunTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
         yield Static(Content("reading …"), id="empty")
         yield Static(id="run-about")

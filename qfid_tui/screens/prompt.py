@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 
 from qfid_tui.screens.panel import PanelScreen
 from qfid_tui.shown_text import shown
+from qfid_tui.widgets.field import Field
 from scorer.errors import InputError
 
 
@@ -55,9 +56,7 @@ class PromptScreen(PanelScreen[str | None]):
         with VerticalScroll(classes="panel", can_focus=False) as panel:
             panel.border_title = Content(self._title)
             yield Static(Content(self._what))
-            field = Input(self._value, id="value", compact=False)
-            field.cursor_blink = False
-            yield field
+            yield Field(self._value, id="value", compact=False)
             yield Static(id="meaning", markup=False)
             yield Static(Content("enter takes it, esc changes nothing"), id="keys")
 

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, Grid, Horizontal, Vertical
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from qfid_tui.widgets.chunk_chart import ChunkChart
 from qfid_tui.widgets.depth_chart import DepthChart
+from qfid_tui.widgets.field import Field
 from qfid_tui.widgets.model_picker import ModelPicker
 from qfid_tui.widgets.options_panel import OptionsPanel
 from qfid_tui.widgets.run_panel import RunPanel
@@ -30,9 +31,7 @@ class WorkbenchBody(Container):
         """The panels."""
         with Horizontal(id="columns"):
             with Vertical(id="left"):
-                field = Input(placeholder="part of a name", id="filter", compact=True)
-                field.cursor_blink = False
-                yield field
+                yield Field(placeholder="part of a name", id="filter")
                 yield ModelPicker(id="models")
                 yield OptionsPanel(id="options")
             with Vertical(id="right"):
