@@ -16,6 +16,7 @@ from scorer.cpu_arithmetic import MLX
 from scorer.errors import InputError, QfidError
 from scorer.events import Event, Loading, Warned
 from scorer.geometry import KVGeometry
+from scorer.host_memory import before_a_run
 from scorer.job import Job
 from scorer.lanes import KVLane, ReferenceLane, fresh_caches
 from scorer.load import LoadedModel, load
@@ -196,11 +197,12 @@ class Preparation:
         )
 
     def _fitting(self, info: ModelInfo, wanted: PassSize) -> PassSize:
+        memory = device_memory(self.backend.kind)
         return fitting(
             model_sizes(info),
             self.job,
             self.backend.kind,
-            device_memory(self.backend.kind),
+            before_a_run(memory) if self.backend.kind == "cpu" else memory,
             name=info.name,
             wanted=wanted,
             in_use=memory_in_use(),

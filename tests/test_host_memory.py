@@ -13,7 +13,7 @@ import pytest
 
 from scorer import host_memory as module
 from scorer.backend import memory_in_use
-from scorer.host_memory import HostMemory, free_percent, host_memory
+from scorer.host_memory import HostMemory, before_a_run, free_percent, host_memory
 
 MACHINE = {"/proc/meminfo": "MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: 8000 kB\n"}
 
@@ -143,3 +143,15 @@ def test_a_bound_on_the_address_space_counts(monkeypatch: pytest.MonkeyPatch) ->
     assert host_memory().available == 0
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, -1))
     assert host_memory().available == 8000 * 1024
+
+
+def test_a_run_counts_on_less_than_the_bound_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    page, mib = os.sysconf("SC_PAGE_SIZE"), 1 << 20
+    readable(monkeypatch, MACHINE | {"/proc/self/statm": "1000 1 1 1 0 1 0\n"})
+    whole = HostMemory(8000 * mib, 8000 * mib)
+    for bound, counted in ((700, 60), (600, 0), (9000, 8000)):
+        limit = 1000 * page + bound * mib
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, -1))
+        assert before_a_run(whole) == (8000 * mib, counted * mib)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, -1))
+    assert before_a_run(whole) == whole
