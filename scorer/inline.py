@@ -55,6 +55,16 @@ def prose(sentence: str) -> str:
     )
 
 
+def shell_block(command: object) -> list[str]:
+    """A command line in a fence that it cannot end.
+
+    Ours are written inert already; that of a stored report may have been edited.
+    """
+    shown = inert(str(command))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
+    return [f"{fence}sh", shown, fence]
+
+
 def plural(n: int, noun: str) -> str:
     """``1 chunk``, ``1 530 positions``."""
     return f"{count(n)} {noun}{'' if n == 1 else 's'}"

@@ -19,6 +19,7 @@ from scorer.inline import (
     percent,
     plural,
     prose,
+    shell_block,
     table,
     text,
     with_margin,
@@ -149,7 +150,7 @@ def _recommendation(report: Report) -> list[str]:
     lines = [f"**Recommendation:** {sentences}.", ""]
     command = found["command"] or (found["mlx_lm"] or {}).get("command")
     if command is not None:
-        lines += ["```sh", command, "```", ""]
+        lines += [*shell_block(command), ""]
     return lines
 
 
@@ -231,15 +232,13 @@ def _how_made(report: Report) -> list[str]:
         f"{bytes_of(run['device'].get('memory'))}",
         f"- Versions: {versions}",
         *([] if len(report["settings"]) > 1 else [f"- {_bounds(report['verdict_bounds'])}"]),
-        "- Intervals: 95 %, over chunks (over documents from 5 on), never over positions: the "
-        "positions of a chunk are correlated; llama.cpp's ± are standard errors that take them "
-        "as independent and come out smaller",
+        "- Intervals: 95 %, over chunks (over documents from 5 on), p99's a bootstrap over chunks; "
+        "never over positions: those of a chunk are correlated; llama.cpp's ± are standard errors "
+        "that take them as independent and come out smaller",
         "",
         "The same again:",
         "",
-        "```sh",
-        run["command"],
-        "```",
+        *shell_block(run["command"]),
     ]
     return lines
 

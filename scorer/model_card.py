@@ -13,7 +13,7 @@ from typing import Any
 
 from scorer.badge import to_badges
 from scorer.inert import inert
-from scorer.inline import code, number
+from scorer.inline import code, number, shell_block
 from scorer.markdown import comparison, warning_lines
 from scorer.wikitext import REPO
 
@@ -41,9 +41,7 @@ def to_model_card(report: Report) -> str:
         "",
         *warning_lines(report["run"]["warnings"]),
         *comparison(report),
-        "```sh",
-        report["run"]["command"],
-        "```",
+        *shell_block(report["run"]["command"]),
     ]
     return "\n".join(lines) + "\n"
 

@@ -111,6 +111,23 @@ def hostile_run(text: str) -> Run:
 
 
 @hostile
+def test_commands_of_a_stored_report_are_not_believed(text: str, capfd: Capture) -> None:
+    run = save_run()
+    report = report_of(run)
+    report["run"]["command"] = report["recommendation"]["command"] = f"```{text}"
+    (run.path / "report.json").write_text(json.dumps(report))
+    for format in ("md", "card"):
+        assert main(["report", run.id, "--format", format]) == 0
+        lines = capfd.readouterr().out.split("\n")
+        assert not any(map(ACTS.search, lines))
+        fences = [line for line in lines if re.fullmatch("`+(sh)?", line)]
+        assert len(fences) == (4 if format == "md" else 2)
+        assert all(a == f"{b}sh" for a, b in zip(fences[::2], fences[1::2], strict=True))
+        # The command begins with three backticks, so a fence of three would end there.
+        assert all(len(fence) > 3 for fence in fences[1::2])
+
+
+@hostile
 def test_a_saved_run_is_printed_inert_in_every_form(text: str, capfd: Capture) -> None:
     run = hostile_run(text)
     for format in FORMATS:
