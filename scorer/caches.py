@@ -16,10 +16,18 @@ import mlx.core as mx
 from mlx_lm.models import cache as mlx_lm_cache
 
 from scorer.errors import InputError
+from scorer.fused_quantizer import fused_round_trip
 from scorer.job import FULL_PRECISION, KVSetting
 
 Codes = tuple[mx.array, mx.array, mx.array]
-Checks = list[tuple[mx.array, mx.array]]
+
+
+def check_of(x: mx.array, restored: mx.array) -> mx.array:
+    """(2,): whether any of x was not finite, whether ``restored`` differs anywhere.
+
+    MLX's quantizer swallows NaN, so finiteness has to be looked at on the way in.
+    """
+    return mx.stack([mx.logical_not(mx.isfinite(x).all()), (restored != x).any()])
 
 
 @dataclass(slots=True)
@@ -30,14 +38,14 @@ class Side:
         bits: Bits per element, 16 for full precision.
         group_size: Elements that share a scale and a bias.
         tokens: Tokens quantized so far.
-        checks: Lazy arrays, evaluated after the forward pass: all inputs were finite; anything
-            was changed by quantizing.
+        checks: Lazy arrays (2,), evaluated after the forward pass: an input was not finite;
+            anything was changed by quantizing.
     """
 
     bits: int
     group_size: int
     tokens: int = 0
-    checks: Checks = field(default_factory=list)
+    checks: list[mx.array] = field(default_factory=list)
 
     @property
     def quantizes(self) -> bool:
@@ -57,16 +65,18 @@ class Side:
         """Quantize and dequantize x (…, T, D); a width of 0 passes through."""
         if not self.quantizes or x.shape[-1] == 0:
             return x
-        restored, finite, changed = self.restored(x)
+        restored, check = self.restored(x)
         self.tokens += x.shape[tokens_axis]
-        self.checks.append((finite, changed))
+        self.checks.append(check)
         return restored
 
-    def restored(self, x: mx.array) -> tuple[mx.array, mx.array, mx.array]:
-        """What is left of x after quantizing; whether it was finite; whether any was changed."""
+    def restored(self, x: mx.array) -> tuple[mx.array, mx.array]:
+        """What is left of x after quantizing, and the check of it."""
+        fused = fused_round_trip(x, self.bits, self.group_size)
+        if fused is not None:
+            return fused
         restored = self.dequantize(self.quantize(x))
-        # MLX's quantizer swallows NaN, so finiteness has to be looked at on the way in.
-        return restored, mx.isfinite(x).all(), (restored != x).any()
+        return restored, check_of(x, restored)
 
 
 class _RoundTrip:
@@ -125,7 +135,7 @@ class CodesKVCache:
     def _encode(self, side: Side, x: mx.array) -> Codes:
         codes = side.quantize(x)
         side.tokens += x.shape[-2]
-        side.checks.append((mx.isfinite(x).all(), (side.dequantize(codes) != x).any()))
+        side.checks.append(check_of(x, side.dequantize(codes)))
         return codes
 
     def convert(self) -> None:

@@ -21,9 +21,7 @@ _SMALLEST_SCALE = np.float32(1e-7)
 Values = NDArray[np.float32]
 
 
-def round_trip(
-    x: mx.array, bits: int, group_size: int
-) -> tuple[mx.array, mx.array, mx.array] | None:
+def round_trip(x: mx.array, bits: int, group_size: int) -> tuple[mx.array, mx.array] | None:
     """Quantize and dequantize.
 
     Args:
@@ -32,8 +30,8 @@ def round_trip(
         group_size: Elements that share a scale and a bias.
 
     Returns:
-        What is restored, (…, D) float32; whether all of ``x`` was finite; whether any element was
-        changed. None for another dtype, which is left to MLX.
+        What is restored, (…, D) float32; (2,): whether any element was not finite, whether any
+        was changed. None for another dtype, which is left to MLX.
     """
     if x.dtype != mx.float32 or x.size == 0:
         return None
@@ -53,7 +51,7 @@ def round_trip(
         changed.append(bool((out[part] != groups[part]).any()))
 
     run_each(block, range(0, len(groups), step), x.size)
-    return array, mx.array(all(finite)), mx.array(any(changed))
+    return array, mx.array([not all(finite), any(changed)])
 
 
 def _restore(out: Values, groups: Values, levels: np.float32) -> bool:

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 from mlx_lm.models import cache as mlx_lm_cache
 
-from scorer.caches import Checks, CodesKVCache, Side, holds_kv, is_filled, walk
+from scorer.caches import CodesKVCache, Side, holds_kv, is_filled, walk
 from scorer.errors import SettingFailed
 from scorer.job import KVSetting
 
@@ -99,7 +100,7 @@ class PendingEngagement:
 
     def __init__(self, caches: list[Any], setting: KVSetting, tokens: int) -> None:
         self._setting = setting
-        self._sides: list[tuple[SideEngagement, Checks]] = []
+        self._sides: list[tuple[SideEngagement, list[mx.array]]] = []
         quantized: set[int] = set()
         for entry in walk(caches):
             if holds_kv(entry.cache) and is_filled(entry.cache):
@@ -117,7 +118,7 @@ class PendingEngagement:
             for index, cache in enumerate(caches)
             if index not in quantized
         )
-        self.checks = [array for _, checks in self._sides for check in checks for array in check]
+        self.checks = [check for _, checks in self._sides for check in checks]
 
     def settled(self) -> Engagement:
         """What was quantized, once the pass is computed.
@@ -148,7 +149,7 @@ def _name(cache: Any) -> str:
 
 def _sides_of(
     cache: Any, layer: str, setting: KVSetting, tokens: int
-) -> list[tuple[SideEngagement, Checks]]:
+) -> list[tuple[SideEngagement, list[mx.array]]]:
     name = type(cache).__name__
     if isinstance(cache, mlx_lm_cache.QuantizedKVCache):
         return [
@@ -200,9 +201,10 @@ def _sides_of(
     return found
 
 
-def _settled(side: SideEngagement, checks: Checks, setting: KVSetting) -> SideEngagement:
+def _settled(side: SideEngagement, checks: list[mx.array], setting: KVSetting) -> SideEngagement:
     """A side with what its checks found."""
-    if not all(bool(finite.item()) for finite, _ in checks):
+    found = [np.array(check).astype(bool) for check in checks]
+    if any(not_finite for not_finite, _ in found):
         raise SettingFailed(
             f"setting `{setting}`: {'keys' if side.side == 'k' else 'values'} of layer "
             f"{side.layer} hold NaN or infinity before quantizing",
@@ -210,7 +212,7 @@ def _settled(side: SideEngagement, checks: Checks, setting: KVSetting) -> SideEn
         )
     if side.changed is None:
         return side
-    return replace(side, changed=any(bool(changed.item()) for _, changed in checks))
+    return replace(side, changed=any(bool(changed) for _, changed in found))
 
 
 def _width(cache: Any, index: int) -> int:

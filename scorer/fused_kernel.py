@@ -42,9 +42,15 @@ class FusedRows(NamedTuple):
     tops: mx.array
 
 
+def fused_source(name: str, arithmetic: str = "") -> str:
+    """A file of the folder ``fused``, the arithmetic it is made for filled in."""
+    source = _read(f"{name}.h")
+    return source.replace("// ARITHMETIC\n", _read(f"{arithmetic}.h")) if arithmetic else source
+
+
 def header_source(shell: Shell) -> str:
     """Everything before the kernel: the shell's own definitions around the arithmetic."""
-    return _read(f"{shell}_header.h").replace("// ARITHMETIC\n", _read("arithmetic.h"))
+    return fused_source(f"{shell}_header", "arithmetic")
 
 
 def body_source(shell: Shell) -> str:

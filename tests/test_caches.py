@@ -275,7 +275,7 @@ def test_what_is_not_finite_is_noticed_on_its_way_in(bad: float) -> None:
     for make in (codes_cache, dequantized_cache):
         cache = make(mlx_lm_cache.KVCache(), setting(8, 8, 64))
         cache.update_and_fetch(mx.array(np.ones_like(x)), mx.array(x))
-        finite = [bool(side.checks[0][0].item()) for side in cache.sides]
+        finite = [not side.checks[0][0].item() for side in cache.sides]
         assert finite == [True, False]
 
 
