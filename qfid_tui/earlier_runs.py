@@ -62,6 +62,13 @@ def unfinished_run(model: str) -> str | None:
     return None if run is None else run.id
 
 
+def is_deleted(run: str) -> bool:
+    """Whether there is no folder of a saved run any more."""
+    from scorer.runs import runs_folder
+
+    return not (runs_folder() / run).exists()
+
+
 def _rows(run: Run, info: RunInfo) -> list[tuple[tuple[object, ...], EarlierSetting]]:
     report = run.report() or {}
     rows = report.get("settings")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from qfid_tui.model_list import shortened
+from qfid_tui.text_names import CORPORA, text_name
 from scorer.inert import inert
 from scorer.inline import columns
 from scorer.run import RunInfo
@@ -56,8 +57,15 @@ def deletable(info: RunInfo) -> bool:
 
 def matches(info: RunInfo, words: str) -> bool:
     """Whether the run holds every one of the words, anywhere in what the list says of it."""
-    about = (info.id, STATES[info.state], when(info), info.model, info.corpus, info.reason)
-    text = " ".join((*about, *info.settings, *info.failed)).casefold()
+    about = (
+        info.id,
+        STATES[info.state],
+        when(info),
+        info.model,
+        info.corpus,
+        text_name(info.corpus),
+    )
+    text = " ".join((*about, info.reason, *info.settings, *info.failed)).casefold()
     return all(word in text for word in words.casefold().split())
 
 
@@ -89,7 +97,7 @@ def cells(info: RunInfo, shape: Sequence[tuple[str, int]]) -> list[str]:
         "scored": chunks(info),
         "settings": ", ".join(info.settings),
         "model": info.model,
-        "text": info.corpus,
+        "text": text_name(info.corpus),
     }
     if info.state == "broken":
         found["model" if "model" in dict(shape) else "text"] = info.reason
@@ -119,7 +127,7 @@ def all_about(info: RunInfo) -> list[tuple[str, str]]:
     return [
         ("model", info.model),
         ("settings", ", ".join(info.settings)),
-        ("text", info.corpus),
+        ("text", CORPORA.get(info.corpus, info.corpus)),
         ("state", state),
         ("begun", when(info)),
         ("run", info.id),

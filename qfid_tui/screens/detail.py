@@ -16,6 +16,7 @@ from textual.widgets import Footer, Static
 from textual.worker import get_current_worker
 
 from qfid_tui.setting_headline import Tone, headline
+from qfid_tui.text_names import text_name
 from qfid_tui.widgets.chunk_chart import ChunkChart
 from qfid_tui.widgets.depth_chart import DepthChart
 from qfid_tui.widgets.histogram import Histogram
@@ -243,7 +244,7 @@ class DetailScreen(Screen[None]):
             self._show(found)
 
     def _show(self, found: SettingDetail) -> None:
-        self._title(f"{found.model} · {found.corpus}", found.notice)
+        self._title(f"{found.model} · {text_name(found.corpus)}", found.notice)
         lines = [
             Content.assemble(*((text, _STYLES[tone]) for text, tone in line))
             for line in headline(found.row)

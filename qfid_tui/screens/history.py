@@ -102,6 +102,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         self._runs: list[RunInfo] | None = None
         self._fault: QfidError | None = None
         self._shown: list[RunInfo] = []
+        self._deleting: asyncio.Future[None] | None = None
 
     def compose(self) -> ComposeResult:
         """Title, filter, the table, and all about the run under the cursor."""
@@ -239,14 +240,16 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         self._all = not self._all
         self._show()
 
-    def action_close(self) -> None:
-        """Drop the filter, or leave."""
+    async def action_close(self) -> None:
+        """Drop the filter, or leave, not before a run that is being deleted is gone."""
         field = self.query_one("#runs-filter", Input)
         if field.has_class("-open"):
             field.value = ""
             field.remove_class("-open")
             self.query_one(RunTable).focus()
         else:
+            if self._deleting is not None:
+                await asyncio.wait({self._deleting})
             self.dismiss(None)
 
     @work(group="delete", exit_on_error=False)
@@ -262,7 +265,10 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         if not await self.app.push_screen_wait(ConfirmScreen(question, "delete", "keep")):
             return
         try:
-            await asyncio.to_thread(lambda: find_run(run.id).delete())
+            self._deleting = asyncio.ensure_future(
+                asyncio.to_thread(lambda: find_run(run.id).delete())
+            )
+            await self._deleting
         except QfidError as error:
             self.notify(" ".join((error.message, error.hint)), severity="error", markup=False)
         self._read()

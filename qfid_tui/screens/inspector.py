@@ -15,6 +15,7 @@ from textual.widgets import Footer, Static
 from textual.worker import Worker, WorkerState
 
 from qfid_tui.model_list import shortened
+from qfid_tui.text_names import text_name
 from qfid_tui.widgets.token_legend import TokenLegend
 from qfid_tui.widgets.token_panel import TokenPanel
 from qfid_tui.widgets.token_text import TokenText
@@ -178,7 +179,7 @@ class InspectorScreen(Screen[None]):
     def _title(self) -> Content:
         assert self._view is not None
         width = max(20, self.app.size.width // 2)
-        name = f"{shortened(self._view.model, width)} · {self._view.corpus} · setting"
+        name = f"{shortened(self._view.model, width)} · {text_name(self._view.corpus)} · setting"
         parts: list[tuple[str, str]] = [(inert(name), "")]
         for setting in self._settings:
             shown, chosen = inert(setting), setting == self._setting

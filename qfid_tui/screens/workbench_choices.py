@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual import work
+from textual.worker import get_current_worker
 
 from qfid_tui.screens.workbench_painting import PaintsWorkbench
 from scorer.inert import inert
@@ -71,18 +72,27 @@ class ChoosesWorkbench(PaintsWorkbench):
 
     @work(thread=True, group="earlier", exclusive=True, exit_on_error=False)
     def read_earlier(self) -> None:
-        """Read the earlier runs of the chosen model for the grey rows."""
-        from qfid_tui.earlier_runs import earlier_settings, unfinished_run
+        """Read the earlier runs of the chosen model for the grey rows.
 
-        app = self.qfid
-        model, run = app.choices.model, app.comparison.run
+        A comparison whose run was deleted leaves the screen.
+        """
+        from qfid_tui.earlier_runs import earlier_settings, is_deleted, unfinished_run
+
+        app, worker = self.qfid, get_current_worker()
+        model, comparison = app.choices.model, app.comparison
+        run = comparison.run
         found = [] if model is None else earlier_settings(model, () if run is None else (run,))
         unfinished = None if model is None else unfinished_run(model)
+        deleted = run is not None and comparison.saved > 0 and is_deleted(run)
 
         def show() -> None:
-            if model == app.choices.model:
-                self._earlier, self.unfinished = found, unfinished
-                self.paint()
+            # What was read before something else happened is no news.
+            if worker.is_cancelled or model != app.choices.model:
+                return
+            if deleted and comparison is app.comparison and not comparison.is_active:
+                app.forget_comparison()
+            self._earlier, self.unfinished = found, unfinished
+            self.paint()
 
         app.call_from_thread(show)
 
