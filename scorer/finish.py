@@ -17,6 +17,7 @@ from scorer.job import KVSetting
 from scorer.memory_record import memory_warnings
 from scorer.noise_floor import noise_floor
 from scorer.positions import Positions
+from scorer.run_identity import mixed_conditions
 
 if TYPE_CHECKING:
     from scorer.report import ScoredSetting
@@ -91,7 +92,11 @@ def finished_report(run: Run, stored: Batches | None = None) -> dict[str, Any]:
         )
     facts = RunFacts.from_json(run.facts.get("run"))
     short = memory_warnings(stored, facts.batch, str(facts.device.get("kind", "")))
-    facts = dataclasses.replace(facts, job=run.job, warnings=(*facts.warnings, *short))
+    mixed = [
+        f"the chunks were not all scored under the same conditions (--accept-changes): {change}"
+        for change in mixed_conditions(run.facts)
+    ]
+    facts = dataclasses.replace(facts, job=run.job, warnings=(*facts.warnings, *mixed, *short))
     rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
     return build_report(facts, rows)
 

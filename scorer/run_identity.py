@@ -9,6 +9,9 @@ from typing import Any, TypeGuard
 
 Identity = Mapping[str, str | int | float | bool | None]
 
+MIXED = "mixed"
+"""Key of a run's facts: what changed each time it was continued under other conditions."""
+
 _SHOWN = 40
 
 
@@ -40,6 +43,12 @@ def identity_differences(a: Identity, b: Identity) -> list[str]:
         for key in dict.fromkeys((*a, *b))
         if key not in a or key not in b or json.dumps(a[key]) != json.dumps(b[key])
     ]
+
+
+def mixed_conditions(facts: Mapping[str, Any]) -> list[str]:
+    """What changed each time the run was continued under other conditions than its own."""
+    found = facts.get(MIXED)
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 
 
 def grid_of(facts: Mapping[str, Any]) -> int | None:

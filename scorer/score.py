@@ -242,7 +242,7 @@ class Session:
             InputError: Its numbers may not be mixed with those to come, or another process has
                 added settings to it since this one began.
         """
-        from scorer.runs import identity_differences
+        from scorer.run_identity import MIXED, identity_differences, mixed_conditions
 
         differences = identity_differences(run.facts.get("identity", {}), identity)
         if differences and not self.accept_changes:
@@ -256,7 +256,10 @@ class Session:
                 f"another process has just added `{', '.join(added)}` to run `{run.id}`",
                 "try again",
             )
-        run.grow(self.job, facts)
+        mixed = mixed_conditions(run.facts)
+        if differences and any(run.scored().values()):
+            mixed.append("; ".join(differences))
+        run.grow(self.job, {**facts, MIXED: mixed} if mixed else facts)
         self.run = run
 
     def _planned(self, prepared: Prepared, run: Run, done: dict[str, set[int]]) -> Planned:

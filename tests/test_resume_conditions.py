@@ -9,6 +9,7 @@ import pytest
 from small_runs import Small, numbers, planned, stopped
 
 from qfid_tui.cli import main
+from scorer.finish import finished_report
 from scorer.run_identity import identity_hash
 from scorer.runs import find_run
 from scorer.score import score
@@ -35,6 +36,11 @@ def recorded_as(run_id: str, changes: dict[str, Any]) -> None:
     path.write_text(json.dumps(data))
 
 
+def unwarned(report: dict[str, Any]) -> dict[str, Any]:
+    rows = [{**row, "warnings": []} for row in report["settings"]]
+    return {**report, "settings": rows, "run": {**report["run"], "warnings": []}}
+
+
 def test_the_command_line_names_everything_that_differs_and_goes_on_when_told_to(
     small: Small, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,8 +65,32 @@ def test_the_command_line_names_everything_that_differs_and_goes_on_when_told_to
     assert main(["resume", run, "--accept-changes", "--format", "json"]) == 0
     report = json.loads(capfd.readouterr().out)
     assert find_run(run).facts["identity"] == real and find_run(run).whole
-    whole = [*score(job)][-1]
-    assert numbers(report) == numbers(json.loads(json.dumps(whole.to_json()))["report"])
+    whole = json.loads(json.dumps([*score(job)][-1].to_json()))["report"]
+    (warning,) = set(report["run"]["warnings"]) - set(whole["run"]["warnings"])
+    assert warning.startswith("the chunks were not all scored under the same conditions")
+    assert all(f"{key} (" in warning for key in OTHER)
+    assert numbers(unwarned(report)) == numbers(unwarned(whole))
+
+
+def test_a_run_of_mixed_conditions_says_so_in_every_later_report(small: Small) -> None:
+    job = small.job("8,4")
+    run = planned(stopped(job, after=1)).run
+    for version in ("0.1.2", "0.1.3"):
+        recorded_as(run, {"mlx version": version})
+        stopped(job, after=1, run=run, accept_changes=True)
+    report = finished_report(find_run(run))
+    told = [text for text in report["run"]["warnings"] if "--accept-changes" in text]
+    assert ["0.1.2" in text for text in told] == [True, False]
+    assert ["0.1.3" in text for text in told] == [False, True]
+
+
+def test_a_run_of_nothing_yet_mixes_nothing(small: Small) -> None:
+    job = small.job("8,4")
+    run = planned(stopped(job, after=1)).run
+    find_run(run).positions_path.unlink()
+    recorded_as(run, OTHER)
+    last = [*score(job, run=run, accept_changes=True)][-1].to_json()
+    assert not any("--accept-changes" in text for text in last["report"]["run"]["warnings"])
 
 
 @pytest.mark.parametrize("key", ["device", "compute dtype", "model revision"])
