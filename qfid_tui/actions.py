@@ -101,7 +101,11 @@ def _bindings(screen: Screen[Any]) -> Iterator[tuple[DOMNode, Binding]]:
 
 
 def _mapped(node: DOMNode) -> list[Binding]:
-    """A node's bindings after the user's own keys have replaced ours."""
+    """A node's bindings after the user's own keys have replaced ours.
+
+    The only place that reaches into Textual: what is public, ``Screen.active_bindings``, leaves
+    out whatever does not have the focus, and that is to be found in the palette and the help too.
+    """
     bindings = node._bindings.copy()
     if node.app._keymap:
         bindings.apply_keymap(node.app._keymap)

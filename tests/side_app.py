@@ -16,6 +16,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from qfid_tui.palette import QfidCommands
+from qfid_tui.widgets.key_bar import KeyBar
 
 PATIENCE = 20.0
 UNSET = object()
@@ -110,4 +111,4 @@ def text_of(app: App[Any], selector: str) -> str:
 
 def footer_width(app: App[Any]) -> int:
     """Columns that the footer of the screen on top would take."""
-    return app.screen.query_one(Footer).virtual_size.width
+    return app.screen.query_one(KeyBar).wanted

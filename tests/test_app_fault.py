@@ -19,7 +19,6 @@ FAULT = Fault(
     log=tuple(f"line {i} of its log" for i in range(300)),
     saved=1,
     run="20261124-201425-demo-eaba",
-    resume_key="r",
 )
 
 
@@ -51,10 +50,6 @@ def test_it_says_what_happened_what_is_saved_and_the_last_words() -> None:
 )
 def test_keys_go_on_or_close(keys: list[str], result: str | None) -> None:
     assert press(*keys) == result
-
-
-def test_the_key_that_goes_on_is_the_one_of_the_screen_behind() -> None:
-    assert press("f5", fault=replace(FAULT, resume_key="f5")) == "resume"
 
 
 def test_without_a_run_there_is_nothing_to_go_on_with() -> None:

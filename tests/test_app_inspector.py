@@ -11,10 +11,11 @@ import pytest
 from app_runs import running, until
 from inspecting import RUN, Inspecting, driven, opened
 from textual.pilot import Pilot
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from token_runs import HALVES, PROSE, token_run
 
 from qfid_tui.screens.inspector import InspectorScreen
+from qfid_tui.widgets.key_bar import KeyBar
 from qfid_tui.widgets.token_text import TokenText
 
 SIZES = [(80, 24), (140, 45)]
@@ -206,9 +207,9 @@ async def test_the_footer_fits_80_columns_with_the_keys_of_the_app() -> None:
         inspector = InspectorScreen(RUN, "4")
         app.push_screen(inspector)
         await until(pilot, lambda: inspector.has_class("-ready"), "the run is read")
-        footer = inspector.query_one(Footer)
-        await until(pilot, lambda: len(footer.query("FooterKey")) >= 7, "the keys are shown")
-        assert sum(key.outer_size.width for key in footer.query("FooterKey")) <= 80
+        footer = inspector.query_one(KeyBar)
+        await until(pilot, lambda: len(footer.shown()) >= 7, "the keys are shown")
+        assert footer.wanted <= 80
 
 
 @driven

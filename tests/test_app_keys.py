@@ -168,7 +168,7 @@ async def test_verdicts_stand_out_in_dark_and_light(theme: str) -> None:
         ground = Color.from_rich_color(background)
         colours = set()
         for name in ("text", "good", "marginal", "bad"):
-            style = table.rich_style + table.style_named(name)
+            style = table.rich_style + table.get_component_rich_style(f"rows--{name}", partial=True)
             colour = Color.from_rich_color(style.color)
             # 3 is what the guidelines ask of what is not told by colour alone.
             assert contrast(colour, ground) >= 3, (theme, name)

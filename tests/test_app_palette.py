@@ -22,7 +22,7 @@ from qfid_tui.screens.fault import Fault, FaultScreen
 from qfid_tui.screens.help import HelpScreen
 from qfid_tui.screens.history import HistoryScreen
 
-FAULT = Fault("title", "message", "", ("log",), 1, "run", "f5")
+FAULT = Fault("title", "message", "", ("log",), 1, "run")
 SCREENS: dict[str, Callable[[], Screen[Any]]] = {
     "history": lambda: HistoryScreen(None),
     "export": lambda: ExportScreen("run", "title", lambda: "<svg/>"),

@@ -32,7 +32,6 @@ FAULT = Fault(
     tuple(f"line {i} of what the scorer said before it ended" for i in range(1, 31)),
     36,
     RUN,
-    "r",
 )
 KEYS = [
     ("?", "Keys, and every number explained"),

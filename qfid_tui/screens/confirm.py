@@ -8,10 +8,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Footer, Static
+from textual.widgets import Button, Static
 
 from qfid_tui.screens.panel import PanelScreen
 from qfid_tui.shown_text import shown
+from qfid_tui.widgets.key_bar import KeyBar
 
 
 class ConfirmScreen(PanelScreen[bool]):
@@ -65,7 +66,7 @@ class ConfirmScreen(PanelScreen[bool]):
                     _labelled("y", yes), "warning", id="yes", compact=True, action="screen.yes"
                 )
                 yield Button(_labelled("n", no), id="no", compact=True, action="screen.no")
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Put the focus on the harmless answer."""

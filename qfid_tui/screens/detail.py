@@ -12,7 +12,7 @@ from textual.containers import Grid, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from qfid_tui.setting_headline import Tone, headline
@@ -20,6 +20,7 @@ from qfid_tui.text_names import text_name
 from qfid_tui.widgets.chunk_chart import ChunkChart
 from qfid_tui.widgets.depth_chart import DepthChart
 from qfid_tui.widgets.histogram import Histogram
+from qfid_tui.widgets.key_bar import KeyBar
 from qfid_tui.widgets.tail_list import TailList
 from scorer.errors import QfidError
 from scorer.inert import inert
@@ -150,7 +151,7 @@ class DetailScreen(Screen[None]):
             yield DepthChart(id="depth", classes="panel", empty=_NOTHING)
             yield Histogram(id="histogram", classes="panel", empty=_NOTHING)
             yield TailList(id="tail", classes="panel")
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Read the setting."""

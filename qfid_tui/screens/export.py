@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Footer, Input, Label, OptionList, Static
+from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from qfid_tui import clipboard, exported_file
@@ -21,6 +21,7 @@ from qfid_tui.screens.confirm import ConfirmScreen
 from qfid_tui.screens.panel import PanelScreen
 from qfid_tui.shown_text import shown
 from qfid_tui.widgets.field import Field
+from qfid_tui.widgets.key_bar import KeyBar
 from scorer.errors import QfidError
 from scorer.inline import bytes_of
 from scorer.runs import find_run
@@ -132,7 +133,7 @@ class ExportScreen(PanelScreen[None]):
                     Content(" Copy report "), id="copy", compact=True, action="screen.copy"
                 )
                 yield Button(Content(" Close "), id="close", compact=True, action="screen.close")
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Choose Markdown, and read what the file's name is made of."""

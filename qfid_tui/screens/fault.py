@@ -9,11 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Footer, Static
+from textual.widgets import Button, Static
 
 from qfid_tui import clipboard
 from qfid_tui.screens.panel import PanelScreen
 from qfid_tui.shown_text import shown
+from qfid_tui.widgets.key_bar import KeyBar
 from scorer.inline import plural
 
 _LOG_LINES = 200
@@ -31,7 +32,6 @@ class Fault:
         log: The last lines of the process's own words, oldest first.
         saved: Chunks that are scored and saved, counted per setting.
         run: Id of the saved run that can go on, or None.
-        resume_key: The key that goes on, as bindings name it.
     """
 
     title: str
@@ -40,7 +40,6 @@ class Fault:
     log: tuple[str, ...]
     saved: int
     run: str | None
-    resume_key: str
 
 
 class FaultScreen(PanelScreen[Literal["resume"] | None]):
@@ -80,6 +79,8 @@ class FaultScreen(PanelScreen[Literal["resume"] | None]):
     """
     VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
+        # The key that goes on is that of the workbench.
+        Binding("r", "resume", "Go on", id="fault.resume", tooltip="Score what the run lacks"),
         Binding("escape", "close", "Close", id="fault.close", tooltip="Back to the screen behind"),
         Binding("c", "copy", "Copy log", id="fault.copy", tooltip="Message and log to clipboard"),
         Binding("down,j", "scroll_log(1)", "Log", show=False, id="fault.down"),
@@ -94,19 +95,10 @@ class FaultScreen(PanelScreen[Literal["resume"] | None]):
         """Show a fault."""
         super().__init__()
         self.fault = fault
-        if fault.run is not None:
-            # The key that goes on is the one of the screen behind, whatever it is mapped to.
-            again = Binding(
-                fault.resume_key,
-                "resume",
-                "Go on",
-                id="fault.resume",
-                tooltip="Score what the run still lacks",
-            )
-            self._bindings.key_to_bindings = {
-                fault.resume_key: [again],
-                **self._bindings.key_to_bindings,
-            }
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Going on needs a run that can."""
+        return self.fault.run is not None if action == "resume" else True
 
     def compose(self) -> ComposeResult:
         """Message and hint, the log, what is saved, the ways on."""
@@ -132,7 +124,7 @@ class FaultScreen(PanelScreen[Literal["resume"] | None]):
                         action="screen.resume",
                     )
                 yield Button(Content(" Close "), id="close", compact=True, action="screen.close")
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Show the newest lines, and let enter take the first way on."""

@@ -11,11 +11,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from qfid_tui.glossary import Entry, matching
 from qfid_tui.shown_text import shown
 from qfid_tui.widgets.field import Field
+from qfid_tui.widgets.key_bar import KeyBar
 
 _WIDE = 120
 
@@ -74,7 +75,7 @@ class HelpScreen(Screen[None]):
         with VerticalScroll(id="page"):
             yield Static(id="keys")
             yield Static(id="glossary")
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_resize(self) -> None:
         """Lay the keys out for the new width."""

@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from qfid_tui.actions import help_keys
 from qfid_tui.run_rows import all_about, deletable, matches, resumable, when
@@ -23,6 +23,7 @@ from qfid_tui.screens.export import ExportScreen
 from qfid_tui.screens.help import HelpScreen
 from qfid_tui.shown_text import shown
 from qfid_tui.widgets.field import Field
+from qfid_tui.widgets.key_bar import KeyBar
 from qfid_tui.widgets.run_table import RunTable
 from scorer.errors import QfidError
 from scorer.inline import plural
@@ -113,7 +114,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         yield RunTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
         yield Static(Content("reading …"), id="empty")
         yield Static(id="run-about")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Read the runs."""

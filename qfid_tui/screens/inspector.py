@@ -11,11 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from qfid_tui.model_list import shortened
 from qfid_tui.text_names import text_name
+from qfid_tui.widgets.key_bar import KeyBar
 from qfid_tui.widgets.token_legend import TokenLegend
 from qfid_tui.widgets.token_panel import TokenPanel
 from qfid_tui.widgets.token_text import TokenText
@@ -118,7 +119,7 @@ class InspectorScreen(Screen[None]):
             yield text
             yield TokenPanel(id="panel")
         yield TokenLegend(text)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Read the run in a thread; the screen never waits."""

@@ -105,7 +105,7 @@ class OpensScreens(Screen[None]):
             message = f"The scorer {ending.words} without a report."
             hint = "`qfid doctor` looks at this machine"
         again = None if failure is not None and failure.exit_code == 2 else comparison.run
-        fault = Fault(title, message, hint, ending.log, comparison.saved, again, "r")
+        fault = Fault(title, message, hint, ending.log, comparison.saved, again)
 
         def answered(answer: str | None) -> None:
             if answer == "resume":

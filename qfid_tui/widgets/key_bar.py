@@ -1,4 +1,4 @@
-"""The footer of the workbench: what can be pressed now, as much of it as fits."""
+"""The footer of every screen: what can be pressed now, as much of it as fits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+_GAP = 2
+
 
 class KeyBar(Widget):
-    """Keys and verbs on one line, in the order given, the rest left to the palette.
+    """Keys and verbs on one line, the most important first, the rest left to the palette.
 
     Textual's own footer keeps the order of the focus and cuts what does not fit.
     """
@@ -31,12 +33,15 @@ class KeyBar(Widget):
     }
     """
 
-    def __init__(self, order: Sequence[str], last: str, *, id: str | None = None) -> None:
+    def __init__(
+        self, order: Sequence[str] = (), last: str | None = None, *, id: str | None = None
+    ) -> None:
         """Show keys.
 
         Args:
-            order: Ids of bindings, the most important first.
-            last: Id of the binding at the right end, which is always shown.
+            order: Ids of bindings, the most important first; empty for all that bindings show,
+                in their own order.
+            last: Id of the binding at the right end, which is always shown; None for none.
             id: Id of the widget.
         """
         super().__init__(id=id)
@@ -53,16 +58,24 @@ class KeyBar(Widget):
         if not self.is_attached:
             return
         found: dict[str, tuple[str, str, str]] = {}
+        offered: list[str] = []
         for active in self.screen.active_bindings.values():
             binding = active.binding
             if active.enabled and binding.id is not None and binding.id not in found:
                 key = self.app.get_key_display(binding)
                 found[binding.id] = key, binding.description.lower(), binding.key
-        keys = [found[id] for id in self._order if id in found]
-        end = found.get(self._last)
+                offered += [binding.id] if binding.show else []
+        keys = [found[id] for id in self._order or offered if id in found]
+        end = None if self._last is None else found.get(self._last)
         if (keys, end) != (self._keys, self._end):
             self._keys, self._end = keys, end
             self.refresh()
+
+    @property
+    def wanted(self) -> int:
+        """Cells that everything would take that can be pressed now."""
+        ends = [] if self._end is None else [self._end]
+        return 1 + sum(map(_cells, (*self._keys, *ends))) - _GAP
 
     def shown(self) -> list[tuple[int, str, str, str]]:
         """Column, key as shown, verb and key as pressed of everything that fits."""
@@ -72,7 +85,7 @@ class KeyBar(Widget):
         found: list[tuple[int, str, str, str]] = []
         x = 1
         for item in self._keys:
-            if x + _cells(item) > room:
+            if x + _cells(item) - (0 if end else _GAP) > room:
                 break
             found.append((x, *item))
             x += _cells(item)
@@ -107,4 +120,4 @@ class KeyBar(Widget):
 def _cells(item: tuple[str, str, str]) -> int:
     """Cells of a key and its verb, and of the gap behind them."""
     key, verb, _ = item
-    return cell_len(key) + 1 + cell_len(verb) + 2
+    return cell_len(key) + 1 + cell_len(verb) + _GAP
