@@ -118,4 +118,4 @@ def _folder(folder: Mapping[str, Any], noun: str) -> str:
 
 
 def _offline(found: Mapping[str, Any]) -> str:
-    return " (HF\\_HUB\\_OFFLINE is set: nothing is downloaded)" if found["offline"] else ""
+    return " (`HF_HUB_OFFLINE` is set: nothing is downloaded)" if found["offline"] else ""

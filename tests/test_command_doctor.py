@@ -79,7 +79,7 @@ def test_markdown_says_the_same(capfd: pytest.CaptureFixture[str]) -> None:
     for name in ("device", "BLAS", "attention", "memory", "versions", "model cache", "saved runs"):
         assert f"- **{name}** " in out
     assert str(hub_folder()) in out and f"qfid {__version__}" in out
-    assert "HF\\_HUB\\_OFFLINE is set" in out
+    assert "`HF_HUB_OFFLINE` is set" in out
 
 
 def test_without_a_backend_one_line_says_which_extra_to_install(
