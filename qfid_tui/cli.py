@@ -28,7 +28,7 @@ COMMANDS = {
     "models": "list the cached models: what can be scored, and what cannot and why",
     "pull": "download a model",
     "bench": "time scoring against bare forward passes on this machine",
-    "doctor": "look at device, BLAS, memory, versions: what is slow here and how to fix it",
+    "doctor": "look at this machine: what is slow on it and how to fix it",
 }
 _INTERRUPTED = 130
 
@@ -101,7 +101,7 @@ def _app_parser() -> Parser:
     parser = Parser(
         prog="qfid",
         usage="qfid [MODEL] [options]\n       qfid COMMAND [options]",
-        description="See what KV-cache quantization costs a language model, on real text. "
+        description="See what KV-cache quantization costs a language model, on real text.\n"
         "Without a command the app opens.",
         epilog=f"commands (`qfid COMMAND --help` tells more):\n{lines}\n\n"
         "A local folder named like a command is given as ./kv",

@@ -232,12 +232,18 @@ def test_a_folder_of_runs_that_is_a_file_is_one_error(
     assert len(capfd.readouterr().err.splitlines()) == 2
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_command_has_its_help(command: str, capfd: Capture) -> None:
-    assert run_main(command, "--help") == 0
+@pytest.mark.parametrize("words", [[], *([command] for command in sorted(COMMANDS))])
+def test_help_fits_a_terminal_of_80_columns(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_main(*words, "--help") == 0
     out, err = capfd.readouterr()
-    assert out.startswith(f"usage: qfid {command} ")
+    assert out.startswith(" ".join(["usage: qfid", *words]) + " ")
     assert err == ""
+    usage, _, rest = out.partition("\n\n")
+    # argparse never breaks a list of choices in the usage.
+    assert max(map(len, rest.splitlines())) <= 80, usage
 
 
 def test_messages_survive_a_closed_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:

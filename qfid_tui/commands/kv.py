@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from scorer.models import ModelInfo
 
 _DESCRIPTION = """\
-Score what quantizing the KV cache costs MODEL on real text: KL divergence in nats, top-token
-flips and perplexity against the same model at full precision. The run is saved batch by batch;
-Ctrl-C once stops it in order and reports what is scored, `qfid resume` goes on.
+Score what quantizing the KV cache costs MODEL on real text: KL divergence in
+nats, top-token flips and perplexity against the same model at full precision.
+The run is saved batch by batch; Ctrl-C once stops it in order and reports what
+is scored, `qfid resume` goes on.
 """
 _EPILOG = """\
-exit codes: 0 report, 1 internal error or a setting failed, 2 wrong input, 3 not enough memory,
-4 --fail-under not met, 130 interrupted
+exit codes: 0 report, 1 internal error or a setting failed, 2 wrong input,
+3 not enough memory, 4 --fail-under not met, 130 interrupted
 """
 
 
