@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,9 @@ from scorer.prefixes import Prefixes
 from scorer.selftest import check_attention
 from scorer.tail import SplitModel
 from scorer.tokenizer import load_tokenizer
+
+# Seconds a text is given before the model is loaded beside it.
+_TEXT_FIRST_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,38 +120,15 @@ class Preparation:
         if info.geometry.layers and info.geometry.exact:
             check_groups(job.settings, info.geometry)
         yield Loading("tokenizing", job.corpus.source)
-        tokenizer = load_tokenizer(info.path, allow_custom_code=job.allow_custom_code)
-        corpus = build_corpus(
-            job.corpus,
-            tokenizer,
-            protocol=job.protocol,
-            chunk_length=job.chunk_length,
-            chunks=job.chunks,
-            max_chunks=job.max_chunks,
-            vocab_rows=info.vocab_size,
-            tokenizer_id=info.name,
-            cache_dir=self.cache_dir,
-        )
-        wanted = PassSize(
-            self.grid or job.batch or default_batch(self.backend.kind, job.chunk_length)
-        )
-        size = self._fitting(info, wanted)
-        if size.batch < wanted.batch and (self.grid or job.batch):
-            yield Warned(
-                f"memory does not allow {wanted.batch} chunks at a time; scored {size.described()}",
-                "on this device the figures are the same"
-                if self.backend.kind == "cpu"
-                else "figures of runs of another batch differ by rounding",
-            )
-        yield Loading("model", info.name)
-        if self.backend.slow_blas:
-            yield Warned(
-                f"matrix products are slow here (BLAS: {self.backend.blas}; a 512³ product takes "
-                f"{1000 * (self.backend.matmul_seconds or 0):.0f} ms)",
-                "install MKL (`pip install mkl`) or OpenBLAS (`apt install libopenblas0`); "
-                "`qfid doctor` checks it",
-            )
-        model = load(info.path, self.backend, allow_custom_code=job.allow_custom_code)
+        with ThreadPoolExecutor(1, "qfid-tokens") as pool:
+            tokens = pool.submit(self._corpus, info)
+            # A text that cannot be scored is told before a model takes its time to load.
+            wait([tokens], _TEXT_FIRST_SECONDS)
+            if tokens.done():
+                tokens.result()
+            size = yield from self._size(info)
+            model = yield from self._model(info)
+            corpus = tokens.result()
         if model.vocab_rows is not None:
             _check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
         detail = "body and tail, cache geometry, arithmetic of each setting"
@@ -195,6 +176,56 @@ class Preparation:
             size,
             Prefixes(split, equal),
         )
+
+    def _corpus(self, info: ModelInfo) -> ChunkedCorpus:
+        job = self.job
+        return build_corpus(
+            job.corpus,
+            load_tokenizer(info.path, allow_custom_code=job.allow_custom_code),
+            protocol=job.protocol,
+            chunk_length=job.chunk_length,
+            chunks=job.chunks,
+            max_chunks=job.max_chunks,
+            vocab_rows=info.vocab_size,
+            tokenizer_id=info.name,
+            cache_dir=self.cache_dir,
+        )
+
+    def _size(self, info: ModelInfo) -> Generator[Event, None, PassSize]:
+        """How much goes through the model at once.
+
+        Raises:
+            WillNotFit: Nothing fits.
+        """
+        job = self.job
+        wanted = PassSize(
+            self.grid or job.batch or default_batch(self.backend.kind, job.chunk_length)
+        )
+        size = self._fitting(info, wanted)
+        if size.batch < wanted.batch and (self.grid or job.batch):
+            yield Warned(
+                f"memory does not allow {wanted.batch} chunks at a time; scored {size.described()}",
+                "on this device the figures are the same"
+                if self.backend.kind == "cpu"
+                else "figures of runs of another batch differ by rounding",
+            )
+        return size
+
+    def _model(self, info: ModelInfo) -> Generator[Event, None, LoadedModel]:
+        """The model, loaded.
+
+        Raises:
+            InputError: It does not load.
+        """
+        yield Loading("model", info.name)
+        if self.backend.slow_blas:
+            yield Warned(
+                f"matrix products are slow here (BLAS: {self.backend.blas}; a 512³ product takes "
+                f"{1000 * (self.backend.matmul_seconds or 0):.0f} ms)",
+                "install MKL (`pip install mkl`) or OpenBLAS (`apt install libopenblas0`); "
+                "`qfid doctor` checks it",
+            )
+        return load(info.path, self.backend, allow_custom_code=self.job.allow_custom_code)
 
     def _fitting(self, info: ModelInfo, wanted: PassSize) -> PassSize:
         memory = device_memory(self.backend.kind)

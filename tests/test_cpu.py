@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import os
 import platform
@@ -227,3 +228,11 @@ def test_no_list_of_what_is_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_timed_product_takes_time() -> None:
     assert 0 < cpu.matmul_seconds(16) < 60
+
+
+def test_waiting_for_a_busy_machine_is_no_slow_matmul(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wall time stands still for seconds between two looks; CPU time goes on by milliseconds."""
+    wall, own = itertools.count(0.0, 5.0), itertools.count(0.0, 0.002)
+    monkeypatch.setattr(cpu.time, "perf_counter", lambda: next(wall))
+    monkeypatch.setattr(cpu.time, "process_time", lambda: next(own))
+    assert cpu.matmul_seconds(16) == pytest.approx(0.002)
