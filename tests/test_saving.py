@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,10 +13,13 @@ from small_runs import Small, cells, failed, finished, planned, stopped
 
 import scorer.cells
 from scorer.arrow_stream import PositionsWriter
+from scorer.cells import Cells
 from scorer.errors import QfidError
 from scorer.events import Event, Loading
+from scorer.loop import Loop
 from scorer.runs import find_run
 from scorer.saving import Saver
+from scorer.score import score
 
 
 def piece(log: list[int], number: int, gate: threading.Event | None = None) -> Any:
@@ -98,6 +102,13 @@ def test_memory_that_ends_while_saving_is_no_reason_to_score_again(background: b
             list(saver.events(wait=True))
 
 
+class Prompt(Saver):
+    """Saves on its thread, but tells of it before anything else is scored."""
+
+    def events(self, *, wait: bool = False) -> Iterator[Event]:
+        return super().events(wait=True)
+
+
 @pytest.fixture
 def aside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs save on a thread of their own, as on a GPU."""
@@ -124,12 +135,6 @@ def test_a_run_that_saves_aside_tells_the_same(
 def test_whatever_is_told_of_a_stopped_run_is_saved_and_the_other_way_round(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Prompt(Saver):
-        """Saves on its thread, but tells of it before anything else is scored."""
-
-        def events(self, *, wait: bool = False) -> Iterator[Event]:
-            return super().events(wait=True)
-
     monkeypatch.setattr(scorer.cells, "Saver", lambda background: Prompt(background=True))
     events = stopped(small.job(max_chunks=4), 2)
     assert not finished(events).complete
@@ -157,3 +162,59 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(
     assert len(calls) == 3 and len(cells(events)) == 2
     run = find_run(planned(events).run)
     assert sum(map(len, run.scored().values())) == 2
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps begun ahead, saved aside, reduced by MLX's operations: all but the device."""
+    plain = Cells.__init__
+
+    def init(self: Cells, prepared: Any, device: str, *rest: Any) -> None:
+        plain(self, prepared, "metal", *rest)
+        assert self._ahead == 1
+
+    monkeypatch.setattr(Cells, "__init__", init)
+    monkeypatch.setattr(scorer.cells, "Saver", lambda background: Prompt(background=background))
+
+
+def drift(run: str) -> dict[tuple[str, int], Any]:
+    return {
+        (name, int(positions.chunk[0])): positions.kl
+        for name, batches in find_run(run).read().items()
+        for positions, _ in batches
+    }
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.parametrize("tile_bytes", [1 << 30, 1 << 14])
+def test_a_run_as_on_a_gpu_comes_to_the_same(
+    small: Small, monkeypatch: pytest.MonkeyPatch, tile_bytes: int
+) -> None:
+    """Logits kept for a batch or taken tile by tile, stopped half way and gone on with."""
+    monkeypatch.setattr(
+        Cells, "_loop", functools.partialmethod(_loop_of, tile_bytes=tile_bytes), raising=True
+    )
+    job = small.job("8,4@9,k8v4", batch=2, max_chunks=5)
+    run = planned(stopped(job, 4)).run
+    done = sum(map(len, find_run(run).scored().values()))
+    assert 4 <= done < 15
+    rest = list(score(job, run=run))
+    assert finished(rest).complete and len(cells(rest)) == 15 - done
+    monkeypatch.undo()
+    expected = drift(planned(small.score("8,4@9,k8v4", batch=2, max_chunks=5)).run)
+    got = drift(run)
+    assert got.keys() == expected.keys() and len(got) == 15
+    for key, kl in got.items():
+        np.testing.assert_allclose(kl, expected[key], rtol=1e-3, atol=2e-6)
+
+
+def _loop_of(self: Cells, reference: Any, *, tile_bytes: int) -> Loop:
+    return Loop(
+        reference,
+        self._metrics,
+        self.prepared.vocab,
+        self.stop,
+        tile_bytes=tile_bytes,
+        keep_bytes=4 * tile_bytes,
+        ahead=self._ahead,
+    )
