@@ -66,11 +66,18 @@ class ScatterPoint:
         """Whether it has a place in the picture."""
         return math.isfinite(self.bytes_per_token) and not math.isnan(self.kl_mean)
 
+    @property
+    def shown_cost(self) -> str:
+        """Bytes per token in digits."""
+        size = self.bytes_per_token
+        return count(round(size)) if math.isfinite(size) else value_text(size)
+
     def reading(self) -> str:
         """The point in words."""
-        size = self.bytes_per_token
-        cost = count(round(size)) if math.isfinite(size) else value_text(size)
-        parts = [f"{self.label}: {cost} bytes/token", f"{value_text(self.kl_mean, 3)} nats"]
+        parts = [
+            f"{self.label}: {self.shown_cost} bytes/token",
+            f"{value_text(self.kl_mean, 3)} nats",
+        ]
         parts += [self.shown_verdict] if self.verdict else []
         parts += ["on the frontier"] if self.frontier else []
         parts += ["earlier run"] if self.earlier else []
@@ -121,10 +128,14 @@ def _as_text(
 ) -> Picture:
     """The points in words, a line each, where there is no room for axes."""
     canvas = Canvas(width, height)
+    rows = [(p.label, p.shown_cost, value_text(p.kl_mean, 3), p.shown_verdict) for p in points]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
     first = min(max(0, (cursor or 0) - height + 1), max(len(points) - height, 0))
     for y, point in enumerate(points[first : first + height]):
         role: Role = "cursor" if cursor == first + y else point.role
-        canvas.write(0, y, fitted(f"{point.mark} {point.reading()}", width), role)
+        label, cost, kl, verdict = rows[first + y]
+        line = f"{point.mark} {label:{widths[0]}} {cost:>{widths[1]}} B {kl:{widths[2]}} {verdict}"
+        canvas.write(0, y, fitted(line.rstrip(), width), role)
     return Picture(canvas, [(0, i - first) for i in range(len(points))])
 
 

@@ -125,7 +125,7 @@ def run_lines(
     Args:
         choices: What is chosen.
         comparison: What is scored.
-        model: The chosen model; None where it is not at hand.
+        model: The chosen model, else that with the cursor; None where it is not at hand.
         machine: The device; None while it is not known.
         unfinished: Id of an earlier run of the model that lacks something.
     """
@@ -151,9 +151,10 @@ def _next_lines(
     choices: Choices, comparison: Comparison, model: ModelInfo | None, machine: Hello | None
 ) -> list[Line]:
     if choices.model is None:
-        return [
+        lines = [
             [("Choose a model: ", "text"), *key("arrows", " move, "), *key("enter", " takes it")]
         ]
+        return [*lines, _fit_line(choices, model, machine)] if model is not None else lines
     if model is None:
         return [
             [(f"{choices.model} is not at hand; ", "text"), *key("m", " chooses another model")]
@@ -162,13 +163,17 @@ def _next_lines(
         planned = next_run(choices, comparison)
     except InputError as error:
         return [[(f"{error.message}: {error.hint}", "text")]]
-    lines: list[Line] = [_next_line(planned, comparison)]
+    lines = [_next_line(planned, comparison)]
     if comparison.phase == "idle":
-        fit = None
-        if machine is not None:
-            fit = fit_of(model, machine, chunk_length=choices.chunk_length, batch=choices.batch)
-        lines.append(fit_line(fit, machine))
+        lines.append(_fit_line(choices, model, machine))
     return lines
+
+
+def _fit_line(choices: Choices, model: ModelInfo, machine: Hello | None) -> Line:
+    fit = None
+    if machine is not None:
+        fit = fit_of(model, machine, chunk_length=choices.chunk_length, batch=choices.batch)
+    return fit_line(fit, machine)
 
 
 def _next_line(planned: NextRun, comparison: Comparison) -> Line:
@@ -245,13 +250,14 @@ def about_models(known: Collection[str]) -> str:
     return f"{keys} · no other is cached: `qfid pull org/name`"
 
 
-def about_row(row: TableRow | None, *, with_costs: bool, with_note: bool) -> str:
+def about_row(row: TableRow | None, *, with_costs: bool, with_note: bool, width: int) -> str:
     """The row with the cursor in words.
 
     Args:
         row: The row; None for none.
         with_costs: Say what it costs, because the table does not.
         with_note: Say what its numbers mean, because the table does not.
+        width: Cells of the line; what has no room is left out whole.
     """
     if row is None:
         return ""
@@ -262,15 +268,18 @@ def about_row(row: TableRow | None, *, with_costs: bool, with_note: bool) -> str
         words = [f"{row.name}: {note(row)}"]
     if with_note and row.figures is not None:
         words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
+    said = " · ".join(words)
     if with_costs and row.cost is not None:
-        words.append(
-            "KV "
-            + ", ".join(
-                f"{tokens >> 10}k {short_bytes(held)}"
-                for tokens, held in zip(CONTEXTS, row.cost.at, strict=False)
-            )
-        )
-    return " · ".join(words)
+        costs = [
+            f"{tokens >> 10}k {short_bytes(held)}"
+            for tokens, held in zip(CONTEXTS, row.cost.at, strict=False)
+        ]
+        # The longest context is the last to go.
+        for first in range(len(costs)):
+            longer = f"{said} · KV {', '.join(costs[first:])}"
+            if len(longer) <= width:
+                return longer
+    return said
 
 
 def note(row: TableRow) -> str:

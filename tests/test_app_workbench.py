@@ -13,6 +13,7 @@ from textual.widgets import Input
 from qfid_tui.app import QfidApp
 from qfid_tui.choices import Choices, load_choices
 from qfid_tui.screens.prompt import PromptScreen
+from scorer.events import Hello
 from scorer.job import KVSetting
 
 
@@ -314,3 +315,35 @@ async def test_any_name_and_error_text_is_drawn_inert(text: str) -> None:
         app.workbench.paint()
         await pilot.pause()
         comparison.phase = "idle"
+
+
+@piloted
+async def test_a_wider_terminal_shows_at_once_what_had_no_room() -> None:
+    name = "an-organisation-of-many-words/" + "A-Model-" * 5 + "4bit"
+    async with running(demo_choices(model=name)) as (app, pilot):
+        await until(pilot, lambda: "A-Model" in screen_text(app), "the title")
+        assert name not in screen_text(app).splitlines()[0]
+        await pilot.resize_terminal(140, 45)
+        await until(pilot, lambda: name in screen_text(app).splitlines()[0], "the whole name")
+
+
+@piloted
+async def test_the_line_below_the_table_leaves_out_whole_what_has_no_room() -> None:
+    run = save_run("8", job={"chunk_length": 128})
+    async with running(demo_choices()) as (app, pilot):
+        app.workbench._open_run(run.id, False)
+        await until(pilot, lambda: app.workbench.table.has_numbers, "numbers")
+        await until(pilot, lambda: "128k 170 MiB" in screen_text(app), "the longest context")
+        await pilot.resize_terminal(60, 24)
+        await until(pilot, lambda: "8k 10.6" not in screen_text(app), "what has room")
+        [line] = [line for line in screen_text(app).splitlines() if " 8: " in line[:5]]
+        assert "…" not in line
+
+
+@piloted
+async def test_the_model_under_the_cursor_is_told_to_fit_before_it_is_chosen() -> None:
+    async with running(Choices(), size=(140, 45)) as (app, pilot):
+        app.machine = Hello("cpu", "a device", 16 << 30, 8 << 30, "none", {})
+        app.workbench.machine_known()
+        await until(pilot, lambda: "✓ fits" in screen_text(app), "whether it fits")
+        assert app.choices.model is None

@@ -169,7 +169,9 @@ def test_values_without_a_logarithm_stand_at_the_ends() -> None:
 
 def test_where_no_axis_fits_points_are_told_in_words() -> None:
     rows = draw_scatter(MEASURED, 30, 4, cursor=5).canvas.rows()
-    assert rows[3].startswith("◆ 2: 3\u202f600 bytes/token")
+    assert rows[3].startswith("◆ 2     3\u202f600 B 3.86")
+    # Half of 80 columns holds the verdicts too.
+    assert all(row.rstrip()[-1] != "…" for row in draw_scatter(MEASURED, 38, 4).canvas.rows())
     assert draw_scatter(MEASURED, 1, 1).canvas.rows() == ["…"]
 
 

@@ -89,6 +89,13 @@ class DetailScreen(Screen[None]):
     AUTO_FOCUS = "#headline"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
+            "question_mark",
+            "help",
+            "Help",
+            id="detail.help",
+            tooltip="Keys, and every number explained",
+        ),
+        Binding(
             "escape",
             "back",
             "Back",
@@ -184,6 +191,13 @@ class DetailScreen(Screen[None]):
         """Show the previous or the next setting."""
         if (other := self._other(by)) is not None:
             self._show_setting(other)
+
+    def action_help(self) -> None:
+        """Explain the keys and the numbers."""
+        from qfid_tui.actions import help_keys
+        from qfid_tui.screens.help import HelpScreen
+
+        self.app.push_screen(HelpScreen(help_keys(self)))
 
     def action_inspect(self) -> None:
         """Open the inspector at the chunk that the focused panel picks."""

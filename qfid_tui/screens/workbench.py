@@ -103,7 +103,7 @@ class WorkbenchScreen(ChoosesWorkbench):
         from qfid_tui.screens.workbench_body import WorkbenchBody
         from qfid_tui.widgets.key_bar import KeyBar
 
-        await self.mount(WorkbenchBody(id="body"), KeyBar(FOOTER, "app.palette", id="keys"))
+        await self.mount(WorkbenchBody(id="body"), KeyBar(FOOTER, id="keys"))
 
     def body_mounted(self) -> None:
         """The panels are there: fill them, and find out about models and device."""
@@ -115,6 +115,10 @@ class WorkbenchScreen(ChoosesWorkbench):
         self.read_earlier()
         self.qfid.probe()
         self.set_interval(1 / _PAINTS_PER_SECOND, self.paint_news)
+
+    def on_resize(self) -> None:
+        """What is said fits the width."""
+        self.call_after_refresh(self.paint)
 
     # What can be done now
 

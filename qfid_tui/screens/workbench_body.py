@@ -41,9 +41,7 @@ class WorkbenchBody(Container):
                 with Grid(id="charts"):
                     yield Scatter(id="scatter", classes="panel")
                     yield ChunkChart(id="chunks", classes="panel")
-                    yield DepthChart(
-                        id="depth", classes="panel", empty="KL by depth appears with the report"
-                    )
+                    yield DepthChart(id="depth", classes="panel")
 
     def on_mount(self) -> None:
         """Tell the screen once everything has its place."""

@@ -138,6 +138,7 @@ class PaintsWorkbench(OpensScreens):
                 self.table.row,
                 with_costs=self.table.has_numbers,
                 with_note=self.table.row_height() == 1,
+                width=self.query_one("#about").content_size.width,
             )
         self._say("about", text)
 
@@ -147,7 +148,11 @@ class PaintsWorkbench(OpensScreens):
 
         comparison = self.qfid.comparison
         lines = words.run_lines(
-            self.qfid.choices, comparison, self.model, self.qfid.device, self.unfinished
+            self.qfid.choices,
+            comparison,
+            self.model or self.highlighted,
+            self.qfid.device,
+            self.unfinished,
         )
         fraction = comparison.fraction if comparison.is_active else None
         self.query_one("#run", RunPanel).show(words.run_title(comparison), lines, fraction)

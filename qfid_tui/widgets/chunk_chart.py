@@ -33,7 +33,7 @@ class _Readings(Sequence[str]):
 class ChunkChart(Chart):
     """KL mean of each chunk, as bars from 0; over decades where they lie far apart."""
 
-    EMPTY = "KL per chunk appears with the first scored chunk"
+    EMPTY = "bars appear with the first chunk"
 
     _setting = ""
     _chunks: Sequence[tuple[int, float]] = ()

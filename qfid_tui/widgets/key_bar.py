@@ -34,14 +34,14 @@ class KeyBar(Widget):
     """
 
     def __init__(
-        self, order: Sequence[str] = (), last: str | None = None, *, id: str | None = None
+        self, order: Sequence[str] = (), last: str = "app.palette", *, id: str | None = None
     ) -> None:
         """Show keys.
 
         Args:
             order: Ids of bindings, the most important first; empty for all that bindings show,
                 in their own order.
-            last: Id of the binding at the right end, which is always shown; None for none.
+            last: Id of the binding at the right end, which is shown wherever it can be pressed.
             id: Id of the widget.
         """
         super().__init__(id=id)
@@ -65,8 +65,8 @@ class KeyBar(Widget):
                 key = self.app.get_key_display(binding)
                 found[binding.id] = key, binding.description.lower(), binding.key
                 offered += [binding.id] if binding.show else []
-        keys = [found[id] for id in self._order or offered if id in found]
-        end = None if self._last is None else found.get(self._last)
+        end = found.get(self._last)
+        keys = [found[id] for id in self._order or offered if id in found and id != self._last]
         if (keys, end) != (self._keys, self._end):
             self._keys, self._end = keys, end
             self.refresh()

@@ -27,7 +27,7 @@ class Scatter(Chart):
 
     def heading(self) -> str:
         """See :meth:`Chart.heading`."""
-        return "KL mean, nats (log) by KV bytes per token"
+        return "KL mean (nats) by KV bytes/token"
 
     def summary(self) -> str:
         """See :meth:`Chart.summary`."""
