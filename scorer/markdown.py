@@ -25,7 +25,7 @@ from scorer.inline import (
     with_margin,
 )
 from scorer.markdown_details import details
-from scorer.markdown_setting import interval_words, measured_on, setting_body, setting_title
+from scorer.markdown_setting import interval_sentence, measured_on, setting_body, setting_title
 
 Report = Mapping[str, Any]
 
@@ -89,8 +89,8 @@ def comparison(report: Report) -> list[str]:
     if not scored:
         return lines
     ends = scored[0]["intervals"]
-    margin = "± is half of the 95 % interval over " if ends["kl_mean"] else "No interval: "
-    lines += [f"{margin}{interval_words(ends)}. {_bounds(report['verdict_bounds'])}", ""]
+    margin = "± is half of the 95 % interval over" if ends["kl_mean"] else "No interval of KL over"
+    lines += [f"{interval_sentence(ends, margin)} {_bounds(report['verdict_bounds'])}", ""]
     by_positions: dict[int, list[Report]] = {}
     for row in scored:
         by_positions.setdefault(row["n_positions"], []).append(row)

@@ -85,14 +85,22 @@ def measured_on(row: Row, run: Row) -> str:
     )
 
 
-def interval_words(ends: Row) -> str:
-    """What the intervals are taken over and what they speak for."""
+def interval_sentence(ends: Row, said: str) -> str:
+    """What the intervals are taken over and what they speak for.
+
+    Args:
+        ends: The intervals of a setting.
+        said: How the sentence begins where there are any.
+    """
+    if ends["n_units"] < 2:
+        return f"{ends['note']}."
     over = plural(ends["n_units"], ends["unit"])
     if ends["label"]:
         known = ends["n_documents"]
         over += f" of {plural(known, 'document')}" if known else ""
         over += f": they speak for {ends['label']}"
-    return f"{over}; {ends['note']}" if ends["note"] else over
+    note = f"; {ends['note']}" if ends["note"] else ""
+    return f"{said} {over}{note}."
 
 
 def _failure(row: Row) -> list[str]:
@@ -171,7 +179,7 @@ def _metrics(row: Row) -> list[str]:
         ("Δp RMS", f"{digits(row['delta_p']['rms'])} %", ABSENT),
     ]
     lines = table(("metric", "value", "95 % interval"), rows)
-    lines += ["", f"Intervals over {interval_words(ends)}.", ""]
+    lines += ["", interval_sentence(ends, "Intervals over"), ""]
     if row["noise_floor"] is not None:
         lines += [
             f"Noise floor of the KL mean: {digits(row['noise_floor'])} nats (standard deviation "

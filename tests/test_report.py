@@ -235,6 +235,10 @@ def test_one_chunk_has_no_interval() -> None:
     assert report["comparisons"][0]["interval"] is None
     assert report["comparisons"][0]["told_apart"] is None
     assert report["frontiers"][0]["tied"] == []
+    lines = to_markdown(report).splitlines()
+    assert lines.count("1 chunk gives no interval.") == 2
+    assert sum(line.startswith("1 chunk gives no interval. Verdict good:") for line in lines) == 1
+    assert not any("they speak for" in line for line in lines)
 
 
 def test_documents_are_the_unit_from_five_on() -> None:
