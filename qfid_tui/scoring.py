@@ -129,6 +129,8 @@ def _signals_passed_on(process: ScorerProcess, display: ProgressLines) -> Iterat
     def on_end(number: int, frame: FrameType | None) -> None:
         process.kill()
         text = f"ended by {signal.Signals(number).name}"
+        if display.run.planned is not None:
+            text += f"; `qfid resume {display.run.planned.run}` scores the rest"
         diagnostics.write_from_handler(display.interjection(text))
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

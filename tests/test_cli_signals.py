@@ -131,7 +131,8 @@ def test_an_end_from_outside_takes_the_child_along(tmp_path: Path, number: int) 
             process.send_signal(number)
             out, err = process.communicate()
     assert (process.returncode, out) == (-number, "")
-    assert err == f"ended by {signal.Signals(number).name}\n"
+    name = signal.Signals(number).name
+    assert err == f"ended by {name}; `qfid resume {run.id}` scores the rest\n"
 
 
 def test_a_killed_command_line_leaves_no_child(tmp_path: Path) -> None:
