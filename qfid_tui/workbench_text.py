@@ -238,6 +238,9 @@ def best_line(comparison: Comparison) -> Line | None:
     ]
 
 
+ABOUT_FILTER = "arrows move, enter takes the model, esc shows all again"
+
+
 def about_models(known: Collection[str]) -> str:
     """What can be done in the list of models.
 

@@ -14,11 +14,13 @@ from textual.color import Color
 from qfid_tui.actions import screen_actions
 from qfid_tui.app import QfidApp
 from qfid_tui.screens.workbench import FOOTER, WorkbenchScreen
-from qfid_tui.widgets.model_picker import ModelPicker
+from qfid_tui.widgets.key_bar import KeyBar
+from qfid_tui.widgets.model_picker import ModelFilter, ModelPicker
 from qfid_tui.widgets.options_panel import OptionsPanel
 from qfid_tui.widgets.rows import Rows
 from qfid_tui.widgets.settings_table import SettingsTable
 from scorer.events import SettingFailedEvent
+from scorer.models import Unscorable
 
 OWNERS: dict[str, type[Any]] = {
     "": WorkbenchScreen,
@@ -40,7 +42,8 @@ def test_every_binding_has_an_id_a_short_verb_and_a_tooltip() -> None:
     for binding in (*(binding for _, binding in BINDINGS), *APP_BINDINGS):
         assert binding.id and binding.tooltip, binding
         assert 0 < len(binding.description) <= 10, binding
-    ids = {binding.id for _, binding in BINDINGS} | {binding.id for binding in APP_BINDINGS}
+    others = (*APP_BINDINGS, *Binding.make_bindings(ModelFilter.__dict__["BINDINGS"]))
+    ids = {binding.id for _, binding in BINDINGS} | {binding.id for binding in others}
     assert set(FOOTER) <= ids
 
 
@@ -184,3 +187,36 @@ async def test_the_focus_and_the_cursor_show_without_colour() -> None:
         assert screen_text(app) != before
         lines = [line for line in screen_text(app).splitlines() if "▸ [ ] 6" in line]
         assert len(lines) == 1
+
+
+def footer(app: QfidApp) -> dict[str, str]:
+    """Keys as the footer shows them, and their verbs."""
+    bar = app.workbench.query_one(KeyBar)
+    return {key: verb for _, key, verb, _ in bar.shown()}
+
+
+@piloted
+async def test_the_footer_names_the_way_on_from_every_panel_and_out_of_it() -> None:
+    async with running() as (app, pilot):
+        assert footer(app)["⏎"] == "choose" and footer(app)["r"] == "run"
+        await pilot.press("slash", "d", "e")
+        await until(pilot, lambda: footer(app).get("esc") == "all", "the filter's keys")
+        assert footer(app)["⏎"] == "choose" and "r" not in footer(app)
+        await pilot.press("escape", "o")
+        await until(pilot, lambda: footer(app).get("⏎") == "type", "the options' keys")
+        assert footer(app)["→"] == "more" and footer(app)["esc"] == "back"
+        await pilot.press("escape")
+        await until(pilot, lambda: footer(app).get("space") == "tick", "the settings' keys")
+        assert "esc" not in footer(app)
+        await pilot.press("z")
+        await until(pilot, lambda: footer(app).get("esc") == "back", "the way back")
+
+
+@piloted
+async def test_arrows_move_in_the_list_while_its_filter_is_typed() -> None:
+    async with running() as (app, pilot):
+        app.workbench._models_read([Unscorable(f"org/model-{i}", "a reason", 1) for i in range(3)])
+        await pilot.press("slash", *"model", "up", "up", "up", "down")
+        await pilot.pause()
+        assert app.workbench.picker.model.name == "org/model-1"
+        assert app.focused is app.workbench.filter_field

@@ -21,6 +21,12 @@ _CHARTS = ("chunks", "depth")
 
 FOOTER = (
     "workbench.help",
+    "filter.choose",
+    "filter.leave",
+    "workbench.back",
+    "models.choose",
+    "options.more",
+    "options.type",
     "workbench.run",
     "workbench.stop",
     "workbench.tick",
@@ -133,6 +139,8 @@ class WorkbenchScreen(ChoosesWorkbench):
             return False if comparison.is_active else self._can_run()
         if action == "resume":
             return self.unfinished is not None and comparison.phase == "idle"
+        if action == "back":
+            return self.maximized is not None or self.has_class("-choosing")
         if action == "tick":
             return self.focused is self.table
         if action in ("detail", "inspect"):
@@ -206,12 +214,17 @@ class WorkbenchScreen(ChoosesWorkbench):
             self.picker.focus()
         else:
             self.action_show("settings")
+        self.paint_keys()
 
     def action_filter(self) -> None:
         """Type part of a model's name."""
         self.action_show("models")
         self.filter_field.add_class("-open")
         self.filter_field.focus()
+
+    def action_pick(self, by: int) -> None:
+        """Move in the list of models while its filter is typed."""
+        self.picker.action_move(by)
 
     def action_tick(self) -> None:
         """Tick the row with the cursor."""
@@ -245,6 +258,7 @@ class WorkbenchScreen(ChoosesWorkbench):
             self.minimize()
         elif self.focused is not None:
             self.maximize(self.focused)
+        self.paint_keys()
 
     def action_flips(self) -> None:
         """Draw the strips of KL or of flips."""

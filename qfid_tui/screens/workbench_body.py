@@ -11,8 +11,7 @@ from textual.widgets import Static
 
 from qfid_tui.widgets.chunk_chart import ChunkChart
 from qfid_tui.widgets.depth_chart import DepthChart
-from qfid_tui.widgets.field import Field
-from qfid_tui.widgets.model_picker import ModelPicker
+from qfid_tui.widgets.model_picker import ModelFilter, ModelPicker
 from qfid_tui.widgets.options_panel import OptionsPanel
 from qfid_tui.widgets.run_panel import RunPanel
 from qfid_tui.widgets.scatter import Scatter
@@ -31,7 +30,7 @@ class WorkbenchBody(Container):
         """The panels."""
         with Horizontal(id="columns"):
             with Vertical(id="left"):
-                yield Field(placeholder="part of a name", id="filter")
+                yield ModelFilter(placeholder="part of a name", id="filter")
                 yield ModelPicker(id="models")
                 yield OptionsPanel(id="options")
             with Vertical(id="right"):

@@ -119,7 +119,7 @@ class PaintsWorkbench(OpensScreens):
 
     def paint_keys(self) -> None:
         """Let the footer follow what can be done, which changes seldom."""
-        actions = ("run", "stop", "tick", "detail", "inspect", "export", "resume")
+        actions = ("run", "stop", "tick", "detail", "inspect", "export", "resume", "back")
         possible = (self.focused, *(self.check_action(name, ()) for name in actions))
         if possible != self._possible:
             self._possible = possible
@@ -133,6 +133,8 @@ class PaintsWorkbench(OpensScreens):
             text = self._options.option.explained
         elif self.focused is self.picker:
             text = words.about_models(self._models)
+        elif self.focused is not None and self.focused.id == "filter":
+            text = words.ABOUT_FILTER
         else:
             text = words.about_row(
                 self.table.row,

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 
 from qfid_tui.kv_cost import short_bytes
 from qfid_tui.model_list import shortened
+from qfid_tui.widgets.field import Field
 from qfid_tui.widgets.rows import Part, Rows, fitted
 from scorer.inert import inert
 
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 _SIZE, _BITS = 10, 7
 # In less room than this a name says more than the width of its weights, which it mostly holds.
 _ROOM_FOR_BITS = 60
+
+
+class ModelFilter(Field):
+    """Part of a model's name; the arrows move in the list meanwhile."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "Choose", id="filter.choose", tooltip="Score this model"),
+        Binding("escape", "screen.back", "All", id="filter.leave", tooltip="Show all models"),
+        Binding(
+            "down", "screen.pick(1)", "Down", show=False, id="filter.down", tooltip="Model below"
+        ),
+        Binding("up", "screen.pick(-1)", "Up", show=False, id="filter.up", tooltip="Model above"),
+    ]
 
 
 class ModelPicker(Rows):
