@@ -102,6 +102,7 @@ class Run:
         """
         self.path = path
         self.id = path.name
+        self._counted: dict[str, Any] = {}
         self._load()
 
     def _load(self) -> None:
@@ -192,8 +193,12 @@ class Run:
 
         found: dict[str, list[tuple[int, Positions, dict[str, Any]]]] = {}
         if self.positions_path.exists():
+            size = self.positions_path.stat().st_size
             for setting, chunk, positions, facts in read_positions(self.positions_path):
                 found.setdefault(setting, []).append((chunk, positions, facts))
+            # Taken before: what another thread has appended since makes it void.
+            counts = {setting: len(batches) for setting, batches in found.items()}
+            self._counted = {"size": size, "chunks": counts}
         return {
             setting: [batch[1:] for batch in sorted(batches, key=lambda batch: batch[0])]
             for setting, batches in found.items()
@@ -244,7 +249,7 @@ class Run:
         write_atomic(self.path / "report.json", json.dumps(dict(report), indent=1) + "\n")
         state = self._state()
         state["complete"] = [str(setting) for setting in self.job.settings] if complete else []
-        state["counted"] = count_chunks(self.positions_path, {})
+        state["counted"] = count_chunks(self.positions_path, self._counted)
         self._save_state(state)
 
     def report(self) -> dict[str, Any] | None:

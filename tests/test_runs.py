@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_arrow_stream import positions, same
 
-from scorer import runs
+from scorer import runs, stored_counts
 from scorer.errors import InputError
 from scorer.job import CorpusSpec, Job, parse_settings
 from scorer.runs import (
@@ -191,6 +191,22 @@ def test_the_list_shows_what_is_known_newest_first() -> None:
     assert old.created == "2026-11-24T02:05:01+00:00"
     first.save_report({}, "")
     assert list_runs()[1].state == "finished" and list_runs()[1].chunks_done == 3
+
+
+def test_a_report_of_what_was_just_read_counts_nothing_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = new_run(job(), FACTS)
+    fill(run, ("8", 0), ("8", 1), ("4", 0))
+    run.read()
+    with monkeypatch.context() as patch:
+        patch.setattr(stored_counts.arrow_messages, "frames", lambda *_: 1 / 0)
+        run.save_report({}, "")
+        assert list_runs()[0].chunks_done == 3
+    # What was read before the last chunk came is not believed.
+    fill(run, ("4", 1))
+    run.save_report({}, "")
+    assert list_runs()[0].chunks_done == 4
 
 
 def test_runs_of_one_second_are_told_apart_by_their_dates(monkeypatch: pytest.MonkeyPatch) -> None:
