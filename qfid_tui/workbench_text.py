@@ -285,8 +285,13 @@ def about_row(row: TableRow | None, *, with_costs: bool, with_note: bool, width:
     return said
 
 
-def note(row: TableRow) -> str:
-    """What a row's numbers mean, in a few words; its cost where it has none."""
+def note(row: TableRow, *, with_p99: bool = False) -> str:
+    """What a row's numbers mean, in a few words; its cost where it has none.
+
+    Args:
+        row: The row.
+        with_p99: Say the 99th percentile of KL too.
+    """
     figures = row.figures
     if row.failure is not None:
         return row.failure
@@ -296,11 +301,13 @@ def note(row: TableRow) -> str:
         at = () if row.cost is None else zip(CONTEXTS, row.cost.at, strict=False)
         return " · ".join(f"{tokens >> 10}k {short_bytes(held)}" for tokens, held in at)
     words = [plural(figures.chunks, "chunk")]
+    if with_p99:
+        words.append(f"p99 {digits(figures.kl_p99, significant=3)}")
     if figures.chunks == 1:
         words.append("no interval yet" if figures.is_open else "one chunk has no interval")
     elif figures.is_open:
         more = figures.more_chunks
-        settle = "on a bound" if more is None else f"about {count(more)} more would settle it"
+        settle = "on a bound" if more is None else f"about {count(more)} more to settle"
         words.append(f"open: {settle}")
     elif figures.held_by:
         words.append("held down by " + ", ".join(METRICS.get(m, m) for m in figures.held_by))

@@ -347,3 +347,19 @@ async def test_the_model_under_the_cursor_is_told_to_fit_before_it_is_chosen() -
         app.workbench.machine_known()
         await until(pilot, lambda: "✓ fits" in screen_text(app), "whether it fits")
         assert app.choices.model is None
+
+
+@piloted
+async def test_at_140_columns_the_strip_holds_more_than_twenty_chunks_and_no_number_is_lost() -> (
+    None
+):
+    run = save_run("8", job={"chunk_length": 128})
+    async with running(demo_choices(), size=(140, 45)) as (app, pilot):
+        app.workbench._open_run(run.id, False)
+        table = app.workbench.table
+        await until(pilot, lambda: table.has_numbers and table.row_height() == 2, "numbers")
+        result = app.comparison.settings["8"]
+        result.kl[:] = [0.01] * 40
+        app.workbench.paint()
+        assert "".join(text for text, _ in table.row_line(0, 1, table.size.width)).count("█") >= 20
+        assert "4 chunks · p99 0." in screen_text(app)

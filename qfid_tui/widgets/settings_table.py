@@ -24,7 +24,9 @@ _MARKS = {True: "[x]", False: "[ ]", None: "   "}
 _EARLIER = "old"
 _EARLIER_IN_VIEW = 1
 _NAME_WIDTHS = (8, 25)
-_WIDE, _WIDER = 90, 110
+# Below the second width the 99th percentile gives its column to the strip, which needs a cell for
+# each of 32 chunks, and is said in the row's second line.
+_WIDE, _WIDER = 90, 120
 _LEAST_STRIP = 8
 _TALL_SCREEN = 36
 
@@ -272,7 +274,7 @@ class SettingsTable(Rows):
         return [(cells + "  ", style), (fitted(verdict_text(figures), columns.verdict), verdict)]
 
     def _second(self, row: TableRow, columns: Columns, width: int) -> list[Part]:
-        text = fitted(" " * 6 + inert(note(row)), columns.total)
+        text = fitted(" " * 6 + inert(note(row, with_p99=not columns.p99)), columns.total)
         return [(text, "bad" if row.failure else "muted"), *self._strip_of(row, 1, columns, width)]
 
     def _strip_of(self, row: TableRow, line: int, columns: Columns, width: int) -> list[Part]:
@@ -294,5 +296,5 @@ class SettingsTable(Rows):
         if width >= _WIDER:
             return Columns(min(max(least, longest), most), cost=12, kl=20, flips=9, p99=10)
         if width >= _WIDE:
-            return Columns(min(max(least, longest), most), p99=10)
+            return Columns(min(max(least, longest), most))
         return Columns(min(max(least, longest), least + max(0, width - 78)))
