@@ -16,6 +16,7 @@ from scorer import cpu_arithmetic
 from scorer.cpu import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
 from scorer.errors import InputError
 from scorer.host_memory import HostMemory, host_memory
+from scorer.offline import forbid_to_libraries
 from scorer.runs import cache_folder
 
 DeviceKind = Literal["metal", "cuda", "cpu"]
@@ -72,7 +73,7 @@ def start_backend() -> Backend:
     # Full float32 products also where the hardware offers TensorFloat-32 (read at import).
     os.environ.setdefault("MLX_ENABLE_TF32", "0")
     # Model folders are resolved once; nothing behind them may ask the network.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    forbid_to_libraries()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # On CUDA MLX compiles a kernel at its first use, up to half a minute each; its own folder for

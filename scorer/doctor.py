@@ -21,6 +21,7 @@ from scorer.cpu_arithmetic import MLX
 from scorer.errors import InputError
 from scorer.host_memory import host_memory
 from scorer.hub import folder_bytes, hub_folder
+from scorer.offline import forbidden_by_user
 from scorer.runs import runs_folder
 
 _MATMUL_SIZE = 512
@@ -74,8 +75,6 @@ def examine() -> dict[str, Any]:
         and folders are in bytes. ``offline``: HF_HUB_OFFLINE forbids the network. ``findings`` is
         empty where nothing is slow or short.
     """
-    # Asked first: starting a backend switches the network off for this process.
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     backend, error = _backend()
     total, free = host_memory()
     if backend is not None:
@@ -95,7 +94,7 @@ def examine() -> dict[str, Any]:
         "memory": {"total": total, "free": free},
         "versions": _versions(),
         "model_cache": dataclasses.asdict(cache),
-        "offline": offline,
+        "offline": forbidden_by_user(),
         "runs": dataclasses.asdict(runs),
         "findings": [dataclasses.asdict(finding) for finding in findings],
         "error": error and {"message": error.message, "hint": error.hint},

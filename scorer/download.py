@@ -22,6 +22,7 @@ from scorer.model_files import (
     check_weights,
 )
 from scorer.models import resolve_model
+from scorer.offline import allowed
 from scorer.partial_download import PartialDownload, RemoteFile
 from scorer.weight_files import INDEX, is_weight_file
 
@@ -203,7 +204,8 @@ def fetch_dataset_file(repo: str, filename: str, revision: str) -> Path:
         CorpusNotCached: The file is not cached and cannot be fetched; says why.
     """
     try:
-        return _fetch_file(repo, filename, revision, "dataset")
+        with allowed():
+            return _fetch_file(repo, filename, revision, "dataset")
     except InputError as error:
         raise CorpusNotCached(error.message, error.hint) from None
 

@@ -29,6 +29,7 @@ from scorer.prefixes import Prefixes
 from scorer.selftest import check_attention
 from scorer.tail import SplitModel
 from scorer.tokenizer import load_tokenizer
+from scorer.wikitext import to_be_fetched
 
 # Seconds a text is given before the model is loaded beside it.
 _TEXT_FIRST_SECONDS = 0.25
@@ -119,6 +120,8 @@ class Preparation:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
         if info.geometry.layers and info.geometry.exact:
             check_groups(job.settings, info.geometry)
+        if job.corpus.source == "wikitext2" and (fetched := to_be_fetched()) is not None:
+            yield Loading("corpus", fetched)
         yield Loading("tokenizing", job.corpus.source)
         with ThreadPoolExecutor(1, "qfid-tokens") as pool:
             tokens = pool.submit(self._corpus, info)

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from scorer.errors import CorpusNotCached, InputError, QfidError
 from scorer.hub import hub_folder
 from scorer.job import Protocol
+from scorer.offline import forbidden_by_user
 from scorer.text_sources import Document, Fetch, SourceText
 
 REPO = "Salesforce/wikitext"
@@ -91,13 +91,15 @@ def cached_wikitext2() -> Path | None:
     return path if path.is_file() else None
 
 
-def _offline() -> bool:
-    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
-    return value.upper() in {"1", "ON", "YES", "TRUE"}
+def to_be_fetched() -> str | None:
+    """What reading the text will fetch, in words; None where it is cached or may not be fetched."""
+    if cached_wikitext2() is not None or forbidden_by_user():
+        return None
+    return "WikiText-2 from the Hugging Face Hub (0.7 MB, once)"
 
 
 def _fetch(fetch: Fetch | None) -> Path:
-    if _offline():
+    if forbidden_by_user():
         raise CorpusNotCached(
             "WikiText-2 is not in the local Hugging Face cache and `HF_HUB_OFFLINE` is set",
             "score the text that ships with qfid: --corpus builtin",

@@ -21,6 +21,7 @@ from scorer.download_progress import DownloadProgress
 from scorer.errors import CorpusNotCached, InputError, ModelNotCached
 from scorer.hub import hub_folder
 from scorer.models import resolve_model
+from scorer.offline import forbid_to_libraries
 
 REPO = "org/model"
 WEIGHTS = "model.safetensors"
@@ -349,7 +350,20 @@ def test_a_dataset_file_that_is_not_there(
     assert caught.value.hint
 
 
-def test_a_dataset_file_offline(hub: LoopbackHub) -> None:
+def test_what_a_scorer_forbids_to_libraries_does_not_keep_a_text_away(
+    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.repos["datasets", "org/text"] = Repo({"raw/test.parquet": b"PAR1 rows PAR1"})
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    forbid_to_libraries()
+    with mock.patch.object(constants, "HF_HUB_OFFLINE", True):
+        assert fetch_dataset_file("org/text", "raw/test.parquet", COMMIT).is_file()
+        assert constants.HF_HUB_OFFLINE is True
+
+
+def test_a_dataset_file_offline(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    forbid_to_libraries()
     with (
         mock.patch.object(constants, "HF_HUB_OFFLINE", True),
         pytest.raises(CorpusNotCached, match="HF_HUB_OFFLINE"),

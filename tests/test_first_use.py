@@ -1,0 +1,100 @@
+"""WikiText-2 on a machine that has never seen it: fetched by the scorer, said in one line."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from loopback_hub import Repo, serving
+from small_runs import Small
+
+from scorer.offline import forbid_to_libraries, forbidden_by_user
+from scorer.wikitext import FILE, REPO, REVISION
+
+OPTIONS = ["--kv-bits", "8", "--chunk-length", "32", "--max-chunks", "2"]
+SAID = "fetching WikiText-2 from the Hugging Face Hub (0.7 MB, once)"
+
+
+def scored(small: Small, **environ: str) -> subprocess.CompletedProcess[str]:
+    """``qfid kv`` in a process of its own, which nobody has told whether there is a network."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "qfid_tui.cli", "kv", str(small.model), *OPTIONS],
+        env=inherited | {"HF_HUB_DISABLE_XET": "1"} | environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def parquet(small: Small) -> bytes:
+    written = io.BytesIO()
+    pq.write_table(pa.table({"text": small.text.read_text().splitlines()}), written)
+    return written.getvalue()
+
+
+def test_it_is_fetched_once_and_the_run_goes_on(small: Small, parquet: bytes) -> None:
+    with serving() as hub:
+        hub.repos["datasets", REPO] = Repo({FILE: parquet}, commit=REVISION)
+        first = scored(small, HF_ENDPOINT=hub.url)
+        assert first.returncode == 0, first.stderr
+        assert first.stderr.splitlines().count(SAID) == 1
+        assert "wikitext-2-raw" in first.stdout
+        asked = len(hub.requests)
+        again = scored(small, HF_ENDPOINT=hub.url)
+        assert again.returncode == 0 and SAID not in again.stderr
+        assert len(hub.requests) == asked > 0
+
+
+def test_a_user_who_forbids_the_network_is_obeyed(small: Small, parquet: bytes) -> None:
+    with serving() as hub:
+        hub.repos["datasets", REPO] = Repo({FILE: parquet}, commit=REVISION)
+        done = scored(small, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="1")
+        assert done.returncode == 2 and not hub.requests
+        error, hint = done.stderr.splitlines()[-2:]
+        assert error.startswith("error: WikiText-2 is not in the local") and SAID not in done.stderr
+        assert "--corpus builtin" in hint
+
+
+def test_no_network_is_one_error(small: Small) -> None:
+    done = scored(small, HF_ENDPOINT="http://127.0.0.1:9", NO_PROXY="127.0.0.1")
+    assert done.returncode == 2
+    error, hint = done.stderr.splitlines()[-2:]
+    assert error.startswith("error: ") and "could not be fetched" in error
+    assert "--corpus builtin" in hint
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "forbidden"),
+    [
+        (None, None, False),
+        ("1", None, True),
+        ("true", None, True),
+        ("0", None, False),
+        (None, "1", True),
+        ("0", "1", False),
+    ],
+)
+def test_whose_ban_it_is(
+    own: str | None, other: str | None, forbidden: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("HF_HUB_OFFLINE", own), ("TRANSFORMERS_OFFLINE", other)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert forbidden_by_user() is forbidden
+    forbid_to_libraries()
+    assert forbidden_by_user() is forbidden
+    assert os.environ["HF_HUB_OFFLINE"] == (own or "on")
