@@ -120,13 +120,16 @@ class Preparation:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
         if info.geometry.layers and info.geometry.exact:
             check_groups(job.settings, info.geometry)
-        if job.corpus.source == "wikitext2" and (fetched := to_be_fetched()) is not None:
+        fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
+        if fetched is not None:
             yield Loading("corpus", fetched)
         yield Loading("tokenizing", job.corpus.source)
         with ThreadPoolExecutor(1, "qfid-tokens") as pool:
             tokens = pool.submit(self._corpus, info)
             # A text that cannot be scored is told before a model takes its time to load.
-            wait([tokens], _TEXT_FIRST_SECONDS)
+            # One that has to be fetched comes whole before: libraries that load models may not
+            # use the network, which is open until then.
+            wait([tokens], _TEXT_FIRST_SECONDS if fetched is None else None)
             if tokens.done():
                 tokens.result()
             size = yield from self._size(info)

@@ -74,6 +74,8 @@ def test_no_network_is_one_error(small: Small) -> None:
     error, hint = done.stderr.splitlines()[-2:]
     assert error.startswith("error: ") and "could not be fetched" in error
     assert "--corpus builtin" in hint
+    # A model that takes minutes to load is not loaded for a text that is not to be had.
+    assert not any(line.startswith("loading ") for line in done.stderr.splitlines())
 
 
 @pytest.mark.parametrize(
