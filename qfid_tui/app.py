@@ -158,6 +158,16 @@ class QfidApp(App[int]):
         """What is known of the device, from the run or from the probe."""
         return self.comparison.machine or self.machine
 
+    def take_keys(self) -> None:
+        """Let the user's own keys replace ours where that leaves no action without one."""
+        from qfid_tui.own_keys import own_keys
+
+        bindings = (*type(self.workbench).BINDINGS, *self.BINDINGS)
+        keys, refused = own_keys(self.choices.keys, bindings)
+        self.set_keymap(keys)
+        for text in refused:
+            self.notify(text, severity="warning", markup=False, timeout=12)
+
     # The run
 
     def run_next(self) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from qfid_tui.kept_choices import choices_file
 from qfid_tui.text_names import CORPORA
@@ -54,6 +54,7 @@ class Choices:
         allow_custom_code: Permit a model's own Python file to run; never kept.
         force: Score also where memory looks too small; never kept.
         theme: Name of Textual's theme.
+        keys: Keys of the user's own: id of a binding to the key, or keys with commas between.
     """
 
     model: str | None = None
@@ -77,6 +78,7 @@ class Choices:
     allow_custom_code: bool = False
     force: bool = False
     theme: str = "textual-dark"
+    keys: dict[str, str] = field(default_factory=dict)
 
     def offered(self) -> list[KVSetting]:
         """The settings of the table's own rows: every width with the options chosen, then added."""
@@ -210,13 +212,15 @@ def load_choices() -> Choices:
         choices.check()
     except InputError:
         # Values that do not go together are no reason to forget the model.
-        return Choices(model=choices.model, theme=choices.theme)
+        return Choices(model=choices.model, theme=choices.theme, keys=choices.keys)
     return choices
 
 
 def _is_plain(name: str, value: Any) -> bool:
     if name == "ticked":
         return all(bits in WIDTHS and type(bits) is int for bits in value)
+    if name == "keys":
+        return all(isinstance(key, str) and key.strip(", ") for key in value.values())
     if isinstance(value, list):
         return len(value) <= _KEPT_SETTINGS and all(map(_is_notation, value))
     return True
@@ -238,7 +242,7 @@ def _kinds() -> dict[str, tuple[type, ...]]:
         if name in ("allow_custom_code", "force", "revision"):
             continue
         parts = get_args(hint)
-        found[name] = (list,) if str(hint).startswith("list") else parts or (hint,)
+        found[name] = (get_origin(hint),) if get_origin(hint) in (list, dict) else parts or (hint,)
     return found
 
 

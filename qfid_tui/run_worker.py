@@ -8,6 +8,7 @@ daemon, so that a child that hangs keeps nothing alive.
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from typing import Any
 
 from qfid_tui.scorer_process import ScorerProcess, ending
 from scorer.events import Event, Failed, Finished
+from scorer.out_of_memory import says_out_of_memory
 
 # Lines handled before the loop may do something else: less than a millisecond.
 _BLOCK = 20
@@ -41,6 +43,12 @@ class Ending:
     code: int
     killed: bool
     log: tuple[str, ...]
+
+    @property
+    def lacked_memory(self) -> bool:
+        """Whether that may be why: it said so, or was ended as a process is that takes too much."""
+        said = any(map(says_out_of_memory, self.log))
+        return said or (not self.killed and -self.code in (signal.SIGKILL, signal.SIGSEGV))
 
     @property
     def words(self) -> str:

@@ -184,6 +184,8 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
             chunks = planned.job.max_chunks
             on = "the whole text" if chunks is None else plural(chunks, "chunk")
             return [(f"{settings} on {on}: ", "text"), *key("r", " or "), *key("enter", " runs")]
+        if comparison.run is None:
+            return [*key("r", " tries again")]
         return [("model or options changed: ", "text"), *key("r", f" compares {settings} anew")]
     if planned.kind == "add":
         return [*key("r", f" scores {names} alone and adds it to this comparison")]

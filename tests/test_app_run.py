@@ -123,6 +123,7 @@ async def test_a_killed_child_is_told_with_its_log_and_goes_on(tmp_path: Path) -
         await until(pilot, lambda: type(app.screen).__name__ == "FaultScreen", "the fault")
         text = screen_text(app)
         assert "SIGKILL" in text and "last [/words]" in text and "2 scored chunks saved" in text
+        assert "if memory ran out" in text
         script(file, recording(run))
         await pilot.press("r")
         await until(pilot, lambda: app.comparison.phase == "finished", "finished")
@@ -144,9 +145,10 @@ async def test_a_child_that_ends_at_the_start_is_told(
     async with running(faked(), script=script(tmp_path / "s", *words)) as (app, pilot):
         await pilot.press("r")
         await until(pilot, lambda: type(app.screen).__name__ == "FaultScreen", "the fault")
-        assert said in screen_text(app)
+        assert said in screen_text(app) and "qfid doctor" in screen_text(app)
         assert app.comparison.phase == "failed" and app.comparison.run is None
         await pilot.press("escape")
+        await until(pilot, lambda: "r tries again" in screen_text(app), "what can be done")
         assert app.workbench.check_action("run", ()) is True
 
 

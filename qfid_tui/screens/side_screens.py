@@ -104,6 +104,8 @@ class OpensScreens(Screen[None]):
             title = f"The scorer {ending.words}"
             message = f"The scorer {ending.words} without a report."
             hint = "`qfid doctor` looks at this machine"
+            if ending.lacked_memory:
+                hint = "if memory ran out: close other programs, or take shorter chunks"
         again = None if failure is not None and failure.exit_code == 2 else comparison.run
         fault = Fault(title, message, hint, ending.log, comparison.saved, again)
 

@@ -114,6 +114,7 @@ class WorkbenchScreen(ChoosesWorkbench):
     def body_mounted(self) -> None:
         """The panels are there: fill them, and find out about models and device."""
         self.is_filled = True
+        self.qfid.take_keys()
         self._show_chart("chunks")
         self.paint()
         self.action_show("models" if self.qfid.choices.model is None else "settings")
