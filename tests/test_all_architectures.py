@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,10 @@ def test_the_count(results: dict[str, dict[str, Any]], capsys: pytest.CaptureFix
     assert "broken" not in outcomes
     assert outcomes["scored"] >= 0.9 * len(results)
     assert 0 < runs < outcomes["scored"]
+    readme = " ".join((Path(__file__).parents[1] / "README.md").read_text("utf-8").split())
+    if f"architectures of mlx-lm {version('mlx-lm')} that build" in readme:
+        refused, nothing = outcomes["refused"], outcomes["nothing to quantize"]
+        assert f"Of the {len(results)} architectures of mlx-lm" in readme
+        assert f"{outcomes['scored']} can be scored; {nothing} have no keys" in readme
+        assert f"and {refused} are refused" in readme
+        assert f"every layer of {runs} of the {outcomes['scored']}" in readme
