@@ -202,8 +202,8 @@ class QfidApp(App[int]):
         async for block in scorer.blocks():
             for event in block:
                 comparison.add(event)
-                if isinstance(event, Planned) and comparison.lacks:
-                    self._read_saved(comparison, event.run)
+                if isinstance(event, Planned):
+                    self._read_saved(comparison, event.run, comparison.lacks)
         self._scorer = None
         ending = scorer.ending
         comparison.end(by_user=ending.killed or ending.code == _INTERRUPTED)
@@ -211,15 +211,24 @@ class QfidApp(App[int]):
             self.workbench.run_ended(ending)
 
     @work(thread=True, group="saved", exit_on_error=False)
-    def _read_saved(self, comparison: Comparison, run: str) -> None:
-        """Read chunks that are saved and were never heard of, as after a child that was killed."""
-        from qfid_tui.saved_comparison import saved_chunks
+    def _read_saved(self, comparison: Comparison, run: str, chunks: bool) -> None:
+        """Read what a run's events leave out.
+
+        Args:
+            comparison: Learns it.
+            run: Id of the run.
+            chunks: Read chunks too that are saved and were never heard of, as after a child that
+                was killed.
+        """
+        from qfid_tui.saved_comparison import documents_of, saved_chunks
         from scorer.errors import QfidError
         from scorer.runs import find_run
 
         with contextlib.suppress(QfidError, OSError):
-            found = saved_chunks(find_run(run))
-            self.call_from_thread(comparison.learn, *found)
+            saved = find_run(run)
+            self.call_from_thread(comparison.know_documents, documents_of(saved))
+            if chunks:
+                self.call_from_thread(comparison.learn, *saved_chunks(saved))
 
     def forget_comparison(self) -> None:
         """Clear the table: another model was chosen. What is saved stays saved."""

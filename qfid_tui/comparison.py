@@ -45,6 +45,7 @@ class Comparison:
         machine: What the scorer said of its device; None before.
         arithmetic: What computes, as a line.
         settings: Results by notation, in the order of the report.
+        documents: Chunk to the document of its first token; empty while not known.
         progress: How far the run is, how fast.
         memory: Bytes in use by the scorer at its last word; 0 for unknown.
         warnings: What it warned of, newest last: message and hint.
@@ -64,6 +65,7 @@ class Comparison:
         self.machine: Hello | None = None
         self.arithmetic = ""
         self.settings: dict[str, SettingResult] = {}
+        self.documents: dict[int, int | None] = {}
         self.progress = RunProgress(clock)
         self.memory = 0
         self.warnings: deque[tuple[str, str]] = deque(maxlen=_WARNINGS)
@@ -84,7 +86,7 @@ class Comparison:
         settings = tuple(dict.fromkeys((*known, *job.settings)))
         self.job = dataclasses.replace(job, settings=settings)
         for setting in settings:
-            self.settings.setdefault(str(setting), SettingResult(str(setting)))
+            self._setting(str(setting))
         self.phase, self.step = "starting", "starting the scorer"
         self.progress = RunProgress(self._clock)
         self.failure, self.memory = None, 0
@@ -122,10 +124,19 @@ class Comparison:
         """Take in scored chunks, of this part of the run or of an earlier one."""
         self.version += 1
         for event in chunks:
-            result = self.settings.get(event.setting)
-            if result is None:
-                result = self.settings[event.setting] = SettingResult(event.setting)
-            result.add(event)
+            self._setting(event.setting).add(event)
+
+    def know_documents(self, documents: Mapping[int, int | None]) -> None:
+        """Learn which document each chunk begins in: intervals take documents as their units."""
+        self.documents.update(documents)
+        for result in self.settings.values():
+            result.regroup()
+        self.version += 1
+
+    def _setting(self, name: str) -> SettingResult:
+        if name not in self.settings:
+            self.settings[name] = SettingResult(name, self.documents)
+        return self.settings[name]
 
     def _plan(self, event: Planned) -> None:
         self.run = event.run
@@ -133,13 +144,13 @@ class Comparison:
         self.arithmetic = event.arithmetic
         self.kv_bytes = {**event.kv_bytes_per_token, "": event.kv_bytes_per_token_16bit}
         for name in event.settings:
-            self.settings.setdefault(name, SettingResult(name)).reopen()
+            self._setting(name).reopen()
         if self.phase != "stopping":
             self.phase = "scoring"
         self.report, self.step = None, ""
 
     def _fail_setting(self, event: SettingFailedEvent) -> None:
-        result = self.settings.setdefault(event.setting, SettingResult(event.setting))
+        result = self._setting(event.setting)
         result.failure = f"{event.message}; {event.hint}" if event.hint else event.message
 
     def _finish(self, event: Finished) -> None:
@@ -152,7 +163,7 @@ class Comparison:
         self.report = report
         for row in report.get("settings") or []:
             name = str(row.get("setting"))
-            result = self.settings.setdefault(name, SettingResult(name))
+            result = self._setting(name)
             result.finish(row)
             if row.get("kv_bytes_per_token") is not None:
                 self.kv_bytes[name] = float(row["kv_bytes_per_token"])

@@ -24,11 +24,23 @@ def open_comparison(run_id: str) -> Comparison:
     run = find_run(run_id)
     comparison = Comparison(run.job)
     comparison.open(run.id, _chunks_of(run))
+    comparison.know_documents(documents_of(run))
     comparison.learn(*saved_chunks(run))
     if comparison.saved:
         comparison.take_report(saved_report(run))
     comparison.phase = "finished" if run.finished else "stopped"
     return comparison
+
+
+def documents_of(run: Run) -> dict[int, int | None]:
+    """Chunk to the document of its first token, as far as a run says; reads nothing more."""
+    facts = run.facts.get("run")
+    found = facts.get("documents") if isinstance(facts, dict) else None
+    documents: dict[int, int | None] = {}
+    for chunk, document in found.items() if isinstance(found, dict) else ():
+        if chunk.isdecimal() and (document is None or type(document) is int):
+            documents[int(chunk)] = document
+    return documents
 
 
 def saved_chunks(run: Run) -> list[ChunkScored]:

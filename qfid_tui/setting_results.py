@@ -12,7 +12,7 @@ from typing import Any
 
 from scorer.events import ChunkScored
 from scorer.inline import number
-from scorer.intervals import CONFIDENCE, Interval
+from scorer.intervals import CONFIDENCE, FEW_DOCUMENTS, Interval
 from scorer.student_t import t_quantile
 from scorer.verdict import Metric, OpenBound, held_by, kv_verdict, open_bounds, shown_verdict
 
@@ -57,25 +57,45 @@ class Figures:
 
 
 class _Spread:
-    """Mean and 95 % interval of values that come one by one (Welford's method)."""
+    """Mean and 95 % interval of chunks' values that come one by one.
 
-    __slots__ = ("mean", "n", "squares")
+    The interval is that of :func:`scorer.intervals.mean_interval` over chunks of one length:
+    documents are the units where at least 5 are covered, else chunks. Of each unit with sum ``S``
+    and ``n`` chunks, the sums of ``S * S``, ``S * n`` and ``n * n`` are kept, from which those of
+    ``(S - mean * n) ** 2`` follow in constant time.
+    """
+
+    __slots__ = ("_crossed", "_sizes", "_sums", "_units", "mean", "n", "squares")
 
     def __init__(self) -> None:
         self.n, self.mean, self.squares = 0, 0.0, 0.0
+        self._units: dict[int | None, tuple[int, float]] = {}
+        self._sums, self._crossed, self._sizes = 0.0, 0.0, 0
 
-    def add(self, value: float) -> None:
+    def add(self, value: float, document: int | None) -> None:
         self.n += 1
         step = value - self.mean
         self.mean += step / self.n
         self.squares += step * (value - self.mean)
+        size, total = self._units.get(document, (0, 0.0))
+        now = total + value
+        self._units[document] = size + 1, now
+        self._sums += now * now - total * total
+        self._crossed += now * (size + 1) - total * size
+        self._sizes += 2 * size + 1
 
     @property
     def interval(self) -> Interval | None:
         if self.n < 2 or not math.isfinite(self.squares):
             return None
-        error = math.sqrt(self.squares / (self.n - 1) / self.n)
-        half = t_quantile((1 + CONFIDENCE) / 2, self.n - 1) * error
+        units, squares = self.n, self.squares
+        if len(self._units.keys() - {None}) >= FEW_DOCUMENTS:
+            mean = self.mean
+            units = len(self._units)
+            squares = self._sums - 2 * mean * self._crossed + mean * mean * self._sizes
+        # Equal values leave what rounding leaves, which may be below zero.
+        error = math.sqrt(max(0.0, squares) * units / (units - 1)) / self.n
+        half = t_quantile((1 + CONFIDENCE) / 2, units - 1) * error
         return Interval(self.mean - half, self.mean + half)
 
 
@@ -91,8 +111,16 @@ class SettingResult:
         row: Its object in the report; None until a run is over.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, documents: Mapping[int, int | None] | None = None) -> None:
+        """Begin without a chunk.
+
+        Args:
+            name: The setting in notation.
+            documents: Chunk to the document of its first token; may be filled later, see
+                :meth:`regroup`.
+        """
         self.name = name
+        self._documents = {} if documents is None else documents
         self.chunks: list[int] = []
         self.kl: list[float] = []
         self.flips: list[float] = []
@@ -100,6 +128,7 @@ class SettingResult:
         self.row: Mapping[str, Any] | None = None
         self._seen: set[int] = set()
         self._kl, self._flips, self._p99 = _Spread(), _Spread(), _Spread()
+        self._p99s: list[float] = []
         self._nll_ref = self._nll_quant = 0.0
         self._positions = 0
         self._figures: Figures | None = None
@@ -114,12 +143,24 @@ class SettingResult:
         rate = event.flips / event.positions
         self.kl.append(event.kl_mean)
         self.flips.append(rate)
-        self._kl.add(event.kl_mean)
-        self._flips.add(rate)
-        self._p99.add(event.kl_p99)
+        self._p99s.append(event.kl_p99)
+        self._spread(event.chunk, event.kl_mean, rate, event.kl_p99)
         self._nll_ref += event.nll_ref
         self._nll_quant += event.nll_quant
         self._positions += event.positions
+
+    def _spread(self, chunk: int, kl: float, flips: float, p99: float) -> None:
+        document = self._documents.get(chunk)
+        self._kl.add(kl, document)
+        self._flips.add(flips, document)
+        self._p99.add(p99, document)
+
+    def regroup(self) -> None:
+        """Take the documents into account that have become known."""
+        self._figures = None
+        self._kl, self._flips, self._p99 = _Spread(), _Spread(), _Spread()
+        for values in zip(self.chunks, self.kl, self.flips, self._p99s, strict=True):
+            self._spread(*values)
 
     def finish(self, row: Mapping[str, Any]) -> None:
         """Take the setting's object in the report, whose numbers are final."""

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qfid_tui.comparison import Comparison
+from qfid_tui.saved_comparison import documents_of
 from qfid_tui.setting_results import SettingResult, figures_of
 from qfid_tui.workbench_text import best_line
 from scorer.events import ChunkScored, Failed, Finished, Loading, SettingFailedEvent, Warned
-from scorer.intervals import chunk_mean_interval
+from scorer.intervals import chunk_mean_interval, mean_interval, units_of
 from scorer.job import Job, parse_settings
 from scorer.verdict import kv_verdict
 
@@ -213,3 +214,40 @@ def test_a_report_that_was_edited_gives_no_numbers_and_no_crash(spoil: object) -
     assert figures_of(row) is not None
     spoil(row)  # type: ignore[operator]
     assert figures_of(row) is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(1e-6, 10.0), st.none() | st.integers(0, 8)), min_size=2, max_size=60
+    ),
+    st.booleans(),
+)
+def test_live_intervals_take_documents_as_units_as_the_report_does(
+    chunks: list[tuple[float, int | None]], early: bool
+) -> None:
+    documents = {chunk: document for chunk, (_, document) in enumerate(chunks)}
+    comparison = begun("8")
+    if early:
+        comparison.know_documents(documents)
+    comparison.learn(*(chunk_scored("8", i, kl) for i, (kl, _) in enumerate(chunks)))
+    if not early:
+        comparison.know_documents(documents)
+    figures = comparison.figures("8")
+    units = units_of(range(len(chunks)), documents)
+    expected = mean_interval([kl for kl, _ in chunks], [1] * len(chunks), units)
+    assert figures is not None
+    if expected is None:
+        assert figures.kl_interval is None
+    else:
+        assert figures.kl_interval is not None
+        # Sums of squares that all but cancel leave half of the digits.
+        assert figures.kl_interval.low == pytest.approx(expected.low, abs=1e-6)
+        assert figures.kl_interval.high == pytest.approx(expected.high, abs=1e-6)
+
+
+def test_a_saved_run_says_which_documents_its_chunks_begin_in() -> None:
+    run = save_run(finished=False, chunks=2)
+    run.facts["run"]["documents"] = {"0": 4, "1": None, "x": 1, "2": "y"}
+    assert documents_of(run) == {0: 4, 1: None}
+    run.facts["run"] = "edited"
+    assert documents_of(run) == {}
