@@ -137,19 +137,20 @@ def find_snapshot(repo: str, revision: str | None, hub: Path) -> Snapshot:
     folder = repo_folder(repo, hub)
     if revision is not None:
         check_revision(revision)
-    if folder.is_symlink() and not folder.is_dir():
-        raise InputError(
-            f"`{repo}` is a link that leads nowhere",
-            "mount the disk it leads to, or remove the link",
-        )
     if not folder.is_dir():
+        if folder.is_symlink():
+            raise InputError(
+                f"`{repo}` is a link that leads nowhere",
+                "mount the disk it leads to, or remove the link",
+            )
         raise _not_cached(repo, revision, f"`{repo}` is not in the local cache")
     snapshots = _snapshots(folder)
     if not snapshots:
         raise _not_cached(repo, revision, f"`{repo}` is only half downloaded: it has no snapshot")
     commit = _read_ref(folder, revision or DEFAULT_REVISION)
     if commit in snapshots:
-        return Snapshot(folder / "snapshots" / commit, commit)
+        # One join, not two: a list of models does this hundreds of times.
+        return Snapshot(folder / f"snapshots/{commit}", commit)
     if revision is None:
         return _only_snapshot(repo, folder, snapshots, commit)
     fitting = [
@@ -185,7 +186,7 @@ def _only_snapshot(repo: str, folder: Path, snapshots: list[str], commit: str | 
 
 def _snapshots(folder: Path) -> list[str]:
     try:
-        with os.scandir(folder / "snapshots") as entries:
+        with os.scandir(f"{folder}/snapshots") as entries:
             return [entry.name for entry in entries if entry.is_dir()]
     except OSError:
         return []
@@ -195,7 +196,7 @@ def _read_ref(folder: Path, revision: str) -> str | None:
     if _COMMIT.fullmatch(revision):
         return revision
     try:
-        with open_regular(folder / "refs" / revision) as file:
+        with open_regular(folder / f"refs/{revision}") as file:
             commit = file.read(64).decode("ascii", "replace").strip()
     except (OSError, ValueError):
         return None
