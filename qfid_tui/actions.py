@@ -45,11 +45,15 @@ def screen_actions(screen: Screen[Any]) -> list[ScreenAction]:
     """The actions of a screen, of its widgets that name theirs, and of the app behind it.
 
     Bindings without an id are Textual's own: they move a cursor or a focus and are left out,
-    except those of the app, such as quitting. What the footer shows comes first.
+    except those of the app, such as quitting. What several widgets do alike is that of the one
+    with the focus. What the footer shows comes first.
     """
     found: dict[tuple[object, ...], ScreenAction] = {}
+    owners: dict[str, DOMNode] = {}
     for node, binding in _bindings(screen):
         if not binding.description or binding.system:
+            continue
+        if binding.id is not None and owners.setdefault(binding.id, node) is not node:
             continue
         target, name, parameters = _target(node, binding.action)
         same = id(target), name, parameters
@@ -86,7 +90,8 @@ def help_keys(screen: Screen[Any]) -> list[tuple[str, str]]:
 
 def _bindings(screen: Screen[Any]) -> Iterator[tuple[DOMNode, Binding]]:
     taken = set()
-    for node in (*screen.walk_children(Widget), screen):
+    focused = [] if screen.focused is None else [screen.focused]
+    for node in dict.fromkeys((*focused, *screen.walk_children(Widget), screen)):
         if node.display:
             for binding in _mapped(node):
                 if binding.id is not None:

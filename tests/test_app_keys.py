@@ -220,3 +220,16 @@ async def test_arrows_move_in_the_list_while_its_filter_is_typed() -> None:
         await pilot.pause()
         assert app.workbench.picker.model.name == "org/model-1"
         assert app.focused is app.workbench.filter_field
+
+
+@piloted
+async def test_what_lists_and_charts_do_alike_is_told_once_and_done_where_the_focus_is() -> None:
+    async with running(demo_choices(), size=(140, 45)) as (app, pilot):
+        await pilot.press("o")
+        actions = screen_actions(app.workbench)
+        told = [(action.title, action.keys) for action in actions]
+        assert len(told) == len(set(told))
+        [down] = [
+            action for action in actions if action.action == "move(1)" and action.keys[0] != "→"
+        ]
+        assert down.node is app.workbench.query_one(OptionsPanel)
