@@ -14,7 +14,7 @@ from qfid_tui.app import QfidApp
 from qfid_tui.choices import Choices, load_choices
 from qfid_tui.screens.prompt import PromptScreen
 from scorer.events import Hello
-from scorer.job import KVSetting
+from scorer.job import CorpusSpec, KVSetting
 
 
 def ticked(app: QfidApp) -> list[str]:
@@ -363,3 +363,12 @@ async def test_at_140_columns_the_strip_holds_more_than_twenty_chunks_and_no_num
         app.workbench.paint()
         assert "".join(text for text, _ in table.row_line(0, 1, table.size.width)).count("█") >= 20
         assert "4 chunks · p99 0." in screen_text(app)
+
+
+@piloted
+async def test_what_is_cut_of_an_earlier_run_ends_in_an_ellipsis() -> None:
+    save_run("8", job={"corpus": CorpusSpec("/a/" + "name-" * 20)})
+    async with running(demo_choices()) as (app, pilot):
+        await until(pilot, lambda: "old" in screen_text(app), "the earlier run")
+        [line] = [line for line in screen_text(app).splitlines() if "old 8" in line]
+        assert line.rstrip(" │▅▄▃▂▁▆▇█").endswith("…")

@@ -70,13 +70,14 @@ class DetailScreen(Screen[None]):
             grid-rows: 9fr 7fr 6fr;
         }
         & .panel {
-            border: round $panel-lighten-2;
+            border: round $foreground 30%;
             height: 1fr;
             width: 1fr;
             border-title-color: $foreground;
             border-subtitle-color: $foreground;
         }
-        & .panel:focus { border: heavy $accent; border-title-style: bold; }
+        & .panel:focus { border: round $primary; border-title-style: bold; }
+        & .panel:nocolor:focus { border: heavy $foreground; }
         & .panel.-maximized { width: 1fr; height: 1fr; }
         & #headline { padding: 0 0 0 1; scrollbar-size-vertical: 1; }
         & #tail { column-span: 2; }

@@ -246,14 +246,14 @@ class SettingsTable(Rows):
             (fitted(cost, columns.cost if self.has_numbers else 12, right=True), style),
         ]
         if not self.has_numbers:
-            return [*parts, *self._costs(row, style)]
+            return [*parts, *self._costs(row, style, width - 18 - columns.name)]
         parts += self._numbers(row, columns, style)
         return [*parts, *self._strip_of(row, 0, columns, width)]
 
-    def _costs(self, row: TableRow, style: str) -> list[Part]:
+    def _costs(self, row: TableRow, style: str, room: int) -> list[Part]:
         if row.figures is not None:
             said = f"{margin_text(row.figures)} nats, {verdict_text(row.figures)} · {row.origin}"
-            return [(f"  {inert(said)}", style)]
+            return [("  " + fitted(inert(said), max(0, room - 2)), style)]
         if row.cost is None:
             return []
         cells = [f"{100 * row.cost.share:.0f} %", *(short_bytes(at) for at in row.cost.at)]
