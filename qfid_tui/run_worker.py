@@ -8,6 +8,7 @@ daemon, so that a child that hangs keeps nothing alive.
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import threading
 import time
@@ -22,9 +23,9 @@ from scorer.out_of_memory import says_out_of_memory
 
 # Lines handled before the loop may do something else: less than a millisecond.
 _BLOCK = 20
-# A key's way through the app takes a dozen turns of the loop. A turn that took longer than an idle
-# one did something for the user: more may follow, and events wait for it, though not for ever.
-_IDLE_TURN = 6e-5
+# A key's way through the app takes a dozen turns of the loop. A turn that took much longer than the
+# shortest did something for the user: more may follow, and events wait for it, not for ever.
+_MUCH_LONGER = 3.0
 _MOST_TURNS = 24
 # Seconds that a child may take to end after its last event.
 _PATIENCE = 5.0
@@ -85,6 +86,7 @@ class RunningScorer:
 
     async def blocks(self) -> AsyncIterator[list[Event]]:
         """Yield the events in blocks of at most twenty, until the child is gone."""
+        courtesy = Courtesy()
         while True:
             await self._news.wait()
             self._news.clear()
@@ -93,7 +95,7 @@ class RunningScorer:
                 block = self._block()
                 if block:
                     yield block
-                await _let_others_work()
+                await courtesy.wait()
             if self._ending is not None and not self._lines:
                 return
 
@@ -150,9 +152,18 @@ class RunningScorer:
             self._lines.clear()
 
 
-async def _let_others_work() -> None:
-    for _ in range(_MOST_TURNS):
-        start = time.perf_counter()
-        await asyncio.sleep(0)
-        if time.perf_counter() - start < _IDLE_TURN:
-            return
+class Courtesy:
+    """Lets the loop do what else it has to do."""
+
+    def __init__(self) -> None:
+        self._shortest = math.inf
+
+    async def wait(self) -> None:
+        """Wait until a turn of the loop is an idle one, a few turns at most."""
+        for _ in range(_MOST_TURNS):
+            start = time.perf_counter()
+            await asyncio.sleep(0)
+            took = time.perf_counter() - start
+            self._shortest = min(self._shortest, took)
+            if took <= _MUCH_LONGER * self._shortest:
+                return
