@@ -14,7 +14,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("model", metavar="MODEL", nargs="?", help="repo id, a folder, or demo")
     which.add_argument(
-        "--shape", choices=SHAPES, help="a model with random weights, nothing to download"
+        "--shape",
+        choices=SHAPES,
+        metavar="SHAPE",
+        help=f"a model with random weights, nothing to download: {', '.join(SHAPES)}",
     )
     parser.add_argument(
         "--kv-bits",

@@ -247,10 +247,10 @@ def fitting(
         return smallest if job.batch is None else dataclasses.replace(smallest, batch=job.batch)
     least = need(model, job, device, smallest, in_use=in_use)
     raise WillNotFit(
-        f"`{name}` needs {_gib(least.total - in_use)} with chunks of {job.chunk_length} tokens "
-        f"and {_gib(max(free, 0))} can be used: {_weights(least, device)}, "
-        f"{_gib(least.caches)} caches, {_gib(least.attention)} attention, "
-        f"{_gib(least.kept + least.tile)} logits",
+        f"`{name}` needs {_bytes(least.total - in_use)} with chunks of {job.chunk_length} tokens "
+        f"and {_bytes(max(free, 0))} can be used: {_weights(least, device)}, "
+        f"{_bytes(least.caches)} caches, {_bytes(least.attention)} attention, "
+        f"{_bytes(least.kept + least.tile)} logits",
         _remedy(longest_chunk(model, job, device, free + in_use, in_use=in_use), device, shorten),
     )
 
@@ -293,8 +293,9 @@ def _remedy(longest: int | None, device: Device, shorten: bool) -> str:
 
 
 def _weights(least: Need, device: Device) -> str:
-    return f"{_gib(least.weights)} weights" + (" as float32" if device == "cpu" else "")
+    return f"{_bytes(least.weights)} weights" + (" as float32" if device == "cpu" else "")
 
 
-def _gib(size: int) -> str:
-    return f"{size / (1 << 30):.1f} GiB"
+def _bytes(size: int) -> str:
+    """Enough digits to tell what is needed from what there is."""
+    return f"{size / (1 << 30):.2f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.0f} MiB"

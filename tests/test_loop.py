@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from loop_cases import (
+    CHUNKS,
+    LENGTH,
+    Spoilt,
+    SpoiltLane,
+    batch,
+    ids,
+    lanes,
+    loop_of,
+    run,
+    same,
+    scored,
+    target,
+)
 from mlx_lm.models import llama
-from numpy.typing import NDArray
 from oracle_drift import score_rows
 from tiny_configs import tiny_config
 from tiny_models import build_module
@@ -19,15 +31,12 @@ from tiny_values import VOCAB
 
 from scorer import loop
 from scorer.errors import Interrupted, QfidError
-from scorer.job import parse_settings
-from scorer.kernels import Metrics, MetricsName
+from scorer.kernels import MetricsName
 from scorer.lanes import CODES, DEQUANTIZED, Begun, KVLane, ReferenceLane
-from scorer.loop import LaneFailed, Loop, Outcome, Pass, Scored, Work
+from scorer.loop import LaneFailed, Pass, Scored, Work
 from scorer.positions import Positions
 from scorer.tail import SplitModel
-from scorer.tiles import Batch, tile_positions
-
-CHUNKS, LENGTH = 3, 24
+from scorer.tiles import tile_positions
 
 
 @pytest.fixture(autouse=True)
@@ -54,49 +63,6 @@ def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     monkeypatch.setattr(loop, "TILE_BYTES", 4 * VOCAB * CHUNKS * 7)
     monkeypatch.setattr(loop, "AHEAD", 3 if ahead else 0)
     return str(request.param)
-
-
-def ids() -> NDArray[np.int32]:
-    return np.random.default_rng(4).integers(0, VOCAB, (CHUNKS, LENGTH)).astype(np.int32)
-
-
-def batch(rows: slice = slice(None), first: int = 0) -> Batch:
-    return Batch(tuple(range(10, 10 + CHUNKS))[rows], ids()[rows], first)
-
-
-def lanes(split: SplitModel, settings: str, arithmetic: str = DEQUANTIZED) -> list[KVLane]:
-    return [KVLane(split, setting, arithmetic) for setting in parse_settings(settings)]
-
-
-def loop_of(
-    split: SplitModel,
-    metrics: MetricsName = "numpy",
-    reference: ReferenceLane | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> Loop:
-    lane = reference or ReferenceLane(split)
-    return Loop(lane, Metrics(metrics), VOCAB, stop, ahead=loop.AHEAD)
-
-
-def run(
-    split: SplitModel,
-    candidates: Sequence[KVLane],
-    cell: Batch,
-    metrics: MetricsName = "numpy",
-    reference: ReferenceLane | None = None,
-) -> list[Outcome]:
-    return list(loop_of(split, metrics, reference).score([Work(cell, candidates)]))
-
-
-def scored(outcomes: list[Outcome]) -> dict[str, list[Positions]]:
-    assert not any(isinstance(o, LaneFailed) for o in outcomes), outcomes
-    return {str(o.lane.setting): o.chunks for o in outcomes if isinstance(o, Scored)}
-
-
-def same(got: Positions, expected: Positions) -> None:
-    for field in fields(Positions):
-        a, b = getattr(got, field.name), getattr(expected, field.name)
-        np.testing.assert_array_equal(a, b, field.name)
 
 
 @pytest.fixture
@@ -232,37 +198,6 @@ def test_a_pass_is_told_after_every_forward(split: SplitModel, memory: str) -> N
     results = [o for o in outcomes if isinstance(o, Scored)]
     assert [o.lane for o in results] == wanted
     assert all(o.seconds >= 0 and len(o.chunks) == CHUNKS for o in results)
-
-
-@dataclass
-class Spoilt:
-    """Writes a value over logits at one place of the batch."""
-
-    row: int
-    position: int
-    token: int | None
-    value: float
-
-    def __call__(self, logits: mx.array, start: int, stop: int) -> mx.array:
-        if not start <= self.position < stop:
-            return logits
-        changed = np.array(logits)
-        token = slice(None) if self.token is None else self.token
-        changed[self.row, self.position - start, token] = self.value
-        return mx.array(changed)
-
-
-class SpoiltLane(KVLane):
-    def __init__(self, lane: KVLane, spoilt: Spoilt) -> None:
-        super().__init__(lane.split, lane.setting, lane.arithmetic)
-        self.spoilt = spoilt
-
-    def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
-        return self.spoilt(super().logits(hidden, start, stop), start, stop)
-
-
-def target(row: int, position: int) -> int:
-    return int(ids()[row, position + 1])
 
 
 @pytest.mark.parametrize("setting", ["4", "4@6"])

@@ -153,7 +153,7 @@ def test_a_refusal_names_the_figures_and_the_longest_chunk(device: Device) -> No
     error = refusal.value
     assert error.exit_code == 3
     assert error.message.startswith("`seven` needs ") and "16384 tokens" in error.message
-    assert "8.0 GiB can be used: 3.5 GiB weights," in error.message
+    assert "8.00 GiB can be used: 3.54 GiB weights," in error.message
     assert "\n" not in error.message + error.hint
     longest = int(error.hint.split()[1])
     assert error.hint == f"--chunk-length {longest} would fit; --force scores it as it is"
@@ -165,7 +165,7 @@ def test_a_refusal_names_the_figures_and_the_longest_chunk(device: Device) -> No
 def test_a_model_that_is_too_large_by_itself_is_told_apart() -> None:
     with pytest.raises(WillNotFit) as refusal:
         fit(8.0, "cpu", wanted=1)
-    assert "25.1 GiB weights as float32" in refusal.value.message
+    assert "25.15 GiB weights as float32" in refusal.value.message
     assert refusal.value.hint.startswith("no chunk is short enough: take a smaller model, or")
     assert longest_chunk(SEVEN, job(), "cpu", 8 * GIB) is None
 

@@ -45,7 +45,8 @@ def test_what_cannot_fit_is_refused_before_it_is_loaded(
     events = small.score("8")
     failure = failed(events)
     assert (failure.error, failure.exit_code) == ("WillNotFit", 3)
-    assert failure.message.startswith("`tiny-llama` needs 0.1 GiB with chunks of 32 tokens and 0.0")
+    assert failure.message.startswith("`tiny-llama` needs 1")
+    assert "with chunks of 32 tokens and 1 MiB can be used: 3 MiB weights" in failure.message
     assert "--force" in failure.hint
     assert [event.step for event in events if isinstance(event, Loading)] == ["tokenizing"]
     assert list_runs() == []
