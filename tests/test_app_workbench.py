@@ -372,3 +372,15 @@ async def test_what_is_cut_of_an_earlier_run_ends_in_an_ellipsis() -> None:
         await until(pilot, lambda: "old" in screen_text(app), "the earlier run")
         [line] = [line for line in screen_text(app).splitlines() if "old 8" in line]
         assert line.rstrip(" │▅▄▃▂▁▆▇█").endswith("…")
+
+
+@piloted
+async def test_the_charts_stay_where_they_are_when_the_first_numbers_come() -> None:
+    async with running(demo_choices(), size=(140, 45)) as (app, pilot):
+        panel = app.workbench.query_one("#run")
+        panel.show("Running", [[("one", "text")]], 0.1)
+        await pilot.pause()
+        before = app.workbench.query_one("#charts").region
+        panel.show("Running", [[("one", "text")], [("best", "text")]], 0.2)
+        await pilot.pause()
+        assert app.workbench.query_one("#charts").region == before

@@ -25,6 +25,9 @@ def bar(fraction: float, width: int) -> tuple[str, str]:
     return filled, "░" * (width - len(filled))
 
 
+_RUNNING = 3
+
+
 class RunPanel(Widget):
     """A few lines about the run."""
 
@@ -65,13 +68,19 @@ class RunPanel(Widget):
         self.border_title = title
         if (lines, fraction) == (self._lines, self._fraction):
             return
-        relayout = (len(lines), fraction is None) != (len(self._lines), self._fraction is None)
+        before = self._wanted_height()
         self._lines, self._fraction = lines, fraction
-        self.refresh(layout=relayout)
+        self.refresh(layout=self._wanted_height() != before)
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         """The lines, and the bar."""
-        return max(1, len(self._lines) + (self._fraction is not None))
+        return self._wanted_height()
+
+    def _wanted_height(self) -> int:
+        if self._fraction is None:
+            return max(1, len(self._lines))
+        # A run soon says what is best so far: the charts need not move for it.
+        return max(_RUNNING, 1 + len(self._lines))
 
     def render_line(self, y: int) -> Strip:
         """The bar first, then the lines."""
