@@ -24,6 +24,7 @@ from scorer.model_files import (
 from scorer.models import resolve_model
 from scorer.offline import allowed
 from scorer.partial_download import PartialDownload, RemoteFile
+from scorer.reachable import check_reachable
 from scorer.weight_files import INDEX, is_weight_file
 
 # Read before anything large is fetched, to refuse by name what could not be scored.
@@ -212,12 +213,14 @@ def fetch_dataset_file(repo: str, filename: str, revision: str) -> Path:
 
 def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
     with _explained(repo, revision), _quiet():
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
+        hub = hub_folder()
+        known = try_to_load_from_cache(repo, filename, hub, revision, kind)
+        if not isinstance(known, str):
+            check_reachable()
         return Path(
-            hf_hub_download(
-                repo, filename, repo_type=kind, revision=revision, cache_dir=hub_folder()
-            )
+            hf_hub_download(repo, filename, repo_type=kind, revision=revision, cache_dir=hub)
         )
 
 

@@ -22,6 +22,9 @@ os.environ["MLX_ENABLE_TF32"] = "0"
 os.environ["MLX_DISABLE_COMPILE"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Every core has a worker already: threads that wait for work would take it from the others.
+for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
 # Expectations are those of the CPU's arithmetic; QFID_DEVICE=gpu runs the tests on a GPU.
 os.environ.setdefault("QFID_DEVICE", "cpu")
 
@@ -38,6 +41,11 @@ settings.register_profile(
 settings.load_profile("qfid")
 
 _numbers = count()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for a process they have started."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

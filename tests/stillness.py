@@ -11,10 +11,10 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-# Seconds; longer than the time between two paints of the workbench, which come eight a second.
-STEP = 0.07
+# Seconds; some turns of the loop, and together longer than the time between two paints.
+STEP = 0.05
 STEPS_AT_REST = 3
-DEADLINE_STEPS = 400
+DEADLINE_STEPS = 600
 
 
 async def at_rest(pilot: Pilot[Any]) -> None:

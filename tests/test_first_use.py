@@ -10,9 +10,11 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import constants
 from loopback_hub import Repo, serving
 from small_runs import Small
 
+from scorer import reachable
 from scorer.offline import forbid_to_libraries, forbidden_by_user
 from scorer.wikitext import FILE, REPO, REVISION
 
@@ -100,3 +102,39 @@ def test_whose_ban_it_is(
     forbid_to_libraries()
     assert forbidden_by_user() is forbidden
     assert os.environ["HF_HUB_OFFLINE"] == (own or "on")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "proxies", "asked"),
+    [
+        ("https://hub.example", {}, ("hub.example", 443)),
+        ("http://localhost:8080/sub", {}, ("localhost", 8080)),
+        ("https://hub.example", {"https": "http://proxy:3128"}, None),
+        ("https://hub.example", {"http": "http://proxy:3128"}, ("hub.example", 443)),
+    ],
+)
+def test_the_hub_is_tried_once_before_the_library_tries_it_for_half_a_minute(
+    endpoint: str,
+    proxies: dict[str, str],
+    asked: tuple[str, int] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[tuple[str, int]] = []
+
+    def connect(address: tuple[str, int], timeout: float) -> None:
+        assert 1 <= timeout <= 30
+        tried.append(address)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(reachable, "getproxies", lambda: proxies)
+    monkeypatch.setattr(reachable.socket, "create_connection", connect)
+    if asked is None:
+        reachable.check_reachable()
+    else:
+        with pytest.raises(ConnectionRefusedError):
+            reachable.check_reachable()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        reachable.check_reachable()
+    assert tried == ([] if asked is None else [asked])

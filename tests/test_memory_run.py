@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,24 +209,28 @@ def test_low_memory_ends_the_run_at_the_next_tile_with_a_report(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_watch, "INTERVAL", 0.001)
-    short = False
+    short, seen = threading.Event(), threading.Event()
 
     def read() -> HostMemory:
-        return HostMemory(16 * GIB, GIB // 2 if short else 8 * GIB)
+        if short.is_set():
+            seen.set()
+        return HostMemory(16 * GIB, GIB // 2 if short.is_set() else 8 * GIB)
 
     events: list[Event] = []
-    for event in score(small.job("8,4", max_chunks=180), read_memory=read):
+    for event in score(small.job("8,4", max_chunks=40), read_memory=read):
         events.append(event)
-        short = short or len(cells(events)) == 2
+        if len(cells(events)) == 2 and not short.is_set():
+            short.set()
+            assert seen.wait(60)
     failure = failed(events)
     assert (failure.error, failure.exit_code) == ("WillNotFit", 3)
     assert failure.message.startswith("memory ran short: 0.5 of 16.0 GiB are available")
     run = find_run(planned(events).run)
     assert failure.run == run.id
-    assert failure.saved == len(cells(events)) == sum(map(len, run.scored().values())) < 360
+    assert failure.saved == len(cells(events)) == sum(map(len, run.scored().values())) < 80
     report = run.report()
     assert report is not None and report["run"]["complete"] is False
-    again = list(score(small.job("8,4", max_chunks=180), run=run.id))
+    again = list(score(small.job("8,4", max_chunks=40), run=run.id))
     assert finished(again).complete
 
 

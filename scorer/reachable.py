@@ -1,0 +1,27 @@
+"""Whether the Hub answers at all, before a library tries it again and again for half a minute."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+_SECONDS = 10.0
+_PORTS = {"http": 80, "https": 443}
+
+
+def check_reachable() -> None:
+    """Connect to the Hub once and say nothing.
+
+    Behind a proxy, and where the network is forbidden, the library has to find out itself.
+
+    Raises:
+        OSError: It cannot be reached.
+    """
+    from huggingface_hub import constants
+
+    url = urlsplit(constants.ENDPOINT)
+    if constants.HF_HUB_OFFLINE or url.hostname is None or url.scheme in getproxies():
+        return
+    port = url.port or _PORTS.get(url.scheme, 443)
+    socket.create_connection((url.hostname, port), _SECONDS).close()
