@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -25,6 +26,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Every core has a worker already: threads that wait for work would take it from the others.
 for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(threads, "1")
+# The processes that tests start are many: without bytecode each would compile everything again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Expectations are those of the CPU's arithmetic; QFID_DEVICE=gpu runs the tests on a GPU.
 os.environ.setdefault("QFID_DEVICE", "cpu")
 
@@ -44,8 +48,8 @@ _numbers = count()
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests wait for a process they have started."""
-    return (os.cpu_count() or 1) + 1
+    """Two a core: many tests wait for a process they have started, or for a screen."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")
