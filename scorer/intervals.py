@@ -102,12 +102,3 @@ def mean_interval(sums: Sequence[float], sizes: Sequence[int], units: Units) -> 
     error = math.sqrt(units.count / (units.count - 1) * squares) / total
     half_width = t_quantile((1 + CONFIDENCE) / 2, units.count - 1) * error
     return Interval(mean - half_width, mean + half_width)
-
-
-def chunk_mean_interval(means: Sequence[float]) -> Interval | None:
-    """95 % interval of the mean of equally long chunks' means, each chunk a unit.
-
-    For live displays, which know the chunks scored so far and no documents.
-    """
-    everyone = Units("chunk", tuple(range(len(means))), len(means), 0)
-    return mean_interval(means, [1] * len(means), everyone)

@@ -14,7 +14,7 @@ from qfid_tui.saved_comparison import documents_of
 from qfid_tui.setting_results import SettingResult, figures_of
 from qfid_tui.workbench_text import best_line
 from scorer.events import ChunkScored, Failed, Finished, Loading, SettingFailedEvent, Warned
-from scorer.intervals import chunk_mean_interval, mean_interval, units_of
+from scorer.intervals import mean_interval, units_of
 from scorer.job import Job, parse_settings
 from scorer.verdict import kv_verdict
 
@@ -85,7 +85,7 @@ def test_live_numbers_are_the_means_over_chunks_with_their_interval(
     assert figures is not None and figures.chunks == len(chunks)
     kls = [kl for kl, _, _ in chunks]
     assert figures.kl_mean == pytest.approx(math.fsum(kls) / len(kls), abs=1e-12)
-    expected = chunk_mean_interval(kls)
+    expected = mean_interval(kls, [1] * len(kls), units_of(range(len(kls)), {}))
     if expected is None:
         assert figures.kl_interval is None
     else:

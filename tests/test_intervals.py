@@ -13,7 +13,7 @@ from report_builders import random_positions
 
 from scorer import bootstrap
 from scorer.bootstrap import quantile_interval, resampled_quantiles
-from scorer.intervals import chunk_mean_interval, mean_interval, units_of
+from scorer.intervals import mean_interval, units_of
 from scorer.pairs import paired_difference
 from scorer.student_t import central_probability, t_quantile
 from scorer.summary import summarize
@@ -95,9 +95,6 @@ def test_chunk_interval_equals_the_definition(chunk_means: list[float], size: in
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9, abs=1e-9)
     assert found.low <= np.mean(chunk_means) + 1e-9
     assert found.high >= np.mean(chunk_means) - 1e-9
-    live = chunk_mean_interval(chunk_means)
-    assert live is not None
-    assert (live.low, live.high) == pytest.approx((low, high), rel=1e-9, abs=1e-9)
 
 
 @settings(max_examples=200, deadline=None)
@@ -142,12 +139,12 @@ def test_chunks_of_no_known_document_are_one_more_unit() -> None:
 def test_no_interval_from_one_chunk_or_an_infinite_sum() -> None:
     assert mean_interval([1.0], [3], units_of([0], {})) is None
     assert mean_interval([1.0, math.inf], [3, 3], units_of([0, 1], {})) is None
-    assert chunk_mean_interval([]) is None
+    assert mean_interval([], [], units_of([], {})) is None
 
 
 def test_worked_interval_of_two_chunks() -> None:
     # means 1 and 3: sd = √2, ± 12.7062 · √2 / √2
-    found = chunk_mean_interval([1.0, 3.0])
+    found = mean_interval([1.0, 3.0], [1, 1], units_of([0, 1], {}))
     assert found is not None
     assert found.low == pytest.approx(2 - T_975[1], rel=1e-12)
     assert found.high == pytest.approx(2 + T_975[1], rel=1e-12)
