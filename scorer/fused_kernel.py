@@ -8,10 +8,13 @@ online form: Milakov and Gimelshein, "Online normalizer calculation for softmax"
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import mlx.core as mx
+
+from scorer.errors import InputError
 
 Shell = Literal["cuda", "metal"]
 
@@ -40,6 +43,18 @@ class FusedRows(NamedTuple):
 
     values: mx.array
     tops: mx.array
+
+
+def fused_wanted(variable: str) -> bool:
+    """Whether an environment variable leaves a kernel on: ``fused`` (the default) or ``plain``.
+
+    Raises:
+        InputError: The variable holds something else.
+    """
+    wish = os.environ.get(variable) or "fused"
+    if wish not in ("fused", "plain"):
+        raise InputError(f"{variable}: there is no way `{wish}`", "it may be `fused` or `plain`")
+    return wish == "fused"
 
 
 def fused_source(name: str, arithmetic: str = "") -> str:

@@ -8,7 +8,6 @@ gives the same bits; where it does not, MLX's own are used.
 from __future__ import annotations
 
 import hashlib
-import os
 from functools import cache
 from typing import Any
 
@@ -16,26 +15,13 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.errors import InputError
-from scorer.fused_kernel import Shell, fused_source
+from scorer.fused_kernel import Shell, fused_source, fused_wanted
 
 VARIABLE = "QFID_QUANTIZER"
 _THREADS = 256
 _LANES = 32
 _WAYS = (0, 1, 2)
 _GROUPS = (32, 64, 128)
-
-
-def quantizer_wanted() -> bool:
-    """Whether ``QFID_QUANTIZER`` leaves the kernel on: ``fused`` (the default) or ``plain``.
-
-    Raises:
-        InputError: The variable holds something else.
-    """
-    wish = os.environ.get(VARIABLE) or "fused"
-    if wish not in ("fused", "plain"):
-        raise InputError(f"{VARIABLE}: there is no way `{wish}`", "it may be `fused` or `plain`")
-    return wish == "fused"
 
 
 class FusedQuantizer:
@@ -111,7 +97,7 @@ def usable_quantizer(
     Returns:
         The two, or None; and why, in one line.
     """
-    if not quantizer_wanted():
+    if not fused_wanted(VARIABLE):
         return None, f"switched off by {VARIABLE}"
     return _checked(shell, dtype)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 
 import mlx.core as mx
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from scorer.backend import DeviceKind
 from scorer.drift import Reference, TileScalars
-from scorer.errors import InputError
 from scorer.fused_kernel import (
     KL,
     QUANT_LOG_SUM,
@@ -20,24 +18,13 @@ from scorer.fused_kernel import (
     REF_TARGET,
     FusedKernel,
     FusedRows,
+    fused_wanted,
 )
 
 VARIABLE = "QFID_METRICS"
 # A GPU's exponentials are good to 2e-7, its sums run in float32; a wrong kernel is off by far more.
 _TOLERANCE = 2e-5
 _FLOATS = ("kl", "nll_ref", "nll_quant", "top_ref_logprob", "top_quant_logprob")
-
-
-def fused_wanted() -> bool:
-    """Whether ``QFID_METRICS`` leaves the fused kernel on: ``fused`` (the default) or ``plain``.
-
-    Raises:
-        InputError: The variable holds something else.
-    """
-    wish = os.environ.get(VARIABLE) or "fused"
-    if wish not in ("fused", "plain"):
-        raise InputError(f"{VARIABLE}: there is no way `{wish}`", "it may be `fused` or `plain`")
-    return wish == "fused"
 
 
 def usable_kernel(device: DeviceKind, dtype: mx.Dtype) -> tuple[FusedKernel | None, str]:
@@ -50,7 +37,7 @@ def usable_kernel(device: DeviceKind, dtype: mx.Dtype) -> tuple[FusedKernel | No
     """
     if device == "cpu":
         return None, "the CPU reduces logits in NumPy"
-    if not fused_wanted():
+    if not fused_wanted(VARIABLE):
         return None, f"switched off by {VARIABLE}"
     return _checked(device, dtype)
 

@@ -20,6 +20,22 @@ DEADLINE = 120.0
 
 COMMAND = [sys.executable, "-P", "-m", "scorer"]
 
+# A child that is stuck in a library, as in a long evaluation, once its first cell is scored.
+STUCK = """
+from scorer.cpu import preload_blas
+preload_blas()
+import ctypes, scorer.cells
+plain = scorer.cells.Cells._works
+
+def works(self):
+    for number, work in enumerate(plain(self)):
+        if number:
+            ctypes.CDLL(None).sleep(1000)
+        yield work
+
+scorer.cells.Cells._works = works
+"""
+
 
 class Child:
     """One ``python -P -m scorer``; its input stays open until it is closed."""

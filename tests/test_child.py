@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from child_process import COMMAND, DEADLINE, Child, scored_by_child
+from child_process import COMMAND, DEADLINE, STUCK, Child, scored_by_child
 from small_runs import Small, cells, failed, finished, numbers, planned
 
 from scorer.events import ChunkScored, Event, Failed, Finished, Hello, Planned, parse_line
@@ -205,23 +205,6 @@ def test_an_interrupt_before_the_first_chunk_has_nothing_to_report(small: Small)
         assert "Traceback" not in child.errors()
     # The signal may come as late as the first chunk.
     assert isinstance(last, Failed) or (isinstance(last, Finished) and not last.complete)
-
-
-# A child that is stuck in a library, as in a long evaluation, once its first cell is scored.
-STUCK = """
-from scorer.cpu import preload_blas
-preload_blas()
-import ctypes, scorer.cells
-plain = scorer.cells.Cells._works
-
-def works(self):
-    for number, work in enumerate(plain(self)):
-        if number:
-            ctypes.CDLL(None).sleep(1000)
-        yield work
-
-scorer.cells.Cells._works = works
-"""
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from child_process import Child
+from child_process import STUCK, Child
 from small_runs import LENGTH, Small, cells, failed, finished, numbers, planned
 
 from scorer import cells as cells_module
@@ -247,20 +247,11 @@ def test_low_memory_before_the_first_chunk_has_nothing_to_report(
     assert list_runs() == []
 
 
-STARVED = """
-from scorer.cpu import preload_blas
-preload_blas()
-import ctypes, scorer.cells, scorer.memory_watch, scorer.score
+STARVED = (
+    STUCK
+    + """
+import scorer.memory_watch, scorer.score
 from scorer.host_memory import HostMemory
-plain = scorer.cells.Cells._works
-
-def works(self):
-    for number, work in enumerate(plain(self)):
-        if number:
-            ctypes.CDLL(None).sleep(1000)
-        yield work
-
-scorer.cells.Cells._works = works
 told = scorer.cells.Cells._save
 
 def save(self, scored, sums):
@@ -271,6 +262,7 @@ available = [8 << 30]
 scorer.cells.Cells._save = save
 scorer.score.score.__kwdefaults__["read_memory"] = lambda: HostMemory(16 << 30, available[0])
 """
+)
 
 
 def test_memory_that_is_all_but_gone_ends_a_child_inside_a_pass(
