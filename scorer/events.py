@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -199,24 +200,41 @@ _SCALARS: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
 }
 _LARGEST = 2**63
-_FIELDS: dict[str, tuple[type[Event], dict[str, str]]] = {
-    cls.kind: (cls, {f.name: str(f.type) for f in dataclasses.fields(cls)}) for cls in _KINDS
-}
+
+# Types of a scalar, or what tells whether a list or an object fits.
+_Check = tuple[type, ...] | Callable[[Any], bool]
 
 
-def _fits(value: Any, kind: str) -> bool:
-    """Whether a JSON value is of the type that a field is annotated with."""
+def _check_of(kind: str) -> _Check:
+    """What a JSON value is held against, by the annotation of its field."""
     container, _, inner = kind.removesuffix("]").partition("[")
     if container == "list":
-        return type(value) is list and all(_fits(item, inner) for item in value)
+        items = _check_of(inner)
+        return lambda value: type(value) is list and all(_fits(item, items) for item in value)
     if container == "dict":
         inner = inner.removeprefix("str, ")
-        return type(value) is dict and (
-            inner == "Any" or all(_fits(item, inner) for item in value.values())
+        if inner == "Any":
+            return lambda value: type(value) is dict
+        values = _check_of(inner)
+        return lambda value: (
+            type(value) is dict and all(_fits(item, values) for item in value.values())
         )
-    if type(value) is int and not -_LARGEST <= value < _LARGEST:
-        return False
-    return type(value) in _SCALARS[kind]
+    return _SCALARS[kind]
+
+
+def _fits(value: Any, check: _Check) -> bool:
+    """Whether a JSON value is of the type that a field is annotated with."""
+    if type(check) is tuple:
+        kind = type(value)
+        return kind in check and (kind is not int or -_LARGEST <= value < _LARGEST)
+    return check(value)  # type: ignore[operator]
+
+
+# Made once: a stream has thousands of events, and is read while keys wait.
+_FIELDS: dict[str, tuple[type[Event], list[tuple[str, _Check]]]] = {
+    cls.kind: (cls, [(f.name, _check_of(str(f.type))) for f in dataclasses.fields(cls)])
+    for cls in _KINDS
+}
 
 
 def parse_line(line: str | bytes) -> Event | None:
@@ -235,10 +253,13 @@ def parse_line(line: str | bytes) -> Event | None:
     known = _FIELDS.get(data["event"])
     if known is None:
         return None
-    cls, kinds = known
-    values = {name: data[name] for name in kinds if name in data}
-    if not all(_fits(value, kinds[name]) for name, value in values.items()):
-        return None
+    cls, checks = known
+    values = {}
+    for name, check in checks:
+        if name in data:
+            value = values[name] = data[name]
+            if not _fits(value, check):
+                return None
     try:
         return cls(**values)
     except TypeError:
