@@ -130,16 +130,6 @@ class PendingEngagement:
         return Engagement(sides, self._quantized, self._skipped)
 
 
-def measure_engagement(caches: list[Any], setting: KVSetting, tokens: int) -> Engagement:
-    """Look at the caches after a forward pass over ``tokens`` tokens.
-
-    Raises:
-        SettingFailed: No cache quantized, one that should have did not, or its input was not
-            finite.
-    """
-    return PendingEngagement(caches, setting, tokens).settled()
-
-
 def _name(cache: Any) -> str:
     """The class of a cache, of all parts of a composite one."""
     if isinstance(cache, mlx_lm_cache.CacheList):

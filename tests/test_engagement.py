@@ -15,7 +15,7 @@ from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 from tiny_models import write_text, write_tiny_model
 
 from scorer.caches import Side, codes_cache, convert_caches, dequantized_cache
-from scorer.engagement import measure_engagement
+from scorer.engagement import Engagement, PendingEngagement
 from scorer.errors import SettingFailed
 from scorer.events import Event, Finished, SettingFailedEvent
 from scorer.finish import check_drift
@@ -27,6 +27,11 @@ from scorer.score import score
 
 FOUR = KVSetting(4, 4, 32)
 HEADS, TOKENS = 2, 10
+
+
+def measure_engagement(caches: list[Any], setting: KVSetting, tokens: int) -> Engagement:
+    """What a pass over so many tokens quantized, looked at when it is computed."""
+    return PendingEngagement(caches, setting, tokens).settled()
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from fused_transcription import fused
+from host_build import SOURCES, host_library
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -23,21 +21,12 @@ import scorer.fused_kernel
 Array = NDArray[np.float32]
 Scalars = dict[str, NDArray[Any]]
 Way = Callable[..., Scalars]
-SOURCES = Path(scorer.fused_kernel.__file__).parent / "fused"
 FLOATS = ("kl", "nll_ref", "nll_quant", "top_ref_logprob", "top_quant_logprob")
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ctypes.CDLL]:
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        pytest.skip("no C++ compiler to build the arithmetic with")
-    out = tmp_path_factory.mktemp("fused") / "fused.so"
-    source = Path(__file__).parent / "fused_host.cpp"
-    # No fused multiply-add: numbers that do not depend on the processor.
-    options = ["-O1", "-shared", "-fPIC", "-ffp-contract=off", "-Wall", "-Werror"]
-    subprocess.run([compiler, *options, f"-I{SOURCES}", "-o", out, source], check=True)
-    yield ctypes.CDLL(str(out))
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return host_library("fused_host.cpp", tmp_path_factory.mktemp("fused"))
 
 
 def compiled(library: ctypes.CDLL, shift: int = 0) -> Way:

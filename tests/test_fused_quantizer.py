@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
+from host_build import host_library
 from numpy.typing import NDArray
 
 from scorer import fused_quantizer
@@ -21,7 +19,6 @@ from scorer.fused_quantizer import FusedQuantizer, fused_round_trip, hard_rows, 
 
 Values = NDArray[np.float32]
 BITS, GROUPS = (2, 3, 4, 5, 6, 8), (32, 64, 128)
-SOURCES = Path(fused_quantizer.__file__).parent / "fused"
 
 
 @pytest.fixture(autouse=True)
@@ -35,14 +32,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        pytest.skip("no C++ compiler to build the arithmetic with")
-    out = tmp_path_factory.mktemp("affine") / "affine.so"
-    source = Path(__file__).parent / "affine_host.cpp"
-    options = ["-O1", "-shared", "-fPIC", "-ffp-contract=off", "-Wall", "-Werror"]
-    subprocess.run([compiler, *options, f"-I{SOURCES}", "-o", out, source], check=True)
-    return ctypes.CDLL(str(out))
+    return host_library("affine_host.cpp", tmp_path_factory.mktemp("affine"))
 
 
 def compiled(
