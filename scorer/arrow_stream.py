@@ -19,7 +19,7 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -179,26 +179,56 @@ class PositionsWriter:
                 is untouched, and the writer can go on.
             ValueError: The positions are no chunk, the facts no JSON, or the writer is closed.
         """
+        return self.append_all([(setting, positions, facts)])[0]
+
+    def append_all(self, batches: Sequence[tuple[str, Positions, Mapping[str, Any]]]) -> list[bool]:
+        """Store chunks as :meth:`append` does, with one wait for the disk.
+
+        Args:
+            batches: Setting, positions and facts of each.
+
+        Returns:
+            For each what :meth:`append` returns.
+
+        Raises:
+            QfidError, ValueError: As :meth:`append`; where the disk is full, those that it still
+                had room for are stored.
+        """
         if self._descriptor is None:
             raise ValueError("the writer is closed")
-        if fault := _fault(positions):
-            raise ValueError(f"positions of setting {setting!r}: {fault}")
-        chunk = int(positions.chunk[0])
-        if chunk in self.scored.get(setting, ()):
-            return False
-        message = _encode(setting, chunk, positions, facts)
+        messages: dict[tuple[str, int], bytes] = {}
+        new = []
+        for setting, positions, facts in batches:
+            if fault := _fault(positions):
+                raise ValueError(f"positions of setting {setting!r}: {fault}")
+            key = setting, int(positions.chunk[0])
+            new.append(key not in messages and key[1] not in self.scored.get(setting, ()))
+            if new[-1]:
+                messages[key] = _encode(*key, positions, facts)
+        if not messages:
+            return new
         try:
-            write_all(self._descriptor, message)
+            self._store(b"".join(messages.values()))
+        except OSError as error:
+            if len(messages) == 1 or self._descriptor is None:
+                raise self._not_saved(*next(iter(messages)), error) from error
+            for batch in batches:
+                self.append(*batch)
+            return new
+        for setting, chunk in messages:
+            self.scored.setdefault(setting, set()).add(chunk)
+        return new
+
+    def _store(self, data: bytes) -> None:
+        assert self._descriptor is not None
+        try:
+            write_all(self._descriptor, data)
             _sync(self._descriptor)
-        except BaseException as error:
+        except BaseException:
             # Also after ctrl-c: half a batch must not stand before the next one.
             self._cut_back()
-            if isinstance(error, OSError):
-                raise self._not_saved(setting, chunk, error) from error
             raise
-        self._end += len(message)
-        self.scored.setdefault(setting, set()).add(chunk)
-        return True
+        self._end += len(data)
 
     def close(self) -> None:
         """Close the file; does nothing the second time."""

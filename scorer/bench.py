@@ -23,6 +23,7 @@ from scorer.backend import Backend, start_backend
 from scorer.bench_options import add_options
 from scorer.errors import InputError, QfidError, SettingFailed
 from scorer.job import CorpusSpec, Job, parse_settings
+from scorer.pipeline import PLAIN, Pipeline, choose_pipeline
 
 if TYPE_CHECKING:
     from scorer.bench_shares import Clock
@@ -121,16 +122,16 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
 
     batches = list(_batches(subject))
     peak = PeakMemory(backend.kind)
-    saved_aside = backend.kind != "cpu"
+    pipeline = choose_pipeline(backend.kind, subject.size.batch)
     # Kernels are compiled, buffers filled and pages touched before anything is timed.
     _bare(subject, batches[:1])
-    _score(subject, batches[:1], metrics, aside=saved_aside)
+    _score(subject, batches[:1], metrics, pipeline=pipeline)
     bare: list[float] = []
     scoring: list[float] = []
     for _ in range(repeats):
         bare.append(_seconds(_bare, subject, batches))
         peak.reset()
-        scoring.append(_seconds(_score, subject, batches, metrics, aside=saved_aside))
+        scoring.append(_seconds(_score, subject, batches, metrics, pipeline=pipeline))
         peak.note()
     clock = Clock()
     timed = replace(
@@ -138,7 +139,8 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
         reference=TimedLane(subject.reference, clock, REFERENCE),
         lanes=[TimedLane(lane, clock, QUANTIZED) for lane in subject.lanes],
     )
-    total = _seconds(_score, timed, batches, TimedMetrics(metrics, clock), aside=False, clock=clock)
+    counted = TimedMetrics(metrics, clock)
+    total = _seconds(_score, timed, batches, counted, pipeline=PLAIN, clock=clock)
     chunks, passes = len(subject.ids), len(subject.lanes) + 1
     best_bare, best_scoring = min(bare), min(scoring)
     tokens = subject.ids.shape[1] - 1
@@ -176,6 +178,7 @@ def _bare(subject: Subject, batches: Sequence[Batch]) -> None:
     """One forward pass of the reference each; logits whole where they take no more than 1 GiB."""
     import mlx.core as mx
 
+    subject.split.layers_ahead = 0
     for batch in batches:
         tokens = mx.array(batch.ids[:, :-1])
         size, positions = tokens.shape
@@ -193,7 +196,7 @@ def _score(
     batches: Sequence[Batch],
     metrics: Metrics,
     *,
-    aside: bool,
+    pipeline: Pipeline,
     clock: Clock | None = None,
 ) -> None:
     """Score batches with every setting and save what comes out, as a run does.
@@ -202,7 +205,7 @@ def _score(
         subject: What is scored.
         batches: The chunks.
         metrics: How logits become scalars.
-        aside: Save on a thread of its own, and begin a step before the last is waited for.
+        pipeline: What is begun before the last is waited for, saving included.
         clock: Counts the seconds of saving.
 
     Raises:
@@ -210,20 +213,21 @@ def _score(
     """
     from scorer.arrow_stream import PositionsWriter
     from scorer.bench_shares import SAVING
-    from scorer.loop import AHEAD, LaneFailed, Loop, Scored, Work
+    from scorer.loop import LaneFailed, Loop, Scored, Work
     from scorer.saving import Saver
 
     def saved(writer: PositionsWriter, scored: Scored) -> list[Event]:
         with clock.running(SAVING) if clock else nullcontext():
-            for positions in scored.chunks:
-                writer.append(str(scored.lane.setting), positions, {})
+            name = str(scored.lane.setting)
+            writer.append_all([(name, positions, {}) for positions in scored.chunks])
         return []
 
     with (
         tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder,
         PositionsWriter(Path(folder) / "positions.arrow") as writer,
-        Saver(background=aside) as saver,
+        Saver(background=pipeline.tiles > 0) as saver,
     ):
+        subject.split.layers_ahead = pipeline.layers
         loop = Loop(
             subject.reference,
             metrics,
@@ -231,7 +235,7 @@ def _score(
             lambda: False,
             tile_bytes=subject.size.tile_bytes,
             keep_bytes=subject.size.keep_bytes,
-            ahead=AHEAD if aside else 0,
+            ahead=pipeline.tiles,
         )
         for outcome in loop.score(Work(batch, subject.lanes) for batch in batches):
             if isinstance(outcome, LaneFailed):

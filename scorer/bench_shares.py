@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 from numpy.typing import NDArray
 
 from scorer.drift import TileScalars
-from scorer.kernels import Metrics, ReferenceTile, Started
+from scorer.kernels import Metrics, ReferenceTile, Started, wait_for
 from scorer.lanes import Begun
 
 REFERENCE, QUANTIZED, METRICS, SAVING, HOST = "reference", "quantized", "metrics", "saving", "host"
@@ -57,8 +58,8 @@ class TimedLane:
         """A forward pass over tokens (B, T), waited for."""
         with self._clock.running(self._name):
             begun: Begun = self._lane.begin(tokens)
-            begun.finish()
-        return Begun(begun.states, lambda: None)
+            mx.eval(begun.states, *begun.checks)
+        return begun
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
         """Logits (B, stop − start, V) of a block of positions, evaluated."""
@@ -73,25 +74,30 @@ class TimedMetrics(Metrics):
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics, self._clock = metrics, clock
+        self.lowest_kl = metrics.lowest_kl
 
-    def reference(self, logits: mx.array, targets: NDArray[Any]) -> ReferenceTile:
+    def reference(self, logits: mx.array, targets: mx.array) -> ReferenceTile:
         """The reference's part of a tile, waited for."""
         with self._clock.running(METRICS):
             tile = self._metrics.reference(logits, targets)
-            tile.nll  # noqa: B018  waits
+            tile.wait()
         return _TimedTile(tile, self._clock)
 
 
 class _TimedTile:
     def __init__(self, tile: ReferenceTile, clock: Clock) -> None:
         self._tile, self._clock = tile, clock
-        self.lowest_kl = tile.lowest_kl
-        self.nll = tile.nll
+        self.wait = tile.wait
+
+    @property
+    def nll(self) -> NDArray[np.float64]:
+        return self._tile.nll
 
     def compare(self, logits: mx.array) -> TileScalars:
-        with self._clock.running(METRICS):
-            return self._tile.compare(logits)
+        return self._tile.compare(logits)
 
     def start(self, logits: mx.array) -> Started:
-        scalars = self.compare(logits)
-        return lambda: scalars
+        with self._clock.running(METRICS):
+            started = self._tile.start(logits)
+            wait_for(started)
+        return started

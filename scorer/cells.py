@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from scorer.errors import Interrupted, QfidError, SettingFailed, WillNotFit
 from scorer.events import ChunkScored, Event, Progress, SettingFailedEvent, Warned
 from scorer.kernels import Metrics
 from scorer.lanes import KVLane, ReferenceLane
-from scorer.loop import AHEAD, LaneFailed, Loop, Pass, Scored, Work
+from scorer.loop import LaneFailed, Loop, Pass, Scored, Work
 from scorer.memory_record import pass_facts
 from scorer.noise import EmbeddingNoise, PerturbedLane, PerturbedReference
 from scorer.out_of_memory import is_out_of_memory
+from scorer.pipeline import choose_pipeline
 from scorer.positions import Positions
 from scorer.prepare import Prepared
 from scorer.quantiles import quantile
@@ -61,8 +62,8 @@ class Cells:
         self._repeats = prepared.job.noise_floor
         self._told: set[str] = set()
         self._shortages = 0
+        self._device = device
         # A GPU works on meanwhile; on the CPU there is nobody else to do so.
-        self._ahead = 0 if device == "cpu" else AHEAD
         self._saver = Saver(background=device != "cpu")
 
     def events(self) -> Iterator[Event]:
@@ -135,6 +136,8 @@ class Cells:
         return Warned(f"memory ran out; going on {smaller.described()}", shortage)
 
     def _loop(self, reference: ReferenceLane) -> Loop:
+        pipeline = choose_pipeline(self._device, self.size.batch)
+        self.prepared.split.layers_ahead = pipeline.layers
         return Loop(
             reference,
             self._metrics,
@@ -142,7 +145,7 @@ class Cells:
             self.stop,
             tile_bytes=self.size.tile_bytes,
             keep_bytes=self.size.keep_bytes,
-            ahead=self._ahead,
+            ahead=pipeline.tiles,
         )
 
     def _plainly(
@@ -202,6 +205,8 @@ class Cells:
         rows = [row for row in self.prepared.planned if row.computed_as == scored.lane.setting]
         already = self.done.setdefault(name, set())
         seconds = scored.seconds / len(scored.chunks)
+        told = [str(row.setting) for row in rows if row.control_of is None]
+        batches = []
         for positions in scored.chunks:
             chunk = int(positions.chunk[0])
             if chunk in already:
@@ -214,19 +219,21 @@ class Cells:
                 facts["perturbed_kl_sums"] = sums[name, chunk]
             self._told.add(name)
             already.add(chunk)
-            told = [str(row.setting) for row in rows if row.control_of is None]
-            self._saver.give(partial(self._saved, name, positions, facts, told, seconds))
+            batches.append((name, positions, facts))
+        self._saver.give(partial(self._saved, batches, told, seconds))
 
     def _saved(
         self,
-        name: str,
-        positions: Positions,
-        facts: dict[str, Any],
+        batches: Sequence[tuple[str, Positions, dict[str, Any]]],
         told: list[str],
         seconds: float,
     ) -> list[Event]:
-        self.writer.append(name, positions, facts)
-        return [_chunk_event(setting, positions, seconds) for setting in told]
+        self.writer.append_all(batches)
+        return [
+            _chunk_event(setting, positions, seconds)
+            for _, positions, _ in batches
+            for setting in told
+        ]
 
 
 def _progress(made: Pass, repeat: int, repeats: int) -> Progress:

@@ -9,13 +9,12 @@ alike.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from scorer.errors import InputError
+from scorer.switches import wanted
 
 NUMPY = "numpy"
 MLX = "mlx"
@@ -30,12 +29,7 @@ def choose() -> str:
     Raises:
         InputError: The variable holds something else.
     """
-    wish = os.environ.get("QFID_CPU_ARITHMETIC") or NUMPY
-    if wish not in (NUMPY, MLX):
-        raise InputError(
-            f"QFID_CPU_ARITHMETIC: there is no arithmetic `{wish}`", "it may be `numpy` or `mlx`"
-        )
-    return wish
+    return NUMPY if wanted("QFID_CPU_ARITHMETIC", NUMPY, plain=MLX) else MLX
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import mlx.core as mx
-import numpy as np
 from mlx_lm.models import cache as mlx_lm_cache
+from numpy.typing import NDArray
 
 from scorer.caches import CodesKVCache, Side, holds_kv, is_filled, walk
 from scorer.errors import SettingFailed
@@ -91,8 +92,8 @@ class PendingEngagement:
         tokens: Tokens of the pass.
 
     Attributes:
-        checks: Lazy arrays, to be evaluated together with the pass: apart they would cost a GPU a
-            hundred waits, and hold every layer's keys and values.
+        checks: Lazy arrays, to be evaluated together with the pass: left for later they would hold
+            every layer's keys and values. One of (N, 2) where sides were looked at, else none.
 
     Raises:
         SettingFailed: No cache quantizes, or one that should does not.
@@ -118,16 +119,28 @@ class PendingEngagement:
             for index, cache in enumerate(caches)
             if index not in quantized
         )
-        self.checks = [check for _, checks in self._sides for check in checks]
+        checks = [check for _, checks in self._sides for check in checks]
+        self.checks = [_as_one(checks)] if checks else []
 
-    def settled(self) -> Engagement:
-        """What was quantized, once the pass is computed.
+    def settled(self, found: Sequence[NDArray[Any]]) -> Engagement:
+        """What was quantized, once the checks are read.
 
         Raises:
             SettingFailed: Keys or values were not finite (MLX's quantizer swallows NaN).
         """
-        sides = tuple(_settled(side, checks, self._setting) for side, checks in self._sides)
+        rows = iter(found[0] if found else ())
+        sides = tuple(
+            _settled(side, [next(rows) for _ in checks], self._setting)
+            for side, checks in self._sides
+        )
         return Engagement(sides, self._quantized, self._skipped)
+
+
+def _as_one(checks: list[mx.array]) -> mx.array:
+    """(N, 2): whether any row of each check (…, 2) says so."""
+    if any(check.shape != checks[0].shape for check in checks):
+        checks = [check.reshape(-1, 2).max(axis=0) for check in checks]
+    return mx.stack(checks).reshape(len(checks), -1, 2).max(axis=1)
 
 
 def _name(cache: Any) -> str:
@@ -191,10 +204,9 @@ def _sides_of(
     return found
 
 
-def _settled(side: SideEngagement, checks: list[mx.array], setting: KVSetting) -> SideEngagement:
+def _settled(side: SideEngagement, found: list[NDArray[Any]], setting: KVSetting) -> SideEngagement:
     """A side with what its checks found."""
-    found = [np.array(check).astype(bool) for check in checks]
-    if any(not_finite for not_finite, _ in found):
+    if any(check[0] for check in found):
         raise SettingFailed(
             f"setting `{setting}`: {'keys' if side.side == 'k' else 'values'} of layer "
             f"{side.layer} hold NaN or infinity before quantizing",
@@ -202,7 +214,7 @@ def _settled(side: SideEngagement, checks: list[mx.array], setting: KVSetting) -
         )
     if side.changed is None:
         return side
-    return replace(side, changed=any(bool(changed) for _, changed in found))
+    return replace(side, changed=any(bool(check[1]) for check in found))
 
 
 def _width(cache: Any, index: int) -> int:

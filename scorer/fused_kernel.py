@@ -8,13 +8,10 @@ online form: Milakov and Gimelshein, "Online normalizer calculation for softmax"
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import mlx.core as mx
-
-from scorer.errors import InputError
 
 Shell = Literal["cuda", "metal"]
 
@@ -43,18 +40,6 @@ class FusedRows(NamedTuple):
 
     values: mx.array
     tops: mx.array
-
-
-def fused_wanted(variable: str) -> bool:
-    """Whether an environment variable leaves a kernel on: ``fused`` (the default) or ``plain``.
-
-    Raises:
-        InputError: The variable holds something else.
-    """
-    wish = os.environ.get(variable) or "fused"
-    if wish not in ("fused", "plain"):
-        raise InputError(f"{variable}: there is no way `{wish}`", "it may be `fused` or `plain`")
-    return wish == "fused"
 
 
 def fused_source(name: str, arithmetic: str = "") -> str:
@@ -101,6 +86,8 @@ class FusedKernel:
         self.shell = shell
         build = mx.fast.cuda_kernel if shell == "cuda" else mx.fast.metal_kernel
         self._kernel: Any = build(**options)
+        self._nothing = FusedRows(mx.zeros((1, 7), mx.float32), mx.zeros((1, 2), mx.int32))
+        mx.eval(*self._nothing)
 
     def reference(self, p: mx.array, targets: mx.array) -> FusedRows:
         """The reference's part alone; KL and the candidate's columns are undefined.
@@ -133,8 +120,7 @@ class FusedKernel:
                 f"rows of one shape and dtype, not {p.dtype} {p.shape}, {q.dtype} {q.shape}"
             )
         rows = p.shape[0]
-        if given is None:
-            given = FusedRows(mx.zeros((1, 7), mx.float32), mx.zeros((1, 2), mx.int32))
+        given = self._nothing if given is None else given
         values, tops = self._kernel(
             inputs=[p, q, targets, *given],
             template=[("T", p.dtype), ("MODE", mode)],

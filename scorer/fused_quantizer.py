@@ -15,11 +15,14 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.fused_kernel import Shell, fused_source, fused_wanted
+from scorer.fused_kernel import Shell, fused_source
+from scorer.switches import wanted
 
 VARIABLE = "QFID_QUANTIZER"
 _THREADS = 256
-_LANES = 32
+_WARP = 32
+# Elements of a thread: 16 bytes of bfloat16.
+_EACH = 8
 _WAYS = (0, 1, 2)
 _GROUPS = (32, 64, 128)
 
@@ -46,6 +49,8 @@ class FusedQuantizer:
             output_names=["restored", "flags"],
             header=header,
             source=body,
+            # Values come as a view of another order; a copy would cost as much as the kernel.
+            ensure_row_contiguous=False,
         )
 
     def round_trip(
@@ -60,20 +65,20 @@ class FusedQuantizer:
             way: How a code's value is rounded, see ``fused/affine.h``.
 
         Returns:
-            What is restored, as ``x``; (2,) uint32: whether any element was not finite, whether
-            any was changed.
+            What is restored, as ``x``; (N, 2) uint8, for each part of ``x`` whether any element was
+            not finite, and whether any was changed.
         """
-        groups = x.size // group_size
+        rows = x if x.ndim == 4 else x.reshape(1, 1, -1, x.shape[-1])
+        threads = x.size // _EACH
         restored, flags = self._kernel(
-            inputs=[x.reshape(groups, group_size), mx.array([2.0**bits - 1], mx.float32)],
-            template=[("T", x.dtype), ("EACH", group_size // _LANES), ("WAY", way)],
-            grid=(groups * _LANES, 1, 1),
+            inputs=[rows, _levels(bits)],
+            template=[("T", x.dtype), ("GROUP", group_size), ("EACH", _EACH), ("WAY", way)],
+            grid=(threads, 1, 1),
             threadgroup=(_THREADS, 1, 1),
-            output_shapes=[(groups, group_size), (2,)],
-            output_dtypes=[x.dtype, mx.uint32],
-            init_value=0,
+            output_shapes=[x.shape, (-(-threads // _WARP), 2)],
+            output_dtypes=[x.dtype, mx.uint8],
         )
-        return restored.reshape(x.shape), flags
+        return restored, flags
 
 
 def fused_round_trip(x: mx.array, bits: int, group_size: int) -> tuple[mx.array, mx.array] | None:
@@ -83,31 +88,34 @@ def fused_round_trip(x: mx.array, bits: int, group_size: int) -> tuple[mx.array,
     """
     if mx.default_device() != mx.gpu or group_size not in _GROUPS or x.size == 0:
         return None
-    found, _ = usable_quantizer("cuda" if mx.cuda.is_available() else "metal", x.dtype)
+    shell: Shell = "cuda" if mx.cuda.is_available() else "metal"
+    found, _ = usable_quantizer(shell, x.dtype, group_size)
     return None if found is None else found[0].round_trip(x, bits, group_size, found[1])
 
 
 def usable_quantizer(
-    shell: Shell, dtype: mx.Dtype
+    shell: Shell, dtype: mx.Dtype, group_size: int
 ) -> tuple[tuple[FusedQuantizer, int] | None, str]:
-    """The kernel for a dtype, and its way of rounding, where it gives MLX's own bits here.
+    """The kernel for a dtype and its way of rounding, where it gives MLX's own bits here.
 
-    Built and checked once per process and dtype.
+    Built and checked once per process, dtype and group size.
 
     Returns:
         The two, or None; and why, in one line.
     """
-    if not fused_wanted(VARIABLE):
+    if not wanted(VARIABLE, "fused"):
         return None, f"switched off by {VARIABLE}"
-    return _checked(shell, dtype)
+    return _checked(shell, dtype, group_size)
 
 
 @cache
-def _checked(shell: Shell, dtype: mx.Dtype) -> tuple[tuple[FusedQuantizer, int] | None, str]:
+def _checked(
+    shell: Shell, dtype: mx.Dtype, group_size: int
+) -> tuple[tuple[FusedQuantizer, int] | None, str]:
     try:
         kernel = FusedQuantizer(shell)
         for way in _WAYS:
-            if _is_mlxs(kernel, dtype, way):
+            if _is_mlxs(kernel, dtype, group_size, way):
                 return (kernel, way), "built and checked on this device"
     except (RuntimeError, ValueError, OSError) as failure:
         lines = str(failure).strip().splitlines() or [type(failure).__name__]
@@ -115,21 +123,42 @@ def _checked(shell: Shell, dtype: mx.Dtype) -> tuple[tuple[FusedQuantizer, int] 
     return None, "its bits are not those of MLX's quantizer here"
 
 
-def _is_mlxs(kernel: FusedQuantizer, dtype: mx.Dtype, way: int) -> bool:
-    """Whether the kernel gives MLX's bits for every width and group over rows meant to be hard."""
+def _is_mlxs(kernel: FusedQuantizer, dtype: mx.Dtype, group: int, way: int) -> bool:
+    """Whether the kernel gives MLX's bits for every width over rows meant to be hard."""
     x = mx.array(hard_rows()).astype(dtype)
     spoilt = mx.where(mx.arange(x.size).reshape(x.shape) == x.size // 3, mx.nan, x)
-    if np.array(kernel.round_trip(spoilt, 8, 64, way)[1])[0] == 0:
+    if _seen(kernel.round_trip(spoilt, 8, group, way)[1])[0] == 0:
         return False
-    for group in _GROUPS:
-        for bits in (2, 3, 4, 5, 6, 8):
-            codes = mx.quantize(x, group_size=group, bits=bits)
-            expected = mx.dequantize(*codes, group_size=group, bits=bits)
-            restored, flags = kernel.round_trip(x, bits, group, way)
-            if not mx.array_equal(restored, expected) or np.array(flags).tolist() != [0, 1]:
+    for bits in (2, 3, 4, 5, 6, 8):
+        codes = mx.quantize(x, group_size=group, bits=bits)
+        expected = mx.dequantize(*codes, group_size=group, bits=bits)
+        restored, flags = kernel.round_trip(x, bits, group, way)
+        if not mx.array_equal(restored, expected) or _seen(flags) != [0, 1]:
+            return False
+        # Another order in memory, and rows that fill no whole block of threads.
+        for view in (_as_values, lambda rows: rows[3:304]):
+            part = kernel.round_trip(view(x), bits, group, way)[0]
+            if not mx.array_equal(part, view(expected)):
                 return False
-    zeros = mx.zeros((3, 128), dtype)
-    return bool(np.array(kernel.round_trip(zeros, 4, 64, way)[1]).tolist() == [0, 0])
+    return _seen(kernel.round_trip(mx.zeros((3, 128), dtype), 4, group, way)[1]) == [0, 0]
+
+
+def _as_values(x: mx.array) -> mx.array:
+    """Rows (1024, D) as a layer's values (2, 8, 64, D): tokens before heads in memory."""
+    return x.reshape(2, 64, 8, -1).transpose(0, 2, 1, 3)
+
+
+def _seen(flags: mx.array) -> list[int]:
+    found: list[int] = np.array(flags).reshape(-1, 2).max(axis=0).tolist()
+    return found
+
+
+@cache
+def _levels(bits: int) -> mx.array:
+    """(1,) float32: codes above 0. Made once: what the host makes, a GPU has to fetch."""
+    levels = mx.array([2.0**bits - 1], mx.float32)
+    mx.eval(levels)
+    return levels
 
 
 def hard_rows() -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -17,9 +18,8 @@ from scorer.fused_kernel import (
     REF_LOG_SUM,
     REF_TARGET,
     FusedKernel,
-    FusedRows,
-    fused_wanted,
 )
+from scorer.switches import wanted
 
 VARIABLE = "QFID_METRICS"
 # A GPU's exponentials are good to 2e-7, its sums run in float32; a wrong kernel is off by far more.
@@ -37,7 +37,7 @@ def usable_kernel(device: DeviceKind, dtype: mx.Dtype) -> tuple[FusedKernel | No
     """
     if device == "cpu":
         return None, "the CPU reduces logits in NumPy"
-    if not fused_wanted(VARIABLE):
+    if not wanted(VARIABLE, "fused"):
         return None, f"switched off by {VARIABLE}"
     return _checked(device, dtype)
 
@@ -77,9 +77,10 @@ def _error(kernel: FusedKernel, dtype: mx.Dtype, columns: int, paired: bool) -> 
     targets = np.arange(p.shape[0]) % columns
     asked = mx.array(targets.astype(np.int32))
     if paired:
-        got = tile_scalars(kernel.pair(p, q, asked))
+        made = kernel.pair(p, q, asked)
     else:
-        got = tile_scalars(kernel.against(kernel.reference(p, asked), p, q, asked))
+        made = kernel.against(kernel.reference(p, asked), p, q, asked)
+    got = tile_scalars(np.array(made.values), np.array(made.tops))
     wide = [np.array(rows.astype(mx.float32)) for rows in (p, q)]
     expected = Reference(wide[0], targets, plain=True).compare(wide[1])
     return _deviation(got, expected)
@@ -121,10 +122,9 @@ def hard_rows(columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return p, q
 
 
-def tile_scalars(rows: FusedRows) -> TileScalars:
-    """The kernel's outputs as the scalars of a tile; waits for them."""
-    values = np.array(rows.values).astype(np.float64)
-    tops = np.array(rows.tops)
+def tile_scalars(values: NDArray[Any], tops: NDArray[np.int32]) -> TileScalars:
+    """The kernel's outputs, see :class:`FusedRows`, as the scalars of a tile."""
+    values = values.astype(np.float64)
     return TileScalars(
         kl=values[:, KL],
         nll_ref=-values[:, REF_TARGET],

@@ -7,7 +7,7 @@ definition itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, Literal, Protocol, cast
 
 import mlx.core as mx
@@ -15,33 +15,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.backend import DeviceKind
-from scorer.device_work import begin
+from scorer.device_work import begin, begin_reading
 from scorer.drift import LOWEST_KL, Reference, TileScalars
-from scorer.fused_kernel import REF_TARGET, FusedKernel
+from scorer.fused_kernel import REF_TARGET, FusedKernel, FusedRows
 from scorer.fused_selftest import tile_scalars, usable_kernel
 
 MetricsName = Literal["numpy", "fused", "mlx", "plain"]
-Started = Callable[[], TileScalars]
+
+
+Started = TileScalars | FusedRows
+"""A comparison of two tiles: done, or what the device works on."""
+
+
+def wait_for(started: Started) -> None:
+    """Wait for a comparison."""
+    if isinstance(started, FusedRows):
+        mx.eval(*started)
+
+
+def arrays_of(started: Started) -> list[mx.array]:
+    """What has to be read of a comparison."""
+    return list(started) if isinstance(started, FusedRows) else []
+
+
+def scalars_of(started: Started, found: Iterator[NDArray[Any]]) -> TileScalars:
+    """A comparison's scalars, its arrays taken from those that were read."""
+    return tile_scalars(next(found), next(found)) if isinstance(started, FusedRows) else started
 
 
 class ReferenceTile(Protocol):
-    """The reference's part of a tile, shared by all settings.
-
-    Attributes:
-        lowest_kl: What rounding may push a KL down to, nats; below it the arithmetic is wrong.
-    """
-
-    lowest_kl: float
+    """The reference's part of a tile, shared by all settings."""
 
     @property
     def nll(self) -> NDArray[np.float64]:
         """(B · T,) float64: −log p(target) of the reference, nats."""
 
+    def wait(self) -> None:
+        """Wait for what the device was given."""
+
     def compare(self, logits: mx.array) -> TileScalars:
         """Scalars of a candidate's logits (B, T, V), rows in batch-major order."""
 
     def start(self, logits: mx.array) -> Started:
-        """Begin :meth:`compare` where the device works on its own; the result is called for."""
+        """Begin :meth:`compare`, where the device works on its own."""
 
 
 class Metrics:
@@ -50,10 +66,15 @@ class Metrics:
     Args:
         name: The way; ``fused`` becomes ``mlx`` for logits that the kernel cannot reduce here.
         device: Where ``fused`` runs.
+
+    Attributes:
+        lowest_kl: What rounding may push a KL down to, nats; below it the arithmetic is wrong.
     """
 
     def __init__(self, name: MetricsName, device: DeviceKind = "cpu") -> None:
         self.name = name
+        # On a device the sums run in float32.
+        self.lowest_kl = LOWEST_KL if name in ("numpy", "plain") else 100 * LOWEST_KL
         self._device = device
 
     @classmethod
@@ -61,21 +82,20 @@ class Metrics:
         """The fast way of a device."""
         return cls("numpy" if device == "cpu" else "fused", device)
 
-    def reference(self, logits: mx.array, targets: NDArray[Any]) -> ReferenceTile:
+    def reference(self, logits: mx.array, targets: mx.array) -> ReferenceTile:
         """The reference's part of a tile.
 
         Args:
             logits: (B, T, V) of the reference, any floating dtype.
-            targets: (B, T) tokens to predict.
+            targets: (B, T) int32 tokens to predict.
         """
+        if self.name == "fused":
+            kernel, _ = usable_kernel(self._device, logits.dtype)
+            if kernel is not None:
+                return _FusedTile(kernel, logits, targets)
         if self.name in ("fused", "mlx"):
-            tokens = mx.array(np.asarray(targets, np.int32))
-            if self.name == "fused":
-                kernel, _ = usable_kernel(self._device, logits.dtype)
-                if kernel is not None:
-                    return _FusedTile(kernel, logits, tokens)
-            return _DeviceTile(logits, tokens)
-        return _HostTile(logits, targets.reshape(-1), plain=self.name == "plain")
+            return _DeviceTile(logits, targets)
+        return _HostTile(logits, np.array(targets).reshape(-1), plain=self.name == "plain")
 
 
 def host_rows(logits: mx.array) -> NDArray[np.float32]:
@@ -87,10 +107,11 @@ def host_rows(logits: mx.array) -> NDArray[np.float32]:
 
 
 class _HostTile:
-    lowest_kl = LOWEST_KL
-
     def __init__(self, logits: mx.array, targets: NDArray[Any], *, plain: bool) -> None:
         self._reference = Reference(host_rows(logits), targets, plain=plain)
+
+    def wait(self) -> None:
+        """Made at once."""
 
     @property
     def nll(self) -> NDArray[np.float64]:
@@ -100,13 +121,10 @@ class _HostTile:
         return self._reference.compare(host_rows(logits))
 
     def start(self, logits: mx.array) -> Started:
-        scalars = self.compare(logits)
-        return lambda: scalars
+        return self.compare(logits)
 
 
 class _FusedTile:
-    lowest_kl = 100 * LOWEST_KL
-
     def __init__(self, kernel: FusedKernel, logits: mx.array, targets: mx.array) -> None:
         self._kernel = kernel
         self._rows = logits.reshape(-1, logits.shape[-1])
@@ -114,24 +132,25 @@ class _FusedTile:
         self._part = kernel.reference(self._rows, self._targets)
         begin(self._rows, *self._part)
 
+    def wait(self) -> None:
+        mx.eval(*self._part)
+
     @property
     def nll(self) -> NDArray[np.float64]:
-        # The whole array: a slice of it would stand behind whatever is queued by now.
         return -np.array(self._part.values)[:, REF_TARGET].astype(np.float64)
 
     def compare(self, logits: mx.array) -> TileScalars:
-        return self.start(logits)()
+        started = self.start(logits)
+        return scalars_of(started, iter(begin_reading(arrays_of(started))()))
 
     def start(self, logits: mx.array) -> Started:
         rows = logits.reshape(self._rows.shape).astype(self._rows.dtype)
         made = self._kernel.against(self._part, self._rows, rows, self._targets)
         begin(*made)
-        return lambda: tile_scalars(made)
+        return made
 
 
 class _DeviceTile:
-    lowest_kl = 100 * LOWEST_KL
-
     def __init__(self, logits: mx.array, targets: mx.array) -> None:
         self._targets = targets.reshape(-1, 1)
         self._shifted = _shifted_rows(logits)
@@ -139,6 +158,9 @@ class _DeviceTile:
         self._top = mx.argmax(self._shifted, axis=-1)
         self._nll = self._lse - mx.take_along_axis(self._shifted, self._targets, axis=-1)
         mx.eval(self._shifted, self._lse, self._top, self._nll)
+
+    def wait(self) -> None:
+        """Made at once."""
 
     @property
     def nll(self) -> NDArray[np.float64]:
@@ -168,8 +190,7 @@ class _DeviceTile:
         )
 
     def start(self, logits: mx.array) -> Started:
-        scalars = self.compare(logits)
-        return lambda: scalars
+        return self.compare(logits)
 
 
 def _shifted_rows(logits: mx.array) -> mx.array:

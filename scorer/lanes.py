@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import mlx.core as mx
 from mlx_lm.models import base as mlx_lm_base
 from mlx_lm.models import cache as mlx_lm_cache
+from numpy.typing import NDArray
 
 from scorer.attention_over_codes import attend_codes
 from scorer.caches import (
@@ -23,7 +24,7 @@ from scorer.caches import (
     walk,
 )
 from scorer.cpu_arithmetic import applied
-from scorer.device_work import begin
+from scorer.device_work import begin, begin_reading
 from scorer.engagement import Engagement, PendingEngagement
 from scorer.errors import SettingFailed
 from scorer.job import FULL_PRECISION, KVSetting
@@ -37,11 +38,13 @@ class Begun:
 
     Attributes:
         states: (B, T, H) final hidden states, being computed.
-        finish: Waits for them and looks at what the pass did.
+        checks: Small arrays that say what the pass did, being computed.
+        settle: Looks at them once they are read; raises SettingFailed.
     """
 
     states: mx.array
-    finish: Callable[[], None]
+    checks: Sequence[mx.array] = ()
+    settle: Callable[[Sequence[NDArray[Any]]], None] = lambda found: None
 
 
 class Lane(Protocol):
@@ -60,7 +63,8 @@ def finished(begun: Begun) -> mx.array:
     Raises:
         SettingFailed: Something that was asked for did not quantize, or was not finite.
     """
-    begun.finish()
+    mx.eval(begun.states)
+    begun.settle(begin_reading(begun.checks)())
     return begun.states
 
 
@@ -91,7 +95,7 @@ class ReferenceLane:
         begin(hidden)
         if self.prefixes is not None:
             self.prefixes.offer(tokens, hidden, caches)
-        return Begun(hidden, lambda: mx.eval(hidden))
+        return Begun(hidden)
 
     def hidden(self, tokens: mx.array) -> mx.array:
         """Final hidden states of tokens (B, T), evaluated."""
@@ -151,14 +155,14 @@ class KVLane:
         )
 
     def begin(self, tokens: mx.array) -> Begun:
-        """Begin a forward pass over tokens (B, T); its end looks at what was quantized.
+        """Begin a forward pass over tokens (B, T); settling it looks at what was quantized.
 
         In deployment the states of the prefix are those of the full-precision cache, and only
         positions from ``start`` on may be scored.
 
         Raises:
-            SettingFailed: A layer that was asked for did not quantize, or, at the end of the pass,
-                K or V was not finite.
+            SettingFailed: A layer that was asked for did not quantize, or, when it is settled, K or
+                V was not finite.
         """
         start = self.setting.start
         with codes_attention():
@@ -175,11 +179,10 @@ class KVLane:
         pending = PendingEngagement(caches, self.setting, tokens.shape[1])
         begin(hidden, *pending.checks)
 
-        def finish() -> None:
-            mx.eval(hidden, pending.checks)
-            self.engagement = pending.settled()
+        def settle(found: Sequence[NDArray[Any]]) -> None:
+            self.engagement = pending.settled(found)
 
-        return Begun(hidden, finish)
+        return Begun(hidden, pending.checks, settle)
 
     def hidden(self, tokens: mx.array) -> mx.array:
         """Final hidden states of tokens (B, T), evaluated.

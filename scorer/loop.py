@@ -14,20 +14,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import mlx.core as mx
 
+from scorer.device_work import begin_reading
 from scorer.errors import Interrupted, QfidError, SettingFailed
-from scorer.kernels import Metrics, ReferenceTile
+from scorer.kernels import Metrics, ReferenceTile, Started, arrays_of, scalars_of, wait_for
 from scorer.lanes import Begun, KVLane, ReferenceLane
 from scorer.positions import Positions
-from scorer.tiles import Batch, Part, Tile, check_reference, checked, joined, tile_positions
+from scorer.tiles import Batch, Tile, check_reference, joined, tile_positions
 
 # Twice the bytes of float32 reference logits that are kept for a batch, and bytes of one tile.
 KEEP_BYTES = 1 << 30
 TILE_BYTES = 256 << 20
-AHEAD = 1
-"""Steps a GPU is given before the one it works on is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,8 @@ class Loop:
         tile_bytes: Bytes of one tile of float32 logits; None for :data:`TILE_BYTES`.
         keep_bytes: Reference logits are kept for all lanes where twice their bytes are no more;
             None for :data:`KEEP_BYTES`.
-        ahead: Steps begun before the oldest is waited for; 0 where the host computes itself.
+        ahead: Tiles, or else one pass, begun before the oldest step is waited for; 0 where the host
+            computes itself.
     """
 
     def __init__(
@@ -113,18 +114,35 @@ class Loop:
             QfidError: The reference itself is not finite.
         """
         waiting: deque[_Waiting] = deque()
+        reading: Iterator[Outcome] = iter(())
         for step in self._steps(works):
             if self.stop():
+                yield from reading
                 raise Interrupted("stopped")
             begun = time.perf_counter()
             try:
                 waiting.append(_Waiting(step, begun, step.begin()))
             except SettingFailed as error:
                 waiting.append(_Waiting(step, begun, _raising(error)))
-            while len(waiting) > self.ahead:
-                yield from self._settle(waiting.popleft())
-        while waiting:
-            yield from self._settle(waiting.popleft())
+            while waiting and (self._load(waiting) > self.ahead or waiting[0].step.is_read):
+                one = waiting.popleft()
+                if one.step.is_read:
+                    yield from reading
+                    reading = iter(one.finish())
+                else:
+                    yield from self._settle(one)
+            # Reading all settings of a batch at once would take the host longer than a GPU has to
+            # do meanwhile: one for each step that is begun.
+            yield from islice(reading, 1) if self.ahead else reading
+        yield from reading
+        for one in waiting:
+            yield from self._settle(one)
+
+    def _load(self, waiting: Iterable[_Waiting]) -> int:
+        """What the device has to do, in tiles; a pass counts as all it may be given ahead."""
+        passes = sum(one.step.is_pass for one in waiting)
+        tiles = sum(not (one.step.is_pass or one.step.is_read) for one in waiting)
+        return tiles + passes * max(1, self.ahead)
 
     def _settle(self, waiting: _Waiting) -> Iterator[Outcome]:
         """Wait for a step and say what came of it."""
@@ -135,8 +153,7 @@ class Loop:
             found = waiting.finish()
         except SettingFailed as error:
             assert step.lane is not None
-            self._given_up.add(step.lane)
-            yield LaneFailed(step.lane, error)
+            yield self._failed(step.state, step.lane, error)
             return
         now = time.perf_counter()
         state = step.state
@@ -145,8 +162,15 @@ class Loop:
             since = max(waiting.begun, state.clock) if self.ahead else waiting.begun
             state.seconds[step.lane] = state.seconds.get(step.lane, 0.0) + now - since
         state.clock = now
-        if found is not None:
-            yield found
+        yield from found
+
+    def _failed(self, state: _State, lane: KVLane, error: SettingFailed) -> LaneFailed:
+        """A setting is given up, unless the reference itself gives no number."""
+        for tile in state.tiles:
+            made = state.references.get(tile) or self._reference_tile(state, tile)
+            check_reference(made.nll, state.batch, tile)
+        self._given_up.add(lane)
+        return LaneFailed(lane, error)
 
     # The steps of a batch
 
@@ -170,15 +194,8 @@ class Loop:
             for a in range(batch.first, positions, step)
             if a + step > first
         ]
-        yield _Step(state, None, lambda: self._reference_pass(state, total))
-
-        def scored(lane: KVLane) -> _Step:
-            def begin() -> _Finish:
-                # Its tiles are begun: nobody reads the states again.
-                state.passes.pop(lane, None)
-                return lambda: _scored(state, lane)
-
-            return _Step(state, lane, begin)
+        state.tiles = tiles
+        yield _Step(state, None, lambda: self._reference_pass(state, total), is_pass=True)
 
         if 8 * self._vocab * size * (positions - tiles[0][0]) <= self._keep_bytes:
             # Each setting is reduced as soon as it is done.
@@ -188,7 +205,10 @@ class Loop:
                 yield self._pass_step(state, lane, done, total)
                 for tile in tiles:
                     yield self._tile_step(state, lane, tile)
-                yield scored(lane)
+                if not self.ahead:
+                    yield self._read_step(state, [lane])
+            if self.ahead:
+                yield self._read_step(state, lanes)
             return
         # All bodies first, then every tile once through the tail of the reference and all lanes.
         for done, lane in enumerate(lanes, start=2):
@@ -198,39 +218,30 @@ class Loop:
             for lane in lanes:
                 yield self._tile_step(state, lane, tile)
             del state.references[tile]
-        for lane in lanes:
-            yield scored(lane)
+        yield self._read_step(state, lanes)
 
     def _reference_pass(self, state: _State, total: int) -> _Finish:
         begun = state.passes[None] = self.reference.begin(state.tokens)
-
-        def finish() -> Pass:
-            begun.finish()
-            return Pass(state.batch, None, 1, total)
-
-        return finish
+        return _told(begun, Pass(state.batch, None, 1, total))
 
     def _pass_step(self, state: _State, lane: KVLane, done: int, total: int) -> _Step:
         def begin() -> _Finish:
             begun = state.passes[lane] = lane.begin(state.tokens)
+            return _told(begun, Pass(state.batch, lane, done, total))
 
-            def finish() -> Pass:
-                begun.finish()
-                return Pass(state.batch, lane, done, total)
-
-            return finish
-
-        return _Step(state, lane, begin)
+        return _Step(state, lane, begin, is_pass=True)
 
     def _reference_step(self, state: _State, tile: Tile) -> _Step:
         def begin() -> _Finish:
-            a, b = tile
-            logits = self.reference.logits(state.passes[None].states, a, b)
-            made = self.metrics.reference(logits, state.batch.ids[:, a + 1 : b + 1])
-            state.references[tile] = made
-            return lambda: check_reference(made, state.batch, tile)
+            made = state.references[tile] = self._reference_tile(state, tile)
+            return _waited(made.wait)
 
         return _Step(state, None, begin)
+
+    def _reference_tile(self, state: _State, tile: Tile) -> ReferenceTile:
+        a, b = tile
+        logits = self.reference.logits(state.passes[None].states, a, b)
+        return self.metrics.reference(logits, state.ids[:, a + 1 : b + 1])
 
     def _tile_step(self, state: _State, lane: KVLane, tile: Tile) -> _Step:
         def begin() -> _Finish:
@@ -238,18 +249,52 @@ class Loop:
             if begun is None or lane in self._given_up:
                 return _nothing
             reference = state.references[tile]
-            scalars = reference.start(lane.logits(begun.states, *tile))
-
-            def finish() -> None:
-                part = checked(lane, tile, reference, state.batch, scalars())
-                state.parts.setdefault(lane, []).append(part)
-
-            return finish
+            started = reference.start(lane.logits(begun.states, *tile))
+            state.started.setdefault(lane, []).append(started)
+            return _waited(lambda: wait_for(started))
 
         return _Step(state, lane, begin)
 
+    def _read_step(self, state: _State, lanes: Sequence[KVLane]) -> _Step:
+        """Read what is known of lanes whose tiles are all begun.
 
-_Finish = Callable[[], Outcome | None]
+        All of a batch in one piece where the device works ahead: it would wait for each.
+        """
+
+        def begin() -> _Finish:
+            made = [
+                (lane, state.passes.pop(lane), state.started.pop(lane))
+                for lane in lanes
+                if lane in state.passes and lane not in self._given_up
+            ]
+            pieces = [
+                [*begun.checks, *(array for tile in tiles for array in arrays_of(tile))]
+                for _, begun, tiles in made
+            ]
+            read = begin_reading([array for piece in pieces for array in piece])
+            checks = [(lane, begun.settle, len(begun.checks), tiles) for lane, begun, tiles in made]
+
+            def finish() -> Iterator[Outcome]:
+                found = iter(read())
+                own = [list(islice(found, len(piece))) for piece in pieces]
+                for (lane, settle, count, tiles), arrays in zip(checks, own, strict=True):
+                    try:
+                        settle(arrays[:count])
+                        rest = iter(arrays[count:])
+                        scalars = [scalars_of(tile, rest) for tile in tiles]
+                        parts = list(zip(state.tiles, scalars, strict=True))
+                        chunks = joined(lane, state.batch, parts, self.metrics.lowest_kl)
+                    except SettingFailed as error:
+                        yield self._failed(state, lane, error)
+                    else:
+                        yield Scored(lane, chunks, state.seconds[lane])
+
+            return finish
+
+        return _Step(state, None, begin, is_read=True)
+
+
+_Finish = Callable[[], Iterable[Outcome]]
 
 
 @dataclass(slots=True)
@@ -257,24 +302,32 @@ class _State:
     """What is known of a batch while its steps are worked on; None is the reference."""
 
     batch: Batch
+    ids: mx.array = field(init=False)
     tokens: mx.array = field(init=False)
     passes: dict[KVLane | None, Begun] = field(default_factory=dict)
+    tiles: list[Tile] = field(default_factory=list)
     references: dict[Tile, ReferenceTile] = field(default_factory=dict)
-    parts: dict[KVLane, list[Part]] = field(default_factory=dict)
+    started: dict[KVLane, list[Started]] = field(default_factory=dict)
     seconds: dict[KVLane, float] = field(default_factory=dict)
     clock: float = 0.0
 
     def __post_init__(self) -> None:
-        self.tokens = mx.array(self.batch.ids[:, :-1])
+        self.ids = mx.array(self.batch.ids)
+        self.tokens = self.ids[:, :-1]
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Something the device does: ``begin`` starts it and gives what waits for it."""
+    """Something the device does: ``begin`` starts it and gives what waits for it.
+
+    A pass is a step of its own weight; where a batch is read the device has nothing to do.
+    """
 
     state: _State
     lane: KVLane | None
     begin: Callable[[], _Finish]
+    is_pass: bool = False
+    is_read: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,17 +339,29 @@ class _Waiting:
     finish: _Finish
 
 
-def _nothing() -> None:
+def _nothing() -> Iterable[Outcome]:
     """What waits for a step that did nothing."""
+    return ()
 
 
-def _raising(error: SettingFailed) -> _Finish:
-    def finish() -> None:
-        raise error
+def _waited(wait: Callable[[], None]) -> _Finish:
+    def finish() -> Iterable[Outcome]:
+        wait()
+        return ()
 
     return finish
 
 
-def _scored(state: _State, lane: KVLane) -> Scored:
-    positions = joined(lane, state.batch, state.parts.pop(lane))
-    return Scored(lane, positions, state.seconds[lane])
+def _told(begun: Begun, outcome: Pass) -> _Finish:
+    def finish() -> Iterable[Outcome]:
+        mx.eval(begun.states)
+        return (outcome,)
+
+    return finish
+
+
+def _raising(error: SettingFailed) -> _Finish:
+    def finish() -> Iterable[Outcome]:
+        raise error
+
+    return finish

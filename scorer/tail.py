@@ -17,6 +17,7 @@ import mlx.nn as nn
 
 from scorer.attention_blocks import attention_in_blocks
 from scorer.cpu_arithmetic import MLX, applied
+from scorer.layer_window import layer_window
 
 _BODY_NAMES = ("model", "transformer", "backbone")
 
@@ -60,11 +61,14 @@ class SplitModel:
         model: The model.
         split: Whether body and tail run apart. Where not, ``hidden`` gives logits already.
         arithmetic: What computes attention and activations (see :mod:`scorer.cpu_arithmetic`).
+        layers_ahead: Layers that a GPU may be given ahead (see :mod:`scorer.layer_window`); 0 where
+            a pass is given whole.
     """
 
     def __init__(self, model: nn.Module, arithmetic: str = MLX) -> None:
         self.model = model
         self.arithmetic = arithmetic
+        self.layers_ahead = 0
         self._owner, self._name = _find_body(model)
         self.split = self._name is not None
 
@@ -100,12 +104,13 @@ class SplitModel:
 
     def hidden(self, tokens: mx.array, caches: list[Any]) -> mx.array:
         """Final hidden states (B, T, H) of tokens (B, T), or logits (B, T, V) if not split."""
+        window = layer_window(caches, self.layers_ahead)
         if not self.split:
-            with attention_in_blocks(), applied(self.arithmetic):
+            with window, attention_in_blocks(), applied(self.arithmetic):
                 logits: mx.array = self.model(tokens, cache=caches)
             return logits
         capture = _Capture(dict.__getitem__(self._owner, self._name))
-        with self._body(capture), attention_in_blocks(), applied(self.arithmetic):
+        with self._body(capture), window, attention_in_blocks(), applied(self.arithmetic):
             try:
                 self.model(tokens, cache=caches)
             except _BodyDone:

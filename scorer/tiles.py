@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scorer.drift import TileScalars
 from scorer.errors import QfidError, SettingFailed
-from scorer.kernels import ReferenceTile
 from scorer.lanes import KVLane
 from scorer.positions import Positions
 
 Tile = tuple[int, int]
 """First position and the one after the last."""
-Part = tuple[int, int, TileScalars]
-"""A tile and its scalars."""
+Part = tuple[Tile, TileScalars]
 
 _ROWS = 128
 
@@ -48,14 +47,19 @@ def tile_positions(size: int, positions: int, rows: int) -> int:
     return step if step == positions or step < whole else step // whole * whole
 
 
-def check_reference(made: ReferenceTile, batch: Batch, tile: Tile) -> None:
+def check_reference(nll: NDArray[np.float64], batch: Batch, tile: Tile) -> None:
     """Look whether the reference gives a likelihood everywhere.
+
+    Args:
+        nll: (B · T,) −log p(target), nats, in a tile.
+        batch: The chunks.
+        tile: The tile.
 
     Raises:
         QfidError: It does not.
     """
     a, b = tile
-    bad = np.flatnonzero(~np.isfinite(made.nll))
+    bad = np.flatnonzero(~np.isfinite(nll))
     if len(bad):
         row, position = divmod(int(bad[0]), b - a)
         raise QfidError(
@@ -65,54 +69,31 @@ def check_reference(made: ReferenceTile, batch: Batch, tile: Tile) -> None:
         )
 
 
-def checked(
-    lane: KVLane,
-    tile: Tile,
-    reference: ReferenceTile,
-    batch: Batch,
-    scalars: TileScalars,
-) -> Part:
-    """A tile's scalars, looked at.
+def joined(lane: KVLane, batch: Batch, parts: list[Part], lowest_kl: float) -> list[Positions]:
+    """The scalars of all tiles, looked at and cut into one Positions per chunk.
+
+    Args:
+        lane: Whose they are.
+        batch: The chunks.
+        parts: Tiles in order and without a gap.
+        lowest_kl: What rounding may push a KL down to, nats.
 
     Raises:
         SettingFailed: A likelihood is not finite, or a KL divergence is negative beyond rounding.
     """
-    a, b = tile
-    # Positions of a deployment's full-precision prefix are not scored and may hold anything.
-    counted = np.tile(np.arange(a, b) >= lane.setting.start, len(batch.chunks))
-    infinite = np.isnan(scalars.kl) | ~np.isfinite(scalars.nll_quant)
-    bad = np.flatnonzero((infinite | (scalars.kl < reference.lowest_kl)) & counted)
-    if len(bad):
-        row, position = divmod(int(bad[0]), b - a)
-        where = f"at chunk {batch.chunks[row]}, position {a + position}"
-        if infinite[bad[0]]:
-            raise SettingFailed(
-                f"setting `{lane.setting}`: no finite likelihood {where}",
-                "the quantized model's logits hold NaN or infinity there",
-            )
-        raise SettingFailed(
-            f"setting `{lane.setting}`: a KL divergence of {scalars.kl[bad[0]]:.3g} nats {where}",
-            "it cannot be negative by more than rounding: this device computes wrongly; "
-            "`qfid doctor` looks at it",
-        )
-    return a, b, scalars
-
-
-def joined(lane: KVLane, batch: Batch, parts: list[Part]) -> list[Positions]:
-    """The parts of all tiles, in order and without a gap, cut into one Positions per chunk."""
-    begin, end = parts[0][0], parts[-1][1]
-    kept = slice(max(0, max(batch.first, lane.setting.start) - begin), None)
+    rows = len(batch.chunks)
+    begin, end = parts[0][0][0], parts[-1][0][1]
     columns = {
         field.name: np.concatenate(
-            [
-                getattr(scalars, field.name).reshape(len(batch.chunks), b - a)
-                for a, b, scalars in parts
-            ],
-            axis=1,
-        )[:, kept]
+            [getattr(scalars, field.name).reshape(rows, b - a) for (a, b), scalars in parts], axis=1
+        )
         for field in fields(TileScalars)
     }
+    # Positions of a deployment's full-precision prefix are not scored and may hold anything.
+    kept = slice(max(0, max(batch.first, lane.setting.start) - begin), None)
+    columns = {name: column[:, kept] for name, column in columns.items()}
     position = np.arange(begin, end, dtype=np.int32)[kept]
+    _check(lane, batch, position, columns, lowest_kl)
     tokens = batch.ids[:, begin + 1 : end + 1].astype(np.int32)[:, kept]
     return [
         Positions(
@@ -123,3 +104,29 @@ def joined(lane: KVLane, batch: Batch, parts: list[Part]) -> list[Positions]:
         )
         for row, chunk in enumerate(batch.chunks)
     ]
+
+
+def _check(
+    lane: KVLane,
+    batch: Batch,
+    position: NDArray[np.int32],
+    columns: dict[str, NDArray[Any]],
+    lowest_kl: float,
+) -> None:
+    kl, nll = columns["kl"], columns["nll_quant"]
+    infinite = np.isnan(kl) | ~np.isfinite(nll) | ~np.isfinite(columns["nll_ref"])
+    bad = np.argwhere(infinite | (kl < lowest_kl))
+    if not len(bad):
+        return
+    row, column = map(int, bad[0])
+    where = f"at chunk {batch.chunks[row]}, position {position[column]}"
+    if infinite[row, column]:
+        raise SettingFailed(
+            f"setting `{lane.setting}`: no finite likelihood {where}",
+            "the quantized model's logits hold NaN or infinity there",
+        )
+    raise SettingFailed(
+        f"setting `{lane.setting}`: a KL divergence of {kl[row, column]:.3g} nats {where}",
+        "it cannot be negative by more than rounding: this device computes wrongly; "
+        "`qfid doctor` looks at it",
+    )

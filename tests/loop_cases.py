@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tiny_values import VOCAB
 
-from scorer import loop
 from scorer.job import parse_settings
 from scorer.kernels import Metrics, MetricsName
 from scorer.lanes import DEQUANTIZED, KVLane, ReferenceLane
@@ -20,6 +19,7 @@ from scorer.tail import SplitModel
 from scorer.tiles import Batch
 
 CHUNKS, LENGTH = 3, 24
+AHEAD = 0
 
 
 def ids() -> NDArray[np.int32]:
@@ -41,7 +41,7 @@ def loop_of(
     stop: Callable[[], bool] = lambda: False,
 ) -> Loop:
     lane = reference or ReferenceLane(split)
-    return Loop(lane, Metrics(metrics), VOCAB, stop, ahead=loop.AHEAD)
+    return Loop(lane, Metrics(metrics), VOCAB, stop, ahead=AHEAD)
 
 
 def run(

@@ -100,6 +100,49 @@ def test_a_batch_that_may_not_have_reached_the_disk_is_not_claimed(
     assert list(read_positions(path)) == []
 
 
+def test_chunks_stored_together_wait_for_the_disk_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "positions.arrow"
+    with PositionsWriter(path) as writer:
+        waits: list[int] = []
+        real = arrow_stream._sync
+        monkeypatch.setattr(arrow_stream, "_sync", lambda fd: waits.append(fd) or real(fd))
+        given = [("8", positions(0), {"a": 1}), ("4", positions(0), {}), ("8", positions(0), {})]
+        assert writer.append_all(given) == [True, True, False]
+        assert writer.append_all(given[:1]) == [False] and writer.append_all([]) == []
+        assert len(waits) == 1 and writer.scored == {"8": {0}, "4": {0}}
+    assert [(*batch[:2], batch[3]) for batch in read_positions(path)] == [
+        ("8", 0, {"a": 1}),
+        ("4", 0, {}),
+    ]
+
+
+def test_of_chunks_stored_together_a_full_disk_takes_what_it_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "positions.arrow"
+    with PositionsWriter(path) as writer:
+        writer.append("8", positions(0), {})
+        room = int(2.5 * path.stat().st_size)
+        real = os.write
+
+        def write(descriptor: int, data: bytes) -> int:
+            fits = room - path.stat().st_size
+            if fits <= 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(descriptor, bytes(data)[:fits])
+
+        with monkeypatch.context() as patch, pytest.raises(QfidError) as caught:
+            patch.setattr(atomic.os, "write", write)
+            writer.append_all([("8", positions(chunk), {}) for chunk in (1, 2, 3)])
+        stored = sorted(writer.scored["8"])
+        assert stored[0] == 0 and 1 in stored and 3 not in stored
+        assert f"chunk {stored[-1] + 1} of setting `8`" in caught.value.message
+        assert f"the {len(stored)} chunks" in caught.value.hint
+    assert [batch[1] for batch in read_positions(path)] == stored
+
+
 def test_ctrl_c_in_mid_write_leaves_no_half_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 from tiny_models import write_text, write_tiny_model
 
 from scorer.caches import Side, codes_cache, convert_caches, dequantized_cache
+from scorer.device_work import begin_reading
 from scorer.engagement import Engagement, PendingEngagement
 from scorer.errors import SettingFailed
 from scorer.events import Event, Finished, SettingFailedEvent
@@ -31,7 +32,8 @@ HEADS, TOKENS = 2, 10
 
 def measure_engagement(caches: list[Any], setting: KVSetting, tokens: int) -> Engagement:
     """What a pass over so many tokens quantized, looked at when it is computed."""
-    return PendingEngagement(caches, setting, tokens).settled()
+    pending = PendingEngagement(caches, setting, tokens)
+    return pending.settled(begin_reading(pending.checks)())
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ import pytest
 from fused_transcription import fused
 
 from scorer import fused_selftest
+from scorer.device_work import begin_reading
 from scorer.drift import Reference
 from scorer.errors import InputError
 from scorer.fused_kernel import FusedKernel, FusedRows
 from scorer.fused_selftest import hard_rows, tile_scalars, usable_kernel, worst_error
-from scorer.kernels import Metrics
+from scorer.kernels import Metrics, arrays_of, scalars_of
 
 
 class HostKernel:
@@ -122,9 +123,10 @@ def test_a_kernel_that_computes_rightly_is_used(
 ) -> None:
     install(monkeypatch, HostKernel)
     p, q, targets = tile(dtype)
-    made = Metrics.for_device(device).reference(p, targets)
+    made = Metrics.for_device(device).reference(p, mx.array(targets))
     assert type(made).__name__ == "_FusedTile"
-    got = made.start(q)()
+    started = made.start(q)
+    got = scalars_of(started, iter(begin_reading(arrays_of(started))()))
     wide = [np.array(side.astype(mx.float32)).reshape(10, 70) for side in (p, q)]
     expected = Reference(wide[0], targets.reshape(-1), plain=True).compare(wide[1])
     for name in ("kl", "nll_ref", "nll_quant", "top_ref_logprob", "top_quant_logprob"):
@@ -156,7 +158,7 @@ def test_any_other_leaves_the_plain_path(
     assert why in reason
     assert "\n" not in reason
     p, q, targets = tile(mx.float32)
-    made = Metrics.for_device("metal").reference(p, targets)
+    made = Metrics.for_device("metal").reference(p, mx.array(targets))
     assert type(made).__name__ == "_DeviceTile"
     assert np.isfinite(made.compare(q).kl).all()
 
@@ -221,7 +223,7 @@ def test_rows_that_do_not_match_are_refused() -> None:
 
 def test_scalars_of_a_tile_are_named_as_the_kernel_orders_them() -> None:
     values = np.arange(14, dtype=np.float32).reshape(2, 7)
-    got = tile_scalars(FusedRows(mx.array(values), mx.array([[1, 2], [3, 4]], dtype=mx.int32)))
+    got = tile_scalars(values, np.array([[1, 2], [3, 4]], np.int32))
     assert got.kl.tolist() == [0, 7]
     assert got.nll_ref.tolist() == [-3, -10]
     assert got.nll_quant.tolist() == [-6, -13]

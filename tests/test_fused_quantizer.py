@@ -144,7 +144,7 @@ def test_the_way_that_gives_mlxs_bits_is_taken(
 ) -> None:
     kind = type("Right", (HostQuantizer,), {"right": way})
     monkeypatch.setattr(fused_quantizer, "FusedQuantizer", kind)
-    found, why = usable_quantizer("cuda", dtype)
+    found, why = usable_quantizer("cuda", dtype, 64)
     assert found is not None and found[1] == way, why
 
 
@@ -161,17 +161,17 @@ def test_any_other_leaves_it_to_mlx(
     monkeypatch: pytest.MonkeyPatch, kind: type[HostQuantizer], why: str
 ) -> None:
     monkeypatch.setattr(fused_quantizer, "FusedQuantizer", kind)
-    found, reason = usable_quantizer("metal", mx.float16)
+    found, reason = usable_quantizer("metal", mx.float16, 64)
     assert found is None and why in reason and "\n" not in reason
 
 
 def test_a_variable_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused_quantizer, "FusedQuantizer", HostQuantizer)
     monkeypatch.setenv("QFID_QUANTIZER", "plain")
-    assert usable_quantizer("cuda", mx.float32) == (None, "switched off by QFID_QUANTIZER")
+    assert usable_quantizer("cuda", mx.float32, 64) == (None, "switched off by QFID_QUANTIZER")
     monkeypatch.setenv("QFID_QUANTIZER", "quick")
     with pytest.raises(InputError, match="no way `quick`"):
-        usable_quantizer("cuda", mx.float32)
+        usable_quantizer("cuda", mx.float32, 64)
 
 
 def test_a_side_takes_it_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +198,7 @@ def test_without_a_gpu_neither_shell_builds() -> None:
     if mx.metal.is_available() or mx.cuda.is_available():
         pytest.skip("there is a GPU here")
     for shell in ("cuda", "metal"):
-        found, reason = usable_quantizer(shell, mx.float32)  # type: ignore[arg-type]
+        found, reason = usable_quantizer(shell, mx.float32, 64)  # type: ignore[arg-type]
         assert found is None and "does not build here" in reason
 
 

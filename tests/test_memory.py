@@ -185,6 +185,6 @@ def test_forced_it_goes_through_as_little_as_possible_or_as_asked() -> None:
 
 
 def test_batches_where_memory_is_plenty() -> None:
-    assert [default_batch(device, 512) for device in DEVICES] == [1, 4, 4]
+    assert [default_batch(device, 512) for device in DEVICES] == [1, 8, 4]
     assert [default_batch("metal", length) for length in (100, 1024, 4096)] == [20, 2, 1]
     assert PassSize(1).tile_bytes == TILE_BYTES

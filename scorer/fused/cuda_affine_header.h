@@ -1,4 +1,4 @@
-// What the quantizer needs of CUDA: one warp for each group.
+// What the quantizer needs of CUDA: some lanes of a warp for each group.
 
 #define QFID_INLINE __device__ __forceinline__
 #define QFID_MAX(a, b) fmaxf(a, b)

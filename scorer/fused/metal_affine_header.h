@@ -1,4 +1,4 @@
-// What the quantizer needs of Metal: one group of 32 threads for each group of elements.
+// What the quantizer needs of Metal: some lanes of a SIMD group for each group of elements.
 
 #define QFID_INLINE inline
 #define QFID_MAX(a, b) metal::max(a, b)
