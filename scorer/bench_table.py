@@ -35,7 +35,18 @@ def to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
     shares = ", ".join(f"{name} {100 * part:.1f} %" for name, part in result["share"].items())
     yield f"- share: {shares}"
     peak = result["peak_bytes_above_weights"]
+    kernel = result["metrics_kernel"]
+    if kernel is not None:
+        yield (
+            f"- metrics kernel: {_terabytes(kernel['bytes_per_s'])} read, "
+            f"{1000 * kernel['seconds']:.3f} ms for 511 pairs of rows; a copy: "
+            f"{_terabytes(kernel['copy_bytes_per_s'])}"
+        )
     yield f"- peak memory above weights: {'unknown' if peak is None else bytes_of(peak)}"
+
+
+def _terabytes(speed: float) -> str:
+    return f"{speed / 1e12:.2f} TB/s"
 
 
 def _ms(seconds: float) -> str:
