@@ -74,7 +74,8 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("system", f"{text(found['system'])}, {plural(found['cpu_count'], 'core')}"),
         ("BLAS", _blas(found)),
         ("attention", _attention(found)),
-        ("metrics", _metrics(found)),
+        ("metrics", _kernel(found, "metrics")),
+        ("quantizer", _kernel(found, "quantizer")),
         ("memory", f"{bytes_of(memory['total'])}, {bytes_of(memory['free'])} free"),
         ("versions", ", ".join(f"{text(name)} {text(known)}" for name, known in versions.items())),
         ("model cache", _folder(found["model_cache"], "repo") + _offline(found)),
@@ -102,12 +103,16 @@ def _attention(found: Mapping[str, Any]) -> str:
     return f"in NumPy, as linear layers are, on {plural(arithmetic['threads'], 'thread')}"
 
 
-def _metrics(found: Mapping[str, Any]) -> str:
-    metrics = found["metrics"]
-    if metrics is None:
-        return "in NumPy" if found["device"] else ABSENT
-    way = "fused kernel" if metrics["fused"] else "MLX's own operations"
-    return f"{way}: {prose(metrics['why'])}"
+def _kernel(found: Mapping[str, Any], name: str) -> str:
+    """Whether a GPU has the kernel made for it; the CPU does it in NumPy."""
+    kernel = found[name]
+    if kernel is None:
+        if not found["device"]:
+            return ABSENT
+        in_mlx = name == "quantizer" and (found["arithmetic"] or {}).get("name") == "mlx"
+        return "in MLX, by choice" if in_mlx else "in NumPy"
+    way = "fused kernel" if kernel["fused"] else "MLX's own operations"
+    return f"{way}: {prose(kernel['why'])}"
 
 
 def _folder(folder: Mapping[str, Any], noun: str) -> str:

@@ -25,6 +25,7 @@ from scorer.offline import forbidden_by_user
 from scorer.runs import runs_folder
 
 _MATMUL_SIZE = 512
+_GROUP = 64
 _PACKAGES = ("mlx", "mlx-lm", "numpy", "huggingface-hub", "pyarrow", "textual")
 _LITTLE_DISK = 5 << 30
 _LITTLE_MEMORY = 2 << 30
@@ -71,9 +72,9 @@ def examine() -> dict[str, Any]:
         has no backend, ``matmul`` on a GPU too; then ``error`` holds message and hint.
         ``arithmetic``: what computes attention on the CPU device (``numpy`` or ``mlx``) and the
         threads NumPy's part runs on; null on a GPU. ``metrics``: whether a GPU reduces logits with
-        the kernel made for it (``fused``), and why (``why``); null on the CPU. ``memory``
-        and folders are in bytes. ``offline``: HF_HUB_OFFLINE forbids the network. ``findings`` is
-        empty where nothing is slow or short.
+        the kernel made for it (``fused``), and why (``why``); ``quantizer``: the same for keys and
+        values; null on the CPU. ``memory`` and folders are in bytes. ``offline``: HF_HUB_OFFLINE
+        forbids the network. ``findings`` is empty where nothing is slow or short.
     """
     backend, error = _backend()
     total, free = host_memory()
@@ -81,8 +82,8 @@ def examine() -> dict[str, Any]:
         total, free = backend.memory_total, backend.memory_free
     cache = _folder(hub_folder(), _repos(hub_folder()))
     runs = _folder(runs_folder(), _runs(runs_folder()))
-    metrics = _metrics(backend)
-    findings = _findings(backend, free, cache, runs, metrics)
+    metrics, quantizer = _metrics(backend), _quantizer(backend)
+    findings = _findings(backend, free, cache, runs, metrics, quantizer)
     return {
         "device": backend and {"kind": backend.kind, "name": backend.name},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -91,6 +92,7 @@ def examine() -> dict[str, Any]:
         "matmul": _matmul(backend),
         "arithmetic": _arithmetic(backend),
         "metrics": metrics,
+        "quantizer": quantizer,
         "memory": {"total": total, "free": free},
         "versions": _versions(),
         "model_cache": dataclasses.asdict(cache),
@@ -131,6 +133,17 @@ def _metrics(backend: Backend | None) -> dict[str, str | bool] | None:
     from scorer.fused_selftest import usable_kernel
 
     kernel, why = usable_kernel(backend.kind, mx.bfloat16)
+    return {"fused": kernel is not None, "why": why}
+
+
+def _quantizer(backend: Backend | None) -> dict[str, str | bool] | None:
+    if backend is None or backend.kind == "cpu":
+        return None
+    import mlx.core as mx
+
+    from scorer.fused_quantizer import usable_quantizer
+
+    kernel, why = usable_quantizer(backend.kind, mx.bfloat16, _GROUP)
     return {"fused": kernel is not None, "why": why}
 
 
@@ -191,6 +204,7 @@ def _findings(
     cache: Folder,
     runs: Folder,
     metrics: dict[str, str | bool] | None,
+    quantizer: dict[str, str | bool] | None,
 ) -> list[Finding]:
     found = []
     if metrics is not None and not metrics["fused"]:
@@ -199,6 +213,14 @@ def _findings(
                 "logits are reduced by MLX's own operations, which is right and slower than the "
                 f"fused kernel: {metrics['why']}",
                 "unset QFID_METRICS, or report it with this page",
+            )
+        )
+    if quantizer is not None and not quantizer["fused"]:
+        found.append(
+            Finding(
+                "caches are quantized by MLX's own operations, which is right and takes some "
+                f"kernels more than the one made for it: {quantizer['why']}",
+                "unset QFID_QUANTIZER, or report it with this page",
             )
         )
     if backend is not None and backend.kind == "cpu":

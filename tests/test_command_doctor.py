@@ -19,7 +19,7 @@ from fake_hub import model_files, write_repo
 from qfid_tui import scorer_process
 from qfid_tui.cli import main
 from qfid_tui.examination import examined, to_markdown
-from scorer import __version__, doctor, fused_selftest
+from scorer import __version__, doctor, fused_quantizer, fused_selftest
 from scorer.backend import Backend, missing_backend
 from scorer.cpu import NONE_FOUND
 from scorer.doctor import examine
@@ -176,8 +176,9 @@ def test_a_gpu_that_lies_idle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert "NVIDIA" in finding["what"] and "qfid[cuda13]" in finding["fix"]
     cuda = Backend("cuda", "H", 80 * GIB, 70 * GIB, "n/a", None, {})
     monkeypatch.setattr(fused_selftest, "usable_kernel", lambda *_: (object(), "built"))
+    monkeypatch.setattr(fused_quantizer, "usable_quantizer", lambda *_: (object(), "built"))
     assert findings(monkeypatch, cuda) == []
-    assert examine()["metrics"] == {"fused": True, "why": "built"}
+    assert examine()["metrics"] == examine()["quantizer"] == {"fused": True, "why": "built"}
     assert examine()["matmul"] is None
 
 
@@ -185,10 +186,13 @@ def test_a_gpu_that_lies_idle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def test_a_fused_kernel_that_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     metal = Backend("metal", "M", 80 * GIB, 70 * GIB, "n/a", None, {})
     monkeypatch.setattr(fused_selftest, "usable_kernel", lambda *_: (None, "it is off by 3 nats"))
-    (finding,) = findings(monkeypatch, metal)
-    assert "fused kernel: it is off by 3 nats" in finding["what"]
+    monkeypatch.setattr(fused_quantizer, "usable_quantizer", lambda *_: (None, "other bits"))
+    metrics, quantizer = findings(monkeypatch, metal)
+    assert "fused kernel: it is off by 3 nats" in metrics["what"]
+    assert "other bits" in quantizer["what"] and "QFID_QUANTIZER" in quantizer["fix"]
     lines = to_markdown(json.loads(json.dumps(examine())))
     assert any("it is off by 3 nats" in line for line in lines)
+    assert any("operations: other bits" in line for line in lines)
 
 
 @pytest.mark.usefixtures("quiet")

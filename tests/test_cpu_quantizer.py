@@ -103,6 +103,9 @@ def test_whether_anything_changed_is_told() -> None:
     exact = mx.array(np.tile(np.arange(16, dtype=np.float32), (300, 4)))
     assert not round_trip(exact, 4, 64)[1][1].item()  # type: ignore[index]
     assert round_trip(exact, 3, 64)[1][1].item()  # type: ignore[index]
+    last = np.array(exact)
+    last[-1, -1] = 14.5
+    assert round_trip(mx.array(last), 4, 64)[1][1].item()  # type: ignore[index]
 
 
 def test_other_dtypes_are_left_to_mlx() -> None:
