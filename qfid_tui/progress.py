@@ -41,6 +41,7 @@ class RunProgress:
         self._at_begin = 0
         self._of_batch = 0.0
         self._kl: dict[str, tuple[float, int]] = {}
+        self._complete: int | None = None
         self.planned: Planned | None = None
         self.current = ""
         self.scored: dict[str, int] = {}
@@ -48,17 +49,11 @@ class RunProgress:
 
     def add(self, event: Event) -> None:
         """Take in one event."""
-        if isinstance(event, Planned):
-            self.planned = event
-            self.scored = {name: event.done.get(name, 0) for name in event.settings}
-            self._began = self._clock()
-            self._at_begin = self.complete
-        elif isinstance(event, Progress):
-            self.current = event.setting
-            self._of_batch = event.done / event.total if event.total > 0 else 0.0
-        elif isinstance(event, ChunkScored):
-            before = self.complete
-            self.scored[event.setting] = self.scored.get(event.setting, 0) + 1
+        if isinstance(event, ChunkScored):
+            before, count = self.complete, self.scored.get(event.setting, 0)
+            self.scored[event.setting] = count + 1
+            if count <= before:
+                self._complete = None
             total, positions = self._kl.get(event.setting, (0.0, 0))
             self._kl[event.setting] = (
                 total + event.kl_mean * event.positions,
@@ -66,8 +61,18 @@ class RunProgress:
             )
             if self.complete > before:
                 self._of_batch = 0.0
+        elif isinstance(event, Planned):
+            self.planned = event
+            self.scored = {name: event.done.get(name, 0) for name in event.settings}
+            self._complete = None
+            self._began = self._clock()
+            self._at_begin = self.complete
+        elif isinstance(event, Progress):
+            self.current = event.setting
+            self._of_batch = event.done / event.total if event.total > 0 else 0.0
         elif isinstance(event, SettingFailedEvent):
             self.failed.add(event.setting)
+            self._complete = None
 
     @property
     def chunks(self) -> int:
@@ -77,8 +82,10 @@ class RunProgress:
     @property
     def complete(self) -> int:
         """Chunks that every setting still alive has been scored on."""
-        alive = [count for name, count in self.scored.items() if name not in self.failed]
-        return min(min(alive, default=self.chunks), self.chunks)
+        if self._complete is None:
+            alive = [count for name, count in self.scored.items() if name not in self.failed]
+            self._complete = min(min(alive, default=self.chunks), self.chunks)
+        return self._complete
 
     @property
     def saved(self) -> int:

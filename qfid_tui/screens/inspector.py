@@ -108,6 +108,8 @@ class InspectorScreen(Screen[None]):
         self._view: TokenView | None = None
         # Where the walk by KL is: the rank of the token it went to, and that token.
         self._walk = (-1, -1)
+        # What the panel shows: setting, token, message.
+        self._shown = ("", -1, "")
 
     def compose(self) -> ComposeResult:
         """The title, the text with its panel, the legend."""
@@ -137,8 +139,9 @@ class InspectorScreen(Screen[None]):
             self._begin(event.worker.result)
 
     def on_token_text_moved(self, event: TokenText.Moved) -> None:
-        """The panel follows the cursor."""
-        self._show_token()
+        """The mouse has moved the cursor, or a key whose action has seen to it."""
+        if event.token != self._shown[1]:
+            self._show_token()
 
     @property
     def _text(self) -> TokenText:
@@ -173,8 +176,11 @@ class InspectorScreen(Screen[None]):
             self._show_token()
 
     def _show_token(self, message: str = "") -> None:
-        if self._view is not None:
-            facts = self._view.facts(self._setting, self._text.cursor)
+        """Let the panel follow the cursor, in the same repaint where a key has moved it."""
+        wanted = self._setting, self._text.cursor, message
+        if self._view is not None and wanted != self._shown:
+            self._shown = wanted
+            facts = self._view.facts(*wanted[:2])
             self.query_one(TokenPanel).show(facts, inert(self._setting), message)
 
     def _title(self) -> Content:
@@ -212,23 +218,28 @@ class InspectorScreen(Screen[None]):
     def action_token(self, step: int) -> None:
         """Move by tokens."""
         self._text.move_to(self._text.cursor + step)
+        self._show_token()
 
     def action_line(self, step: int) -> None:
         """Move by lines."""
         self._text.move_lines(step)
+        self._show_token()
 
     def action_page(self, step: int) -> None:
         """Move by pages."""
         self._text.move_lines(step * self._text.page)
+        self._show_token()
 
     def action_edge(self, end: bool) -> None:
         """Go to an end of the line."""
         self._text.move_in_line(to_end=end)
+        self._show_token()
 
     def action_end(self, end: bool) -> None:
         """Go to an end of the text."""
         if self._view is not None:
             self._text.move_to(len(self._view.ids) - 1 if end else 0)
+            self._show_token()
 
     def action_bars(self) -> None:
         """Show or hide the bars."""
@@ -269,6 +280,7 @@ class InspectorScreen(Screen[None]):
             self._show_token(otherwise)
         else:
             self._text.move_to(token)
+            self._show_token()
 
 
 def _read(run: str, settings: tuple[str, ...]) -> TokenView:
