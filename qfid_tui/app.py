@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, work
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 # A killed child is gone at once; what cannot be killed is no reason to keep the user waiting.
 _PATIENCE = 1.5
+# After the panels are filled, when nobody is likely to press a key.
+_FILLED_SECONDS = 0.5
 
 
 def _commands() -> type[Provider]:
@@ -95,6 +97,7 @@ class QfidApp(App[int]):
         self._scorer: RunningScorer | None = None
         self._prober: RunningScorer | None = None
         self._leaving = False
+        self.when_filled: Callable[[], object] = lambda: None
 
     @property
     def choices(self) -> Choices:
@@ -320,6 +323,18 @@ class QfidApp(App[int]):
             save_choices(self.choices)
 
 
+def spare_collections() -> None:
+    """Let the garbage collector pass over what is there by now.
+
+    Each of its full passes over the widgets and styles of a filled screen holds up keys and paints
+    for 40 to 60 ms, and the events of a run bring some on.
+    """
+    import gc
+
+    gc.collect()
+    gc.freeze()
+
+
 def run_app(args: argparse.Namespace | None) -> int:
     """Open the app.
 
@@ -339,6 +354,7 @@ def run_app(args: argparse.Namespace | None) -> int:
 
         raise InputError("the app needs a terminal", "`qfid kv MODEL` scores without one")
     app = QfidApp(None if args is None else _chosen(args))
+    app.when_filled = lambda: app.set_timer(_FILLED_SECONDS, spare_collections)
     try:
         code = app.run()
     finally:

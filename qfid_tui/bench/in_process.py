@@ -13,6 +13,7 @@ from pathlib import Path
 
 from textual.app import App
 
+from qfid_tui.app import spare_collections
 from qfid_tui.bench import made_up_run
 from qfid_tui.bench.measured_app import MeasuredApp
 
@@ -56,6 +57,8 @@ def replay(folder: Path, chunks: int, rounds: int) -> Replayed:
 async def _replay(app: MeasuredApp) -> None:
     async with app.run_test(size=SIZE):
         await app.wait_until(lambda: app.is_ready)
+        # As the app itself does a moment after it is filled.
+        spare_collections()
         app.workbench.action_run()
         await app.wait_until(lambda: app.first > 0)
         stop = threading.Event()

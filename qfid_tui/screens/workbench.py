@@ -122,6 +122,7 @@ class WorkbenchScreen(ChoosesWorkbench):
         self.read_earlier()
         self.qfid.probe()
         self.set_interval(1 / _PAINTS_PER_SECOND, self.paint_news)
+        self.qfid.when_filled()
 
     def on_resize(self) -> None:
         """What is said fits the width."""
