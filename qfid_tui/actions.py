@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from textual.actions import parse
 from textual.binding import Binding
@@ -19,6 +19,7 @@ class ScreenAction:
 
     Attributes:
         node: The app, screen or widget whose action it is.
+        id: Of its binding, by which the settings file may give it another key; "" for none.
         action: The action, as its binding names it.
         keys: The keys as the footer shows them, none twice.
         title: The verb of the footer.
@@ -28,6 +29,7 @@ class ScreenAction:
     """
 
     node: DOMNode
+    id: str
     action: str
     keys: tuple[str, ...]
     title: str
@@ -39,6 +41,14 @@ class ScreenAction:
     def what(self) -> str:
         """What it does, in as many words as there are."""
         return self.tooltip or self.title
+
+
+class HelpKey(NamedTuple):
+    """An action as the help names it: its keys, what it does, the id of its binding or ""."""
+
+    keys: str
+    what: str
+    id: str
 
 
 def screen_actions(screen: Screen[Any]) -> list[ScreenAction]:
@@ -62,6 +72,7 @@ def screen_actions(screen: Screen[Any]) -> list[ScreenAction]:
         if known is None:
             found[same] = ScreenAction(
                 node,
+                binding.id or "",
                 binding.action,
                 (display,),
                 binding.description,
@@ -83,9 +94,11 @@ def screen_actions(screen: Screen[Any]) -> list[ScreenAction]:
     return sorted(found.values(), key=lambda action: not action.in_footer)
 
 
-def help_keys(screen: Screen[Any]) -> list[tuple[str, str]]:
-    """Keys and what they do, for the help over a screen."""
-    return [(" ".join(action.keys), action.what) for action in screen_actions(screen)]
+def help_keys(screen: Screen[Any]) -> list[HelpKey]:
+    """The keys of a screen, for the help over it."""
+    return [
+        HelpKey(" ".join(action.keys), action.what, action.id) for action in screen_actions(screen)
+    ]
 
 
 def _bindings(screen: Screen[Any]) -> Iterator[tuple[DOMNode, Binding]]:

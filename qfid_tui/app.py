@@ -97,6 +97,7 @@ class QfidApp(App[int]):
         self._scorer: RunningScorer | None = None
         self._prober: RunningScorer | None = None
         self._leaving = False
+        self.key_names: dict[str, str] = {}
         self.when_filled: Callable[[], object] = lambda: None
 
     @property
@@ -163,13 +164,18 @@ class QfidApp(App[int]):
 
     def take_keys(self) -> None:
         """Let the user's own keys replace ours where that leaves no action without one."""
-        from qfid_tui.own_keys import own_keys
+        from qfid_tui.own_keys import names_of, own_keys
 
         bindings = (*type(self.workbench).BINDINGS, *self.BINDINGS)
         keys, refused = own_keys(self.choices.keys, bindings)
         self.set_keymap(keys)
+        self.key_names = names_of(keys, bindings, lambda key: self.get_key_display(_bound(key)))
         for text in refused:
             self.notify(text, severity="warning", markup=False, timeout=12)
+
+    def named(self, key: str) -> str:
+        """A key of ours as a sentence names it: the user's own where it was replaced."""
+        return self.key_names.get(key, key)
 
     # The run
 
@@ -188,7 +194,10 @@ class QfidApp(App[int]):
             return
         planned = next_run(self.choices, self.comparison)
         if planned.kind == "nothing":
-            raise InputError("everything ticked is scored", "tick another setting, or add one: a")
+            add = self.named("a")
+            raise InputError(
+                "everything ticked is scored", f"tick another setting, or add one: {add}"
+            )
         self._scorer = RunningScorer(planned.request(), command=self._command)
         if planned.kind == "new":
             self._comparison = None
@@ -321,6 +330,10 @@ class QfidApp(App[int]):
 
             self.choices.theme = self.theme
             save_choices(self.choices)
+
+
+def _bound(key: str) -> Binding:
+    return Binding(key, "", "")
 
 
 def spare_collections() -> None:

@@ -146,7 +146,9 @@ class Choices:
             InputError: No model or no setting is chosen, or the values do not go together.
         """
         if self.model is None:
-            raise InputError("no model is chosen", "press m and pick one; `demo` is always there")
+            raise InputError(
+                "no model is chosen", "pick one in the list of models; `demo` is always there"
+            )
         settings = self.ticked_settings() if settings is None else settings
         if not settings:
             raise InputError("no setting is ticked", "move to one and press space")

@@ -54,6 +54,7 @@ class Comparison:
         kv_bytes: Bytes per token by notation, as the model was built; 16 bit under ``""``.
         version: Counts changes, so that a painter knows whether anything is new.
         planned_chunks: Chunks of the run; 0 before it is planned.
+        text_chunks: Chunks of the whole text; 0 where that is not known.
     """
 
     def __init__(self, job: Job | None = None, clock: Clock = time.monotonic) -> None:
@@ -73,7 +74,7 @@ class Comparison:
         self.report: Mapping[str, Any] | None = None
         self.kv_bytes: dict[str, float] = {}
         self.version = 0
-        self.planned_chunks = 0
+        self.planned_chunks = self.text_chunks = 0
 
     @property
     def is_active(self) -> bool:
@@ -140,7 +141,7 @@ class Comparison:
 
     def _plan(self, event: Planned) -> None:
         self.run = event.run
-        self.planned_chunks = len(event.chunks)
+        self.planned_chunks, self.text_chunks = len(event.chunks), event.text_chunks
         self.arithmetic = event.arithmetic
         self.kv_bytes = {**event.kv_bytes_per_token, "": event.kv_bytes_per_token_16bit}
         for name in event.settings:
@@ -161,6 +162,8 @@ class Comparison:
         """Take the numbers of a report: those of a run that is over."""
         self.version += 1
         self.report = report
+        total = ((report.get("run") or {}).get("corpus") or {}).get("total_chunks")
+        self.text_chunks = total if isinstance(total, int) else self.text_chunks
         for row in report.get("settings") or []:
             name = str(row.get("setting"))
             result = self._setting(name)

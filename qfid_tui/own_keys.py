@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from textual.binding import Binding, BindingType
 
 from scorer.inert import inert
+
+
+def names_of(
+    keys: Mapping[str, str], bindings: Iterable[BindingType], display: Callable[[str], str]
+) -> dict[str, str]:
+    """How a sentence names a key that was replaced.
+
+    Args:
+        keys: Id of a binding to its own keys, from :func:`own_keys`.
+        bindings: Those of the workbench and of the app.
+        display: A key as the footer shows it.
+
+    Returns:
+        Our key to the user's, both as they are shown.
+    """
+    return {
+        display(binding.key): display(keys[binding.id].partition(",")[0])
+        for binding in Binding.make_bindings(bindings)
+        if binding.id is not None and binding.id in keys
+    }
 
 
 def own_keys(

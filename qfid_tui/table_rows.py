@@ -34,6 +34,7 @@ class TableRow:
         flips: Per chunk, share of flips, 0 to 1.
         failure: Why it failed; None where it did not.
         waiting: It is to be scored by the run that goes on, and has no chunk yet.
+        text_chunks: Chunks of the whole text; 0 where that is not known.
         origin: "" for this comparison, else when an earlier run began and on what text.
         run: Id of the earlier run; "" for this comparison.
     """
@@ -47,6 +48,7 @@ class TableRow:
     flips: Sequence[float] = ()
     failure: str | None = None
     waiting: bool = False
+    text_chunks: int = 0
     origin: str = ""
     run: str = ""
 
@@ -141,4 +143,5 @@ def _row(
         result.flips,
         result.failure,
         waiting=comparison.is_active and not result.chunks and result.failure is None,
+        text_chunks=comparison.text_chunks,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from qfid_tui.kv_cost import CONTEXTS, Fit, fit_of, short_bytes
@@ -83,6 +83,11 @@ def key(name: str, what: str) -> Line:
     return [(name, "strong"), (what, "text")]
 
 
+def _renamed(line: Line, names: Mapping[str, str]) -> Line:
+    """A line with the user's own keys in place of ours."""
+    return [(names.get(text, text) if style == "strong" else text, style) for text, style in line]
+
+
 def run_title(comparison: Comparison) -> str:
     """The run panel's title."""
     titles = {
@@ -119,6 +124,7 @@ def run_lines(
     model: ModelInfo | None,
     machine: Hello | None,
     unfinished: str | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> list[Line]:
     """What the run panel says: how the run stands, what comes next, what is best so far.
 
@@ -128,6 +134,7 @@ def run_lines(
         model: The chosen model, else that with the cursor; None where it is not at hand.
         machine: The device; None while it is not known.
         unfinished: Id of an earlier run of the model that lacks something.
+        names: Our keys to the user's own, where they were replaced.
     """
     if comparison.is_active:
         lines = [progress_line(comparison)]
@@ -144,7 +151,7 @@ def run_lines(
         lines.append([("! ", "warning"), (comparison.warnings[-1][0], "text")])
     if (best := best_line(comparison)) is not None:
         lines.append(best)
-    return lines
+    return [_renamed(line, names or {}) for line in lines]
 
 
 def _next_lines(
@@ -243,19 +250,29 @@ def best_line(comparison: Comparison) -> Line | None:
 ABOUT_FILTER = "arrows move, enter takes the model, esc shows all again"
 
 
-def about_models(known: Collection[str]) -> str:
+def about_models(known: Collection[str], names: Mapping[str, str] | None = None) -> str:
     """What can be done in the list of models.
 
     Args:
         known: Names of the models that can be scored, the demo among them.
+        names: Our keys to the user's own, where they were replaced.
     """
-    keys = "enter takes the model, r runs it at once"
+    names = names or {}
+    run, find = (names.get(key, key) for key in ("r", "/"))
+    keys = f"enter takes the model, {run} runs it at once"
     if len(known) > 1:
-        return f"{keys}, / filters"
+        return f"{keys}, {find} filters"
     return f"{keys} · no other is cached: `qfid pull org/name`"
 
 
-def about_row(row: TableRow | None, *, with_costs: bool, with_note: bool, width: int) -> str:
+def about_row(
+    row: TableRow | None,
+    *,
+    with_costs: bool,
+    with_note: bool,
+    width: int,
+    names: Mapping[str, str] | None = None,
+) -> str:
     """The row with the cursor in words.
 
     Args:
@@ -263,11 +280,13 @@ def about_row(row: TableRow | None, *, with_costs: bool, with_note: bool, width:
         with_costs: Say what it costs, because the table does not.
         with_note: Say what its numbers mean, because the table does not.
         width: Cells of the line; what has no room is left out whole.
+        names: Our keys to the user's own, where they were replaced.
     """
     if row is None:
         return ""
     if row.origin:
-        return f"{row.name}: an earlier run, {row.origin}; d and i open it"
+        detail, inspect = ((names or {}).get(key, key) for key in ("d", "i"))
+        return f"{row.name}: an earlier run, {row.origin}; {detail} and {inspect} open it"
     words = [_described(row)]
     if with_note and (row.figures is not None or row.failure is not None):
         words = [f"{row.name}: {note(row)}"]
@@ -310,6 +329,8 @@ def note(row: TableRow, *, with_p99: bool = False) -> str:
     elif figures.is_open:
         more = figures.more_chunks
         settle = "on a bound" if more is None else f"about {count(more)} more to settle"
+        if more is not None and 0 < row.text_chunks < figures.chunks + more:
+            settle += ", beyond this text"
         words.append(f"open: {settle}")
     elif figures.held_by:
         words.append("held down by " + ", ".join(METRICS.get(m, m) for m in figures.held_by))

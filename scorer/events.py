@@ -79,6 +79,7 @@ class Planned(Event):
         kv_bytes_per_token_16bit: The same without quantization.
         batch: Chunks per forward pass.
         arithmetic: What computes: compute dtype, BLAS, path actually run.
+        text_chunks: Full chunks of the whole text; 0 where that is not said.
     """
 
     kind: ClassVar[str] = "planned"
@@ -93,6 +94,7 @@ class Planned(Event):
     kv_bytes_per_token_16bit: float
     batch: int
     arithmetic: str
+    text_chunks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

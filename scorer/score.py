@@ -291,4 +291,5 @@ class Session:
             kv_bytes_per_token_16bit=prepared.geometry.bytes_per_token_16bit(corpus.chunk_length),
             batch=prepared.batch,
             arithmetic=arithmetic_line(prepared, self.backend),
+            text_chunks=corpus.total,
         )

@@ -11,10 +11,15 @@ from side_app import Below, drive, footer_width, until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from qfid_tui.actions import HelpKey
 from qfid_tui.glossary import GLOSSARY
 from qfid_tui.screens.help import HelpScreen
 
-KEYS = [("r", "Run [/] the settings"), ("x", "Stop"), ("^p", "All actions")]
+KEYS = [
+    HelpKey("r", "Run [/] the settings", "workbench.run"),
+    HelpKey("x", "Stop", "workbench.stop"),
+    HelpKey("^p", "All actions", ""),
+]
 SIZES = [(80, 24), (140, 45)]
 
 
@@ -33,7 +38,7 @@ def said(app: Below) -> str:
 def test_keys_and_numbers_are_explained(size: tuple[int, int]) -> None:
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         text = said(app)
-        for key, what in KEYS:
+        for key, what, _ in KEYS:
             assert key in text and what in text
         for entries in GLOSSARY.values():
             for entry in entries:
@@ -92,5 +97,16 @@ def test_a_word_narrows_it_and_escape_widens_it_again() -> None:
         assert not app.done and not isinstance(app.focused, Input)
         await pilot.press("escape")
         await until(pilot, lambda: app.done)
+
+    drive(HelpScreen(KEYS), steps)
+
+
+def test_the_names_for_keys_of_ones_own_are_there() -> None:
+    async def steps(app: Below, pilot: Pilot[Any]) -> None:
+        assert "workbench.stop" in said(app) and '"keys": {"workbench.run": "f5"}' in said(app)
+        await pilot.press("slash")
+        app.screen.query_one(Input).value = "keys of your own run"
+        await until(pilot, lambda: "workbench.run" in said(app) and "Pareto" not in said(app))
+        assert "workbench.stop" not in said(app)
 
     drive(HelpScreen(KEYS), steps)

@@ -18,6 +18,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Static
 
+from qfid_tui.actions import HelpKey
 from qfid_tui.screens.confirm import ConfirmScreen
 from qfid_tui.screens.export import ExportScreen
 from qfid_tui.screens.fault import Fault, FaultScreen
@@ -75,7 +76,7 @@ def screens(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scree
     a, b, c, d, *log = texts
     yield ConfirmScreen(a, b, c)
     yield FaultScreen(Fault(a, b, c, tuple(log), 3, d))
-    yield HelpScreen([(a, b), (c, d)])
+    yield HelpScreen([HelpKey(a, b, c), HelpKey(c, d, "")])
 
     def unreadable(_: str) -> Any:
         raise InputError(a, b)

@@ -10,7 +10,7 @@ from cli_runs import script
 from qfid_tui.actions import help_keys, screen_actions
 from qfid_tui.choices import Choices, load_choices, save_choices
 from qfid_tui.kept_choices import choices_file
-from qfid_tui.own_keys import own_keys
+from qfid_tui.own_keys import names_of, own_keys
 from qfid_tui.screens.workbench import WorkbenchScreen
 from qfid_tui.widgets.key_bar import KeyBar
 
@@ -28,7 +28,7 @@ async def test_a_key_of_the_user_s_own_takes_the_place_of_ours(tmp_path: Path) -
         assert app.comparison.phase == "idle"
         await pilot.press("f5")
         await until(pilot, lambda: type(app.screen).__name__ == "FaultScreen", "a run that failed")
-        assert "f5" in [keys for keys, _ in help_keys(app.workbench)]
+        assert "f5" in [keys for keys, _, _ in help_keys(app.workbench)]
 
 
 def test_the_key_that_runs_goes_on_after_a_fault() -> None:
@@ -58,3 +58,18 @@ def test_keys_are_kept_and_nonsense_is_not_taken() -> None:
     for nonsense in ('{"keys": ["r"]}', '{"keys": {"workbench.run": 7}}', '{"keys": {"a": " "}}'):
         choices_file().write_text(nonsense)
         assert load_choices().keys == {}
+
+
+@piloted
+async def test_sentences_name_the_user_s_own_keys(tmp_path: Path) -> None:
+    choices = demo_choices(keys={"workbench.run": "f5", "workbench.models": "f2,m"})
+    async with running(choices, script=script(tmp_path / "s", "!hang")) as (app, pilot):
+        await until(pilot, lambda: "f5 or enter runs" in screen_text(app), "the key that runs")
+        assert (app.named("r"), app.named("m"), app.named("x")) == ("f5", "f2", "x")
+        await pilot.press("m")
+        await until(pilot, lambda: "f5 runs it at once" in screen_text(app), "what models say")
+
+
+def test_a_key_is_named_as_the_footer_shows_it() -> None:
+    found = names_of({"workbench.help": "f1"}, WorkbenchScreen.BINDINGS, {"f1": "F1"}.get)  # type: ignore[arg-type]
+    assert list(found.values()) == ["F1"]

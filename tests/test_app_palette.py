@@ -79,7 +79,7 @@ def test_help_and_palette_name_the_same_keys(name: str) -> None:
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         keys = help_keys(app.screen)
         actions = screen_actions(app.screen)
-        assert [key for key, _ in keys] == [" ".join(action.keys) for action in actions]
+        assert [key for key, _, _ in keys] == [" ".join(action.keys) for action in actions]
         shown = [action.in_footer for action in actions]
         assert shown == sorted(shown, reverse=True), "what the footer shows comes first"
 

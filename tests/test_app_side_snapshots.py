@@ -16,6 +16,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 import qfid_tui
+from qfid_tui.actions import HelpKey
 from qfid_tui.screens.confirm import ConfirmScreen
 from qfid_tui.screens.export import ExportScreen
 from qfid_tui.screens.fault import Fault, FaultScreen
@@ -34,13 +35,13 @@ FAULT = Fault(
     RUN,
 )
 KEYS = [
-    ("?", "Keys, and every number explained"),
-    ("r", "Score the ticked settings"),
-    ("x", "Stop; what is scored is kept"),
-    ("space", "Tick a setting"),
-    ("i", "Look at the text, token by token"),
-    ("e", "Write the report to a file"),
-    ("^p", "Every action, by name"),
+    HelpKey("?", "Keys, and every number explained", "workbench.help"),
+    HelpKey("r", "Score the ticked settings", "workbench.run"),
+    HelpKey("x", "Stop; what is scored is kept", "workbench.stop"),
+    HelpKey("space", "Tick a setting", "settings.tick"),
+    HelpKey("i", "Look at the text, token by token", "workbench.inspect"),
+    HelpKey("e", "Write the report to a file", "workbench.export"),
+    HelpKey("^p", "Every action, by name", "app.palette"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -9,11 +10,22 @@ from cli_runs import CHUNKS, chunk_events, chunk_scored, opening, recording, rep
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qfid_tui.choices import Choices
 from qfid_tui.comparison import Comparison
 from qfid_tui.saved_comparison import documents_of
 from qfid_tui.setting_results import SettingResult, figures_of
-from qfid_tui.workbench_text import best_line
-from scorer.events import ChunkScored, Failed, Finished, Loading, SettingFailedEvent, Warned
+from qfid_tui.table_rows import table_rows
+from qfid_tui.workbench_text import best_line, note
+from scorer.events import (
+    ChunkScored,
+    Event,
+    Failed,
+    Finished,
+    Loading,
+    Planned,
+    SettingFailedEvent,
+    Warned,
+)
 from scorer.intervals import mean_interval, units_of
 from scorer.job import Job, parse_settings
 from scorer.verdict import kv_verdict
@@ -251,3 +263,23 @@ def test_a_saved_run_says_which_documents_its_chunks_begin_in() -> None:
     assert documents_of(run) == {0: 4, 1: None}
     run.facts["run"] = "edited"
     assert documents_of(run) == {}
+
+
+@pytest.mark.parametrize(("chunks", "said"), [(0, False), (12, True), (40, False)])
+def test_chunks_to_settle_that_the_text_lacks_are_told_so(chunks: int, said: bool) -> None:
+    run = save_run(finished=False, chunks=0)
+    comparison = begun("8")
+    for event in opening(run):
+        comparison.add(dataclasses.replace(event, text_chunks=chunks) if is_plan(event) else event)
+    # KL means around the bound of "good", so far apart that the verdict stays open.
+    for number, kl in enumerate((0.002, 0.012, 0.004, 0.008)):
+        comparison.add(chunk_scored("8", number, kl))
+    row = next(row for row in table_rows(Choices(), comparison, None) if row.name == "8")
+    assert row.figures is not None and row.figures.more_chunks is not None
+    assert 12 < 4 + row.figures.more_chunks < 40
+    assert row.text_chunks == chunks
+    assert (", beyond this text" in note(row)) is said
+
+
+def is_plan(event: Event) -> bool:
+    return isinstance(event, Planned)

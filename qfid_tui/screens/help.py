@@ -13,12 +13,14 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from qfid_tui.actions import HelpKey
 from qfid_tui.glossary import Entry, matching
 from qfid_tui.shown_text import shown
 from qfid_tui.widgets.field import Field
 from qfid_tui.widgets.key_bar import KeyBar
 
 _WIDE = 120
+_OWN_KEYS = "Keys of your own"
 
 
 class HelpScreen(Screen[None]):
@@ -58,11 +60,11 @@ class HelpScreen(Screen[None]):
         Binding("space", "scroll_page(20)", "Page", show=False, id="help.page"),
     ]
 
-    def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, keys: Sequence[HelpKey]) -> None:
         """Explain a screen.
 
         Args:
-            keys: Of the screen below: the key as it is shown, and what it does.
+            keys: Of the screen below.
         """
         super().__init__()
         self._keys = list(keys)
@@ -83,18 +85,17 @@ class HelpScreen(Screen[None]):
 
     def _show(self, words: str) -> None:
         wanted = words.casefold().split()
-        keys = [
-            (key, what)
-            for key, what in self._keys
-            if all(word in f"{key} {what}".casefold() for word in wanted)
-        ]
+        keys = [key for key in self._keys if _holds(key, wanted)]
+        named = [key for key in self._keys if key.id and _holds(key, wanted, _OWN_KEYS)]
         sections = matching(words)
         self.query_one("#keys").display = bool(keys)
         self.query_one("#keys", Static).update(_keys_table(keys, self._key_columns))
         table = _grid()
         for section, entries in sections.items():
             _add_section(table, section, entries)
-        if not keys and not sections:
+        if named:
+            _add_ids(table, named)
+        if not keys and not sections and not named:
             table.add_row("", Text("nothing here holds these words; escape shows all again"))
         self.query_one("#glossary", Static).update(table)
 
@@ -138,6 +139,11 @@ class HelpScreen(Screen[None]):
         self.query_one("#page").scroll_relative(y=lines, animate=False)
 
 
+def _holds(key: HelpKey, words: Sequence[str], section: str = "") -> bool:
+    text = f"{section} {key.keys} {key.what} {key.id if section else ''}".casefold()
+    return all(word in text for word in words)
+
+
 def _grid() -> Table:
     table = Table.grid(padding=(0, 2, 0, 0), expand=True)
     table.add_column(width=19, no_wrap=False)
@@ -145,7 +151,7 @@ def _grid() -> Table:
     return table
 
 
-def _keys_table(keys: Sequence[tuple[str, str]], columns: int) -> Table:
+def _keys_table(keys: Sequence[HelpKey], columns: int) -> Table:
     """The keys, down the first column and then down the next."""
     table = Table.grid(padding=(0, 2, 0, 0), expand=True)
     for _ in range(columns):
@@ -155,10 +161,23 @@ def _keys_table(keys: Sequence[tuple[str, str]], columns: int) -> Table:
     height = -(-len(keys) // columns)
     for row in range(height):
         cells = []
-        for key, what in keys[row::height]:
-            cells += [Text(shown(key, 40).plain, style="bold"), Text(shown(what, 200).plain)]
+        for key in keys[row::height]:
+            cells += [
+                Text(shown(key.keys, 40).plain, style="bold"),
+                Text(shown(key.what, 200).plain),
+            ]
         table.add_row(*cells)
     return table
+
+
+def _add_ids(table: Table, keys: Sequence[HelpKey]) -> None:
+    """By which names the settings file gives actions other keys."""
+    if table.row_count:
+        table.add_row("")
+    table.add_row(Text(_OWN_KEYS, style="bold underline"))
+    table.add_row(Text("app.json", style="bold"), Text('"keys": {"workbench.run": "f5"}'))
+    for key in keys:
+        table.add_row(Text(key.id), Text(f"{shown(key.keys, 40).plain}  {key.what}"))
 
 
 def _add_section(table: Table, section: str, entries: Sequence[Entry]) -> None:

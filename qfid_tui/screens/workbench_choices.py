@@ -125,7 +125,7 @@ class ChoosesWorkbench(PaintsWorkbench):
         app = self.qfid
         if app.choices.model != model.name:
             if app.comparison.is_active:
-                self.notify("A run goes on: x stops it, then choose another model")
+                self.notify(f"A run goes on: {app.named('x')} stops it, then choose another model")
                 return
             app.choices.model, app.choices.revision = model.name, None
             app.forget_comparison()
@@ -182,7 +182,8 @@ class ChoosesWorkbench(PaintsWorkbench):
         """Open a run from the history, and go on with it where that was asked."""
         if choice is not None:
             if self.qfid.comparison.is_active:
-                self.notify("A run goes on: x stops it, then open another one")
+                stop = self.qfid.named("x")
+                self.notify(f"A run goes on: {stop} stops it, then open another one")
             else:
                 self._open_run(choice.run, choice.action == "resume")
         self.read_earlier()

@@ -132,7 +132,7 @@ class PaintsWorkbench(OpensScreens):
         if self.focused is self._options:
             text = self._options.option.explained
         elif self.focused is self.picker:
-            text = words.about_models(self._models)
+            text = words.about_models(self._models, self.qfid.key_names)
         elif self.focused is not None and self.focused.id == "filter":
             text = words.ABOUT_FILTER
         else:
@@ -141,6 +141,7 @@ class PaintsWorkbench(OpensScreens):
                 with_costs=self.table.has_numbers,
                 with_note=self.table.row_height() == 1,
                 width=self.query_one("#about").content_size.width,
+                names=self.qfid.key_names,
             )
         self._say("about", text)
 
@@ -155,6 +156,7 @@ class PaintsWorkbench(OpensScreens):
             self.model or self.highlighted,
             self.qfid.device,
             self.unfinished,
+            self.qfid.key_names,
         )
         fraction = comparison.fraction if comparison.is_active else None
         self.query_one("#run", RunPanel).show(words.run_title(comparison), lines, fraction)
