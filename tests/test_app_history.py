@@ -275,7 +275,7 @@ def test_help_lists_its_keys() -> None:
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-        keys = dict(app.screen._keys)  # type: ignore[attr-defined]
+        keys = {key.keys: key.what for key in app.screen._keys}  # type: ignore[attr-defined]
         assert keys["d del"] == "Delete this run" and keys["q ^q"] == "Leave"
 
     drive(HistoryScreen("demo"), steps)

@@ -48,7 +48,7 @@ def test_whether_a_run_fits_is_the_scorers_own_estimate() -> None:
     on_cpu = needed(MACHINE)
     assert on_cpu.needed == need(sizes, job, "cpu", PassSize(1)).total
     on_gpu = needed(dataclasses.replace(MACHINE, device="cuda"))
-    assert on_gpu.needed == need(sizes, job, "cuda", PassSize(4)).total
+    assert on_gpu.needed == need(sizes, job, "cuda", PassSize(8)).total
     assert on_cpu.fits and on_gpu.fits
     # On the CPU some of what is free is left to the machine.
     assert on_cpu.free == MACHINE.memory_free - (16 << 30) // 20 and on_gpu.free == 8 << 30

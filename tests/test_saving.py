@@ -17,6 +17,7 @@ from scorer.cells import Cells
 from scorer.errors import QfidError
 from scorer.events import Event, Loading
 from scorer.loop import Loop
+from scorer.pipeline import choose_pipeline
 from scorer.runs import find_run
 from scorer.saving import Saver
 from scorer.score import score
@@ -147,16 +148,16 @@ def test_whatever_is_told_of_a_stopped_run_is_saved_and_the_other_way_round(
 def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = PositionsWriter.append
+    own = PositionsWriter.append_all
     calls: list[int] = []
 
-    def append(self: PositionsWriter, *arguments: Any) -> bool:
+    def append_all(self: PositionsWriter, *arguments: Any) -> list[bool]:
         calls.append(1)
         if len(calls) == 3:
             raise QfidError("chunk 1 could not be saved", "free some space")
         return own(self, *arguments)
 
-    monkeypatch.setattr(PositionsWriter, "append", append)
+    monkeypatch.setattr(PositionsWriter, "append_all", append_all)
     events = small.score(max_chunks=4)
     assert "could not be saved" in failed(events).message
     assert len(calls) == 3 and len(cells(events)) == 2
@@ -171,7 +172,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def init(self: Cells, prepared: Any, device: str, *rest: Any) -> None:
         plain(self, prepared, "metal", *rest)
-        assert self._ahead == 1
+        assert choose_pipeline(self._device, 2).tiles > 0
 
     monkeypatch.setattr(Cells, "__init__", init)
     monkeypatch.setattr(scorer.cells, "Saver", lambda background: Prompt(background=background))
@@ -216,5 +217,5 @@ def _loop_of(self: Cells, reference: Any, *, tile_bytes: int) -> Loop:
         self.stop,
         tile_bytes=tile_bytes,
         keep_bytes=4 * tile_bytes,
-        ahead=self._ahead,
+        ahead=choose_pipeline(self._device, self.size.batch).tiles,
     )
