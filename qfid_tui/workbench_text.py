@@ -330,7 +330,7 @@ def note(row: TableRow, *, with_p99: bool = False) -> str:
         more = figures.more_chunks
         settle = "on a bound" if more is None else f"about {count(more)} more to settle"
         if more is not None and 0 < row.text_chunks < figures.chunks + more:
-            settle += ", beyond this text"
+            settle = "this text cannot settle it"
         words.append(f"open: {settle}")
     elif figures.held_by:
         words.append("held down by " + ", ".join(METRICS.get(m, m) for m in figures.held_by))

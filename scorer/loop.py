@@ -118,6 +118,10 @@ class Loop:
         for step in self._steps(works):
             if self.stop():
                 yield from reading
+                if any(one.step.is_read for one in waiting):
+                    # A batch is done but for reading it.
+                    for one in waiting:
+                        yield from self._settle(one)
                 raise Interrupted("stopped")
             begun = time.perf_counter()
             try:
@@ -262,25 +266,25 @@ class Loop:
         """
 
         def begin() -> _Finish:
-            made = [
-                (lane, state.passes.pop(lane), state.started.pop(lane))
-                for lane in lanes
-                if lane in state.passes and lane not in self._given_up
-            ]
-            pieces = [
-                [*begun.checks, *(array for tile in tiles for array in arrays_of(tile))]
-                for _, begun, tiles in made
-            ]
-            read = begin_reading([array for piece in pieces for array in piece])
-            checks = [(lane, begun.settle, len(begun.checks), tiles) for lane, begun, tiles in made]
+            owed = []
+            for lane in lanes:
+                begun = state.passes.pop(lane, None)
+                if begun is not None and lane not in self._given_up:
+                    tiles = state.started.pop(lane)
+                    arrays = [
+                        *begun.checks,
+                        *(array for tile in tiles for array in arrays_of(tile)),
+                    ]
+                    owed.append((lane, begun.settle, len(begun.checks), tiles, arrays))
+            read = begin_reading([array for *_, arrays in owed for array in arrays])
 
             def finish() -> Iterator[Outcome]:
                 found = iter(read())
-                own = [list(islice(found, len(piece))) for piece in pieces]
-                for (lane, settle, count, tiles), arrays in zip(checks, own, strict=True):
+                for lane, settle, checks, tiles, arrays in owed:
+                    own = list(islice(found, len(arrays)))
                     try:
-                        settle(arrays[:count])
-                        rest = iter(arrays[count:])
+                        settle(own[:checks])
+                        rest = iter(own[checks:])
                         scalars = [scalars_of(tile, rest) for tile in tiles]
                         parts = list(zip(state.tiles, scalars, strict=True))
                         chunks = joined(lane, state.batch, parts, self.metrics.lowest_kl)

@@ -278,7 +278,7 @@ def test_chunks_to_settle_that_the_text_lacks_are_told_so(chunks: int, said: boo
     assert row.figures is not None and row.figures.more_chunks is not None
     assert 12 < 4 + row.figures.more_chunks < 40
     assert row.text_chunks == chunks
-    assert (", beyond this text" in note(row)) is said
+    assert ("this text cannot settle it" in note(row)) is said
 
 
 def is_plan(event: Event) -> bool:
