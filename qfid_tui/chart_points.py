@@ -64,9 +64,13 @@ def chunk_points(comparison: Comparison, row: TableRow | None) -> list[tuple[int
 
 
 def depth_spans(comparison: Comparison, row: TableRow | None) -> list[tuple[int, int, float]]:
-    """Spans of positions and their KL mean, from the report; empty while a run goes on."""
+    """Spans of positions and their KL mean: of the report, while a run goes on of its chunks."""
     result = None if row is None or row.origin else comparison.settings.get(row.name)
-    spans = None if result is None or result.row is None else result.row.get("kl_by_depth")
+    if result is None:
+        return []
+    if result.row is None:
+        return result.depth
+    spans = result.row.get("kl_by_depth")
     found = []
     for span in spans if isinstance(spans, list) else []:
         if isinstance(span, Mapping) and (mean := number(span.get("kl_mean"))) is not None:

@@ -49,23 +49,11 @@ def saved_chunks(run: Run) -> list[ChunkScored]:
     Raises:
         QfidError: The positions cannot be read.
     """
-    from scorer.events import ChunkScored
-    from scorer.quantiles import quantile
+    from scorer.chunk_event import chunk_event
 
     stored = run.read()
     return [
-        ChunkScored(
-            setting=str(setting),
-            chunk=int(positions.chunk[0]),
-            positions=len(positions),
-            kl_mean=float(positions.kl.mean()),
-            kl_max=float(positions.kl.max()),
-            kl_p99=quantile(positions.kl, 0.99),
-            flips=int(positions.flips.sum()),
-            nll_ref=float(positions.nll_ref.sum()),
-            nll_quant=float(positions.nll_quant.sum()),
-            seconds=_seconds(facts.get("seconds")),
-        )
+        chunk_event(str(setting), positions, _seconds(facts.get("seconds")))
         for setting in run.job.settings
         for positions, facts in stored.get(run.stored_as(str(setting)), [])
     ]

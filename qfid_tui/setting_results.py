@@ -8,8 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import add
 from typing import Any
 
+from scorer.depth import depth_edges
 from scorer.events import ChunkScored
 from scorer.inline import number
 from scorer.intervals import CONFIDENCE, FEW_DOCUMENTS, Interval
@@ -131,6 +134,8 @@ class SettingResult:
         self._p99s: list[float] = []
         self._nll_ref = self._nll_quant = 0.0
         self._positions = 0
+        self._depth: list[float] = []
+        self._depth_positions = self._depth_chunks = 0
         self._figures: Figures | None = None
 
     def add(self, event: ChunkScored) -> None:
@@ -148,6 +153,27 @@ class SettingResult:
         self._nll_ref += event.nll_ref
         self._nll_quant += event.nll_quant
         self._positions += event.positions
+        self._add_depth(event)
+
+    def _add_depth(self, event: ChunkScored) -> None:
+        # Chunks of a run are all of one length; one that is not has no spans in common.
+        if event.kl_by_depth and event.positions == (self._depth_positions or event.positions):
+            known = self._depth or [0.0] * len(event.kl_by_depth)
+            if len(known) == len(event.kl_by_depth):
+                self._depth = list(map(add, known, event.kl_by_depth))
+                self._depth_positions = event.positions
+                self._depth_chunks += 1
+
+    @property
+    def depth(self) -> list[tuple[int, int, float]]:
+        """Spans of positions, the first and the one after the last, and their KL mean so far."""
+        edges = depth_edges(self._depth_positions)
+        if len(edges) != len(self._depth) + 1:
+            return []
+        return [
+            (start, end, total / ((end - start) * self._depth_chunks))
+            for (start, end), total in zip(pairwise(edges), self._depth, strict=True)
+        ]
 
     def _spread(self, chunk: int, kl: float, flips: float, p99: float) -> None:
         document = self._documents.get(chunk)

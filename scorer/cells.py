@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 
 from scorer.backend import DeviceKind, memory_in_use, peak_memory
+from scorer.chunk_event import chunk_event
 from scorer.errors import Interrupted, QfidError, SettingFailed, WillNotFit
-from scorer.events import ChunkScored, Event, Progress, SettingFailedEvent, Warned
+from scorer.events import Event, Progress, SettingFailedEvent, Warned
 from scorer.kernels import Metrics
 from scorer.lanes import KVLane, ReferenceLane
 from scorer.loop import LaneFailed, Loop, Pass, Scored, Work
@@ -21,7 +22,6 @@ from scorer.out_of_memory import is_out_of_memory
 from scorer.pipeline import choose_pipeline
 from scorer.positions import Positions
 from scorer.prepare import Prepared
-from scorer.quantiles import quantile
 from scorer.saving import Saver
 from scorer.tiles import Batch
 
@@ -230,7 +230,7 @@ class Cells:
     ) -> list[Event]:
         self.writer.append_all(batches)
         return [
-            _chunk_event(setting, positions, seconds)
+            chunk_event(setting, positions, seconds)
             for _, positions, _ in batches
             for setting in told
         ]
@@ -241,18 +241,3 @@ def _progress(made: Pass, repeat: int, repeats: int) -> Progress:
     name = "" if made.lane is None else str(made.lane.setting)
     done, passes = repeat * made.total + made.done, (repeats + 1) * made.total
     return Progress(made.batch.chunks[0], name, done, passes, memory_in_use())
-
-
-def _chunk_event(setting: str, positions: Positions, seconds: float) -> ChunkScored:
-    return ChunkScored(
-        setting=setting,
-        chunk=int(positions.chunk[0]),
-        positions=len(positions),
-        kl_mean=float(positions.kl.mean()),
-        kl_max=float(positions.kl.max()),
-        kl_p99=quantile(positions.kl, 0.99),
-        flips=int(positions.flips.sum()),
-        nll_ref=float(positions.nll_ref.sum()),
-        nll_quant=float(positions.nll_quant.sum()),
-        seconds=seconds,
-    )

@@ -124,6 +124,8 @@ class ChunkScored(Event):
         nll_ref: Sum of the reference's negative log-likelihoods, nats.
         nll_quant: Sum of the quantized model's, nats.
         seconds: Wall time of this setting's forward pass and metrics on this chunk.
+        kl_by_depth: Sums of KL over the spans of :func:`scorer.depth.depth_edges`, nats; empty
+            where that is not told.
     """
 
     kind: ClassVar[str] = "chunk"
@@ -137,6 +139,7 @@ class ChunkScored(Event):
     nll_ref: float
     nll_quant: float
     seconds: float
+    kl_by_depth: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +215,12 @@ def _check_of(kind: str) -> _Check:
     container, _, inner = kind.removesuffix("]").partition("[")
     if container == "list":
         items = _check_of(inner)
-        return lambda value: type(value) is list and all(_fits(item, items) for item in value)
+        # Whole numbers have bounds too; of any other first type all are known at once.
+        plain = {items[0]} - {int} if type(items) is tuple else set()
+        return lambda value: (
+            type(value) is list
+            and (set(map(type, value)) <= plain or all(_fits(item, items) for item in value))
+        )
     if container == "dict":
         inner = inner.removeprefix("str, ")
         if inner == "Any":

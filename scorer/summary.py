@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.depth import depth_edges
 from scorer.errors import SettingFailed
 from scorer.exact_sum import exact_sum
 from scorer.positions import Positions
 from scorer.quantiles import DELTA_P_LADDER, KL_LADDER, ladder, sorted_quantile
 
-DEPTH_SPANS = 8
 CONFIDENCE_EDGES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
@@ -264,9 +264,8 @@ def _delta_p(rows: Positions) -> dict[str, float]:
 def _by_depth(
     depth: NDArray[np.int32], kl: NDArray[np.float64], n_depth: int
 ) -> tuple[DepthSpan, ...]:
-    edges = np.linspace(0, n_depth, min(DEPTH_SPANS, n_depth) + 1).astype(int).tolist()
     spans = []
-    for start, end in itertools.pairwise(edges):
+    for start, end in itertools.pairwise(depth_edges(n_depth)):
         values = np.sort(kl[(depth >= start) & (depth < end)])
         empty = len(values) == 0
         spans.append(

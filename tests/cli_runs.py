@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from report_builders import make_facts, random_positions, scored
 
 from qfid_tui import scorer_process
+from scorer.depth import depth_edges
 from scorer.events import (
     ChunkScored,
     Event,
@@ -120,7 +122,10 @@ def chunk_events(run: Run, chunks: int = CHUNKS) -> list[Event]:
 
 
 def chunk_scored(setting: str, chunk: int, kl: float, positions: int = 15) -> ChunkScored:
-    return ChunkScored(setting, chunk, positions, kl, 2 * kl, 2 * kl, 0, 30.0, 30.5, 0.25)
+    """A chunk whose drift grows with the position."""
+    spans = list(pairwise(depth_edges(positions)))
+    depth = [(b - a) * kl * (0.5 + (a + b) / (2 * positions)) for a, b in spans]
+    return ChunkScored(setting, chunk, positions, kl, 2 * kl, 2 * kl, 0, 30.0, 30.5, 0.25, depth)
 
 
 def report_of(run: Run, **changes: Any) -> dict[str, Any]:

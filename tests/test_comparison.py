@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from itertools import pairwise
 
 import pytest
 from cli_runs import CHUNKS, chunk_events, chunk_scored, opening, recording, report_of, save_run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qfid_tui.chart_points import depth_spans
 from qfid_tui.choices import Choices
 from qfid_tui.comparison import Comparison
-from qfid_tui.saved_comparison import documents_of
+from qfid_tui.saved_comparison import documents_of, saved_chunks
 from qfid_tui.setting_results import SettingResult, figures_of
 from qfid_tui.table_rows import table_rows
 from qfid_tui.workbench_text import best_line, note
+from scorer.depth import depth_edges
 from scorer.events import (
     ChunkScored,
     Event,
@@ -283,3 +286,43 @@ def test_chunks_to_settle_that_the_text_lacks_are_told_so(chunks: int, said: boo
 
 def is_plan(event: Event) -> bool:
     return isinstance(event, Planned)
+
+
+def test_kl_by_position_grows_with_the_chunks_and_ends_as_the_reports() -> None:
+    run = save_run()
+    comparison = begun()
+    for event in opening(run):
+        comparison.add(event)
+    rows = {row.name: row for row in table_rows(Choices(), comparison, None)}
+    assert depth_spans(comparison, rows["8"]) == []
+    for event in saved_chunks(run):
+        comparison.add(event)
+    live = {name: depth_spans(comparison, rows[name]) for name in ("8", "4")}
+    comparison.add(Finished(report_of(run)))
+    for name, spans in live.items():
+        final = depth_spans(comparison, rows[name])
+        assert [span[:2] for span in spans] == [span[:2] for span in final] and len(spans) == 8
+        for (*_, got), (*_, expected) in zip(spans, final, strict=True):
+            assert got == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_chunk_of_another_length_has_no_part_in_the_spans() -> None:
+    result = SettingResult("8")
+    result.add(dataclasses.replace(chunk_scored("8", 0, 0.1), kl_by_depth=[1.5] * 8))
+    for chunk, change in enumerate(
+        ({"positions": 7}, {"kl_by_depth": [1.0]}, {"kl_by_depth": []}), start=1
+    ):
+        event = dataclasses.replace(
+            chunk_scored("8", chunk, 0.1), **{"kl_by_depth": [9.0] * 8, **change}
+        )
+        result.add(event)
+    assert [span[:2] for span in result.depth] == list(pairwise(depth_edges(15)))
+    assert result.depth[0][2] == 1.5 / 1 and result.depth[1][2] == 1.5 / 2
+
+
+@given(st.integers(0, 5000))
+def test_spans_cover_a_chunk(positions: int) -> None:
+    edges = depth_edges(positions)
+    assert edges[0] == 0 and edges[-1] == positions and len(edges) == min(8, positions) + 1
+    sizes = [end - start for start, end in pairwise(edges)]
+    assert not sizes or max(sizes) - min(sizes) <= 1

@@ -55,6 +55,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "list[str]": st.lists(st.text(), max_size=3),
     "list[int]": st.lists(integers, max_size=3),
+    "list[float]": st.lists(numbers, max_size=9),
     "dict[str, str]": st.dictionaries(st.text(), st.text(), max_size=3),
     "dict[str, int]": counts,
     "dict[str, float]": st.dictionaries(st.text(), numbers, max_size=3),

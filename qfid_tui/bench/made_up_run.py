@@ -10,6 +10,7 @@ from typing import Any
 
 from qfid_tui.choices import Choices
 from qfid_tui.recording import write_recording
+from scorer.depth import DEPTH_SPANS
 from scorer.events import ChunkScored, Finished, Hello, Planned, Progress
 
 SETTINGS = ("8", "6", "5", "4", "3", "2", "k8v4", "k16v4")
@@ -59,7 +60,17 @@ def _events(chunks: int, progress: bool) -> Iterator[dict[str, Any]]:
             kl = 10 ** (-4 + 0.5 * i) * math.exp(draw.gauss(0, 0.3))
             flips = min(511, round(511 * kl))
             yield ChunkScored(
-                name, chunk, 511, kl, 9 * kl, 5 * kl, flips, 1500.0, 1500.0 + 511 * kl, 0.01
+                name,
+                chunk,
+                511,
+                kl,
+                9 * kl,
+                5 * kl,
+                flips,
+                1500.0,
+                1500.0 + 511 * kl,
+                0.01,
+                [64 * kl * (1 + 0.1 * span) for span in range(DEPTH_SPANS)],
             ).to_json()
     yield Finished({}).to_json()
 

@@ -12,7 +12,7 @@ from qfid_tui.widgets.chart import Chart
 class DepthChart(Chart):
     """KL mean of each span of positions, as bars from 0; over decades where they lie far apart."""
 
-    EMPTY = "bars appear with the report"
+    EMPTY = "bars appear with the first chunk"
 
     _setting = ""
     _spans: Sequence[tuple[int, int, float]] = ()
