@@ -11,8 +11,11 @@ import pytest
 from small_runs import finished, planned
 
 from scorer.arrow_stream import Batch, read_positions
+from scorer.backend import device_memory
+from scorer.drift import Reference
+from scorer.fused_kernel import FusedKernel
 from scorer.fused_quantizer import usable_quantizer
-from scorer.fused_selftest import usable_kernel
+from scorer.fused_selftest import hard_rows, tile_scalars, usable_kernel
 from scorer.job import CorpusSpec, Job, parse_settings
 from scorer.positions import Positions
 from scorer.runs import find_run
@@ -79,3 +82,48 @@ def test_the_kernels_are_used(dtype: mx.Dtype) -> None:
     for group in (32, 64, 128):
         found, why = usable_quantizer(shell, dtype, group)
         assert found is not None, why
+
+
+def metrics_kernel(dtype: mx.Dtype) -> FusedKernel:
+    kernel, why = usable_kernel("cuda" if mx.cuda.is_available() else "metal", dtype)
+    assert kernel is not None, why
+    return kernel
+
+
+def compared(kernel: FusedKernel, p: mx.array, q: mx.array, rows: list[int]) -> None:
+    """The kernel's scalars of some rows against the float64 definition."""
+    targets = np.arange(p.shape[0]) % p.shape[1]
+    asked = mx.array(targets.astype(np.int32))
+    made = kernel.against(kernel.reference(p, asked), p, q, asked)
+    chosen = mx.array(rows)
+    got = tile_scalars(np.array(made.values[chosen]), np.array(made.tops[chosen]))
+    wide = [np.array(side[chosen].astype(mx.float32)) for side in (p, q)]
+    with np.errstate(all="ignore"):
+        expected = Reference(wide[0], targets[rows], plain=True).compare(wide[1])
+    for name in ("kl", "nll_ref", "nll_quant", "top_ref_logprob", "top_quant_logprob"):
+        np.testing.assert_allclose(
+            getattr(got, name), getattr(expected, name), rtol=1e-5, atol=1e-5, err_msg=name
+        )
+    ordered = np.isfinite(expected.kl)
+    for name in ("top_ref", "top_quant"):
+        np.testing.assert_array_equal(
+            getattr(got, name)[ordered], getattr(expected, name)[ordered], name
+        )
+
+
+@pytest.mark.parametrize("columns", [2, 3, 255, 257, 4099, 32_000, 128_256, 262_144])
+@pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float16, mx.float32])
+def test_hard_rows_of_any_width(dtype: mx.Dtype, columns: int) -> None:
+    p, q = (mx.array(rows).astype(dtype) for rows in hard_rows(columns))
+    compared(metrics_kernel(dtype), p, q, list(range(p.shape[0])))
+
+
+def test_more_elements_than_32_bits_count() -> None:
+    shape = 17_000, 131_072
+    if device_memory("cuda" if mx.cuda.is_available() else "metal").available < 32 << 30:
+        pytest.skip("the device has too little memory free")
+    p = mx.random.normal(shape, dtype=mx.bfloat16, scale=2.0)
+    q = p + mx.random.normal(shape, dtype=mx.bfloat16, scale=0.1)
+    mx.eval(p, q)
+    assert p.size > 2**31
+    compared(metrics_kernel(mx.bfloat16), p, q, [0, 1, 8191, 8192, 16_383, 16_384, 16_999])
