@@ -169,9 +169,12 @@ class QfidApp(App[int]):
         bindings = (*type(self.workbench).BINDINGS, *self.BINDINGS)
         keys, refused = own_keys(self.choices.keys, bindings)
         self.set_keymap(keys)
-        self.key_names = names_of(keys, bindings, lambda key: self.get_key_display(_bound(key)))
+        self.key_names = names_of(keys, bindings, self._shown_key)
         for text in refused:
             self.notify(text, severity="warning", markup=False, timeout=12)
+
+    def _shown_key(self, key: str) -> str:
+        return self.get_key_display(Binding(key, "", ""))
 
     def named(self, key: str) -> str:
         """A key of ours as a sentence names it: the user's own where it was replaced."""
@@ -330,10 +333,6 @@ class QfidApp(App[int]):
 
             self.choices.theme = self.theme
             save_choices(self.choices)
-
-
-def _bound(key: str) -> Binding:
-    return Binding(key, "", "")
 
 
 def spare_collections() -> None:

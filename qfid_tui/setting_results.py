@@ -156,13 +156,13 @@ class SettingResult:
         self._add_depth(event)
 
     def _add_depth(self, event: ChunkScored) -> None:
+        sums = event.kl_by_depth
+        if sums and not self._depth:
+            self._depth, self._depth_positions = [0.0] * len(sums), event.positions
         # Chunks of a run are all of one length; one that is not has no spans in common.
-        if event.kl_by_depth and event.positions == (self._depth_positions or event.positions):
-            known = self._depth or [0.0] * len(event.kl_by_depth)
-            if len(known) == len(event.kl_by_depth):
-                self._depth = list(map(add, known, event.kl_by_depth))
-                self._depth_positions = event.positions
-                self._depth_chunks += 1
+        if sums and (event.positions, len(sums)) == (self._depth_positions, len(self._depth)):
+            self._depth = list(map(add, self._depth, sums))
+            self._depth_chunks += 1
 
     @property
     def depth(self) -> list[tuple[int, int, float]]:

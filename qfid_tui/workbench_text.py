@@ -123,8 +123,8 @@ def run_lines(
     comparison: Comparison,
     model: ModelInfo | None,
     machine: Hello | None,
-    unfinished: str | None = None,
-    names: Mapping[str, str] | None = None,
+    unfinished: str | None,
+    names: Mapping[str, str],
 ) -> list[Line]:
     """What the run panel says: how the run stands, what comes next, what is best so far.
 
@@ -151,7 +151,7 @@ def run_lines(
         lines.append([("! ", "warning"), (comparison.warnings[-1][0], "text")])
     if (best := best_line(comparison)) is not None:
         lines.append(best)
-    return [_renamed(line, names or {}) for line in lines]
+    return [_renamed(line, names) for line in lines]
 
 
 def _next_lines(
@@ -250,14 +250,13 @@ def best_line(comparison: Comparison) -> Line | None:
 ABOUT_FILTER = "arrows move, enter takes the model, esc shows all again"
 
 
-def about_models(known: Collection[str], names: Mapping[str, str] | None = None) -> str:
+def about_models(known: Collection[str], names: Mapping[str, str]) -> str:
     """What can be done in the list of models.
 
     Args:
         known: Names of the models that can be scored, the demo among them.
         names: Our keys to the user's own, where they were replaced.
     """
-    names = names or {}
     run, find = (names.get(key, key) for key in ("r", "/"))
     keys = f"enter takes the model, {run} runs it at once"
     if len(known) > 1:
@@ -271,7 +270,7 @@ def about_row(
     with_costs: bool,
     with_note: bool,
     width: int,
-    names: Mapping[str, str] | None = None,
+    names: Mapping[str, str],
 ) -> str:
     """The row with the cursor in words.
 
@@ -285,7 +284,7 @@ def about_row(
     if row is None:
         return ""
     if row.origin:
-        detail, inspect = ((names or {}).get(key, key) for key in ("d", "i"))
+        detail, inspect = (names.get(key, key) for key in ("d", "i"))
         return f"{row.name}: an earlier run, {row.origin}; {detail} and {inspect} open it"
     words = [_described(row)]
     if with_note and (row.figures is not None or row.failure is not None):

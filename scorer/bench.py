@@ -196,7 +196,7 @@ def _bare(subject: Subject, batches: Sequence[Batch]) -> None:
     """One forward pass of the reference each; logits whole where they take no more than 1 GiB."""
     import mlx.core as mx
 
-    subject.split.layers_ahead = 0
+    subject.reference.split.layers_ahead = 0
     for batch in batches:
         tokens = mx.array(batch.ids[:, :-1])
         size, positions = tokens.shape
@@ -243,9 +243,9 @@ def _score(
     with (
         tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder,
         PositionsWriter(Path(folder) / "positions.arrow") as writer,
-        Saver(background=pipeline.tiles > 0) as saver,
+        Saver(background=pipeline.saves_aside) as saver,
     ):
-        subject.split.layers_ahead = pipeline.layers
+        subject.reference.split.layers_ahead = pipeline.layers
         loop = Loop(
             subject.reference,
             metrics,

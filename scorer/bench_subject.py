@@ -26,7 +26,6 @@ class Subject:
     Attributes:
         name: Of the model or shape.
         dtype: Compute dtype by name.
-        split: The model in two.
         reference: The full-precision lane, timed or not.
         lanes: One lane per setting that is computed.
         ids: (chunks, L) int32 tokens.
@@ -37,7 +36,6 @@ class Subject:
 
     name: str
     dtype: str
-    split: SplitModel
     reference: Any
     lanes: Sequence[Any]
     ids: NDArray[np.int32]
@@ -62,7 +60,6 @@ def cached_subject(job: Job, backend: Backend) -> Subject:
     return Subject(
         name=prepared.info.name,
         dtype=prepared.model.dtype_name,
-        split=prepared.split,
         reference=prepared.reference,
         lanes=prepared.lanes(),
         ids=prepared.corpus.ids,
@@ -97,7 +94,6 @@ def random_subject(shape: str, job: Job, backend: Backend) -> Subject:
     return Subject(
         name=shape,
         dtype=str(hidden.dtype).rpartition(".")[2],
-        split=split,
         reference=ReferenceLane(split),
         lanes=lanes,
         ids=rng.integers(0, vocab, (chunks, job.chunk_length)).astype(np.int32),

@@ -63,8 +63,7 @@ class Cells:
         self._told: set[str] = set()
         self._shortages = 0
         self._device = device
-        # A GPU works on meanwhile; on the CPU there is nobody else to do so.
-        self._saver = Saver(background=device != "cpu")
+        self._saver = Saver(background=choose_pipeline(device, self.size.batch).saves_aside)
 
     def events(self) -> Iterator[Event]:
         """Score the missing cells; each is saved before its event is sent.

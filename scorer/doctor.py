@@ -82,8 +82,8 @@ def examine() -> dict[str, Any]:
         total, free = backend.memory_total, backend.memory_free
     cache = _folder(hub_folder(), _repos(hub_folder()))
     runs = _folder(runs_folder(), _runs(runs_folder()))
-    metrics, quantizer = _metrics(backend), _quantizer(backend)
-    findings = _findings(backend, free, cache, runs, metrics, quantizer)
+    kernels = _kernels(backend)
+    findings = _findings(backend, free, cache, runs, kernels)
     return {
         "device": backend and {"kind": backend.kind, "name": backend.name},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -91,8 +91,7 @@ def examine() -> dict[str, Any]:
         "blas": backend and backend.blas,
         "matmul": _matmul(backend),
         "arithmetic": _arithmetic(backend),
-        "metrics": metrics,
-        "quantizer": quantizer,
+        **kernels,
         "memory": {"total": total, "free": free},
         "versions": _versions(),
         "model_cache": dataclasses.asdict(cache),
@@ -125,26 +124,20 @@ def _arithmetic(backend: Backend | None) -> dict[str, str | int] | None:
     return {"name": backend.arithmetic, "threads": thread_count()}
 
 
-def _metrics(backend: Backend | None) -> dict[str, str | bool] | None:
+def _kernels(backend: Backend | None) -> dict[str, dict[str, str | bool] | None]:
+    """Of the kernels made for a GPU, whether each is used there, and why."""
     if backend is None or backend.kind == "cpu":
-        return None
-    import mlx.core as mx
-
-    from scorer.fused_selftest import usable_kernel
-
-    kernel, why = usable_kernel(backend.kind, mx.bfloat16)
-    return {"fused": kernel is not None, "why": why}
-
-
-def _quantizer(backend: Backend | None) -> dict[str, str | bool] | None:
-    if backend is None or backend.kind == "cpu":
-        return None
+        return {"metrics": None, "quantizer": None}
     import mlx.core as mx
 
     from scorer.fused_quantizer import usable_quantizer
+    from scorer.fused_selftest import usable_kernel
 
-    kernel, why = usable_quantizer(backend.kind, mx.bfloat16, _GROUP)
-    return {"fused": kernel is not None, "why": why}
+    found = {
+        "metrics": usable_kernel(backend.kind, mx.bfloat16),
+        "quantizer": usable_quantizer(backend.kind, mx.bfloat16, _GROUP),
+    }
+    return {name: {"fused": made is not None, "why": why} for name, (made, why) in found.items()}
 
 
 def _versions() -> dict[str, str | None]:
@@ -203,10 +196,10 @@ def _findings(
     free: int,
     cache: Folder,
     runs: Folder,
-    metrics: dict[str, str | bool] | None,
-    quantizer: dict[str, str | bool] | None,
+    kernels: dict[str, dict[str, str | bool] | None],
 ) -> list[Finding]:
     found = []
+    metrics, quantizer = kernels["metrics"], kernels["quantizer"]
     if metrics is not None and not metrics["fused"]:
         found.append(
             Finding(

@@ -215,12 +215,7 @@ def _check_of(kind: str) -> _Check:
     container, _, inner = kind.removesuffix("]").partition("[")
     if container == "list":
         items = _check_of(inner)
-        # Whole numbers have bounds too; of any other first type all are known at once.
-        plain = {items[0]} - {int} if type(items) is tuple else set()
-        return lambda value: (
-            type(value) is list
-            and (set(map(type, value)) <= plain or all(_fits(item, items) for item in value))
-        )
+        return lambda value: type(value) is list and all(_fits(item, items) for item in value)
     if container == "dict":
         inner = inner.removeprefix("str, ")
         if inner == "Any":
@@ -269,9 +264,6 @@ def parse_line(line: str | bytes) -> Event | None:
     for name, check in checks:
         if name in data:
             value = values[name] = data[name]
-            # The commonest of what _fits allows, without a call.
-            if type(check) is tuple and type(value) is check[0] is not int:
-                continue
             if not _fits(value, check):
                 return None
     try:

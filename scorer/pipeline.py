@@ -28,6 +28,11 @@ class Pipeline:
     tiles: int
     layers: int
 
+    @property
+    def saves_aside(self) -> bool:
+        """Whether results are saved while the device works on; else nobody would work meanwhile."""
+        return self.tiles > 0
+
 
 PLAIN = Pipeline(0, 0)
 
