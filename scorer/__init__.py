@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scorer._version import __version__
+
 if TYPE_CHECKING:
     from scorer.api import measure_kv_fidelity
-
-__version__ = "0.1.0"
 __all__ = ["__version__", "measure_kv_fidelity"]
 
 _LAZY = {"measure_kv_fidelity": "scorer.api"}

@@ -20,7 +20,7 @@ def main() -> int:
     events = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    from scorer.child import run_child
+    from scorer.child.process import run_child
 
     return run_child(events, sys.argv[1:])
 

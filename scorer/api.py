@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scorer.errors import (
+from scorer.common.errors import (
     CorpusNotCached,
     InputError,
     Interrupted,
@@ -13,11 +13,12 @@ from scorer.errors import (
     SettingFailed,
     WillNotFit,
 )
-from scorer.events import Failed, Finished, Warned
-from scorer.job import ChunkChoice, CorpusSpec, Job, Kernel, KVSetting, Path, Protocol
+from scorer.spec.events import Failed, Finished, Warned
+from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, Protocol
+from scorer.spec.settings.kv import KVSetting, Path
 
 if TYPE_CHECKING:
-    from scorer.setting_report import SettingReport
+    from scorer.report.setting_report import SettingReport
 
 _ERRORS: dict[str, type[QfidError]] = {
     cls.__name__: cls
@@ -54,7 +55,8 @@ def measure_kv_fidelity(
         kv_bits: Bits per element of keys and values: 2, 3, 4, 5, 6 or 8.
         kv_group_size: Elements that share a scale and a bias: 32, 64 or 128.
         setting: Instead of ``kv_bits``: a setting, or its notation such as ``k8v4:32@512``.
-        quantize_start: 0 for stress; n > 0 for deployment, as :class:`~scorer.job.KVSetting`.
+        quantize_start: 0 for stress; n > 0 for deployment, see
+            :class:`~scorer.spec.settings.kv.KVSetting`.
         path: ``deployed`` or ``dequantized``.
         kernel: ``auto``, or ``mlx-lm`` for its own cache class and attention.
         control: Score the dequantized path beside the deployed one.
@@ -111,8 +113,8 @@ def measure_kv_fidelity(
 def _run(job: Job) -> SettingReport:
     import warnings
 
+    from scorer.report.setting_report import SettingReport
     from scorer.score import score
-    from scorer.setting_report import SettingReport
 
     for event in score(job):
         if isinstance(event, Warned):

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scorer.errors import (
-    InputError,
-    Interrupted,
-    ModelNotCached,
-    QfidError,
-    WillNotFit,
-)
-from scorer.events import (
-    Event,
-    Failed,
-    Finished,
-    Hello,
-    Planned,
-    SettingFailedEvent,
-    Warned,
-)
-from scorer.host_memory import HostMemory, host_memory
-from scorer.job import Job
-from scorer.memory_watch import MemoryWatch
-from scorer.out_of_memory import is_out_of_memory
-from scorer.run_identity import grid_of
+from scorer.common.errors import ModelNotCached, QfidError, WillNotFit
+from scorer.common.out_of_memory import is_out_of_memory
+from scorer.device.host_memory import HostMemory, host_memory
+from scorer.device.memory_watch import MemoryWatch
+from scorer.engine.session import Session
+from scorer.spec.events import Event, Failed, Hello
+from scorer.spec.job import Job
 
 if TYPE_CHECKING:
-    from scorer.backend import Backend
-    from scorer.prepare import Prepared
-    from scorer.run_identity import Identity
-    from scorer.runs import Run
+    from scorer.device.backend import Backend
+    from scorer.runs.listing import Run
 
 
 def never() -> bool:
@@ -109,7 +92,7 @@ def score(
         Hello first; Finished or Failed last. Errors of the input and of the run are events, not
         exceptions.
     """
-    from scorer.backend import start_backend
+    from scorer.device.backend import start_backend
 
     session: Session | None = None
     try:
@@ -117,7 +100,7 @@ def score(
         yield hello(backend)
         with MemoryWatch(read_memory, at_once=out_of_memory) as watch:
             session = Session(job, backend, run, stop, accept_changes, closing, watch)
-            from scorer.mlx_lm_import import import_mlx_lm
+            from scorer.lm.mlx_lm_import import import_mlx_lm
 
             import_mlx_lm(light=light_imports)
             yield from session.events()
@@ -134,162 +117,3 @@ def _ran_out(error: BaseException) -> WillNotFit:
     return WillNotFit(
         f"out of memory: {first}", "free memory, or score with --batch 1 or shorter chunks"
     )
-
-
-class Session:
-    """One run in this process: prepare, open its folder, score what is missing, report."""
-
-    def __init__(
-        self,
-        job: Job,
-        backend: Backend,
-        run: str | None,
-        stop: Callable[[], bool],
-        accept_changes: bool,
-        closing: Callable[[], None],
-        watch: MemoryWatch,
-    ) -> None:
-        self.job = job
-        self.backend = backend
-        self.wanted_run = run
-        self.asked_to_stop = stop
-        self.accept_changes = accept_changes
-        self.closing = closing
-        self.watch = watch
-        self.run: Run | None = None
-
-    def stop(self) -> bool:
-        """Whether the run has to end: it was asked to, or memory ran short."""
-        return self.watch.short is not None or self.asked_to_stop()
-
-    def events(self) -> Iterator[Event]:
-        """Everything after Hello."""
-        from scorer.prepare import Preparation
-        from scorer.runs import cache_folder, find_run
-
-        grid = None
-        if self.wanted_run is not None:
-            # Settings already in the run keep their place; the job's new ones follow.
-            earlier = find_run(self.wanted_run)
-            settings = tuple(dict.fromkeys((*earlier.job.settings, *self.job.settings)))
-            self.job = dataclasses.replace(self.job, settings=settings)
-            # A batch that was asked for and is not the run's is refused further down.
-            if self.job.batch in (None, stored := grid_of(earlier.facts)):
-                grid = stored
-        preparation = Preparation(self.job, self.backend, cache_folder() / "tokens", grid=grid)
-        yield from preparation.steps()
-        if self.stop():
-            raise self.watch.short or Interrupted("stopped before the first chunk")
-        prepared = preparation.result
-        assert prepared is not None
-        yield from self._in_run(prepared)
-
-    def _in_run(self, prepared: Prepared) -> Iterator[Event]:
-        from scorer.cells import Cells
-        from scorer.finish import check_drift, finished_report
-        from scorer.gather import identity_of, stored_facts
-        from scorer.markdown import to_markdown
-        from scorer.runs import find_run, new_run, unfinished_twin
-
-        identity = identity_of(prepared, self.backend)
-        facts = stored_facts(prepared, self.backend)
-        if self.wanted_run is None:
-            twin = unfinished_twin(identity)
-            if twin is not None:
-                yield Warned(
-                    f"run `{twin.id}` of the same model and text is unfinished",
-                    f"`qfid resume {twin.id}` goes on with it; this run starts anew",
-                )
-            run = self.run = new_run(self.job, facts)
-        else:
-            run = find_run(self.wanted_run)
-        with run.open_writer() as writer:
-            if self.wanted_run is not None:
-                self._go_on_with(run, identity, facts)
-            done = run.scored()
-            # Whatever failed is tried again below, or found again in what is stored.
-            for name in run.failures():
-                run.clear_failed(name)
-            yield self._planned(prepared, run, done)
-            cells = Cells(prepared, self.backend.kind, writer, done, self.stop)
-            ended: QfidError | None = None
-            try:
-                for event in cells.events():
-                    if isinstance(event, SettingFailedEvent):
-                        run.mark_failed(event.setting, event.error, event.message, event.hint)
-                    yield event
-            except Interrupted:
-                ended = self.watch.short or Interrupted("stopped before the first chunk was scored")
-            except WillNotFit as shortage:
-                ended = shortage
-            self.closing()
-            stored = run.read()
-            if ended is not None and not any(stored.values()):
-                raise ended
-            for name, error in check_drift(stored).items():
-                run.mark_failed(name, type(error).__name__, error.message, error.hint)
-                yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
-            report = finished_report(run, stored)
-            run.save_report(report, to_markdown(report), complete=ended is None)
-        if isinstance(ended, WillNotFit):
-            raise ended
-        yield Finished(report, ended is None)
-
-    def _go_on_with(self, run: Run, identity: Identity, facts: dict[str, Any]) -> None:
-        """Make the saved run, whose lock is held, one of this job too.
-
-        Raises:
-            InputError: Its numbers may not be mixed with those to come, or another process has
-                added settings to it since this one began.
-        """
-        from scorer.run_identity import MIXED, identity_differences, mixed_conditions
-
-        differences = identity_differences(run.facts.get("identity", {}), identity)
-        if differences and not self.accept_changes:
-            raise InputError(
-                f"run `{run.id}` was scored under other conditions: {'; '.join(differences)}",
-                "score anew with `qfid kv`, or mix the two with --accept-changes",
-            )
-        added = [str(setting) for setting in run.job.settings if setting not in self.job.settings]
-        if added:
-            raise InputError(
-                f"another process has just added `{', '.join(added)}` to run `{run.id}`",
-                "try again",
-            )
-        mixed = mixed_conditions(run.facts)
-        if differences and any(run.scored().values()):
-            mixed.append("; ".join(differences))
-        run.grow(self.job, {**facts, MIXED: mixed} if mixed else facts)
-        self.run = run
-
-    def _planned(self, prepared: Prepared, run: Run, done: dict[str, set[int]]) -> Planned:
-        from scorer.gather import arithmetic_line
-
-        rows = [row for row in prepared.planned if row.control_of is None]
-        corpus = prepared.corpus
-        length = corpus.chunk_length - 1
-        return Planned(
-            run=run.id,
-            run_path=str(run.path),
-            model=prepared.info.name,
-            settings=[str(row.setting) for row in rows],
-            chunks=list(corpus.indices),
-            done={
-                str(row.setting): len(done.get(str(row.computed_as), set()) & set(corpus.indices))
-                for row in rows
-            },
-            positions_per_chunk={
-                str(row.setting): length - max(corpus.scored_from, row.setting.start)
-                for row in rows
-            },
-            kv_bytes_per_token={
-                str(row.setting): prepared.geometry.bytes_per_token(
-                    row.setting, corpus.chunk_length
-                )
-                for row in rows
-            },
-            kv_bytes_per_token_16bit=prepared.geometry.bytes_per_token_16bit(corpus.chunk_length),
-            batch=prepared.batch,
-            arithmetic=arithmetic_line(prepared, self.backend),
-            text_chunks=corpus.total,
-        )

@@ -13,10 +13,10 @@ from unittest import mock
 import pytest
 from hypothesis import settings
 
-from scorer.cpu import preload_blas
+from scorer.device.blas import preload_blas
 
 if TYPE_CHECKING:
-    from small_runs import Small
+    from tiny_runs import Small
 
 # MLX and the tokenizers read these when they are imported, and no test module is yet.
 os.environ["MLX_ENABLE_TF32"] = "0"
@@ -75,8 +75,8 @@ def own_folders(request: pytest.FixtureRequest, _homes: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     """A tiny random llama and a text, made once; tests that change its files copy them first."""
-    from small_runs import Small
     from tiny_models import write_text, write_tiny_model
+    from tiny_runs import Small
 
     folder = tmp_path_factory.mktemp("small")
     model = write_tiny_model(folder / "tiny-llama", "llama", head_dim=64)
@@ -86,7 +86,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
 @pytest.fixture
 def snap_compare(snap_compare: Any) -> Any:
     """The plugin's comparison, of a screen at rest."""
-    from stillness import rested
+    from screen_at_rest import rested
 
     def compare(app: Any, **options: Any) -> Any:
         options["run_before"] = rested(options.get("run_before"))

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scorer.errors import CorpusNotCached
+from scorer.common.errors import CorpusNotCached
 
 HELD_OUT_PERCENT = 18
 """Share of the names (modules by their top-level name, topics one by one) that is held out."""

@@ -1,0 +1,10 @@
+"""``python -m qfid_tui``: what ``qfid`` does."""
+
+from __future__ import annotations
+
+import sys
+
+from qfid_tui.cli.command_line import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""The child under the app's event loop: its events come in blocks, its end as a value.
+
+A thread of its own reads the child, because reading blocks; it never touches a widget and parses
+nothing, because a thread that works holds up every step of the loop for milliseconds. It is a
+daemon, so that a child that hangs keeps nothing alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qfid_tui.process.scorer_process import ScorerProcess, ending
+from scorer.common.out_of_memory import says_out_of_memory
+from scorer.spec.events import Event, Failed, Finished
+
+# Lines handled before the loop may do something else: less than a millisecond.
+_BLOCK = 20
+# A key's way through the app takes a dozen turns of the loop. A turn that took much longer than the
+# shortest did something for the user: more may follow, and events wait for it, not for ever.
+_MUCH_LONGER = 3.0
+_MOST_TURNS = 24
+# Seconds that a child may take to end after its last event.
+_PATIENCE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a child ended.
+
+    Attributes:
+        code: Its exit code, negative for a signal.
+        killed: It was killed from here.
+        log: The last lines of its standard error.
+    """
+
+    code: int
+    killed: bool
+    log: tuple[str, ...]
+
+    @property
+    def lacked_memory(self) -> bool:
+        """Whether that may be why: it said so, or was ended as a process is that takes too much."""
+        said = any(map(says_out_of_memory, self.log))
+        return said or (not self.killed and -self.code in (signal.SIGKILL, signal.SIGSEGV))
+
+    @property
+    def words(self) -> str:
+        """``was ended by SIGKILL``, ``ended with code 3``."""
+        return ending(self.code)
+
+
+class RunningScorer:
+    """One child process, listened to.
+
+    Start it in the main thread.
+    """
+
+    def __init__(
+        self, request: Mapping[str, Any] | None, *, command: Sequence[str] | None = None
+    ) -> None:
+        """Start the child; see :class:`qfid_tui.process.scorer_process.ScorerProcess`.
+
+        Raises:
+            QfidError: It cannot be started.
+        """
+        self._process = ScorerProcess(request, command=command)
+        self._lines: deque[bytes] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self._told = False
+        self._ending: Ending | None = None
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    async def blocks(self) -> AsyncIterator[list[Event]]:
+        """Yield the events in blocks of at most twenty, until the child is gone."""
+        courtesy = Courtesy()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            self._told = False
+            while self._lines:
+                block = self._block()
+                if block:
+                    yield block
+                await courtesy.wait()
+            if self._ending is not None and not self._lines:
+                return
+
+    def _block(self) -> list[Event]:
+        block = []
+        for _ in range(min(_BLOCK, len(self._lines))):
+            event = self._process.take(self._lines.popleft())
+            if event is not None:
+                block.append(event)
+            if isinstance(event, Finished | Failed):
+                self._loop.call_later(_PATIENCE, self._process.kill)
+        return block
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended; only after :meth:`blocks` has."""
+        assert self._ending is not None
+        return self._ending
+
+    def interrupt(self) -> None:
+        """Ask the child to stop in order, with a report of what is scored."""
+        self._process.interrupt()
+
+    def kill(self) -> None:
+        """End the child at once; what it has saved can be resumed."""
+        self._process.kill()
+
+    async def gone(self, seconds: float) -> bool:
+        """Wait until the child is gone; whether it is, within so many seconds."""
+        for _ in range(max(1, round(seconds * 100))):
+            if self._ending is not None:
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
+    def _read(self) -> None:
+        for line in self._process.lines():
+            self._lines.append(line)
+            self._wake()
+        code = self._process.close()
+        self._ending = Ending(code, self._process.killed, tuple(self._process.log))
+        self._told = False
+        self._wake()
+
+    def _wake(self) -> None:
+        # One call for a burst of events: every one takes a trip through the loop's own pipe.
+        if self._told:
+            return
+        self._told = True
+        try:
+            self._loop.call_soon_threadsafe(self._news.set)
+        except RuntimeError:
+            # The app is gone; nobody listens.
+            self._lines.clear()
+
+
+class Courtesy:
+    """Lets the loop do what else it has to do."""
+
+    def __init__(self) -> None:
+        self._shortest = math.inf
+
+    async def wait(self) -> None:
+        """Wait until a turn of the loop is an idle one, a few turns at most."""
+        for _ in range(_MOST_TURNS):
+            start = time.perf_counter()
+            await asyncio.sleep(0)
+            took = time.perf_counter() - start
+            self._shortest = min(self._shortest, took)
+            if took <= _MUCH_LONGER * self._shortest:
+                return

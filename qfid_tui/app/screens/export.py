@@ -1,0 +1,291 @@
+"""Writing a run's report or a picture of the screen to a file, and the report to the clipboard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Input, Label, OptionList, Static
+from textual.widgets.option_list import Option
+
+from qfid_tui.app import clipboard, exported_file
+from qfid_tui.app.exported_file import FORMATS, MARKDOWN, SCREENSHOT, ExportFormat
+from qfid_tui.app.screen_svg import self_contained
+from qfid_tui.app.screens.confirm import ConfirmScreen
+from qfid_tui.app.screens.panel import PanelScreen
+from qfid_tui.app.shown_text import shown
+from qfid_tui.app.widgets.field import Field
+from qfid_tui.app.widgets.key_bar import KeyBar
+from scorer.common.errors import QfidError
+from scorer.report.formats.inline import bytes_of
+from scorer.runs.listing import find_run
+
+
+class FormatList(OptionList, inherit_bindings=False):
+    """The formats; a click chooses one, only enter or a button writes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "cursor_down", "Down", show=False, id="export.down"),
+        Binding("up,k", "cursor_up", "Up", show=False, id="export.up"),
+        Binding("home", "first", "First", show=False, id="export.first"),
+        Binding("end", "last", "Last", show=False, id="export.last"),
+    ]
+
+
+class ExportScreen(PanelScreen[None]):
+    """Writes one run in any format; stays open so that several can be written."""
+
+    DEFAULT_CSS = """
+    ExportScreen .panel {
+        width: 100;
+    }
+    ExportScreen FormatList {
+        height: 5;
+        border: none;
+        padding: 0;
+        background: $surface;
+        &:focus {
+            border: none;
+        }
+        & > .option-list--option {
+            padding: 0 1;
+        }
+    }
+    ExportScreen .line {
+        height: auto;
+    }
+    ExportScreen .-first {
+        margin-top: 1;
+    }
+    ExportScreen .name {
+        width: 9;
+        padding-left: 1;
+        color: $text-muted;
+    }
+    ExportScreen #folder {
+        width: 1fr;
+    }
+    ExportScreen #file {
+        width: 1fr;
+        height: auto;
+        max-height: 3;
+    }
+    ExportScreen #told {
+        display: none;
+        height: auto;
+        max-height: 7;
+        margin-top: 1;
+        padding: 0 1;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "write", "Write", id="export.write", tooltip="Write the file"),
+        Binding(
+            "c", "copy", "Copy report", id="export.copy", tooltip="Copy the Markdown and write it"
+        ),
+        Binding("f", "folder", "Folder", id="export.folder", tooltip="Type another folder"),
+        Binding("escape", "close", "Close", id="export.close", tooltip="Back to the screen behind"),
+    ]
+
+    def __init__(self, run: str, title: str, screenshot: Callable[[], str]) -> None:
+        """Offer a run for export.
+
+        Args:
+            run: Id of the saved run.
+            title: What is exported, for the border: model and settings.
+            screenshot: Gives an SVG of the screen as it is now. It is called here, while the
+                screen to be pictured is still the one on top.
+        """
+        super().__init__()
+        self._run = run
+        self._title = title
+        self._svg = self_contained(screenshot())
+        self._model = ""
+        self._settings: tuple[str, ...] = ()
+        self._ready = False
+        self._busy = False
+        self._folder = ""
+        self._told: list[Content] = []
+
+    def compose(self) -> ComposeResult:
+        """Formats, folder and file, what was done, buttons."""
+        with VerticalScroll(classes="panel", can_focus=False) as panel:
+            panel.border_title = Content.assemble("Export · ", shown(self._title, 200))
+            yield FormatList(*(Option(_line(kind), id=kind.key) for kind in FORMATS))
+            with Horizontal(classes="line -first"):
+                yield Label("folder", classes="name")
+                yield Field(placeholder="the current folder; f to type another", id="folder")
+            with Horizontal(classes="line"):
+                yield Label("file", classes="name")
+                yield Static(id="file")
+            yield Static(id="told")
+            with Horizontal(classes="buttons"):
+                yield Button(
+                    Content(" Write "), "primary", id="write", compact=True, action="screen.write"
+                )
+                yield Button(
+                    Content(" Copy report "), id="copy", compact=True, action="screen.copy"
+                )
+                yield Button(Content(" Close "), id="close", compact=True, action="screen.close")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Choose Markdown, and read what the file's name is made of."""
+        formats = self.query_one(FormatList)
+        formats.highlighted = 0
+        formats.focus()
+        self.query_one("#file", Static).update(Content("reading …"))
+        self.run_worker(self._read(), exit_on_error=False)
+
+    async def _read(self) -> None:
+        try:
+            run = await asyncio.to_thread(find_run, self._run)
+        except QfidError as error:
+            self._tell_error(error)
+        else:
+            self._model = run.job.model
+            self._settings = tuple(map(str, run.job.settings))
+        self._ready = True
+        self._show_file()
+        self.refresh_bindings()
+
+    @property
+    def format(self) -> ExportFormat:
+        """The format that is chosen."""
+        return FORMATS[self.query_one(FormatList).highlighted or 0]
+
+    def on_option_list_option_highlighted(self) -> None:
+        """Name the file of the format chosen now."""
+        self._show_file()
+
+    def on_input_changed(self) -> None:
+        """Name the file in the folder typed so far."""
+        self._show_file()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the folder."""
+        self._folder = event.value
+        self.query_one(FormatList).focus()
+
+    def _file_name(self, kind: ExportFormat) -> str:
+        return exported_file.export_name(self._run, self._model, self._settings, kind.suffix)
+
+    def _show_file(self) -> None:
+        if not self._ready:
+            return
+        folder = self.query_one("#folder", Input).value.strip()
+        shown_path = str(Path(folder or ".") / self._file_name(self.format))
+        self.query_one("#file", Static).update(shown(shown_path, 1000))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing is written while the run is still read or another file is written."""
+        if action in ("write", "copy"):
+            return True if self._ready and not self._busy else None
+        return True
+
+    def action_folder(self) -> None:
+        """Let the folder be typed."""
+        self.query_one("#folder").focus()
+
+    def action_close(self) -> None:
+        """Leave the field with the folder it had, or the screen."""
+        folder = self.query_one("#folder", Input)
+        if folder.has_focus:
+            folder.value = self._folder
+            self.query_one(FormatList).focus()
+        else:
+            self.dismiss(None)
+
+    def action_write(self) -> None:
+        """Write the file of the format chosen."""
+        self._begin(self._write(self.format))
+
+    def action_copy(self) -> None:
+        """Copy the Markdown, and write it too: no terminal says whether a copy has arrived."""
+        self._begin(self._copy())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._folder = self.query_one("#folder", Input).value
+        self._busy = True
+        self.refresh_bindings()
+        # On the app: a file that is being written is told of also when this screen is left.
+        self.app.run_worker(self._told_of(work), group="export", exit_on_error=False)
+
+    async def _told_of(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except QfidError as error:
+            self._tell_error(error)
+        except Exception as error:  # a report that was edited by hand may lack anything
+            self._tell("✗", f"the export failed: {type(error).__name__}: {error}")
+        finally:
+            self._busy = False
+            self.refresh_bindings()
+
+    async def _write(self, kind: ExportFormat) -> None:
+        path = await asyncio.to_thread(
+            exported_file.export_path, self._folder, self._file_name(kind)
+        )
+        if await self._may_write(path):
+            self._tell("…", f"writing {path.name}")
+            size = await asyncio.to_thread(self._write_parts, kind, path)
+            self._tell("✓", f"written, {bytes_of(size)}", path)
+
+    def _write_parts(self, kind: ExportFormat, path: Path) -> int:
+        parts = (
+            [self._svg] if kind is SCREENSHOT else exported_file.report_parts(kind.key, self._run)
+        )
+        return exported_file.write_export(path, parts)
+
+    async def _copy(self) -> None:
+        text = await asyncio.to_thread(self._markdown)
+        self._tell("✓", f"report {await clipboard.copy(self.app, text)}")
+        path = await asyncio.to_thread(
+            exported_file.export_path, self._folder, self._file_name(MARKDOWN)
+        )
+        if await asyncio.to_thread(exported_file.holds, path, text):
+            self._tell("✓", "it is in a file too", path)
+        elif await self._may_write(path):
+            size = await asyncio.to_thread(exported_file.write_export, path, [text])
+            self._tell("✓", f"also written, {bytes_of(size)}", path)
+
+    def _markdown(self) -> str:
+        return "".join(exported_file.report_parts(MARKDOWN.key, self._run))
+
+    async def _may_write(self, path: Path) -> bool:
+        """Ask before a file is replaced."""
+        if not await asyncio.to_thread(exported_file.in_the_way, path):
+            return True
+        question = ConfirmScreen(f"{path} is there already. Replace it?", "replace", "keep")
+        if await self.app.push_screen_wait(question):
+            return True
+        self._tell("·", "kept as it was", path)
+        return False
+
+    def _tell_error(self, error: QfidError) -> None:
+        self._tell("✗", error.message)
+        if error.hint:
+            self._tell("→", error.hint)
+
+    def _tell(self, sign: str, sentence: str, path: Path | None = None) -> None:
+        line = Content.assemble(f"{sign} ", shown(sentence, 500))
+        if path is not None:
+            line = Content.assemble(line, "\n  ", shown(str(path), 1000))
+        if not self.is_attached:
+            if sign != "…":
+                self.app.notify(line.plain, markup=False)
+            return
+        self._told = [*(told for told in self._told if not told.plain.startswith("…")), line][-2:]
+        told = self.query_one("#told", Static)
+        told.update(Content("\n").join(self._told))
+        told.display = True
+
+
+def _line(kind: ExportFormat) -> Content:
+    return Content.assemble(f"{kind.title:<15}", (kind.what, "$text-muted"))

@@ -1,0 +1,99 @@
+"""What can be typed in the workbench, and what it means while it is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qfid_tui.app.screens.prompt import PromptScreen
+from qfid_tui.state.kv_cost import kv_cost, short_bytes
+from qfid_tui.state.run_options import Option, put, value_of
+from qfid_tui.words.workbench_text import setting_text
+from scorer.common.errors import InputError
+from scorer.report.formats.inline import count
+from scorer.spec.settings.kv import KVSetting
+
+if TYPE_CHECKING:
+    from qfid_tui.state.choices import Choices
+    from scorer.spec.geometry import KVGeometry
+
+Prompt = tuple[PromptScreen, Callable[[str | None], None]]
+"""A screen to push, and what is done with its answer."""
+
+_NOTATION = """\
+k8v4     keys at 8 bits, values at 4; 16 leaves a side as it is: k16v4
+4:32     4 bits in groups of 32
+4@512    the first 512 tokens at full precision
+4~dequantized   the quantizer alone"""
+
+
+def setting_prompt(
+    choices: Choices, geometry: KVGeometry | None, done: Callable[[], None]
+) -> Prompt:
+    """Asks for a setting in notation and ticks it.
+
+    Args:
+        choices: What is chosen, to be changed.
+        geometry: The chosen model's, for costs.
+        done: Called after a change.
+    """
+
+    def parsed(text: str) -> KVSetting:
+        return KVSetting.parse(
+            text,
+            group_size=choices.group_size,
+            start=choices.start,
+            path=choices.path,  # type: ignore[arg-type]  # checked in KVSetting
+        )
+
+    def meaning(text: str) -> str:
+        if not text.strip():
+            return ""
+        setting = parsed(text)
+        said = setting_text(setting)
+        if geometry is None:
+            return said
+        if setting.group_size not in geometry.legal_groups():
+            raise InputError(
+                f"groups of {setting.group_size} do not divide this model's heads",
+                f"it takes {', '.join(map(str, geometry.legal_groups()))}",
+            )
+        cost = kv_cost(geometry, setting)
+        return f"{said}: {count(cost.per_token)} B/token, 32k take {short_bytes(cost.at[1])}"
+
+    def take(text: str | None) -> None:
+        if text is not None and text.strip():
+            choices.tick(parsed(text), True)
+            done()
+
+    return PromptScreen("Add a setting", "", _NOTATION, meaning), take
+
+
+def option_prompt(option: Option, choices: Choices, done: Callable[[], None]) -> Prompt:
+    """Asks for an option's value.
+
+    Args:
+        option: One that can be typed.
+        choices: What is chosen, to be changed.
+        done: Called after a change.
+    """
+    read = option.typed
+    assert read is not None
+
+    def meaning(text: str) -> str:
+        # Tried on a copy: the job says what does not go together.
+        import dataclasses
+
+        value = read(text)
+        put(dataclasses.replace(choices), option, value)
+        return f"{option.label}: {option.shown(value)}"
+
+    def take(text: str | None) -> None:
+        if text is not None:
+            put(choices, option, read(text))
+            done()
+
+    now = value_of(choices, option)
+    return PromptScreen(
+        option.label.capitalize(), "all" if now is None else str(now), option.explained, meaning
+    ), take

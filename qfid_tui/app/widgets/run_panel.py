@@ -1,0 +1,108 @@
+"""How far the run is: its step or bar, rate, time left, memory, and what can be done next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from qfid_tui.app.widgets.rows import Part, fitted
+from scorer.common.inert_text import inert
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def bar(fraction: float, width: int) -> tuple[str, str]:
+    """The filled and the empty part of a bar, together ``width`` cells."""
+    eighths = round(max(0.0, min(1.0, fraction)) * width * 8)
+    whole, part = divmod(eighths, 8)
+    filled = "█" * whole + (_EIGHTHS[part] if part else "")
+    return filled, "░" * (width - len(filled))
+
+
+_RUNNING = 3
+
+
+class RunPanel(Widget):
+    """A few lines about the run."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "run--text",
+        "run--muted",
+        "run--strong",
+        "run--bar",
+        "run--rest",
+        "run--good",
+        "run--marginal",
+        "run--bad",
+        "run--warning",
+    }
+    DEFAULT_CSS = """
+    RunPanel {
+        height: auto;
+        background: $surface;
+        & > .run--text { color: $foreground; }
+        & > .run--muted { text-style: dim; }
+        & > .run--strong { text-style: bold; }
+        & > .run--bar { color: $primary; }
+        & > .run--rest { color: $primary-muted; }
+        & > .run--good { color: $text-success; text-style: bold; }
+        & > .run--marginal { color: $text-warning; }
+        & > .run--bad { color: $text-error; text-style: bold; }
+        & > .run--warning { color: $text-warning; }
+    }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, classes="panel")
+        self._lines: Sequence[Sequence[Part]] = ()
+        self._fraction: float | None = None
+
+    def show(self, title: str, lines: Sequence[Sequence[Part]], fraction: float | None) -> None:
+        """Show a title, a bar where a fraction (0 to 1) is given, and lines below."""
+        self.border_title = title
+        if (lines, fraction) == (self._lines, self._fraction):
+            return
+        before = self._wanted_height()
+        self._lines, self._fraction = lines, fraction
+        self.refresh(layout=self._wanted_height() != before)
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        """The lines, and the bar."""
+        return self._wanted_height()
+
+    def _wanted_height(self) -> int:
+        if self._fraction is None:
+            return max(1, len(self._lines))
+        # A run soon says what is best so far: the charts need not move for it.
+        return max(_RUNNING, 1 + len(self._lines))
+
+    def render_line(self, y: int) -> Strip:
+        """The bar first, then the lines."""
+        width, base = self.size.width, self.rich_style
+        if self._fraction is not None:
+            if y == 0:
+                filled, rest = bar(self._fraction, max(0, width - 7))
+                percent = fitted(f"{100 * self._fraction:.0f} %", 6, right=True)
+                parts: Sequence[Part] = [(" " + filled, "bar"), (rest, "rest"), (percent, "strong")]
+                return self._strip(parts, width, base)
+            y -= 1
+        if y >= len(self._lines):
+            return Strip.blank(width, base)
+        return self._strip([(" ", "text"), *self._lines[y]], width, base)
+
+    def _strip(self, parts: Sequence[Part], width: int, base: Style) -> Strip:
+        segments, used = [], 0
+        for text, name in parts:
+            shown = inert(text)
+            if used + cell_len(shown) > width:
+                shown = fitted(shown, max(0, width - used))
+            used += cell_len(shown)
+            style = base + self.get_component_rich_style(f"run--{name}", partial=True)
+            segments.append(Segment(shown, style))
+        return Strip(segments).adjust_cell_length(width, base)

@@ -1,0 +1,300 @@
+"""The table of settings: cost before a run, numbers and strips while it goes on and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+
+from qfid_tui.app.widgets.rows import Part, Rows, fitted
+from qfid_tui.pictures.strips import StripScale, flips_scale, kl_scale, scale_label, strip
+from qfid_tui.state.kv_cost import short_bytes
+from qfid_tui.state.setting_results import Figures
+from qfid_tui.state.table_rows import TableRow
+from qfid_tui.words.workbench_text import note
+from scorer.common.inert_text import inert
+from scorer.report.formats.inline import ABSENT, count, digits, with_margin
+
+SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
+_MARKS = {True: "[x]", False: "[ ]", None: "   "}
+_EARLIER = "old"
+_EARLIER_IN_VIEW = 1
+_NAME_WIDTHS = (8, 25)
+# Below the second width the 99th percentile gives its column to the strip, which needs a cell for
+# each of 32 chunks, and is said in the row's second line.
+_WIDE, _WIDER = 90, 120
+_LEAST_STRIP = 8
+_TALL_SCREEN = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Widths of the table's columns in cells, the gap before each included; 0 is left out."""
+
+    name: int
+    cost: int = 8
+    kl: int = 18
+    flips: int = 7
+    p99: int = 0
+    verdict: int = 11
+
+    @property
+    def numbers(self) -> int:
+        """Cells of the numbers and the gap behind them."""
+        return self.kl + self.flips + 8 + self.p99 + 2
+
+    @property
+    def total(self) -> int:
+        """Cells before the strip."""
+        return 6 + self.name + self.cost + self.numbers + self.verdict
+
+
+def share_text(share: float) -> str:
+    """A share from 0 to 1 as percent in at most six cells."""
+    return f"{100 * share:.1f} %" if share >= 0.1 else f"{100 * share:.2f} %"
+
+
+def verdict_text(figures: Figures) -> str:
+    """Sign and word: ``✓ good``, ``~ marginal?`` where it is open."""
+    return f"{SIGNS.get(figures.verdict, '?')} {figures.shown_verdict}"
+
+
+def margin_text(figures: Figures, width: int = 17) -> str:
+    """KL mean and half its 95 % interval: ``0.1162 ±.0061``, or ``1.36e-4 ±6.2e-6``."""
+    interval = figures.kl_interval
+    shown = with_margin(figures.kl_mean, interval and interval.to_json()).replace(" ± 0.", " ±.")
+    if len(shown) <= width or interval is None:
+        return shown
+    half = (interval.high - interval.low) / 2
+    return f"{_power(figures.kl_mean, 2)} ±{_power(half, 1)}"
+
+
+def _power(value: float, places: int) -> str:
+    mantissa, _, exponent = f"{value:.{places}e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+class SettingsTable(Rows):
+    """Rows of settings; rows are two lines high where there is room."""
+
+    HELP = """\
+    One row a setting. **space** ticks it for the next run, **enter** runs what is ticked.
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "enter", "press", "Run", show=False, id="settings.press", tooltip="Run what is ticked"
+        ),
+        Binding(
+            "delete,backspace",
+            "remove",
+            "Remove",
+            show=False,
+            id="settings.remove",
+            tooltip="Take away a setting that was added",
+        ),
+    ]
+    HEAD = 1
+
+    class Ticked(Message):
+        """A row is to be ticked, or not any more."""
+
+        def __init__(self, row: TableRow) -> None:
+            super().__init__()
+            self.row = row
+
+    class Removed(Message):
+        """A row is to be taken away."""
+
+        def __init__(self, row: TableRow) -> None:
+            super().__init__()
+            self.row = row
+
+    class Reshaped(Message):
+        """The rows have another height now: what they do not say has to be said elsewhere."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, classes="panel")
+        self.border_title = "Settings"
+        self.rows: Sequence[TableRow] = ()
+        self.show_flips = False
+        self.own_scale = False
+        self._scale: StripScale = kl_scale([])
+        self._shape = (0, False)
+        self._row_height = 1
+
+    def show(self, rows: Sequence[TableRow]) -> None:
+        """Show these rows; the cursor stays on its setting."""
+        known = self.row
+        self.rows = rows
+        if known is not None:
+            for index, row in enumerate(rows):
+                if (row.name, row.origin) == (known.name, known.origin):
+                    self.cursor = index
+                    break
+        tall = len(self.rows), self.has_numbers
+        if tall != self._shape:
+            self._shape = tall
+            self.refresh(layout=True)
+        values = [row.flips if self.show_flips else row.kl for row in rows]
+        self._scale = flips_scale(values) if self.show_flips else kl_scale(values)
+        self.border_subtitle = self._legend()
+        self.rows_changed()
+
+    @property
+    def row(self) -> TableRow | None:
+        """The row with the cursor; None in an empty table."""
+        return self.rows[self.cursor] if self.cursor < len(self.rows) else None
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether a setting of this comparison has numbers: they take the place of costs."""
+        return any(
+            row.waiting or row.figures is not None or row.failure is not None
+            for row in self.rows
+            if not row.origin
+        )
+
+    def rows_changed(self) -> None:
+        """Tell of rows of another height too."""
+        super().rows_changed()
+        if self.row_height() != self._row_height:
+            self._row_height = self.row_height()
+            self.post_message(self.Reshaped())
+
+    def row_count(self) -> int:
+        """One a setting."""
+        return len(self.rows)
+
+    def row_height(self) -> int:
+        """Two where this comparison's rows fit so, else one."""
+        own = sum(not row.origin for row in self.rows)
+        return 2 if self.has_numbers and self.size.height - self.HEAD >= 2 * own > 0 else 1
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Two lines a row where the table may take half the screen, else one, and the head."""
+        own = sum(not row.origin for row in self.rows)
+        tall = self.has_numbers and viewport.height >= _TALL_SCREEN
+        earlier = len(self.rows) - own
+        rows = max(1, own + (earlier if tall else min(earlier, _EARLIER_IN_VIEW)))
+        return self.HEAD + min(rows * (2 if tall else 1), viewport.height // 2 - 2)
+
+    def empty_line(self, line: int) -> str:
+        """What to do."""
+        return "choose a model first (m)" if line == 0 else ""
+
+    def _legend(self) -> str:
+        if not self.has_numbers:
+            return ""
+        what = "flips a chunk" if self.show_flips else "KL a chunk, nats"
+        if self.own_scale:
+            return f"{what}: a scale of its own in each row"
+        return f"{what}: {scale_label(self._scale)}"
+
+    def action_tick(self) -> None:
+        """Ask for the row to be ticked, or not."""
+        if self.row is not None and self.row.ticked is not None:
+            self.post_message(self.Ticked(self.row))
+
+    def action_remove(self) -> None:
+        """Ask for the row to be taken away."""
+        if self.row is not None:
+            self.post_message(self.Removed(self.row))
+
+    def action_press(self) -> None:
+        """Enter on a row."""
+        self.post_message(self.Pressed(self, self.cursor))
+
+    def pressed_at(self, index: int, x: int) -> None:
+        """A click on the box ticks; anywhere else it presses."""
+        if x < 6:
+            self.action_tick()
+        else:
+            super().pressed_at(index, x)
+
+    def head_line(self, line: int, width: int) -> Iterable[Part]:
+        """Names of the columns."""
+        columns = self._columns(width)
+        start = " " * 6 + fitted("setting", columns.name)
+        if not self.has_numbers:
+            heads = ("KV B/token", "of 16 bit", "at 8k", "at 32k", "at 128k")
+            return [(start + "".join(fitted(h, 12, right=True) for h in heads), "head")]
+        rest = fitted("KV B/token" if columns.cost > 10 else "B/token", columns.cost, right=True)
+        rest += fitted("KL mean, nats", columns.kl, right=True)
+        rest += fitted("flips", columns.flips, right=True) + fitted("Δppl", 8, right=True)
+        rest += fitted("KL p99", columns.p99, right=True) if columns.p99 else ""
+        return [(start + rest + "  " + fitted("verdict", columns.verdict), "head")]
+
+    def row_line(self, index: int, line: int, width: int) -> Iterable[Part]:
+        """A line of a row: numbers in the first, what they mean in the second."""
+        row = self.rows[index]
+        style = "muted" if row.origin or row.setting is None else "text"
+        columns = self._columns(width)
+        if line == 1:
+            return self._second(row, columns, width)
+        at_cursor = "▸ " if index == self.cursor else "  "
+        shown = row.name or "16 bit"
+        cost = ABSENT if row.cost is None else count(row.cost.per_token)
+        parts: list[Part] = [
+            (at_cursor, "strong"),
+            (_EARLIER if row.origin else _MARKS[row.ticked], "strong" if row.ticked else "muted"),
+            (" ", "text"),
+            (fitted(shown, columns.name), "strong" if row.ticked else style),
+            (fitted(cost, columns.cost if self.has_numbers else 12, right=True), style),
+        ]
+        if not self.has_numbers:
+            return [*parts, *self._costs(row, style, width - 18 - columns.name)]
+        parts += self._numbers(row, columns, style)
+        return [*parts, *self._strip_of(row, 0, columns, width)]
+
+    def _costs(self, row: TableRow, style: str, room: int) -> list[Part]:
+        if row.figures is not None:
+            said = f"{margin_text(row.figures)} nats, {verdict_text(row.figures)} · {row.origin}"
+            return [("  " + fitted(inert(said), max(0, room - 2)), style)]
+        if row.cost is None:
+            return []
+        cells = [f"{100 * row.cost.share:.0f} %", *(short_bytes(at) for at in row.cost.at)]
+        return [("".join(fitted(cell, 12, right=True) for cell in cells), style)]
+
+    def _numbers(self, row: TableRow, columns: Columns, style: str) -> list[Part]:
+        figures = row.figures
+        if figures is None or row.failure is not None:
+            word = "✗ failed" if row.failure else "· waiting" if row.waiting else ""
+            style = "bad" if row.failure else "muted"
+            return [(" " * columns.numbers, "text"), (fitted(word, columns.verdict), style)]
+        cells = fitted(margin_text(figures), columns.kl, right=True)
+        cells += fitted(share_text(figures.flip_rate), columns.flips, right=True)
+        cells += fitted(digits(figures.perplexity_delta, sign=True, significant=2), 8, right=True)
+        if columns.p99:
+            cells += fitted(digits(figures.kl_p99, significant=3), columns.p99, right=True)
+        verdict = style if row.origin else figures.verdict
+        return [(cells + "  ", style), (fitted(verdict_text(figures), columns.verdict), verdict)]
+
+    def _second(self, row: TableRow, columns: Columns, width: int) -> list[Part]:
+        text = fitted(" " * 6 + inert(note(row, with_p99=not columns.p99)), columns.total)
+        return [(text, "bad" if row.failure else "muted"), *self._strip_of(row, 1, columns, width)]
+
+    def _strip_of(self, row: TableRow, line: int, columns: Columns, width: int) -> list[Part]:
+        room = width - columns.total
+        values = row.flips if self.show_flips else row.kl
+        if room < _LEAST_STRIP or not values:
+            return []
+        scale = self._scale
+        if self.own_scale:
+            scale = flips_scale([values]) if self.show_flips else kl_scale([values])
+        lines = strip(values, room - 1, self.row_height(), scale)
+        figures = row.figures
+        style = "muted" if row.origin or figures is None else figures.verdict
+        return [(" ", "text"), (lines[line], style)]
+
+    def _columns(self, width: int) -> Columns:
+        longest = max((len(row.name) for row in self.rows), default=0) + 1
+        least, most = _NAME_WIDTHS
+        if width >= _WIDER:
+            return Columns(min(max(least, longest), most), cost=12, kl=20, flips=9, p99=10)
+        if width >= _WIDE:
+            return Columns(min(max(least, longest), most))
+        return Columns(min(max(least, longest), least + max(0, width - 78)))

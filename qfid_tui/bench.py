@@ -1,0 +1,10 @@
+"""``python -m qfid_tui.bench``: how fast the app is, beside its targets."""
+
+from __future__ import annotations
+
+import sys
+
+from qfid_tui.tools.bench.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""The command line: which command, and what its errors end with.
+
+``qfid --help`` and ``--version`` import next to nothing; a command's module is imported when it
+runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import scorer
+from qfid_tui.cli.diagnostics import say, say_with_hint, show_error
+from scorer.common.errors import InputError, QfidError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from qfid_tui.cli.parser import Parser
+
+COMMANDS = {
+    "kv": "score KV-cache settings of a model and print the report",
+    "resume": "score what a saved run still lacks",
+    "report": "print the report of a saved run again",
+    "runs": "list the saved runs",
+    "models": "list the cached models: what can be scored, and what cannot and why",
+    "pull": "download a model",
+    "bench": "time scoring against bare forward passes on this machine",
+    "doctor": "look at this machine: what is slow on it and how to fix it",
+}
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command, or the app where none is named.
+
+    Args:
+        arguments: The words after ``qfid``; None for those of the process.
+
+    Returns:
+        Exit code: 0 report, 1 internal error or a setting failed, 2 wrong input, 3 not enough
+        memory, 4 ``--fail-under`` not met, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _dispatch(words)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except QfidError as error:
+        show_error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("interrupted")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        from qfid_tui.cli.output import silence_stdout
+
+        silence_stdout()
+        return 0
+    except Exception as error:
+        return _internal_error(error)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        # Nothing to parse: the app opens the sooner.
+        return _open_app(None)
+    import argparse
+
+    from qfid_tui.cli.parser import Parser
+
+    if words[0] in COMMANDS:
+        module = importlib.import_module(f"qfid_tui.cli.commands.{words[0]}")
+        parser = Parser(prog="qfid")
+        commands = parser.add_subparsers()
+        module.add_parser(commands)
+        args, unknown = parser.parse_known_args(words)
+        if unknown:
+            commands.choices[words[0]].error(f"unrecognized arguments: {' '.join(unknown)}")
+        code: int = module.run(args)
+        return code
+    parser = _app_parser()
+    # What is not given is None, so that the app tells it from a default asked for by name.
+    args = parser.parse_args(words, argparse.Namespace(**dict.fromkeys(_names(parser))))
+    if args.model is not None:
+        _refuse_misspelt(args.model)
+    return _open_app(args)
+
+
+def _app_parser() -> Parser:
+    import argparse
+
+    from qfid_tui.cli.job_options import add_job_options, add_model_options
+    from qfid_tui.cli.parser import Parser
+
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items())
+    parser = Parser(
+        prog="qfid",
+        usage="qfid [MODEL] [options]\n       qfid COMMAND [options]",
+        description="See what KV-cache quantization costs a language model, on real text.\n"
+        "Without a command the app opens.",
+        epilog=f"commands (`qfid COMMAND --help` tells more):\n{lines}\n\n"
+        "A local folder named like a command is given as ./kv",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"qfid {scorer.__version__}")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="repo id in the local cache, a folder, or demo",
+    )
+    add_model_options(parser)
+    add_job_options(parser)
+    return parser
+
+
+def _names(parser: Parser) -> list[str]:
+    return [action.dest for action in parser._actions]
+
+
+def _refuse_misspelt(model: str) -> None:
+    """Refuse a word that is a command but for a slip, before the app takes it for a model.
+
+    Raises:
+        InputError: It is; the command is named.
+    """
+    import difflib
+    from pathlib import Path
+
+    close = difflib.get_close_matches(model, COMMANDS, n=1, cutoff=0.75)
+    if close and not Path(model).exists():
+        raise InputError(
+            f"`{model}` is neither a command nor a folder", f"did you mean `qfid {close[0]}`?"
+        )
+
+
+def _open_app(args: argparse.Namespace | None) -> int:
+    try:
+        app = importlib.import_module("qfid_tui.app.app")
+    except ModuleNotFoundError as error:
+        if error.name != "qfid_tui.app.app":
+            raise
+        raise InputError(
+            "the app is not part of this version", "`qfid kv MODEL` scores a model"
+        ) from None
+    code: int = app.run_app(args)
+    return code
+
+
+def _internal_error(error: Exception) -> int:
+    """Name an error of ours and where it was raised, on one line."""
+    import os
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    say_with_hint(
+        "error",
+        f"internal error: {type(error).__name__}: {first}{where}",
+        "please report it; QFID_TRACEBACK=1 shows where it comes from",
+    )
+    if os.environ.get("QFID_TRACEBACK"):
+        traceback.print_exception(error)
+    return 1

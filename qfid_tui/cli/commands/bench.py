@@ -1,0 +1,53 @@
+"""``qfid bench [MODEL | --shape NAME]``: how far scoring is from its floor on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the command's options."""
+    from scorer.bench.options import add_options
+
+    parser = subparsers.add_parser(
+        "bench",
+        description="Time scoring against bare forward passes, in turn and in one process: N "
+        "settings cannot take less than N + 1 of them.",
+    )
+    add_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Let a process of its own measure and print.
+
+    Returns:
+        Its exit code.
+
+    Raises:
+        QfidError: It could not be started.
+    """
+    import subprocess
+    import sys
+
+    from scorer.common.errors import QfidError
+
+    command = [sys.executable, "-P", "-m", "scorer.bench", *_words(args)]
+    try:
+        code = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+    except OSError as error:
+        raise QfidError(
+            f"the benchmark cannot be started: {error.strerror or error}",
+            "the Python that runs qfid is gone or memory is short",
+        ) from error
+    return code if code >= 0 else 1
+
+
+def _words(args: argparse.Namespace) -> list[str]:
+    """The options as words again; a model's name after ``--``, whatever it begins with."""
+    names = ("shape", "kv_bits", "path", "max_chunks", "repeats", "chunk_length", "batch", "format")
+    given = {name: getattr(args, name) for name in names}
+    words = [
+        f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None
+    ]
+    return words if args.model is None else [*words, "--", args.model]

@@ -1,0 +1,42 @@
+"""``qfid doctor``: this machine, what is slow on it, and how to mend that."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the command's options."""
+    parser = subparsers.add_parser(
+        "doctor",
+        description="Look at device, MLX backend, BLAS (one timed matmul), memory, versions and "
+        "folders; say what is slow here and how to fix it.",
+    )
+    parser.add_argument("--format", choices=("md", "json"), default="md", help="md (default), json")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was found.
+
+    Returns:
+        0, or 2 where MLX has no backend here.
+
+    Raises:
+        QfidError: The child process that looks could not be started, or ended without an answer.
+    """
+    import json
+
+    from qfid_tui.cli.diagnostics import say_with_hint
+    from qfid_tui.cli.examination import examined, to_markdown
+    from qfid_tui.cli.output import print_report
+
+    found = examined()
+    if args.format == "json":
+        print_report([json.dumps(found, indent=2) + "\n"])
+    else:
+        print_report(f"{line}\n" for line in to_markdown(found))
+    if found["error"] is None:
+        return 0
+    say_with_hint("error", found["error"]["message"], found["error"]["hint"])
+    return 2

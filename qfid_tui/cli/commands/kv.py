@@ -1,0 +1,69 @@
+"""``qfid kv MODEL``: score the KV settings of a model and print the report."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qfid_tui.cli.job_options import add_job_options, add_model_options, job_of
+from qfid_tui.cli.report_formats import Delivery, add_report_options
+from qfid_tui.state.paths import absolute
+
+if TYPE_CHECKING:
+    from scorer.models.info import ModelInfo
+    from scorer.spec.job import Job
+
+_DESCRIPTION = """\
+Score what quantizing the KV cache costs MODEL on real text: KL divergence in
+nats, top-token flips and perplexity against the same model at full precision.
+The run is saved batch by batch; Ctrl-C once stops it in order and reports what
+is scored, `qfid resume` goes on.
+"""
+_EPILOG = """\
+exit codes: 0 report, 1 internal error or a setting failed, 2 wrong input,
+3 not enough memory, 4 --fail-under not met, 130 interrupted
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the command's options."""
+    parser = subparsers.add_parser(
+        "kv",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", help="repo id in the local cache, a folder (./kv), or demo"
+    )
+    add_model_options(parser)
+    add_job_options(parser)
+    add_report_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, print, and return the exit code.
+
+    Raises:
+        QfidError: Anything that stops it before or after scoring.
+    """
+    from qfid_tui.cli.cached_model import ensure_model
+    from qfid_tui.cli.scoring import score
+
+    job = job_of(args)
+    delivery = Delivery(args)
+    info = ensure_model(
+        job.model, job.revision, allow_custom_code=job.allow_custom_code, pull=args.pull
+    )
+    return score(_rooted(job, info), delivery)
+
+
+def _rooted(job: Job, info: ModelInfo) -> Job:
+    """The job with a folder of the user's named from the root, to be resumed from anywhere."""
+    try:
+        is_folder = Path(job.model).expanduser() == info.path
+    except RuntimeError:
+        is_folder = False
+    return dataclasses.replace(job, model=absolute(job.model)) if is_folder else job

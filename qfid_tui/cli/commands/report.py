@@ -1,0 +1,37 @@
+"""``qfid report RUN``: print the report of a saved run again."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from qfid_tui.cli.report_formats import Delivery, add_report_options
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the command's options."""
+    parser = subparsers.add_parser(
+        "report",
+        description="Print the report of a saved run; of an unfinished one, what is scored so far.",
+    )
+    parser.add_argument("run", metavar="RUN", help="id of the run or its beginning")
+    add_report_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report and return the exit code.
+
+    Raises:
+        QfidError: There is no such run, it holds nothing yet, or the report cannot be written.
+    """
+    from qfid_tui.cli.diagnostics import say
+    from qfid_tui.state.saved_report import saved_report
+    from scorer.runs.listing import find_run
+
+    found = find_run(args.run)
+    delivery = Delivery(args)
+    report = saved_report(found)
+    delivery.deliver(report, found.id)
+    if not found.finished:
+        say(f"run `{found.id}` is unfinished: `qfid resume {found.id}` scores the rest")
+    return delivery.exit_code(report)

@@ -1,0 +1,102 @@
+"""``qfid resume [RUN]``: score what a saved run still lacks and print its report."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from qfid_tui.cli.report_formats import Delivery, add_report_options
+
+if TYPE_CHECKING:
+    from scorer.runs.run import Run
+    from scorer.spec.job import Job
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the command's options."""
+    parser = subparsers.add_parser(
+        "resume",
+        description="Score the chunks that a saved run still lacks, then print its report.",
+    )
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        nargs="?",
+        help="id of the run or its beginning (default: the newest unfinished one)",
+    )
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="go on although model, text or arithmetic are not those of the run",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="score also where memory looks too small"
+    )
+    parser.add_argument(
+        "--pull", action="store_true", help="download the model if it is not cached, without asking"
+    )
+    add_report_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score what is missing, print, and return the exit code.
+
+    Raises:
+        QfidError: There is no such run, or it cannot be continued.
+    """
+    from qfid_tui.cli.diagnostics import say
+    from qfid_tui.cli.scoring import score
+    from qfid_tui.state.saved_report import saved_report
+    from scorer.runs.run_lock import RunLock
+
+    found = _wanted(args.run)
+    delivery = Delivery(args)
+    # Another process that writes to the run is named before the model is loaded for nothing.
+    with RunLock(found.path):
+        pass
+    # A setting that failed is tried again.
+    if found.finished and not found.failures() and found.whole:
+        say(f"run `{found.id}` is complete: nothing is left to score")
+        report = saved_report(found)
+        delivery.deliver(report, found.id)
+        return delivery.exit_code(report)
+    settings = ", ".join(map(str, found.job.settings))
+    say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
+    job = _same_revision(found, accept_changes=args.accept_changes, pull=args.pull)
+    if args.force:
+        job = dataclasses.replace(job, force=True)
+    return score(job, delivery, run=found.id, accept_changes=args.accept_changes)
+
+
+def _wanted(text: str | None) -> Run:
+    from scorer.common.errors import InputError
+    from scorer.runs.listing import find_run, newest_unfinished
+
+    if text is not None:
+        return find_run(text)
+    newest = newest_unfinished()
+    if newest is None:
+        raise InputError("no run is unfinished", "`qfid runs` lists them all")
+    return newest
+
+
+def _same_revision(run: Run, *, accept_changes: bool, pull: bool) -> Job:
+    """The run's job; at the commit it began with where the cache has moved on since."""
+    from qfid_tui.cli.cached_model import ensure_model
+    from scorer.common.errors import ModelNotCached
+    from scorer.models.resolve import resolve_model
+
+    job = run.job
+    recorded = str(run.facts["identity"].get("model revision", "none"))
+    revision = job.revision
+    if recorded != "none" and not accept_changes:
+        try:
+            info = resolve_model(job.model, revision, allow_custom_code=job.allow_custom_code)
+            moved = info.revision not in (None, recorded)
+        except ModelNotCached:
+            moved = True
+        if moved:
+            revision = recorded
+    ensure_model(job.model, revision, allow_custom_code=job.allow_custom_code, pull=pull)
+    return dataclasses.replace(job, revision=revision)

@@ -1,0 +1,98 @@
+"""A download at the command line: shown on standard error, ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qfid_tui.cli import diagnostics
+from scorer.common.errors import Interrupted
+from scorer.common.inert_text import inert
+
+if TYPE_CHECKING:
+    from scorer.download.progress import DownloadProgress
+
+
+def download(repo: str, revision: str | None, *, allow_custom_code: bool = False) -> Path:
+    """Download a model with progress on standard error; return its folder.
+
+    Ctrl-C ends it with the next bytes that arrive, a second one at once: the library's threads
+    would otherwise finish the files they have begun.
+
+    Args:
+        repo: Repo id.
+        revision: Commit, branch or tag; None for ``main``.
+        allow_custom_code: Accept a model that runs Python of its own.
+
+    Raises:
+        InputError: It cannot be fetched, or could not be scored.
+        Interrupted: The user stopped it.
+    """
+    from scorer.download.pull import pull
+
+    display = DownloadDisplay(repo)
+    stop = threading.Event()
+
+    def show(progress: DownloadProgress) -> None:
+        if stop.is_set():
+            raise Interrupted("the download was stopped", "files that arrived whole are kept")
+        display.show(progress)
+
+    with _stopped_by_interrupt(stop):
+        try:
+            return pull(repo, revision, show, allow_custom_code=allow_custom_code)
+        finally:
+            display.end()
+
+
+@contextlib.contextmanager
+def _stopped_by_interrupt(stop: threading.Event) -> Iterator[None]:
+    def interrupt(*_: Any) -> None:
+        if stop.is_set():
+            diagnostics.write_from_handler("\n")
+            os._exit(Interrupted.exit_code)
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread may handle signals.
+        yield
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
+class DownloadDisplay:
+    """A download on standard error: a line rewritten on a terminal, else a line every quarter."""
+
+    def __init__(self, repo: str) -> None:
+        self._repo = inert(repo)
+        self._terminal = diagnostics.on_terminal()
+        self._told = -1
+
+    def show(self, progress: DownloadProgress) -> None:
+        """Show how far it is; called from the download's threads."""
+        done = f"{progress.done / 1e6:.0f}"
+        if progress.total:
+            part = progress.done / progress.total
+            text = f"{done} of {progress.total / 1e6:.0f} MB, {100 * part:.0f} %"
+            step = int(100 * part) if self._terminal else int(4 * part)
+        else:
+            text, step = f"{done} MB", progress.done // (1 << 20 if self._terminal else 1 << 28)
+        if step <= self._told:
+            return
+        self._told = step
+        line = f"downloading {self._repo}: {text}"
+        diagnostics.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
+
+    def end(self) -> None:
+        """End the line that was rewritten."""
+        if self._terminal and self._told >= 0:
+            diagnostics.write("\n")

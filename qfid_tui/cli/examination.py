@@ -1,0 +1,126 @@
+"""What the scorer's child process finds out about this machine, asked for and typeset."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from qfid_tui.process import scorer_process
+from scorer.common.errors import QfidError
+from scorer.report.formats.inline import ABSENT, bytes_of, code, count, digits, plural, prose, text
+
+# Importing MLX from a cold disk may take a minute; a GPU driver that hangs takes for ever.
+_PATIENCE = 180.0
+
+
+def examined() -> dict[str, Any]:
+    """Ask the child; see :func:`scorer.child.doctor.examine` for what it says.
+
+    Raises:
+        QfidError: It could not be started, did not answer, or ended without an answer.
+    """
+    try:
+        done = subprocess.run(
+            [*scorer_process.COMMAND, "--doctor"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PATIENCE,
+        )
+    except OSError as error:
+        raise QfidError(
+            f"the scorer cannot be started: {error.strerror or error}",
+            "the Python that runs qfid is gone or memory is short",
+        ) from error
+    except subprocess.TimeoutExpired:
+        raise QfidError(
+            f"MLX did not start within {_PATIENCE:.0f} s", "the GPU or its driver may hang"
+        ) from None
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        said = f": {lines[-1].strip()[:200]}" if lines else ""
+        raise QfidError(
+            f"the scorer {scorer_process.ending(done.returncode)}{said}",
+            "MLX or its driver does not work here: install it again",
+        )
+    return found
+
+
+def to_markdown(found: Mapping[str, Any]) -> list[str]:
+    """What was found as a list of facts, then of findings."""
+    lines = ["# qfid doctor", ""]
+    lines += [f"- **{name}** {value}" for name, value in _facts(found)]
+    lines.append("")
+    if found["error"] is not None:
+        lines += [f"**Cannot score here**: {prose(found['error']['message'])}", ""]
+        lines += [f"- {prose(found['error']['hint'])}"]
+    for finding in found["findings"]:
+        lines += [f"- {prose(finding['what'])}", f"  → {prose(finding['fix'])}"]
+    if found["error"] is None and not found["findings"]:
+        lines.append("Nothing here is slower than it need be.")
+    return lines
+
+
+def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    device, memory = found["device"], found["memory"]
+    versions = {name: known or "not installed" for name, known in found["versions"].items()}
+    return [
+        ("device", f"{device['kind']}, {text(device['name'])}" if device else ABSENT),
+        ("system", f"{text(found['system'])}, {plural(found['cpu_count'], 'core')}"),
+        ("BLAS", _blas(found)),
+        ("attention", _attention(found)),
+        ("metrics", _kernel(found, "metrics")),
+        ("quantizer", _kernel(found, "quantizer")),
+        ("memory", f"{bytes_of(memory['total'])}, {bytes_of(memory['free'])} free"),
+        ("versions", ", ".join(f"{text(name)} {text(known)}" for name, known in versions.items())),
+        ("model cache", _folder(found["model_cache"], "repo") + _offline(found)),
+        ("saved runs", _folder(found["runs"], "run")),
+    ]
+
+
+def _blas(found: Mapping[str, Any]) -> str:
+    if found["blas"] is None:
+        return ABSENT
+    matmul = found["matmul"]
+    if matmul is None:
+        return text(found["blas"])
+    time = f"{digits(1000 * matmul['seconds'], significant=2)} ms"
+    speed = f"{count(round(matmul['gflops']))} Gflop/s"
+    return f"{text(found['blas'])}, a 512³ float32 product in {time} ({speed})"
+
+
+def _attention(found: Mapping[str, Any]) -> str:
+    arithmetic = found["arithmetic"]
+    if arithmetic is None:
+        return "in MLX" if found["device"] else ABSENT
+    if arithmetic["name"] == "mlx":
+        return "in MLX, by choice"
+    return f"in NumPy, as linear layers are, on {plural(arithmetic['threads'], 'thread')}"
+
+
+def _kernel(found: Mapping[str, Any], name: str) -> str:
+    """Whether a GPU has the kernel made for it; the CPU does it in NumPy."""
+    kernel = found[name]
+    if kernel is None:
+        if not found["device"]:
+            return ABSENT
+        in_mlx = name == "quantizer" and (found["arithmetic"] or {}).get("name") == "mlx"
+        return "in MLX, by choice" if in_mlx else "in NumPy"
+    way = "fused kernel" if kernel["fused"] else "MLX's own operations"
+    return f"{way}: {prose(kernel['why'])}"
+
+
+def _folder(folder: Mapping[str, Any], noun: str) -> str:
+    free = folder["disk_free"]
+    room = "" if free is None else f", {bytes_of(free)} free on its disk"
+    held = f"{plural(folder['entries'], noun)}, {bytes_of(folder['bytes'])}"
+    return f"{code(folder['path'])}: {held}{room}"
+
+
+def _offline(found: Mapping[str, Any]) -> str:
+    return " (`HF_HUB_OFFLINE` is set: nothing is downloaded)" if found["offline"] else ""

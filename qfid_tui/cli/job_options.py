@@ -1,0 +1,189 @@
+"""The options that make a job, for ``qfid kv`` and for the app.
+
+Adding them imports nothing: values are checked by the job itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from qfid_tui.state.paths import absolute
+
+if TYPE_CHECKING:
+    from scorer.spec.job import Job
+    from scorer.spec.settings.kv import KVSetting
+
+DEFAULT_BITS = "8,4"
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says which model, and how it may be brought here."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--revision",
+        "--model-revision",
+        metavar="R",
+        help="commit, branch or tag of the repo (default: what is cached)",
+    )
+    group.add_argument(
+        "--allow-custom-code",
+        action="store_true",
+        help="permit a model's own Python file to run",
+    )
+    group.add_argument(
+        "--pull", action="store_true", help="download the model if it is not cached, without asking"
+    )
+
+
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """Add everything else that a job holds."""
+    group = parser.add_argument_group("settings of the KV cache")
+    which = group.add_mutually_exclusive_group()
+    which.add_argument(
+        "--kv-bits",
+        metavar="BITS",
+        help=f"widths, comma-separated: 2, 3, 4, 5, 6, 8 (default: {DEFAULT_BITS})",
+    )
+    which.add_argument(
+        "--settings",
+        metavar="LIST",
+        help="settings in full: 8,4:32,k8v4,4@512 is bits:group, keys and values apart, @start",
+    )
+    group.add_argument(
+        "--kv-group-size",
+        type=int,
+        default=64,
+        metavar="G",
+        help="elements that share a scale: 32, 64 or 128 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--quantize-start",
+        type=int,
+        default=0,
+        metavar="N",
+        help="keep the first N tokens at full precision, then convert (default: 0, stress)",
+    )
+    group.add_argument(
+        "--path",
+        default="deployed",
+        metavar="PATH",
+        help="deployed (what a runtime computes, default) or dequantized (the quantizer alone)",
+    )
+    group.add_argument(
+        "--kernel",
+        default="auto",
+        metavar="KERNEL",
+        help="auto (default) or mlx-lm: its own cache class and attention where they can run",
+    )
+    group.add_argument(
+        "--control", action="store_true", help="score the dequantized path beside the deployed one"
+    )
+    _add_text_options(parser)
+
+
+def _add_text_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("text")
+    group.add_argument(
+        "--corpus",
+        metavar="TEXT",
+        help="wikitext2 (default), builtin (default for demo), or a .txt .md .jsonl .parquet file",
+    )
+    group.add_argument(
+        "--protocol",
+        default="mqf",
+        metavar="NAME",
+        help="mqf (default) or llama.cpp: which positions of which windows are scored",
+    )
+    group.add_argument(
+        "--chunk-length",
+        type=int,
+        default=512,
+        metavar="N",
+        help="tokens per chunk (default: %(default)s)",
+    )
+    group.add_argument(
+        "--chunks",
+        metavar="WHICH",
+        help="first or spread: which chunks if not all (default: first; in the app: spread)",
+    )
+    group.add_argument(
+        "--max-chunks", type=int, metavar="N", help="score so many chunks (default: all)"
+    )
+    group.add_argument(
+        "--noise-floor",
+        type=int,
+        default=0,
+        metavar="K",
+        help="repeat K times with the last bit of the input changed; K times the work",
+    )
+    group.add_argument(
+        "--batch-size",
+        "--batch",
+        type=int,
+        dest="batch",
+        metavar="N",
+        help="chunks per forward pass (default: as memory allows)",
+    )
+    group.add_argument(
+        "--force", action="store_true", help="score also where memory looks too small"
+    )
+
+
+def settings_of(args: argparse.Namespace) -> tuple[KVSetting, ...]:
+    """The settings that were asked for.
+
+    Raises:
+        InputError: One of them is not valid.
+    """
+    from scorer.common.errors import InputError
+    from scorer.spec.settings.kv import parse_settings
+
+    text = args.settings
+    if text is None:
+        text = DEFAULT_BITS if args.kv_bits is None else args.kv_bits
+        for part in text.split(","):
+            if not part.strip().isdecimal():
+                raise InputError(
+                    f"`{part.strip()}` is not a number of bits",
+                    "--kv-bits takes 2, 3, 4, 5, 6 or 8, comma-separated; "
+                    "--settings takes k8v4, 4:32, 4@512",
+                )
+    return parse_settings(
+        text, group_size=args.kv_group_size, start=args.quantize_start, path=args.path
+    )
+
+
+def job_of(args: argparse.Namespace) -> Job:
+    """The job that the options ask for.
+
+    Paths are made absolute, so that a run can be resumed from any folder.
+
+    Raises:
+        InputError: An option's value is not valid.
+    """
+    from qfid_tui.state.text_names import CORPORA
+    from scorer.models.resolve import DEMO
+    from scorer.spec.job import CorpusSpec, Job
+
+    corpus = args.corpus
+    if corpus is None:
+        corpus = "builtin" if args.model == DEMO else "wikitext2"
+    elif corpus not in CORPORA and corpus.strip():
+        corpus = absolute(corpus)
+    return Job(
+        model=args.model,
+        settings=settings_of(args),
+        corpus=CorpusSpec(corpus),
+        revision=args.revision,
+        protocol=args.protocol,
+        chunk_length=args.chunk_length,
+        chunks=args.chunks or "first",
+        max_chunks=args.max_chunks,
+        kernel=args.kernel,
+        control=args.control,
+        noise_floor=args.noise_floor,
+        batch=args.batch,
+        allow_custom_code=args.allow_custom_code,
+        force=args.force,
+    )

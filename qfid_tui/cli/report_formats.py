@@ -1,0 +1,165 @@
+"""A report in the format that was asked for, and the gate of ``--fail-under``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qfid_tui.cli.output import ReportFile
+    from scorer.runs.run import Run
+    from scorer.stats.positions import Positions
+
+FORMATS = ("md", "json", "csv", "positions", "badge", "card")
+_ENDINGS = {".json": "json", ".csv": "csv"}
+# From best to worst.
+_TIERS = ("good", "marginal", "bad")
+
+Report = Mapping[str, Any]
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says how a report is printed."""
+    group = parser.add_argument_group("report")
+    group.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="md (default), json, csv: a line per setting, positions: a line per token, badge: "
+        "an image line per setting, card: a block for a Hugging Face model card",
+    )
+    group.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write the report to FILE (-: print it); without --format a .json or .csv ending "
+        "chooses that format",
+    )
+    group.add_argument(
+        "--fail-under",
+        choices=_TIERS[:2],
+        help="exit with code 4 if a setting's verdict is worse than this",
+    )
+
+
+class Delivery:
+    """Where a report goes and how, as the options say.
+
+    Attributes:
+        format: One of ``FORMATS``.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Check the options.
+
+        Raises:
+            InputError: ``--output`` cannot be written.
+        """
+        self.format: str = args.format or _format_of(args.output)
+        self._fail_under: str | None = args.fail_under
+        self._file: ReportFile | None = None
+        if args.output not in (None, "-"):
+            from qfid_tui.cli.output import ReportFile
+
+            self._file = ReportFile(args.output)
+
+    def deliver(self, report: Report, run_id: str) -> None:
+        """Print the report or write it to its file.
+
+        Raises:
+            QfidError: It cannot be written, or the run's positions cannot be read.
+        """
+        from qfid_tui.cli.diagnostics import say
+        from qfid_tui.cli.output import print_report
+
+        parts = rendered(self.format, report, run_id)
+        if self._file is None:
+            print_report(parts)
+        else:
+            self._file.write(parts)
+            say(f"report written to {self._file.path}")
+
+    def exit_code(self, report: Report) -> int:
+        """0, or 4 where a scored setting is worse than ``--fail-under``; those are named."""
+        below = below_tier(report, self._fail_under) if self._fail_under else []
+        if not below:
+            return 0
+        from qfid_tui.cli.diagnostics import say
+
+        named = ", ".join(f"`{name}` ({verdict})" for name, verdict in below)
+        say(f"worse than --fail-under {self._fail_under}: {named}")
+        return 4
+
+
+def _format_of(output: str | None) -> str:
+    """The format that a file's ending stands for."""
+    return _ENDINGS.get(PurePath(output or "").suffix.lower(), "md")
+
+
+def below_tier(report: Report, tier: str) -> list[tuple[str, str]]:
+    """Setting and verdict of every scored setting whose verdict is worse than ``tier``."""
+    passing = _TIERS[: _TIERS.index(tier) + 1]
+    return [
+        (row["setting"], row["verdict"])
+        for row in report["settings"]
+        if row["status"] == "scored" and row["verdict"] not in passing
+    ]
+
+
+def rendered(format: str, report: Report, run_id: str) -> Iterable[str]:
+    """The report as parts of text.
+
+    Args:
+        format: One of ``FORMATS``.
+        report: The report's JSON values.
+        run_id: Its run, whose positions ``positions`` reads.
+
+    Raises:
+        QfidError: The run cannot be read.
+    """
+    if format == "json":
+        from scorer.report.formats.json_text import report_text
+
+        return [report_text(report)]
+    if format == "csv":
+        from scorer.report.formats.csv_export import to_csv
+
+        return [to_csv(report)]
+    if format == "positions":
+        from scorer.report.formats.csv_export import positions_csv
+        from scorer.runs.listing import find_run
+
+        return positions_csv(_stored_positions(find_run(run_id), report))
+    if format == "badge":
+        from scorer.report.formats.badge import to_badges
+
+        return [to_badges(report)]
+    if format == "card":
+        from scorer.report.formats.model_card import to_model_card
+
+        return [to_model_card(report)]
+    from scorer.report.formats.markdown import to_markdown
+
+    return [to_markdown(report)]
+
+
+def _stored_positions(run: Run, report: Report) -> Iterable[tuple[str, Positions]]:
+    """The positions of the report's settings; of one computed as another, the other's.
+
+    Raises:
+        QfidError: The run holds fewer chunks intact than the report is about.
+    """
+    from scorer.common.errors import QfidError
+    from scorer.stats.positions import Positions
+
+    stored = run.read()
+    for row in report["settings"]:
+        batches = stored.get(row["same_as"] or row["setting"], [])
+        if row["status"] == "scored" and len(batches) < row["n_chunks"]:
+            raise QfidError(
+                f"the positions of run `{run.id}` are damaged: {len(batches)} of "
+                f"{row['n_chunks']} chunks of setting `{row['setting']}` are intact",
+                f"`qfid resume {run.id}` scores the others again",
+            )
+        if batches:
+            yield row["setting"], Positions.concatenate([positions for positions, _ in batches])

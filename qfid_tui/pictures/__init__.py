@@ -1,0 +1,1 @@
+"""Pictures made of text: scales, bars, scatter, strips, tokens. Values in, lines out."""

@@ -1,0 +1,216 @@
+"""Bars with axes on a grid of cells: drawn from values, without an app."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qfid_tui.pictures.canvas import Canvas, Picture, Plot, Role, fitted
+from qfid_tui.pictures.scale import Axis, linear_axis, log_axis, placeable
+from qfid_tui.pictures.strips import StripScale, column, strip
+from scorer.report.formats.inline import digits
+
+# Beyond this ratio the small bars of a linear axis would be flat.
+_LOG_FROM_RATIO = 30
+_WIDEST_LONE_BAR = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar.
+
+    Attributes:
+        value: Its height; anything, NaN and None are drawn as missing.
+        tick: What stands below it: at its left edge, or in the middle where bars stand apart.
+        text: What stands above it where there is room.
+    """
+
+    value: float | None
+    tick: str
+    text: str
+
+
+def bar_axis(values: Sequence[float | None], most_ticks: int) -> Axis:
+    """From 0, or over decades where the values lie too far apart for that.
+
+    Args:
+        values: All heights.
+        most_ticks: Ticks there is room for.
+    """
+    above_zero = [value for value in values if placeable(value, log=True)]
+    if above_zero and max(above_zero) / _LOG_FROM_RATIO > min(above_zero):
+        return log_axis(above_zero, most_ticks)
+    return linear_axis(values, most_ticks, from_zero=True)
+
+
+def draw_bars(
+    bars: Sequence[Bar],
+    width: int,
+    height: int,
+    *,
+    apart: bool = False,
+    end_tick: str = "",
+    linear: bool = False,
+    cursor: int | None = None,
+) -> Picture:
+    """Bars on a value axis at the left, their ticks below.
+
+    More bars than columns are shown as the largest of each so many. Where there is no room for
+    axes, only the bars are drawn.
+
+    Args:
+        bars: In order.
+        width: Cells.
+        height: Lines.
+        apart: Bars stand apart, each with its tick below its middle; else they touch, and ticks
+            stand below their left edges.
+        end_tick: Tick at the right end of bars that touch.
+        linear: Begin at 0 whatever the values.
+        cursor: The bar that is picked out.
+    """
+    canvas = Canvas(width, height)
+    values = [bar.value for bar in bars]
+    rows = height - 2
+    axis = (
+        linear_axis(values, max(2, rows // 2), from_zero=True)
+        if linear
+        else bar_axis(values, max(2, rows // 2))
+    )
+    margin = max(len(text) for _, text in axis.ticks) + 1
+    if rows < 2 or width - margin < 6 or not bars:
+        for y, row in enumerate(
+            strip(values, width, height, StripScale(axis.low, axis.high, axis.log))
+        ):
+            canvas.write(0, y, row, "bar")
+        return Picture(canvas, [(min(i, max(width - 1, 0)), None) for i in range(len(bars))])
+    plot = Plot(margin, 0, width - margin, rows)
+    slots = _slots(bars, plot, apart)
+    crown = _crown(slots, plot)
+    drawn = Plot(plot.x, crown, plot.width, plot.height - crown)
+    draw_value_axis(canvas, axis, drawn)
+    canvas.column(plot.x - 1, 0, "│" * crown, "axis")
+    scale = StripScale(axis.low, axis.high, axis.log)
+    for slot in slots:
+        role: Role = "cursor" if slot.holds(cursor) else "bar"
+        cells = column(slot.bar.value, drawn.height, scale)
+        for x in range(slot.x, slot.x + slot.width):
+            canvas.column(x, drawn.y, cells, role)
+        if crown:
+            top = drawn.y + len(cells) - len(cells.lstrip(" "))
+            canvas.write(slot.middle - len(slot.bar.text) // 2, top - 1, slot.bar.text, "text")
+    _draw_ticks(canvas, slots, plot, apart=apart, end_tick=end_tick)
+    chosen = next((slot for slot in slots if slot.holds(cursor)), None)
+    if chosen is not None:
+        canvas.write(chosen.middle, rows, "▲", "cursor")
+    spots: list[tuple[int, int | None]] = [
+        (slot.middle, None) for slot in slots for _ in range(slot.first, slot.last + 1)
+    ]
+    return Picture(canvas, spots)
+
+
+def draw_value_axis(canvas: Canvas, axis: Axis, plot: Plot) -> None:
+    """The vertical axis left of the plot, and the line below it.
+
+    Ticks that would share a line are left out, but for the outermost.
+    """
+    canvas.column(plot.x - 1, plot.y, "│" * plot.height, "axis")
+    canvas.write(plot.x - 1, plot.y + plot.height, "└" + "─" * plot.width, "axis")
+    taken: set[int] = set()
+    for value, text in [axis.ticks[-1], *axis.ticks[:-1]]:
+        row = plot.height - 1 - axis.place(value, plot.height)
+        if row not in taken:
+            taken.add(row)
+            canvas.write(plot.x - 1, plot.y + row, "┤", "axis")
+            canvas.write(plot.x - 1 - len(text), plot.y + row, text, "axis")
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """Where one bar, or the largest of several, is drawn."""
+
+    bar: Bar
+    first: int
+    last: int
+    left: int
+    x: int
+    width: int
+
+    @property
+    def middle(self) -> int:
+        return self.x + self.width // 2
+
+    def holds(self, item: int | None) -> bool:
+        return item is not None and self.first <= item <= self.last
+
+
+def _slots(bars: Sequence[Bar], plot: Plot, apart: bool) -> list[_Slot]:
+    group = math.ceil(len(bars) / plot.width)
+    heads = range(0, len(bars), group)
+    even = plot.width // len(heads)
+    slots = []
+    for i, first in enumerate(heads):
+        last = min(first + group, len(bars)) - 1
+        if apart:
+            left, room = plot.x + i * even, even
+        else:
+            left = plot.x + i * plot.width // len(heads)
+            room = plot.x + (i + 1) * plot.width // len(heads) - left
+        wide = max(1, room - 1) if apart or even > 2 else room
+        wide = min(wide, _WIDEST_LONE_BAR) if apart else wide
+        x = left + (room - wide) // 2 if apart else left
+        slots.append(_Slot(_largest(bars[first : last + 1]), first, last, left, x, wide))
+    return slots
+
+
+def _largest(bars: Sequence[Bar]) -> Bar:
+    """The highest of the bars under the tick of the first; a missing one only if all are."""
+    known = [bar for bar in bars if bar.value is not None and not math.isnan(bar.value)]
+    highest = max(known, key=lambda bar: bar.value or 0.0, default=bars[0])
+    return Bar(highest.value, bars[0].tick, highest.text if len(bars) == 1 else "")
+
+
+def _crown(slots: Sequence[_Slot], plot: Plot) -> int:
+    """Lines kept free above the bars for their texts: 1 where the texts have room, else 0."""
+    room = all(slot.bar.text and len(slot.bar.text) <= slot.width + 1 for slot in slots)
+    if len(slots) > 1:
+        gaps = min(b.left - a.left for a, b in itertools.pairwise(slots))
+        room = room and all(len(slot.bar.text) < gaps for slot in slots)
+    return 1 if room and plot.height >= 4 else 0
+
+
+def _draw_ticks(
+    canvas: Canvas, slots: Sequence[_Slot], plot: Plot, *, apart: bool, end_tick: str
+) -> None:
+    """The texts below the axis; one that would touch its left neighbour is left out."""
+    line = plot.y + plot.height
+    end = plot.x + plot.width
+    limit = end - len(end_tick) - 1 if end_tick else end
+    free_from = 0
+    for slot in slots:
+        at = slot.middle if apart else slot.left
+        start = max(0, at - len(slot.bar.tick) // 2) if apart else at
+        if not slot.bar.tick or start < free_from or start + len(slot.bar.tick) > limit:
+            continue
+        canvas.write(at, line, "┬", "axis")
+        canvas.write(start, line + 1, slot.bar.tick, "axis")
+        free_from = start + len(slot.bar.tick) + 1
+    if end_tick:
+        canvas.write(end - len(end_tick), line + 1, fitted(end_tick, plot.width), "axis")
+        canvas.write(end - 1, line, "┬", "axis")
+
+
+def value_text(value: float | None, significant: int = 2) -> str:
+    """A value in as few characters as tell it: ``0.13``, ``4e-05``, ``∞``, ``NaN``, ``—``."""
+    if value is not None and math.isnan(value):
+        return "NaN"
+    return digits(value, significant=significant)
+
+
+def range_of(values: Sequence[float]) -> str:
+    """``0.11 … 0.15``, smallest to largest; NaN left out, empty where nothing is left."""
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return ""
+    return f"{value_text(min(known), 3)} … {value_text(max(known), 3)}"

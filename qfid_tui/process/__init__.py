@@ -1,0 +1,1 @@
+"""The scorer as a child process: started, read, recorded, replayed."""

@@ -1,0 +1,127 @@
+"""A child that plays a recording instead of scoring.
+
+``python -m qfid_tui.replay FILE`` speaks as the scorer does: it reads the request's line, then says
+what was recorded at the pace it was recorded, and ends with its input. To see a recording in the
+app or the command line, let it take the scorer's place::
+
+    QFID_RECORD=run.jsonl qfid kv demo
+    QFID_SCORER="python -m qfid_tui.replay run.jsonl --speed 4" qfid demo
+
+An interrupt ends it with what was said so far, and code 130. Screens that read a saved run
+(detail, inspector, export) need the run that was recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from qfid_tui.process.recording import Recording, read_recording
+from scorer.common.errors import QfidError
+
+_INTERRUPTED = 130
+_CUT_OFF = 1
+
+
+def replay_command(path: Path, speed: float = 1.0) -> tuple[str, ...]:
+    """What starts a replay in the scorer's place."""
+    return sys.executable, "-P", "-m", "qfid_tui.replay", str(path), "--speed", str(speed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play a recording; return the exit code that was recorded."""
+    args = _parser().parse_args(arguments)
+    try:
+        recording = read_recording(args.file)
+    except QfidError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    if args.probe:
+        hello = next((line for _, line in recording.said if b'"hello"' in line[:20]), b"")
+        sys.stdout.buffer.write(hello)
+        return 0
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        sys.stdin.buffer.readline()
+        threading.Thread(target=_end_with_input, daemon=True).start()
+        _play(recording, args.speed)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return _CUT_OFF
+    return _end(_CUT_OFF if recording.exit_code is None else recording.exit_code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m qfid_tui.replay",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE", help="what QFID_RECORD=FILE wrote")
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        metavar="X",
+        help="times as fast as it was recorded; inf for no pauses (default 1)",
+    )
+    parser.add_argument(
+        "--probe", action="store_true", help="say only which device it was recorded on"
+    )
+    return parser
+
+
+def _speed(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise ValueError(text)
+    return value
+
+
+def _play(recording: Recording, speed: float) -> None:
+    start = time.monotonic()
+    out = sys.stdout.buffer
+    for at, line in recording.said:
+        wait = start + at / speed - time.monotonic()
+        if wait > 0:
+            out.flush()
+            time.sleep(wait)
+        out.write(line)
+    out.flush()
+
+
+def _end(code: int) -> int:
+    """End as the recorded child did: by its signal, where that is what ended it."""
+    if code < 0:
+        with contextlib.suppress(OSError):
+            # Those that cannot be caught have no handler to put back.
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
+def _end_with_input() -> None:
+    # A signal that this thread took would not wake the main thread from its sleep.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    while os.read(0, 4096):
+        pass
+    os._exit(_CUT_OFF)
+
+
+def run() -> NoReturn:
+    """Play the recording that the command line names, then end this process."""
+    code = main()
+    sys.stdout.flush()
+    # Without the interpreter's own end, which would wait for the thread that reads.
+    os._exit(code)

@@ -1,0 +1,275 @@
+"""The process that scores: started, listened to, interrupted, ended.
+
+The command line and the app drive the same child, ``python -m scorer``: whatever happens in it,
+an abort inside a GPU library included, ends the child and not the session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+from scorer.common.errors import InputError, QfidError
+from scorer.spec.events import Event, Failed, Finished, parse_line
+
+if TYPE_CHECKING:
+    from qfid_tui.process.recording import Recorder
+
+# -P: a file of the user's named like a module of ours is not imported from the current folder.
+COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "scorer")
+
+_LONGEST_LINE = 256 << 20
+_LOG_LINES = 20
+_LOG_WIDTH = 400
+_PATIENCE = 5.0
+
+
+def scorer_command() -> tuple[str, ...]:
+    """What is started to score: ``QFID_SCORER`` as a shell would split it, else ``COMMAND``.
+
+    Raises:
+        InputError: ``QFID_SCORER`` is no command.
+    """
+    chosen = os.environ.get("QFID_SCORER")
+    if not chosen:
+        return COMMAND
+    try:
+        words = tuple(shlex.split(chosen))
+    except ValueError as error:
+        raise InputError(f"QFID_SCORER is no command: {error}", "unset it to score") from error
+    return words or COMMAND
+
+
+class ScorerProcess:
+    """One child process and its events.
+
+    Start it from the main thread: on Linux the child asks the kernel to be killed when the
+    *thread* that created it ends. ``events`` may be read in another thread.
+
+    Attributes:
+        killed: The child was ended by :meth:`kill`, also from :meth:`interrupt`.
+    """
+
+    def __init__(
+        self, request: Mapping[str, Any] | None, *, command: Sequence[str] | None = None
+    ) -> None:
+        """Start the child and hand it its request.
+
+        Args:
+            request: A job's JSON values, with ``run`` and ``accept_changes`` to continue a run;
+                None where the command asks for none.
+            command: What to start; None for :func:`scorer_command`.
+
+        Raises:
+            QfidError: The process cannot be started, or the recording that ``QFID_RECORD``
+                names not be written.
+            RuntimeError: This is not the main thread.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("the scorer must be started from the main thread")
+        self.killed = False
+        self._said = False
+        self._ended = False
+        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        words = list(command or scorer_command())
+        self._recorder = None if request is None else _recorder(request)
+        try:
+            self._process = _start(words)
+        except QfidError:
+            self._stop_recording()
+            raise
+        self._drain = threading.Thread(target=self._read_log, daemon=True)
+        _start_deaf(self._drain)
+        if request is not None:
+            # A child that is gone already shows as one without events.
+            with contextlib.suppress(BrokenPipeError):
+                self._stdin.write(json.dumps(dict(request)).encode() + b"\n")
+                self._stdin.flush()
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events as they come; lines that are none are passed over.
+
+        Ends after Finished or Failed, or where the child closes its output without either.
+        """
+        for line in self.lines():
+            event = self.take(line)
+            if event is not None:
+                yield event
+            if self._ended:
+                return
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield what the child says as it comes, until it closes its output."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        while line := stdout.readline(_LONGEST_LINE):
+            self._record(line)
+            yield line
+
+    def take(self, line: bytes) -> Event | None:
+        """The event of a line, None where it is none; one of :meth:`lines`, in their order."""
+        event = parse_line(line)
+        if event is not None:
+            self._said = True
+            self._ended = isinstance(event, Finished | Failed)
+        return event
+
+    def interrupt(self) -> None:
+        """Ask the child to stop in order, with a report of what is scored.
+
+        Before its first event it does not listen yet, and there is nothing to report: it is
+        killed then.
+        """
+        if self._said:
+            self._process.send_signal(signal.SIGINT)
+        else:
+            self.kill()
+
+    def pause(self) -> None:
+        """Stop the child's work until :meth:`proceed`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def proceed(self) -> None:
+        """Let a paused child go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End the child at once; what it has saved can be resumed."""
+        self.killed = True
+        self._process.kill()
+
+    def close(self) -> int:
+        """Wait for the child to end, killing it if it does not; return its exit code.
+
+        Negative for a signal, as :attr:`subprocess.Popen.returncode`.
+        """
+        code = self._process.poll()
+        if code is None and self._ended:
+            code = self._wait()
+        if code is None:
+            # The end of its input tells the child that nobody listens any more.
+            with contextlib.suppress(OSError):
+                self._stdin.close()
+            code = self._wait()
+        if code is None:
+            self._process.kill()
+            code = self._process.wait()
+        # A grandchild may hold the log open for longer than the child lived.
+        self._drain.join(_PATIENCE)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        if self._recorder is not None:
+            with contextlib.suppress(OSError):
+                self._recorder.end(code)
+            self._stop_recording()
+        return code
+
+    def _record(self, line: bytes) -> None:
+        if self._recorder is not None:
+            try:
+                self._recorder.line(line)
+            except OSError as error:
+                self._stop_recording()
+                self._log.append(f"the recording stops here: {error.strerror}")
+
+    def _stop_recording(self) -> None:
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
+
+    def _wait(self) -> int | None:
+        try:
+            return self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def __enter__(self) -> ScorerProcess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._process.poll() is None:
+            self._process.kill()
+        self.close()
+
+    @property
+    def log(self) -> list[str]:
+        """The last lines of the child's standard error, empty ones left out."""
+        return list(self._log)
+
+    def _read_log(self) -> None:
+        stderr = self._process.stderr
+        assert stderr is not None
+        with contextlib.suppress(OSError, ValueError), stderr:
+            while piece := stderr.readline(64 << 10):
+                # Progress bars rewrite their line: only what would still be seen counts.
+                text = piece.decode("utf-8", "replace").rstrip().rpartition("\r")[2].strip()
+                if text:
+                    self._log.append(text[:_LOG_WIDTH])
+
+
+def _recorder(request: Mapping[str, Any]) -> Recorder | None:
+    path = os.environ.get("QFID_RECORD")
+    if not path:
+        return None
+    from qfid_tui.process.recording import Recorder
+
+    return Recorder(path, request)
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # A group of its own: Ctrl-C reaches it through `interrupt`, once, or not at all.
+            process_group=0,
+        )
+    except OSError as error:
+        raise QfidError(
+            f"the scorer cannot be started: {error.strerror or error}",
+            "the Python that runs qfid is gone or memory is short",
+        ) from error
+
+
+def _start_deaf(thread: threading.Thread) -> None:
+    """Start a thread that no signal is delivered to.
+
+    One that took a signal would not wake the main thread, whose part it is to act on it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words: ``was ended by SIGABRT``, ``ended with code 3``."""
+    if code >= 0:
+        return f"ended with code {code}"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"

@@ -1,0 +1,109 @@
+"""Settings that earlier runs of a model scored, for the grey rows of the table.
+
+Reads stored reports only: nothing heavier than JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING, Any
+
+from qfid_tui.state.saved_report import EDITED
+from qfid_tui.state.setting_results import figures_of
+from qfid_tui.state.table_rows import EarlierSetting
+from qfid_tui.state.text_names import text_name
+from scorer.common.errors import QfidError
+from scorer.report.formats.inline import number
+
+if TYPE_CHECKING:
+    from scorer.runs.run import Run, RunInfo
+
+_RUNS = 20
+_ROWS = 24
+
+
+def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[EarlierSetting]:
+    """Settings of the newest runs of a model, newest run first.
+
+    Of a setting scored more than once on chunks of one text the most chunks count, then the newest
+    run. Runs without a report, and what cannot be read, are passed over.
+
+    Args:
+        model: The model as jobs name it.
+        leave_out: Ids of runs that are on the screen already.
+    """
+    from scorer.runs.listing import Run, list_runs
+
+    try:
+        runs = [info for info in list_runs() if info.model == model and info.id not in leave_out]
+    except (QfidError, OSError):
+        return []
+    found: dict[tuple[object, ...], EarlierSetting] = {}
+    for info in runs[:_RUNS]:
+        try:
+            rows = _rows(Run(info.path), info)
+        except (QfidError, OSError, *EDITED):
+            continue
+        for conditions, row in rows:
+            known = found.get((row.name, *conditions))
+            if known is None or known.figures.chunks < row.figures.chunks:
+                found[row.name, *conditions] = row
+    return list(found.values())[:_ROWS]
+
+
+def unfinished_run(model: str) -> str | None:
+    """Id of the newest run of a model that can go on; None where there is none."""
+    from scorer.runs.listing import newest_unfinished
+
+    try:
+        run = newest_unfinished(model)
+    except (QfidError, OSError):
+        return None
+    return None if run is None else run.id
+
+
+def is_deleted(run: str) -> bool:
+    """Whether there is no folder of a saved run any more."""
+    from scorer.common.folders import runs_folder
+
+    return not (runs_folder() / run).exists()
+
+
+def _rows(run: Run, info: RunInfo) -> list[tuple[tuple[object, ...], EarlierSetting]]:
+    report = run.report() or {}
+    rows = report.get("settings")
+    job = run.job
+    conditions = (job.corpus, job.protocol, job.chunk_length)
+    found: list[tuple[tuple[object, ...], EarlierSetting]] = []
+    for row in rows if isinstance(rows, list) else []:
+        figures = figures_of(row) if isinstance(row, Mapping) else None
+        if figures is None:
+            continue
+        found.append(
+            (
+                conditions,
+                EarlierSetting(
+                    name=str(row["setting"]),
+                    run=info.id,
+                    day=info.created[:10],
+                    text=f"{text_name(job.corpus.source)}, {figures.chunks} × {job.chunk_length}",
+                    figures=figures,
+                    kl=tuple(_floats(row.get("kl_mean_per_chunk"))),
+                    flips=tuple(_shares(row)),
+                    bytes_per_token=number(row.get("kv_bytes_per_token")),
+                ),
+            )
+        )
+    return found
+
+
+def _floats(values: Any) -> list[float]:
+    known = (number(value) for value in values) if isinstance(values, list) else ()
+    return [float("nan") if value is None else value for value in known]
+
+
+def _shares(row: Mapping[str, Any]) -> list[float]:
+    flips = _floats(row.get("flips_per_chunk"))
+    positions = row.get("n_positions")
+    size = positions / len(flips) if flips and isinstance(positions, int) else 0
+    return [value / size for value in flips] if size else []

@@ -1,0 +1,60 @@
+"""What pressing run would do now: score anew, go on, add a setting, or nothing.
+
+Pure standard library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from qfid_tui.state.choices import same_conditions
+
+if TYPE_CHECKING:
+    from qfid_tui.state.choices import Choices
+    from qfid_tui.state.comparison import Comparison
+    from scorer.spec.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class NextRun:
+    """The next run.
+
+    Attributes:
+        kind: ``new`` for a run of its own; ``go_on`` with what a run lacks; ``add`` settings to
+            a run that is complete; ``nothing`` where everything ticked is scored.
+        job: What it would score.
+        run: Id of the run it continues; None for a new one.
+        missing: Settings, in notation, that it would score.
+    """
+
+    kind: Literal["new", "go_on", "add", "nothing"]
+    job: Job
+    run: str | None
+    missing: tuple[str, ...]
+
+    def request(self) -> dict[str, Any]:
+        """The child's request."""
+        request = self.job.to_json()
+        return request if self.run is None else {**request, "run": self.run}
+
+
+def next_run(choices: Choices, comparison: Comparison) -> NextRun:
+    """What would be run.
+
+    A run is continued where nothing but settings differs, because only then do its numbers belong
+    in one table with the new ones.
+
+    Raises:
+        InputError: What is chosen makes no job.
+    """
+    job = choices.job()
+    known, run = comparison.job, comparison.run
+    if known is None or run is None or not same_conditions(job, known):
+        return NextRun("new", job, None, tuple(map(str, job.settings)))
+    names = dict.fromkeys(map(str, (*known.settings, *job.settings)))
+    missing = tuple(name for name in names if not comparison.is_scored(name))
+    if not missing:
+        return NextRun("nothing", job, run, ())
+    new = not any(name in comparison.settings for name in missing)
+    return NextRun("add" if new else "go_on", job, run, missing)

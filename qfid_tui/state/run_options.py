@@ -1,0 +1,207 @@
+"""The options of a run as a list to go through: label, value, the values on either side.
+
+Pure standard library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qfid_tui.state.choices import Choices
+from qfid_tui.state.text_names import CORPORA, text_name
+from scorer.common.errors import InputError
+from scorer.spec.settings.kv import GROUP_SIZES
+
+if TYPE_CHECKING:
+    from scorer.spec.geometry import KVGeometry
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    Attributes:
+        field: Name of the field of :class:`~qfid_tui.state.choices.Choices`.
+        label: What it is called.
+        values: The values that left and right go through.
+        shown: A value in words.
+        explained: One sentence about it.
+        typed: Reads a value that was typed; None where only ``values`` are possible.
+    """
+
+    field: str
+    label: str
+    values: tuple[Any, ...]
+    shown: Callable[[Any], str]
+    explained: str
+    typed: Callable[[str], Any] | None = None
+
+
+def _keys(bits: int | None) -> str:
+    if bits is None:
+        return "as values"
+    return "16 bit (full)" if bits == 16 else f"{bits} bit"
+
+
+def _start(tokens: int) -> str:
+    return "0 (stress)" if tokens == 0 else f"{tokens} tokens"
+
+
+def _text(source: str | None) -> str:
+    return text_name(source or "")
+
+
+def _count(number: int | None) -> str:
+    return ALL if number is None else str(number)
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text.replace(" ", ""))
+    except ValueError:
+        raise InputError(f"`{text.strip()}` is not a whole number") from None
+
+
+def _count_typed(text: str) -> int | None:
+    return None if text.strip().lower() in (ALL, "") else _number(text)
+
+
+def _text_typed(text: str) -> str:
+    from qfid_tui.state.paths import absolute
+
+    text = text.strip()
+    if text in CORPORA:
+        return text
+    path = absolute(text)
+    if not text or not Path(path).is_file():
+        raise InputError(f"there is no file `{text}`", "wikitext2, builtin, or a file's path")
+    if Path(path).suffix not in (".txt", ".md", ".jsonl", ".parquet"):
+        raise InputError(
+            f"`{Path(path).name}` is no text file qfid reads", ".txt, .md, .jsonl or .parquet"
+        )
+    return path
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "group_size",
+        "group size",
+        GROUP_SIZES,
+        str,
+        "Elements that share a scale and a bias. Smaller is more exact and takes more bytes.",
+    ),
+    Option(
+        "key_bits",
+        "keys",
+        (None, 8, 16),
+        _keys,
+        "Bits of the keys: as many as the values have, or always 8 or 16. For k8v4 and the like.",
+    ),
+    Option(
+        "start",
+        "full until",
+        (0, 64, 128, 256),
+        _start,
+        "Tokens computed at full precision before the cache is quantized. 0 is the hardest test.",
+        _number,
+    ),
+    Option(
+        "path",
+        "path",
+        ("deployed", "dequantized"),
+        str,
+        "deployed: what mlx-lm computes. dequantized: the quantizer's own error alone.",
+    ),
+    Option(
+        "corpus",
+        "text",
+        tuple(CORPORA),
+        _text,
+        "The text that is scored: WikiText-2, the built-in text, or a file of yours.",
+        _text_typed,
+    ),
+    Option(
+        "chunk_length",
+        "chunk length",
+        (128, 256, 512, 1024, 2048, 4096),
+        str,
+        "Tokens per chunk. Longer chunks show whether the drift grows with the context.",
+        _number,
+    ),
+    Option(
+        "max_chunks",
+        "chunks",
+        (8, 16, 32, 64, 128, 256, None),
+        _count,
+        "How many chunks. More of them make the intervals narrower and the run longer.",
+        _count_typed,
+    ),
+    Option(
+        "chunks",
+        "which",
+        ("spread", "first"),
+        str,
+        "spread: evenly over the whole text. first: from its beginning.",
+    ),
+    Option(
+        "protocol",
+        "protocol",
+        ("mqf", "llama.cpp"),
+        str,
+        "Which positions count: all (mqf), or each chunk's second half (llama.cpp).",
+    ),
+    Option(
+        "noise_floor",
+        "noise floor",
+        (0, 2, 4, 8),
+        lambda n: "off" if n == 0 else f"{n} repeats",
+        "Repeats with the last bit of the input changed: how much KL is mere rounding. Slow.",
+    ),
+)
+
+
+def value_of(choices: Choices, option: Option) -> Any:
+    """The value that counts now; the corpus where none is chosen is the model's default."""
+    return choices.text if option.field == "corpus" else getattr(choices, option.field)
+
+
+def possible(option: Option, geometry: KVGeometry | None) -> Sequence[Any]:
+    """The values that left and right go through; group sizes that fit the model's heads alone."""
+    if option.field == "group_size" and geometry is not None:
+        return geometry.legal_groups() or option.values
+    return option.values
+
+
+def step(choices: Choices, option: Option, by: int, geometry: KVGeometry | None) -> None:
+    """Take the next value on one side; from a typed one, the nearest of the list."""
+    values = list(possible(option, geometry))
+    now = value_of(choices, option)
+    if now in values:
+        index = (values.index(now) + by) % len(values)
+    elif isinstance(now, int):
+        numbers = [value if isinstance(value, int) else float("inf") for value in values]
+        above = sum(number < now for number in numbers)
+        index = (above if by > 0 else above - 1) % len(values)
+    else:
+        index = 0
+    put(choices, option, values[index])
+
+
+def put(choices: Choices, option: Option, value: Any) -> None:
+    """Choose a value.
+
+    Raises:
+        InputError: It makes no job with the others; nothing is changed.
+    """
+    before = getattr(choices, option.field)
+    setattr(choices, option.field, value)
+    try:
+        choices.check()
+    except InputError:
+        setattr(choices, option.field, before)
+        raise

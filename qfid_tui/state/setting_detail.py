@@ -1,0 +1,253 @@
+"""Everything the detail screen shows of one setting of a saved run, read in one go.
+
+Imports numpy: load it in a thread, when the screen is opened.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qfid_tui.pictures.scale import decades, power_of_ten
+from qfid_tui.pictures.token_glyphs import inert_text
+from qfid_tui.state.run_tokens import spelling_of
+from qfid_tui.state.saved_report import saved_report
+from scorer.common.errors import InputError
+from scorer.report.formats.inline import number
+from scorer.runs.listing import find_run
+from scorer.runs.run import Run
+from scorer.stats.positions import FloatArray, Positions
+
+TAIL = 200
+"""Positions of the largest KL that are read out."""
+STEPS_PER_DECADE = 4
+_TOKENS_BEFORE, _TOKENS_AFTER = 16, 6
+
+
+@dataclass(frozen=True, slots=True)
+class WantedToken:
+    """What a model wanted to say next.
+
+    Attributes:
+        text: The token, inert; its id where the vocabulary cannot be read.
+        probability: What the model gave it, 0 to 1.
+    """
+
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class TailPosition:
+    """One of the positions with the largest KL.
+
+    Attributes:
+        kl: KL, nats; may be +inf.
+        chunk: Index of the chunk in the text.
+        position: Position in the chunk.
+        before: Text that led to it, inert.
+        token: The token of the text that was predicted here, inert.
+        after: Text that follows, inert.
+        reference: What the reference wanted.
+        quantized: What the quantized model wanted.
+        flipped: Whether the two are different tokens.
+    """
+
+    kl: float
+    chunk: int
+    position: int
+    before: str
+    token: str
+    after: str
+    reference: WantedToken
+    quantized: WantedToken
+    flipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KLHistogram:
+    """Positions by KL.
+
+    Attributes:
+        edges: Of the steps, ``STEPS_PER_DECADE`` to a decade, from one whole decade to another.
+        counts: Positions in each step; a step holds its lower edge.
+        nonpositive: Positions whose KL is zero or, from rounding, below.
+        infinite: Positions whose KL is +inf.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    nonpositive: int
+    infinite: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDetail:
+    """A setting of a saved run.
+
+    Attributes:
+        run: Id of the run.
+        model: The model as the report names it.
+        corpus: Name of the text.
+        setting: The setting.
+        row: Its object of the report: headline numbers, intervals, verdict or failure.
+        chunks: Index of each chunk of the report and its KL mean, nats.
+        spans: First position, position after the last and KL mean of each span, nats; positions
+            counted from the chunk's first.
+        histogram: Of all positions of the report.
+        tail: Positions of the largest KL, the largest first.
+        notice: What the reader should know, in one line; mostly "".
+    """
+
+    run: str
+    model: str
+    corpus: str
+    setting: str
+    row: Mapping[str, Any]
+    chunks: tuple[tuple[int, float], ...]
+    spans: tuple[tuple[int, int, float], ...]
+    histogram: KLHistogram
+    tail: tuple[TailPosition, ...]
+    notice: str
+
+
+def read_setting_detail(run: str, setting: str) -> SettingDetail:
+    """Read a setting of a saved run; takes up to seconds, so call it in a thread.
+
+    Args:
+        run: Id of the run.
+        setting: The setting in notation.
+
+    Raises:
+        InputError: There is no such run, or it has no such setting.
+        QfidError: Nothing is scored yet, or a file is damaged.
+    """
+    found = find_run(run)
+    report = saved_report(found)
+    row = next((row for row in report["settings"] if row["setting"] == setting), None)
+    if row is None:
+        names = ", ".join(f"`{row['setting']}`" for row in report["settings"])
+        raise InputError(f"run `{found.id}` has no setting `{setting}`", f"it has {names}")
+    positions = _positions(found, setting, report["run"]["chunks"]) if row["kl"] else None
+    tail, notice = _tail(found, positions)
+    first = max(int(report["run"]["scored_from"]), int(row["quantize_start"]))
+    means = zip(report["run"]["chunks"], row["kl_mean_per_chunk"] or (), strict=False)
+    return SettingDetail(
+        run=found.id,
+        model=str(row["model_id"]),
+        corpus=str(row["corpus"]["name"]),
+        setting=setting,
+        row=row,
+        chunks=tuple((int(chunk), _float(mean)) for chunk, mean in means),
+        spans=tuple(
+            (first + span["start"], first + span["end"], _float(span["kl_mean"]))
+            for span in row["kl_by_depth"] or ()
+        ),
+        histogram=kl_histogram(np.zeros(0) if positions is None else positions.kl),
+        tail=tail,
+        notice=notice,
+    )
+
+
+def kl_histogram(kl: FloatArray) -> KLHistogram:
+    """Count positions in equal steps of the logarithm over the decades present.
+
+    Args:
+        kl: (N,) KL, nats; never NaN.
+    """
+    finite = kl[(kl > 0) & np.isfinite(kl)]
+    found = decades([float(finite.min()), float(finite.max())]) if len(finite) else None
+    apart = int((kl <= 0).sum()), int(np.isposinf(kl).sum())
+    if found is None:
+        return KLHistogram((), (), *apart)
+    low, high = found
+    edges = [
+        power_of_ten(decade) * 10 ** (step / STEPS_PER_DECADE)
+        for decade in range(low, high)
+        for step in range(STEPS_PER_DECADE)
+    ]
+    steps = np.searchsorted(edges, finite, side="right") - 1
+    # The largest may lie on the upper end of the last decade, which no step begins.
+    counts = np.bincount(np.clip(steps, 0, len(edges) - 1), minlength=len(edges))
+    return KLHistogram((*edges, power_of_ten(high)), tuple(counts.tolist()), *apart)
+
+
+def _positions(run: Run, setting: str, chunks: list[int]) -> Positions:
+    """What is stored of a setting on the chunks that the report is about."""
+    wanted = set(chunks)
+    batches = run.read().get(run.stored_as(setting), [])
+    parts = [p for p, _ in batches if int(p.chunk[0]) in wanted]
+    if not parts:
+        raise InputError(
+            f"run `{run.id}` no longer holds the positions of setting `{setting}`",
+            f"score them again with `qfid resume {run.id}`",
+        )
+    return Positions.concatenate(parts)
+
+
+def _tail(run: Run, positions: Positions | None) -> tuple[tuple[TailPosition, ...], str]:
+    if positions is None:
+        return (), ""
+    worst = np.lexsort((positions.position, positions.chunk, -positions.kl))[:TAIL]
+    places = {
+        (int(chunk), int(position)): i
+        for i, (chunk, position) in enumerate(
+            zip(positions.chunk.tolist(), positions.position.tolist(), strict=True)
+        )
+    }
+    around = [_around(places, positions, int(i)) for i in worst]
+    tokens: NDArray[np.int32] = positions.token
+    ids = {int(tokens[j]) for before, after in around for j in (*before, *after)}
+    for column in (positions.token, positions.top_ref, positions.top_quant):
+        ids |= set(column[worst].tolist())
+    spelling = spelling_of(run, sorted(ids))
+
+    def text(rows: list[int]) -> str:
+        return _text([int(tokens[j]) for j in rows], spelling.pieces)
+
+    def wanted(token: int, logprob: float) -> WantedToken:
+        return WantedToken(_text([token], spelling.pieces), math.exp(min(logprob, 0.0)))
+
+    return tuple(
+        TailPosition(
+            kl=float(positions.kl[i]),
+            chunk=int(positions.chunk[i]),
+            position=int(positions.position[i]),
+            before=text(before),
+            token=text([i]),
+            after=text(after),
+            reference=wanted(int(positions.top_ref[i]), float(positions.top_ref_logprob[i])),
+            quantized=wanted(int(positions.top_quant[i]), float(positions.top_quant_logprob[i])),
+            flipped=bool(positions.flips[i]),
+        )
+        for i, (before, after) in zip(worst.tolist(), around, strict=True)
+    ), spelling.notice
+
+
+def _around(
+    places: Mapping[tuple[int, int], int], positions: Positions, row: int
+) -> tuple[list[int], list[int]]:
+    """Rows of the positions just before and just after, as far as they are scored."""
+    chunk, at = int(positions.chunk[row]), int(positions.position[row])
+    before, after = (
+        [places[chunk, t] for t in steps if (chunk, t) in places]
+        for steps in (range(at - _TOKENS_BEFORE, at), range(at + 1, at + 1 + _TOKENS_AFTER))
+    )
+    return before, after
+
+
+def _text(ids: list[int], pieces: Mapping[int, bytes]) -> str:
+    """Tokens as one line; ids where their bytes are not known."""
+    if all(pieces.get(token) for token in ids):
+        return inert_text(b"".join(pieces[token] for token in ids))
+    return " ".join(f"#{token}" for token in ids)
+
+
+def _float(value: Any) -> float:
+    found = number(value)
+    return math.nan if found is None else found

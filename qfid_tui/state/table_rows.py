@@ -1,0 +1,147 @@
+"""The rows of the settings table: what is offered, what is scored, what earlier runs hold.
+
+Pure standard library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qfid_tui.state.kv_cost import KVCost, kv_cost
+from qfid_tui.state.setting_results import Figures
+from scorer.common.errors import InputError
+from scorer.spec.settings.kv import KVSetting
+
+if TYPE_CHECKING:
+    from qfid_tui.state.choices import Choices
+    from qfid_tui.state.comparison import Comparison
+    from scorer.spec.geometry import KVGeometry
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One row.
+
+    Attributes:
+        name: The setting in notation; "" for the row of the cache at 16 bit.
+        setting: The setting; None for 16 bit.
+        ticked: Whether it is to be scored; None where the row cannot be ticked.
+        cost: What it costs; None while the model's geometry is not known.
+        figures: Its numbers; None before the first chunk.
+        kl: Per chunk, mean KL in nats, in the order scored.
+        flips: Per chunk, share of flips, 0 to 1.
+        failure: Why it failed; None where it did not.
+        waiting: It is to be scored by the run that goes on, and has no chunk yet.
+        text_chunks: Chunks of the whole text; 0 where that is not known.
+        origin: "" for this comparison, else when an earlier run began and on what text.
+        run: Id of the earlier run; "" for this comparison.
+    """
+
+    name: str
+    setting: KVSetting | None
+    ticked: bool | None
+    cost: KVCost | None
+    figures: Figures | None = None
+    kl: Sequence[float] = ()
+    flips: Sequence[float] = ()
+    failure: str | None = None
+    waiting: bool = False
+    text_chunks: int = 0
+    origin: str = ""
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierSetting:
+    """A setting that an earlier run of the model scored.
+
+    Attributes:
+        name: The setting in notation.
+        run: Id of the run.
+        day: When it began, ``2026-11-24``.
+        text: Name of the text it was scored on.
+        figures: Its numbers.
+        kl: Per chunk, mean KL in nats.
+        flips: Per chunk, share of flips, 0 to 1.
+        bytes_per_token: Stored bytes per token; None where the run does not say.
+    """
+
+    name: str
+    run: str
+    day: str
+    text: str
+    figures: Figures
+    kl: tuple[float, ...]
+    flips: tuple[float, ...]
+    bytes_per_token: float | None
+
+
+def table_rows(
+    choices: Choices,
+    comparison: Comparison,
+    geometry: KVGeometry | None,
+    earlier: Iterable[EarlierSetting] = (),
+) -> list[TableRow]:
+    """The rows in their order: offered settings, others of the comparison, 16 bit, earlier runs.
+
+    Args:
+        choices: What is offered and ticked.
+        comparison: What is scored.
+        geometry: The chosen model's; None while none is chosen.
+        earlier: Settings of earlier runs.
+    """
+    settings = choices.offered()
+    for name in comparison.settings:
+        try:
+            setting = KVSetting.parse(name)
+        except InputError:
+            continue
+        if setting not in settings:
+            settings.append(setting)
+    rows = [_row(setting, choices, comparison, geometry) for setting in settings]
+    full = None if geometry is None else kv_cost(geometry, None)
+    rows.append(TableRow("", None, None, full))
+    for row in earlier:
+        share = None if full is None or row.bytes_per_token is None else row.bytes_per_token
+        cost = None
+        if full is not None and share is not None:
+            cost = KVCost(share, share / full.per_token if full.per_token else 1.0, ())
+        rows.append(
+            TableRow(
+                row.name,
+                None,
+                None,
+                cost,
+                row.figures,
+                row.kl,
+                row.flips,
+                origin=f"{row.day}, {row.text}",
+                run=row.run,
+            )
+        )
+    return rows
+
+
+def _row(
+    setting: KVSetting, choices: Choices, comparison: Comparison, geometry: KVGeometry | None
+) -> TableRow:
+    name = str(setting)
+    result = comparison.settings.get(name)
+    cost = None if geometry is None else kv_cost(geometry, setting)
+    ticked = choices.is_ticked(setting)
+    if result is None:
+        return TableRow(name, setting, ticked, cost)
+    return TableRow(
+        name,
+        setting,
+        ticked,
+        cost,
+        result.figures,
+        result.kl,
+        result.flips,
+        result.failure,
+        waiting=comparison.is_active and not result.chunks and result.failure is None,
+        text_chunks=comparison.text_chunks,
+    )

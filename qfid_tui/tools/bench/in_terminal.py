@@ -1,0 +1,73 @@
+"""What is measured in a terminal of its own: the first paint, and the share of a core."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from qfid_tui.tools.bench import made_up_run
+from qfid_tui.tools.pseudo_terminal import TerminalProcess
+
+_DEADLINE = 60.0
+_EMPTY = """
+from textual.app import App
+from textual.widgets import Static
+
+class Empty(App):
+    def compose(self):
+        yield Static("painted")
+
+Empty().run()
+"""
+_APP = "import sys; from qfid_tui.cli import main; sys.exit(main())"
+_RUN_SECONDS = 12.0
+"""Pace of the replayed run: events for so long, at 20 chunks of a setting a second."""
+
+
+def first_paint(folder: Path, rounds: int) -> tuple[float, float]:
+    """Seconds from the start of a process to its first text, of qfid and of an empty app.
+
+    Fresh processes by turns; the shortest of each. Both run from bytecode, as installed programs
+    do: a checkout that may not write any would compile the app's source, and not Textual's, at
+    every start.
+    """
+    env = {"PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+    ours, empty = [], []
+    for _ in range(rounds + 1):
+        ours.append(_painted([sys.executable, "-P", "-c", _APP], b"qfid", env))
+        empty.append(_painted([sys.executable, "-P", "-c", _EMPTY], b"painted", env))
+    # The first of each has written the bytecode.
+    return min(ours[1:]), min(empty[1:])
+
+
+def _painted(command: list[str], text: bytes, env: dict[str, str]) -> float:
+    with TerminalProcess(command, env=env) as process:
+        return process.read_until(lambda out: text in out, _DEADLINE)
+
+
+def cpu_shares(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """Share of a core that the app takes: idle, during a run, and with the chart hidden.
+
+    Returns:
+        For each, ``share`` (0 to 1) and ``paints`` (a second), of the round with the least.
+    """
+    recording = folder / "paced.jsonl"
+    chunks = round(_RUN_SECONDS * 20 / len(made_up_run.SETTINGS))
+    made_up_run.record(recording, chunks, every=1 / 40, progress=True)
+    found: dict[str, dict[str, float]] = {}
+    for _ in range(rounds):
+        for state in ("idle", "running", "hidden"):
+            result = folder / "result.json"
+            command = [sys.executable, "-P", "-m", "qfid_tui.tools.bench.worker", state]
+            with TerminalProcess(
+                [*command, str(recording), str(result), str(chunks)],
+                size=(140, 45),
+                env={"COLORTERM": "truecolor"},
+            ) as process:
+                if process.wait(_DEADLINE) != 0:
+                    raise RuntimeError(process.output[-2000:].decode("utf-8", "replace"))
+            one = json.loads(result.read_text())
+            if state not in found or one["share"] < found[state]["share"]:
+                found[state] = one
+    return found

@@ -1,0 +1,123 @@
+"""A long run, made up: its events as a recording, and its tokens as a saved run."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qfid_tui.process.recording import write_recording
+from qfid_tui.state.choices import Choices
+from scorer.spec.events import ChunkScored, Finished, Hello, Planned, Progress
+from scorer.stats.depth import DEPTH_SPANS
+
+SETTINGS = ("8", "6", "5", "4", "3", "2", "k8v4", "k16v4")
+
+
+def choices(chunks: int) -> Choices:
+    """The demo model with eight settings ticked."""
+    made = Choices(model="demo", ticked=[8, 6, 5, 4, 3, 2], max_chunks=chunks)
+    made.added, made.ticked_added = ["k8v4", "k16v4"], ["k8v4", "k16v4"]
+    return made
+
+
+def record(path: Path, chunks: int, *, every: float = 0.0, progress: bool = False) -> None:
+    """Write a recording of a run.
+
+    Args:
+        path: The file.
+        chunks: Chunks of the run; every setting is scored on each.
+        every: Seconds between the events.
+        progress: Tell of every forward pass, as the scorer does.
+    """
+    said = enumerate(_events(chunks, progress))
+    write_recording(path, {}, ((every * i, event) for i, event in said))
+
+
+def _events(chunks: int, progress: bool) -> Iterator[dict[str, Any]]:
+    names = list(SETTINGS)
+    yield Hello("cpu", "made up", 16 << 30, 8 << 30, "none", {}).to_json()
+    yield Planned(
+        run="made-up",
+        run_path="",
+        model="demo",
+        settings=names,
+        chunks=list(range(chunks)),
+        done=dict.fromkeys(names, 0),
+        positions_per_chunk=dict.fromkeys(names, 511),
+        kv_bytes_per_token={name: 400.0 + 160 * i for i, name in enumerate(reversed(names))},
+        kv_bytes_per_token_16bit=2560.0,
+        batch=1,
+        arithmetic="made up",
+    ).to_json()
+    draw = random.Random(0)
+    for chunk in range(chunks):
+        for i, name in enumerate(names):
+            if progress:
+                yield Progress(chunk, name, i + 1, len(names), 1 << 30).to_json()
+            kl = 10 ** (-4 + 0.5 * i) * math.exp(draw.gauss(0, 0.3))
+            flips = min(511, round(511 * kl))
+            yield ChunkScored(
+                name,
+                chunk,
+                511,
+                kl,
+                9 * kl,
+                5 * kl,
+                flips,
+                1500.0,
+                1500.0 + 511 * kl,
+                0.01,
+                [64 * kl * (1 + 0.1 * span) for span in range(DEPTH_SPANS)],
+            ).to_json()
+    yield Finished({}).to_json()
+
+
+def save_tokens_run(chunks: int, length: int) -> str:
+    """Save a run of the demo model on its own text, its drift made up; return its id.
+
+    Args:
+        chunks: Chunks of the run.
+        length: Tokens of a chunk.
+    """
+    import numpy as np
+
+    from scorer.demo import demo_model_path
+    from scorer.runs.listing import new_run
+    from scorer.spec.job import Job
+    from scorer.spec.settings.kv import parse_settings
+    from scorer.stats.positions import Positions
+    from scorer.text.tokens.load import load_tokenizer
+
+    tokenizer = load_tokenizer(demo_model_path())
+    text = "The river rose in the night, and by morning 東京 was under water.\n\n" * 8
+    ids = np.resize(tokenizer.encode(text, special_tokens=False), chunks * length).astype(np.int32)
+    job = Job("demo", parse_settings("4"), chunk_length=length, max_chunks=chunks)
+    facts = {
+        "identity": {"model": "demo", "tokenizer": tokenizer.sha256},
+        "chunks": list(range(chunks)),
+        "settings": {"4": {}},
+    }
+    run = new_run(job, facts)
+    draw = np.random.default_rng(0)
+    n = length - 1
+    with run.open_writer() as writer:
+        for chunk in range(chunks):
+            own = ids[chunk * length + 1 : (chunk + 1) * length]
+            quantized = np.where(draw.random(n) < 0.2, np.roll(own, 1), own).astype(np.int32)
+            positions = Positions(
+                chunk=np.full(n, chunk, np.int32),
+                position=np.arange(n, dtype=np.int32),
+                token=own,
+                kl=np.exp(draw.normal(-3, 2, n)),
+                nll_ref=draw.exponential(3, n),
+                nll_quant=draw.exponential(3, n),
+                top_ref=own,
+                top_ref_logprob=-draw.exponential(1, n),
+                top_quant=quantized,
+                top_quant_logprob=-draw.exponential(1, n),
+            )
+            writer.append("4", positions, {})
+    return run.id

@@ -1,0 +1,145 @@
+"""Pictures of the app at work on a real model: ``python -m qfid_tui.screenshots MODEL``.
+
+Presses the keys a user would press, in an app without a terminal, and shows what is really scored.
+The run is saved in a folder of its own, which is deleted; the model comes from the local cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scorer.common.errors import QfidError
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+    from qfid_tui.app.app import QfidApp
+    from qfid_tui.state.choices import Choices
+
+LARGE, SMALL = (140, 45), (80, 24)
+_PATIENCE = 1800.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make the pictures; return the exit code."""
+    args = _parser().parse_args(arguments)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="qfid-screenshots-") as folder:
+            os.environ["QFID_DATA_DIR"] = folder
+            asyncio.run(_take(args.out, args.model, args.max_chunks))
+    except (QfidError, OSError, TimeoutError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m qfid_tui.screenshots", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("model", metavar="MODEL", help="repo id in the local cache, or demo")
+    parser.add_argument("--out", type=Path, default=Path("screenshots"), help="where SVGs go")
+    parser.add_argument("--max-chunks", type=int, default=8, metavar="N", help="chunks to score")
+    return parser
+
+
+def _choices(model: str, chunks: int) -> Choices:
+    from qfid_tui.state.choices import Choices
+    from scorer.models.resolve import resolve_model
+
+    resolve_model(model)
+    choices = Choices(model=model, max_chunks=chunks)
+    choices.added, choices.ticked_added = ["k8v4"], ["k8v4"]
+    return choices
+
+
+async def _take(folder: Path, model: str, chunks: int) -> None:
+    from qfid_tui.app.app import QfidApp
+
+    app = QfidApp(_choices(model, chunks), keep=False)
+    async with app.run_test(size=LARGE) as pilot:
+        camera = _Camera(app, pilot, folder)
+        try:
+            await _run(camera, chunks)
+            await _look(camera)
+        finally:
+            app.kill_children()
+
+
+async def _run(camera: _Camera, chunks: int) -> None:
+    app = camera.app
+    await camera.until(lambda: app.machine is not None and app.workbench.is_filled, "the device")
+    await camera.until(lambda: not app.workbench.picker.is_reading, "the models")
+    await camera.shoot("workbench")
+    await camera.press("r")
+    await camera.until(
+        lambda: app.comparison.complete >= chunks / 2 or not app.comparison.is_active, "half a run"
+    )
+    await camera.shoot("live-run")
+    await camera.until(lambda: not app.comparison.is_active, "the run's end")
+    if app.comparison.phase != "finished":
+        raise QfidError(f"the run {app.comparison.phase}: {app.comparison.failure}")
+
+
+async def _look(camera: _Camera) -> None:
+    app = camera.app
+    # What costs most has most to show: three rows below the widest setting.
+    await camera.shoot("comparison")
+    await camera.press("down", "down", "down", "d")
+    await camera.read()
+    await camera.shoot("detail")
+    await camera.press("escape", "i")
+    await camera.read()
+    await camera.press("m")
+    await camera.shoot("inspector")
+    await camera.press("escape", "home")
+    app.theme = "textual-light"
+    await camera.shoot("comparison-light")
+    app.theme = "textual-dark"
+    await camera.pilot.resize_terminal(*SMALL)
+    await camera.shoot("comparison-80x24")
+    await camera.press("down", "down", "down", "i")
+    await camera.read()
+    await camera.press("m")
+    await camera.shoot("inspector-80x24")
+
+
+class _Camera:
+    """An app without a terminal, its keys, and the folder for its pictures."""
+
+    def __init__(self, app: QfidApp, pilot: Pilot[Any], folder: Path) -> None:
+        self.app, self.pilot, self._folder = app, pilot, folder
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def until(self, true: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + _PATIENCE
+        while not true():
+            if time.monotonic() > end:
+                raise TimeoutError(f"waited too long for {what}")
+            await self.pilot.pause(0.05)
+
+    async def read(self) -> None:
+        """Let the screen read what it shows."""
+        done = [worker.wait() for worker in self.app.workers]
+        await asyncio.wait_for(asyncio.gather(*done), _PATIENCE)
+
+    async def shoot(self, name: str) -> None:
+        from qfid_tui.app.screen_svg import self_contained
+
+        # What is painted from a timer is painted by then.
+        await self.pilot.pause(0.3)
+        path = self._folder / f"{name}.svg"
+        path.write_text(self_contained(self.app.export_screenshot()), encoding="utf-8")
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")

@@ -1,0 +1,152 @@
+"""Saved runs as rows of a list: which columns fit, what they say, which rows a filter keeps.
+
+Plain text; nothing of Textual.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from qfid_tui.state.text_names import CORPORA, text_name
+from qfid_tui.words.model_list import shortened
+from scorer.common.inert_text import inert
+from scorer.report.formats.inline import columns
+from scorer.runs.run import RunInfo
+
+STATES = {
+    "finished": "✓ finished",
+    "unfinished": "… unfinished",
+    "running": "▸ running",
+    "broken": "✗ unusable",
+}
+_DATED = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)\d\d")
+_STATE, _CHUNKS = 12, 8
+_LEAST = 8
+# From this width on there is room for the year and for the text's name.
+_WIDE = 110
+
+
+def when(info: RunInfo) -> str:
+    """When the run began, in the time of this place; of an unusable run, what its id says."""
+    try:
+        return f"{datetime.fromisoformat(info.created).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):
+        dated = _DATED.match(info.id)
+        return "{}-{}-{} {}:{}".format(*dated.groups()) if dated else ""
+
+
+def chunks(info: RunInfo) -> str:
+    """Scored chunks of those planned, counted per setting."""
+    if info.state == "broken":
+        return ""
+    planned = "?" if info.chunks_planned is None else str(info.chunks_planned)
+    return f"{info.chunks_done}/{planned}"
+
+
+def resumable(info: RunInfo) -> bool:
+    """Whether something is left to score: chunks, or settings that failed."""
+    return info.state == "unfinished" or (info.state == "finished" and bool(info.failed))
+
+
+def deletable(info: RunInfo) -> bool:
+    """Whether the run can be deleted: not one that is written to or cannot be read."""
+    return info.state in ("finished", "unfinished")
+
+
+def matches(info: RunInfo, words: str) -> bool:
+    """Whether the run holds every one of the words, anywhere in what the list says of it."""
+    about = (
+        info.id,
+        STATES[info.state],
+        when(info),
+        info.model,
+        info.corpus,
+        text_name(info.corpus),
+    )
+    text = " ".join((*about, info.reason, *info.settings, *info.failed)).casefold()
+    return all(word in text for word in words.casefold().split())
+
+
+def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[str, int]]:
+    """The columns that fit, with their widths.
+
+    Args:
+        runs: The runs of the list.
+        width: Columns of the terminal, one blank at each side of every column included.
+        models: Whether the runs are of several models.
+    """
+    wide = width >= _WIDE
+    fixed = [("when", 16 if wide else 11), ("state", _STATE), ("scored", _CHUNKS)]
+    wanted = ["settings", *(["model"] if models else []), *(["text"] if wide or not models else [])]
+    free = width - sum(wide for _, wide in fixed) - 2 * (len(fixed) + len(wanted))
+    longest = max((len(", ".join(run.settings)) for run in runs), default=0)
+    settings = max(_LEAST, min(longest, free * 3 // 10 if models else free * 2 // 3))
+    text = max(_LEAST, (free - settings) // 3 if models else free - settings)
+    model = max(_LEAST, free - settings - (text if "text" in wanted else 0))
+    widths = {"settings": settings, "model": model, "text": text}
+    return [*fixed, *((name, widths[name]) for name in wanted)]
+
+
+def cells(info: RunInfo, shape: Sequence[tuple[str, int]]) -> list[str]:
+    """The run's cells, each cut to its column; of an unusable run, why it is one."""
+    found = {
+        "when": when(info),
+        "state": STATES[info.state],
+        "scored": chunks(info),
+        "settings": ", ".join(info.settings),
+        "model": info.model,
+        "text": text_name(info.corpus),
+    }
+    if info.state == "broken":
+        found["model" if "model" in dict(shape) else "text"] = info.reason
+    row = []
+    for name, width in shape:
+        if name == "when":
+            row.append(found[name][-width:])
+        elif name in ("model", "text"):
+            row.append(_named(found[name], width))
+        else:
+            row.append(cut(found[name], width))
+    return row
+
+
+def all_about(info: RunInfo) -> list[tuple[str, str]]:
+    """Names and texts of all there is to say about a run."""
+    if info.state == "broken":
+        return [
+            ("why", info.reason),
+            ("folder", str(info.path)),
+            ("to do", "qfid cannot use it and leaves it alone: look at it, or remove it"),
+            ("run", info.id),
+        ]
+    state = f"{STATES[info.state]} · {chunks(info)} chunks over all settings"
+    if info.failed:
+        state += f" · failed: {', '.join(info.failed)}"
+    return [
+        ("model", info.model),
+        ("settings", ", ".join(info.settings)),
+        ("text", CORPORA.get(info.corpus, info.corpus)),
+        ("state", state),
+        ("begun", when(info)),
+        ("run", info.id),
+    ]
+
+
+def _named(text: str, width: int) -> str:
+    """A name, whose end says most, or a sentence, whose beginning does."""
+    return cut(text, width) if " " in text else shortened(text[-300:], width)
+
+
+def cut(text: str, width: int) -> str:
+    """The beginning of a text made harmless, in so many columns."""
+    shown = inert(text[: 4 * width])
+    if columns(shown) <= width and len(text) <= 4 * width:
+        return shown
+    kept = ""
+    for character in shown:
+        if columns(kept + character) > width - 1:
+            break
+        kept += character
+    return kept + "…"

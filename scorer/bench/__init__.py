@@ -1,0 +1,1 @@
+"""How far scoring is from its floor: ``python -m scorer.bench``."""

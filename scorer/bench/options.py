@@ -1,0 +1,45 @@
+"""The options of ``qfid bench`` and ``python -m scorer.bench``. Imports no mlx."""
+
+from __future__ import annotations
+
+import argparse
+
+SHAPES = ("llama-1b", "llama-1b-4bit", "smollm-135m", "wide-vocabulary", "tiny")
+"""Random-weight models, see :mod:`scorer.bench.shapes`."""
+DEFAULT_BITS = "8,6,4,3,2"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a benchmark can be asked for."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("model", metavar="MODEL", nargs="?", help="repo id, a folder, or demo")
+    which.add_argument(
+        "--shape",
+        choices=SHAPES,
+        metavar="SHAPE",
+        help=f"a model with random weights, nothing to download: {', '.join(SHAPES)}",
+    )
+    parser.add_argument(
+        "--kv-bits",
+        metavar="BITS",
+        default=DEFAULT_BITS,
+        help="settings, comma-separated (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--path",
+        choices=("dequantized", "deployed"),
+        default="dequantized",
+        help="the quantizer alone (default), or what a runtime computes",
+    )
+    for name, default, text in (
+        ("--max-chunks", 4, "chunks to score"),
+        ("--repeats", 3, "times that both are run, in turn; the fastest counts"),
+        ("--chunk-length", 512, "tokens per chunk"),
+    ):
+        parser.add_argument(
+            name, type=int, metavar="N", default=default, help=f"{text} (default: %(default)s)"
+        )
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="chunks per forward pass (default: the device's)"
+    )
+    parser.add_argument("--format", choices=("md", "json"), default="md", help="md (default), json")

@@ -1,0 +1,265 @@
+"""How far scoring is from its floor: ``python -m scorer.bench``.
+
+N settings need N + 1 forward passes; everything else is overhead. In one process and in turn, the
+chunks are run bare (full-precision cache, logits evaluated and dropped) and scored in full, saving
+included. ``ratio_to_bare`` is scoring ÷ ((N + 1) × bare): bare passes are made as often as scoring
+makes them, and of both the fastest repeat counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scorer.bench.options import add_options
+from scorer.common.errors import InputError, QfidError, SettingFailed
+from scorer.device.backend import Backend, start_backend
+from scorer.device.pipeline import PLAIN, Pipeline, choose_pipeline
+from scorer.spec.job import CorpusSpec, Job
+from scorer.spec.settings.kv import parse_settings
+
+if TYPE_CHECKING:
+    from scorer.bench.shares import Clock
+    from scorer.bench.subject import Subject
+    from scorer.engine.tiles import Batch
+    from scorer.metrics.reduce import Metrics
+    from scorer.spec.events import Event
+
+_WHOLE_LOGITS = 1 << 30
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print.
+
+    Returns:
+        0, or the exit code of what went wrong.
+    """
+    parser = argparse.ArgumentParser(prog="python -m scorer.bench", description=__doc__)
+    add_options(parser)
+    args = parser.parse_args(arguments)
+    try:
+        result = bench(args)
+    except QfidError as error:
+        hint = f"\nhint: {error.hint}" if error.hint else ""
+        print(f"error: {error.message}{hint}", file=sys.stderr)
+        return error.exit_code
+    if args.format == "json":
+        print(json.dumps(result, indent=2))
+    else:
+        from scorer.bench.table import to_markdown
+
+        print("\n".join(to_markdown(result)))
+    return 0
+
+
+def job_of(args: argparse.Namespace) -> Job:
+    """What is to be measured, as a job.
+
+    Raises:
+        InputError: A setting or a number is not valid.
+    """
+    if args.max_chunks < 1 or args.repeats < 1:
+        raise InputError("--max-chunks and --repeats are at least 1")
+    return Job(
+        model=args.model or args.shape,
+        settings=parse_settings(args.kv_bits, path=args.path),
+        corpus=CorpusSpec("builtin" if args.model == "demo" else "wikitext2"),
+        chunk_length=args.chunk_length,
+        max_chunks=args.max_chunks,
+        batch=args.batch,
+    )
+
+
+def bench(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure what the options ask for.
+
+    Returns:
+        JSON values; times in seconds, memory in bytes. ``share``: of one scoring pass with a wait
+        after each step.
+
+    Raises:
+        QfidError: The model cannot be scored, or a setting gave no number.
+    """
+    job = job_of(args)
+    backend = start_backend()
+    from scorer.lm.mlx_lm_import import import_mlx_lm
+
+    import_mlx_lm(light=True)
+    from scorer.bench.metrics_kernel import kernel_speed
+    from scorer.bench.subject import cached_subject, random_subject
+    from scorer.metrics.reduce import Metrics
+
+    if args.shape:
+        subject = random_subject(args.shape, job, backend)
+    else:
+        subject = cached_subject(job, backend)
+    metrics = Metrics.for_device(backend.kind)
+    return {
+        "model": subject.name,
+        "device": backend.kind,
+        "device_name": backend.name,
+        "versions": backend.versions,
+        "compute_dtype": subject.dtype,
+        "settings": [str(lane.setting) for lane in subject.lanes],
+        "path": args.path,
+        "chunk_length": int(subject.ids.shape[1]),
+        "chunks": len(subject.ids),
+        "batch": subject.size.batch,
+        "repeats": args.repeats,
+        **_measured(subject, metrics, backend, args.repeats),
+        "metrics_kernel": kernel_speed(backend.kind, subject.vocab, subject.dtype),
+    }
+
+
+def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int) -> dict[str, Any]:
+    from scorer.bench.peak_memory import PeakMemory
+    from scorer.bench.shares import QUANTIZED, REFERENCE, Clock, TimedLane, TimedMetrics
+
+    batches = list(_batches(subject))
+    peak = PeakMemory(backend.kind)
+    pipeline = choose_pipeline(backend.kind, subject.size.batch)
+    # Kernels are compiled, buffers filled and pages touched before anything is timed.
+    _bare(subject, batches[:1])
+    _score(subject, batches[:1], metrics, pipeline=pipeline)
+    # A CPU's speed changes within seconds, so the two take turns at each batch; a GPU works over
+    # the ends of batches. Both are timed as long: of shorter ones the fastest would be faster.
+    pieces = [batches] if pipeline.tiles else [[batch] for batch in batches]
+    passes = len(subject.lanes) + 1
+    bare: list[list[float]] = []
+    scoring: list[list[float]] = []
+    for _ in range(repeats):
+        bare.append([])
+        scoring.append([])
+        for piece in pieces:
+            bare[-1].append(_seconds(_bare, subject, piece * passes) / passes)
+            peak.reset()
+            scoring[-1].append(_seconds(_score, subject, piece, metrics, pipeline=pipeline))
+            peak.note()
+    clock = Clock()
+    timed = replace(
+        subject,
+        reference=TimedLane(subject.reference, clock, REFERENCE),
+        lanes=[TimedLane(lane, clock, QUANTIZED) for lane in subject.lanes],
+    )
+    counted = TimedMetrics(metrics, clock)
+    total = _seconds(_score, timed, batches, counted, pipeline=PLAIN, clock=clock)
+    chunks = len(subject.ids)
+    best_bare, best_scoring = _fastest(bare), _fastest(scoring)
+    tokens = subject.ids.shape[1] - 1
+    return {
+        "ratio_to_bare": best_scoring / (passes * best_bare),
+        "ratio_of_each_repeat": [
+            sum(s) / (passes * sum(b)) for b, s in zip(bare, scoring, strict=True)
+        ],
+        "bare_s_per_chunk": best_bare / chunks,
+        "scoring_s_per_chunk": best_scoring / chunks,
+        "scoring_s_per_chunk_and_setting": best_scoring / chunks / len(subject.lanes),
+        "share": clock.shares(total),
+        "tokens_per_s": {
+            "bare": chunks * tokens / best_bare,
+            "scoring": chunks * tokens * passes / best_scoring,
+        },
+        "peak_bytes_above_weights": peak.above,
+    }
+
+
+def _fastest(repeats: Sequence[Sequence[float]]) -> float:
+    """Seconds of all pieces, of each the fastest of its repeats."""
+    total: float = sum(min(times) for times in zip(*repeats, strict=True))
+    return total
+
+
+def _seconds(work: Any, *arguments: Any, **options: Any) -> float:
+    start = time.perf_counter()
+    work(*arguments, **options)
+    return time.perf_counter() - start
+
+
+def _batches(subject: Subject) -> Iterator[Batch]:
+    from scorer.engine.tiles import Batch
+
+    size = subject.size.batch
+    for start in range(0, len(subject.ids), size):
+        part = subject.ids[start : start + size]
+        yield Batch(tuple(range(start, start + len(part))), part, subject.first)
+
+
+def _bare(subject: Subject, batches: Sequence[Batch]) -> None:
+    """One forward pass of the reference each; logits whole where they take no more than 1 GiB."""
+    import mlx.core as mx
+
+    subject.reference.split.layers_ahead = 0
+    for batch in batches:
+        tokens = mx.array(batch.ids[:, :-1])
+        size, positions = tokens.shape
+        hidden = subject.reference.hidden(tokens)
+        row_bytes = size * subject.vocab * hidden.dtype.size
+        step = positions
+        if row_bytes * positions > _WHOLE_LOGITS:
+            step = max(1, subject.size.tile_bytes // row_bytes)
+        for start in range(0, positions, step):
+            mx.eval(subject.reference.logits(hidden, start, min(start + step, positions)))
+
+
+def _score(
+    subject: Subject,
+    batches: Sequence[Batch],
+    metrics: Metrics,
+    *,
+    pipeline: Pipeline,
+    clock: Clock | None = None,
+) -> None:
+    """Score batches with every setting and save what comes out, as a run does.
+
+    Args:
+        subject: What is scored.
+        batches: The chunks.
+        metrics: How logits become scalars.
+        pipeline: What is begun before the last is waited for, saving included.
+        clock: Counts the seconds of saving.
+
+    Raises:
+        SettingFailed: A setting gave no usable number.
+    """
+    from scorer.bench.shares import SAVING
+    from scorer.engine.loop import LaneFailed, Loop, Scored, Work
+    from scorer.engine.saving import Saver
+    from scorer.runs.positions_file import PositionsWriter
+
+    def saved(writer: PositionsWriter, scored: Scored) -> list[Event]:
+        with clock.running(SAVING) if clock else nullcontext():
+            name = str(scored.lane.setting)
+            writer.append_all([(name, positions, {}) for positions in scored.chunks])
+        return []
+
+    with (
+        tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder,
+        PositionsWriter(Path(folder) / "positions.arrow") as writer,
+        Saver(background=pipeline.saves_aside) as saver,
+    ):
+        subject.reference.split.layers_ahead = pipeline.layers
+        loop = Loop(
+            subject.reference,
+            metrics,
+            subject.vocab,
+            lambda: False,
+            tile_bytes=subject.size.tile_bytes,
+            keep_bytes=subject.size.keep_bytes,
+            ahead=pipeline.tiles,
+        )
+        for outcome in loop.score(Work(batch, subject.lanes) for batch in batches):
+            if isinstance(outcome, LaneFailed):
+                raise SettingFailed(outcome.error.message, outcome.error.hint)
+            if isinstance(outcome, Scored):
+                saver.give(partial(saved, writer, outcome))
+        for _ in saver.events(wait=True):
+            pass

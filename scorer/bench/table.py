@@ -1,0 +1,53 @@
+"""A benchmark's result as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from scorer.report.formats.inline import bytes_of, plural, text
+
+
+def to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
+    """Lines: what was measured, the times, where they went."""
+    settings = [text(name.removesuffix("~dequantized")) for name in result["settings"]]
+    passes = len(settings) + 1
+    yield f"# qfid bench: {text(result['model'])}"
+    yield ""
+    yield (
+        f"{text(result['device'])}, {text(result['device_name'])}, {result['compute_dtype']}; "
+        f"{plural(result['chunks'], 'chunk')} of {result['chunk_length']} tokens, "
+        f"{result['batch']} at a time; best of {result['repeats']}; "
+        f"{result['path']} path: {', '.join(settings)}"
+    )
+    yield ""
+    yield "| what | per chunk | tokens per second |"
+    yield "|---|---|---|"
+    speed = result["tokens_per_s"]
+    yield f"| bare forward | {_ms(result['bare_s_per_chunk'])} | {speed['bare']:,.0f} |"
+    yield (
+        f"| scoring, {passes} passes | {_ms(result['scoring_s_per_chunk'])} | "
+        f"{speed['scoring']:,.0f} |"
+    )
+    yield ""
+    repeats = ", ".join(f"{ratio:.3f}" for ratio in result["ratio_of_each_repeat"])
+    yield f"- scoring ÷ ({passes} × bare): **{result['ratio_to_bare']:.3f}** (repeats: {repeats})"
+    shares = ", ".join(f"{name} {100 * part:.1f} %" for name, part in result["share"].items())
+    yield f"- share: {shares}"
+    peak = result["peak_bytes_above_weights"]
+    kernel = result["metrics_kernel"]
+    if kernel is not None:
+        yield (
+            f"- metrics kernel: {_terabytes(kernel['bytes_per_s'])} read, "
+            f"{1000 * kernel['seconds']:.3f} ms for 511 pairs of rows; a copy: "
+            f"{_terabytes(kernel['copy_bytes_per_s'])}"
+        )
+    yield f"- peak memory above weights: {'unknown' if peak is None else bytes_of(peak)}"
+
+
+def _terabytes(speed: float) -> str:
+    return f"{speed / 1e12:.2f} TB/s"
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:,.0f} ms" if seconds >= 0.1 else f"{1000 * seconds:.2f} ms"

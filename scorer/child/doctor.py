@@ -1,0 +1,276 @@
+"""What this machine offers, what makes scoring slow on it, and how to mend that.
+
+Runs in the child process: the timed matmul needs MLX, which the command line never imports.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scorer.common.errors import InputError
+from scorer.common.folders import runs_folder
+from scorer.common.offline import forbidden_by_user
+from scorer.device.backend import Backend, start_backend
+from scorer.device.blas import NONE_FOUND, SLOW_MATMUL_SECONDS
+from scorer.device.cpu_arithmetic import MLX
+from scorer.device.host_memory import host_memory
+from scorer.models.hub_cache import folder_bytes, hub_folder
+
+_MATMUL_SIZE = 512
+_GROUP = 64
+_PACKAGES = ("mlx", "mlx-lm", "numpy", "huggingface-hub", "pyarrow", "textual")
+_LITTLE_DISK = 5 << 30
+_LITTLE_MEMORY = 2 << 30
+_NVIDIA = Path("/proc/driver/nvidia/version")
+_THREAD_LIMITS = ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that costs time or will stop a run.
+
+    Attributes:
+        what: What it is, one sentence.
+        fix: What to do about it, one sentence.
+    """
+
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of ours on a disk.
+
+    Attributes:
+        path: Where it is; it need not exist.
+        entries: Repos or runs in it.
+        bytes: What they take.
+        disk_free: Bytes free on its disk, or None where that cannot be told.
+    """
+
+    path: str
+    entries: int
+    bytes: int
+    disk_free: int | None
+
+
+def examine() -> dict[str, Any]:
+    """Look at this machine.
+
+    Returns:
+        JSON values. ``device`` (kind and name), ``blas`` and ``matmul`` (seconds of a 512³ float32
+        product on the CPU device, and 1e9 floating-point operations a second) are null where MLX
+        has no backend, ``matmul`` on a GPU too; then ``error`` holds message and hint.
+        ``arithmetic``: what computes attention on the CPU device (``numpy`` or ``mlx``) and the
+        threads NumPy's part runs on; null on a GPU. ``metrics``: whether a GPU reduces logits with
+        the kernel made for it (``fused``), and why (``why``); ``quantizer``: the same for keys and
+        values; null on the CPU. ``memory`` and folders are in bytes. ``offline``: HF_HUB_OFFLINE
+        forbids the network. ``findings`` is empty where nothing is slow or short.
+    """
+    backend, error = _backend()
+    total, free = host_memory()
+    if backend is not None:
+        total, free = backend.memory_total, backend.memory_free
+    cache = _folder(hub_folder(), _repos(hub_folder()))
+    runs = _folder(runs_folder(), _runs(runs_folder()))
+    kernels = _kernels(backend)
+    findings = _findings(backend, free, cache, runs, kernels)
+    return {
+        "device": backend and {"kind": backend.kind, "name": backend.name},
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu_count": _cpu_count(),
+        "blas": backend and backend.blas,
+        "matmul": _matmul(backend),
+        "arithmetic": _arithmetic(backend),
+        **kernels,
+        "memory": {"total": total, "free": free},
+        "versions": _versions(),
+        "model_cache": dataclasses.asdict(cache),
+        "offline": forbidden_by_user(),
+        "runs": dataclasses.asdict(runs),
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "error": error and {"message": error.message, "hint": error.hint},
+    }
+
+
+def _backend() -> tuple[Backend | None, InputError | None]:
+    try:
+        return start_backend(), None
+    except InputError as error:
+        return None, error
+
+
+def _matmul(backend: Backend | None) -> dict[str, float] | None:
+    if backend is None or backend.matmul_seconds is None:
+        return None
+    seconds = backend.matmul_seconds
+    return {"seconds": seconds, "gflops": 2 * _MATMUL_SIZE**3 / seconds / 1e9}
+
+
+def _arithmetic(backend: Backend | None) -> dict[str, str | int] | None:
+    if backend is None or backend.kind != "cpu":
+        return None
+    from scorer.device.threads import thread_count
+
+    return {"name": backend.arithmetic, "threads": thread_count()}
+
+
+def _kernels(backend: Backend | None) -> dict[str, dict[str, str | bool] | None]:
+    """Of the kernels made for a GPU, whether each is used there, and why."""
+    if backend is None or backend.kind == "cpu":
+        return {"metrics": None, "quantizer": None}
+    import mlx.core as mx
+
+    from scorer.metrics.fused_selftest import usable_kernel
+    from scorer.quantizers.affine_fused import usable_quantizer
+
+    found = {
+        "metrics": usable_kernel(backend.kind, mx.bfloat16),
+        "quantizer": usable_quantizer(backend.kind, mx.bfloat16, _GROUP),
+    }
+    return {name: {"fused": made is not None, "why": why} for name, (made, why) in found.items()}
+
+
+def _versions() -> dict[str, str | None]:
+    from scorer._version import __version__
+
+    found: dict[str, str | None] = {"qfid": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _cpu_count() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def _repos(hub: Path) -> Iterator[int]:
+    """Bytes of each repo of the Hugging Face cache, data sets included."""
+    for repo in _subfolders(hub):
+        if repo.name.startswith(("models--", "datasets--")):
+            yield folder_bytes(repo / "blobs")
+
+
+def _runs(runs: Path) -> Iterator[int]:
+    return map(folder_bytes, _subfolders(runs))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.is_dir()]
+    except OSError:
+        return []
+
+
+def _folder(path: Path, sizes: Iterator[int]) -> Folder:
+    listed = list(sizes)
+    return Folder(str(path), len(listed), sum(listed), _disk_free(path))
+
+
+def _disk_free(path: Path) -> int | None:
+    for existing in (path, *path.parents):
+        try:
+            return shutil.disk_usage(existing).free
+        except OSError:
+            continue
+    return None
+
+
+def _findings(
+    backend: Backend | None,
+    free: int,
+    cache: Folder,
+    runs: Folder,
+    kernels: dict[str, dict[str, str | bool] | None],
+) -> list[Finding]:
+    found = []
+    metrics, quantizer = kernels["metrics"], kernels["quantizer"]
+    if metrics is not None and not metrics["fused"]:
+        found.append(
+            Finding(
+                "logits are reduced by MLX's own operations, which is right and slower than the "
+                f"fused kernel: {metrics['why']}",
+                "unset QFID_METRICS, or report it with this page",
+            )
+        )
+    if quantizer is not None and not quantizer["fused"]:
+        found.append(
+            Finding(
+                "caches are quantized by MLX's own operations, which is right and takes some "
+                f"kernels more than the one made for it: {quantizer['why']}",
+                "unset QFID_QUANTIZER, or report it with this page",
+            )
+        )
+    if backend is not None and backend.kind == "cpu":
+        if backend.slow_blas:
+            found.append(_slow_blas(backend))
+        if backend.arithmetic == MLX:
+            found.append(
+                Finding(
+                    "QFID_CPU_ARITHMETIC keeps attention in MLX, ten times slower than in NumPy",
+                    "unset QFID_CPU_ARITHMETIC",
+                )
+            )
+        if platform.system() == "Linux" and _NVIDIA.exists():
+            found.append(
+                Finding(
+                    "there is an NVIDIA GPU and MLX's CPU backend is installed",
+                    "`pip install 'qfid[cuda13]'`, or `qfid[cuda12]` where the driver is older",
+                )
+            )
+    if free < _LITTLE_MEMORY:
+        found.append(
+            Finding(
+                f"only {free / 2**30:.1f} GiB of memory are free",
+                "close other programs, or score shorter chunks of a smaller model",
+            )
+        )
+    for folder, name in ((cache, "models"), (runs, "runs")):
+        if folder.disk_free is not None and folder.disk_free < _LITTLE_DISK:
+            variable = "HF_HOME" if folder is cache else "QFID_DATA_DIR"
+            found.append(
+                Finding(
+                    f"the disk that holds the {name} has {folder.disk_free / 2**30:.1f} GiB free",
+                    f"free some space, or set {variable} to a folder on another disk",
+                )
+            )
+    return found
+
+
+def _slow_blas(backend: Backend) -> Finding:
+    seconds = backend.matmul_seconds or 0.0
+    if os.environ.get("QFID_BLAS") == "none":
+        return Finding("QFID_BLAS keeps every fast BLAS out", "unset QFID_BLAS")
+    if backend.blas == NONE_FOUND:
+        return Finding(
+            "MLX multiplies matrices with reference BLAS, 20 to 40 times slower than need be: "
+            f"{1000 * seconds:.0f} ms where {1000 * SLOW_MATMUL_SECONDS:.0f} would be slow",
+            _blas_install(),
+        )
+    limits = [name for name in _THREAD_LIMITS if os.environ.get(name)]
+    return Finding(
+        f"a product took {1000 * seconds:.0f} ms although {backend.blas} is loaded",
+        f"unset {', '.join(limits)}" if limits else "end other programs that keep the cores busy",
+    )
+
+
+def _blas_install() -> str:
+    if platform.system() == "Linux" and platform.machine() == "x86_64":
+        return "`pip install 'qfid[cpu]'`, which brings MKL"
+    # MKL is made for x86-64 only.
+    return "install OpenBLAS, for instance `apt install libopenblas0`"

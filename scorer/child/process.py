@@ -1,0 +1,159 @@
+"""What the child process does with its input, its signals and its events."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+from typing import IO, Any
+
+from scorer.child.ending import INTERRUPTED, Ending
+from scorer.common.errors import InputError, QfidError
+from scorer.spec.events import Event, Failed, Finished, Planned
+from scorer.spec.job import Job
+
+# The exit code of what has been said so far: an input that ends after the last event ends nothing.
+_exit_code = 1
+_writing = threading.Lock()
+
+
+def run_child(events: IO[str], arguments: list[str]) -> int:
+    """Score the job on standard input and write its events.
+
+    Args:
+        events: Where events go, one JSON object a line, flushed each.
+        arguments: ``--probe`` writes only Hello, ``--doctor`` one object of another kind (see
+            :mod:`scorer.child.doctor`).
+
+    Returns:
+        Exit code: 0 report, 130 interrupted, else the error's.
+    """
+    if arguments == ["--probe"]:
+        return _probe(events)
+    if arguments == ["--doctor"]:
+        return _doctor(events)
+    _die_with_parent()
+    ending = Ending(lambda event: _write(events, event))
+    ending.listen()
+    line = sys.stdin.buffer.readline()
+    threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+    try:
+        job, run, accept_changes = _read_request(line)
+    except QfidError as error:
+        return _write(events, Failed(type(error).__name__, error.message, error.hint, 2))
+    return _score(events, job, run, accept_changes, ending)
+
+
+def _score(events: IO[str], job: Job, run: str | None, accept_changes: bool, ending: Ending) -> int:
+    from scorer.score import score
+
+    code, planned = 1, ""
+    try:
+        for event in score(
+            job,
+            run=run,
+            stop=ending.asked,
+            accept_changes=accept_changes,
+            light_imports=True,
+            closing=ending.close,
+            out_of_memory=ending.at_once,
+        ):
+            ending.note(event)
+            if isinstance(event, Planned):
+                planned = event.run
+            code = _write(events, event)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        message = f"internal error: {type(error).__name__}: {first}"
+        return _write(events, _failure(QfidError(message, "please report it"), planned))
+    return code
+
+
+def _failure(error: QfidError, run: str) -> Failed:
+    """The last event where scoring ended by an exception, with what its run has saved."""
+    from scorer.runs.listing import find_run
+    from scorer.score import failure
+
+    with contextlib.suppress(QfidError, OSError):
+        return failure(error, find_run(run) if run else None)
+    return failure(error)
+
+
+def _write(events: IO[str], event: Event) -> int:
+    """Write one event; return the exit code the run has if this was the last one."""
+    global _exit_code
+    with _writing:
+        _exit_code = _code_of(event)
+        events.write(event.to_line())
+        events.flush()
+        return _exit_code
+
+
+def _code_of(event: Event) -> int:
+    if isinstance(event, Failed):
+        return event.exit_code
+    if isinstance(event, Finished):
+        if not event.complete:
+            return INTERRUPTED
+        failed = any(row.get("failure") for row in event.report.get("settings", []))
+        return 1 if failed else 0
+    return 1
+
+
+def _read_request(line: bytes) -> tuple[Job, str | None, bool]:
+    try:
+        data: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        raise InputError("the first line of the input is not a job in JSON") from None
+    if not isinstance(data, dict):
+        raise InputError("the first line of the input is not a job in JSON")
+    run = data.pop("run", None)
+    accept_changes = data.pop("accept_changes", False)
+    if not isinstance(run, str | None) or not isinstance(accept_changes, bool):
+        raise InputError("`run` must be a run's id, `accept_changes` true or false")
+    return Job.from_json(data), run, accept_changes
+
+
+def _exit_at_end_of_input() -> None:
+    """The input ends when the parent is gone: everything finished is saved, so just end."""
+    with contextlib.suppress(OSError, ValueError):
+        while os.read(0, 4096):
+            pass
+    os._exit(_exit_code)
+
+
+def _die_with_parent() -> None:
+    """On Linux the kernel kills this process when its parent dies, even inside a blocked call."""
+    if platform.system() == "Linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+
+
+def _probe(events: IO[str]) -> int:
+    from scorer.device.backend import start_backend
+    from scorer.score import hello
+
+    try:
+        _write(events, hello(start_backend()))
+    except QfidError as error:
+        return _write(events, Failed(type(error).__name__, error.message, error.hint, 2))
+    return 0
+
+
+def _doctor(events: IO[str]) -> int:
+    from scorer.child.doctor import examine
+
+    found = examine()
+    events.write(json.dumps(found) + "\n")
+    events.flush()
+    return 0 if found["error"] is None else InputError.exit_code

@@ -1,0 +1,1 @@
+"""What every room may use: errors, inert text, files, switches, kinds of device."""

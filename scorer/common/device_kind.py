@@ -1,0 +1,10 @@
+"""The kinds of device that MLX computes on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+DeviceKind = Literal["metal", "cuda", "cpu"]
+
+Shell = Literal["cuda", "metal"]
+"""The kinds of device that run kernels of our own."""

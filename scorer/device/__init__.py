@@ -1,0 +1,1 @@
+"""The device that scores: backend, BLAS, memory, threads, dispatch."""

@@ -1,0 +1,153 @@
+"""MLX made ready in this process: environment, BLAS, device and what is known about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass
+from functools import cache
+
+from scorer.common.device_kind import DeviceKind
+from scorer.common.errors import InputError
+from scorer.common.folders import cache_folder
+from scorer.common.offline import forbid_to_libraries
+from scorer.device import cpu_arithmetic
+from scorer.device.blas import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
+from scorer.device.memory import device_memory, limit_metal_memory
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The device that scores and the libraries behind it.
+
+    Attributes:
+        kind: ``metal``, ``cuda`` or ``cpu``.
+        name: The device's own name.
+        memory_total: Bytes the device may use: RAM, or the card's memory.
+        memory_free: Bytes free now.
+        blas: BLAS behind the CPU device; ``n/a`` on a GPU.
+        matmul_seconds: One 512³ float32 matmul on the CPU device; None on a GPU.
+        versions: Package to version.
+        arithmetic: ``numpy`` or ``mlx``: what computes attention and activations.
+    """
+
+    kind: DeviceKind
+    name: str
+    memory_total: int
+    memory_free: int
+    blas: str
+    matmul_seconds: float | None
+    versions: dict[str, str]
+    arithmetic: str = cpu_arithmetic.MLX
+
+    @property
+    def slow_blas(self) -> bool:
+        """Whether the timed matmul says that no tuned BLAS is at work."""
+        return self.matmul_seconds is not None and self.matmul_seconds > SLOW_MATMUL_SECONDS
+
+
+def missing_backend() -> InputError:
+    """The error for an installation of MLX that has no backend for this machine."""
+    extra = "plain `pip install qfid`" if platform.system() == "Darwin" else "`qfid[cpu]`"
+    return InputError(
+        "MLX has no backend here",
+        f"install {extra}"
+        + ("" if platform.system() == "Darwin" else ", or `qfid[cuda12]` / `qfid[cuda13]`"),
+    )
+
+
+@cache
+def start_backend() -> Backend:
+    """Set the environment MLX reads at import, load the BLAS, import MLX and look at the device.
+
+    Raises:
+        InputError: MLX is not installed, has no backend for this machine, or not the device that
+            ``QFID_DEVICE`` names.
+    """
+    # Full float32 products also where the hardware offers TensorFloat-32 (read at import).
+    os.environ.setdefault("MLX_ENABLE_TF32", "0")
+    # Model folders are resolved once; nothing behind them may ask the network.
+    forbid_to_libraries()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # On CUDA MLX compiles a kernel at its first use, up to half a minute each; its own folder for
+    # them is a temporary one. Kernels are found by name alone, so each version has a folder.
+    kernels = cache_folder() / "cuda-kernels" / _versions()["mlx"]
+    os.environ.setdefault("MLX_PTX_CACHE_DIR", str(kernels))
+    blas = preload_blas()
+    try:
+        import mlx.core as mx
+    except ImportError:
+        raise missing_backend() from None
+    _choose_device(os.environ.get("QFID_DEVICE", ""))
+    if mx.default_device() == mx.gpu:
+        kind: DeviceKind = "cuda" if mx.cuda.is_available() else "metal"
+        info = mx.device_info()
+        if kind == "metal":
+            limit_metal_memory(info)
+        memory = device_memory(kind)
+        return Backend(
+            kind,
+            str(info.get("device_name", kind)),
+            memory.total,
+            memory.available,
+            "n/a",
+            None,
+            _versions(),
+        )
+    # Compiled CPU kernels are built by a C++ compiler into a shared folder: slow to start, unsafe
+    # to share, and no faster in this program.
+    os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
+    mx.disable_compile()
+    memory = device_memory("cpu")
+    return Backend(
+        "cpu",
+        _cpu_name(),
+        memory.total,
+        memory.available,
+        blas,
+        matmul_seconds(),
+        _versions(),
+        cpu_arithmetic.choose(),
+    )
+
+
+def _choose_device(name: str) -> None:
+    """Compute on the device that ``QFID_DEVICE`` names; empty leaves MLX's own choice."""
+    import mlx.core as mx
+
+    if not name:
+        return
+    device = {"cpu": mx.cpu, "gpu": mx.gpu}.get(name)
+    if device is None or not mx.is_available(device):
+        raise InputError(
+            f"QFID_DEVICE: there is no device `{name}` here", "it may be `cpu`, `gpu` or unset"
+        )
+    mx.set_default_device(device)
+
+
+def _versions() -> dict[str, str]:
+    import numpy
+
+    from scorer._version import __version__
+
+    found = {"qfid": __version__, "python": platform.python_version(), "numpy": numpy.__version__}
+    for package in ("mlx", "mlx-lm"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""Fetching models and texts from the Hugging Face Hub."""

@@ -1,0 +1,112 @@
+"""What of a repo is in the cache already: counted, and cleared away where it is damaged.
+
+The Hub's library takes a file that is there for complete and never looks at it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scorer.common.errors import InputError
+from scorer.models.files import scan_folder
+from scorer.models.hub_cache import link_bounds, repo_folder
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file as the Hub lists it.
+
+    Attributes:
+        size: Bytes, or None where the Hub did not say.
+        blob: Its name among the cache's blobs (SHA-256 of a large file, git hash of a small one),
+            or None where the Hub did not say.
+    """
+
+    size: int | None
+    blob: str | None
+
+
+class PartialDownload:
+    """A commit of a repo in the cache, complete or not."""
+
+    def __init__(self, repo: str, commit: str, hub: Path) -> None:
+        """Look at a commit.
+
+        Args:
+            repo: Repo id.
+            commit: Full commit hash.
+            hub: The cache folder.
+        """
+        self._repo = repo
+        self._hub = hub
+        self._blobs = repo_folder(repo, hub) / "blobs"
+        self._snapshot = repo_folder(repo, hub) / "snapshots" / commit
+
+    def drop_damaged(self, files: Mapping[str, RemoteFile]) -> None:
+        """Remove links that lead nowhere and files whose size is not the Hub's.
+
+        What a link leads to is removed only where it is one of the repo's own blobs.
+
+        Raises:
+            InputError: The snapshot cannot be read, or is a link that leads out of the cache.
+        """
+        for file in files.values():
+            blob = self._blob(file)
+            if blob is not None and file.size is not None and _size(blob) not in (None, file.size):
+                _remove(blob)
+        if not self._snapshot.is_dir():
+            return
+        found = scan_folder(self._snapshot, link_bounds(self._repo, self._hub))
+        for name, file in files.items():
+            pointer = self._snapshot / name
+            if name in found.broken:
+                _remove(pointer)
+            elif file.size is not None and found.sizes.get(name, file.size) != file.size:
+                target = pointer.resolve()
+                _remove(pointer)
+                if target.parent == self._blobs.resolve():
+                    _remove(target)
+
+    def missing_bytes(self, files: Mapping[str, RemoteFile]) -> int:
+        """Bytes of the files that are not here yet."""
+        return sum(file.size or 0 for name, file in files.items() if not self._has(name, file))
+
+    def _has(self, name: str, file: RemoteFile) -> bool:
+        blob = self._blob(file)
+        return (self._snapshot / name).exists() or (blob is not None and blob.exists())
+
+    def _blob(self, file: RemoteFile) -> Path | None:
+        return self._blobs / file.blob if file.blob and file.blob.isalnum() else None
+
+    def check_disk(self, files: Mapping[str, RemoteFile]) -> None:
+        """Refuse to start what the disk has no room for.
+
+        Raises:
+            InputError: More bytes are missing than are free.
+        """
+        existing = next((path for path in (self._hub, *self._hub.parents) if path.exists()), None)
+        if existing is None:
+            return
+        free, needed = shutil.disk_usage(existing).free, self.missing_bytes(files)
+        if needed > free:
+            raise InputError(
+                f"`{self._repo}` needs {needed / 1e9:.1f} GB more and the disk of `{self._hub}` "
+                f"has {free / 1e9:.1f}",
+                "free some space, or set HF_HOME to a folder on another disk",
+            )
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

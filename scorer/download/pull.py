@@ -1,0 +1,330 @@
+"""Fetching models and corpus files from the Hugging Face Hub into its local cache."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from scorer.common.errors import CorpusNotCached, InputError, ModelNotCached, QfidError
+from scorer.common.inert_text import shown
+from scorer.common.offline import allowed
+from scorer.download.partial import PartialDownload, RemoteFile
+from scorer.download.progress import DownloadProgress, ProgressMeter
+from scorer.download.reachable import check_reachable
+from scorer.models.architectures import architecture_of
+from scorer.models.config import ModelConfig, read_object
+from scorer.models.files import (
+    ALLOW_CUSTOM_CODE,
+    ModelFiles,
+    check_is_model,
+    check_tokenizer,
+    check_weights,
+)
+from scorer.models.hub_cache import check_revision, hub_folder, is_commit, is_repo_id
+from scorer.models.resolve import resolve_model
+from scorer.models.weight_files import INDEX, is_weight_file
+
+# Read before anything large is fetched, to refuse by name what could not be scored.
+_READ_FIRST = ("config.json", "tokenizer_config.json", INDEX)
+_WANTED_ENDINGS = (".json", ".jinja", ".txt", ".model", ".tiktoken")
+
+Report = Callable[[DownloadProgress], None]
+
+
+def pull(
+    repo: str,
+    revision: str | None = None,
+    on_progress: Report | None = None,
+    *,
+    allow_custom_code: bool = False,
+) -> Path:
+    """Download a model, after checking from its small files that it can be scored.
+
+    Fetches configuration, tokenizer and ``model*.safetensors``; never a pickle, and Python files
+    only with ``allow_custom_code``. What is here already is not fetched again.
+
+    Args:
+        repo: Repo id.
+        revision: Branch, tag or commit; None for ``main``.
+        on_progress: Called as bytes arrive, from the threads of the download. What it raises
+            ends the download.
+        allow_custom_code: Accept a model that runs Python of its own.
+
+    Returns:
+        The snapshot's folder in the cache.
+
+    Raises:
+        InputError: The Hub cannot be reached or refuses, the disk is full, or the model could not
+            be scored.
+    """
+    if not is_repo_id(repo):
+        raise InputError(f"{shown(repo)} is not a repo id", "write a repo as org/name")
+    if revision is not None:
+        check_revision(revision)
+    try:
+        commit, files = _listed(repo, revision)
+    except _Offline:
+        # Nothing to fetch where everything is here.
+        with contextlib.suppress(ModelNotCached):
+            return resolve_model(repo, revision, allow_custom_code=allow_custom_code).path
+        raise
+    partial = PartialDownload(repo, commit, hub_folder())
+    partial.drop_damaged(files)
+    _check_before(repo, commit, files, allow_custom_code)
+    wanted = {name: file for name, file in files.items() if _wanted(name, allow_custom_code)}
+    partial.check_disk(wanted)
+    folder = _fetch(repo, commit, wanted, partial.missing_bytes(wanted), on_progress)
+    _remember(folder, revision or "main", commit)
+    try:
+        resolve_model(repo, commit, allow_custom_code=allow_custom_code)
+    except ModelNotCached as error:
+        # Its hint would be to do what was just done.
+        raise InputError(
+            error.message, "the files are as large as the Hub says: pick another model"
+        ) from None
+    return folder
+
+
+class _Offline(InputError):
+    """HF_HUB_OFFLINE forbids to ask the Hub."""
+
+
+def _listed(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
+    """Commit of a revision and the files in the repo's own folder, by name.
+
+    Raises:
+        InputError: The Hub cannot be reached, refuses, or answers with what is no listing.
+    """
+    with _explained(repo, revision):
+        from huggingface_hub import HfApi
+
+        info = HfApi().model_info(repo, revision=revision, files_metadata=True)
+    # It becomes the name of a folder, in which files may be removed.
+    if info.sha is None or not is_commit(info.sha):
+        raise InputError(f"the Hub names no commit of `{repo}`", "try again later")
+    files = {
+        file.rfilename: RemoteFile(file.size, file.lfs.sha256 if file.lfs else file.blob_id)
+        for file in info.siblings or []
+        if "/" not in file.rfilename and ".." not in file.rfilename
+    }
+    return info.sha, files
+
+
+def _wanted(name: str, allow_custom_code: bool) -> bool:
+    return (
+        is_weight_file(name)
+        or (name.endswith(_WANTED_ENDINGS) and not set(name) & set("*?["))
+        or (allow_custom_code and name.endswith(".py"))
+    )
+
+
+def _check_before(
+    repo: str, commit: str, files: dict[str, RemoteFile], allow_custom_code: bool
+) -> None:
+    """Refuse a model by its list of files and its small ones.
+
+    Raises:
+        InputError: It could not be scored.
+    """
+    listed = ModelFiles(Path(repo), sizes={name: file.size or 0 for name, file in files.items()})
+    try:
+        check_is_model(listed)
+        for name in _READ_FIRST:
+            if name in files:
+                listed.folder = _fetch_file(repo, name, commit, "model").parent
+        config = read_object(listed.folder / "config.json")
+        code = ModelConfig(config).text("model_file")
+        if code is None:
+            architecture_of(config)
+        elif not allow_custom_code:
+            raise InputError(f"it runs code of its own: {shown(code)}", ALLOW_CUSTOM_CODE)
+        check_weights(listed)
+        check_tokenizer(listed, allow_custom_code=allow_custom_code)
+    except InputError as error:
+        hint = error.hint or "pick another model"
+        if error.message.startswith(f"`{repo}`"):
+            raise
+        raise InputError(f"`{repo}`: {error.message}", hint) from None
+
+
+def _fetch(
+    repo: str,
+    commit: str,
+    wanted: dict[str, RemoteFile],
+    missing: int,
+    on_progress: Report | None,
+) -> Path:
+    from huggingface_hub import snapshot_download
+
+    total = sum(file.size or 0 for file in wanted.values())
+    meter = ProgressMeter(total or None, total - missing, on_progress or _ignore)
+    with _explained(repo, commit), _quiet():
+        meter.advance(0)
+        folder = snapshot_download(
+            repo,
+            revision=commit,
+            cache_dir=hub_folder(),
+            allow_patterns=sorted(wanted),
+            tqdm_class=meter.bar_class(),
+        )
+        meter.advance(total)
+    return Path(folder)
+
+
+def _ignore(progress: DownloadProgress) -> None:
+    """Nobody asked."""
+
+
+def _remember(folder: Path, revision: str, commit: str) -> None:
+    """Point the revision's name at the snapshot, once it is complete."""
+    if commit.startswith(revision):
+        return
+    ref = folder.parent.parent / "refs" / revision
+    with contextlib.suppress(OSError):
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        aside = ref.with_name(f"{ref.name}.{os.getpid()}.tmp")
+        aside.write_text(commit, encoding="ascii")
+        aside.replace(ref)
+
+
+def fetch_dataset_file(repo: str, filename: str, revision: str) -> Path:
+    """Download one file of a dataset, or find it in the cache.
+
+    Args:
+        repo: Repo id of the dataset.
+        filename: Path inside the repo.
+        revision: Full commit; then a cached file is found without any network traffic.
+
+    Returns:
+        The file in the cache.
+
+    Raises:
+        CorpusNotCached: The file is not cached and cannot be fetched; says why.
+    """
+    try:
+        with allowed():
+            return _fetch_file(repo, filename, revision, "dataset")
+    except InputError as error:
+        raise CorpusNotCached(error.message, error.hint) from None
+
+
+def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
+    with _explained(repo, revision), _quiet():
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+        hub = hub_folder()
+        known = try_to_load_from_cache(repo, filename, hub, revision, kind)
+        if not isinstance(known, str):
+            check_reachable()
+        return Path(
+            hf_hub_download(repo, filename, repo_type=kind, revision=revision, cache_dir=hub)
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's bars and its log of retries off the terminal: progress is ours to show."""
+    from huggingface_hub.utils import logging as hub_logging
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    verbosity, drawn = hub_logging.get_verbosity(), not are_progress_bars_disabled()
+    hub_logging.set_verbosity(logging.ERROR)
+    if drawn:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        hub_logging.set_verbosity(verbosity)
+        if drawn:
+            enable_progress_bars()
+
+
+@contextlib.contextmanager
+def _explained(repo: str, revision: str | None) -> Iterator[None]:
+    """Turn what the Hub's library raises into one error with a hint."""
+    try:
+        yield
+    except QfidError:
+        raise
+    except Exception as error:
+        raise _explain(error, repo, revision) from error
+
+
+def _explain(error: Exception, repo: str, revision: str | None) -> InputError:
+    from huggingface_hub import errors
+
+    if _caused_by(error, errors.GatedRepoError):
+        return InputError(
+            f"`{repo}` is gated: its owner wants its terms accepted",
+            f"accept them at https://huggingface.co/{repo}, then run `hf auth login`",
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return InputError(
+            f"`{repo}` has no revision `{revision}`", "give a commit, a branch or a tag"
+        )
+    status = _status(error)
+    # The Hub answers 401, not 404, to a stranger who asks for what is not public.
+    if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
+        return InputError(
+            f"there is no public repo `{repo}`",
+            "check the spelling; for a private one run `hf auth login`",
+        )
+    if isinstance(error, errors.RemoteEntryNotFoundError):
+        return InputError(f"`{repo}` has no such file at `{revision}`", "check its files")
+    if _caused_by(error, errors.OfflineModeIsEnabled):
+        return _Offline(
+            f"`{repo}` is not in the local cache and HF_HUB_OFFLINE forbids the network",
+            "unset HF_HUB_OFFLINE, or fetch it on another machine and copy the cache",
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return InputError(
+            f"the disk is full while fetching `{repo}`", "free some space and pull again"
+        )
+    if status == 403:
+        return InputError(
+            f"the Hub does not let you read `{repo}`", "`hf auth login` with a token that may"
+        )
+    if status is not None:
+        return InputError(f"the Hub answered {status} for `{repo}`", "try again later")
+    return InputError(
+        f"`{repo}` could not be fetched: {_first_line(error)}",
+        "check the network and pull again; files that arrived whole are kept",
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+
+
+def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
+    return any(isinstance(each, kind) for each in _causes(error))
+
+
+def _status(error: BaseException) -> int | None:
+    """Status of the HTTP answer behind an error, or None where none came."""
+    for each in _causes(error):
+        status = getattr(getattr(each, "response", None), "status_code", None)
+        if isinstance(status, int) and status >= 400:
+            return status
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    root: BaseException = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    text = next(iter(str(root).strip().splitlines()), "")
+    return f"{type(root).__name__}: {text[:120]}" if text else type(root).__name__

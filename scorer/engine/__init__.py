@@ -1,0 +1,1 @@
+"""A job carried out: prepared, scored batch by batch, saved, reported."""

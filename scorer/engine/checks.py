@@ -1,0 +1,63 @@
+"""Checks of a run's stored positions before its report is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scorer.common.errors import SettingFailed
+from scorer.spec.settings.kv import KVSetting
+from scorer.stats.positions import Positions
+
+if TYPE_CHECKING:
+    pass
+from scorer.report.from_run import Batches
+
+
+def check_drift(stored: Batches) -> dict[str, SettingFailed]:
+    """Find settings whose quantization cannot have engaged.
+
+    A drift of exactly zero everywhere means that nothing was quantized. Two settings that ask for
+    different computations and give the same KL in every bit mean that one of them was not done.
+
+    Args:
+        stored: The run's batches by the setting they are stored under.
+
+    Returns:
+        Setting in notation to its failure.
+    """
+    failures: dict[str, SettingFailed] = {}
+    for name, batches in stored.items():
+        if batches and not any(p.kl.any() or p.flips.any() for p, _ in batches):
+            failures[name] = SettingFailed(
+                f"setting `{name}`: quantization did not engage: the drift is exactly zero "
+                f"at all {sum(len(p) for p, _ in batches)} positions",
+                "this is no perfect score; please report the model and the command",
+            )
+    for one, other in itertools.combinations(sorted(stored), 2):
+        if not {one, other} & failures.keys() and _differ(one, other):
+            if _same_kl(stored[one], stored[other]):
+                for name, twin in ((one, other), (other, one)):
+                    failures[name] = SettingFailed(
+                        f"setting `{name}` gives the same KL as `{twin}` in every bit: one of "
+                        "them did not engage",
+                        "neither figure can be trusted; please report the model and the command",
+                    )
+    return failures
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether two settings ask for different functions, paths to the same function set aside."""
+    a, b = (dataclasses.replace(KVSetting.parse(name), path="deployed") for name in (one, other))
+    return a != b
+
+
+def _same_kl(
+    one: list[tuple[Positions, dict[str, Any]]], other: list[tuple[Positions, dict[str, Any]]]
+) -> bool:
+    others = {int(p.chunk[0]): p for p, _ in other}
+    shared = [(p, others[int(p.chunk[0])]) for p, _ in one if int(p.chunk[0]) in others]
+    return bool(shared) and all(np.array_equal(a.kl, b.kl) for a, b in shared)

@@ -1,0 +1,302 @@
+"""Everything between a job and its first chunk: model, text, lanes, all checked."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+
+from scorer.common.errors import InputError, QfidError
+from scorer.device.backend import Backend
+from scorer.device.cpu_arithmetic import MLX
+from scorer.device.host_memory import before_a_run
+from scorer.device.memory import device_memory, memory_in_use
+from scorer.fit.fitting import fitting
+from scorer.fit.pass_size import PassSize, default_batch
+from scorer.lanes.base import ReferenceLane
+from scorer.lanes.continuity import check_continuity
+from scorer.lanes.kv.attention_check import check_attention
+from scorer.lanes.kv.lane import KVLane
+from scorer.lanes.kv.plan import PlannedSetting, plan_settings
+from scorer.lanes.prefixes import Prefixes
+from scorer.lm.caches import fresh_caches
+from scorer.lm.load import LoadedModel, load
+from scorer.lm.measured_geometry import measured_geometry
+from scorer.lm.split_model import SplitModel
+from scorer.models.info import ModelInfo
+from scorer.models.resolve import resolve_model
+from scorer.models.sizes import model_sizes
+from scorer.spec.events import Event, Loading, Warned
+from scorer.spec.geometry import KVGeometry
+from scorer.spec.job import Job
+from scorer.spec.settings.shapes import check_groups
+from scorer.text.chunks import ChunkedCorpus, build_corpus
+from scorer.text.tokens.load import load_tokenizer
+from scorer.text.wikitext import to_be_fetched
+
+# Seconds a text is given before the model is loaded beside it.
+_TEXT_FIRST_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job ready to be scored.
+
+    Attributes:
+        job: The job.
+        info: The resolved model.
+        model: The loaded model.
+        split: Its body and tail.
+        corpus: The chunks.
+        geometry: Of the caches the model really fills.
+        planned: Every setting, controls included, in the order of the report.
+        batch: Chunks of a cell of the batch grid.
+        vocab: Columns of the logits.
+        size: How much goes through the model at once, as memory allows; its batch is the grid's
+            unless a run is continued with less memory than it began with.
+        prefixes: Full-precision prefixes of deployments, shared by the lanes.
+    """
+
+    job: Job
+    info: ModelInfo
+    model: LoadedModel
+    split: SplitModel
+    corpus: ChunkedCorpus
+    geometry: KVGeometry
+    planned: list[PlannedSetting]
+    batch: int
+    vocab: int
+    size: PassSize
+    prefixes: Prefixes
+
+    @property
+    def reference(self) -> ReferenceLane:
+        """The full-precision lane."""
+        return ReferenceLane(self.split, self.prefixes)
+
+    def lanes(self) -> list[KVLane]:
+        """One lane per computation, in the order of the settings."""
+        # A setting can be a row and the control of another row: one lane all the same.
+        computed = {row.setting: row.arithmetic for row in self.planned if row.same_as is None}
+        return [
+            KVLane(self.split, setting, arithmetic, self.prefixes)
+            for setting, arithmetic in computed.items()
+        ]
+
+
+class Preparation:
+    """Prepares a job step by step, saying what it does; ``result`` holds the outcome."""
+
+    def __init__(
+        self, job: Job, backend: Backend, cache_dir: Path | None, *, grid: int | None = None
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            job: The job.
+            backend: The device.
+            cache_dir: Where tokens of a text are kept, or None.
+            grid: Chunks of a cell of the run that is continued; None for a new run.
+        """
+        self.job = job
+        self.backend = backend
+        self.cache_dir = cache_dir
+        self.grid = grid
+        self.result: Prepared | None = None
+
+    def steps(self) -> Iterator[Event]:
+        """Run the preparation.
+
+        Yields:
+            Loading before each step; Warned for what the user should know.
+
+        Raises:
+            InputError: The job cannot be scored as it is; what and why in one or two lines.
+            WillNotFit: It takes more memory than there is.
+        """
+        job = self.job
+        info = resolve_model(job.model, job.revision, allow_custom_code=job.allow_custom_code)
+        _check_context(job, info)
+        if info.custom_code is not None:
+            yield Warned(f"`{info.name}` runs code of its own: `{info.custom_code}`")
+        if info.caution is not None:
+            yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
+        if info.geometry.layers and info.geometry.exact:
+            check_groups(job.settings, info.geometry)
+        fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
+        if fetched is not None:
+            yield Loading("corpus", fetched)
+        yield Loading("tokenizing", job.corpus.source)
+        with ThreadPoolExecutor(1, "qfid-tokens") as pool:
+            tokens = pool.submit(self._corpus, info)
+            # A text that cannot be scored is told before a model takes its time to load.
+            # One that has to be fetched comes whole before: libraries that load models may not
+            # use the network, which is open until then.
+            wait([tokens], _TEXT_FIRST_SECONDS if fetched is None else None)
+            if tokens.done():
+                tokens.result()
+            size = yield from self._size(info)
+            model = yield from self._model(info)
+            corpus = tokens.result()
+        if model.vocab_rows is not None:
+            _check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
+        detail = "body and tail, cache geometry, arithmetic of each setting"
+        if self.backend.kind == "cuda":
+            detail += "; kernels new to this GPU are compiled, once, up to a minute a width"
+        yield Loading("checking", detail)
+        # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
+        own = job.kernel == "mlx-lm"
+        split = SplitModel(model.module, MLX if own else self.backend.arithmetic)
+        probe = mx.array(corpus.ids[:1, :4])
+        if model.vocab_rows is None:
+            # Until the logits tell how many tokens there are, only the first is sure to be one.
+            probe = mx.zeros_like(probe)
+        vocab = _check_forward(split, probe, info)
+        _check_tokens(corpus, vocab, "output layer has {} tokens")
+        geometry = measured_geometry(split)
+        check_groups(job.settings, geometry)
+        planned = plan_settings(job, split, self.backend.kind, geometry)
+        equal = check_continuity(
+            ReferenceLane(split),
+            mx.array(corpus.ids[:1, :-1]),
+            {setting.start for setting in job.settings},
+            info.architecture,
+        )
+        if self.backend.kind != "cpu":
+            for row in planned:
+                check_attention(
+                    row.setting,
+                    row.arithmetic,
+                    geometry,
+                    _query_heads(model),
+                    job.chunk_length,
+                    model.dtype,
+                )
+        self.result = Prepared(
+            job,
+            info,
+            model,
+            split,
+            corpus,
+            geometry,
+            planned,
+            self.grid or size.batch,
+            vocab,
+            size,
+            Prefixes(split, equal),
+        )
+
+    def _corpus(self, info: ModelInfo) -> ChunkedCorpus:
+        job = self.job
+        return build_corpus(
+            job.corpus,
+            load_tokenizer(info.path, allow_custom_code=job.allow_custom_code),
+            protocol=job.protocol,
+            chunk_length=job.chunk_length,
+            chunks=job.chunks,
+            max_chunks=job.max_chunks,
+            vocab_rows=info.vocab_size,
+            tokenizer_id=info.name,
+            cache_dir=self.cache_dir,
+        )
+
+    def _size(self, info: ModelInfo) -> Generator[Event, None, PassSize]:
+        """How much goes through the model at once.
+
+        Raises:
+            WillNotFit: Nothing fits.
+        """
+        job = self.job
+        wanted = PassSize(
+            self.grid or job.batch or default_batch(self.backend.kind, job.chunk_length)
+        )
+        size = self._fitting(info, wanted)
+        if size.batch < wanted.batch and (self.grid or job.batch):
+            yield Warned(
+                f"memory does not allow {wanted.batch} chunks at a time; scored {size.described()}",
+                "on this device the figures are the same"
+                if self.backend.kind == "cpu"
+                else "figures of runs of another batch differ by rounding",
+            )
+        return size
+
+    def _model(self, info: ModelInfo) -> Generator[Event, None, LoadedModel]:
+        """The model, loaded.
+
+        Raises:
+            InputError: It does not load.
+        """
+        yield Loading("model", info.name)
+        if self.backend.slow_blas:
+            yield Warned(
+                f"matrix products are slow here (BLAS: {self.backend.blas}; a 512³ product takes "
+                f"{1000 * (self.backend.matmul_seconds or 0):.0f} ms)",
+                "install MKL (`pip install mkl`) or OpenBLAS (`apt install libopenblas0`); "
+                "`qfid doctor` checks it",
+            )
+        return load(info.path, self.backend, allow_custom_code=self.job.allow_custom_code)
+
+    def _fitting(self, info: ModelInfo, wanted: PassSize) -> PassSize:
+        memory = device_memory(self.backend.kind)
+        return fitting(
+            model_sizes(info),
+            self.job,
+            self.backend.kind,
+            before_a_run(memory) if self.backend.kind == "cpu" else memory,
+            name=info.name,
+            wanted=wanted,
+            in_use=memory_in_use(),
+            shorten=self.grid is None,
+        )
+
+
+def _query_heads(model: LoadedModel) -> int:
+    """Query heads as the config names them; 1 where it does not, which checks less."""
+    config = model.config.get("text_config") or model.config
+    heads = config.get("num_attention_heads") or config.get("n_heads") or config.get("n_head")
+    return int(heads) if isinstance(heads, int) else 1
+
+
+def _check_context(job: Job, info: ModelInfo) -> None:
+    if info.max_context is not None and job.chunk_length > info.max_context:
+        raise InputError(
+            f"chunks of {job.chunk_length} tokens are longer than the context of `{info.name}` "
+            f"({info.max_context} tokens)",
+            f"give --chunk-length {info.max_context} or less",
+        )
+
+
+def _check_tokens(corpus: ChunkedCorpus, rows: int, what: str) -> None:
+    """Refuse ids that the model has no row for: MLX checks no bounds."""
+    largest = int(corpus.ids.max())
+    if largest >= rows:
+        raise InputError(
+            f"the corpus holds token {largest}, the model's {what.format(rows)}",
+            "tokenizer and model do not belong together",
+        )
+
+
+def _check_forward(split: SplitModel, probe: mx.array, info: ModelInfo) -> int:
+    """Run the model on a few tokens; return the number of logits per position."""
+    try:
+        split.check(lambda: fresh_caches(split.model), probe)
+        hidden = split.hidden(probe, fresh_caches(split.model))
+        logits = split.logits(hidden, 0, probe.shape[1])
+        mx.eval(logits)
+    except QfidError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        raise InputError(
+            f"`{info.name}` ({info.architecture}) does not run on this device: {first}",
+            "some architectures need Metal; `qfid models` lists what can be scored",
+        ) from error
+    if not bool(np.isfinite(np.array(logits.astype(mx.float32))).any()):
+        raise InputError(
+            f"`{info.name}` gives no finite logits", "its weights are damaged or incomplete"
+        )
+    return int(logits.shape[-1])

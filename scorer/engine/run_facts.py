@@ -1,0 +1,143 @@
+"""What is known of a run before its first chunk, as the facts that are stored with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scorer.device.backend import Backend
+from scorer.device.cpu_arithmetic import NUMPY
+from scorer.engine.preparation import Prepared
+from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
+from scorer.lanes.kv.plan import PlannedSetting
+from scorer.models.file_hashes import files_digest, model_files
+from scorer.runs.facts import RunFacts, SettingFacts
+from scorer.spec.settings.kv import KVSetting
+
+_ARITHMETIC = {
+    DEQUANTIZED: "quantize, dequantize, attention",
+    CODES: "quantized matmuls over codes, query heads grouped",
+    MLX_LM: "mlx-lm's quantized cache and attention",
+}
+
+
+def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int]:
+    """What must be equal for two runs to be one: everything but the settings.
+
+    Numbers of runs that differ in any of these are not mixed.
+    """
+    job, corpus = prepared.job, prepared.corpus
+    return {
+        "model": prepared.info.name,
+        "model revision": prepared.info.revision or "none",
+        "model files": files_digest(model_files(prepared.info.path)),
+        "corpus": corpus.sha256,
+        "tokenizer": corpus.tokenizer_sha256,
+        "protocol": job.protocol,
+        "chunk length": job.chunk_length,
+        "chunks": ",".join(map(str, corpus.indices)),
+        "batch": prepared.batch,
+        "kernel": job.kernel,
+        "device": f"{backend.kind} {backend.name}",
+        "compute dtype": prepared.model.dtype_name,
+        "BLAS": backend.blas,
+        "arithmetic": prepared.split.arithmetic,
+        "mlx version": backend.versions.get("mlx", "unknown"),
+        "mlx-lm version": backend.versions.get("mlx-lm", "unknown"),
+    }
+
+
+def arithmetic_line(prepared: Prepared, backend: Backend) -> str:
+    """Device, compute dtype, what computes attention, and BLAS in one line."""
+    blas = f", BLAS: {backend.blas}" if backend.kind == "cpu" else ""
+    dense = ", weights dequantized" if prepared.model.dequantized else ""
+    numpy = ", attention and linear layers in NumPy" if prepared.split.arithmetic == NUMPY else ""
+    return f"{backend.kind}, {prepared.model.dtype_name}{dense}{numpy}{blas}"
+
+
+def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
+    """Facts of the run, the same for all its settings."""
+    corpus, geometry, info = prepared.corpus, prepared.geometry, prepared.info
+    windows = any(layer.window is not None for layer in geometry.layers)
+    context = corpus.chunk_length if windows else None
+    return RunFacts(
+        job=prepared.job,
+        model_id=info.name,
+        model_revision=info.revision,
+        model_files=model_files(info.path),
+        architecture=info.architecture,
+        weight_bits=info.weight_bits,
+        corpus=corpus.to_json(),
+        documents=dict(zip(corpus.indices, corpus.documents, strict=True)),
+        chunks=corpus.indices,
+        chunk_length=corpus.chunk_length,
+        scored_from=corpus.scored_from,
+        device={"kind": backend.kind, "name": backend.name, "memory": backend.memory_total},
+        arithmetic={
+            "compute_dtype": prepared.model.dtype_name,
+            "blas": backend.blas,
+            "description": arithmetic_line(prepared, backend),
+        },
+        versions=dict(backend.versions),
+        batch=prepared.batch,
+        kv_bytes_per_token={
+            str(row.setting): geometry.bytes_per_token(row.setting, context)
+            for row in prepared.planned
+        },
+        kv_bytes_per_token_16bit=geometry.bytes_per_token_16bit(context),
+        kv_layers=len(geometry.layers),
+        max_context=info.max_context,
+        kv_bytes_context=context,
+        warnings=(),
+    )
+
+
+def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
+    """What is known of one setting before it is scored."""
+    geometry = prepared.geometry
+    skipped: dict[str, int] = {}
+    if geometry.total_layers > len(geometry.layers):
+        skipped["no keys and values"] = geometry.total_layers - len(geometry.layers)
+    warnings = []
+    if not _same_widths(row.setting) and row.setting.path == "deployed":
+        warnings.append("mlx-lm holds one width for K and V: no shipped runtime runs this setting")
+    elif not row.runnable_by_mlx_lm:
+        warnings.append(
+            "mlx-lm cannot run this setting on this model: no shipped runtime does, and the "
+            "figure is the quantizer's"
+        )
+    elif row.mlx_lm == "elsewhere":
+        warnings.append(
+            "mlx-lm's own quantized attention has no kernel for this model on this device: "
+            "`mlx_lm.generate` runs the setting on Apple silicon or a CPU"
+        )
+    return SettingFacts(
+        arithmetic=_ARITHMETIC[row.arithmetic],
+        kv_method="stock" if _same_widths(row.setting) else "affine",
+        kv_layers_quantized=min(len(geometry.layers), geometry.total_layers),
+        kv_layers_total=geometry.total_layers,
+        kv_layers_skipped=skipped,
+        same_as=None if row.same_as is None else str(row.same_as),
+        runnable_by_mlx_lm=row.runnable_by_mlx_lm,
+        warnings=tuple(warnings),
+    )
+
+
+def _same_widths(setting: KVSetting) -> bool:
+    return setting.k_bits == setting.v_bits
+
+
+def stored_facts(prepared: Prepared, backend: Backend) -> dict[str, Any]:
+    """Everything a saved run keeps beside its positions."""
+    return {
+        "identity": identity_of(prepared, backend),
+        "chunks": list(prepared.corpus.indices),
+        "run": run_facts(prepared, backend).to_json(),
+        "settings": {
+            str(row.setting): setting_facts(prepared, row).to_json() for row in prepared.planned
+        },
+        "controls": {
+            str(row.control_of): str(row.setting)
+            for row in prepared.planned
+            if row.control_of is not None
+        },
+    }

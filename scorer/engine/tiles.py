@@ -1,0 +1,132 @@
+"""Tiles of positions: how large they are, what is checked in each, how they are joined again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.common.errors import QfidError, SettingFailed
+from scorer.lanes.kv.lane import KVLane
+from scorer.metrics.definition import TileScalars
+from scorer.stats.positions import Positions
+
+Tile = tuple[int, int]
+"""First position and the one after the last."""
+Part = tuple[Tile, TileScalars]
+
+_ROWS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One cell of the batch grid.
+
+    Attributes:
+        chunks: Indices of its chunks in the corpus.
+        ids: (B, L) int32 tokens.
+        first: First scored position of a chunk in stress mode.
+    """
+
+    chunks: tuple[int, ...]
+    ids: NDArray[np.int32]
+    first: int
+
+
+def tile_positions(size: int, positions: int, rows: int) -> int:
+    """Positions of a tile of ``size`` chunks that holds about ``rows`` rows.
+
+    Where it holds more than a few, a multiple of 128: a GPU multiplies matrices in blocks of rows,
+    and one row more costs a block.
+    """
+    step = max(1, min(positions, rows // size))
+    whole = _ROWS // math.gcd(_ROWS, size)
+    return step if step == positions or step < whole else step // whole * whole
+
+
+def check_reference(nll: NDArray[np.float64], batch: Batch, tile: Tile) -> None:
+    """Look whether the reference gives a likelihood everywhere.
+
+    Args:
+        nll: (B · T,) −log p(target), nats, in a tile.
+        batch: The chunks.
+        tile: The tile.
+
+    Raises:
+        QfidError: It does not.
+    """
+    a, b = tile
+    bad = np.flatnonzero(~np.isfinite(nll))
+    if len(bad):
+        row, position = divmod(int(bad[0]), b - a)
+        raise QfidError(
+            f"the full-precision model gives no finite likelihood at chunk {batch.chunks[row]}, "
+            f"position {a + position}",
+            "its logits hold NaN or infinity there; nothing can be compared with it",
+        )
+
+
+def joined(lane: KVLane, batch: Batch, parts: list[Part], lowest_kl: float) -> list[Positions]:
+    """The scalars of all tiles, looked at and cut into one Positions per chunk.
+
+    Args:
+        lane: Whose they are.
+        batch: The chunks.
+        parts: Tiles in order and without a gap.
+        lowest_kl: What rounding may push a KL down to, nats.
+
+    Raises:
+        SettingFailed: A likelihood is not finite, or a KL divergence is negative beyond rounding.
+    """
+    rows = len(batch.chunks)
+    begin, end = parts[0][0][0], parts[-1][0][1]
+    columns = {
+        field.name: np.concatenate(
+            [getattr(scalars, field.name).reshape(rows, b - a) for (a, b), scalars in parts], axis=1
+        )
+        for field in fields(TileScalars)
+    }
+    # Positions of a deployment's full-precision prefix are not scored and may hold anything.
+    kept = slice(max(0, max(batch.first, lane.setting.start) - begin), None)
+    columns = {name: column[:, kept] for name, column in columns.items()}
+    position = np.arange(begin, end, dtype=np.int32)[kept]
+    _check(lane, batch, position, columns, lowest_kl)
+    tokens = batch.ids[:, begin + 1 : end + 1].astype(np.int32)[:, kept]
+    return [
+        Positions(
+            chunk=np.full(len(position), chunk, np.int32),
+            position=position,
+            token=tokens[row],
+            **{name: column[row] for name, column in columns.items()},
+        )
+        for row, chunk in enumerate(batch.chunks)
+    ]
+
+
+def _check(
+    lane: KVLane,
+    batch: Batch,
+    position: NDArray[np.int32],
+    columns: dict[str, NDArray[Any]],
+    lowest_kl: float,
+) -> None:
+    kl, nll = columns["kl"], columns["nll_quant"]
+    infinite = np.isnan(kl) | ~np.isfinite(nll) | ~np.isfinite(columns["nll_ref"])
+    bad = np.argwhere(infinite | (kl < lowest_kl))
+    if not len(bad):
+        return
+    row, column = map(int, bad[0])
+    where = f"at chunk {batch.chunks[row]}, position {position[column]}"
+    if infinite[row, column]:
+        raise SettingFailed(
+            f"setting `{lane.setting}`: no finite likelihood {where}",
+            "the quantized model's logits hold NaN or infinity there",
+        )
+    raise SettingFailed(
+        f"setting `{lane.setting}`: a KL divergence of {kl[row, column]:.3g} nats {where}",
+        "it cannot be negative by more than rounding: this device computes wrongly; "
+        "`qfid doctor` looks at it",
+    )

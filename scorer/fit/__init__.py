@@ -1,0 +1,1 @@
+"""Whether a run fits in memory, before anything is loaded."""

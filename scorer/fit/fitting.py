@@ -1,0 +1,108 @@
+"""The largest pass that fits in memory, or a refusal with figures."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from scorer.common.device_kind import DeviceKind
+from scorer.common.errors import WillNotFit
+from scorer.device.host_memory import HostMemory
+from scorer.fit.memory_need import Need, need
+from scorer.fit.pass_size import PassSize
+from scorer.models.sizes import ModelSizes
+from scorer.spec.job import Job
+
+
+def budget(memory: HostMemory, device: DeviceKind) -> int:
+    """Bytes a run may take of what is free: on the CPU less what a machine needs to breathe."""
+    return memory.available - memory.low if device == "cpu" else memory.available
+
+
+def fitting(
+    model: ModelSizes,
+    job: Job,
+    device: DeviceKind,
+    memory: HostMemory,
+    *,
+    name: str,
+    wanted: PassSize,
+    in_use: int = 0,
+    shorten: bool = True,
+) -> PassSize:
+    """The largest size up to ``wanted`` that fits.
+
+    Args:
+        model: Sizes of the model.
+        job: The job; ``force`` takes a size in any case.
+        device: Where it is scored.
+        memory: What the device has, and has free.
+        name: The model's name, for the message.
+        wanted: What to try first.
+        in_use: Bytes this process holds already; they are not free, and not needed again.
+        shorten: Whether the chunks may be made shorter; those of a saved run may not.
+
+    Raises:
+        WillNotFit: Nothing does; with the figures and the longest chunk that would fit.
+    """
+    free = budget(memory, device)
+    for size in wanted.sizes():
+        # What the process holds is gone from what is free, so it counts on neither side.
+        if need(model, job, device, size, in_use=in_use).total - in_use <= free:
+            return size
+    smallest = [*wanted.sizes()][-1]
+    if job.force:
+        return smallest if job.batch is None else dataclasses.replace(smallest, batch=job.batch)
+    least = need(model, job, device, smallest, in_use=in_use)
+    raise WillNotFit(
+        f"`{name}` needs {_bytes(least.total - in_use)} with chunks of {job.chunk_length} tokens "
+        f"and {_bytes(max(free, 0))} can be used: {_weights(least, device)}, "
+        f"{_bytes(least.caches)} caches, {_bytes(least.attention)} attention, "
+        f"{_bytes(least.kept + least.tile)} logits",
+        _remedy(longest_chunk(model, job, device, free + in_use, in_use=in_use), device, shorten),
+    )
+
+
+def longest_chunk(
+    model: ModelSizes, job: Job, device: DeviceKind, free: int, *, in_use: int = 0
+) -> int | None:
+    """Tokens of the longest chunk, up to the job's own, that fits at the smallest size.
+
+    Args:
+        model: Sizes of the model.
+        job: The job.
+        device: Where it is scored.
+        free: Bytes that can be used, those in use included.
+        in_use: Bytes this process holds already.
+
+    Returns:
+        The length, a multiple of 64 from 64 on; None where not even two tokens fit.
+    """
+    smallest = [*PassSize(1).sizes()][-1]
+    low, high = 1, job.chunk_length
+    while low < high:
+        middle = (low + high + 1) // 2
+        if need(model, job, device, smallest, length=middle, in_use=in_use).total <= free:
+            low = middle
+        else:
+            high = middle - 1
+    if low < 2:
+        return None
+    return low - low % 64 if low >= 64 else low
+
+
+def _remedy(longest: int | None, device: DeviceKind, shorten: bool) -> str:
+    if not shorten:
+        return "free memory and resume again; --force tries all the same"
+    if longest is not None and longest >= 64:
+        return f"--chunk-length {longest} would fit; --force scores it as it is"
+    closer = "a smaller model" if device == "cpu" else "a smaller model or fewer bits per weight"
+    return f"no chunk is short enough: take {closer}, or free memory; --force tries all the same"
+
+
+def _weights(least: Need, device: DeviceKind) -> str:
+    return f"{_bytes(least.weights)} weights" + (" as float32" if device == "cpu" else "")
+
+
+def _bytes(size: int) -> str:
+    """Enough digits to tell what is needed from what there is."""
+    return f"{size / (1 << 30):.2f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.0f} MiB"

@@ -1,0 +1,1 @@
+"""Lanes: the reference and the candidates that the loop compares with it."""

@@ -1,0 +1,1 @@
+"""Lanes whose KV cache is quantized."""

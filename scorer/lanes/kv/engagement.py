@@ -1,0 +1,235 @@
+"""Proof that quantization engaged: what every layer and side of a cache holds after a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models import cache as mlx_lm_cache
+from numpy.typing import NDArray
+
+from scorer.common.errors import SettingFailed
+from scorer.lanes.kv.caches import CodesKVCache, Side
+from scorer.lm.caches import holds_kv, is_filled, walk
+from scorer.spec.settings.kv import KVSetting
+
+
+@dataclass(frozen=True, slots=True)
+class SideEngagement:
+    """One side of one cache after a forward pass.
+
+    Attributes:
+        layer: Place of the cache in the model's list, ``3`` or ``3.1`` inside a composite one.
+        side: ``k`` or ``v``.
+        cache_class: Name of the cache's class.
+        bits: Bits per element, 16 for full precision.
+        group_size: Elements that share a scale and a bias.
+        tokens: Tokens quantized.
+        stored_bytes: Bytes of the codes, scales and biases of the tokens held, one sequence; None
+            where no codes are stored.
+        changed: Whether quantizing changed any element; None where it was not looked at.
+    """
+
+    layer: str
+    side: str
+    cache_class: str
+    bits: int
+    group_size: int
+    tokens: int
+    stored_bytes: int | None
+    changed: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Engagement:
+    """What one forward pass quantized.
+
+    Attributes:
+        sides: One entry per cache and side that holds keys or values.
+        quantized: Layers with at least one quantized cache: entries of the model's own list of
+            caches, a composite cache counting once.
+        skipped: Layers without keys and values: place in the list and class of the cache, or
+            ``never filled``.
+    """
+
+    sides: tuple[SideEngagement, ...]
+    quantized: int
+    skipped: tuple[tuple[str, str], ...]
+
+    @property
+    def total(self) -> int:
+        """Layers that have a cache, quantized and skipped."""
+        return self.quantized + len(self.skipped)
+
+    @property
+    def bytes_per_token(self) -> float | None:
+        """Stored bytes per token over all layers, in the dtype computed with; None if unknown."""
+        total = 0.0
+        for side in self.sides:
+            if side.stored_bytes is None or not side.tokens:
+                return None
+            total += side.stored_bytes / side.tokens
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """The engagement as JSON values."""
+        return {
+            "sides": [asdict(side) for side in self.sides],
+            "quantized": self.quantized,
+            "skipped": [list(entry) for entry in self.skipped],
+        }
+
+
+class PendingEngagement:
+    """What a forward pass that has been built quantizes; its checks are still to be computed.
+
+    It holds none of the keys and values.
+
+    Args:
+        caches: The caches the pass went through.
+        setting: What was asked for.
+        tokens: Tokens of the pass.
+
+    Attributes:
+        checks: Lazy arrays, to be evaluated together with the pass: left for later they would hold
+            every layer's keys and values. One of (N, 2) where sides were looked at, else none.
+
+    Raises:
+        SettingFailed: No cache quantizes, or one that should does not.
+    """
+
+    def __init__(self, caches: list[Any], setting: KVSetting, tokens: int) -> None:
+        self._setting = setting
+        self._sides: list[tuple[SideEngagement, list[mx.array]]] = []
+        quantized: set[int] = set()
+        for entry in walk(caches):
+            if holds_kv(entry.cache) and is_filled(entry.cache):
+                layer = ".".join(map(str, entry.index))
+                self._sides.extend(_sides_of(entry.cache, layer, setting, tokens))
+                quantized.add(entry.index[0])
+        if not quantized:
+            raise SettingFailed(
+                f"setting `{setting}`: the model has no keys and values to quantize",
+                "its layers keep other state; there is nothing to measure here",
+            )
+        self._quantized = len(quantized)
+        self._skipped = tuple(
+            (str(index), "never filled" if holds_kv(cache) else _name(cache))
+            for index, cache in enumerate(caches)
+            if index not in quantized
+        )
+        checks = [check for _, checks in self._sides for check in checks]
+        self.checks = [_as_one(checks)] if checks else []
+
+    def settled(self, found: Sequence[NDArray[Any]]) -> Engagement:
+        """What was quantized, once the checks are read.
+
+        Raises:
+            SettingFailed: Keys or values were not finite (MLX's quantizer swallows NaN).
+        """
+        rows = iter(found[0] if found else ())
+        sides = tuple(
+            _settled(side, [next(rows) for _ in checks], self._setting)
+            for side, checks in self._sides
+        )
+        return Engagement(sides, self._quantized, self._skipped)
+
+
+def _as_one(checks: list[mx.array]) -> mx.array:
+    """(N, 2): whether any row of each check (…, 2) says so."""
+    if any(check.shape != checks[0].shape for check in checks):
+        checks = [check.reshape(-1, 2).max(axis=0) for check in checks]
+    return mx.stack(checks).reshape(len(checks), -1, 2).max(axis=1)
+
+
+def _name(cache: Any) -> str:
+    """The class of a cache, of all parts of a composite one."""
+    if isinstance(cache, mlx_lm_cache.CacheList):
+        return "CacheList of " + ", ".join(_name(part) for part in cache.caches)
+    return type(cache).__name__
+
+
+def _sides_of(
+    cache: Any, layer: str, setting: KVSetting, tokens: int
+) -> list[tuple[SideEngagement, list[mx.array]]]:
+    name = type(cache).__name__
+    if isinstance(cache, mlx_lm_cache.QuantizedKVCache):
+        return [
+            (
+                SideEngagement(
+                    layer,
+                    side,
+                    name,
+                    cache.bits,
+                    cache.group_size,
+                    cache.offset,
+                    sum(_bytes_held(array, cache.offset) for array in held),
+                    None,
+                ),
+                [],
+            )
+            for side, held in (("k", cache.keys), ("v", cache.values))
+        ]
+    sides: tuple[Side, Side] | None = getattr(cache, "sides", None)
+    if sides is None or not cache.converting:
+        raise SettingFailed(
+            f"setting `{setting}`: layer {layer} (`{name}`) did not quantize",
+            "quantization was asked for and not applied; please report this model",
+        )
+    found = []
+    for index, (label, side) in enumerate(zip("kv", sides, strict=True)):
+        width = _width(cache, index)
+        if side.quantizes and width and side.tokens == 0:
+            raise SettingFailed(
+                f"setting `{setting}`: layer {layer} (`{name}`) quantized no {label.upper()}",
+                "quantization was asked for and not applied; please report this model",
+            )
+        stored = cache.stored_bytes(index) if isinstance(cache, CodesKVCache) else None
+        held = cache.offset if isinstance(cache, CodesKVCache) else side.tokens
+        if not side.quantizes:
+            held = tokens
+        made = SideEngagement(
+            layer,
+            label,
+            name,
+            side.bits,
+            side.group_size,
+            held,
+            stored,
+            False if side.quantizes else None,
+        )
+        found.append((made, list(side.checks)))
+        side.checks.clear()
+    return found
+
+
+def _settled(side: SideEngagement, found: list[NDArray[Any]], setting: KVSetting) -> SideEngagement:
+    """A side with what its checks found."""
+    if any(check[0] for check in found):
+        raise SettingFailed(
+            f"setting `{setting}`: {'keys' if side.side == 'k' else 'values'} of layer "
+            f"{side.layer} hold NaN or infinity before quantizing",
+            "the model overflows on this text; no KV width can be judged with it",
+        )
+    if side.changed is None:
+        return side
+    return replace(side, changed=any(bool(check[1]) for check in found))
+
+
+def _width(cache: Any, index: int) -> int:
+    held = (
+        cache.stored[index]
+        if isinstance(cache, CodesKVCache)
+        else (cache.keys, cache.values)[index]
+    )
+    if isinstance(held, tuple):
+        return int(held[0].shape[-1])
+    return 0 if held is None else int(held.shape[-1])
+
+
+def _bytes_held(array: mx.array, tokens: int) -> int:
+    """Bytes of one sequence's first ``tokens`` rows: buffers grow in steps, ``nbytes`` misleads."""
+    rows = array.shape[-2]
+    return int(array.nbytes // array.shape[0] // rows * tokens)

@@ -1,0 +1,1 @@
+"""Attention, activations and linear layers in NumPy for the CPU device."""

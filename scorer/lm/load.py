@@ -1,0 +1,132 @@
+"""One model made ready to score on this device."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_map
+
+from scorer.common.errors import InputError
+from scorer.device.backend import Backend
+from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
+
+_TOKEN_EMBEDDINGS = frozenset(
+    "embed embed_in embed_tokens embedding embeddings tok_embeddings token_embeddings"
+    " word_embeddings wte".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready for forward passes.
+
+    Attributes:
+        module: mlx-lm's model.
+        config: Its config.json.
+        dtype: Dtype of its floating-point parameters as they are computed with.
+        vocab_rows: Rows of the embedding: token ids must be below it; MLX checks nothing.
+        dequantized: Whether quantized weights were turned into dense ones.
+    """
+
+    module: nn.Module
+    config: dict[str, Any]
+    dtype: mx.Dtype
+    vocab_rows: int | None
+    dequantized: bool
+
+    @property
+    def dtype_name(self) -> str:
+        """The compute dtype by name, such as ``float32``."""
+        return str(self.dtype).rsplit(".", maxsplit=1)[-1]
+
+
+def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> LoadedModel:
+    """Load a model folder for scoring.
+
+    On the CPU weights are dequantized and cast to float32 once: MLX's quantized CPU matmul
+    accumulates in the scales' dtype and is two orders of magnitude slower.
+
+    Args:
+        path: Folder with config.json and safetensors.
+        backend: The device, from :func:`scorer.device.backend.start_backend`.
+        allow_custom_code: Permit the Python file that ``config.json`` names to run.
+
+    Raises:
+        InputError: mlx-lm cannot build or fill the model; says which file or key.
+    """
+    utils = import_mlx_lm()
+    output = io.StringIO()
+    try:
+        with kept_file_limit(), contextlib.redirect_stdout(output):
+            module, config = utils.load_model(
+                path, lazy=backend.kind != "cpu", trust_remote_code=allow_custom_code
+            )
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:
+        # BaseException: an architecture module of mlx-lm ends the interpreter when a package of
+        # its own is missing.
+        raise InputError(
+            f"`{path.name}` does not load: {_first_line(error)}",
+            "check config.json against the weights, or download the model again",
+        ) from error
+    module.eval()
+    dequantized = False
+    if backend.kind == "cpu":
+        dequantized = _densify(module, utils)
+    mx.eval(module.parameters())
+    return LoadedModel(module, config, _dtype(module), _vocab_rows(module), dequantized)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"
+
+
+def _densify(module: nn.Module, utils: Any) -> bool:
+    """Dequantize weights with float32 scales and cast every parameter to float32."""
+    quantized = any("scales" in m for m in module.modules())
+    _cast(module)
+    if quantized:
+        utils.dequantize_model(module)
+        _cast(module)
+    return quantized
+
+
+def _cast(module: nn.Module) -> None:
+    module.update(
+        tree_map(
+            lambda p: p.astype(mx.float32) if mx.issubdtype(p.dtype, mx.floating) else p,
+            module.parameters(),
+        )
+    )
+
+
+def _dtype(module: nn.Module) -> mx.Dtype:
+    """The commonest floating dtype of the parameters, weighted by size."""
+    from mlx.utils import tree_flatten
+
+    sizes: dict[mx.Dtype, int] = {}
+    for _, parameter in tree_flatten(module.parameters()):
+        if mx.issubdtype(parameter.dtype, mx.floating):
+            sizes[parameter.dtype] = sizes.get(parameter.dtype, 0) + parameter.size
+    if not sizes:
+        raise InputError("the model has no floating-point parameters")
+    return max(sizes, key=lambda dtype: sizes[dtype])
+
+
+def _vocab_rows(module: nn.Module) -> int | None:
+    """Rows of the token embedding, found by name; None where no name is known.
+
+    A model may hold other embeddings: of positions, of n-grams, of tokens per layer.
+    """
+    for path, child in module.named_modules():
+        if path.rpartition(".")[2] in _TOKEN_EMBEDDINGS and "weight" in child:
+            return int(child["weight"].shape[0])
+    return None

@@ -1,0 +1,154 @@
+"""A model cut in two: its body gives final hidden states, its own tail turns them into logits.
+
+Logits of a long chunk do not fit, final hidden states do. The body is run once; then the model is
+called with its body replaced by a stand-in that returns a block of positions of those states, so
+that whatever the architecture does behind the body (tied or untied head, soft-cap, scaling) is
+done by the architecture itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from scorer.device.cpu_arithmetic import MLX
+from scorer.lm.attention_blocks import attention_in_blocks
+from scorer.lm.layer_window import layer_window
+from scorer.lm.numpy_functions import applied
+
+_BODY_NAMES = ("model", "transformer", "backbone")
+
+
+class _BodyDone(Exception):
+    """Ends a model's call once its body has run."""
+
+
+class _Capture:
+    """Stands in for the body: runs it, keeps what it returns and ends the call."""
+
+    def __init__(self, inner: Any) -> None:
+        self.__dict__.update(inner=inner, hidden=None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.__dict__["hidden"] = self.inner(*args, **kwargs)
+        raise _BodyDone
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["inner"], name)
+
+
+class _Replay:
+    """Stands in for the body: returns given hidden states; all else is the body's own."""
+
+    def __init__(self, inner: Any, hidden: mx.array) -> None:
+        self.__dict__.update(inner=inner, hidden=hidden)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> mx.array:
+        hidden: mx.array = self.__dict__["hidden"]
+        return hidden
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["inner"], name)
+
+
+class SplitModel:
+    """Body and tail of a model, or the whole model where the two cannot be separated.
+
+    Attributes:
+        model: The model.
+        split: Whether body and tail run apart. Where not, ``hidden`` gives logits already.
+        arithmetic: What computes attention and activations, see
+            :mod:`scorer.device.cpu_arithmetic`.
+        layers_ahead: Layers that may be queued on a GPU, see :mod:`scorer.lm.layer_window`; 0
+            leaves a pass to MLX as a whole.
+    """
+
+    def __init__(self, model: nn.Module, arithmetic: str = MLX) -> None:
+        self.model = model
+        self.arithmetic = arithmetic
+        self.layers_ahead = 0
+        self._owner, self._name = _find_body(model)
+        self.split = self._name is not None
+
+    def check(self, make_caches: Any, tokens: mx.array) -> bool:
+        """Compare the two-part logits with the model's own on a few tokens.
+
+        On any difference beyond rounding the model is used whole from then on.
+
+        Args:
+            make_caches: Gives a fresh list of caches.
+            tokens: (1, T) int32, T ≥ 2.
+
+        Returns:
+            Whether body and tail run apart.
+        """
+        if self.split:
+            with applied(self.arithmetic):
+                full = self.model(tokens, cache=make_caches()).astype(mx.float32)
+            try:
+                hidden = self.hidden(tokens, make_caches())
+                middle = tokens.shape[1] // 2
+                parts = [
+                    self.logits(hidden, 0, middle),
+                    self.logits(hidden, middle, tokens.shape[1]),
+                ]
+                joined = mx.concatenate(parts, axis=1).astype(mx.float32)
+                # Infinities stand at the same places or the difference is NaN, which fails.
+                same = (full == joined) | (mx.abs(full - joined) <= 1e-4 + 1e-4 * mx.abs(full))
+                self.split = full.shape == joined.shape and bool(same.all().item())
+            except (AttributeError, TypeError, ValueError, IndexError, KeyError):
+                self.split = False
+        return self.split
+
+    def hidden(self, tokens: mx.array, caches: list[Any]) -> mx.array:
+        """Final hidden states (B, T, H) of tokens (B, T), or logits (B, T, V) if not split."""
+        window = layer_window(caches, self.layers_ahead)
+        if not self.split:
+            with window, attention_in_blocks(), applied(self.arithmetic):
+                logits: mx.array = self.model(tokens, cache=caches)
+            return logits
+        capture = _Capture(dict.__getitem__(self._owner, self._name))
+        with self._body(capture), window, attention_in_blocks(), applied(self.arithmetic):
+            try:
+                self.model(tokens, cache=caches)
+            except _BodyDone:
+                pass
+        hidden: mx.array = capture.hidden
+        if not isinstance(hidden, mx.array) or hidden.ndim != 3:
+            raise TypeError("the body does not return hidden states")
+        return hidden
+
+    def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
+        """Logits (B, stop − start, V) of the positions ``[start, stop)`` of ``hidden``."""
+        block = hidden[:, start:stop]
+        if not self.split:
+            return block
+        replay = _Replay(dict.__getitem__(self._owner, self._name), block)
+        with self._body(replay), applied(self.arithmetic):
+            logits: mx.array = self.model(mx.zeros(block.shape[:2], mx.int32))
+        return logits
+
+    @contextmanager
+    def _body(self, stand_in: Any) -> Iterator[None]:
+        # nn.Module is a dict; going around its __setattr__ keeps its parameters untouched.
+        inner = dict.__getitem__(self._owner, self._name)
+        dict.__setitem__(self._owner, self._name, stand_in)
+        try:
+            yield
+        finally:
+            dict.__setitem__(self._owner, self._name, inner)
+
+
+def _find_body(model: nn.Module) -> tuple[Any, str | None]:
+    """The module that owns the body and the body's name in it."""
+    owner: Any = model
+    while "language_model" in owner:
+        owner = owner["language_model"]
+    for name in _BODY_NAMES:
+        if name in owner and isinstance(owner[name], nn.Module):
+            return owner, name
+    return owner, None

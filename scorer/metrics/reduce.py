@@ -1,0 +1,203 @@
+"""How logits become per-position scalars on each device; all equal to the plain definition.
+
+``numpy`` reduces on the host with float64 sums, ``fused`` on a GPU by a kernel of our own, ``mlx``
+on the device by MLX's operations in float32 with the log-sum-exp form, ``plain`` is the float64
+definition itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, Protocol, cast
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.common.device_kind import DeviceKind
+from scorer.device.dispatch import begin, begin_reading
+from scorer.metrics.definition import LOWEST_KL, Reference, TileScalars
+from scorer.metrics.fused_kernel import REF_TARGET, FusedKernel, FusedRows
+from scorer.metrics.fused_selftest import tile_scalars, usable_kernel
+
+MetricsName = Literal["numpy", "fused", "mlx", "plain"]
+
+
+Started = TileScalars | FusedRows
+"""A comparison of two tiles: done, or what the device works on."""
+
+
+def wait_for(started: Started) -> None:
+    """Wait for a comparison."""
+    if isinstance(started, FusedRows):
+        mx.eval(*started)
+
+
+def arrays_of(started: Started) -> list[mx.array]:
+    """What has to be read of a comparison."""
+    return list(started) if isinstance(started, FusedRows) else []
+
+
+def scalars_of(started: Started, found: Iterator[NDArray[Any]]) -> TileScalars:
+    """A comparison's scalars, its arrays taken from those that were read."""
+    return tile_scalars(next(found), next(found)) if isinstance(started, FusedRows) else started
+
+
+class ReferenceTile(Protocol):
+    """The reference's part of a tile, shared by all settings."""
+
+    @property
+    def nll(self) -> NDArray[np.float64]:
+        """(B · T,) float64: −log p(target) of the reference, nats."""
+
+    def wait(self) -> None:
+        """Wait for what the device was given."""
+
+    def compare(self, logits: mx.array) -> TileScalars:
+        """Scalars of a candidate's logits (B, T, V), rows in batch-major order."""
+
+    def start(self, logits: mx.array) -> Started:
+        """Begin :meth:`compare`, where the device works on its own."""
+
+
+class Metrics:
+    """Turns tiles of logits into scalars by one of the named ways.
+
+    Args:
+        name: The way; ``fused`` becomes ``mlx`` for logits that the kernel cannot reduce here.
+        device: Where ``fused`` runs.
+
+    Attributes:
+        lowest_kl: What rounding may push a KL down to, nats; below it the arithmetic is wrong.
+    """
+
+    def __init__(self, name: MetricsName, device: DeviceKind = "cpu") -> None:
+        self.name = name
+        # On a device the sums run in float32.
+        self.lowest_kl = LOWEST_KL if name in ("numpy", "plain") else 100 * LOWEST_KL
+        self._device = device
+
+    @classmethod
+    def for_device(cls, device: DeviceKind) -> Metrics:
+        """The fast way of a device."""
+        return cls("numpy" if device == "cpu" else "fused", device)
+
+    def reference(self, logits: mx.array, targets: mx.array) -> ReferenceTile:
+        """The reference's part of a tile.
+
+        Args:
+            logits: (B, T, V) of the reference, any floating dtype.
+            targets: (B, T) int32 tokens to predict.
+        """
+        if self.name == "fused":
+            kernel, _ = usable_kernel(self._device, logits.dtype)
+            if kernel is not None:
+                return _FusedTile(kernel, logits, targets)
+        if self.name in ("fused", "mlx"):
+            return _DeviceTile(logits, targets)
+        return _HostTile(logits, np.array(targets).reshape(-1), plain=self.name == "plain")
+
+
+def host_rows(logits: mx.array) -> NDArray[np.float32]:
+    """Logits (B, T, V) as (B · T, V) float32 on the host, without a copy where that is possible."""
+    rows = mx.contiguous(logits.astype(mx.float32).reshape(-1, logits.shape[-1]))
+    mx.eval(rows)
+    view: NDArray[np.float32] = np.asarray(memoryview(cast(Any, rows)))
+    return view
+
+
+class _HostTile:
+    def __init__(self, logits: mx.array, targets: NDArray[Any], *, plain: bool) -> None:
+        self._reference = Reference(host_rows(logits), targets, plain=plain)
+
+    def wait(self) -> None:
+        """Made at once."""
+
+    @property
+    def nll(self) -> NDArray[np.float64]:
+        return -self._reference.target_logprob
+
+    def compare(self, logits: mx.array) -> TileScalars:
+        return self._reference.compare(host_rows(logits))
+
+    def start(self, logits: mx.array) -> Started:
+        return self.compare(logits)
+
+
+class _FusedTile:
+    def __init__(self, kernel: FusedKernel, logits: mx.array, targets: mx.array) -> None:
+        self._kernel = kernel
+        self._rows = logits.reshape(-1, logits.shape[-1])
+        self._targets = targets.reshape(-1)
+        self._part = kernel.reference(self._rows, self._targets)
+        begin(self._rows, *self._part)
+
+    def wait(self) -> None:
+        mx.eval(*self._part)
+
+    @property
+    def nll(self) -> NDArray[np.float64]:
+        return -np.array(self._part.values)[:, REF_TARGET].astype(np.float64)
+
+    def compare(self, logits: mx.array) -> TileScalars:
+        started = self.start(logits)
+        return scalars_of(started, iter(begin_reading(arrays_of(started))()))
+
+    def start(self, logits: mx.array) -> Started:
+        rows = logits.reshape(self._rows.shape).astype(self._rows.dtype)
+        made = self._kernel.against(self._part, self._rows, rows, self._targets)
+        begin(*made)
+        return made
+
+
+class _DeviceTile:
+    def __init__(self, logits: mx.array, targets: mx.array) -> None:
+        self._targets = targets.reshape(-1, 1)
+        self._shifted = _shifted_rows(logits)
+        self._lse = mx.logsumexp(self._shifted, axis=-1, keepdims=True)
+        self._top = mx.argmax(self._shifted, axis=-1)
+        self._nll = self._lse - mx.take_along_axis(self._shifted, self._targets, axis=-1)
+        mx.eval(self._shifted, self._lse, self._top, self._nll)
+
+    def wait(self) -> None:
+        """Made at once."""
+
+    @property
+    def nll(self) -> NDArray[np.float64]:
+        return np.array(self._nll[:, 0]).astype(np.float64)
+
+    def compare(self, logits: mx.array) -> TileScalars:
+        rows = _shifted_rows(logits)
+        lse = mx.logsumexp(rows, axis=-1, keepdims=True)
+        log_p = self._shifted - self._lse
+        p = mx.exp(log_p)
+        kl = mx.where(p > 0, p * (log_p - (rows - lse)), 0).sum(axis=-1)
+        top = mx.argmax(rows, axis=-1)
+        nll = (lse - mx.take_along_axis(rows, self._targets, axis=-1))[:, 0]
+        mx.eval(kl, top, nll, lse)
+
+        def host(array: mx.array) -> NDArray[np.float64]:
+            return np.array(array).astype(np.float64)
+
+        return TileScalars(
+            kl=host(kl),
+            nll_ref=self.nll,
+            nll_quant=host(nll),
+            top_ref=np.array(self._top).astype(np.int32),
+            top_ref_logprob=-host(self._lse[:, 0]),
+            top_quant=np.array(top).astype(np.int32),
+            top_quant_logprob=-host(lse[:, 0]),
+        )
+
+    def start(self, logits: mx.array) -> Started:
+        return self.compare(logits)
+
+
+def _shifted_rows(logits: mx.array) -> mx.array:
+    """Rows (B · T, V) in float32, their maximum at 0.
+
+    A log-sum-exp of logits of some hundreds is rounded by 1e-5, as much as many a KL; of shifted
+    rows it is at most log V.
+    """
+    rows = logits.reshape(-1, logits.shape[-1]).astype(mx.float32)
+    return rows - rows.max(axis=-1, keepdims=True)

@@ -1,0 +1,1 @@
+"""The geometry of a KV cache, read off ``config.json`` by architecture."""

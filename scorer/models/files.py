@@ -1,0 +1,229 @@
+"""What lies in a model's folder, and whether it is a model that can be scored."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scorer.common.errors import InputError
+from scorer.common.inert_text import shown
+from scorer.models.config import read_object
+from scorer.models.weight_files import is_weight_file, missing_shards
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.txt", "spiece.model")
+
+_TO_BLOBS = "../../blobs/"
+_INTERRUPTED = "is missing: the download was interrupted"
+_CIRCLE = "is a link that leads back to itself"
+_OUTSIDE = "is a link that leads out of the cache"
+
+ALLOW_CUSTOM_CODE = "--allow-custom-code runs it; read it first"
+
+
+@dataclass(slots=True)
+class ModelFiles:
+    """The files directly inside a model's folder.
+
+    Attributes:
+        folder: The folder.
+        sizes: Bytes of each file that can be read.
+        broken: What else has a file's name, and why it cannot be read: a link to a file that is
+            not there, as an interrupted download leaves, a link in a circle or out of the cache.
+        last_used: When a weight file was last read or written, unix time, or None.
+    """
+
+    folder: Path
+    sizes: dict[str, int] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    last_used: float | None = None
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """Bytes of each file that mlx-lm would load weights from."""
+        return {name: size for name, size in self.sizes.items() if is_weight_file(name)}
+
+
+def scan_folder(folder: Path, within: Sequence[str] = ()) -> ModelFiles:
+    """List a model's folder.
+
+    Args:
+        folder: The folder.
+        within: Real paths of folders that links must not lead out of; empty: they may lead
+            anywhere, as in a folder of the user's own.
+
+    Raises:
+        InputError: The folder cannot be read, or is a link that leads out of ``within``.
+    """
+    files = ModelFiles(folder)
+    real = os.path.realpath(folder)
+    if within and not _is_inside(real, within):
+        raise InputError(f"its snapshot {_OUTSIDE}", "remove that link and pull the model again")
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    found = _followed(entry, real, within)
+                except _Unreadable as error:
+                    files.broken[entry.name] = str(error)
+                    continue
+                if stat.S_ISDIR(found.st_mode):
+                    continue
+                if not stat.S_ISREG(found.st_mode):
+                    files.broken[entry.name] = "is no regular file"
+                    continue
+                files.sizes[entry.name] = found.st_size
+                if is_weight_file(entry.name):
+                    # Weights only: listing models reads their small files.
+                    used = max(found.st_atime, found.st_mtime)
+                    files.last_used = max(files.last_used or used, used)
+    except OSError as error:
+        raise InputError(f"`{folder}` cannot be read: {error.strerror or error}", "") from None
+    return files
+
+
+class _Unreadable(Exception):
+    """Why what a name stands for cannot be read."""
+
+
+def _followed(entry: os.DirEntry[str], real: str, within: Sequence[str]) -> os.stat_result:
+    """The state of a file, links followed as far as they may lead.
+
+    Raises:
+        _Unreadable: There is no file at the end, or not where it may be.
+    """
+    try:
+        if within and entry.is_symlink():
+            return _linked(entry, real, within)
+        return entry.stat()
+    except OSError as error:
+        raise _Unreadable(_CIRCLE if error.errno == errno.ELOOP else _INTERRUPTED) from None
+
+
+def _linked(entry: os.DirEntry[str], real: str, within: Sequence[str]) -> os.stat_result:
+    target = os.readlink(entry.path)  # noqa: PTH115 (a list of models reads thousands)
+    blob = target.removeprefix(_TO_BLOBS)
+    if blob != target and "/" not in blob and _is_inside(_grandparent(real), within):
+        # What every link of a cache looks like; the long way round takes ten times as long.
+        found = os.lstat(f"{real}/{target}")
+        if not stat.S_ISLNK(found.st_mode):
+            return found
+    found = entry.stat()
+    if not _is_inside(os.path.realpath(entry.path), within):
+        raise _Unreadable(_OUTSIDE)
+    return found
+
+
+def _grandparent(path: str) -> str:
+    return path.rpartition("/")[0].rpartition("/")[0]
+
+
+def _is_inside(path: str, folders: Sequence[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def check_is_model(files: ModelFiles) -> None:
+    """Refuse a folder without ``config.json``, saying what it is instead.
+
+    Raises:
+        InputError: There is no ``config.json``.
+    """
+    sizes = files.sizes
+    if "config.json" in sizes:
+        return
+    hint = "give the folder of a model with config.json, weights and a tokenizer"
+    if "config.json" in files.broken:
+        raise InputError(f"config.json {files.broken['config.json']}", "")
+    if any(name.endswith(".gguf") for name in sizes):
+        raise _gguf()
+    if "adapter_config.json" in sizes:
+        raise InputError(
+            "it is an adapter, not a model", "fuse it into its base model first: mlx_lm.fuse"
+        )
+    if "model_index.json" in sizes:
+        raise InputError("it is an image pipeline, not a language model", hint)
+    raise InputError("it is no model: there is no config.json", hint)
+
+
+def check_weights(files: ModelFiles, *, thorough: bool = True) -> None:
+    """Refuse a folder whose weights are missing, incomplete or of another format.
+
+    Raises:
+        InputError: Says which file, or which format.
+    """
+    broken = sorted(name for name in files.broken if is_weight_file(name))
+    if broken:
+        raise InputError(f"{shown(broken[0])} {files.broken[broken[0]]}", "")
+    if missing := missing_shards(files.folder, files.sizes, thorough=thorough):
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(
+            f"{shown(missing[0])}{others} of its weight files {'are' if others else 'is'} missing",
+            "",
+        )
+    if files.weights:
+        return
+    names = sorted(files.sizes)
+    if any(name.endswith(".gguf") for name in names):
+        raise _gguf()
+    safetensors = [name for name in names if name.endswith(".safetensors")]
+    if safetensors:
+        raise InputError(
+            f"mlx-lm loads `model*.safetensors` and there is only {shown(safetensors[0])}",
+            "convert the model with mlx_lm.convert, or use an MLX version of it",
+        )
+    pickles = [name for name in names if name.endswith((*_PICKLES, ".npz"))]
+    if pickles:
+        raise InputError(
+            f"its weights are only {shown(pickles[0])}, a format that can run code",
+            "use a version of the model with safetensors weights",
+        )
+    if _was_interrupted(files.folder):
+        raise InputError("it has no weights yet: the download was interrupted", "")
+    raise InputError("it has config.json but no weights", "")
+
+
+def _was_interrupted(snapshot: Path) -> bool:
+    """Whether a download into the cache left the beginning of a file."""
+    return any((snapshot.parent.parent / "blobs").glob("*.incomplete"))
+
+
+def _gguf() -> InputError:
+    return InputError(
+        "its weights are GGUF, which mlx-lm does not run", "use an MLX version of the model"
+    )
+
+
+def check_tokenizer(files: ModelFiles, *, allow_custom_code: bool) -> None:
+    """Refuse a folder without a tokenizer, or with one that is a program.
+
+    Raises:
+        InputError: There is no tokenizer file, or the tokenizer is Python code of the repo's own
+            and ``allow_custom_code`` is false.
+    """
+    names = files.sizes
+    if "tokenizer.json" in names:
+        return
+    if "tokenizer.json" in files.broken:
+        raise InputError(f"`tokenizer.json` {files.broken['tokenizer.json']}", "")
+    if not allow_custom_code and (code := _tokenizer_code(files)):
+        raise InputError(f"its tokenizer is code of its own: {shown(code)}", ALLOW_CUSTOM_CODE)
+    found = any(name in _TOKENIZERS or name.endswith(".tiktoken") for name in names)
+    if not found and not {"vocab.json", "merges.txt"} <= set(names):
+        raise InputError("it has no tokenizer: neither `tokenizer.json` nor `tokenizer.model`", "")
+
+
+def _tokenizer_code(files: ModelFiles) -> str | None:
+    if "tokenizer_config.json" not in files.sizes:
+        return None
+    mapped = read_object(files.folder / "tokenizer_config.json").get("auto_map")
+    if not mapped:
+        return None
+    classes = mapped.get("AutoTokenizer") if isinstance(mapped, dict) else mapped
+    first = classes[0] if isinstance(classes, list) and classes else classes
+    if not isinstance(first, str):
+        return "tokenizer_config.json"
+    return first.rsplit("--", maxsplit=1)[-1].split(".")[0] + ".py"

@@ -1,0 +1,86 @@
+"""Which models the local cache holds, and why one cannot be scored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scorer.common.errors import InputError, QfidError
+from scorer.models.files import (
+    ALLOW_CUSTOM_CODE,
+)
+from scorer.models.hub_cache import (
+    cached_repos,
+    find_snapshot,
+    folder_bytes,
+    hub_folder,
+    is_repo_id,
+    link_bounds,
+)
+from scorer.models.info import ModelInfo, describe_model
+
+
+@dataclass(frozen=True, slots=True)
+class Unscorable:
+    """A cached repo that cannot be scored.
+
+    Attributes:
+        name: Repo id.
+        reason: Why, one line.
+        size_bytes: Bytes it takes in the cache.
+    """
+
+    name: str
+    reason: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The models of a cache.
+
+    Attributes:
+        scorable: Models that can be scored, the last used first.
+        unscorable: The other repos, by name.
+    """
+
+    scorable: list[ModelInfo]
+    unscorable: list[Unscorable]
+
+
+def list_models(hub: Path | None = None) -> Listing:
+    """List every model repo of a cache; never raises for a damaged one.
+
+    Args:
+        hub: The cache folder; None for the one the environment names.
+    """
+    found = list(iter_models(hub))
+    scorable = [model for model in found if isinstance(model, ModelInfo)]
+    unscorable = [repo for repo in found if isinstance(repo, Unscorable)]
+    scorable.sort(key=lambda model: (-(model.last_used or 0.0), model.name))
+    return Listing(scorable, sorted(unscorable, key=lambda repo: repo.name))
+
+
+def iter_models(hub: Path | None = None) -> Iterator[ModelInfo | Unscorable]:
+    """Yield the repos of a cache as they are read, in the order of its folder."""
+    hub = hub or hub_folder()
+    real_hub = os.path.realpath(hub)
+    for repo, folder in cached_repos(hub):
+        try:
+            if not is_repo_id(repo):
+                raise InputError("the name of its folder is no repo's")
+            snapshot = find_snapshot(repo, None, hub)
+            bounds = link_bounds(repo, hub, real_hub)
+            yield describe_model(repo, snapshot.path, snapshot.commit, bounds, thorough=False)
+        except QfidError as error:
+            yield Unscorable(repo, _reason(error), folder_bytes(folder / "blobs"))
+        except Exception as error:
+            # A listing shows what is there, whatever state it is in.
+            yield Unscorable(repo, f"unreadable: {type(error).__name__}", 0)
+
+
+def _reason(error: QfidError) -> str:
+    custom = error.hint == ALLOW_CUSTOM_CODE
+    return error.message + (" (needs --allow-custom-code)" if custom else "")

@@ -1,0 +1,130 @@
+"""Which models are in the local cache, what they are, and why one cannot be scored.
+
+No mlx import and no weights read: ``config.json`` and the headers of the weight files say it all.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from scorer.common.errors import InputError, ModelNotCached
+from scorer.common.inert_text import shown
+from scorer.models.hub_cache import (
+    cached_repos,
+    find_snapshot,
+    hub_folder,
+    is_repo_id,
+    link_bounds,
+    pull_command,
+    repo_folder,
+    snapshot_repo,
+)
+from scorer.models.info import ModelInfo, describe_model
+
+DEMO = "demo"
+
+
+def resolve_model(
+    model: str, revision: str | None = None, *, allow_custom_code: bool = False
+) -> ModelInfo:
+    """Find a model on this machine and check that it can be scored.
+
+    Args:
+        model: Repo id in the local cache, path of a folder, or ``demo``. An existing folder with
+            a ``config.json`` wins over a repo of the same name, as in mlx-lm.
+        revision: Branch, tag, full or short commit of a repo; None for the cached default.
+        allow_custom_code: Accept a model that runs Python of its own.
+
+    Raises:
+        ModelNotCached: The repo or the revision is not in the cache, or only in part; the hint is
+            the command that downloads it.
+        InputError: It cannot be scored: no model, damaged, incomplete, not a text model, of an
+            architecture that mlx-lm lacks, or with code of its own that was not allowed.
+    """
+    if model == DEMO:
+        _refuse_revision(revision, "the built-in model")
+        from scorer.demo import demo_model_path
+
+        return describe_model(DEMO, demo_model_path(), None)
+    folder = _local_folder(model)
+    if folder is not None:
+        _refuse_revision(revision, "a local folder")
+        name, commit = snapshot_repo(folder.resolve()) or (folder.resolve().name, None)
+        try:
+            return describe_model(name, folder, commit, allow_custom_code=allow_custom_code)
+        except InputError as error:
+            hint = error.hint or "copy or download the folder again"
+            raise InputError(f"`{model}`: {error.message}", hint) from None
+    return _resolve_repo(model, revision, allow_custom_code)
+
+
+def _refuse_revision(revision: str | None, what: str) -> None:
+    if revision is not None:
+        raise InputError(f"{what} has no revision `{revision[:60]}`", "leave out --revision")
+
+
+def _local_folder(model: str) -> Path | None:
+    """The folder that ``model`` names, or None where it names a repo.
+
+    Raises:
+        InputError: It is written as a path and is no folder, or it is no valid repo id either.
+    """
+    if not model.strip() or "\0" in model:
+        raise InputError("no model was named", "give org/name, a folder, or `demo`")
+    path = Path(model)
+    written_as_path = model.startswith((".", "/", "~")) or path.is_absolute()
+    try:
+        path = path.expanduser()
+        is_folder, exists = path.is_dir(), path.exists()
+        has_config = is_folder and (path / "config.json").exists()
+    except (OSError, RuntimeError):
+        is_folder = exists = has_config = False
+    if has_config or (is_folder and (written_as_path or not is_repo_id(model))):
+        return path
+    if exists and not is_folder:
+        raise InputError(f"`{model}` is a file, not a model", "give the folder that holds it")
+    if written_as_path:
+        raise InputError(f"there is no folder `{model}`", "give org/name, a folder, or `demo`")
+    if not is_repo_id(model):
+        raise InputError(
+            f"{shown(model)} is neither a folder nor a repo id", "write a repo as org/name"
+        )
+    return None
+
+
+def _resolve_repo(repo: str, revision: str | None, allow_custom_code: bool) -> ModelInfo:
+    hub = hub_folder()
+    try:
+        snapshot = find_snapshot(repo, revision, hub)
+    except ModelNotCached as error:
+        similar = None if repo_folder(repo, hub).is_dir() else _similar(repo, hub)
+        if similar is None:
+            raise
+        raise ModelNotCached(
+            f"{error.message}; `{similar}` is", error.hint, repo, revision
+        ) from None
+    try:
+        return describe_model(
+            repo,
+            snapshot.path,
+            snapshot.commit,
+            link_bounds(repo, hub),
+            allow_custom_code=allow_custom_code,
+        )
+    except InputError as error:
+        message = f"`{repo}`: {error.message}"
+        if error.hint:
+            raise InputError(message, error.hint) from None
+        # No hint of its own: the files are damaged or incomplete, and fetching them again helps.
+        raise ModelNotCached(message, pull_command(repo, revision), repo, revision) from None
+
+
+def _similar(repo: str, hub: Path) -> str | None:
+    cached = {name.lower(): name for name, _ in cached_repos(hub)}
+    wanted = repo.lower()
+    for lower, name in cached.items():
+        if lower.rpartition("/")[2] == wanted.rpartition("/")[2]:
+            return name
+    close = difflib.get_close_matches(wanted, cached, n=1, cutoff=0.85)
+    return cached[close[0]] if close else None

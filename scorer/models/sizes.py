@@ -1,0 +1,151 @@
+"""How large a model is once loaded: from ``config.json`` and the headers of its weight files.
+
+No mlx import and no weights read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scorer.common.regular_files import open_regular
+from scorer.models.config import MAX_HEADS, ModelConfig, decode_object, read_object
+from scorer.models.config_geometry.read import text_config
+from scorer.models.weight_files import is_weight_file, quantized_bits
+from scorer.spec.geometry import KVGeometry
+
+if TYPE_CHECKING:
+    from scorer.models.info import ModelInfo
+
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+_PACKED = {"U64": 64, "I64": 64, "U32": 32, "I32": 32, "U8": 8, "I8": 8}
+_DEFAULT_GROUP = 64
+# Parts of a model that reads pictures or hears; mlx-lm drops them.
+_NOT_TEXT = ("vision_tower", "vision_model", "visual.", "audio_tower", "multi_modal_projector")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSizes:
+    """What of a model takes memory.
+
+    Attributes:
+        stored_bytes: Bytes of its weights as stored.
+        dense_bytes: Bytes of its weights as dense float32.
+        largest_bytes: Bytes of its largest tensor as dense float32.
+        element_bytes: Bytes of the dtype it computes with off the CPU.
+        hidden: Elements of a hidden state.
+        inner: Elements of the widest intermediate state of a token, experts at work together.
+        heads: Query heads.
+        vocab: Columns of the logits.
+        geometry: Its caches of keys and values.
+    """
+
+    stored_bytes: int
+    dense_bytes: int
+    largest_bytes: int
+    element_bytes: int
+    hidden: int
+    inner: int
+    heads: int
+    vocab: int
+    geometry: KVGeometry
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    dtype: str
+    elements: int
+    rows: int
+    bytes: int
+
+
+def model_sizes(info: ModelInfo) -> ModelSizes:
+    """The sizes of a model that :func:`scorer.models.resolve.resolve_model` has found.
+
+    Raises:
+        InputError: A size in its config is no positive number, or a weight file cannot be read.
+    """
+    config = read_object(info.path / "config.json")
+    tensors: dict[str, _Tensor] = {}
+    for path in sorted(info.path.iterdir()):
+        if is_weight_file(path.name):
+            tensors.update(_tensors(path))
+    dense = list(_dense_elements(tensors, config))
+    _, part = text_config(config, info.architecture)
+    hidden = part.optional_integer("hidden_size", "d_model", "n_embd", "dim") or max(
+        (tensor.elements // tensor.rows for tensor in tensors.values()), default=1
+    )
+    vocab = info.vocab_size or max((tensor.rows for tensor in tensors.values()), default=1)
+    return ModelSizes(
+        stored_bytes=sum(tensor.bytes for tensor in tensors.values()),
+        dense_bytes=4 * sum(dense),
+        largest_bytes=4 * max(dense, default=0),
+        element_bytes=_element_bytes(tensors),
+        hidden=hidden,
+        inner=_inner(part, hidden),
+        heads=part.optional_integer("num_attention_heads", "n_heads", "n_head", high=MAX_HEADS)
+        or info.kv_heads,
+        vocab=vocab,
+        geometry=info.geometry,
+    )
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, _Tensor]]:
+    with open_regular(path, unnoticed=True) as file:
+        header = file.read(int.from_bytes(file.read(8), "little"))
+    for name, tensor in decode_object(header, f"the header of `{path.name}`").items():
+        if name != "__metadata__" and not any(part in name for part in _NOT_TEXT):
+            shape, (start, stop) = tensor["shape"], tensor["data_offsets"]
+            rows = math.prod(shape[:-1]) or 1
+            yield name, _Tensor(tensor["dtype"], math.prod(shape), rows, stop - start)
+
+
+def _dense_elements(tensors: dict[str, _Tensor], config: dict[str, Any]) -> Iterator[int]:
+    """Elements of each weight once it is dense.
+
+    A quantized weight has a scale for each group of its elements; other packed ones hold as many
+    elements as their bits allow.
+    """
+    stated = quantized_bits(config)
+    for name, tensor in tensors.items():
+        stem, _, last = name.rpartition(".")
+        scales = tensors.get(f"{stem}.scales")
+        if last in ("scales", "biases") and f"{stem}.weight" in tensors:
+            continue
+        if last == "weight" and scales is not None and tensor.dtype == "U32":
+            yield scales.elements * _group_size(config, stem)
+        elif tensor.dtype in _PACKED and tensor.rows > 1 and stated:
+            yield int(tensor.elements * max(1.0, _PACKED[tensor.dtype] / stated))
+        else:
+            yield tensor.elements
+
+
+def _group_size(config: dict[str, Any], layer: str) -> int:
+    for key in ("quantization", "quantization_config"):
+        section = config.get(key)
+        if isinstance(section, dict):
+            for part in (section.get(layer), section):
+                size = part.get("group_size") if isinstance(part, dict) else None
+                if type(size) is int and 0 < size <= 1 << 16:
+                    return size
+    return _DEFAULT_GROUP
+
+
+def _element_bytes(tensors: dict[str, _Tensor]) -> int:
+    counts: dict[int, int] = {}
+    for tensor in tensors.values():
+        if tensor.dtype in _BYTES:
+            size = _BYTES[tensor.dtype]
+            counts[size] = counts.get(size, 0) + tensor.elements
+    return max(counts, key=counts.__getitem__) if counts else 2
+
+
+def _inner(part: ModelConfig, hidden: int) -> int:
+    dense = part.optional_integer("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
+    expert = part.optional_integer("moe_intermediate_size")
+    chosen = part.optional_integer("num_experts_per_tok", "num_experts_per_token", "moe_topk")
+    at_work = (expert or dense or 4 * hidden) * chosen if chosen else 0
+    return max(dense or 4 * hidden, at_work)

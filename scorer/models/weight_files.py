@@ -1,0 +1,212 @@
+"""A model's weight files: complete or not, how large, in which dtype. Reads headers only."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from scorer.common.errors import InputError
+from scorer.common.inert_text import shown
+from scorer.common.regular_files import open_regular
+from scorer.models.config import ModelConfig, decode_object, read_object
+
+INDEX = "model.safetensors.index.json"
+
+_MAX_HEADER_BYTES = 100_000_000
+_MAX_RANK = 64
+_NUMBERED = re.compile(r"(model.*?)-(\d{5,})-of-(\d{5,})\.safetensors")
+_DTYPE = re.compile(rb'"dtype"\s*:\s*"(\w+)"')
+_OFFSETS = re.compile(rb'"data_offsets"\s*:\s*\[\s*(\d{1,18})\s*,\s*(\d{1,18})\s*\]')
+_BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8}
+_BYTES = (
+    dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1)
+    | dict.fromkeys(("U16", "I16", "F16", "BF16"), 2)
+    | dict.fromkeys(("U32", "I32", "F32"), 4)
+    | dict.fromkeys(("U64", "I64", "F64", "C64"), 8)
+)
+# Of the methods that mlx-lm converts and whose configs may not state a width.
+_METHOD_BITS = {
+    "bitnet": 2,
+    "mxfp4": 4,
+    "mxfp8": 8,
+    "fp8": 8,
+    "compressed-tensors": 4,
+    "modelopt": 4,
+    "awq": 4,
+    "gptq": 4,
+}
+_DTYPE_SAMPLE = 1 << 12
+
+
+def is_weight_file(name: str) -> bool:
+    """Whether mlx-lm would load the file: ``model*.safetensors``."""
+    return name.startswith("model") and name.endswith(".safetensors")
+
+
+def missing_shards(folder: Path, names: Iterable[str], *, thorough: bool = True) -> list[str]:
+    """Weight files that the index or the numbering of the others calls for and that are absent.
+
+    Args:
+        folder: The model's folder.
+        names: Names of the files in it.
+        thorough: Read the index also where the numbering says how many there are.
+
+    Raises:
+        InputError: The index is no JSON object or maps weights to no file names.
+    """
+    present = set(names)
+    needed: set[str] = set()
+    for name in present:
+        if numbered := _NUMBERED.fullmatch(name):
+            stem, _, count = numbered.groups()
+            if int(count) > 10_000:
+                raise InputError(
+                    f"`{name}` numbers absurdly many shards", "download the model again"
+                )
+            needed |= {
+                f"{stem}-{i:0{len(count)}d}-of-{count}.safetensors"
+                for i in range(1, int(count) + 1)
+            }
+    if INDEX in present and (thorough or not needed):
+        needed |= _indexed(folder / INDEX)
+    return sorted(needed - present)
+
+
+def _indexed(path: Path) -> set[str]:
+    weight_map = read_object(path).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
+        raise InputError(f"`{path.name}` maps no weights to files", "download the model again")
+    return set(weight_map.values())
+
+
+def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mapping[str, int]:
+    """Compare a safetensors file's header with its size.
+
+    Args:
+        path: The file.
+        size: Its bytes.
+        thorough: Parse the header as JSON and check every tensor, not only whether one ends where
+            the file does.
+
+    Returns:
+        How many tensors have each dtype, among the first of the file.
+
+    Raises:
+        InputError: The file is cut off, or its header is no safetensors header.
+    """
+    try:
+        # Looking at a model is not using it: its access time decides the order of the list.
+        with open_regular(path, unnoticed=True) as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
+                raise _cut_off(path) if length <= _MAX_HEADER_BYTES else _no_header(path)
+            header = file.read(length)
+    except OSError as error:
+        raise InputError(f"`{path.name}` cannot be read: {error.strerror or error}", "") from None
+    if not header.startswith(b"{"):
+        raise _no_header(path)
+    data_bytes = size - 8 - length
+    # Where a tensor ends with the file, nothing is cut off: found 50 times as fast as parsed.
+    if thorough or b"%d]" % data_bytes not in header or not header.rstrip().endswith(b"}"):
+        end = None if thorough else _largest_offset(header)
+        if (_checked_end(path, header) if end is None else end) > data_bytes:
+            raise _cut_off(path)
+    counts = Counter(_DTYPE.findall(header[:_DTYPE_SAMPLE]))
+    return {dtype.decode(): count for dtype, count in counts.items()}
+
+
+def _largest_offset(header: bytes) -> int | None:
+    """Where the last tensor ends, without parsing; None where that needs a closer look."""
+    offsets = _OFFSETS.findall(header)
+    whole = len(offsets) == header.count(b'"data_offsets"') and header.rstrip().endswith(b"}")
+    if not offsets or not whole:
+        return None
+    starts, ends = ([*map(int, side)] for side in zip(*offsets, strict=True))
+    return None if any(map(operator.gt, starts, ends)) else max(ends)
+
+
+def _checked_end(path: Path, header: bytes) -> int:
+    end = 0
+    try:
+        tensors = decode_object(header, f"the header of `{path.name}`")
+    except InputError as error:
+        raise InputError(error.message, "") from None
+    for name, tensor in tensors.items():
+        if name == "__metadata__":
+            continue
+        start, stop, shape, dtype = _described(path, tensor)
+        # MLX reads as many bytes as the shape calls for, wherever they lie.
+        if dtype in _BYTES and math.prod(shape) * _BYTES[dtype] != stop - start:
+            raise InputError(
+                f"`{path.name}` contradicts itself: {shown(name)} of shape {shown(shape)} does not "
+                f"take {shown(stop - start)} bytes",
+                "",
+            )
+        end = max(end, stop)
+    return end
+
+
+def _described(path: Path, tensor: Any) -> tuple[int, int, list[int], str]:
+    """First byte, byte after the last, shape and dtype of a tensor.
+
+    Raises:
+        InputError: One of them is missing, of the wrong type or negative.
+    """
+    if isinstance(tensor, dict):
+        offsets, shape = _sizes(tensor.get("data_offsets")), _sizes(tensor.get("shape"))
+        dtype = tensor.get("dtype")
+        if (
+            offsets is not None
+            and len(offsets) == 2
+            and offsets[0] <= offsets[1]
+            and shape is not None
+            and isinstance(dtype, str)
+        ):
+            return offsets[0], offsets[1], shape, dtype
+    raise _no_header(path)
+
+
+def _sizes(values: Any) -> list[int] | None:
+    """A short list of sizes, or None for anything else."""
+    if not isinstance(values, list) or len(values) > _MAX_RANK:
+        return None
+    return values if all(type(value) is int and 0 <= value < 1 << 63 for value in values) else None
+
+
+def bits_of(dtypes: Mapping[str, int]) -> float | None:
+    """Bits per weight of the commonest floating-point dtype, or None where there is none."""
+    floats = {dtype: count for dtype, count in dtypes.items() if dtype in _BITS}
+    return float(_BITS[max(floats, key=floats.__getitem__)]) if floats else None
+
+
+def quantized_bits(config: dict[str, Any]) -> float | None:
+    """Bits per weight that a config says the weights are quantized to, or None.
+
+    Raises:
+        InputError: Its quantization is described by values of the wrong type.
+    """
+    whole = ModelConfig(config)
+    text = whole.section("text_config") or whole
+    for part in (whole, text):
+        for key in ("quantization", "quantization_config"):
+            section = part.section(key)
+            if section is None:
+                continue
+            method = section.text("quant_method")
+            bits = section.optional_integer("bits", high=32)
+            if bits is not None or method in _METHOD_BITS:
+                return float(bits or _METHOD_BITS[method or ""])
+    return None
+
+
+def _cut_off(path: Path) -> InputError:
+    return InputError(f"`{path.name}` is cut off: it is shorter than its header says", "")
+
+
+def _no_header(path: Path) -> InputError:
+    return InputError(f"`{path.name}` is not a safetensors file", "")

@@ -1,0 +1,1 @@
+"""The arithmetic of the quantizers that the specification describes."""

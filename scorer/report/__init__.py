@@ -1,0 +1,1 @@
+"""From a saved run to its report: rows, ranking, recommendation, warnings."""

@@ -1,0 +1,1 @@
+"""A report as Markdown, JSON, CSV, badge and model card."""

@@ -1,0 +1,196 @@
+"""Numbers and foreign text as inline Markdown, and tables that line up in a terminal too.
+
+Pure standard library.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from scorer.common.inert_text import inert
+
+ABSENT = "—"
+# What can start something inside a line. An underscore inside a word, a lone ampersand and
+# brackets without an opening one start nothing, and escaping them would only show in the source.
+_ACTIVE = re.compile(r"[\\`*\[<|~$]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|:(?=//)")
+
+
+def text(value: object) -> str:
+    """Foreign text in the middle of a line that Markdown shows as it is.
+
+    On one line, every character escaped that would act there, and no other.
+    """
+    return _ACTIVE.sub(lambda match: "\\" + match[0], inert(str(value)))
+
+
+def code(value: object) -> str:
+    """Foreign text as a code span that it cannot end, one line, safe in a table cell too.
+
+    A pipe would end the cell even inside a code span, and escaping it there would show the
+    backslash outside a table: the look-alike U+2502 takes its place.
+    """
+    shown = inert(str(value)).replace("|", "│")
+    if not shown.strip():
+        return ABSENT
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if longest or shown[0] == " " or shown[-1] == " " else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def prose(sentence: str) -> str:
+    """A sentence of ours with values in backticks: the values as code spans, the rest as text.
+
+    Text whose backticks do not pair is foreign through and through.
+    """
+    parts = inert(sentence).split("`")
+    if len(parts) % 2 == 0:
+        return text(sentence)
+    return "".join(
+        (code(part) if part else "") if i % 2 else text(part) for i, part in enumerate(parts)
+    )
+
+
+def shell_block(command: object) -> list[str]:
+    """A command line in a fence that it cannot end.
+
+    Ours are written inert already; that of a stored report may have been edited.
+    """
+    shown = inert(str(command))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
+    return [f"{fence}sh", shown, fence]
+
+
+def plural(n: int, noun: str) -> str:
+    """``1 chunk``, ``1 530 positions``."""
+    return f"{count(n)} {noun}{'' if n == 1 else 's'}"
+
+
+def number(value: Any) -> float | None:
+    """A number of a report; its words for infinities read back, None for an undefined one."""
+    if value is None or isinstance(value, bool):
+        return None
+    return float(value)
+
+
+def _typeset(shown: str) -> str:
+    """With a minus sign in front where one is due; an exponent stays as programs read it."""
+    if shown.startswith("-"):
+        shown = "−" + shown[1:]
+    return shown.replace("inf", "∞")
+
+
+def digits(value: Any, *, sign: bool = False, significant: int = 4) -> str:
+    """So many significant digits, plain between 0.0001 and 10 000; ``—`` where undefined."""
+    found = number(value)
+    if found is None:
+        return ABSENT
+    return _typeset(f"{found:{'+' if sign else ''}.{significant}g}")
+
+
+def percent(share: Any, *, sign: bool = False, significant: int = 4) -> str:
+    """A share from 0 to 1 as percent."""
+    found = number(share)
+    if found is None:
+        return ABSENT
+    return f"{digits(100 * found, sign=sign, significant=significant)} %"
+
+
+def with_margin(value: Any, ends: Any, *, scale: float = 1.0) -> str:
+    """``0.122 ± 0.031``: the value to the place of its margin's second digit.
+
+    Args:
+        value: Point estimate.
+        ends: Both ends of an interval that is symmetric about it, or None for none.
+        scale: Factor on both, 100 for percent.
+    """
+    found = number(value)
+    if found is None or ends is None or not math.isfinite(found):
+        return digits(None if found is None else scale * found)
+    half = scale * (float(ends["high"]) - float(ends["low"])) / 2
+    if half == 0:
+        return f"{digits(scale * found)} ± 0"
+    places = 1 - math.floor(math.log10(half))
+    if not 0 <= places <= 7:
+        return f"{digits(scale * found)} ± {digits(half, significant=2)}"
+    return _typeset(f"{scale * found:.{places}f} ± {half:.{places}f}")
+
+
+def interval(ends: Any, *, scale: float = 1.0, sign: bool = False, significant: int = 4) -> str:
+    """Both ends of an interval, ``0.11 … 0.12``; ``—`` where there is none."""
+    if ends is None:
+        return ABSENT
+    low, high = (
+        digits(scale * float(ends[end]), sign=sign, significant=significant)
+        for end in ("low", "high")
+    )
+    return f"{low} … {high}"
+
+
+def count(value: Any) -> str:
+    """A whole or fractional count, thousands set apart by thin spaces."""
+    found = number(value)
+    if found is None:
+        return ABSENT
+    if not math.isfinite(found):
+        return digits(found)
+    shown = f"{found:,.0f}" if found == int(found) else f"{found:,.1f}"
+    return _typeset(shown.replace(",", "\u202f"))
+
+
+def bytes_of(value: Any) -> str:
+    """Bytes in the largest binary unit that leaves at least 1."""
+    found = number(value)
+    if found is None:
+        return ABSENT
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(found) < 1024:
+            return f"{digits(found)} {unit}"
+        found /= 1024
+    return f"{digits(found)} TiB"
+
+
+def columns(shown: str) -> int:
+    """Columns of a terminal that text takes: two for wide characters, none for marks.
+
+    Source: Unicode Standard Annex 11, East Asian Width.
+    """
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(character) in "WF"
+        else 1
+        for character in shown
+    )
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, left: Sequence[int] = (0,)
+) -> list[str]:
+    """Lines of a Markdown table, its columns padded so that the source lines up as well.
+
+    Args:
+        head: Names of the columns.
+        rows: Cells, Markdown already.
+        left: Indices of the columns of text; the others are numbers and end flush.
+    """
+    cells = [list(head), *(list(row) for row in rows)]
+    widths = [max(3, *(columns(row[i]) for row in cells)) for i in range(len(head))]
+
+    def line(row: list[str]) -> str:
+        padded = []
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            gap = " " * (width - columns(cell))
+            padded.append(cell + gap if i in left else gap + cell)
+        return f"| {' | '.join(padded)} |"
+
+    rule = [
+        "-" * (width + 2) if i in left else "-" * (width + 1) + ":"
+        for i, width in enumerate(widths)
+    ]
+    return [line(cells[0]), f"|{'|'.join(rule)}|", *map(line, cells[1:])]

@@ -1,0 +1,39 @@
+"""What a report says of passes that were made smaller than the run's batch grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scorer.runs.facts import SMALLER_PASS
+
+
+def memory_warnings(
+    stored: Mapping[str, list[tuple[Any, dict[str, Any]]]], batch: int, device: str
+) -> tuple[str, ...]:
+    """What a report says where memory ran short, from the facts of the stored chunks.
+
+    Args:
+        stored: A run's batches by setting.
+        batch: Chunks per forward pass of the run's grid.
+        device: ``metal``, ``cuda`` or ``cpu``.
+    """
+    smaller: dict[int, int] = {}
+    chunks: set[int] = set()
+    for batches in stored.values():
+        for positions, facts in batches:
+            chunk = int(positions.chunk[0])
+            chunks.add(chunk)
+            made = facts.get(SMALLER_PASS)
+            if isinstance(made, dict):
+                smaller[chunk] = min(int(made.get("batch", 1)), smaller.get(chunk, batch))
+    if not smaller:
+        return ()
+    least = min(smaller.values())
+    how = f"{least} at a time, not {batch}" if least < batch else "in smaller tiles"
+    same = (
+        "the figures are the same"
+        if device == "cpu"
+        else "their figures can differ from an undisturbed run's by rounding"
+    )
+    return (f"memory ran short: {len(smaller)} of {len(chunks)} chunks were scored {how}; {same}",)

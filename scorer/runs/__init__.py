@@ -1,0 +1,1 @@
+"""Saved runs: their files, identity, list and lock."""

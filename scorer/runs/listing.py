@@ -1,0 +1,251 @@
+"""The folder of saved runs: new ones, lists, and finding one to look at or to resume.
+
+Pure standard library: the app lists runs before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scorer.common.atomic_files import storage_error, sync_folder, write_atomic
+from scorer.common.errors import InputError, QfidError
+from scorer.common.folders import cache_folder, runs_folder
+from scorer.runs.identity import Identity, identity_differences, identity_hash
+from scorer.runs.run import Failure, Run, RunInfo, job_json
+from scorer.runs.run_lock import holder
+from scorer.spec.job import Job
+
+__all__ = [
+    "Failure",
+    "Run",
+    "RunInfo",
+    "cache_folder",
+    "find_run",
+    "identity_differences",
+    "identity_hash",
+    "list_runs",
+    "new_run",
+    "newest_unfinished",
+    "runs_folder",
+    "twins",
+    "unfinished_twin",
+]
+
+_SLUG_LENGTH = 40
+_SHOWN = 5
+_HALF_MADE_SECONDS = 3600
+
+
+def new_run(job: Job, facts: Mapping[str, Any]) -> Run:
+    """Make the folder of a new run, with its ``job.json``.
+
+    Args:
+        job: What is to be scored.
+        facts: JSON values worth keeping. ``facts["identity"]``, a flat object, says what must be
+            equal for one run to continue another: model, revision, corpus, tokenizer, protocol,
+            chunks, batch, kernel, arithmetic; not the settings. ``facts["chunks"]``, a list of
+            chunk indices, lets lists show how much is done.
+
+    Raises:
+        InputError: The folder of runs cannot be made or written.
+        QfidError: No space is left.
+        ValueError: The facts have no identity or are no JSON.
+    """
+    now = datetime.now(UTC)
+    text = job_json(job, facts, now.isoformat())
+    folder = runs_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_folder(folder, error) from error
+    _remove_leavings(folder)
+    # Made under a name that lists pass over, so that no list ever meets half a run.
+    fresh = folder / f".new-{secrets.token_hex(6)}"
+    try:
+        fresh.mkdir()
+        write_atomic(fresh / "job.json", text)
+        run = _named(fresh, f"{now:%Y%m%d-%H%M%S}-{_slug(job.model)}")
+    except BaseException as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _no_folder(folder, error) from error
+        raise
+    sync_folder(folder)
+    return Run(run)
+
+
+def _remove_leavings(folder: Path) -> None:
+    """Remove what killed processes left: half-deleted runs, and half-made ones, which are small.
+
+    A young half-made one may be that of a process at work.
+    """
+    for left_over in folder.glob(".deleted-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    for left_over in folder.glob(".new-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left_over.stat().st_mtime > _HALF_MADE_SECONDS:
+                shutil.rmtree(left_over, ignore_errors=True)
+
+
+def list_runs() -> list[RunInfo]:
+    """All runs, newest first; unreadable ones are listed as broken, with the reason."""
+    return sorted(map(_info, _folders()), key=_age, reverse=True)
+
+
+def find_run(text: str) -> Run:
+    """The run with this id, this unique beginning of an id, or this path.
+
+    Raises:
+        InputError: No run or several match, the path leads out of the folder of runs, or the
+            run cannot be read.
+    """
+    folder = runs_folder()
+    wanted = text.strip()
+    if "/" in wanted or os.sep in wanted:
+        wanted = _name_of_path(folder, wanted)
+    ids = [path.name for path in _folders()]
+    found = [wanted] if wanted in ids else [i for i in ids if wanted and i.startswith(wanted)]
+    if len(found) == 1:
+        path = folder / found[0]
+        if reason := _unusable(path):
+            raise InputError(f"run `{found[0]}` {reason}")
+        return Run(path)
+    if found:
+        raise InputError(f"`{wanted}` begins {len(found)} runs", f"one of: {_some(found)}")
+    raise InputError(
+        f"there is no run `{wanted[:80]}`",
+        f"the newest: {_some(ids)}" if ids else f"no run has been saved in `{folder}` yet",
+    )
+
+
+def newest_unfinished(model: str | None = None) -> Run | None:
+    """The newest run that can be resumed, of ``model`` where one is named.
+
+    Runs that another process is writing to are passed over, and so are broken ones.
+    """
+    for run in _readable():
+        if model in (None, run.job.model) and _resumable(run):
+            return run
+    return None
+
+
+def unfinished_twin(identity: Identity) -> Run | None:
+    """The newest run that can be resumed and whose numbers this identity would continue."""
+    return next((run for run in twins(identity) if _resumable(run)), None)
+
+
+def twins(identity: Identity) -> list[Run]:
+    """All readable runs of this identity, newest first: settings can be added to any of them."""
+    wanted = identity_hash(identity)
+    return [run for run in _readable() if run.identity == wanted]
+
+
+def _resumable(run: Run) -> bool:
+    return not run.finished and holder(run.path) is None
+
+
+def _readable() -> list[Run]:
+    found = []
+    for path in _folders():
+        if not _unusable(path):
+            with contextlib.suppress(QfidError, OSError):
+                found.append(Run(path))
+    return sorted(found, key=_age, reverse=True)
+
+
+def _age(run: Run | RunInfo) -> tuple[str, str]:
+    """Sorts by date: that of the name, which broken runs have too, then to the microsecond."""
+    return run.id[:15], run.created
+
+
+def _info(path: Path) -> RunInfo:
+    reason = _unusable(path)
+    if not reason:
+        try:
+            return Run(path).info()
+        except QfidError as error:
+            reason = error.message
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+    return RunInfo(id=path.name, path=path, state="broken", reason=reason)
+
+
+def _unusable(path: Path) -> str:
+    """Why an entry of the folder can be no run, or ""."""
+    try:
+        if path.is_symlink():
+            return "is a symbolic link, which is not followed"
+        return "" if path.is_dir() else "is not a folder"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _folders() -> list[Path]:
+    """The entries of the folder of runs, newest first; plain files and dot names are no runs."""
+    folder = runs_folder()
+    try:
+        with os.scandir(folder) as entries:
+            found = [
+                folder / entry.name
+                for entry in entries
+                if not entry.name.startswith(".") and (entry.is_symlink() or entry.is_dir())
+            ]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _no_folder(folder, error) from error
+    return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def _name_of_path(folder: Path, text: str) -> str:
+    try:
+        path = Path(text).expanduser().resolve()
+        inside = path.parent == folder.resolve() and not path.name.startswith(".")
+    except (OSError, ValueError, RuntimeError):
+        inside = False
+    if not inside:
+        raise InputError(
+            f"`{text}` is not a run in `{folder}`", "give its id, or set QFID_DATA_DIR"
+        )
+    return path.name
+
+
+def _named(fresh: Path, stem: str) -> Path:
+    """Rename the new folder to a free id that begins with ``stem``."""
+    while True:
+        path = fresh.with_name(f"{stem}-{secrets.token_hex(2)}")
+        if path.exists():
+            continue
+        try:
+            return fresh.rename(path)
+        except OSError:
+            if not path.exists():  # else another process was first
+                raise
+
+
+def _slug(model: str) -> str:
+    """The last part of a model's name, in characters that are safe in any file name."""
+    last = re.split(r"[/\\]", model.rstrip("/\\"))[-1]
+    return re.sub(r"[^A-Za-z0-9._]+", "-", last)[:_SLUG_LENGTH].strip("-.") or "model"
+
+
+def _some(ids: list[str]) -> str:
+    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+    return ", ".join(f"`{i}`" for i in ids[:_SHOWN]) + more
+
+
+def _no_folder(folder: Path, error: OSError) -> QfidError:
+    cause = storage_error(error, folder)
+    return type(cause)(
+        f"the folder of runs `{folder}` cannot be used: {os.strerror(error.errno or 0)}",
+        "set QFID_DATA_DIR to a folder you may write to",
+    )

@@ -1,0 +1,176 @@
+"""One writer per run folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from scorer.common.atomic_files import storage_error, write_all
+from scorer.common.errors import InputError
+
+LOCK_FILE = "lock"
+_HOLDER_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process named in a lock file.
+
+    Attributes:
+        pid: Its process id.
+        started: When it started, in the operating system's own units; "" where unknown. Tells
+            it from a later process that was given the same id.
+        since: When it took the lock, ISO 8601 with time zone.
+    """
+
+    pid: int
+    started: str
+    since: str
+
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return _process_started(self.pid) == self.started != ""
+
+
+class RunLock:
+    """The right to write to a run folder, for as long as this process lives.
+
+    The kernel holds the lock with the open descriptor, so that the lock of a process that died,
+    however it died, is free at once. What the file says is only for people and for lists.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            InputError: Another process (or another lock of this one) holds it; the message names
+                the process and since when. Also when the folder cannot be locked in.
+        """
+        path = self.folder / LOCK_FILE
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(path, flags, 0o666)
+        except OSError as error:
+            raise storage_error(error, path) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A folder deleted between opening and locking leaves a lock on a file without a name.
+            if not os.path.samestat(os.fstat(descriptor), path.lstat()):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            me = Holder(
+                os.getpid(),
+                _process_started(os.getpid()),
+                datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            line = {"pid": me.pid, "started": me.started, "since": me.since}
+            os.ftruncate(descriptor, 0)
+            write_all(descriptor, json.dumps(line).encode())
+        except BaseException as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                raise _held(self.folder) from None
+            if isinstance(error, OSError) and error.errno in (errno.ENOLCK, errno.ENOTSUP):
+                raise InputError(
+                    f"the file system of `{self.folder}` has no file locks",
+                    "set QFID_DATA_DIR to a folder on a local disk",
+                ) from error
+            if isinstance(error, OSError):
+                raise storage_error(error, path) from error
+            raise
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back; does nothing when it is not held."""
+        if self._descriptor is None:
+            return
+        # The file stays: removing it would let two processes lock two files of one name.
+        descriptor, self._descriptor = self._descriptor, None
+        try:
+            os.ftruncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
+
+    def __enter__(self) -> RunLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def holder(folder: str | os.PathLike[str]) -> Holder | None:
+    """The living process that writes to this run folder, or None.
+
+    Asks without taking the lock, so that listing runs never makes a starting one fail.
+    """
+    named = _named(Path(folder))
+    return named if named is not None and named.alive() else None
+
+
+def _named(folder: Path) -> Holder | None:
+    try:
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(folder / LOCK_FILE, flags)
+        try:
+            data = json.loads(os.read(descriptor, _HOLDER_BYTES))
+        finally:
+            os.close(descriptor)
+        pid, started, since = data["pid"], data["started"], data["since"]
+        if type(pid) is int and pid > 0 and isinstance(started, str):
+            return Holder(pid, started, datetime.fromisoformat(since).isoformat())
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return None
+
+
+def _held(folder: Path) -> InputError:
+    named = _named(folder)
+    who = "another process"
+    if named is not None:
+        since = datetime.fromisoformat(named.since).astimezone().isoformat(" ", "seconds")
+        who = f"process {named.pid} since {since}"
+    return InputError(
+        f"run `{folder.name}` is being written by {who}", "wait until it ends, or stop it first"
+    )
+
+
+def _process_started(pid: int) -> str:
+    """When a living process started; "" where there is none or nobody can say."""
+    if sys.platform == "linux":
+        try:
+            # The name in parentheses may hold anything, parentheses included.
+            values = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2]
+        except OSError:
+            return ""
+        fields = values.split()
+        # A dead process that its parent has not waited for holds no lock any more.
+        return fields[19] if len(fields) > 19 and fields[0] not in "ZXx" else ""
+    try:
+        told = subprocess.run(
+            ["/bin/ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],
+            capture_output=True,
+            text=True,
+            env={"LC_ALL": "C"},
+            timeout=5,
+            check=False,
+        ).stdout.split(maxsplit=1)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ""
+    return told[1].strip() if len(told) == 2 and not told[0].startswith("Z") else ""

@@ -1,0 +1,1 @@
+"""What is asked, as values: jobs, settings, events, cache geometry. Imports no mlx."""

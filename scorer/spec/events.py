@@ -1,0 +1,272 @@
+"""What the scorer says while it works: one JSON object a line, in one order.
+
+Pure standard library. A reader skips a line whose ``event`` it does not know, so that an older
+app can read a newer scorer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+PROTOCOL_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events; ``kind`` is the value of the ``event`` key on the wire."""
+
+    kind: ClassVar[str] = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The event as JSON values, its kind first."""
+        return {"event": self.kind, **dataclasses.asdict(self)}
+
+    def to_line(self) -> str:
+        """The event as one line of ASCII JSON, newline included."""
+        return json.dumps(self.to_json(), separators=(",", ":")) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Hello(Event):
+    """First event: who is scoring, on what.
+
+    Attributes:
+        device: ``metal``, ``cuda`` or ``cpu``.
+        device_name: The device's own name.
+        memory_total: Bytes of memory the device may use.
+        memory_free: Bytes free now.
+        blas: Name of the BLAS behind MLX's CPU backend, ``none found`` or ``n/a`` off the CPU.
+        versions: Package name to version: qfid, mlx, mlx-lm, numpy, python.
+        protocol: Version of this event stream.
+    """
+
+    kind: ClassVar[str] = "hello"
+    device: str
+    device_name: str
+    memory_total: int
+    memory_free: int
+    blas: str
+    versions: dict[str, str]
+    protocol: int = PROTOCOL_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Loading(Event):
+    """A step before scoring starts: ``model``, ``corpus``, ``tokenizing``, ``checking``."""
+
+    kind: ClassVar[str] = "loading"
+    step: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned(Event):
+    """What the run will do, once model and corpus are known.
+
+    Attributes:
+        run: Id of the saved run.
+        run_path: Its folder.
+        model: Name shown for the model.
+        settings: The settings in notation, in the order of the report.
+        chunks: Indices of the chunks, in scoring order.
+        done: Per setting, how many chunks an earlier process has scored already.
+        positions_per_chunk: Per setting, scored positions of one chunk.
+        kv_bytes_per_token: Per setting, stored bytes per token at 16-bit deployment dtype.
+        kv_bytes_per_token_16bit: The same without quantization.
+        batch: Chunks per forward pass.
+        arithmetic: What computes: compute dtype, BLAS, path actually run.
+        text_chunks: Full chunks of the whole text; 0 where that is not said.
+    """
+
+    kind: ClassVar[str] = "planned"
+    run: str
+    run_path: str
+    model: str
+    settings: list[str]
+    chunks: list[int]
+    done: dict[str, int]
+    positions_per_chunk: dict[str, int]
+    kv_bytes_per_token: dict[str, float]
+    kv_bytes_per_token_16bit: float
+    batch: int
+    arithmetic: str
+    text_chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """Work inside a batch of chunks: ``done`` of ``total`` forward passes of this batch."""
+
+    kind: ClassVar[str] = "progress"
+    chunk: int
+    setting: str
+    done: int
+    total: int
+    memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkScored(Event):
+    """One setting scored on one chunk; already saved when this is sent.
+
+    Attributes:
+        setting: The setting in notation.
+        chunk: Index of the chunk in the corpus.
+        positions: Scored positions.
+        kl_mean: Mean KL(reference ‖ quantized) in nats.
+        kl_max: Largest KL of a position, nats.
+        kl_p99: 99th percentile of the chunk's KL, nats.
+        flips: Positions whose top token changed.
+        nll_ref: Sum of the reference's negative log-likelihoods, nats.
+        nll_quant: Sum of the quantized model's, nats.
+        seconds: Wall time of this setting's forward pass and metrics on this chunk.
+        kl_by_depth: Sums of KL over the spans of :func:`scorer.stats.depth.depth_edges`, nats;
+            empty where the scorer does not send them.
+    """
+
+    kind: ClassVar[str] = "chunk"
+    setting: str
+    chunk: int
+    positions: int
+    kl_mean: float
+    kl_max: float
+    kl_p99: float
+    flips: int
+    nll_ref: float
+    nll_quant: float
+    seconds: float
+    kl_by_depth: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something the user should know; the run goes on."""
+
+    kind: ClassVar[str] = "warning"
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingFailedEvent(Event):
+    """One setting is given up; the others go on."""
+
+    kind: ClassVar[str] = "setting_failed"
+    setting: str
+    error: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Event):
+    """The run is over: its report as JSON values, and whether every chunk was scored."""
+
+    kind: ClassVar[str] = "finished"
+    report: dict[str, Any]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """The run is over without a report of its own; ``saved`` chunks can be resumed."""
+
+    kind: ClassVar[str] = "failed"
+    error: str
+    message: str
+    hint: str = ""
+    exit_code: int = 1
+    run: str | None = None
+    saved: int = 0
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+_KINDS: tuple[type[Event], ...] = (
+    Hello,
+    Loading,
+    Planned,
+    Progress,
+    ChunkScored,
+    Warned,
+    SettingFailedEvent,
+    Finished,
+    Failed,
+)
+# What a value may be, by the annotation of its field; whole numbers must fit 64 bits.
+_SCALARS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "int": (int,),
+    "float": (float, int),
+    "bool": (bool,),
+}
+_LARGEST = 2**63
+
+# Types of a scalar, or what tells whether a list or an object fits.
+_Check = tuple[type, ...] | Callable[[Any], bool]
+
+
+def _check_of(kind: str) -> _Check:
+    """What a JSON value is held against, by the annotation of its field."""
+    container, _, inner = kind.removesuffix("]").partition("[")
+    if container == "list":
+        items = _check_of(inner)
+        return lambda value: type(value) is list and all(_fits(item, items) for item in value)
+    if container == "dict":
+        inner = inner.removeprefix("str, ")
+        if inner == "Any":
+            return lambda value: type(value) is dict
+        values = _check_of(inner)
+        return lambda value: (
+            type(value) is dict and all(_fits(item, values) for item in value.values())
+        )
+    return _SCALARS[kind]
+
+
+def _fits(value: Any, check: _Check) -> bool:
+    """Whether a JSON value is of the type that a field is annotated with."""
+    if type(check) is tuple:
+        kind = type(value)
+        return kind in check and (kind is not int or -_LARGEST <= value < _LARGEST)
+    return check(value)  # type: ignore[operator]
+
+
+# Made once: a stream has thousands of events, and is read while keys wait.
+_FIELDS: dict[str, tuple[type[Event], list[tuple[str, _Check]]]] = {
+    cls.kind: (cls, [(f.name, _check_of(str(f.type))) for f in dataclasses.fields(cls)])
+    for cls in _KINDS
+}
+
+
+def parse_line(line: str | bytes) -> Event | None:
+    """Read one line of the stream.
+
+    Returns:
+        The event, or None where the line is no event this version knows: not JSON, no object,
+        an unknown kind, a field that is missing or of the wrong type. Unknown fields are dropped.
+    """
+    try:
+        # The decoder would look for UTF-16 and UTF-32 in bytes.
+        data = json.loads(line if isinstance(line, str) else line.decode())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("event"), str):
+        return None
+    known = _FIELDS.get(data["event"])
+    if known is None:
+        return None
+    cls, checks = known
+    values = {}
+    for name, check in checks:
+        if name in data:
+            value = values[name] = data[name]
+            if not _fits(value, check):
+                return None
+    try:
+        return cls(**values)
+    except TypeError:
+        return None

@@ -1,0 +1,109 @@
+"""The shape of a model's KV cache and what a setting makes it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from scorer.spec.settings.kv import GROUP_SIZES, KVSetting, side_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KVLayer:
+    """One cache of keys and values.
+
+    Attributes:
+        kv_heads: Heads stored per token.
+        k_dim: Elements of one key head.
+        v_dim: Elements of one value head; 0 where only keys are stored.
+        window: Most tokens kept, or None for all of them.
+        kind: ``full``, ``sliding`` (the last ``window`` tokens), ``chunked`` (the tokens of the
+            current chunk of ``window``), ``latent`` (one compressed head for all, multi-head
+            latent attention) or ``index`` (keys that only choose which tokens to attend to).
+    """
+
+    kv_heads: int
+    k_dim: int
+    v_dim: int
+    window: int | None = None
+    kind: str = "full"
+
+    def tokens(self, context: int | None) -> int | None:
+        """Tokens held after ``context`` tokens; None in, None out: no token was dropped yet."""
+        if context is None or self.window is None:
+            return context
+        return min(context, self.window)
+
+
+@dataclass(frozen=True, slots=True)
+class KVGeometry:
+    """All caches of keys and values of a model.
+
+    Attributes:
+        layers: The caches that hold keys and values, in the order of the layers. Layers of
+            another kind (state space, linear attention, convolution) and layers that read an
+            earlier layer's cache have none.
+        total_layers: Decoder layers of the model, those without a cache included.
+        exact: Whether the architecture is one whose caches are known; else the layers are a
+            guess by the usual names in ``config.json``, to be corrected from the built model.
+    """
+
+    layers: tuple[KVLayer, ...]
+    total_layers: int
+    exact: bool = True
+
+    def bytes_per_token(self, setting: KVSetting, context: int | None = None) -> float:
+        """Stored bytes per token with every cache quantized as ``setting`` says.
+
+        Args:
+            setting: Widths and group size; its start and path change nothing here.
+            context: Tokens in the cache. A sliding layer counts ``min(context, window)`` of
+                them, so the figure depends on it; None means before any window is full.
+
+        Returns:
+            Bytes per token of context at the 16-bit deployment dtype. Source: definitions, "Cost".
+        """
+        k = side_bytes(setting.k_bits, setting.group_size)
+        v = side_bytes(setting.v_bits, setting.group_size)
+        return self._per_token(k, v, context)
+
+    def bytes_per_token_16bit(self, context: int | None = None) -> float:
+        """Stored bytes per token without quantization, 2 bytes an element."""
+        return self._per_token(2.0, 2.0, context)
+
+    def _per_token(self, k_bytes: float, v_bytes: float, context: int | None) -> float:
+        total = 0.0
+        for layer in self.layers:
+            stored = layer.kv_heads * (layer.k_dim * k_bytes + layer.v_dim * v_bytes)
+            tokens = layer.tokens(context)
+            total += stored if not context or tokens is None else stored * tokens / context
+        return total
+
+    def legal_groups(self) -> tuple[int, ...]:
+        """Group sizes that divide the key and value dimension of every cache."""
+        dims = {dim for layer in self.layers for dim in (layer.k_dim, layer.v_dim)}
+        return tuple(g for g in GROUP_SIZES if all(dim % g == 0 for dim in dims))
+
+    @property
+    def windowed(self) -> bool:
+        """Whether bytes per token depend on the context."""
+        return any(layer.window is not None for layer in self.layers)
+
+    def to_json(self) -> dict[str, Any]:
+        """The geometry as JSON values; equal neighbours are one entry with a ``count``."""
+        return {
+            "total_layers": self.total_layers,
+            "exact": self.exact,
+            "caches": [
+                {
+                    "count": sum(1 for _ in run),
+                    "kind": layer.kind,
+                    "kv_heads": layer.kv_heads,
+                    "k_dim": layer.k_dim,
+                    "v_dim": layer.v_dim,
+                    "window": layer.window,
+                }
+                for layer, run in groupby(self.layers)
+            ],
+        }

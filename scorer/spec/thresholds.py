@@ -1,0 +1,49 @@
+"""Bounds of the verdicts: the largest KL and flips that still reach a tier.
+
+Source: mlx-quant-fidelity 0.10.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["good", "marginal", "bad"]
+
+
+Metric = Literal["kl_mean", "kl_p99", "flip_rate"]
+
+
+TIERS: tuple[Verdict, ...] = ("bad", "marginal", "good")
+
+
+METRICS: tuple[Metric, ...] = ("kl_mean", "kl_p99", "flip_rate")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Largest values that still reach a tier; all three must hold.
+
+    Attributes:
+        kl_mean: Mean KL, nats.
+        kl_p99: 99th percentile of KL, nats.
+        flip_rate: Share of positions whose top token changed, 0 to 1.
+    """
+
+    kl_mean: float
+    kl_p99: float
+    flip_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Bounds of the two upper tiers; what misses ``marginal`` is bad."""
+
+    good: Bounds
+    marginal: Bounds
+
+
+KV = Thresholds(good=Bounds(0.01, 0.10, 0.01), marginal=Bounds(0.10, 1.00, 0.05))
+
+
+WEIGHTS = Thresholds(good=Bounds(0.01, 0.10, 0.05), marginal=Bounds(0.20, 1.50, 0.25))

@@ -1,0 +1,1 @@
+"""From scored positions to numbers: summaries, intervals, pairs, verdicts. Imports no mlx."""

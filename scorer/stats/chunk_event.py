@@ -1,0 +1,34 @@
+"""What is told of a scored chunk, from its positions."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from scorer.spec.events import ChunkScored
+from scorer.stats.depth import depth_edges
+from scorer.stats.positions import Positions
+from scorer.stats.quantiles import quantile
+
+
+def chunk_event(setting: str, positions: Positions, seconds: float) -> ChunkScored:
+    """The event of one setting scored on one chunk.
+
+    Args:
+        setting: In notation.
+        positions: All scored positions of the chunk, in order.
+        seconds: Wall time of the setting's pass and metrics.
+    """
+    kl = positions.kl
+    return ChunkScored(
+        setting=setting,
+        chunk=int(positions.chunk[0]),
+        positions=len(positions),
+        kl_mean=float(kl.mean()),
+        kl_max=float(kl.max()),
+        kl_p99=quantile(kl, 0.99),
+        flips=int(positions.flips.sum()),
+        nll_ref=float(positions.nll_ref.sum()),
+        nll_quant=float(positions.nll_quant.sum()),
+        seconds=seconds,
+        kl_by_depth=[float(kl[a:b].sum()) for a, b in pairwise(depth_edges(len(positions)))],
+    )

@@ -1,0 +1,192 @@
+"""Thresholds, tiers, and whether an interval leaves the tier open.
+
+Pure standard library: the app shows live verdicts before numpy is imported. The thresholds are
+those of mlx-quant-fidelity 0.10.0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scorer.spec.thresholds import KV, METRICS, TIERS, WEIGHTS, Metric, Thresholds, Verdict
+from scorer.stats.intervals import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBound:
+    """A threshold the data cannot place a metric above or below, and that decides the verdict.
+
+    Attributes:
+        metric: Which metric.
+        tier: The tier whose bound is open: ``good`` or ``marginal``.
+        threshold: The bound, in the metric's unit.
+        value: The point estimate.
+        interval: Its 95 % interval, which the threshold lies in.
+        more_chunks: About how many more chunks would settle it; None where the point estimate
+            lies on the threshold, which no number of chunks settles.
+    """
+
+    metric: Metric
+    tier: Verdict
+    threshold: float
+    value: float
+    interval: Interval
+    more_chunks: int | None
+
+
+def tier_rank(verdict: Verdict) -> int:
+    """0 for bad, 1 for marginal, 2 for good."""
+    return TIERS.index(verdict)
+
+
+def _metric_rank(metric: Metric, value: float, thresholds: Thresholds) -> int:
+    """Best tier the metric alone allows; bounds are inclusive and a NaN reaches none."""
+    if value <= getattr(thresholds.good, metric):
+        return 2
+    return 1 if value <= getattr(thresholds.marginal, metric) else 0
+
+
+def verdict_of(kl_mean: float, kl_p99: float, flip_rate: float, thresholds: Thresholds) -> Verdict:
+    """The best tier whose three bounds all hold (inclusive); a NaN never passes.
+
+    Args:
+        kl_mean: Mean KL, nats.
+        kl_p99: 99th percentile of KL, nats.
+        flip_rate: Share of flips, 0 to 1.
+        thresholds: ``KV`` or ``WEIGHTS``.
+    """
+    values = zip(METRICS, (kl_mean, kl_p99, flip_rate), strict=True)
+    return TIERS[min(_metric_rank(metric, value, thresholds) for metric, value in values)]
+
+
+def kv_verdict(kl_mean: float, kl_p99: float, flip_rate: float) -> Verdict:
+    """Verdict on a quantized KV cache; arguments as :func:`verdict_of`."""
+    return verdict_of(kl_mean, kl_p99, flip_rate, KV)
+
+
+def weights_verdict(kl_mean: float, kl_p99: float, flip_rate: float) -> Verdict:
+    """Verdict on quantized weights; arguments as :func:`verdict_of`."""
+    return verdict_of(kl_mean, kl_p99, flip_rate, WEIGHTS)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBound:
+    """A bound of the next better tier that a metric misses by its point estimate.
+
+    Attributes:
+        metric: Which metric.
+        tier: The tier that is missed.
+        threshold: Its bound, in the metric's unit.
+        value: The point estimate.
+    """
+
+    metric: Metric
+    tier: Verdict
+    threshold: float
+    value: float
+
+
+def held_by(values: Mapping[Metric, float], thresholds: Thresholds = KV) -> list[HeldBound]:
+    """What keeps a verdict from the next better tier; empty for ``good``.
+
+    Args:
+        values: Point estimate of each metric.
+        thresholds: ``KV`` or ``WEIGHTS``.
+    """
+    better = 1 + min(_metric_rank(m, values[m], thresholds) for m in METRICS)
+    if better == len(TIERS):
+        return []
+    bounds = thresholds.good if TIERS[better] == "good" else thresholds.marginal
+    return [
+        HeldBound(m, TIERS[better], getattr(bounds, m), values[m])
+        for m in METRICS
+        if _metric_rank(m, values[m], thresholds) < better
+    ]
+
+
+def open_bounds(
+    values: Mapping[Metric, float],
+    intervals: Mapping[Metric, Interval | None],
+    n_chunks: int,
+    thresholds: Thresholds = KV,
+) -> list[OpenBound]:
+    """The thresholds that intervals cross and that would change the verdict.
+
+    A bound decides only where its metric can move the verdict: with flips surely marginal, an
+    interval of KL mean across the bound of ``good`` leaves nothing open.
+
+    Args:
+        values: Point estimate of each metric.
+        intervals: 95 % interval of each metric, None where there is none.
+        n_chunks: Chunks the estimates rest on.
+        thresholds: ``KV`` or ``WEIGHTS``.
+
+    Returns:
+        The open bounds, empty where the verdict is settled. Bounds that could lower the verdict
+        come before those that hold it down.
+    """
+    ends = {
+        metric: intervals.get(metric) or Interval(values[metric], values[metric])
+        for metric in METRICS
+    }
+    rank = {m: _metric_rank(m, values[m], thresholds) for m in METRICS}
+    best = {m: _metric_rank(m, ends[m].low, thresholds) for m in METRICS}
+    worst = {m: _metric_rank(m, ends[m].high, thresholds) for m in METRICS}
+    now = min(rank.values())
+    found = [
+        _open(m, tier, values[m], ends[m], n_chunks, thresholds)
+        for m in METRICS
+        for tier in range(now, worst[m], -1)
+    ]
+    # Every metric that holds the verdict down must be able to rise for the verdict to rise.
+    for tier in range(now + 1, min(best.values()) + 1):
+        found += [
+            _open(m, tier, values[m], ends[m], n_chunks, thresholds)
+            for m in METRICS
+            if rank[m] < tier
+        ]
+    return found
+
+
+def _open(
+    metric: Metric,
+    tier: int,
+    value: float,
+    interval: Interval,
+    n_chunks: int,
+    thresholds: Thresholds,
+) -> OpenBound:
+    threshold: float = getattr(thresholds.good if tier == 2 else thresholds.marginal, metric)
+    more = chunks_to_settle(value, interval, threshold, n_chunks)
+    return OpenBound(metric, TIERS[tier], threshold, value, interval, more)
+
+
+def chunks_to_settle(
+    value: float, interval: Interval, threshold: float, n_chunks: int
+) -> int | None:
+    """About how many more chunks bring the interval's end to the threshold.
+
+    ``m · (half-width / distance)² − m``: widths shrink with the square root of the chunks. The
+    half-width is the one on the threshold's side, which matters for bootstrap intervals.
+
+    Returns:
+        A number of chunks, at least 1; None where the estimate lies on the threshold or the
+        interval is infinite.
+    """
+    distance = abs(threshold - value)
+    half_width = interval.high - value if value <= threshold else value - interval.low
+    if distance == 0 or not math.isfinite(half_width) or not math.isfinite(distance):
+        return None
+    try:
+        more = n_chunks * (half_width / distance) ** 2 - n_chunks
+        # Rounded first: the ratio of two decimals must not cost a chunk by its last bit.
+        return max(1, math.ceil(round(more, 6)))
+    except OverflowError:
+        return None
+
+
+def shown_verdict(verdict: Verdict, is_open: bool) -> str:
+    """The verdict as it is shown: ``good?`` where an interval leaves it open."""
+    return f"{verdict}?" if is_open else verdict

@@ -1,0 +1,1 @@
+"""Which text is scored, and how it becomes chunks of tokens."""

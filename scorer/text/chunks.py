@@ -1,0 +1,298 @@
+"""Text into token chunks, with provenance.
+
+The text is tokenized once, whole, and cut into consecutive chunks; the last partial one is
+dropped. Source: definitions, "Corpus and chunks"; mlx-quant-fidelity 0.10.0 and, under its own
+protocol, llama.cpp's ``llama-perplexity``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.common.errors import InputError
+from scorer.spec.job import ChunkChoice, CorpusSpec, Protocol
+from scorer.text.source_text import Fetch, SourceText
+from scorer.text.sources import read_source
+from scorer.text.tokens.cache import TokenizedText, cache_file, load_tokens, save_tokens
+from scorer.text.tokens.tokenizer import TextTokenizer
+
+BosPolicy = Literal["none", "first-chunk", "every-chunk", "chat-template"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChunkedCorpus:
+    """The chunks of a run and where they come from.
+
+    Attributes:
+        ids: (n, L) int32, tokens of the selected chunks.
+        indices: Index of each selected chunk in the corpus, ascending.
+        total: Full chunks of the whole corpus.
+        documents: Per selected chunk, index of the document its first token lies in; None
+            where the corpus does not know its documents.
+        titles: Title of every document of the corpus, by index.
+        n_documents: Documents the selected chunks start in; 0 when unknown.
+        n_tokens: Tokens of the selected chunks, ``n · L``.
+        bos_policy: Where BOS stands: ``none``, ``first-chunk``, ``every-chunk`` (llama.cpp),
+            or ``chat-template`` when the template of each conversation decides.
+        name: ``wikitext-2-raw``, ``builtin`` or a file name.
+        split: Split of the dataset, None where there is none.
+        sha256: Hex SHA-256 of the corpus text in UTF-8.
+        revision: Commit of the dataset, None where there is none.
+        tokenizer_id: Repo id or name of the tokenizer.
+        tokenizer_sha256: Hex SHA-256 of its files.
+        protocol: ``mqf`` or ``llama.cpp``.
+        chunk_length: L, tokens of a chunk.
+        scored_from: First scored position: 0, or ``L // 2`` under llama.cpp.
+        unigram_perplexity: Perplexity of the tokenized corpus under its own token frequencies.
+        chat: The corpus is conversations in the model's chat template.
+    """
+
+    ids: NDArray[np.int32]
+    indices: tuple[int, ...]
+    total: int
+    documents: tuple[int | None, ...]
+    titles: tuple[str, ...]
+    n_documents: int
+    n_tokens: int
+    bos_policy: BosPolicy
+    name: str
+    split: str | None
+    sha256: str
+    revision: str | None
+    tokenizer_id: str
+    tokenizer_sha256: str
+    protocol: Protocol
+    chunk_length: int
+    scored_from: int
+    unigram_perplexity: float
+    chat: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Provenance as JSON values: MQF's keys with its meaning, then ours."""
+        return {
+            "name": self.name,
+            "split": self.split,
+            "tokenizer_id": self.tokenizer_id,
+            "chunk_length": self.chunk_length,
+            "stride": self.chunk_length,
+            "bos_policy": self.bos_policy,
+            "final_chunk_policy": "drop",
+            "normalization": "chat-template" if self.chat else "raw",
+            "n_tokens": self.n_tokens,
+            "dataset_revision": self.revision,
+            "protocol": self.protocol,
+            "sha256": self.sha256,
+            "tokenizer_sha256": self.tokenizer_sha256,
+            "total_chunks": self.total,
+            "n_documents": self.n_documents,
+            "scored_from": self.scored_from,
+            "unigram_perplexity": self.unigram_perplexity,
+        }
+
+
+def build_corpus(
+    spec: CorpusSpec,
+    tokenizer: TextTokenizer,
+    *,
+    protocol: Protocol = "mqf",
+    chunk_length: int = 512,
+    chunks: ChunkChoice = "first",
+    max_chunks: int | None = None,
+    vocab_rows: int | None = None,
+    tokenizer_id: str,
+    fetch: Fetch | None = None,
+    cache_dir: Path | None = None,
+) -> ChunkedCorpus:
+    """Read, tokenize and chunk a corpus.
+
+    Args:
+        spec: Which text.
+        tokenizer: The model's tokenizer.
+        protocol: ``mqf`` or ``llama.cpp``.
+        chunk_length: L, tokens of a chunk.
+        chunks: Which chunks when there are more than ``max_chunks``.
+        max_chunks: How many chunks; None for all.
+        vocab_rows: Rows of the model's embedding; None leaves the ids unchecked.
+        tokenizer_id: Name of the tokenizer in the report.
+        fetch: Downloads a dataset file that is not cached; None for the default download.
+        cache_dir: Folder for tokenized corpora; None keeps nothing.
+
+    Raises:
+        CorpusNotCached: WikiText-2 is neither cached nor reachable.
+        InputError: The text cannot be read or encoded, is shorter than the protocol needs, or
+            holds a token that the model has no row for.
+    """
+    source = read_source(spec, protocol, fetch=fetch)
+    tokens = tokenize(source, tokenizer, protocol=protocol, cache_dir=cache_dir)
+    total = _full_chunks(source.name, len(tokens.ids), chunk_length, protocol)
+    indices = select_chunks(total, chunks, max_chunks)
+    ids = tokens.ids[: total * chunk_length].reshape(total, chunk_length)[list(indices)]
+    bos = tokenizer.bos_token_id if tokenizer.adds_bos else None
+    policy: BosPolicy = "none"
+    if protocol == "llama.cpp":
+        if bos is not None:
+            ids[:, 0], policy = bos, "every-chunk"
+    elif source.chat:
+        policy = "chat-template"
+    elif bos is not None:
+        policy = "first-chunk"
+    _check_rows(ids, vocab_rows, tokenizer_id)
+    documents = _documents(tokens.document_starts, indices, chunk_length)
+    return ChunkedCorpus(
+        ids=ids,
+        indices=indices,
+        total=total,
+        documents=documents,
+        titles=tuple(title for _, title in source.documents) if len(tokens.document_starts) else (),
+        n_documents=len({d for d in documents if d is not None}),
+        n_tokens=ids.size,
+        bos_policy=policy,
+        name=source.name,
+        split=source.split,
+        sha256=source.sha256,
+        revision=source.revision,
+        tokenizer_id=tokenizer_id,
+        tokenizer_sha256=tokenizer.sha256,
+        protocol=protocol,
+        chunk_length=chunk_length,
+        scored_from=chunk_length // 2 if protocol == "llama.cpp" else 0,
+        unigram_perplexity=unigram_perplexity(tokens.ids),
+        chat=source.chat,
+    )
+
+
+def select_chunks(total: int, choice: ChunkChoice, max_chunks: int | None) -> tuple[int, ...]:
+    """Indices of the chunks to score, ascending.
+
+    ``first`` takes the first n of ``total``; ``spread`` takes n evenly spaced ones, chunk
+    ``⌊(i + ½)·total/n⌋``. With no more than ``max_chunks`` in all, both take every chunk.
+    """
+    n = total if max_chunks is None else min(max_chunks, total)
+    if choice == "first":
+        return tuple(range(n))
+    return tuple((2 * i + 1) * total // (2 * n) for i in range(n))
+
+
+def unigram_perplexity(ids: NDArray[np.int32]) -> float:
+    """``exp`` of the entropy (nats) of the token frequencies of (n,) ids, n at least 1.
+
+    What a model scores that knows nothing but how often each token occurs in this text.
+    """
+    counts = np.bincount(ids)
+    p = counts[counts > 0] / len(ids)
+    return float(np.exp(-np.sum(p * np.log(p))))
+
+
+def tokenize(
+    source: SourceText,
+    tokenizer: TextTokenizer,
+    *,
+    protocol: Protocol = "mqf",
+    cache_dir: Path | None = None,
+) -> TokenizedText:
+    """The whole text as tokens: one default encode, or one chat template a line.
+
+    Args:
+        source: The text.
+        tokenizer: The model's tokenizer.
+        protocol: Part of the cache's key.
+        cache_dir: Folder for tokenized corpora; None keeps nothing.
+
+    Raises:
+        InputError: The tokenizer or the chat template refuses the text.
+    """
+    path = None
+    if cache_dir is not None:
+        template = tokenizer.chat_template if source.chat else None
+        path = cache_file(
+            cache_dir,
+            source.sha256,
+            hashlib.sha256(repr([o for o, _ in source.documents]).encode()).hexdigest(),
+            tokenizer.sha256,
+            version("tokenizers"),
+            protocol,
+            template.sha256 if template else "",
+        )
+        if (cached := load_tokens(path)) is not None:
+            return cached
+    tokens = _chat_tokens(source, tokenizer) if source.chat else _text_tokens(source, tokenizer)
+    if path is not None:
+        save_tokens(path, tokens)
+    return tokens
+
+
+def _text_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
+    if not source.documents:
+        return TokenizedText(tokenizer.encode(source.text), np.zeros(0, np.int64))
+    ids, offsets = tokenizer.encode_with_offsets(source.text)
+    if offsets is None:
+        return TokenizedText(ids, np.zeros(0, np.int64))
+    # An added EOS has the offset 0 like a BOS; the running maximum keeps the search sorted.
+    begins = np.maximum.accumulate(offsets[:, 0])
+    starts = np.array([offset for offset, _ in source.documents], np.int64)
+    return TokenizedText(ids, np.searchsorted(begins, starts).astype(np.int64))
+
+
+def _chat_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
+    rows: list[NDArray[np.int32]] = []
+    for (_, title), line in zip(source.documents, source.text.split("\n"), strict=True):
+        try:
+            text = tokenizer.apply_chat_template(json.loads(line))
+        except InputError as error:
+            raise InputError(f"{title} of `{source.name}`: {error.message}", error.hint) from error
+        # The template has written the special tokens already.
+        rows.append(tokenizer.encode(text, special_tokens=False))
+    lengths = np.array([0, *(len(row) for row in rows[:-1])], np.int64)
+    return TokenizedText(np.concatenate(rows), np.cumsum(lengths))
+
+
+def _full_chunks(name: str, n_tokens: int, chunk_length: int, protocol: Protocol) -> int:
+    least = 3 if protocol == "llama.cpp" else 2
+    if chunk_length < least:
+        raise InputError(
+            f"chunk length `{chunk_length}` leaves no position to score",
+            f"give at least {least}; 512 is the default",
+        )
+    needed = 2 * chunk_length if protocol == "llama.cpp" else chunk_length
+    if n_tokens < needed:
+        longest = n_tokens * chunk_length // needed
+        remedy = f"--chunk-length {longest} would fit, or " if longest >= least else ""
+        windows = "two windows" if protocol == "llama.cpp" else "a chunk"
+        raise InputError(
+            f"`{name}` holds {n_tokens} tokens, fewer than the {needed} of {windows}",
+            f"{remedy}give more text",
+        )
+    return n_tokens // chunk_length
+
+
+def _check_rows(ids: NDArray[np.int32], vocab_rows: int | None, tokenizer_id: str) -> None:
+    # MLX checks no bounds: a row that is not there reads as junk.
+    if (smallest := int(ids.min())) < 0:
+        raise InputError(
+            f"the tokenizer `{tokenizer_id}` gives the token id `{smallest}`",
+            "its files are damaged; fetch the model again",
+        )
+    if vocab_rows is not None and (largest := int(ids.max())) >= vocab_rows:
+        raise InputError(
+            f"token id `{largest}` of the tokenizer `{tokenizer_id}` is beyond the model's "
+            f"{vocab_rows} embedding rows",
+            "tokenizer and model do not belong together; fetch the model again",
+        )
+
+
+def _documents(
+    starts: NDArray[np.int64], indices: tuple[int, ...], chunk_length: int
+) -> tuple[int | None, ...]:
+    if not len(starts):
+        return (None,) * len(indices)
+    first_tokens = np.array(indices, np.int64) * chunk_length
+    found = np.searchsorted(starts, first_tokens, side="right") - 1
+    return tuple(int(d) if d >= 0 else None for d in found)

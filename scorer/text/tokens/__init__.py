@@ -1,0 +1,1 @@
+"""A model's tokenizer and chat template."""

@@ -1,0 +1,68 @@
+"""Tokenized corpora on disk, so that the next run of a model starts at once.
+
+A file that cannot be written is not missed, and one that cannot be read is made again: the
+archive's own CRC-32 tells a damaged file from a good one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.common.atomic_files import write_atomic
+from scorer.common.errors import QfidError
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenizedText:
+    """A whole corpus as tokens.
+
+    Attributes:
+        ids: (n,) int32.
+        document_starts: (d,) int64, index of the first token of each document, ascending;
+            (0,) where the documents are unknown.
+    """
+
+    ids: NDArray[np.int32]
+    document_starts: NDArray[np.int64]
+
+
+def cache_file(cache_dir: Path, *key: str) -> Path:
+    """The file for what ``key`` decides: hashes, versions, protocol."""
+    digest = hashlib.sha256("\0".join((str(_VERSION), *key)).encode()).hexdigest()
+    return cache_dir / f"tokens-{digest[:32]}.npz"
+
+
+def load_tokens(path: Path) -> TokenizedText | None:
+    """Read a cached corpus; None where there is none, or a damaged or foreign one."""
+    try:
+        # Opened here: numpy leaves a file open that turns out to be no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            ids, starts = archive["ids"], archive["document_starts"]
+    except Exception:  # a garbled archive can raise nearly anything, and all of it means: no
+        return None
+    good = (
+        ids.dtype == np.int32
+        and starts.dtype == np.int64
+        and ids.ndim == starts.ndim == 1
+        and bool(np.all(np.diff(starts) >= 0))
+        and (not ids.size or int(ids.min()) >= 0)
+    )
+    return TokenizedText(ids, starts) if good else None
+
+
+def save_tokens(path: Path, tokens: TokenizedText) -> None:
+    """Write aside, then rename; a folder that cannot be written to is no error."""
+    archive = io.BytesIO()
+    np.savez(archive, ids=tokens.ids, document_starts=tokens.document_starts)
+    with contextlib.suppress(OSError, QfidError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, archive.getvalue())

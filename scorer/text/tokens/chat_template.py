@@ -1,0 +1,134 @@
+"""A model's chat template, rendered the same on every day.
+
+Templates are Jinja code from a repo: they run in Jinja's sandbox and see plain JSON values only.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from scorer.common.errors import InputError
+
+# The date Llama 3.x templates fall back on. Today's would change the text from day to day.
+_DATE = datetime.datetime(2024, 7, 26)
+_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
+_HINT = "give rows with `text` instead of `messages`"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """A chat template and the special tokens it may write.
+
+    Attributes:
+        source: Jinja source.
+        special_tokens: Name (``bos_token``) and text of each special token.
+    """
+
+    source: str
+    special_tokens: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Hex SHA-256 of the source and the special tokens."""
+        return hashlib.sha256(repr((self.source, self.special_tokens)).encode()).hexdigest()
+
+    @classmethod
+    def find(cls, model_path: Path, config: dict[str, Any]) -> ChatTemplate | None:
+        """The template of a model folder, or None.
+
+        ``chat_template.jinja`` goes before the key in ``tokenizer_config.json``, whose list
+        form holds one named ``default``.
+        """
+        path = model_path / "chat_template.jinja"
+        source: Any = config.get("chat_template")
+        if path.is_file():
+            try:
+                source = path.read_text("utf-8")
+            except (OSError, ValueError) as error:
+                raise InputError(f"`{path}` is broken: {error}") from error
+        elif isinstance(source, list):
+            named = {t.get("name"): t.get("template") for t in source if isinstance(t, dict)}
+            source = named.get("default")
+        if not isinstance(source, str) or not source:
+            return None
+        tokens: list[tuple[str, str]] = []
+        for name in _SPECIAL_TOKENS:
+            token = config.get(name)
+            text = token.get("content") if isinstance(token, dict) else token
+            if isinstance(text, str):
+                tokens.append((name, text))
+        return cls(source, tuple(tokens))
+
+    def render(self, messages: list[dict[str, Any]]) -> str:
+        """The conversation as text, without a prompt for a next answer.
+
+        Raises:
+            InputError: The template is broken or refuses the messages.
+        """
+        template = _compile(self.source)
+        try:
+            return str(
+                template.render(
+                    messages=messages, add_generation_prompt=False, **dict(self.special_tokens)
+                )
+            )
+        except Exception as error:  # template code may raise anything
+            raise InputError(
+                f"the chat template refuses the messages: {_first_line(error)}", _HINT
+            ) from error
+
+
+@lru_cache(maxsize=4)
+def _compile(source: str) -> Any:
+    import jinja2
+    import jinja2.ext
+    from jinja2.nodes import Node
+    from jinja2.parser import Parser
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class GenerationTag(jinja2.ext.Extension):
+        """``{% generation %}`` marks what the assistant wrote; the text is the same."""
+
+        tags = {"generation"}  # noqa: RUF012  # the base class declares it so
+
+        def parse(self, parser: Parser) -> list[Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, jinja2.ext.loopcontrols]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise
+    environment.globals["strftime_now"] = _DATE.strftime
+    try:
+        return environment.from_string(source)
+    except Exception as error:  # template code may raise anything
+        raise InputError(f"the chat template is broken: {_first_line(error)}", _HINT) from error
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+
+
+def _raise(message: str) -> None:
+    raise ValueError(message)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

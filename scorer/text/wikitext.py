@@ -1,0 +1,127 @@
+"""WikiText-2, the default corpus: the test split at a pinned revision, in two spellings.
+
+``mqf`` joins the rows with blank lines, as mlx-quant-fidelity does; ``llama.cpp`` restores
+``wiki.test.raw`` byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from scorer.common.errors import CorpusNotCached, InputError, QfidError
+from scorer.common.offline import forbidden_by_user
+from scorer.models.hub_cache import hub_folder
+from scorer.spec.job import Protocol
+from scorer.text.source_text import Document, Fetch, SourceText
+
+REPO = "Salesforce/wikitext"
+REVISION = "b08601e04326c79dfdd32d625aee71d232d685c3"
+FILE = "wikitext-2-raw-v1/test-00000-of-00001.parquet"
+WIKI_TEST_RAW_SHA256 = "173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08"
+
+# Section headings have two or more signs a side; two list items of formulas look like titles and
+# are told apart by their neighbours.
+_TITLE = re.compile(r" = (?!= )(.*)(?<! =) = \n")
+# The dataset writes a hyphen, comma or point inside a word or number as a token of its own.
+_JOINT = re.compile(r" @(.)@ ")
+
+
+def read_wikitext2(
+    protocol: Protocol = "mqf", *, path: Path | None = None, fetch: Fetch | None = None
+) -> SourceText:
+    """The test split of WikiText-2 (raw), 60 articles.
+
+    Args:
+        protocol: ``mqf``: rows joined with a blank line; ``llama.cpp``: rows joined with
+            nothing, an empty row standing for a line with one space.
+        path: The Parquet file; None looks in the local cache, then fetches.
+        fetch: Downloads the file where it is not cached; None for the default download.
+
+    Raises:
+        CorpusNotCached: The file is not in the local cache and could not be fetched.
+        InputError: The cached file cannot be read.
+    """
+    from scorer.text.files import read_parquet_column
+
+    path = path or cached_wikitext2() or _fetch(fetch)
+    rows = read_parquet_column(path, "text")
+    if protocol == "llama.cpp":
+        rows, separator = [row or " \n" for row in rows], ""
+    else:
+        separator = "\n\n"
+    return SourceText.of(
+        "wikitext-2-raw",
+        separator.join(rows),
+        article_starts(rows, separator),
+        split="test",
+        revision=REVISION,
+    )
+
+
+def article_starts(rows: list[str], separator: str) -> tuple[Document, ...]:
+    r"""Where each article starts: a `` = Title = `` row between two empty rows.
+
+    Args:
+        rows: Rows of the dataset; ``" \n"`` counts as empty.
+        separator: What the rows are joined with.
+
+    Returns:
+        Character offset of each title row in the joined text, and the title, its `` @-@ `` joints
+        closed. The first article starts at 0 when nothing but empty rows precedes it.
+    """
+    starts: list[Document] = []
+    offset = 0
+    blank_so_far = True
+    for i, row in enumerate(rows):
+        match = _TITLE.fullmatch(row)
+        between = (i == 0 or not rows[i - 1].strip()) and (
+            i + 1 < len(rows) and not rows[i + 1].strip()
+        )
+        if match and between:
+            starts.append((0 if blank_so_far else offset, _JOINT.sub(r"\1", match[1])))
+        blank_so_far = blank_so_far and not row.strip()
+        offset += len(row) + len(separator)
+    return tuple(starts)
+
+
+def cached_wikitext2() -> Path | None:
+    """Where the local Hugging Face cache holds the pinned file, or None. Never uses the network."""
+    path = hub_folder() / "datasets--Salesforce--wikitext" / "snapshots" / REVISION / FILE
+    return path if path.is_file() else None
+
+
+def to_be_fetched() -> str | None:
+    """What reading the text will fetch, in words; None where it is cached or may not be fetched."""
+    if cached_wikitext2() is not None or forbidden_by_user():
+        return None
+    return "WikiText-2 from the Hugging Face Hub (0.7 MB, once)"
+
+
+def _fetch(fetch: Fetch | None) -> Path:
+    if forbidden_by_user():
+        raise CorpusNotCached(
+            "WikiText-2 is not in the local Hugging Face cache and `HF_HUB_OFFLINE` is set",
+            "score the text that ships with qfid: --corpus builtin",
+        )
+    if fetch is None:
+        from scorer.download.pull import fetch_dataset_file
+
+        fetch = fetch_dataset_file
+    try:
+        path = fetch(REPO, FILE, REVISION)
+    except InputError as error:
+        raise CorpusNotCached(error.message, _BUILTIN_HINT) from error
+    except QfidError:
+        raise
+    except Exception as error:  # whatever the network stack raises, the remedy is the same
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CorpusNotCached(
+            f"WikiText-2 could not be downloaded: `{reason}`", _BUILTIN_HINT
+        ) from error
+    if not path.is_file():
+        raise CorpusNotCached("WikiText-2 could not be downloaded", _BUILTIN_HINT)
+    return path
+
+
+_BUILTIN_HINT = "try again, or score the text that ships with qfid: --corpus builtin"

@@ -1,0 +1,149 @@
+"""A real scorer killed at random instants, again and again, and a real file system that fills up.
+
+Whatever was told as scored stays, and the run ends with the report of one that nothing disturbed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from project import ROOT, SUPPORT
+from scorer_child import Child
+from tiny_runs import Small, cells, finished, numbers
+
+from scorer.runs.listing import Run, list_runs
+from scorer.spec.events import Event, Finished, Planned
+
+SETTINGS, CHUNKS = "8,4~dequantized,k8v4@9", 12
+KILLS = 60
+
+
+def lived(request: dict[str, Any], after: int | None = None, seconds: float = 0.0) -> list[Event]:
+    """The events of a child that is killed so long after so many events; None lets it live."""
+    with Child() as child:
+        child.send(request)
+        events: list[Event] = []
+        timer = threading.Timer(seconds, child.process.send_signal, (signal.SIGKILL,))
+        if after == 0:
+            timer.start()
+        while (event := child.event()) is not None:
+            events.append(event)
+            if len(events) == after:
+                timer.start()
+        timer.cancel()
+        child.process.wait()
+    return events
+
+
+@pytest.mark.slow
+def test_kills_at_random_instants_cost_nothing(small: Small) -> None:
+    chance = random.Random(20261124)
+    job = small.job(SETTINGS, max_chunks=CHUNKS).to_json()
+    undisturbed = lived(job)
+    expected, length = numbers(finished(undisturbed).report), len(undisturbed)
+    list_runs()[0].path.rename(list_runs()[0].path.with_name(".whole"))
+    kills = finishes = told_in_all = 0
+    run: Run | None = None
+    told: set[tuple[str, int]] = set()
+    while kills < KILLS or run is not None:
+        request = job if run is None else {**job, "run": run.id}
+        # By events and not by the clock alone: on a busy machine a child takes long to load.
+        after = chance.choice([chance.randrange(5), chance.randrange(length // 2)])
+        events = lived(request, after if kills < KILLS else None, chance.uniform(0, 0.05))
+        told |= set(cells(events))
+        told_in_all += len(cells(events))
+        infos = list_runs()
+        assert all(info.state in ("unfinished", "finished") for info in infos), infos
+        if any(isinstance(event, Planned) for event in events):
+            run = Run(infos[0].path)
+        if run is not None:
+            stored = {(s, c) for s, chunks in run.scored().items() for c in chunks}
+            assert told <= stored, told - stored
+        if not (events and isinstance(events[-1], Finished)):
+            kills += 1
+            continue
+        assert numbers(events[-1].report) == expected and run is not None and run.whole
+        finishes += 1
+        run.path.rename(run.path.with_name(f".done-{finishes}"))
+        run, told = None, set()
+    print(f"{kills} kills over {finishes} runs, {told_in_all} batches told, none lost")
+
+
+# In a mount namespace of its own: score until the disk is full, enlarge it, go on.
+FULL = """
+import json, subprocess, sys
+folder, kilobytes, job, tests = sys.argv[1:]
+sys.path.insert(0, tests)
+import conftest
+from tiny_runs import cells, numbers
+from scorer.spec.job import Job
+from scorer.runs.listing import list_runs
+from scorer.score import score
+
+def mount(options):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
+
+job = Job.from_json(json.loads(job))
+mount(f"size={kilobytes}k")
+first = list(score(job))
+infos = list_runs()
+mount(f"remount,size=64m")
+rest = list(score(job, run=infos[0].id if infos else None))
+print(json.dumps({
+    "first": first[-1].to_json(),
+    "told": cells(first),
+    "again": cells(rest),
+    "states": [info.state for info in infos],
+    "last": rest[-1].to_json(),
+}))
+"""
+
+
+def can_mount(folder: Path) -> str:
+    """Why no file system of memory can be mounted here, or ""."""
+    words = ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    except OSError as error:
+        return str(error)
+    return done.stderr.strip() if done.returncode else ""
+
+
+@pytest.mark.parametrize(
+    "kilobytes",
+    [pytest.param(size, marks=() if size == 32 else pytest.mark.slow) for size in range(4, 80, 4)],
+)
+def test_a_file_system_that_is_full_stops_the_run_in_order(
+    small: Small, tmp_path: Path, kilobytes: int
+) -> None:
+    if reason := can_mount(tmp_path):
+        pytest.skip(f"no file system can be mounted here: {reason}")
+    job = small.job("8,4", max_chunks=4)
+    words = [str(tmp_path), str(kilobytes), json.dumps(job.to_json()), str(SUPPORT)]
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", sys.executable, "-c", FULL, *words],
+        env={**os.environ, "QFID_DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    first, told = found["first"], [tuple(cell) for cell in found["told"]]
+    assert first["event"] == "failed", (kilobytes, first)
+    assert "no space left" in first["message"] + first["hint"] or "No space" in first["message"]
+    assert "\n" not in first["message"] and first["exit_code"] in (1, 2)
+    assert first["saved"] == len(told) and found["states"] in (["unfinished"], [])
+    again = [tuple(cell) for cell in found["again"]]
+    assert sorted(told + again) == sorted((s, c) for s in ("8", "4") for c in range(4))
+    expected = numbers(finished(small.score("8,4", max_chunks=4)).report)
+    assert numbers(found["last"]["report"]) == expected

@@ -1,0 +1,91 @@
+"""A run saved by an earlier version: listed, reported as it stood, resumed where it was made.
+
+``golden_figures.py --saved-run`` made it; it is kept as that version wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pytest
+from golden_compare import Outcome, compare, read_positions, settled
+from golden_figures import MACHINE, SAVED_FILES, SAVED_RUN, other_machine, place
+from golden_trees import ROOT, Place
+
+POSITIONS = "positions.arrow"
+NAME = "20261127-120000-demo-5afe"
+STORED = json.loads((SAVED_RUN / "report.json").read_text("utf-8"))
+MARKDOWN = (SAVED_RUN / "report.md").read_text("utf-8")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Place:
+    where = place(ROOT, tmp_path / "data")
+    where.check()
+    (where.runs / NAME).mkdir(parents=True)
+    for name in SAVED_FILES:
+        shutil.copyfile(SAVED_RUN / name, where.runs / NAME / name)
+    return where
+
+
+def alike(stored: Any, made: Any) -> bool:
+    """Whether JSON values are equal, numbers up to how another C library rounds."""
+    if isinstance(stored, dict):
+        return isinstance(made, dict) and all(
+            name in made and alike(value, made[name]) for name, value in stored.items()
+        )
+    if isinstance(stored, list):
+        return isinstance(made, list) and len(stored) == len(made) and all(map(alike, stored, made))
+    if isinstance(stored, float) and isinstance(made, float):
+        return math.isclose(stored, made, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(stored == made)
+
+
+def test_it_is_listed(saved: Place) -> None:
+    (listed,) = json.loads(saved.qfid("runs", "--format", "json"))
+    assert listed["id"] == NAME and listed["state"] == "finished" and not listed["reason"]
+    assert listed["model"] == "demo" and listed["settings"] == ["8", "k8v4"]
+    assert (listed["chunks_done"], listed["chunks_planned"]) == (4, 4)
+
+
+def test_its_report_is_printed_as_it_was_stored(saved: Place) -> None:
+    assert json.loads(saved.report("json")) == STORED
+    assert settled(saved.report("md")) == settled(MARKDOWN)
+    assert (saved.run / POSITIONS).read_bytes() == (SAVED_RUN / POSITIONS).read_bytes()
+
+
+def test_its_report_is_made_again_from_its_positions(saved: Place) -> None:
+    (saved.run / "report.json").unlink()
+    (saved.run / "report.md").unlink()
+    assert alike(STORED, json.loads(saved.report("json")))
+    assert settled(saved.report("md")) == settled(MARKDOWN)
+    assert (saved.run / POSITIONS).read_bytes() == (SAVED_RUN / POSITIONS).read_bytes()
+
+
+def cut(path: Path) -> None:
+    """Tear the last chunk of a file off half-way."""
+    data = path.read_bytes()
+    stream = pa.BufferReader(data)
+    with pa.ipc.open_stream(stream) as reader:
+        ends = [stream.tell()]
+        for _ in reader:
+            ends.append(stream.tell())
+    assert ends[-1] == len(data) and len(ends) == 1 + 4
+    path.write_bytes(data[: (ends[-2] + ends[-1]) // 2])
+
+
+def test_what_is_missing_is_scored_where_it_was_made(saved: Place) -> None:
+    if reason := other_machine(json.loads((SAVED_RUN / MACHINE).read_text("utf-8"))):
+        pytest.skip(reason)
+    before = read_positions(SAVED_RUN / POSITIONS)
+    cut(saved.run / POSITIONS)
+    report = saved.resume()
+    after = read_positions(saved.run / POSITIONS)
+    found = compare(Outcome(STORED, MARKDOWN, before), Outcome(report, saved.report("md"), after))
+    assert found.found == []

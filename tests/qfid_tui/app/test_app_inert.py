@@ -1,0 +1,159 @@
+"""Any text from outside leaves the side screens alive and is drawn as signs, never acted upon."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from side_screen_app import Below, until
+from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widgets import Static
+
+from qfid_tui.app.actions import HelpKey
+from qfid_tui.app.screens.confirm import ConfirmScreen
+from qfid_tui.app.screens.export import ExportScreen
+from qfid_tui.app.screens.fault import Fault, FaultScreen
+from qfid_tui.app.screens.help import HelpScreen
+from qfid_tui.app.screens.history import HistoryScreen
+from scorer.common.errors import InputError
+from scorer.runs.run import RunInfo
+
+# Opening a screen takes longer than drawing many texts on it: 10 sets of 20 make 200 texts.
+TEXTS, EXAMPLES = 20, 10
+
+fragments = st.sampled_from(
+    [
+        *("[", "]", "[/]", "[/x]", "[b]", "[red", "[@click=app.quit]", "\\[", "[link='", "$text"),
+        *("\x00", "\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "\r", "\n", "\t", "\x7f", "\b"),
+        *("\ud800", "\udfff", "\u202e", "\u2066", "\u200b", "\ufeff", "\U000e0041", "\u0301" * 40),
+        *("模型", "🧮", "👩‍👩‍👧", "ﷺ", "a" * 3000, "/", "..", "`", "|", " "),
+    ]
+)
+nasty = st.lists(fragments | st.text(st.characters(categories=None), max_size=8), max_size=8).map(
+    "".join
+)
+# What a terminal obeys, or what no encoding accepts.
+_ACTS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff]")
+
+
+def drawn(app: Below) -> list[str]:
+    """The lines of the screen on top as they go to the terminal."""
+    strips = app.screen._compositor.render_strips()
+    return ["".join(segment.text for segment in strip) for strip in strips]
+
+
+def assert_inert(app: Below) -> None:
+    for line in drawn(app):
+        assert not _ACTS.search(line), ascii(line)
+        line.encode()
+
+
+def infos(texts: list[str]) -> list[RunInfo]:
+    """A run with the text as its model, its setting and its corpus, and an unusable one."""
+    found = []
+    for i, text in enumerate(texts):
+        run = f"202611{10 + i}-000000-{text}"
+        found.append(
+            RunInfo(
+                run, Path("/runs") / run, "unfinished", "", text, (text,), text, text, 1, 2, (text,)
+            )
+        )
+        found.append(RunInfo(f"b{run}", Path("/runs") / run, "broken", text))
+    return found
+
+
+def screens(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen[Any]]:
+    """Each side screen with the texts wherever it takes any."""
+    a, b, c, d, *log = texts
+    yield ConfirmScreen(a, b, c)
+    yield FaultScreen(Fault(a, b, c, tuple(log), 3, d))
+    yield HelpScreen([HelpKey(a, b, c), HelpKey(c, d, "")])
+
+    def unreadable(_: str) -> Any:
+        raise InputError(a, b)
+
+    monkeypatch.setattr("qfid_tui.app.screens.export.find_run", unreadable)
+    yield ExportScreen(a, b, lambda: c)
+    job = SimpleNamespace(model=a, settings=texts)
+    monkeypatch.setattr("qfid_tui.app.screens.export.find_run", lambda _: SimpleNamespace(job=job))
+    yield ExportScreen(d, c, lambda: b)
+    monkeypatch.setattr("qfid_tui.app.screens.history.list_runs", lambda: infos(texts))
+    yield HistoryScreen(None)
+
+
+@contextmanager
+def one_app() -> Iterator[Any]:
+    """An app that lives through all examples; gives what runs a coroutine function in it."""
+    loop = asyncio.new_event_loop()
+    asked: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def serve() -> None:
+        app = Below(lambda _: Screen())
+        async with app.run_test(size=(80, 24), notifications=True) as pilot:
+            await until(pilot, lambda: len(app.screen_stack) > 1)
+            while (item := await asked.get()) is not None:
+                steps, answer = item
+                try:
+                    answer.set_result(await steps(app, pilot))
+                except BaseException as error:
+                    answer.set_exception(error)
+
+    serving = loop.create_task(serve())
+
+    def ask(steps: Any) -> None:
+        answer = loop.create_future()
+        asked.put_nowait((steps, answer))
+        loop.run_until_complete(asyncio.wait({answer, serving}, return_when="FIRST_COMPLETED"))
+        assert answer.done(), "the app has ended"
+        answer.result()
+
+    try:
+        yield ask
+    finally:
+        asked.put_nowait(None)
+        loop.run_until_complete(serving)
+        loop.close()
+
+
+def test_any_text_is_drawn_inert(monkeypatch: pytest.MonkeyPatch) -> None:
+    with one_app() as ask:
+
+        @settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate])
+        @given(st.lists(nasty, min_size=TEXTS, max_size=TEXTS))
+        def each(texts: list[str]) -> None:
+            async def steps(app: Below, pilot: Pilot[Any]) -> None:
+                for screen in screens(texts, monkeypatch):
+                    await app.push_screen(screen)
+                    if isinstance(screen, HistoryScreen):
+                        await until(pilot, lambda: screen._runs is not None)  # noqa: B023
+                    if isinstance(screen, ExportScreen):
+                        await until(pilot, lambda: screen._ready)  # noqa: B023
+                        screen._tell("✓", texts[0], Path(texts[1].replace("\0", "")))
+                        await pilot.pause()
+                    assert_inert(app)
+                    await app.pop_screen()
+
+            ask(steps)
+
+        each()
+
+
+def test_the_check_sees_what_acts() -> None:
+    async def steps(app: Below, pilot: Pilot[Any]) -> None:
+        await app.push_screen(Screen())
+        await app.screen.mount(Static("a\x1b]0;x\x07", markup=False))
+        await pilot.pause()
+        with pytest.raises(AssertionError):
+            assert_inert(app)
+
+    with one_app() as ask:
+        ask(steps)

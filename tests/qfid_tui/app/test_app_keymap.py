@@ -1,0 +1,75 @@
+"""Keys of the user's own, from the settings file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app_pilot import demo_choices, piloted, running, screen_text, until
+from cli_saved_runs import script
+
+from qfid_tui.app.actions import help_keys, screen_actions
+from qfid_tui.app.own_keys import names_of, own_keys
+from qfid_tui.app.screens.workbench import WorkbenchScreen
+from qfid_tui.app.widgets.key_bar import KeyBar
+from qfid_tui.state.choices import Choices, load_choices, save_choices
+from qfid_tui.state.kept_choices import choices_file
+
+
+@piloted
+async def test_a_key_of_the_user_s_own_takes_the_place_of_ours(tmp_path: Path) -> None:
+    file = script(tmp_path / "s", "!exit 7")
+    choices = demo_choices(keys={"workbench.run": "f5", "rows.down": "ctrl+n"})
+    async with running(choices, script=file) as (app, pilot):
+        bar = app.workbench.query_one(KeyBar)
+        await until(pilot, lambda: ("f5", "run") in [item[1:3] for item in bar.shown()], "footer")
+        await pilot.press("ctrl+n")
+        assert app.workbench.table.cursor == 1
+        await pilot.press("r")
+        assert app.comparison.phase == "idle"
+        await pilot.press("f5")
+        await until(pilot, lambda: type(app.screen).__name__ == "FaultScreen", "a run that failed")
+        assert "f5" in [keys for keys, _, _ in help_keys(app.workbench)]
+
+
+def test_the_key_that_runs_goes_on_after_a_fault() -> None:
+    assert own_keys({"workbench.run": "f5"}, ()) == (
+        {"workbench.run": "f5", "fault.resume": "f5"},
+        [],
+    )
+
+
+def test_two_keys_can_change_places() -> None:
+    wanted = {"workbench.run": "a", "workbench.add": "r"}
+    found, refused = own_keys(wanted, WorkbenchScreen.BINDINGS)
+    assert found == {**wanted, "fault.resume": "a"} and not refused
+
+
+@piloted
+async def test_an_action_never_loses_its_key_to_another_and_the_user_is_told() -> None:
+    async with running(demo_choices(keys={"workbench.run": "a"}), size=(140, 45)) as (app, pilot):
+        await until(pilot, lambda: "is that of" in screen_text(app), "the reason")
+        titles = {action.title for action in screen_actions(app.workbench)}
+        assert {"Add", "Run"} <= titles
+
+
+def test_keys_are_kept_and_nonsense_is_not_taken() -> None:
+    assert save_choices(Choices(keys={"workbench.run": "f5"}))
+    assert load_choices().keys == {"workbench.run": "f5"}
+    for nonsense in ('{"keys": ["r"]}', '{"keys": {"workbench.run": 7}}', '{"keys": {"a": " "}}'):
+        choices_file().write_text(nonsense)
+        assert load_choices().keys == {}
+
+
+@piloted
+async def test_sentences_name_the_user_s_own_keys(tmp_path: Path) -> None:
+    choices = demo_choices(keys={"workbench.run": "f5", "workbench.models": "f2,m"})
+    async with running(choices, script=script(tmp_path / "s", "!hang")) as (app, pilot):
+        await until(pilot, lambda: "f5 or enter runs" in screen_text(app), "the key that runs")
+        assert (app.named("r"), app.named("m"), app.named("x")) == ("f5", "f2", "x")
+        await pilot.press("m")
+        await until(pilot, lambda: "f5 runs it at once" in screen_text(app), "what models say")
+
+
+def test_a_key_is_named_as_the_footer_shows_it() -> None:
+    found = names_of({"workbench.help": "f1"}, WorkbenchScreen.BINDINGS, {"f1": "F1"}.get)  # type: ignore[arg-type]
+    assert list(found.values()) == ["F1"]

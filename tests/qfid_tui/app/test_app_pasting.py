@@ -1,0 +1,49 @@
+"""What is pasted into any field of the app is made inert before it is drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from app_pilot import demo_choices, piloted, running, screen_text, until
+from cli_saved_runs import save_run
+from test_app_inert import assert_inert
+from textual import events
+from textual.widgets import Input
+
+FIELDS = {
+    "filter": ["slash"],
+    "add a setting": ["a"],
+    "help": ["question_mark", "slash"],
+    "history": ["t", "slash"],
+    "palette": ["ctrl+p"],
+}
+
+
+@pytest.mark.parametrize("keys", FIELDS.values(), ids=FIELDS)
+@piloted
+async def test_a_pasted_control_character_is_a_sign(keys: list[str]) -> None:
+    save_run("8")
+    async with running(demo_choices()) as (app, pilot):
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause()
+        await until(pilot, lambda: isinstance(app.focused, Input), "a field with the focus")
+        field: Any = app.focused
+        field.value = ""
+        app.post_message(events.Paste("a\x1b]0;title\x07b\nmore"))
+        await until(pilot, lambda: field.value != "", "what was pasted")
+        assert field.value == "a␛]0;title␇b"
+        assert field.cursor_position == len(field.value)
+        assert "a␛]0;title␇b" in screen_text(app)
+        assert_inert(app)  # type: ignore[arg-type]
+
+
+@piloted
+async def test_a_value_that_is_there_at_first_is_inert_too() -> None:
+    async with running(demo_choices(corpus="/tmp/a\x1bb.md")) as (app, pilot):
+        await pilot.press("o", "down", "down", "down", "down", "enter")
+        await until(pilot, lambda: isinstance(app.focused, Input), "a field with the focus")
+        field: Any = app.focused
+        assert field.value == "/tmp/a␛b.md"
+        assert_inert(app)  # type: ignore[arg-type]

@@ -1,0 +1,162 @@
+"""How the side screens look at both sizes, dark and light."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from side_screen_app import Below, until
+from textual.pilot import Pilot
+from textual.screen import Screen
+
+import qfid_tui
+from qfid_tui.app.actions import HelpKey
+from qfid_tui.app.screens.confirm import ConfirmScreen
+from qfid_tui.app.screens.export import ExportScreen
+from qfid_tui.app.screens.fault import Fault, FaultScreen
+from qfid_tui.app.screens.help import HelpScreen
+from qfid_tui.app.screens.history import HistoryScreen
+from scorer.runs.run import RunInfo
+
+MODEL = "local-test/SmolLM2-135M-Instruct-4bit"
+RUN = "20261124-201425-SmolLM2-135M-Instruct-4bit-eaba"
+FAULT = Fault(
+    "the scorer ended without a report",
+    "the scoring process was killed by signal 9 (SIGKILL) while it scored chunk 12 of 32",
+    "other programs may have taken the memory: close them, or take fewer settings at once",
+    tuple(f"line {i} of what the scorer said before it ended" for i in range(1, 31)),
+    36,
+    RUN,
+)
+KEYS = [
+    HelpKey("?", "Keys, and every number explained", "workbench.help"),
+    HelpKey("r", "Score the ticked settings", "workbench.run"),
+    HelpKey("x", "Stop; what is scored is kept", "workbench.stop"),
+    HelpKey("space", "Tick a setting", "settings.tick"),
+    HelpKey("i", "Look at the text, token by token", "workbench.inspect"),
+    HelpKey("e", "Write the report to a file", "workbench.export"),
+    HelpKey("^p", "Every action, by name", "app.palette"),
+]
+
+
+def info(
+    day: int, state: Any, settings: str, done: int, model: str = MODEL, **more: Any
+) -> RunInfo:
+    run = f"202611{day}-201425-{model.rpartition('/')[2][:40]}-eaba"
+    return RunInfo(
+        **{
+            "id": run,
+            "path": Path("/home/me/.local/share/qfid/runs") / run,
+            "state": state,
+            "model": model,
+            "settings": tuple(settings.split(",")),
+            "corpus": "wikitext2",
+            "created": f"2026-11-{day}T20:14:25+00:00",
+            "chunks_done": done,
+            "chunks_planned": 32 * len(settings.split(",")),
+            **more,
+        }
+    )
+
+
+RUNS = [
+    info(24, "running", "8,6,4", 41),
+    info(23, "finished", "8,6,4,4:32,k8v4", 160),
+    info(22, "unfinished", "8,4", 36, "mlx-community/Meta-Llama-3.1-8B-Instruct-4bit"),
+    info(21, "finished", "8,3", 32, failed=("3",)),
+    info(20, "finished", "4@512~dequantized", 32, "demo", corpus="/home/me/notes on birds.md"),
+    RunInfo(
+        "20261119-101112-old-1a2b",
+        Path("/home/me/.local/share/qfid/runs/20261119-101112-old-1a2b"),
+        "broken",
+        "run `20261119-101112-old-1a2b` was written by another version of qfid (schema `0`)",
+    ),
+]
+JOB = SimpleNamespace(job=SimpleNamespace(model=MODEL, settings=["8", "6", "4"]))
+
+Steps = Callable[[Any, Pilot[Any]], Any]
+
+
+async def nothing(app: Below, pilot: Pilot[Any]) -> None:
+    await pilot.pause()
+
+
+async def listed(app: Below, pilot: Pilot[Any]) -> None:
+    await until(pilot, lambda: app.screen.query_one("RunTable").display)
+    await pilot.press("down")
+    await until(pilot, lambda: app.screen.query_one("RunTable").cursor_row == 1)  # type: ignore[attr-defined]
+
+
+async def unusable(app: Below, pilot: Pilot[Any]) -> None:
+    await listed(app, pilot)
+    await pilot.press("end")
+    await until(pilot, lambda: app.screen.query_one("RunTable").cursor_row == 5)  # type: ignore[attr-defined]
+
+
+async def exported(app: Below, pilot: Pilot[Any]) -> None:
+    await until(pilot, lambda: app.screen._ready)  # type: ignore[attr-defined]
+    app.screen._tell("✓", "report sent to the terminal's clipboard")  # type: ignore[attr-defined]
+    app.screen._tell("✓", "also written, 7.954 KiB", Path("/home/me/report.md"))  # type: ignore[attr-defined]
+    await pilot.pause()
+
+
+async def logged(app: Below, pilot: Pilot[Any]) -> None:
+    box = app.screen.query_one("#log-box")
+    await until(pilot, lambda: box.scroll_offset.y == box.max_scroll_y > 0)
+
+
+SCREENS: dict[str, tuple[Callable[[], Screen[Any]], Steps]] = {
+    "history": (lambda: HistoryScreen(None), listed),
+    "history_unusable": (lambda: HistoryScreen(None), unusable),
+    "export": (lambda: ExportScreen(RUN, f"{MODEL} · 8, 6, 4", lambda: ""), exported),
+    "help": (lambda: HelpScreen(KEYS), nothing),
+    "fault": (lambda: FaultScreen(FAULT), logged),
+    "confirm": (
+        lambda: ConfirmScreen("Delete the run? Its 96 chunks are gone then.", "delete", "keep"),
+        nothing,
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _still(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Made-up runs and the time of no place in particular."""
+    monkeypatch.setattr("qfid_tui.app.screens.history.list_runs", lambda: RUNS)
+    monkeypatch.setattr("qfid_tui.app.screens.export.find_run", lambda _: JOB)
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("theme", ["textual-dark", "textual-light"])
+@pytest.mark.parametrize("size", [(80, 24), (140, 45)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", SCREENS)
+def test_looks(name: str, size: tuple[int, int], theme: str, snap_compare: Any) -> None:
+    make, steps = SCREENS[name]
+
+    async def before(pilot: Pilot[Any]) -> None:
+        app = pilot.app
+        assert isinstance(app, Below)
+        await until(pilot, lambda: len(app.screen_stack) > 1)
+        await steps(app, pilot)
+
+    assert snap_compare(Below(lambda _: make(), theme), terminal_size=size, run_before=before)
+
+
+def test_the_workbench_stylesheet_leaves_the_side_screens_alone() -> None:
+    """Its ids hold in the whole app: one of the same name here would be restyled."""
+    own = re.compile(r"[^\w]#([\w-]+)")
+    folder = Path(qfid_tui.__file__).parent
+    taken = set(own.findall((folder / "app" / "qfid.tcss").read_text("utf-8")))
+    assert "settings" in taken
+    for make, _ in SCREENS.values():
+        ids = set(re.findall(r'\bid="([\w-]+)"', inspect.getsource(inspect.getmodule(make()))))  # type: ignore[arg-type]
+        assert ids and not ids & taken

@@ -1,0 +1,105 @@
+"""What the workbench looks like, from no model chosen to a finished comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from app_pilot import demo_choices, is_ready, until
+from cli_saved_runs import chunk_scored
+from textual.pilot import Pilot
+
+from qfid_tui.app.app import QfidApp
+from qfid_tui.state.choices import Choices
+from scorer.spec.events import Hello, Planned, Progress, SettingFailedEvent
+from scorer.spec.settings.kv import KVSetting
+
+RUN = "20261101-120000-demo-1a2b"
+# Nats; the third setting fails on the way.
+KL = {"8": 0.0004, "4": 0.12, "k8v4": 0.008}
+CHUNKS = 12
+
+
+def begun(app: QfidApp) -> Any:
+    """A run of three settings, planned; its clock counts three seconds a chunk."""
+    app.choices.tick(KVSetting.parse("k8v4"), True)
+    app.choices.chunk_length = 512
+    app.choices.max_chunks = CHUNKS
+    comparison = app.comparison
+    comparison._clock = lambda: 3.0 * len(comparison.settings["8"].chunks)
+    comparison.begin(app.choices.job())
+    comparison.add(Hello("cpu", "a CPU", 16 << 30, 8 << 30, "MKL", {"qfid": "0"}))
+    comparison.add(
+        Planned(
+            run=RUN,
+            run_path=f"/runs/{RUN}",
+            model="demo",
+            settings=list(KL),
+            chunks=list(range(0, 12 * CHUNKS, 12)),
+            done={},
+            positions_per_chunk=dict.fromkeys(KL, 511),
+            kv_bytes_per_token={"8": 1360.0, "4": 720.0, "k8v4": 1040.0},
+            kv_bytes_per_token_16bit=2560.0,
+            batch=1,
+            arithmetic="cpu, float32, BLAS: MKL",
+        )
+    )
+    return comparison
+
+
+def scored(app: QfidApp, chunks: int) -> Any:
+    comparison = begun(app)
+    for chunk in range(chunks):
+        for number, (name, kl) in enumerate(KL.items()):
+            comparison.add(Progress(12 * chunk, name, number + 2, 4, 1 << 30))
+            event = chunk_scored(name, 12 * chunk, kl * (1 + (chunk * 7 % 5) / 10), 511)
+            flips = {"8": 4, "4": 96, "k8v4": 20}[name] + chunk % 3
+            comparison.add(dataclasses.replace(event, flips=flips))
+    return comparison
+
+
+def live(app: QfidApp) -> None:
+    scored(app, 7)
+
+
+def one_failed(app: QfidApp) -> None:
+    scored(app, 3).add(SettingFailedEvent("k8v4", "SettingFailed", "drift is exactly zero", ""))
+
+
+def stopped(app: QfidApp) -> None:
+    comparison = scored(app, 7)
+    comparison.stop()
+    comparison.end(by_user=True)
+
+
+def nothing(app: QfidApp) -> None:
+    """What is there when the app opens."""
+
+
+STATES: dict[str, tuple[Choices, Callable[[QfidApp], None]]] = {
+    "no_model": (Choices(), nothing),
+    "ready": (demo_choices(), nothing),
+    "live": (demo_choices(), live),
+    "one_failed": (demo_choices(), one_failed),
+    "stopped": (demo_choices(), stopped),
+}
+
+
+@pytest.mark.parametrize("theme", ["textual-dark", "textual-light"])
+@pytest.mark.parametrize("size", [(80, 24), (140, 45)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", STATES)
+def test_looks(name: str, size: tuple[int, int], theme: str, snap_compare: Any) -> None:
+    choices, bring = STATES[name]
+    app = QfidApp(dataclasses.replace(choices, theme=theme), probe=False, keep=False)
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: is_ready(app))
+        app.animation_level = "none"
+        bring(app)
+        app.workbench.paint()
+        await pilot.pause()
+        app.comparison.phase = "idle" if name in ("no_model", "ready") else app.comparison.phase
+
+    assert snap_compare(app, terminal_size=size, run_before=before)

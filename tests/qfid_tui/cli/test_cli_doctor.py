@@ -1,0 +1,252 @@
+"""``qfid doctor``: what is found out about a machine, and what is advised."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_saved_runs import save_run
+from fake_hub_cache import model_files, write_repo
+
+from qfid_tui.cli import main
+from qfid_tui.cli.examination import examined, to_markdown
+from qfid_tui.process import scorer_process
+from scorer import __version__
+from scorer.child import doctor
+from scorer.child.doctor import examine
+from scorer.common.errors import QfidError
+from scorer.common.folders import runs_folder
+from scorer.device.backend import Backend, missing_backend
+from scorer.device.blas import NONE_FOUND
+from scorer.metrics import fused_selftest
+from scorer.models.hub_cache import hub_folder
+from scorer.quantizers import affine_fused as fused_quantizer
+
+GIB = 1 << 30
+linux = pytest.mark.skipif(platform.system() != "Linux", reason="Linux loads its BLAS itself")
+
+GOOD = Backend("cpu", "Test CPU", 16 * GIB, 8 * GIB, "MKL", 0.002, {}, "numpy")
+
+
+def findings(monkeypatch: pytest.MonkeyPatch, backend: Backend) -> list[dict[str, str]]:
+    monkeypatch.setattr(doctor, "start_backend", lambda: backend)
+    found: list[dict[str, str]] = examine()["findings"]
+    return found
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine with nothing to complain about but what a test adds."""
+    usage = shutil._ntuple_diskusage(900 * GIB, 400 * GIB, 500 * GIB)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(doctor, "_NVIDIA", tmp_path / "no-driver")
+    for name in ("QFID_BLAS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_whole_way_through_the_child(capfd: pytest.CaptureFixture[str]) -> None:
+    write_repo(hub_folder(), "org/model", model_files())
+    save_run()
+    assert main(["doctor", "--format", "json"]) == 0
+    out, err = capfd.readouterr()
+    found = json.loads(out)
+    assert err == "" and found["error"] is None
+    assert found["device"]["kind"] in ("cpu", "cuda", "metal") and found["device"]["name"]
+    if found["device"]["kind"] == "cpu":
+        assert 0 < found["matmul"]["seconds"] < 60
+        assert found["matmul"]["gflops"] == pytest.approx(
+            2 * 512**3 / found["matmul"]["seconds"] / 1e9
+        )
+    assert found["memory"]["total"] >= found["memory"]["free"] > 0
+    assert found["versions"]["qfid"] == __version__
+    assert found["versions"]["python"] == platform.python_version()
+    assert all(found["versions"][name] for name in ("mlx", "mlx-lm", "numpy", "huggingface-hub"))
+    cache, runs = found["model_cache"], found["runs"]
+    assert (cache["path"], cache["entries"]) == (str(hub_folder()), 1) and cache["bytes"] > 100
+    assert (runs["path"], runs["entries"]) == (str(runs_folder()), 1) and runs["bytes"] > 100
+    assert found["offline"] is True
+
+
+def test_markdown_says_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith("# qfid doctor\n") and err == ""
+    for name in ("device", "BLAS", "attention", "memory", "versions", "model cache", "saved runs"):
+        assert f"- **{name}** " in out
+    assert str(hub_folder()) in out and f"qfid {__version__}" in out
+    assert "`HF_HUB_OFFLINE` is set" in out
+
+
+def test_without_a_backend_one_line_says_which_extra_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mlx").mkdir()
+    (tmp_path / "mlx" / "__init__.py").write_text("")
+    (tmp_path / "mlx" / "core.py").write_text("raise ImportError('libmlx.so: cannot open')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    assert main(["doctor"]) == 2
+    out, err = capfd.readouterr()
+    error = missing_backend()
+    assert err == f"error: {error.message}\nhint: {error.hint}\n"
+    assert "**Cannot score here**" in out and "- **device** —" in out and "- **memory** " in out
+    assert main(["doctor", "--format", "json"]) == 2
+    found = json.loads(capfd.readouterr().out)
+    assert found["error"] == {"message": error.message, "hint": error.hint}
+    assert found["device"] is found["blas"] is found["matmul"] is None
+
+
+def test_no_mlx_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Blocked:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'mlx':\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Blocked())\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    assert main(["doctor"]) == 2
+    assert capfd.readouterr().err.startswith(f"error: {missing_backend().message}\n")
+
+
+@linux
+def test_a_blas_that_was_named_and_does_not_load(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QFID_BLAS", "/nowhere/libblas.so")
+    assert main(["doctor"]) == 2
+    assert "named by QFID_BLAS does not load" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_good_machine_has_no_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert findings(monkeypatch, GOOD) == []
+    assert "Nothing here is slower than it need be." in to_markdown(examine())
+
+
+@pytest.mark.usefixtures("quiet")
+def test_attention_kept_in_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
+    (finding,) = findings(monkeypatch, dataclasses.replace(GOOD, arithmetic="mlx"))
+    assert "QFID_CPU_ARITHMETIC" in finding["what"] and "QFID_CPU_ARITHMETIC" in finding["fix"]
+    assert "- **attention** in MLX, by choice" in to_markdown(examine())
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize(
+    ("system", "machine", "fix"),
+    [
+        ("Linux", "x86_64", "`pip install 'qfid[cpu]'`"),
+        ("Linux", "aarch64", "OpenBLAS"),
+    ],
+)
+def test_reference_blas(
+    monkeypatch: pytest.MonkeyPatch, system: str, machine: str, fix: str
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    slow = dataclasses.replace(GOOD, blas=NONE_FOUND, matmul_seconds=0.048)
+    (finding,) = findings(monkeypatch, slow)
+    assert "reference BLAS" in finding["what"] and "48 ms" in finding["what"]
+    assert fix in finding["fix"]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_fast_blas_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = dataclasses.replace(GOOD, matmul_seconds=0.1)
+    (finding,) = findings(monkeypatch, slow)
+    assert "although MKL is loaded" in finding["what"] and "other programs" in finding["fix"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert findings(monkeypatch, slow)[0]["fix"] == "unset OMP_NUM_THREADS"
+    monkeypatch.setenv("QFID_BLAS", "none")
+    assert findings(monkeypatch, slow)[0]["fix"] == "unset QFID_BLAS"
+
+
+@linux
+@pytest.mark.usefixtures("quiet")
+def test_a_gpu_that_lies_idle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "_NVIDIA", tmp_path)
+    (finding,) = findings(monkeypatch, GOOD)
+    assert "NVIDIA" in finding["what"] and "qfid[cuda13]" in finding["fix"]
+    cuda = Backend("cuda", "H", 80 * GIB, 70 * GIB, "n/a", None, {})
+    monkeypatch.setattr(fused_selftest, "usable_kernel", lambda *_: (object(), "built"))
+    monkeypatch.setattr(fused_quantizer, "usable_quantizer", lambda *_: (object(), "built"))
+    assert findings(monkeypatch, cuda) == []
+    assert examine()["metrics"] == examine()["quantizer"] == {"fused": True, "why": "built"}
+    assert examine()["matmul"] is None
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_fused_kernel_that_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    metal = Backend("metal", "M", 80 * GIB, 70 * GIB, "n/a", None, {})
+    monkeypatch.setattr(fused_selftest, "usable_kernel", lambda *_: (None, "it is off by 3 nats"))
+    monkeypatch.setattr(fused_quantizer, "usable_quantizer", lambda *_: (None, "other bits"))
+    metrics, quantizer = findings(monkeypatch, metal)
+    assert "fused kernel: it is off by 3 nats" in metrics["what"]
+    assert "other bits" in quantizer["what"] and "QFID_QUANTIZER" in quantizer["fix"]
+    lines = to_markdown(json.loads(json.dumps(examine())))
+    assert any("it is off by 3 nats" in line for line in lines)
+    assert any("operations: other bits" in line for line in lines)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_little_memory_and_full_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil._ntuple_diskusage(9 * GIB, 8 * GIB, GIB)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    found = findings(monkeypatch, dataclasses.replace(GOOD, memory_free=GIB))
+    assert [finding["what"] for finding in found] == [
+        "only 1.0 GiB of memory are free",
+        "the disk that holds the models has 1.0 GiB free",
+        "the disk that holds the runs has 1.0 GiB free",
+    ]
+    assert "HF_HOME" in found[1]["fix"] and "QFID_DATA_DIR" in found[2]["fix"]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_text_from_the_machine_acts_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "CPU | *x* \x1b[31m\n# title"
+    monkeypatch.setattr(doctor, "start_backend", lambda: dataclasses.replace(GOOD, name=name))
+    lines = to_markdown(json.loads(json.dumps(examine())))
+    assert not any("\x1b" in line or "\n" in line for line in lines)
+    assert any("CPU \\| \\*x\\* ␛" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import os; os.abort()", "the scorer was ended by SIGABRT"),
+        ("import sys; sys.exit('no driver\\nlast words')", "ended with code 1: last words"),
+        ("print('[1]')", "the scorer ended with code 0"),
+        ("print('garbage')", "the scorer ended with code 0"),
+    ],
+)
+def test_a_child_that_dies_is_one_error(
+    monkeypatch: pytest.MonkeyPatch, code: str, message: str
+) -> None:
+    monkeypatch.setattr(scorer_process, "COMMAND", (sys.executable, "-c", code))
+    with pytest.raises(QfidError) as caught:
+        examined()
+    assert message in caught.value.message and caught.value.hint
+
+
+def test_a_child_that_cannot_be_started_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorer_process, "COMMAND", ("/nowhere/python",))
+    with pytest.raises(QfidError, match="cannot be started"):
+        examined()
+    error = subprocess.TimeoutExpired("scorer", 180)
+
+    def hang(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", hang)
+    with pytest.raises(QfidError, match="did not start within 180 s"):
+        examined()

@@ -1,0 +1,347 @@
+"""A run that was stopped, damaged or grown goes on and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from fake_hub_cache import COMMIT, OTHER_COMMIT, write_repo
+from tiny_runs import (
+    LENGTH,
+    Small,
+    cells,
+    edit_weights,
+    failed,
+    finished,
+    numbers,
+    planned,
+    stopped,
+)
+
+from scorer.device import backend
+from scorer.report.from_run import finished_report
+from scorer.runs import arrow_messages
+from scorer.runs.listing import find_run, list_runs, newest_unfinished
+from scorer.score import score
+from scorer.spec.events import ChunkScored, Event, Finished, Planned
+from scorer.spec.job import CorpusSpec, Job
+
+SETTINGS = "8,4~dequantized,k8v4@9"
+CHUNKS = 3
+ALL = [(setting, chunk) for chunk in range(CHUNKS) for setting in SETTINGS.split(",")]
+
+
+def resumed(job: Job, run: str, **more: Any) -> list[Event]:
+    return list(score(job, run=run, **more))
+
+
+@pytest.fixture(scope="module")
+def whole(small: Small, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The report of a run that nothing disturbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QFID_DATA_DIR", str(tmp_path_factory.mktemp("whole")))
+        report = finished(small.score(SETTINGS, max_chunks=CHUNKS)).report
+    made: dict[str, Any] = numbers(report)
+    return made
+
+
+@pytest.mark.parametrize("after", range(1, len(ALL)))
+def test_a_stopped_run_keeps_what_is_scored_and_ends_as_an_uninterrupted_one(
+    small: Small, whole: dict[str, Any], after: int
+) -> None:
+    job = small.job(SETTINGS, max_chunks=CHUNKS)
+    events = stopped(job, after)
+    assert cells(events) == ALL[:after]
+    assert not finished(events).complete
+    run = find_run(planned(events).run)
+    assert {(s, c) for s, chunks in run.scored().items() for c in chunks} == set(ALL[:after])
+    assert not run.finished and run.info().state == "unfinished"
+    unfinished = newest_unfinished()
+    assert unfinished is not None and unfinished.id == run.id
+
+    rest = resumed(job, run.id)
+    assert planned(rest).run == run.id
+    assert planned(rest).done == {
+        setting: sum(s == setting for s, _ in ALL[:after]) for setting in SETTINGS.split(",")
+    }
+    assert cells(rest) == ALL[after:]
+    assert finished(rest).complete
+    assert numbers(finished(rest).report) == whole
+    assert find_run(run.id).finished and newest_unfinished() is None
+    assert len(list_runs()) == 1
+
+
+def test_a_partial_report_is_about_the_chunks_that_all_settings_have(small: Small) -> None:
+    events = stopped(small.job("8,4", max_chunks=3), after=3)
+    report = finished(events).report
+    assert [row["n_chunks"] for row in report["settings"]] == [1, 1]
+    assert report["run"]["chunks"] == [0] and report["run"]["complete"] is False
+    run = find_run(planned(events).run)
+    assert run.report() == report and (run.path / "report.md").exists()
+
+
+def test_whole_cells_of_the_grid_are_scored_again(small: Small) -> None:
+    """Where a batch was cut, its forward is that of the whole batch, as on a GPU it must be."""
+    job = small.job("8,4", max_chunks=4, batch=2)
+    events = stopped(job, after=2)
+    assert cells(events) == [("8", 0), ("8", 1)]
+    rest = resumed(job, planned(events).run)
+    assert cells(rest) == [("4", 0), ("4", 1), ("8", 2), ("8", 3), ("4", 2), ("4", 3)]
+    assert numbers(finished(rest).report) == numbers(
+        finished(small.score("8,4", max_chunks=4, batch=2)).report
+    )
+
+
+def test_stopped_before_anything_is_scored_there_is_no_report(small: Small) -> None:
+    for stop_at in ("start", "first chunk"):
+        stop = stop_at == "start"
+        events: list[Event] = []
+        for event in score(small.job(), stop=lambda: stop):  # noqa: B023
+            events.append(event)
+            stop = stop or isinstance(event, Planned)
+        failure = failed(events)
+        assert (failure.error, failure.exit_code) == ("Interrupted", 130)
+        assert failure.saved == 0
+
+
+def test_a_run_whose_reader_walks_away_can_be_resumed(small: Small, whole: dict[str, Any]) -> None:
+    job = small.job(SETTINGS, max_chunks=CHUNKS)
+    events = score(job)
+    run = ""
+    for event in events:
+        if isinstance(event, Planned):
+            run = event.run
+        if isinstance(event, ChunkScored):
+            break
+    events.close()  # type: ignore[attr-defined]
+    assert find_run(run).scored() == {"8": {0}}
+    assert numbers(finished(resumed(job, run)).report) == whole
+
+
+@pytest.mark.parametrize("after", [4, len(ALL)], ids=["unfinished", "finished"])
+@pytest.mark.parametrize("damage", ["torn", "zeros", "flipped", "end of stream"])
+def test_damaged_positions_are_scored_again(
+    small: Small, whole: dict[str, Any], damage: str, after: int
+) -> None:
+    job = small.job(SETTINGS, max_chunks=CHUNKS)
+    run = find_run(planned(stopped(job, after=after)).run)
+    assert run.whole is (after == len(ALL))
+    data = bytearray(run.positions_path.read_bytes())
+    if damage == "torn":
+        del data[-100:]
+    elif damage == "zeros":
+        data[-100:] = bytes(100)
+    elif damage == "flipped":
+        data[-100] ^= 0x10
+    else:
+        with run.positions_path.open("rb") as file:
+            *_, last = arrow_messages.frames(file, len(data))
+        data[last.start : last.start] = b"\xff\xff\xff\xff\0\0\0\0"
+    run.positions_path.write_bytes(data)
+    assert not run.whole
+    rest = resumed(job, run.id)
+    assert cells(rest)[1:] == ALL[after:] and cells(rest)[0] in ALL[:after]
+    assert numbers(finished(rest).report) == whole
+    assert find_run(run.id).whole
+
+
+def test_a_finished_run_is_not_scored_again(small: Small) -> None:
+    events = small.score("8")
+    again = resumed(small.job("8"), planned(events).run)
+    assert cells(again) == [] and finished(again).complete
+    assert finished(again).report == finished(events).report
+
+
+def test_a_setting_added_to_a_finished_run_is_the_only_one_scored(small: Small) -> None:
+    first = small.score("8,4")
+    run = find_run(planned(first).run)
+    before = run.positions_path.read_bytes()
+    second = resumed(small.job("2"), run.id)
+    assert cells(second) == [("2", 0), ("2", 1)]
+    assert planned(second).settings == ["8", "4", "2"]
+    assert planned(second).done == {"8": 2, "4": 2, "2": 0}
+    assert run.positions_path.read_bytes().startswith(before)
+    report = finished(second).report
+    together = finished(small.score("8,4,2")).report
+    assert numbers(report) == numbers(together)
+    assert [str(s) for s in find_run(run.id).job.settings] == ["8", "4", "2"]
+
+
+def test_a_setting_of_arithmetic_already_scored_costs_nothing(small: Small) -> None:
+    first = small.score("4")
+    second = resumed(small.job("4~dequantized"), planned(first).run)
+    assert cells(second) == []
+    rows = finished(second).report["settings"]
+    assert [row["same_as"] for row in rows] == [None, "4"] and rows[0]["kl"] == rows[1]["kl"]
+    info = find_run(planned(first).run).info()
+    assert (info.state, info.chunks_done, info.chunks_planned) == ("finished", 4, 4)
+
+
+def test_a_saved_report_can_be_made_again(small: Small) -> None:
+    events = small.score(SETTINGS)
+    run = find_run(planned(events).run)
+    assert finished_report(run) == finished(events).report == run.report()
+
+
+def test_an_id_that_no_run_has_is_a_wrong_input(small: Small) -> None:
+    failure = failed(resumed(small.job(), "20200101-000000-nothing"))
+    assert failure.exit_code == 2 and "there is no run" in failure.message
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from scorer.runs.run_lock import RunLock
+with RunLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_run_that_another_process_writes_to_is_refused(small: Small) -> None:
+    job = small.job("8,4")
+    run = find_run(planned(stopped(job, after=1)).run)
+    before = (run.path / "job.json").read_bytes()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        failure = failed(resumed(small.job("2"), run.id))
+        assert failure.exit_code == 2
+        assert f"process {other.pid} since" in failure.message
+        other.communicate("")
+    assert (run.path / "job.json").read_bytes() == before
+    assert finished(resumed(job, run.id)).complete
+
+
+Change = Callable[[Small, pytest.MonkeyPatch], None]
+
+
+def other_weights(small: Small, _: pytest.MonkeyPatch) -> None:
+    def edit(weights: dict[str, Any]) -> None:
+        name = next(name for name in weights if "o_proj" in name)
+        weights[name] = weights[name] * 1.001
+
+    edit_weights(small.model, edit)
+
+
+def other_text(small: Small, _: pytest.MonkeyPatch) -> None:
+    # Behind the chunks that are scored: the corpus is another one all the same.
+    with small.text.open("a") as file:
+        file.write("One more line.\n")
+
+
+def other_tokenizer(small: Small, _: pytest.MonkeyPatch) -> None:
+    path = small.model / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text())), "utf-8")
+
+
+def backend_with(**changes: Any) -> Change:
+    def change(_: Small, patch: pytest.MonkeyPatch) -> None:
+        known = backend.start_backend()
+        values = {k: v | known.versions if k == "versions" else v for k, v in changes.items()}
+        if "versions" in changes:
+            values["versions"] = known.versions | changes["versions"]
+        patch.setattr(backend, "start_backend", lambda: dataclasses.replace(known, **values))
+
+    return change
+
+
+def own_copy(small: Small, folder: Path) -> Small:
+    model = shutil.copytree(small.model, folder / "tiny-llama")
+    return Small(model, Path(shutil.copy(small.text, folder / "text.txt")))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (other_weights, "model files (`"),
+        (other_text, "corpus (`"),
+        (other_tokenizer, "tokenizer (`"),
+        (backend_with(versions={"mlx": "9.9.9"}), "now `9.9.9`)"),
+        (backend_with(versions={"mlx-lm": "9.9.9"}), "mlx-lm version (`"),
+        (backend_with(blas="OpenBLAS 0"), "now `OpenBLAS 0`)"),
+    ],
+)
+def test_a_run_does_not_go_on_under_other_conditions(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Change, named: str
+) -> None:
+    own = own_copy(small, tmp_path)
+    job = own.job("8,4")
+    run = find_run(planned(stopped(job, after=2)).run)
+    stored = {path.name: path.read_bytes() for path in run.path.iterdir()}
+    change(own, monkeypatch)
+
+    events = resumed(job, run.id)
+    failure = failed(events)
+    assert failure.exit_code == 2 and cells(events) == []
+    assert f"run `{run.id}` was scored under other conditions: " in failure.message
+    assert named in failure.message and "--accept-changes" in failure.hint
+    assert {path.name: path.read_bytes() for path in run.path.iterdir()} == stored
+
+    told_to = resumed(job, run.id, accept_changes=True)
+    assert cells(told_to) == [("8", 1), ("4", 1)] and finished(told_to).complete
+    # What was accepted is what the run is from now on.
+    assert finished(resumed(job, run.id)).complete
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"max_chunks": 3}, "chunks (`0,1`, now `0,1,2`)"),
+        ({"batch": 2}, "batch (`1`, now `2`)"),
+        ({"kernel": "mlx-lm"}, "kernel (`auto`, now `mlx-lm`)"),
+        ({"protocol": "llama.cpp"}, "protocol (`mqf`, now `llama.cpp`)"),
+        ({"chunk_length": LENGTH + 1}, f"chunk length (`{LENGTH}`, now `{LENGTH + 1}`)"),
+    ],
+)
+def test_a_run_does_not_go_on_as_another_job(
+    small: Small, changes: dict[str, Any], named: str
+) -> None:
+    run = planned(stopped(small.job("8,4"), after=1)).run
+    failure = failed(resumed(small.job("8,4", **changes), run))
+    assert failure.exit_code == 2 and named in failure.message
+
+
+def test_another_revision_of_a_cached_repo_is_refused(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    files = {path.name: path.read_bytes() for path in small.model.iterdir()}
+    repo = dataclasses.replace(small, model=Path("local-test/tiny"))
+    write_repo(tmp_path / "hub", "local-test/tiny", files)
+    run = planned(stopped(repo.job("8,4"), after=1)).run
+    write_again = tmp_path / "hub" / "models--local-test--tiny"
+    shutil.copytree(
+        write_again / "snapshots" / COMMIT, write_again / "snapshots" / OTHER_COMMIT, symlinks=True
+    )
+    (write_again / "refs" / "main").write_text(OTHER_COMMIT)
+    failure = failed(resumed(repo.job("8,4"), run))
+    assert failure.exit_code == 2
+    assert f"model revision (`{COMMIT[:39]}" in failure.message
+    assert "model files" not in failure.message
+    assert finished(resumed(repo.job("8,4", revision=COMMIT), run)).complete
+
+
+def test_runs_on_the_builtin_model_and_text_resume_too() -> None:
+    job = Job("demo", Small(Path(), Path()).job("8,4").settings, CorpusSpec("builtin"), None)
+    job = dataclasses.replace(job, chunk_length=64, max_chunks=2)
+    run = planned(stopped(job, after=3)).run
+    events = resumed(job, run)
+    assert isinstance(events[-1], Finished) and cells(events) == [("4", 1)]
+
+
+def test_numbers_of_two_runs_are_equal_in_every_bit(small: Small, whole: dict[str, Any]) -> None:
+    mx.random.seed(7)
+    assert numbers(finished(small.score(SETTINGS, max_chunks=CHUNKS)).report) == whole

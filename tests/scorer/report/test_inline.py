@@ -1,0 +1,101 @@
+"""Numbers, tables and foreign text as inline Markdown."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorer.report.formats.inline import (
+    bytes_of,
+    code,
+    columns,
+    count,
+    digits,
+    interval,
+    percent,
+    prose,
+    table,
+    text,
+    with_margin,
+)
+
+
+@given(st.text(st.characters(codec=None), max_size=40))
+def test_code_spans_cannot_be_left(value: str) -> None:
+    shown = code(value)
+    if shown == "—":
+        assert not value.strip()
+        return
+    fence = re.match("`+", shown)
+    assert fence is not None and shown.endswith(fence[0])
+    inside = shown[len(fence[0]) : -len(fence[0])]
+    assert len(fence[0]) not in {len(run) for run in re.findall("`+", inside)}
+    assert "|" not in shown and "\n" not in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("AMD EPYC (4 cores), 16-bit!", "AMD EPYC (4 cores), 16-bit!"),
+        ("a_b and c_d_e, #3, x > y, R&D", "a_b and c_d_e, #3, x > y, R&D"),
+        ("_it_ *b* `c` ~d~", "\\_it\\_ \\*b\\* \\`c\\` \\~d\\~"),
+        ("[x](y) <img> &lt; a|b $1$", "\\[x](y) \\<img> \\&lt; a\\|b \\$1\\$"),
+        ("http://x\\y", "http\\://x\\\\y"),
+        ("two\nlines", "two␊lines"),
+    ],
+)
+def test_only_what_acts_is_escaped(value: str, shown: str) -> None:
+    assert text(value) == shown
+
+
+def test_prose_shows_values_as_code() -> None:
+    assert prose("model `a_b*` is (not) cached") == "model `a_b*` is (not) cached"
+    assert prose("odd ` tick *x*") == "odd \\` tick \\*x\\*"
+    assert prose("a `` b") == "a  b"
+
+
+def test_numbers() -> None:
+    assert digits(0.00034912) == "0.0003491"
+    assert digits(-1.5, sign=True) == "−1.5"
+    assert digits(3.5e-5) == "3.5e-05"
+    assert digits("Infinity") == "∞"
+    assert digits("-Infinity") == "−∞"
+    assert digits(None) == percent(None) == interval(None) == count(None) == bytes_of(None) == "—"
+    assert percent(0.01373) == "1.373 %"
+    assert count(1234567) == "1\u202f234\u202f567"
+    assert count(12.34) == "12.3"
+    assert count("Infinity") == "∞"
+    assert bytes_of(1023) == "1023 B"
+    assert bytes_of(1536) == "1.5 KiB"
+    assert bytes_of(5 << 40) == "5 TiB"
+    assert interval({"low": -0.5, "high": 0.25}, sign=True) == "−0.5 … +0.25"
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "shown"),
+    [
+        (0.00040241, 9.01e-5, "0.000402 ± 0.000090"),
+        (0.12217, 0.030554, "0.122 ± 0.031"),
+        (0.5, 0.0, "0.5 ± 0"),
+        (123.4, 25.2, "123 ± 25"),
+        (1234.0, 250.0, "1234 ± 2.5e+02"),
+        (1e-9, 2e-10, "1e-09 ± 2e-10"),
+    ],
+)
+def test_margin(value: float, half: float, shown: str) -> None:
+    assert with_margin(value, {"low": value - half, "high": value + half}) == shown
+    assert with_margin(value, None) == digits(value)
+    assert with_margin("Infinity", {"low": 0, "high": 1}) == "∞"
+
+
+def test_margin_in_percent() -> None:
+    assert with_margin(0.0137, {"low": 0.0069, "high": 0.0205}, scale=100) == "1.37 ± 0.68"
+
+
+def test_wide_characters_count_double() -> None:
+    assert columns("漢字 a\u0301") == 6
+    lines = table(("name", "n"), [("漢字", "1"), ("abc", "22")])
+    assert lines == ["| name |   n |", "|------|----:|", "| 漢字 |   1 |", "| abc  |  22 |"]

@@ -1,0 +1,166 @@
+"""Small runs made by hand or by a seeded generator, for the tests of summaries and reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scorer.report.measured import ScoredSetting
+from scorer.runs.facts import RunFacts, SettingFacts
+from scorer.spec.job import Job
+from scorer.spec.settings.kv import KVSetting
+from scorer.stats.positions import Positions
+
+
+def make_positions(
+    *,
+    chunk: Any,
+    position: Any,
+    kl: Any,
+    nll_ref: Any = None,
+    nll_quant: Any = None,
+    flips: Any = None,
+    top_p: Any = None,
+) -> Positions:
+    n = len(kl)
+    ones = np.ones(n)
+    flipped = np.zeros(n, bool) if flips is None else np.asarray(flips, bool)
+    top = np.log(ones * 0.6 if top_p is None else np.asarray(top_p, float))
+    return Positions(
+        chunk=np.asarray(chunk, np.int32),
+        position=np.asarray(position, np.int32),
+        token=np.arange(n, dtype=np.int32),
+        kl=np.asarray(kl, np.float64),
+        nll_ref=np.asarray(ones if nll_ref is None else nll_ref, np.float64),
+        nll_quant=np.asarray(ones * 1.1 if nll_quant is None else nll_quant, np.float64),
+        top_ref=np.full(n, 5, np.int32),
+        top_ref_logprob=top,
+        top_quant=np.where(flipped, 6, 5).astype(np.int32),
+        top_quant_logprob=top,
+    )
+
+
+def random_positions(
+    *,
+    n_chunks: int = 12,
+    n_depth: int = 15,
+    first: int = 0,
+    scale: float = 0.005,
+    flip_rate: float = 0.004,
+    seed: int = 0,
+    chunks: list[int] | None = None,
+) -> Positions:
+    random = np.random.RandomState(seed)
+    ids = list(range(n_chunks)) if chunks is None else chunks
+    n = len(ids) * n_depth
+    effect = np.repeat(random.lognormal(0, 0.3, len(ids)), n_depth)
+    kl = scale * effect * random.lognormal(0, 0.8, n)
+    nll_ref = random.gamma(2, 1.2, n)
+    return make_positions(
+        chunk=np.repeat(ids, n_depth),
+        position=np.tile(np.arange(first, first + n_depth), len(ids)),
+        kl=kl,
+        nll_ref=nll_ref,
+        nll_quant=np.maximum(nll_ref + kl * random.normal(1, 1, n), 0.0),
+        flips=random.uniform(size=n) < flip_rate,
+        top_p=random.uniform(0.05, 1.0, n),
+    )
+
+
+BYTES = {"8": 12240.0, "6": 9360.0, "4:32": 7200.0, "4": 6480.0, "2": 3600.0}
+
+
+def bytes_per_token(setting: KVSetting) -> float:
+    return 30 * setting.bytes_per_token(3, 64, 64)
+
+
+def make_facts(
+    settings: str | list[str] = "8",
+    *,
+    n_chunks: int = 12,
+    chunk_length: int = 16,
+    documents: dict[int, int | None] | None = None,
+    **changes: Any,
+) -> RunFacts:
+    names = settings.split(",") if isinstance(settings, str) else settings
+    parsed = tuple(KVSetting.parse(name) for name in names)
+    values: dict[str, Any] = {
+        "job": Job("local-test/SmolLM2", parsed, chunk_length=chunk_length, max_chunks=n_chunks),
+        "model_id": "local-test/SmolLM2",
+        "model_revision": "0123456789abcdef0123456789abcdef01234567",
+        "model_files": {"model.safetensors": "ab" * 32, "config.json": 812},
+        "architecture": "llama",
+        "weight_bits": 16,
+        "corpus": {
+            "name": "wikitext-2-raw",
+            "split": "test",
+            "tokenizer_id": "local-test/SmolLM2",
+            "chunk_length": chunk_length,
+            "stride": chunk_length,
+            "bos_policy": "none",
+            "final_chunk_policy": "drop",
+            "normalization": "none",
+            "n_tokens": 304_640,
+            "dataset_revision": "b08601e04326c79dfdd32d625aee71d232d685c3",
+            "sha256": "cd" * 32,
+            "unigram_perplexity": 900.0,
+            "n_documents": 60,
+            "total_chunks": 595,
+            "protocol": "mqf",
+        },
+        "documents": documents or dict.fromkeys(range(n_chunks)),
+        "chunks": tuple(range(n_chunks)),
+        "chunk_length": chunk_length,
+        "scored_from": 0,
+        "device": {"kind": "cpu", "name": "Test CPU", "memory": 16 << 30},
+        "arithmetic": {
+            "compute_dtype": "float32",
+            "blas": "MKL",
+            "description": "cpu, float32, weights dequantized, BLAS: MKL",
+        },
+        "versions": {
+            "qfid": "0.1.0",
+            "mlx": "0.32.4",
+            "mlx-lm": "0.32.2",
+            "numpy": "2.4.6",
+            "python": "3.11.7",
+        },
+        "batch": 1,
+        "kv_bytes_per_token": {str(s): bytes_per_token(s) for s in parsed},
+        "kv_bytes_per_token_16bit": 23040.0,
+        "kv_layers": 30,
+        "max_context": 8192,
+    }
+    return RunFacts(**{**values, **changes})
+
+
+def scored(
+    name: str,
+    positions: Positions | None,
+    control: Positions | None = None,
+    **changes: Any,
+) -> ScoredSetting:
+    setting = KVSetting.parse(name)
+    same_widths = setting.k_bits == setting.v_bits
+    values: dict[str, Any] = {
+        "arithmetic": "quantize, dequantize, attention",
+        "kv_method": "stock" if same_widths else "affine",
+        "kv_layers_quantized": 30,
+        "kv_layers_total": 30,
+        "engagement": (
+            {
+                "layer": "0",
+                "side": "k",
+                "class": "CodesKVCache",
+                "bits": setting.k_bits,
+                "group_size": setting.group_size,
+                "tokens": 15,
+                "stored_bytes": 3060,
+            },
+        ),
+        "runnable_by_mlx_lm": same_widths,
+        "seconds": 12.5,
+        "peak_memory_bytes": 2 << 30,
+    }
+    return ScoredSetting(setting, SettingFacts(**{**values, **changes}), positions, control)
