@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import scorer
 from qfid_tui.cli.diagnostics import say, say_with_hint, show_error
+from scorer._version import __version__
 from scorer.common.errors import InputError, QfidError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _app_parser() -> Parser:
         "A local folder named like a command is given as ./kv",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"qfid {scorer.__version__}")
+    parser.add_argument("--version", action="version", version=f"qfid {__version__}")
     parser.add_argument(
         "model",
         metavar="MODEL",

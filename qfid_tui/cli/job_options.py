@@ -8,8 +8,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from qfid_tui.state.paths import absolute
-
 if TYPE_CHECKING:
     from scorer.spec.job import Job
     from scorer.spec.settings.kv import KVSetting
@@ -162,6 +160,7 @@ def job_of(args: argparse.Namespace) -> Job:
     Raises:
         InputError: An option's value is not valid.
     """
+    from qfid_tui.state.paths import absolute
     from qfid_tui.state.text_names import CORPORA
     from scorer.models.resolve import DEMO
     from scorer.spec.job import CorpusSpec, Job

@@ -18,8 +18,8 @@ from scorer.common.folders import cache_folder
 from scorer.runs.run import Run
 from scorer.stats.positions import Positions
 from scorer.text.tokens.cache import load_tokens
-from scorer.text.tokens.load import load_tokenizer
 from scorer.text.tokens.tokenizer import TextTokenizer
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 Batches = Mapping[str, list[tuple[Positions, dict[str, Any]]]]
 
@@ -128,7 +128,7 @@ def _tokenizer(run: Run, revision: object) -> TextTokenizer:
     if not (info.path / "tokenizer.json").is_file():
         # Reading any other kind takes transformers, which has no place in the app's process.
         raise InputError(f"`{job.model}` has no tokenizer.json")
-    return load_tokenizer(info.path)
+    return load_tokenizer_file(info.path)
 
 
 def _kept_texts() -> Iterable[IntArray]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project import ROOT, SUPPORT
+from project import ROOT, SUPPORT, TESTS
 from scorer_child import Child
 from tiny_runs import Small, cells, finished, numbers
 
@@ -81,8 +81,8 @@ def test_kills_at_random_instants_cost_nothing(small: Small) -> None:
 # In a mount namespace of its own: score until the disk is full, enlarge it, go on.
 FULL = """
 import json, subprocess, sys
-folder, kilobytes, job, tests = sys.argv[1:]
-sys.path.insert(0, tests)
+folder, kilobytes, job, *tests = sys.argv[1:]
+sys.path[:0] = tests
 import conftest
 from tiny_runs import cells, numbers
 from scorer.spec.job import Job
@@ -128,7 +128,7 @@ def test_a_file_system_that_is_full_stops_the_run_in_order(
     if reason := can_mount(tmp_path):
         pytest.skip(f"no file system can be mounted here: {reason}")
     job = small.job("8,4", max_chunks=4)
-    words = [str(tmp_path), str(kilobytes), json.dumps(job.to_json()), str(SUPPORT)]
+    words = [str(tmp_path), str(kilobytes), json.dumps(job.to_json()), str(TESTS), str(SUPPORT)]
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", sys.executable, "-c", FULL, *words],
         env={**os.environ, "QFID_DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)},

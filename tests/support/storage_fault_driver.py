@@ -2,8 +2,8 @@
 
 ``python storage_fault_driver.py FOLDER kill|full STEP``: the life is lived once undisturbed, then
 once per fault: ``kill`` ends the process by SIGKILL inside or before a call, ``full`` lets a
-write fail once so many bytes are stored. After each the run is found again, completed and reported. Prints one
-JSON object. No model is run and MLX is not imported, so that forking is safe.
+write fail once so many bytes are stored. After each the run is found again, completed and
+reported. Prints one JSON object. No model is run and MLX is not imported: forking is safe.
 """
 
 from __future__ import annotations

@@ -89,9 +89,9 @@ def save_tokens_run(chunks: int, length: int) -> str:
     from scorer.spec.job import Job
     from scorer.spec.settings.kv import parse_settings
     from scorer.stats.positions import Positions
-    from scorer.text.tokens.load import load_tokenizer
+    from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
-    tokenizer = load_tokenizer(demo_model_path())
+    tokenizer = load_tokenizer_file(demo_model_path())
     text = "The river rose in the night, and by morning 東京 was under water.\n\n" * 8
     ids = np.resize(tokenizer.encode(text, special_tokens=False), chunks * length).astype(np.int32)
     job = Job("demo", parse_settings("4"), chunk_length=length, max_chunks=chunks)

@@ -328,7 +328,8 @@ def test_only_json_and_headers_are_read(hub: Path) -> None:
     blob.write_bytes(content)
     code = (
         "import os, sys, io\n"
-        "from scorer.models.resolve import list_models, resolve_model\n"
+        "from scorer.models.listing import list_models\n"
+        "from scorer.models.resolve import resolve_model\n"
         f"resolve_model({REPO!r}); assert len(list_models().scorable) == 1\n"
         "heavy = {'mlx', 'mlx_lm', 'numpy', 'pyarrow', 'textual', 'transformers', 'tokenizers',"
         " 'huggingface_hub', 'torch'}\n"

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from project import ROOT, SUPPORT
+from project import ROOT
 from test_positions_file import positions
 
 from scorer.common import atomic_files as atomic
@@ -42,7 +42,8 @@ writer.append("8", positions(3), {})
 def test_kill_in_mid_append_loses_at_most_that_batch(tmp_path: Path, share: float) -> None:
     path = tmp_path / "positions.arrow"
     child = subprocess.run(
-        [sys.executable, "-c", DIES, str(path), str(share), str(ROOT), str(SUPPORT)], check=False
+        [sys.executable, "-c", DIES, str(path), str(share), str(ROOT), str(Path(__file__).parent)],
+        check=False,
     )
     assert child.returncode == -signal.SIGKILL
     with PositionsWriter(path) as writer:
@@ -213,7 +214,7 @@ def test_a_limit_of_the_kernel_is_met_in_order(tmp_path: Path) -> None:
     assert resource.RLIMIT_FSIZE is not None
     path = tmp_path / "positions.arrow"
     child = subprocess.run(
-        [sys.executable, "-c", FULL, str(path), str(ROOT), str(SUPPORT)],
+        [sys.executable, "-c", FULL, str(path), str(ROOT), str(Path(__file__).parent)],
         capture_output=True,
         text=True,
         check=True,
