@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from scorer.common.error_text import first_line
 from scorer.common.errors import ModelNotCached, QfidError, WillNotFit
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.host_memory import HostMemory, host_memory
@@ -113,7 +114,7 @@ def score(
 
 
 def _ran_out(error: BaseException) -> WillNotFit:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return WillNotFit(
-        f"out of memory: {first}", "free memory, or score with --batch 1 or shorter chunks"
+        f"out of memory: {first_line(error)}",
+        "free memory, or score with --batch 1 or shorter chunks",
     )

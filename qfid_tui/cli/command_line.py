@@ -157,12 +157,13 @@ def _internal_error(error: Exception) -> int:
     import os
     import traceback
 
+    from scorer.common.error_text import named_line
+
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
-    first = (str(error).strip().splitlines() or ["no message"])[0]
     say_with_hint(
         "error",
-        f"internal error: {type(error).__name__}: {first}{where}",
+        f"internal error: {named_line(error)}{where}",
         "please report it; QFID_TRACEBACK=1 shows where it comes from",
     )
     if os.environ.get("QFID_TRACEBACK"):

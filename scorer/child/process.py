@@ -13,6 +13,7 @@ import threading
 from typing import IO, Any
 
 from scorer.child.ending import INTERRUPTED, Ending
+from scorer.common.error_text import named_line
 from scorer.common.errors import InputError, QfidError
 from scorer.spec.events import Event, Failed, Finished, Planned
 from scorer.spec.job import Job
@@ -73,8 +74,7 @@ def _score(events: IO[str], job: Job, run: str | None, accept_changes: bool, end
         import traceback
 
         traceback.print_exc()
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        message = f"internal error: {type(error).__name__}: {first}"
+        message = f"internal error: {named_line(error)}"
         return _write(events, _failure(QfidError(message, "please report it"), planned))
     return code
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from scorer.common.error_text import first_line
 from scorer.common.errors import CorpusNotCached, InputError, ModelNotCached, QfidError
 from scorer.common.inert_text import shown
 from scorer.common.offline import allowed
@@ -295,7 +296,7 @@ def _explain(error: Exception, repo: str, revision: str | None) -> InputError:
     if status is not None:
         return InputError(f"the Hub answered {status} for `{repo}`", "try again later")
     return InputError(
-        f"`{repo}` could not be fetched: {_first_line(error)}",
+        f"`{repo}` could not be fetched: {_root_cause(error)}",
         "check the network and pull again; files that arrived whole are kept",
     )
 
@@ -322,9 +323,10 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
-def _first_line(error: Exception) -> str:
+def _root_cause(error: Exception) -> str:
+    """Class and first line of the exception that an error was raised from at first."""
     root: BaseException = error
     while root.__cause__ is not None:
         root = root.__cause__
-    text = next(iter(str(root).strip().splitlines()), "")
-    return f"{type(root).__name__}: {text[:120]}" if text else type(root).__name__
+    name, text = type(root).__name__, first_line(root, empty="")
+    return f"{name}: {text[:120]}" if text else name

@@ -12,6 +12,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_map
 
+from scorer.common.error_text import named_line
 from scorer.common.errors import InputError
 from scorer.device.backend import Backend
 from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
@@ -73,7 +74,7 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
         # BaseException: an architecture module of mlx-lm ends the interpreter when a package of
         # its own is missing.
         raise InputError(
-            f"`{path.name}` does not load: {_first_line(error)}",
+            f"`{path.name}` does not load: {named_line(error)}",
             "check config.json against the weights, or download the model again",
         ) from error
     module.eval()
@@ -82,11 +83,6 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
         dequantized = _densify(module, utils)
     mx.eval(module.parameters())
     return LoadedModel(module, config, _dtype(module), _vocab_rows(module), dequantized)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else 'no message'}"
 
 
 def _densify(module: nn.Module, utils: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.common.device_kind import DeviceKind
+from scorer.common.error_text import first_line
 from scorer.common.switches import wanted
 from scorer.metrics.definition import Reference, TileScalars
 from scorer.metrics.fused_kernel import (
@@ -48,8 +49,7 @@ def _checked(device: DeviceKind, dtype: mx.Dtype) -> tuple[FusedKernel | None, s
         kernel = FusedKernel("cuda" if device == "cuda" else "metal")
         error = worst_error(kernel, dtype)
     except (RuntimeError, ValueError, OSError) as failure:
-        lines = str(failure).strip().splitlines() or [type(failure).__name__]
-        return None, f"it does not build here: {lines[0]}"
+        return None, f"it does not build here: {first_line(failure)}"
     if not error <= _TOLERANCE:
         return None, f"it computes wrongly here, off by {error:.3g} nats"
     return kernel, "built and checked on this device"

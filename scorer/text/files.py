@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from scorer.common.error_text import first_line
 from scorer.common.errors import InputError
 from scorer.text.source_text import SourceText, join_documents
 
@@ -193,5 +194,4 @@ def _encodable(text: str) -> bool:
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = str(error).strip()
-    return text.splitlines()[0].split(". ")[0].rstrip(".") if text else type(error).__name__
+    return first_line(error).split(". ")[0].rstrip(".")

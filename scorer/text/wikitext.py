@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from scorer.common.error_text import first_line
 from scorer.common.errors import CorpusNotCached, InputError, QfidError
 from scorer.common.offline import forbidden_by_user
 from scorer.models.hub_cache import hub_folder
@@ -115,9 +116,8 @@ def _fetch(fetch: Fetch | None) -> Path:
     except QfidError:
         raise
     except Exception as error:  # whatever the network stack raises, the remedy is the same
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CorpusNotCached(
-            f"WikiText-2 could not be downloaded: `{reason}`", _BUILTIN_HINT
+            f"WikiText-2 could not be downloaded: `{first_line(error)}`", _BUILTIN_HINT
         ) from error
     if not path.is_file():
         raise CorpusNotCached("WikiText-2 could not be downloaded", _BUILTIN_HINT)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from scorer.common.error_text import first_line
 from scorer.common.errors import InputError
 
 # The date Llama 3.x templates fall back on. Today's would change the text from day to day.
@@ -80,7 +81,7 @@ class ChatTemplate:
             )
         except Exception as error:  # template code may raise anything
             raise InputError(
-                f"the chat template refuses the messages: {_first_line(error)}", _HINT
+                f"the chat template refuses the messages: {first_line(error)}", _HINT
             ) from error
 
 
@@ -110,7 +111,7 @@ def _compile(source: str) -> Any:
     try:
         return environment.from_string(source)
     except Exception as error:  # template code may raise anything
-        raise InputError(f"the chat template is broken: {_first_line(error)}", _HINT) from error
+        raise InputError(f"the chat template is broken: {first_line(error)}", _HINT) from error
 
 
 def _to_json(
@@ -127,8 +128,3 @@ def _to_json(
 
 def _raise(message: str) -> None:
     raise ValueError(message)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.common.error_text import first_line
 from scorer.common.errors import InputError, QfidError
 
 MISSING_HINT = "the folder needs tokenizer.json beside config.json; fetch the model again"
@@ -29,8 +30,7 @@ def explained(what: str, hint: str = MISSING_HINT) -> Iterator[None]:
     except (QfidError, KeyboardInterrupt, MemoryError, GeneratorExit):
         raise
     except BaseException as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{what}: {lines[0][:200]}", hint) from error
+        raise InputError(f"{what}: {first_line(error)[:200]}", hint) from error
 
 
 def as_ids(ids: Sequence[int] | NDArray[np.int32], name: str) -> NDArray[np.int32]:
