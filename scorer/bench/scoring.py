@@ -25,7 +25,7 @@ from scorer.common.errors import InputError, QfidError, SettingFailed
 from scorer.device.backend import Backend, start_backend
 from scorer.device.pipeline import PLAIN, Pipeline, choose_pipeline
 from scorer.spec.job import CorpusSpec, Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 
 if TYPE_CHECKING:
     from scorer.bench.shares import Clock
