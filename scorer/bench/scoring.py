@@ -109,7 +109,7 @@ def bench(args: argparse.Namespace) -> dict[str, Any]:
         "device_name": backend.name,
         "versions": backend.versions,
         "compute_dtype": subject.dtype,
-        "settings": [str(lane.setting) for lane in subject.lanes],
+        "settings": [lane.setting.key for lane in subject.lanes],
         "path": args.path,
         "chunk_length": int(subject.ids.shape[1]),
         "chunks": len(subject.ids),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -140,6 +139,8 @@ class Setting(ABC):
         key = self.key
         if _FIRST_GRAMMAR.fullmatch(key):
             return _safe(key.translate(_MARKS))
+        import hashlib
+
         return f"{_safe(key)}-{hashlib.sha256(key.encode()).hexdigest()[:_HASH_DIGITS]}"
 
     def __str__(self) -> str:
