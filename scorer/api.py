@@ -14,8 +14,10 @@ from scorer.common.errors import (
     WillNotFit,
 )
 from scorer.spec.events import Failed, Finished, Warned
-from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, Protocol
-from scorer.spec.settings.kv import KVSetting, Path
+from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, TextProtocol
+from scorer.spec.settings.base import ComputePath, Setting
+from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_setting
 
 if TYPE_CHECKING:
     from scorer.report.setting_report import SettingReport
@@ -31,13 +33,13 @@ def measure_kv_fidelity(
     *,
     kv_bits: int | None = None,
     kv_group_size: int = 64,
-    setting: KVSetting | str | None = None,
+    setting: Setting | str | None = None,
     quantize_start: int = 0,
-    path: Path = "deployed",
+    path: ComputePath = "deployed",
     kernel: Kernel = "auto",
     control: bool = False,
     corpus: str | None = None,
-    protocol: Protocol = "mqf",
+    protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
     chunks: ChunkChoice = "first",
     max_chunks: int | None = None,
@@ -88,9 +90,9 @@ def measure_kv_fidelity(
         raise InputError("give either `kv_bits` or `setting`", "kv_bits=8, or setting='k8v4'")
     if setting is None:
         assert kv_bits is not None
-        wanted = KVSetting(kv_bits, kv_bits, kv_group_size, quantize_start, path)
+        wanted: Setting = KVSetting(kv_bits, kv_bits, kv_group_size, quantize_start, path)
     elif isinstance(setting, str):
-        wanted = KVSetting.parse(setting, group_size=kv_group_size, start=quantize_start, path=path)
+        wanted = parse_setting(setting, group_size=kv_group_size, start=quantize_start, path=path)
     else:
         wanted = setting
     job = Job(

@@ -20,8 +20,6 @@ _SETTINGS_LENGTH = 60
 _ID_LENGTH = 80
 _RUN_ID = re.compile(r"(\d{8}-\d{6})-.*?-([0-9a-f]{4})")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
-# Marks of the notation that file systems or shells take amiss.
-_NOTATION = str.maketrans({":": "g", "@": "s", "~": "-"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def export_name(run_id: str, model: str, settings: Sequence[str], suffix: str) -
     Args:
         run_id: Id of the run.
         model: The model as the job names it; "" where it is not known.
-        settings: The settings in notation; as many stand in the name as fit.
+        settings: The settings as file names; as many stand in the name as fit.
         suffix: How it ends.
     """
     dated = _RUN_ID.fullmatch(run_id)
@@ -73,7 +71,7 @@ def export_name(run_id: str, model: str, settings: Sequence[str], suffix: str) -
 def _settings_part(settings: Sequence[str]) -> str:
     named = ""
     for i, setting in enumerate(settings):
-        longer = "-".join(filter(None, (named, _safe(setting.translate(_NOTATION)))))
+        longer = "-".join(filter(None, (named, _safe(setting))))
         if len(longer) > _SETTINGS_LENGTH:
             return f"{named}-and-{len(settings) - i}-more"
         named = longer

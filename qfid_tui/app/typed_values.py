@@ -9,13 +9,13 @@ from qfid_tui.app.screens.prompt import PromptScreen
 from qfid_tui.state.kv_cost import kv_cost, short_bytes
 from qfid_tui.state.run_options import Option, put, value_of
 from qfid_tui.words.workbench_text import setting_text
-from scorer.common.errors import InputError
 from scorer.report.formats.inline import count
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_setting
 
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
     from scorer.spec.geometry import KVGeometry
+    from scorer.spec.settings.base import Setting
 
 Prompt = tuple[PromptScreen, Callable[[str | None], None]]
 """A screen to push, and what is done with its answer."""
@@ -38,12 +38,12 @@ def setting_prompt(
         done: Called after a change.
     """
 
-    def parsed(text: str) -> KVSetting:
-        return KVSetting.parse(
+    def parsed(text: str) -> Setting:
+        return parse_setting(
             text,
             group_size=choices.group_size,
             start=choices.start,
-            path=choices.path,  # type: ignore[arg-type]  # checked in KVSetting
+            path=choices.path,  # type: ignore[arg-type]  # checked by the setting
         )
 
     def meaning(text: str) -> str:
@@ -53,11 +53,7 @@ def setting_prompt(
         said = setting_text(setting)
         if geometry is None:
             return said
-        if setting.group_size not in geometry.legal_groups():
-            raise InputError(
-                f"groups of {setting.group_size} do not divide this model's heads",
-                f"it takes {', '.join(map(str, geometry.legal_groups()))}",
-            )
+        setting.check(geometry)
         cost = kv_cost(geometry, setting)
         return f"{said}: {count(cost.per_token)} B/token, 32k take {short_bytes(cost.at[1])}"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scorer.spec.job import Job
-    from scorer.spec.settings.kv import KVSetting
+    from scorer.spec.settings.base import Setting
 
 DEFAULT_BITS = "8,4"
 
@@ -128,14 +128,14 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_of(args: argparse.Namespace) -> tuple[KVSetting, ...]:
+def settings_of(args: argparse.Namespace) -> tuple[Setting, ...]:
     """The settings that were asked for.
 
     Raises:
         InputError: One of them is not valid.
     """
     from scorer.common.errors import InputError
-    from scorer.spec.settings.kv import parse_settings
+    from scorer.spec.settings.registry import parse_settings
 
     text = args.settings
     if text is None:

@@ -16,7 +16,9 @@ from qfid_tui.state.kept_choices import choices_file
 from qfid_tui.state.text_names import CORPORA
 from scorer.common.errors import InputError, QfidError
 from scorer.spec.job import CorpusSpec, Job
+from scorer.spec.settings.base import Setting
 from scorer.spec.settings.kv import BITS, KVSetting
+from scorer.spec.settings.registry import parse_setting, parse_settings
 
 if TYPE_CHECKING:
     import argparse
@@ -81,15 +83,15 @@ class Choices:
     theme: str = "textual-dark"
     keys: dict[str, str] = field(default_factory=dict)
 
-    def offered(self) -> list[KVSetting]:
+    def offered(self) -> list[Setting]:
         """The settings of the table's own rows: every width with the options chosen, then added."""
-        rows: list[KVSetting] = []
+        rows: list[Setting] = []
         for bits in WIDTHS:
             with contextlib.suppress(InputError):
                 rows.append(self._at(bits))
         for text in self.added:
             with contextlib.suppress(InputError):
-                rows.append(KVSetting.parse(text))
+                rows.append(parse_setting(text))
         return list(dict.fromkeys(rows))
 
     def _at(self, bits: int) -> KVSetting:
@@ -101,34 +103,34 @@ class Choices:
             path=self.path,  # type: ignore[arg-type]  # checked in KVSetting
         )
 
-    def is_ticked(self, setting: KVSetting) -> bool:
+    def is_ticked(self, setting: Setting) -> bool:
         """Whether a row's setting is to be scored."""
-        return str(setting) in self.ticked_added or any(
+        return setting.key in self.ticked_added or any(
             bits in self.ticked and setting == self._at(bits) for bits in WIDTHS
         )
 
-    def tick(self, setting: KVSetting, on: bool) -> None:
+    def tick(self, setting: Setting, on: bool) -> None:
         """Choose that a setting is scored, or that it is not; one not offered yet is added."""
         bits = next((b for b in WIDTHS if self._at(b) == setting), None)
         if bits is not None:
             self.ticked = [b for b in self.ticked if b != bits] + ([bits] if on else [])
-        name = str(setting)
+        name = setting.key
         self.ticked_added = [n for n in self.ticked_added if n != name]
         if bits is None:
             if name not in self.added:
                 self.added.append(name)
             self.ticked_added += [name] if on else []
 
-    def remove(self, setting: KVSetting) -> bool:
+    def remove(self, setting: Setting) -> bool:
         """Take away a row that was added; False where it was none."""
-        name = str(setting)
+        name = setting.key
         if name not in self.added:
             return False
         self.added.remove(name)
         self.ticked_added = [n for n in self.ticked_added if n != name]
         return True
 
-    def ticked_settings(self) -> tuple[KVSetting, ...]:
+    def ticked_settings(self) -> tuple[Setting, ...]:
         """The settings to score, in the order of the rows."""
         return tuple(setting for setting in self.offered() if self.is_ticked(setting))
 
@@ -137,7 +139,7 @@ class Choices:
         """The corpus as the job names it."""
         return self.corpus or ("builtin" if self.model == DEMO else "wikitext2")
 
-    def job(self, settings: tuple[KVSetting, ...] | None = None) -> Job:
+    def job(self, settings: tuple[Setting, ...] | None = None) -> Job:
         """The job that was chosen.
 
         Args:
@@ -233,7 +235,7 @@ def _is_notation(text: Any) -> bool:
     if not isinstance(text, str):
         return False
     try:
-        return str(KVSetting.parse(text)) == text
+        return parse_setting(text).key == text
     except InputError:
         return False
 
@@ -303,8 +305,6 @@ def apply_arguments(choices: Choices, args: argparse.Namespace) -> None:
 
 
 def _tick_only(choices: Choices, args: argparse.Namespace) -> None:
-    from scorer.spec.settings.kv import parse_settings
-
     settings = parse_settings(
         args.settings if args.settings is not None else args.kv_bits,
         group_size=choices.group_size,

@@ -87,7 +87,7 @@ class Comparison:
         settings = tuple(dict.fromkeys((*known, *job.settings)))
         self.job = dataclasses.replace(job, settings=settings)
         for setting in settings:
-            self._setting(str(setting))
+            self._setting(setting.key)
         self.phase, self.step = "starting", None
         self.progress = RunProgress(self._clock)
         self.failure, self.memory = None, 0

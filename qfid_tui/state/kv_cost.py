@@ -1,4 +1,4 @@
-"""What a KV setting costs, and whether a run fits, before anything is loaded.
+"""What a setting costs, and whether a run fits, before anything is loaded.
 
 Pure standard library.
 """
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scorer.models.sizes import ModelSizes
     from scorer.spec.events import Hello
     from scorer.spec.geometry import KVGeometry
+    from scorer.spec.settings.base import Setting
 
 CONTEXTS = (8 << 10, 32 << 10, 128 << 10)
 """Contexts that the cost is told for, tokens."""
@@ -40,16 +41,16 @@ class KVCost:
     at: tuple[float, ...]
 
 
-def kv_cost(geometry: KVGeometry, setting: KVSetting | None) -> KVCost:
+def kv_cost(geometry: KVGeometry, setting: Setting | None) -> KVCost:
     """The cost of a setting for a model; None is the cache at 16 bit."""
     full = geometry.bytes_per_token_16bit()
     if setting is None:
         return KVCost(full, 1.0, tuple(c * geometry.bytes_per_token_16bit(c) for c in CONTEXTS))
-    per_token = geometry.bytes_per_token(setting)
+    per_token = setting.bytes_per_token(geometry)
     return KVCost(
         per_token,
         per_token / full if full else 1.0,
-        tuple(c * geometry.bytes_per_token(setting, c) for c in CONTEXTS),
+        tuple(c * setting.bytes_per_token(geometry, c) for c in CONTEXTS),
     )
 
 

@@ -53,9 +53,9 @@ def saved_chunks(run: Run) -> list[ChunkScored]:
 
     stored = run.read()
     return [
-        chunk_event(str(setting), positions, _seconds(facts.get("seconds")))
+        chunk_event(setting.key, positions, _seconds(facts.get("seconds")))
         for setting in run.job.settings
-        for positions, facts in stored.get(run.stored_as(str(setting)), [])
+        for positions, facts in stored.get(run.stored_as(setting.key), [])
     ]
 
 

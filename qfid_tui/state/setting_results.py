@@ -12,13 +12,15 @@ from itertools import pairwise
 from operator import add
 from typing import Any
 
+from scorer.common.errors import InputError
 from scorer.report.formats.inline import number
 from scorer.spec.events import ChunkScored
-from scorer.spec.thresholds import Metric
+from scorer.spec.settings.registry import parse_setting
+from scorer.spec.thresholds import KV, Metric, Thresholds
 from scorer.stats.depth import depth_edges
 from scorer.stats.intervals import CONFIDENCE, FEW_DOCUMENTS, Interval
 from scorer.stats.student_t import t_quantile
-from scorer.stats.verdict import OpenBound, held_by, kv_verdict, open_bounds, shown_verdict
+from scorer.stats.verdict import OpenBound, held_by, open_bounds, shown_verdict, verdict_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class SettingResult:
                 :meth:`regroup`.
         """
         self.name = name
+        self._thresholds = _thresholds_of(name)
         self._documents = {} if documents is None else documents
         self.chunks: list[int] = []
         self.kl: list[float] = []
@@ -221,7 +224,7 @@ class SettingResult:
             "kl_p99": self._p99.interval,
             "flip_rate": self._flips.interval,
         }
-        bounds = open_bounds(values, intervals, self._kl.n)
+        bounds = open_bounds(values, intervals, self._kl.n, self._thresholds)
         reference = _exp(self._nll_ref / self._positions)
         quantized = _exp(self._nll_quant / self._positions)
         return Figures(
@@ -232,13 +235,21 @@ class SettingResult:
             flip_rate=values["flip_rate"],
             perplexity=quantized,
             perplexity_delta=quantized - reference,
-            verdict=kv_verdict(**values),
+            verdict=verdict_of(**values, thresholds=self._thresholds),
             # One chunk has no interval, which settles nothing.
             is_open=bool(bounds) or self._kl.n == 1,
             more_chunks=_more(bounds),
-            held_by=tuple(bound.metric for bound in held_by(values)),
+            held_by=tuple(bound.metric for bound in held_by(values, self._thresholds)),
             final=False,
         )
+
+
+def _thresholds_of(name: str) -> Thresholds:
+    """The thresholds of a setting; those of the KV cache where this version cannot read it."""
+    try:
+        return parse_setting(name).thresholds
+    except InputError:
+        return KV
 
 
 def figures_of(row: Mapping[str, Any]) -> Figures | None:

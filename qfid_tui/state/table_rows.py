@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from qfid_tui.state.kv_cost import KVCost, kv_cost
 from qfid_tui.state.setting_results import Figures
 from scorer.common.errors import InputError
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_setting
 
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
     from scorer.spec.geometry import KVGeometry
+    from scorer.spec.settings.base import Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class TableRow:
     """
 
     name: str
-    setting: KVSetting | None
+    setting: Setting | None
     ticked: bool | None
     cost: KVCost | None
     figures: Figures | None = None
@@ -95,7 +96,7 @@ def table_rows(
     settings = choices.offered()
     for name in comparison.settings:
         try:
-            setting = KVSetting.parse(name)
+            setting = parse_setting(name)
         except InputError:
             continue
         if setting not in settings:
@@ -125,9 +126,9 @@ def table_rows(
 
 
 def _row(
-    setting: KVSetting, choices: Choices, comparison: Comparison, geometry: KVGeometry | None
+    setting: Setting, choices: Choices, comparison: Comparison, geometry: KVGeometry | None
 ) -> TableRow:
-    name = str(setting)
+    name = setting.key
     result = comparison.settings.get(name)
     cost = None if geometry is None else kv_cost(geometry, setting)
     ticked = choices.is_ticked(setting)

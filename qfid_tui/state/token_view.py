@@ -32,7 +32,7 @@ from qfid_tui.state.run_tokens import (
 from scorer.common.errors import InputError
 from scorer.runs.listing import find_run
 from scorer.runs.run import Run
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_setting
 from scorer.stats.positions import Positions
 
 FloatArray = NDArray[np.float64]
@@ -269,7 +269,7 @@ class TokenView:
             return f"this chunk is not scored under {setting}"
         if place == 0:
             return "nothing comes before it in its chunk, so it is not predicted"
-        start = KVSetting.parse(setting).start
+        start = parse_setting(setting).start
         if place <= start:
             return f"the first {start} tokens run at full precision and are not scored"
         if self._run.job.protocol == "llama.cpp" and place <= self.length // 2:
@@ -315,7 +315,7 @@ def read_token_view(run: str, settings: Sequence[str] = ()) -> TokenView:
     return TokenView(
         model=found.job.model,
         corpus=str(text.get("name", found.job.corpus.source)),
-        settings=tuple(settings) or tuple(str(setting) for setting in found.job.settings),
+        settings=tuple(settings) or tuple(setting.key for setting in found.job.settings),
         chunks=chunks,
         length=length,
         ids=flat,

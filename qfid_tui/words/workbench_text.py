@@ -17,6 +17,7 @@ from qfid_tui.words.model_list import shortened
 from qfid_tui.words.progress import duration, loading_text, rate_text
 from scorer.common.errors import InputError
 from scorer.report.formats.inline import count, digits, plural
+from scorer.spec.settings.kv import KVSetting
 
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from qfid_tui.state.table_rows import TableRow
     from scorer.models.info import ModelInfo
     from scorer.spec.events import Hello
-    from scorer.spec.settings.kv import KVSetting
+    from scorer.spec.settings.base import Setting
 
 _WIDE = 110
 
@@ -342,8 +343,10 @@ def _described(row: TableRow) -> str:
     return setting_text(row.setting)
 
 
-def setting_text(setting: KVSetting) -> str:
-    """A setting in words."""
+def setting_text(setting: Setting) -> str:
+    """A setting in words; its key where there are none for it."""
+    if not isinstance(setting, KVSetting) or not setting.is_stock:
+        return setting.key
     if setting.k_bits == setting.v_bits:
         text = f"{setting.k_bits}-bit keys and values"
     else:

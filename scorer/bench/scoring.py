@@ -25,7 +25,7 @@ from scorer.common.errors import InputError, QfidError, SettingFailed
 from scorer.device.backend import Backend, start_backend
 from scorer.device.pipeline import PLAIN, Pipeline, choose_pipeline
 from scorer.spec.job import CorpusSpec, Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 
 if TYPE_CHECKING:
     from scorer.bench.shares import Clock
@@ -109,7 +109,7 @@ def bench(args: argparse.Namespace) -> dict[str, Any]:
         "device_name": backend.name,
         "versions": backend.versions,
         "compute_dtype": subject.dtype,
-        "settings": [str(lane.setting) for lane in subject.lanes],
+        "settings": [lane.setting.key for lane in subject.lanes],
         "path": args.path,
         "chunk_length": int(subject.ids.shape[1]),
         "chunks": len(subject.ids),

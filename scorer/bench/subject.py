@@ -20,7 +20,7 @@ from scorer.lm.caches import fresh_caches
 from scorer.lm.measured_geometry import measured_geometry
 from scorer.lm.split_model import SplitModel
 from scorer.spec.job import Job
-from scorer.spec.settings.shapes import check_groups
+from scorer.spec.settings.kv import kv_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,13 @@ def random_subject(shape: str, job: Job, backend: Backend) -> Subject:
     split = SplitModel(model, backend.arithmetic)
     probe = mx.array([[1, 2, 3, 4]])
     split.check(lambda: fresh_caches(model), probe)
-    check_groups(job.settings, measured_geometry(split))
-    if all(setting.path == "dequantized" for setting in job.settings):
-        lanes = [KVLane(split, setting, DEQUANTIZED) for setting in job.settings]
+    settings, geometry = kv_settings(job.settings), measured_geometry(split)
+    for setting in settings:
+        setting.check(geometry)
+    if all(setting.path == "dequantized" for setting in settings):
+        lanes = [KVLane(split, setting, DEQUANTIZED) for setting in settings]
     else:
-        planned = plan_settings(job, split, backend.kind, measured_geometry(split))
+        planned = plan_settings(job, split, backend.kind, geometry)
         lanes = [KVLane(split, p.setting, p.arithmetic) for p in planned if p.same_as is None]
     hidden = split.hidden(probe, fresh_caches(model))
     vocab = int(split.logits(hidden, 0, 4).shape[-1])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scorer.common.errors import SettingFailed
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_setting
 from scorer.stats.positions import Positions
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def check_drift(stored: Batches) -> dict[str, SettingFailed]:
 
 def _differ(one: str, other: str) -> bool:
     """Whether two settings ask for different functions, paths to the same function set aside."""
-    a, b = (dataclasses.replace(KVSetting.parse(name), path="deployed") for name in (one, other))
+    a, b = (parse_setting(name).control() for name in (one, other))
     return a != b
 
 

@@ -33,7 +33,6 @@ from scorer.models.sizes import model_sizes
 from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import Job
-from scorer.spec.settings.shapes import check_groups
 from scorer.text.chunks import ChunkedCorpus, build_corpus
 from scorer.text.tokens.load import load_tokenizer
 from scorer.text.wikitext import to_be_fetched
@@ -126,7 +125,8 @@ class Preparation:
         if info.caution is not None:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
         if info.geometry.layers and info.geometry.exact:
-            check_groups(job.settings, info.geometry)
+            for setting in job.settings:
+                setting.check(info.geometry)
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
         if fetched is not None:
             yield Loading("corpus", fetched)
@@ -158,7 +158,8 @@ class Preparation:
         vocab = _check_forward(split, probe, info)
         _check_tokens(corpus, vocab, "output layer has {} tokens")
         geometry = measured_geometry(split)
-        check_groups(job.settings, geometry)
+        for setting in job.settings:
+            setting.check(geometry)
         planned = plan_settings(job, split, self.backend.kind, geometry)
         equal = check_continuity(
             ReferenceLane(split),

@@ -11,7 +11,6 @@ from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
 from scorer.lanes.kv.plan import PlannedSetting
 from scorer.models.file_hashes import files_digest, model_files
 from scorer.runs.facts import RunFacts, SettingFacts
-from scorer.spec.settings.kv import KVSetting
 
 _ARITHMETIC = {
     DEQUANTIZED: "quantize, dequantize, attention",
@@ -80,7 +79,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         versions=dict(backend.versions),
         batch=prepared.batch,
         kv_bytes_per_token={
-            str(row.setting): geometry.bytes_per_token(row.setting, context)
+            row.setting.key: row.setting.bytes_per_token(geometry, context)
             for row in prepared.planned
         },
         kv_bytes_per_token_16bit=geometry.bytes_per_token_16bit(context),
@@ -98,7 +97,7 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
     if geometry.total_layers > len(geometry.layers):
         skipped["no keys and values"] = geometry.total_layers - len(geometry.layers)
     warnings = []
-    if not _same_widths(row.setting) and row.setting.path == "deployed":
+    if row.setting.kv_method.bits is None and row.setting.path == "deployed":
         warnings.append("mlx-lm holds one width for K and V: no shipped runtime runs this setting")
     elif not row.runnable_by_mlx_lm:
         warnings.append(
@@ -112,18 +111,15 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
         )
     return SettingFacts(
         arithmetic=_ARITHMETIC[row.arithmetic],
-        kv_method="stock" if _same_widths(row.setting) else "affine",
+        kv_method=row.setting.kv_method.name,
         kv_layers_quantized=min(len(geometry.layers), geometry.total_layers),
         kv_layers_total=geometry.total_layers,
         kv_layers_skipped=skipped,
-        same_as=None if row.same_as is None else str(row.same_as),
+        same_as=None if row.same_as is None else row.same_as.key,
         runnable_by_mlx_lm=row.runnable_by_mlx_lm,
         warnings=tuple(warnings),
+        fingerprint=dict(row.setting.fingerprint()),
     )
-
-
-def _same_widths(setting: KVSetting) -> bool:
-    return setting.k_bits == setting.v_bits
 
 
 def stored_facts(prepared: Prepared, backend: Backend) -> dict[str, Any]:
@@ -133,10 +129,10 @@ def stored_facts(prepared: Prepared, backend: Backend) -> dict[str, Any]:
         "chunks": list(prepared.corpus.indices),
         "run": run_facts(prepared, backend).to_json(),
         "settings": {
-            str(row.setting): setting_facts(prepared, row).to_json() for row in prepared.planned
+            row.setting.key: setting_facts(prepared, row).to_json() for row in prepared.planned
         },
         "controls": {
-            str(row.control_of): str(row.setting)
+            row.control_of.key: row.setting.key
             for row in prepared.planned
             if row.control_of is not None
         },

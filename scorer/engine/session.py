@@ -127,7 +127,12 @@ class Session:
             InputError: Its numbers may not be mixed with those to come, or another process has
                 added settings to it since this one began.
         """
-        from scorer.runs.identity import MIXED, identity_differences, mixed_conditions
+        from scorer.runs.identity import (
+            MIXED,
+            fingerprint_differences,
+            identity_differences,
+            mixed_conditions,
+        )
 
         differences = identity_differences(run.facts.get("identity", {}), identity)
         if differences and not self.accept_changes:
@@ -135,11 +140,16 @@ class Session:
                 f"run `{run.id}` was scored under other conditions: {'; '.join(differences)}",
                 "score anew with `qfid kv`, or mix the two with --accept-changes",
             )
-        added = [str(setting) for setting in run.job.settings if setting not in self.job.settings]
+        added = [s.key for s in run.job.settings if s not in self.job.settings]
         if added:
             raise InputError(
                 f"another process has just added `{', '.join(added)}` to run `{run.id}`",
                 "try again",
+            )
+        for key, changed in fingerprint_differences(run.facts, facts).items():
+            raise InputError(
+                f"setting `{key}` of run `{run.id}` is not what it was: {'; '.join(changed)}",
+                "score it in a run of its own with `qfid kv`",
             )
         mixed = mixed_conditions(run.facts)
         if differences and any(run.scored().values()):
@@ -157,20 +167,18 @@ class Session:
             run=run.id,
             run_path=str(run.path),
             model=prepared.info.name,
-            settings=[str(row.setting) for row in rows],
+            settings=[row.setting.key for row in rows],
             chunks=list(corpus.indices),
             done={
-                str(row.setting): len(done.get(str(row.computed_as), set()) & set(corpus.indices))
+                row.setting.key: len(done.get(row.computed_as.key, set()) & set(corpus.indices))
                 for row in rows
             },
             positions_per_chunk={
-                str(row.setting): length - max(corpus.scored_from, row.setting.start)
+                row.setting.key: length - row.setting.first_position(corpus.scored_from)
                 for row in rows
             },
             kv_bytes_per_token={
-                str(row.setting): prepared.geometry.bytes_per_token(
-                    row.setting, corpus.chunk_length
-                )
+                row.setting.key: row.setting.bytes_per_token(prepared.geometry, corpus.chunk_length)
                 for row in rows
             },
             kv_bytes_per_token_16bit=prepared.geometry.bytes_per_token_16bit(corpus.chunk_length),

@@ -23,7 +23,6 @@ from scorer.report.rows import setting_row
 from scorer.report.warnings import run_warnings
 from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.spec.job import Job
-from scorer.spec.thresholds import KV
 from scorer.stats.pairs import PairedDifference, paired_difference
 
 __all__ = [
@@ -79,20 +78,21 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> dict[str
         setting its keys too. A setting whose positions are damaged is a failed row.
     """
     settings, measured, chunks = _measured(facts, settings)
-    scored = [s for s in settings if str(s.setting) in measured]
+    scored = [s for s in settings if s.setting.key in measured]
     unequal = any(len(s.chunks) > len(chunks) for s in scored)
     perplexities = [m.summary.perplexity_ref for m in measured.values()]
     warnings = run_warnings(facts, perplexities, len(chunks), unequal)
     rows = [
-        setting_row(facts, s, measured.get(str(s.setting)), len(chunks), warnings) for s in settings
+        setting_row(facts, s, measured.get(s.setting.key), len(chunks), warnings) for s in settings
     ]
     pairs = _pairs(facts, settings, measured)
-    candidates = [_candidate(facts, s, measured[str(s.setting)]) for s in scored]
+    candidates = [_candidate(facts, s, measured[s.setting.key]) for s in scored]
     beaten, found = beaten_by(candidates, pairs), frontiers(candidates, pairs)
     members = {name for frontier in found for name in frontier["settings"]}
     for row in rows:
         row["beaten_by"] = beaten.get(row["setting"])
         row["on_frontier"] = row["setting"] in members
+    thresholds = settings[0].setting.thresholds
     report = {
         "schema": SCHEMA,
         "reference": _reference(facts),
@@ -107,8 +107,8 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> dict[str
             _chunks_left(facts, len(chunks)),
         ),
         "verdict_bounds": {
-            "good": dataclasses.asdict(KV.good),
-            "marginal": dataclasses.asdict(KV.marginal),
+            "good": dataclasses.asdict(thresholds.good),
+            "marginal": dataclasses.asdict(thresholds.marginal),
         },
         "run": _run(facts, settings, chunks, measured, warnings),
         # Not an object: its keys would be those of a setting's report.
@@ -132,7 +132,7 @@ def _measured(
         for scored in settings:
             try:
                 if chunks and scored.chunks:
-                    found[str(scored.setting)] = measure(facts, scored, chunks)
+                    found[scored.setting.key] = measure(facts, scored, chunks)
             except SettingFailed as error:
                 scored = _failed(scored, error)
             checked.append(scored)
@@ -145,7 +145,7 @@ def _measured(
 def _failed(scored: ScoredSetting, error: SettingFailed) -> ScoredSetting:
     failure = {
         "error": type(error).__name__,
-        "message": f"setting `{scored.setting}`: {error.message}",
+        "message": f"setting `{scored.setting.key}`: {error.message}",
         "hint": error.hint,
     }
     return replace(scored, facts=replace(scored.facts, failure=failure))
@@ -156,7 +156,7 @@ def _pairs(
 ) -> Pairs:
     found: dict[tuple[str, str], PairedDifference] = {}
     for a, b in itertools.combinations(settings, 2):
-        names = str(a.setting), str(b.setting)
+        names = a.setting.key, b.setting.key
         if facts.first_position(a.setting) != facts.first_position(b.setting):
             continue
         if names[0] in measured and names[1] in measured:
@@ -180,7 +180,7 @@ def _comparison(names: tuple[str, str], pair: PairedDifference) -> dict[str, Any
 def _candidate(facts: RunFacts, scored: ScoredSetting, measured: Measured) -> Candidate:
     return Candidate(
         setting=scored.setting,
-        cost=facts.kv_bytes_per_token[str(scored.setting)],
+        cost=facts.kv_bytes_per_token[scored.setting.key],
         kl_mean=measured.summary.kl.mean,
         verdict=measured.verdict,
         is_open=bool(measured.open_bounds),
@@ -224,7 +224,7 @@ def _run(
     measured: Mapping[str, Measured],
     warnings: list[str],
 ) -> dict[str, Any]:
-    resolved = all(str(s.setting) in measured or s.facts.failure is not None for s in settings)
+    resolved = all(s.setting.key in measured or s.facts.failure is not None for s in settings)
     done = resolved and (not measured or len(chunks) == len(facts.chunks))
     known = {facts.documents.get(chunk) for chunk in chunks} - {None}
     return {

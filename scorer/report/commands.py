@@ -9,7 +9,7 @@ import shlex
 
 from scorer.common.inert_text import inert
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.base import Setting
 
 
 def shell_word(text: str) -> str:
@@ -45,7 +45,7 @@ def kv_command(job: Job, revision: str | None = None) -> str:
     # What begins with a hyphen would be read as an option.
     model_last = job.model.startswith("-")
     words = ["qfid", "kv", *([] if model_last else [shell_word(job.model)])]
-    words += ["--settings", ",".join(str(setting) for setting in job.settings)]
+    words += ["--settings", ",".join(setting.key for setting in job.settings)]
     if found := revision or job.revision:
         words += _option("--revision", found)
     if job.corpus.source != ("builtin" if job.model == "demo" else "wikitext2"):
@@ -80,16 +80,17 @@ def _option(name: str, value: str) -> list[str]:
     return [f"{name}={word}"] if value.startswith("-") else [name, word]
 
 
-def generate_command(model: str, setting: KVSetting) -> str | None:
+def generate_command(model: str, setting: Setting) -> str | None:
     """The ``mlx_lm.generate`` line that uses a setting; None where mlx-lm has no words for it.
 
     Args:
         model: Repo id or path, as mlx-lm takes it; it knows no ``demo``.
         setting: The setting; mlx-lm knows one width for keys and values alike.
     """
-    if model == "demo" or setting.k_bits != setting.v_bits:
+    method = setting.kv_method
+    if model == "demo" or not method.is_stock:
         return None
     return (
-        f"mlx_lm.generate --model {shell_word(model)} --kv-bits {setting.k_bits} "
-        f"--kv-group-size {setting.group_size} --quantized-kv-start {setting.start} --prompt …"
+        f"mlx_lm.generate --model {shell_word(model)} --kv-bits {method.bits} "
+        f"--kv-group-size {method.group_size} --quantized-kv-start {setting.start} --prompt …"
     )

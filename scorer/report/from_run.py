@@ -12,7 +12,7 @@ from scorer.common.errors import InputError, QfidError
 from scorer.report.memory_warnings import memory_warnings
 from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.runs.identity import mixed_conditions
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.base import Setting
 from scorer.stats.noise_floor import noise_floor
 from scorer.stats.positions import Positions
 
@@ -52,10 +52,10 @@ def finished_report(run: Run, stored: Batches | None = None) -> dict[str, Any]:
     return build_report(facts, rows)
 
 
-def _scored_setting(run: Run, setting: KVSetting, stored: Batches) -> ScoredSetting:
+def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSetting:
     from scorer.report.build import ScoredSetting
 
-    name = str(setting)
+    name = setting.key
     static = run.facts.get("settings", {}).get(name)
     if static is None:
         raise InputError(f"run `{run.id}` lacks the facts of setting `{name}`")

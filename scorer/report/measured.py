@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from scorer.runs.facts import RunFacts, SettingFacts
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.base import Setting
 from scorer.spec.thresholds import Metric, Verdict
 from scorer.stats.bootstrap import RESAMPLES, quantile_interval
 from scorer.stats.intervals import CONFIDENCE, FEW_CHUNKS, Interval, Units, mean_interval, units_of
 from scorer.stats.positions import Positions
 from scorer.stats.summary import KLSummary, Summary, exp_of, in_order, kl_summary, summarize
-from scorer.stats.verdict import HeldBound, OpenBound, held_by, kv_verdict, open_bounds
+from scorer.stats.verdict import HeldBound, OpenBound, held_by, open_bounds, verdict_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class ScoredSetting:
         control: Positions of the dequantized path beside a deployed setting; None for none.
     """
 
-    setting: KVSetting
+    setting: Setting
     facts: SettingFacts
     positions: Positions | None
     control: Positions | None = None
@@ -127,6 +127,7 @@ def measure(facts: RunFacts, scored: ScoredSetting, chunks: Collection[int]) -> 
         first_position=facts.first_position(scored.setting),
         n_depth=facts.positions_per_chunk(scored.setting),
     )
+    thresholds = scored.setting.thresholds
     sums = summary.per_chunk
     units = units_of(sums.chunks, facts.documents)
     owner = np.repeat(np.arange(summary.n_chunks), sums.sizes)
@@ -149,9 +150,9 @@ def measure(facts: RunFacts, scored: ScoredSetting, chunks: Collection[int]) -> 
         kl_p99=intervals["kl_p99"],
         flip_rate=intervals["flip_rate"],
         nll_difference=mean_interval(sums.nll_difference, sums.sizes, units),
-        verdict=kv_verdict(summary.kl.mean, summary.kl.p99, summary.flip_rate),
-        held_by=held_by(values),
-        open_bounds=open_bounds(values, intervals, summary.n_chunks),
+        verdict=verdict_of(**values, thresholds=thresholds),
+        held_by=held_by(values, thresholds),
+        open_bounds=open_bounds(values, intervals, summary.n_chunks, thresholds),
         control_kl=control_kl,
         control_flip_rate=control_flips,
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.base import Setting
 from scorer.spec.thresholds import Verdict
 from scorer.stats.pairs import PairedDifference
 
@@ -30,7 +30,7 @@ class Candidate:
             settled or no number of chunks would.
     """
 
-    setting: KVSetting
+    setting: Setting
     cost: float
     kl_mean: float
     verdict: Verdict
@@ -41,7 +41,7 @@ class Candidate:
     @property
     def name(self) -> str:
         """The setting in notation."""
-        return str(self.setting)
+        return self.setting.key
 
     @property
     def footing(self) -> tuple[int, str]:

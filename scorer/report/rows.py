@@ -59,7 +59,7 @@ def setting_row(
     n_scored = 0 if summary is None else n_chunks
     status = "scored" if summary else "failed" if own.failure else "waiting"
     return {
-        "setting": str(setting),
+        "setting": setting.key,
         "status": status,
         "failure": own.failure,
         **_identity(facts, scored, n_scored),
@@ -93,22 +93,16 @@ def setting_row(
 
 def _identity(facts: RunFacts, scored: ScoredSetting, n_chunks: int) -> dict[str, Any]:
     setting, own = scored.setting, scored.facts
-    equal = setting.k_bits == setting.v_bits
+    method = setting.kv_method
     corpus = {key: facts.corpus.get(key) for key in CORPUS_KEYS}
     corpus["n_tokens"] = n_chunks * facts.chunk_length
     return {
         "model_id": facts.model_id,
         "model_revision": facts.model_revision,
-        "kv_bits": setting.k_bits if equal else None,
-        "kv_group_size": setting.group_size,
+        "kv_bits": method.bits,
+        "kv_group_size": method.group_size,
         "kv_method": own.kv_method,
-        "kv_method_params": {"bits": setting.k_bits, "group_size": setting.group_size}
-        if own.kv_method == "stock"
-        else {
-            "k_bits": setting.k_bits,
-            "v_bits": setting.v_bits,
-            "group_size": setting.group_size,
-        },
+        "kv_method_params": dict(method.params),
         "kv_layers_quantized": own.kv_layers_quantized,
         "kv_layers_skipped": dict(own.kv_layers_skipped),
         "kv_layers_total": own.kv_layers_total,
@@ -162,7 +156,7 @@ def _control_note(facts: RunFacts, scored: ScoredSetting, measured: Measured | N
 
 
 def _cost(facts: RunFacts, scored: ScoredSetting) -> dict[str, Any]:
-    per_token = facts.kv_bytes_per_token.get(str(scored.setting))
+    per_token = facts.kv_bytes_per_token.get(scored.setting.key)
     context = facts.kv_bytes_context or facts.max_context
     full = facts.kv_bytes_per_token_16bit
     at_context = None if per_token is None or context is None else per_token * context

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scorer.runs.facts import RunFacts, SettingFacts
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.base import Setting
 from scorer.spec.thresholds import Verdict
 from scorer.stats.intervals import FEW_CHUNKS
 
@@ -63,7 +63,7 @@ def _perplexity_warning(perplexity: float, facts: RunFacts) -> list[str]:
 
 def setting_warnings(
     facts: SettingFacts,
-    setting: KVSetting,
+    setting: Setting,
     verdict: Verdict | None,
     perplexity_delta: float,
     n_infinite: int,
@@ -90,6 +90,6 @@ def setting_warnings(
     if verdict is not None and verdict != "good" and perplexity_delta < 0:
         found.append(
             f"perplexity is lower than the reference's, which is no sign of quality at verdict "
-            f"`{verdict}`: judge `{setting}` by KL and flips"
+            f"`{verdict}`: judge `{setting.key}` by KL and flips"
         )
     return [*found, *facts.warnings]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from scorer.common.errors import InputError, QfidError
 from scorer.common.inert_text import shown
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.base import Setting
 
 SMALLER_PASS = "pass"
 """Key of a chunk's facts: batch and tile bytes where less went through at once than planned."""
@@ -88,11 +88,11 @@ class RunFacts:
     kv_bytes_context: int | None = None
     warnings: tuple[str, ...] = ()
 
-    def first_position(self, setting: KVSetting) -> int:
+    def first_position(self, setting: Setting) -> int:
         """First scored position of a chunk under a setting."""
-        return max(self.scored_from, setting.start)
+        return setting.first_position(self.scored_from)
 
-    def positions_per_chunk(self, setting: KVSetting) -> int:
+    def positions_per_chunk(self, setting: Setting) -> int:
         """Scored positions of a chunk under a setting."""
         return self.chunk_length - 1 - self.first_position(setting)
 
@@ -121,7 +121,7 @@ class SettingFacts:
 
     Attributes:
         arithmetic: What computed it, in words.
-        kv_method: ``stock`` for MLX's quantizer with equal widths, else ``affine``.
+        kv_method: Name of the setting's :class:`~scorer.spec.settings.base.KVMethod`.
         kv_layers_quantized: Layers whose cache quantized.
         kv_layers_total: Layers that hold a cache.
         kv_layers_skipped: Cache class of the layers kept at full precision to their number.
@@ -137,6 +137,8 @@ class SettingFacts:
             none ran.
         warnings: What the reader should know about this setting.
         failure: ``error``, ``message``, ``hint`` where it was given up, else None.
+        fingerprint: What the setting's key resolved to, see
+            :meth:`scorer.spec.settings.base.Setting.fingerprint`; not written where it is empty.
     """
 
     arithmetic: str = ""
@@ -153,12 +155,15 @@ class SettingFacts:
     noise_floor: float | None = None
     warnings: tuple[str, ...] = ()
     failure: dict[str, str] | None = None
+    fingerprint: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The facts as JSON values."""
         data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         data["engagement"] = list(self.engagement)
         data["warnings"] = list(self.warnings)
+        if not self.fingerprint:
+            del data["fingerprint"]
         return data
 
     @classmethod
@@ -184,6 +189,12 @@ def _objects(data: Any) -> tuple[dict[str, Any], ...]:
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
         raise TypeError("no list of objects")
     return tuple(data)
+
+
+def _texts(data: Any) -> dict[str, str]:
+    if not isinstance(data, dict) or not all(isinstance(v, str) for v in data.values()):
+        raise TypeError("no object of strings")
+    return data
 
 
 def _whole(value: Any) -> int:
@@ -253,6 +264,7 @@ _SETTING_VALUES: Mapping[str, Callable[[Any], Any]] = {
     "noise_floor": _plain(int, float, type(None)),
     "warnings": _strings,
     "failure": _plain(dict, type(None)),
+    "fingerprint": _texts,
 }
 
 

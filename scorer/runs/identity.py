@@ -45,6 +45,38 @@ def identity_differences(a: Identity, b: Identity) -> list[str]:
     ]
 
 
+def fingerprint_differences(
+    stored: Mapping[str, Any], now: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """Settings whose key resolves to something else than it did when they were scored.
+
+    Args:
+        stored: Facts of the saved run.
+        now: Facts of the run that would continue it.
+
+    Returns:
+        Key to what differs, one part a difference as of :func:`identity_differences`; settings
+        that only one of the two has are left out.
+    """
+    before, after = _fingerprints(stored), _fingerprints(now)
+    found = {
+        key: identity_differences(fingerprint, after[key])
+        for key, fingerprint in before.items()
+        if key in after
+    }
+    return {key: differences for key, differences in found.items() if differences}
+
+
+def _fingerprints(facts: Mapping[str, Any]) -> dict[str, Identity]:
+    """Key of each setting to its fingerprint, which most settings have none of."""
+    settings = facts.get("settings")
+    found: dict[str, Identity] = {}
+    for key, own in settings.items() if isinstance(settings, dict) else ():
+        fingerprint = own.get("fingerprint") if isinstance(own, dict) else None
+        found[key] = fingerprint if is_identity(fingerprint) else {}
+    return found
+
+
 def mixed_conditions(facts: Mapping[str, Any]) -> list[str]:
     """What changed each time the run was continued under other conditions than its own."""
     found = facts.get(MIXED)

@@ -147,7 +147,7 @@ class Run:
         chunks, stored = self.facts.get("chunks"), self.scored()
         if not isinstance(chunks, list):
             return True
-        settings = [self.stored_as(str(setting)) for setting in self.job.settings]
+        settings = [self.stored_as(setting.key) for setting in self.job.settings]
         return all(chunk in stored.get(name, ()) for name in settings for chunk in _whole(chunks))
 
     def open_writer(self) -> PositionsWriter:
@@ -248,7 +248,7 @@ class Run:
         write_atomic(self.path / "report.md", markdown)
         write_atomic(self.path / "report.json", json.dumps(dict(report), indent=1) + "\n")
         state = self._state()
-        state["complete"] = [str(setting) for setting in self.job.settings] if complete else []
+        state["complete"] = [setting.key for setting in self.job.settings] if complete else []
         state["counted"] = count_chunks(self.positions_path, self._counted)
         self._save_state(state)
 
@@ -295,7 +295,7 @@ class Run:
     def info(self) -> RunInfo:
         """The run's line in the list, without reading its positions."""
         state = self._state()
-        settings = tuple(str(setting) for setting in self.job.settings)
+        settings = tuple(setting.key for setting in self.job.settings)
         counts = count_chunks(self.positions_path, state["counted"])["chunks"]
         chunks = self.facts.get("chunks")
         running = holder(self.path) is not None
@@ -373,7 +373,7 @@ def _whole(values: list[Any]) -> list[int]:
 
 
 def _covers(state: dict[str, Any], job: Job) -> bool:
-    return {str(setting) for setting in job.settings} <= set(map(str, state["complete"]))
+    return {setting.key for setting in job.settings} <= set(map(str, state["complete"]))
 
 
 def _object(path: Path) -> dict[str, Any]:

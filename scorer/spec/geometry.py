@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import Any
 
-from scorer.spec.settings.kv import GROUP_SIZES, KVSetting, side_bytes
+from scorer.spec.quantizers.known import STOCK
+from scorer.spec.sides import FULL_CACHE, LayerSides
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,42 +55,39 @@ class KVGeometry:
     total_layers: int
     exact: bool = True
 
-    def bytes_per_token(self, setting: KVSetting, context: int | None = None) -> float:
-        """Stored bytes per token with every cache quantized as ``setting`` says.
+    def bytes_per_token(self, sides: Iterable[LayerSides], context: int | None = None) -> float:
+        """Stored bytes per token.
 
         Args:
-            setting: Widths and group size; its start and path change nothing here.
+            sides: How each cache of ``layers`` is stored, in their order; what a setting's
+                ``sides`` gives.
             context: Tokens in the cache. A sliding layer counts ``min(context, window)`` of
                 them, so the figure depends on it; None means before any window is full.
 
         Returns:
             Bytes per token of context at the 16-bit deployment dtype. Source: definitions, "Cost".
         """
-        k = side_bytes(setting.k_bits, setting.group_size)
-        v = side_bytes(setting.v_bits, setting.group_size)
-        return self._per_token(k, v, context)
-
-    def bytes_per_token_16bit(self, context: int | None = None) -> float:
-        """Stored bytes per token without quantization, 2 bytes an element."""
-        return self._per_token(2.0, 2.0, context)
-
-    def _per_token(self, k_bytes: float, v_bytes: float, context: int | None) -> float:
         total = 0.0
-        for layer in self.layers:
-            stored = layer.kv_heads * (layer.k_dim * k_bytes + layer.v_dim * v_bytes)
+        for layer, stored_as in zip(self.layers, sides, strict=True):
+            stored = layer.kv_heads * (
+                layer.k_dim * stored_as.keys.bytes_per_element
+                + layer.v_dim * stored_as.values.bytes_per_element
+            )
             tokens = layer.tokens(context)
             total += stored if not context or tokens is None else stored * tokens / context
         return total
 
-    def legal_groups(self) -> tuple[int, ...]:
-        """Group sizes that divide the key and value dimension of every cache."""
-        dims = {dim for layer in self.layers for dim in (layer.k_dim, layer.v_dim)}
-        return tuple(g for g in GROUP_SIZES if all(dim % g == 0 for dim in dims))
+    def bytes_per_token_16bit(self, context: int | None = None) -> float:
+        """Stored bytes per token without quantization, 2 bytes an element."""
+        return self.bytes_per_token(repeat(FULL_CACHE, len(self.layers)), context)
 
-    @property
-    def windowed(self) -> bool:
-        """Whether bytes per token depend on the context."""
-        return any(layer.window is not None for layer in self.layers)
+    def legal_groups(self) -> tuple[int, ...]:
+        """Group sizes of MLX's quantizer that divide the K and V dimension of every cache."""
+        return STOCK.legal_groups(self.dims())
+
+    def dims(self) -> set[int]:
+        """K and V dimensions of all caches."""
+        return {dim for layer in self.layers for dim in (layer.k_dim, layer.v_dim)}
 
     def to_json(self) -> dict[str, Any]:
         """The geometry as JSON values; equal neighbours are one entry with a ``count``."""

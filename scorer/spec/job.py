@@ -1,4 +1,4 @@
-"""What is to be scored: a Job, its KV settings and the notation they are written in.
+"""What is to be scored: a Job.
 
 Pure standard library: the app and ``qfid --help`` import this module.
 """
@@ -11,9 +11,11 @@ from typing import Any, Literal, get_args
 
 from scorer.common.errors import InputError
 from scorer.common.inert_text import shown
-from scorer.spec.settings.kv import NOTATION_HINT, KVSetting
+from scorer.spec.settings.base import Setting
+from scorer.spec.settings.grammar import NOTATION_HINT
+from scorer.spec.settings.registry import parse_setting
 
-Protocol = Literal["mqf", "llama.cpp"]
+TextProtocol = Literal["mqf", "llama.cpp"]
 ChunkChoice = Literal["first", "spread"]
 Kernel = Literal["auto", "mlx-lm"]
 
@@ -35,7 +37,7 @@ class Job:
 
     Attributes:
         model: Repo id in the local Hugging Face cache, path of a folder, or ``demo``.
-        settings: The KV settings, in the order of the report's rows.
+        settings: The settings, in the order of the report's rows.
         corpus: Which text.
         revision: Commit, branch or tag of the repo; None for the cached default.
         protocol: ``mqf`` or ``llama.cpp``: which positions of which windows are scored.
@@ -51,10 +53,10 @@ class Job:
     """
 
     model: str
-    settings: tuple[KVSetting, ...]
+    settings: tuple[Setting, ...]
     corpus: CorpusSpec = CorpusSpec()
     revision: str | None = None
-    protocol: Protocol = "mqf"
+    protocol: TextProtocol = "mqf"
     chunk_length: int = 512
     chunks: ChunkChoice = "first"
     max_chunks: int | None = None
@@ -67,10 +69,12 @@ class Job:
 
     def __post_init__(self) -> None:
         if not self.settings:
-            raise InputError("the job has no KV setting", NOTATION_HINT)
+            raise InputError("the job has no setting", NOTATION_HINT)
         for number, setting in enumerate(self.settings):
             if setting in self.settings[:number]:
-                raise InputError(f"setting `{setting}` is named twice", "name each setting once")
+                raise InputError(
+                    f"setting `{setting.key}` is named twice", "name each setting once"
+                )
         if self.chunk_length < 2:
             raise InputError(
                 f"chunk length `{self.chunk_length}` leaves no token to predict",
@@ -86,7 +90,7 @@ class Job:
         if self.batch is not None and self.batch < 1:
             raise InputError(f"batch `{self.batch}` holds no chunk", "give at least 1")
         for value, kind, name in (
-            (self.protocol, Protocol, "protocol"),
+            (self.protocol, TextProtocol, "protocol"),
             (self.chunks, ChunkChoice, "choice of chunks"),
             (self.kernel, Kernel, "kernel"),
         ):
@@ -104,8 +108,8 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values; settings in their notation."""
-        data = dataclasses.asdict(self)
-        data["settings"] = [str(setting) for setting in self.settings]
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        data["settings"] = [setting.key for setting in self.settings]
         data["corpus"] = self.corpus.source
         return data
 
@@ -114,7 +118,8 @@ class Job:
         """Read what :meth:`to_json` wrote.
 
         Raises:
-            InputError: A key is missing, unknown or of the wrong type.
+            InputError: A key is missing, unknown or of the wrong type, or a setting is of a kind
+                that this version does not know.
         """
         if not isinstance(data, dict):
             raise InputError("a job must be a JSON object")
@@ -125,7 +130,7 @@ class Job:
         settings = values.get("settings")
         if not isinstance(settings, list) or not all(isinstance(s, str) for s in settings):
             raise InputError("a job's `settings` must be a list of settings in notation")
-        values["settings"] = tuple(KVSetting.parse(setting) for setting in settings)
+        values["settings"] = tuple(map(parse_setting, settings))
         source = values.pop("corpus", "wikitext2")
         if not isinstance(source, str):
             raise InputError("a job's `corpus` must be a name or a path")

@@ -61,11 +61,6 @@ def verdict_of(kl_mean: float, kl_p99: float, flip_rate: float, thresholds: Thre
     return TIERS[min(_metric_rank(metric, value, thresholds) for metric, value in values)]
 
 
-def kv_verdict(kl_mean: float, kl_p99: float, flip_rate: float) -> Verdict:
-    """Verdict on a quantized KV cache; arguments as :func:`verdict_of`."""
-    return verdict_of(kl_mean, kl_p99, flip_rate, KV)
-
-
 def weights_verdict(kl_mean: float, kl_p99: float, flip_rate: float) -> Verdict:
     """Verdict on quantized weights; arguments as :func:`verdict_of`."""
     return verdict_of(kl_mean, kl_p99, flip_rate, WEIGHTS)

@@ -19,7 +19,7 @@ from scorer.runs.listing import find_run
 from scorer.runs.positions_file import Batch, read_positions
 from scorer.score import score
 from scorer.spec.job import CorpusSpec, Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 from scorer.stats.positions import Positions
 
 pytestmark = pytest.mark.skipif(

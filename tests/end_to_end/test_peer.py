@@ -29,7 +29,8 @@ from scorer.lanes.base import ReferenceLane
 from scorer.lm.split_model import SplitModel
 from scorer.score import score
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import KVSetting, parse_settings
+from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_settings
 
 MODEL = f"{REPO}-fp32"
 PYTHON = os.environ.get("QFID_PEER_PYTHON")

@@ -16,7 +16,7 @@ from scorer.report.formats.json_text import report_text
 from scorer.runs.listing import find_run
 from scorer.score import score
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 from scorer.text.wikitext import read_wikitext2
 
 pytestmark = pytest.mark.real

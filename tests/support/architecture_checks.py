@@ -26,7 +26,8 @@ from scorer.score import score
 from scorer.spec.events import Event, Failed, Finished, Planned, SettingFailedEvent
 from scorer.spec.geometry import KVLayer
 from scorer.spec.job import CorpusSpec, Job
-from scorer.spec.settings.kv import KVSetting, parse_settings
+from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_settings
 
 GROUP = 32
 LENGTH = 64

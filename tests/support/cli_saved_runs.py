@@ -31,7 +31,7 @@ from scorer.spec.events import (
     Progress,
 )
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 from scorer.stats.depth import depth_edges
 
 FAKE = Path(__file__).with_name("scripted_scorer.py")

@@ -16,7 +16,7 @@ from scorer.lanes.base import ReferenceLane
 from scorer.lanes.kv.lane import DEQUANTIZED, KVLane
 from scorer.lm.split_model import SplitModel
 from scorer.metrics.reduce import Metrics, MetricsName
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 from scorer.stats.positions import Positions
 
 CHUNKS, LENGTH = 3, 24

@@ -8,6 +8,7 @@ import numpy as np
 
 from scorer.report.measured import ScoredSetting
 from scorer.runs.facts import RunFacts, SettingFacts
+from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 from scorer.stats.positions import Positions
@@ -72,7 +73,7 @@ BYTES = {"8": 12240.0, "6": 9360.0, "4:32": 7200.0, "4": 6480.0, "2": 3600.0}
 
 
 def bytes_per_token(setting: KVSetting) -> float:
-    return 30 * setting.bytes_per_token(3, 64, 64)
+    return setting.bytes_per_token(KVGeometry((KVLayer(3, 64, 64),) * 30, 30))
 
 
 def make_facts(
@@ -145,7 +146,7 @@ def scored(
     same_widths = setting.k_bits == setting.v_bits
     values: dict[str, Any] = {
         "arithmetic": "quantize, dequantize, attention",
-        "kv_method": "stock" if same_widths else "affine",
+        "kv_method": setting.kv_method.name,
         "kv_layers_quantized": 30,
         "kv_layers_total": 30,
         "engagement": (

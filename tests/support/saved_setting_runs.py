@@ -12,7 +12,7 @@ from scorer.report.from_run import finished_report
 from scorer.runs.facts import SettingFacts
 from scorer.runs.listing import Run, new_run
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 from scorer.stats.positions import Positions
 from scorer.text.tokens.load import load_tokenizer
 

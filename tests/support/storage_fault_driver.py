@@ -29,7 +29,7 @@ from scorer.report.from_run import finished_report
 from scorer.runs import positions_file as arrow_stream
 from scorer.runs.listing import Run, list_runs, new_run
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 
 CHUNKS = 2
 SCALES = {"8": 0.0005, "6": 0.004, "4": 0.3}

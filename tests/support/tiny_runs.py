@@ -10,7 +10,7 @@ from typing import Any
 from scorer.score import score
 from scorer.spec.events import ChunkScored, Event, Failed, Finished, Planned
 from scorer.spec.job import CorpusSpec, Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 
 LENGTH = 32
 """Tokens of a chunk where a test names no other length."""

@@ -15,7 +15,7 @@ from scorer.demo import demo_model_path
 from scorer.runs.facts import SettingFacts
 from scorer.runs.listing import Run, new_run
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 from scorer.stats.positions import Positions
 from scorer.text.tokens.cache import TokenizedText, save_tokens
 from scorer.text.tokens.load import load_tokenizer

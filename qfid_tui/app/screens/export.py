@@ -150,7 +150,7 @@ class ExportScreen(PanelScreen[None]):
             self._tell_error(error)
         else:
             self._model = run.job.model
-            self._settings = tuple(map(str, run.job.settings))
+            self._settings = tuple(setting.file_name for setting in run.job.settings)
         self._ready = True
         self._show_file()
         self.refresh_bindings()

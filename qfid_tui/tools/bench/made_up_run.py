@@ -87,7 +87,7 @@ def save_tokens_run(chunks: int, length: int) -> str:
     from scorer.demo import demo_model_path
     from scorer.runs.listing import new_run
     from scorer.spec.job import Job
-    from scorer.spec.settings.kv import parse_settings
+    from scorer.spec.settings.registry import parse_settings
     from scorer.stats.positions import Positions
     from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 

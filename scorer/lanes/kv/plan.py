@@ -15,7 +15,7 @@ from scorer.lm.caches import cloned, fresh_caches, holds_kv, is_filled, walk
 from scorer.lm.split_model import SplitModel
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import KVSetting, control_setting
+from scorer.spec.settings.kv import KVSetting, kv_settings
 
 # What a forward pass over a cache raises where an architecture cannot work with it.
 CANNOT_RUN = (AttributeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError)
@@ -75,14 +75,8 @@ def plan_settings(
 
     def add(setting: KVSetting, control_of: KVSetting | None) -> None:
         arithmetic = _arithmetic(setting, job, split, device, dims)
-        key = (
-            setting.k_bits,
-            setting.v_bits,
-            setting.group_size,
-            setting.start,
-            setting.quantizer,
-            arithmetic,
-        )
+        # The paths of one setting are the same computation where the arithmetic is.
+        key = (setting.control(), arithmetic)
         computed_as = computed.setdefault(key, setting)
         planned.append(
             PlannedSetting(
@@ -94,12 +88,13 @@ def plan_settings(
             )
         )
 
-    for setting in job.settings:
+    settings = kv_settings(job.settings)
+    for setting in settings:
         add(setting, None)
     if job.control:
-        for setting in job.settings:
+        for setting in settings:
             if setting.path == "deployed":
-                add(control_setting(setting), setting)
+                add(setting.control(), setting)
     return planned
 
 
@@ -130,9 +125,7 @@ def _runs(lane: KVLane) -> bool:
             lane.hidden(mx.zeros((1, tokens), mx.int32))
         else:
             # The prefix is long; the pass behind it is what can fail.
-            short = KVSetting(
-                lane.setting.k_bits, lane.setting.v_bits, lane.setting.group_size, start=2
-            )
+            short = KVSetting.of(lane.setting.keys, lane.setting.values, start=2)
             KVLane(lane.split, short, lane.arithmetic).hidden(mx.zeros((1, 4), mx.int32))
     except (*CANNOT_RUN, InputError):
         return False

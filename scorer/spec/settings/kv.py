@@ -1,171 +1,303 @@
-"""KV-cache settings: widths, group size, start and path, and the notation they are written in."""
+"""Settings of the KV cache: how keys and values are stored, from which token on, which path."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, get_args
 
 from scorer.common.errors import InputError
+from scorer.spec.geometry import KVGeometry
+from scorer.spec.quantizers.base import Quantizer
+from scorer.spec.quantizers.known import QUANTIZERS, STOCK
+from scorer.spec.settings.base import STOCK_METHOD, ComputePath, KVMethod, Setting
+from scorer.spec.settings.grammar import (
+    NOTATION_HINT,
+    SettingForm,
+    SideForm,
+    parse_form,
+    unknown,
+)
+from scorer.spec.sides import UNQUANTIZED, LayerSides, StoredSide
+from scorer.spec.thresholds import KV, Thresholds
 
-Path = Literal["deployed", "dequantized"]
+BITS = STOCK.widths
+"""Widths that a number of bits alone can name."""
 
+GROUP_SIZES = STOCK.groups
+"""Group sizes for them."""
 
-BITS = (2, 3, 4, 5, 6, 8)
-
+DEFAULT_GROUP = 64
 
 FULL_PRECISION = 16
+"""The width that stands for a side at full precision."""
+
+Side = Quantizer | None
+"""How one side is stored; None for full precision."""
 
 
-GROUP_SIZES = (32, 64, 128)
-
-
-QUANTIZERS = ("affine",)
-
-
-_NOTATION = re.compile(
-    r"(?:(?P<bits>\d+)|k(?P<k>\d+)v(?P<v>\d+))"
-    r"(?::(?P<group>\d+))?(?:@(?P<start>\d+))?(?:~(?P<path>\w+))?"
-)
-
-
-NOTATION_HINT = "write BITS, kBvB, then :GROUP @START ~PATH as needed: 8, 4:32, k8v4, 4@512"
-
-
-@dataclass(frozen=True, slots=True)
-class KVSetting:
+@dataclass(frozen=True, slots=True, init=False)
+class KVSetting(Setting):
     """One way to store the KV cache.
 
     Attributes:
-        k_bits: Bits per key element: 2, 3, 4, 5, 6, 8, or 16 for full precision.
-        v_bits: Bits per value element, as ``k_bits``.
-        group_size: Elements that share a scale and a bias: 32, 64 or 128.
+        keys: The quantizer of the keys; None for full precision.
+        values: The quantizer of the values, likewise; not None where the keys' is.
         start: 0 for stress (quantized from the first token); n > 0 for deployment: the first
             n tokens run at full precision, then the whole stored cache converts.
         path: ``deployed`` is what a runtime computes, ``dequantized`` the quantizer alone.
-        quantizer: Name of the quantizer; ``affine`` is MLX's.
     """
 
-    k_bits: int
-    v_bits: int
-    group_size: int = 64
-    start: int = 0
-    path: Path = "deployed"
-    quantizer: str = "affine"
+    kind: ClassVar[str] = "kv"
 
-    def __post_init__(self) -> None:
-        for side, bits in (("key", self.k_bits), ("value", self.v_bits)):
-            if bits not in (*BITS, FULL_PRECISION):
-                raise InputError(
-                    f"`{bits}` bits for the {side} side is not a width MLX can quantize to",
-                    "widths: 2, 3, 4, 5, 6, 8, or 16 for full precision on one side",
-                )
-        if self.k_bits == self.v_bits == FULL_PRECISION:
+    keys: Side
+    values: Side
+    start: int
+    path: ComputePath
+
+    def __init__(
+        self,
+        k_bits: int,
+        v_bits: int,
+        group_size: int = DEFAULT_GROUP,
+        start: int = 0,
+        path: ComputePath = "deployed",
+    ) -> None:
+        """Keys and values in MLX's own quantizer.
+
+        Args:
+            k_bits: Bits per key element: 2, 3, 4, 5, 6, 8, or 16 for full precision.
+            v_bits: Bits per value element, as ``k_bits``.
+            group_size: Elements that share a scale and a bias: 32, 64 or 128.
+            start: As the attribute.
+            path: As the attribute.
+
+        Raises:
+            InputError: A value is not legal, or nothing is quantized.
+        """
+        _check_widths(k_bits, v_bits)
+        keys, values = (
+            None if bits == FULL_PRECISION else STOCK(bits, group_size) for bits in (k_bits, v_bits)
+        )
+        self._set(keys, values, start, path)
+
+    @classmethod
+    def of(
+        cls, keys: Side, values: Side, start: int = 0, path: ComputePath = "deployed"
+    ) -> KVSetting:
+        """Keys and values in any quantizers; arguments as the attributes.
+
+        Raises:
+            InputError: A value is not legal, nothing is quantized, or the sides have groups of
+                different sizes.
+        """
+        made = object.__new__(cls)
+        made._set(keys, values, start, path)
+        return made
+
+    def _set(self, keys: Side, values: Side, start: int, path: ComputePath) -> None:
+        sides = [side for side in (keys, values) if side is not None]
+        if not sides:
             raise InputError(
                 "`k16v16` quantizes nothing", "at least one side needs fewer than 16 bits"
             )
-        if self.group_size not in GROUP_SIZES:
+        if len({side.group_size for side in sides}) > 1:
             raise InputError(
-                f"`{self.group_size}` is not a group size MLX can quantize with",
-                "group sizes: 32, 64, 128",
+                f"keys `{sides[0].notation}` and values `{sides[1].notation}`: this version does "
+                "not know groups of different sizes",
+                "give both sides one group size",
             )
-        if self.start < 0:
-            raise InputError(f"start `{self.start}` is negative", "0 is stress, N > 0 deployment")
-        if self.path not in get_args(Path):
-            raise InputError(f"`{self.path}` is not a path", "paths: deployed, dequantized")
-        if self.quantizer not in QUANTIZERS:
+        if start < 0:
+            raise InputError(f"start `{start}` is negative", "0 is stress, N > 0 deployment")
+        if path not in get_args(ComputePath):
             raise InputError(
-                f"`{self.quantizer}` is not a quantizer", f"quantizers: {', '.join(QUANTIZERS)}"
+                f"`{path}` is not a path", f"paths: {', '.join(get_args(ComputePath))}"
             )
+        for name, value in (("keys", keys), ("values", values), ("start", start), ("path", path)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_form(
+        cls,
+        form: SettingForm,
+        *,
+        group_size: int = DEFAULT_GROUP,
+        start: int = 0,
+        path: ComputePath = "deployed",
+    ) -> KVSetting:
+        """Make the setting that is written so.
+
+        Args:
+            form: A setting of this kind.
+            group_size: Group size where none is written.
+            start: Start where none is written.
+            path: Path where none is written.
+
+        Raises:
+            InputError: It names a quantizer or an option that this version does not know, or a
+                value that is not legal.
+        """
+        assert form.sides is not None
+        if form.options:
+            raise unknown(form, f"{form.options[0][0]}=")
+        if not any(side.name for side in form.sides):
+            _check_widths(*(int(side.number) for side in form.sides))
+        keys, values = (_quantizer(form, side, group_size) for side in form.sides)
+        written = [side.group for side in form.sides]
+        for made, group, other in ((keys, *written), (values, *reversed(written))):
+            if made is None and group not in (None, other):
+                raise InputError(f"setting `{form.text}`: a side at full precision has no groups")
+        start = start if form.start is None else form.start
+        return cls.of(keys, values, start, form.path or path)  # type: ignore[arg-type]  # checked
 
     @classmethod
     def parse(
-        cls, text: str, *, group_size: int = 64, start: int = 0, path: Path = "deployed"
+        cls,
+        text: str,
+        *,
+        group_size: int = DEFAULT_GROUP,
+        start: int = 0,
+        path: ComputePath = "deployed",
     ) -> KVSetting:
         """Read the notation ``8``, ``4:32``, ``k8v4:64@512~dequantized``.
 
         Args:
-            text: One setting.
+            text: One setting of this kind.
             group_size: Group size where the notation names none.
             start: Start where the notation names none.
             path: Path where the notation names none.
 
         Raises:
-            InputError: The text is not a setting, or names a width, group or path MLX lacks.
+            InputError: The text is not a setting of the KV cache, or names what is not legal.
         """
-        match = _NOTATION.fullmatch(text.strip())
-        if match is None:
-            raise InputError(f"`{text.strip()}` is not a KV setting", NOTATION_HINT)
-        bits, k, v = match["bits"], match["k"], match["v"]
-        if any(len(number) > 9 for number in match.groups() if number and number.isdigit()):
-            raise InputError(f"`{text.strip()}` holds an absurd number", NOTATION_HINT)
-        return cls(
-            k_bits=int(bits or k),
-            v_bits=int(bits or v),
-            group_size=int(match["group"]) if match["group"] else group_size,
-            start=int(match["start"]) if match["start"] else start,
-            path=match["path"] or path,  # type: ignore[arg-type]  # checked in __post_init__
-        )
+        form = parse_form(text)
+        if form.kind != cls.kind:
+            raise InputError(f"`{form.text}` is not a setting of the KV cache alone", NOTATION_HINT)
+        return cls.from_form(form, group_size=group_size, start=start, path=path)
 
-    def __str__(self) -> str:
-        bits = str(self.k_bits) if self.k_bits == self.v_bits else f"k{self.k_bits}v{self.v_bits}"
-        group = "" if self.group_size == 64 else f":{self.group_size}"
+    @property
+    def k_bits(self) -> int:
+        """Bits per key element, 16 for full precision."""
+        return FULL_PRECISION if self.keys is None else self.keys.bits
+
+    @property
+    def v_bits(self) -> int:
+        """Bits per value element, 16 for full precision."""
+        return FULL_PRECISION if self.values is None else self.values.bits
+
+    @property
+    def group_size(self) -> int:
+        """Elements that are quantized together, on both sides alike."""
+        return self._quantizers[0].group_size
+
+    @property
+    def _quantizers(self) -> tuple[Quantizer, ...]:
+        """Those of the sides that are quantized: one or two."""
+        return tuple(side for side in (self.keys, self.values) if side is not None)
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether every quantized side is in MLX's own quantizer."""
+        return all(type(quantizer) is STOCK for quantizer in self._quantizers)
+
+    @property
+    def key(self) -> str:
+        """Canonical notation: ``8``, ``4:32``, ``k8v4``, ``4@512``; defaults are left out."""
         start = f"@{self.start}" if self.start else ""
         path = "" if self.path == "deployed" else f"~{self.path}"
-        return bits + group + start + path
+        return self._store + start + path
 
     @property
-    def file_name(self) -> str:
-        """The setting as part of a file name, every part but stress and ``deployed`` written."""
-        bits = str(self.k_bits) if self.k_bits == self.v_bits else f"k{self.k_bits}v{self.v_bits}"
-        start = f"-s{self.start}" if self.start else ""
-        path = "" if self.path == "deployed" else f"-{self.path}"
-        return f"{bits}-g{self.group_size}{start}{path}"
+    def _store(self) -> str:
+        if self.keys == self.values:
+            return self._quantizers[0].notation
+        if self.is_stock:
+            group = "" if self.group_size == DEFAULT_GROUP else f":{self.group_size}"
+            return f"k{self.k_bits}v{self.v_bits}{group}"
+        sides = (self.keys, self.values)
+        return "/".join(str(FULL_PRECISION) if s is None else s.notation for s in sides)
 
     @property
-    def mode(self) -> Literal["stress", "deployment"]:
-        """``stress`` when quantized from the first token, else ``deployment``."""
-        return "deployment" if self.start else "stress"
+    def thresholds(self) -> Thresholds:
+        """The bounds for a quantized KV cache."""
+        return KV
 
-    def bytes_per_token(self, kv_heads: int, k_dim: int, v_dim: int) -> float:
-        """Stored bytes per token of one layer at the 16-bit deployment dtype.
+    @property
+    def kv_method(self) -> KVMethod:
+        """``stock``, or the quantizer by its name; sides of two quantizers by both names."""
+        bits = self.k_bits if self.k_bits == self.v_bits else None
+        if self.is_stock and bits is not None:
+            params = {"bits": bits, "group_size": self.group_size}
+            return KVMethod(STOCK_METHOD, bits, self.group_size, params)
+        names = dict.fromkeys(quantizer.name for quantizer in self._quantizers)
+        params = {"k_bits": self.k_bits, "v_bits": self.v_bits, "group_size": self.group_size}
+        return KVMethod("/".join(names), bits, self.group_size, params)
 
-        Source: definitions, "Cost": ``heads · (dim · (bits/8 + 4/group))``, 2 bytes an element
-        on a full-precision side.
-        """
-        return kv_heads * (
-            k_dim * side_bytes(self.k_bits, self.group_size)
-            + v_dim * side_bytes(self.v_bits, self.group_size)
+    def sides(self, geometry: KVGeometry) -> list[LayerSides]:
+        """Every cache alike: keys in ``keys``, values in ``values``."""
+        keys, values = (
+            UNQUANTIZED if quantizer is None else StoredSide(quantizer, self.start)
+            for quantizer in (self.keys, self.values)
         )
+        return [LayerSides(keys, values)] * len(geometry.layers)
+
+    def check(self, geometry: KVGeometry) -> None:
+        """See that the quantizers can store the heads of every cache.
+
+        Raises:
+            InputError: Names the setting, the dimension and the groups that would do.
+        """
+        for layer in geometry.layers:
+            for quantizer, dim in ((self.keys, layer.k_dim), (self.values, layer.v_dim)):
+                if quantizer is not None and not quantizer.takes(dim):
+                    legal = quantizer.legal_groups(geometry.dims())
+                    raise InputError(
+                        f"setting `{self.key}`: group size {quantizer.group_size} does not divide "
+                        f"the head dimension {dim}",
+                        f"groups that do: {', '.join(map(str, legal))}"
+                        if legal
+                        else "no group size MLX has divides it: this model's cache cannot be "
+                        "quantized",
+                    )
+
+    def control(self) -> KVSetting:
+        """The same setting on the dequantized path."""
+        return KVSetting.of(self.keys, self.values, self.start, "dequantized")
 
 
-def side_bytes(bits: int, group_size: int) -> float:
-    """Stored bytes per cached element: codes plus a 16-bit scale and bias per group."""
-    return 2.0 if bits == FULL_PRECISION else bits / 8 + 4 / group_size
-
-
-def parse_settings(
-    text: str, *, group_size: int = 64, start: int = 0, path: Path = "deployed"
-) -> tuple[KVSetting, ...]:
-    """Read a comma-separated list of settings; a setting named twice is kept once.
+def kv_settings(settings: Iterable[Setting]) -> tuple[KVSetting, ...]:
+    """The settings, all of which are of the KV cache alone.
 
     Raises:
-        InputError: The list is empty or one of its settings is not valid.
+        InputError: One is of another kind.
     """
-    parts = [part for part in text.split(",") if part.strip()]
-    if not parts:
-        raise InputError("no KV setting was given", NOTATION_HINT)
-    found = (KVSetting.parse(p, group_size=group_size, start=start, path=path) for p in parts)
-    return tuple(dict.fromkeys(found))
+    found = []
+    for setting in settings:
+        if not isinstance(setting, KVSetting):
+            raise InputError(f"setting `{setting.key}` is not one of the KV cache alone")
+        found.append(setting)
+    return tuple(found)
 
 
-def control_setting(setting: KVSetting) -> KVSetting:
-    """The same setting on the dequantized path."""
-    return KVSetting(
-        setting.k_bits,
-        setting.v_bits,
-        setting.group_size,
-        setting.start,
-        "dequantized",
-        setting.quantizer,
-    )
+def _check_widths(k_bits: int, v_bits: int) -> None:
+    """Refuse a width that MLX's quantizer lacks, and name its side."""
+    for side, bits in (("key", k_bits), ("value", v_bits)):
+        if bits not in (*BITS, FULL_PRECISION):
+            raise InputError(
+                f"`{bits}` bits for the {side} side is not a width MLX can quantize to",
+                f"widths: {', '.join(map(str, BITS))}, or {FULL_PRECISION} for full precision on "
+                "one side",
+            )
+
+
+def _quantizer(form: SettingForm, side: SideForm, group_size: int) -> Side:
+    """The quantizer that one side names; None for full precision."""
+    group_size = group_size if side.group is None else side.group
+    if side.name:
+        known = QUANTIZERS.get(side.name)
+        if known is None:
+            raise unknown(form, side.name)
+        return known.read(side.number, group_size, dict(side.params))
+    if int(side.number) == FULL_PRECISION:
+        return None
+    return STOCK.read(side.number, group_size, {})

@@ -31,7 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def name_of(run: Run, kind: int = 0) -> str:
-    settings = [str(setting) for setting in run.job.settings]
+    settings = [setting.file_name for setting in run.job.settings]
     return export_name(run.id, run.job.model, settings, FORMATS[kind].suffix)
 
 

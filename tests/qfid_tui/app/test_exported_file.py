@@ -14,9 +14,14 @@ from qfid_tui.app import exported_file
 from qfid_tui.app.exported_file import FORMATS, export_name, export_path, in_the_way, write_export
 from qfid_tui.cli import main
 from scorer.common.errors import InputError, QfidError
+from scorer.spec.settings.registry import parse_setting
 
 RUN = "20261124-201425-SmolLM2-135M-Instruct-4bit-eaba"
 anything = st.text(st.characters(categories=None), max_size=80)
+
+
+def file_names(keys: list[str]) -> list[str]:
+    return [parse_setting(key).file_name for key in keys]
 
 
 @pytest.mark.parametrize(
@@ -43,13 +48,13 @@ anything = st.text(st.characters(categories=None), max_size=80)
 def test_a_name_says_what_is_in_the_file(
     run: str, model: str, settings: list[str], name: str
 ) -> None:
-    assert export_name(run, model, settings, ".md") == f"{name}.md"
+    assert export_name(run, model, file_names(settings), ".md") == f"{name}.md"
 
 
 def test_many_settings_are_counted_rather_than_cut() -> None:
     settings = [f"k{k}v{v}:32" for k in (2, 3, 4, 5, 6, 8) for v in (2, 3, 4, 5, 6, 8)]
-    name = export_name(RUN, "demo", settings, ".md")
-    assert "-k2v6g32-k2v8g32-k3v2g32-and-29-more-2026" in name
+    name = export_name(RUN, "demo", file_names(settings), ".md")
+    assert "-k2v6g32-k2v8g32-k3v2g32-3g32-and-28-more-2026" in name
 
 
 @given(anything, anything, st.lists(anything, max_size=4), st.sampled_from(FORMATS))

@@ -32,7 +32,8 @@ from scorer.report.commands import kv_command
 from scorer.report.formats.markdown import to_markdown
 from scorer.spec.events import Failed, Finished, SettingFailedEvent, Warned
 from scorer.spec.job import CorpusSpec, Job
-from scorer.spec.settings.kv import BITS, GROUP_SIZES, KVSetting, parse_settings
+from scorer.spec.settings.kv import BITS, GROUP_SIZES, KVSetting
+from scorer.spec.settings.registry import parse_settings
 
 
 def job(*words: str) -> Job:

@@ -16,7 +16,7 @@ from qfid_tui.process.scorer_process import ScorerProcess, ending
 from scorer.common.errors import QfidError
 from scorer.spec.events import Failed, Hello, Loading
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 
 JOB = Job("demo", parse_settings("8,4")).to_json()
 

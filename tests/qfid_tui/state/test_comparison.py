@@ -37,10 +37,11 @@ from scorer.spec.events import (
     Warned,
 )
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
+from scorer.spec.thresholds import KV
 from scorer.stats.depth import depth_edges
 from scorer.stats.intervals import mean_interval, units_of
-from scorer.stats.verdict import kv_verdict
+from scorer.stats.verdict import verdict_of
 
 
 def job(settings: str = "8,4") -> Job:
@@ -119,7 +120,7 @@ def test_live_numbers_are_the_means_over_chunks_with_their_interval(
     p99 = math.fsum(p for _, _, p in chunks) / len(chunks)
     flips = math.fsum(f / 15 for _, f, _ in chunks) / len(chunks)
     if not any(abs(p99 - b) < 1e-9 for b in (0.1, 1.0)):
-        assert figures.verdict == kv_verdict(figures.kl_mean, figures.kl_p99, figures.flip_rate)
+        assert figures.verdict == verdict_of(figures.kl_mean, figures.kl_p99, figures.flip_rate, KV)
     assert figures.flip_rate == pytest.approx(flips)
     assert figures.perplexity == pytest.approx(math.exp(31.5 / 15))
 

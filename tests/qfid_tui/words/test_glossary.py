@@ -6,7 +6,7 @@ import pytest
 
 from qfid_tui.words.glossary import GLOSSARY, matching
 from scorer.spec.thresholds import KV, METRICS
-from scorer.stats.verdict import kv_verdict
+from scorer.stats.verdict import verdict_of
 
 ENTRIES = [entry for entries in GLOSSARY.values() for entry in entries]
 TERMS = " | ".join(entry.term for entry in ENTRIES)
@@ -36,7 +36,7 @@ def test_bounds_are_those_of_the_verdict() -> None:
         assert f"≤ {tier.kl_p99:g}" in verdict
         assert f"≤ {100 * tier.flip_rate:g} %" in verdict
     assert len(METRICS) == 3, "a bound more needs a word more"
-    assert kv_verdict(KV.good.kl_mean, KV.good.kl_p99, KV.good.flip_rate) == "good"
+    assert verdict_of(KV.good.kl_mean, KV.good.kl_p99, KV.good.flip_rate, KV) == "good"
 
 
 def test_words_narrow_it() -> None:

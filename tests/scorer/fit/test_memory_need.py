@@ -18,7 +18,7 @@ from scorer.fit.pass_size import TILE_BYTES, PassSize, default_batch
 from scorer.models.sizes import ModelSizes
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 
 GIB = 1 << 30
 # A 7B model as mlx-lm quantizes it to 4 bits.

@@ -14,7 +14,7 @@ from scorer.fit.pass_size import PassSize
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import model_sizes
 from scorer.spec.job import CorpusSpec, Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 
 
 @pytest.mark.real

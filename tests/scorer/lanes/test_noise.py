@@ -24,7 +24,7 @@ from scorer.lm.split_model import SplitModel
 from scorer.runs.listing import find_run
 from scorer.score import score
 from scorer.spec.events import Warned
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 from scorer.stats.noise_floor import noise_floor
 
 LENGTH = 24

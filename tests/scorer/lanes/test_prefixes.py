@@ -18,7 +18,8 @@ from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM, KVLane
 from scorer.lanes.prefixes import Prefixes
 from scorer.lm.caches import cloned, fresh_caches
 from scorer.lm.split_model import SplitModel
-from scorer.spec.settings.kv import KVSetting, parse_settings
+from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_settings
 
 LENGTH = 40
 

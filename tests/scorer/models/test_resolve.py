@@ -55,7 +55,7 @@ def test_a_cached_repo_and_all_that_is_said_about_it(hub: Path) -> None:
     assert info.size_bytes == len(files["model.safetensors"])
     assert (info.layers, info.kv_heads, info.head_dim) == (30, 3, 64)
     assert info.kv_bytes_per_token_16bit == 23_040
-    assert info.geometry.bytes_per_token(KVSetting.parse("8")) == 12_240
+    assert KVSetting.parse("8").bytes_per_token(info.geometry) == 12_240
     assert (info.max_context, info.vocab_size, info.weight_bits) == (8192, 49152, 16)
     assert list_models().scorable == [info]
 

@@ -16,7 +16,8 @@ from scorer.report.formats.inline import columns
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.formats.markdown_details import changed_layers
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import KVSetting, parse_settings
+from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_settings
 
 FAILURE = {
     "error": "SettingFailed",

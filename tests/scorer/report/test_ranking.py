@@ -15,10 +15,10 @@ from scorer.report.ranking import Candidate, beaten_by, frontiers
 from scorer.report.recommendation import recommend
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
-from scorer.spec.thresholds import TIERS, Verdict
+from scorer.spec.thresholds import KV, TIERS, Verdict
 from scorer.stats.intervals import Interval
 from scorer.stats.pairs import PairedDifference
-from scorer.stats.verdict import kv_verdict, tier_rank
+from scorer.stats.verdict import tier_rank, verdict_of
 
 FULL = 23040.0
 
@@ -29,7 +29,7 @@ def candidate(
     setting = KVSetting.parse(name)
     values: dict[str, Any] = {
         "cost": bytes_per_token(setting),
-        "verdict": verdict or kv_verdict(kl_mean, kl_mean, 0.0),
+        "verdict": verdict or verdict_of(kl_mean, kl_mean, 0.0, KV),
         "is_open": False,
         "runnable": setting.k_bits == setting.v_bits,
     }

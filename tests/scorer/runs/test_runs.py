@@ -33,7 +33,7 @@ from scorer.runs.listing import (
     unfinished_twin,
 )
 from scorer.spec.job import CorpusSpec, Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 
 IDENTITY = {"model": "a/b", "revision": None, "corpus_hash": "c" * 64, "batch": 4}
 FACTS: dict[str, Any] = {"identity": IDENTITY, "chunks": [0, 1], "blas": "mkl"}

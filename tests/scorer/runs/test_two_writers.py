@@ -12,7 +12,7 @@ from tiny_runs import Small, cells, failed, finished, numbers, planned, stopped
 from scorer.runs.listing import find_run, list_runs
 from scorer.score import score
 from scorer.spec.events import Event, Loading
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 
 
 def test_of_two_children_on_one_run_one_scores_and_the_other_names_it(small: Small) -> None:

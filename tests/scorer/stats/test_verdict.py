@@ -15,7 +15,6 @@ from scorer.spec.thresholds import KV, METRICS, Metric
 from scorer.stats.intervals import Interval
 from scorer.stats.verdict import (
     chunks_to_settle,
-    kv_verdict,
     open_bounds,
     shown_verdict,
     tier_rank,
@@ -46,7 +45,7 @@ UP, DOWN = math.inf, -math.inf
     ],
 )
 def test_kv_thresholds(kl_mean: float, kl_p99: float, flip_rate: float, expected: str) -> None:
-    assert kv_verdict(kl_mean, kl_p99, flip_rate) == expected
+    assert verdict_of(kl_mean, kl_p99, flip_rate, KV) == expected
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ flips = st.floats(0, 0.2) | st.sampled_from([0.01, 0.05])
 @settings(max_examples=200, deadline=None)
 @given(kl, kl, flips)
 def test_verdict_equals_oracle(kl_mean: float, kl_p99: float, flip_rate: float) -> None:
-    assert kv_verdict(kl_mean, kl_p99, flip_rate) == oracle.verdict(kl_mean, kl_p99, flip_rate)
+    assert verdict_of(kl_mean, kl_p99, flip_rate, KV) == oracle.verdict(kl_mean, kl_p99, flip_rate)
 
 
 @settings(max_examples=200, deadline=None)
@@ -79,7 +78,7 @@ def test_verdict_equals_oracle(kl_mean: float, kl_p99: float, flip_rate: float) 
 def test_more_drift_never_gives_a_better_verdict(
     a: float, b: float, c: float, more_a: float, more_b: float, more_c: float
 ) -> None:
-    better, worse = kv_verdict(a, b, c), kv_verdict(a + more_a, b + more_b, c + more_c)
+    better, worse = verdict_of(a, b, c, KV), verdict_of(a + more_a, b + more_b, c + more_c, KV)
     assert tier_rank(worse) <= tier_rank(better)
 
 

@@ -1,0 +1,1 @@
+"""Descriptions of the quantizers that can store keys and values. Imports no mlx."""

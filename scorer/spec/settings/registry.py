@@ -1,0 +1,73 @@
+"""Which kinds of settings there are, and the way from a text to a setting of any kind."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from scorer.spec.settings.base import ComputePath, Setting
+from scorer.spec.settings.grammar import SettingForm, parse_form, split_list, unknown
+from scorer.spec.settings.kv import DEFAULT_GROUP, KVSetting
+
+
+class Parser(Protocol):
+    """Makes a setting of one kind; arguments and errors as :func:`parse_setting` has them."""
+
+    def __call__(
+        self, form: SettingForm, *, group_size: int, start: int, path: ComputePath
+    ) -> Setting:
+        """The setting that is written so."""
+
+
+KINDS: dict[str, Parser] = {KVSetting.kind: KVSetting.from_form}
+"""Kind of a :class:`~scorer.spec.settings.grammar.SettingForm` to its parser."""
+
+
+def parse_setting(
+    text: str,
+    *,
+    group_size: int = DEFAULT_GROUP,
+    start: int = 0,
+    path: ComputePath = "deployed",
+) -> Setting:
+    """Read one setting: ``8``, ``4:32``, ``k8v4:64@512~dequantized``.
+
+    Args:
+        text: The setting; also in the notation of mlx-quant-fidelity, ``stock:4:64``.
+        group_size: Group size where the text names none.
+        start: First tokens kept at full precision where the text names no number.
+        path: ``deployed`` or ``dequantized`` where the text names none.
+
+    Raises:
+        InputError: The text is not a setting, names something that this version does not know,
+            or holds a value that is not legal.
+    """
+    form = parse_form(text)
+    parser = KINDS.get(form.kind)
+    if parser is None:
+        raise unknown(form, form.weights or f"{form.kind}=")
+    return parser(form, group_size=group_size, start=start, path=path)
+
+
+def parse_settings(
+    text: str,
+    *,
+    group_size: int = DEFAULT_GROUP,
+    start: int = 0,
+    path: ComputePath = "deployed",
+) -> tuple[Setting, ...]:
+    """Read a comma-separated list of settings; a setting named twice is kept once.
+
+    Args:
+        text: The list.
+        group_size: As of :func:`parse_setting`, likewise the next two.
+        start: Of a setting that names none.
+        path: Of a setting that names none.
+
+    Raises:
+        InputError: The list is empty or one of its settings is not valid.
+    """
+    found = (
+        parse_setting(part, group_size=group_size, start=start, path=path)
+        for part in split_list(text)
+    )
+    return tuple(dict.fromkeys(found))
