@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +45,8 @@ class MemoryStates:
 class FileStates:
     """States in a file: a line of JSON (dtype, shape, CRC-32), then the elements in C order.
 
+    The CRC-32 is that of dtype, shape and elements.
+
     The bytes are in the order of the machine: a file is read where it was written.
 
     Attributes:
@@ -70,7 +71,8 @@ class FileStates:
             raise QfidError(f"states of dtype {dtype} cannot be stored in `{path}`")
         # NumPy has no bfloat16; bytes are the same by any name.
         data = np.array(states.reshape(-1).view(mx.uint8), copy=False).data
-        header = {"dtype": dtype, "shape": list(states.shape), "crc32": zlib.crc32(data)}
+        shape = list(states.shape)
+        header = {"dtype": dtype, "shape": shape, "crc32": _checksum(dtype, shape, data)}
         write_atomic(path, b"".join((json.dumps(header).encode(), b"\n", data)))
         return cls(path)
 
@@ -86,9 +88,9 @@ class FileStates:
                 data = np.fromfile(file, np.uint8)
         except OSError as error:
             raise storage_error(error, self.path) from error
-        if data.size != math.prod(shape) * dtype.size or zlib.crc32(data.data) != crc:
+        if _checksum(dtype, shape, data.data) != crc:
             raise self._damaged("its bytes are not those that were stored")
-        return mx.array(data).view(dtype).reshape(shape)
+        return mx.array(data).view(_DTYPES[dtype]).reshape(shape)
 
     def remove(self) -> None:
         """Delete the file, if it is still there.
@@ -101,13 +103,19 @@ class FileStates:
         except OSError as error:
             raise storage_error(error, self.path) from error
 
-    def _header(self, line: bytes) -> tuple[mx.Dtype, list[int], int]:
+    def _header(self, line: bytes) -> tuple[str, list[int], int]:
         try:
             header: dict[str, Any] = json.loads(line)
-            shape = [int(size) for size in header["shape"]]
-            return _DTYPES[header["dtype"]], shape, int(header["crc32"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._damaged("its first line does not describe states") from error
+            dtype, shape = header["dtype"], [int(size) for size in header["shape"]]
+            if dtype in _DTYPES:
+                return dtype, shape, int(header["crc32"])
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise self._damaged("its first line does not describe states")
 
     def _damaged(self, why: str) -> QfidError:
         return QfidError(f"`{self.path}` is damaged: {why}", "delete the file and score again")
+
+
+def _checksum(dtype: str, shape: list[int], data: memoryview) -> int:
+    return zlib.crc32(data, zlib.crc32(f"{dtype} {shape}".encode()))
