@@ -109,7 +109,7 @@ def bench(args: argparse.Namespace) -> dict[str, Any]:
         "device_name": backend.name,
         "versions": backend.versions,
         "compute_dtype": subject.dtype,
-        "settings": [lane.setting.key for lane in subject.lanes],
+        "settings": [lane.key for lane in subject.lanes],
         "path": args.path,
         "chunk_length": int(subject.ids.shape[1]),
         "chunks": len(subject.ids),
@@ -197,11 +197,13 @@ def _bare(subject: Subject, batches: Sequence[Batch]) -> None:
     """One forward pass of the reference each; logits whole where they take no more than 1 GiB."""
     import mlx.core as mx
 
-    subject.reference.split.layers_ahead = 0
+    from scorer.lanes.base import completed
+
+    subject.model.split.layers_ahead = 0
     for batch in batches:
         tokens = mx.array(batch.ids[:, :-1])
         size, positions = tokens.shape
-        hidden = subject.reference.hidden(tokens)
+        hidden, _ = completed(subject.reference.begin(tokens))
         row_bytes = size * subject.vocab * hidden.dtype.size
         step = positions
         if row_bytes * positions > _WHOLE_LOGITS:
@@ -231,13 +233,13 @@ def _score(
         SettingFailed: A setting gave no usable number.
     """
     from scorer.bench.shares import SAVING
-    from scorer.engine.loop import LaneFailed, Loop, Scored, Work
+    from scorer.engine.loop import LaneFailed, Loop, Scored, ScoreTask
     from scorer.engine.saving import Saver
     from scorer.runs.positions_file import PositionsWriter
 
     def saved(writer: PositionsWriter, scored: Scored) -> list[Event]:
         with clock.running(SAVING) if clock else nullcontext():
-            name = str(scored.lane.setting)
+            name = scored.lane.key
             writer.append_all([(name, positions, {}) for positions in scored.chunks])
         return []
 
@@ -246,7 +248,7 @@ def _score(
         PositionsWriter(Path(folder) / "positions.arrow") as writer,
         Saver(background=pipeline.saves_aside) as saver,
     ):
-        subject.reference.split.layers_ahead = pipeline.layers
+        subject.model.split.layers_ahead = pipeline.layers
         loop = Loop(
             subject.reference,
             metrics,
@@ -256,7 +258,7 @@ def _score(
             keep_bytes=subject.size.keep_bytes,
             ahead=pipeline.tiles,
         )
-        for outcome in loop.score(Work(batch, subject.lanes) for batch in batches):
+        for outcome in loop.score(ScoreTask(batch, subject.lanes) for batch in batches):
             if isinstance(outcome, LaneFailed):
                 raise SettingFailed(outcome.error.message, outcome.error.hint)
             if isinstance(outcome, Scored):

@@ -9,13 +9,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.lanes.base import Begun
+from scorer.lanes.base import Lane, PendingPass
 from scorer.metrics.definition import TileScalars
 from scorer.metrics.reduce import Metrics, ReferenceTile, Started, wait_for
 
@@ -46,25 +45,36 @@ class Clock:
 
 
 class TimedLane:
-    """A lane whose forward passes, tail included, are counted under a name."""
+    """A lane whose forward passes, tail included, are counted under a name.
 
-    def __init__(self, lane: Any, clock: Clock, name: str) -> None:
+    Args:
+        lane: The lane.
+        clock: What counts.
+        name: The name.
+
+    Attributes:
+        key: That of the lane.
+        first_position: That of the lane.
+        acquire: That of the lane.
+        release: That of the lane.
+    """
+
+    def __init__(self, lane: Lane, clock: Clock, name: str) -> None:
         self._lane, self._clock, self._name = lane, clock, name
+        self.key, self.first_position = lane.key, lane.first_position
+        self.acquire, self.release = lane.acquire, lane.release
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._lane, name)
-
-    def begin(self, tokens: mx.array) -> Begun:
+    def begin(self, tokens: mx.array) -> PendingPass:
         """A forward pass over tokens (B, T), waited for."""
         with self._clock.running(self._name):
-            begun: Begun = self._lane.begin(tokens)
-            mx.eval(begun.states, *begun.checks)
-        return begun
+            made = self._lane.begin(tokens)
+            mx.eval(made.states.load(), *made.checks)
+        return made
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
         """Logits (B, stop − start, V) of a block of positions, evaluated."""
         with self._clock.running(self._name):
-            logits: mx.array = self._lane.logits(hidden, start, stop)
+            logits = self._lane.logits(hidden, start, stop)
             mx.eval(logits)
         return logits
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 from scorer.common.folders import cache_folder
 from scorer.device.backend import Backend
 from scorer.fit.pass_size import PassSize, default_batch
-from scorer.lanes.base import ReferenceLane
+from scorer.lanes.base import Lane, ReferenceLane
 from scorer.lanes.kv.lane import DEQUANTIZED, KVLane
 from scorer.lanes.kv.plan import plan_settings
 from scorer.lm.caches import fresh_caches
 from scorer.lm.measured_geometry import measured_geometry
+from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import kv_settings
@@ -30,6 +30,7 @@ class Subject:
     Attributes:
         name: Of the model or shape.
         dtype: Compute dtype by name.
+        model: Handle of the model.
         reference: The full-precision lane, timed or not.
         lanes: One lane per setting that is computed.
         ids: (chunks, L) int32 tokens.
@@ -40,8 +41,9 @@ class Subject:
 
     name: str
     dtype: str
-    reference: Any
-    lanes: Sequence[Any]
+    model: ModelHandle
+    reference: Lane
+    lanes: Sequence[Lane]
     ids: NDArray[np.int32]
     first: int
     vocab: int
@@ -64,6 +66,7 @@ def cached_subject(job: Job, backend: Backend) -> Subject:
     return Subject(
         name=prepared.info.name,
         dtype=prepared.model.dtype_name,
+        model=prepared.handle,
         reference=prepared.reference,
         lanes=prepared.lanes(),
         ids=prepared.corpus.ids,
@@ -88,11 +91,12 @@ def random_subject(shape: str, job: Job, backend: Backend) -> Subject:
     settings, geometry = kv_settings(job.settings), measured_geometry(split)
     for setting in settings:
         setting.check(geometry)
+    handle = ModelHandle(split)
     if all(setting.path == "dequantized" for setting in settings):
-        lanes = [KVLane(split, setting, DEQUANTIZED) for setting in settings]
+        lanes = [KVLane(handle, setting, DEQUANTIZED) for setting in settings]
     else:
-        planned = plan_settings(job, split, backend.kind, geometry)
-        lanes = [KVLane(split, p.setting, p.arithmetic) for p in planned if p.same_as is None]
+        planned = plan_settings(job, handle, backend.kind, geometry)
+        lanes = [KVLane(handle, p.setting, p.arithmetic) for p in planned if p.same_as is None]
     hidden = split.hidden(probe, fresh_caches(model))
     vocab = int(split.logits(hidden, 0, 4).shape[-1])
     rng = np.random.default_rng(0)
@@ -100,7 +104,8 @@ def random_subject(shape: str, job: Job, backend: Backend) -> Subject:
     return Subject(
         name=shape,
         dtype=str(hidden.dtype).rpartition(".")[2],
-        reference=ReferenceLane(split),
+        model=handle,
+        reference=ReferenceLane(handle),
         lanes=lanes,
         ids=rng.integers(0, vocab, (chunks, job.chunk_length)).astype(np.int32),
         first=0,

@@ -1,10 +1,8 @@
-"""Whether the CPU device computes a model's costly parts in NumPy, and how models get them.
+"""Whether the CPU device computes a model's costly parts in NumPy.
 
-These are attention, activations, linear layers and the quantizer of a KV cache.
-
-``QFID_CPU_ARITHMETIC`` is ``numpy`` (the default) or ``mlx``. Models look these functions up by
-name at each call, so they are replaced for the time of a forward pass, reference and candidates
-alike.
+These are attention, activations, linear layers and the quantizer of a KV cache, of reference and
+candidates alike. ``QFID_CPU_ARITHMETIC`` is ``numpy`` (the default) or ``mlx``. How models come to
+call the functions in NumPy: :mod:`scorer.lm.patches`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -94,20 +95,36 @@ def run_each(work: Callable[[_Item], None], items: Sequence[_Item], size: int) -
             raise failure
 
 
+_blas_lock = threading.Lock()
+_blas_users = 0
+_blas_threads = 0
+
+
 @contextmanager
 def single_threaded_numpy_blas() -> Iterator[None]:
-    """Keep NumPy's own BLAS to the calling thread inside the block."""
+    """Keep NumPy's own BLAS to the calling thread inside the block.
+
+    It has one number of threads for the whole process: the first block to begin, in any thread,
+    sets it to 1 and the last to end puts it back.
+    """
+    global _blas_users, _blas_threads
     found = _numpy_blas()
     if found is None:
         yield
         return
     get, put = found
-    before = get()
-    put(1)
+    with _blas_lock:
+        if not _blas_users:
+            _blas_threads = get()
+            put(1)
+        _blas_users += 1
     try:
         yield
     finally:
-        put(before)
+        with _blas_lock:
+            _blas_users -= 1
+            if not _blas_users:
+                put(_blas_threads)
 
 
 @cache

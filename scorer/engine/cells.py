@@ -14,13 +14,13 @@ from scorer.common.errors import Interrupted, QfidError, SettingFailed, WillNotF
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.memory import memory_in_use, peak_memory
 from scorer.device.pipeline import choose_pipeline
-from scorer.engine.loop import LaneFailed, Loop, Pass, Scored, Work
+from scorer.engine.loop import LaneFailed, Loop, PassDone, Scored, ScoreTask
 from scorer.engine.preparation import Prepared
 from scorer.engine.saving import Saver
 from scorer.engine.tiles import Batch
-from scorer.lanes.base import ReferenceLane
+from scorer.lanes.base import Lane
 from scorer.lanes.kv.lane import KVLane
-from scorer.lanes.noise import EmbeddingNoise, PerturbedLane, PerturbedReference
+from scorer.lanes.noise import EmbeddingNoise, PerturbedLane
 from scorer.metrics.reduce import Metrics
 from scorer.runs.facts import SMALLER_PASS
 from scorer.spec.events import Event, Progress, SettingFailedEvent, Warned
@@ -102,7 +102,7 @@ class Cells:
             return (str(error).strip().splitlines() or ["no message"])[0]
         return None
 
-    def _works(self) -> Iterator[Work]:
+    def _works(self) -> Iterator[ScoreTask]:
         """The batches that lack something, cut from the grid's cells, and the lanes they lack."""
         corpus, cell, size = self.prepared.corpus, self.prepared.batch, self.size.batch
         count = len(corpus.indices)
@@ -112,14 +112,14 @@ class Cells:
                 part = slice(first, min(first + size, stop))
                 batch = Batch(corpus.indices[part], corpus.ids[part], corpus.scored_from)
                 if lanes := self._pending(batch):
-                    yield Work(batch, lanes)
+                    yield ScoreTask(batch, lanes)
 
     def _pending(self, batch: Batch) -> list[KVLane]:
         return [
             lane
             for lane in self._lanes
-            if str(lane.setting) not in self.failed
-            and not self.done.get(str(lane.setting), set()).issuperset(batch.chunks)
+            if lane.key not in self.failed
+            and not self.done.get(lane.key, set()).issuperset(batch.chunks)
         ]
 
     def _with_less(self, shortage: str) -> Warned:
@@ -136,7 +136,7 @@ class Cells:
         mx.clear_cache()
         return Warned(f"memory ran out; going on {smaller.described()}", shortage)
 
-    def _loop(self, reference: ReferenceLane) -> Loop:
+    def _loop(self, reference: Lane) -> Loop:
         pipeline = choose_pipeline(self._device, self.size.batch)
         self.prepared.split.layers_ahead = pipeline.layers
         return Loop(
@@ -150,11 +150,11 @@ class Cells:
         )
 
     def _plainly(
-        self, works: Iterable[Work], sums: KLSums | None = None, repeats: int = 0
+        self, works: Iterable[ScoreTask], sums: KLSums | None = None, repeats: int = 0
     ) -> Iterator[Event]:
         """Score batches, perturbed repeats of which there may have been some."""
         for outcome in self._loop(self.prepared.reference).score(works):
-            if isinstance(outcome, Pass):
+            if isinstance(outcome, PassDone):
                 yield _progress(outcome, repeats, repeats)
             elif isinstance(outcome, LaneFailed):
                 yield self._setting_failed(outcome.lane, outcome.error)
@@ -162,12 +162,12 @@ class Cells:
                 self._save(outcome, sums or {})
                 yield from self._saver.events()
 
-    def _repeated(self, work: Work) -> Iterator[Event]:
+    def _repeated(self, work: ScoreTask) -> Iterator[Event]:
         repeats = self._repeats
         sums = yield from self._perturbed(work, repeats)
         yield from self._plainly([work], sums, repeats)
 
-    def _perturbed(self, work: Work, repeats: int) -> Generator[Event, None, KLSums]:
+    def _perturbed(self, work: ScoreTask, repeats: int) -> Generator[Event, None, KLSums]:
         """Score a batch with perturbed embeddings, as often as the noise floor asks for.
 
         Returns:
@@ -177,14 +177,15 @@ class Cells:
         batch = work.batch
         for repeat in range(repeats):
             noise = EmbeddingNoise(repeat, batch.chunks, batch.ids.shape[1] - 1)
-            reference = PerturbedReference(self.prepared.reference, noise)
-            perturbed = Work(batch, [PerturbedLane(lane, noise) for lane in work.lanes])
+            reference = PerturbedLane(self.prepared.reference, noise)
+            lanes = [PerturbedLane(lane, noise) for lane in self._pending(batch)]
+            perturbed = ScoreTask(batch, lanes)
             for outcome in self._loop(reference).score([perturbed]):
-                if isinstance(outcome, Pass):
+                if isinstance(outcome, PassDone):
                     yield _progress(outcome, repeat, repeats)
                 elif isinstance(outcome, Scored):
                     for positions in outcome.chunks:
-                        key = str(outcome.lane.setting), int(positions.chunk[0])
+                        key = outcome.lane.key, int(positions.chunk[0])
                         sums.setdefault(key, []).append(float(positions.kl.sum()))
             if not noise.reached:
                 yield Warned(
@@ -196,14 +197,14 @@ class Cells:
                 return {}
         return sums
 
-    def _setting_failed(self, lane: KVLane, error: QfidError) -> SettingFailedEvent:
-        name = str(lane.setting)
+    def _setting_failed(self, lane: Lane, error: QfidError) -> SettingFailedEvent:
+        name = lane.key
         self.failed[name] = SettingFailed(error.message, error.hint)
         return SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
 
     def _save(self, scored: Scored, sums: KLSums) -> None:
-        name = str(scored.lane.setting)
-        rows = [row for row in self.prepared.planned if row.computed_as == scored.lane.setting]
+        name = scored.lane.key
+        rows = [row for row in self.prepared.planned if str(row.computed_as) == name]
         already = self.done.setdefault(name, set())
         seconds = scored.seconds / len(scored.chunks)
         told = [str(row.setting) for row in rows if row.control_of is None]
@@ -214,8 +215,8 @@ class Cells:
                 continue
             facts: dict[str, Any] = {"seconds": seconds, "peak_memory_bytes": peak_memory()}
             facts |= self._smaller_pass()
-            if name not in self._told and scored.lane.engagement is not None:
-                facts["engagement"] = scored.lane.engagement.to_json()
+            if name not in self._told and scored.findings is not None:
+                facts["engagement"] = scored.findings.to_json()
             if (name, chunk) in sums:
                 facts["perturbed_kl_sums"] = sums[name, chunk]
             self._told.add(name)
@@ -245,8 +246,8 @@ class Cells:
         ]
 
 
-def _progress(made: Pass, repeat: int, repeats: int) -> Progress:
+def _progress(made: PassDone, repeat: int, repeats: int) -> Progress:
     """How far a batch is: in the pass ``repeat`` of all the ``repeats`` there are and the last."""
-    name = "" if made.lane is None else str(made.lane.setting)
+    name = "" if made.lane is None else made.lane.key
     done, passes = repeat * made.total + made.done, (repeats + 1) * made.total
     return Progress(made.batch.chunks[0], name, done, passes, memory_in_use())

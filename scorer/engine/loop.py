@@ -1,17 +1,17 @@
-"""The loop: batches of chunks in, per-position scalars of every setting out.
+"""The loop: batches of chunks in, per-position scalars of every lane out.
 
-The reference runs once per batch and is shared by all settings. Logits exist for one tile of
+The reference runs once per batch and is shared by all lanes. Logits exist for one tile of
 positions at a time; final hidden states, some sixty times smaller, are what is kept of a pass.
 
-A batch is a row of steps: forward passes, tiles of the reference, tiles of a setting. On a GPU a
-step is begun before the one ahead of it is waited for, over the end of a batch too, so that the
-device works while the host builds the next graph and reads the last result.
+A batch is a sequence of steps: forward passes, tiles of the reference, tiles of a lane, reads. On a
+GPU a step is started before the one ahead of it is waited for, also across the end of a batch, so
+that the device computes while the host builds the next graph and reads the last result.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,8 +21,8 @@ import mlx.core as mx
 from scorer.common.errors import Interrupted, QfidError, SettingFailed
 from scorer.device.dispatch import begin_reading
 from scorer.engine.tiles import Batch, Tile, check_reference, joined, tile_positions
-from scorer.lanes.base import Begun, ReferenceLane
-from scorer.lanes.kv.lane import KVLane
+from scorer.lanes.base import Findings, Lane, PendingPass
+from scorer.lm.patches import patched
 from scorer.metrics.reduce import Metrics, ReferenceTile, Started, arrays_of, scalars_of, wait_for
 from scorer.stats.positions import Positions
 
@@ -32,61 +32,79 @@ TILE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A batch and the settings to score on it, at least one."""
+class ScoreTask:
+    """A batch and the lanes to score on it, at least one."""
 
     batch: Batch
-    lanes: Sequence[KVLane]
+    lanes: Sequence[Lane]
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scalars of one setting on one batch, a Positions for each chunk, and the seconds it took."""
+    """A lane is scored on a batch.
 
-    lane: KVLane
+    Attributes:
+        lane: The lane.
+        chunks: Its scalars, one Positions for each chunk of the batch.
+        seconds: What it took.
+        findings: What the lane found out in its pass over this batch, or None.
+    """
+
+    lane: Lane
     chunks: list[Positions]
     seconds: float
+    findings: Findings | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LaneFailed:
-    """A setting that gave no usable number on this batch; it is not gone on with."""
+    """A lane gave no usable number on a batch; it is not scored any further."""
 
-    lane: KVLane
+    lane: Lane
     error: QfidError
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """A forward pass is done: ``done`` of ``total`` of a batch; None is the reference."""
+class PassDone:
+    """A forward pass is done.
+
+    Attributes:
+        batch: The batch.
+        lane: The lane, or None for the reference.
+        done: Passes of the batch done so far.
+        total: Passes of the batch.
+    """
 
     batch: Batch
-    lane: KVLane | None
+    lane: Lane | None
     done: int
     total: int
 
 
-Outcome = Scored | LaneFailed | Pass
+Outcome = Scored | LaneFailed | PassDone
 
 
 class Loop:
     """Scores batch after batch.
 
+    A lane's model is acquired before its pass over a batch and released once the batch is read; the
+    reference's is kept from the first batch to the last.
+
     Args:
-        reference: The full-precision lane.
+        reference: The lane that all others are compared with.
         metrics: How logits become scalars.
         vocab: Columns of the logits, for the size of a tile.
         stop: Asked before each step; True ends the loop.
         tile_bytes: Bytes of one tile of float32 logits; None for :data:`TILE_BYTES`.
         keep_bytes: Reference logits are kept for all lanes where twice their bytes are no more;
             None for :data:`KEEP_BYTES`.
-        ahead: Tiles, or else one pass, begun before the oldest step is waited for; 0 where the host
-            computes itself.
+        ahead: Tiles, or else one pass, started before the oldest step is waited for; 0 where the
+            host computes itself.
     """
 
     def __init__(
         self,
-        reference: ReferenceLane,
+        reference: Lane,
         metrics: Metrics,
         vocab: int,
         stop: Callable[[], bool],
@@ -102,94 +120,106 @@ class Loop:
         self._vocab = vocab
         self._tile_bytes = TILE_BYTES if tile_bytes is None else tile_bytes
         self._keep_bytes = KEEP_BYTES if keep_bytes is None else keep_bytes
-        self._given_up: set[KVLane] = set()
+        self._failed: set[Lane] = set()
+        self._acquired: Counter[Lane] = Counter()
 
-    def score(self, works: Iterable[Work]) -> Iterator[Outcome]:
-        """Score batches, each taken from ``works`` when the first of its steps is begun.
+    def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
+        """Score batches, each taken from ``tasks`` when the first of its steps is started.
 
         Yields:
-            A Pass after every forward, a Scored or LaneFailed for every lane.
+            A PassDone after every forward, a Scored or LaneFailed for every lane.
 
         Raises:
             Interrupted: ``stop`` said so; nothing of the unfinished lanes is kept.
             QfidError: The reference itself is not finite.
         """
-        waiting: deque[_Waiting] = deque()
+        self.reference.acquire()
+        try:
+            with patched():
+                yield from self._score(tasks)
+        finally:
+            for lane in self._acquired.elements():
+                lane.release()
+            self._acquired.clear()
+            self.reference.release()
+
+    def _score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
+        pending: deque[_PendingStep] = deque()
         reading: Iterator[Outcome] = iter(())
-        for step in self._steps(works):
+        for step in self._steps(tasks):
             if self.stop():
                 yield from reading
-                if any(one.step.is_read for one in waiting):
-                    # A batch is done but for reading it.
-                    for one in waiting:
-                        yield from self._settle(one)
+                if any(one.step.is_read for one in pending):
+                    # All of a batch is computed and only left to be read.
+                    for one in pending:
+                        yield from self._wait(one)
                 raise Interrupted("stopped")
-            begun = time.perf_counter()
+            started = time.perf_counter()
             try:
-                waiting.append(_Waiting(step, begun, step.begin()))
+                pending.append(_PendingStep(step, started, step.start()))
             except SettingFailed as error:
-                waiting.append(_Waiting(step, begun, _raising(error)))
-            while waiting and (self._load(waiting) > self.ahead or waiting[0].step.is_read):
-                one = waiting.popleft()
+                pending.append(_PendingStep(step, started, _raise(error)))
+            while pending and (self._load(pending) > self.ahead or pending[0].step.is_read):
+                one = pending.popleft()
                 if one.step.is_read:
                     yield from reading
-                    reading = iter(one.finish())
+                    reading = iter(one.wait())
                 else:
-                    yield from self._settle(one)
-            # Reading all settings of a batch at once would take the host longer than a GPU has to
-            # do meanwhile: one for each step that is begun.
+                    yield from self._wait(one)
+            # Reading all lanes of a batch at once would take the host longer than a GPU has to
+            # compute meanwhile: one for each step that is started.
             yield from islice(reading, 1) if self.ahead else reading
         yield from reading
-        for one in waiting:
-            yield from self._settle(one)
+        for one in pending:
+            yield from self._wait(one)
 
-    def _load(self, waiting: Iterable[_Waiting]) -> int:
-        """What the device has to do, in tiles; a pass counts as all it may be given ahead."""
-        passes = sum(one.step.is_pass for one in waiting)
-        tiles = sum(not (one.step.is_pass or one.step.is_read) for one in waiting)
+    def _load(self, pending: Iterable[_PendingStep]) -> int:
+        """What the device has to compute, in tiles; a pass counts as all that may be ahead."""
+        passes = sum(one.step.is_pass for one in pending)
+        tiles = sum(not (one.step.is_pass or one.step.is_read) for one in pending)
         return tiles + passes * max(1, self.ahead)
 
-    def _settle(self, waiting: _Waiting) -> Iterator[Outcome]:
-        """Wait for a step and say what came of it."""
-        step = waiting.step
-        if step.lane in self._given_up:
+    def _wait(self, pending: _PendingStep) -> Iterator[Outcome]:
+        """Wait for a step; yield its outcomes."""
+        step = pending.step
+        if step.lane in self._failed:
             return
         try:
-            found = waiting.finish()
+            outcomes = pending.wait()
         except SettingFailed as error:
             assert step.lane is not None
-            yield self._failed(step.state, step.lane, error)
+            yield self._failure(step.state, step.lane, error)
             return
         now = time.perf_counter()
         state = step.state
         if step.lane is not None:
-            # Before the step ahead was done this one's turn had not come.
-            since = max(waiting.begun, state.clock) if self.ahead else waiting.begun
+            # The device computed this step only after the one before it was done.
+            since = max(pending.started, state.last_done) if self.ahead else pending.started
             state.seconds[step.lane] = state.seconds.get(step.lane, 0.0) + now - since
-        state.clock = now
-        yield from found
+        state.last_done = now
+        yield from outcomes
 
-    def _failed(self, state: _State, lane: KVLane, error: SettingFailed) -> LaneFailed:
-        """A setting is given up, unless the reference itself gives no number."""
+    def _failure(self, state: _BatchState, lane: Lane, error: SettingFailed) -> LaneFailed:
+        """A lane is not scored any further, unless the reference itself gives no number."""
         for tile in state.tiles:
-            made = state.references.get(tile) or self._reference_tile(state, tile)
-            check_reference(made.nll, state.batch, tile)
-        self._given_up.add(lane)
+            reference = state.references.get(tile) or self._reference_tile(state, tile)
+            check_reference(reference.nll, state.batch, tile)
+        self._failed.add(lane)
         return LaneFailed(lane, error)
 
     # The steps of a batch
 
-    def _steps(self, works: Iterable[Work]) -> Iterator[_Step]:
-        for work in works:
-            lanes = [lane for lane in work.lanes if lane not in self._given_up]
+    def _steps(self, tasks: Iterable[ScoreTask]) -> Iterator[_Step]:
+        for task in tasks:
+            lanes = [lane for lane in task.lanes if lane not in self._failed]
             if lanes:
-                yield from self._batch(_State(work.batch), lanes)
+                yield from self._batch(_BatchState(task.batch), lanes)
 
-    def _batch(self, state: _State, lanes: list[KVLane]) -> Iterator[_Step]:
+    def _batch(self, state: _BatchState, lanes: list[Lane]) -> Iterator[_Step]:
         batch = state.batch
         size, length = batch.ids.shape
         total, positions = len(lanes) + 1, length - 1
-        first = min(max(batch.first, lane.setting.start) for lane in lanes)
+        first = min(max(batch.first, lane.first_position) for lane in lanes)
         rows = self._tile_bytes // (4 * self._vocab)
         step = tile_positions(size, positions, rows)
         # Where tiles begin does not depend on which lanes are left to score: products of other
@@ -200,10 +230,10 @@ class Loop:
             if a + step > first
         ]
         state.tiles = tiles
-        yield _Step(state, None, lambda: self._reference_pass(state, total), is_pass=True)
+        yield _Step(state, None, lambda: self._start_reference(state, total), is_pass=True)
 
         if 8 * self._vocab * size * (positions - tiles[0][0]) <= self._keep_bytes:
-            # Each setting is reduced as soon as it is done.
+            # Each lane is reduced as soon as its pass is done.
             for tile in tiles:
                 yield self._reference_step(state, tile)
             for done, lane in enumerate(lanes, start=2):
@@ -225,96 +255,115 @@ class Loop:
             del state.references[tile]
         yield self._read_step(state, lanes)
 
-    def _reference_pass(self, state: _State, total: int) -> _Finish:
-        begun = state.passes[None] = self.reference.begin(state.tokens)
-        return _told(begun, Pass(state.batch, None, 1, total))
+    def _start_reference(self, state: _BatchState, total: int) -> _Wait:
+        made = state.passes[None] = self.reference.begin(state.tokens)
+        return _pass_wait(made, PassDone(state.batch, None, 1, total))
 
-    def _pass_step(self, state: _State, lane: KVLane, done: int, total: int) -> _Step:
-        def begin() -> _Finish:
-            begun = state.passes[lane] = lane.begin(state.tokens)
-            return _told(begun, Pass(state.batch, lane, done, total))
+    def _pass_step(self, state: _BatchState, lane: Lane, done: int, total: int) -> _Step:
+        def start() -> _Wait:
+            lane.acquire()
+            self._acquired[lane] += 1
+            made = state.passes[lane] = lane.begin(state.tokens)
+            return _pass_wait(made, PassDone(state.batch, lane, done, total))
 
-        return _Step(state, lane, begin, is_pass=True)
+        return _Step(state, lane, start, is_pass=True)
 
-    def _reference_step(self, state: _State, tile: Tile) -> _Step:
-        def begin() -> _Finish:
+    def _release(self, lane: Lane) -> None:
+        """Release a lane's model, if it was acquired for the batch that is read."""
+        if self._acquired[lane]:
+            self._acquired[lane] -= 1
+            lane.release()
+
+    def _reference_step(self, state: _BatchState, tile: Tile) -> _Step:
+        def start() -> _Wait:
             made = state.references[tile] = self._reference_tile(state, tile)
-            return _waited(made.wait)
+            return _no_outcome(made.wait)
 
-        return _Step(state, None, begin)
+        return _Step(state, None, start)
 
-    def _reference_tile(self, state: _State, tile: Tile) -> ReferenceTile:
+    def _reference_tile(self, state: _BatchState, tile: Tile) -> ReferenceTile:
         a, b = tile
-        logits = self.reference.logits(state.passes[None].states, a, b)
+        logits = self.reference.logits(state.passes[None].states.load(), a, b)
         return self.metrics.reference(logits, state.ids[:, a + 1 : b + 1])
 
-    def _tile_step(self, state: _State, lane: KVLane, tile: Tile) -> _Step:
-        def begin() -> _Finish:
-            begun = state.passes.get(lane)
-            if begun is None or lane in self._given_up:
+    def _tile_step(self, state: _BatchState, lane: Lane, tile: Tile) -> _Step:
+        def start() -> _Wait:
+            made = state.passes.get(lane)
+            if made is None or lane in self._failed:
                 return _nothing
             reference = state.references[tile]
-            started = reference.start(lane.logits(begun.states, *tile))
-            state.started.setdefault(lane, []).append(started)
-            return _waited(lambda: wait_for(started))
+            started = reference.start(lane.logits(made.states.load(), *tile))
+            state.comparisons.setdefault(lane, []).append(started)
+            return _no_outcome(lambda: wait_for(started))
 
-        return _Step(state, lane, begin)
+        return _Step(state, lane, start)
 
-    def _read_step(self, state: _State, lanes: Sequence[KVLane]) -> _Step:
-        """Read what is known of lanes whose tiles are all begun.
+    def _read_step(self, state: _BatchState, lanes: Sequence[Lane]) -> _Step:
+        """Read the results of lanes whose tiles are all started.
 
         All of a batch in one piece where the device works ahead: it would wait for each.
         """
 
-        def begin() -> _Finish:
-            owed = []
+        def start() -> _Wait:
+            computed = []
             for lane in lanes:
-                begun = state.passes.pop(lane, None)
-                if begun is not None and lane not in self._given_up:
-                    tiles = state.started.pop(lane)
-                    arrays = [
-                        *begun.checks,
-                        *(array for tile in tiles for array in arrays_of(tile)),
-                    ]
-                    owed.append((lane, begun.settle, len(begun.checks), tiles, arrays))
-            read = begin_reading([array for *_, arrays in owed for array in arrays])
+                made = state.passes.pop(lane, None)
+                self._release(lane)
+                if made is not None and lane not in self._failed:
+                    tiles = state.comparisons.pop(lane)
+                    arrays = [*made.checks, *(array for tile in tiles for array in arrays_of(tile))]
+                    computed.append((lane, made.findings, len(made.checks), tiles, arrays))
+            read = begin_reading([array for *_, arrays in computed for array in arrays])
 
-            def finish() -> Iterator[Outcome]:
-                found = iter(read())
-                for lane, settle, checks, tiles, arrays in owed:
-                    own = list(islice(found, len(arrays)))
+            def wait() -> Iterator[Outcome]:
+                values = iter(read())
+                for lane, findings_of, checks, tiles, arrays in computed:
+                    own = list(islice(values, len(arrays)))
                     try:
-                        settle(own[:checks])
+                        findings = findings_of(own[:checks])
                         rest = iter(own[checks:])
                         scalars = [scalars_of(tile, rest) for tile in tiles]
                         parts = list(zip(state.tiles, scalars, strict=True))
                         chunks = joined(lane, state.batch, parts, self.metrics.lowest_kl)
                     except SettingFailed as error:
-                        yield self._failed(state, lane, error)
+                        yield self._failure(state, lane, error)
                     else:
-                        yield Scored(lane, chunks, state.seconds[lane])
+                        yield Scored(lane, chunks, state.seconds[lane], findings)
 
-            return finish
+            return wait
 
-        return _Step(state, None, begin, is_read=True)
+        return _Step(state, None, start, is_read=True)
 
 
-_Finish = Callable[[], Iterable[Outcome]]
+_Wait = Callable[[], Iterable[Outcome]]
+"""Waits for what the device was given; returns what came of it."""
 
 
 @dataclass(slots=True)
-class _State:
-    """What is known of a batch while its steps are worked on; None is the reference."""
+class _BatchState:
+    """What is known of a batch while its steps are computed; lane None is the reference.
+
+    Attributes:
+        batch: The batch.
+        ids: (B, L) its tokens.
+        tokens: (B, L − 1) those that go through the models.
+        passes: Passes whose logits are still to be computed.
+        tiles: Tiles of positions in order.
+        references: The reference's part of the tiles in memory.
+        comparisons: By lane, its tiles compared so far, in order.
+        seconds: By lane, what its steps took.
+        last_done: When the last step was done, in seconds of ``time.perf_counter``.
+    """
 
     batch: Batch
     ids: mx.array = field(init=False)
     tokens: mx.array = field(init=False)
-    passes: dict[KVLane | None, Begun] = field(default_factory=dict)
+    passes: dict[Lane | None, PendingPass] = field(default_factory=dict)
     tiles: list[Tile] = field(default_factory=list)
     references: dict[Tile, ReferenceTile] = field(default_factory=dict)
-    started: dict[KVLane, list[Started]] = field(default_factory=dict)
-    seconds: dict[KVLane, float] = field(default_factory=dict)
-    clock: float = 0.0
+    comparisons: dict[Lane, list[Started]] = field(default_factory=dict)
+    seconds: dict[Lane, float] = field(default_factory=dict)
+    last_done: float = 0.0
 
     def __post_init__(self) -> None:
         self.ids = mx.array(self.batch.ids)
@@ -323,50 +372,55 @@ class _State:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Something the device does: ``begin`` starts it and gives what waits for it.
+    """Something for the device to compute.
 
-    A pass is a step of its own weight; where a batch is read the device has nothing to do.
+    Attributes:
+        state: Of its batch.
+        lane: Whose time it is, or None.
+        start: Gives it to the device; returns what waits for it.
+        is_pass: Whether it is a forward pass.
+        is_read: Whether it only reads results that are computed.
     """
 
-    state: _State
-    lane: KVLane | None
-    begin: Callable[[], _Finish]
+    state: _BatchState
+    lane: Lane | None
+    start: Callable[[], _Wait]
     is_pass: bool = False
     is_read: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A step begun at a time in seconds."""
+class _PendingStep:
+    """A step that was started, at a time in seconds of ``time.perf_counter``."""
 
     step: _Step
-    begun: float
-    finish: _Finish
+    started: float
+    wait: _Wait
 
 
 def _nothing() -> Iterable[Outcome]:
-    """What waits for a step that did nothing."""
+    """The wait of a step that computes nothing."""
     return ()
 
 
-def _waited(wait: Callable[[], None]) -> _Finish:
-    def finish() -> Iterable[Outcome]:
+def _no_outcome(wait: Callable[[], None]) -> _Wait:
+    def waits() -> Iterable[Outcome]:
         wait()
         return ()
 
-    return finish
+    return waits
 
 
-def _told(begun: Begun, outcome: Pass) -> _Finish:
-    def finish() -> Iterable[Outcome]:
-        mx.eval(begun.states)
+def _pass_wait(made: PendingPass, outcome: PassDone) -> _Wait:
+    def wait() -> Iterable[Outcome]:
+        mx.eval(made.states.load())
         return (outcome,)
 
-    return finish
+    return wait
 
 
-def _raising(error: SettingFailed) -> _Finish:
-    def finish() -> Iterable[Outcome]:
+def _raise(error: SettingFailed) -> _Wait:
+    def wait() -> Iterable[Outcome]:
         raise error
 
-    return finish
+    return wait

@@ -26,6 +26,7 @@ from scorer.lanes.prefixes import Prefixes
 from scorer.lm.caches import fresh_caches
 from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measured_geometry
+from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.models.info import ModelInfo
 from scorer.models.resolve import resolve_model
@@ -49,7 +50,7 @@ class Prepared:
         job: The job.
         info: The resolved model.
         model: The loaded model.
-        split: Its body and tail.
+        handle: The model as lanes share it.
         corpus: The chunks.
         geometry: Of the caches the model really fills.
         planned: Every setting, controls included, in the order of the report.
@@ -63,7 +64,7 @@ class Prepared:
     job: Job
     info: ModelInfo
     model: LoadedModel
-    split: SplitModel
+    handle: ModelHandle
     corpus: ChunkedCorpus
     geometry: KVGeometry
     planned: list[PlannedSetting]
@@ -73,16 +74,21 @@ class Prepared:
     prefixes: Prefixes
 
     @property
+    def split(self) -> SplitModel:
+        """The model's body and tail."""
+        return self.handle.split
+
+    @property
     def reference(self) -> ReferenceLane:
         """The full-precision lane."""
-        return ReferenceLane(self.split, self.prefixes)
+        return ReferenceLane(self.handle, self.prefixes)
 
     def lanes(self) -> list[KVLane]:
         """One lane per computation, in the order of the settings."""
         # A setting can be a row and the control of another row: one lane all the same.
         computed = {row.setting: row.arithmetic for row in self.planned if row.same_as is None}
         return [
-            KVLane(self.split, setting, arithmetic, self.prefixes)
+            KVLane(self.handle, setting, arithmetic, self.prefixes)
             for setting, arithmetic in computed.items()
         ]
 
@@ -160,9 +166,10 @@ class Preparation:
         geometry = measured_geometry(split)
         for setting in job.settings:
             setting.check(geometry)
-        planned = plan_settings(job, split, self.backend.kind, geometry)
+        handle = ModelHandle(split)
+        planned = plan_settings(job, handle, self.backend.kind, geometry)
         equal = check_continuity(
-            ReferenceLane(split),
+            ReferenceLane(handle),
             mx.array(corpus.ids[:1, :-1]),
             {setting.start for setting in job.settings},
             info.architecture,
@@ -181,14 +188,14 @@ class Preparation:
             job,
             info,
             model,
-            split,
+            handle,
             corpus,
             geometry,
             planned,
             self.grid or size.batch,
             vocab,
             size,
-            Prefixes(split, equal),
+            Prefixes(handle, equal),
         )
 
     def _corpus(self, info: ModelInfo) -> ChunkedCorpus:

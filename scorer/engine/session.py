@@ -66,7 +66,10 @@ class Session:
             raise self.watch.short or Interrupted("stopped before the first chunk")
         prepared = preparation.result
         assert prepared is not None
-        yield from self._in_run(prepared)
+        try:
+            yield from self._in_run(prepared)
+        finally:
+            prepared.handle.release()
 
     def _in_run(self, prepared: Prepared) -> Iterator[Event]:
         from scorer.engine.cells import Cells

@@ -1,4 +1,4 @@
-"""Tiles of positions: how large they are, what is checked in each, how they are joined again."""
+"""Tiles of positions: their size, the checks of their scalars, and how they are joined."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.common.errors import QfidError, SettingFailed
-from scorer.lanes.kv.lane import KVLane
+from scorer.lanes.base import Lane
 from scorer.metrics.definition import TileScalars
 from scorer.stats.positions import Positions
 
@@ -48,7 +48,7 @@ def tile_positions(size: int, positions: int, rows: int) -> int:
 
 
 def check_reference(nll: NDArray[np.float64], batch: Batch, tile: Tile) -> None:
-    """Look whether the reference gives a likelihood everywhere.
+    """Check that the reference gives a finite likelihood everywhere.
 
     Args:
         nll: (B · T,) −log p(target), nats, in a tile.
@@ -69,8 +69,8 @@ def check_reference(nll: NDArray[np.float64], batch: Batch, tile: Tile) -> None:
         )
 
 
-def joined(lane: KVLane, batch: Batch, parts: list[Part], lowest_kl: float) -> list[Positions]:
-    """The scalars of all tiles, looked at and cut into one Positions per chunk.
+def joined(lane: Lane, batch: Batch, parts: list[Part], lowest_kl: float) -> list[Positions]:
+    """The scalars of all tiles, checked and cut into one Positions per chunk.
 
     Args:
         lane: Whose they are.
@@ -89,8 +89,8 @@ def joined(lane: KVLane, batch: Batch, parts: list[Part], lowest_kl: float) -> l
         )
         for field in fields(TileScalars)
     }
-    # Positions of a deployment's full-precision prefix are not scored and may hold anything.
-    kept = slice(max(0, max(batch.first, lane.setting.start) - begin), None)
+    # Positions before the lane's first one are not scored and may hold anything.
+    kept = slice(max(0, max(batch.first, lane.first_position) - begin), None)
     columns = {name: column[:, kept] for name, column in columns.items()}
     position = np.arange(begin, end, dtype=np.int32)[kept]
     _check(lane, batch, position, columns, lowest_kl)
@@ -107,7 +107,7 @@ def joined(lane: KVLane, batch: Batch, parts: list[Part], lowest_kl: float) -> l
 
 
 def _check(
-    lane: KVLane,
+    lane: Lane,
     batch: Batch,
     position: NDArray[np.int32],
     columns: dict[str, NDArray[Any]],
@@ -122,11 +122,11 @@ def _check(
     where = f"at chunk {batch.chunks[row]}, position {position[column]}"
     if infinite[row, column]:
         raise SettingFailed(
-            f"setting `{lane.setting}`: no finite likelihood {where}",
+            f"setting `{lane.key}`: no finite likelihood {where}",
             "the quantized model's logits hold NaN or infinity there",
         )
     raise SettingFailed(
-        f"setting `{lane.setting}`: a KL divergence of {kl[row, column]:.3g} nats {where}",
+        f"setting `{lane.key}`: a KL divergence of {kl[row, column]:.3g} nats {where}",
         "it cannot be negative by more than rounding: this device computes wrongly; "
         "`qfid doctor` looks at it",
     )

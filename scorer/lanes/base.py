@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,59 +12,142 @@ from numpy.typing import NDArray
 
 from scorer.device.dispatch import begin, begin_reading
 from scorer.lanes.prefixes import Prefixes
+from scorer.lanes.states import MemoryStates, PendingStates
 from scorer.lm.caches import fresh_caches
+from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 
 
+class Findings(Protocol):
+    """What a lane found out about itself in one pass."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The findings as JSON values."""
+
+
+def _no_findings(checks: Sequence[NDArray[Any]]) -> Findings | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A forward pass that the device works on.
+class PendingPass:
+    """A forward pass that the device computes.
 
     Attributes:
-        states: (B, T, H) final hidden states, being computed.
+        states: Handle of the final hidden states (B, T, H).
         checks: Small arrays that say what the pass did, being computed.
-        settle: Looks at them once they are read; raises SettingFailed.
+        findings: Called with the checks once they are read; gives what they say of this pass.
+            Raises SettingFailed where the pass did not do what was asked for.
     """
 
-    states: mx.array
+    states: PendingStates
     checks: Sequence[mx.array] = ()
-    settle: Callable[[Sequence[NDArray[Any]]], None] = lambda found: None
+    findings: Callable[[Sequence[NDArray[Any]]], Findings | None] = _no_findings
 
 
 class Lane(Protocol):
-    """What the loop needs to know of a lane."""
+    """One thing to score, and all that the loop knows of it."""
 
-    def begin(self, tokens: mx.array) -> Begun:
-        """Begin a forward pass over tokens (B, T)."""
+    @property
+    def key(self) -> str:
+        """The name under which its results are stored."""
+
+    @property
+    def first_position(self) -> int:
+        """The first position of a chunk that may be scored."""
+
+    def acquire(self) -> None:
+        """Keep the lane's model loaded until :meth:`release`; calls are counted."""
+
+    def release(self) -> None:
+        """Stop using the model; nothing is computed until it is acquired again."""
+
+    def begin(self, tokens: mx.array) -> PendingPass:
+        """Begin a forward pass over tokens (B, T).
+
+        Raises:
+            SettingFailed: The lane cannot do what its key says.
+        """
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
-        """Logits (B, stop − start, V) of a block of positions."""
+        """Logits (B, stop − start, V) of a block of positions of states (B, T, H)."""
 
 
-def finished(begun: Begun) -> mx.array:
-    """The states of a pass, waited for.
+def completed(pending: PendingPass) -> tuple[mx.array, Findings | None]:
+    """Wait for a pass.
+
+    Returns:
+        Its states (B, T, H), evaluated, and what was found.
 
     Raises:
         SettingFailed: Something that was asked for did not quantize, or was not finite.
     """
-    mx.eval(begun.states)
-    begun.settle(begin_reading(begun.checks)())
-    return begun.states
+    states = pending.states.load()
+    mx.eval(states)
+    return states, pending.findings(begin_reading(pending.checks)())
 
 
-@dataclass(slots=True)
-class ReferenceLane:
+class ModelLane(ABC):
+    """What lanes over one model share: its handle, its tail, and passes that are waited for.
+
+    Attributes:
+        model: Handle of the model.
+    """
+
+    def __init__(self, model: ModelHandle) -> None:
+        self.model = model
+
+    @property
+    def split(self) -> SplitModel:
+        """The model's body and tail."""
+        return self.model.split
+
+    def acquire(self) -> None:
+        """Keep the model loaded until :meth:`release`; calls are counted."""
+        self.model.acquire()
+
+    def release(self) -> None:
+        """Stop using the model."""
+        self.model.release()
+
+    @abstractmethod
+    def begin(self, tokens: mx.array) -> PendingPass:
+        """Begin a forward pass over tokens (B, T)."""
+
+    def hidden(self, tokens: mx.array) -> mx.array:
+        """Final hidden states (B, T, H) of tokens (B, T), evaluated.
+
+        Raises:
+            SettingFailed: As :meth:`begin`, and as :func:`completed`.
+        """
+        return completed(self.begin(tokens))[0]
+
+    def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
+        """Logits (B, stop − start, V) of a block of positions of states (B, T, H)."""
+        return self.split.logits(hidden, start, stop)
+
+
+class ReferenceLane(ModelLane):
     """Full-precision cache. A cache is always passed: some models differ without one.
 
     Attributes:
-        split: The model.
         prefixes: What its pass is offered to, for lanes of a deployment; None for none.
+        key: ``reference``.
+        first_position: 0.
     """
 
-    split: SplitModel
-    prefixes: Prefixes | None = None
+    key = "reference"
+    first_position = 0
 
-    def begin(self, tokens: mx.array) -> Begun:
+    def __init__(self, model: ModelHandle, prefixes: Prefixes | None = None) -> None:
+        super().__init__(model)
+        self.prefixes = prefixes
+
+    def unshared(self) -> ReferenceLane:
+        """The same lane with nothing shared with other lanes but the model."""
+        return ReferenceLane(self.model)
+
+    def begin(self, tokens: mx.array) -> PendingPass:
         """Begin a forward pass over tokens (B, T)."""
         if self.prefixes is not None:
             self.prefixes.begin(tokens)
@@ -72,12 +156,4 @@ class ReferenceLane:
         begin(hidden)
         if self.prefixes is not None:
             self.prefixes.offer(tokens, hidden, caches)
-        return Begun(hidden)
-
-    def hidden(self, tokens: mx.array) -> mx.array:
-        """Final hidden states of tokens (B, T), evaluated."""
-        return finished(self.begin(tokens))
-
-    def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
-        """Logits (B, stop − start, V) of a block of positions."""
-        return self.split.logits(hidden, start, stop)
+        return PendingPass(MemoryStates(hidden))

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Protocol
 
 import mlx.core as mx
 import mlx.nn as nn
 
-from scorer.lanes.base import Begun, ReferenceLane
-from scorer.lanes.kv.lane import KVLane
+from scorer.lanes.base import Lane, PendingPass
+from scorer.lm.patches import pass_options
 
 # Distance from 1 to the next number.
 _ULP = {mx.float32: 2.0**-23, mx.float16: 2.0**-10, mx.bfloat16: 2.0**-7}
-_TABLES = (nn.Embedding, nn.QuantizedEmbedding)
 
 
 class EmbeddingNoise:
@@ -28,6 +27,11 @@ class EmbeddingNoise:
 
     The noise of a token depends on repeat, chunk and position alone: not on the batch a chunk is
     in, nor on how a forward pass is cut, so that the reference and every setting see the same.
+
+    Args:
+        repeat: Number of the repeat, from 0.
+        chunks: Indices of the batch's chunks.
+        length: Tokens of a chunk that go through the model.
 
     Attributes:
         reached: Whether any table's output was changed so far.
@@ -37,83 +41,85 @@ class EmbeddingNoise:
         self.reached = False
         self._seeds = [_seed(repeat, chunk) for chunk in chunks]
         self._length = length
-        self._made: dict[int, mx.array] = {}
+        self._noises: dict[int, mx.array] = {}
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Perturb the embeddings of one forward pass over the batch, in one piece or several."""
-        originals = {table: table.__call__ for table in _TABLES}
-        seen: dict[int, int] = {}  # table to tokens it has embedded in this pass
-        order: dict[int, int] = {}
+        """Perturb the embeddings of one forward pass over the batch, in one piece or several.
 
-        def perturbing(table: type) -> Any:
-            original: Any = originals[table]
+        Only passes of this thread are perturbed.
+        """
+        tokens_embedded: dict[int, int] = {}  # by id of the table
+        numbers: dict[int, int] = {}
 
-            def call(module: Any, tokens: mx.array) -> mx.array:
-                embedded: mx.array = original(module, tokens)
-                if tokens.ndim != 2 or tokens.shape[0] != len(self._seeds):
-                    return embedded
-                start = seen.get(id(module), 0)
-                stop = start + tokens.shape[1]
-                if stop > self._length:
-                    return embedded
-                seen[id(module)] = stop
-                number = order.setdefault(id(module), len(order))
-                noise = self._noise(number, embedded.shape[-1])[:, start:stop]
-                self.reached = True
-                ulp = _ULP.get(embedded.dtype, 0.0)
-                return (embedded.astype(mx.float32) * (1 + ulp * noise)).astype(embedded.dtype)
+        def perturb(table: nn.Module, tokens: mx.array, embedded: mx.array) -> mx.array:
+            if tokens.ndim != 2 or tokens.shape[0] != len(self._seeds):
+                return embedded
+            start = tokens_embedded.get(id(table), 0)
+            stop = start + tokens.shape[1]
+            if stop > self._length:
+                return embedded
+            tokens_embedded[id(table)] = stop
+            number = numbers.setdefault(id(table), len(numbers))
+            noise = self._noise(number, embedded.shape[-1])[:, start:stop]
+            self.reached = True
+            ulp = _ULP.get(embedded.dtype, 0.0)
+            return (embedded.astype(mx.float32) * (1 + ulp * noise)).astype(embedded.dtype)
 
-            return call
-
-        for table in _TABLES:
-            table.__call__ = perturbing(table)
-        try:
+        with pass_options(perturb=perturb):
             yield
-        finally:
-            for table, original in originals.items():
-                table.__call__ = original
 
     def _noise(self, number: int, width: int) -> mx.array:
-        """Uniform in ±1, (B, T, width), of the table that was used as the ``number``-th."""
-        if number not in self._made:
+        """Uniform in ±1, (B, T, width), for the table that was the ``number``-th to be used."""
+        if number not in self._noises:
             shape = (self._length, width)
-            self._made[number] = mx.stack(
+            self._noises[number] = mx.stack(
                 [
                     mx.random.uniform(-1, 1, shape, key=mx.random.key(s + number))
                     for s in self._seeds
                 ]
             )
-        return self._made[number]
+        return self._noises[number]
 
 
 def _seed(repeat: int, chunk: int) -> int:
     return (repeat << 40) + (chunk << 8)
 
 
-class PerturbedReference(ReferenceLane):
-    """The reference fed with perturbed embeddings."""
+class SharingLane(Lane, Protocol):
+    """A lane that may take parts of its passes from other lanes."""
 
-    __slots__ = ("noise",)
+    def unshared(self) -> Lane:
+        """The same lane with nothing shared with other lanes but the model."""
 
-    def __init__(self, lane: ReferenceLane, noise: EmbeddingNoise) -> None:
-        super().__init__(lane.split)
-        self.noise = noise
 
-    def begin(self, tokens: mx.array) -> Begun:
+class PerturbedLane:
+    """A lane, reference or candidate, fed with perturbed embeddings.
+
+    Args:
+        lane: The lane; what it shares with others is not perturbed and so not used.
+        noise: The perturbation of the batch that it is given.
+
+    Attributes:
+        key: That of the lane.
+        first_position: That of the lane.
+        acquire: That of the lane.
+        release: That of the lane.
+    """
+
+    def __init__(self, lane: SharingLane, noise: EmbeddingNoise) -> None:
+        self._lane = lane.unshared()
+        self._noise = noise
+        self.key = lane.key
+        self.first_position = lane.first_position
+        self.acquire = self._lane.acquire
+        self.release = self._lane.release
+
+    def begin(self, tokens: mx.array) -> PendingPass:
         """Begin a forward pass over tokens (B, T)."""
-        with self.noise.applied():
-            return super().begin(tokens)
+        with self._noise.applied():
+            return self._lane.begin(tokens)
 
-
-class PerturbedLane(KVLane):
-    """A setting fed with perturbed embeddings."""
-
-    def __init__(self, lane: KVLane, noise: EmbeddingNoise) -> None:
-        super().__init__(lane.split, lane.setting, lane.arithmetic)
-        self.noise = noise
-
-    def begin(self, tokens: mx.array) -> Begun:
-        """Begin a forward pass over tokens (B, T)."""
-        with self.noise.applied():
-            return super().begin(tokens)
+    def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
+        """Logits (B, stop − start, V) of a block of positions of states (B, T, H)."""
+        return self._lane.logits(hidden, start, stop)

@@ -1,8 +1,7 @@
 """The full-precision prefix of a deployment, computed once for all settings of a batch.
 
 Settings with the same start share it. Where a model's full pass was found to hold the very same
-bits as a pass over the prefix alone, it is cut out of the reference's, which has been there
-already.
+bits as a pass over the prefix alone, the prefix is cut out of the reference's pass.
 """
 
 from __future__ import annotations
@@ -10,30 +9,33 @@ from __future__ import annotations
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models import cache as mlx_lm_cache
 
-from scorer.lm.caches import can_be_cut, cloned, cut
-from scorer.lm.split_model import SplitModel
+from scorer.lm.caches import can_be_cut, cloned, cut, fresh_caches
+from scorer.lm.model_handle import ModelHandle
 
 Prefix = tuple[mx.array, list[Any]]
 
 
 class Prefixes:
-    """What lanes share of one batch; a batch is known by its array of tokens.
+    """Prefixes that lanes share, of one batch at a time; its array of tokens identifies a batch.
+
+    Args:
+        model: Handle of the model that the lanes share.
+        equal: Starts whose prefix may be cut out of a full pass.
 
     Attributes:
-        equal: Starts whose prefix may be cut out of a full pass.
+        equal: As given.
     """
 
-    def __init__(self, split: SplitModel, equal: frozenset[int] = frozenset()) -> None:
-        self._split = split
+    def __init__(self, model: ModelHandle, equal: frozenset[int] = frozenset()) -> None:
+        self._model = model
         self.equal = equal
         self._tokens: mx.array | None = None
         self._whole: Prefix | None = None
         self._made: dict[int, Prefix] = {}
 
     def begin(self, tokens: mx.array) -> None:
-        """Let go of another batch's prefixes, before the reference takes its memory."""
+        """Drop another batch's prefixes, before the reference takes memory for this one (B, T)."""
         if tokens is not self._tokens:
             self._tokens, self._whole, self._made = tokens, None, {}
 
@@ -45,14 +47,15 @@ class Prefixes:
             self._whole = hidden, caches
 
     def take(self, tokens: mx.array, start: int) -> Prefix:
-        """States (B, start, H) of the first tokens, and full-precision caches to go on with."""
+        """States (B, start, H) of the first tokens, and the full-precision caches after them."""
         self.begin(tokens)
         if start not in self._made:
             if self._whole is not None and start in self.equal:
                 hidden, caches = self._whole
                 return hidden[:, :start], [cut(cache, start) for cache in caches]
-            caches = mlx_lm_cache.make_prompt_cache(self._split.model)
-            hidden = self._split.hidden(tokens[:, :start], caches)
+            split = self._model.split
+            caches = fresh_caches(split.model)
+            hidden = split.hidden(tokens[:, :start], caches)
             mx.eval(hidden)
             self._made[start] = hidden, caches
         hidden, caches = self._made[start]

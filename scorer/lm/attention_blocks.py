@@ -8,13 +8,12 @@ query are left out as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models import base as mlx_lm_base
 
+from scorer.device.current import current_device
 from scorer.fit.memory_need import FUSED_DIMENSIONS, SCORES_BYTES
 
 # Blocks are a multiple of this many queries.
@@ -73,54 +72,17 @@ def _mask_rows(mask: Any, start: int, stop: int) -> Any:
     return mask[..., start:stop, :]
 
 
-@contextmanager
-def attention_in_blocks() -> Iterator[None]:
-    """Let MLX's own attention and mlx-lm's quantized one go in blocks inside the block."""
-    dense = mx.fast.scaled_dot_product_attention
-    quantized = mlx_lm_base.quantized_scaled_dot_product_attention
+def is_fused(queries: mx.array, values: mx.array, mask: Any) -> bool:
+    """Whether this device computes attention of these heads without writing scores out.
 
-    def attend_dense(
-        q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Any = None, **options: Any
-    ) -> mx.array:
-        def attend(q: mx.array, k: mx.array, v: mx.array, mask: Any) -> mx.array:
-            out: mx.array = dense(q, k, v, scale=scale, mask=mask, **options)
-            return out
-
-        if _is_fused(q, v, mask):
-            return attend(q, k, v, mask)
-        return in_query_blocks(attend, q, k, v, mask)
-
-    def attend_quantized(
-        queries: mx.array,
-        q_keys: Any,
-        q_values: Any,
-        scale: float,
-        mask: Any,
-        group_size: int = 64,
-        bits: int = 8,
-    ) -> mx.array:
-        def attend(q: mx.array, k: Any, v: Any, mask: Any) -> mx.array:
-            out: mx.array = quantized(
-                q, k, v, scale=scale, mask=mask, group_size=group_size, bits=bits
-            )
-            return out
-
-        return in_query_blocks(attend, queries, q_keys, q_values, mask)
-
-    mx.fast.scaled_dot_product_attention = attend_dense
-    mlx_lm_base.quantized_scaled_dot_product_attention = attend_quantized
-    try:
-        yield
-    finally:
-        mx.fast.scaled_dot_product_attention = dense
-        mlx_lm_base.quantized_scaled_dot_product_attention = quantized
-
-
-def _is_fused(queries: mx.array, values: mx.array, mask: Any) -> bool:
-    """Whether this device computes attention of these heads without writing scores out."""
-    if mx.default_device() != mx.gpu:
+    Args:
+        queries: (B, Hq, L, Dk).
+        values: (B, Hkv, T, Dv).
+        mask: As :func:`in_query_blocks`.
+    """
+    kind = current_device()
+    if kind == "cpu":
         return False
-    kind: Literal["cuda", "metal"] = "cuda" if mx.cuda.is_available() else "metal"
     if kind == "cuda" and (queries.dtype == mx.float32 or isinstance(mask, mx.array)):
         return False
     dim = queries.shape[-1]

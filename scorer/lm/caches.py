@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,8 @@ import mlx.core as mx
 from mlx_lm.models import cache as mlx_lm_cache
 
 
-class OwnCache:
-    """A cache of ours that stands in for one of mlx-lm's.
+class OwnCache(ABC):
+    """A cache of ours that stands in for one of mlx-lm's and attends by itself.
 
     Attributes:
         offset: Tokens held.
@@ -19,10 +20,33 @@ class OwnCache:
 
     offset: int
 
+    @property
+    @abstractmethod
+    def attends(self) -> bool:
+        """Whether :meth:`attend` is to be asked now, or mlx-lm's attention does."""
 
-@dataclass(slots=True)
+    @abstractmethod
+    def attend(
+        self, queries: mx.array, keys: Any, values: Any, scale: float, mask: Any, sinks: Any
+    ) -> mx.array:
+        """Attention over what the cache holds.
+
+        Args:
+            queries: (B, Hq, L, Dk), unscaled.
+            keys: What the cache's ``update_and_fetch`` returned for the keys.
+            values: Likewise for the values.
+            scale: Factor on the scores.
+            mask: None, ``"causal"``, or an array that broadcasts to (B, Hq, L, T).
+            sinks: (Hq,) scores of attention sinks, or None.
+
+        Returns:
+            (B, Hq, L, Dv) in the dtype of the queries.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class LayerCache:
-    """One cache that holds keys and values: where it stands and what quantizes it.
+    """One elementary cache and where it stands.
 
     Attributes:
         index: Place in the model's list of caches; ``(index, part)`` inside a composite cache.
@@ -31,6 +55,11 @@ class LayerCache:
 
     index: tuple[int, ...]
     cache: Any
+
+    @property
+    def label(self) -> str:
+        """The place as text: ``3``, or ``3.1`` inside a composite cache."""
+        return ".".join(map(str, self.index))
 
 
 def walk(caches: list[Any]) -> Iterator[LayerCache]:
@@ -65,15 +94,27 @@ def is_filled(cache: Any) -> bool:
     return cache.keys is not None
 
 
-def replace_caches(caches: list[Any], make: Callable[[Any], Any]) -> list[Any]:
-    """The list with every cache of keys and values replaced by ``make(cache)``."""
+def filled_labels(caches: list[Any]) -> tuple[str, ...]:
+    """Labels of the caches that hold any keys and values, in the order of a geometry's layers."""
+    return tuple(
+        entry.label for entry in walk(caches) if holds_kv(entry.cache) and is_filled(entry.cache)
+    )
 
-    def replaced(cache: Any) -> Any:
+
+def replace_caches(caches: list[Any], make: Callable[[LayerCache], Any]) -> list[Any]:
+    """The list with every cache of keys and values replaced by what ``make`` gives for it."""
+
+    def replaced(entry: LayerCache) -> Any:
+        return make(entry) if holds_kv(entry.cache) else entry.cache
+
+    found = []
+    for index, cache in enumerate(caches):
         if isinstance(cache, mlx_lm_cache.CacheList):
-            return mlx_lm_cache.CacheList(*(replaced(inner) for inner in cache.caches))
-        return make(cache) if holds_kv(cache) else cache
-
-    return [replaced(cache) for cache in caches]
+            parts = (replaced(LayerCache((index, n), c)) for n, c in enumerate(cache.caches))
+            found.append(mlx_lm_cache.CacheList(*parts))
+        else:
+            found.append(replaced(LayerCache((index,), cache)))
+    return found
 
 
 def fresh_caches(model: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import mlx.core as mx
 
 from scorer.common.errors import InputError
-from scorer.lm.caches import fresh_caches, holds_kv, is_filled, walk
+from scorer.lm.caches import filled_labels, fresh_caches, holds_kv, is_filled, walk
 from scorer.lm.split_model import SplitModel
 from scorer.spec.geometry import KVGeometry, KVLayer
 
@@ -15,11 +15,14 @@ from scorer.spec.geometry import KVGeometry, KVLayer
 def measured_geometry(split: SplitModel) -> KVGeometry:
     """The geometry of the caches the model really fills, from a forward pass over two tokens.
 
+    The labels of these caches are kept with the model.
+
     Raises:
         InputError: None of its caches holds keys and values.
     """
     caches = fresh_caches(split.model)
     mx.eval(split.hidden(mx.zeros((1, 2), mx.int32), caches))
+    split.kv_labels = filled_labels(caches)
     layers = []
     for entry in walk(caches):
         cache = entry.cache

@@ -4,6 +4,9 @@ Logits of a long chunk do not fit, final hidden states do. The body is run once;
 called with its body replaced by a stand-in that returns a block of positions of those states, so
 that whatever the architecture does behind the body (tied or untied head, soft-cap, scaling) is
 done by the architecture itself.
+
+A pass replaces the body of its own module, so each thread needs a module of its own; modules may
+share their arrays. All else that a pass replaces is in :mod:`scorer.lm.patches`.
 """
 
 from __future__ import annotations
@@ -16,9 +19,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from scorer.device.cpu_arithmetic import MLX
-from scorer.lm.attention_blocks import attention_in_blocks
-from scorer.lm.layer_window import layer_window
-from scorer.lm.numpy_functions import applied
+from scorer.lm.patches import body_pass, pass_options
 
 _BODY_NAMES = ("model", "transformer", "backbone")
 
@@ -65,12 +66,15 @@ class SplitModel:
             :mod:`scorer.device.cpu_arithmetic`.
         layers_ahead: Layers that may be queued on a GPU, see :mod:`scorer.lm.layer_window`; 0
             leaves a pass to MLX as a whole.
+        kv_labels: Labels of the caches that the model fills, in the order of its geometry, see
+            :func:`scorer.lm.caches.filled_labels`; None until the geometry is measured.
     """
 
     def __init__(self, model: nn.Module, arithmetic: str = MLX) -> None:
         self.model = model
         self.arithmetic = arithmetic
         self.layers_ahead = 0
+        self.kv_labels: tuple[str, ...] | None = None
         self._owner, self._name = _find_body(model)
         self.split = self._name is not None
 
@@ -87,7 +91,7 @@ class SplitModel:
             Whether body and tail run apart.
         """
         if self.split:
-            with applied(self.arithmetic):
+            with pass_options(arithmetic=self.arithmetic):
                 full = self.model(tokens, cache=make_caches()).astype(mx.float32)
             try:
                 hidden = self.hidden(tokens, make_caches())
@@ -106,13 +110,13 @@ class SplitModel:
 
     def hidden(self, tokens: mx.array, caches: list[Any]) -> mx.array:
         """Final hidden states (B, T, H) of tokens (B, T), or logits (B, T, V) if not split."""
-        window = layer_window(caches, self.layers_ahead)
+        options = body_pass(self.arithmetic, caches, self.layers_ahead)
         if not self.split:
-            with window, attention_in_blocks(), applied(self.arithmetic):
+            with options:
                 logits: mx.array = self.model(tokens, cache=caches)
             return logits
         capture = _Capture(dict.__getitem__(self._owner, self._name))
-        with self._body(capture), window, attention_in_blocks(), applied(self.arithmetic):
+        with self._body(capture), options:
             try:
                 self.model(tokens, cache=caches)
             except _BodyDone:
@@ -128,7 +132,7 @@ class SplitModel:
         if not self.split:
             return block
         replay = _Replay(dict.__getitem__(self._owner, self._name), block)
-        with self._body(replay), applied(self.arithmetic):
+        with self._body(replay), pass_options(arithmetic=self.arithmetic):
             logits: mx.array = self.model(mx.zeros(block.shape[:2], mx.int32))
         return logits
 

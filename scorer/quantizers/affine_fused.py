@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scorer.common.device_kind import Shell
 from scorer.common.switches import wanted
 from scorer.device.kernel_build import build_kernel, kernel_source
+from scorer.quantizers.affine import Affine
 
 VARIABLE = "QFID_QUANTIZER"
 _FOLDER = Path(__file__).parent / "source"
@@ -26,7 +27,8 @@ _WARP = 32
 # Elements of a thread: 16 bytes of bfloat16.
 _EACH = 8
 _WAYS = (0, 1, 2)
-_GROUPS = (32, 64, 128)
+GROUPS = (32, 64, 128)
+"""Group sizes that the kernel knows."""
 
 
 class FusedQuantizer:
@@ -79,16 +81,30 @@ class FusedQuantizer:
         return restored, flags
 
 
-def fused_round_trip(x: mx.array, bits: int, group_size: int) -> tuple[mx.array, mx.array] | None:
-    """The round trip by the kernel; None where MLX's own operations have to do it.
+class AffineFused(Affine):
+    """MLX's affine quantizer with its round trip in one kernel; codes alone are left to MLX.
 
-    Arguments and result are those of :meth:`FusedQuantizer.round_trip`.
+    Args:
+        bits: Bits of a code.
+        group_size: One of :data:`GROUPS`.
+        shell: The kind of GPU.
     """
-    if mx.default_device() != mx.gpu or group_size not in _GROUPS or x.size == 0:
-        return None
-    shell: Shell = "cuda" if mx.cuda.is_available() else "metal"
-    found, _ = usable_quantizer(shell, x.dtype, group_size)
-    return None if found is None else found[0].round_trip(x, bits, group_size, found[1])
+
+    def __init__(self, bits: int, group_size: int, shell: Shell) -> None:
+        super().__init__(bits, group_size)
+        self._shell: Shell = shell
+
+    def round_trip(self, x: mx.array) -> tuple[mx.array, mx.array]:
+        """Quantize and dequantize x (…, T, D), see :meth:`Quantizer.round_trip`.
+
+        Where the kernel does not give MLX's bits on this device it is left to MLX.
+        """
+        if x.size:
+            found, _ = usable_quantizer(self._shell, x.dtype, self.group_size)
+            if found is not None:
+                kernel, rounding = found
+                return kernel.round_trip(x, self.bits, self.group_size, rounding)
+        return super().round_trip(x)
 
 
 def usable_quantizer(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from scorer.device.host_views import host_view, new_array
 from scorer.device.threads import run_each, thread_count
+from scorer.quantizers.affine import Affine
 
 # Elements of a block, at most: more leave the processor's cache. Fewer than a thread's share cost
 # more in calls than they gain.
@@ -23,20 +24,21 @@ _SMALLEST_SCALE = np.float32(1e-7)
 Values = NDArray[np.float32]
 
 
-def round_trip(x: mx.array, bits: int, group_size: int) -> tuple[mx.array, mx.array] | None:
-    """Quantize and dequantize.
+class AffineNumpy(Affine):
+    """MLX's affine quantizer with its round trip in NumPy; codes alone are left to MLX."""
 
-    Args:
-        x: (…, D) float32, D a multiple of the group size.
-        bits: Bits a code, 2 to 8.
-        group_size: Elements that share a scale and a bias.
+    def round_trip(self, x: mx.array) -> tuple[mx.array, mx.array]:
+        """Quantize and dequantize x (…, T, D), see :meth:`Quantizer.round_trip`.
 
-    Returns:
-        What is restored, (…, D) float32; (2,): whether any element was not finite, whether any
-        was changed. None for another dtype, which is left to MLX.
-    """
-    if x.dtype != mx.float32 or x.size == 0:
-        return None
+        Dtypes other than float32 are left to MLX.
+        """
+        if x.dtype != mx.float32 or x.size == 0:
+            return super().round_trip(x)
+        return _round_trip(x, self.bits, self.group_size)
+
+
+def _round_trip(x: mx.array, bits: int, group_size: int) -> tuple[mx.array, mx.array]:
+    """What is restored of x (…, D) float32, in its shape, and the check of it, (2,) bool."""
     source = mx.contiguous(x)
     mx.eval(source)
     groups = host_view(source).reshape(-1, group_size)

@@ -26,6 +26,7 @@ from scorer.device.backend import start_backend
 from scorer.device.cpu_arithmetic import MLX
 from scorer.engine.preparation import Preparation, Prepared
 from scorer.lanes.base import ReferenceLane
+from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.score import score
 from scorer.spec.job import Job
@@ -211,7 +212,7 @@ def test_its_own_nll_on_our_logits_gives_its_perplexity(tmp_path: Path) -> None:
 
     ready = prepared()
     # Bits are MLX's only where MLX computes; linear layers in NumPy are rounded otherwise.
-    reference = ReferenceLane(SplitModel(ready.model.module, MLX))
+    reference = ReferenceLane(ModelHandle(SplitModel(ready.model.module, MLX)))
     nlls = []
     for index, ids in enumerate(ready.corpus.ids):
         hidden = reference.hidden(mx.array(ids[None, :-1]))

@@ -9,6 +9,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from kv_cases import dequantized_cache
 from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import QuantizedKVCache
 from numpy.typing import NDArray
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 from scorer.common.errors import InputError
 from scorer.device.backend import start_backend
 from scorer.engine.preparation import Preparation, Prepared
-from scorer.lanes.kv.caches import CodesKVCache, dequantized_cache
+from scorer.lanes.base import completed
+from scorer.lanes.kv.caches import CodesKVCache
+from scorer.lanes.kv.engagement import Engagement
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM, KVLane
-from scorer.lm.caches import fresh_caches, holds_kv, is_filled, replace_caches, walk
-from scorer.lm.numpy_functions import applied
+from scorer.lm.caches import LayerCache, fresh_caches, holds_kv, is_filled, replace_caches, walk
+from scorer.lm.patches import pass_options
 from scorer.models.resolve import resolve_model
 from scorer.runs.listing import find_run
 from scorer.score import score
@@ -117,13 +120,13 @@ def check_reference(ready: Prepared) -> None:
     """Body and tail apart give the model's own logits, in a batch as alone."""
     ids = mx.array(ready.corpus.ids[:, :-1])
     model: Any = ready.split.model
-    with applied(ready.split.arithmetic):
+    with pass_options(arithmetic=ready.split.arithmetic):
         plain = as_numpy(model(ids, cache=fresh_caches(model)))
     hidden = ready.reference.hidden(ids)
     blocks = [ready.reference.logits(hidden, a, min(a + 25, LENGTH - 1)) for a in range(0, 63, 25)]
     split = np.concatenate([as_numpy(block) for block in blocks], axis=1)
     np.testing.assert_allclose(split, plain, rtol=1e-5, atol=1e-5)
-    with applied(ready.split.arithmetic):
+    with pass_options(arithmetic=ready.split.arithmetic):
         alone = as_numpy(model(ids[1:2], cache=fresh_caches(model)))
     np.testing.assert_allclose(alone[0], plain[1], rtol=1e-3, atol=1e-3)
 
@@ -145,7 +148,8 @@ def check_every_layer_counts(ready: Prepared) -> int:
         caches = fresh_caches(model)
         (chosen,) = (entry.cache for entry in walk(caches) if entry.index == place)
 
-        def only_chosen(cache: Any, chosen: Any = chosen) -> Any:
+        def only_chosen(entry: LayerCache, chosen: Any = chosen) -> Any:
+            cache = entry.cache
             return dequantized_cache(cache, setting) if cache is chosen else cache
 
         logits = as_numpy(model(ids, cache=replace_caches(caches, only_chosen)))
@@ -248,22 +252,23 @@ def check_deployed(model: Path, text: Path, tokens: Path) -> dict[str, str]:
             continue
         found = {}
         for arithmetic in (row.arithmetic, DEQUANTIZED):
-            lane = KVLane(ready.split, row.setting, arithmetic)
-            logits = as_numpy(lane.logits(lane.hidden(ids), 0, LENGTH - 1))
+            lane = KVLane(ready.handle, row.setting, arithmetic)
+            hidden, engagement = completed(lane.begin(ids))
+            logits = as_numpy(lane.logits(hidden, 0, LENGTH - 1))
             found[arithmetic] = logits[:, row.setting.start :]
-            check_stored_bytes(lane, ready)
+            assert isinstance(engagement, Engagement)
+            check_stored_bytes(arithmetic, engagement, ready)
         own, other = found[row.arithmetic], found[DEQUANTIZED]
         drift = distance(other, reference[:, row.setting.start :])
         assert distance(own, other) < 0.1 * drift, row.setting
     return {str(row.setting): row.arithmetic for row in ready.planned}
 
 
-def check_stored_bytes(lane: KVLane, ready: Prepared) -> None:
+def check_stored_bytes(arithmetic: str, engagement: Engagement, ready: Prepared) -> None:
     """Stored bytes follow from the shapes: codes, and a float32 scale and bias per group."""
-    assert lane.engagement is not None
-    for number, side in enumerate(lane.engagement.sides):
+    for number, side in enumerate(engagement.sides):
         layer = ready.geometry.layers[number // 2]
-        if lane.arithmetic == DEQUANTIZED:
+        if arithmetic == DEQUANTIZED:
             assert side.stored_bytes is None
             continue
         width = layer.v_dim if number % 2 else layer.k_dim
@@ -275,7 +280,7 @@ def check_stored_bytes(lane: KVLane, ready: Prepared) -> None:
             == {
                 CODES: CodesKVCache.__name__,
                 MLX_LM: QuantizedKVCache.__name__,
-            }[lane.arithmetic]
+            }[arithmetic]
         )
 
 

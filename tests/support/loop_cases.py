@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields
 
 import mlx.core as mx
 import numpy as np
+from kv_cases import kv_lane, reference_lane
 from numpy.typing import NDArray
 from tiny_values import VOCAB
 
-from scorer.engine.loop import LaneFailed, Loop, Outcome, Scored, Work
+from scorer.engine.loop import LaneFailed, Loop, Outcome, Scored, ScoreTask
 from scorer.engine.tiles import Batch
 from scorer.lanes.base import ReferenceLane
 from scorer.lanes.kv.lane import DEQUANTIZED, KVLane
@@ -32,7 +33,7 @@ def batch(rows: slice = slice(None), first: int = 0) -> Batch:
 
 
 def lanes(split: SplitModel, settings: str, arithmetic: str = DEQUANTIZED) -> list[KVLane]:
-    return [KVLane(split, setting, arithmetic) for setting in parse_settings(settings)]
+    return [kv_lane(split, setting, arithmetic) for setting in parse_settings(settings)]
 
 
 def loop_of(
@@ -41,7 +42,7 @@ def loop_of(
     reference: ReferenceLane | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Loop:
-    lane = reference or ReferenceLane(split)
+    lane = reference or reference_lane(split)
     return Loop(lane, Metrics(metrics), VOCAB, stop, ahead=AHEAD)
 
 
@@ -52,12 +53,12 @@ def run(
     metrics: MetricsName = "numpy",
     reference: ReferenceLane | None = None,
 ) -> list[Outcome]:
-    return list(loop_of(split, metrics, reference).score([Work(cell, candidates)]))
+    return list(loop_of(split, metrics, reference).score([ScoreTask(cell, candidates)]))
 
 
 def scored(outcomes: list[Outcome]) -> dict[str, list[Positions]]:
     assert not any(isinstance(o, LaneFailed) for o in outcomes), outcomes
-    return {str(o.lane.setting): o.chunks for o in outcomes if isinstance(o, Scored)}
+    return {o.lane.key: o.chunks for o in outcomes if isinstance(o, Scored)}
 
 
 def same(got: Positions, expected: Positions) -> None:
@@ -86,7 +87,7 @@ class Spoilt:
 
 class SpoiltLane(KVLane):
     def __init__(self, lane: KVLane, spoilt: Spoilt) -> None:
-        super().__init__(lane.split, lane.setting, lane.arithmetic)
+        super().__init__(lane.model, lane.setting, lane.arithmetic)
         self.spoilt = spoilt
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:

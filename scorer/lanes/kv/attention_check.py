@@ -11,10 +11,12 @@ import mlx.core as mx
 from mlx_lm.models import base as mlx_lm_base
 
 from scorer.common.errors import QfidError
+from scorer.device.cpu_arithmetic import MLX
 from scorer.lanes.kv.attention_over_codes import attend_codes
-from scorer.lanes.kv.caches import CodesKVCache, Side
+from scorer.lanes.kv.caches import CodesKVCache
 from scorer.lanes.kv.lane import CODES, MLX_LM, Arithmetic
-from scorer.lm.attention_blocks import attention_in_blocks
+from scorer.lanes.kv.sides import CachePlace, sides_of
+from scorer.lm.patches import pass_options
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.settings.kv import KVSetting
 
@@ -72,7 +74,7 @@ def attention_error(
 
     Long chunks go in blocks of queries on both sides, as in a forward pass.
     """
-    with attention_in_blocks():
+    with pass_options(query_blocks=True):
         return _attention_error(setting, arithmetic, shape, length, dtype)
 
 
@@ -89,8 +91,8 @@ def _attention_error(
     k = mx.random.normal((1, kv_heads, length, k_dim), key=keys[1]).astype(dtype)
     v = mx.random.normal((1, kv_heads, length, v_dim), key=keys[2]).astype(dtype)
     scale = k_dim**-0.5
-    sides = (Side(setting.k_bits, setting.group_size), Side(setting.v_bits, setting.group_size))
-    cache = CodesKVCache(*sides, start_full=False)
+    sides = sides_of(setting, CachePlace(0, "0"), MLX)
+    cache = CodesKVCache(sides, converting=True)
     held_k, held_v = cache.update_and_fetch(k, v)
     if arithmetic == MLX_LM:
         out = mlx_lm_base.quantized_scaled_dot_product_attention(
@@ -103,9 +105,10 @@ def _attention_error(
             bits=setting.k_bits,
         )
     else:
-        out = attend_codes(queries, sides, scale, "causal", held_k, held_v)
+        quantizers = sides[0].quantizer, sides[1].quantizer
+        out = attend_codes(queries, quantizers, scale, "causal", held_k, held_v)
     dense = [
-        side.dequantize(held).astype(mx.float32) if isinstance(held, tuple) else held
+        held if side.quantizer is None else side.quantizer.dequantize(held)
         for side, held in zip(sides, (held_k, held_v), strict=True)
     ]
     expected = mx.fast.scaled_dot_product_attention(

@@ -1,4 +1,4 @@
-"""The KV caches of a lane: full precision, dequantized (the quantizer alone), and as codes.
+"""The KV caches of a lane: dequantized (the quantizer alone), and as codes.
 
 A lane's caches start as the ones the model itself makes. A quantized lane replaces every cache
 that holds keys and values; caches without them (state-space, short convolution) stay and are
@@ -8,75 +8,18 @@ called, as mlx-lm does once ``quantized_kv_start`` is passed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models import cache as mlx_lm_cache
 
 from scorer.common.errors import InputError
+from scorer.lanes.kv.attention_over_codes import Held, attend_codes
+from scorer.lanes.kv.sides import Side
 from scorer.lm.caches import OwnCache
-from scorer.quantizers.affine_fused import fused_round_trip
-from scorer.spec.settings.kv import FULL_PRECISION, KVSetting
 
-Codes = tuple[mx.array, mx.array, mx.array]
-
-
-def check_of(x: mx.array, restored: mx.array) -> mx.array:
-    """(2,): whether any of x was not finite, whether ``restored`` differs anywhere.
-
-    MLX's quantizer swallows NaN, so finiteness has to be looked at on the way in.
-    """
-    return mx.stack([mx.logical_not(mx.isfinite(x).all()), (restored != x).any()])
-
-
-@dataclass(slots=True)
-class Side:
-    """The quantizer of the keys or the values of one cache, and what it did.
-
-    Attributes:
-        bits: Bits per element, 16 for full precision.
-        group_size: Elements that share a scale and a bias.
-        tokens: Tokens quantized so far.
-        checks: Lazy arrays (2,), evaluated after the forward pass: an input was not finite;
-            anything was changed by quantizing.
-    """
-
-    bits: int
-    group_size: int
-    tokens: int = 0
-    checks: list[mx.array] = field(default_factory=list)
-
-    @property
-    def quantizes(self) -> bool:
-        """Whether this side is stored with fewer than 16 bits."""
-        return self.bits != FULL_PRECISION
-
-    def quantize(self, x: mx.array) -> Codes:
-        """Codes (…, T, D·bits/32) uint32, scales and biases (…, T, D/group) of x (…, T, D)."""
-        codes, scales, biases = mx.quantize(x, group_size=self.group_size, bits=self.bits)
-        return codes, scales, biases
-
-    def dequantize(self, codes: Codes) -> mx.array:
-        """What the codes stand for, in the dtype of their scales."""
-        return mx.dequantize(*codes, group_size=self.group_size, bits=self.bits)
-
-    def round_trip(self, x: mx.array, *, tokens_axis: int = -2) -> mx.array:
-        """Quantize and dequantize x (…, T, D); a width of 0 passes through."""
-        if not self.quantizes or x.shape[-1] == 0:
-            return x
-        restored, check = self.restored(x)
-        self.tokens += x.shape[tokens_axis]
-        self.checks.append(check)
-        return restored
-
-    def restored(self, x: mx.array) -> tuple[mx.array, mx.array]:
-        """What is left of x after quantizing, and the check of it."""
-        fused = fused_round_trip(x, self.bits, self.group_size)
-        if fused is not None:
-            return fused
-        restored = self.dequantize(self.quantize(x))
-        return restored, check_of(x, restored)
+Sides = tuple[Side, Side]
+"""Keys and values."""
 
 
 class _RoundTrip:
@@ -86,7 +29,7 @@ class _RoundTrip:
     cache and would call the quantized attention.
     """
 
-    sides: tuple[Side, Side]
+    sides: Sides
     converting: bool
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> Any:
@@ -116,27 +59,37 @@ class CodesKVCache(OwnCache):
     5 and 6 bits at many head dimensions, and holds one width for both sides.
     """
 
-    def __init__(self, key_side: Side, value_side: Side, *, start_full: bool) -> None:
-        self.sides = (key_side, value_side)
-        self.converting = not start_full
+    def __init__(self, sides: Sides, *, converting: bool) -> None:
+        self.sides = sides
+        self.converting = converting
         self.offset = 0
-        self.stored: list[Codes | mx.array | None] = [None, None]
+        self.stored: list[Held | None] = [None, None]
+
+    @property
+    def attends(self) -> bool:
+        """Whether it holds codes; until then mlx-lm attends over the arrays."""
+        return self.converting
+
+    def attend(
+        self, queries: mx.array, keys: Any, values: Any, scale: float, mask: Any, sinks: Any
+    ) -> mx.array:
+        """Attention over codes, see :meth:`OwnCache.attend`.
+
+        Raises:
+            ValueError: There are attention sinks.
+        """
+        if sinks is not None:
+            raise ValueError("attention over codes does not support attention sinks")
+        quantizers = self.sides[0].quantizer, self.sides[1].quantizer
+        return attend_codes(queries, quantizers, scale, mask, keys, values)
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> Any:
         """Append keys (B, H, T, Dk) and values (B, H, T, Dv); return all that is held."""
         for index, (side, new) in enumerate(zip(self.sides, (keys, values), strict=True)):
-            item: Codes | mx.array = new
-            if self.converting and side.quantizes:
-                item = self._encode(side, new)
+            item = side.stored(new) if self.converting else new
             self.stored[index] = _append(self.stored[index], item)
         self.offset += keys.shape[-2]
         return tuple(self.stored)
-
-    def _encode(self, side: Side, x: mx.array) -> Codes:
-        codes = side.quantize(x)
-        side.tokens += x.shape[-2]
-        side.checks.append(check_of(x, side.dequantize(codes)))
-        return codes
 
     def convert(self) -> None:
         """Quantize what is stored and everything that follows."""
@@ -144,8 +97,8 @@ class CodesKVCache(OwnCache):
             self.converting = True
             for index, side in enumerate(self.sides):
                 held = self.stored[index]
-                if side.quantizes and isinstance(held, mx.array):
-                    self.stored[index] = self._encode(side, held)
+                if isinstance(held, mx.array):
+                    self.stored[index] = side.stored(held)
 
     def make_mask(self, *args: Any, **kwargs: Any) -> Any:
         """The causal mask mlx-lm's caches make."""
@@ -170,25 +123,28 @@ class CodesKVCache(OwnCache):
         return False
 
 
-def _append(held: Codes | mx.array | None, new: Codes | mx.array) -> Codes | mx.array:
+def _append(held: Held | None, new: Held) -> Held:
+    """What is held with new tokens behind it, on the axis −2 of every array."""
     if held is None:
         return new
     if isinstance(held, mx.array) and isinstance(new, mx.array):
         return mx.concatenate([held, new], axis=-2)
-    codes, scales, biases = (
-        mx.concatenate([a, b], axis=-2) for a, b in zip(held, new, strict=True)
-    )
-    return codes, scales, biases
+    return tuple(mx.concatenate([a, b], axis=-2) for a, b in zip(held, new, strict=True))
 
 
 _round_trip_classes: dict[type, type] = {}
 
 
-def dequantized_cache(cache: Any, setting: KVSetting) -> Any:
+def dequantized_cache(cache: Any, sides: Sides, *, converting: bool) -> Any:
     """A cache turned into one that quantizes and dequantizes what it stores.
 
     The class is a subclass of the cache's own, so that models which look at the class of their
     caches behave as before.
+
+    Args:
+        cache: One of mlx-lm's caches of keys and values; what it holds is taken over.
+        sides: The quantizers of keys and values.
+        converting: Whether it quantizes from now on; else from ``convert`` on.
     """
     base: type = type(cache)
     cls: Any = _round_trip_classes.setdefault(
@@ -196,37 +152,44 @@ def dequantized_cache(cache: Any, setting: KVSetting) -> Any:
     )
     new = cls.__new__(cls)
     new.__dict__.update(cache.__dict__)
-    new.sides = _sides(setting)
-    new.converting = setting.start == 0
+    new.sides = sides
+    new.converting = converting
     return new
 
 
-def codes_cache(cache: Any, setting: KVSetting) -> CodesKVCache:
+def codes_cache(cache: Any, sides: Sides, *, converting: bool) -> CodesKVCache:
     """A cache of codes in place of a plain ``KVCache``, with what that holds.
+
+    Args:
+        cache: The plain cache.
+        sides: The quantizers of keys and values.
+        converting: Whether it quantizes from now on; else from ``convert`` on.
 
     Raises:
         InputError: The model's cache is not a plain one (rotating, chunked).
     """
     if type(cache) is not mlx_lm_cache.KVCache:
         raise InputError(f"codes cannot replace a `{type(cache).__name__}`")
-    new = CodesKVCache(*_sides(setting), start_full=setting.start > 0)
+    new = CodesKVCache(sides, converting=converting)
     if cache.keys is not None:
         new.update_and_fetch(*(side[..., : cache.offset, :] for side in (cache.keys, cache.values)))
     return new
 
 
-def _sides(setting: KVSetting) -> tuple[Side, Side]:
-    return Side(setting.k_bits, setting.group_size), Side(setting.v_bits, setting.group_size)
+def convert_caches(caches: list[Any], bits: int, group_size: int) -> None:
+    """End the full-precision prefix: convert every quantizable cache in place.
 
-
-def convert_caches(caches: list[Any], setting: KVSetting) -> None:
-    """End the full-precision prefix: convert every quantizable cache in place."""
+    Args:
+        caches: The model's list. Caches of ours know their quantizers.
+        bits: Bits of a code in mlx-lm's own quantized cache, which takes a plain cache's place.
+        group_size: Group size in the same.
+    """
     for index, cache in enumerate(caches):
         if isinstance(cache, mlx_lm_cache.CacheList):
             parts = list(cache.caches)
-            convert_caches(parts, setting)
+            convert_caches(parts, bits, group_size)
             cache.caches = tuple(parts)
         elif hasattr(cache, "convert"):
             cache.convert()
         elif type(cache) is mlx_lm_cache.KVCache:
-            caches[index] = cache.to_quantized(group_size=setting.group_size, bits=setting.k_bits)
+            caches[index] = cache.to_quantized(group_size=group_size, bits=bits)

@@ -11,9 +11,8 @@ from mlx_lm.models import cache as mlx_lm_cache
 from numpy.typing import NDArray
 
 from scorer.common.errors import SettingFailed
-from scorer.lanes.kv.caches import CodesKVCache, Side
-from scorer.lm.caches import holds_kv, is_filled, walk
-from scorer.spec.settings.kv import KVSetting
+from scorer.lanes.kv.caches import CodesKVCache, Sides
+from scorer.lm.caches import LayerCache, holds_kv, is_filled, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class PendingEngagement:
 
     Args:
         caches: The caches the pass went through.
-        setting: What was asked for.
+        key: Of the setting that was asked for, for messages.
         tokens: Tokens of the pass.
 
     Attributes:
@@ -100,18 +99,17 @@ class PendingEngagement:
         SettingFailed: No cache quantizes, or one that should does not.
     """
 
-    def __init__(self, caches: list[Any], setting: KVSetting, tokens: int) -> None:
-        self._setting = setting
+    def __init__(self, caches: list[Any], key: str, tokens: int) -> None:
+        self._key = key
         self._sides: list[tuple[SideEngagement, list[mx.array]]] = []
         quantized: set[int] = set()
         for entry in walk(caches):
             if holds_kv(entry.cache) and is_filled(entry.cache):
-                layer = ".".join(map(str, entry.index))
-                self._sides.extend(_sides_of(entry.cache, layer, setting, tokens))
+                self._sides.extend(_sides_of(entry, key, tokens))
                 quantized.add(entry.index[0])
         if not quantized:
             raise SettingFailed(
-                f"setting `{setting}`: the model has no keys and values to quantize",
+                f"setting `{key}`: the model has no keys and values to quantize",
                 "its layers keep other state; there is nothing to measure here",
             )
         self._quantized = len(quantized)
@@ -123,16 +121,15 @@ class PendingEngagement:
         checks = [check for _, checks in self._sides for check in checks]
         self.checks = [_as_one(checks)] if checks else []
 
-    def settled(self, found: Sequence[NDArray[Any]]) -> Engagement:
-        """What was quantized, once the checks are read.
+    def read(self, checks: Sequence[NDArray[Any]]) -> Engagement:
+        """What was quantized, from the values of :attr:`checks`.
 
         Raises:
             SettingFailed: Keys or values were not finite (MLX's quantizer swallows NaN).
         """
-        rows = iter(found[0] if found else ())
+        rows = iter(checks[0] if checks else ())
         sides = tuple(
-            _settled(side, [next(rows) for _ in checks], self._setting)
-            for side, checks in self._sides
+            _checked(side, [next(rows) for _ in own], self._key) for side, own in self._sides
         )
         return Engagement(sides, self._quantized, self._skipped)
 
@@ -152,14 +149,15 @@ def _name(cache: Any) -> str:
 
 
 def _sides_of(
-    cache: Any, layer: str, setting: KVSetting, tokens: int
+    entry: LayerCache, key: str, tokens: int
 ) -> list[tuple[SideEngagement, list[mx.array]]]:
-    name = type(cache).__name__
+    """Both sides of a filled cache, and the checks of each."""
+    cache, name = entry.cache, type(entry.cache).__name__
     if isinstance(cache, mlx_lm_cache.QuantizedKVCache):
         return [
             (
                 SideEngagement(
-                    layer,
+                    entry.label,
                     side,
                     name,
                     cache.bits,
@@ -172,18 +170,18 @@ def _sides_of(
             )
             for side, held in (("k", cache.keys), ("v", cache.values))
         ]
-    sides: tuple[Side, Side] | None = getattr(cache, "sides", None)
+    sides: Sides | None = getattr(cache, "sides", None)
     if sides is None or not cache.converting:
         raise SettingFailed(
-            f"setting `{setting}`: layer {layer} (`{name}`) did not quantize",
+            f"setting `{key}`: layer {entry.label} (`{name}`) did not quantize",
             "quantization was asked for and not applied; please report this model",
         )
     found = []
-    for index, (label, side) in enumerate(zip("kv", sides, strict=True)):
-        width = _width(cache, index)
-        if side.quantizes and width and side.tokens == 0:
+    for index, side in enumerate(sides):
+        if side.quantizes and _width(cache, index) and side.tokens == 0:
             raise SettingFailed(
-                f"setting `{setting}`: layer {layer} (`{name}`) quantized no {label.upper()}",
+                f"setting `{key}`: layer {side.place.label} (`{name}`) quantized no "
+                f"{side.name.upper()}",
                 "quantization was asked for and not applied; please report this model",
             )
         stored = cache.stored_bytes(index) if isinstance(cache, CodesKVCache) else None
@@ -191,8 +189,8 @@ def _sides_of(
         if not side.quantizes:
             held = tokens
         made = SideEngagement(
-            layer,
-            label,
+            side.place.label,
+            side.name,
             name,
             side.bits,
             side.group_size,
@@ -205,17 +203,17 @@ def _sides_of(
     return found
 
 
-def _settled(side: SideEngagement, found: list[NDArray[Any]], setting: KVSetting) -> SideEngagement:
-    """A side with what its checks found."""
-    if any(check[0] for check in found):
+def _checked(side: SideEngagement, checks: list[NDArray[Any]], key: str) -> SideEngagement:
+    """A side with what its checks, each (2,), say."""
+    if any(check[0] for check in checks):
         raise SettingFailed(
-            f"setting `{setting}`: {'keys' if side.side == 'k' else 'values'} of layer "
+            f"setting `{key}`: {'keys' if side.side == 'k' else 'values'} of layer "
             f"{side.layer} hold NaN or infinity before quantizing",
             "the model overflows on this text; no KV width can be judged with it",
         )
     if side.changed is None:
         return side
-    return replace(side, changed=any(bool(check[1]) for check in found))
+    return replace(side, changed=any(bool(check[1]) for check in checks))
 
 
 def _width(cache: Any, index: int) -> int:

@@ -1,27 +1,22 @@
-"""A lane turns a batch of tokens into logits; the loop compares lanes with one reference lane."""
+"""A candidate whose KV cache is quantized as one setting says."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models import base as mlx_lm_base
 from mlx_lm.models import cache as mlx_lm_cache
-from numpy.typing import NDArray
 
 from scorer.common.errors import SettingFailed
 from scorer.device.dispatch import begin
-from scorer.lanes.base import Begun, finished
-from scorer.lanes.kv.attention_over_codes import attend_codes
-from scorer.lanes.kv.caches import CodesKVCache, codes_cache, convert_caches, dequantized_cache
-from scorer.lanes.kv.engagement import Engagement, PendingEngagement
+from scorer.lanes.base import ModelLane, PendingPass
+from scorer.lanes.kv.caches import codes_cache, convert_caches, dequantized_cache
+from scorer.lanes.kv.engagement import PendingEngagement
+from scorer.lanes.kv.sides import CachePlace, sides_of
 from scorer.lanes.prefixes import Prefixes
-from scorer.lm.caches import fresh_caches, holds_kv, replace_caches, walk
-from scorer.lm.numpy_functions import applied
-from scorer.lm.split_model import SplitModel
+from scorer.lanes.states import MemoryStates
+from scorer.lm.caches import LayerCache, fresh_caches, holds_kv, replace_caches, walk
+from scorer.lm.model_handle import ModelHandle
 from scorer.spec.settings.kv import FULL_PRECISION, KVSetting
 
 Arithmetic = str
@@ -30,38 +25,61 @@ CODES = "codes"
 MLX_LM = "mlx-lm"
 
 
-class KVLane:
+class KVLane(ModelLane):
     """A model with its KV cache quantized as one setting says.
 
-    Attributes:
+    Args:
+        model: Handle of the model.
         setting: The setting.
         arithmetic: ``dequantized``, ``codes`` (our cache of codes) or ``mlx-lm`` (its own class).
-        engagement: What was quantized in the last forward pass.
-        prefixes: Where full-precision prefixes come from; shared by the lanes of a run.
+        prefixes: Where full-precision prefixes come from, shared by the lanes of a run; None for
+            some of its own.
+
+    Attributes:
+        setting: As given.
+        arithmetic: As given.
+        prefixes: As given.
+        key: The setting in notation.
+        first_position: Tokens of the full-precision prefix: the first position behind it.
     """
 
     def __init__(
         self,
-        split: SplitModel,
+        model: ModelHandle,
         setting: KVSetting,
         arithmetic: Arithmetic,
         prefixes: Prefixes | None = None,
     ) -> None:
-        self.split = split
-        self.prefixes = Prefixes(split) if prefixes is None else prefixes
+        super().__init__(model)
+        self.prefixes = Prefixes(model) if prefixes is None else prefixes
         self.setting = setting
         self.arithmetic = arithmetic
-        self.engagement: Engagement | None = None
+        self.key = str(setting)
+        self.first_position = setting.start
+
+    def unshared(self) -> KVLane:
+        """The same lane with nothing shared with other lanes but the model."""
+        return KVLane(self.model, self.setting, self.arithmetic)
 
     def make_caches(self, held: list[Any] | None = None) -> list[Any]:
         """Caches of this lane: fresh ones, or in place of ``held``, filled by a prefix."""
-        makers: dict[Arithmetic, Callable[[Any], Any]] = {
-            DEQUANTIZED: lambda cache: dequantized_cache(cache, self.setting),
-            CODES: lambda cache: codes_cache(cache, self.setting),
-            MLX_LM: self._mlx_lm_cache,
-        }
         caches = fresh_caches(self.split.model) if held is None else held
-        return replace_caches(caches, makers[self.arithmetic])
+        labels = self.split.kv_labels
+        if labels is None:
+            labels = tuple(entry.label for entry in walk(caches) if holds_kv(entry.cache))
+        places = {label: CachePlace(index, label) for index, label in enumerate(labels)}
+
+        def replaced(entry: LayerCache) -> Any:
+            return self._cache(entry.cache, places.get(entry.label, CachePlace(None, entry.label)))
+
+        return replace_caches(caches, replaced)
+
+    def _cache(self, cache: Any, place: CachePlace) -> Any:
+        if self.arithmetic == MLX_LM:
+            return self._mlx_lm_cache(cache)
+        sides = sides_of(self.setting, place, self.split.arithmetic)
+        make = codes_cache if self.arithmetic == CODES else dequantized_cache
+        return make(cache, sides, converting=self.setting.start == 0)
 
     def _mlx_lm_cache(self, cache: Any) -> Any:
         if type(cache) is not mlx_lm_cache.KVCache:
@@ -72,47 +90,29 @@ class KVLane:
             group_size=self.setting.group_size, bits=self.setting.k_bits
         )
 
-    def begin(self, tokens: mx.array) -> Begun:
-        """Begin a forward pass over tokens (B, T); settling it looks at what was quantized.
+    def begin(self, tokens: mx.array) -> PendingPass:
+        """Begin a forward pass over tokens (B, T); its findings are an :class:`Engagement`.
 
         In deployment the states of the prefix are those of the full-precision cache, and only
-        positions from ``start`` on may be scored.
+        positions from ``first_position`` on may be scored.
 
         Raises:
-            SettingFailed: A layer that was asked for did not quantize, or, when it is settled, K or
+            SettingFailed: A layer that was asked for did not quantize. Asked for the findings: K or
                 V was not finite.
         """
         start = self.setting.start
-        with codes_attention():
-            if start:
-                prefix, held = self.prefixes.take(tokens, start)
-                caches = self.make_caches(held)
-                with applied(self.split.arithmetic):
-                    convert_caches(caches, self.setting)
-                rest = self.split.hidden(tokens[:, start:], caches)
-                hidden = mx.concatenate([prefix, rest], axis=1)
-            else:
-                caches = self.make_caches()
-                hidden = self.split.hidden(tokens, caches)
-        pending = PendingEngagement(caches, self.setting, tokens.shape[1])
-        begin(hidden, *pending.checks)
-
-        def settle(found: Sequence[NDArray[Any]]) -> None:
-            self.engagement = pending.settled(found)
-
-        return Begun(hidden, pending.checks, settle)
-
-    def hidden(self, tokens: mx.array) -> mx.array:
-        """Final hidden states of tokens (B, T), evaluated.
-
-        Raises:
-            SettingFailed: As :meth:`begin`.
-        """
-        return finished(self.begin(tokens))
-
-    def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
-        """Logits (B, stop − start, V) of a block of positions."""
-        return self.split.logits(hidden, start, stop)
+        if start:
+            prefix, held = self.prefixes.take(tokens, start)
+            caches = self.make_caches(held)
+            convert_caches(caches, self.setting.k_bits, self.setting.group_size)
+            rest = self.split.hidden(tokens[:, start:], caches)
+            hidden = mx.concatenate([prefix, rest], axis=1)
+        else:
+            caches = self.make_caches()
+            hidden = self.split.hidden(tokens, caches)
+        engagement = PendingEngagement(caches, self.key, tokens.shape[1])
+        begin(hidden, *engagement.checks)
+        return PendingPass(MemoryStates(hidden), engagement.checks, engagement.read)
 
 
 def mlx_lm_class_holds(caches: list[Any], setting: KVSetting, dims: list[tuple[int, int]]) -> bool:
@@ -137,45 +137,3 @@ def mlx_lm_class_holds(caches: list[Any], setting: KVSetting, dims: list[tuple[i
         return True
     words = 32 // setting.k_bits
     return all(d // words == d * setting.k_bits // 32 for pair in dims for d in pair)
-
-
-@contextmanager
-def codes_attention() -> Iterator[None]:
-    """Let every loaded model module attend over :class:`CodesKVCache`.
-
-    Model files import ``scaled_dot_product_attention`` by name, so it is replaced in each of
-    them; caches of any other class go on to mlx-lm's own function.
-    """
-    original = mlx_lm_base.scaled_dot_product_attention
-
-    def attend(
-        queries: mx.array,
-        keys: Any,
-        values: Any,
-        cache: Any,
-        scale: float,
-        mask: Any = None,
-        sinks: Any = None,
-    ) -> mx.array:
-        if not isinstance(cache, CodesKVCache) or not cache.converting:
-            plain: mx.array = original(
-                queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks
-            )
-            return plain
-        if sinks is not None:
-            raise ValueError("attention over codes does not support attention sinks")
-        return attend_codes(queries, cache.sides, scale, mask, keys, values)
-
-    patched = [
-        module
-        for name, module in list(sys.modules.items())
-        if name.startswith("mlx_lm.models.") or name == "custom_model"
-        if getattr(module, "scaled_dot_product_attention", None) is original
-    ]
-    for module in patched:
-        module.scaled_dot_product_attention = attend  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        for module in patched:
-            module.scaled_dot_product_attention = original  # type: ignore[attr-defined]

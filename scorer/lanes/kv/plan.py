@@ -12,6 +12,7 @@ from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM, KVLane, mlx_lm_class_holds
 from scorer.lm.caches import cloned, fresh_caches, holds_kv, is_filled, walk
+from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import Job
@@ -55,26 +56,27 @@ class PlannedSetting:
 
 
 def plan_settings(
-    job: Job, split: SplitModel, device: DeviceKind, geometry: KVGeometry
+    job: Job, model: ModelHandle, device: DeviceKind, geometry: KVGeometry
 ) -> list[PlannedSetting]:
     """Choose the arithmetic of every setting, controls included, and find the ones that coincide.
 
     Args:
         job: The job.
-        split: The model.
+        model: Handle of the model.
         device: Where it runs.
         geometry: Of its caches, from :func:`measured_geometry`.
 
     Source: definitions, "Which arithmetic runs".
     """
     dims = [(layer.k_dim, layer.v_dim) for layer in geometry.layers]
+    split = model.split
     filled = fresh_caches(split.model)
     mx.eval(split.hidden(mx.zeros((1, 2), mx.int32), filled))
     planned: list[PlannedSetting] = []
     computed: dict[tuple[Any, ...], KVSetting] = {}
 
     def add(setting: KVSetting, control_of: KVSetting | None) -> None:
-        arithmetic = _arithmetic(setting, job, split, device, dims)
+        arithmetic = _arithmetic(setting, job, model, device, dims)
         # The paths of one setting are the same computation where the arithmetic is.
         key = (setting.control(), arithmetic)
         computed_as = computed.setdefault(key, setting)
@@ -101,7 +103,7 @@ def plan_settings(
 def _arithmetic(
     setting: KVSetting,
     job: Job,
-    split: SplitModel,
+    model: ModelHandle,
     device: DeviceKind,
     dims: list[tuple[int, int]],
 ) -> str:
@@ -110,11 +112,11 @@ def _arithmetic(
     if device == "cpu" and job.kernel == "auto":
         # In float32 both are the same function up to rounding, and this one is five times faster.
         return DEQUANTIZED
-    own_class = mlx_lm_class_holds(fresh_caches(split.model), setting, dims)
+    own_class = mlx_lm_class_holds(fresh_caches(model.split.model), setting, dims)
     if own_class and (job.kernel == "mlx-lm" or device == "metal"):
-        if _runs(KVLane(split, setting, MLX_LM)):
+        if _runs(KVLane(model, setting, MLX_LM)):
             return MLX_LM
-    return CODES if _runs(KVLane(split, setting, CODES)) else DEQUANTIZED
+    return CODES if _runs(KVLane(model, setting, CODES)) else DEQUANTIZED
 
 
 def _runs(lane: KVLane) -> bool:
@@ -126,7 +128,7 @@ def _runs(lane: KVLane) -> bool:
         else:
             # The prefix is long; the pass behind it is what can fail.
             short = KVSetting.of(lane.setting.keys, lane.setting.values, start=2)
-            KVLane(lane.split, short, lane.arithmetic).hidden(mx.zeros((1, 4), mx.int32))
+            KVLane(lane.model, short, lane.arithmetic).hidden(mx.zeros((1, 4), mx.int32))
     except (*CANNOT_RUN, InputError):
         return False
     except RuntimeError as error:

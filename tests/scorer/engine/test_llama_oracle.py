@@ -21,15 +21,15 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from kv_cases import kv_lane, reference_lane
 from numpy.typing import NDArray
 from project import ROOT, SUPPORT
 from tokenizers import Tokenizer
 
 from scorer.device.backend import start_backend
-from scorer.engine.loop import Loop, Scored, Work
+from scorer.engine.loop import Loop, Scored, ScoreTask
 from scorer.engine.tiles import Batch
-from scorer.lanes.base import ReferenceLane
-from scorer.lanes.kv.lane import CODES, DEQUANTIZED, KVLane
+from scorer.lanes.kv.lane import CODES, DEQUANTIZED
 from scorer.lm.load import load
 from scorer.lm.split_model import SplitModel
 from scorer.metrics.reduce import Metrics
@@ -94,12 +94,12 @@ def split() -> SplitModel:
 
 def scored(split: SplitModel, tokens: NDArray[np.int32], arithmetic: str) -> dict[str, Scored]:
     """One pass of the engine's loop over all chunks."""
-    lanes = [KVLane(split, KVSetting.parse(notation), arithmetic) for notation in NOTATIONS]
+    lanes = [kv_lane(split, KVSetting.parse(notation), arithmetic) for notation in NOTATIONS]
     batch = Batch(tuple(range(CHUNKS)), tokens, 0)
     vocab = split.model.args.vocab_size
-    loop = Loop(ReferenceLane(split), Metrics("numpy"), vocab, lambda: False)
-    outcomes = list(loop.score([Work(batch, lanes)]))
-    found = {str(o.lane.setting): o for o in outcomes if isinstance(o, Scored)}
+    loop = Loop(reference_lane(split), Metrics("numpy"), vocab, lambda: False)
+    outcomes = list(loop.score([ScoreTask(batch, lanes)]))
+    found = {o.lane.key: o for o in outcomes if isinstance(o, Scored)}
     assert found.keys() == set(NOTATIONS), outcomes
     return found
 
@@ -180,7 +180,7 @@ def floor(split: SplitModel, tokens: NDArray[np.int32]) -> dict[str, float]:
 def test_reference_logits(
     split: SplitModel, tokens: NDArray[np.int32], oracle: dict[str, NDArray[np.float64]]
 ) -> None:
-    lane = ReferenceLane(split)
+    lane = reference_lane(split)
     got = lane.logits(lane.hidden(mx.array(tokens[:, :-1])), 0, LENGTH - 1)
     expected = oracle["logits"]
     assert np.abs(expected).max() > 5, "a model that says nothing proves nothing"

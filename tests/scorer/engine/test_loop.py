@@ -10,6 +10,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from kv_cases import reference_lane
 from loop_cases import (
     CHUNKS,
     LENGTH,
@@ -32,10 +33,11 @@ from tiny_values import VOCAB
 
 from scorer.common.errors import Interrupted, QfidError
 from scorer.engine import loop
-from scorer.engine.loop import LaneFailed, Pass, Scored, Work
+from scorer.engine.loop import LaneFailed, PassDone, Scored, ScoreTask
 from scorer.engine.tiles import tile_positions
-from scorer.lanes.base import Begun, ReferenceLane
+from scorer.lanes.base import PendingPass, ReferenceLane
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, KVLane
+from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.metrics.reduce import MetricsName
 from scorer.stats.positions import Positions
@@ -144,7 +146,7 @@ def test_positions_are_those_of_the_model(split: SplitModel, first: int, memory:
     (lane,) = lanes(split, "3:32")
     (found,) = scored(run(split, [lane], batch(first=first), "plain")).values()
     tokens = mx.array(ids()[:, :-1])
-    reference = ReferenceLane(split)
+    reference = reference_lane(split)
     r = np.array(reference.logits(reference.hidden(tokens), 0, LENGTH - 1))
     q = np.array(lane.logits(lane.hidden(tokens), 0, LENGTH - 1))
     for row, positions in enumerate(found):
@@ -185,16 +187,16 @@ def test_n_settings_cost_n_plus_one_forwards(
     wanted = lanes(split, settings)
     run(split, wanted, batch())
     # A deployment's forward comes in two pieces; every token goes through once a lane.
-    starts = sum(lane.setting.start > 0 for lane in wanted)
+    starts = sum(lane.first_position > 0 for lane in wanted)
     assert len(fed) == len(wanted) + 1 + starts
     assert all(shape[0] == CHUNKS for shape in fed)
     assert sum(shape[1] for shape in fed) == (len(wanted) + 1) * (LENGTH - 1)
 
 
-def test_a_pass_is_told_after_every_forward(split: SplitModel, memory: str) -> None:
+def test_an_outcome_follows_every_forward(split: SplitModel, memory: str) -> None:
     wanted = lanes(split, "8,4,2")
     outcomes = run(split, wanted, batch())
-    passes = [o for o in outcomes if isinstance(o, Pass)]
+    passes = [o for o in outcomes if isinstance(o, PassDone)]
     assert [p.lane for p in passes] == [None, *wanted]
     assert [(p.done, p.total) for p in passes] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     results = [o for o in outcomes if isinstance(o, Scored)]
@@ -219,7 +221,7 @@ def test_a_setting_that_gives_no_number_fails_alone(
     eight, broken, two = lanes(split, f"8,{setting},2")
     outcomes = run(split, [eight, SpoiltLane(broken, wrong), two], batch())
     (failure,) = (o for o in outcomes if isinstance(o, LaneFailed))
-    assert str(failure.lane.setting) == setting
+    assert failure.lane.key == setting
     assert f"setting `{setting}`" in failure.error.message
     assert "chunk 11, position 16" in failure.error.message
     rest = [o for o in outcomes if not isinstance(o, LaneFailed)]
@@ -238,10 +240,10 @@ def test_a_setting_that_fails_in_its_forward_fails_alone(split: SplitModel, memo
             return caches
 
     eight, four = lanes(split, "8,4")
-    outcomes = run(split, [Overflow(eight.split, eight.setting, DEQUANTIZED), four], batch())
+    outcomes = run(split, [Overflow(eight.model, eight.setting, DEQUANTIZED), four], batch())
     (failure,) = (o for o in outcomes if isinstance(o, LaneFailed))
     assert "setting `8`: keys of layer 1 hold NaN or infinity" in failure.error.message
-    assert [str(o.lane.setting) for o in outcomes if isinstance(o, Scored)] == ["4"]
+    assert [o.lane.key for o in outcomes if isinstance(o, Scored)] == ["4"]
 
 
 def test_a_prefix_that_is_not_scored_may_hold_anything(split: SplitModel, memory: str) -> None:
@@ -269,14 +271,12 @@ def test_a_reference_that_gives_no_number_ends_the_batch(
     split: SplitModel, value: float, memory: str
 ) -> None:
     class Broken(ReferenceLane):
-        __slots__ = ()
-
         def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
             spoilt = Spoilt(2, 13, target(2, 13), value)
             return spoilt(ReferenceLane.logits(self, hidden, start, stop), start, stop)
 
     with pytest.raises(QfidError, match=r"full-precision.*chunk 12, position 13"):
-        run(split, lanes(split, "8,4"), batch(), reference=Broken(split))
+        run(split, lanes(split, "8,4"), batch(), reference=Broken(ModelHandle(split)))
 
 
 @pytest.mark.parametrize("asked", [0, 1, 3])
@@ -285,7 +285,7 @@ def test_a_stop_is_heeded_between_passes_and_tiles(
 ) -> None:
     times = iter([False] * asked)
     pending = loop_of(split, stop=lambda: next(times, True)).score(
-        [Work(batch(), lanes(split, "8,4"))]
+        [ScoreTask(batch(), lanes(split, "8,4"))]
     )
     outcomes = []
     with pytest.raises(Interrupted):
@@ -308,17 +308,17 @@ def test_batches_follow_each_other_as_each_alone(split: SplitModel, memory: str)
     cells = [batch(slice(row, row + 1)) for row in range(CHUNKS)]
     taken: list[int] = []
 
-    def works() -> Iterator[Work]:
+    def tasks() -> Iterator[ScoreTask]:
         for cell in cells:
             taken.append(cell.chunks[0])
-            yield Work(cell, [eight, deployed])
+            yield ScoreTask(cell, [eight, deployed])
 
     together: dict[tuple[str, int], Positions] = {}
-    for outcome in loop_of(split).score(works()):
+    for outcome in loop_of(split).score(tasks()):
         assert not isinstance(outcome, LaneFailed)
         if isinstance(outcome, Scored):
             (found,) = outcome.chunks
-            together[str(outcome.lane.setting), int(found.chunk[0])] = found
+            together[outcome.lane.key, int(found.chunk[0])] = found
             assert outcome.seconds >= 0
             if "ahead" not in memory:
                 # Nothing of a batch is asked for before the one ahead of it is done.
@@ -333,8 +333,8 @@ def test_batches_follow_each_other_as_each_alone(split: SplitModel, memory: str)
 def test_a_setting_that_failed_is_not_gone_on_with(split: SplitModel, memory: str) -> None:
     eight, broken = lanes(split, "8,4")
     spoilt = SpoiltLane(broken, Spoilt(1, 16, None, np.nan))
-    works = [Work(batch(), [spoilt, eight]), Work(batch(), [spoilt, eight])]
-    outcomes = list(loop_of(split).score(works))
+    tasks = [ScoreTask(batch(), [spoilt, eight]), ScoreTask(batch(), [spoilt, eight])]
+    outcomes = list(loop_of(split).score(tasks))
     assert [o.lane for o in outcomes if isinstance(o, LaneFailed)] == [spoilt]
     assert [o.lane for o in outcomes if isinstance(o, Scored)] == [eight, eight]
 
@@ -345,11 +345,11 @@ def test_steps_ahead_are_begun_before_the_oldest_is_waited_for(
     said: list[str] = []
     begin = KVLane.begin
 
-    def told(self: KVLane, tokens: mx.array) -> Begun:
-        said.append(f"begin {self.setting}")
+    def recorded(self: KVLane, tokens: mx.array) -> PendingPass:
+        said.append(f"begin {self.key}")
         return begin(self, tokens)
 
-    monkeypatch.setattr(KVLane, "begin", told)
+    monkeypatch.setattr(KVLane, "begin", recorded)
     monkeypatch.setattr(loop, "KEEP_BYTES", 0)
     for ahead, order in (
         (0, ["begin 8", "done 8", "begin 4", "done 4"]),
@@ -358,7 +358,7 @@ def test_steps_ahead_are_begun_before_the_oldest_is_waited_for(
     ):
         monkeypatch.setattr(loop_cases, "AHEAD", ahead)
         said.clear()
-        for outcome in loop_of(split).score([Work(batch(), lanes(split, "8,4"))]):
-            if isinstance(outcome, Pass) and outcome.lane is not None:
-                said.append(f"done {outcome.lane.setting}")
+        for outcome in loop_of(split).score([ScoreTask(batch(), lanes(split, "8,4"))]):
+            if isinstance(outcome, PassDone) and outcome.lane is not None:
+                said.append(f"done {outcome.lane.key}")
         assert said == order

@@ -19,7 +19,7 @@ from scorer.device.host_memory import HostMemory
 from scorer.engine import cells as cells_module
 from scorer.engine import preparation as prepare
 from scorer.fit.pass_size import PassSize
-from scorer.lanes.base import Begun, ReferenceLane
+from scorer.lanes.base import PendingPass, ReferenceLane
 from scorer.lm import load
 from scorer.runs.listing import find_run, list_runs
 from scorer.score import score
@@ -104,7 +104,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]
     def limit(most: int, error: BaseException | None = None, after: int = 0) -> list[int]:
         plain, tried = ReferenceLane.begin, list[int]()
 
-        def begin(self: ReferenceLane, tokens: mx.array) -> Begun:
+        def begin(self: ReferenceLane, tokens: mx.array) -> PendingPass:
             if tokens.shape[1] == LENGTH - 1:
                 tried.append(tokens.shape[0])
                 if tokens.shape[0] > most and len(tried) > after:

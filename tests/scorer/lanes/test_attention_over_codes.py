@@ -10,6 +10,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from kv_cases import codes_cache, convert_caches, dequantized_cache, kv_lane, quantizers
 from mlx_lm.models import base as mlx_lm_base
 from mlx_lm.models import cache as mlx_lm_cache
 from mlx_lm.models import llama
@@ -19,11 +20,11 @@ from oracle_attention import attend
 from tiny_configs import tiny_config
 from tiny_models import build_module
 
-from scorer.lanes.kv import attention_over_codes
 from scorer.lanes.kv.attention_over_codes import attend_codes
-from scorer.lanes.kv.caches import codes_cache, convert_caches, dequantized_cache
-from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM, KVLane, codes_attention
+from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
+from scorer.lm.patches import patched
 from scorer.lm.split_model import SplitModel
+from scorer.quantizers import affine
 from scorer.spec.settings.kv import KVSetting
 
 Array = NDArray[np.float32]
@@ -58,7 +59,7 @@ def run(
         caches = [mlx_lm_cache.QuantizedKVCache(setting.group_size, setting.k_bits)]
     out = []
     begin = 0
-    with codes_attention():
+    with patched():
         for end in cuts:
             if setting.start and begin == setting.start:
                 convert_caches(caches, setting)
@@ -136,7 +137,7 @@ def test_attention_over_codes_takes_every_kind_of_mask(kind: str) -> None:
     setting = KVSetting(4, 4, 32)
     cache = codes_cache(mlx_lm_cache.KVCache(), setting)
     held = cache.update_and_fetch(mx.array(k), mx.array(v))
-    got = attend_codes(mx.array(q), cache.sides, dim**-0.5, mask, *held)
+    got = attend_codes(mx.array(q), quantizers(cache), dim**-0.5, mask, *held)
     oracle = attend(q, round_trip(k, 4, 32), round_trip(v, 4, 32), dim**-0.5, seen)
     np.testing.assert_allclose(np.array(got), oracle, atol=1e-5, rtol=0)
 
@@ -158,9 +159,9 @@ def test_an_odd_length_changes_nothing(
 
     monkeypatch.setattr(mx, "quantized_matmul", watched)
     plain, odd = (
-        np.array(attend_codes(mx.array(q), cache.sides, 0.2, "causal", *held))
+        np.array(attend_codes(mx.array(q), quantizers(cache), 0.2, "causal", *held))
         for needed in (False, True)
-        if not monkeypatch.setattr(attention_over_codes, "needs_odd_length", lambda n=needed: n)
+        if not monkeypatch.setattr(affine, "needs_odd_length", lambda n=needed: n)
     )
     np.testing.assert_allclose(odd, plain, atol=1e-6, rtol=0)
     sides = 2 - notation.count("16")
@@ -173,7 +174,7 @@ def test_attention_over_codes_leaves_the_queries_alone() -> None:
     before = np.array(q)
     cache = codes_cache(mlx_lm_cache.KVCache(), KVSetting(8, 8, 32))
     held = cache.update_and_fetch(q, q)
-    mx.eval(attend_codes(q, cache.sides, 0.2, "causal", *held))
+    mx.eval(attend_codes(q, quantizers(cache), 0.2, "causal", *held))
     np.testing.assert_array_equal(np.array(q), before)
 
 
@@ -181,7 +182,7 @@ def test_attention_sinks_over_codes_are_refused() -> None:
     cache = codes_cache(mlx_lm_cache.KVCache(), KVSetting(8, 8, 32))
     x = mx.array(data(11, 1, 2, 3, 32))
     held = cache.update_and_fetch(x, x)
-    with codes_attention(), pytest.raises(ValueError, match="sinks"):
+    with patched(), pytest.raises(ValueError, match="sinks"):
         llama.scaled_dot_product_attention(
             x, *held, cache, scale=1.0, mask=None, sinks=x[0, :, 0, 0]
         )
@@ -189,7 +190,7 @@ def test_attention_sinks_over_codes_are_refused() -> None:
 
 def test_the_attention_of_model_files_is_put_back() -> None:
     own = mlx_lm_base.scaled_dot_product_attention
-    with pytest.raises(KeyError), codes_attention():
+    with pytest.raises(KeyError), patched():
         assert llama.scaled_dot_product_attention is not own
         raise KeyError
     assert llama.scaled_dot_product_attention is own
@@ -220,7 +221,7 @@ def test_the_mlx_lm_kernel_gives_mlx_lms_logits_in_every_bit(
 ) -> None:
     setting = KVSetting.parse(notation)
     tokens = mx.array(np.random.default_rng(12).integers(0, 320, (2, 40)))
-    lane = KVLane(SplitModel(model), setting, MLX_LM)
+    lane = kv_lane(SplitModel(model), setting, MLX_LM)
     hidden = lane.hidden(tokens)
     # Cut as theirs: a matrix product of another height may round otherwise.
     cuts = [0, setting.start, 40] if setting.start else [0, 40]
@@ -238,7 +239,7 @@ def test_our_arithmetics_are_mlx_lms_up_to_rounding(
 ) -> None:
     setting = KVSetting.parse(notation)
     tokens = mx.array(np.random.default_rng(13).integers(0, 320, (2, 24)))
-    lane = KVLane(SplitModel(model), setting, arithmetic)
+    lane = kv_lane(SplitModel(model), setting, arithmetic)
     got = np.array(lane.logits(lane.hidden(tokens), 0, 24))
     expected = np.array(their_logits(model, tokens, setting))
     # A code at the edge between two values may fall either way: all but a few rows agree.

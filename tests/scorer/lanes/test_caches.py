@@ -11,18 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from kv_cases import codes_cache, convert_caches, dequantized_cache, sides
 from mlx_lm.models import cache as mlx_lm_cache
 from numpy.typing import NDArray
 from oracle_affine import quantize, round_trip
 
 from scorer.common.errors import InputError
-from scorer.lanes.kv.caches import (
-    CodesKVCache,
-    Side,
-    codes_cache,
-    convert_caches,
-    dequantized_cache,
-)
+from scorer.lanes.kv.caches import CodesKVCache
 from scorer.lm.caches import replace_caches
 from scorer.spec.settings.kv import BITS, KVSetting
 
@@ -242,7 +237,7 @@ def test_caches_inside_a_composite_are_replaced_and_others_stay() -> None:
     state = mlx_lm_cache.ArraysCache(size=2)
     mixed = mlx_lm_cache.CacheList(mlx_lm_cache.KVCache(), mlx_lm_cache.KVCache())
     asked = setting(8, 8, 32, 3)
-    replaced = replace_caches([state, mixed], lambda cache: dequantized_cache(cache, asked))
+    replaced = replace_caches([state, mixed], lambda entry: dequantized_cache(entry.cache, asked))
     assert replaced[0] is state
     k = data(13, 1, 1, 3, 32)
     for inner in replaced[1].caches:
@@ -280,7 +275,7 @@ def test_what_is_not_finite_is_noticed_on_its_way_in(bad: float) -> None:
 
 
 def test_an_empty_cache_says_so() -> None:
-    cache = CodesKVCache(Side(8, 64), Side(8, 64), start_full=False)
+    cache = CodesKVCache(sides(setting(8, 8, 64)), converting=True)
     assert cache.empty()
     assert cache.size() == cache.stored_bytes(0) == 0
     cache.update_and_fetch(mx.ones((1, 1, 3, 64)), mx.ones((1, 1, 3, 64)))

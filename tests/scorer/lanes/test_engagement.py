@@ -11,6 +11,7 @@ import pytest
 from architecture_checks import job_of, prepared
 from hypothesis import given
 from hypothesis import strategies as st
+from kv_cases import codes_cache, convert_caches, dequantized_cache
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 from tiny_models import write_text, write_tiny_model
 
@@ -18,10 +19,12 @@ from scorer.common.errors import SettingFailed
 from scorer.device.dispatch import begin_reading
 from scorer.engine.checks import check_drift
 from scorer.engine.preparation import Prepared
-from scorer.lanes.kv.caches import Side, codes_cache, convert_caches, dequantized_cache
+from scorer.lanes.base import completed
 from scorer.lanes.kv.engagement import Engagement, PendingEngagement
 from scorer.lanes.kv.lane import KVLane
+from scorer.lanes.kv.sides import Side
 from scorer.lm.caches import fresh_caches
+from scorer.quantizers.choose import quantizer_for
 from scorer.score import score
 from scorer.spec.events import Event, Finished, SettingFailedEvent
 from scorer.spec.settings.kv import BITS, GROUP_SIZES, KVSetting
@@ -33,8 +36,8 @@ HEADS, TOKENS = 2, 10
 
 def measure_engagement(caches: list[Any], setting: KVSetting, tokens: int) -> Engagement:
     """What a pass over so many tokens quantized, looked at when it is computed."""
-    pending = PendingEngagement(caches, setting, tokens)
-    return pending.settled(begin_reading(pending.checks)())
+    pending = PendingEngagement(caches, str(setting), tokens)
+    return pending.read(begin_reading(pending.checks)())
 
 
 @pytest.fixture
@@ -54,8 +57,8 @@ def fill(cache: Any, tokens: int = TOKENS, *, dim: int = 32, batch: int = 1, see
     return cache
 
 
-def quantizing(setting: KVSetting = FOUR) -> Any:
-    return dequantized_cache(KVCache(), setting)
+def quantizing(setting: KVSetting = FOUR, label: str = "0") -> Any:
+    return dequantized_cache(KVCache(), setting, label)
 
 
 # --- one cache --------------------------------------------------------------------------------
@@ -113,10 +116,10 @@ def test_no_keys_and_values_at_all() -> None:
 def test_layers_are_entries_of_the_list() -> None:
     caches = [
         ArraysCache(2),
-        fill(quantizing()),
-        CacheList(ArraysCache(1), fill(quantizing())),
-        CacheList(fill(quantizing()), fill(quantizing())),
-        quantizing(),
+        fill(quantizing(label="1")),
+        CacheList(ArraysCache(1), fill(quantizing(label="2.1"))),
+        CacheList(fill(quantizing(label="3.0")), fill(quantizing(label="3.1"))),
+        quantizing(label="4"),
         CacheList(ArraysCache(1), ArraysCache(1)),
     ]
     found = measure_engagement(caches, FOUR, TOKENS)
@@ -200,8 +203,8 @@ def test_zero_drift_is_no_perfect_score(
     """A quantizer that gives back what it got, tokens counted and all, is found out."""
     plain = Side.round_trip
 
-    def idle(self: Side, x: mx.array, **more: Any) -> mx.array:
-        restored = plain(self, x, **more)
+    def idle(self: Side, x: mx.array) -> mx.array:
+        restored = plain(self, x)
         return x if self.bits == 8 else restored
 
     monkeypatch.setattr(Side, "round_trip", idle)
@@ -218,9 +221,9 @@ def test_a_width_that_is_ignored_is_found_by_its_twin(
 ) -> None:
     plain = Side.round_trip
 
-    def ignoring(self: Side, x: mx.array, **more: Any) -> mx.array:
-        self.bits = 4
-        return plain(self, x, **more)
+    def ignoring(self: Side, x: mx.array) -> mx.array:
+        self.quantizer = quantizer_for(4, self.group_size)
+        return plain(self, x)
 
     monkeypatch.setattr(Side, "round_trip", ignoring)
     failures, rows = run(model, text, "8:32,4:32,k16v4:32")
@@ -307,19 +310,19 @@ def ready(model: Path, text: Path, tmp_path: Path) -> Prepared:
 def test_a_lane_reports_every_layer_and_side(ready: Prepared) -> None:
     ids = mx.array(ready.corpus.ids[:2, :-1])
     for row in ready.planned:
-        lane = KVLane(ready.split, row.setting, row.arithmetic)
-        lane.hidden(ids)
-        assert lane.engagement is not None
-        assert [(s.layer, s.side) for s in lane.engagement.sides] == [
+        lane = KVLane(ready.handle, row.setting, row.arithmetic)
+        _, engagement = completed(lane.begin(ids))
+        assert isinstance(engagement, Engagement)
+        assert [(s.layer, s.side) for s in engagement.sides] == [
             (str(layer), side) for layer in range(4) for side in "kv"
         ]
-        assert all(s.changed and s.tokens == ids.shape[1] for s in lane.engagement.sides)
-        assert lane.engagement.to_json()["quantized"] == 4
+        assert all(s.changed and s.tokens == ids.shape[1] for s in engagement.sides)
+        assert engagement.to_json()["quantized"] == 4
 
 
 def test_a_cache_that_is_fed_again_starts_anew(ready: Prepared) -> None:
     """Every forward of a lane has caches of its own: the same chunk gives the same states."""
     ids = mx.array(ready.corpus.ids[:1, :-1])
-    lane = KVLane(ready.split, KVSetting(2, 2, 32), "dequantized")
+    lane = KVLane(ready.handle, KVSetting(2, 2, 32), "dequantized")
     first, second = np.array(lane.hidden(ids)), np.array(lane.hidden(ids))
     assert np.array_equal(first, second)

@@ -10,15 +10,16 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from kv_cases import kv_lane, reference_lane
 from numpy.typing import NDArray
 from tiny_configs import tiny_config
 from tiny_models import build_module
 from tiny_runs import Small, finished, planned, stopped
 from tiny_values import VOCAB
 
-from scorer.lanes.base import ReferenceLane
+from scorer.lanes.base import Lane, completed
 from scorer.lanes.kv.lane import DEQUANTIZED, KVLane
-from scorer.lanes.noise import EmbeddingNoise, PerturbedLane, PerturbedReference
+from scorer.lanes.noise import EmbeddingNoise, PerturbedLane
 from scorer.lm.caches import fresh_caches
 from scorer.lm.split_model import SplitModel
 from scorer.runs.listing import find_run
@@ -94,12 +95,16 @@ def test_the_tables_are_as_before_when_a_pass_is_over(split: SplitModel) -> None
     assert np.array_equal(plain, np.array(split.model.model.embed_tokens(tokens())))
 
 
+def states(lane: Lane) -> NDArray[np.float32]:
+    return np.array(completed(lane.begin(tokens()))[0])
+
+
 class NoEngagement:
     checks = ()
 
     def __init__(self, *_: Any) -> None: ...
 
-    def settled(self, found: Any) -> None: ...
+    def read(self, checks: Any) -> None: ...
 
 
 def test_reference_and_settings_are_fed_the_same_noise(
@@ -107,14 +112,14 @@ def test_reference_and_settings_are_fed_the_same_noise(
 ) -> None:
     """With a cache that loses nothing a perturbed setting is the perturbed reference."""
     noise = EmbeddingNoise(0, (5, 6, 7), LENGTH)
-    lane = PerturbedLane(KVLane(split, parse_settings("4")[0], DEQUANTIZED), noise)
-    monkeypatch.setattr(lane, "make_caches", lambda: fresh_caches(split.model))
+    lane = PerturbedLane(kv_lane(split, parse_settings("4")[0], DEQUANTIZED), noise)
+    monkeypatch.setattr(KVLane, "make_caches", lambda _: fresh_caches(split.model))
     monkeypatch.setattr("scorer.lanes.kv.lane.PendingEngagement", NoEngagement)
-    reference = np.array(PerturbedReference(ReferenceLane(split), noise).hidden(tokens()))
-    plain = np.array(ReferenceLane(split).hidden(tokens()))
+    reference = states(PerturbedLane(reference_lane(split), noise))
+    plain = states(reference_lane(split))
     assert noise.reached
     assert 0 < np.abs(reference - plain).max() < 1e-4
-    assert np.array_equal(np.array(lane.hidden(tokens())), reference)
+    assert np.array_equal(states(lane), reference)
 
 
 def test_the_floor_is_the_sample_standard_deviation_of_the_means() -> None:
@@ -157,7 +162,7 @@ def test_a_resumed_run_has_the_same_floor(small: Small) -> None:
 def test_a_model_that_embeds_in_its_own_way_is_named(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scorer.lanes.noise._TABLES", ())
+    monkeypatch.setattr("scorer.lm.patches.EMBEDDINGS", ())
     events = small.score("8", noise_floor=2)
     (warning,) = (event for event in events if isinstance(event, Warned))
     assert "noise floor" in warning.message

@@ -8,15 +8,17 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from kv_cases import kv_lane, reference_lane
 from numpy.typing import NDArray
 from tiny_configs import tiny_config
 from tiny_models import build_module
 
-from scorer.lanes.base import ReferenceLane
+from scorer.lanes.base import ReferenceLane, completed
 from scorer.lanes.continuity import check_continuity
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM, KVLane
 from scorer.lanes.prefixes import Prefixes
 from scorer.lm.caches import cloned, fresh_caches
+from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_settings
@@ -55,8 +57,8 @@ def states(lane: KVLane | ReferenceLane, tokens: mx.array) -> NDArray[np.float32
 
 
 def alone(split: SplitModel, setting: KVSetting, arithmetic: str, tokens: mx.array) -> Any:
-    lane = KVLane(split, setting, arithmetic)
-    return states(lane, tokens), lane.engagement
+    hidden, engagement = completed(kv_lane(split, setting, arithmetic).begin(tokens))
+    return np.array(hidden), engagement
 
 
 @pytest.mark.parametrize("arithmetic", [DEQUANTIZED, CODES, MLX_LM])
@@ -67,15 +69,16 @@ def test_shared_prefixes_change_nothing_and_are_computed_once(
     split, tokens = built(), ids()
     settings = parse_settings("8@24,4:32@24,2:32@24,8@9,3@9")
     expected = [alone(split, setting, arithmetic, tokens) for setting in settings]
-    found = check_continuity(ReferenceLane(split), tokens, {24, 9}, "llama")
+    found = check_continuity(reference_lane(split), tokens, {24, 9}, "llama")
     equal = found if cut_out else frozenset()
-    prefixes = Prefixes(split, equal)
+    prefixes = Prefixes(ModelHandle(split), equal)
     split.tokens = 0
-    states(ReferenceLane(split, prefixes), tokens)
-    lanes = [KVLane(split, setting, arithmetic, prefixes) for setting in settings]
+    states(reference_lane(split, prefixes), tokens)
+    lanes = [kv_lane(split, setting, arithmetic, prefixes) for setting in settings]
     for lane, (own, engagement) in zip(lanes, expected, strict=True):
-        assert np.array_equal(states(lane, tokens), own)
-        assert lane.engagement == engagement
+        hidden, found = completed(lane.begin(tokens))
+        assert np.array_equal(np.array(hidden), own)
+        assert found == engagement
     whole = LENGTH + 3 * (LENGTH - 24) + 2 * (LENGTH - 9)
     assert split.tokens == whole + sum({24, 9} - equal)
     # In another order, a second time: nothing was written into what is shared.
@@ -85,7 +88,7 @@ def test_shared_prefixes_change_nothing_and_are_computed_once(
 
 def test_a_prefix_of_the_same_bits_is_found_and_one_of_others_is_not() -> None:
     split, tokens = built(), ids()
-    assert check_continuity(ReferenceLane(split), tokens, {0}, "llama") == frozenset()
+    assert check_continuity(reference_lane(split), tokens, {0}, "llama") == frozenset()
 
     class Rounding(Counting):
         def hidden(self, tokens: mx.array, caches: list[Any]) -> mx.array:
@@ -93,7 +96,7 @@ def test_a_prefix_of_the_same_bits_is_found_and_one_of_others_is_not() -> None:
             return hidden if tokens.shape[1] == LENGTH else hidden * (1 + 2.0**-22)
 
     other = Rounding(split.model)
-    assert check_continuity(ReferenceLane(other), tokens, {24}, "llama") == frozenset()
+    assert check_continuity(reference_lane(other), tokens, {24}, "llama") == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -106,23 +109,23 @@ def test_caches_of_every_kind_are_shared(architecture: str) -> None:
         expected = [alone(split, setting, DEQUANTIZED, tokens)[0] for setting in settings]
     except ValueError as error:
         pytest.skip(f"cannot be quantized in groups of 32: {error}")
-    prefixes = Prefixes(split)
+    prefixes = Prefixes(ModelHandle(split))
     split.tokens = 0
     for setting, own in zip(settings, expected, strict=True):
-        assert np.array_equal(states(KVLane(split, setting, DEQUANTIZED, prefixes), tokens), own)
+        assert np.array_equal(states(kv_lane(split, setting, DEQUANTIZED, prefixes), tokens), own)
     assert split.tokens == tokens.shape[0] * (24 + 2 * (LENGTH - 24))
 
 
 def test_another_batch_has_another_prefix() -> None:
     split = built()
     setting = KVSetting.parse("4@24")
-    prefixes = Prefixes(split, frozenset({24}))
-    lane = KVLane(split, setting, DEQUANTIZED, prefixes)
+    prefixes = Prefixes(ModelHandle(split), frozenset({24}))
+    lane = kv_lane(split, setting, DEQUANTIZED, prefixes)
     for seed in (1, 2, 1):
         tokens = ids(seed=seed)
-        states(ReferenceLane(split, prefixes), tokens)
+        states(reference_lane(split, prefixes), tokens)
         got = states(lane, tokens)
-        assert np.array_equal(got[:, :24], states(ReferenceLane(split), tokens[:, :24]))
+        assert np.array_equal(got[:, :24], states(reference_lane(split), tokens[:, :24]))
     # Without a pass of the reference before it, as where only this lane is left to score.
     tokens = ids(seed=3)
     assert np.array_equal(states(lane, tokens), alone(split, setting, DEQUANTIZED, tokens)[0])
@@ -130,10 +133,10 @@ def test_another_batch_has_another_prefix() -> None:
 
 def test_several_chunks_are_not_cut_out_of_the_references_pass() -> None:
     split, tokens = built(), ids(batch=3)
-    prefixes = Prefixes(split, frozenset({24}))
-    states(ReferenceLane(split, prefixes), tokens)
+    prefixes = Prefixes(ModelHandle(split), frozenset({24}))
+    states(reference_lane(split, prefixes), tokens)
     split.tokens = 0
-    states(KVLane(split, KVSetting.parse("4@24"), DEQUANTIZED, prefixes), tokens)
+    states(kv_lane(split, KVSetting.parse("4@24"), DEQUANTIZED, prefixes), tokens)
     assert split.tokens == tokens.size
 
 

@@ -8,20 +8,21 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from kv_cases import codes_cache, kv_lane, quantizers, reference_lane
 from mlx_lm.models import base as mlx_lm_base
 from mlx_lm.models import cache as mlx_lm_cache
 from tiny_configs import tiny_config
 from tiny_models import build_module
 
 from scorer.device.cpu_arithmetic import MLX, NUMPY
-from scorer.lanes.base import ReferenceLane
 from scorer.lanes.kv import attention_over_codes
 from scorer.lanes.kv.attention_over_codes import attend_codes
-from scorer.lanes.kv.caches import codes_cache
-from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM, KVLane
+from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
 from scorer.lm import attention_blocks
-from scorer.lm.attention_blocks import attention_in_blocks, in_query_blocks
+from scorer.lm.attention_blocks import in_query_blocks
+from scorer.lm.patches import pass_options
 from scorer.lm.split_model import SplitModel
+from scorer.quantizers import affine
 from scorer.spec.settings.kv import KVSetting
 
 HEADS, KV_HEADS, DIM = 4, 2, 32
@@ -72,7 +73,7 @@ def quantized(q: mx.array, k: mx.array, v: mx.array, mask: Any) -> mx.array:
 
 def codes(q: mx.array, k: mx.array, v: mx.array, mask: Any) -> mx.array:
     cache = codes_cache(mlx_lm_cache.KVCache(), EIGHT)
-    return attend_codes(q, cache.sides, 0.2, mask, *cache.update_and_fetch(k, v))
+    return attend_codes(q, quantizers(cache), 0.2, mask, *cache.update_and_fetch(k, v))
 
 
 @pytest.mark.parametrize("kind", ["none", "causal", "boolean", "window", "additive"])
@@ -94,7 +95,7 @@ def test_blocks_equal_the_whole(
     mask = masks(length, total)[kind]
     whole = way(q, k, v, mask)
     small_blocks(monkeypatch)
-    with attention_in_blocks():
+    with pass_options(query_blocks=True):
         got = way(q, k, v, mask)
     if way is dense:
         # A BLAS takes another path for one row than for many.
@@ -108,7 +109,7 @@ def test_sinks_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"scale": 0.3, "mask": "causal", "sinks": normal(4, HEADS)}
     whole = mx.fast.scaled_dot_product_attention(q, k, v, **options)
     small_blocks(monkeypatch)
-    with attention_in_blocks():
+    with pass_options(query_blocks=True):
         got = mx.fast.scaled_dot_product_attention(q, k, v, **options)
     np.testing.assert_allclose(np.array(got), np.array(whole), rtol=0, atol=1e-6)
 
@@ -120,7 +121,7 @@ def test_an_odd_number_of_tokens_in_each_block(monkeypatch: pytest.MonkeyPatch) 
         *(normal(seed, 1, KV_HEADS, 200, DIM) for seed in (2, 3)),
     )
     whole = codes(q, k, v, "causal")
-    monkeypatch.setattr(attention_over_codes, "needs_odd_length", lambda: True)
+    monkeypatch.setattr(affine, "needs_odd_length", lambda: True)
     small_blocks(monkeypatch)
     np.testing.assert_allclose(np.array(codes(q, k, v, "causal")), np.array(whole), atol=1e-6)
 
@@ -168,10 +169,10 @@ def test_where_a_gpu_writes_no_scores_out_nothing_is_cut(
     monkeypatch: pytest.MonkeyPatch, cuda: bool, dtype: mx.Dtype, dim: int, mask: Any, fused: bool
 ) -> None:
     rows = mx.zeros((1, 1, 4, dim), dtype)
-    assert not attention_blocks._is_fused(rows, rows, mask)
+    assert not attention_blocks.is_fused(rows, rows, mask)
     monkeypatch.setattr(mx, "default_device", lambda: mx.gpu)
     monkeypatch.setattr(mx.cuda, "is_available", lambda: cuda)
-    assert attention_blocks._is_fused(rows, rows, mask) is fused
+    assert attention_blocks.is_fused(rows, rows, mask) is fused
 
 
 def test_everything_is_put_back() -> None:
@@ -179,7 +180,7 @@ def test_everything_is_put_back() -> None:
         mx.fast.scaled_dot_product_attention,
         mlx_lm_base.quantized_scaled_dot_product_attention,
     )
-    with pytest.raises(KeyError), attention_in_blocks():
+    with pytest.raises(KeyError), pass_options(query_blocks=True):
         assert mx.fast.scaled_dot_product_attention is not before[0]
         raise KeyError
     assert before == (
@@ -200,8 +201,8 @@ def test_whole_passes_are_equal(
     setting = KVSetting(4, 4, 64, start)
 
     def states() -> list[Any]:
-        lane = KVLane(split, setting, arithmetic)
-        return [np.array(ReferenceLane(split).hidden(tokens)), np.array(lane.hidden(tokens))]
+        lane = kv_lane(split, setting, arithmetic)
+        return [np.array(reference_lane(split).hidden(tokens)), np.array(lane.hidden(tokens))]
 
     whole = states()
     calls = []

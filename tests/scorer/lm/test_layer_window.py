@@ -7,12 +7,12 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from kv_cases import reference_lane
 from loop_cases import LENGTH, ids, lanes
 from mlx_lm.models.cache import CacheList, KVCache, RotatingKVCache
 from tiny_configs import tiny_config
 from tiny_models import build_module
 
-from scorer.lanes.base import ReferenceLane
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED
 from scorer.lm import layer_window as windows
 from scorer.lm.caches import fresh_caches
@@ -39,7 +39,7 @@ def test_a_pass_is_the_same(
     split: SplitModel, layers: int, setting: str | None, arithmetic: str
 ) -> None:
     def states() -> Any:
-        lane = ReferenceLane(split) if setting is None else lanes(split, setting, arithmetic)[0]
+        lane = reference_lane(split) if setting is None else lanes(split, setting, arithmetic)[0]
         return np.array(lane.hidden(tokens()))
 
     plain = states()

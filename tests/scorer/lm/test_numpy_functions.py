@@ -10,6 +10,7 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 from mlx_lm.models import base, llama
+from mlx_lm.models import cache as mlx_lm_cache
 from numpy.typing import NDArray
 from tiny_configs import tiny_config
 from tiny_models import build_module
@@ -20,12 +21,11 @@ from scorer.demo.text import builtin_documents
 from scorer.device import threads as cpu_threads
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX, NUMPY, choose
-from scorer.lanes.kv.caches import Side
 from scorer.lm.caches import fresh_caches
 from scorer.lm.cpu import activation as cpu_activation
 from scorer.lm.cpu import attention as cpu_attention
 from scorer.lm.load import load
-from scorer.lm.numpy_functions import applied
+from scorer.lm.patches import pass_options
 from scorer.lm.split_model import SplitModel
 from scorer.metrics.definition import Reference
 from scorer.text.tokens.load import load_tokenizer
@@ -116,11 +116,10 @@ def test_everything_is_put_back() -> None:
         owners = (mx.fast, "scaled_dot_product_attention"), (mx, "softmax"), (mx, "tanh")
         more = (mx, "sigmoid"), (nn, "silu"), (nn, "gelu_approx"), (llama, "swiglu")
         layers = (nn.Linear, "__call__"), (nn.Embedding, "as_linear")
-        every = (*owners, *more, *layers, (Side, "restored"))
-        return [getattr(owner, name) for owner, name in every]
+        return [getattr(owner, name) for owner, name in (*owners, *more, *layers)]
 
     before = places()
-    with applied(NUMPY):
+    with pass_options(arithmetic=NUMPY):
         assert all(a is not b for a, b in zip(before, places(), strict=True))
         x = mx.ones((3, 4), mx.float16)
         # What is not covered goes on to MLX.
@@ -129,15 +128,28 @@ def test_everything_is_put_back() -> None:
         assert mx.softmax(mx.ones((3, 4))).shape == (3, 4)
         np.testing.assert_allclose(np.array(mx.softmax(mx.ones((3, 4)))), 1 / 12)
     assert places() == before
-    with pytest.raises(ZeroDivisionError), applied(NUMPY):
+    with pytest.raises(ZeroDivisionError), pass_options(arithmetic=NUMPY):
         raise ZeroDivisionError
     assert places() == before
 
 
-def test_attention_over_a_quantized_cache_is_mlx_lms_own() -> None:
-    original = base.scaled_dot_product_attention
-    with applied(NUMPY):
-        assert base.scaled_dot_product_attention is original
+def test_attention_over_a_quantized_cache_is_mlx_lms_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy would take the codes for keys."""
+    cache = mlx_lm_cache.QuantizedKVCache(group_size=32, bits=8)
+    x = mx.array(np.random.default_rng(0).standard_normal((1, 2, 5, 32)).astype(np.float32))
+    held = cache.update_and_fetch(x, x)
+
+    def attend() -> NDArray[np.float32]:
+        # A copy: mlx-lm scales the caller's queries in place.
+        return np.array(
+            base.scaled_dot_product_attention(x + 0, *held, cache, scale=0.2, mask="causal")
+        )
+
+    monkeypatch.setattr(cpu_attention, "attend", None)
+    monkeypatch.setattr(cpu_activation, "softmax", lambda _: None)
+    expected = attend()
+    with pass_options(arithmetic=NUMPY):
+        assert np.array_equal(attend(), expected)
 
 
 @pytest.mark.parametrize(

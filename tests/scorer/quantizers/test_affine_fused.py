@@ -15,14 +15,15 @@ from project import ROOT
 
 from scorer.common.errors import InputError
 from scorer.device.kernel_build import kernel_source
-from scorer.lanes.kv.caches import Side, check_of
 from scorer.quantizers import affine_fused as fused_quantizer
+from scorer.quantizers.affine import Affine
 from scorer.quantizers.affine_fused import (
+    AffineFused,
     FusedQuantizer,
-    fused_round_trip,
     hard_rows,
     usable_quantizer,
 )
+from scorer.quantizers.base import check_of
 
 SOURCES = ROOT / "scorer" / "quantizers" / "source"
 Values = NDArray[np.float32]
@@ -182,9 +183,9 @@ def test_a_variable_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
         usable_quantizer("cuda", mx.float32, 64)
 
 
-def test_a_side_takes_it_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quantizer_takes_it_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     x = mx.array(hard_rows()[:40].reshape(1, 2, 20, 128))
-    plain, check = Side(4, 64).restored(x)
+    plain, check = Affine(4, 64).round_trip(x)
     seen: list[int] = []
 
     class Counted(HostQuantizer):
@@ -193,13 +194,18 @@ def test_a_side_takes_it_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -
             return super().round_trip(*given, **more)
 
     monkeypatch.setattr(fused_quantizer, "FusedQuantizer", Counted)
-    assert fused_round_trip(x, 4, 64) is None and not seen
-    monkeypatch.setattr(mx, "default_device", lambda: mx.gpu)
-    found, own = Side(4, 64).restored(x)
+    found, own = AffineFused(4, 64, "cuda").round_trip(x)
     assert seen[-1] == 4
     assert mx.array_equal(found, plain) and np.array(own).tolist() == np.array(check).tolist()
-    # Widths of a group that no warp can share are left to MLX.
-    assert fused_round_trip(x, 4, 16) is None
+
+
+def test_what_no_kernel_can_compute_is_left_to_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused_quantizer, "FusedQuantizer", Unbuildable)
+    x = mx.array(hard_rows()[:40])
+    for restored, expected in zip(
+        AffineFused(4, 64, "metal").round_trip(x), Affine(4, 64).round_trip(x), strict=True
+    ):
+        assert mx.array_equal(restored, expected)
 
 
 def test_without_a_gpu_neither_shell_builds() -> None:
