@@ -35,7 +35,8 @@ from scorer.lm.cpu import attention as cpu_attention
 from scorer.lm.patches import body_pass, pass_options, patched
 from scorer.lm.split_model import SplitModel
 from scorer.metrics.reduce import Metrics
-from scorer.spec.settings.kv import KVSetting, parse_settings
+from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_settings
 from scorer.stats.positions import Positions
 
 SMALL = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 96}
