@@ -85,11 +85,11 @@ def random_subject(shape: str, job: Job, backend: Backend) -> Subject:
     split = SplitModel(model, backend.arithmetic)
     probe = mx.array([[1, 2, 3, 4]])
     split.check(lambda: fresh_caches(model), probe)
-    check_groups(job.settings, measured_geometry(split))
+    check_groups(job.settings, measured_geometry(model))
     if all(setting.path == "dequantized" for setting in job.settings):
         lanes = [KVLane(split, setting, DEQUANTIZED) for setting in job.settings]
     else:
-        planned = plan_settings(job, split, backend.kind, measured_geometry(split))
+        planned = plan_settings(job, split, backend.kind, measured_geometry(model))
         lanes = [KVLane(split, p.setting, p.arithmetic) for p in planned if p.same_as is None]
     hidden = split.hidden(probe, fresh_caches(model))
     vocab = int(split.logits(hidden, 0, 4).shape[-1])

@@ -16,7 +16,6 @@ from typing import Any
 from scorer.common.errors import InputError
 from scorer.common.inert_text import shown
 from scorer.models.config import ModelConfig
-from scorer.models.config_geometry.read import known_architectures
 
 # As of mlx-lm 0.32.2; used where the installed one keeps its tables elsewhere.
 _ALIASES = {
@@ -135,7 +134,8 @@ def _exists(name: str) -> bool:
         return False
     folder = mlx_lm_folder()
     if folder is None:
-        return name in known_architectures()
+        # Without mlx-lm nothing can be scored, and what it would have cannot be told.
+        return True
     try:
         source = (folder / "models" / f"{name}.py").read_text(encoding="utf-8")
     except (OSError, ValueError):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from scorer.spec.settings.kv import GROUP_SIZES, KVSetting, side_bytes
+
+KINDS = ("full", "sliding", "chunked", "latent", "index")
+_MOST_CACHES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,8 @@ class KVGeometry:
             another kind (state space, linear attention, convolution) and layers that read an
             earlier layer's cache have none.
         total_layers: Decoder layers of the model, those without a cache included.
-        exact: Whether the architecture is one whose caches are known; else the layers are a
-            guess by the usual names in ``config.json``, to be corrected from the built model.
+        exact: Whether the caches were measured on the built model; else they are a guess by the
+            usual names in ``config.json``, with no layers where it does not state them.
     """
 
     layers: tuple[KVLayer, ...]
@@ -85,11 +89,6 @@ class KVGeometry:
         dims = {dim for layer in self.layers for dim in (layer.k_dim, layer.v_dim)}
         return tuple(g for g in GROUP_SIZES if all(dim % g == 0 for dim in dims))
 
-    @property
-    def windowed(self) -> bool:
-        """Whether bytes per token depend on the context."""
-        return any(layer.window is not None for layer in self.layers)
-
     def to_json(self) -> dict[str, Any]:
         """The geometry as JSON values; equal neighbours are one entry with a ``count``."""
         return {
@@ -107,3 +106,33 @@ class KVGeometry:
                 for layer, run in groupby(self.layers)
             ],
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> KVGeometry:
+        """The geometry that :meth:`to_json` made the values of.
+
+        Raises:
+            ValueError: They are not such values.
+        """
+        layers: list[KVLayer] = []
+        try:
+            for run in data["caches"]:
+                layer = KVLayer(
+                    _whole(run["kv_heads"], 1),
+                    _whole(run["k_dim"], 1),
+                    _whole(run["v_dim"], 0),
+                    None if run["window"] is None else _whole(run["window"], 1),
+                    KINDS[KINDS.index(run["kind"])],
+                )
+                layers += [layer] * _whole(run["count"], 1)
+                if len(layers) > _MOST_CACHES:
+                    raise ValueError("it describes too many caches")
+            return cls(tuple(layers), _whole(data["total_layers"], 0), data["exact"] is True)
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"it describes no cache geometry: {error}") from None
+
+
+def _whole(value: Any, low: int) -> int:
+    if type(value) is not int or not low <= value < 1 << 48:
+        raise ValueError("a size is no whole number, or out of range")
+    return value

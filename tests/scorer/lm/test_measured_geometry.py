@@ -8,11 +8,11 @@ from typing import Any
 import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import make_prompt_cache
+from scorer.models.config_geometry.read import known_architectures, read_geometry
 from tiny_configs import tiny_config
 from tiny_models import build_module
 
 from scorer.models.architectures import refusal
-from scorer.models.config_geometry.read import known_architectures, read_geometry
 
 SIZES = {
     "hidden_size": 256,

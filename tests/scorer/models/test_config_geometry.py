@@ -9,14 +9,14 @@ import pytest
 from fake_hub_cache import LLAMA
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from scorer.common.errors import InputError
 from scorer.models.config_geometry.read import (
     known_architectures,
     max_context,
     read_geometry,
     vocab_size,
 )
+
+from scorer.common.errors import InputError
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.settings.kv import BITS, GROUP_SIZES, KVSetting
 
