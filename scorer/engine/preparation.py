@@ -121,12 +121,12 @@ class Preparation:
         """
         job = self.job
         info = resolve_model(job.model, job.revision, allow_custom_code=job.allow_custom_code)
-        info = _measured(info, allow_custom_code=job.allow_custom_code)
         _check_context(job, info)
         if info.custom_code is not None:
             yield Warned(f"`{info.name}` runs code of its own: `{info.custom_code}`")
         if info.caution is not None:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
+        info = _measured(info, allow_custom_code=job.allow_custom_code)
         check_groups(job.settings, info.geometry)
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
         if fetched is not None:

@@ -15,6 +15,7 @@ from mlx.utils import tree_map
 from scorer.common.errors import InputError
 from scorer.device.backend import Backend
 from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
+from scorer.lm.skeleton import first_line
 
 _TOKEN_EMBEDDINGS = frozenset(
     "embed embed_in embed_tokens embedding embeddings tok_embeddings token_embeddings"
@@ -73,7 +74,7 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
         # BaseException: an architecture module of mlx-lm ends the interpreter when a package of
         # its own is missing.
         raise InputError(
-            f"`{path.name}` does not load: {_first_line(error)}",
+            f"`{path.name}` does not load: {first_line(error)}",
             "check config.json against the weights, or download the model again",
         ) from error
     module.eval()
@@ -82,11 +83,6 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
         dequantized = _densify(module, utils)
     mx.eval(module.parameters())
     return LoadedModel(module, config, _dtype(module), vocab_rows(module), dequantized)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else 'no message'}"
 
 
 def _densify(module: nn.Module, utils: Any) -> bool:

@@ -29,6 +29,16 @@ NO_KV = (
     "pick a model with attention layers; `qfid models` lists the cached ones",
 )
 _HEADS = ("n_heads", "num_heads", "num_attention_heads", "n_head", "q_num_heads")
+# What a config that is wrong raises, wherever it is built. A package or a device that is missing
+# raises something else.
+_OF_THE_CONFIG = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 # Modules of a model that look at values, one kind at a time.
 _MOST_PASSED_OVER = 4
 
@@ -56,8 +66,8 @@ def measure_folder(folder: Path, *, allow_custom_code: bool = False) -> tuple[st
         The key that the outcome is kept under, and the outcome.
 
     Raises:
-        InputError: A file cannot be read, a size is out of range, the code was not allowed, or
-            building takes too long: what depends on more than the key.
+        InputError: A file cannot be read, a size is out of range, the code was not allowed or
+            fails, or building takes too long or something that is not here: what must not be kept.
     """
     content = read_small(folder / "config.json")
     config = decode_object(content, "config.json")
@@ -67,17 +77,11 @@ def measure_folder(folder: Path, *, allow_custom_code: bool = False) -> tuple[st
     key = config_key(content, None if code is None else read_small(folder / code))
     try:
         module = build_skeleton(folder, config, allow_custom_code=allow_custom_code)
+        geometry, columns = _traced_skeleton(module)
     except InputError as error:
-        if error.__cause__ is None:
-            raise
-        return key, NotBuilt(error.message)
-    try:
-        with time_limit():
-            geometry, columns = _traced(module)
-    except InputError:
+        if code is None and isinstance(error.__cause__, _OF_THE_CONFIG):
+            return key, NotBuilt(error.message)
         raise
-    except Exception as error:
-        return key, NotBuilt(f"mlx-lm cannot run it: {first_line(error)}")
     with contextlib.suppress(AttributeError, TypeError):
         layers: Any = module.layers
         geometry = dataclasses.replace(geometry, total_layers=len(layers))
@@ -87,6 +91,24 @@ def measure_folder(folder: Path, *, allow_custom_code: bool = False) -> tuple[st
         _embedding_width(module),
         max(_integers(module, _HEADS), default=None),
     )
+
+
+def _traced_skeleton(module: nn.Module) -> tuple[KVGeometry, int | None]:
+    """As :func:`_traced`.
+
+    Raises:
+        InputError: The module does not run, or takes too long.
+    """
+    try:
+        with time_limit():
+            return _traced(module)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"mlx-lm cannot run what its config.json describes: {first_line(error)}",
+            "the file is damaged, or made for another version of mlx-lm",
+        ) from error
 
 
 def _traced(model: nn.Module) -> tuple[KVGeometry, int | None]:

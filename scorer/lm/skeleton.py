@@ -33,8 +33,8 @@ def build_skeleton(folder: Path, config: dict[str, Any], *, allow_custom_code: b
         allow_custom_code: Permit the Python file that the config names to run.
 
     Raises:
-        InputError: A size in the config is larger than any model's, mlx-lm cannot build the
-            module, or building takes longer than a minute; one line.
+        InputError: A size in the config is larger than any model's, building takes longer than a
+            minute, or it fails; one line. Its cause is what went wrong first.
     """
     # Sizes that no model has are refused before anything is built of them.
     guessed_geometry(config)
@@ -51,10 +51,11 @@ def build_skeleton(folder: Path, config: dict[str, Any], *, allow_custom_code: b
     except BaseException as error:
         # BaseException: an architecture module of mlx-lm ends the interpreter when a package of
         # its own is missing.
+        # mlx-lm raises ValueError where an architecture misses a package.
         raise InputError(
             f"mlx-lm cannot build it from its config.json: {first_line(error)}",
             "the file is damaged, or made for another version of mlx-lm",
-        ) from error
+        ) from (error.__cause__ or error)
     return module
 
 

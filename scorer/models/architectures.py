@@ -70,7 +70,7 @@ def architecture_of(config: dict[str, Any]) -> str:
     pairs = ((model_type, each) for each in classes)
     by_class = next((class_aliases[pair] for pair in pairs if pair in class_aliases), None)
     name = by_class or aliases.get(model_type, model_type)
-    if not _exists(name):
+    if not has_architecture(name):
         raise InputError(
             f"mlx-lm has no architecture {shown(model_type)}",
             "it runs text models; a newer mlx-lm may know this one",
@@ -129,7 +129,8 @@ def mlx_lm_folder() -> Path | None:
 
 
 @lru_cache(maxsize=512)
-def _exists(name: str) -> bool:
+def has_architecture(name: str) -> bool:
+    """Whether the installed mlx-lm has a model in a module of this name; no alias counts."""
     if _MODULE.fullmatch(name) is None:
         return False
     folder = mlx_lm_folder()

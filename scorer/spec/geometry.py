@@ -124,15 +124,13 @@ class KVGeometry:
                     None if run["window"] is None else _whole(run["window"], 1),
                     KINDS[KINDS.index(run["kind"])],
                 )
-                layers += [layer] * _whole(run["count"], 1)
-                if len(layers) > _MOST_CACHES:
-                    raise ValueError("it describes too many caches")
+                layers += [layer] * _whole(run["count"], 1, _MOST_CACHES - len(layers))
             return cls(tuple(layers), _whole(data["total_layers"], 0), data["exact"] is True)
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"it describes no cache geometry: {error}") from None
 
 
-def _whole(value: Any, low: int) -> int:
-    if type(value) is not int or not low <= value < 1 << 48:
+def _whole(value: Any, low: int, high: int = 1 << 48) -> int:
+    if type(value) is not int or not low <= value <= high:
         raise ValueError("a size is no whole number, or out of range")
     return value
