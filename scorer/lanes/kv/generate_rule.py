@@ -68,7 +68,16 @@ def where_generate_runs(
             model(mx.zeros((1, 1), mx.int32), cache=converted)
     except CANNOT_RUN:
         return "nowhere"
+    except RuntimeError as error:
+        if not lacks_kernel(error):
+            raise
+        return "elsewhere"
     return "elsewhere" if device == "cuda" and max(shared, default=1) > 1 else "here"
+
+
+def lacks_kernel(error: RuntimeError) -> bool:
+    """Whether MLX says that this device has no kernel for a shape, rather than that it failed."""
+    return "No implementation" in str(error)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from scorer.lanes.kv.generate_rule import (
     CANNOT_RUN,
     MlxLm,
     caches_of_two_tokens,
+    lacks_kernel,
     where_generate_runs,
 )
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM, KVLane, mlx_lm_class_holds
@@ -136,12 +137,7 @@ def _runs(lane: KVLane) -> bool:
     except (*CANNOT_RUN, InputError):
         return False
     except RuntimeError as error:
-        if not _no_kernel(error):
+        if not lacks_kernel(error):
             raise
         return False
     return True
-
-
-def _no_kernel(error: RuntimeError) -> bool:
-    """Whether MLX says that this device has no kernel for a shape, rather than that it failed."""
-    return "No implementation" in str(error)
