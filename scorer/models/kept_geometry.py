@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 from scorer.common.atomic_files import write_atomic
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import cache_folder
+from scorer.models.architectures import mlx_lm_folder
 from scorer.models.config import read_small
 from scorer.spec.geometry import KVGeometry
 
@@ -70,7 +70,7 @@ def config_key(config: bytes, custom_code: bytes | None = None) -> str:
         custom_code: Content of the Python file the model runs, or None.
     """
     digest = hashlib.sha256()
-    for part in (f"{_FORMAT} {_mlx_lm_version()}".encode(), config, custom_code or b""):
+    for part in (b"%d" % _FORMAT, _mlx_lm_version(), config, custom_code or b""):
         digest.update(len(part).to_bytes(8, "little") + part)
     return digest.hexdigest()
 
@@ -143,8 +143,11 @@ def _path(key: str) -> Path:
 
 
 @lru_cache(maxsize=1)
-def _mlx_lm_version() -> str:
-    try:
-        return importlib.metadata.version("mlx-lm")
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+def _mlx_lm_version() -> bytes:
+    """Content of the file in which mlx-lm states its version; it is not imported for that."""
+    folder = mlx_lm_folder()
+    with contextlib.suppress(InputError):
+        return b"" if folder is None else read_small(folder / "_version.py")
+    import importlib.metadata
+
+    return importlib.metadata.version("mlx-lm").encode()

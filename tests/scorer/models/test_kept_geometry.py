@@ -98,7 +98,7 @@ def test_it_depends_on_config_code_and_mlx_lm(
     assert folder_key(tmp_path) in keys
     (tmp_path / "config.json").write_bytes(b"{}")
     keys.add(folder_key(tmp_path))
-    monkeypatch.setattr(kept_geometry, "_mlx_lm_version", lambda: "99")
+    monkeypatch.setattr(kept_geometry, "_mlx_lm_version", lambda: b"99")
     keys.add(folder_key(tmp_path))
     assert len(keys) == 5
 
