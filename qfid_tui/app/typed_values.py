@@ -51,11 +51,13 @@ def setting_prompt(
             return ""
         setting = parsed(text)
         said = setting_text(setting)
-        if geometry is None:
+        if geometry is None or not geometry.layers:
             return said
-        setting.check(geometry)
+        if geometry.exact:
+            setting.check(geometry)
         cost = kv_cost(geometry, setting)
-        return f"{said}: {count(cost.per_token)} B/token, 32k take {short_bytes(cost.at[1])}"
+        per_token, at_32k = count(cost.per_token), short_bytes(cost.at[1])
+        return f"{said}: {cost.sign}{per_token} B/token, 32k take {cost.sign}{at_32k}"
 
     def take(text: str | None) -> None:
         if text is not None and text.strip():

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from scorer.common.errors import QfidError
-from scorer.report.formats.inline import digits
+from scorer.report.formats.inline import ROUGHLY, digits
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 
@@ -34,23 +34,32 @@ class KVCost:
         per_token: Bytes per token before any attention window is full.
         share: ``per_token`` as a share of that at 16 bit, 0 to 1.
         at: Bytes in all at each of :data:`CONTEXTS`; sliding layers hold their window at most.
+        exact: Whether they follow from the measured geometry, not from a guess.
     """
 
     per_token: float
     share: float
     at: tuple[float, ...]
+    exact: bool = True
+
+    @property
+    def sign(self) -> str:
+        """What stands before a number that is not exact."""
+        return "" if self.exact else ROUGHLY
 
 
 def kv_cost(geometry: KVGeometry, setting: Setting | None) -> KVCost:
     """The cost of a setting for a model; None is the cache at 16 bit."""
-    full = geometry.bytes_per_token_16bit()
+    full, exact = geometry.bytes_per_token_16bit(), geometry.exact
     if setting is None:
-        return KVCost(full, 1.0, tuple(c * geometry.bytes_per_token_16bit(c) for c in CONTEXTS))
+        at = tuple(c * geometry.bytes_per_token_16bit(c) for c in CONTEXTS)
+        return KVCost(full, 1.0, at, exact)
     per_token = setting.bytes_per_token(geometry)
     return KVCost(
         per_token,
         per_token / full if full else 1.0,
         tuple(c * setting.bytes_per_token(geometry, c) for c in CONTEXTS),
+        exact,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import QfidError
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable, iter_models
+from scorer.models.measuring import measured_models
 from scorer.models.resolve import DEMO, resolve_model
 
 if TYPE_CHECKING:
@@ -34,9 +35,27 @@ def chosen_models(choices: Choices) -> tuple[list[ModelInfo | Unscorable], str]:
 
 def read_models() -> Iterator[list[ModelInfo | Unscorable]]:
     """Yield the models of the cache, ten times a second those read since."""
+    return _in_blocks(iter_models())
+
+
+def measure_models(
+    models: Iterable[ModelInfo | Unscorable], stop: Callable[[], bool]
+) -> Iterator[list[ModelInfo | Unscorable]]:
+    """Yield the models whose geometry is a guess, measured, ten times a second those since.
+
+    Args:
+        models: What is listed.
+        stop: Ends it when it is true.
+    """
+    return _in_blocks(measured_models((m for m in models if isinstance(m, ModelInfo)), stop))
+
+
+def _in_blocks(
+    models: Iterable[ModelInfo | Unscorable],
+) -> Iterator[list[ModelInfo | Unscorable]]:
     block: list[ModelInfo | Unscorable] = []
     began = time.monotonic()
-    for model in iter_models():
+    for model in models:
         block.append(model)
         if time.monotonic() - began >= _BLOCK_SECONDS:
             yield block

@@ -172,7 +172,7 @@ def value_of(choices: Choices, option: Option) -> Any:
 
 def possible(option: Option, geometry: KVGeometry | None) -> Sequence[Any]:
     """The values that left and right go through; group sizes that fit the model's heads alone."""
-    if option.field == "group_size" and geometry is not None:
+    if option.field == "group_size" and geometry is not None and geometry.exact:
         return geometry.legal_groups() or option.values
     return option.values
 

@@ -90,9 +90,11 @@ def table_rows(
     Args:
         choices: What is offered and ticked.
         comparison: What is scored.
-        geometry: The chosen model's; None while none is chosen.
+        geometry: The chosen model's, which may have no layers yet; None while none is chosen.
         earlier: Settings of earlier runs.
     """
+    if geometry is not None and not geometry.layers:
+        geometry = None
     settings = choices.offered()
     for name in comparison.settings:
         try:

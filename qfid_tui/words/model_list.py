@@ -10,7 +10,17 @@ from typing import Any
 from scorer.common.inert_text import inert
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Listing
-from scorer.report.formats.inline import ABSENT, bytes_of, code, columns, count, prose, table, text
+from scorer.report.formats.inline import (
+    ABSENT,
+    ROUGHLY,
+    bytes_of,
+    code,
+    columns,
+    count,
+    prose,
+    table,
+    text,
+)
 
 _HEAD = ("rev", "arch", "bits", "size", "layers", "KV×dim", "KV B/token", "used")
 _LEFT = (0, 1, 7)
@@ -56,10 +66,10 @@ def _markdown_row(info: ModelInfo) -> list[str]:
         text(info.architecture),
         _bits(info),
         bytes_of(info.size_bytes),
-        count(info.layers),
-        count(info.kv_heads),
-        count(info.head_dim),
-        count(info.kv_bytes_per_token_16bit),
+        count(info.layers) if info.layers else ABSENT,
+        _measured(info, info.kv_heads),
+        _measured(info, info.head_dim),
+        _measured(info, info.kv_bytes_per_token_16bit),
         _day(info.last_used),
     ]
 
@@ -111,11 +121,18 @@ def _figures(info: ModelInfo) -> list[str]:
         inert(info.architecture),
         _bits(info),
         bytes_of(info.size_bytes),
-        count(info.layers),
-        f"{info.kv_heads}×{info.head_dim}",
-        count(info.kv_bytes_per_token_16bit),
+        count(info.layers) if info.layers else ABSENT,
+        ABSENT if info.kv_heads is None else f"{info.kv_heads}×{info.head_dim}",
+        _measured(info, info.kv_bytes_per_token_16bit),
         _day(info.last_used),
     ]
+
+
+def _measured(info: ModelInfo, value: float | None) -> str:
+    """A size of the caches, with a sign where it is a guess."""
+    if not value:
+        return ABSENT
+    return count(value) if info.geometry.exact else f"{ROUGHLY}{count(value)}"
 
 
 def _bits(info: ModelInfo) -> str:

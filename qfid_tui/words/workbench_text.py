@@ -295,7 +295,7 @@ def about_row(
     said = " · ".join(words)
     if with_costs and row.cost is not None:
         costs = [
-            f"{tokens >> 10}k {short_bytes(held)}"
+            f"{tokens >> 10}k {row.cost.sign}{short_bytes(held)}"
             for tokens, held in zip(CONTEXTS, row.cost.at, strict=False)
         ]
         # The longest context is the last to go.
@@ -319,8 +319,11 @@ def note(row: TableRow, *, with_p99: bool = False) -> str:
     if row.origin:
         return row.origin
     if figures is None:
-        at = () if row.cost is None else zip(CONTEXTS, row.cost.at, strict=False)
-        return " · ".join(f"{tokens >> 10}k {short_bytes(held)}" for tokens, held in at)
+        if row.cost is None:
+            return ""
+        at = zip(CONTEXTS, row.cost.at, strict=False)
+        sign = row.cost.sign
+        return " · ".join(f"{tokens >> 10}k {sign}{short_bytes(held)}" for tokens, held in at)
     words = [plural(figures.chunks, "chunk")]
     if with_p99:
         words.append(f"p99 {digits(figures.kl_p99, significant=3)}")

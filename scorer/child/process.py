@@ -29,7 +29,8 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
     Args:
         events: Where events go, one JSON object a line, flushed each.
         arguments: ``--probe`` writes only Hello, ``--doctor`` one object of another kind (see
-            :mod:`scorer.child.doctor`).
+            :mod:`scorer.child.doctor`), ``--geometry`` one a model named on standard input (see
+            :mod:`scorer.child.geometry`).
 
     Returns:
         Exit code: 0 report, 130 interrupted, else the error's.
@@ -38,6 +39,10 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
         return _probe(events)
     if arguments == ["--doctor"]:
         return _doctor(events)
+    if arguments == ["--geometry"]:
+        from scorer.child.geometry import measure_all
+
+        return measure_all(events, sys.stdin.buffer)
     _die_with_parent()
     ending = Ending(lambda event: _write(events, event))
     ending.listen()

@@ -26,6 +26,9 @@ from scorer.models.files import (
     check_weights,
 )
 from scorer.models.hub_cache import check_revision, hub_folder, is_commit, is_repo_id
+from scorer.models.info import check_measured
+from scorer.models.kept_geometry import folder_key, recall
+from scorer.models.measuring import measure_folders
 from scorer.models.resolve import resolve_model
 from scorer.models.weight_files import INDEX, is_weight_file
 
@@ -140,7 +143,7 @@ def _check_before(
         config = read_object(listed.folder / "config.json")
         code = ModelConfig(config).text("model_file")
         if code is None:
-            architecture_of(config)
+            _check_geometry(listed.folder, architecture_of(config))
         elif not allow_custom_code:
             raise InputError(f"it runs code of its own: {shown(code)}", ALLOW_CUSTOM_CODE)
         check_weights(listed)
@@ -150,6 +153,20 @@ def _check_before(
         if error.message.startswith(f"`{repo}`"):
             raise
         raise InputError(f"`{repo}`: {error.message}", hint) from None
+
+
+def _check_geometry(folder: Path, architecture: str) -> None:
+    """Refuse a model that mlx-lm cannot build from its config, or that keeps no keys and values.
+
+    Where it cannot be measured the download goes on: scoring measures it again.
+    """
+    key = folder_key(folder)
+    if recall(key) is None:
+        for _ in measure_folders([(folder, False)]):
+            pass
+    outcome = recall(key)
+    if outcome is not None:
+        check_measured(outcome, architecture)
 
 
 def _fetch(

@@ -25,10 +25,11 @@ from scorer.lanes.kv.plan import PlannedSetting, plan_settings
 from scorer.lanes.prefixes import Prefixes
 from scorer.lm.caches import fresh_caches
 from scorer.lm.load import LoadedModel, load
-from scorer.lm.measured_geometry import measured_geometry
+from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
-from scorer.models.info import ModelInfo
+from scorer.models.info import ModelInfo, with_geometry
+from scorer.models.kept_geometry import remember
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import model_sizes
 from scorer.spec.events import Event, Loading, Warned
@@ -130,9 +131,9 @@ class Preparation:
             yield Warned(f"`{info.name}` runs code of its own: `{info.custom_code}`")
         if info.caution is not None:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
-        if info.geometry.layers and info.geometry.exact:
-            for setting in job.settings:
-                setting.check(info.geometry)
+        info = _measured(info, allow_custom_code=job.allow_custom_code)
+        for setting in job.settings:
+            setting.check(info.geometry)
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
         if fetched is not None:
             yield Loading("corpus", fetched)
@@ -260,6 +261,22 @@ class Preparation:
             in_use=memory_in_use(),
             shorten=self.grid is None,
         )
+
+
+def _measured(info: ModelInfo, *, allow_custom_code: bool) -> ModelInfo:
+    """A model with its exact geometry, measured before its weights are read.
+
+    Raises:
+        InputError: mlx-lm cannot build it, or it keeps no keys and values.
+    """
+    if info.geometry.exact:
+        return info
+    try:
+        key, outcome = measure_folder(info.path, allow_custom_code=allow_custom_code)
+        remember(key, outcome)
+        return with_geometry(info, outcome)
+    except InputError as error:
+        raise InputError(f"`{info.name}`: {error.message}", error.hint) from error
 
 
 def _query_heads(model: LoadedModel) -> int:

@@ -82,7 +82,7 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
     if backend.kind == "cpu":
         dequantized = _densify(module, utils)
     mx.eval(module.parameters())
-    return LoadedModel(module, config, _dtype(module), _vocab_rows(module), dequantized)
+    return LoadedModel(module, config, _dtype(module), vocab_rows(module), dequantized)
 
 
 def _densify(module: nn.Module, utils: Any) -> bool:
@@ -117,12 +117,19 @@ def _dtype(module: nn.Module) -> mx.Dtype:
     return max(sizes, key=lambda dtype: sizes[dtype])
 
 
-def _vocab_rows(module: nn.Module) -> int | None:
-    """Rows of the token embedding, found by name; None where no name is known.
+def vocab_rows(module: nn.Module) -> int | None:
+    """Rows of the token embedding; None where :func:`token_embedding` finds none."""
+    weight = token_embedding(module)
+    return None if weight is None else int(weight.shape[0])
+
+
+def token_embedding(module: nn.Module) -> mx.array | None:
+    """Weight (rows, …) of the token embedding, found by name; None where no name is known.
 
     A model may hold other embeddings: of positions, of n-grams, of tokens per layer.
     """
     for path, child in module.named_modules():
         if path.rpartition(".")[2] in _TOKEN_EMBEDDINGS and "weight" in child:
-            return int(child["weight"].shape[0])
+            weight: mx.array = child["weight"]
+            return weight
     return None

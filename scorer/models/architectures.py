@@ -16,7 +16,6 @@ from typing import Any
 from scorer.common.errors import InputError
 from scorer.common.inert_text import shown
 from scorer.models.config import ModelConfig
-from scorer.models.config_geometry.read import known_architectures
 
 # As of mlx-lm 0.32.2; used where the installed one keeps its tables elsewhere.
 _ALIASES = {
@@ -71,7 +70,7 @@ def architecture_of(config: dict[str, Any]) -> str:
     pairs = ((model_type, each) for each in classes)
     by_class = next((class_aliases[pair] for pair in pairs if pair in class_aliases), None)
     name = by_class or aliases.get(model_type, model_type)
-    if not _exists(name):
+    if not has_architecture(name):
         raise InputError(
             f"mlx-lm has no architecture {shown(model_type)}",
             "it runs text models; a newer mlx-lm may know this one",
@@ -130,12 +129,14 @@ def mlx_lm_folder() -> Path | None:
 
 
 @lru_cache(maxsize=512)
-def _exists(name: str) -> bool:
+def has_architecture(name: str) -> bool:
+    """Whether the installed mlx-lm has a model in a module of this name; no alias counts."""
     if _MODULE.fullmatch(name) is None:
         return False
     folder = mlx_lm_folder()
     if folder is None:
-        return name in known_architectures()
+        # Without mlx-lm nothing can be scored, and what it would have cannot be told.
+        return True
     try:
         source = (folder / "models" / f"{name}.py").read_text(encoding="utf-8")
     except (OSError, ValueError):

@@ -11,7 +11,13 @@ from scorer.common.errors import InputError
 from scorer.common.inert_text import shown
 from scorer.models.architectures import architecture_of, caution
 from scorer.models.config import ModelConfig, read_object
-from scorer.models.config_geometry.read import max_context, read_geometry, vocab_size
+from scorer.models.config_geometry import (
+    guessed_geometry,
+    hidden_size,
+    max_context,
+    query_heads,
+    vocab_size,
+)
 from scorer.models.files import (
     ALLOW_CUSTOM_CODE,
     ModelFiles,
@@ -20,6 +26,7 @@ from scorer.models.files import (
     check_weights,
     scan_folder,
 )
+from scorer.models.kept_geometry import Measured, NotBuilt, Outcome, folder_key, recall
 from scorer.models.weight_files import bits_of, check_weight_file, quantized_bits
 from scorer.spec.geometry import KVGeometry, KVLayer
 
@@ -35,9 +42,11 @@ class ModelInfo:
         architecture: mlx-lm's module that runs it.
         weight_bits: Bits per weight: 32, 16, or the width it is quantized to; None if unknown.
         size_bytes: Bytes of its weight files.
-        geometry: The caches of keys and values that it fills.
+        geometry: The caches of keys and values that it fills; a guess until it was measured.
         max_context: Longest context it was made for, tokens, or None where it does not say.
-        vocab_size: Entries of its vocabulary, or None where it does not say.
+        vocab_size: Entries of its vocabulary, or None while that is not known.
+        hidden_size: Elements of its hidden state, or None while that is not known.
+        query_heads: Its attention heads, or None while that is not known.
         custom_code: The Python file that ``config.json`` wants run, or None.
         last_used: When its weights were last read or written, unix time, or None if unknown.
     """
@@ -51,6 +60,8 @@ class ModelInfo:
     geometry: KVGeometry
     max_context: int | None
     vocab_size: int | None
+    hidden_size: int | None
+    query_heads: int | None
     custom_code: str | None
     last_used: float | None
 
@@ -60,14 +71,14 @@ class ModelInfo:
         return self.geometry.total_layers
 
     @property
-    def kv_heads(self) -> int:
-        """Key and value heads of the commonest cache."""
-        return self._commonest.kv_heads
+    def kv_heads(self) -> int | None:
+        """Key and value heads of the commonest cache, or None while no cache is known."""
+        return None if self._commonest is None else self._commonest.kv_heads
 
     @property
-    def head_dim(self) -> int:
-        """Elements of a key head of the commonest cache."""
-        return self._commonest.k_dim
+    def head_dim(self) -> int | None:
+        """Elements of a key head of the commonest cache, or None while no cache is known."""
+        return None if self._commonest is None else self._commonest.k_dim
 
     @property
     def kv_bytes_per_token_16bit(self) -> float:
@@ -80,9 +91,9 @@ class ModelInfo:
         return caution(self.architecture)
 
     @property
-    def _commonest(self) -> KVLayer:
+    def _commonest(self) -> KVLayer | None:
         layers = self.geometry.layers
-        return max(dict.fromkeys(layers), key=layers.count)
+        return max(dict.fromkeys(layers), key=layers.count, default=None)
 
     def to_json(self) -> dict[str, Any]:
         """The model as JSON values, its derived figures included."""
@@ -132,28 +143,67 @@ def describe_model(
     architecture = _architecture(config, custom_code)
     check_weights(files, thorough=thorough)
     check_tokenizer(files, allow_custom_code=allow_custom_code)
-    geometry = read_geometry(config, architecture)
-    if custom_code is not None:
-        geometry = dataclasses.replace(geometry, exact=False)
-    if not geometry.layers:
-        raise InputError(
-            f"architecture `{architecture}` keeps no keys and values: there is no KV cache",
-            "pick a model with attention layers",
-        )
     bits = _weight_bits(config, files, thorough)
-    return ModelInfo(
+    info = ModelInfo(
         name=name,
         path=folder,
         revision=commit,
         architecture=architecture,
         weight_bits=bits,
         size_bytes=sum(files.weights.values()),
-        geometry=geometry,
-        max_context=max_context(config, architecture),
-        vocab_size=vocab_size(config, architecture),
+        geometry=guessed_geometry(config),
+        max_context=max_context(config),
+        vocab_size=vocab_size(config),
+        hidden_size=hidden_size(config),
+        query_heads=query_heads(config),
         custom_code=custom_code,
         last_used=files.last_used,
     )
+    return with_kept_geometry(info)
+
+
+def with_kept_geometry(info: ModelInfo) -> ModelInfo:
+    """A model with the geometry that is kept of it; as it is where none is.
+
+    Raises:
+        InputError: It cannot be scored, by what was measured.
+    """
+    outcome = recall(folder_key(info.path, info.custom_code))
+    return info if outcome is None else with_geometry(info, outcome)
+
+
+def with_geometry(info: ModelInfo, outcome: Outcome) -> ModelInfo:
+    """A model with its measured geometry, and the sizes that its config does not state.
+
+    Raises:
+        InputError: mlx-lm cannot build it, or it keeps no keys and values.
+    """
+    measured = check_measured(outcome, info.architecture)
+    return dataclasses.replace(
+        info,
+        geometry=measured.geometry,
+        vocab_size=info.vocab_size or measured.vocab,
+        hidden_size=info.hidden_size or measured.hidden,
+        query_heads=info.query_heads or measured.heads,
+    )
+
+
+def check_measured(outcome: Outcome, architecture: str) -> Measured:
+    """Refuse a model by what was measured of it.
+
+    Raises:
+        InputError: mlx-lm cannot build it, or it keeps no keys and values.
+    """
+    if isinstance(outcome, NotBuilt):
+        raise InputError(
+            outcome.reason, "the model is damaged, or made for another version of mlx-lm"
+        )
+    if not outcome.geometry.layers:
+        raise InputError(
+            f"architecture `{architecture}` keeps no keys and values: there is no KV cache",
+            "pick a model with attention layers",
+        )
+    return outcome
 
 
 def _custom_code(config: dict[str, Any], files: ModelFiles, allow_custom_code: bool) -> str | None:

@@ -5,6 +5,7 @@ No mlx import and no weights read: ``config.json`` and the headers of the weight
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def resolve_model(
         _refuse_revision(revision, "the built-in model")
         from scorer.demo import demo_model_path
 
-        return describe_model(DEMO, demo_model_path(), None)
+        info = describe_model(DEMO, demo_model_path(), None)
+        # The names in its config are the usual ones.
+        return dataclasses.replace(info, geometry=dataclasses.replace(info.geometry, exact=True))
     folder = _local_folder(model)
     if folder is not None:
         _refuse_revision(revision, "a local folder")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorer.common.regular_files import open_regular
-from scorer.models.config import MAX_HEADS, ModelConfig, decode_object, read_object
-from scorer.models.config_geometry.read import text_config
+from scorer.models.config import ModelConfig, decode_object, read_object
+from scorer.models.config_geometry import text_config
 from scorer.models.weight_files import is_weight_file, quantized_bits
 from scorer.spec.geometry import KVGeometry
 
@@ -74,8 +74,7 @@ def model_sizes(info: ModelInfo) -> ModelSizes:
         if is_weight_file(path.name):
             tensors.update(_tensors(path))
     dense = list(_dense_elements(tensors, config))
-    _, part = text_config(config, info.architecture)
-    hidden = part.optional_integer("hidden_size", "d_model", "n_embd", "dim") or max(
+    hidden = info.hidden_size or max(
         (tensor.elements // tensor.rows for tensor in tensors.values()), default=1
     )
     vocab = info.vocab_size or max((tensor.rows for tensor in tensors.values()), default=1)
@@ -85,9 +84,8 @@ def model_sizes(info: ModelInfo) -> ModelSizes:
         largest_bytes=4 * max(dense, default=0),
         element_bytes=_element_bytes(tensors),
         hidden=hidden,
-        inner=_inner(part, hidden),
-        heads=part.optional_integer("num_attention_heads", "n_heads", "n_head", high=MAX_HEADS)
-        or info.kv_heads,
+        inner=_inner(text_config(config), hidden),
+        heads=info.query_heads or info.kv_heads or 1,
         vocab=vocab,
         geometry=info.geometry,
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby, repeat
 from typing import Any
 
 from scorer.spec.quantizers.known import STOCK
 from scorer.spec.sides import FULL_CACHE, LayerSides
+
+KINDS = ("full", "sliding", "chunked", "latent", "index")
+_MOST_CACHES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,8 @@ class KVGeometry:
             another kind (state space, linear attention, convolution) and layers that read an
             earlier layer's cache have none.
         total_layers: Decoder layers of the model, those without a cache included.
-        exact: Whether the architecture is one whose caches are known; else the layers are a
-            guess by the usual names in ``config.json``, to be corrected from the built model.
+        exact: Whether the caches were measured on the built model; else they are a guess by the
+            usual names in ``config.json``, with no layers where it does not state them.
     """
 
     layers: tuple[KVLayer, ...]
@@ -106,3 +109,31 @@ class KVGeometry:
                 for layer, run in groupby(self.layers)
             ],
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> KVGeometry:
+        """The geometry that :meth:`to_json` made the values of.
+
+        Raises:
+            ValueError: They are not such values.
+        """
+        layers: list[KVLayer] = []
+        try:
+            for run in data["caches"]:
+                layer = KVLayer(
+                    _whole(run["kv_heads"], 1),
+                    _whole(run["k_dim"], 1),
+                    _whole(run["v_dim"], 0),
+                    None if run["window"] is None else _whole(run["window"], 1),
+                    KINDS[KINDS.index(run["kind"])],
+                )
+                layers += [layer] * _whole(run["count"], 1, _MOST_CACHES - len(layers))
+            return cls(tuple(layers), _whole(data["total_layers"], 0), data["exact"] is True)
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"it describes no cache geometry: {error}") from None
+
+
+def _whole(value: Any, low: int, high: int = 1 << 48) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError("a size is no whole number, or out of range")
+    return value

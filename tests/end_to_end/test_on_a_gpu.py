@@ -8,9 +8,14 @@ from dataclasses import fields
 import mlx.core as mx
 import numpy as np
 import pytest
+from evaluated_trial import trial
+from tiny_configs import tiny_config
+from tiny_models import build_module
 from tiny_runs import finished, planned
 
+from scorer.device.backend import start_backend
 from scorer.device.memory import device_memory
+from scorer.lanes.kv.generate_rule import caches_of_two_tokens, where_generate_runs
 from scorer.metrics.definition import Reference
 from scorer.metrics.fused_kernel import FusedKernel
 from scorer.metrics.fused_selftest import hard_rows, tile_scalars, usable_kernel
@@ -19,6 +24,7 @@ from scorer.runs.listing import find_run
 from scorer.runs.positions_file import Batch, read_positions
 from scorer.score import score
 from scorer.spec.job import CorpusSpec, Job
+from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_settings
 from scorer.stats.positions import Positions
 
@@ -128,3 +134,16 @@ def test_more_elements_than_32_bits_count() -> None:
     mx.eval(p, q)
     assert p.size > 2**31
     compared(metrics_kernel(mx.bfloat16), p, q, [0, 1, 8191, 8192, 16_383, 16_384, 16_999])
+
+
+# Queries that share key heads, one key head for all, a key head each; raises; latent.
+@pytest.mark.parametrize(
+    "architecture", ["llama", "gpt_bigcode", "gpt2", "minicpm3", "gpt_oss", "deepseek_v3"]
+)
+def test_where_mlx_lm_runs_a_setting_is_told_as_a_trial_tells_it(architecture: str) -> None:
+    """A trial compiles a quantized matmul a width, so there is one width."""
+    model = build_module(tiny_config(architecture))
+    model.eval()
+    setting, device = KVSetting(4, 4, 32), start_backend().kind
+    filled = caches_of_two_tokens(model)
+    assert where_generate_runs(model, setting, filled, device) == trial(model, setting)

@@ -109,7 +109,7 @@ def distance(a: Array, b: Array) -> float:
 
 
 def check_geometry(ready: Prepared) -> None:
-    """config.json, read without MLX, gives the caches that the built model fills."""
+    """What is kept of config.json gives the caches that the loaded model fills."""
     read = resolve_model(ready.job.model).geometry
     assert read.exact
     assert shapes(read.layers) == shapes(ready.geometry.layers)

@@ -33,10 +33,12 @@ def check(name: str, folder: Path) -> dict[str, Any]:
         (model / "config.json").write_text(json.dumps(config | {"model_type": name}), "utf-8")
         return {"outcome": "refused", "why": refused(model, text)}
     model = write_tiny_model(folder / name, name)
-    from scorer.models.config_geometry.read import read_geometry
+    from scorer.lm.measured_geometry import measure_folder
+    from scorer.models.kept_geometry import Measured
 
-    config = json.loads((model / "config.json").read_text("utf-8"))
-    if not read_geometry(config, name).layers:
+    _, outcome = measure_folder(model)
+    assert isinstance(outcome, Measured), outcome
+    if not outcome.geometry.layers:
         return {"outcome": "nothing to quantize", "why": refused(model, text)}
     found = check_architecture(model, text)
     if name not in DENSE_ONLY:

@@ -19,6 +19,8 @@ from tiny_values import (
     YARN,
 )
 
+from scorer.models.architectures import has_architecture, mlx_lm_folder
+
 # What an architecture adds; None takes a usual value away.
 OWN: dict[str, dict[str, Any]] = {
     "Klear": {},
@@ -329,3 +331,11 @@ def _filled(module: str, arguments: str, own: dict[str, Any]) -> dict[str, Any]:
         if value is not None
         or (name in fields and (fields[name].default, fields[name].default_factory) == missing)
     }
+
+
+def architectures() -> list[str]:
+    """The modules of the installed mlx-lm that hold a model, by name."""
+    folder = mlx_lm_folder()
+    assert folder is not None
+    names = (path.stem for path in (folder / "models").glob("*.py"))
+    return sorted(name for name in names if has_architecture(name))

@@ -40,20 +40,28 @@ class ChoosesWorkbench(PaintsWorkbench):
 
     @work(thread=True, group="models", exit_on_error=False)
     def read_models(self) -> None:
-        """Read the model that is chosen, then the whole cache."""
-        from qfid_tui.state.model_reading import chosen_models, read_models
+        """Read the model that is chosen, then the whole cache; then measure what is new in it."""
+        from qfid_tui.state.model_reading import chosen_models, measure_models, read_models
 
-        choices = self.qfid.choices
+        choices, worker = self.qfid.choices, get_current_worker()
         found, trouble = chosen_models(choices)
         self.app.call_from_thread(self._models_read, found, trouble)
+        guessed = [*found]
         for block in read_models():
             self.app.call_from_thread(self._models_read, block)
+            guessed += block
         self.app.call_from_thread(self.picker.finish)
+        for block in measure_models(guessed, lambda: worker.is_cancelled):
+            self.app.call_from_thread(self._models_read, block)
 
     def _models_read(self, found: list[ModelInfo | Unscorable], trouble: str = "") -> None:
         from scorer.models.info import ModelInfo
 
-        self._models.update({m.name: m for m in found if isinstance(m, ModelInfo)})
+        for model in found:
+            if isinstance(model, ModelInfo):
+                self._models[model.name] = model
+            else:
+                self._models.pop(model.name, None)
         self.picker.add(found)
         self.picker.choose(self.qfid.choices.model)
         if trouble:
@@ -64,7 +72,8 @@ class ChoosesWorkbench(PaintsWorkbench):
     def _fit_group(self) -> None:
         """Take a group size that the model's heads allow, where the chosen one is none."""
         choices = self.qfid.choices
-        legal = () if self.model is None else self.model.geometry.legal_groups()
+        geometry = None if self.model is None else self.model.geometry
+        legal = geometry.legal_groups() if geometry is not None and geometry.exact else ()
         if legal and choices.group_size not in legal:
             choices.group_size = max(
                 (g for g in legal if g <= choices.group_size), default=legal[0]

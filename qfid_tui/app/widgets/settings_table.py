@@ -237,7 +237,7 @@ class SettingsTable(Rows):
             return self._second(row, columns, width)
         at_cursor = "▸ " if index == self.cursor else "  "
         shown = row.name or "16 bit"
-        cost = ABSENT if row.cost is None else count(row.cost.per_token)
+        cost = ABSENT if row.cost is None else row.cost.sign + count(row.cost.per_token)
         parts: list[Part] = [
             (at_cursor, "strong"),
             (_EARLIER if row.origin else _MARKS[row.ticked], "strong" if row.ticked else "muted"),
@@ -256,7 +256,8 @@ class SettingsTable(Rows):
             return [("  " + fitted(inert(said), max(0, room - 2)), style)]
         if row.cost is None:
             return []
-        cells = [f"{100 * row.cost.share:.0f} %", *(short_bytes(at) for at in row.cost.at)]
+        cells = [f"{100 * row.cost.share:.0f} %"]
+        cells += [row.cost.sign + short_bytes(at) for at in row.cost.at]
         return [("".join(fitted(cell, 12, right=True) for cell in cells), style)]
 
     def _numbers(self, row: TableRow, columns: Columns, style: str) -> list[Part]:

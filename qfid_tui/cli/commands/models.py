@@ -30,9 +30,12 @@ def run(args: argparse.Namespace) -> int:
     from qfid_tui.cli.output import print_report
     from scorer.models.hub_cache import hub_folder
     from scorer.models.listing import list_models
+    from scorer.models.measuring import measured_models
 
     hub = hub_folder()
     listing = list_models(hub)
+    if list(measured_models(listing.scorable)):
+        listing = list_models(hub)
     print_report(_parts(listing, args.format, str(hub)))
     if not listing.scorable:
         say(

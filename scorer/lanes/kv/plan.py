@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models import cache as mlx_lm_cache
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
+from scorer.lanes.kv.generate_rule import (
+    CANNOT_RUN,
+    MlxLm,
+    caches_of_two_tokens,
+    lacks_kernel,
+    where_generate_runs,
+)
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM, KVLane, mlx_lm_class_holds
-from scorer.lm.caches import cloned, fresh_caches, holds_kv, is_filled, walk
+from scorer.lm.caches import fresh_caches
 from scorer.lm.model_handle import ModelHandle
-from scorer.lm.split_model import SplitModel
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting, kv_settings
-
-# What a forward pass over a cache raises where an architecture cannot work with it.
-CANNOT_RUN = (AttributeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError)
-
-MlxLm = Literal["here", "elsewhere", "nowhere"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,7 @@ def plan_settings(
     """
     dims = [(layer.k_dim, layer.v_dim) for layer in geometry.layers]
     split = model.split
-    filled = fresh_caches(split.model)
-    mx.eval(split.hidden(mx.zeros((1, 2), mx.int32), filled))
+    filled = caches_of_two_tokens(split.model)
     planned: list[PlannedSetting] = []
     computed: dict[tuple[Any, ...], KVSetting] = {}
 
@@ -85,7 +84,7 @@ def plan_settings(
                 setting,
                 arithmetic,
                 computed_as,
-                where_generate_runs(split, setting, filled),
+                where_generate_runs(split.model, setting, filled, device),
                 control_of,
             )
         )
@@ -132,47 +131,7 @@ def _runs(lane: KVLane) -> bool:
     except (*CANNOT_RUN, InputError):
         return False
     except RuntimeError as error:
-        if not _no_kernel(error):
+        if not lacks_kernel(error):
             raise
         return False
     return True
-
-
-def _no_kernel(error: RuntimeError) -> bool:
-    """Whether MLX says that this device has no kernel for a shape, rather than that it failed."""
-    return "No implementation" in str(error)
-
-
-def where_generate_runs(split: SplitModel, setting: KVSetting, filled: list[Any]) -> MlxLm:
-    """Where ``mlx_lm.generate --kv-bits`` can run this setting on this model.
-
-    It fills plain caches, converts those that offer ``to_quantized`` and goes on: one width for
-    both sides, rotating caches raise, chunked and composite ones are passed over in silence. A
-    model of which it quantizes only a part does not run the setting. Tried here on three tokens.
-
-    Args:
-        split: The model.
-        setting: The setting.
-        filled: Its caches after two tokens at full precision; they stay as they are.
-    """
-    if setting.k_bits != setting.v_bits:
-        return "nowhere"
-    try:
-        caches = [cloned(cache) for cache in filled]
-        converted = [
-            cache.to_quantized(group_size=setting.group_size, bits=setting.k_bits)
-            if hasattr(cache, "to_quantized")
-            else cache
-            for cache in caches
-        ]
-        kept = [e.cache for e in walk(converted) if holds_kv(e.cache) and is_filled(e.cache)]
-        if not kept or not all(isinstance(c, mlx_lm_cache.QuantizedKVCache) for c in kept):
-            return "nowhere"
-        mx.eval(split.hidden(mx.zeros((1, 1), mx.int32), converted))
-    except CANNOT_RUN:
-        return "nowhere"
-    except RuntimeError as error:
-        if not _no_kernel(error):
-            raise
-        return "elsewhere"
-    return "here"

@@ -14,6 +14,7 @@ from typing import Any
 from scorer.common.inert_text import inert
 
 ABSENT = "—"
+ROUGHLY = "≈"
 # What can start something inside a line. An underscore inside a word, a lone ampersand and
 # brackets without an opening one start nothing, and escaping them would only show in the source.
 _ACTIVE = re.compile(r"[\\`*\[<|~$]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|:(?=//)")

@@ -73,6 +73,20 @@ def test_json(hub: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert all(repo["size_bytes"] > 0 and repo["reason"] for repo in data["unscorable"])
 
 
+def test_what_was_not_measured_is_a_guess_and_says_so(
+    hub: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_repo(hub, "org/unknown", model_files({"model_type": "dbrx", "n_layers": 3}))
+    monkeypatch.setattr("scorer.models.measuring.COMMAND", ("/no/such/program",))
+    text = printed(capfd)
+    assert "≈23\u202f040" in text and "≈" in printed(capfd, "--format", "md")
+    (unknown,) = (line.split() for line in text.splitlines() if line.startswith("org/unknown"))
+    assert unknown[-4:-1] == ["3", "—", "—"]
+    models = json.loads(printed(capfd, "--format", "json"))["models"]
+    assert [model["geometry"]["exact"] for model in models] == [False] * 3
+    assert {model["kv_heads"] for model in models} == {3, None}
+
+
 def test_markdown(hub: Path, capfd: pytest.CaptureFixture[str]) -> None:
     lines = printed(capfd, "--format", "md").splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]

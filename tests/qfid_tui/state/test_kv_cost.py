@@ -30,6 +30,12 @@ def test_costs_are_those_of_the_definitions() -> None:
     assert kv_cost(LLAMA, None).per_token == 23040
 
 
+def test_a_guess_carries_a_sign() -> None:
+    guess = dataclasses.replace(LLAMA, exact=False)
+    for setting in (None, KVSetting(8, 8)):
+        assert kv_cost(guess, setting).sign == "≈" and kv_cost(LLAMA, setting).sign == ""
+
+
 def test_a_sliding_layer_holds_its_window_at_most() -> None:
     mixed = KVGeometry((KVLayer(1, 64, 64), KVLayer(1, 64, 64, window=1024, kind="sliding")), 2)
     cost = kv_cost(mixed, KVSetting(8, 8))

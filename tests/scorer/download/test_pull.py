@@ -15,6 +15,7 @@ import pytest
 from fake_hub_cache import COMMIT, model_files, safetensors, write_repo
 from huggingface_hub import constants
 from loopback_hub import LoopbackHub, Repo, etag, serving
+from tiny_configs import tiny_config
 
 from scorer.common.errors import CorpusNotCached, InputError, ModelNotCached
 from scorer.common.offline import forbid_to_libraries
@@ -254,6 +255,8 @@ def test_a_name_that_is_no_repo_is_not_asked_for(hub: LoopbackHub, name: str) ->
         ),
         (model_files(model_type="bert"), "`bert`"),
         (model_files(model_file="evil.py") | {"evil.py": b""}, "code of its own: `evil.py`"),
+        (model_files(num_attention_heads=None), "missing"),
+        (model_files(tiny_config("mamba")), "keeps no keys and values"),
         (model_files() | {"config.json": b"{"}, "not valid JSON"),
         ({k: v for k, v in model_files().items() if k != "tokenizer.json"}, "no tokenizer"),
     ],
@@ -266,6 +269,13 @@ def test_what_could_not_be_scored_is_refused_before_its_weights_are_fetched(
     assert error.message.count(REPO) == 1 and error.hint
     fetched = {path for method, path, _ in hub.requests if method == "GET" and "resolve" in path}
     assert all(path.endswith(".json") for path in fetched)
+
+
+def test_what_cannot_be_measured_here_is_fetched_all_the_same(
+    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scorer.models.measuring.COMMAND", ("/no/such/program",))
+    assert (pull(REPO) / WEIGHTS).is_file()
 
 
 def test_code_is_fetched_only_where_it_is_allowed(hub: LoopbackHub, repo: Repo) -> None:

@@ -19,13 +19,14 @@ from architecture_checks import (
     prepared,
     refused,
 )
+from tiny_configs import tiny_config
 from tiny_models import write_text, write_tiny_model
 from tiny_values import FULL, SLIDING
 
 from scorer.common.folders import runs_folder
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
 from scorer.lm.caches import fresh_caches
-from scorer.spec.events import Finished, parse_line
+from scorer.spec.events import Failed, Finished, parse_line
 
 OWN_PATH = {MLX_LM, CODES}
 ONLY_QUANTIZER = {DEQUANTIZED}
@@ -156,3 +157,32 @@ def test_a_group_that_does_not_divide_one_layers_dimension_is_refused(tmp_path: 
     (*_, last) = score(job_of(model, text, "8"))
     assert "group size 64 does not divide the head dimension 32" in str(last)
     assert "groups that do: 32" in str(last)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "changes", "settings", "message"),
+    [
+        ("gemma4", {}, "8", "group size 64 does not divide the head dimension 32"),
+        ("mamba", {}, "8:32", "`mamba` keeps no keys and values"),
+        ("llama", {"num_key_value_heads": 3}, "8:32", "cannot run what its config.json describes"),
+    ],
+)
+def test_what_its_config_tells_is_refused_before_a_weight_is_read(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    architecture: str,
+    changes: dict[str, Any],
+    settings: str,
+    message: str,
+) -> None:
+    from scorer.score import score
+
+    model, text = write_tiny_model(tmp_path / "model", "llama"), write_text(tmp_path)
+    config = json.dumps(tiny_config(architecture, **changes))
+    (model / "config.json").write_text(config, "utf-8")
+    monkeypatch.setattr("scorer.engine.preparation.load", lambda *_, **__: pytest.fail("loaded"))
+    for _ in range(2):
+        # The second time from what was kept.
+        (*_, last) = score(job_of(model, text, settings))
+        assert isinstance(last, Failed) and last.exit_code == 2
+        assert message in last.message and "\n" not in last.message

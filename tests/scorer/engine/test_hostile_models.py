@@ -48,7 +48,7 @@ ENDS = {
         "class PanicException(BaseException): pass\nraise PanicException('no\\nway')",
         "PanicException: no",
     ),
-    "nothing of the kind": ("x = 1", "does not load: "),
+    "nothing of the kind": ("x = 1", "cannot build it from its config.json: "),
     "no Python": ("def (", "SyntaxError"),
 }
 
@@ -223,7 +223,8 @@ def test_where_no_embedding_is_known_the_output_layer_bounds_the_ids(
 ) -> None:
     edit(own.model / "tokenizer.json", lambda t: t["model"]["vocab"].update(e=9999))
     monkeypatch.setattr("scorer.engine.preparation.load", unnamed_embedding)
-    monkeypatch.setattr("scorer.models.info.vocab_size", lambda config, architecture: None)
+    monkeypatch.setattr("scorer.models.info.vocab_size", lambda config: None)
+    monkeypatch.setattr("scorer.lm.measured_geometry.vocab_rows", lambda module: 1 << 20)
     failure = failed([*score(own.job("8"))])
     assert failure.exit_code == 2 and "holds token 9999" in failure.message
     assert "output layer has" in failure.message

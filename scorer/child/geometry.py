@@ -1,0 +1,71 @@
+"""The child process that measures the shapes of models from their configs, many in one process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import resource
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from scorer.common.errors import QfidError
+
+# What building a module may take beyond what the imports took.
+_MOST_BYTES = 4 << 30
+
+
+def measure_all(events: IO[str], lines: Iterable[bytes]) -> int:
+    """Measure models one after the other.
+
+    Args:
+        events: Where outcomes go, one JSON object a line, flushed each: ``key`` and ``outcome``
+            (see :func:`scorer.models.kept_geometry.outcome_to_json`), or ``error``, one line on
+            what is not to be kept: a file that cannot be read, too little memory.
+        lines: One JSON object each: ``folder``, and ``allow_custom_code``.
+
+    Returns:
+        Exit code 0.
+    """
+    from scorer.lm.mlx_lm_import import import_mlx_lm
+
+    import_mlx_lm(light=True)
+    import mlx.core as mx
+
+    if platform.system() == "Linux":
+        # On a GPU even constants of a module would be put there. On a Mac some modules name it.
+        mx.set_default_device(mx.cpu)
+    limit_memory()
+    for line in lines:
+        events.write(json.dumps(_answer(line)) + "\n")
+        events.flush()
+    return 0
+
+
+def _answer(line: bytes) -> dict[str, Any]:
+    from scorer.lm.measured_geometry import measure_folder
+    from scorer.models.kept_geometry import outcome_to_json
+
+    try:
+        request = json.loads(line)
+        key, outcome = measure_folder(
+            Path(request["folder"]), allow_custom_code=request["allow_custom_code"] is True
+        )
+    except QfidError as error:
+        return {"error": error.message, "hint": error.hint}
+    except MemoryError:
+        return {"error": "its config.json describes more than memory holds", "hint": ""}
+    return {"key": key, "outcome": outcome_to_json(outcome)}
+
+
+def limit_memory(most: int = _MOST_BYTES) -> None:
+    """Let this process allocate so many bytes more; only Linux counts what is allocated."""
+    with contextlib.suppress(OSError, ValueError):
+        held = 0
+        for line in Path("/proc/self/status").read_text("ascii").splitlines():
+            if line.startswith("VmData:"):
+                held = int(line.split()[1]) << 10
+        if held:
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (held + most, hard))

@@ -1,0 +1,104 @@
+"""A model's module built from ``config.json`` alone: its parameters are lazy, none is computed."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib.util
+import io
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import mlx.nn as nn
+
+from scorer.common.error_text import named_line
+from scorer.common.errors import InputError
+from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
+from scorer.models.config_geometry import guessed_geometry, vocab_size
+
+# A module of 4096 layers takes less; what takes longer is made to.
+_SECONDS = 60.0
+_CALLS_PER_CHECK = 2000
+
+
+def build_skeleton(folder: Path, config: dict[str, Any], *, allow_custom_code: bool) -> nn.Module:
+    """Build mlx-lm's module of a config, as ``mlx_lm.utils.load_model`` does before the weights.
+
+    Args:
+        folder: The model's folder; only a Python file of its own is read from it.
+        config: The whole of ``config.json``.
+        allow_custom_code: Permit the Python file that the config names to run.
+
+    Raises:
+        InputError: A size in the config is larger than any model's, building takes longer than a
+            minute, or it fails; one line. Its cause is what went wrong first.
+    """
+    # Sizes that no model has are refused before anything is built of them.
+    guessed_geometry(config)
+    vocab_size(config)
+    utils = import_mlx_lm()
+    try:
+        with kept_file_limit(), contextlib.redirect_stdout(io.StringIO()), time_limit():
+            model_class, arguments_class = _classes(folder, config, utils, allow_custom_code)
+            # Some classes change what they are given.
+            module: nn.Module = model_class(arguments_class.from_dict(copy.deepcopy(config)))
+            module.eval()
+    except (KeyboardInterrupt, InputError):
+        raise
+    except BaseException as error:
+        # BaseException: an architecture module of mlx-lm ends the interpreter when a package of
+        # its own is missing.
+        # mlx-lm raises ValueError where an architecture misses a package.
+        raise InputError(
+            f"mlx-lm cannot build it from its config.json: {named_line(error)}",
+            "the file is damaged, or made for another version of mlx-lm",
+        ) from (error.__cause__ or error)
+    return module
+
+
+def _classes(
+    folder: Path, config: dict[str, Any], utils: Any, allow_custom_code: bool
+) -> tuple[Any, Any]:
+    name = config.get("model_file")
+    if name is None:
+        classes: tuple[Any, Any] = utils._get_classes(config)
+        return classes
+    if not allow_custom_code:
+        raise InputError("it runs code of its own", "pass --allow-custom-code to permit it")
+    spec = importlib.util.spec_from_file_location("custom_model", folder / str(name))
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{name} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Model, module.ModelArgs
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float = _SECONDS) -> Iterator[None]:
+    """End Python code of this thread that runs for too long.
+
+    Raises:
+        InputError: It took longer.
+    """
+    end = time.monotonic() + seconds
+    calls = 0
+
+    def check(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls % _CALLS_PER_CHECK == 0 and time.monotonic() > end:
+            raise InputError(
+                f"its config.json describes a model that takes over {seconds:.0f} s to build",
+                "the file is damaged; download the model again",
+            )
+
+    before = sys.getprofile()
+    sys.setprofile(check)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)

@@ -1,1 +1,0 @@
-"""The geometry of a KV cache, read off ``config.json`` by architecture."""
