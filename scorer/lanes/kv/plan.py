@@ -10,6 +10,7 @@ from mlx_lm.models import cache as mlx_lm_cache
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
+from scorer.lanes.kv.kernel_tasks import trial_length
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM, KVLane, mlx_lm_class_holds
 from scorer.lm.caches import cloned, fresh_caches, holds_kv, is_filled, walk
 from scorer.lm.split_model import SplitModel
@@ -119,12 +120,14 @@ def _arithmetic(
     if own_class and (job.kernel == "mlx-lm" or device == "metal"):
         if _runs(KVLane(split, setting, MLX_LM)):
             return MLX_LM
-    return CODES if _runs(KVLane(split, setting, CODES)) else DEQUANTIZED
+    # On CUDA other kernels, compiled for half a minute each, do a pass over two tokens.
+    tokens = trial_length(job.chunk_length - 1) if device == "cuda" else 2
+    return CODES if _runs(KVLane(split, setting, CODES), tokens) else DEQUANTIZED
 
 
-def _runs(lane: KVLane) -> bool:
-    """Whether a forward pass over a few tokens gets through."""
-    tokens = lane.setting.start + 2 if lane.setting.start < 8 else 0
+def _runs(lane: KVLane, behind: int = 2) -> bool:
+    """Whether a forward pass over a few tokens gets through, ``behind`` of them quantized."""
+    tokens = lane.setting.start + behind if lane.setting.start < 8 else 0
     try:
         if tokens:
             lane.hidden(mx.zeros((1, tokens), mx.int32))
@@ -133,7 +136,8 @@ def _runs(lane: KVLane) -> bool:
             short = KVSetting(
                 lane.setting.k_bits, lane.setting.v_bits, lane.setting.group_size, start=2
             )
-            KVLane(lane.split, short, lane.arithmetic).hidden(mx.zeros((1, 4), mx.int32))
+            tokens = short.start + behind
+            KVLane(lane.split, short, lane.arithmetic).hidden(mx.zeros((1, tokens), mx.int32))
     except (*CANNOT_RUN, InputError):
         return False
     except RuntimeError as error:
