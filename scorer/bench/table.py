@@ -59,7 +59,8 @@ def start_to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"**{start['seconds']:.1f} s** to the first batch, kernel cache {start['cache']}"
         yield ""
         for step in start["steps"]:
-            yield f"- {step['seconds']:.2f} s {text(' '.join((step['name'], step['detail'])))}"
+            detail = f": {text(step['detail'])}" if step["detail"] else ""
+            yield f"- {step['seconds']:.2f} s {step['name']}{detail}"
 
 
 def _terabytes(speed: float) -> str:

@@ -146,10 +146,11 @@ def _kernels(backend: Backend | None) -> dict[str, dict[str, str | bool] | None]
 
 def _compiled_kernels(backend: Backend | None) -> dict[str, Any] | None:
     """The folder of kernels that MLX has compiled and need not compile again; CUDA's alone."""
-    if backend is None or backend.kind != "cuda":
+    name = os.environ.get(KERNELS_VARIABLE)
+    if backend is None or backend.kind != "cuda" or not name:
         return None
-    folder = Path(os.environ[KERNELS_VARIABLE])
-    return dataclasses.asdict(_folder(folder, (path.stat().st_size for path in kernels_in(folder))))
+    sizes = (path.stat().st_size for path in kernels_in(Path(name)))
+    return dataclasses.asdict(_folder(Path(name), sizes))
 
 
 def _versions() -> dict[str, str | None]:

@@ -15,7 +15,7 @@ from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import before_a_run
 from scorer.device.memory import device_memory, memory_in_use
-from scorer.engine.kernels import Kernels
+from scorer.engine.kernels import compiling
 from scorer.fit.fitting import fitting
 from scorer.fit.pass_size import PassSize, default_batch
 from scorer.lanes.base import ReferenceLane
@@ -142,10 +142,11 @@ class Preparation:
                 tokens.result()
             sizes = model_sizes(info)
             size = yield from self._size(info, sizes)
-            with Kernels(job, self.backend, info, sizes) as kernels:
+            with compiling(job, self.backend, info, sizes) as processes:
                 model = yield from self._model(info)
                 corpus = tokens.result()
-                yield from kernels.awaited()
+                for state in processes.awaited():
+                    yield Loading("kernels", state.described())
         if model.vocab_rows is not None:
             _check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
         yield Loading("checking", "body and tail, cache geometry, arithmetic of each setting")

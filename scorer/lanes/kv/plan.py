@@ -10,7 +10,7 @@ from mlx_lm.models import cache as mlx_lm_cache
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
-from scorer.lanes.kv.kernel_tasks import trial_length
+from scorer.lanes.kv.attention_kernels import trial_length
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM, KVLane, mlx_lm_class_holds
 from scorer.lm.caches import cloned, fresh_caches, holds_kv, is_filled, walk
 from scorer.lm.split_model import SplitModel
