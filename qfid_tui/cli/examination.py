@@ -76,6 +76,11 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("attention", _attention(found)),
         ("metrics", _kernel(found, "metrics")),
         ("quantizer", _kernel(found, "quantizer")),
+        *(
+            [("compiled kernels", _folder(found["compiled_kernels"], "kernel"))]
+            if found["compiled_kernels"]
+            else []
+        ),
         ("memory", f"{bytes_of(memory['total'])}, {bytes_of(memory['free'])} free"),
         ("versions", ", ".join(f"{text(name)} {text(known)}" for name, known in versions.items())),
         ("model cache", _folder(found["model_cache"], "repo") + _offline(found)),

@@ -25,7 +25,12 @@ def rate_text(rate: float) -> str:
 
 def loading_text(event: Loading) -> str:
     """A step before scoring as a line."""
-    named = {"model": "loading", "tokenizing": "tokenizing", "corpus": "fetching"}
+    named = {
+        "model": "loading",
+        "tokenizing": "tokenizing",
+        "corpus": "fetching",
+        "kernels": "compiling",
+    }
     if event.step in named:
         return f"{named[event.step]} {event.detail or event.step}"
     return f"{event.step} {event.detail}".strip()

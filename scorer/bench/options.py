@@ -42,4 +42,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=int, metavar="N", help="chunks per forward pass (default: the device's)"
     )
+    parser.add_argument(
+        "--start",
+        action="store_true",
+        help="measure the seconds from the start of the scorer's process to its first scored "
+        "batch instead, without compiled kernels on disk and with them",
+    )
     parser.add_argument("--format", choices=("md", "json"), default="md", help="md (default), json")

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_options(parser)
     args = parser.parse_args(arguments)
     try:
-        result = bench(args)
+        result = bench_start(args) if args.start else bench(args)
     except QfidError as error:
         hint = f"\nhint: {error.hint}" if error.hint else ""
         print(f"error: {error.message}{hint}", file=sys.stderr)
@@ -55,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.format == "json":
         print(json.dumps(result, indent=2))
     else:
-        from scorer.bench.table import to_markdown
+        from scorer.bench.table import start_to_markdown, to_markdown
 
-        print("\n".join(to_markdown(result)))
+        print("\n".join(start_to_markdown(result) if args.start else to_markdown(result)))
     return 0
 
 
@@ -77,6 +77,34 @@ def job_of(args: argparse.Namespace) -> Job:
         max_chunks=args.max_chunks,
         batch=args.batch,
     )
+
+
+def bench_start(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure how long a run takes to its first scored batch.
+
+    Returns:
+        JSON values; ``starts``: see :func:`scorer.bench.start.measured_starts`.
+
+    Raises:
+        QfidError: The model cannot be scored.
+    """
+    job = job_of(args)
+    backend = start_backend()
+    from scorer.lm.mlx_lm_import import import_mlx_lm
+
+    import_mlx_lm(light=True)
+    from scorer.bench.start import measured_starts
+
+    return {
+        "model": job.model,
+        "device": backend.kind,
+        "device_name": backend.name,
+        "versions": backend.versions,
+        "settings": [str(setting) for setting in job.settings],
+        "path": args.path,
+        "chunk_length": job.chunk_length,
+        "starts": measured_starts(job, args.shape, backend),
+    }
 
 
 def bench(args: argparse.Namespace) -> dict[str, Any]:

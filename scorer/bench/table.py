@@ -45,6 +45,24 @@ def to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"- peak memory above weights: {'unknown' if peak is None else bytes_of(peak)}"
 
 
+def start_to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
+    """Lines: how long a run took to its first scored batch, step by step."""
+    settings = [text(name.removesuffix("~dequantized")) for name in result["settings"]]
+    yield f"# qfid bench --start: {text(result['model'])}"
+    yield ""
+    yield (
+        f"{text(result['device'])}, {text(result['device_name'])}; chunks of "
+        f"{result['chunk_length']} tokens; {result['path']} path: {', '.join(settings)}"
+    )
+    for start in result["starts"]:
+        yield ""
+        yield f"**{start['seconds']:.1f} s** to the first batch, kernel cache {start['cache']}"
+        yield ""
+        for step in start["steps"]:
+            detail = f": {text(step['detail'])}" if step["detail"] else ""
+            yield f"- {step['seconds']:.2f} s {step['name']}{detail}"
+
+
 def _terabytes(speed: float) -> str:
     return f"{speed / 1e12:.2f} TB/s"
 

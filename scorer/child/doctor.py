@@ -22,6 +22,8 @@ from scorer.device.backend import Backend, start_backend
 from scorer.device.blas import NONE_FOUND, SLOW_MATMUL_SECONDS
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import host_memory
+from scorer.device.kernel_worker import VARIABLE as KERNELS_VARIABLE
+from scorer.device.kernel_worker import kernels_in
 from scorer.models.hub_cache import folder_bytes, hub_folder
 
 _MATMUL_SIZE = 512
@@ -73,7 +75,8 @@ def examine() -> dict[str, Any]:
         ``arithmetic``: what computes attention on the CPU device (``numpy`` or ``mlx``) and the
         threads NumPy's part runs on; null on a GPU. ``metrics``: whether a GPU reduces logits with
         the kernel made for it (``fused``), and why (``why``); ``quantizer``: the same for keys and
-        values; null on the CPU. ``memory`` and folders are in bytes. ``offline``: HF_HUB_OFFLINE
+        values; null on the CPU. ``compiled_kernels``: the folder of what MLX has compiled on CUDA;
+        null elsewhere. ``memory`` and folders are in bytes. ``offline``: HF_HUB_OFFLINE
         forbids the network. ``findings`` is empty where nothing is slow or short.
     """
     backend, error = _backend()
@@ -92,6 +95,7 @@ def examine() -> dict[str, Any]:
         "matmul": _matmul(backend),
         "arithmetic": _arithmetic(backend),
         **kernels,
+        "compiled_kernels": _compiled_kernels(backend),
         "memory": {"total": total, "free": free},
         "versions": _versions(),
         "model_cache": dataclasses.asdict(cache),
@@ -138,6 +142,15 @@ def _kernels(backend: Backend | None) -> dict[str, dict[str, str | bool] | None]
         "quantizer": usable_quantizer(backend.kind, mx.bfloat16, _GROUP),
     }
     return {name: {"fused": made is not None, "why": why} for name, (made, why) in found.items()}
+
+
+def _compiled_kernels(backend: Backend | None) -> dict[str, Any] | None:
+    """The folder of kernels that MLX has compiled and need not compile again; CUDA's alone."""
+    name = os.environ.get(KERNELS_VARIABLE)
+    if backend is None or backend.kind != "cuda" or not name:
+        return None
+    sizes = (path.stat().st_size for path in kernels_in(Path(name)))
+    return dataclasses.asdict(_folder(Path(name), sizes))
 
 
 def _versions() -> dict[str, str | None]:

@@ -40,7 +40,7 @@ def thread_count() -> int:
     """
     if _numpy_blas() is None:
         return 1
-    cores = _cores()
+    cores = core_count()
     for name in _LIMITS:
         wish = os.environ.get(name, "")
         if wish.isdecimal() and int(wish) > 0:
@@ -48,7 +48,8 @@ def thread_count() -> int:
     return cores
 
 
-def _cores() -> int:
+def core_count() -> int:
+    """Cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:

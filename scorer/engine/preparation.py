@@ -15,6 +15,7 @@ from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import before_a_run
 from scorer.device.memory import device_memory, memory_in_use
+from scorer.engine.kernels import compiling
 from scorer.fit.fitting import fitting
 from scorer.fit.pass_size import PassSize, default_batch
 from scorer.lanes.base import ReferenceLane
@@ -31,7 +32,7 @@ from scorer.lm.split_model import SplitModel
 from scorer.models.info import ModelInfo, with_geometry
 from scorer.models.kept_geometry import remember
 from scorer.models.resolve import resolve_model
-from scorer.models.sizes import model_sizes
+from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import Job
@@ -146,15 +147,16 @@ class Preparation:
             wait([tokens], _TEXT_FIRST_SECONDS if fetched is None else None)
             if tokens.done():
                 tokens.result()
-            size = yield from self._size(info)
-            model = yield from self._model(info)
-            corpus = tokens.result()
+            sizes = model_sizes(info)
+            size = yield from self._size(info, sizes)
+            with compiling(job, self.backend, info, sizes) as processes:
+                model = yield from self._model(info)
+                corpus = tokens.result()
+                for state in processes.awaited():
+                    yield Loading("kernels", state.described())
         if model.vocab_rows is not None:
             _check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
-        detail = "body and tail, cache geometry, arithmetic of each setting"
-        if self.backend.kind == "cuda":
-            detail += "; kernels new to this GPU are compiled, once, up to a minute a width"
-        yield Loading("checking", detail)
+        yield Loading("checking", "body and tail, cache geometry, arithmetic of each setting")
         # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
         own = job.kernel == "mlx-lm"
         split = SplitModel(model.module, MLX if own else self.backend.arithmetic)
@@ -213,7 +215,7 @@ class Preparation:
             cache_dir=self.cache_dir,
         )
 
-    def _size(self, info: ModelInfo) -> Generator[Event, None, PassSize]:
+    def _size(self, info: ModelInfo, sizes: ModelSizes) -> Generator[Event, None, PassSize]:
         """How much goes through the model at once.
 
         Raises:
@@ -223,7 +225,7 @@ class Preparation:
         wanted = PassSize(
             self.grid or job.batch or default_batch(self.backend.kind, job.chunk_length)
         )
-        size = self._fitting(info, wanted)
+        size = self._fitting(info, sizes, wanted)
         if size.batch < wanted.batch and (self.grid or job.batch):
             yield Warned(
                 f"memory does not allow {wanted.batch} chunks at a time; scored {size.described()}",
@@ -249,10 +251,10 @@ class Preparation:
             )
         return load(info.path, self.backend, allow_custom_code=self.job.allow_custom_code)
 
-    def _fitting(self, info: ModelInfo, wanted: PassSize) -> PassSize:
+    def _fitting(self, info: ModelInfo, sizes: ModelSizes, wanted: PassSize) -> PassSize:
         memory = device_memory(self.backend.kind)
         return fitting(
-            model_sizes(info),
+            sizes,
             self.job,
             self.backend.kind,
             before_a_run(memory) if self.backend.kind == "cpu" else memory,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scorer.common.errors import InputError, Interrupted, QfidError, WillNotFit
 from scorer.device.memory_watch import MemoryWatch
+from scorer.engine.own_kernels import OwnKernels
 from scorer.runs.identity import grid_of
 from scorer.spec.events import Event, Finished, Planned, SettingFailedEvent, Warned
 from scorer.spec.job import Job
@@ -40,6 +41,7 @@ class Session:
         self.closing = closing
         self.watch = watch
         self.run: Run | None = None
+        self.own_kernels = OwnKernels(job, backend.kind)
 
     def stop(self) -> bool:
         """Whether the run has to end: it was asked to, or memory ran short."""
@@ -62,6 +64,7 @@ class Session:
                 grid = stored
         preparation = Preparation(self.job, self.backend, cache_folder() / "tokens", grid=grid)
         yield from preparation.steps()
+        self.own_kernels.wait()
         if self.stop():
             raise self.watch.short or Interrupted("stopped before the first chunk")
         prepared = preparation.result

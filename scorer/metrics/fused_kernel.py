@@ -24,7 +24,7 @@ KL, REF_TOP_LOGIT, REF_LOG_SUM, REF_TARGET, QUANT_TOP_LOGIT, QUANT_LOG_SUM, QUAN
 _FOLDER = Path(__file__).parent / "source"
 _INPUTS = ["p", "q", "targets", "given_values", "given_tops"]
 _OUTPUTS = ["values", "tops"]
-_REFERENCE, _PAIR, _GIVEN = range(3)
+_REFERENCE, _AGAINST = range(2)
 
 
 class FusedRows(NamedTuple):
@@ -85,19 +85,16 @@ class FusedKernel:
         """
         return self._run(_REFERENCE, p, p, targets, None)
 
-    def pair(self, p: mx.array, q: mx.array, targets: mx.array) -> FusedRows:
-        """Both rows at once.
+    def against(self, given: FusedRows, p: mx.array, q: mx.array, targets: mx.array) -> FusedRows:
+        """Both rows, the reference's part given.
 
         Args:
+            given: The reference's part, from :meth:`reference` on ``p``.
             p: (N, V) logits of the reference.
             q: (N, V) logits of the candidate, of the same dtype.
             targets: (N,) int32 tokens, each below V.
         """
-        return self._run(_PAIR, p, q, targets, None)
-
-    def against(self, given: FusedRows, p: mx.array, q: mx.array, targets: mx.array) -> FusedRows:
-        """As :meth:`pair`, the reference's part taken from :meth:`reference`."""
-        return self._run(_GIVEN, p, q, targets, given)
+        return self._run(_AGAINST, p, q, targets, given)
 
     def _run(
         self, mode: int, p: mx.array, q: mx.array, targets: mx.array, given: FusedRows | None

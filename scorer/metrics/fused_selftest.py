@@ -55,7 +55,7 @@ def _checked(device: DeviceKind, dtype: mx.Dtype) -> tuple[FusedKernel | None, s
     return kernel, "built and checked on this device"
 
 
-def worst_error(kernel: FusedKernel, dtype: mx.Dtype, *, paired: bool = False) -> float:
+def worst_error(kernel: FusedKernel, dtype: mx.Dtype) -> float:
     """Largest deviation from the float64 definition over rows meant to be hard.
 
     Rows have 2 to 5 003 columns and begin at every alignment.
@@ -63,23 +63,19 @@ def worst_error(kernel: FusedKernel, dtype: mx.Dtype, *, paired: bool = False) -
     Args:
         kernel: The kernel.
         dtype: Of the logits.
-        paired: Look at :meth:`FusedKernel.pair`, not at the two calls that scoring makes.
 
     Returns:
         Deviations in nats, relative where the value is above 1; infinite where an infinity, a NaN
         or a top token differs.
     """
-    return max(_error(kernel, dtype, columns, paired) for columns in (2, 7, 1031, 4096, 5003))
+    return max(_error(kernel, dtype, columns) for columns in (2, 7, 1031, 4096, 5003))
 
 
-def _error(kernel: FusedKernel, dtype: mx.Dtype, columns: int, paired: bool) -> float:
+def _error(kernel: FusedKernel, dtype: mx.Dtype, columns: int) -> float:
     p, q = (mx.array(rows).astype(dtype) for rows in hard_rows(columns))
     targets = np.arange(p.shape[0]) % columns
     asked = mx.array(targets.astype(np.int32))
-    if paired:
-        made = kernel.pair(p, q, asked)
-    else:
-        made = kernel.against(kernel.reference(p, asked), p, q, asked)
+    made = kernel.against(kernel.reference(p, asked), p, q, asked)
     got = tile_scalars(np.array(made.values), np.array(made.tops))
     wide = [np.array(rows.astype(mx.float32)) for rows in (p, q)]
     expected = Reference(wide[0], targets, plain=True).compare(wide[1])

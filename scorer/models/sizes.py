@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scorer.models.info import ModelInfo
 
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+_NAMES = {"F64": "float32", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _PACKED = {"U64": 64, "I64": 64, "U32": 32, "I32": 32, "U8": 8, "I8": 8}
 _DEFAULT_GROUP = 64
 # Parts of a model that reads pictures or hears; mlx-lm drops them.
@@ -36,6 +37,7 @@ class ModelSizes:
         dense_bytes: Bytes of its weights as dense float32.
         largest_bytes: Bytes of its largest tensor as dense float32.
         element_bytes: Bytes of the dtype it computes with off the CPU.
+        dtype: That dtype's name, such as ``bfloat16``.
         hidden: Elements of a hidden state.
         inner: Elements of the widest intermediate state of a token, experts at work together.
         heads: Query heads.
@@ -52,6 +54,7 @@ class ModelSizes:
     heads: int
     vocab: int
     geometry: KVGeometry
+    dtype: str = "bfloat16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ def model_sizes(info: ModelInfo) -> ModelSizes:
         heads=info.query_heads or info.kv_heads or 1,
         vocab=vocab,
         geometry=info.geometry,
+        dtype=_dtype(tensors),
     )
 
 
@@ -139,6 +143,16 @@ def _element_bytes(tensors: dict[str, _Tensor]) -> int:
             size = _BYTES[tensor.dtype]
             counts[size] = counts.get(size, 0) + tensor.elements
     return max(counts, key=counts.__getitem__) if counts else 2
+
+
+def _dtype(tensors: dict[str, _Tensor]) -> str:
+    """The commonest floating dtype, by elements."""
+    counts: dict[str, int] = {}
+    for tensor in tensors.values():
+        if tensor.dtype in _NAMES:
+            name = _NAMES[tensor.dtype]
+            counts[name] = counts.get(name, 0) + tensor.elements
+    return max(counts, key=counts.__getitem__) if counts else "bfloat16"
 
 
 def _inner(part: ModelConfig, hidden: int) -> int:

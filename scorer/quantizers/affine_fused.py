@@ -26,7 +26,8 @@ _THREADS = 256
 _WARP = 32
 # Elements of a thread: 16 bytes of bfloat16.
 _EACH = 8
-_WAYS = (0, 1, 2)
+# Ways of rounding a code's value, see `source/affine.h`.
+_ROUNDINGS = (0, 1, 2)
 GROUPS = (32, 64, 128)
 """Group sizes that the kernel knows."""
 
@@ -47,14 +48,14 @@ class FusedQuantizer:
             "qfid_affine",
             header=kernel_source(_FOLDER, f"{shell}_affine_header", "affine"),
             body=kernel_source(_FOLDER, f"{shell}_affine_groups"),
-            inputs=["x", "levels"],
+            inputs=["x", "rule"],
             outputs=["restored", "flags"],
             # Values come as a view of another order; a copy would cost as much as the kernel.
             ensure_row_contiguous=False,
         )
 
     def round_trip(
-        self, x: mx.array, bits: int, group_size: int, way: int = 0
+        self, x: mx.array, bits: int, group_size: int, rounding: int = 0
     ) -> tuple[mx.array, mx.array]:
         """Quantize and dequantize.
 
@@ -62,7 +63,7 @@ class FusedQuantizer:
             x: (…, D), float32, float16 or bfloat16, D a multiple of the group size.
             bits: Bits a code.
             group_size: Elements that share a scale and a bias: 32, 64 or 128.
-            way: How a code's value is rounded, see ``source/affine.h``.
+            rounding: How a code's value is rounded, see ``source/affine.h``.
 
         Returns:
             What is restored, as ``x``; (N, 2) uint8, for each part of ``x`` whether any element was
@@ -71,8 +72,9 @@ class FusedQuantizer:
         rows = x if x.ndim == 4 else x.reshape(1, 1, -1, x.shape[-1])
         threads = x.size // _EACH
         restored, flags = self._kernel(
-            inputs=[rows, _levels(bits)],
-            template=[("T", x.dtype), ("GROUP", group_size), ("EACH", _EACH), ("WAY", way)],
+            inputs=[rows, _rule(bits, group_size, rounding)],
+            # One kernel for a dtype: each set of values would take seconds to compile.
+            template=[("T", x.dtype), ("EACH", _EACH)],
             grid=(threads, 1, 1),
             threadgroup=(_THREADS, 1, 1),
             output_shapes=[x.shape, (-(-threads // _WARP), 2)],
@@ -110,7 +112,7 @@ class AffineFused(Affine):
 def usable_quantizer(
     shell: Shell, dtype: mx.Dtype, group_size: int
 ) -> tuple[tuple[FusedQuantizer, int] | None, str]:
-    """The kernel for a dtype and its way of rounding, where it gives MLX's own bits here.
+    """The kernel for a dtype and how it rounds, where it gives MLX's own bits here.
 
     Built and checked once per process, dtype and group size.
 
@@ -128,33 +130,33 @@ def _checked(
 ) -> tuple[tuple[FusedQuantizer, int] | None, str]:
     try:
         kernel = FusedQuantizer(shell)
-        for way in _WAYS:
-            if _is_mlxs(kernel, dtype, group_size, way):
-                return (kernel, way), "built and checked on this device"
+        for rounding in _ROUNDINGS:
+            if _is_mlxs(kernel, dtype, group_size, rounding):
+                return (kernel, rounding), "built and checked on this device"
     except (RuntimeError, ValueError, OSError) as failure:
         lines = str(failure).strip().splitlines() or [type(failure).__name__]
         return None, f"it does not build here: {lines[0]}"
     return None, "its bits are not those of MLX's quantizer here"
 
 
-def _is_mlxs(kernel: FusedQuantizer, dtype: mx.Dtype, group: int, way: int) -> bool:
+def _is_mlxs(kernel: FusedQuantizer, dtype: mx.Dtype, group: int, rounding: int) -> bool:
     """Whether the kernel gives MLX's bits for every width over rows meant to be hard."""
     x = mx.array(hard_rows()).astype(dtype)
     spoilt = mx.where(mx.arange(x.size).reshape(x.shape) == x.size // 3, mx.nan, x)
-    if _seen(kernel.round_trip(spoilt, 8, group, way)[1])[0] == 0:
+    if _seen(kernel.round_trip(spoilt, 8, group, rounding)[1])[0] == 0:
         return False
     for bits in (2, 3, 4, 5, 6, 8):
         codes = mx.quantize(x, group_size=group, bits=bits)
         expected = mx.dequantize(*codes, group_size=group, bits=bits)
-        restored, flags = kernel.round_trip(x, bits, group, way)
+        restored, flags = kernel.round_trip(x, bits, group, rounding)
         if not mx.array_equal(restored, expected) or _seen(flags) != [0, 1]:
             return False
         # Another order in memory, and rows that fill no whole block of threads.
         for view in (_as_values, lambda rows: rows[3:304]):
-            part = kernel.round_trip(view(x), bits, group, way)[0]
+            part = kernel.round_trip(view(x), bits, group, rounding)[0]
             if not mx.array_equal(part, view(expected)):
                 return False
-    return _seen(kernel.round_trip(mx.zeros((3, 128), dtype), 4, group, way)[1]) == [0, 0]
+    return _seen(kernel.round_trip(mx.zeros((3, 128), dtype), 4, group, rounding)[1]) == [0, 0]
 
 
 def _as_values(x: mx.array) -> mx.array:
@@ -168,11 +170,14 @@ def _seen(flags: mx.array) -> list[int]:
 
 
 @cache
-def _levels(bits: int) -> mx.array:
-    """(1,) float32: codes above 0. Made once: what the host makes, a GPU has to fetch."""
-    levels = mx.array([2.0**bits - 1], mx.float32)
-    mx.eval(levels)
-    return levels
+def _rule(bits: int, group_size: int, rounding: int) -> mx.array:
+    """(3,) float32: codes above 0, threads of a group, how a code's value is rounded.
+
+    Made once: what the host makes, a GPU has to fetch.
+    """
+    rule = mx.array([2.0**bits - 1, group_size // _EACH, rounding], mx.float32)
+    mx.eval(rule)
+    return rule
 
 
 def hard_rows() -> NDArray[np.float32]:

@@ -56,7 +56,13 @@ class Hello(Event):
 
 @dataclass(frozen=True, slots=True)
 class Loading(Event):
-    """A step before scoring starts: ``model``, ``corpus``, ``tokenizing``, ``checking``."""
+    """A step before scoring starts.
+
+    Attributes:
+        step: ``corpus``, ``tokenizing``, ``model``, ``kernels`` or ``checking``; ``kernels`` comes
+            again with another detail while kernels for a GPU are waited for.
+        detail: What of it, one line.
+    """
 
     kind: ClassVar[str] = "loading"
     step: str

@@ -12,15 +12,8 @@
 #define QFID_ADD(a, b) ((a) + (b))
 #include "affine.h"
 
-template <int WAY>
-static void restore(const float* x, float* out, size_t group, QfidAffine affine, float levels) {
-  for (size_t i = 0; i < group; i++) {
-    out[i] = qfid_restored<float, WAY>(qfid_code(x[i], affine, levels), affine);
-  }
-}
-
 extern "C" int affine_groups(
-    int way, size_t groups, size_t group, float levels, const float* x, float* out) {
+    int rounding, size_t groups, size_t group, float levels, const float* x, float* out) {
   bool finite = true;
   for (size_t at = 0; at < groups; at++, x += group, out += group) {
     float low = 3.402823466e38f;
@@ -31,9 +24,9 @@ extern "C" int affine_groups(
       finite = finite && qfid_is_finite(x[i]);
     }
     QfidAffine affine = qfid_affine(low, high, levels);
-    way == 0 ? restore<0>(x, out, group, affine, levels)
-    : way == 1 ? restore<1>(x, out, group, affine, levels)
-               : restore<2>(x, out, group, affine, levels);
+    for (size_t i = 0; i < group; i++) {
+      out[i] = qfid_restored<float>(qfid_code(x[i], affine, levels), affine, rounding);
+    }
   }
   return finite;
 }

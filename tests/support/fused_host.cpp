@@ -22,7 +22,7 @@ static QfidState absorbed(int MODE, QfidState state, const float* p, const float
     state.p = qfid_absorb_row<W>(state.p, a, column);
     return state;
   }
-  return qfid_absorb<W>(state, a, b, column, MODE == 2);
+  return qfid_absorb<W>(state, a, b, column);
 }
 
 extern "C" void fused_rows(
@@ -33,7 +33,7 @@ extern "C" void fused_rows(
     const float* p_row = p + row * columns;
     const float* q_row = q + row * columns;
     QfidState empty = qfid_empty(QFID_LOWEST, QFID_LOWEST);
-    if (MODE == 2) {
+    if (MODE == 1) {
       empty = qfid_empty(
           given_values[7 * row + 1], QFID_MAX(QFID_LOWEST, q_row[given_tops[2 * row]]));
     }

@@ -129,18 +129,24 @@ def _absorb_range(
     return state
 
 
-def fused(
-    p: Array, q: Array, targets: Index, threads: int = 256, *, given: bool = False
+def fused(p: Array, q: Array, targets: Index, threads: int = 256) -> dict[str, NDArray[np.generic]]:
+    """Scalars of N pairs of rows (N, V)."""
+    # The kernel has the reference's part from a call of its own.
+    known = _reduced(p, p, targets, threads)
+    made = _reduced(p, q, targets, threads, known["top_ref"].astype(np.int64))
+    return made | {name: known[name] for name in ("nll_ref", "top_ref", "top_ref_logprob")}
+
+
+def _reduced(
+    p: Array, q: Array, targets: Index, threads: int, top: Index | None = None
 ) -> dict[str, NDArray[np.generic]]:
-    """Scalars of N pairs of rows (N, V); ``given`` knows the reference's top beforehand."""
+    """Scalars of N pairs of rows (N, V); ``top``: the reference's top tokens where known."""
     rows = np.arange(len(p))
+    given = top is not None
     lowest = np.full(len(p), LOWEST, np.float32)
     with np.errstate(all="ignore"):
         state = _empty(lowest, lowest, threads)
-        if given:
-            # The kernel has the reference's part from a call of its own.
-            known = fused(p, p, targets, threads)
-            top = known["top_ref"].astype(np.int64)
+        if top is not None:
             state = _empty(p[rows, top], np.fmax(q[rows, top], LOWEST), threads)
         vectors = p.shape[1] // WIDTH
         whole = p[:, : vectors * WIDTH], q[:, : vectors * WIDTH]
@@ -160,7 +166,7 @@ def fused(
         weight = last.gone[:, 0] - last.p.top[:, 0] - np.log(p_sum)
         kl = np.where((p_sum > 0) & (q_sum > 0), kl, np.nan)
         ruled_out = ~np.isnan(kl) & (last.gone[:, 0] > LOWEST) & (weight > np.float32(-745.1))
-        found: dict[str, NDArray[np.generic]] = {
+        return {
             "kl": np.where(ruled_out, np.inf, kl),
             "nll_ref": np.log(p_sum) - (p[rows, targets] - last.p.top[:, 0]),
             "nll_quant": np.log(q_sum) - (q[rows, targets] - last.q.top[:, 0]),
@@ -169,9 +175,6 @@ def fused(
             "top_quant": _first(q, last.q),
             "top_quant_logprob": -np.log(q_sum),
         }
-        if given:
-            found.update({name: known[name] for name in ("nll_ref", "top_ref", "top_ref_logprob")})
-        return found
 
 
 def _first(rows: Array, side: Side) -> NDArray[np.int64]:

@@ -50,4 +50,6 @@ def _words(args: argparse.Namespace) -> list[str]:
     words = [
         f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None
     ]
+    if args.start:
+        words.append("--start")
     return words if args.model is None else [*words, "--", args.model]

@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
+from scorer.lanes.kv.attention_kernels import trial_length
 from scorer.lanes.kv.generate_rule import (
     CANNOT_RUN,
     MlxLm,
@@ -115,19 +116,22 @@ def _arithmetic(
     if own_class and (job.kernel == "mlx-lm" or device == "metal"):
         if _runs(KVLane(model, setting, MLX_LM)):
             return MLX_LM
-    return CODES if _runs(KVLane(model, setting, CODES)) else DEQUANTIZED
+    # On CUDA other kernels, compiled for half a minute each, do a pass over two tokens.
+    tokens = trial_length(job.chunk_length - 1) if device == "cuda" else 2
+    return CODES if _runs(KVLane(model, setting, CODES), tokens) else DEQUANTIZED
 
 
-def _runs(lane: KVLane) -> bool:
-    """Whether a forward pass over a few tokens gets through."""
-    tokens = lane.setting.start + 2 if lane.setting.start < 8 else 0
+def _runs(lane: KVLane, behind: int = 2) -> bool:
+    """Whether a forward pass over a few tokens gets through, ``behind`` of them quantized."""
+    tokens = lane.setting.start + behind if lane.setting.start < 8 else 0
     try:
         if tokens:
             lane.hidden(mx.zeros((1, tokens), mx.int32))
         else:
             # The prefix is long; the pass behind it is what can fail.
             short = KVSetting.of(lane.setting.keys, lane.setting.values, start=2)
-            KVLane(lane.model, short, lane.arithmetic).hidden(mx.zeros((1, 4), mx.int32))
+            tokens = short.start + behind
+            KVLane(lane.model, short, lane.arithmetic).hidden(mx.zeros((1, tokens), mx.int32))
     except (*CANNOT_RUN, InputError):
         return False
     except RuntimeError as error:

@@ -95,16 +95,13 @@ QFID_INLINE QfidSide qfid_absorb_row(QfidSide side, QfidVector<W> v, int column)
   return side;
 }
 
-// Absorb W columns of both rows. `given`: p.top is the row's own already.
+// Absorb W columns of both rows; p.top is the row's own already.
 template <int W>
 QFID_INLINE QfidState
-qfid_absorb(QfidState state, QfidVector<W> p, QfidVector<W> q, int column, bool given) {
+qfid_absorb(QfidState state, QfidVector<W> p, QfidVector<W> q, int column) {
   QfidState next = state;
-  if (!given) {
-    next.p = qfid_raise(state.p, qfid_highest<W>(p), column);
-  }
   next.q = qfid_raise(state.q, qfid_highest<W>(q), column);
-  if (next.p.top != state.p.top || next.q.top != state.q.top) {
+  if (next.q.top != state.q.top) {
     next.cross = qfid_moved_cross(state, next.p.top, next.q.top);
   }
   float p_sum = 0.0f;

@@ -1,6 +1,6 @@
   // The kernel's body. Inputs: p, q (N, V) of T; targets (N,); given_values (any, 7) and given_tops
   // (any, 2), outputs of an earlier call on p. Outputs: values (N, 7), tops (N, 2).
-  // MODE 0 looks at p alone, 1 at both, 2 at both with p's part given.
+  // MODE 0 looks at p alone, 1 at both rows with p's part given.
   __shared__ QfidState warps[32];
   const int columns = p_shape[1];
   const size_t row = blockIdx.x;
@@ -10,7 +10,7 @@
   const int threads = blockDim.x;
 
   QfidState state = qfid_empty(QFID_LOWEST, QFID_LOWEST);
-  if (MODE == 2) {
+  if (MODE == 1) {
     // The candidate's logit at the reference's top is often its own top: nothing to rescale then.
     const float q_top = static_cast<float>(q_row[given_tops[2 * row]]);
     state = qfid_empty(given_values[7 * row + 1], QFID_MAX(QFID_LOWEST, q_top));
@@ -37,8 +37,7 @@
     if (MODE == 0) {
       state.p = qfid_absorb_row<QFID_WIDTH>(state.p, qfid_widen<T>(p_raw), column);
     } else {
-      state = qfid_absorb<QFID_WIDTH>(
-          state, qfid_widen<T>(p_raw), qfid_widen<T>(q_raw), column, MODE == 2);
+      state = qfid_absorb<QFID_WIDTH>(state, qfid_widen<T>(p_raw), qfid_widen<T>(q_raw), column);
     }
   }
   for (int i = thread; i < columns - vectors * QFID_WIDTH; i += threads) {
@@ -49,7 +48,7 @@
     if (MODE == 0) {
       state.p = qfid_absorb_row<1>(state.p, p_one, column);
     } else {
-      state = qfid_absorb<1>(state, p_one, q_one, column, MODE == 2);
+      state = qfid_absorb<1>(state, p_one, q_one, column);
     }
   }
 

@@ -9,7 +9,7 @@
   const int threads = int(threads_per_threadgroup.x);
 
   QfidState state = qfid_empty(QFID_LOWEST, QFID_LOWEST);
-  if (MODE == 2) {
+  if (MODE == 1) {
     // The candidate's logit at the reference's top is often its own top: nothing to rescale then.
     const float q_top = static_cast<float>(q_row[given_tops[2 * row]]);
     state = qfid_empty(given_values[7 * row + 1], QFID_MAX(QFID_LOWEST, q_top));
@@ -26,7 +26,7 @@
     if (MODE == 0) {
       state.p = qfid_absorb_row<QFID_WIDTH>(state.p, p_vector, column);
     } else {
-      state = qfid_absorb<QFID_WIDTH>(state, p_vector, q_vector, column, MODE == 2);
+      state = qfid_absorb<QFID_WIDTH>(state, p_vector, q_vector, column);
     }
   }
   for (int column = vectors * QFID_WIDTH + index; column < columns; column += threads) {
@@ -36,7 +36,7 @@
     if (MODE == 0) {
       state.p = qfid_absorb_row<1>(state.p, p_one, column);
     } else {
-      state = qfid_absorb<1>(state, p_one, q_one, column, MODE == 2);
+      state = qfid_absorb<1>(state, p_one, q_one, column);
     }
   }
 

@@ -31,17 +31,17 @@ QFID_INLINE float qfid_code(float x, QfidAffine affine, float levels) {
 }
 
 // What a code stands for. Whether a device rounds the product before it adds is its compiler's
-// choice: as T's own operators do it (0), once (1), or twice (2).
-template <typename T, int WAY>
-QFID_INLINE T qfid_restored(float code, QfidAffine affine) {
+// choice: twice, the product and the sum (2), once (1), or as T's own operators do it (0).
+template <typename T>
+QFID_INLINE T qfid_restored(float code, QfidAffine affine, int rounding) {
   T scale = static_cast<T>(affine.scale);
   T bias = static_cast<T>(affine.bias);
-  if (WAY == 0) {
+  if (rounding == 0) {
     return static_cast<T>(static_cast<T>(code) * scale + bias);
   }
   float wide_scale = static_cast<float>(scale);
   float wide_bias = static_cast<float>(bias);
-  if (WAY == 1) {
+  if (rounding == 1) {
     return static_cast<T>(QFID_FMA(code, wide_scale, wide_bias));
   }
   float product = static_cast<float>(static_cast<T>(QFID_MUL(code, wide_scale)));

@@ -1,5 +1,6 @@
-  // The kernel's body: a thread takes EACH elements, GROUP / EACH neighbours share a group. Inputs: x
-  // (B, H, T, D) of T, groups along D; levels (1,) float. Outputs: restored, as x and row by row;
+  // The kernel's body: a thread takes EACH elements, some neighbours share a group. Inputs: x
+  // (B, H, T, D) of T, groups along D; rule (3,) float: codes above 0, threads of a group, how a
+  // code's value is rounded. Outputs: restored, as x and row by row;
   // flags (warps, 2): an element was not finite, an element was changed.
   const uint32_t thread = blockIdx.x * blockDim.x + threadIdx.x;
   // Where the elements stand in x, which may lie in memory in another order.
@@ -9,6 +10,8 @@
   const uint32_t batch = head / x_shape[1];
   const bool inside = batch < static_cast<uint32_t>(x_shape[0]);
   alignas(16) T held[EACH];
+  const int group_threads = static_cast<int>(rule[1]);
+  const int rounding = static_cast<int>(rule[2]);
   float low = 3.402823466e38f;
   float high = 0.0f;
   bool finite = true;
@@ -31,17 +34,17 @@
       finite = finite && qfid_is_finite(value);
     }
   }
-  for (int offset = GROUP / EACH / 2; offset > 0; offset /= 2) {
+  for (int offset = group_threads / 2; offset > 0; offset /= 2) {
     low = QFID_MIN(low, __shfl_xor_sync(0xffffffffu, low, offset));
     high = QFID_MAX(high, __shfl_xor_sync(0xffffffffu, high, offset));
   }
   bool changed = false;
   if (inside) {
-    const float top = levels[0];
+    const float top = rule[0];
     const QfidAffine affine = qfid_affine(low, high, top);
     for (int i = 0; i < EACH; i++) {
       const float value = static_cast<float>(held[i]);
-      held[i] = qfid_restored<T, WAY>(qfid_code(value, affine, top), affine);
+      held[i] = qfid_restored<T>(qfid_code(value, affine, top), affine, rounding);
       changed = changed || static_cast<float>(held[i]) != value;
     }
     T* out = restored + static_cast<size_t>(thread) * EACH;

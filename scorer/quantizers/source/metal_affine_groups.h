@@ -8,6 +8,8 @@
       (row % uint(x_shape[2])) * x_strides[2] + (thread_index % per_row) * EACH * x_strides[3];
   auto out = restored + size_t(thread_index) * EACH;
   T held[EACH];
+  const int group_threads = static_cast<int>(rule[1]);
+  const int rounding = static_cast<int>(rule[2]);
   float low = 3.402823466e38f;
   float high = 0.0f;
   bool finite = true;
@@ -18,16 +20,16 @@
     high = QFID_MAX(high, value);
     finite = finite && qfid_is_finite(value);
   }
-  for (ushort offset = GROUP / EACH / 2; offset > 0; offset /= 2) {
+  for (ushort offset = group_threads / 2; offset > 0; offset /= 2) {
     low = QFID_MIN(low, metal::simd_shuffle_xor(low, offset));
     high = QFID_MAX(high, metal::simd_shuffle_xor(high, offset));
   }
-  const float top = levels[0];
+  const float top = rule[0];
   const QfidAffine affine = qfid_affine(low, high, top);
   bool changed = false;
   for (int i = 0; i < EACH; i++) {
     const float value = static_cast<float>(held[i]);
-    const T back = qfid_restored<T, WAY>(qfid_code(value, affine, top), affine);
+    const T back = qfid_restored<T>(qfid_code(value, affine, top), affine, rounding);
     out[i] = back;
     changed = changed || static_cast<float>(back) != value;
   }

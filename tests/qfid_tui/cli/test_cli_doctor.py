@@ -183,6 +183,17 @@ def test_a_gpu_that_lies_idle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert findings(monkeypatch, cuda) == []
     assert examine()["metrics"] == examine()["quantizer"] == {"fused": True, "why": "built"}
     assert examine()["matmul"] is None
+    # On CUDA the page says how many kernels need not be compiled again.
+    kernels = tmp_path / "kernels"
+    (kernels / "parts").mkdir(parents=True)
+    for name in ("gather.ptx", "gather.txt", "parts/long.ptx"):
+        (kernels / name).write_bytes(bytes(2048))
+    monkeypatch.setenv("MLX_PTX_CACHE_DIR", str(kernels))
+    lines = to_markdown(json.loads(json.dumps(examine())))
+    (line,) = [line for line in lines if "compiled kernels" in line]
+    assert str(kernels) in line and "2 kernels, 4 KiB" in line
+    monkeypatch.setattr(doctor, "start_backend", lambda: GOOD)
+    assert examine()["compiled_kernels"] is None
 
 
 @pytest.mark.usefixtures("quiet")

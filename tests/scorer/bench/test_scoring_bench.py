@@ -19,6 +19,7 @@ from scorer.bench.peak_memory import PeakMemory
 from scorer.bench.scoring import main
 from scorer.bench.shapes import config_of, random_model
 from scorer.bench.shares import HOST, METRICS, QUANTIZED, REFERENCE, SAVING, Clock
+from scorer.bench.table import start_to_markdown
 from scorer.device.backend import start_backend
 from scorer.models.hub_cache import hub_folder
 
@@ -70,6 +71,37 @@ def test_a_cached_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["ratio_to_bare"] > 0
 
 
+def test_the_start_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """A child of its own is timed, once without kernels on disk and once with them."""
+    words = ["demo", "--kv-bits", "8", "--chunk-length", "64", "--max-chunks", "1", "--start"]
+    found = measured(capsys, *words)
+    assert (found["model"], found["settings"]) == ("demo", ["8~dequantized"])
+    assert [start["cache"] for start in found["starts"]] == ["empty", "warm"]
+    for start in found["starts"]:
+        names = [step["name"] for step in start["steps"]]
+        assert names == ["hello", "tokenizing", "model", "checking", "planned", "first batch"]
+        seconds = [step["seconds"] for step in start["steps"]]
+        assert seconds == sorted(seconds) and start["seconds"] == seconds[-1] > 0
+    page = "\n".join(start_to_markdown(found))
+    assert "# qfid bench --start: demo" in page and "dequantized path: 8" in page
+    assert page.count("to the first batch, kernel cache") == 2 and "s model: demo" in page
+
+
+def test_a_shape_is_started_from_a_folder_with_a_tokenizer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["--shape", "wide-vocabulary", "--kv-bits", "8", "--chunk-length", "32"]
+    found = measured(capsys, *words, "--max-chunks", "1", "--start")
+    assert found["model"] == "wide-vocabulary"
+    assert all(start["steps"][-1]["name"] == "first batch" for start in found["starts"])
+
+
+def test_a_start_that_fails_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    # The demo's tokenizer has more tokens than this shape.
+    assert main([*SMALL, "--kv-bits", "8", "--start"]) != 0
+    assert "is beyond the model's 512 embedding rows" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -107,6 +139,7 @@ def test_options_reach_the_process_as_they_were_given() -> None:
     for words in (
         ["org/model", "--batch", "3", "--path", "deployed"],
         ["--", "-odd"],
+        ["demo", "--start"],
         ["--shape", "llama-1b", "--kv-bits", "8,k8v4", "--repeats", "5", "--format", "json"],
     ):
         args = parser.parse_args(words)

@@ -32,7 +32,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 def compiled(library: ctypes.CDLL, shift: int = 0) -> Way:
     """The template itself; ``shift`` columns come before the first whole vector."""
 
-    def run(p: Array, q: Array, targets: NDArray[Any], threads: int, *, given: bool) -> Scalars:
+    def run(p: Array, q: Array, targets: NDArray[Any], threads: int) -> Scalars:
         count, columns = p.shape
         values = np.zeros((count, 7), np.float32)
         tops = np.zeros((count, 2), np.int32)
@@ -52,9 +52,8 @@ def compiled(library: ctypes.CDLL, shift: int = 0) -> Way:
                 *(ctypes.c_void_p(x.ctypes.data) for x in held),
             )
 
-        call(0 if given else 1, (values, tops))
-        if given:
-            call(2, (values, tops))
+        call(0, (values, tops))
+        call(1, (values, tops))
         return {
             "kl": values[:, 0],
             "nll_ref": -values[:, 3],
@@ -68,8 +67,8 @@ def compiled(library: ctypes.CDLL, shift: int = 0) -> Way:
     return run
 
 
-def transcribed(p: Array, q: Array, targets: NDArray[Any], threads: int, *, given: bool) -> Scalars:
-    return fused(p, q, targets, threads, given=given)
+def transcribed(p: Array, q: Array, targets: NDArray[Any], threads: int) -> Scalars:
+    return fused(p, q, targets, threads)
 
 
 @pytest.fixture(params=["template", "template, shifted", "transcription"])
@@ -82,14 +81,11 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 def check(way: Way, p: Array, q: Array, targets: NDArray[Any], threads: int = 64) -> None:
     expected = score_rows(p, q, targets)
-    for knows in (False, True):
-        got = way(p, q, targets, threads, given=knows)
-        for name in FLOATS:
-            np.testing.assert_allclose(
-                got[name], expected[name], rtol=1e-5, atol=1e-5, err_msg=f"{name}, given {knows}"
-            )
-        for name in ("top_ref", "top_quant"):
-            np.testing.assert_array_equal(got[name], expected[name], name)
+    got = way(p, q, targets, threads)
+    for name in FLOATS:
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+    for name in ("top_ref", "top_quant"):
+        np.testing.assert_array_equal(got[name], expected[name], name)
 
 
 def normal(seed: int, count: int, columns: int, drift: float) -> tuple[Array, Array]:
@@ -165,14 +161,13 @@ def test_minus_infinity_and_nan(way: Way, columns: int) -> None:
     p[7, 4], q[7, 4] = 5, -np.inf
     targets = np.full(8, columns - 1)
     expected = score_rows(p[:6], q[:6], targets[:6])
-    for knows in (False, True):
-        got = way(p, q, targets, 64, given=knows)
-        np.testing.assert_allclose(got["kl"][:6], expected["kl"], rtol=1e-5, atol=1e-5)
-        assert got["kl"][3] == np.inf
-        assert np.isnan(got["kl"][6:]).all()
-        assert np.isnan(got["nll_ref"][6])
-        assert np.isnan(got["nll_quant"][7])
-        assert np.isfinite(got["nll_quant"][:6]).all()
+    got = way(p, q, targets, 64)
+    np.testing.assert_allclose(got["kl"][:6], expected["kl"], rtol=1e-5, atol=1e-5)
+    assert got["kl"][3] == np.inf
+    assert np.isnan(got["kl"][6:]).all()
+    assert np.isnan(got["nll_ref"][6])
+    assert np.isnan(got["nll_quant"][7])
+    assert np.isfinite(got["nll_quant"][:6]).all()
 
 
 def test_rows_without_anything_finite_give_nan(way: Way) -> None:
@@ -180,18 +175,16 @@ def test_rows_without_anything_finite_give_nan(way: Way) -> None:
     q[0] = -np.inf
     p[1] = -np.inf
     q[2, 7] = np.inf
-    for knows in (False, True):
-        assert np.isnan(way(p, q, np.zeros(3, int), 32, given=knows)["kl"]).all()
+    assert np.isnan(way(p, q, np.zeros(3, int), 32)["kl"]).all()
 
 
 def test_the_reference_tops_token_ruled_out_by_the_candidate(way: Way) -> None:
     p, q = normal(3, 4, 700, 0.1)
     rows = np.arange(4)
     q[rows, p.argmax(axis=1)] = -np.inf
-    for knows in (False, True):
-        got = way(p, q, np.zeros(4, int), 64, given=knows)
-        assert (got["kl"] == np.inf).all()
-        np.testing.assert_array_equal(got["top_quant"], q.argmax(axis=1))
+    got = way(p, q, np.zeros(4, int), 64)
+    assert (got["kl"] == np.inf).all()
+    np.testing.assert_array_equal(got["top_quant"], q.argmax(axis=1))
 
 
 @pytest.mark.parametrize("columns", [5, 2000])
@@ -205,18 +198,16 @@ def test_ties_go_to_the_lowest_index(way: Way, columns: int) -> None:
 @pytest.mark.parametrize("columns", [6, 3001])
 def test_equal_rows_give_exactly_zero(way: Way, columns: int) -> None:
     p, _ = normal(5, 4, columns, 0)
-    for knows in (False, True):
-        assert (way(p, p.copy(), np.zeros(4, int), 64, given=knows)["kl"] == 0).all()
+    assert (way(p, p.copy(), np.zeros(4, int), 64)["kl"] == 0).all()
 
 
 def test_the_transcription_is_the_template(library: ctypes.CDLL) -> None:
     p, q = normal(6, 5, 3000, 0.3)
     targets = np.arange(5)
-    for knows in (False, True):
-        a = compiled(library)(p, q, targets, 64, given=knows)
-        b = transcribed(p, q, targets, 64, given=knows)
-        for name in FLOATS:
-            np.testing.assert_allclose(a[name], b[name], rtol=2e-6, atol=5e-7, err_msg=name)
+    a = compiled(library)(p, q, targets, 64)
+    b = transcribed(p, q, targets, 64)
+    for name in FLOATS:
+        np.testing.assert_allclose(a[name], b[name], rtol=2e-6, atol=5e-7, err_msg=name)
 
 
 @pytest.mark.parametrize("shell", ["cuda", "metal"])

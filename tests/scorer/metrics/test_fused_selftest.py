@@ -20,7 +20,7 @@ from scorer.metrics.reduce import Metrics, arrays_of, scalars_of
 
 
 class HostKernel:
-    """The kernel's three calls, answered by its transcription in NumPy."""
+    """The kernel's two calls, answered by its transcription in NumPy."""
 
     built = 0
 
@@ -28,17 +28,14 @@ class HostKernel:
         type(self).built += 1
 
     def reference(self, p: mx.array, targets: mx.array) -> FusedRows:
-        return self.answer(p, p, targets, given=False)
-
-    def pair(self, p: mx.array, q: mx.array, targets: mx.array) -> FusedRows:
-        return self.answer(p, q, targets, given=False)
+        return self.answer(p, p, targets)
 
     def against(self, given: FusedRows, p: mx.array, q: mx.array, targets: mx.array) -> FusedRows:
-        return self.answer(p, q, targets, given=True)
+        return self.answer(p, q, targets)
 
-    def answer(self, p: mx.array, q: mx.array, targets: mx.array, *, given: bool) -> FusedRows:
+    def answer(self, p: mx.array, q: mx.array, targets: mx.array) -> FusedRows:
         rows = [np.array(side.astype(mx.float32)) for side in (p, q)]
-        made: dict[str, Any] = fused(*rows, np.array(targets), 32, given=given)
+        made: dict[str, Any] = fused(*rows, np.array(targets), 32)
         unused = np.zeros(len(rows[0]))
         columns = [
             made["kl"],
@@ -69,27 +66,27 @@ class Off(HostKernel):
 
     column, by = 0, 1e-4
 
-    def answer(self, p: mx.array, q: mx.array, targets: mx.array, *, given: bool) -> FusedRows:
-        values, tops = super().answer(p, q, targets, given=given)
+    def answer(self, p: mx.array, q: mx.array, targets: mx.array) -> FusedRows:
+        values, tops = super().answer(p, q, targets)
         values[3, self.column] += self.by
         return FusedRows(values, tops)
 
 
 class LosesNaN(HostKernel):
-    def answer(self, p: mx.array, q: mx.array, targets: mx.array, *, given: bool) -> FusedRows:
-        values, tops = super().answer(p, q, targets, given=given)
+    def answer(self, p: mx.array, q: mx.array, targets: mx.array) -> FusedRows:
+        values, tops = super().answer(p, q, targets)
         return FusedRows(mx.where(mx.isnan(values), 0, values), tops)
 
 
 class LosesInfinity(HostKernel):
-    def answer(self, p: mx.array, q: mx.array, targets: mx.array, *, given: bool) -> FusedRows:
-        values, tops = super().answer(p, q, targets, given=given)
+    def answer(self, p: mx.array, q: mx.array, targets: mx.array) -> FusedRows:
+        values, tops = super().answer(p, q, targets)
         return FusedRows(mx.where(mx.isinf(values), 3e38, values), tops)
 
 
 class LastOfATie(HostKernel):
-    def answer(self, p: mx.array, q: mx.array, targets: mx.array, *, given: bool) -> FusedRows:
-        values, tops = super().answer(p, q, targets, given=given)
+    def answer(self, p: mx.array, q: mx.array, targets: mx.array) -> FusedRows:
+        values, tops = super().answer(p, q, targets)
         rows = np.array(q.astype(mx.float32))
         last = rows.shape[1] - 1 - np.argmax(rows[:, ::-1], axis=1)
         return FusedRows(values, mx.stack([tops[:, 0], mx.array(last.astype(np.int32))], axis=1))
@@ -197,8 +194,7 @@ def test_without_a_gpu_neither_shell_builds() -> None:
 
 def test_both_calls_are_held_against_the_definition() -> None:
     kernel: Any = HostKernel("cuda")
-    for paired in (False, True):
-        assert worst_error(kernel, mx.float32, paired=paired) < 1e-5
+    assert worst_error(kernel, mx.float32) < 1e-5
 
 
 def test_the_hard_rows_are_hard() -> None:
@@ -216,7 +212,7 @@ def test_rows_that_do_not_match_are_refused() -> None:
     rows = mx.zeros((2, 5))
     for other in (mx.zeros((2, 6)), mx.zeros((2, 5), mx.float16)):
         with pytest.raises(ValueError, match="one shape and dtype"):
-            kernel.pair(rows, other, mx.zeros((2,), mx.int32))
+            kernel.against(FusedRows(rows, rows), rows, other, mx.zeros((2,), mx.int32))
     with pytest.raises(ValueError, match="one shape and dtype"):
         kernel.reference(rows[None], mx.zeros((2,), mx.int32))
 

@@ -117,11 +117,11 @@ class HostQuantizer:
         pass
 
     def round_trip(
-        self, x: mx.array, bits: int, group_size: int, way: int = 0
+        self, x: mx.array, bits: int, group_size: int, rounding: int = 0
     ) -> tuple[mx.array, mx.array]:
         codes = mx.quantize(x, group_size=group_size, bits=bits)
         restored = mx.dequantize(*codes, group_size=group_size, bits=bits)
-        if way != self.right:
+        if rounding != self.right:
             restored = mx.where(mx.arange(x.size).reshape(x.shape) == 70_000, 0.125, restored)
         return restored, self.flags(x, restored)
 
@@ -220,5 +220,5 @@ def test_the_kernels_sources_are_whole() -> None:
     for shell in ("cuda", "metal"):
         header = kernel_source(SOURCES, f"{shell}_affine_header", "affine")
         assert "qfid_affine(" in header and "// ARITHMETIC" not in header
-        assert "qfid_restored<T, WAY>" in kernel_source(SOURCES, f"{shell}_affine_groups")
+        assert "qfid_restored<T>" in kernel_source(SOURCES, f"{shell}_affine_groups")
     assert FusedQuantizer.round_trip.__doc__
