@@ -27,7 +27,7 @@ from scorer.models.sizes import model_sizes
 from scorer.quantizers import affine_fused
 from scorer.spec.events import Loading
 from scorer.spec.job import CorpusSpec, Job
-from scorer.spec.settings.kv import parse_settings
+from scorer.spec.settings.registry import parse_settings
 
 CUDA = Backend("cuda", "H", 80 << 30, 70 << 30, "n/a", None, {})
 
