@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from scorer.spec.settings.kv import KVSetting
 from scorer.stats.positions import Positions
 
 if TYPE_CHECKING:
-    pass
-from scorer.report.from_run import Batches
+    from scorer.report.from_run import Batches
+    from scorer.runs.chunk_facts import ChunkFacts
 
 
 def check_drift(stored: Batches) -> dict[str, SettingFailed]:
@@ -56,7 +56,7 @@ def _differ(one: str, other: str) -> bool:
 
 
 def _same_kl(
-    one: list[tuple[Positions, dict[str, Any]]], other: list[tuple[Positions, dict[str, Any]]]
+    one: list[tuple[Positions, ChunkFacts]], other: list[tuple[Positions, ChunkFacts]]
 ) -> bool:
     others = {int(p.chunk[0]): p for p, _ in other}
     shared = [(p, others[int(p.chunk[0])]) for p, _ in one if int(p.chunk[0]) in others]

@@ -150,7 +150,13 @@ def twins(identity: Identity) -> list[Run]:
 
 
 def _resumable(run: Run) -> bool:
-    return not run.finished and holder(run.path) is None
+    if run.finished or holder(run.path) is not None:
+        return False
+    try:
+        run.check_appendable()
+    except InputError:
+        return False
+    return True
 
 
 def _readable() -> list[Run]:

@@ -27,15 +27,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from scorer.common.atomic_files import remove_asides, storage_error, write_atomic
 from scorer.common.errors import InputError
 from scorer.runs.identity import identity_hash, is_identity
+from scorer.runs.positions_schema import UnknownContent, refusal
 from scorer.runs.run_lock import RunLock, holder
-from scorer.runs.stored_counts import count_chunks
+from scorer.runs.stored_counts import StoredCounts, count_chunks
 from scorer.spec.job import Job
 
 if TYPE_CHECKING:
+    from scorer.runs.chunk_facts import ChunkFacts
     from scorer.runs.positions_file import PositionsWriter
+    from scorer.runs.positions_format import StoredChunk
     from scorer.stats.positions import Positions
 
-SCHEMA = 1
+RUN_SCHEMA = 1
+"""Number of the layout of ``job.json``."""
 State = Literal["finished", "unfinished", "running", "broken"]
 
 
@@ -66,6 +70,7 @@ class RunInfo:
             share their arithmetic share what is stored.
         chunks_planned: Pairs that the job asks for; None where the facts name no chunks.
         failed: Settings that failed.
+        read_only: Why this version can read the run and not go on with it; "" where it can.
     """
 
     id: str
@@ -79,6 +84,7 @@ class RunInfo:
     chunks_done: int = 0
     chunks_planned: int | None = None
     failed: tuple[str, ...] = ()
+    read_only: str = ""
 
 
 class Run:
@@ -107,10 +113,10 @@ class Run:
 
     def _load(self) -> None:
         data = _object(self.path / "job.json")
-        if data.get("schema") != SCHEMA or type(data["schema"]) is not int:
+        if data.get("schema") != RUN_SCHEMA or type(data["schema"]) is not int:
             raise InputError(
                 f"run `{self.id}` was written by another version of qfid "
-                f"(schema `{str(data.get('schema'))[:20]}`, not `{SCHEMA}`)"
+                f"(schema `{str(data.get('schema'))[:20]}`, not `{RUN_SCHEMA}`)"
             )
         facts, created = data.get("facts"), data.get("created")
         if not isinstance(facts, dict) or not isinstance(created, str):
@@ -158,7 +164,8 @@ class Run:
         lock back.
 
         Raises:
-            InputError: Another process writes to the run; it is named.
+            InputError: Another process writes to the run, and is named; or another version wrote
+                something into its positions, and no byte of them is changed.
             QfidError: The file cannot be opened or written.
         """
         from scorer.runs.positions_file import PositionsWriter
@@ -174,35 +181,55 @@ class Run:
             raise
 
     def scored(self) -> dict[str, set[int]]:
-        """Setting to the chunks stored intact."""
-        from scorer.runs.positions_file import read_positions
-
-        found: dict[str, set[int]] = {}
-        if self.positions_path.exists():
-            for setting, chunk, _, _ in read_positions(self.positions_path):
-                found.setdefault(setting, set()).add(chunk)
-        return found
-
-    def read(self) -> dict[str, list[tuple[Positions, dict[str, Any]]]]:
-        """Setting to its scored chunks with their facts, in ascending order of chunk.
+        """Setting to the chunks stored intact.
 
         Raises:
+            InputError: The positions are not those of a version that this one can read.
             QfidError: The file cannot be opened or the disk fails.
         """
         from scorer.runs.positions_file import read_positions
 
-        found: dict[str, list[tuple[int, Positions, dict[str, Any]]]] = {}
+        found: dict[str, set[int]] = {}
+        if self.positions_path.exists():
+            for chunk in read_positions(self.positions_path):
+                found.setdefault(chunk.key.setting, set()).add(chunk.key.chunk)
+        return found
+
+    def read(self) -> dict[str, list[tuple[Positions, ChunkFacts]]]:
+        """Setting to its scored chunks with their facts, in ascending order of chunk.
+
+        Raises:
+            InputError: The positions are not those of a version that this one can read.
+            QfidError: The file cannot be opened or the disk fails.
+        """
+        from scorer.runs.positions_file import read_positions
+
+        found: dict[str, list[StoredChunk]] = {}
         if self.positions_path.exists():
             size = self.positions_path.stat().st_size
-            for setting, chunk, positions, facts in read_positions(self.positions_path):
-                found.setdefault(setting, []).append((chunk, positions, facts))
+            for chunk in read_positions(self.positions_path):
+                found.setdefault(chunk.key.setting, []).append(chunk)
             # Taken before: what another thread has appended since makes it void.
-            counts = {setting: len(batches) for setting, batches in found.items()}
-            self._counted = {"size": size, "chunks": counts}
+            counts = {setting: len(chunks) for setting, chunks in found.items()}
+            self._counted = StoredCounts(size, counts).to_json()
         return {
-            setting: [batch[1:] for batch in sorted(batches, key=lambda batch: batch[0])]
-            for setting, batches in found.items()
+            setting: [
+                (chunk.positions, chunk.facts)
+                for chunk in sorted(chunks, key=lambda chunk: chunk.key.chunk)
+            ]
+            for setting, chunks in found.items()
         }
+
+    def check_appendable(self) -> None:
+        """Check, without reading any position, that this version may go on with the run.
+
+        Raises:
+            InputError: Another version wrote something into its positions file.
+        """
+        counts = count_chunks(self.positions_path, {})
+        if counts.read_only:
+            unknown = UnknownContent(counts.read_only)
+            raise refusal(self.positions_path, unknown, "does not write to it")
 
     def grow(self, job: Job, facts: Mapping[str, Any] | None = None) -> None:
         """Add the settings of ``job`` to the run's own, which keep their order.
@@ -249,7 +276,7 @@ class Run:
         write_atomic(self.path / "report.json", json.dumps(dict(report), indent=1) + "\n")
         state = self._state()
         state["complete"] = [str(setting) for setting in self.job.settings] if complete else []
-        state["counted"] = count_chunks(self.positions_path, self._counted)
+        state["counted"] = count_chunks(self.positions_path, self._counted).to_json()
         self._save_state(state)
 
     def report(self) -> dict[str, Any] | None:
@@ -293,10 +320,14 @@ class Run:
             raise storage_error(error, self.path) from error
 
     def info(self) -> RunInfo:
-        """The run's line in the list, without reading its positions."""
+        """The run's line in the list, without reading its positions.
+
+        Raises:
+            InputError: Its positions are not those of a version that this one can read.
+        """
         state = self._state()
         settings = tuple(str(setting) for setting in self.job.settings)
-        counts = count_chunks(self.positions_path, state["counted"])["chunks"]
+        counts = count_chunks(self.positions_path, state["counted"])
         chunks = self.facts.get("chunks")
         running = holder(self.path) is not None
         return RunInfo(
@@ -307,9 +338,10 @@ class Run:
             settings=settings,
             corpus=self.job.corpus.source,
             created=self.created,
-            chunks_done=sum(counts.get(self.stored_as(setting), 0) for setting in settings),
+            chunks_done=sum(counts.chunks.get(self.stored_as(name), 0) for name in settings),
             chunks_planned=(len(chunks) * len(settings) if isinstance(chunks, list) else None),
             failed=tuple(state["failures"]),
+            read_only=counts.read_only,
         )
 
     def stored_as(self, setting: str) -> str:
@@ -359,7 +391,7 @@ def job_json(job: Job, facts: Mapping[str, Any], created: str) -> str:
     if not is_identity(identity):
         raise ValueError("facts['identity'] must be a flat object of strings and numbers")
     data = {
-        "schema": SCHEMA,
+        "schema": RUN_SCHEMA,
         "job": job.to_json(),
         "facts": dict(facts),
         "created": created,

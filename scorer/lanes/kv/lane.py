@@ -17,11 +17,12 @@ from scorer.device.dispatch import begin
 from scorer.lanes.base import Begun, finished
 from scorer.lanes.kv.attention_over_codes import attend_codes
 from scorer.lanes.kv.caches import CodesKVCache, codes_cache, convert_caches, dequantized_cache
-from scorer.lanes.kv.engagement import Engagement, PendingEngagement
+from scorer.lanes.kv.engagement import PendingEngagement
 from scorer.lanes.prefixes import Prefixes
 from scorer.lm.caches import fresh_caches, holds_kv, replace_caches, walk
 from scorer.lm.numpy_functions import applied
 from scorer.lm.split_model import SplitModel
+from scorer.runs.engagement import Engagement
 from scorer.spec.settings.kv import FULL_PRECISION, KVSetting
 
 Arithmetic = str

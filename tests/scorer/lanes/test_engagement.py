@@ -19,9 +19,10 @@ from scorer.device.dispatch import begin_reading
 from scorer.engine.checks import check_drift
 from scorer.engine.preparation import Prepared
 from scorer.lanes.kv.caches import Side, codes_cache, convert_caches, dequantized_cache
-from scorer.lanes.kv.engagement import Engagement, PendingEngagement
+from scorer.lanes.kv.engagement import PendingEngagement
 from scorer.lanes.kv.lane import KVLane
 from scorer.lm.caches import fresh_caches
+from scorer.runs.engagement import Engagement
 from scorer.score import score
 from scorer.spec.events import Event, Finished, SettingFailedEvent
 from scorer.spec.settings.kv import BITS, GROUP_SIZES, KVSetting
