@@ -20,7 +20,8 @@ from scorer.common.atomic_files import storage_error, sync_folder, write_atomic
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import cache_folder, runs_folder
 from scorer.runs.identity import Identity, identity_differences, identity_hash
-from scorer.runs.run import Failure, Run, RunInfo, job_json
+from scorer.runs.run import Run, RunInfo
+from scorer.runs.run_files import Failure, job_json
 from scorer.runs.run_lock import holder
 from scorer.spec.job import Job
 

@@ -28,6 +28,7 @@ from scorer.common.atomic_files import remove_asides, storage_error, write_atomi
 from scorer.common.errors import InputError
 from scorer.runs.identity import identity_hash, is_identity
 from scorer.runs.positions_schema import UnknownContent, refusal
+from scorer.runs.run_files import RUN_SCHEMA, Failure, RunState, job_json, json_object
 from scorer.runs.run_lock import RunLock, holder
 from scorer.runs.stored_counts import StoredCounts, count_chunks
 from scorer.spec.job import Job
@@ -38,18 +39,7 @@ if TYPE_CHECKING:
     from scorer.runs.positions_format import StoredChunk
     from scorer.stats.positions import Positions
 
-RUN_SCHEMA = 1
-"""Number of the layout of ``job.json``."""
 State = Literal["finished", "unfinished", "running", "broken"]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A setting that gave no usable number: the class of its error, its message and hint."""
-
-    error: str
-    message: str
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +102,7 @@ class Run:
         self._load()
 
     def _load(self) -> None:
-        data = _object(self.path / "job.json")
+        data = json_object(self.path / "job.json")
         if data.get("schema") != RUN_SCHEMA or type(data["schema"]) is not int:
             raise InputError(
                 f"run `{self.id}` was written by another version of qfid "
@@ -141,7 +131,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether a report covers every setting of the job."""
-        return (self.path / "report.json").is_file() and _covers(self._state(), self.job)
+        return (self.path / "report.json").is_file() and self._state().covers(self.job)
 
     @property
     def whole(self) -> bool:
@@ -274,35 +264,36 @@ class Run:
         """
         write_atomic(self.path / "report.md", markdown)
         write_atomic(self.path / "report.json", json.dumps(dict(report), indent=1) + "\n")
-        state = self._state()
-        state["complete"] = [str(setting) for setting in self.job.settings] if complete else []
-        state["counted"] = count_chunks(self.positions_path, self._counted).to_json()
-        self._save_state(state)
+        state = dataclasses.replace(
+            self._state(),
+            complete=tuple(str(setting) for setting in self.job.settings) if complete else (),
+            counted=count_chunks(self.positions_path, self._counted).to_json(),
+        )
+        state.write(self.path)
 
     def report(self) -> dict[str, Any] | None:
         """The stored report; None where there is none or it cannot be read: make it again."""
         try:
-            return _object(self.path / "report.json")
+            return json_object(self.path / "report.json")
         except InputError:
             return None
 
     def failures(self) -> dict[str, Failure]:
         """Setting to why it failed, as far as nothing was scored again since."""
-        failures = self._state()["failures"]
-        return {setting: Failure(**values) for setting, values in failures.items()}
+        return dict(self._state().failures)
 
     def mark_failed(self, setting: str, error: str, message: str, hint: str = "") -> None:
         """Record that a setting gave no usable number, so that later reports can say so."""
         state = self._state()
-        state["failures"][setting] = {"error": error, "message": message, "hint": hint}
-        self._save_state(state)
+        state.failures[setting] = Failure(error, message, hint)
+        state.write(self.path)
 
     def clear_failed(self, setting: str) -> None:
         """Forget a failure before the setting is tried again; the run is unfinished until then."""
         state = self._state()
-        if state["failures"].pop(setting, None) is not None:
-            state["complete"] = [name for name in state["complete"] if name != setting]
-            self._save_state(state)
+        if state.failures.pop(setting, None) is not None:
+            complete = tuple(name for name in state.complete if name != setting)
+            dataclasses.replace(state, complete=complete).write(self.path)
 
     def delete(self) -> None:
         """Remove the run and all its files.
@@ -327,7 +318,7 @@ class Run:
         """
         state = self._state()
         settings = tuple(str(setting) for setting in self.job.settings)
-        counts = count_chunks(self.positions_path, state["counted"])
+        counts = count_chunks(self.positions_path, state.counted)
         chunks = self.facts.get("chunks")
         running = holder(self.path) is not None
         return RunInfo(
@@ -340,7 +331,7 @@ class Run:
             created=self.created,
             chunks_done=sum(counts.chunks.get(self.stored_as(name), 0) for name in settings),
             chunks_planned=(len(chunks) * len(settings) if isinstance(chunks, list) else None),
-            failed=tuple(state["failures"]),
+            failed=tuple(state.failures),
             read_only=counts.read_only,
         )
 
@@ -359,70 +350,9 @@ class Run:
         if other is not None and other.pid != os.getpid():
             RunLock(self.path).acquire()  # raises, naming the holder
 
-    def _state(self) -> dict[str, Any]:
-        """``state.json`` with anything that is not as we write it left out."""
-        try:
-            data = _object(self.path / "state.json")
-        except InputError:
-            data = {}
-        failures, complete, counted = map(data.get, ("failures", "complete", "counted"))
-        return {
-            "failures": {
-                setting: {key: values[key] for key in ("error", "message", "hint")}
-                for setting, values in (failures if isinstance(failures, dict) else {}).items()
-                if isinstance(values, dict)
-                and all(isinstance(values.get(key), str) for key in ("error", "message", "hint"))
-            },
-            "complete": complete if isinstance(complete, list) else [],
-            "counted": counted if isinstance(counted, dict) else {},
-        }
-
-    def _save_state(self, state: dict[str, Any]) -> None:
-        write_atomic(self.path / "state.json", json.dumps(state, indent=1) + "\n")
-
-
-def job_json(job: Job, facts: Mapping[str, Any], created: str) -> str:
-    """The text of a run's ``job.json``.
-
-    Raises:
-        ValueError: ``facts["identity"]`` is no flat object, or the facts are no JSON.
-    """
-    identity = facts.get("identity")
-    if not is_identity(identity):
-        raise ValueError("facts['identity'] must be a flat object of strings and numbers")
-    data = {
-        "schema": RUN_SCHEMA,
-        "job": job.to_json(),
-        "facts": dict(facts),
-        "created": created,
-        "identity": identity_hash(identity),
-    }
-    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+    def _state(self) -> RunState:
+        return RunState.read(self.path)
 
 
 def _whole(values: list[Any]) -> list[int]:
     return [value for value in values if type(value) is int]
-
-
-def _covers(state: dict[str, Any], job: Job) -> bool:
-    return {str(setting) for setting in job.settings} <= set(map(str, state["complete"]))
-
-
-def _object(path: Path) -> dict[str, Any]:
-    """The JSON object in a small file of a run.
-
-    Raises:
-        InputError: There is no such file, or it holds something else.
-    """
-    name = f"`{path.name}` of run `{path.parent.name}`"
-    try:
-        if not path.is_file() or path.is_symlink():
-            raise InputError(f"{name} is missing")
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{name} is not a JSON object")
-    return data

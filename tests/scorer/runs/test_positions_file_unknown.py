@@ -15,9 +15,11 @@ from test_positions_file import BATCHES, FACTS, keys, path, positions
 from test_positions_file_lies import GOOD, signed, table
 
 from scorer.common.errors import InputError
+from scorer.runs.arrow_messages import frame_at
 from scorer.runs.grid import CellKey
 from scorer.runs.positions_file import PositionsWriter, read_positions
-from scorer.runs.positions_format import POSITIONS_SCHEMA
+from scorer.runs.positions_format import POSITIONS_SCHEMA, read_schema
+from scorer.runs.positions_schema import UnknownContent, difference_of
 
 __all__ = ["path"]
 
@@ -137,6 +139,22 @@ def test_a_file_that_is_not_understood_is_neither_read_nor_written_to(
         path.write_bytes(data[:end])
         unreadable(path, text)
         refused(path, text)
+
+
+@pytest.mark.parametrize("name", [*READ_ONLY, *UNREADABLE])
+def test_lists_say_of_a_schema_what_readers_say(name: str) -> None:
+    data = {**READ_ONLY, **UNREADABLE}[name][0]
+    frame = frame_at(io.BytesIO(data), 0, len(data))
+    if frame is None:
+        assert not data.startswith(SCHEMA_BYTES[:8])
+        return
+    said = []
+    for look in (difference_of, lambda frame: read_schema(frame)[1]):
+        try:
+            said.append(look(frame))
+        except UnknownContent as unknown:
+            said.append(unknown.what)
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("name", [*READ_ONLY, *UNREADABLE])
