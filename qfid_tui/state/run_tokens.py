@@ -15,13 +15,14 @@ import numpy as np
 from qfid_tui.pictures.token_glyphs import MISSING, IntArray
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import cache_folder
+from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.run import Run
 from scorer.stats.positions import Positions
 from scorer.text.tokens.cache import load_tokens
 from scorer.text.tokens.tokenizer import TextTokenizer
 from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
-Batches = Mapping[str, list[tuple[Positions, dict[str, Any]]]]
+Batches = Mapping[str, list[tuple[Positions, ChunkFacts]]]
 
 _KEPT_TEXTS = 50
 

@@ -53,17 +53,10 @@ def saved_chunks(run: Run) -> list[ChunkScored]:
 
     stored = run.read()
     return [
-        chunk_event(setting.key, positions, _seconds(facts.get("seconds")))
+        chunk_event(setting.key, positions, facts.seconds)
         for setting in run.job.settings
         for positions, facts in stored.get(run.stored_as(setting.key), [])
     ]
-
-
-def _seconds(value: object) -> float:
-    try:
-        return float(value) if isinstance(value, int | float) else 0.0
-    except OverflowError:
-        return 0.0
 
 
 def _chunks_of(run: Run) -> int:

@@ -45,8 +45,15 @@ def chunks(info: RunInfo) -> str:
     return f"{info.chunks_done}/{planned}"
 
 
+def read_only_note(info: RunInfo) -> str:
+    """Why a run can be looked at and not gone on with; "" where it can."""
+    return f"read-only, its positions file: {info.read_only}" if info.read_only else ""
+
+
 def resumable(info: RunInfo) -> bool:
-    """Whether something is left to score: chunks, or settings that failed."""
+    """Whether something is left to score, chunks or settings that failed, and may be added."""
+    if info.read_only:
+        return False
     return info.state == "unfinished" or (info.state == "finished" and bool(info.failed))
 
 
@@ -124,7 +131,9 @@ def all_about(info: RunInfo) -> list[tuple[str, str]]:
     state = f"{STATES[info.state]} · {chunks(info)} chunks over all settings"
     if info.failed:
         state += f" · failed: {', '.join(info.failed)}"
+    note = read_only_note(info)
     return [
+        *([("note", note)] if note else []),
         ("model", info.model),
         ("settings", ", ".join(info.settings)),
         ("text", CORPORA.get(info.corpus, info.corpus)),

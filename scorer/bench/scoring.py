@@ -263,12 +263,20 @@ def _score(
     from scorer.bench.shares import SAVING
     from scorer.engine.loop import LaneFailed, Loop, Scored, ScoreTask
     from scorer.engine.saving import Saver
+    from scorer.runs.chunk_facts import ChunkFacts
+    from scorer.runs.grid import CellKey
     from scorer.runs.positions_file import PositionsWriter
+    from scorer.runs.positions_format import StoredChunk
 
     def saved(writer: PositionsWriter, scored: Scored) -> list[Event]:
         with clock.running(SAVING) if clock else nullcontext():
             name = scored.lane.key
-            writer.append_all([(name, positions, {}) for positions in scored.chunks])
+            writer.append_all(
+                [
+                    StoredChunk(CellKey(name, int(positions.chunk[0])), positions, ChunkFacts())
+                    for positions in scored.chunks
+                ]
+            )
         return []
 
     with (
@@ -290,6 +298,6 @@ def _score(
             if isinstance(outcome, LaneFailed):
                 raise SettingFailed(outcome.error.message, outcome.error.hint)
             if isinstance(outcome, Scored):
-                saver.give(partial(saved, writer, outcome))
+                saver.submit(partial(saved, writer, outcome))
         for _ in saver.events(wait=True):
             pass

@@ -1,48 +1,64 @@
-"""The batch grid of a run: its missing cells scored one after the other, each saved at once."""
+"""Carries the cells that a schedule hands out through the loop and to the positions file."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
 from scorer.common.device_kind import DeviceKind
-from scorer.common.errors import Interrupted, QfidError, SettingFailed, WillNotFit
+from scorer.common.error_text import first_line
+from scorer.common.errors import Interrupted
 from scorer.common.out_of_memory import is_out_of_memory
-from scorer.device.memory import memory_in_use, peak_memory
+from scorer.device.memory import peak_memory
 from scorer.device.pipeline import choose_pipeline
 from scorer.engine.loop import LaneFailed, Loop, PassDone, Scored, ScoreTask
+from scorer.engine.noise_repeats import KLSums, perturbed_sums, progress_of
 from scorer.engine.preparation import Prepared
 from scorer.engine.saving import Saver
+from scorer.engine.schedule import Cells, Schedule
 from scorer.engine.tiles import Batch
 from scorer.lanes.base import Lane
-from scorer.lanes.kv.lane import KVLane
-from scorer.lanes.noise import EmbeddingNoise, PerturbedLane
 from scorer.metrics.reduce import Metrics
-from scorer.runs.facts import SMALLER_PASS
-from scorer.spec.events import Event, Progress, SettingFailedEvent, Warned
+from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
+from scorer.runs.engagement import Engagement
+from scorer.runs.grid import CellKey, Chunk, Grid, Passage
+from scorer.spec.events import Event, SettingFailedEvent, Warned
 from scorer.stats.chunk_event import chunk_event
-from scorer.stats.positions import Positions
 
 if TYPE_CHECKING:
     from scorer.runs.positions_file import PositionsWriter
-
-SHORTAGES = 2
-"""How often a run that is out of memory goes on with less at once."""
-
-KLSums = dict[tuple[str, int], list[float]]
-"""Sums of KL over a chunk, nats, one of each perturbed repeat, by setting and chunk."""
+    from scorer.runs.positions_format import StoredChunk
 
 
-class Cells:
-    """Scores what a run lacks.
+def run_grid(prepared: Prepared) -> Grid:
+    """All cells of a prepared job: its chunks under every setting that is computed."""
+    corpus = prepared.corpus
+    scored = range(corpus.scored_from, corpus.chunk_length - 1)
+    passage = Passage(
+        text=corpus.sha256,
+        protocol=prepared.job.protocol,
+        length=corpus.chunk_length,
+        batch=prepared.batch,
+        chunks=tuple(Chunk(index, scored) for index in corpus.indices),
+    )
+    return Grid((passage,), tuple(lane.key for lane in prepared.lanes()))
+
+
+class CellScorer:
+    """Scores what a run lacks and saves it.
+
+    Args:
+        prepared: The job, ready to be scored.
+        device: What it is scored on.
+        writer: The run's positions file, open; what it holds is not scored again.
+        stop: Asked often; True interrupts the run.
 
     Attributes:
-        size: How much goes through the model at once now; the grid stays what it was.
-        failed: Settings given up so far.
+        schedule: What is scored, what is not yet, and what was given up.
     """
 
     def __init__(
@@ -50,29 +66,26 @@ class Cells:
         prepared: Prepared,
         device: DeviceKind,
         writer: PositionsWriter,
-        done: dict[str, set[int]],
         stop: Callable[[], bool],
     ) -> None:
         self.prepared = prepared
         self.writer = writer
-        self.done = done
         self.stop = stop
-        self.size = prepared.size
-        self.failed: dict[str, SettingFailed] = {}
+        self.schedule = Schedule(run_grid(prepared), writer.stored, prepared.size)
         self._metrics = Metrics.for_device(device)
-        self._lanes = prepared.lanes()
+        self._lanes = {lane.key: lane for lane in prepared.lanes()}
+        self._rows = {chunk: row for row, chunk in enumerate(prepared.corpus.indices)}
         self._repeats = prepared.job.noise_floor
-        self._told: set[str] = set()
-        self._shortages = 0
+        self._with_engagement: set[str] = set()
         self._device = device
-        self._saver = Saver(background=choose_pipeline(device, self.size.batch).saves_aside)
+        self._saver = Saver(background=choose_pipeline(device, prepared.size.batch).saves_aside)
 
     def events(self) -> Iterator[Event]:
         """Score the missing cells; each is saved before its event is sent.
 
         Raises:
             Interrupted: ``stop`` said so.
-            WillNotFit: Memory ran out once more than :data:`SHORTAGES` times.
+            WillNotFit: Memory ran out too often.
         """
         with self._saver:
             try:
@@ -91,163 +104,129 @@ class Cells:
         """
         try:
             if self._repeats:
-                for work in self._works():
-                    yield from self._repeated(work)
+                for task in self._tasks():
+                    yield from self._repeated(task)
             else:
-                yield from self._plainly(self._works())
+                yield from self._plainly(self._tasks())
         except (MemoryError, RuntimeError, ValueError) as error:
             if not is_out_of_memory(error):
                 raise
             # Only the text: the error's traceback holds every array of the pass.
-            return (str(error).strip().splitlines() or ["no message"])[0]
+            return first_line(error, empty="no message")
         return None
 
-    def _works(self) -> Iterator[ScoreTask]:
-        """The batches that lack something, cut from the grid's cells, and the lanes they lack."""
-        corpus, cell, size = self.prepared.corpus, self.prepared.batch, self.size.batch
-        count = len(corpus.indices)
-        for start in range(0, count, cell):
-            stop = min(start + cell, count)
-            for first in range(start, stop, size):
-                part = slice(first, min(first + size, stop))
-                batch = Batch(corpus.indices[part], corpus.ids[part], corpus.scored_from)
-                if lanes := self._pending(batch):
-                    yield ScoreTask(batch, lanes)
-
-    def _pending(self, batch: Batch) -> list[KVLane]:
-        return [
-            lane
-            for lane in self._lanes
-            if lane.key not in self.failed
-            and not self.done.get(lane.key, set()).issuperset(batch.chunks)
-        ]
-
     def _with_less(self, shortage: str) -> Warned:
-        self._shortages += 1
-        smaller = self.size.smaller()
-        if self._shortages > SHORTAGES or smaller is None:
-            raise WillNotFit(
-                f"memory ran out {self._shortages} times; the last time: {shortage}",
-                "everything scored is saved; score with shorter chunks (--chunk-length), or free "
-                "memory and resume",
-            )
-        self.size = smaller
+        self.schedule.shrink(shortage)
         gc.collect()
         mx.clear_cache()
-        return Warned(f"memory ran out; going on {smaller.described()}", shortage)
+        return Warned(f"memory ran out; going on {self.schedule.size.described()}", shortage)
+
+    def _tasks(self) -> Iterator[ScoreTask]:
+        """What the schedule hands out, as tokens and lanes."""
+        while (cells := self.schedule.next()) is not None:
+            yield self._task(cells)
+
+    def _task(self, cells: Cells) -> ScoreTask:
+        corpus, chunks = self.prepared.corpus, cells.batch.chunks
+        first = self._rows[chunks[0].index]
+        rows = slice(first, first + len(chunks))
+        batch = Batch(corpus.indices[rows], corpus.ids[rows], chunks[0].scored.start)
+        return ScoreTask(batch, [self._lanes[setting] for setting in cells.settings])
 
     def _loop(self, reference: Lane) -> Loop:
-        pipeline = choose_pipeline(self._device, self.size.batch)
+        size = self.schedule.size
+        pipeline = choose_pipeline(self._device, size.batch)
         self.prepared.split.layers_ahead = pipeline.layers
         return Loop(
             reference,
             self._metrics,
             self.prepared.vocab,
             self.stop,
-            tile_bytes=self.size.tile_bytes,
-            keep_bytes=self.size.keep_bytes,
+            tile_bytes=size.tile_bytes,
+            keep_bytes=size.keep_bytes,
             ahead=pipeline.tiles,
         )
 
     def _plainly(
-        self, works: Iterable[ScoreTask], sums: KLSums | None = None, repeats: int = 0
+        self, tasks: Iterable[ScoreTask], sums: KLSums | None = None, repeats: int = 0
     ) -> Iterator[Event]:
-        """Score batches, perturbed repeats of which there may have been some."""
-        for outcome in self._loop(self.prepared.reference).score(works):
+        """Score batches.
+
+        Args:
+            tasks: The batches and their lanes.
+            sums: What the perturbed repeats before it gave.
+            repeats: How many there were, for the progress.
+        """
+        for outcome in self._loop(self.prepared.reference).score(tasks):
             if isinstance(outcome, PassDone):
-                yield _progress(outcome, repeats, repeats)
+                yield progress_of(outcome, repeats, repeats)
             elif isinstance(outcome, LaneFailed):
-                yield self._setting_failed(outcome.lane, outcome.error)
+                name, error = outcome.lane.key, outcome.error
+                self.schedule.give_up(name, error)
+                yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
             else:
                 self._save(outcome, sums or {})
                 yield from self._saver.events()
 
-    def _repeated(self, work: ScoreTask) -> Iterator[Event]:
+    def _repeated(self, task: ScoreTask) -> Iterator[Event]:
+        """Score a batch, after as many perturbed repeats as the noise floor asks for."""
         repeats = self._repeats
-        sums = yield from self._perturbed(work, repeats)
-        yield from self._plainly([work], sums, repeats)
-
-    def _perturbed(self, work: ScoreTask, repeats: int) -> Generator[Event, None, KLSums]:
-        """Score a batch with perturbed embeddings, as often as the noise floor asks for.
-
-        Returns:
-            KL sums, nats, by setting and chunk.
-        """
-        sums: KLSums = {}
-        batch = work.batch
-        for repeat in range(repeats):
-            noise = EmbeddingNoise(repeat, batch.chunks, batch.ids.shape[1] - 1)
-            reference = PerturbedLane(self.prepared.reference, noise)
-            lanes = [PerturbedLane(lane, noise) for lane in self._pending(batch)]
-            perturbed = ScoreTask(batch, lanes)
-            for outcome in self._loop(reference).score([perturbed]):
-                if isinstance(outcome, PassDone):
-                    yield _progress(outcome, repeat, repeats)
-                elif isinstance(outcome, Scored):
-                    for positions in outcome.chunks:
-                        key = outcome.lane.key, int(positions.chunk[0])
-                        sums.setdefault(key, []).append(float(positions.kl.sum()))
-            if not noise.reached:
-                yield Warned(
-                    "the noise floor cannot be measured: this architecture embeds its tokens in "
-                    "a way of its own",
-                    "the other figures are not affected",
-                )
-                self._repeats = 0
-                return {}
-        return sums
-
-    def _setting_failed(self, lane: Lane, error: QfidError) -> SettingFailedEvent:
-        name = lane.key
-        self.failed[name] = SettingFailed(error.message, error.hint)
-        return SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
+        lanes = [self._lanes[lane.key] for lane in task.lanes]
+        sums = yield from perturbed_sums(
+            task.batch, lanes, self.prepared.reference, self._loop, repeats
+        )
+        if sums is None:
+            yield Warned(
+                "the noise floor cannot be measured: this architecture embeds its tokens in "
+                "a way of its own",
+                "the other figures are not affected",
+            )
+            self._repeats = 0
+        yield from self._plainly([task], sums, repeats)
 
     def _save(self, scored: Scored, sums: KLSums) -> None:
+        from scorer.runs.positions_format import StoredChunk
+
         name = scored.lane.key
-        rows = [row for row in self.prepared.planned if str(row.computed_as) == name]
-        already = self.done.setdefault(name, set())
+        findings = scored.findings
         seconds = scored.seconds / len(scored.chunks)
-        told = [str(row.setting) for row in rows if row.control_of is None]
-        batches = []
+        chunks = []
         for positions in scored.chunks:
-            chunk = int(positions.chunk[0])
-            if chunk in already:
+            key = CellKey(name, int(positions.chunk[0]))
+            if not self.schedule.score(key):
                 continue
-            facts: dict[str, Any] = {"seconds": seconds, "peak_memory_bytes": peak_memory()}
-            facts |= self._smaller_pass()
-            if name not in self._told and scored.findings is not None:
-                facts["engagement"] = scored.findings.to_json()
-            if (name, chunk) in sums:
-                facts["perturbed_kl_sums"] = sums[name, chunk]
-            self._told.add(name)
-            already.add(chunk)
-            batches.append((name, positions, facts))
-        self._saver.give(partial(self._saved, batches, told, seconds))
+            first = name not in self._with_engagement
+            self._with_engagement.add(name)
+            facts = ChunkFacts(
+                seconds=seconds,
+                peak_memory_bytes=peak_memory(),
+                smaller_pass=self._smaller_pass(),
+                engagement=findings if first and isinstance(findings, Engagement) else None,
+                perturbed_kl_sums=tuple(sums.get((name, key.chunk), ())),
+            )
+            chunks.append(StoredChunk(key, positions, facts))
+        self._saver.submit(partial(self._store, chunks, self._rows_of(name)))
 
-    def _smaller_pass(self) -> dict[str, Any]:
-        """What is stored with a chunk that was scored with less at once than the run planned."""
-        size, planned = self.size, self.prepared
-        if size.batch >= planned.batch and size.tile_bytes >= planned.size.tile_bytes:
-            return {}
-        batch = min(size.batch, planned.batch)
-        return {SMALLER_PASS: {"batch": batch, "tile_bytes": size.tile_bytes}}
-
-    def _saved(
-        self,
-        batches: Sequence[tuple[str, Positions, dict[str, Any]]],
-        told: list[str],
-        seconds: float,
-    ) -> list[Event]:
-        self.writer.append_all(batches)
+    def _rows_of(self, computed: str) -> list[str]:
+        """The settings of the report whose figures a setting computes, controls left out."""
         return [
-            chunk_event(setting, positions, seconds)
-            for _, positions, _ in batches
-            for setting in told
+            row.setting.key
+            for row in self.prepared.planned
+            if row.computed_as.key == computed and row.control_of is None
         ]
 
+    def _smaller_pass(self) -> SmallerPass | None:
+        """Set where less goes through at once than the run planned."""
+        size, planned = self.schedule.size, self.prepared
+        if size.batch >= planned.batch and size.tile_bytes >= planned.size.tile_bytes:
+            return None
+        return SmallerPass(min(size.batch, planned.batch), size.tile_bytes)
 
-def _progress(made: PassDone, repeat: int, repeats: int) -> Progress:
-    """How far a batch is: in the pass ``repeat`` of all the ``repeats`` there are and the last."""
-    name = "" if made.lane is None else made.lane.key
-    done, passes = repeat * made.total + made.done, (repeats + 1) * made.total
-    return Progress(made.batch.chunks[0], name, done, passes, memory_in_use())
+    def _store(self, chunks: Sequence[StoredChunk], settings: Sequence[str]) -> list[Event]:
+        """Store chunks of one computation; give the events of the settings they belong to."""
+        self.writer.append_all(chunks)
+        return [
+            chunk_event(setting, chunk.positions, chunk.facts.seconds)
+            for chunk in chunks
+            for setting in settings
+        ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from scorer.spec.settings.registry import parse_setting
 from scorer.stats.positions import Positions
 
 if TYPE_CHECKING:
-    pass
-from scorer.report.from_run import Batches
+    from scorer.report.from_run import Batches
+    from scorer.runs.chunk_facts import ChunkFacts
 
 
 def check_drift(stored: Batches) -> dict[str, SettingFailed]:
@@ -55,7 +55,7 @@ def _differ(one: str, other: str) -> bool:
 
 
 def _same_kl(
-    one: list[tuple[Positions, dict[str, Any]]], other: list[tuple[Positions, dict[str, Any]]]
+    one: list[tuple[Positions, ChunkFacts]], other: list[tuple[Positions, ChunkFacts]]
 ) -> bool:
     others = {int(p.chunk[0]): p for p, _ in other}
     shared = [(p, others[int(p.chunk[0])]) for p, _ in one if int(p.chunk[0]) in others]

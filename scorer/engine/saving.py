@@ -1,7 +1,7 @@
 """Results saved on a thread of their own, while the device works on the next pass.
 
-A chunk is saved with a sync to disk, a millisecond or more, in which a GPU would stand still; what
-is said of a chunk is said once it is saved.
+A chunk is saved with a sync to disk, a millisecond or more, in which a GPU would stand still. The
+event of a chunk is sent once it is saved.
 """
 
 from __future__ import annotations
@@ -14,42 +14,43 @@ from types import TracebackType
 from scorer.common.errors import QfidError
 from scorer.spec.events import Event
 
-Work = Callable[[], list[Event]]
+SaveTask = Callable[[], list[Event]]
+"""Saves something and gives the events to send once it is saved."""
 
 
 class Saver:
-    """Does pieces of work one after the other, in the order they are given.
+    """Runs tasks one after the other, in the order they are submitted.
 
-    Used as a context: at its end everything given is done, unless a piece failed before.
+    Used as a context: at its end every task is done, unless one failed before.
 
     Args:
-        background: Work on a thread; where False each piece is done at once.
+        background: Run them on a thread; where False each is run when it is submitted.
     """
 
     def __init__(self, *, background: bool) -> None:
         self._pool = ThreadPoolExecutor(1, "qfid-saving") if background else None
-        self._open: deque[Future[list[Event]]] = deque()
+        self._pending: deque[Future[list[Event]]] = deque()
         self._broken = False
 
-    def give(self, work: Work) -> None:
-        """Add a piece of work; it gives the events to send when it is done."""
+    def submit(self, task: SaveTask) -> None:
+        """Add a task."""
         if self._pool is not None:
-            self._open.append(self._pool.submit(self._do, work))
+            self._pending.append(self._pool.submit(self._run, task))
             return
         done: Future[list[Event]] = Future()
         try:
-            done.set_result(self._do(work))
+            done.set_result(self._run(task))
         except BaseException as error:
             done.set_exception(error)
-        self._open.append(done)
+        self._pending.append(done)
 
-    def _do(self, work: Work) -> list[Event]:
+    def _run(self, task: SaveTask) -> list[Event]:
         if self._broken:
             return []
         try:
-            return work()
+            return task()
         except BaseException as error:
-            # What comes after a piece that failed would stand behind a gap.
+            # What comes after a task that failed would stand behind a gap.
             self._broken = True
             if isinstance(error, MemoryError):
                 # Scoring again with less at once would not bring back what is lost here.
@@ -60,13 +61,16 @@ class Saver:
             raise
 
     def events(self, *, wait: bool = False) -> Iterator[Event]:
-        """Events of the work that is done, in order; of all of it where ``wait`` says so.
+        """Events of the tasks that are done, in order.
+
+        Args:
+            wait: Wait for all tasks.
 
         Raises:
-            Exception: What a piece of work raised.
+            Exception: What a task raised.
         """
-        while self._open and (wait or self._open[0].done()):
-            yield from self._open.popleft().result()
+        while self._pending and (wait or self._pending[0].done()):
+            yield from self._pending.popleft().result()
 
     def __enter__(self) -> Saver:
         return self

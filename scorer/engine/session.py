@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from scorer.common.errors import InputError, Interrupted, QfidError, WillNotFit
 from scorer.device.memory_watch import MemoryWatch
 from scorer.engine.own_kernels import OwnKernels
+from scorer.runs.grid import CellKey
 from scorer.runs.identity import grid_of
 from scorer.spec.events import Event, Finished, Planned, SettingFailedEvent, Warned
 from scorer.spec.job import Job
@@ -57,6 +58,8 @@ class Session:
         if self.wanted_run is not None:
             # Settings already in the run keep their place; the job's new ones follow.
             earlier = find_run(self.wanted_run)
+            # Before a model is loaded for nothing.
+            earlier.check_appendable()
             settings = tuple(dict.fromkeys((*earlier.job.settings, *self.job.settings)))
             self.job = dataclasses.replace(self.job, settings=settings)
             # A batch that was asked for and is not the run's is refused further down.
@@ -75,7 +78,7 @@ class Session:
             prepared.handle.release()
 
     def _in_run(self, prepared: Prepared) -> Iterator[Event]:
-        from scorer.engine.cells import Cells
+        from scorer.engine.cells import CellScorer
         from scorer.engine.checks import check_drift
         from scorer.engine.run_facts import identity_of, stored_facts
         from scorer.report.formats.markdown import to_markdown
@@ -96,13 +99,12 @@ class Session:
             run = find_run(self.wanted_run)
         with run.open_writer() as writer:
             if self.wanted_run is not None:
-                self._go_on_with(run, identity, facts)
-            done = run.scored()
+                self._go_on_with(run, identity, facts, any_scored=bool(writer.stored))
             # Whatever failed is tried again below, or found again in what is stored.
             for name in run.failures():
                 run.clear_failed(name)
-            yield self._planned(prepared, run, done)
-            cells = Cells(prepared, self.backend.kind, writer, done, self.stop)
+            yield self._planned(prepared, run, writer.stored)
+            cells = CellScorer(prepared, self.backend.kind, writer, self.stop)
             ended: QfidError | None = None
             try:
                 for event in cells.events():
@@ -126,7 +128,9 @@ class Session:
             raise ended
         yield Finished(report, ended is None)
 
-    def _go_on_with(self, run: Run, identity: Identity, facts: dict[str, Any]) -> None:
+    def _go_on_with(
+        self, run: Run, identity: Identity, facts: dict[str, Any], *, any_scored: bool
+    ) -> None:
         """Make the saved run, whose lock is held, one of this job too.
 
         Raises:
@@ -158,12 +162,12 @@ class Session:
                 "score it in a run of its own with `qfid kv`",
             )
         mixed = mixed_conditions(run.facts)
-        if differences and any(run.scored().values()):
+        if differences and any_scored:
             mixed.append("; ".join(differences))
         run.grow(self.job, {**facts, MIXED: mixed} if mixed else facts)
         self.run = run
 
-    def _planned(self, prepared: Prepared, run: Run, done: dict[str, set[int]]) -> Planned:
+    def _planned(self, prepared: Prepared, run: Run, stored: Container[CellKey]) -> Planned:
         from scorer.engine.run_facts import arithmetic_line
 
         rows = [row for row in prepared.planned if row.control_of is None]
@@ -176,7 +180,9 @@ class Session:
             settings=[row.setting.key for row in rows],
             chunks=list(corpus.indices),
             done={
-                row.setting.key: len(done.get(row.computed_as.key, set()) & set(corpus.indices))
+                row.setting.key: sum(
+                    CellKey(row.computed_as.key, chunk) in stored for chunk in corpus.indices
+                )
                 for row in rows
             },
             positions_per_chunk={

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from scorer.common.errors import InputError, QfidError
 from scorer.report.memory_warnings import memory_warnings
+from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.engagement import Engagement
 from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.runs.identity import mixed_conditions
 from scorer.spec.settings.base import Setting
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from scorer.report.build import ScoredSetting
     from scorer.runs.run import Run
 
-Batches = dict[str, list[tuple[Positions, dict[str, Any]]]]
+Batches = dict[str, list[tuple[Positions, ChunkFacts]]]
 
 
 def finished_report(run: Run, stored: Batches | None = None) -> dict[str, Any]:
@@ -62,15 +64,15 @@ def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSettin
     facts = SettingFacts.from_json(static)
     batches = stored.get(facts.same_as or name, [])
     failure = run.failures().get(facts.same_as or name)
-    engagement = next((b["engagement"] for _, b in batches if "engagement" in b), None)
+    engagement = next((b.engagement for _, b in batches if b.engagement is not None), None)
     if engagement is not None:
         facts = _with_engagement(facts, engagement)
     facts = dataclasses.replace(
         facts,
-        seconds=sum(float(b.get("seconds", 0)) for _, b in batches),
-        peak_memory_bytes=max((int(b.get("peak_memory_bytes", 0)) for _, b in batches), default=0),
+        seconds=sum(b.seconds for _, b in batches),
+        peak_memory_bytes=max((b.peak_memory_bytes for _, b in batches), default=0),
         noise_floor=noise_floor(
-            [b.get("perturbed_kl_sums", []) for _, b in batches], sum(len(p) for p, _ in batches)
+            [b.perturbed_kl_sums for _, b in batches], sum(len(p) for p, _ in batches)
         ),
         failure=None if failure is None else dataclasses.asdict(failure),
     )
@@ -97,34 +99,28 @@ def _control(run: Run, control: str | None, stored: Batches) -> Positions | None
     return Positions.concatenate([p for p, _ in batches])
 
 
-def _with_engagement(facts: SettingFacts, engagement: dict[str, Any]) -> SettingFacts:
+def _with_engagement(facts: SettingFacts, engagement: Engagement) -> SettingFacts:
     sides = tuple(
         {
-            "layer": side["layer"],
-            "side": side["side"],
-            "class": side["cache_class"],
-            "bits": side["bits"],
-            "group_size": side["group_size"],
-            "tokens": side["tokens"],
-            "stored_bytes": side["stored_bytes"],
-            "changed": side["changed"],
+            "layer": side.layer,
+            "side": side.side,
+            "class": side.cache_class,
+            "bits": side.bits,
+            "group_size": side.group_size,
+            "tokens": side.tokens,
+            "stored_bytes": side.stored_bytes,
+            "changed": side.changed,
         }
-        for side in engagement["sides"]
+        for side in engagement.sides
     )
     skipped: dict[str, int] = {}
-    for _, name in engagement["skipped"]:
+    for _, name in engagement.skipped:
         skipped[name] = skipped.get(name, 0) + 1
-    measured: float | None = 0.0
-    for side in sides:
-        if side["stored_bytes"] is None or not side["tokens"] or measured is None:
-            measured = None
-        else:
-            measured += side["stored_bytes"] / side["tokens"]
     return dataclasses.replace(
         facts,
         engagement=sides,
-        kv_layers_quantized=engagement["quantized"],
-        kv_layers_total=engagement["quantized"] + len(engagement["skipped"]),
+        kv_layers_quantized=engagement.quantized,
+        kv_layers_total=engagement.total,
         kv_layers_skipped=skipped,
-        measured_kv_bytes_per_token=measured,
+        measured_kv_bytes_per_token=engagement.bytes_per_token,
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scorer.runs.facts import SMALLER_PASS
+from scorer.runs.chunk_facts import ChunkFacts
 
 
 def memory_warnings(
-    stored: Mapping[str, list[tuple[Any, dict[str, Any]]]], batch: int, device: str
+    stored: Mapping[str, list[tuple[Any, ChunkFacts]]], batch: int, device: str
 ) -> tuple[str, ...]:
     """What a report says where memory ran short, from the facts of the stored chunks.
 
@@ -24,9 +24,8 @@ def memory_warnings(
         for positions, facts in batches:
             chunk = int(positions.chunk[0])
             chunks.add(chunk)
-            made = facts.get(SMALLER_PASS)
-            if isinstance(made, dict):
-                smaller[chunk] = min(int(made.get("batch", 1)), smaller.get(chunk, batch))
+            if facts.smaller_pass is not None:
+                smaller[chunk] = min(facts.smaller_pass.batch, smaller.get(chunk, batch))
     if not smaller:
         return ()
     least = min(smaller.values())

@@ -15,9 +15,6 @@ from scorer.common.inert_text import shown
 from scorer.spec.job import Job
 from scorer.spec.settings.base import Setting
 
-SMALLER_PASS = "pass"
-"""Key of a chunk's facts: batch and tile bytes where less went through at once than planned."""
-
 CORPUS_KEYS = (
     "name",
     "split",

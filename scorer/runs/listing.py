@@ -20,7 +20,8 @@ from scorer.common.atomic_files import storage_error, sync_folder, write_atomic
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import cache_folder, runs_folder
 from scorer.runs.identity import Identity, identity_differences, identity_hash
-from scorer.runs.run import Failure, Run, RunInfo, job_json
+from scorer.runs.run import Run, RunInfo
+from scorer.runs.run_files import Failure, job_json
 from scorer.runs.run_lock import holder
 from scorer.spec.job import Job
 
@@ -150,7 +151,13 @@ def twins(identity: Identity) -> list[Run]:
 
 
 def _resumable(run: Run) -> bool:
-    return not run.finished and holder(run.path) is None
+    if run.finished or holder(run.path) is not None:
+        return False
+    try:
+        run.check_appendable()
+    except InputError:
+        return False
+    return True
 
 
 def _readable() -> list[Run]:

@@ -1,137 +1,158 @@
 """``positions.arrow``: every scored position of a run, durable batch by batch.
 
-An Arrow IPC stream that any Arrow reader opens; one record batch per (setting, chunk). The custom
-metadata of a batch holds ``setting`` (its notation), ``chunk``, ``facts`` (a JSON object) and
-``crc32``: eight hexadecimal digits, the CRC-32 of the whole message (prefix, metadata, body) with
-these digits as zeros. Arrow itself checks nothing, so a reader would take a flipped bit for data.
+An Arrow IPC stream that any Arrow reader opens: the schema of ``positions_schema``, then the
+messages of ``positions_format``. It is only ever appended to, and never closed with an
+end-of-stream marker, behind which every reader would stop.
 
-The file is only ever appended to, and never closed with an end-of-stream marker, behind which
-every reader would stop. What a crash leaves at the end is cut off when a writer opens the file.
+What a crash leaves at the end, or what damage leaves unreadable, is cut off when a writer opens
+the file. What another version or another program wrote is not damage and is never cut off: such a
+file is opened to read, or refused in one line.
 
-Of two batches of one (setting, chunk) the first counts: what has been reported stays as it is,
-and every prefix of the file tells the same story as the whole.
+Of two batches of one cell the first counts: what has been reported stays as it is, and every
+prefix of the file tells the same story as the whole.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import stat
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.ipc
+from typing import BinaryIO
 
 from scorer.common.atomic_files import storage_error, sync_folder, write_all
 from scorer.common.errors import InputError, QfidError
-from scorer.runs import arrow_messages
+from scorer.runs.arrow_messages import frame_at, frames
+from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.grid import CellKey
+from scorer.runs.positions_format import (
+    POSITIONS_SCHEMA,
+    StoredChunk,
+    decode,
+    encode,
+    key_fault,
+    read_schema,
+)
+from scorer.runs.positions_schema import DAMAGED_SCHEMA, NOT_POSITIONS, UnknownContent, refusal
 from scorer.stats.positions import Positions
 
-Batch = tuple[str, int, Positions, dict[str, Any]]
-
-_DTYPES = {
-    "chunk": np.int32,
-    "position": np.int32,
-    "token": np.int32,
-    "kl": np.float64,
-    "nll_ref": np.float64,
-    "nll_quant": np.float64,
-    "top_ref": np.int32,
-    "top_ref_logprob": np.float64,
-    "top_quant": np.int32,
-    "top_quant_logprob": np.float64,
-}
-assert list(_DTYPES) == [field.name for field in fields(Positions)]
-SCHEMA = pa.schema(
-    [pa.field(name, pa.from_numpy_dtype(dtype), False) for name, dtype in _DTYPES.items()],
-    metadata={"qfid": "positions", "version": "1"},
-)
-_NO_CRC = b"00000000"
+_SCHEMA_BYTES = POSITIONS_SCHEMA.serialize().to_pybytes()
+# Longer files are more than what a crash at their creation leaves.
+_TORN_BYTES = 1 << 16
 # macOS has no fdatasync.
 _sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
-class PositionsReader(Iterator[Batch]):
-    """Iterates over (setting, chunk, positions, facts), in file order, each pair once.
+class PositionsReader(Iterator[StoredChunk]):
+    """Iterates over the chunks of a file in file order, each cell once.
 
-    Stops before the first byte that is not a whole, unharmed batch; never raises for what the
-    file holds. The arrays are read-only.
+    Stops before the first byte that is not a whole, undamaged batch. The arrays are read-only.
 
     Attributes:
         good_bytes: Bytes read so far and found intact, the schema included.
         ignored_bytes: Once exhausted, the bytes behind them: a torn tail, or damage and whatever
             follows it.
+        read_only: Why this version may not append to the file, in words that follow the file's
+            name and a colon; "" where it may. Known from the first chunk on.
 
     Raises:
         QfidError: The file cannot be opened or the disk fails.
+        InputError: While iterating: the file holds something intact that this version does not
+            understand, or is no positions file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.good_bytes = 0
         self.ignored_bytes = 0
-        self._batches = self._read()
+        self.read_only = ""
+        self._chunks = self._read()
 
     def __iter__(self) -> PositionsReader:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> StoredChunk:
         try:
-            return next(self._batches)
+            return next(self._chunks)
+        except UnknownContent as error:
+            raise refusal(self.path, error, "cannot read it") from error
         except OSError as error:
             raise storage_error(error, self.path) from error
 
-    def _read(self) -> Iterator[Batch]:
-        seen: set[tuple[str, int]] = set()
+    def _read(self) -> Iterator[StoredChunk]:
         with os.fdopen(_open(self.path, os.O_RDONLY), "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            for frame in arrow_messages.frames(file, size):
-                if frame.start == 0:
-                    if not _is_schema(frame):
-                        break
-                else:
-                    batch = _decode(frame, file)
-                    if batch is None:
-                        break
-                    if batch[:2] not in seen:
-                        seen.add(batch[:2])
-                        yield batch
+            if _is_torn_schema(file, size):
+                self.ignored_bytes = size
+                return
+            first = frame_at(file, 0, size)
+            if first is None:
+                raise UnknownContent(NOT_POSITIONS)
+            schema, self.read_only = read_schema(first)
+            self.good_bytes = first.end
+            seen: set[CellKey] = set()
+            for frame in frames(file, size, first.end):
+                chunk = decode(frame, file, schema)
+                if chunk is None:
+                    break
                 self.good_bytes = frame.end
+                if chunk.key not in seen:
+                    seen.add(chunk.key)
+                    yield chunk
             self.ignored_bytes = size - self.good_bytes
+            if not seen and self.ignored_bytes and first.header != _SCHEMA_BYTES:
+                # A flipped bit in its length would hide every batch.
+                raise UnknownContent(DAMAGED_SCHEMA)
+
+    def check_appendable(self) -> None:
+        """Check, once exhausted, that nothing of another version is in the file.
+
+        What follows damage is looked at too: it is about to be cut off.
+
+        Raises:
+            InputError: This version may not append to it.
+        """
+        try:
+            if self.read_only:
+                raise UnknownContent(self.read_only)
+            if self.good_bytes and self.ignored_bytes:
+                with os.fdopen(_open(self.path, os.O_RDONLY), "rb") as file:
+                    size = file.seek(0, os.SEEK_END)
+                    for frame in frames(file, size, self.good_bytes):
+                        decode(frame, file, POSITIONS_SCHEMA)
+        except UnknownContent as error:
+            raise refusal(self.path, error, "does not write to it") from error
+        except OSError as error:
+            raise storage_error(error, self.path) from error
 
 
 def read_positions(path: str | os.PathLike[str]) -> PositionsReader:
     """Read a ``positions.arrow``, also while another process appends to it.
 
     Returns:
-        An iterator over (setting, chunk, positions, facts) that never raises on a torn or
-        damaged file: it stops there, and its ``ignored_bytes`` says how much was left out.
+        An iterator over chunks. At a torn or damaged batch it stops, and its ``ignored_bytes``
+        says how much was left out.
 
     Raises:
-        QfidError: The file cannot be opened or the disk fails.
+        QfidError, InputError: As :class:`PositionsReader`.
     """
     return PositionsReader(path)
 
 
 class PositionsWriter:
-    """Appends batches to a ``positions.arrow``, creating or repairing it first.
+    """Appends chunks to a ``positions.arrow``, creating or repairing it first.
 
     Keeps the longest intact prefix and cuts off the rest: a torn batch, zeros, an end-of-stream
-    marker and what is behind it, a damaged batch and what is behind it; all of a file with
-    another schema.
+    marker and what is behind it, a damaged batch and what is behind it.
 
     Attributes:
-        scored: Setting to the chunks that the file holds.
+        stored: Keys of the cells that the file holds.
         dropped_bytes: Bytes cut off at opening.
 
     Raises:
+        InputError: The file holds something that this version does not know; none of its bytes is
+            changed.
         QfidError: The file cannot be opened or written.
     """
 
@@ -140,20 +161,18 @@ class PositionsWriter:
     ) -> None:
         """Open ``path``; ``on_close`` is called once when the writer has closed."""
         self.path = Path(path)
-        self.scored: dict[str, set[int]] = {}
         self._on_close = on_close
         descriptor = _open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             reader = PositionsReader(self.path)
-            for setting, chunk, _, _ in reader:
-                self.scored.setdefault(setting, set()).add(chunk)
+            self.stored = {chunk.key for chunk in reader}
+            reader.check_appendable()
             self.dropped_bytes = reader.ignored_bytes
             self._end = reader.good_bytes
             os.ftruncate(descriptor, self._end)
             if self._end == 0:
-                schema = SCHEMA.serialize().to_pybytes()
-                write_all(descriptor, schema)
-                self._end = len(schema)
+                write_all(descriptor, _SCHEMA_BYTES)
+                self._end = len(_SCHEMA_BYTES)
             _sync(descriptor)
         except BaseException as error:
             os.close(descriptor)
@@ -163,60 +182,63 @@ class PositionsWriter:
         self._descriptor: int | None = descriptor
         sync_folder(self.path.parent)
 
-    def append(self, setting: str, positions: Positions, facts: Mapping[str, Any]) -> bool:
-        """Store one chunk of one setting; it survives a crash or power loss once this returns.
+    def append(self, key: CellKey, positions: Positions, facts: ChunkFacts) -> bool:
+        """Store one cell; it survives a crash or power loss once this returns.
 
         Args:
-            setting: The setting in notation.
-            positions: All scored positions of one chunk, in ascending order of position.
-            facts: JSON values to keep with the batch, such as its seconds. Keep it small.
+            key: The cell.
+            positions: All its scored positions, in ascending order of position.
+            facts: How it was scored.
 
         Returns:
-            False, with nothing written, where the file holds this chunk of this setting already.
+            False, with nothing written, where the file holds this cell already.
 
         Raises:
             QfidError: The bytes could not be stored, as on a full disk; what was stored before
                 is untouched, and the writer can go on.
-            ValueError: The positions are no chunk, the facts no JSON, or the writer is closed.
+            InputError: The key names a passage, for which version 1 has no place.
+            ValueError: The positions are not those of the cell, the facts no JSON, or the writer
+                is closed.
         """
-        return self.append_all([(setting, positions, facts)])[0]
+        return self.append_all([StoredChunk(key, positions, facts)])[0]
 
-    def append_all(self, batches: Sequence[tuple[str, Positions, Mapping[str, Any]]]) -> list[bool]:
-        """Store chunks as :meth:`append` does, with one wait for the disk.
-
-        Args:
-            batches: Setting, positions and facts of each.
+    def append_all(self, chunks: Sequence[StoredChunk]) -> list[bool]:
+        """Store cells as :meth:`append` does, with one wait for the disk.
 
         Returns:
             For each what :meth:`append` returns.
 
         Raises:
-            QfidError, ValueError: As :meth:`append`; where the disk is full, those that it still
-                had room for are stored.
+            QfidError, InputError, ValueError: As :meth:`append`; where the disk is full, those
+                that it still had room for are stored.
         """
         if self._descriptor is None:
             raise ValueError("the writer is closed")
-        messages: dict[tuple[str, int], bytes] = {}
+        messages: dict[CellKey, bytes] = {}
         new = []
-        for setting, positions, facts in batches:
-            if fault := _fault(positions):
-                raise ValueError(f"positions of setting {setting!r}: {fault}")
-            key = setting, int(positions.chunk[0])
-            new.append(key not in messages and key[1] not in self.scored.get(setting, ()))
+        for chunk in chunks:
+            key = chunk.key
+            if key.passage is not None:
+                raise InputError(
+                    f"`{self.path}` holds one passage only: it cannot take passage `{key.passage}`",
+                    "start a run of its own for it",
+                )
+            if fault := key_fault(key, chunk.positions):
+                raise ValueError(f"positions of setting {key.setting!r}: {fault}")
+            new.append(key not in messages and key not in self.stored)
             if new[-1]:
-                messages[key] = _encode(*key, positions, facts)
+                messages[key] = encode(chunk)
         if not messages:
             return new
         try:
             self._store(b"".join(messages.values()))
         except OSError as error:
             if len(messages) == 1 or self._descriptor is None:
-                raise self._not_saved(*next(iter(messages)), error) from error
-            for batch in batches:
-                self.append(*batch)
+                raise self._not_saved(next(iter(messages)), error) from error
+            for chunk in chunks:
+                self.append_all([chunk])
             return new
-        for setting, chunk in messages:
-            self.scored.setdefault(setting, set()).add(chunk)
+        self.stored |= messages.keys()
         return new
 
     def _store(self, data: bytes) -> None:
@@ -260,102 +282,22 @@ class PositionsWriter:
             # The next opening repairs the file; appending behind a torn batch would lose it all.
             self.close()
 
-    def _not_saved(self, setting: str, chunk: int, error: OSError) -> QfidError:
-        count = sum(map(len, self.scored.values()))
+    def _not_saved(self, key: CellKey, error: OSError) -> QfidError:
         return QfidError(
-            f"chunk {chunk} of setting `{setting}` could not be saved: "
+            f"chunk {key.chunk} of setting `{key.setting}` could not be saved: "
             f"{storage_error(error, self.path).message}",
-            f"the {count} chunks scored before it are saved (each setting's counted); "
+            f"the {len(self.stored)} chunks scored before it are saved (each setting's counted); "
             "free some space, then resume the run",
         )
 
 
-def _encode(setting: str, chunk: int, positions: Positions, facts: Mapping[str, Any]) -> bytes:
-    columns = []
-    for name, dtype in _DTYPES.items():
-        given = np.asarray(getattr(positions, name))
-        column = np.ascontiguousarray(given, dtype)
-        if given.dtype != dtype and not np.array_equal(column, given):
-            raise ValueError(f"{name} does not fit {np.dtype(dtype)}")
-        columns.append(pa.array(column))
-    metadata = {
-        "setting": setting,
-        "chunk": str(chunk),
-        "facts": json.dumps(dict(facts), allow_nan=False),
-        "crc32": _NO_CRC,
-    }
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, SCHEMA) as stream:
-        stream.write_batch(pa.record_batch(columns, schema=SCHEMA), custom_metadata=metadata)
-    _, frame = arrow_messages.frames(sink, sink.tell())
-    message = bytearray(sink.getbuffer()[frame.start : frame.end])
-    offset = frame.metadata["crc32"][0]
-    message[offset : offset + len(_NO_CRC)] = _digits(message)
-    return bytes(message)
-
-
-def _decode(frame: arrow_messages.Frame, file: BinaryIO) -> Batch | None:
-    """The batch of an intact frame; None where anything about it is wrong."""
-    if frame.kind != arrow_messages.RECORD_BATCH or frame.metadata.keys() != {
-        "setting",
-        "chunk",
-        "facts",
-        "crc32",
-    }:
-        return None
-    offset, digits = frame.metadata["crc32"]
-    file.seek(frame.start)
-    message = bytearray(file.read(frame.size))
-    message[offset : offset + len(_NO_CRC)] = _NO_CRC
-    if len(message) != frame.size or _digits(message) != digits:
-        return None
-    try:
-        setting = frame.metadata["setting"][1].decode()
-        chunk = int(frame.metadata["chunk"][1])
-        facts = json.loads(frame.metadata["facts"][1])
-        encoded = pa.ipc.read_message(pa.py_buffer(bytes(message)))
-        batch = pa.ipc.read_record_batch(encoded, SCHEMA)
-        batch.validate(full=True)
-        if not isinstance(facts, dict) or any(column.null_count for column in batch.columns):
-            return None
-        positions = Positions(*(column.to_numpy() for column in batch.columns))
-    except (pa.ArrowException, OSError, EOFError, ValueError, RecursionError):
-        return None
-    if _fault(positions) or int(positions.chunk[0]) != chunk:
-        return None
-    return setting, chunk, positions, facts
-
-
-def _digits(message: bytes | bytearray) -> bytes:
-    return b"%08x" % zlib.crc32(message)
-
-
-def _fault(positions: Positions) -> str:
-    """Why these rows cannot be one chunk of one setting; "" where they can."""
-    rows = len(positions)
-    if rows == 0:
-        return "there are none"
-    columns = [np.asarray(getattr(positions, name)) for name in _DTYPES]
-    if any(column.shape != (rows,) for column in columns):
-        return "the columns differ in length"
-    if any(bool(np.isnan(column).any()) for column in columns if column.dtype.kind == "f"):
-        return "one of them is NaN"
-    chunk, position = columns[0], columns[1]
-    if chunk[0] < 0 or bool((chunk != chunk[0]).any()):
-        return "they are not of one chunk"
-    if position[0] < 0 or bool((np.diff(position) <= 0).any()):
-        return "they are not in ascending order"
-    return ""
-
-
-def _is_schema(frame: arrow_messages.Frame) -> bool:
-    if frame.kind != arrow_messages.SCHEMA or frame.size != len(frame.header):
+def _is_torn_schema(file: BinaryIO, size: int) -> bool:
+    """Whether a crash at its creation left the file: part of our schema, then at most zeros."""
+    if size > _TORN_BYTES:
         return False
-    try:
-        schema = pa.ipc.read_schema(pa.py_buffer(frame.header))
-    except (pa.ArrowException, OSError, EOFError, ValueError):
-        return False
-    return bool(schema.equals(SCHEMA, check_metadata=True))
+    file.seek(0)
+    data = file.read(_TORN_BYTES)
+    return not data.startswith(_SCHEMA_BYTES) and _SCHEMA_BYTES.startswith(data.rstrip(b"\0"))
 
 
 def _open(path: Path, flags: int) -> int:

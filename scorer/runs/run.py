@@ -27,25 +27,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from scorer.common.atomic_files import remove_asides, storage_error, write_atomic
 from scorer.common.errors import InputError
 from scorer.runs.identity import identity_hash, is_identity
+from scorer.runs.positions_schema import UnknownContent, refusal
+from scorer.runs.run_files import RUN_SCHEMA, Failure, RunState, job_json, json_object
 from scorer.runs.run_lock import RunLock, holder
-from scorer.runs.stored_counts import count_chunks
+from scorer.runs.stored_counts import StoredCounts, count_chunks
 from scorer.spec.job import Job
 
 if TYPE_CHECKING:
+    from scorer.runs.chunk_facts import ChunkFacts
     from scorer.runs.positions_file import PositionsWriter
+    from scorer.runs.positions_format import StoredChunk
     from scorer.stats.positions import Positions
 
-SCHEMA = 1
 State = Literal["finished", "unfinished", "running", "broken"]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A setting that gave no usable number: the class of its error, its message and hint."""
-
-    error: str
-    message: str
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +60,7 @@ class RunInfo:
             share their arithmetic share what is stored.
         chunks_planned: Pairs that the job asks for; None where the facts name no chunks.
         failed: Settings that failed.
+        read_only: Why this version can read the run and not go on with it; "" where it can.
     """
 
     id: str
@@ -79,6 +74,7 @@ class RunInfo:
     chunks_done: int = 0
     chunks_planned: int | None = None
     failed: tuple[str, ...] = ()
+    read_only: str = ""
 
 
 class Run:
@@ -106,11 +102,11 @@ class Run:
         self._load()
 
     def _load(self) -> None:
-        data = _object(self.path / "job.json")
-        if data.get("schema") != SCHEMA or type(data["schema"]) is not int:
+        data = json_object(self.path / "job.json")
+        if data.get("schema") != RUN_SCHEMA or type(data["schema"]) is not int:
             raise InputError(
                 f"run `{self.id}` was written by another version of qfid "
-                f"(schema `{str(data.get('schema'))[:20]}`, not `{SCHEMA}`)"
+                f"(schema `{str(data.get('schema'))[:20]}`, not `{RUN_SCHEMA}`)"
             )
         facts, created = data.get("facts"), data.get("created")
         if not isinstance(facts, dict) or not isinstance(created, str):
@@ -135,7 +131,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether a report covers every setting of the job."""
-        return (self.path / "report.json").is_file() and _covers(self._state(), self.job)
+        return (self.path / "report.json").is_file() and self._state().covers(self.job)
 
     @property
     def whole(self) -> bool:
@@ -158,7 +154,8 @@ class Run:
         lock back.
 
         Raises:
-            InputError: Another process writes to the run; it is named.
+            InputError: Another process writes to the run, and is named; or another version wrote
+                something into its positions, and no byte of them is changed.
             QfidError: The file cannot be opened or written.
         """
         from scorer.runs.positions_file import PositionsWriter
@@ -174,35 +171,55 @@ class Run:
             raise
 
     def scored(self) -> dict[str, set[int]]:
-        """Setting to the chunks stored intact."""
-        from scorer.runs.positions_file import read_positions
-
-        found: dict[str, set[int]] = {}
-        if self.positions_path.exists():
-            for setting, chunk, _, _ in read_positions(self.positions_path):
-                found.setdefault(setting, set()).add(chunk)
-        return found
-
-    def read(self) -> dict[str, list[tuple[Positions, dict[str, Any]]]]:
-        """Setting to its scored chunks with their facts, in ascending order of chunk.
+        """Setting to the chunks stored intact.
 
         Raises:
+            InputError: The positions are not those of a version that this one can read.
             QfidError: The file cannot be opened or the disk fails.
         """
         from scorer.runs.positions_file import read_positions
 
-        found: dict[str, list[tuple[int, Positions, dict[str, Any]]]] = {}
+        found: dict[str, set[int]] = {}
+        if self.positions_path.exists():
+            for chunk in read_positions(self.positions_path):
+                found.setdefault(chunk.key.setting, set()).add(chunk.key.chunk)
+        return found
+
+    def read(self) -> dict[str, list[tuple[Positions, ChunkFacts]]]:
+        """Setting to its scored chunks with their facts, in ascending order of chunk.
+
+        Raises:
+            InputError: The positions are not those of a version that this one can read.
+            QfidError: The file cannot be opened or the disk fails.
+        """
+        from scorer.runs.positions_file import read_positions
+
+        found: dict[str, list[StoredChunk]] = {}
         if self.positions_path.exists():
             size = self.positions_path.stat().st_size
-            for setting, chunk, positions, facts in read_positions(self.positions_path):
-                found.setdefault(setting, []).append((chunk, positions, facts))
+            for chunk in read_positions(self.positions_path):
+                found.setdefault(chunk.key.setting, []).append(chunk)
             # Taken before: what another thread has appended since makes it void.
-            counts = {setting: len(batches) for setting, batches in found.items()}
-            self._counted = {"size": size, "chunks": counts}
+            counts = {setting: len(chunks) for setting, chunks in found.items()}
+            self._counted = StoredCounts(size, counts).to_json()
         return {
-            setting: [batch[1:] for batch in sorted(batches, key=lambda batch: batch[0])]
-            for setting, batches in found.items()
+            setting: [
+                (chunk.positions, chunk.facts)
+                for chunk in sorted(chunks, key=lambda chunk: chunk.key.chunk)
+            ]
+            for setting, chunks in found.items()
         }
+
+    def check_appendable(self) -> None:
+        """Check, without reading any position, that this version may go on with the run.
+
+        Raises:
+            InputError: Another version wrote something into its positions file.
+        """
+        counts = count_chunks(self.positions_path, {})
+        if counts.read_only:
+            unknown = UnknownContent(counts.read_only)
+            raise refusal(self.positions_path, unknown, "does not write to it")
 
     def grow(self, job: Job, facts: Mapping[str, Any] | None = None) -> None:
         """Add the settings of ``job`` to the run's own, which keep their order.
@@ -247,35 +264,36 @@ class Run:
         """
         write_atomic(self.path / "report.md", markdown)
         write_atomic(self.path / "report.json", json.dumps(dict(report), indent=1) + "\n")
-        state = self._state()
-        state["complete"] = [setting.key for setting in self.job.settings] if complete else []
-        state["counted"] = count_chunks(self.positions_path, self._counted)
-        self._save_state(state)
+        state = dataclasses.replace(
+            self._state(),
+            complete=tuple(setting.key for setting in self.job.settings) if complete else (),
+            counted=count_chunks(self.positions_path, self._counted).to_json(),
+        )
+        state.write(self.path)
 
     def report(self) -> dict[str, Any] | None:
         """The stored report; None where there is none or it cannot be read: make it again."""
         try:
-            return _object(self.path / "report.json")
+            return json_object(self.path / "report.json")
         except InputError:
             return None
 
     def failures(self) -> dict[str, Failure]:
         """Setting to why it failed, as far as nothing was scored again since."""
-        failures = self._state()["failures"]
-        return {setting: Failure(**values) for setting, values in failures.items()}
+        return dict(self._state().failures)
 
     def mark_failed(self, setting: str, error: str, message: str, hint: str = "") -> None:
         """Record that a setting gave no usable number, so that later reports can say so."""
         state = self._state()
-        state["failures"][setting] = {"error": error, "message": message, "hint": hint}
-        self._save_state(state)
+        state.failures[setting] = Failure(error, message, hint)
+        state.write(self.path)
 
     def clear_failed(self, setting: str) -> None:
         """Forget a failure before the setting is tried again; the run is unfinished until then."""
         state = self._state()
-        if state["failures"].pop(setting, None) is not None:
-            state["complete"] = [name for name in state["complete"] if name != setting]
-            self._save_state(state)
+        if state.failures.pop(setting, None) is not None:
+            complete = tuple(name for name in state.complete if name != setting)
+            dataclasses.replace(state, complete=complete).write(self.path)
 
     def delete(self) -> None:
         """Remove the run and all its files.
@@ -293,10 +311,14 @@ class Run:
             raise storage_error(error, self.path) from error
 
     def info(self) -> RunInfo:
-        """The run's line in the list, without reading its positions."""
+        """The run's line in the list, without reading its positions.
+
+        Raises:
+            InputError: Its positions are not those of a version that this one can read.
+        """
         state = self._state()
         settings = tuple(setting.key for setting in self.job.settings)
-        counts = count_chunks(self.positions_path, state["counted"])["chunks"]
+        counts = count_chunks(self.positions_path, state.counted)
         chunks = self.facts.get("chunks")
         running = holder(self.path) is not None
         return RunInfo(
@@ -307,9 +329,10 @@ class Run:
             settings=settings,
             corpus=self.job.corpus.source,
             created=self.created,
-            chunks_done=sum(counts.get(self.stored_as(setting), 0) for setting in settings),
+            chunks_done=sum(counts.chunks.get(self.stored_as(name), 0) for name in settings),
             chunks_planned=(len(chunks) * len(settings) if isinstance(chunks, list) else None),
-            failed=tuple(state["failures"]),
+            failed=tuple(state.failures),
+            read_only=counts.read_only,
         )
 
     def stored_as(self, setting: str) -> str:
@@ -327,70 +350,9 @@ class Run:
         if other is not None and other.pid != os.getpid():
             RunLock(self.path).acquire()  # raises, naming the holder
 
-    def _state(self) -> dict[str, Any]:
-        """``state.json`` with anything that is not as we write it left out."""
-        try:
-            data = _object(self.path / "state.json")
-        except InputError:
-            data = {}
-        failures, complete, counted = map(data.get, ("failures", "complete", "counted"))
-        return {
-            "failures": {
-                setting: {key: values[key] for key in ("error", "message", "hint")}
-                for setting, values in (failures if isinstance(failures, dict) else {}).items()
-                if isinstance(values, dict)
-                and all(isinstance(values.get(key), str) for key in ("error", "message", "hint"))
-            },
-            "complete": complete if isinstance(complete, list) else [],
-            "counted": counted if isinstance(counted, dict) else {},
-        }
-
-    def _save_state(self, state: dict[str, Any]) -> None:
-        write_atomic(self.path / "state.json", json.dumps(state, indent=1) + "\n")
-
-
-def job_json(job: Job, facts: Mapping[str, Any], created: str) -> str:
-    """The text of a run's ``job.json``.
-
-    Raises:
-        ValueError: ``facts["identity"]`` is no flat object, or the facts are no JSON.
-    """
-    identity = facts.get("identity")
-    if not is_identity(identity):
-        raise ValueError("facts['identity'] must be a flat object of strings and numbers")
-    data = {
-        "schema": SCHEMA,
-        "job": job.to_json(),
-        "facts": dict(facts),
-        "created": created,
-        "identity": identity_hash(identity),
-    }
-    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+    def _state(self) -> RunState:
+        return RunState.read(self.path)
 
 
 def _whole(values: list[Any]) -> list[int]:
     return [value for value in values if type(value) is int]
-
-
-def _covers(state: dict[str, Any], job: Job) -> bool:
-    return {setting.key for setting in job.settings} <= set(map(str, state["complete"]))
-
-
-def _object(path: Path) -> dict[str, Any]:
-    """The JSON object in a small file of a run.
-
-    Raises:
-        InputError: There is no such file, or it holds something else.
-    """
-    name = f"`{path.name}` of run `{path.parent.name}`"
-    try:
-        if not path.is_file() or path.is_symlink():
-            raise InputError(f"{name} is missing")
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{name} is not a JSON object")
-    return data

@@ -6,33 +6,83 @@ Pure standard library: the list of runs is shown before pyarrow is imported.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from scorer.common.regular_files import open_regular
 from scorer.runs import arrow_messages
+from scorer.runs.positions_schema import (
+    NOT_POSITIONS,
+    UnknownContent,
+    difference_of,
+    refusal,
+    unknown_keys,
+)
 
 
-def count_chunks(path: Path, known: dict[str, Any]) -> dict[str, Any]:
-    """Bytes of the file (``size``) and, per setting, its stored chunks (``chunks``).
+@dataclass(frozen=True, slots=True)
+class StoredCounts:
+    """What the headers of a positions file say.
+
+    Attributes:
+        size: Bytes of the file.
+        chunks: Setting to its stored chunks, damaged ones not yet told apart.
+        read_only: Why this version may not append to the file, in words that follow its name and
+            a colon; "" where it may.
+    """
+
+    size: int
+    chunks: dict[str, int]
+    read_only: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What is worth keeping: it holds as long as the file has this size."""
+        return {"size": self.size, "chunks": self.chunks}
+
+
+def count_chunks(path: Path, known: Mapping[str, Any]) -> StoredCounts:
+    """Count the stored chunks of a run.
 
     Args:
-        path: The file; one that is missing or cannot be read holds nothing.
-        known: What this function said before; it holds as long as the file has not grown.
+        path: The file; one that is missing or cannot be opened holds nothing.
+        known: What ``StoredCounts.to_json`` gave before.
+
+    Raises:
+        InputError: The file holds something that this version cannot read.
     """
-    stored: dict[str, set[bytes]] = {}
-    size = 0
     try:
         with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            chunks = known.get("chunks")
-            if known.get("size") == size and isinstance(chunks, dict):
-                if all(type(count) is int for count in chunks.values()):
-                    return known
-            for frame in arrow_messages.frames(file, size):
-                if frame.metadata.keys() >= {"setting", "chunk"}:
-                    setting = frame.metadata["setting"][1].decode("utf-8", "replace")
-                    stored.setdefault(setting, set()).add(frame.metadata["chunk"][1])
+            return _counts(file, os.fstat(file.fileno()).st_size, known)
+    except UnknownContent as error:
+        raise refusal(path, error, "cannot read it") from error
     except OSError:
-        pass
-    return {"size": size, "chunks": {setting: len(seen) for setting, seen in stored.items()}}
+        return StoredCounts(0, {})
+
+
+def _counts(file: BinaryIO, size: int, known: Mapping[str, Any]) -> StoredCounts:
+    """The counts of an open file.
+
+    Raises:
+        UnknownContent: This version cannot read it.
+    """
+    first = arrow_messages.frame_at(file, 0, size)
+    if first is None:
+        file.seek(0)
+        if not arrow_messages.CONTINUATION.startswith(file.read(4).rstrip(b"\0")):
+            raise UnknownContent(NOT_POSITIONS)
+        return StoredCounts(size, {})
+    read_only = difference_of(first)
+    chunks = known.get("chunks")
+    if known.get("size") == size and isinstance(chunks, dict):
+        if all(type(count) is int for count in chunks.values()):
+            return StoredCounts(size, chunks, read_only)
+    stored: dict[str, set[bytes]] = {}
+    for frame in arrow_messages.frames(file, size, first.end):
+        if frame.metadata.keys() >= {"setting", "chunk"}:
+            if "crc32" in frame.metadata and (what := unknown_keys(set(frame.metadata))):
+                raise UnknownContent(what)
+            setting = frame.metadata["setting"][1].decode("utf-8", "replace")
+            stored.setdefault(setting, set()).add(frame.metadata["chunk"][1])
+    return StoredCounts(size, {setting: len(seen) for setting, seen in stored.items()}, read_only)

@@ -20,8 +20,9 @@ from scorer.metrics.definition import Reference
 from scorer.metrics.fused_kernel import FusedKernel
 from scorer.metrics.fused_selftest import hard_rows, tile_scalars, usable_kernel
 from scorer.quantizers.affine_fused import usable_quantizer
+from scorer.runs.grid import CellKey
 from scorer.runs.listing import find_run
-from scorer.runs.positions_file import Batch, read_positions
+from scorer.runs.positions_file import read_positions
 from scorer.score import score
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.kv import KVSetting
@@ -42,26 +43,25 @@ JOB = Job(
 )
 
 
-def scored(monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[tuple[str, int], Positions]:
+def scored(monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[CellKey, Positions]:
     with monkeypatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)
         events = list(score(JOB))
         assert finished(events).complete
         saved = find_run(planned(events).run)
-    batches: list[Batch] = list(read_positions(saved.positions_path))
-    return {batch[:2]: batch[2] for batch in batches}
+    return {chunk.key: chunk.positions for chunk in read_positions(saved.positions_path)}
 
 
 @pytest.fixture(scope="module")
-def fast(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Positions]:
+def fast(tmp_path_factory: pytest.TempPathFactory) -> dict[CellKey, Positions]:
     with pytest.MonkeyPatch.context() as patch:
         return scored(patch, QFID_DATA_DIR=str(tmp_path_factory.mktemp("fast")))
 
 
 @pytest.mark.parametrize("variable", ["QFID_PIPELINE", "QFID_QUANTIZER"])
 def test_a_fast_way_gives_the_bits_of_the_plain_one(
-    fast: dict[tuple[str, int], Positions], monkeypatch: pytest.MonkeyPatch, variable: str
+    fast: dict[CellKey, Positions], monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     plain = scored(monkeypatch, **{variable: "plain"})
     assert plain.keys() == fast.keys() and len(plain) == 4 * 20
@@ -72,7 +72,7 @@ def test_a_fast_way_gives_the_bits_of_the_plain_one(
 
 
 def test_the_metrics_kernel_gives_the_plain_figures(
-    fast: dict[tuple[str, int], Positions], monkeypatch: pytest.MonkeyPatch
+    fast: dict[CellKey, Positions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = scored(monkeypatch, QFID_METRICS="plain")
     for key, positions in plain.items():

@@ -19,6 +19,8 @@ from report_builders import make_facts, random_positions, scored
 from qfid_tui.process import scorer_process
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.from_run import finished_report
+from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.grid import CellKey
 from scorer.runs.listing import Run, new_run
 from scorer.spec.events import (
     ChunkScored,
@@ -76,7 +78,7 @@ def save_run(
                 positions = random_positions(
                     chunks=[chunk], scale=SCALES[name], seed=chunk, flip_rate=0.0
                 )
-                writer.append(name, positions, {"seconds": 0.5})
+                writer.append(CellKey(name, chunk), positions, ChunkFacts(seconds=0.5))
         if finished:
             report = finished_report(run)
             run.save_report(report, to_markdown(report), complete=chunks == CHUNKS)

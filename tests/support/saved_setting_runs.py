@@ -9,7 +9,9 @@ from report_builders import make_facts
 
 from scorer.demo import demo_model_path
 from scorer.report.from_run import finished_report
+from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.facts import SettingFacts
+from scorer.runs.grid import CellKey
 from scorer.runs.listing import Run, new_run
 from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
@@ -54,7 +56,9 @@ def saved_run(settings: str = "8,6,4,2", *, report: bool = True) -> Run:
     with run.open_writer() as writer:
         for setting in job.settings:
             for chunk in CHUNKS:
-                writer.append(str(setting), _positions(str(setting), chunk, ids), {"seconds": 1.0})
+                key = CellKey(str(setting), chunk)
+                positions = _positions(key.setting, chunk, ids)
+                writer.append(key, positions, ChunkFacts(seconds=1.0))
     if report:
         run.save_report(finished_report(run), "# report\n")
     return run

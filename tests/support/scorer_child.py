@@ -25,7 +25,7 @@ STUCK = """
 from scorer.device.blas import preload_blas
 preload_blas()
 import ctypes, scorer.engine.cells
-plain = scorer.engine.cells.Cells._works
+plain = scorer.engine.cells.CellScorer._works
 
 def works(self):
     for number, work in enumerate(plain(self)):
@@ -33,7 +33,7 @@ def works(self):
             ctypes.CDLL(None).sleep(1000)
         yield work
 
-scorer.engine.cells.Cells._works = works
+scorer.engine.cells.CellScorer._works = works
 """
 
 

@@ -27,6 +27,8 @@ from scorer.common.folders import runs_folder
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.from_run import finished_report
 from scorer.runs import positions_file as arrow_stream
+from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.grid import CellKey
 from scorer.runs.listing import Run, list_runs, new_run
 from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
@@ -56,7 +58,7 @@ def append(run: Run, writer: Any, tell: Callable[[str], None]) -> None:
     for chunk in range(CHUNKS):
         for setting in map(str, run.job.settings):
             positions = random_positions(chunks=[chunk], scale=SCALES[setting], seed=chunk)
-            if writer.append(setting, positions, {"seconds": 0.5}):
+            if writer.append(CellKey(setting, chunk), positions, ChunkFacts(seconds=0.5)):
                 tell(f"{setting} {chunk}\n")
 
 

@@ -12,7 +12,9 @@ from report_builders import make_facts
 
 from scorer.common.folders import cache_folder, runs_folder
 from scorer.demo import demo_model_path
+from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.facts import SettingFacts
+from scorer.runs.grid import CellKey
 from scorer.runs.listing import Run, new_run
 from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
@@ -130,9 +132,9 @@ def token_run(
                 own = ids[chunk * length : (chunk + 1) * length]
                 scale = SCALES.get(str(setting), 0.1)
                 writer.append(
-                    str(setting),
+                    CellKey(str(setting), chunk),
                     positions_of(chunk, own, scale, first=begin, **(columns or {})),
-                    {},
+                    ChunkFacts(),
                 )
     if name is None:
         return run

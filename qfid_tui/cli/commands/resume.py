@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         report = saved_report(found)
         delivery.deliver(report, found.id)
         return delivery.exit_code(report)
+    found.check_appendable()
     settings = ", ".join(setting.key for setting in found.job.settings)
     say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
     job = _same_revision(found, accept_changes=args.accept_changes, pull=args.pull)

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from qfid_tui.words.run_rows import read_only_note
+
 if TYPE_CHECKING:
     from scorer.runs.run import RunInfo
 
@@ -56,7 +58,7 @@ def _row(info: RunInfo) -> tuple[str, ...]:
         info.model,
         ",".join(info.settings),
         info.corpus,
-        ",".join(info.failed),
+        "; ".join(filter(None, (",".join(info.failed), read_only_note(info)))),
     )
 
 

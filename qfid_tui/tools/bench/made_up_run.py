@@ -85,6 +85,8 @@ def save_tokens_run(chunks: int, length: int) -> str:
     import numpy as np
 
     from scorer.demo import demo_model_path
+    from scorer.runs.chunk_facts import ChunkFacts
+    from scorer.runs.grid import CellKey
     from scorer.runs.listing import new_run
     from scorer.spec.job import Job
     from scorer.spec.settings.registry import parse_settings
@@ -119,5 +121,5 @@ def save_tokens_run(chunks: int, length: int) -> str:
                 top_quant=quantized,
                 top_quant_logprob=-draw.exponential(1, n),
             )
-            writer.append("4", positions, {})
+            writer.append(CellKey("4", chunk), positions, ChunkFacts())
     return run.id

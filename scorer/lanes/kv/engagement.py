@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -13,72 +13,7 @@ from numpy.typing import NDArray
 from scorer.common.errors import SettingFailed
 from scorer.lanes.kv.caches import CodesKVCache, Sides
 from scorer.lm.caches import LayerCache, holds_kv, is_filled, walk
-
-
-@dataclass(frozen=True, slots=True)
-class SideEngagement:
-    """One side of one cache after a forward pass.
-
-    Attributes:
-        layer: Place of the cache in the model's list, ``3`` or ``3.1`` inside a composite one.
-        side: ``k`` or ``v``.
-        cache_class: Name of the cache's class.
-        bits: Bits per element, 16 for full precision.
-        group_size: Elements that share a scale and a bias.
-        tokens: Tokens quantized.
-        stored_bytes: Bytes of the codes, scales and biases of the tokens held, one sequence; None
-            where no codes are stored.
-        changed: Whether quantizing changed any element; None where it was not looked at.
-    """
-
-    layer: str
-    side: str
-    cache_class: str
-    bits: int
-    group_size: int
-    tokens: int
-    stored_bytes: int | None
-    changed: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Engagement:
-    """What one forward pass quantized.
-
-    Attributes:
-        sides: One entry per cache and side that holds keys or values.
-        quantized: Layers with at least one quantized cache: entries of the model's own list of
-            caches, a composite cache counting once.
-        skipped: Layers without keys and values: place in the list and class of the cache, or
-            ``never filled``.
-    """
-
-    sides: tuple[SideEngagement, ...]
-    quantized: int
-    skipped: tuple[tuple[str, str], ...]
-
-    @property
-    def total(self) -> int:
-        """Layers that have a cache, quantized and skipped."""
-        return self.quantized + len(self.skipped)
-
-    @property
-    def bytes_per_token(self) -> float | None:
-        """Stored bytes per token over all layers, in the dtype computed with; None if unknown."""
-        total = 0.0
-        for side in self.sides:
-            if side.stored_bytes is None or not side.tokens:
-                return None
-            total += side.stored_bytes / side.tokens
-        return total
-
-    def to_json(self) -> dict[str, Any]:
-        """The engagement as JSON values."""
-        return {
-            "sides": [asdict(side) for side in self.sides],
-            "quantized": self.quantized,
-            "skipped": [list(entry) for entry in self.skipped],
-        }
+from scorer.runs.engagement import Engagement, SideEngagement
 
 
 class PendingEngagement:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cli_saved_runs import save_run
+from later_positions import rewrite
 from side_screen_app import Below, drive, footer_width, text_of, until
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input
@@ -295,3 +296,23 @@ def test_resizing_leaves_it_alive_and_the_footer_fits() -> None:
                 await until(pilot, lambda: 0 < table.virtual_size.width <= table.size.width)  # noqa: B023
 
     drive(HistoryScreen("demo"), steps)
+
+
+def test_a_run_of_a_later_version_says_why_it_only_can_be_looked_at() -> None:
+    more, other = save_run("8", chunks=2, finished=False), save_run("4", finished=False)
+    kept = [
+        rewrite(more.positions_path, column="entropy"),
+        rewrite(other.positions_path, version="2"),
+    ]
+
+    async def steps(app: Below, pilot: Pilot[Any]) -> None:
+        await filled(app, pilot, 2)
+        await put_cursor(app, pilot, more)
+        assert "read-only, its positions file: it has a column more" in text_of(app, "#run-about")
+        assert app.screen.check_action("open", ()) and not app.screen.check_action("resume", ())
+        await put_cursor(app, pilot, other)
+        assert "version `2`, not `1`" in text_of(app, "#run-about")
+        assert not app.screen.check_action("open", ())
+
+    drive(HistoryScreen(None), steps)
+    assert [run.positions_path.read_bytes() for run in (more, other)] == kept

@@ -14,6 +14,8 @@ from qfid_tui.pictures.token_glyphs import MISSING
 from qfid_tui.state.token_view import LEVEL_EDGES, UNSCORED, TokenView, read_token_view
 from scorer.common.errors import InputError
 from scorer.common.folders import cache_folder
+from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.grid import CellKey
 
 LENGTH = 32
 
@@ -193,7 +195,7 @@ def test_a_run_without_positions_says_so() -> None:
 def test_positions_beyond_their_chunk_are_refused() -> None:
     run = token_run(settings="8,4", scored={"8": (0,), "4": ()})
     with run.open_writer() as writer:
-        writer.append("4", positions_of(1, np.arange(40, dtype=np.int32)), {})
+        writer.append(CellKey("4", 1), positions_of(1, np.arange(40, dtype=np.int32)), ChunkFacts())
     with pytest.raises(InputError, match="position 38"):
         read_token_view(run.id)
 

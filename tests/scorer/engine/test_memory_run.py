@@ -254,14 +254,14 @@ STARVED = (
     + """
 import scorer.device.memory_watch, scorer.score
 from scorer.device.host_memory import HostMemory
-told = scorer.engine.cells.Cells._save
+told = scorer.engine.cells.CellScorer._save
 
 def save(self, scored, sums):
     told(self, scored, sums)
     available[0] = 1 << 20
 
 available = [8 << 30]
-scorer.engine.cells.Cells._save = save
+scorer.engine.cells.CellScorer._save = save
 scorer.score.score.__kwdefaults__["read_memory"] = lambda: HostMemory(16 << 30, available[0])
 """
 )

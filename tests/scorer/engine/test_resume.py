@@ -14,6 +14,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 from fake_hub_cache import COMMIT, OTHER_COMMIT, write_repo
+from later_positions import rewrite
 from tiny_runs import (
     LENGTH,
     Small,
@@ -345,3 +346,15 @@ def test_runs_on_the_builtin_model_and_text_resume_too() -> None:
 def test_numbers_of_two_runs_are_equal_in_every_bit(small: Small, whole: dict[str, Any]) -> None:
     mx.random.seed(7)
     assert numbers(finished(small.score(SETTINGS, max_chunks=CHUNKS)).report) == whole
+
+
+@pytest.mark.parametrize("changes", [{"column": "entropy"}, {"version": "2"}, {"passage": "b"}])
+def test_a_run_of_a_later_version_is_refused_before_anything_is_loaded(
+    small: Small, changes: dict[str, str]
+) -> None:
+    run = find_run(planned(stopped(small.job(), after=2)).run)
+    data = rewrite(run.positions_path, **changes)
+    events = resumed(small.job(), run.id)
+    assert [event.kind for event in events] == ["hello", "failed"]
+    assert failed(events).exit_code == 2 and str(run.positions_path) in failed(events).message
+    assert run.positions_path.read_bytes() == data

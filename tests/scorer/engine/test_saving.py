@@ -14,7 +14,7 @@ from tiny_runs import Small, cells, failed, finished, planned, stopped
 import scorer.engine.cells
 from scorer.common.errors import QfidError
 from scorer.device.pipeline import choose_pipeline
-from scorer.engine.cells import Cells
+from scorer.engine.cells import CellScorer
 from scorer.engine.loop import Loop
 from scorer.engine.saving import Saver
 from scorer.runs.listing import find_run
@@ -38,7 +38,7 @@ def test_events_come_in_order_once_the_work_is_done(background: bool) -> None:
     log: list[int] = []
     with Saver(background=background) as saver:
         for number in range(5):
-            saver.give(piece(log, number))
+            saver.submit(piece(log, number))
         found = list(saver.events(wait=True))
     assert log == [0, 1, 2, 3, 4]
     assert [event.detail for event in found] == ["0", "1", "2", "3", "4"]  # type: ignore[union-attr]
@@ -47,7 +47,7 @@ def test_events_come_in_order_once_the_work_is_done(background: bool) -> None:
 def test_without_a_thread_work_is_done_at_once() -> None:
     log: list[int] = []
     with Saver(background=False) as saver:
-        saver.give(piece(log, 1))
+        saver.submit(piece(log, 1))
         assert log == [1]
         assert len(list(saver.events())) == 1
 
@@ -56,8 +56,8 @@ def test_nothing_is_told_before_it_is_saved_and_nobody_waits() -> None:
     log: list[int] = []
     gate = threading.Event()
     with Saver(background=True) as saver:
-        saver.give(piece(log, 1, gate))
-        saver.give(piece(log, 2))
+        saver.submit(piece(log, 1, gate))
+        saver.submit(piece(log, 2))
         assert list(saver.events()) == [] and log == []
         gate.set()
         assert len(list(saver.events(wait=True))) == 2
@@ -67,24 +67,24 @@ def test_an_error_elsewhere_still_ends_with_everything_saved() -> None:
     log: list[int] = []
     gate = threading.Event()
     with pytest.raises(KeyError), Saver(background=True) as saver:
-        saver.give(piece(log, 1, gate))
-        saver.give(piece(log, 2))
+        saver.submit(piece(log, 1, gate))
+        saver.submit(piece(log, 2))
         gate.set()
         raise KeyError
     assert log == [1, 2]
 
 
 @pytest.mark.parametrize("background", [False, True])
-def test_a_failed_piece_is_raised_where_its_events_are_asked_for(background: bool) -> None:
+def test_a_failed_task_is_raised_where_its_events_are_asked_for(background: bool) -> None:
     log: list[int] = []
 
     def full() -> list[Any]:
         raise QfidError("the disk is full")
 
     with Saver(background=background) as saver:
-        saver.give(piece(log, 1))
-        saver.give(full)
-        saver.give(piece(log, 3))
+        saver.submit(piece(log, 1))
+        saver.submit(full)
+        saver.submit(piece(log, 3))
         found = saver.events(wait=True)
         assert next(found).detail == "1"  # type: ignore[union-attr]
         with pytest.raises(QfidError, match="disk is full"):
@@ -98,7 +98,7 @@ def test_memory_that_ends_while_saving_is_no_reason_to_score_again(background: b
         raise MemoryError
 
     with Saver(background=background) as saver:
-        saver.give(large)
+        saver.submit(large)
         with pytest.raises(QfidError, match="memory ran out while chunks were saved"):
             list(saver.events(wait=True))
 
@@ -168,13 +168,13 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps begun ahead, saved aside, reduced by MLX's operations: all but the device."""
-    plain = Cells.__init__
+    plain = CellScorer.__init__
 
-    def init(self: Cells, prepared: Any, device: str, *rest: Any) -> None:
+    def init(self: CellScorer, prepared: Any, device: str, *rest: Any) -> None:
         plain(self, prepared, "metal", *rest)
         assert choose_pipeline(self._device, 2).tiles > 0
 
-    monkeypatch.setattr(Cells, "__init__", init)
+    monkeypatch.setattr(CellScorer, "__init__", init)
     monkeypatch.setattr(
         scorer.engine.cells, "Saver", lambda background: Prompt(background=background)
     )
@@ -195,7 +195,7 @@ def test_a_run_as_on_a_gpu_comes_to_the_same(
 ) -> None:
     """Logits kept for a batch or taken tile by tile, stopped half way and gone on with."""
     monkeypatch.setattr(
-        Cells, "_loop", functools.partialmethod(_loop_of, tile_bytes=tile_bytes), raising=True
+        CellScorer, "_loop", functools.partialmethod(_loop_of, tile_bytes=tile_bytes), raising=True
     )
     job = small.job("8,4@9,k8v4", batch=2, max_chunks=5)
     run = planned(stopped(job, 4)).run
@@ -211,7 +211,7 @@ def test_a_run_as_on_a_gpu_comes_to_the_same(
         np.testing.assert_allclose(kl, expected[key], rtol=1e-3, atol=2e-6)
 
 
-def _loop_of(self: Cells, reference: Any, *, tile_bytes: int) -> Loop:
+def _loop_of(self: CellScorer, reference: Any, *, tile_bytes: int) -> Loop:
     return Loop(
         reference,
         self._metrics,
@@ -219,5 +219,5 @@ def _loop_of(self: Cells, reference: Any, *, tile_bytes: int) -> Loop:
         self.stop,
         tile_bytes=tile_bytes,
         keep_bytes=4 * tile_bytes,
-        ahead=choose_pipeline(self._device, self.size.batch).tiles,
+        ahead=choose_pipeline(self._device, self.schedule.size.batch).tiles,
     )

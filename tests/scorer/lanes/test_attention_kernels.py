@@ -20,7 +20,8 @@ from scorer.lm.measured_geometry import measured_geometry
 from scorer.lm.split_model import SplitModel
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.job import CorpusSpec, Job
-from scorer.spec.settings.kv import KVSetting, parse_settings
+from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_settings
 
 
 def selection(

@@ -20,11 +20,12 @@ from scorer.device.dispatch import begin_reading
 from scorer.engine.checks import check_drift
 from scorer.engine.preparation import Prepared
 from scorer.lanes.base import completed
-from scorer.lanes.kv.engagement import Engagement, PendingEngagement
+from scorer.lanes.kv.engagement import PendingEngagement
 from scorer.lanes.kv.lane import KVLane
 from scorer.lanes.kv.sides import Side
 from scorer.lm.caches import fresh_caches
 from scorer.quantizers.choose import quantizer_for
+from scorer.runs.engagement import Engagement
 from scorer.score import score
 from scorer.spec.events import Event, Finished, SettingFailedEvent
 from scorer.spec.settings.kv import BITS, GROUP_SIZES, KVSetting

@@ -14,16 +14,17 @@ from scorer.common.errors import InputError, QfidError, SettingFailed
 from scorer.engine.checks import check_drift
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.from_run import Batches, finished_report
+from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.listing import Run, find_run
 from scorer.stats.positions import Positions
 
 
-def batch(seed: int = 0, chunk: int = 0, **changes: Any) -> tuple[Positions, dict[str, Any]]:
+def batch(seed: int = 0, chunk: int = 0, **changes: Any) -> tuple[Positions, ChunkFacts]:
     positions = random_positions(seed=seed, chunks=[chunk], flip_rate=0.1)
-    return dataclasses.replace(positions, **changes), {}
+    return dataclasses.replace(positions, **changes), ChunkFacts()
 
 
-def zeros(chunk: int = 0) -> tuple[Positions, dict[str, Any]]:
+def zeros(chunk: int = 0) -> tuple[Positions, ChunkFacts]:
     positions, facts = batch(chunk=chunk)
     same = dataclasses.replace(
         positions, kl=np.zeros_like(positions.kl), top_quant=positions.top_ref
@@ -119,9 +120,9 @@ def test_stored_codes_are_measured(small: Small) -> None:
 def test_time_and_memory_are_those_of_the_batches(small: Small) -> None:
     run, report = scored_run(small, "8")
     batches = run.read()["8"]
-    assert report["settings"][0]["seconds"] == sum(facts["seconds"] for _, facts in batches)
+    assert report["settings"][0]["seconds"] == sum(facts.seconds for _, facts in batches)
     assert report["settings"][0]["peak_memory_bytes"] == max(
-        facts["peak_memory_bytes"] for _, facts in batches
+        facts.peak_memory_bytes for _, facts in batches
     )
 
 

@@ -11,30 +11,33 @@ import sys
 from pathlib import Path
 
 import pytest
-from project import ROOT
-from test_positions_file import positions
+from project import ROOT, SUPPORT
+from test_positions_file import FACTS, keys, positions
 
 from scorer.common import atomic_files as atomic
 from scorer.common.errors import QfidError
 from scorer.runs import positions_file as arrow_stream
+from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.grid import CellKey
 from scorer.runs.positions_file import PositionsWriter, read_positions
+from scorer.runs.positions_format import StoredChunk
 
 # Kills itself inside the n-th write of the fourth append, after some of its bytes.
 DIES = """
 import os, signal, sys
 sys.path[:0] = sys.argv[3:]
 from scorer.runs import positions_file as arrow_stream
-from test_positions_file import positions
+from test_positions_file import FACTS, CellKey, positions
 path, share = sys.argv[1], float(sys.argv[2])
 writer = arrow_stream.PositionsWriter(path)
 for chunk in range(3):
-    writer.append("8", positions(chunk), {})
+    writer.append(CellKey("8", chunk), positions(chunk), FACTS)
 write = os.write
 def dies(descriptor, data):
     write(descriptor, bytes(data)[: int(share * len(data))])
     os.kill(os.getpid(), signal.SIGKILL)
 os.write = dies
-writer.append("8", positions(3), {})
+writer.append(CellKey("8", 3), positions(3), FACTS)
 """
 
 
@@ -42,14 +45,23 @@ writer.append("8", positions(3), {})
 def test_kill_in_mid_append_loses_at_most_that_batch(tmp_path: Path, share: float) -> None:
     path = tmp_path / "positions.arrow"
     child = subprocess.run(
-        [sys.executable, "-c", DIES, str(path), str(share), str(ROOT), str(Path(__file__).parent)],
+        [
+            sys.executable,
+            "-c",
+            DIES,
+            str(path),
+            str(share),
+            str(ROOT),
+            str(SUPPORT),
+            str(Path(__file__).parent),
+        ],
         check=False,
     )
     assert child.returncode == -signal.SIGKILL
     with PositionsWriter(path) as writer:
-        assert writer.scored == {"8": {0, 1, 2, 3} if share == 1 else {0, 1, 2}}
-        writer.append("8", positions(3), {})
-    assert [batch[1] for batch in read_positions(path)] == [0, 1, 2, 3]
+        assert {key.chunk for key in writer.stored} == set(range(4 if share == 1 else 3))
+        writer.append(CellKey("8", 3), positions(3), FACTS)
+    assert [key.chunk for key in keys(path)] == [0, 1, 2, 3]
 
 
 def failing(code: int, share: float):  # type: ignore[no-untyped-def]
@@ -70,18 +82,18 @@ def test_a_failed_write_is_undone_and_says_what_is_saved(
 ) -> None:
     path = tmp_path / "positions.arrow"
     with PositionsWriter(path) as writer:
-        writer.append("8", positions(0), {})
-        writer.append("4", positions(0), {})
+        writer.append(CellKey("8", 0), positions(0), FACTS)
+        writer.append(CellKey("4", 0), positions(0), FACTS)
         size = path.stat().st_size
         with monkeypatch.context() as patch, pytest.raises(QfidError) as caught:
             patch.setattr(atomic.os, "write", failing(code, share))
-            writer.append("4", positions(1), {})
+            writer.append(CellKey("4", 1), positions(1), FACTS)
         assert caught.value.exit_code == 1
         assert "chunk 1 of setting `4`" in caught.value.message
         assert "the 2 chunks" in caught.value.hint
         assert path.stat().st_size == size
-        assert writer.append("4", positions(1), {})
-    assert [batch[:2] for batch in read_positions(path)] == [("8", 0), ("4", 0), ("4", 1)]
+        assert writer.append(CellKey("4", 1), positions(1), FACTS)
+    assert keys(path) == [CellKey("8", 0), CellKey("4", 0), CellKey("4", 1)]
 
 
 def test_a_batch_that_may_not_have_reached_the_disk_is_not_claimed(
@@ -95,8 +107,8 @@ def test_a_batch_that_may_not_have_reached_the_disk_is_not_claimed(
     with PositionsWriter(path) as writer:
         with monkeypatch.context() as patch, pytest.raises(QfidError):
             patch.setattr(arrow_stream, "_sync", fails)
-            writer.append("8", positions(0), {})
-        assert writer.scored == {}
+            writer.append(CellKey("8", 0), positions(0), FACTS)
+        assert writer.stored == set()
     assert list(read_positions(path)) == []
 
 
@@ -108,14 +120,17 @@ def test_chunks_stored_together_wait_for_the_disk_once(
         waits: list[int] = []
         real = arrow_stream._sync
         monkeypatch.setattr(arrow_stream, "_sync", lambda fd: waits.append(fd) or real(fd))
-        given = [("8", positions(0), {"a": 1}), ("4", positions(0), {}), ("8", positions(0), {})]
+        eight, four = CellKey("8", 0), CellKey("4", 0)
+        given = [
+            StoredChunk(eight, positions(0), FACTS),
+            StoredChunk(four, positions(0), ChunkFacts()),
+            StoredChunk(eight, positions(0), ChunkFacts()),
+        ]
         assert writer.append_all(given) == [True, True, False]
         assert writer.append_all(given[:1]) == [False] and writer.append_all([]) == []
-        assert len(waits) == 1 and writer.scored == {"8": {0}, "4": {0}}
-    assert [(*batch[:2], batch[3]) for batch in read_positions(path)] == [
-        ("8", 0, {"a": 1}),
-        ("4", 0, {}),
-    ]
+        assert len(waits) == 1 and writer.stored == {eight, four}
+    found = [(chunk.key, chunk.facts) for chunk in read_positions(path)]
+    assert found == [(eight, FACTS), (four, ChunkFacts())]
 
 
 def test_of_chunks_stored_together_a_full_disk_takes_what_it_has_room_for(
@@ -123,7 +138,7 @@ def test_of_chunks_stored_together_a_full_disk_takes_what_it_has_room_for(
 ) -> None:
     path = tmp_path / "positions.arrow"
     with PositionsWriter(path) as writer:
-        writer.append("8", positions(0), {})
+        writer.append(CellKey("8", 0), positions(0), FACTS)
         room = int(2.5 * path.stat().st_size)
         real = os.write
 
@@ -135,12 +150,14 @@ def test_of_chunks_stored_together_a_full_disk_takes_what_it_has_room_for(
 
         with monkeypatch.context() as patch, pytest.raises(QfidError) as caught:
             patch.setattr(atomic.os, "write", write)
-            writer.append_all([("8", positions(chunk), {}) for chunk in (1, 2, 3)])
-        stored = sorted(writer.scored["8"])
+            writer.append_all(
+                [StoredChunk(CellKey("8", chunk), positions(chunk), FACTS) for chunk in (1, 2, 3)]
+            )
+        stored = sorted(key.chunk for key in writer.stored)
         assert stored[0] == 0 and 1 in stored and 3 not in stored
         assert f"chunk {stored[-1] + 1} of setting `8`" in caught.value.message
         assert f"the {len(stored)} chunks" in caught.value.hint
-    assert [batch[1] for batch in read_positions(path)] == stored
+    assert [key.chunk for key in keys(path)] == stored
 
 
 def test_ctrl_c_in_mid_write_leaves_no_half_batch(
@@ -156,10 +173,10 @@ def test_ctrl_c_in_mid_write_leaves_no_half_batch(
     with PositionsWriter(path) as writer:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(atomic.os, "write", interrupted)
-            writer.append("8", positions(0), {})
-        writer.append("8", positions(1), {})
+            writer.append(CellKey("8", 0), positions(0), FACTS)
+        writer.append(CellKey("8", 1), positions(1), FACTS)
     reader = read_positions(path)
-    assert [batch[1] for batch in reader] == [1]
+    assert [chunk.key.chunk for chunk in reader] == [1]
     assert reader.ignored_bytes == 0
 
 
@@ -167,9 +184,9 @@ def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     real = os.write
     monkeypatch.setattr(atomic.os, "write", lambda fd, data: real(fd, bytes(data)[:7]))
     with PositionsWriter(tmp_path / "p") as writer:
-        writer.append("8", positions(0), {})
+        writer.append(CellKey("8", 0), positions(0), FACTS)
     monkeypatch.undo()
-    assert [batch[1] for batch in read_positions(tmp_path / "p")] == [0]
+    assert [key.chunk for key in keys(tmp_path / "p")] == [0]
 
 
 def test_a_writer_that_cannot_undo_closes_and_the_next_one_repairs(
@@ -178,7 +195,7 @@ def test_a_writer_that_cannot_undo_closes_and_the_next_one_repairs(
     path = tmp_path / "positions.arrow"
     told: list[str] = []
     writer = PositionsWriter(path, on_close=lambda: told.append("closed"))
-    writer.append("8", positions(0), {})
+    writer.append(CellKey("8", 0), positions(0), FACTS)
 
     def fails(descriptor: int, length: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -186,10 +203,10 @@ def test_a_writer_that_cannot_undo_closes_and_the_next_one_repairs(
     with monkeypatch.context() as patch, pytest.raises(QfidError):
         patch.setattr(atomic.os, "write", failing(errno.ENOSPC, 0.5))
         patch.setattr(arrow_stream.os, "ftruncate", fails)
-        writer.append("8", positions(1), {})
+        writer.append(CellKey("8", 1), positions(1), FACTS)
     assert told == ["closed"]
     with PositionsWriter(path) as again:
-        assert again.scored == {"8": {0}} and again.dropped_bytes > 0
+        assert again.stored == {CellKey("8", 0)} and again.dropped_bytes > 0
 
 
 # A limit of the kernel's own on the size of a file, standing in for a full disk.
@@ -198,13 +215,13 @@ import resource, signal, sys
 sys.path[:0] = sys.argv[2:]
 from scorer.runs.positions_file import PositionsWriter
 from scorer.common.errors import QfidError
-from test_positions_file import positions
+from test_positions_file import FACTS, CellKey, positions
 with PositionsWriter(sys.argv[1]) as writer:
-    writer.append("8", positions(0), {})
+    writer.append(CellKey("8", 0), positions(0), FACTS)
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (writer._end + 500, most))
     try:
-        writer.append("8", positions(1), {})
+        writer.append(CellKey("8", 1), positions(1), FACTS)
     except QfidError as error:
         print(error)
 """
@@ -214,11 +231,19 @@ def test_a_limit_of_the_kernel_is_met_in_order(tmp_path: Path) -> None:
     assert resource.RLIMIT_FSIZE is not None
     path = tmp_path / "positions.arrow"
     child = subprocess.run(
-        [sys.executable, "-c", FULL, str(path), str(ROOT), str(Path(__file__).parent)],
+        [
+            sys.executable,
+            "-c",
+            FULL,
+            str(path),
+            str(ROOT),
+            str(SUPPORT),
+            str(Path(__file__).parent),
+        ],
         capture_output=True,
         text=True,
         check=True,
     )
     assert "no space left" in child.stdout and "the 1 chunks" in child.stdout
     reader = read_positions(path)
-    assert [batch[1] for batch in reader] == [0] and reader.ignored_bytes == 0
+    assert [chunk.key.chunk for chunk in reader] == [0] and reader.ignored_bytes == 0

@@ -1,4 +1,4 @@
-"""Batches whose checksum is right and whose content is not."""
+"""Batches whose checksum is right and whose content is not: never read, and never cut off."""
 
 from __future__ import annotations
 
@@ -10,30 +10,39 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pytest
-from test_positions_file import BATCHES, expect, path, positions
+from test_positions_file import BATCHES, keys, path, positions
 
+from scorer.common.errors import InputError
 from scorer.runs import arrow_messages
-from scorer.runs import positions_file as arrow_stream
+from scorer.runs.grid import CellKey
 from scorer.runs.positions_file import PositionsWriter, read_positions
+from scorer.runs.positions_format import POSITIONS_SCHEMA, checksum
 from scorer.stats.positions import Positions
 
 __all__ = ["path"]
 
 
-def signed(setting: str, chunk: object, facts: str, table: pa.RecordBatch, **more: str) -> bytes:
+def signed(
+    setting: str,
+    chunk: object,
+    facts: str,
+    table: pa.RecordBatch,
+    options: pa.ipc.IpcWriteOptions | None = None,
+    **more: str,
+) -> bytes:
     """A message with a right checksum, whatever it says."""
     metadata = {"setting": setting, "chunk": str(chunk), "facts": facts, "crc32": "0" * 8, **more}
     sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
+    with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
         stream.write_batch(table, custom_metadata=metadata)
     frame = list(arrow_messages.frames(sink, sink.tell()))[1]
     message = bytearray(sink.getvalue()[frame.start : frame.end])
     at = frame.metadata["crc32"][0]
-    message[at : at + 8] = arrow_stream._digits(message)
+    message[at : at + 8] = checksum(message)
     return bytes(message)
 
 
-def table(rows: Positions, schema: pa.Schema = arrow_stream.SCHEMA) -> pa.RecordBatch:
+def table(rows: Positions, schema: pa.Schema = POSITIONS_SCHEMA) -> pa.RecordBatch:
     columns = [pa.array(getattr(rows, field.name)) for field in dataclasses.fields(Positions)]
     return pa.record_batch(columns, schema=schema)
 
@@ -45,7 +54,6 @@ LIES = {
     "facts no object": signed("8", 4, "[]", table(GOOD)),
     "facts no JSON": signed("8", 4, "{", table(GOOD)),
     "facts too deep": signed("8", 4, "[" * 100_000, table(GOOD)),
-    "an unknown key": signed("8", 4, "{}", table(GOOD), more=""),
     "no rows": signed("8", 4, "{}", table(GOOD.select(slice(0)))),
     "two chunks": signed(
         "8", 4, "{}", table(dataclasses.replace(GOOD, chunk=np.array([4, 4, 5], np.int32)))
@@ -58,24 +66,42 @@ LIES = {
         "8",
         4,
         "{}",
-        table(GOOD, pa.schema([f.with_nullable(True) for f in arrow_stream.SCHEMA])).set_column(
+        table(GOOD, pa.schema([f.with_nullable(True) for f in POSITIONS_SCHEMA])).set_column(
             3, pa.field("kl", pa.float64()), pa.array([0.1, None, 0.2])
         ),
     ),
     "fewer columns": signed("8", 4, "{}", table(GOOD).select(["chunk", "position"])),
-    "a second schema": arrow_stream.SCHEMA.serialize().to_pybytes(),
+    "more columns": signed("8", 4, "{}", table(GOOD).append_column("x", pa.array([0.1] * 3))),
+    "a column in between": signed(
+        "8", 4, "{}", table(GOOD).add_column(4, "x", pa.array([0.1] * 3))
+    ),
+    "facts of another type": signed("8", 4, '{"seconds": "long"}', table(GOOD)),
+    "facts without end": signed("8", 4, '{"seconds": 1e999}', table(GOOD)),
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_batches_that_lie_are_cut_off_however_well_signed(path: Path, lie: str) -> None:
-    whole = path.read_bytes()
-    path.write_bytes(whole + LIES[lie])
-    expect(path, 3)
+def test_batches_that_lie_are_refused_and_kept(path: Path, lie: str) -> None:
+    data = path.read_bytes() + LIES[lie]
+    path.write_bytes(data)
+    reader = read_positions(path)
+    assert [next(reader).key for _ in BATCHES] == BATCHES
+    for open_it in (lambda: next(reader), lambda: PositionsWriter(path)):
+        with pytest.raises(InputError, match="content is not of version 1"):
+            open_it()
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_with_a_wrong_checksum_is_damage(path: Path, lie: str) -> None:
+    whole, message = path.read_bytes(), bytearray(LIES[lie])
+    message[-1] ^= 1
+    path.write_bytes(whole + message)
     with PositionsWriter(path) as writer:
-        assert writer.dropped_bytes == len(LIES[lie])
+        assert writer.dropped_bytes == len(message) and writer.stored == set(BATCHES)
+    assert path.read_bytes() == whole
 
 
 def test_the_signed_messages_of_these_tests_are_read_where_they_do_not_lie(path: Path) -> None:
     path.write_bytes(path.read_bytes() + signed("8", 4, "{}", table(GOOD)))
-    assert [batch[:2] for batch in read_positions(path)] == [*BATCHES, ("8", 4)]
+    assert keys(path) == [*BATCHES, CellKey("8", 4)]

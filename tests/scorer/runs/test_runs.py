@@ -20,6 +20,8 @@ from scorer.common.errors import InputError
 from scorer.common.folders import runs_folder
 from scorer.runs import listing as runs
 from scorer.runs import stored_counts
+from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.grid import CellKey
 from scorer.runs.listing import (
     Failure,
     Run,
@@ -64,7 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def fill(run: Run, *cells: tuple[str, int]) -> None:
     with run.open_writer() as writer:
         for setting, chunk in cells:
-            writer.append(setting, positions(chunk), {"seconds": 1.5})
+            writer.append(CellKey(setting, chunk), positions(chunk), ChunkFacts(seconds=1.5))
 
 
 def test_the_folder_follows_the_environment(
@@ -120,7 +122,7 @@ def test_positions_are_appended_and_read_in_order_of_chunks() -> None:
     assert run.scored() == {"8": {0, 1}, "4": {0}}
     found = run.read()
     assert [p.chunk[0] for p, _ in found["8"]] == [0, 1]
-    assert same(found["8"][1][0], positions(1)) and found["4"][0][1] == {"seconds": 1.5}
+    assert same(found["8"][1][0], positions(1)) and found["4"][0][1] == ChunkFacts(seconds=1.5)
 
 
 def test_a_run_is_finished_once_a_complete_report_covers_its_settings() -> None:

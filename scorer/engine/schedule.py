@@ -1,0 +1,104 @@
+"""Which cells of a run are scored next, and when a run stops or gives up.
+
+In order: batch after batch, each under every setting that lacks one of its chunks. Whether to
+stop, to give up a setting, or to go on with less memory is decided here and nowhere else, between
+two batches. Imports no mlx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from scorer.common.errors import QfidError, SettingFailed, WillNotFit
+from scorer.fit.pass_size import PassSize
+from scorer.runs.grid import CellKey, Grid, GridBatch
+
+SHORTAGES = 2
+"""How often a run that is out of memory goes on with less at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Cells to score together: the same chunks under each of some settings.
+
+    Attributes:
+        batch: The chunks, a batch of the grid or a part of one.
+        settings: Keys of the settings, at least one; each lacks one of the chunks at least.
+    """
+
+    batch: GridBatch
+    settings: tuple[str, ...]
+
+
+class Schedule:
+    """Hands out the missing cells of a grid, in order.
+
+    Args:
+        grid: All cells of the run.
+        done: Keys of the cells that are stored already.
+        size: How much goes through the model at once, as memory allows.
+
+    Attributes:
+        size: The same, now. Batches of the grid that are larger are cut into parts.
+        done: Keys of the cells that are scored.
+        failed: Settings given up, and why.
+    """
+
+    def __init__(self, grid: Grid, done: Iterable[CellKey], size: PassSize) -> None:
+        self.grid = grid
+        self.done = set(done)
+        self.size = size
+        self.failed: dict[str, SettingFailed] = {}
+        self._shortages = 0
+        self._parts = self._cut()
+
+    def next(self) -> Cells | None:
+        """The next cells to score; None to stop, because nothing is missing any more.
+
+        What it has handed out before, and is not scored yet, it does not hand out again.
+        """
+        for part in self._parts:
+            settings = tuple(name for name in self.grid.settings if self._lacks(name, part))
+            if settings:
+                return Cells(part, settings)
+        return None
+
+    def score(self, key: CellKey) -> bool:
+        """Note that a cell is scored; False where it was before."""
+        if key in self.done:
+            return False
+        self.done.add(key)
+        return True
+
+    def give_up(self, setting: str, error: QfidError) -> None:
+        """Hand out no more cells of a setting that gives no usable number."""
+        self.failed[setting] = SettingFailed(error.message, error.hint)
+
+    def shrink(self, shortage: str) -> None:
+        """Go on with less at once after memory ran out, from the first cell that is missing.
+
+        Args:
+            shortage: What the device said.
+
+        Raises:
+            WillNotFit: There is no smaller size, or memory ran out more than :data:`SHORTAGES`
+                times.
+        """
+        self._shortages += 1
+        smaller = self.size.smaller()
+        if self._shortages > SHORTAGES or smaller is None:
+            raise WillNotFit(
+                f"memory ran out {self._shortages} times; the last time: {shortage}",
+                "everything scored is saved; score with shorter chunks (--chunk-length), or free "
+                "memory and resume",
+            )
+        self.size = smaller
+        self._parts = self._cut()
+
+    def _cut(self) -> Iterator[GridBatch]:
+        size = self.size.batch
+        return (part for batch in self.grid.batches() for part in batch.parts(size))
+
+    def _lacks(self, setting: str, part: GridBatch) -> bool:
+        return setting not in self.failed and not self.done.issuperset(part.keys(setting))

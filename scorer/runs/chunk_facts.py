@@ -1,0 +1,95 @@
+"""What is stored with the positions of one cell: how it was scored, not what came of it.
+
+Pure standard library.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from scorer.runs.engagement import Engagement
+
+
+@dataclass(frozen=True, slots=True)
+class SmallerPass:
+    """How much went through the model at once where it was less than the run planned.
+
+    Attributes:
+        batch: Chunks per forward pass.
+        tile_bytes: Bytes of one tile of float32 logits; 0 where an older file does not say.
+    """
+
+    batch: int
+    tile_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkFacts:
+    """Facts of one chunk under one setting.
+
+    Attributes:
+        seconds: Time spent on the cell.
+        peak_memory_bytes: Peak memory of the process until then; 0 where not measured.
+        smaller_pass: Set where memory was short.
+        engagement: What was seen to quantize; stored with the first chunk that a process scores
+            of a setting.
+        perturbed_kl_sums: Sum of KL over the chunk, nats, of each perturbed repeat.
+    """
+
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    smaller_pass: SmallerPass | None = None
+    engagement: Engagement | None = None
+    perturbed_kl_sums: tuple[float, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts as JSON values; what is not set is left out."""
+        data: dict[str, Any] = {
+            "seconds": self.seconds,
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
+        if self.smaller_pass is not None:
+            made = self.smaller_pass
+            data["pass"] = {"batch": made.batch, "tile_bytes": made.tile_bytes}
+        if self.engagement is not None:
+            data["engagement"] = self.engagement.to_json()
+        if self.perturbed_kl_sums:
+            data["perturbed_kl_sums"] = list(self.perturbed_kl_sums)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any) -> ChunkFacts:
+        """Read what :meth:`to_json` wrote; keys that this version does not know are ignored.
+
+        Raises:
+            ValueError: It is not an object, or a known key has another type.
+        """
+        if not isinstance(data, dict):
+            raise ValueError("the facts are not an object")
+        made, engagement = data.get("pass"), data.get("engagement")
+        try:
+            return cls(
+                seconds=_number(data.get("seconds", 0.0)),
+                peak_memory_bytes=_whole(data.get("peak_memory_bytes", 0)),
+                smaller_pass=None
+                if made is None
+                else SmallerPass(_whole(made["batch"]), _whole(made.get("tile_bytes", 0))),
+                engagement=None if engagement is None else Engagement.from_json(engagement),
+                perturbed_kl_sums=tuple(map(_number, data.get("perturbed_kl_sums", ()))),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ValueError("a known key of the facts has another type") from error
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise TypeError("not a finite number")
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("not a whole number")
+    return value

@@ -1,0 +1,210 @@
+"""The messages of ``positions.arrow``: a chunk's positions to bytes and back.
+
+One record batch per (setting, chunk). The custom metadata of a batch holds ``setting`` (its key),
+``chunk``, ``facts`` (a JSON object) and ``crc32``: eight hexadecimal digits, the CRC-32 of the
+whole message (prefix, metadata, body) with these digits as zeros. Arrow itself checks nothing, so
+a reader would take a flipped bit for data.
+
+The checksum also tells damage from what another version wrote: bytes that a crash or a failing
+disk left have none that fits; whatever has a fitting one was written on purpose, understood here
+or not.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zlib
+from dataclasses import dataclass, fields
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+
+from scorer.runs.arrow_messages import Frame, HeaderType, Table, frames
+from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.grid import CellKey
+from scorer.runs.positions_schema import (
+    BATCH_KEYS,
+    COLUMNS,
+    METADATA,
+    NOT_POSITIONS,
+    Field,
+    UnknownContent,
+    difference,
+    unknown_keys,
+)
+from scorer.stats.positions import Positions
+
+_DTYPES = {name: {"int32": np.int32, "double": np.float64}[kind] for name, kind in COLUMNS.items()}
+assert list(_DTYPES) == [field.name for field in fields(Positions)]
+POSITIONS_SCHEMA = pa.schema(
+    [pa.field(name, pa.from_numpy_dtype(dtype), False) for name, dtype in _DTYPES.items()],
+    metadata=METADATA,
+)
+NO_CRC = b"00000000"
+# Slots of the flatbuffers tables: Message.header, RecordBatch.nodes.
+_HEADER, _NODES = 2, 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """One cell as the file holds it: its key, its scored positions, how they were scored."""
+
+    key: CellKey
+    positions: Positions
+    facts: ChunkFacts
+
+
+def encode(chunk: StoredChunk) -> bytes:
+    """The message of a chunk.
+
+    Raises:
+        ValueError: A column does not fit its type, or the facts are no JSON.
+    """
+    columns = []
+    for name, dtype in _DTYPES.items():
+        given = np.asarray(getattr(chunk.positions, name))
+        column = np.ascontiguousarray(given, dtype)
+        if given.dtype != dtype and not np.array_equal(column, given):
+            raise ValueError(f"{name} does not fit {np.dtype(dtype)}")
+        columns.append(pa.array(column))
+    metadata = {
+        "setting": chunk.key.setting,
+        "chunk": str(chunk.key.chunk),
+        "facts": json.dumps(chunk.facts.to_json(), allow_nan=False),
+        "crc32": NO_CRC,
+    }
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, POSITIONS_SCHEMA) as stream:
+        batch = pa.record_batch(columns, schema=POSITIONS_SCHEMA)
+        stream.write_batch(batch, custom_metadata=metadata)
+    _, frame = frames(sink, sink.tell())
+    message = bytearray(sink.getbuffer()[frame.start : frame.end])
+    offset = frame.metadata["crc32"][0]
+    message[offset : offset + len(NO_CRC)] = checksum(message)
+    return bytes(message)
+
+
+def read_schema(frame: Frame) -> tuple[pa.Schema, str]:
+    """The schema in the first message of a file, and what it holds more than version 1.
+
+    Returns:
+        The schema, and words that follow the file's name and a colon, "" for version 1.
+
+    Raises:
+        UnknownContent: Positions cannot be read from such a file.
+    """
+    if frame.kind != HeaderType.SCHEMA or frame.size != len(frame.header):
+        raise UnknownContent(NOT_POSITIONS)
+    try:
+        schema = pa.ipc.read_schema(pa.py_buffer(frame.header))
+        found = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+        columns = [Field(field.name, str(field.type), field.nullable) for field in schema]
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
+        raise UnknownContent(NOT_POSITIONS) from error
+    more = difference(columns, found)
+    if not more and not schema.equals(POSITIONS_SCHEMA, check_metadata=True):
+        more = "its schema is not that of version 1"
+    return schema, more
+
+
+def decode(frame: Frame, file: BinaryIO, schema: pa.Schema) -> StoredChunk | None:
+    """The chunk in a message behind the schema; None where the message is damaged.
+
+    Columns that version 1 does not have are left out.
+
+    Raises:
+        UnknownContent: The message is intact and not understood.
+    """
+    message = _undamaged(frame, file)
+    if message is None:
+        return None
+    if what := unknown_keys(set(frame.metadata)):
+        raise UnknownContent(what)
+    try:
+        if frame.kind != HeaderType.RECORD_BATCH or _column_count(frame) != len(schema):
+            raise ValueError("it is not a batch of the file's columns")
+        key = CellKey(
+            frame.metadata["setting"][1].decode(), int(frame.metadata["chunk"][1].decode())
+        )
+        facts = ChunkFacts.from_json(json.loads(frame.metadata["facts"][1]))
+        batch = pa.ipc.read_record_batch(pa.ipc.read_message(pa.py_buffer(message)), schema)
+        batch.validate(full=True)
+        columns = [batch.column(name) for name in _DTYPES]
+        if any(column.null_count for column in columns):
+            raise ValueError("it holds nulls")
+        positions = Positions(*(column.to_numpy() for column in columns))
+        if fault := key_fault(key, positions):
+            raise ValueError(fault)
+    except (
+        pa.ArrowException,
+        OSError,
+        EOFError,
+        ValueError,
+        IndexError,
+        struct.error,
+        RecursionError,
+    ) as error:
+        raise UnknownContent(
+            "it holds a batch whose checksum is right and whose content is not of version 1"
+        ) from error
+    return StoredChunk(key, positions, facts)
+
+
+def _undamaged(frame: Frame, file: BinaryIO) -> bytes | None:
+    """The bytes of a message, its checksum's digits as zeros; None where they do not fit it.
+
+    Raises:
+        UnknownContent: The message has no checksum, and never had one.
+    """
+    if "crc32" not in frame.metadata:
+        # A flipped bit may hide one name, or the whole list from the parser, but not its letters.
+        if sum(name.encode() in frame.header for name in BATCH_KEYS) >= len(BATCH_KEYS) - 1:
+            return None
+        if frame.kind == HeaderType.RECORD_BATCH:
+            raise UnknownContent("it holds a batch without a checksum")
+        if frame.kind == HeaderType.SCHEMA:
+            raise UnknownContent("it holds a second schema")
+        raise UnknownContent(f"it holds a message of the unknown kind {frame.kind}")
+    offset, digits = frame.metadata["crc32"]
+    file.seek(frame.start)
+    message = bytearray(file.read(frame.size))
+    message[offset : offset + len(NO_CRC)] = NO_CRC
+    if len(message) != frame.size or checksum(message) != digits:
+        return None
+    return bytes(message)
+
+
+def _column_count(frame: Frame) -> int:
+    """Columns that a batch says it has: pyarrow takes too many for the first ones it expects."""
+    batch = Table.message(frame).table(_HEADER)
+    (count,) = struct.unpack_from("<I", batch.data, batch.target(_NODES))
+    return int(count)
+
+
+def checksum(message: bytes | bytearray) -> bytes:
+    """The CRC-32 of a message as eight hexadecimal digits."""
+    return b"%08x" % zlib.crc32(message)
+
+
+def key_fault(key: CellKey, positions: Positions) -> str:
+    """Why these rows cannot be those of a cell; "" where they can."""
+    rows = len(positions)
+    if rows == 0:
+        return "there are none"
+    columns = [np.asarray(getattr(positions, name)) for name in _DTYPES]
+    if any(column.shape != (rows,) for column in columns):
+        return "the columns differ in length"
+    if any(bool(np.isnan(column).any()) for column in columns if column.dtype.kind == "f"):
+        return "one of them is NaN"
+    chunk, position = columns[0], columns[1]
+    if chunk[0] < 0 or bool((chunk != chunk[0]).any()):
+        return "they are not of one chunk"
+    if int(chunk[0]) != key.chunk:
+        return f"they are of chunk {int(chunk[0])}, not of {key.chunk}"
+    if position[0] < 0 or bool((np.diff(position) <= 0).any()):
+        return "they are not in ascending order"
+    return ""
