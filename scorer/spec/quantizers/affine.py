@@ -9,8 +9,6 @@ from typing import ClassVar
 from scorer.common.errors import InputError
 from scorer.spec.quantizers.base import Quantizer
 
-DEFAULT_GROUP = 64
-
 
 @dataclass(frozen=True, slots=True)
 class Affine(Quantizer):
@@ -27,9 +25,10 @@ class Affine(Quantizer):
     name: ClassVar[str] = "affine"
     widths: ClassVar[tuple[int, ...]] = (2, 3, 4, 5, 6, 8)
     groups: ClassVar[tuple[int, ...]] = (32, 64, 128)
+    default_group: ClassVar[int] = 64
 
     bits: int
-    group_size: int = DEFAULT_GROUP
+    group_size: int = default_group
 
     def __post_init__(self) -> None:
         if self.bits not in self.widths:
@@ -58,7 +57,7 @@ class Affine(Quantizer):
     @property
     def notation(self) -> str:
         """``4``, or ``4:32``: a number of bits alone stands for this quantizer."""
-        group = "" if self.group_size == DEFAULT_GROUP else f":{self.group_size}"
+        group = "" if self.group_size == self.default_group else f":{self.group_size}"
         return f"{self.bits}{group}"
 
     @property

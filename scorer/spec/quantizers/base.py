@@ -17,6 +17,7 @@ class Quantizer(ABC):
         name: Name in the notation of settings.
         widths: Bits per element that it can store, ascending.
         groups: Group sizes that it can store, ascending.
+        default_group: The one that its notation leaves out.
     """
 
     __slots__ = ()
@@ -24,6 +25,7 @@ class Quantizer(ABC):
     name: ClassVar[str]
     widths: ClassVar[tuple[int, ...]]
     groups: ClassVar[tuple[int, ...]]
+    default_group: ClassVar[int]
 
     @classmethod
     @abstractmethod

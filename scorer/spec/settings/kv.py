@@ -27,7 +27,7 @@ BITS = STOCK.widths
 GROUP_SIZES = STOCK.groups
 """Group sizes for them."""
 
-DEFAULT_GROUP = 64
+DEFAULT_GROUP = STOCK.default_group
 
 FULL_PRECISION = 16
 """The width that stands for a side at full precision."""
@@ -148,7 +148,7 @@ class KVSetting(Setting):
             if made is None and group not in (None, other):
                 raise InputError(f"setting `{form.text}`: a side at full precision has no groups")
         start = start if form.start is None else form.start
-        return cls.of(keys, values, start, form.path or path)  # type: ignore[arg-type]  # checked
+        return cls.of(keys, values, start, form.path or path)  # type: ignore[arg-type]  # _set checks
 
     @classmethod
     def parse(

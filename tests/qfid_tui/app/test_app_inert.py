@@ -83,7 +83,7 @@ def screens(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scree
 
     monkeypatch.setattr("qfid_tui.app.screens.export.find_run", unreadable)
     yield ExportScreen(a, b, lambda: c)
-    job = SimpleNamespace(model=a, settings=texts)
+    job = SimpleNamespace(model=a, settings=[SimpleNamespace(file_name=text) for text in texts])
     monkeypatch.setattr("qfid_tui.app.screens.export.find_run", lambda _: SimpleNamespace(job=job))
     yield ExportScreen(d, c, lambda: b)
     monkeypatch.setattr("qfid_tui.app.screens.history.list_runs", lambda: infos(texts))

@@ -23,6 +23,7 @@ from qfid_tui.app.screens.fault import Fault, FaultScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryScreen
 from scorer.runs.run import RunInfo
+from scorer.spec.settings.registry import parse_settings
 
 MODEL = "local-test/SmolLM2-135M-Instruct-4bit"
 RUN = "20261124-201425-SmolLM2-135M-Instruct-4bit-eaba"
@@ -78,7 +79,7 @@ RUNS = [
         "run `20261119-101112-old-1a2b` was written by another version of qfid (schema `0`)",
     ),
 ]
-JOB = SimpleNamespace(job=SimpleNamespace(model=MODEL, settings=["8", "6", "4"]))
+JOB = SimpleNamespace(job=SimpleNamespace(model=MODEL, settings=parse_settings("8,6,4")))
 
 Steps = Callable[[Any, Pilot[Any]], Any]
 

@@ -23,6 +23,7 @@ class Rotated(Quantizer):
     name: ClassVar[str] = "turned"
     widths: ClassVar[tuple[int, ...]] = (2, 4)
     groups: ClassVar[tuple[int, ...]] = (32, 64)
+    default_group: ClassVar[int] = 64
 
     bits: int
     group_size: int
