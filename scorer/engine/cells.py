@@ -14,7 +14,8 @@ from scorer.common.errors import Interrupted, QfidError, SettingFailed, WillNotF
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.memory import memory_in_use, peak_memory
 from scorer.device.pipeline import choose_pipeline
-from scorer.engine.loop import LaneFailed, Loop, PassDone, Scored, ScoreTask
+from scorer.engine.loop import Loop
+from scorer.engine.outcomes import LaneFailed, PassDone, Scored, ScoreTask
 from scorer.engine.preparation import Prepared
 from scorer.engine.saving import Saver
 from scorer.engine.tiles import Batch
