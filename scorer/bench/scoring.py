@@ -254,14 +254,15 @@ def _score(
         subject: What is scored.
         batches: The chunks.
         metrics: How logits become scalars.
-        pipeline: What is begun before the last is waited for, saving included.
+        pipeline: What is started before the last is waited for, saving included.
         clock: Counts the seconds of saving.
 
     Raises:
         SettingFailed: A setting gave no usable number.
     """
     from scorer.bench.shares import SAVING
-    from scorer.engine.loop import LaneFailed, Loop, Scored, ScoreTask
+    from scorer.engine.loop import Loop
+    from scorer.engine.outcomes import LaneFailed, Scored, ScoreTask
     from scorer.engine.saving import Saver
     from scorer.runs.chunk_facts import ChunkFacts
     from scorer.runs.grid import CellKey

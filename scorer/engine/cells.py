@@ -15,8 +15,9 @@ from scorer.common.errors import Interrupted
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.memory import peak_memory
 from scorer.device.pipeline import choose_pipeline
-from scorer.engine.loop import LaneFailed, Loop, PassDone, Scored, ScoreTask
+from scorer.engine.loop import Loop
 from scorer.engine.noise_repeats import KLSums, perturbed_sums, progress_of
+from scorer.engine.outcomes import LaneFailed, PassDone, Scored, ScoreTask
 from scorer.engine.preparation import Prepared
 from scorer.engine.saving import Saver
 from scorer.engine.schedule import Cells, Schedule

@@ -18,70 +18,17 @@ from itertools import islice
 
 import mlx.core as mx
 
-from scorer.common.errors import Interrupted, QfidError, SettingFailed
+from scorer.common.errors import Interrupted, SettingFailed
 from scorer.device.dispatch import begin_reading
+from scorer.engine.outcomes import LaneFailed, Outcome, PassDone, Scored, ScoreTask
 from scorer.engine.tiles import Batch, Tile, check_reference, joined, tile_positions
-from scorer.lanes.base import Findings, Lane, PendingPass
+from scorer.lanes.base import Lane, PendingPass
 from scorer.lm.patches import patched
 from scorer.metrics.reduce import Metrics, ReferenceTile, Started, arrays_of, scalars_of, wait_for
-from scorer.stats.positions import Positions
 
 # Twice the bytes of float32 reference logits that are kept for a batch, and bytes of one tile.
 KEEP_BYTES = 1 << 30
 TILE_BYTES = 256 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreTask:
-    """A batch and the lanes to score on it, at least one."""
-
-    batch: Batch
-    lanes: Sequence[Lane]
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A lane is scored on a batch.
-
-    Attributes:
-        lane: The lane.
-        chunks: Its scalars, one Positions for each chunk of the batch.
-        seconds: What it took.
-        findings: What the lane found out in its pass over this batch, or None.
-    """
-
-    lane: Lane
-    chunks: list[Positions]
-    seconds: float
-    findings: Findings | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LaneFailed:
-    """A lane gave no usable number on a batch; it is not scored any further."""
-
-    lane: Lane
-    error: QfidError
-
-
-@dataclass(frozen=True, slots=True)
-class PassDone:
-    """A forward pass is done.
-
-    Attributes:
-        batch: The batch.
-        lane: The lane, or None for the reference.
-        done: Passes of the batch done so far.
-        total: Passes of the batch.
-    """
-
-    batch: Batch
-    lane: Lane | None
-    done: int
-    total: int
-
-
-Outcome = Scored | LaneFailed | PassDone
 
 
 class Loop:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 
 from scorer.device.memory import memory_in_use
-from scorer.engine.loop import Loop, PassDone, Scored, ScoreTask
+from scorer.engine.loop import Loop
+from scorer.engine.outcomes import PassDone, Scored, ScoreTask
 from scorer.engine.tiles import Batch
 from scorer.lanes.base import Lane
 from scorer.lanes.noise import EmbeddingNoise, PerturbedLane, SharingLane

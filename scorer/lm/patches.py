@@ -128,11 +128,12 @@ def patched() -> Iterator[None]:
 
 
 def _put_in_place() -> None:
+    modules = _model_modules()
     try:
         for owner, name, make in _table():
             original = getattr(owner, name)
             replacement = make(original)
-            for place in _holders(owner, name, original):
+            for place in _holders(owner, name, original, modules):
                 _originals.append((place, name, original))
                 setattr(place, name, replacement)
     except BaseException:
@@ -142,10 +143,11 @@ def _put_in_place() -> None:
 
 def _put_back() -> None:
     # A module imported meanwhile holds the replacement that it imported by name.
-    for owner, name, original in list(_originals):
-        if isinstance(owner, ModuleType) and owner.__name__.startswith("mlx_lm."):
+    modules = _model_modules()
+    for owner, name, original in _originals:
+        if owner in (mlx_lm_base, mlx_lm_activations):
             replacement = getattr(owner, name)
-            for module in _model_modules():
+            for module in modules:
                 if getattr(module, name, None) is replacement:
                     setattr(module, name, original)
     while _originals:
@@ -153,18 +155,19 @@ def _put_back() -> None:
         setattr(owner, name, original)
 
 
-def _holders(owner: Any, name: str, original: Any) -> list[Any]:
+def _holders(owner: Any, name: str, original: Any, modules: list[ModuleType]) -> list[Any]:
     """The owner of a function, and the modules that hold it under the same name."""
     holders = [owner]
     if owner is nn:
         holders.append(sys.modules["mlx.nn.layers.activations"])
-    elif isinstance(owner, ModuleType) and owner.__name__.startswith("mlx_lm."):
+    elif owner in (mlx_lm_base, mlx_lm_activations):
         # Model files import these by name.
-        holders += [m for m in _model_modules() if getattr(m, name, None) is original]
+        holders += [m for m in modules if getattr(m, name, None) is original]
     return list({id(holder): holder for holder in holders}.values())
 
 
 def _model_modules() -> list[ModuleType]:
+    """The files of model architectures that are imported."""
     return [
         module
         for name, module in list(sys.modules.items())

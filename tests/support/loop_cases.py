@@ -11,7 +11,8 @@ from kv_cases import kv_lane, reference_lane
 from numpy.typing import NDArray
 from tiny_values import VOCAB
 
-from scorer.engine.loop import LaneFailed, Loop, Outcome, Scored, ScoreTask
+from scorer.engine.loop import Loop
+from scorer.engine.outcomes import LaneFailed, Outcome, Scored, ScoreTask
 from scorer.engine.tiles import Batch
 from scorer.lanes.base import ReferenceLane
 from scorer.lanes.kv.lane import DEQUANTIZED, KVLane

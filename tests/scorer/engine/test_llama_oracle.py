@@ -27,7 +27,8 @@ from project import ROOT, SUPPORT
 from tokenizers import Tokenizer
 
 from scorer.device.backend import start_backend
-from scorer.engine.loop import Loop, Scored, ScoreTask
+from scorer.engine.loop import Loop
+from scorer.engine.outcomes import Scored, ScoreTask
 from scorer.engine.tiles import Batch
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED
 from scorer.lm.load import load

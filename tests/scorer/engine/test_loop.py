@@ -33,7 +33,7 @@ from tiny_values import VOCAB
 
 from scorer.common.errors import Interrupted, QfidError
 from scorer.engine import loop
-from scorer.engine.loop import LaneFailed, PassDone, Scored, ScoreTask
+from scorer.engine.outcomes import LaneFailed, PassDone, Scored, ScoreTask
 from scorer.engine.tiles import tile_positions
 from scorer.lanes.base import PendingPass, ReferenceLane
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, KVLane

@@ -1,4 +1,4 @@
-"""Findings come back with a result, and models are counted: what the loop knows of lanes."""
+"""What the loop asks of lanes: findings come with the results, models are acquired and released."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tiny_values import VOCAB
 
 from scorer.common.errors import Interrupted
 from scorer.engine import loop
-from scorer.engine.loop import Loop, PassDone, Scored, ScoreTask
+from scorer.engine.loop import Loop
+from scorer.engine.outcomes import PassDone, Scored, ScoreTask
 from scorer.engine.tiles import Batch
 from scorer.lanes.base import PendingPass, ReferenceLane
 from scorer.lanes.kv.engagement import Engagement

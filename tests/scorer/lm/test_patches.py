@@ -25,7 +25,8 @@ from tiny_values import VOCAB
 
 from scorer.device import threads
 from scorer.device.cpu_arithmetic import MLX, NUMPY
-from scorer.engine.loop import Loop, Scored, ScoreTask
+from scorer.engine.loop import Loop
+from scorer.engine.outcomes import Scored, ScoreTask
 from scorer.lanes.base import Lane
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED
 from scorer.lanes.noise import EmbeddingNoise, PerturbedLane
