@@ -1,4 +1,4 @@
-"""The models that can be chosen, read from the cache in blocks. Call it in a thread."""
+"""Reads models from the cache. Every function reads files: call them in a thread."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from scorer.models.resolve import DEMO, resolve_model
 
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
+    from scorer.models.sizes import ModelSizes
 
 _BLOCK_SECONDS = 0.1
 
 
 def chosen_models(choices: Choices) -> tuple[list[ModelInfo | Unscorable], str]:
-    """The demo and the model that is chosen already, and what is wrong with the latter, or ""."""
+    """Find the built-in model and the chosen one.
+
+    Returns:
+        The models found, and the error of the chosen one in one line, or "".
+    """
     found: list[ModelInfo | Unscorable] = [resolve_model(DEMO)]
     name = choices.model
     if name is None or name == DEMO:
@@ -28,12 +33,12 @@ def chosen_models(choices: Choices) -> tuple[list[ModelInfo | Unscorable], str]:
         info = resolve_model(name, choices.revision, allow_custom_code=choices.allow_custom_code)
     except QfidError as error:
         return found, f"{error.message}; {error.hint}" if error.hint else error.message
-    # A folder goes by its path, as the job names it.
+    # A folder is named by its path, as in the job.
     return [*found, dataclasses.replace(info, name=name)], ""
 
 
 def read_models() -> Iterator[list[ModelInfo | Unscorable]]:
-    """Yield the models of the cache, ten times a second those read since."""
+    """Yield the models of the cache in blocks, about ten blocks a second."""
     block: list[ModelInfo | Unscorable] = []
     began = time.monotonic()
     for model in iter_models():
@@ -43,3 +48,13 @@ def read_models() -> Iterator[list[ModelInfo | Unscorable]]:
             block, began = [], time.monotonic()
     if block:
         yield block
+
+
+def read_sizes(model: ModelInfo) -> ModelSizes | None:
+    """Read the sizes of a model from its config and weight headers; None if they are unreadable."""
+    from scorer.models.sizes import model_sizes
+
+    try:
+        return model_sizes(model)
+    except (QfidError, OSError, ValueError, KeyError):
+        return None

@@ -25,7 +25,8 @@ from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.saved_comparison import documents_of, saved_chunks
 from qfid_tui.state.setting_results import SettingResult, figures_of
 from qfid_tui.state.table_rows import table_rows
-from qfid_tui.words.workbench_text import best_line, note
+from qfid_tui.words.about_line import note
+from qfid_tui.words.run_lines import best_line
 from scorer.spec.events import (
     ChunkScored,
     Event,
