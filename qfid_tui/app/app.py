@@ -226,9 +226,9 @@ class QfidApp(App[int]):
 
         with contextlib.suppress(QfidError, OSError):
             saved = find_run(run)
-            self.call_from_thread(comparison.know_documents, documents_of(saved))
+            self.call_from_thread(comparison.set_documents, documents_of(saved))
             if chunks:
-                self.call_from_thread(comparison.learn, *saved_chunks(saved))
+                self.call_from_thread(comparison.add_chunks, *saved_chunks(saved))
 
     def stop_scoring(self, *, at_once: bool) -> bool:
         """See :meth:`WorkbenchHost.stop_scoring`."""
