@@ -1,4 +1,4 @@
-"""The app: what is chosen, what is compared, the child that scores, and how all of it ends.
+"""The app around the workbench: child processes, keys and theme, and the end of the session.
 
 Only Textual's basics are imported here: the first frame waits for nothing else.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, work
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from qfid_tui.app.run_worker import RunningScorer
+    from qfid_tui.app.screens.workbench import WorkbenchScreen
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
-    from scorer.spec.events import Hello
 
 _INTERRUPTED = 130
 # A killed child is gone at once; what cannot be killed is no reason to keep the user waiting.
@@ -45,11 +46,7 @@ def _commands() -> type[Provider]:
 
 
 class QfidApp(App[int]):
-    """The comparison of KV settings, driven by the keyboard.
-
-    Attributes:
-        machine: The device as the probe found it; None until it answers.
-    """
+    """The comparison of KV settings, driven by the keyboard."""
 
     TITLE = "qfid"
     # Textual declares these in a way that a type checker takes for instance variables.
@@ -83,46 +80,51 @@ class QfidApp(App[int]):
         """Make the app.
 
         Args:
-            choices: What is chosen at the start; None for what was kept, read after the first
-                paint.
-            command: What to start for a run; None for the scorer.
-            probe: Ask a child about the device.
-            keep: Keep the choices for the next session.
+            choices: The choices at the start; None for those of the last session, read after the
+                first frame.
+            command: The command that scores; None for the scorer.
+            probe: Whether to ask a child process about the device.
+            keep: Whether to save the choices for the next session.
         """
         super().__init__()
         self._choices = choices
-        self._comparison: Comparison | None = None
-        self.machine: Hello | None = None
+        self._workbench: WorkbenchScreen | None = None
         self._command, self._probe, self._keep = command, probe, keep
         self._scorer: RunningScorer | None = None
         self._prober: RunningScorer | None = None
         self._leaving = False
-        self.key_names: dict[str, str] = {}
-        self.when_filled: Callable[[], object] = lambda: None
+
+    @property
+    def workbench(self) -> WorkbenchScreen:
+        """The screen at the bottom."""
+        if self._workbench is None:
+            self._workbench = self.make_workbench()
+        return self._workbench
+
+    def make_workbench(self) -> WorkbenchScreen:
+        """Make the screen at the bottom."""
+        from qfid_tui.app.screens.workbench import WorkbenchScreen
+
+        return WorkbenchScreen(self)
+
+    def get_default_screen(self) -> Screen[None]:
+        """The workbench."""
+        return self.workbench
 
     @property
     def choices(self) -> Choices:
         """What the user has chosen."""
-        if self._choices is None:
-            from qfid_tui.state.choices import load_choices
-
-            self._choices = load_choices()
-        return self._choices
+        return self.workbench.state.choices
 
     @property
     def comparison(self) -> Comparison:
         """What is scored."""
-        if self._comparison is None:
-            from qfid_tui.state.comparison import Comparison
+        return self.workbench.state.comparison
 
-            self._comparison = Comparison()
-        return self._comparison
-
-    def get_default_screen(self) -> Screen[Any]:
-        """The workbench."""
-        from qfid_tui.app.screens.workbench import WorkbenchScreen
-
-        return WorkbenchScreen()
+    @property
+    def is_scoring(self) -> bool:
+        """Whether a run goes on."""
+        return self.workbench.is_filled and self.comparison.is_active
 
     def on_mount(self) -> None:
         """Take the kept theme, and see to it that a signal ends the child and the terminal too."""
@@ -157,63 +159,46 @@ class QfidApp(App[int]):
             self.keep_choices()
         os._exit(128 + signal.SIGHUP)
 
-    @property
-    def device(self) -> Hello | None:
-        """What is known of the device, from the run or from the probe."""
-        return self.comparison.machine or self.machine
+    # What the workbench asks for, see WorkbenchHost
 
-    def take_keys(self) -> None:
-        """Let the user's own keys replace ours where that leaves no action without one."""
+    def start_choices(self) -> Choices:
+        """See :meth:`WorkbenchHost.start_choices`."""
+        from qfid_tui.state.kept_choices import load_choices
+
+        return load_choices() if self._choices is None else self._choices
+
+    def take_keys(self, choices: Choices) -> Mapping[str, str]:
+        """See :meth:`WorkbenchHost.take_keys`; every action keeps at least one key."""
         from qfid_tui.app.own_keys import names_of, own_keys
 
         bindings = (*type(self.workbench).BINDINGS, *self.BINDINGS)
-        keys, refused = own_keys(self.choices.keys, bindings)
+        keys, refused = own_keys(choices.keys, bindings)
         self.set_keymap(keys)
-        self.key_names = names_of(keys, bindings, self._shown_key)
         for text in refused:
             self.notify(text, severity="warning", markup=False, timeout=12)
+        return names_of(keys, bindings, lambda key: self.get_key_display(Binding(key, "", "")))
 
-    def _shown_key(self, key: str) -> str:
-        return self.get_key_display(Binding(key, "", ""))
+    def when_filled(self) -> None:
+        """See :meth:`WorkbenchHost.when_filled`."""
+        if not self.is_headless:
+            self.set_timer(_FILLED_SECONDS, spare_collections)
 
-    def named(self, key: str) -> str:
-        """A key of ours as a sentence names it: the user's own where it was replaced."""
-        return self.key_names.get(key, key)
-
-    # The run
-
-    def run_next(self) -> None:
-        """Score what is ticked: a new run, or what the run on the screen lacks.
-
-        Raises:
-            QfidError: What is chosen makes no job, nothing is left to score, or the child cannot
-                be started.
-        """
+    def score(self, request: Mapping[str, Any], comparison: Comparison) -> None:
+        """See :meth:`WorkbenchHost.score`."""
         from qfid_tui.app.run_worker import RunningScorer
-        from qfid_tui.state.next_run import next_run
-        from scorer.common.errors import InputError
 
-        if self.comparison.is_active:
-            return
-        planned = next_run(self.choices, self.comparison)
-        if planned.kind == "nothing":
-            add = self.named("a")
-            raise InputError(
-                "everything ticked is scored", f"tick another setting, or add one: {add}"
-            )
-        self._scorer = RunningScorer(planned.request(), command=self._command)
-        if planned.kind == "new":
-            self._comparison = None
-        self.comparison.begin(planned.job)
-        self.keep_choices()
+        self._scorer = RunningScorer(request, command=self._command)
         self.run_worker(
-            self._listen(self._scorer), group="scorer", exclusive=True, exit_on_error=False
+            self.listen(self._scorer, comparison),
+            group="scorer",
+            exclusive=True,
+            exit_on_error=False,
         )
 
-    async def _listen(self, scorer: RunningScorer) -> None:
+    async def listen(self, scorer: RunningScorer, comparison: Comparison) -> None:
+        """Put the events of a child process into a comparison until the process ends."""
         from scorer.spec.events import Planned
 
-        comparison = self.comparison
         async for block in scorer.blocks():
             for event in block:
                 comparison.add(event)
@@ -227,13 +212,13 @@ class QfidApp(App[int]):
 
     @work(thread=True, group="saved", exit_on_error=False)
     def _read_saved(self, comparison: Comparison, run: str, chunks: bool) -> None:
-        """Read what a run's events leave out.
+        """Read what the events of a run leave out.
 
         Args:
-            comparison: Learns it.
+            comparison: Receives what was read.
             run: Id of the run.
-            chunks: Read chunks too that are saved and were never heard of, as after a child that
-                was killed.
+            chunks: Whether to read scored chunks too: after a child process was killed, some were
+                saved and not reported.
         """
         from qfid_tui.state.saved_comparison import documents_of, saved_chunks
         from scorer.common.errors import QfidError
@@ -241,32 +226,22 @@ class QfidApp(App[int]):
 
         with contextlib.suppress(QfidError, OSError):
             saved = find_run(run)
-            self.call_from_thread(comparison.know_documents, documents_of(saved))
+            self.call_from_thread(comparison.set_documents, documents_of(saved))
             if chunks:
-                self.call_from_thread(comparison.learn, *saved_chunks(saved))
+                self.call_from_thread(comparison.add_chunks, *saved_chunks(saved))
 
-    def forget_comparison(self) -> None:
-        """Clear the table: another model was chosen. What is saved stays saved."""
-        self._comparison = None
-
-    def take_comparison(self, comparison: Comparison) -> None:
-        """Show a saved run and choose what it was scored with."""
-        assert comparison.job is not None
-        self._comparison = comparison
-        self.choices.adopt(comparison.job)
-
-    def stop_run(self) -> None:
-        """Ask the child to stop with what it has; asked again, end it at once."""
+    def stop_scoring(self, *, at_once: bool) -> bool:
+        """See :meth:`WorkbenchHost.stop_scoring`."""
         if self._scorer is None:
-            return
-        if self.comparison.phase == "stopping":
+            return False
+        if at_once:
             self._scorer.kill()
         else:
             self._scorer.interrupt()
-            self.comparison.stop()
+        return True
 
-    def probe(self) -> None:
-        """Ask a child about the device; :attr:`machine` is set once it answers."""
+    def probe_device(self) -> None:
+        """See :meth:`WorkbenchHost.probe_device`."""
         from qfid_tui.app.run_worker import RunningScorer
         from qfid_tui.process.scorer_process import scorer_command
         from scorer.common.errors import QfidError
@@ -274,30 +249,25 @@ class QfidApp(App[int]):
         if not self._probe or self._prober is not None:
             return
         with contextlib.suppress(QfidError):
-            self._prober = RunningScorer(None, command=(*scorer_command(), "--probe"))
-            self.run_worker(self._hear_probe(self._prober), group="probe", exit_on_error=False)
+            prober = RunningScorer(None, command=(*scorer_command(), "--probe"))
+            self.run_worker(self.listen_to_probe(prober), group="probe", exit_on_error=False)
 
-    async def _hear_probe(self, prober: RunningScorer) -> None:
+    async def listen_to_probe(self, prober: RunningScorer) -> None:
+        """Pass the device on to the workbench; return when the child process ends."""
         from scorer.spec.events import Hello
 
+        self._prober = prober
         async for block in prober.blocks():
             for event in block:
                 if isinstance(event, Hello):
-                    self.machine = event
-                    self.workbench.machine_known()
+                    self.workbench.device_known(event)
         self._prober = None
-
-    @property
-    def workbench(self) -> Any:
-        """The screen at the bottom."""
-        return self.screen_stack[0]
 
     # The end
 
     async def action_quit(self) -> None:
         """Leave; ask first while a run goes on."""
-        running = self._comparison is not None and self._comparison.is_active
-        if not running or self._leaving:
+        if not self.is_scoring or self._leaving:
             await self._leave(0)
             return
         from qfid_tui.app.screens.confirm import ConfirmScreen
@@ -327,12 +297,11 @@ class QfidApp(App[int]):
                 child.kill()
 
     def keep_choices(self) -> None:
-        """Write the choices down for the next session."""
-        if self._keep and self._choices is not None:
-            from qfid_tui.state.choices import save_choices
+        """See :meth:`WorkbenchHost.keep_choices`."""
+        if self._keep and self.workbench.is_filled:
+            from qfid_tui.state.kept_choices import save_choices
 
-            self.choices.theme = self.theme
-            save_choices(self.choices)
+            save_choices(dataclasses.replace(self.choices, theme=self.theme))
 
 
 def spare_collections() -> None:
@@ -366,7 +335,6 @@ def run_app(args: argparse.Namespace | None) -> int:
 
         raise InputError("the app needs a terminal", "`qfid kv MODEL` scores without one")
     app = QfidApp(None if args is None else _chosen(args))
-    app.when_filled = lambda: app.set_timer(_FILLED_SECONDS, spare_collections)
     try:
         code = app.run()
     finally:
@@ -375,11 +343,11 @@ def run_app(args: argparse.Namespace | None) -> int:
 
 
 def _chosen(args: argparse.Namespace) -> Choices:
-    """What was kept, with what the command line says; the model is here or brought here."""
-    from qfid_tui.state.choices import apply_arguments, load_choices
+    """The choices of the last session with the command line's; the model is downloaded if asked."""
+    from qfid_tui.state.choices_from_arguments import with_arguments
+    from qfid_tui.state.kept_choices import load_choices
 
-    choices = load_choices()
-    apply_arguments(choices, args)
+    choices = with_arguments(load_choices(), args)
     if args.model is not None:
         from qfid_tui.cli.cached_model import ensure_model
 

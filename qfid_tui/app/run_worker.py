@@ -1,4 +1,4 @@
-"""The child under the app's event loop: its events come in blocks, its end as a value.
+"""A child process in the app's event loop: its events come in blocks, its end as a value.
 
 A thread of its own reads the child, because reading blocks; it never touches a widget and parses
 nothing, because a thread that works holds up every step of the loop for milliseconds. It is a
@@ -23,8 +23,8 @@ from scorer.spec.events import Event, Failed, Finished
 
 # Lines handled before the loop may do something else: less than a millisecond.
 _BLOCK = 20
-# A key's way through the app takes a dozen turns of the loop. A turn that took much longer than the
-# shortest did something for the user: more may follow, and events wait for it, not for ever.
+# A key passes through a dozen turns of the loop. A turn that took much longer than the shortest one
+# did something for the user: more may follow, and events wait for it, up to a limit.
 _MUCH_LONGER = 3.0
 _MOST_TURNS = 24
 # Seconds that a child may take to end after its last event.
@@ -47,7 +47,7 @@ class Ending:
 
     @property
     def lacked_memory(self) -> bool:
-        """Whether that may be why: it said so, or was ended as a process is that takes too much."""
+        """Whether it may have run out of memory: its log says so, or a signal says so."""
         said = any(map(says_out_of_memory, self.log))
         return said or (not self.killed and -self.code in (signal.SIGKILL, signal.SIGSEGV))
 
@@ -58,7 +58,7 @@ class Ending:
 
 
 class RunningScorer:
-    """One child process, listened to.
+    """One child process and its events.
 
     Start it in the main thread.
     """
@@ -75,7 +75,7 @@ class RunningScorer:
         self._lines: deque[bytes] = deque()
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
-        self._told = False
+        self._woken = False
         self._ending: Ending | None = None
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -86,16 +86,16 @@ class RunningScorer:
 
     async def blocks(self) -> AsyncIterator[list[Event]]:
         """Yield the events in blocks of at most twenty, until the child is gone."""
-        courtesy = Courtesy()
+        idle = IdleLoop()
         while True:
             await self._news.wait()
             self._news.clear()
-            self._told = False
+            self._woken = False
             while self._lines:
                 block = self._block()
                 if block:
                     yield block
-                await courtesy.wait()
+                await idle.wait()
             if self._ending is not None and not self._lines:
                 return
 
@@ -116,11 +116,11 @@ class RunningScorer:
         return self._ending
 
     def interrupt(self) -> None:
-        """Ask the child to stop in order, with a report of what is scored."""
+        """Ask the child to stop; it writes a report of what has been scored."""
         self._process.interrupt()
 
     def kill(self) -> None:
-        """End the child at once; what it has saved can be resumed."""
+        """Kill the child; its saved run can be resumed."""
         self._process.kill()
 
     async def gone(self, seconds: float) -> bool:
@@ -137,14 +137,14 @@ class RunningScorer:
             self._wake()
         code = self._process.close()
         self._ending = Ending(code, self._process.killed, tuple(self._process.log))
-        self._told = False
+        self._woken = False
         self._wake()
 
     def _wake(self) -> None:
-        # One call for a burst of events: every one takes a trip through the loop's own pipe.
-        if self._told:
+        # One call for a burst of events: each call is a write to the pipe of the loop.
+        if self._woken:
             return
-        self._told = True
+        self._woken = True
         try:
             self._loop.call_soon_threadsafe(self._news.set)
         except RuntimeError:
@@ -152,8 +152,8 @@ class RunningScorer:
             self._lines.clear()
 
 
-class Courtesy:
-    """Lets the loop do what else it has to do."""
+class IdleLoop:
+    """Waits until the event loop has nothing else to do."""
 
     def __init__(self) -> None:
         self._shortest = math.inf

@@ -1,4 +1,4 @@
-"""What the workbench's charts show of a comparison. Plain values."""
+"""The values that the charts of the workbench show."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def scatter_points(rows: Iterable[TableRow]) -> list[ScatterPoint]:
 
 
 def chart_row(rows: Sequence[TableRow], at_cursor: TableRow | None) -> TableRow | None:
-    """The row that charts of one setting show: that with the cursor, else the first scored."""
+    """The row that charts show: the one with the cursor, else the first that has numbers."""
     scored = [row for row in rows if row.figures is not None]
     if at_cursor is not None and at_cursor.figures is not None:
         return at_cursor
@@ -64,7 +64,7 @@ def chunk_points(comparison: Comparison, row: TableRow | None) -> list[tuple[int
 
 
 def depth_spans(comparison: Comparison, row: TableRow | None) -> list[tuple[int, int, float]]:
-    """Spans of positions and their KL mean: of the report, while a run goes on of its chunks."""
+    """Spans of positions and their KL mean, nats: from the report, during a run from its chunks."""
     result = None if row is None or row.origin else comparison.settings.get(row.name)
     if result is None:
         return []

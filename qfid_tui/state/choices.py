@@ -1,47 +1,40 @@
-"""What the user has chosen: kept across sessions, and made into a Job.
+"""The user's choices before a run, and the job they make.
 
-Pure standard library and platformdirs.
+Pure standard library.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
-from qfid_tui.state.kept_choices import choices_file
-from qfid_tui.state.text_names import CORPORA
-from scorer.common.errors import InputError, QfidError
+from scorer.common.errors import InputError
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.kv import BITS, KVSetting
-from scorer.spec.settings.registry import parse_setting, parse_settings
-
-if TYPE_CHECKING:
-    import argparse
+from scorer.spec.settings.registry import parse_setting
 
 WIDTHS = tuple(sorted(BITS, reverse=True))
+"""Bit-widths that the table offers, widest first."""
 DEMO = "demo"
 _TICKED = (8, 6, 4)
 _CHUNKS = 32
-_KEPT_SETTINGS = 64
 
 
-@dataclass
+@dataclass(frozen=True)
 class Choices:
-    """Everything that can be chosen before a run.
+    """Everything that can be chosen before a run. Immutable: a change makes a new value.
 
     Attributes:
-        model: Repo id, absolute path of a folder or ``demo``; None while none is chosen.
-        revision: Commit, branch or tag of the repo; None for what is cached.
+        model: Repo id, absolute path of a folder or ``demo``; None if no model is chosen.
+        revision: Commit, branch or tag of the repo; None for the cached revision.
         ticked: Bit-widths of the offered rows that are to be scored.
-        added: Settings that were typed, in notation, in the order they were added.
-        ticked_added: Those of them that are to be scored.
+        added: Settings that the user typed, in notation, in the order they were added.
+        ticked_added: The members of ``added`` that are to be scored.
         key_bits: Bits of the keys in the offered rows, whose width is then that of the values;
-            None where keys have the values' width.
+            None if keys have the same width as values.
         group_size: Elements that share a scale in the offered rows.
         start: Tokens that stay at full precision in the offered rows; 0 is stress.
         path: ``deployed`` or ``dequantized``, for the offered rows.
@@ -49,22 +42,22 @@ class Choices:
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
         chunks: ``spread`` or ``first``.
-        max_chunks: How many chunks; None for the whole text.
+        max_chunks: Number of chunks; None for the whole text.
         noise_floor: Perturbed repeats; 0 for none.
         kernel: ``auto`` or ``mlx-lm``.
         control: Score the dequantized path beside the deployed one.
-        batch: Chunks per forward pass; None lets the scorer choose.
-        allow_custom_code: Permit a model's own Python file to run; never kept.
-        force: Score also where memory looks too small; never kept.
+        batch: Chunks per forward pass; None if the scorer chooses.
+        allow_custom_code: Permit a model's own Python file to run; never saved.
+        force: Score even if memory looks too small; never saved.
         theme: Name of Textual's theme.
-        keys: Keys of the user's own: id of a binding to the key, or keys with commas between.
+        keys: The user's own keys: binding id to a key, or to several separated by commas.
     """
 
     model: str | None = None
     revision: str | None = None
-    ticked: list[int] = field(default_factory=lambda: list(_TICKED))
-    added: list[str] = field(default_factory=list)
-    ticked_added: list[str] = field(default_factory=list)
+    ticked: tuple[int, ...] = _TICKED
+    added: tuple[str, ...] = ()
+    ticked_added: tuple[str, ...] = ()
     key_bits: int | None = None
     group_size: int = 64
     start: int = 0
@@ -81,10 +74,10 @@ class Choices:
     allow_custom_code: bool = False
     force: bool = False
     theme: str = "textual-dark"
-    keys: dict[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     def offered(self) -> list[Setting]:
-        """The settings of the table's own rows: every width with the options chosen, then added."""
+        """Settings of the table's own rows: every width with the options, then those added."""
         rows: list[Setting] = []
         for bits in WIDTHS:
             with contextlib.suppress(InputError):
@@ -95,6 +88,7 @@ class Choices:
         return list(dict.fromkeys(rows))
 
     def _at(self, bits: int) -> KVSetting:
+        """The offered setting of a width."""
         return KVSetting(
             k_bits=self.key_bits or bits,
             v_bits=bits,
@@ -104,31 +98,45 @@ class Choices:
         )
 
     def is_ticked(self, setting: Setting) -> bool:
-        """Whether a row's setting is to be scored."""
+        """Whether a setting is to be scored."""
         return setting.key in self.ticked_added or any(
             bits in self.ticked and setting == self._at(bits) for bits in WIDTHS
         )
 
-    def tick(self, setting: Setting, on: bool) -> None:
-        """Choose that a setting is scored, or that it is not; one not offered yet is added."""
+    def ticking(self, setting: Setting, on: bool) -> Choices:
+        """Tick or untick a setting; one that is not offered is added.
+
+        Args:
+            setting: The setting.
+            on: True to score it, False to leave it out.
+        """
+        name = setting.key
+        ticked = self.ticked
+        added = self.added
+        ticked_added = tuple(n for n in self.ticked_added if n != name)
         bits = next((b for b in WIDTHS if self._at(b) == setting), None)
         if bits is not None:
-            self.ticked = [b for b in self.ticked if b != bits] + ([bits] if on else [])
-        name = setting.key
-        self.ticked_added = [n for n in self.ticked_added if n != name]
-        if bits is None:
-            if name not in self.added:
-                self.added.append(name)
-            self.ticked_added += [name] if on else []
+            ticked = (*(b for b in ticked if b != bits), *((bits,) if on else ()))
+        else:
+            added = added if name in added else (*added, name)
+            ticked_added = (*ticked_added, *((name,) if on else ()))
+        return dataclasses.replace(self, ticked=ticked, added=added, ticked_added=ticked_added)
 
-    def remove(self, setting: Setting) -> bool:
-        """Take away a row that was added; False where it was none."""
+    def ticking_only(self, settings: tuple[Setting, ...]) -> Choices:
+        """Tick these settings and no others."""
+        choices = dataclasses.replace(self, ticked=(), ticked_added=())
+        for setting in settings:
+            choices = choices.ticking(setting, True)
+        return choices
+
+    def without(self, setting: Setting) -> Choices:
+        """Remove a setting that the user added; other settings stay."""
         name = setting.key
-        if name not in self.added:
-            return False
-        self.added.remove(name)
-        self.ticked_added = [n for n in self.ticked_added if n != name]
-        return True
+        return dataclasses.replace(
+            self,
+            added=tuple(n for n in self.added if n != name),
+            ticked_added=tuple(n for n in self.ticked_added if n != name),
+        )
 
     def ticked_settings(self) -> tuple[Setting, ...]:
         """The settings to score, in the order of the rows."""
@@ -136,14 +144,14 @@ class Choices:
 
     @property
     def text(self) -> str:
-        """The corpus as the job names it."""
+        """The corpus as a job names it."""
         return self.corpus or ("builtin" if self.model == DEMO else "wikitext2")
 
     def job(self, settings: tuple[Setting, ...] | None = None) -> Job:
-        """The job that was chosen.
+        """Make the job.
 
         Args:
-            settings: What to score; None for what is ticked.
+            settings: The settings to score; None for the ticked ones.
 
         Raises:
             InputError: No model or no setting is chosen, or the values do not go together.
@@ -173,7 +181,7 @@ class Choices:
         )
 
     def check(self) -> None:
-        """See that any setting could be scored as chosen.
+        """Check that a setting could be scored with these options.
 
         Raises:
             InputError: A value is not valid, or two do not go together.
@@ -181,151 +189,28 @@ class Choices:
         settings = self.ticked_settings() or (self._at(_TICKED[-1]),)
         dataclasses.replace(self, model=self.model or DEMO).job(settings)
 
-    def adopt(self, job: Job) -> None:
-        """Choose what a saved run was scored with, its settings ticked."""
-        self.model, self.revision = job.model, job.revision
+    def of_job(self, job: Job) -> Choices:
+        """Choose the model, the options and the settings of a job; other choices stay."""
         default = "builtin" if job.model == DEMO else "wikitext2"
-        self.corpus = None if job.corpus.source == default else job.corpus.source
-        for name in ("protocol", "chunk_length", "chunks", "max_chunks", "noise_floor", "kernel"):
-            setattr(self, name, getattr(job, name))
-        self.control, self.batch = job.control, job.batch
-        self.allow_custom_code, self.force = job.allow_custom_code, job.force
-        self.ticked, self.ticked_added = [], []
-        for setting in job.settings:
-            self.tick(setting, True)
+        choices = dataclasses.replace(
+            self,
+            model=job.model,
+            revision=job.revision,
+            corpus=None if job.corpus.source == default else job.corpus.source,
+            protocol=job.protocol,
+            chunk_length=job.chunk_length,
+            chunks=job.chunks,
+            max_chunks=job.max_chunks,
+            noise_floor=job.noise_floor,
+            kernel=job.kernel,
+            control=job.control,
+            batch=job.batch,
+            allow_custom_code=job.allow_custom_code,
+            force=job.force,
+        )
+        return choices.ticking_only(job.settings)
 
 
 def same_conditions(one: Job, other: Job) -> bool:
-    """Whether two jobs differ in their settings alone, so that one run can hold both."""
+    """Whether two jobs differ only in their settings, so that one run can hold both."""
     return dataclasses.replace(one, settings=other.settings) == other
-
-
-def load_choices() -> Choices:
-    """The choices of the last session; the defaults for whatever is missing or makes no sense."""
-    try:
-        data: Any = json.loads(choices_file().read_text("utf-8"))
-    except (OSError, ValueError, RecursionError, RuntimeError):
-        data = None
-    choices = Choices()
-    if not isinstance(data, dict):
-        return choices
-    for name, kinds in _kinds().items():
-        value = data.get(name)
-        if name in data and type(value) in kinds and _is_plain(name, value):
-            setattr(choices, name, value)
-    try:
-        choices.check()
-    except InputError:
-        # Values that do not go together are no reason to forget the model.
-        return Choices(model=choices.model, theme=choices.theme, keys=choices.keys)
-    return choices
-
-
-def _is_plain(name: str, value: Any) -> bool:
-    if name == "ticked":
-        return all(bits in WIDTHS and type(bits) is int for bits in value)
-    if name == "keys":
-        return all(isinstance(key, str) and key.strip(", ") for key in value.values())
-    if isinstance(value, list):
-        return len(value) <= _KEPT_SETTINGS and all(map(_is_notation, value))
-    return True
-
-
-def _is_notation(text: Any) -> bool:
-    if not isinstance(text, str):
-        return False
-    try:
-        return parse_setting(text).key == text
-    except InputError:
-        return False
-
-
-def _kinds() -> dict[str, tuple[type, ...]]:
-    """Kept fields and the types their values may have."""
-    found: dict[str, tuple[type, ...]] = {}
-    for name, hint in get_type_hints(Choices).items():
-        if name in ("allow_custom_code", "force", "revision"):
-            continue
-        parts = get_args(hint)
-        found[name] = (get_origin(hint),) if get_origin(hint) in (list, dict) else parts or (hint,)
-    return found
-
-
-def save_choices(choices: Choices) -> bool:
-    """Keep the choices for the next session; False where they cannot be written."""
-    from scorer.common.atomic_files import write_atomic
-
-    data = {name: getattr(choices, name) for name in _kinds()}
-    path = choices_file()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(data, indent=1) + "\n")
-    except (OSError, QfidError):
-        return False
-    return True
-
-
-def apply_arguments(choices: Choices, args: argparse.Namespace) -> None:
-    """Let the command line's options, None where not given, win over what was kept.
-
-    Raises:
-        InputError: An option's value is not valid.
-    """
-    from qfid_tui.state.paths import absolute
-
-    if args.model is not None:
-        choices.model = _rooted(args.model)
-        choices.revision = None
-    if args.corpus is not None:
-        corpus = args.corpus
-        choices.corpus = corpus if corpus in CORPORA else absolute(corpus)
-    given = {
-        "revision": args.revision,
-        "group_size": args.kv_group_size,
-        "start": args.quantize_start,
-        "path": args.path,
-        "kernel": args.kernel,
-        "protocol": args.protocol,
-        "chunk_length": args.chunk_length,
-        "chunks": args.chunks,
-        "max_chunks": args.max_chunks,
-        "noise_floor": args.noise_floor,
-        "batch": args.batch,
-        "control": args.control or None,
-        "allow_custom_code": args.allow_custom_code or None,
-        "force": args.force or None,
-    }
-    for name, value in given.items():
-        if value is not None:
-            setattr(choices, name, value)
-    if args.settings is not None or args.kv_bits is not None:
-        _tick_only(choices, args)
-    # Said now, on standard error, what the job would refuse later.
-    choices.check()
-
-
-def _tick_only(choices: Choices, args: argparse.Namespace) -> None:
-    settings = parse_settings(
-        args.settings if args.settings is not None else args.kv_bits,
-        group_size=choices.group_size,
-        start=choices.start,
-        path=choices.path,  # type: ignore[arg-type]  # checked in KVSetting
-    )
-    # Widths that are asked for by name are those of keys and values, whatever was kept.
-    choices.key_bits = None
-    choices.ticked, choices.ticked_added = [], []
-    for setting in settings:
-        choices.tick(setting, True)
-
-
-def _rooted(model: str) -> str:
-    """A folder of the user's named from the root; a repo id as it is."""
-    from qfid_tui.state.paths import absolute
-    from scorer.models.hub_cache import is_repo_id
-
-    try:
-        path = Path(model).expanduser()
-        is_folder = path.is_dir() and ((path / "config.json").exists() or not is_repo_id(model))
-    except (OSError, RuntimeError, ValueError):
-        return model
-    return absolute(model) if is_folder else model

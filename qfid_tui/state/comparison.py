@@ -1,6 +1,6 @@
-"""One comparison of settings of a model: what a run's events add up to.
+"""A comparison of settings of one model, built from the events of a run.
 
-A plain model without a terminal: events change it, screens paint from it. Pure standard library.
+Events change it; the state of the workbench refers to it by its version. Pure standard library.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ class Comparison:
     """Settings of one model on one text, scored or being scored.
 
     Attributes:
-        job: What was asked, the settings of earlier parts of the run included; None before.
-        run: Id of the saved run; None before it has one.
-        phase: ``idle`` before the first run; ``stopped`` when ended by the user, ``failed`` by
-            an error; both can go on where there is a run.
-        step: The step before scoring that goes on; None before the first and after the last.
-        machine: What the scorer said of its device; None before.
-        arithmetic: What computes, as a line.
+        job: The job, with the settings of earlier parts of the run; None before the first run.
+        run: Id of the saved run; None before the run is planned.
+        phase: ``idle`` before the first run; ``stopped`` if the user ended it, ``failed`` if an
+            error did; both can be resumed if there is a saved run.
+        step: The step before scoring that is running; None before the first and after the last.
+        machine: The device, as the scorer described it; None before.
+        arithmetic: Device, dtype and library that compute, in one line.
         settings: Results by notation, in the order of the report.
-        documents: Chunk to the document of its first token; empty while not known.
-        progress: How far the run is, how fast.
-        memory: Bytes in use by the scorer at its last word; 0 for unknown.
-        warnings: What it warned of, newest last: message and hint.
+        documents: Chunk to the document of its first token; empty until it is known.
+        progress: Progress and speed of the run.
+        memory: Bytes that the scorer last reported in use; 0 if unknown.
+        warnings: Its warnings, newest last: message and hint.
         failure: The last event of a run that failed.
-        report: Report of the run; None while it goes on.
-        kv_bytes: Bytes per token by notation, as the model was built; 16 bit under ``""``.
-        version: Counts changes, so that a painter knows whether anything is new.
+        report: Report of the run; None before its end.
+        kv_bytes: Bytes per token by notation; those of the 16-bit cache under ``""``.
+        version: Number of changes.
         planned_chunks: Chunks of the run; 0 before it is planned.
-        text_chunks: Chunks of the whole text; 0 where that is not known.
+        text_chunks: Chunks of the whole text; 0 if unknown.
     """
 
     def __init__(self, job: Job | None = None, clock: Clock = time.monotonic) -> None:
@@ -78,11 +78,11 @@ class Comparison:
 
     @property
     def is_active(self) -> bool:
-        """Whether a child works on it."""
+        """Whether a child process is scoring it."""
         return self.phase in ACTIVE
 
     def begin(self, job: Job) -> None:
-        """A child was started for ``job``, whose settings come beside those already here."""
+        """Start a run of ``job``; its settings are added to the known ones."""
         known = () if self.job is None else self.job.settings
         settings = tuple(dict.fromkeys((*known, *job.settings)))
         self.job = dataclasses.replace(job, settings=settings)
@@ -94,15 +94,20 @@ class Comparison:
         self.version += 1
 
     def open(self, run: str, chunks: int) -> None:
-        """It is a saved run's, of so many chunks."""
+        """Refer to a saved run.
+
+        Args:
+            run: Its id.
+            chunks: Number of its chunks.
+        """
         self.run, self.planned_chunks = run, chunks
 
     def add(self, event: Event) -> None:
-        """Take in one event of the child."""
+        """Apply one event of the child process."""
         self.version += 1
         self.progress.add(event)
         if isinstance(event, ChunkScored):
-            self.learn(event)
+            self.add_chunks(event)
         elif isinstance(event, Progress):
             self.memory = event.memory or self.memory
         elif isinstance(event, Hello):
@@ -121,14 +126,14 @@ class Comparison:
             self.failure = event
             self.run = event.run or self.run
 
-    def learn(self, *chunks: ChunkScored) -> None:
-        """Take in scored chunks, of this part of the run or of an earlier one."""
+    def add_chunks(self, *chunks: ChunkScored) -> None:
+        """Add scored chunks, of this part of the run or of an earlier one."""
         self.version += 1
         for event in chunks:
             self._setting(event.setting).add(event)
 
-    def know_documents(self, documents: Mapping[int, int | None]) -> None:
-        """Learn which document each chunk begins in: intervals take documents as their units."""
+    def set_documents(self, documents: Mapping[int, int | None]) -> None:
+        """Set the document that each chunk begins in: intervals count documents as units."""
         self.documents.update(documents)
         for result in self.settings.values():
             result.regroup()
@@ -159,7 +164,7 @@ class Comparison:
         self.phase = "finished" if event.complete else "stopped"
 
     def take_report(self, report: Mapping[str, Any]) -> None:
-        """Take the numbers of a report: those of a run that is over."""
+        """Take the final numbers from the report of a run."""
         self.version += 1
         self.report = report
         total = ((report.get("run") or {}).get("corpus") or {}).get("total_chunks")
@@ -173,12 +178,16 @@ class Comparison:
                 self.kv_bytes[""] = float(row["kv_bytes_per_token_16bit"])
 
     def stop(self) -> None:
-        """The user asked the child to stop."""
+        """Note that the user asked the child process to stop."""
         self.phase = "stopping"
         self.version += 1
 
     def end(self, *, by_user: bool) -> None:
-        """The child is gone; without a last event of its own it was stopped or it broke."""
+        """Note that the child process has ended.
+
+        Args:
+            by_user: Whether the user ended it; False if it failed.
+        """
         if self.is_active:
             stopped = by_user if self.failure is None else self.failure.exit_code == _INTERRUPTED
             self.phase = "stopped" if stopped else "failed"
@@ -186,42 +195,42 @@ class Comparison:
 
     @property
     def complete(self) -> int:
-        """Chunks that every setting still alive is scored on."""
+        """Chunks on which every setting has been scored, failed settings left out."""
         alive = [len(r.chunks) for r in self.settings.values() if r.failure is None]
         return min(alive, default=0)
 
     @property
     def fraction(self) -> float:
-        """Share of the run that is scored, the current batch in part; 0 to 1."""
+        """Scored share of the run, with a part of the current batch; 0 to 1."""
         if self.is_active:
             return self.progress.fraction
         return self.complete / self.planned_chunks if self.planned_chunks else 0.0
 
     @property
     def lacks(self) -> bool:
-        """Whether the run has saved chunks that are not known here."""
+        """Whether the run has saved chunks that no event has reported."""
         done = {} if self.progress.planned is None else self.progress.planned.done
         return any(len(self.settings[name].chunks) < n for name, n in done.items())
 
     @property
     def saved(self) -> int:
-        """Scored (setting, chunk) pairs known here."""
+        """Number of scored (setting, chunk) pairs."""
         return sum(len(result.chunks) for result in self.settings.values())
 
     def figures(self, setting: str) -> Figures | None:
-        """Numbers of a setting; None where it has none."""
+        """Numbers of a setting; None before its first chunk."""
         result = self.settings.get(setting)
         return None if result is None else result.figures
 
     def is_scored(self, setting: str) -> bool:
-        """Whether nothing of a setting is missing."""
+        """Whether a setting has been scored on every chunk."""
         result = self.settings.get(setting)
         if result is None or result.failure is not None or not result.chunks:
             return False
         return self.phase == "finished" or len(result.chunks) == self.planned_chunks > 0
 
     def cheapest_good(self) -> tuple[str, Figures] | None:
-        """The good setting with the fewest bytes per token so far, settled before open ones."""
+        """The good setting with the fewest bytes per token; settled verdicts before open ones."""
         found = [
             (figures.is_open, self.kv_bytes.get(name, 0.0), name, figures)
             for name, result in self.settings.items()

@@ -6,6 +6,7 @@ Reads stored reports only: nothing heavier than JSON.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.state.saved_report import EDITED
@@ -22,11 +23,43 @@ _RUNS = 20
 _ROWS = 24
 
 
-def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[EarlierSetting]:
-    """Settings of the newest runs of a model, newest run first.
+@dataclass(frozen=True, slots=True)
+class EarlierRuns:
+    """What the saved runs of a model hold.
 
-    Of a setting scored more than once on chunks of one text the most chunks count, then the newest
-    run. Runs without a report, and what cannot be read, are passed over.
+    Attributes:
+        model: The model as jobs name it; None if none is chosen.
+        settings: The settings they scored, see :func:`earlier_settings`.
+        unfinished: Id of the newest run that can go on; None if there is none.
+        is_deleted: Whether the run on the screen has been deleted.
+    """
+
+    model: str | None
+    settings: tuple[EarlierSetting, ...] = ()
+    unfinished: str | None = None
+    is_deleted: bool = False
+
+
+def read_earlier(model: str | None, shown: str | None, *, is_saved: bool) -> EarlierRuns:
+    """Read the saved runs of a model. Call it in a thread.
+
+    Args:
+        model: The model as jobs name it; None if none is chosen.
+        shown: Id of the run on the screen, which is left out; None for none.
+        is_saved: Whether the run on the screen has been saved, so that its folder must exist.
+    """
+    deleted = is_saved and shown is not None and _is_deleted(shown)
+    if model is None:
+        return EarlierRuns(None, is_deleted=deleted)
+    settings = earlier_settings(model, () if shown is None else (shown,))
+    return EarlierRuns(model, tuple(settings), _unfinished_run(model), deleted)
+
+
+def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[EarlierSetting]:
+    """The settings of the newest runs of a model, newest run first.
+
+    If a setting was scored more than once on chunks of one text, the run with the most chunks
+    counts, then the newest. Runs without a report and unreadable runs are skipped.
 
     Args:
         model: The model as jobs name it.
@@ -51,8 +84,8 @@ def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[Earlier
     return list(found.values())[:_ROWS]
 
 
-def unfinished_run(model: str) -> str | None:
-    """Id of the newest run of a model that can go on; None where there is none."""
+def _unfinished_run(model: str) -> str | None:
+    """Id of the newest run of a model that can go on; None if there is none."""
     from scorer.runs.listing import newest_unfinished
 
     try:
@@ -62,8 +95,8 @@ def unfinished_run(model: str) -> str | None:
     return None if run is None else run.id
 
 
-def is_deleted(run: str) -> bool:
-    """Whether there is no folder of a saved run any more."""
+def _is_deleted(run: str) -> bool:
+    """Whether the folder of a saved run no longer exists."""
     from scorer.common.folders import runs_folder
 
     return not (runs_folder() / run).exists()

@@ -1,4 +1,4 @@
-"""The models that can be chosen, read from the cache in blocks. Call it in a thread."""
+"""Reads models from the cache. Every function reads files: call them in a thread."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ from scorer.models.resolve import DEMO, resolve_model
 
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
+    from scorer.models.sizes import ModelSizes
 
 _BLOCK_SECONDS = 0.1
 
 
 def chosen_models(choices: Choices) -> tuple[list[ModelInfo | Unscorable], str]:
-    """The demo and the model that is chosen already, and what is wrong with the latter, or ""."""
+    """Find the built-in model and the chosen one.
+
+    Returns:
+        The models found, and the error of the chosen one in one line, or "".
+    """
     found: list[ModelInfo | Unscorable] = [resolve_model(DEMO)]
     name = choices.model
     if name is None or name == DEMO:
@@ -29,23 +34,23 @@ def chosen_models(choices: Choices) -> tuple[list[ModelInfo | Unscorable], str]:
         info = resolve_model(name, choices.revision, allow_custom_code=choices.allow_custom_code)
     except QfidError as error:
         return found, f"{error.message}; {error.hint}" if error.hint else error.message
-    # A folder goes by its path, as the job names it.
+    # A folder is named by its path, as in the job.
     return [*found, dataclasses.replace(info, name=name)], ""
 
 
 def read_models() -> Iterator[list[ModelInfo | Unscorable]]:
-    """Yield the models of the cache, ten times a second those read since."""
+    """Yield the models of the cache in blocks, about ten blocks a second."""
     return _in_blocks(iter_models())
 
 
 def measure_models(
     models: Iterable[ModelInfo | Unscorable], stop: Callable[[], bool]
 ) -> Iterator[list[ModelInfo | Unscorable]]:
-    """Yield the models whose geometry is a guess, measured, ten times a second those since.
+    """Measure the models whose geometry is a guess; yield them in blocks as they are measured.
 
     Args:
-        models: What is listed.
-        stop: Ends it when it is true.
+        models: The models of the list.
+        stop: Asked between models; True ends it.
     """
     return _in_blocks(measured_models((m for m in models if isinstance(m, ModelInfo)), stop))
 
@@ -62,3 +67,13 @@ def _in_blocks(
             block, began = [], time.monotonic()
     if block:
         yield block
+
+
+def read_sizes(model: ModelInfo) -> ModelSizes | None:
+    """Read the sizes of a model from its config and weight headers; None if they are unreadable."""
+    from scorer.models.sizes import model_sizes
+
+    try:
+        return model_sizes(model)
+    except (QfidError, OSError, ValueError, KeyError):
+        return None

@@ -1,4 +1,4 @@
-"""What pressing run would do now: score anew, go on, add a setting, or nothing.
+"""What the run key would do now: start a run, go on with one, add settings to one, or nothing.
 
 Pure standard library.
 """

@@ -1,4 +1,4 @@
-"""How far a run is: what the events add up to, and what is shown of it on standard error."""
+"""Progress of a run, computed from its events."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Clock = Callable[[], float]
 
 
 class RunProgress:
-    """What the events of a run add up to. Knows nothing of terminals.
+    """Progress, rate and time left of a run.
 
     Attributes:
-        planned: What the run will do, once known.
+        planned: The plan of the run; None before it is known.
         current: The setting of the last forward pass; "" for the reference.
-        scored: Per setting, chunks scored by now, those of earlier processes included.
+        scored: Scored chunks of each setting, those of earlier processes included.
         failed: Settings that failed.
     """
 
@@ -39,7 +39,7 @@ class RunProgress:
         self.failed: set[str] = set()
 
     def add(self, event: Event) -> None:
-        """Take in one event."""
+        """Apply one event."""
         if isinstance(event, ChunkScored):
             before, count = self.complete, self.scored.get(event.setting, 0)
             self.scored[event.setting] = count + 1
@@ -72,7 +72,7 @@ class RunProgress:
 
     @property
     def complete(self) -> int:
-        """Chunks that every setting still alive has been scored on."""
+        """Chunks on which every setting has been scored, failed settings left out."""
         if self._complete is None:
             alive = [count for name, count in self.scored.items() if name not in self.failed]
             self._complete = min(min(alive, default=self.chunks), self.chunks)
@@ -85,13 +85,13 @@ class RunProgress:
 
     @property
     def fraction(self) -> float:
-        """Share of the run's chunks that are scored, the current batch in part; 0 to 1."""
+        """Scored share of the run, with a part of the current batch; 0 to 1."""
         share = (self._at_begin + self._work()) / self.chunks if self.chunks else 0.0
         return max(0.0, min(1.0, share))
 
     @property
     def rate(self) -> float | None:
-        """Chunks per second, every setting counted together; None before the first is scored."""
+        """Chunks per second, each scored by every setting; None before the first."""
         seconds = self._clock() - self._began
         if self.complete <= self._at_begin or seconds <= 0:
             return None
@@ -99,7 +99,7 @@ class RunProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time until the last chunk at the rate so far; None before the first is scored."""
+        """Seconds until the last chunk at the rate so far; None before the first is scored."""
         rate = self.rate
         if rate is None:
             return None
@@ -111,7 +111,7 @@ class RunProgress:
         return {name: total / n for name, (total, n) in self._kl.items() if n}
 
     def _work(self) -> float:
-        """Chunks scored since the run began, the current batch in part."""
+        """Chunks scored since the start, with a part of the current batch."""
         batch = 1 if self.planned is None else self.planned.batch
         part = self._of_batch * min(batch, self.chunks - self.complete)
         return self.complete - self._at_begin + part

@@ -1,16 +1,18 @@
-"""The options of a run as a list to go through: label, value, the values on either side.
+"""The options of a run: label, value, the values that left and right step through.
 
 Pure standard library.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.state.choices import Choices
+from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA, text_name
 from scorer.common.errors import InputError
 from scorer.spec.settings.kv import GROUP_SIZES
@@ -27,11 +29,11 @@ class Option:
 
     Attributes:
         field: Name of the field of :class:`~qfid_tui.state.choices.Choices`.
-        label: What it is called.
-        values: The values that left and right go through.
-        shown: A value in words.
-        explained: One sentence about it.
-        typed: Reads a value that was typed; None where only ``values`` are possible.
+        label: Its name on the screen.
+        values: The values that left and right step through.
+        shown: Formats a value.
+        explained: One sentence about the option.
+        typed: Parses a typed value; None if only ``values`` are possible.
     """
 
     field: str
@@ -72,8 +74,6 @@ def _count_typed(text: str) -> int | None:
 
 
 def _text_typed(text: str) -> str:
-    from qfid_tui.state.paths import absolute
-
     text = text.strip()
     if text in CORPORA:
         return text
@@ -166,19 +166,29 @@ OPTIONS: tuple[Option, ...] = (
 
 
 def value_of(choices: Choices, option: Option) -> Any:
-    """The value that counts now; the corpus where none is chosen is the model's default."""
+    """The value in effect; for the corpus the model's default where none is chosen."""
     return choices.text if option.field == "corpus" else getattr(choices, option.field)
 
 
 def possible(option: Option, geometry: KVGeometry | None) -> Sequence[Any]:
-    """The values that left and right go through; group sizes that fit the model's heads alone."""
+    """The values that left and right step through; only group sizes that fit the model's heads."""
     if option.field == "group_size" and geometry is not None and geometry.exact:
         return geometry.legal_groups() or option.values
     return option.values
 
 
-def step(choices: Choices, option: Option, by: int, geometry: KVGeometry | None) -> None:
-    """Take the next value on one side; from a typed one, the nearest of the list."""
+def step(choices: Choices, option: Option, by: int, geometry: KVGeometry | None) -> Choices:
+    """Choose the next value of an option; from a typed value, the nearest of the list.
+
+    Args:
+        choices: The choices now.
+        option: The option.
+        by: 1 for the next value, -1 for the previous one.
+        geometry: The chosen model's; None if no model is chosen.
+
+    Raises:
+        InputError: The value contradicts another choice.
+    """
     values = list(possible(option, geometry))
     now = value_of(choices, option)
     if now in values:
@@ -189,19 +199,24 @@ def step(choices: Choices, option: Option, by: int, geometry: KVGeometry | None)
         index = (above if by > 0 else above - 1) % len(values)
     else:
         index = 0
-    put(choices, option, values[index])
+    return put(choices, option, values[index])
 
 
-def put(choices: Choices, option: Option, value: Any) -> None:
-    """Choose a value.
+def put(choices: Choices, option: Option, value: Any) -> Choices:
+    """Choose a value of an option.
 
     Raises:
-        InputError: It makes no job with the others; nothing is changed.
+        InputError: The value contradicts another choice.
     """
-    before = getattr(choices, option.field)
-    setattr(choices, option.field, value)
-    try:
-        choices.check()
-    except InputError:
-        setattr(choices, option.field, before)
-        raise
+    changed = dataclasses.replace(choices, **{option.field: value})
+    changed.check()
+    return changed
+
+
+def with_legal_group(choices: Choices, geometry: KVGeometry | None) -> Choices:
+    """Choose the largest group size that the model's heads allow, if the chosen one is illegal."""
+    legal = geometry.legal_groups() if geometry is not None and geometry.exact else ()
+    if not legal or choices.group_size in legal:
+        return choices
+    smaller = (size for size in legal if size <= choices.group_size)
+    return dataclasses.replace(choices, group_size=max(smaller, default=legal[0]))

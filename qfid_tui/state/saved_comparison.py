@@ -1,4 +1,4 @@
-"""A saved run as a comparison again. Reads positions, and so numpy: call it in a thread."""
+"""Makes a comparison of a saved run. Imports numpy and reads positions: call it in a thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_comparison(run_id: str) -> Comparison:
-    """The comparison that a saved run holds: finished, or stopped where something is missing.
+    """The comparison of a saved run: finished, or stopped if something is missing.
 
     Raises:
         QfidError: There is no such run, or it cannot be read.
@@ -24,8 +24,8 @@ def open_comparison(run_id: str) -> Comparison:
     run = find_run(run_id)
     comparison = Comparison(run.job)
     comparison.open(run.id, _chunks_of(run))
-    comparison.know_documents(documents_of(run))
-    comparison.learn(*saved_chunks(run))
+    comparison.set_documents(documents_of(run))
+    comparison.add_chunks(*saved_chunks(run))
     if comparison.saved:
         comparison.take_report(saved_report(run))
     comparison.phase = "finished" if run.finished else "stopped"
@@ -33,7 +33,7 @@ def open_comparison(run_id: str) -> Comparison:
 
 
 def documents_of(run: Run) -> dict[int, int | None]:
-    """Chunk to the document of its first token, as far as a run says; reads nothing more."""
+    """Chunk to the document of its first token, from the facts of a run."""
     facts = run.facts.get("run")
     found = facts.get("documents") if isinstance(facts, dict) else None
     documents: dict[int, int | None] = {}
@@ -44,7 +44,7 @@ def documents_of(run: Run) -> dict[int, int | None]:
 
 
 def saved_chunks(run: Run) -> list[ChunkScored]:
-    """The chunks that a run has stored, as the scorer told of them.
+    """The saved chunks of a run, as the events that reported them.
 
     Raises:
         QfidError: The positions cannot be read.

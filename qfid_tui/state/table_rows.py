@@ -1,4 +1,4 @@
-"""The rows of the settings table: what is offered, what is scored, what earlier runs hold.
+"""The rows of the settings table: offered settings, scored settings, earlier runs.
 
 Pure standard library.
 """
@@ -28,14 +28,14 @@ class TableRow:
     Attributes:
         name: The setting in notation; "" for the row of the cache at 16 bit.
         setting: The setting; None for 16 bit.
-        ticked: Whether it is to be scored; None where the row cannot be ticked.
-        cost: What it costs; None while the model's geometry is not known.
+        ticked: Whether it is to be scored; None if the row has no tick box.
+        cost: Its memory; None if the model's geometry is not known.
         figures: Its numbers; None before the first chunk.
         kl: Per chunk, mean KL in nats, in the order scored.
         flips: Per chunk, share of flips, 0 to 1.
-        failure: Why it failed; None where it did not.
-        waiting: It is to be scored by the run that goes on, and has no chunk yet.
-        text_chunks: Chunks of the whole text; 0 where that is not known.
+        failure: Why it failed; None if it did not.
+        waiting: Whether the current run will score it and has not scored its first chunk.
+        text_chunks: Chunks of the whole text; 0 if unknown.
         origin: "" for this comparison, else when an earlier run began and on what text.
         run: Id of the earlier run; "" for this comparison.
     """
@@ -66,7 +66,7 @@ class EarlierSetting:
         figures: Its numbers.
         kl: Per chunk, mean KL in nats.
         flips: Per chunk, share of flips, 0 to 1.
-        bytes_per_token: Stored bytes per token; None where the run does not say.
+        bytes_per_token: Stored bytes per token; None if the run does not have it.
     """
 
     name: str
@@ -85,12 +85,12 @@ def table_rows(
     geometry: KVGeometry | None,
     earlier: Iterable[EarlierSetting] = (),
 ) -> list[TableRow]:
-    """The rows in their order: offered settings, others of the comparison, 16 bit, earlier runs.
+    """The rows in order: offered settings, others of the comparison, 16 bit, earlier runs.
 
     Args:
-        choices: What is offered and ticked.
-        comparison: What is scored.
-        geometry: The chosen model's, which may have no layers yet; None while none is chosen.
+        choices: The offered and ticked settings.
+        comparison: The scored settings.
+        geometry: The model's geometry, without layers while it is not known; None for no model.
         earlier: Settings of earlier runs.
     """
     if geometry is not None and not geometry.layers:

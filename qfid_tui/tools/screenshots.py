@@ -57,9 +57,7 @@ def _choices(model: str, chunks: int) -> Choices:
     from scorer.models.resolve import resolve_model
 
     resolve_model(model)
-    choices = Choices(model=model, max_chunks=chunks)
-    choices.added, choices.ticked_added = ["k8v4"], ["k8v4"]
-    return choices
+    return Choices(model=model, max_chunks=chunks, added=("k8v4",), ticked_added=("k8v4",))
 
 
 async def _take(folder: Path, model: str, chunks: int) -> None:
@@ -77,8 +75,13 @@ async def _take(folder: Path, model: str, chunks: int) -> None:
 
 async def _run(camera: _Camera, chunks: int) -> None:
     app = camera.app
-    await camera.until(lambda: app.machine is not None and app.workbench.is_filled, "the device")
-    await camera.until(lambda: not app.workbench.picker.is_reading, "the models")
+    workbench = app.workbench
+    await camera.until(lambda: workbench.is_filled, "the panels")
+    await camera.until(lambda: workbench.state.device is not None, "the device")
+    await camera.until(lambda: not workbench.state.reading, "the models")
+    await camera.until(
+        lambda: workbench.state.shown_model in workbench.state.sizes, "whether the run fits"
+    )
     await camera.shoot("workbench")
     await camera.press("r")
     await camera.until(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import sys
 import time
@@ -15,8 +16,9 @@ from cli_saved_runs import FAKE
 from textual.pilot import Pilot
 
 from qfid_tui.app.app import QfidApp
-from qfid_tui.app.screens.workbench import WorkbenchScreen
 from qfid_tui.state.choices import Choices
+from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.workbench_changes import comparison_changed, with_comparison
 
 SIZES = ((80, 24), (140, 45))
 DEADLINE = 60.0
@@ -24,10 +26,25 @@ DEADLINE = 60.0
 
 def demo_choices(**changes: Any) -> Choices:
     """The demo model, four short chunks, 8 and 4 bits ticked."""
-    choices = Choices(model="demo", ticked=[8, 4], chunk_length=128, max_chunks=4)
-    for name, value in changes.items():
-        setattr(choices, name, value)
-    return choices
+    choices = Choices(model="demo", ticked=(8, 4), chunk_length=128, max_chunks=4)
+    return dataclasses.replace(choices, **changes)
+
+
+def choose(app: QfidApp, **changes: Any) -> None:
+    """Change choices of a running app, as if the user had."""
+    state = app.workbench.state
+    app.workbench.update(state.changed(choices=dataclasses.replace(state.choices, **changes)))
+
+
+def compare(app: QfidApp, comparison: Comparison) -> None:
+    """Show a comparison in a running app."""
+    app.workbench.update(with_comparison(app.workbench.state, comparison))
+
+
+def show_news(app: QfidApp) -> None:
+    """Paint what a test has changed in the comparison on the screen."""
+    app.comparison.version += 1
+    app.workbench.update(comparison_changed(app.workbench.state))
 
 
 def fake_command(script: Path) -> tuple[str, ...]:
@@ -71,9 +88,7 @@ async def running(
 def is_ready(app: QfidApp) -> bool:
     """Whether the panels are there and the cache is read."""
     screen = app.workbench
-    if not isinstance(screen, WorkbenchScreen) or not screen.is_filled:
-        return False
-    return screen.focused is not None and not screen.picker.is_reading
+    return screen.is_filled and screen.focused is not None and not screen.picker.is_reading
 
 
 def screen_text(app: QfidApp) -> str:

@@ -76,7 +76,7 @@ class ExportScreen(PanelScreen[None]):
         height: auto;
         max-height: 3;
     }
-    ExportScreen #told {
+    ExportScreen #messages {
         display: none;
         height: auto;
         max-height: 7;
@@ -108,10 +108,10 @@ class ExportScreen(PanelScreen[None]):
         self._svg = self_contained(screenshot())
         self._model = ""
         self._settings: tuple[str, ...] = ()
-        self._ready = False
+        self.is_ready = False
         self._busy = False
         self._folder = ""
-        self._told: list[Content] = []
+        self._messages: list[Content] = []
 
     def compose(self) -> ComposeResult:
         """Formats, folder and file, what was done, buttons."""
@@ -124,7 +124,7 @@ class ExportScreen(PanelScreen[None]):
             with Horizontal(classes="line"):
                 yield Label("file", classes="name")
                 yield Static(id="file")
-            yield Static(id="told")
+            yield Static(id="messages")
             with Horizontal(classes="buttons"):
                 yield Button(
                     Content(" Write "), "primary", id="write", compact=True, action="screen.write"
@@ -147,11 +147,11 @@ class ExportScreen(PanelScreen[None]):
         try:
             run = await asyncio.to_thread(find_run, self._run)
         except QfidError as error:
-            self._tell_error(error)
+            self._show_error(error)
         else:
             self._model = run.job.model
             self._settings = tuple(setting.file_name for setting in run.job.settings)
-        self._ready = True
+        self.is_ready = True
         self._show_file()
         self.refresh_bindings()
 
@@ -177,7 +177,7 @@ class ExportScreen(PanelScreen[None]):
         return exported_file.export_name(self._run, self._model, self._settings, kind.suffix)
 
     def _show_file(self) -> None:
-        if not self._ready:
+        if not self.is_ready:
             return
         folder = self.query_one("#folder", Input).value.strip()
         shown_path = str(Path(folder or ".") / self._file_name(self.format))
@@ -186,7 +186,7 @@ class ExportScreen(PanelScreen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing is written while the run is still read or another file is written."""
         if action in ("write", "copy"):
-            return True if self._ready and not self._busy else None
+            return True if self.is_ready and not self._busy else None
         return True
 
     def action_folder(self) -> None:
@@ -215,15 +215,15 @@ class ExportScreen(PanelScreen[None]):
         self._busy = True
         self.refresh_bindings()
         # On the app: a file that is being written is told of also when this screen is left.
-        self.app.run_worker(self._told_of(work), group="export", exit_on_error=False)
+        self.app.run_worker(self._with_errors_shown(work), group="export", exit_on_error=False)
 
-    async def _told_of(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _with_errors_shown(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
         except QfidError as error:
-            self._tell_error(error)
+            self._show_error(error)
         except Exception as error:  # a report that was edited by hand may lack anything
-            self._tell("✗", f"the export failed: {type(error).__name__}: {error}")
+            self.show_message("✗", f"the export failed: {type(error).__name__}: {error}")
         finally:
             self._busy = False
             self.refresh_bindings()
@@ -233,9 +233,9 @@ class ExportScreen(PanelScreen[None]):
             exported_file.export_path, self._folder, self._file_name(kind)
         )
         if await self._may_write(path):
-            self._tell("…", f"writing {path.name}")
+            self.show_message("…", f"writing {path.name}")
             size = await asyncio.to_thread(self._write_parts, kind, path)
-            self._tell("✓", f"written, {bytes_of(size)}", path)
+            self.show_message("✓", f"written, {bytes_of(size)}", path)
 
     def _write_parts(self, kind: ExportFormat, path: Path) -> int:
         parts = (
@@ -245,15 +245,15 @@ class ExportScreen(PanelScreen[None]):
 
     async def _copy(self) -> None:
         text = await asyncio.to_thread(self._markdown)
-        self._tell("✓", f"report {await clipboard.copy(self.app, text)}")
+        self.show_message("✓", f"report {await clipboard.copy(self.app, text)}")
         path = await asyncio.to_thread(
             exported_file.export_path, self._folder, self._file_name(MARKDOWN)
         )
         if await asyncio.to_thread(exported_file.holds, path, text):
-            self._tell("✓", "it is in a file too", path)
+            self.show_message("✓", "it is in a file too", path)
         elif await self._may_write(path):
             size = await asyncio.to_thread(exported_file.write_export, path, [text])
-            self._tell("✓", f"also written, {bytes_of(size)}", path)
+            self.show_message("✓", f"also written, {bytes_of(size)}", path)
 
     def _markdown(self) -> str:
         return "".join(exported_file.report_parts(MARKDOWN.key, self._run))
@@ -265,15 +265,22 @@ class ExportScreen(PanelScreen[None]):
         question = ConfirmScreen(f"{path} is there already. Replace it?", "replace", "keep")
         if await self.app.push_screen_wait(question):
             return True
-        self._tell("·", "kept as it was", path)
+        self.show_message("·", "kept as it was", path)
         return False
 
-    def _tell_error(self, error: QfidError) -> None:
-        self._tell("✗", error.message)
+    def _show_error(self, error: QfidError) -> None:
+        self.show_message("✗", error.message)
         if error.hint:
-            self._tell("→", error.hint)
+            self.show_message("→", error.hint)
 
-    def _tell(self, sign: str, sentence: str, path: Path | None = None) -> None:
+    def show_message(self, sign: str, sentence: str, path: Path | None = None) -> None:
+        """Show what has been done; as a notification once the screen is left.
+
+        Args:
+            sign: ``✓``, ``✗``, ``→``, ``·``, or ``…`` for a message that the next one replaces.
+            sentence: The message.
+            path: The file that it is about.
+        """
         line = Content.assemble(f"{sign} ", shown(sentence, 500))
         if path is not None:
             line = Content.assemble(line, "\n  ", shown(str(path), 1000))
@@ -281,10 +288,11 @@ class ExportScreen(PanelScreen[None]):
             if sign != "…":
                 self.app.notify(line.plain, markup=False)
             return
-        self._told = [*(told for told in self._told if not told.plain.startswith("…")), line][-2:]
-        told = self.query_one("#told", Static)
-        told.update(Content("\n").join(self._told))
-        told.display = True
+        kept = (message for message in self._messages if not message.plain.startswith("…"))
+        self._messages = [*kept, line][-2:]
+        messages = self.query_one("#messages", Static)
+        messages.update(Content("\n").join(self._messages))
+        messages.display = True
 
 
 def _line(kind: ExportFormat) -> Content:

@@ -67,7 +67,7 @@ class HelpScreen(Screen[None]):
             keys: Of the screen below.
         """
         super().__init__()
-        self._keys = list(keys)
+        self.keys = list(keys)
 
     def compose(self) -> ComposeResult:
         """The field that narrows, and one page that scrolls."""
@@ -85,8 +85,8 @@ class HelpScreen(Screen[None]):
 
     def _show(self, words: str) -> None:
         wanted = words.casefold().split()
-        keys = [key for key in self._keys if _holds(key, wanted)]
-        named = [key for key in self._keys if key.id and _holds(key, wanted, _OWN_KEYS)]
+        keys = [key for key in self.keys if _holds(key, wanted)]
+        named = [key for key in self.keys if key.id and _holds(key, wanted, _OWN_KEYS)]
         sections = matching(words)
         self.query_one("#keys").display = bool(keys)
         self.query_one("#keys", Static).update(_keys_table(keys, self._key_columns))

@@ -105,6 +105,11 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         self._shown: list[RunInfo] = []
         self._deleting: asyncio.Future[None] | None = None
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the list of runs has been read."""
+        return self._runs is not None
+
     def compose(self) -> ComposeResult:
         """Title, filter, the table, and all about the run under the cursor."""
         yield Static(id="runs-title")

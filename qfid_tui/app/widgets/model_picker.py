@@ -1,29 +1,30 @@
-"""The models of the cache: filtered, looked at, one of them chosen."""
+"""The list of models in the cache."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
 from qfid_tui.app.widgets.field import Field
 from qfid_tui.app.widgets.rows import Part, Rows, fitted
 from qfid_tui.state.kv_cost import short_bytes
+from qfid_tui.state.listed_models import listed_models
+from qfid_tui.state.workbench import WorkbenchState
 from qfid_tui.words.model_list import shortened
 from scorer.common.inert_text import inert
-
-if TYPE_CHECKING:
-    from scorer.models.info import ModelInfo
-    from scorer.models.listing import Unscorable
+from scorer.models.info import ModelInfo
+from scorer.models.listing import Unscorable
+from scorer.models.resolve import DEMO
 
 _SIZE, _BITS = 10, 7
-# In less room than this a name says more than the width of its weights, which it mostly holds.
+# In fewer columns the name needs the room; it mostly contains the width of the weights.
 _ROOM_FOR_BITS = 60
 
 
 class ModelFilter(Field):
-    """Part of a model's name; the arrows move in the list meanwhile."""
+    """A field for part of a model's name; the arrows move in the list while it has the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "submit", "Choose", id="filter.choose", tooltip="Score this model"),
@@ -34,9 +35,15 @@ class ModelFilter(Field):
         Binding("up", "screen.pick(-1)", "Up", show=False, id="filter.up", tooltip="Model above"),
     ]
 
+    def show(self, state: WorkbenchState) -> None:
+        """Open or close the field; closed, it is empty."""
+        if self.has_class("-open") and not state.filtering:
+            self.value = ""
+        self.set_class(state.filtering, "-open")
+
 
 class ModelPicker(Rows):
-    """One line a model, the last used first, then what cannot be scored."""
+    """One line for each model, the last used first; those that cannot be scored are last."""
 
     HELP = """\
     The models in the local Hugging Face cache and the built-in demo. **enter** chooses one.
@@ -50,76 +57,59 @@ class ModelPicker(Rows):
         self.border_title = "Models"
         self.is_reading = True
         self.chosen: str | None = None
-        self._found: dict[str, ModelInfo | Unscorable] = {}
+        self._found: Mapping[str, ModelInfo | Unscorable] = {}
         self._shown: list[ModelInfo | Unscorable] = []
         self._filter = ""
 
-    def add(self, found: Iterable[ModelInfo | Unscorable]) -> None:
-        """Show these too; of one name the last counts."""
-        self._found.update({model.name: model for model in found})
-        self._rebuild()
+    def show(self, state: WorkbenchState) -> None:
+        """Show the models of a state.
 
-    def set_filter(self, text: str) -> None:
-        """Show only names that hold every word of the text."""
-        self._filter = text
-        self._rebuild()
+        The cursor stays on its model; it moves to a model that has just been chosen or found.
+        """
+        known, chosen = self.model, state.choices.model
+        arrives = chosen != self.chosen or (chosen in state.found and chosen not in self._found)
+        listed = state.found, state.filter, state.reading
+        if listed != (self._found, self._filter, self.is_reading):
+            self._found, self._filter, self.is_reading = listed
+            self._list(None if known is None else known.name)
+        if arrives:
+            self.chosen = chosen
+            self._move_to_name(chosen)
+            self.refresh()
 
-    def finish(self) -> None:
-        """All are read."""
-        self.is_reading = False
-        self._rebuild()
-
-    def choose(self, name: str | None) -> None:
-        """Mark a model as chosen and put the cursor on it."""
-        self.chosen = name
+    def _list(self, at_cursor: str | None) -> None:
+        self._shown = listed_models(self._found.values(), self._filter)
         for index, model in enumerate(self._shown):
-            if model.name == name:
-                self.move_to(index)
-        self.refresh()
-
-    @property
-    def model(self) -> ModelInfo | Unscorable | None:
-        """The model with the cursor."""
-        return self._shown[self.cursor] if self.cursor < len(self._shown) else None
-
-    def _rebuild(self) -> None:
-        from scorer.models.info import ModelInfo
-        from scorer.models.resolve import DEMO
-
-        known = self.model
-        words = self._filter.lower().split()
-        self._shown = [m for m in self._found.values() if all(w in m.name.lower() for w in words)]
-        self._shown.sort(
-            key=lambda m: (
-                not isinstance(m, ModelInfo),
-                m.name == DEMO,
-                -(m.last_used or 0.0) if isinstance(m, ModelInfo) else 0.0,
-                m.name,
-            )
-        )
-        if known in self._shown:
-            self.cursor = self._shown.index(known)
+            if model.name == at_cursor:
+                self.cursor = index
         total = len(self._found)
-        shown = f"{len(self._shown)} of {total}" if words else f"{total}"
+        shown = f"{len(self._shown)} of {total}" if self._filter.split() else f"{total}"
         self.border_subtitle = "reading …" if self.is_reading else shown
         self.rows_changed()
 
+    def _move_to_name(self, name: str | None) -> None:
+        for index, model in enumerate(self._shown):
+            if model.name == name:
+                self.move_to(index)
+
+    @property
+    def model(self) -> ModelInfo | Unscorable | None:
+        """The model with the cursor; None in an empty list."""
+        return self._shown[self.cursor] if self.cursor < len(self._shown) else None
+
     def row_count(self) -> int:
-        """One a model."""
+        """The number of models shown."""
         return len(self._shown)
 
     def empty_line(self, line: int) -> str:
-        """What to do about it."""
+        """What an empty list says."""
         if self.is_reading:
             return "reading the model cache …" if line == 0 else ""
         lines = ["no model matches; esc clears the filter"]
         return lines[line] if line < len(lines) else ""
 
     def row_line(self, index: int, line: int, width: int) -> Iterable[Part]:
-        """Name, weight bits and size; the reason where it cannot be scored."""
-        from scorer.models.info import ModelInfo
-        from scorer.models.resolve import DEMO
-
+        """Name, weight bits and size; the reason of a model that cannot be scored."""
         model = self._shown[index]
         mark = "▸ " if index == self.cursor else "  "
         mark += "● " if model.name == self.chosen else "  "

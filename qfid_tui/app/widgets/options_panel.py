@@ -1,26 +1,25 @@
-"""The options of a run: one a line, left and right go through the values, enter types one."""
+"""The options of a run, one on each line: left and right step, enter types a value."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
 from qfid_tui.app.widgets.rows import Part, Rows, fitted
+from qfid_tui.state.choices import Choices
 from qfid_tui.state.run_options import OPTIONS, Option, value_of
+from qfid_tui.state.workbench import WorkbenchState
 from scorer.common.inert_text import inert
-
-if TYPE_CHECKING:
-    from qfid_tui.state.choices import Choices
 
 _LABEL = 14
 
 
 class OptionsPanel(Rows):
-    """What all settings of a run have in common."""
+    """The options that all settings of a run share."""
 
     HELP = """\
     **left** and **right** change the option under the cursor, **enter** types a value.
@@ -34,7 +33,7 @@ class OptionsPanel(Rows):
     ]
 
     class Stepped(Message):
-        """An option is to take the value on one side."""
+        """The user steps to the next value of an option, or to the previous one."""
 
         def __init__(self, option: Option, by: int) -> None:
             super().__init__()
@@ -43,11 +42,15 @@ class OptionsPanel(Rows):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, classes="panel")
         self.border_title = "Options"
+        self._choices: Choices | None = None
         self._values: list[str] = ["" for _ in OPTIONS]
 
-    def show(self, choices: Choices) -> None:
-        """Show the values."""
-        values = [inert(option.shown(value_of(choices, option))) for option in OPTIONS]
+    def show(self, state: WorkbenchState) -> None:
+        """Show the values of the options in a state."""
+        if state.choices is self._choices:
+            return
+        self._choices = state.choices
+        values = [inert(option.shown(value_of(state.choices, option))) for option in OPTIONS]
         if values != self._values:
             self._values = values
             self.rows_changed()
@@ -77,7 +80,7 @@ class OptionsPanel(Rows):
         yield (" ›" if at_cursor else "", "strong")
 
     def action_step(self, by: int) -> None:
-        """Ask for the value on one side."""
+        """Step to the next value, or to the previous one."""
         self.post_message(self.Stepped(self.option, by))
 
     def action_press(self) -> None:
@@ -85,5 +88,5 @@ class OptionsPanel(Rows):
         self.post_message(self.Pressed(self, self.cursor))
 
     def pressed_at(self, index: int, x: int) -> None:
-        """A click left of the value goes back, on it or behind it on."""
+        """A click left of the value steps back; on the value or right of it, forward."""
         self.action_step(-1 if x <= _LABEL + 3 else 1)

@@ -1,4 +1,4 @@
-"""How far the run is: its step or bar, rate, time left, memory, and what can be done next."""
+"""The run: its progress, rate, time left and memory, and the next step."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from qfid_tui.app.widgets.rows import Part, fitted
+from qfid_tui.state.workbench import WorkbenchState
+from qfid_tui.words.run_lines import run_lines, run_title
 from scorer.common.inert_text import inert
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -63,8 +65,16 @@ class RunPanel(Widget):
         self._lines: Sequence[Sequence[Part]] = ()
         self._fraction: float | None = None
 
-    def show(self, title: str, lines: Sequence[Sequence[Part]], fraction: float | None) -> None:
-        """Show a title, a bar where a fraction (0 to 1) is given, and lines below."""
+    def show(self, state: WorkbenchState) -> None:
+        """Show the run of a state: a bar while it goes on, and lines below."""
+        comparison = state.comparison
+        fraction = comparison.fraction if comparison.is_active else None
+        self.show_lines(run_title(comparison), run_lines(state), fraction)
+
+    def show_lines(
+        self, title: str, lines: Sequence[Sequence[Part]], fraction: float | None
+    ) -> None:
+        """Show a title, a bar if a fraction (0 to 1) is given, and lines below."""
         self.border_title = title
         if (lines, fraction) == (self._lines, self._fraction):
             return
@@ -79,7 +89,7 @@ class RunPanel(Widget):
     def _wanted_height(self) -> int:
         if self._fraction is None:
             return max(1, len(self._lines))
-        # A run soon says what is best so far: the charts need not move for it.
+        # The line about the best setting comes soon: the charts need not move for it.
         return max(_RUNNING, 1 + len(self._lines))
 
     def render_line(self, y: int) -> Strip:

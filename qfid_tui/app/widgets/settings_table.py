@@ -15,7 +15,8 @@ from qfid_tui.pictures.strips import StripScale, flips_scale, kl_scale, scale_la
 from qfid_tui.state.kv_cost import short_bytes
 from qfid_tui.state.setting_results import Figures
 from qfid_tui.state.table_rows import TableRow
-from qfid_tui.words.workbench_text import note
+from qfid_tui.state.workbench import RowCursor, WorkbenchState
+from qfid_tui.words.about_line import note
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import ABSENT, count, digits, with_margin
 
@@ -100,21 +101,21 @@ class SettingsTable(Rows):
     HEAD = 1
 
     class Ticked(Message):
-        """A row is to be ticked, or not any more."""
+        """The user ticks a row, or unticks it."""
 
         def __init__(self, row: TableRow) -> None:
             super().__init__()
             self.row = row
 
     class Removed(Message):
-        """A row is to be taken away."""
+        """The user removes a row."""
 
         def __init__(self, row: TableRow) -> None:
             super().__init__()
             self.row = row
 
     class Reshaped(Message):
-        """The rows have another height now: what they do not say has to be said elsewhere."""
+        """The height of the rows has changed, and with it what they have room to say."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, classes="panel")
@@ -122,55 +123,55 @@ class SettingsTable(Rows):
         self.rows: Sequence[TableRow] = ()
         self.show_flips = False
         self.own_scale = False
+        self.has_numbers = False
         self._scale: StripScale = kl_scale([])
         self._shape = (0, False)
         self._row_height = 1
 
-    def show(self, rows: Sequence[TableRow]) -> None:
-        """Show these rows; the cursor stays on its setting."""
-        known = self.row
-        self.rows = rows
-        if known is not None:
-            for index, row in enumerate(rows):
-                if (row.name, row.origin) == (known.name, known.origin):
-                    self.cursor = index
-                    break
-        tall = len(self.rows), self.has_numbers
-        if tall != self._shape:
-            self._shape = tall
+    def show(self, state: WorkbenchState) -> None:
+        """Show the rows of a state; the cursor stays on its setting."""
+        shown = state.rows, state.show_flips, state.own_scale
+        if shown[0] is self.rows and shown[1:] == (self.show_flips, self.own_scale):
+            return
+        cursor = self.row_cursor
+        self.rows, self.show_flips, self.own_scale = shown
+        self.cursor = cursor.find(self.rows)
+        self.has_numbers = state.has_numbers
+        shape = len(self.rows), self.has_numbers
+        if shape != self._shape:
+            self._shape = shape
             self.refresh(layout=True)
-        values = [row.flips if self.show_flips else row.kl for row in rows]
+        values = [row.flips if self.show_flips else row.kl for row in self.rows]
         self._scale = flips_scale(values) if self.show_flips else kl_scale(values)
         self.border_subtitle = self._legend()
         self.rows_changed()
+
+    @property
+    def row_cursor(self) -> RowCursor:
+        """Where the cursor is."""
+        row = self.row
+        if row is None:
+            return RowCursor(self.cursor)
+        return RowCursor(self.cursor, row.name, row.run)
 
     @property
     def row(self) -> TableRow | None:
         """The row with the cursor; None in an empty table."""
         return self.rows[self.cursor] if self.cursor < len(self.rows) else None
 
-    @property
-    def has_numbers(self) -> bool:
-        """Whether a setting of this comparison has numbers: they take the place of costs."""
-        return any(
-            row.waiting or row.figures is not None or row.failure is not None
-            for row in self.rows
-            if not row.origin
-        )
-
     def rows_changed(self) -> None:
-        """Tell of rows of another height too."""
+        """See :meth:`Rows.rows_changed`; posts :class:`Reshaped` if the height of rows changes."""
         super().rows_changed()
         if self.row_height() != self._row_height:
             self._row_height = self.row_height()
             self.post_message(self.Reshaped())
 
     def row_count(self) -> int:
-        """One a setting."""
+        """The number of rows."""
         return len(self.rows)
 
     def row_height(self) -> int:
-        """Two where this comparison's rows fit so, else one."""
+        """Two lines if the rows of this comparison fit with two lines each, else one."""
         own = sum(not row.origin for row in self.rows)
         return 2 if self.has_numbers and self.size.height - self.HEAD >= 2 * own > 0 else 1
 
@@ -195,12 +196,12 @@ class SettingsTable(Rows):
         return f"{what}: {scale_label(self._scale)}"
 
     def action_tick(self) -> None:
-        """Ask for the row to be ticked, or not."""
+        """Tick the row with the cursor, or untick it."""
         if self.row is not None and self.row.ticked is not None:
             self.post_message(self.Ticked(self.row))
 
     def action_remove(self) -> None:
-        """Ask for the row to be taken away."""
+        """Remove the row with the cursor."""
         if self.row is not None:
             self.post_message(self.Removed(self.row))
 

@@ -41,6 +41,12 @@ class TokenText(ScrollView, inherit_bindings=False):
 
     Tokens that were not scored are dim, and those whose top token changed are underlined. With
     ``bars``, a line above each line of text says the level of each token without colour.
+
+    Attributes:
+        cursor: Index of the token with the cursor.
+        bars: Whether the bars are shown.
+        cost: What the setting changed, per token; None before a text is shown.
+        wrapped: The lines of text; None before a text is shown.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -99,9 +105,9 @@ class TokenText(ScrollView, inherit_bindings=False):
         self.cursor = 0
         self.bars = False
         self._view: TokenView | None = None
-        self._cost: SettingTokens | None = None
+        self.cost: SettingTokens | None = None
         self._setting = ""
-        self._lines: Lines | None = None
+        self.wrapped: Lines | None = None
         self._width = 0
         self._column: int | None = None
         self._looks: IntArray | None = None
@@ -114,8 +120,8 @@ class TokenText(ScrollView, inherit_bindings=False):
         if view is not self._view:
             self._view, self._width = view, 0
             self.cursor = min(self.cursor, len(view.ids) - 1)
-        self._setting, self._cost = setting, view.cost(setting)
-        self._looks = self._cost.looks(view.glyphs)
+        self._setting, self.cost = setting, view.cost(setting)
+        self._looks = self.cost.looks(view.glyphs)
         self._lay_out()
         self._redraw()
 
@@ -127,7 +133,7 @@ class TokenText(ScrollView, inherit_bindings=False):
 
     def move_to(self, token: int, *, keep_column: bool = False) -> None:
         """Put the cursor on a token, as near to it as there are tokens."""
-        if self._view is None or self._lines is None:
+        if self._view is None or self.wrapped is None:
             return
         token = max(0, min(token, len(self._view.ids) - 1))
         if not keep_column:
@@ -136,14 +142,14 @@ class TokenText(ScrollView, inherit_bindings=False):
             return
         before, self.cursor = self.cursor, token
         for touched in (before, token):
-            first, last = self._lines.of_token(touched)
-            self.refresh_lines(first * self._rows, (last - first + 1) * self._rows)
+            first, last = self.wrapped.of_token(touched)
+            self.refresh_lines(first * self.rows_per_line, (last - first + 1) * self.rows_per_line)
         self._keep_in_sight()
         self.post_message(self.Moved(token))
 
     def move_lines(self, count: int) -> None:
         """Move the cursor up or down by lines of text, staying in its column."""
-        lines = self._lines
+        lines = self.wrapped
         if lines is None:
             return
         if self._column is None:
@@ -161,17 +167,18 @@ class TokenText(ScrollView, inherit_bindings=False):
 
     def move_in_line(self, *, to_end: bool) -> None:
         """Put the cursor on the first or the last token of its line."""
-        if self._lines is not None:
-            line = self._lines.of_token(self.cursor)[0]
-            self.move_to(self._lines.token_at(line, self._width if to_end else 0))
+        if self.wrapped is not None:
+            line = self.wrapped.of_token(self.cursor)[0]
+            self.move_to(self.wrapped.token_at(line, self._width if to_end else 0))
 
     @property
     def page(self) -> int:
         """Lines of text in sight, less one to hold on to."""
-        return max(1, self.scrollable_content_region.height // self._rows - 1)
+        return max(1, self.scrollable_content_region.height // self.rows_per_line - 1)
 
     @property
-    def _rows(self) -> int:
+    def rows_per_line(self) -> int:
+        """Rows of the screen that a line of text takes: 2 with bars, else 1."""
         return 2 if self.bars else 1
 
     def on_resize(self, event: Resize) -> None:
@@ -181,10 +188,10 @@ class TokenText(ScrollView, inherit_bindings=False):
 
     def on_click(self, event: Click) -> None:
         """Put the cursor on the token that was clicked."""
-        if self._lines is not None:
-            line = (event.y + self.scroll_offset.y) // self._rows
-            line = max(0, min(line, len(self._lines) - 1))
-            self.move_to(self._lines.token_at(line, event.x - _GUTTER))
+        if self.wrapped is not None:
+            line = (event.y + self.scroll_offset.y) // self.rows_per_line
+            line = max(0, min(line, len(self.wrapped) - 1))
+            self.move_to(self.wrapped.token_at(line, event.x - _GUTTER))
 
     def notify_style_update(self) -> None:
         """Forget what was drawn in other colours."""
@@ -200,13 +207,13 @@ class TokenText(ScrollView, inherit_bindings=False):
         from qfid_tui.pictures.token_lines import wrap
 
         self._width = width
-        self._lines = wrap(self._view.glyphs, width, self._view.chunk_starts)
+        self.wrapped = wrap(self._view.glyphs, width, self._view.chunk_starts)
         self._measure()
         self._redraw()
 
     def _measure(self) -> None:
-        if self._lines is not None:
-            self.virtual_size = Size(self._width + _GUTTER, len(self._lines) * self._rows)
+        if self.wrapped is not None:
+            self.virtual_size = Size(self._width + _GUTTER, len(self.wrapped) * self.rows_per_line)
             self.call_after_refresh(self._keep_in_sight)
 
     def _redraw(self) -> None:
@@ -215,12 +222,12 @@ class TokenText(ScrollView, inherit_bindings=False):
 
     def _keep_in_sight(self) -> None:
         height = self.scrollable_content_region.height
-        if self._lines is None or height <= 0:
+        if self.wrapped is None or height <= 0:
             return
-        first, last = (line * self._rows for line in self._lines.of_token(self.cursor))
-        last += self._rows - 1
+        first, last = (line * self.rows_per_line for line in self.wrapped.of_token(self.cursor))
+        last += self.rows_per_line - 1
         top = self.scroll_offset.y
-        margin = min(_MARGIN * self._rows, (height - self._rows) // 2)
+        margin = min(_MARGIN * self.rows_per_line, (height - self.rows_per_line) // 2)
         if first < top - height or last >= top + 2 * height:
             wanted = first - height // 2
         elif first < top + margin:
@@ -235,12 +242,12 @@ class TokenText(ScrollView, inherit_bindings=False):
     def render_line(self, y: int) -> Strip:
         """One row of the screen; y counts from the first row in sight."""
         width = self.scrollable_content_region.width
-        line, row = divmod(y + self.scroll_offset.y, self._rows)
-        if self._lines is None or line >= len(self._lines):
+        line, row = divmod(y + self.scroll_offset.y, self.rows_per_line)
+        if self.wrapped is None or line >= len(self.wrapped):
             return Strip.blank(width, self.rich_style)
-        bars = row < self._rows - 1
-        first, last = self._lines.of_token(self.cursor)
-        if first <= line <= last and self._lines.heading[line] < 0:
+        bars = row < self.rows_per_line - 1
+        first, last = self.wrapped.of_token(self.cursor)
+        if first <= line <= last and self.wrapped.heading[line] < 0:
             return self._drawn(line, bars, width, pointed=not bars)
         strip = self._strips.get((line, bars))
         if strip is None:
@@ -249,7 +256,7 @@ class TokenText(ScrollView, inherit_bindings=False):
         return strip
 
     def _drawn(self, line: int, bars: bool, width: int, *, pointed: bool) -> Strip:
-        lines = self._lines
+        lines = self.wrapped
         assert lines is not None
         if self._base is None:
             self._base = self.rich_style
@@ -264,7 +271,7 @@ class TokenText(ScrollView, inherit_bindings=False):
         rest = width - _GUTTER - int(cells[lines.end[line]] - cells[lines.first[line]])
         if rest < 0:
             return Strip([pointer, *parts]).adjust_cell_length(width, base)
-        # A strip that is told how long it is does not measure every character.
+        # With its length given, the strip does not measure every character.
         return Strip([pointer, *parts, Segment(" " * rest, base)], width)
 
     def _heading(self, chunk: int, width: int) -> Strip:
@@ -276,10 +283,10 @@ class TokenText(ScrollView, inherit_bindings=False):
     def _text_segments(self, line: int) -> Iterator[Segment]:
         from qfid_tui.pictures.token_lines import stretches
 
-        assert self._lines is not None
+        assert self.wrapped is not None
         assert self._looks is not None
-        glyphs = self._lines.glyphs
-        first, end = int(self._lines.first[line]), int(self._lines.end[line])
+        glyphs = self.wrapped.glyphs
+        first, end = int(self.wrapped.first[line]), int(self.wrapped.end[line])
         # The cursor parts the line in three.
         start, stop = glyphs.first[self.cursor : self.cursor + 2].tolist()
         start, stop = (min(max(at, first), end) for at in (start, stop))
@@ -291,16 +298,16 @@ class TokenText(ScrollView, inherit_bindings=False):
             # Neighbours that look alike are one segment: fewer to paint.
             for look, left, right in stretches(self._looks, begin, until):
                 text = "".join([glyphs.texts[i] for i in glyphs.glyph[left:right].tolist()])
-                yield Segment(text, self._style(look, at_cursor))
+                yield Segment(text, self.style_of(look, at_cursor))
 
     def _bar_segments(self, line: int) -> Iterator[Segment]:
         assert self._view is not None
-        assert self._cost is not None
+        assert self.cost is not None
         style = self.get_component_rich_style("token-text--bars")
         glyphs = self._view.glyphs
-        for token, first, end in self._tokens(line):
+        for token, first, end in self.tokens_of(line):
             cells = int(glyphs.cells[end] - glyphs.cells[first])
-            level = int(self._cost.level[token])
+            level = int(self.cost.level[token])
             sign = BARS[level] if level >= 0 else " "
             # The space that most tokens begin with parts their bars.
             space = cells > 1 and glyphs.texts[glyphs.glyph[first]] == " "
@@ -313,18 +320,18 @@ class TokenText(ScrollView, inherit_bindings=False):
             else:
                 yield Segment(bar, style)
 
-    def _tokens(self, line: int) -> Iterator[tuple[int, int, int]]:
-        """Each token of a line with its first glyph there and the one past its last."""
-        assert self._lines is not None
-        glyphs = self._lines.glyphs
-        at, stop = int(self._lines.first[line]), int(self._lines.end[line])
+    def tokens_of(self, line: int) -> Iterator[tuple[int, int, int]]:
+        """Each token of a line, its first glyph on that line, and the glyph after its last."""
+        assert self.wrapped is not None
+        glyphs = self.wrapped.glyphs
+        at, stop = int(self.wrapped.first[line]), int(self.wrapped.end[line])
         while at < stop:
             token = int(glyphs.token[at])
             end = min(stop, int(glyphs.first[token + 1]))
             yield token, at, end
             at = end
 
-    def _style(self, look: int, at_cursor: bool) -> Style:
+    def style_of(self, look: int, at_cursor: bool) -> Style:
         """The style of glyphs that look so; see ``SettingTokens.looks``."""
         if (look, at_cursor) not in self._styles:
             level, flipped = divmod(look, 2)

@@ -18,9 +18,14 @@ SETTINGS = ("8", "6", "5", "4", "3", "2", "k8v4", "k16v4")
 
 def choices(chunks: int) -> Choices:
     """The demo model with eight settings ticked."""
-    made = Choices(model="demo", ticked=[8, 6, 5, 4, 3, 2], max_chunks=chunks)
-    made.added, made.ticked_added = ["k8v4", "k16v4"], ["k8v4", "k16v4"]
-    return made
+    added = ("k8v4", "k16v4")
+    return Choices(
+        model="demo",
+        ticked=(8, 6, 5, 4, 3, 2),
+        added=added,
+        ticked_added=added,
+        max_chunks=chunks,
+    )
 
 
 def record(path: Path, chunks: int, *, every: float = 0.0, progress: bool = False) -> None:

@@ -8,16 +8,16 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 from textual import events
-from textual.screen import Screen
 
 from qfid_tui.app.app import QfidApp
 from qfid_tui.app.run_worker import RunningScorer
 from qfid_tui.app.screens.workbench import WorkbenchScreen
 from qfid_tui.app.widgets.rows import Rows
 from qfid_tui.process.replay import replay_command
+from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.workbench_changes import comparison_changed
 from qfid_tui.tools.bench import made_up_run
 from scorer.spec.events import Event
 
@@ -25,24 +25,26 @@ from scorer.spec.events import Event
 class MeasuredScreen(WorkbenchScreen):
     """Counts paints, and says when a key has moved the cursor."""
 
-    paints = 0
-    _moved = False
+    def __init__(self, host: MeasuredApp) -> None:
+        super().__init__(host)
+        self._measured = host
+        self._moved = False
 
     def paint(self, *, charts: bool = True) -> None:
         """Show what is chosen and scored now."""
-        self.paints += 1
+        self._measured.paints += 1
         super().paint(charts=charts)
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
-        """The cursor is on another row; the workbench's own handler is called next."""
+        """The cursor is on another row; Textual calls the workbench's own handler next."""
         self._moved = True
 
     def paint_keys(self) -> None:
         """The last of what follows the cursor."""
         super().paint_keys()
-        if self._moved and isinstance(self.app, MeasuredApp):
+        if self._moved:
             self._moved = False
-            self.app.key_done()
+            self._measured.key_done()
 
 
 class MeasuredApp(QfidApp):
@@ -53,6 +55,7 @@ class MeasuredApp(QfidApp):
         last: When the last one was painted; 0.0 before.
         cpu: CPU seconds that this process took between the two.
         latencies: Seconds from each key to the end of what it does.
+        paints: How often the workbench was painted.
     """
 
     def __init__(self, recording: Path, chunks: int, speed: float) -> None:
@@ -61,13 +64,15 @@ class MeasuredApp(QfidApp):
         super().__init__(made, command=command, probe=False, keep=False)
         self.first = self.last = self.cpu = 0.0
         self.latencies: list[float] = []
+        self.paints = 0
         self._sent: deque[float] = deque()
 
-    def get_default_screen(self) -> Screen[Any]:
+    def make_workbench(self) -> MeasuredScreen:
         """The workbench with its clock."""
-        return MeasuredScreen()
+        return MeasuredScreen(self)
 
-    async def _listen(self, scorer: RunningScorer) -> None:
+    async def listen(self, scorer: RunningScorer, comparison: Comparison) -> None:
+        """Put the events into the comparison, with a clock on the first and the last."""
         blocks = scorer.blocks
 
         async def timed() -> AsyncIterator[list[Event]]:
@@ -75,13 +80,13 @@ class MeasuredApp(QfidApp):
                 if not self.first:
                     self.first, self.cpu = time.perf_counter(), -time.process_time()
                 yield block
-                if self.comparison.phase == "finished" and not self.last:
-                    self.workbench.paint()
+                if comparison.phase == "finished" and not self.last:
+                    self.workbench.update(comparison_changed(self.workbench.state))
                     self.last = time.perf_counter()
                     self.cpu += time.process_time()
 
         scorer.blocks = timed  # type: ignore[method-assign]
-        await super()._listen(scorer)
+        await super().listen(scorer, comparison)
 
     @property
     def keys_pending(self) -> int:
@@ -117,4 +122,4 @@ class MeasuredApp(QfidApp):
     def is_ready(self) -> bool:
         """Whether the panels are there and the models are read."""
         screen = self.workbench
-        return bool(screen.is_filled) and not screen.picker.is_reading
+        return screen.is_filled and not screen.picker.is_reading

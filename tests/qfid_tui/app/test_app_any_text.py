@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from app_pilot import demo_choices, running
+from app_pilot import choose, compare, demo_choices, running
 from cli_saved_runs import CHUNKS, chunk_scored
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -98,13 +98,12 @@ def said(words: list[str], value: float) -> list[Event]:
 async def show(app: QfidApp, pilot: Pilot[Any], words: list[str], events: list[Event]) -> None:
     comparison = Comparison()
     comparison.begin(app.choices.job())
-    app._comparison = comparison
     for event in events:
         # As it comes: through a line of bytes.
         heard = parse_line(event.to_line())
         assert heard is not None
         comparison.add(heard)
-    app.workbench.paint()
+    compare(app, comparison)
     await pilot.pause()
     assert_inert(app)  # type: ignore[arg-type]
     comparison.end(by_user=False)
@@ -140,17 +139,16 @@ def test_any_name_of_a_model_or_a_text_is_drawn_inert() -> None:
         def example(words: list[str]) -> None:
             async def steps(app: QfidApp, pilot: Pilot[Any]) -> None:
                 a, b, c, d, *_ = words
-                app._comparison = None
-                app.choices.model, app.choices.corpus = a, b
+                compare(app, Comparison())
+                choose(app, model=a, corpus=b)
                 found = [Unscorable(name, reason, 1) for name, reason in ((a, c), (f"o/{b}", d))]
-                app.workbench._models_read(found, c)
+                app.workbench.add_models(found, c)
                 app.workbench.action_filter()
                 app.workbench.filter_field.value = d
-                app.workbench.paint()
                 await pilot.pause()
                 assert_inert(app)  # type: ignore[arg-type]
-                app.workbench.close_filter()
-                app.workbench.choose_highlighted()
+                app.workbench.action_back()
+                app.workbench.choose_at_cursor()
                 await pilot.pause()
                 assert_inert(app)  # type: ignore[arg-type]
                 app.clear_notifications()

@@ -45,7 +45,7 @@ async def ready(app: Below, pilot: Pilot[Any]) -> None:
 
 
 def told(app: Below) -> str:
-    return text_of(app, "#told") if isinstance(app.screen, ExportScreen) else ""
+    return text_of(app, "#messages") if isinstance(app.screen, ExportScreen) else ""
 
 
 def printed(run: Run, key: str, capture: pytest.CaptureFixture[bytes]) -> bytes:
@@ -239,7 +239,7 @@ def test_all_of_it_fits(size: tuple[int, int], run: Run) -> None:
         await pilot.press("c")
         await until(pilot, lambda: "also written" in told(app))
         assert footer_width(app) <= size[0]
-        for widget in (*app.screen.query(Button), app.screen.query_one("#told")):
+        for widget in (*app.screen.query(Button), app.screen.query_one("#messages")):
             assert app.screen.region.contains_region(widget.region), widget
 
     drive(screen(run), steps, size=size)

@@ -27,19 +27,19 @@ def folder() -> Path:
 @piloted
 async def test_until_it_is_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "COMMAND", ("/no/such/program",))
-    async with running(Choices(model=REPO, ticked=[8], group_size=32)) as (app, _):
-        assert app.workbench.model is not None and not app.workbench.model.geometry.exact
-        assert app.workbench.table.rows[0].cost is not None
+    async with running(Choices(model=REPO, ticked=(8,), group_size=32)) as (app, _):
+        geometry, (row, *_) = app.workbench.state.geometry, app.workbench.state.rows
+        assert geometry is not None and not geometry.exact and row.cost is not None
         assert "≈" in screen_text(app)
     assert recall(folder_key(folder)) is None
 
 
 @piloted
 async def test_once_it_is_measured(folder: Path) -> None:
-    async with running(Choices(model=REPO, ticked=[8], group_size=32)) as (app, pilot):
+    async with running(Choices(model=REPO, ticked=(8,), group_size=32)) as (app, pilot):
 
         def is_exact() -> bool:
-            cost = app.workbench.table.rows[0].cost
+            cost = app.workbench.state.rows[0].cost
             return cost is not None and cost.exact and cost.per_token == EXACT
 
         await until(pilot, is_exact, "the measured cost")

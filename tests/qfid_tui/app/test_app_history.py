@@ -226,7 +226,7 @@ def test_a_run_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         await until(pilot, lambda: isinstance(app.screen, ExportScreen))
         await until(pilot, lambda: "reading" not in text_of(app, "#file"))
         await pilot.press("enter")
-        await until(pilot, lambda: "✓ written" in text_of(app, "#told"))
+        await until(pilot, lambda: "✓ written" in text_of(app, "#messages"))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, HistoryScreen))
 
@@ -276,7 +276,7 @@ def test_help_lists_its_keys() -> None:
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-        keys = {key.keys: key.what for key in app.screen._keys}  # type: ignore[attr-defined]
+        keys = {key.keys: key.what for key in app.screen.keys}  # type: ignore[attr-defined]
         assert keys["d del"] == "Delete this run" and keys["q ^q"] == "Leave"
 
     drive(HistoryScreen("demo"), steps)

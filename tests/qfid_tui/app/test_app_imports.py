@@ -20,14 +20,17 @@ import qfid_tui.app.app
 from qfid_tui.app.screens.workbench import WorkbenchScreen
 found = []
 
-async def after_the_first_frame(self):
-    found.extend(sorted(sys.modules))
-    print("title" if "qfid" in self.app.export_screenshot(title="-") else "nothing")
+class FirstFrame(WorkbenchScreen):
+    async def mount_panels(self):
+        found.extend(sorted(sys.modules))
+        print("title" if "qfid" in self.app.export_screenshot(title="-") else "nothing")
 
-WorkbenchScreen._mount_panels = after_the_first_frame
+class App(qfid_tui.app.app.QfidApp):
+    def make_workbench(self):
+        return FirstFrame(self)
 
 async def main():
-    app = qfid_tui.app.app.QfidApp(probe=False, keep=False)
+    app = App(probe=False, keep=False)
     async with app.run_test(size=(80, 24)) as pilot:
         while not found:
             await pilot.pause(0.01)
@@ -43,7 +46,7 @@ before = set(sys.modules)
 
 async def main():
     choices = Choices(
-        model="demo", ticked=[8, 4], chunk_length=16, max_chunks=4, corpus="wikitext2"
+        model="demo", ticked=(8, 4), chunk_length=16, max_chunks=4, corpus="wikitext2"
     )
     app = qfid_tui.app.app.QfidApp(choices, command={command!r}, probe=False, keep=False)
     async with app.run_test(size=(140, 45)) as pilot:
@@ -97,10 +100,9 @@ def test_before_the_first_frame_only_textual_s_basics_are_imported() -> None:
         "qfid_tui.cli.diagnostics",
         "qfid_tui.state.kept_choices",
         "qfid_tui.app.screens",
-        "qfid_tui.app.screens.side_screens",
         "qfid_tui.app.screens.workbench",
-        "qfid_tui.app.screens.workbench_choices",
-        "qfid_tui.app.screens.workbench_painting",
+        "qfid_tui.app.widgets",
+        "qfid_tui.app.widgets.title_line",
         "scorer",
         "scorer._version",
         "scorer.common",

@@ -134,10 +134,10 @@ def test_any_text_is_drawn_inert(monkeypatch: pytest.MonkeyPatch) -> None:
                 for screen in screens(texts, monkeypatch):
                     await app.push_screen(screen)
                     if isinstance(screen, HistoryScreen):
-                        await until(pilot, lambda: screen._runs is not None)  # noqa: B023
+                        await until(pilot, lambda: screen.is_read)  # noqa: B023
                     if isinstance(screen, ExportScreen):
-                        await until(pilot, lambda: screen._ready)  # noqa: B023
-                        screen._tell("✓", texts[0], Path(texts[1].replace("\0", "")))
+                        await until(pilot, lambda: screen.is_ready)  # noqa: B023
+                        screen.show_message("✓", texts[0], Path(texts[1].replace("\0", "")))
                         await pilot.pause()
                     assert_inert(app)
                     await app.pop_screen()

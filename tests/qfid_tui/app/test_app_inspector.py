@@ -34,7 +34,7 @@ async def test_the_cursor_moves_by_tokens_lines_pages_and_ends() -> None:
     app = Inspecting()
     async with app.run_test(size=(60, 24)) as pilot:
         await opened(pilot)
-        text, lines = app.text, app.text._lines
+        text, lines = app.text, app.text.wrapped
         assert lines is not None
         assert text.cursor == 1
         for key, step in (("right", 1), ("l", 1), ("left", -1), ("h", -1)):
@@ -142,7 +142,7 @@ async def test_another_setting_is_shown_at_the_same_token() -> None:
             assert f"setting {setting}" in app.panel() and f"{cost.kl:.3g} nats" in app.panel()
             title = app.inspector.query_one("#title", Static).render()
             assert f"[{setting}]" in str(title)
-            assert app.text._cost is app.view.cost(setting)
+            assert app.text.cost is app.view.cost(setting)
 
 
 @driven
@@ -151,7 +151,7 @@ async def test_a_click_puts_the_cursor_on_a_token() -> None:
     app = Inspecting()
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
-        lines = app.text._lines
+        lines = app.text.wrapped
         assert lines is not None
         await pilot.press("G")
         top = app.text.scroll_offset.y
@@ -170,8 +170,8 @@ async def test_the_cursor_stays_in_sight_through_resizing_and_bars() -> None:
     app = Inspecting()
 
     def in_sight() -> bool:
-        assert app.text._lines is not None
-        line = app.text._lines.of_token(app.text.cursor)[0] * app.text._rows
+        assert app.text.wrapped is not None
+        line = app.text.wrapped.of_token(app.text.cursor)[0] * app.text.rows_per_line
         top = app.text.scroll_offset.y
         return top <= line < top + app.text.scrollable_content_region.height
 

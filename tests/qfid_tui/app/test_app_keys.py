@@ -6,7 +6,15 @@ import asyncio
 from typing import Any
 
 import pytest
-from app_pilot import demo_choices, piloted, running, screen_text, until
+from app_pilot import (
+    choose,
+    demo_choices,
+    piloted,
+    running,
+    screen_text,
+    show_news,
+    until,
+)
 from cli_saved_runs import chunk_scored, opening, save_run
 from textual.binding import Binding
 from textual.color import Color
@@ -113,7 +121,7 @@ def states() -> list[tuple[str, Any]]:
 
     return [
         ("idle", lambda app: None),
-        ("ticked", lambda app: app.choices.tick(app.choices.offered()[1], True)),
+        ("ticked", lambda app: choose(app, ticked=(8, 6, 4))),
         ("starting", lambda app: app.comparison.begin(app.choices.job())),
         ("scoring", begin),
         ("good", scored(0.001, 4)),
@@ -135,7 +143,7 @@ def test_every_state_is_told_apart_without_colour(monkeypatch: pytest.MonkeyPatc
         async with running(demo_choices()) as (app, pilot):
             assert app.no_color
             bring(app)
-            app.workbench.paint()
+            show_news(app)
             await pilot.pause()
             seen[name] = screen_text(app)
             app.comparison.phase = "idle"
@@ -215,7 +223,7 @@ async def test_the_footer_names_the_way_on_from_every_panel_and_out_of_it() -> N
 @piloted
 async def test_arrows_move_in_the_list_while_its_filter_is_typed() -> None:
     async with running() as (app, pilot):
-        app.workbench._models_read([Unscorable(f"org/model-{i}", "a reason", 1) for i in range(3)])
+        app.workbench.add_models([Unscorable(f"org/model-{i}", "a reason", 1) for i in range(3)])
         await pilot.press("slash", *"model", "up", "up", "up", "down")
         await pilot.pause()
         assert app.workbench.picker.model.name == "org/model-1"

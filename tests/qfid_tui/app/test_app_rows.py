@@ -64,13 +64,13 @@ async def test_events_wait_while_the_loop_is_busy(monkeypatch: pytest.MonkeyPatc
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    courtesy = run_worker.Courtesy()
-    await courtesy.wait()
+    idle = run_worker.IdleLoop()
+    await idle.wait()
     assert taken == 1
     turn = 1.0
-    await courtesy.wait()
+    await idle.wait()
     assert taken == 25
     turn = 0.002
-    await courtesy.wait()
+    await idle.wait()
     assert taken == 26
     task.cancel()

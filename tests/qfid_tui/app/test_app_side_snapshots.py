@@ -101,9 +101,9 @@ async def unusable(app: Below, pilot: Pilot[Any]) -> None:
 
 
 async def exported(app: Below, pilot: Pilot[Any]) -> None:
-    await until(pilot, lambda: app.screen._ready)  # type: ignore[attr-defined]
-    app.screen._tell("✓", "report sent to the terminal's clipboard")  # type: ignore[attr-defined]
-    app.screen._tell("✓", "also written, 7.954 KiB", Path("/home/me/report.md"))  # type: ignore[attr-defined]
+    await until(pilot, lambda: app.screen.is_ready)  # type: ignore[attr-defined]
+    app.screen.show_message("✓", "report sent to the terminal's clipboard")  # type: ignore[attr-defined]
+    app.screen.show_message("✓", "also written, 7.954 KiB", Path("/home/me/report.md"))  # type: ignore[attr-defined]
     await pilot.pause()
 
 

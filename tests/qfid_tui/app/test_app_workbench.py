@@ -6,16 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_pilot import SIZES, demo_choices, fake_command, piloted, running, screen_text, until
+from app_pilot import (
+    SIZES,
+    choose,
+    demo_choices,
+    fake_command,
+    piloted,
+    running,
+    screen_text,
+    show_news,
+    until,
+)
 from cli_saved_runs import opening, save_run, script
 from textual.widgets import Input
 
 from qfid_tui.app.app import QfidApp
 from qfid_tui.app.screens.prompt import PromptScreen
-from qfid_tui.state.choices import Choices, load_choices
+from qfid_tui.state.choices import Choices
+from qfid_tui.state.kept_choices import load_choices
 from scorer.spec.events import Hello
 from scorer.spec.job import CorpusSpec
-from scorer.spec.settings.kv import KVSetting
 
 
 def ticked(app: QfidApp) -> list[str]:
@@ -93,7 +103,7 @@ async def test_options_change_by_arrows_and_by_typing() -> None:
         assert app.choices.key_bits == 8
         assert "k8v4" in screen_text(app)
         await pilot.press("h", "down", "down", "down", "down", "down")
-        assert app.workbench._options.option.field == "max_chunks"
+        assert app.workbench.body.options.option.field == "max_chunks"
         await pilot.press("enter")
         assert isinstance(app.screen, PromptScreen)
         field = app.screen.query_one(Input)
@@ -142,7 +152,7 @@ async def test_strips_show_kl_or_flips_on_one_scale_or_their_own() -> None:
     save_run("8,4")
     run = save_run("8,4", job={"chunks": "spread"})
     async with running(demo_choices()) as (app, pilot):
-        app.workbench._open_run(run.id, False)
+        app.workbench.open_run(run.id)
         await until(pilot, lambda: app.comparison.run == run.id)
         table = app.workbench.table
         assert table.border_subtitle.startswith("KL a chunk, nats: ")
@@ -192,7 +202,7 @@ async def test_every_width_and_height_is_survived() -> None:
 
 @piloted
 async def test_running_without_a_tick_says_what_to_do() -> None:
-    async with running(demo_choices(ticked=[])) as (app, pilot):
+    async with running(demo_choices(ticked=())) as (app, pilot):
         await pilot.press("r")
         assert not app.comparison.is_active
         assert "no setting is ticked" in screen_text(app)
@@ -232,10 +242,9 @@ async def test_the_probe_says_whether_the_run_fits(tmp_path: Path) -> None:
     async with running(demo_choices()) as (app, pilot):
         assert "asking the device" in screen_text(app)
         # The fake child reads a request first, which a real probe is not sent.
-        app._prober = RunningScorer({}, command=probe)
-        await app._hear_probe(app._prober)
-        await pilot.pause()
-        assert "✓ fits" in screen_text(app) and "Test CPU" in screen_text(app)
+        await app.listen_to_probe(RunningScorer({}, command=probe))
+        await until(pilot, lambda: "✓ fits" in screen_text(app), "whether it fits")
+        assert "Test CPU" in screen_text(app)
 
 
 @piloted
@@ -266,7 +275,7 @@ async def test_earlier_runs_stand_below_and_open() -> None:
 async def test_every_screen_opens_and_escape_leaves_it(key: str, screen: str) -> None:
     run = save_run("8,4", job={"chunks": "spread"})
     async with running(demo_choices()) as (app, pilot):
-        app.workbench._open_run(run.id, False)
+        app.workbench.open_run(run.id)
         await until(pilot, lambda: app.comparison.run == run.id)
         await pilot.press(key)
         await until(pilot, lambda: type(app.screen).__name__ == screen, screen)
@@ -279,10 +288,10 @@ async def test_choosing_another_model_clears_the_table() -> None:
     run = save_run("8,4", job={"chunks": "spread"})
     async with running(Choices(model="org/absent")) as (app, pilot):
         assert "org/absent" in screen_text(app)
-        app.workbench._open_run(run.id, False)
+        app.workbench.open_run(run.id)
         await until(pilot, lambda: app.comparison.run == run.id)
         assert app.choices.model == "demo"
-        app.choices.model = "org/absent"
+        choose(app, model="org/absent")
         await pilot.press("m", "enter")
         assert app.comparison.phase == "idle" and app.choices.model == "demo"
 
@@ -297,23 +306,21 @@ async def test_any_name_and_error_text_is_drawn_inert(text: str) -> None:
     from scorer.spec.events import Failed, Loading, SettingFailedEvent, Warned
 
     async with running(demo_choices(), size=(140, 45)) as (app, pilot):
-        app.workbench._models_read([Unscorable(f"org/{text}", text, 1)], text)
+        app.workbench.add_models([Unscorable(f"org/{text}", text, 1)], text)
         comparison: Any = app.comparison
         comparison.begin(app.choices.job())
         comparison.step = Loading("model", text)
-        app.workbench.paint()
+        show_news(app)
         comparison.add(Warned(text, text))
         comparison.add(SettingFailedEvent("4", "E", text, text))
         comparison.add(Failed("E", text, text))
         comparison.end(by_user=False)
         app.workbench.table.move_to(3)
-        app.workbench.paint()
+        show_news(app)
         await pilot.pause()
         shown = screen_text(app)
         assert "\x1b" not in shown and "\x00" not in shown and "\x07" not in shown
-        app.choices.tick(KVSetting(2, 2), True)
-        app.choices.corpus = f"/tmp/{text}.txt"
-        app.workbench.paint()
+        choose(app, ticked=(8, 4, 2), corpus=f"/tmp/{text}.txt")
         await pilot.pause()
         comparison.phase = "idle"
 
@@ -332,7 +339,7 @@ async def test_a_wider_terminal_shows_at_once_what_had_no_room() -> None:
 async def test_the_line_below_the_table_leaves_out_whole_what_has_no_room() -> None:
     run = save_run("8", job={"chunk_length": 128})
     async with running(demo_choices()) as (app, pilot):
-        app.workbench._open_run(run.id, False)
+        app.workbench.open_run(run.id)
         await until(pilot, lambda: app.workbench.table.has_numbers, "numbers")
         await until(pilot, lambda: "128k 170 MiB" in screen_text(app), "the longest context")
         await pilot.resize_terminal(60, 24)
@@ -344,8 +351,7 @@ async def test_the_line_below_the_table_leaves_out_whole_what_has_no_room() -> N
 @piloted
 async def test_the_model_under_the_cursor_is_told_to_fit_before_it_is_chosen() -> None:
     async with running(Choices(), size=(140, 45)) as (app, pilot):
-        app.machine = Hello("cpu", "a device", 16 << 30, 8 << 30, "none", {})
-        app.workbench.machine_known()
+        app.workbench.device_known(Hello("cpu", "a device", 16 << 30, 8 << 30, "none", {}))
         await until(pilot, lambda: "✓ fits" in screen_text(app), "whether it fits")
         assert app.choices.model is None
 
@@ -356,12 +362,12 @@ async def test_at_140_columns_the_strip_holds_more_than_twenty_chunks_and_no_num
 ):
     run = save_run("8", job={"chunk_length": 128})
     async with running(demo_choices(), size=(140, 45)) as (app, pilot):
-        app.workbench._open_run(run.id, False)
+        app.workbench.open_run(run.id)
         table = app.workbench.table
         await until(pilot, lambda: table.has_numbers and table.row_height() == 2, "numbers")
         result = app.comparison.settings["8"]
         result.kl[:] = [0.01] * 40
-        app.workbench.paint()
+        show_news(app)
         assert "".join(text for text, _ in table.row_line(0, 1, table.size.width)).count("█") >= 20
         assert "4 chunks · p99 0." in screen_text(app)
 
@@ -378,10 +384,10 @@ async def test_what_is_cut_of_an_earlier_run_ends_in_an_ellipsis() -> None:
 @piloted
 async def test_the_charts_stay_where_they_are_when_the_first_numbers_come() -> None:
     async with running(demo_choices(), size=(140, 45)) as (app, pilot):
-        panel = app.workbench.query_one("#run")
-        panel.show("Running", [[("one", "text")]], 0.1)
+        panel = app.workbench.body.run_panel
+        panel.show_lines("Running", [[("one", "text")]], 0.1)
         await pilot.pause()
         before = app.workbench.query_one("#charts").region
-        panel.show("Running", [[("one", "text")], [("best", "text")]], 0.2)
+        panel.show_lines("Running", [[("one", "text")], [("best", "text")]], 0.2)
         await pilot.pause()
         assert app.workbench.query_one("#charts").region == before

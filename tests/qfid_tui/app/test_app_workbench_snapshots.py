@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from app_pilot import demo_choices, is_ready, until
+from app_pilot import choose, compare, demo_choices, is_ready, show_news, until
 from cli_saved_runs import chunk_scored
 from textual.pilot import Pilot
 
 from qfid_tui.app.app import QfidApp
 from qfid_tui.state.choices import Choices
+from qfid_tui.state.comparison import Comparison
 from scorer.spec.events import Hello, Planned, Progress, SettingFailedEvent
-from scorer.spec.settings.kv import KVSetting
 
 RUN = "20261101-120000-demo-1a2b"
 # Nats; the third setting fails on the way.
@@ -24,11 +24,9 @@ CHUNKS = 12
 
 def begun(app: QfidApp) -> Any:
     """A run of three settings, planned; its clock counts three seconds a chunk."""
-    app.choices.tick(KVSetting.parse("k8v4"), True)
-    app.choices.chunk_length = 512
-    app.choices.max_chunks = CHUNKS
-    comparison = app.comparison
-    comparison._clock = lambda: 3.0 * len(comparison.settings["8"].chunks)
+    choose(app, chunk_length=512, max_chunks=CHUNKS, added=("k8v4",), ticked_added=("k8v4",))
+    comparison = Comparison(clock=lambda: 3.0 * len(comparison.settings["8"].chunks))
+    compare(app, comparison)
     comparison.begin(app.choices.job())
     comparison.add(Hello("cpu", "a CPU", 16 << 30, 8 << 30, "MKL", {"qfid": "0"}))
     comparison.add(
@@ -98,7 +96,7 @@ def test_looks(name: str, size: tuple[int, int], theme: str, snap_compare: Any) 
         await until(pilot, lambda: is_ready(app))
         app.animation_level = "none"
         bring(app)
-        app.workbench.paint()
+        show_news(app)
         await pilot.pause()
         app.comparison.phase = "idle" if name in ("no_model", "ready") else app.comparison.phase
 

@@ -92,23 +92,23 @@ async def draw_all(drawings: list[tuple[list[bytes], int, int, int, bool, int]])
 
 
 def assert_drawn(text: TokenText, view: TokenView) -> None:
-    lines = text._lines
+    lines = text.wrapped
     assert lines is not None
     width, top = text.scrollable_content_region.width, text.scroll_offset.y
     shown = []
-    for y in range(len(lines) * text._rows):
+    for y in range(len(lines) * text.rows_per_line):
         strip = text.render_line(y - top)
         assert strip.cell_length == cell_len(strip.text) == width
         assert not _ACTS.search(strip.text)
-        line, row = divmod(y, text._rows)
-        if lines.heading[line] < 0 and row == text._rows - 1:
+        line, row = divmod(y, text.rows_per_line)
+        if lines.heading[line] < 0 and row == text.rows_per_line - 1:
             shown.append(strip.text[2:])
     # A line of one cell cannot hold a wide character: there nothing can be compared.
     if width >= 4:
         glyphs = view.glyphs
         everything = "".join(glyphs.texts[i] for i in glyphs.glyph)
         assert "".join(shown).replace(" ", "") == everything.replace(" ", "")
-    everywhere = {token for line in range(len(lines)) for token, _, _ in text._tokens(line)}
+    everywhere = {token for line in range(len(lines)) for token, _, _ in text.tokens_of(line)}
     assert everywhere == set(range(len(view.ids)))
 
 
@@ -130,7 +130,7 @@ async def test_levels_flips_cursor_and_unscored_are_told_apart_without_colour() 
         cost, glyphs = app.view.cost("4"), app.view.glyphs
         looks = cost.looks(glyphs)
         styles = {
-            token: app.text._style(int(looks[glyphs.first[token]]), False)
+            token: app.text.style_of(int(looks[glyphs.first[token]]), False)
             for token in range(len(levels))
             if token != app.text.cursor
         }

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from qfid_tui.app.screens.history import HistoryScreen
 from qfid_tui.cli import main
-from qfid_tui.state.earlier_runs import earlier_settings, unfinished_run
+from qfid_tui.state.earlier_runs import earlier_settings, read_earlier
 from scorer.runs.run import Run
 
 
@@ -67,7 +67,7 @@ def test_the_newest_run_that_can_be_read_is_resumed(capsys: pytest.CaptureFixtur
 def test_the_app_lists_it_and_passes_it_over() -> None:
     known, run = save_run("8"), of_a_later_version()
     assert {row.run for row in earlier_settings("demo")} == {known.id}
-    assert unfinished_run("demo") is None
+    assert read_earlier("demo", None, is_saved=False).unfinished is None
 
     async def steps(app: Below, pilot: Pilot[None]) -> None:
         await until(pilot, lambda: text_of(app, "#runs-title") == "Earlier runs of all models · 2")

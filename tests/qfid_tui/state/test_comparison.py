@@ -25,7 +25,8 @@ from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.saved_comparison import documents_of, saved_chunks
 from qfid_tui.state.setting_results import SettingResult, figures_of
 from qfid_tui.state.table_rows import table_rows
-from qfid_tui.words.workbench_text import best_line, note
+from qfid_tui.words.about_line import note
+from qfid_tui.words.run_lines import best_line
 from scorer.spec.events import (
     ChunkScored,
     Event,
@@ -169,7 +170,7 @@ def test_it_says_when_saved_chunks_were_never_heard_of() -> None:
     for event in told:
         comparison.add(event)
     assert comparison.lacks
-    comparison.learn(chunk_scored("8", 0, 0.1))
+    comparison.add_chunks(chunk_scored("8", 0, 0.1))
     assert not comparison.lacks
 
 
@@ -253,10 +254,10 @@ def test_live_intervals_take_documents_as_units_as_the_report_does(
     documents = {chunk: document for chunk, (_, document) in enumerate(chunks)}
     comparison = begun("8")
     if early:
-        comparison.know_documents(documents)
-    comparison.learn(*(chunk_scored("8", i, kl) for i, (kl, _) in enumerate(chunks)))
+        comparison.set_documents(documents)
+    comparison.add_chunks(*(chunk_scored("8", i, kl) for i, (kl, _) in enumerate(chunks)))
     if not early:
-        comparison.know_documents(documents)
+        comparison.set_documents(documents)
     figures = comparison.figures("8")
     units = units_of(range(len(chunks)), documents)
     expected = mean_interval([kl for kl, _ in chunks], [1] * len(chunks), units)

@@ -1,14 +1,14 @@
-"""What can be typed in the workbench, and what it means while it is typed."""
+"""The prompts of the workbench: a setting in notation, and a value of an option."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qfid_tui.app.screens.prompt import PromptScreen
 from qfid_tui.state.kv_cost import kv_cost, short_bytes
 from qfid_tui.state.run_options import Option, put, value_of
-from qfid_tui.words.workbench_text import setting_text
+from qfid_tui.words.about_line import setting_text
 from scorer.report.formats.inline import count
 from scorer.spec.settings.registry import parse_setting
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scorer.spec.settings.base import Setting
 
 Prompt = tuple[PromptScreen, Callable[[str | None], None]]
-"""A screen to push, and what is done with its answer."""
+"""A screen to push, and the function that receives its answer."""
 
 _NOTATION = """\
 k8v4     keys at 8 bits, values at 4; 16 leaves a side as it is: k16v4
@@ -28,14 +28,14 @@ k8v4     keys at 8 bits, values at 4; 16 leaves a side as it is: k16v4
 
 
 def setting_prompt(
-    choices: Choices, geometry: KVGeometry | None, done: Callable[[], None]
+    choices: Choices, geometry: KVGeometry | None, take: Callable[[Setting], None]
 ) -> Prompt:
-    """Asks for a setting in notation and ticks it.
+    """Ask for a setting in notation.
 
     Args:
-        choices: What is chosen, to be changed.
-        geometry: The chosen model's, for costs.
-        done: Called after a change.
+        choices: Give the group size, the start and the path where the notation has none.
+        geometry: The chosen model's, for costs; None if it is not known.
+        take: Called with the setting, unless the user leaves the prompt.
     """
 
     def parsed(text: str) -> Setting:
@@ -59,39 +59,34 @@ def setting_prompt(
         per_token, at_32k = count(cost.per_token), short_bytes(cost.at[1])
         return f"{said}: {cost.sign}{per_token} B/token, 32k take {cost.sign}{at_32k}"
 
-    def take(text: str | None) -> None:
+    def answered(text: str | None) -> None:
         if text is not None and text.strip():
-            choices.tick(parsed(text), True)
-            done()
+            take(parsed(text))
 
-    return PromptScreen("Add a setting", "", _NOTATION, meaning), take
+    return PromptScreen("Add a setting", "", _NOTATION, meaning), answered
 
 
-def option_prompt(option: Option, choices: Choices, done: Callable[[], None]) -> Prompt:
-    """Asks for an option's value.
+def option_prompt(option: Option, choices: Choices, take: Callable[[Any], None]) -> Prompt:
+    """Ask for a value of an option.
 
     Args:
-        option: One that can be typed.
-        choices: What is chosen, to be changed.
-        done: Called after a change.
+        option: An option whose value can be typed.
+        choices: The choices that the value must not contradict.
+        take: Called with the value, unless the user leaves the prompt.
     """
     read = option.typed
     assert read is not None
 
     def meaning(text: str) -> str:
-        # Tried on a copy: the job says what does not go together.
-        import dataclasses
-
         value = read(text)
-        put(dataclasses.replace(choices), option, value)
+        put(choices, option, value)
         return f"{option.label}: {option.shown(value)}"
 
-    def take(text: str | None) -> None:
+    def answered(text: str | None) -> None:
         if text is not None:
-            put(choices, option, read(text))
-            done()
+            take(read(text))
 
     now = value_of(choices, option)
     return PromptScreen(
         option.label.capitalize(), "all" if now is None else str(now), option.explained, meaning
-    ), take
+    ), answered

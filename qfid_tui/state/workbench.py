@@ -1,0 +1,252 @@
+"""The state of the workbench: one immutable value from which every panel paints itself.
+
+Functions that make the next state are in :mod:`qfid_tui.state.workbench_changes`, those that say
+which keys work now in :mod:`qfid_tui.state.workbench_actions`. Nothing here knows Textual, and
+nothing here reads a file: workers read, and the state holds what they found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from qfid_tui.state.chart_points import chart_row
+from qfid_tui.state.choices import Choices
+from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.memory_fit import Fit, fit_of
+from qfid_tui.state.next_run import NextRun, next_run
+from qfid_tui.state.run_options import OPTIONS, Option
+from qfid_tui.state.table_rows import EarlierSetting, TableRow, table_rows
+from scorer.common.errors import InputError
+from scorer.models.info import ModelInfo
+from scorer.models.listing import Unscorable
+from scorer.models.sizes import ModelSizes
+from scorer.spec.events import Hello
+from scorer.spec.geometry import KVGeometry
+
+Panel = Literal["models", "options", "settings"]
+ChartName = Literal["chunks", "depth"]
+
+
+@dataclass(frozen=True, slots=True)
+class RowCursor:
+    """Where the cursor of the settings table is.
+
+    Attributes:
+        index: Index of the row.
+        name: Its setting in notation; None before any row was shown.
+        run: Id of its earlier run; "" for a row of this comparison.
+    """
+
+    index: int = 0
+    name: str | None = None
+    run: str = ""
+
+    def find(self, rows: Sequence[TableRow]) -> int:
+        """Index of the cursor's row among other rows: the same setting, else the same index."""
+        for index, row in enumerate(rows):
+            if (row.name, row.run) == (self.name, self.run):
+                return index
+        return min(self.index, max(0, len(rows) - 1))
+
+
+@dataclass(frozen=True)
+class WorkbenchState:
+    """Everything that the workbench shows.
+
+    Attributes:
+        choices: What the user has chosen.
+        comparison: The comparison on the screen. It changes while events arrive; ``version`` says
+            which of its states this value stands for.
+        version: :attr:`Comparison.version` when this value was made.
+        found: Models of the cache by name, those included that cannot be scored.
+        reading: Whether the cache is still being read.
+        sizes: Sizes of the models whose weight headers were read; None if they cannot be read.
+        earlier: Settings of earlier runs of the chosen model.
+        unfinished: Id of the newest run of the model that lacks something; None for none.
+        probed: The device as the probe described it; None until it answers.
+        key_names: Default keys to the user's own keys, as the footer shows them.
+        filter: Text that names in the list of models must contain.
+        filtering: Whether the filter field is open.
+        model_cursor: Name of the model with the cursor; None in an empty list.
+        row_cursor: Where the cursor of the settings table is.
+        option_cursor: Index of the option with the cursor.
+        focus: Id of the widget with the focus; "" for none.
+        panel: The panel that is open; on a narrow screen it takes the place of the others.
+        enlarged: Whether a panel fills the screen.
+        tall_rows: Whether the rows of the settings table are two lines high.
+        show_flips: Whether the strips show flips and not KL.
+        own_scale: Whether each strip has a scale of its own.
+        chart: The chart beside the scatter plot where there is room for two charts.
+    """
+
+    choices: Choices
+    comparison: Comparison = field(default_factory=Comparison)
+    version: int = 0
+    found: Mapping[str, ModelInfo | Unscorable] = field(default_factory=dict)
+    reading: bool = True
+    sizes: Mapping[ModelInfo, ModelSizes | None] = field(default_factory=dict)
+    earlier: tuple[EarlierSetting, ...] = ()
+    unfinished: str | None = None
+    probed: Hello | None = None
+    key_names: Mapping[str, str] = field(default_factory=dict)
+    filter: str = ""
+    filtering: bool = False
+    model_cursor: str | None = None
+    row_cursor: RowCursor = RowCursor()
+    option_cursor: int = 0
+    focus: str = ""
+    panel: Panel = "settings"
+    enlarged: bool = False
+    tall_rows: bool = False
+    show_flips: bool = False
+    own_scale: bool = False
+    chart: ChartName = "chunks"
+
+    def changed(self, **changes: Any) -> WorkbenchState:
+        """A state with other values of some fields; the same object if nothing differs.
+
+        What was computed from fields that stay the same is taken over: a step of a cursor computes
+        no row.
+        """
+        different = {name for name, value in changes.items() if _differ(getattr(self, name), value)}
+        if not different:
+            return self
+        state = dataclasses.replace(self, **changes)
+        for name, fields in _COMPUTED_FROM.items():
+            if name in self.__dict__ and not different & fields:
+                state.__dict__[name] = self.__dict__[name]
+        return state
+
+    @property
+    def device(self) -> Hello | None:
+        """The device, as the run or else the probe described it; None while it is not known."""
+        return self.comparison.machine or self.probed
+
+    @property
+    def model(self) -> ModelInfo | None:
+        """The chosen model; None if none is chosen, or it is not in the cache."""
+        return self._scorable(self.choices.model)
+
+    @property
+    def highlighted(self) -> ModelInfo | None:
+        """The model with the cursor while no model is chosen; its costs are shown."""
+        return self._scorable(self.model_cursor) if self.choices.model is None else None
+
+    def _scorable(self, name: str | None) -> ModelInfo | None:
+        found = None if name is None else self.found.get(name)
+        return found if isinstance(found, ModelInfo) else None
+
+    @property
+    def shown_model(self) -> ModelInfo | None:
+        """The model whose costs are shown: the chosen one, else the highlighted one."""
+        return self.model or self.highlighted
+
+    @property
+    def geometry(self) -> KVGeometry | None:
+        """Geometry of the shown model's cache."""
+        return None if self.shown_model is None else self.shown_model.geometry
+
+    @property
+    def scorable_models(self) -> int:
+        """Number of models that can be scored, the built-in one included."""
+        return sum(isinstance(model, ModelInfo) for model in self.found.values())
+
+    @cached_property
+    def rows(self) -> list[TableRow]:
+        """The rows of the settings table."""
+        return table_rows(self.choices, self.comparison, self.geometry, self.earlier)
+
+    @property
+    def row(self) -> TableRow | None:
+        """The row with the cursor; None in an empty table."""
+        return self.rows[self.row_cursor.find(self.rows)] if self.rows else None
+
+    @property
+    def charted_row(self) -> TableRow | None:
+        """The row that charts, detail and inspector are about; None before any number."""
+        return chart_row(self.rows, self.row)
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether a setting of this comparison has numbers: they take the place of costs."""
+        return any(
+            row.waiting or row.figures is not None or row.failure is not None
+            for row in self.rows
+            if not row.origin
+        )
+
+    @property
+    def option(self) -> Option:
+        """The option with the cursor."""
+        return OPTIONS[self.option_cursor]
+
+    @cached_property
+    def planned(self) -> NextRun | InputError:
+        """What the run key would do; an error if the choices make no job."""
+        try:
+            return next_run(self.choices, self.comparison)
+        except InputError as error:
+            return error
+
+    @cached_property
+    def fit(self) -> Fit | None:
+        """Whether the shown model fits in memory; None as long as that is not known."""
+        model, device = self.shown_model, self.device
+        sizes = None if model is None else self.sizes.get(model)
+        if sizes is None or device is None:
+            return None
+        return fit_of(sizes, device, self.choices.chunk_length, self.choices.batch)
+
+
+_MODEL = frozenset({"choices", "found", "model_cursor"})
+_COMPARISON = frozenset({"comparison", "version"})
+# For each cached property, the fields that it is computed from.
+_COMPUTED_FROM = {
+    "rows": _MODEL | _COMPARISON | {"earlier"},
+    "planned": _COMPARISON | {"choices"},
+    "fit": _MODEL | _COMPARISON | {"sizes", "probed"},
+}
+
+
+def _differ(one: object, other: object) -> bool:
+    return one is not other and one != other
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRun:
+    """A setting of a saved run, for the screens over the workbench.
+
+    Attributes:
+        run: Id of the run.
+        setting: The setting in notation.
+        settings: All settings of the run that have numbers, in notation.
+    """
+
+    run: str
+    setting: str
+    settings: tuple[str, ...]
+
+
+def shown_run(state: WorkbenchState) -> ShownRun | None:
+    """The setting that detail and inspector open; None if it has no numbers or no saved run."""
+    row = state.charted_row
+    if row is None or row.figures is None:
+        return None
+    comparison = state.comparison
+    if row.run:
+        same = tuple(other.name for other in state.earlier if other.run == row.run)
+        return ShownRun(row.run, row.name, same)
+    if comparison.run is None:
+        return None
+    names = tuple(name for name, result in comparison.settings.items() if result.figures)
+    return ShownRun(comparison.run, row.name, names)
+
+
+def exported_run(state: WorkbenchState) -> str | None:
+    """Id of the run whose report is exported; None if there is none."""
+    row = state.charted_row
+    return row.run if row is not None and row.run else state.comparison.run

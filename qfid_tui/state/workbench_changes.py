@@ -1,0 +1,230 @@
+"""What the user does and what workers find, as functions from one state to the next.
+
+None of them reads a file or knows a widget. A function that has something to tell the user returns
+an :class:`Outcome`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.earlier_runs import EarlierRuns
+from qfid_tui.state.next_run import NextRun
+from qfid_tui.state.run_options import Option, put, step, with_legal_group
+from qfid_tui.state.table_rows import TableRow
+from qfid_tui.state.workbench import ChartName, Panel, WorkbenchState
+from scorer.common.errors import InputError, QfidError
+from scorer.models.info import ModelInfo
+from scorer.models.listing import Unscorable
+from scorer.models.sizes import ModelSizes
+from scorer.spec.settings.base import Setting
+
+Severity = Literal["information", "warning", "error"]
+_CHARTS: tuple[ChartName, ...] = ("chunks", "depth")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The next state, and what the user is told.
+
+    Attributes:
+        state: The next state.
+        notice: One sentence, or "".
+        severity: How important the notice is.
+    """
+
+    state: WorkbenchState
+    notice: str = ""
+    severity: Severity = "information"
+
+
+def error_text(error: QfidError) -> str:
+    """An error and its hint on one line."""
+    return f"{error.message}; {error.hint}" if error.hint else error.message
+
+
+# What workers find
+
+
+def models_found(state: WorkbenchState, found: Iterable[ModelInfo | Unscorable]) -> Outcome:
+    """Add models of the cache; of two with one name the later counts."""
+    known = {**state.found, **{model.name: model for model in found}}
+    return _with_legal_group(state.changed(found=known))
+
+
+def sizes_read(state: WorkbenchState, model: ModelInfo, sizes: ModelSizes | None) -> WorkbenchState:
+    """Add what the headers of a model's weights say; None if they cannot be read."""
+    return state.changed(sizes={**state.sizes, model: sizes})
+
+
+def earlier_read(
+    state: WorkbenchState, comparison: Comparison, earlier: EarlierRuns
+) -> WorkbenchState:
+    """Take the earlier runs of a model, unless another model was chosen meanwhile.
+
+    Args:
+        state: The state now.
+        comparison: The comparison that was on the screen when the runs were read; it is removed if
+            its run was deleted.
+        earlier: The runs.
+    """
+    if earlier.model != state.choices.model:
+        return state
+    if earlier.is_deleted and comparison is state.comparison and not comparison.is_active:
+        state = with_comparison(state, Comparison())
+    return state.changed(earlier=earlier.settings, unfinished=earlier.unfinished)
+
+
+def comparison_changed(state: WorkbenchState) -> WorkbenchState:
+    """Take the events into account that the comparison has received."""
+    return state.changed(version=state.comparison.version)
+
+
+def with_comparison(state: WorkbenchState, comparison: Comparison) -> WorkbenchState:
+    """Show another comparison."""
+    return state.changed(comparison=comparison, version=comparison.version)
+
+
+# The choice of a model
+
+
+def choose_model(state: WorkbenchState, name: str) -> Outcome:
+    """Choose a model; a comparison of another model leaves the screen and stays saved."""
+    found = state.found.get(name)
+    if isinstance(found, Unscorable):
+        return Outcome(state, f"{found.name} cannot be scored: {found.reason}", "warning")
+    if state.choices.model != name:
+        if state.comparison.is_active:
+            return Outcome(state, _run_goes_on(state, "choose another model"))
+        choices = dataclasses.replace(state.choices, model=name, revision=None)
+        state = with_comparison(state, Comparison())
+        state = state.changed(choices=choices, earlier=(), unfinished=None)
+    return _with_legal_group(close_filter(show_panel(state, "settings")))
+
+
+def _with_legal_group(state: WorkbenchState) -> Outcome:
+    geometry = None if state.model is None else state.model.geometry
+    choices = with_legal_group(state.choices, geometry)
+    if choices == state.choices:
+        return Outcome(state)
+    notice = f"Group size {choices.group_size}: the largest this model allows"
+    return Outcome(state.changed(choices=choices), notice)
+
+
+def _run_goes_on(state: WorkbenchState, then: str) -> str:
+    stop = state.key_names.get("x", "x")
+    return f"A run goes on: {stop} stops it, then {then}"
+
+
+# Settings and options
+
+
+def tick(state: WorkbenchState, row: TableRow) -> WorkbenchState:
+    """Tick a row, or untick it; a row without a tick box stays as it is."""
+    if row.setting is None:
+        return state
+    return state.changed(choices=state.choices.ticking(row.setting, not row.ticked))
+
+
+def add_setting(state: WorkbenchState, setting: Setting) -> WorkbenchState:
+    """Tick a setting that was typed."""
+    return state.changed(choices=state.choices.ticking(setting, True))
+
+
+def remove(state: WorkbenchState, row: TableRow) -> WorkbenchState:
+    """Remove a row that the user added; other rows stay."""
+    if row.setting is None:
+        return state
+    return state.changed(choices=state.choices.without(row.setting))
+
+
+def step_option(state: WorkbenchState, option: Option, by: int) -> Outcome:
+    """Choose the next value of an option (``by`` 1), or the previous one (``by`` -1)."""
+    geometry = None if state.model is None else state.model.geometry
+    try:
+        return Outcome(state.changed(choices=step(state.choices, option, by, geometry)))
+    except InputError as error:
+        return Outcome(state, error_text(error), "warning")
+
+
+def put_option(state: WorkbenchState, option: Option, value: Any) -> Outcome:
+    """Choose a value of an option."""
+    try:
+        return Outcome(state.changed(choices=put(state.choices, option, value)))
+    except InputError as error:
+        return Outcome(state, error_text(error), "warning")
+
+
+# Runs
+
+
+def run_comparison(state: WorkbenchState) -> tuple[NextRun, Comparison]:
+    """The run that starts now, and the comparison that it belongs to.
+
+    Returns:
+        The run; the comparison on the screen, or an empty one for a new run.
+
+    Raises:
+        InputError: The choices make no job, or everything that is ticked has been scored.
+    """
+    planned = state.planned
+    if isinstance(planned, InputError):
+        raise planned
+    if planned.kind == "nothing":
+        add = state.key_names.get("a", "a")
+        raise InputError("everything ticked is scored", f"tick another setting, or add one: {add}")
+    return planned, Comparison() if planned.kind == "new" else state.comparison
+
+
+def open_run(state: WorkbenchState, comparison: Comparison) -> WorkbenchState:
+    """Show a saved run and choose what it was scored with.
+
+    Args:
+        state: The state now.
+        comparison: The run, read from its files.
+    """
+    assert comparison.job is not None
+    state = state.changed(choices=state.choices.of_job(comparison.job))
+    return with_comparison(state, comparison)
+
+
+def cannot_open(state: WorkbenchState) -> str:
+    """Why no other run can be opened now; "" if one can."""
+    return _run_goes_on(state, "open another one") if state.comparison.is_active else ""
+
+
+# What is shown, and how
+
+
+def show_panel(state: WorkbenchState, panel: Panel) -> WorkbenchState:
+    """Open a panel."""
+    return state.changed(panel=panel, enlarged=False)
+
+
+def open_filter(state: WorkbenchState) -> WorkbenchState:
+    """Open the filter of the list of models."""
+    return show_panel(state, "models").changed(filtering=True)
+
+
+def close_filter(state: WorkbenchState) -> WorkbenchState:
+    """Close the filter and list all models."""
+    return state.changed(filtering=False, filter="")
+
+
+def back(state: WorkbenchState) -> WorkbenchState:
+    """Leave the enlarged panel, else the filter, else the panel."""
+    if state.enlarged:
+        return state.changed(enlarged=False)
+    if state.filtering:
+        return close_filter(state)
+    return show_panel(state, "settings")
+
+
+def next_chart(state: WorkbenchState) -> WorkbenchState:
+    """Show the next chart beside the scatter plot."""
+    index = (_CHARTS.index(state.chart) + 1) % len(_CHARTS)
+    return state.changed(chart=_CHARTS[index])

@@ -1,0 +1,153 @@
+"""The settings in words: the line below the settings table, and the second line of its rows.
+
+Pure standard library; the widgets make every text inert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from qfid_tui.state.kv_cost import CONTEXTS, short_bytes
+from scorer.report.formats.inline import count, digits, plural
+from scorer.spec.settings.kv import KVSetting
+
+if TYPE_CHECKING:
+    from qfid_tui.state.table_rows import TableRow
+    from qfid_tui.state.workbench import WorkbenchState
+    from scorer.spec.settings.base import Setting
+
+METRICS = {"kl_mean": "KL mean", "kl_p99": "KL p99", "flip_rate": "flips"}
+"""Names of the metrics that a verdict rests on."""
+ABOUT_FILTER = "arrows move, enter takes the model, esc shows all again"
+
+
+def about_text(state: WorkbenchState, width: int) -> str:
+    """What the line below the settings table says: about the item with the cursor.
+
+    Args:
+        state: The state of the workbench.
+        width: Cells of the line; a part that does not fit is left out whole.
+    """
+    if state.focus == "options":
+        return state.option.explained
+    if state.focus == "models":
+        return about_models(state.scorable_models, state.key_names)
+    if state.focus == "filter":
+        return ABOUT_FILTER
+    return about_row(
+        state.row,
+        with_costs=state.has_numbers,
+        with_note=not state.tall_rows,
+        width=width,
+        names=state.key_names,
+    )
+
+
+def about_models(scorable: int, names: Mapping[str, str]) -> str:
+    """The keys of the list of models.
+
+    Args:
+        scorable: Number of models that can be scored, the built-in one included.
+        names: Default keys to the user's own keys.
+    """
+    run, find = (names.get(key, key) for key in ("r", "/"))
+    keys = f"enter takes the model, {run} runs it at once"
+    if scorable > 1:
+        return f"{keys}, {find} filters"
+    return f"{keys} · no other is cached: `qfid pull org/name`"
+
+
+def about_row(
+    row: TableRow | None,
+    *,
+    with_costs: bool,
+    with_note: bool,
+    width: int,
+    names: Mapping[str, str],
+) -> str:
+    """Describe a row of the settings table.
+
+    Args:
+        row: The row; None for none.
+        with_costs: Include the costs, because the table has no column for them.
+        with_note: Include the note, because the rows of the table have no second line.
+        width: Cells of the line; a part that does not fit is left out whole.
+        names: Default keys to the user's own keys.
+    """
+    if row is None:
+        return ""
+    if row.origin:
+        detail, inspect = (names.get(key, key) for key in ("d", "i"))
+        return f"{row.name}: an earlier run, {row.origin}; {detail} and {inspect} open it"
+    words = [_described(row)]
+    if with_note and (row.figures is not None or row.failure is not None):
+        words = [f"{row.name}: {note(row)}"]
+    if with_note and row.figures is not None:
+        words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
+    said = " · ".join(words)
+    if with_costs and row.cost is not None:
+        costs = [
+            f"{tokens >> 10}k {row.cost.sign}{short_bytes(held)}"
+            for tokens, held in zip(CONTEXTS, row.cost.at, strict=False)
+        ]
+        # The cost at the longest context is left out last.
+        for first in range(len(costs)):
+            longer = f"{said} · KV {', '.join(costs[first:])}"
+            if len(longer) <= width:
+                return longer
+    return said
+
+
+def note(row: TableRow, *, with_p99: bool = False) -> str:
+    """What a row's numbers mean, in a few words; its costs if it has no numbers.
+
+    Args:
+        row: The row.
+        with_p99: Include the 99th percentile of KL.
+    """
+    figures = row.figures
+    if row.failure is not None:
+        return row.failure
+    if row.origin:
+        return row.origin
+    if figures is None:
+        if row.cost is None:
+            return ""
+        at = zip(CONTEXTS, row.cost.at, strict=False)
+        sign = row.cost.sign
+        return " · ".join(f"{tokens >> 10}k {sign}{short_bytes(held)}" for tokens, held in at)
+    words = [plural(figures.chunks, "chunk")]
+    if with_p99:
+        words.append(f"p99 {digits(figures.kl_p99, significant=3)}")
+    if figures.chunks == 1:
+        words.append("no interval yet" if figures.is_open else "one chunk has no interval")
+    elif figures.is_open:
+        more = figures.more_chunks
+        settle = "on a bound" if more is None else f"about {count(more)} more to settle"
+        if more is not None and 0 < row.text_chunks < figures.chunks + more:
+            settle = "this text cannot settle it"
+        words.append(f"open: {settle}")
+    elif figures.held_by:
+        words.append("held down by " + ", ".join(METRICS.get(m, m) for m in figures.held_by))
+    return " · ".join(words)
+
+
+def _described(row: TableRow) -> str:
+    if row.setting is None:
+        return "16 bit: the cache as it is without quantization"
+    return setting_text(row.setting)
+
+
+def setting_text(setting: Setting) -> str:
+    """A setting in words; its key where there are none for it."""
+    if not isinstance(setting, KVSetting) or not setting.is_stock:
+        return setting.key
+    if setting.k_bits == setting.v_bits:
+        text = f"{setting.k_bits}-bit keys and values"
+    else:
+        text = f"keys {setting.k_bits} bit, values {setting.v_bits} bit"
+    text += f", groups of {setting.group_size}"
+    if setting.start:
+        text += f", the first {setting.start} tokens at full precision"
+    return text + (", dequantized" if setting.path == "dequantized" else "")

@@ -1,0 +1,192 @@
+"""The run panel in words: the state of the run, the next step, the best setting so far.
+
+Pure standard library; the widget makes every text inert.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from qfid_tui.state.kv_cost import short_bytes
+from qfid_tui.words.progress import duration, loading_text, rate_text
+from scorer.common.errors import InputError
+from scorer.report.formats.inline import plural
+
+if TYPE_CHECKING:
+    from qfid_tui.state.comparison import Comparison
+    from qfid_tui.state.next_run import NextRun
+    from qfid_tui.state.workbench import WorkbenchState
+
+Line = list[tuple[str, str]]
+"""Parts of a line: text and the name of its style."""
+
+
+def run_title(comparison: Comparison) -> str:
+    """The title of the run panel."""
+    titles = {
+        "idle": "Ready",
+        "starting": "Starting",
+        "scoring": "Running",
+        "stopping": "Stopping",
+        "stopped": "Stopped",
+        "finished": "Finished",
+        "failed": "✗ Failed",
+    }
+    return titles[comparison.phase]
+
+
+def run_lines(state: WorkbenchState) -> list[Line]:
+    """The lines of the run panel."""
+    comparison = state.comparison
+    if comparison.is_active:
+        lines = [progress_line(comparison)]
+        if comparison.phase == "stopping":
+            lines.append([("stopping after this step; ", "text"), *key("x", " stops at once")])
+    else:
+        lines = [] if comparison.phase == "idle" else [ended_line(comparison)]
+        lines += _next_lines(state)
+        if comparison.phase == "idle" and state.unfinished is not None:
+            lines.append(
+                [(f"{state.unfinished} is unfinished: ", "text"), *key("u", " opens it, to go on")]
+            )
+    if comparison.is_active and comparison.warnings:
+        lines.append([("! ", "warning"), (comparison.warnings[-1][0], "text")])
+    if (best := best_line(comparison)) is not None:
+        lines.append(best)
+    return [_with_own_keys(line, state.key_names) for line in lines]
+
+
+def key(name: str, what: str) -> Line:
+    """A key, by its default name, and what it does."""
+    return [(name, "strong"), (what, "text")]
+
+
+def _with_own_keys(line: Line, names: Mapping[str, str]) -> Line:
+    """A line with the user's own keys in place of the default keys."""
+    return [(names.get(text, text) if style == "strong" else text, style) for text, style in line]
+
+
+def progress_line(comparison: Comparison) -> Line:
+    """Progress of the run: chunk, setting, rate, time left, memory."""
+    run = comparison.progress
+    if comparison.planned_chunks == 0:
+        return [(_step_text(comparison), "text"), (" …", "muted")]
+    words = [f"chunk {min(run.complete + 1, run.chunks)} of {run.chunks}"]
+    words.append(f"setting {run.current}" if run.current else "reference")
+    if run.rate is not None:
+        words.append(rate_text(run.rate))
+    if run.seconds_left is not None:
+        words.append(f"{duration(run.seconds_left)} left")
+    if comparison.memory:
+        words.append(short_bytes(comparison.memory))
+    return [(" · ".join(words), "text")]
+
+
+def _step_text(comparison: Comparison) -> str:
+    """The step before scoring that is going on."""
+    return "starting the scorer" if comparison.step is None else loading_text(comparison.step)
+
+
+def _next_lines(state: WorkbenchState) -> list[Line]:
+    """What the user can do while no run is going on."""
+    comparison = state.comparison
+    if state.choices.model is None:
+        lines = [
+            [("Choose a model: ", "text"), *key("arrows", " move, "), *key("enter", " takes it")]
+        ]
+        return lines if state.highlighted is None else [*lines, fit_line(state)]
+    if state.model is None:
+        text = f"{state.choices.model} is not at hand; "
+        return [[(text, "text"), *key("m", " chooses another model")]]
+    planned = state.planned
+    if isinstance(planned, InputError):
+        return [[(f"{planned.message}: {planned.hint}", "text")]]
+    lines = [_next_line(planned, comparison)]
+    if comparison.phase == "idle":
+        lines.append(fit_line(state))
+    return lines
+
+
+def fit_line(state: WorkbenchState) -> Line:
+    """Whether the run fits in memory, or what is still to be read before that is known."""
+    device, fit = state.device, state.fit
+    if device is None:
+        return [("asking the device how much memory there is …", "muted")]
+    if state.shown_model not in state.sizes:
+        return [("reading the sizes of the weights …", "muted")]
+    if fit is None:
+        return [("the model's files cannot be read any more", "text")]
+    needed, free = short_bytes(fit.needed), short_bytes(fit.free)
+    where = f"{device.device}, {device.device_name}"
+    if fit.fits:
+        return [("✓ fits: ", "good"), (f"about {needed} of {free} free ({where})", "muted")]
+    return [
+        ("✗ will not fit: ", "bad"),
+        (f"about {needed} needed, {free} of {short_bytes(fit.total)} free ({where})", "text"),
+    ]
+
+
+def _next_line(planned: NextRun, comparison: Comparison) -> Line:
+    names = ", ".join(planned.missing)
+    if planned.kind == "new":
+        settings = plural(len(planned.missing), "setting")
+        if comparison.phase == "idle":
+            chunks = planned.job.max_chunks
+            on = "the whole text" if chunks is None else plural(chunks, "chunk")
+            return [(f"{settings} on {on}: ", "text"), *key("r", " or "), *key("enter", " runs")]
+        if comparison.run is None:
+            return [*key("r", " tries again")]
+        return [("model or options changed: ", "text"), *key("r", f" compares {settings} anew")]
+    if planned.kind == "add":
+        return [*key("r", f" scores {names} alone and adds it to this comparison")]
+    if planned.kind == "go_on":
+        return [*key("r", f" goes on with {names}")]
+    return [*key("space", " ticks another setting to add, "), *key("e", " writes the report")]
+
+
+def ended_line(comparison: Comparison) -> Line:
+    """How a run has ended."""
+    if comparison.phase == "finished":
+        chunks = plural(comparison.planned_chunks, "chunk")
+        return [("✓ ", "good"), (f"{chunks} scored, saved as {comparison.run}", "text")]
+    if comparison.phase == "stopped" and comparison.run is not None:
+        of = plural(comparison.planned_chunks, "chunk")
+        return [(f"stopped: {comparison.complete} of {of} scored and saved", "text")]
+    if comparison.phase == "stopped":
+        return [("stopped before anything was scored", "text")]
+    failure = comparison.failure
+    if failure is None:
+        return [("✗ ", "bad"), ("the scorer ended without a report", "text")]
+    hint = f"; {failure.hint}" if failure.hint else ""
+    return [("✗ ", "bad"), (f"{failure.message}{hint}", "text")]
+
+
+def _least_drift(comparison: Comparison) -> str:
+    known = [(r.figures.kl_mean, n, r.figures) for n, r in comparison.settings.items() if r.figures]
+    finite = [entry for entry in known if math.isfinite(entry[0])]
+    if not finite:
+        return ""
+    _, name, figures = min(finite, key=lambda entry: entry[0])
+    return f"; {name} drifts least: {figures.verdict}{'?' if figures.is_open else ''}"
+
+
+def best_line(comparison: Comparison) -> Line | None:
+    """The cheapest good setting so far; None before any number."""
+    if not any(result.figures for result in comparison.settings.values()):
+        return None
+    found = comparison.cheapest_good()
+    so_far = "" if comparison.phase == "finished" else " so far"
+    if found is None:
+        return [(f"no setting is good{so_far}{_least_drift(comparison)}", "text")]
+    name, figures = found
+    full = comparison.kv_bytes.get("", 0.0)
+    cost = comparison.kv_bytes.get(name)
+    share = f" ({100 * cost / full:.0f} % of the 16-bit cache)" if cost and full else ""
+    sure = "?" if figures.is_open else ""
+    return [
+        (f"cheapest good setting{so_far}: ", "text"),
+        (f"{name}{sure}", "good"),
+        (share, "muted"),
+    ]

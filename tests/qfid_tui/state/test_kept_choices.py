@@ -1,0 +1,69 @@
+"""The file of choices: what is written is read again, and any file gives choices."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qfid_tui.state.choices import Choices
+from qfid_tui.state.kept_choices import choices_file, kept_theme, load_choices, save_choices
+
+
+def test_choices_last() -> None:
+    choices = Choices(
+        model="org/x",
+        ticked=(2,),
+        added=("k8v4",),
+        ticked_added=("k8v4",),
+        theme="textual-light",
+        max_chunks=None,
+        keys={"workbench.run": "f5"},
+    )
+    assert save_choices(choices)
+    assert load_choices() == choices
+    assert kept_theme() == "textual-light"
+    assert not list(choices_file().parent.glob(".*"))
+
+
+def test_consent_to_run_foreign_code_does_not_last() -> None:
+    save_choices(Choices(model="org/x", allow_custom_code=True, force=True))
+    assert not load_choices().allow_custom_code and not load_choices().force
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("QFID_DATA_DIR", str(tmp_path / "file"))
+    assert not save_choices(Choices())
+    assert load_choices() == Choices()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(list(Choices.__dataclass_fields__)), JSON))
+def test_a_file_of_anything_gives_choices_that_make_a_job(data: dict[str, Any]) -> None:
+    path = choices_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data), "utf-8")
+    choices = load_choices()
+    choices.check()
+    choices.offered()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\x00", '{"ticked": [8, 8.0, "8"]}'])
+def test_a_file_of_nonsense_gives_the_defaults(text: str) -> None:
+    choices_file().parent.mkdir(parents=True, exist_ok=True)
+    choices_file().write_text(text)
+    assert kept_theme() is None
+    assert load_choices() == Choices()
