@@ -19,7 +19,7 @@ import mlx.nn as nn
 from scorer.common.errors import InputError
 from scorer.lm.caches import fresh_caches, holds_kv, is_filled, walk
 from scorer.lm.load import token_embedding, vocab_rows
-from scorer.lm.skeleton import build_skeleton, first_line, time_limit
+from scorer.lm.skeleton import build_skeleton, building_limits, first_line
 from scorer.models.config import decode_object, read_small
 from scorer.models.kept_geometry import Measured, NotBuilt, Outcome, config_key
 from scorer.spec.geometry import KVGeometry, KVLayer
@@ -100,7 +100,7 @@ def _traced_skeleton(module: nn.Module) -> tuple[KVGeometry, int | None]:
         InputError: The module does not run, or takes too long.
     """
     try:
-        with time_limit():
+        with building_limits():
             return _traced(module)
     except InputError:
         raise
