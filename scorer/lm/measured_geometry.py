@@ -20,7 +20,7 @@ from scorer.common.error_text import named_line
 from scorer.common.errors import InputError
 from scorer.lm.caches import filled_labels, fresh_caches, holds_kv, is_filled, walk
 from scorer.lm.load import token_embedding, vocab_rows
-from scorer.lm.skeleton import build_skeleton, time_limit
+from scorer.lm.skeleton import build_skeleton, building_limits
 from scorer.lm.split_model import SplitModel
 from scorer.models.config import decode_object, read_small
 from scorer.models.kept_geometry import Measured, NotBuilt, Outcome, config_key
@@ -119,7 +119,7 @@ def _traced_skeleton(module: nn.Module) -> _Traced:
         InputError: The module does not run, or takes too long.
     """
     try:
-        with time_limit():
+        with building_limits():
             return _traced(module)
     except InputError:
         raise

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import importlib.util
 import io
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -20,8 +21,9 @@ from scorer.common.errors import InputError
 from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
 from scorer.models.config_geometry import guessed_geometry, vocab_size
 
-# A module of 4096 layers takes less; what takes longer is made to.
-_SECONDS = 60.0
+# The largest models take a tenth of a second and of a GiB.
+_SECONDS = 10.0
+_BYTES = 2 << 30
 _CALLS_PER_CHECK = 2000
 
 
@@ -34,15 +36,15 @@ def build_skeleton(folder: Path, config: dict[str, Any], *, allow_custom_code: b
         allow_custom_code: Permit the Python file that the config names to run.
 
     Raises:
-        InputError: A size in the config is larger than any model's, building takes longer than a
-            minute, or it fails; one line. Its cause is what went wrong first.
+        InputError: A size in the config is larger than any model's, building takes too much time
+            or memory, or it fails; one line. Its cause is what went wrong first.
     """
     # Sizes that no model has are refused before anything is built of them.
     guessed_geometry(config)
     vocab_size(config)
     utils = import_mlx_lm()
     try:
-        with kept_file_limit(), contextlib.redirect_stdout(io.StringIO()), time_limit():
+        with kept_file_limit(), contextlib.redirect_stdout(io.StringIO()), building_limits():
             model_class, arguments_class = _classes(folder, config, utils, allow_custom_code)
             # Some classes change what they are given.
             module: nn.Module = model_class(arguments_class.from_dict(copy.deepcopy(config)))
@@ -78,21 +80,30 @@ def _classes(
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float = _SECONDS) -> Iterator[None]:
-    """End Python code of this thread that runs for too long.
+def building_limits(seconds: float = _SECONDS, most_bytes: int = _BYTES) -> Iterator[None]:
+    """End Python code of this thread that takes too much of the processor or of memory.
+
+    Args:
+        seconds: Of processor time.
+        most_bytes: By which the process may exceed the most it has held so far.
 
     Raises:
-        InputError: It took longer.
+        InputError: It took more.
     """
-    end = time.monotonic() + seconds
+    end, held = time.thread_time() + seconds, most_held()
     calls = 0
 
     def check(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal calls
         calls += 1
-        if calls % _CALLS_PER_CHECK == 0 and time.monotonic() > end:
+        if calls % _CALLS_PER_CHECK:
+            return
+        took = f"{seconds:.0f} s" if time.thread_time() > end else ""
+        if most_held() - held > most_bytes:
+            took = f"{most_bytes / 2**30:.0f} GiB"
+        if took:
             raise InputError(
-                f"its config.json describes a model that takes over {seconds:.0f} s to build",
+                f"its config.json describes a model that takes over {took} to build",
                 "the file is damaged; download the model again",
             )
 
@@ -102,3 +113,9 @@ def time_limit(seconds: float = _SECONDS) -> Iterator[None]:
         yield
     finally:
         sys.setprofile(before)
+
+
+def most_held() -> int:
+    """Bytes of memory this process has held at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10

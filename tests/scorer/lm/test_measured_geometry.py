@@ -17,7 +17,7 @@ from tiny_models import build_module
 from scorer.common.errors import InputError
 from scorer.demo import demo_model_path
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
-from scorer.lm.skeleton import build_skeleton, time_limit
+from scorer.lm.skeleton import build_skeleton, building_limits
 from scorer.lm.split_model import SplitModel
 from scorer.models.architectures import refusal
 from scorer.models.config_geometry import guessed_geometry
@@ -386,11 +386,20 @@ def test_building_that_takes_too_long_is_one_line(tmp_path: Path) -> None:
         while True:
             turn()
     """)
-    with pytest.raises(InputError, match="takes over 0 s to build"), time_limit(0.2):
+    with pytest.raises(InputError, match="takes over 0 s to build"), building_limits(0.2):
         exec(compile(source, "endless", "exec"), {})
     (tmp_path / "own.py").write_text(source)
     config = tiny_config("llama") | {"model_file": "own.py"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scorer.lm.skeleton.time_limit", lambda: time_limit(0.2))
+        patch.setattr("scorer.lm.skeleton.building_limits", lambda: building_limits(0.2))
         with pytest.raises(InputError, match="to build"):
             build_skeleton(tmp_path, config, allow_custom_code=True)
+
+
+def test_caches_without_end_are_one_line(tmp_path: Path) -> None:
+    """Loops of a model are a size that only its own architecture reads."""
+    limits = building_limits(most_bytes=64 << 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scorer.lm.measured_geometry.building_limits", lambda: limits)
+        with pytest.raises(InputError, match="takes over 0 GiB to build"):
+            outcome_of(tmp_path, tiny_config("nanbeige", num_loops=1 << 31))
