@@ -46,7 +46,9 @@ def run_grid(prepared: Prepared) -> Grid:
         batch=prepared.batch,
         chunks=tuple(Chunk(index, scored) for index in corpus.indices),
     )
-    return Grid((passage,), tuple(lane.key for lane in prepared.lanes()))
+    computed = [row.setting.key for row in prepared.planned if row.same_as is None]
+    # A setting can be a row and the control of another row: one computation all the same.
+    return Grid((passage,), tuple(dict.fromkeys(computed)))
 
 
 class CellScorer:
@@ -194,7 +196,7 @@ class CellScorer:
         chunks = []
         for positions in scored.chunks:
             key = CellKey(name, int(positions.chunk[0]))
-            if not self.schedule.score(key):
+            if not self.schedule.mark_scored(key):
                 continue
             first = name not in self._with_engagement
             self._with_engagement.add(name)

@@ -2,7 +2,8 @@
 
 In order: batch after batch, each under every setting that lacks one of its chunks. Whether to
 stop, to give up a setting, or to go on with less memory is decided here and nowhere else, between
-two batches. Imports no mlx.
+two batches. A user's interrupt is not a decision of the schedule: the loop looks for it at every
+step, because a batch can take minutes. Imports no mlx.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Schedule:
                 return Cells(part, settings)
         return None
 
-    def score(self, key: CellKey) -> bool:
+    def mark_scored(self, key: CellKey) -> bool:
         """Note that a cell is scored; False where it was before."""
         if key in self.done:
             return False

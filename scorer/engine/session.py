@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Container, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from scorer.common.errors import InputError, Interrupted, QfidError, WillNotFit
 from scorer.device.memory_watch import MemoryWatch
 from scorer.engine.own_kernels import OwnKernels
-from scorer.runs.grid import CellKey
-from scorer.runs.identity import grid_of
+from scorer.runs.identity import stored_batch
 from scorer.spec.events import Event, Finished, Planned, SettingFailedEvent, Warned
 from scorer.spec.job import Job
 
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
     from scorer.engine.preparation import Prepared
+    from scorer.runs.grid import CellKey
     from scorer.runs.identity import Identity
     from scorer.runs.listing import Run
 
@@ -63,8 +64,8 @@ class Session:
             settings = tuple(dict.fromkeys((*earlier.job.settings, *self.job.settings)))
             self.job = dataclasses.replace(self.job, settings=settings)
             # A batch that was asked for and is not the run's is refused further down.
-            if self.job.batch in (None, stored := grid_of(earlier.facts)):
-                grid = stored
+            if self.job.batch in (None, batch := stored_batch(earlier.facts)):
+                grid = batch
         preparation = Preparation(self.job, self.backend, cache_folder() / "tokens", grid=grid)
         yield from preparation.steps()
         self.own_kernels.wait()
@@ -78,7 +79,7 @@ class Session:
             prepared.handle.release()
 
     def _in_run(self, prepared: Prepared) -> Iterator[Event]:
-        from scorer.engine.cells import CellScorer
+        from scorer.engine.cells import CellScorer, run_grid
         from scorer.engine.checks import check_drift
         from scorer.engine.run_facts import identity_of, stored_facts
         from scorer.report.formats.markdown import to_markdown
@@ -103,7 +104,7 @@ class Session:
             # Whatever failed is tried again below, or found again in what is stored.
             for name in run.failures():
                 run.clear_failed(name)
-            yield self._planned(prepared, run, writer.stored)
+            yield self._planned(prepared, run, run_grid(prepared).missing(writer.stored))
             cells = CellScorer(prepared, self.backend.kind, writer, self.stop)
             ended: QfidError | None = None
             try:
@@ -167,9 +168,10 @@ class Session:
         run.grow(self.job, {**facts, MIXED: mixed} if mixed else facts)
         self.run = run
 
-    def _planned(self, prepared: Prepared, run: Run, stored: Container[CellKey]) -> Planned:
+    def _planned(self, prepared: Prepared, run: Run, missing: Iterable[CellKey]) -> Planned:
         from scorer.engine.run_facts import arithmetic_line
 
+        left = Counter(key.setting for key in missing)
         rows = [row for row in prepared.planned if row.control_of is None]
         corpus = prepared.corpus
         length = corpus.chunk_length - 1
@@ -179,12 +181,7 @@ class Session:
             model=prepared.info.name,
             settings=[row.setting.key for row in rows],
             chunks=list(corpus.indices),
-            done={
-                row.setting.key: sum(
-                    CellKey(row.computed_as.key, chunk) in stored for chunk in corpus.indices
-                )
-                for row in rows
-            },
+            done={row.setting.key: len(corpus.indices) - left[row.computed_as.key] for row in rows},
             positions_per_chunk={
                 row.setting.key: length - row.setting.first_position(corpus.scored_from)
                 for row in rows

@@ -83,8 +83,8 @@ def mixed_conditions(facts: Mapping[str, Any]) -> list[str]:
     return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 
 
-def grid_of(facts: Mapping[str, Any]) -> int | None:
-    """Chunks of a cell of a run's batch grid, from its facts; None where they do not say."""
+def stored_batch(facts: Mapping[str, Any]) -> int | None:
+    """Chunks of a batch of a saved run's grid, from its facts; None where they do not say."""
     identity = facts.get("identity")
     batch = identity.get("batch") if is_identity(identity) else None
     return batch if type(batch) is int and batch > 0 else None

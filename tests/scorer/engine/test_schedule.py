@@ -33,7 +33,7 @@ def keys(cells: Cells) -> list[CellKey]:
 
 def finish(schedule: Schedule, cells: Cells) -> list[CellKey]:
     """Score cells; those that are scored now and were not before."""
-    return [key for key in keys(cells) if schedule.score(key)]
+    return [key for key in keys(cells) if schedule.mark_scored(key)]
 
 
 CASES = st.tuples(
