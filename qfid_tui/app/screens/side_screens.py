@@ -1,50 +1,126 @@
-"""Makes the screens that the workbench opens. Imported when the first of them is asked for."""
+"""The screens and prompts that open over the workbench. Imported when the first one is opened."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from textual.screen import Screen
+
+from qfid_tui.app.actions import help_keys
 from qfid_tui.app.run_worker import Ending
 from qfid_tui.app.screens.detail import DetailScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.fault import Fault, FaultScreen
+from qfid_tui.app.screens.help import HelpScreen
+from qfid_tui.app.screens.history import HistoryChoice, HistoryScreen
 from qfid_tui.app.screens.inspector import InspectorScreen
+from qfid_tui.app.screens.typed_values import option_prompt, setting_prompt
+from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.workbench import WorkbenchState, exported_run, shown_run
+from qfid_tui.state.workbench import ShownRun, exported_run, shown_run
+from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
 
 
-def detail_screen(state: WorkbenchState) -> DetailScreen | None:
-    """The charts and the tail of the setting with the cursor; None if it has no numbers."""
-    shown = shown_run(state)
-    if shown is None:
-        return None
-    return DetailScreen(shown.run, shown.setting, settings=shown.settings)
+class SideScreens:
+    """Opens screens for the state of the workbench."""
+
+    def __init__(self, screen: Screen[None], owner: StateOwner) -> None:
+        """Make the opener.
+
+        Args:
+            screen: The screen of the workbench.
+            owner: The owner of its state.
+        """
+        self._screen, self._owner = screen, owner
+
+    def _push(self, screen: Screen[Any], callback: Callable[[Any], None] | None = None) -> None:
+        self._screen.app.push_screen(screen, callback)
+
+    def open_help(self) -> None:
+        """Explain the keys and the numbers of the workbench."""
+        self._push(HelpScreen(help_keys(self._screen)))
+
+    def open_detail(self) -> None:
+        """Open the charts and the tail of the setting with the cursor."""
+        shown = self._shown_run()
+        if shown is not None:
+            self._push(DetailScreen(shown.run, shown.setting, settings=shown.settings))
+
+    def open_inspector(self) -> None:
+        """Open the text with the KL of every token under the setting with the cursor."""
+        shown = self._shown_run()
+        if shown is not None:
+            self._push(InspectorScreen(shown.run, shown.setting, settings=shown.settings))
+
+    def _shown_run(self) -> ShownRun | None:
+        shown = shown_run(self._owner.state)
+        if shown is None:
+            self._owner.tell("This setting has no numbers yet", "warning")
+        return shown
+
+    def open_export(self) -> None:
+        """Offer the formats of the report, if there is a run."""
+        state = self._owner.state
+        run = exported_run(state)
+        if run is not None:
+            title = f"{state.choices.model}, {', '.join(state.comparison.settings)}"
+            self._push(ExportScreen(run, title, self._screen.app.export_screenshot))
+
+    def open_history(self, left: Callable[[HistoryChoice | None], None]) -> None:
+        """Open the list of saved runs.
+
+        Args:
+            left: Called with the user's choice; None if the user chose no run.
+        """
+        self._push(HistoryScreen(self._owner.state.choices.model), left)
+
+    def open_fault(self, ending: Ending, resume: Callable[[], object]) -> None:
+        """Say what happened to a run that failed.
+
+        Args:
+            ending: How its child process ended.
+            resume: Called if the user goes on with the run.
+        """
+
+        def left(answer: str | None) -> None:
+            if answer == "resume":
+                resume()
+
+        self._push(FaultScreen(fault_of(self._owner.state.comparison, ending)), left)
+
+    def ask_setting(self) -> None:
+        """Ask for a setting in notation, and tick it."""
+        state, owner = self._owner.state, self._owner
+        geometry = None if state.model is None else state.model.geometry
+        prompt, answered = setting_prompt(
+            state.choices,
+            geometry,
+            lambda setting: owner.update(add_setting(owner.state, setting)),
+        )
+        self._push(prompt, answered)
+
+    def ask_option(self) -> None:
+        """Ask for a value of the option with the cursor; step if no value can be typed."""
+        state, owner = self._owner.state, self._owner
+        option = state.option
+        if option.typed is None:
+            owner.take(step_option(state, option, 1))
+            return
+        prompt, answered = option_prompt(
+            option, state.choices, lambda value: owner.take(put_option(owner.state, option, value))
+        )
+        self._push(prompt, answered)
 
 
-def inspector_screen(state: WorkbenchState) -> InspectorScreen | None:
-    """The text with the KL of every token; None if the setting with the cursor has no numbers."""
-    shown = shown_run(state)
-    if shown is None:
-        return None
-    return InspectorScreen(shown.run, shown.setting, settings=shown.settings)
-
-
-def export_screen(state: WorkbenchState, screenshot: Callable[[], str]) -> ExportScreen | None:
-    """The formats of the report; None if there is no run."""
-    run = exported_run(state)
-    title = f"{state.choices.model}, {', '.join(state.comparison.settings)}"
-    return None if run is None else ExportScreen(run, title, screenshot)
-
-
-def fault_screen(comparison: Comparison, ending: Ending) -> FaultScreen:
-    """What happened to a run that failed.
+def fault_of(comparison: Comparison, ending: Ending) -> Fault:
+    """Describe a run that failed.
 
     Args:
-        comparison: The comparison whose run failed.
-        ending: How the child process ended.
+        comparison: The comparison that the run belongs to.
+        ending: How its child process ended.
     """
-    failure = comparison.failure
-    again = comparison.run
+    failure, again = comparison.failure, comparison.run
     if failure is not None:
         is_input = failure.exit_code == 2
         title = "This cannot be scored" if is_input else "The run failed"
@@ -56,4 +132,4 @@ def fault_screen(comparison: Comparison, ending: Ending) -> FaultScreen:
         hint = "`qfid doctor` looks at this machine"
         if ending.lacked_memory:
             hint = "if memory ran out: close other programs, or take shorter chunks"
-    return FaultScreen(Fault(title, message, hint, ending.log, comparison.saved, again))
+    return Fault(title, message, hint, ending.log, comparison.saved, again)

@@ -50,7 +50,7 @@ async def test_a_deleted_run_is_no_grey_row_though_the_history_was_left_at_once(
 async def test_a_deleted_comparison_leaves_the_screen() -> None:
     run = save_run("8", job={"chunk_length": 128})
     async with running(demo_choices()) as (app, pilot):
-        app.workbench.open_run(run.id)
+        app.workbench.commands.open_run(run.id)
         await until(pilot, lambda: app.comparison.run == run.id, "the opened run")
         run.delete()
         app.workbench.history_left(None)

@@ -21,7 +21,8 @@ from textual.color import Color
 
 from qfid_tui.app.actions import screen_actions
 from qfid_tui.app.app import QfidApp
-from qfid_tui.app.screens.workbench import FOOTER, WorkbenchScreen
+from qfid_tui.app.screens.workbench import WorkbenchScreen
+from qfid_tui.app.screens.workbench_keys import FOOTER
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.app.widgets.model_picker import ModelFilter, ModelPicker
 from qfid_tui.app.widgets.options_panel import OptionsPanel
@@ -223,7 +224,9 @@ async def test_the_footer_names_the_way_on_from_every_panel_and_out_of_it() -> N
 @piloted
 async def test_arrows_move_in_the_list_while_its_filter_is_typed() -> None:
     async with running() as (app, pilot):
-        app.workbench.add_models([Unscorable(f"org/model-{i}", "a reason", 1) for i in range(3)])
+        app.workbench.reader.add_models(
+            [Unscorable(f"org/model-{i}", "a reason", 1) for i in range(3)]
+        )
         await pilot.press("slash", *"model", "up", "up", "up", "down")
         await pilot.pause()
         assert app.workbench.picker.model.name == "org/model-1"

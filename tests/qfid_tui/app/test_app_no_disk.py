@@ -65,7 +65,7 @@ async def test_nothing_that_is_painted_comes_from_a_file(
     async with running(Choices(), size=size) as (app, pilot):
         seen = watch_files(monkeypatch)
         app.workbench.device_known(DEVICE)
-        app.workbench.add_models([other])
+        app.workbench.reader.add_models([other])
         await pilot.press("home")
         assert app.workbench.picker.model == other
         await pilot.press("enter")

@@ -270,7 +270,7 @@ async def test_a_saved_run_goes_on_from_the_history(tmp_path: Path) -> None:
     told = recording(whole)
     file = script(tmp_path / "s", told)
     async with running(demo_choices(), script=file) as (app, pilot):
-        app.workbench.open_run(run.id, resume=True)
+        app.workbench.commands.open_run(run.id, app.workbench.action_run)
         await until(pilot, lambda: app.comparison.phase == "finished", "finished")
     assert request_of(file)["run"] == run.id
 

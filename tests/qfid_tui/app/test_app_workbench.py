@@ -152,7 +152,7 @@ async def test_strips_show_kl_or_flips_on_one_scale_or_their_own() -> None:
     save_run("8,4")
     run = save_run("8,4", job={"chunks": "spread"})
     async with running(demo_choices()) as (app, pilot):
-        app.workbench.open_run(run.id)
+        app.workbench.commands.open_run(run.id)
         await until(pilot, lambda: app.comparison.run == run.id)
         table = app.workbench.table
         assert table.border_subtitle.startswith("KL a chunk, nats: ")
@@ -195,9 +195,9 @@ async def test_every_width_and_height_is_survived() -> None:
         for size in ((1, 1), (20, 5), (200, 60), (79, 23), (109, 35), (110, 36), (80, 24)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
-        assert app.workbench.has_class("-narrow", "-short")
+        await until(pilot, lambda: app.workbench.has_class("-narrow", "-short"), "the small layout")
         await pilot.resize_terminal(140, 45)
-        assert app.workbench.has_class("-wide", "-tall")
+        await until(pilot, lambda: app.workbench.has_class("-wide", "-tall"), "the large layout")
 
 
 @piloted
@@ -275,7 +275,7 @@ async def test_earlier_runs_stand_below_and_open() -> None:
 async def test_every_screen_opens_and_escape_leaves_it(key: str, screen: str) -> None:
     run = save_run("8,4", job={"chunks": "spread"})
     async with running(demo_choices()) as (app, pilot):
-        app.workbench.open_run(run.id)
+        app.workbench.commands.open_run(run.id)
         await until(pilot, lambda: app.comparison.run == run.id)
         await pilot.press(key)
         await until(pilot, lambda: type(app.screen).__name__ == screen, screen)
@@ -288,7 +288,7 @@ async def test_choosing_another_model_clears_the_table() -> None:
     run = save_run("8,4", job={"chunks": "spread"})
     async with running(Choices(model="org/absent")) as (app, pilot):
         assert "org/absent" in screen_text(app)
-        app.workbench.open_run(run.id)
+        app.workbench.commands.open_run(run.id)
         await until(pilot, lambda: app.comparison.run == run.id)
         assert app.choices.model == "demo"
         choose(app, model="org/absent")
@@ -306,7 +306,7 @@ async def test_any_name_and_error_text_is_drawn_inert(text: str) -> None:
     from scorer.spec.events import Failed, Loading, SettingFailedEvent, Warned
 
     async with running(demo_choices(), size=(140, 45)) as (app, pilot):
-        app.workbench.add_models([Unscorable(f"org/{text}", text, 1)], text)
+        app.workbench.reader.add_models([Unscorable(f"org/{text}", text, 1)], text)
         comparison: Any = app.comparison
         comparison.begin(app.choices.job())
         comparison.step = Loading("model", text)
@@ -339,7 +339,7 @@ async def test_a_wider_terminal_shows_at_once_what_had_no_room() -> None:
 async def test_the_line_below_the_table_leaves_out_whole_what_has_no_room() -> None:
     run = save_run("8", job={"chunk_length": 128})
     async with running(demo_choices()) as (app, pilot):
-        app.workbench.open_run(run.id)
+        app.workbench.commands.open_run(run.id)
         await until(pilot, lambda: app.workbench.table.has_numbers, "numbers")
         await until(pilot, lambda: "128k 170 MiB" in screen_text(app), "the longest context")
         await pilot.resize_terminal(60, 24)
@@ -362,7 +362,7 @@ async def test_at_140_columns_the_strip_holds_more_than_twenty_chunks_and_no_num
 ):
     run = save_run("8", job={"chunk_length": 128})
     async with running(demo_choices(), size=(140, 45)) as (app, pilot):
-        app.workbench.open_run(run.id)
+        app.workbench.commands.open_run(run.id)
         table = app.workbench.table
         await until(pilot, lambda: table.has_numbers and table.row_height() == 2, "numbers")
         result = app.comparison.settings["8"]

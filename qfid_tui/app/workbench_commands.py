@@ -1,0 +1,125 @@
+"""What the user does in the workbench, applied to its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qfid_tui.app.state_owner import StateOwner
+from qfid_tui.app.workbench_host import WorkbenchHost
+from qfid_tui.app.workbench_reader import WorkbenchReader
+from qfid_tui.state import workbench_changes as changes
+from qfid_tui.state.run_options import Option
+from qfid_tui.state.table_rows import TableRow
+from qfid_tui.state.workbench import Panel
+from scorer.common.errors import QfidError
+
+
+class WorkbenchCommands:
+    """Changes the state of the workbench, and starts and stops runs."""
+
+    def __init__(self, owner: StateOwner, host: WorkbenchHost, reader: WorkbenchReader) -> None:
+        """Make the commands.
+
+        Args:
+            owner: The owner of the state.
+            host: The app, which runs the scorer.
+            reader: Reads earlier runs when another model is chosen.
+        """
+        self._owner, self._host, self._reader = owner, host, reader
+
+    def choose_at_cursor(self) -> bool:
+        """Choose the model with the cursor, or say why it cannot be scored.
+
+        Returns:
+            Whether the model with the cursor is the chosen one now.
+        """
+        before = self._owner.state
+        if before.model_cursor is None:
+            return False
+        self._owner.take(changes.choose_model(before, before.model_cursor))
+        chosen = self._owner.state.choices.model
+        if chosen != before.choices.model:
+            self._reader.read_earlier()
+        return chosen == before.model_cursor
+
+    def tick(self, row: TableRow) -> None:
+        """Tick a row, or untick it."""
+        self._owner.update(changes.tick(self._owner.state, row))
+
+    def remove(self, row: TableRow) -> None:
+        """Remove a row that the user added."""
+        self._owner.update(changes.remove(self._owner.state, row))
+
+    def step_option(self, option: Option, by: int) -> None:
+        """Choose the next or the previous value of an option."""
+        self._owner.take(changes.step_option(self._owner.state, option, by))
+
+    def show_panel(self, panel: Panel) -> None:
+        """Open a panel."""
+        self._owner.update(changes.show_panel(self._owner.state, panel))
+
+    def open_filter(self) -> None:
+        """Open the filter of the list of models."""
+        self._owner.update(changes.open_filter(self._owner.state))
+
+    def back(self) -> None:
+        """Leave the enlarged panel, the filter or the open panel."""
+        self._owner.update(changes.back(self._owner.state))
+
+    def next_chart(self) -> None:
+        """Show the next chart beside the scatter plot."""
+        self._owner.update(changes.next_chart(self._owner.state))
+
+    def toggle_flips(self) -> None:
+        """Draw strips of flips, or of KL."""
+        state = self._owner.state
+        self._owner.update(state.changed(show_flips=not state.show_flips))
+
+    def toggle_scale(self) -> None:
+        """Give each strip a scale of its own, or all the same."""
+        state = self._owner.state
+        self._owner.update(state.changed(own_scale=not state.own_scale))
+
+    def run(self) -> bool:
+        """Score what is ticked: start a run, or go on with the one on the screen.
+
+        If no model is chosen, the highlighted one is chosen first.
+
+        Returns:
+            Whether a run has started.
+        """
+        if self._owner.state.highlighted is not None:
+            self.choose_at_cursor()
+        state = self._owner.state
+        if state.comparison.is_active:
+            return False
+        try:
+            planned, comparison = changes.run_comparison(state)
+            self._host.score(planned.request(), comparison)
+        except QfidError as error:
+            self._owner.tell(changes.error_text(error), "warning")
+            return False
+        comparison.begin(planned.job)
+        self._owner.update(changes.with_comparison(state, comparison))
+        self._host.keep_choices()
+        return True
+
+    def stop(self) -> None:
+        """Ask the run to stop; asked again, end it at once."""
+        comparison = self._owner.state.comparison
+        at_once = comparison.phase == "stopping"
+        if self._host.stop_scoring(at_once=at_once) and not at_once:
+            comparison.stop()
+            self._owner.update(changes.comparison_changed(self._owner.state))
+
+    def open_run(self, run: str, then: Callable[[], object] = lambda: None) -> None:
+        """Show a saved run, unless a run goes on.
+
+        Args:
+            run: Id of the run.
+            then: Called when the run is shown.
+        """
+        refusal = changes.cannot_open(self._owner.state)
+        self._owner.tell(refusal)
+        if not refusal:
+            self._reader.open_run(run, then)

@@ -1,0 +1,135 @@
+"""Reads what the workbench shows from disk: models, sizes of weights, saved runs.
+
+Every read runs in a thread of its own, and its result is given to the owner of the state on the
+app's thread. A thread never touches the state: what it needs is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from textual.screen import Screen
+from textual.worker import Worker, get_current_worker
+
+from qfid_tui.app.state_owner import StateOwner
+from qfid_tui.state import model_reading
+from qfid_tui.state.choices import Choices
+from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.earlier_runs import read_earlier
+from qfid_tui.state.saved_comparison import open_comparison
+from qfid_tui.state.workbench_changes import (
+    earlier_read,
+    error_text,
+    models_found,
+    open_run,
+    sizes_read,
+)
+from scorer.common.errors import QfidError
+from scorer.models.info import ModelInfo
+from scorer.models.listing import Unscorable
+
+_FAULT_SECONDS = 12.0
+
+
+class WorkbenchReader:
+    """The reading threads of the workbench."""
+
+    def __init__(self, screen: Screen[None], owner: StateOwner) -> None:
+        """Make the reader.
+
+        Args:
+            screen: The screen that the threads belong to.
+            owner: Receives what they read.
+        """
+        self._screen, self._owner = screen, owner
+
+    def read_models(self) -> None:
+        """Read the chosen model, then the whole cache; then measure the models new in it."""
+        self._start("models", partial(self._read_models, self._owner.state.choices))
+
+    def _read_models(self, choices: Choices) -> None:
+        worker = get_current_worker()
+        found, fault = model_reading.chosen_models(choices)
+        self._call(self.add_models, found, fault)
+        guessed = [*found]
+        for block in model_reading.read_models():
+            self._call(self.add_models, block)
+            guessed += block
+        self._call(lambda: self._owner.update(self._owner.state.changed(reading=False)))
+        for block in model_reading.measure_models(guessed, lambda: worker.is_cancelled):
+            self._call(self.add_models, block)
+
+    def add_models(self, found: list[ModelInfo | Unscorable], fault: str = "") -> None:
+        """Show more models of the cache.
+
+        Args:
+            found: The models.
+            fault: What is wrong with the chosen model, or "".
+        """
+        self._owner.tell(fault, "error", _FAULT_SECONDS)
+        self._owner.take(models_found(self._owner.state, found))
+
+    def read_sizes(self) -> None:
+        """Read the sizes of the shown model, unless they are known."""
+        state = self._owner.state
+        model = state.shown_model
+        if model is not None and model not in state.sizes:
+            self._start("sizes", partial(self._read_sizes, model), exclusive=True)
+
+    def _read_sizes(self, model: ModelInfo) -> None:
+        # A cursor that moves on cancels the threads of the models that it passed.
+        if not get_current_worker().is_cancelled:
+            sizes = model_reading.read_sizes(model)
+            self._call(lambda: self._owner.update(sizes_read(self._owner.state, model, sizes)))
+
+    def read_earlier(self) -> None:
+        """Read the earlier runs of the chosen model."""
+        state = self._owner.state
+        is_saved = state.comparison.saved > 0
+        read = partial(self._read_earlier, state.choices.model, state.comparison, is_saved)
+        self._start("earlier", read, exclusive=True)
+
+    def _read_earlier(self, model: str | None, comparison: Comparison, is_saved: bool) -> None:
+        worker = get_current_worker()
+        earlier = read_earlier(model, comparison.run, is_saved=is_saved)
+
+        def show() -> None:
+            # Cancelled: a later thread reads what has changed meanwhile.
+            if not worker.is_cancelled:
+                self._owner.update(earlier_read(self._owner.state, comparison, earlier))
+
+        self._call(show)
+
+    def open_run(self, run: str, then: Callable[[], object]) -> None:
+        """Read a saved run and show it.
+
+        Args:
+            run: Id of the run.
+            then: Called when the run is shown.
+        """
+        self._start("open", partial(self._open_run, run, then), exclusive=True)
+
+    def _open_run(self, run: str, then: Callable[[], object]) -> None:
+        try:
+            comparison = open_comparison(run)
+        except QfidError as error:
+            self._call(self._owner.tell, error_text(error), "error")
+            return
+
+        def show() -> None:
+            self._owner.update(open_run(self._owner.state, comparison))
+            self.read_earlier()
+            then()
+
+        self._call(show)
+
+    def _start(
+        self, group: str, read: Callable[[], None], *, exclusive: bool = False
+    ) -> Worker[None]:
+        return self._screen.run_worker(
+            read, thread=True, group=group, exclusive=exclusive, exit_on_error=False
+        )
+
+    def _call(self, call: Callable[..., object], *arguments: object) -> None:
+        self._screen.app.call_from_thread(call, *arguments)
