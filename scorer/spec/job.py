@@ -5,12 +5,13 @@ Pure standard library: the app and ``qfid --help`` import this module.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from scorer.common.errors import InputError
-from scorer.common.inert_text import shown
+from scorer.common.json_reader import JsonReader
+from scorer.common.json_values import converted, json_values
 from scorer.spec.settings.kv import NOTATION_HINT, KVSetting
 
 Protocol = Literal["mqf", "llama.cpp"]
@@ -27,6 +28,22 @@ class CorpusSpec:
     """
 
     source: str = "wikitext2"
+
+
+def _read_settings(data: Any) -> tuple[KVSetting, ...]:
+    if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
+        raise InputError("a job's `settings` must be a list of settings in notation")
+    return tuple(KVSetting.parse(notation) for notation in data)
+
+
+def _notations(settings: tuple[KVSetting, ...]) -> list[str]:
+    return [str(setting) for setting in settings]
+
+
+def _read_corpus(data: Any) -> CorpusSpec:
+    if not isinstance(data, str):
+        raise InputError("a job's `corpus` must be a name or a path")
+    return CorpusSpec(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +68,10 @@ class Job:
     """
 
     model: str
-    settings: tuple[KVSetting, ...]
-    corpus: CorpusSpec = CorpusSpec()
+    settings: tuple[KVSetting, ...] = field(metadata=converted(_read_settings, _notations))
+    corpus: CorpusSpec = field(
+        default=CorpusSpec(), metadata=converted(_read_corpus, attrgetter("source"))
+    )
     revision: str | None = None
     protocol: Protocol = "mqf"
     chunk_length: int = 512
@@ -104,10 +123,8 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values; settings in their notation."""
-        data = dataclasses.asdict(self)
-        data["settings"] = [str(setting) for setting in self.settings]
-        data["corpus"] = self.corpus.source
-        return data
+        values: dict[str, Any] = json_values(self)
+        return values
 
     @classmethod
     def from_json(cls, data: Any) -> Job:
@@ -116,38 +133,7 @@ class Job:
         Raises:
             InputError: A key is missing, unknown or of the wrong type.
         """
-        if not isinstance(data, dict):
-            raise InputError("a job must be a JSON object")
-        known = {field.name: field for field in dataclasses.fields(cls)}
-        if unknown := sorted(str(key) for key in data if key not in known):
-            raise InputError(f"a job has no key {shown(unknown[0])}")
-        values = dict(data)
-        settings = values.get("settings")
-        if not isinstance(settings, list) or not all(isinstance(s, str) for s in settings):
-            raise InputError("a job's `settings` must be a list of settings in notation")
-        values["settings"] = tuple(KVSetting.parse(setting) for setting in settings)
-        source = values.pop("corpus", "wikitext2")
-        if not isinstance(source, str):
-            raise InputError("a job's `corpus` must be a name or a path")
-        for name, kinds in _JSON_TYPES.items():
-            if name in values and type(values[name]) not in kinds:
-                raise InputError(f"a job's `{name}` has the wrong type")
-        if "model" not in values:
-            raise InputError("a job needs a `model`")
-        return cls(corpus=CorpusSpec(source), **values)
+        return _READER.read(data)
 
 
-_JSON_TYPES: dict[str, tuple[type, ...]] = {
-    "model": (str,),
-    "revision": (str, type(None)),
-    "protocol": (str,),
-    "chunk_length": (int,),
-    "chunks": (str,),
-    "max_chunks": (int, type(None)),
-    "kernel": (str,),
-    "control": (bool,),
-    "noise_floor": (int,),
-    "batch": (int, type(None)),
-    "allow_custom_code": (bool,),
-    "force": (bool,),
-}
+_READER = JsonReader(Job, "a job")
