@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, Interrupted, QfidError, WillNotFit
 from scorer.device.memory_watch import MemoryWatch
@@ -15,7 +15,7 @@ from scorer.spec.job import Job
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
     from scorer.engine.preparation import Prepared
-    from scorer.runs.identity import Identity
+    from scorer.runs.facts import StoredFacts
     from scorer.runs.listing import Run
 
 
@@ -58,7 +58,7 @@ class Session:
             settings = tuple(dict.fromkeys((*earlier.job.settings, *self.job.settings)))
             self.job = dataclasses.replace(self.job, settings=settings)
             # A batch that was asked for and is not the run's is refused further down.
-            if self.job.batch in (None, stored := grid_of(earlier.facts)):
+            if self.job.batch in (None, stored := grid_of(earlier.readable_facts.identity)):
                 grid = stored
         preparation = Preparation(self.job, self.backend, cache_folder() / "tokens", grid=grid)
         yield from preparation.steps()
@@ -71,15 +71,14 @@ class Session:
     def _in_run(self, prepared: Prepared) -> Iterator[Event]:
         from scorer.engine.cells import Cells
         from scorer.engine.checks import check_drift
-        from scorer.engine.run_facts import identity_of, stored_facts
+        from scorer.engine.run_facts import stored_facts
         from scorer.report.formats.markdown import to_markdown
         from scorer.report.from_run import finished_report
         from scorer.runs.listing import find_run, new_run, unfinished_twin
 
-        identity = identity_of(prepared, self.backend)
         facts = stored_facts(prepared, self.backend)
         if self.wanted_run is None:
-            twin = unfinished_twin(identity)
+            twin = unfinished_twin(facts.identity)
             if twin is not None:
                 yield Warned(
                     f"run `{twin.id}` of the same model and text is unfinished",
@@ -90,7 +89,7 @@ class Session:
             run = find_run(self.wanted_run)
         with run.open_writer() as writer:
             if self.wanted_run is not None:
-                self._go_on_with(run, identity, facts)
+                self._go_on_with(run, facts)
             done = run.scored()
             # Whatever failed is tried again below, or found again in what is stored.
             for name in run.failures():
@@ -115,21 +114,23 @@ class Session:
                 run.mark_failed(name, type(error).__name__, error.message, error.hint)
                 yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
             report = finished_report(run, stored)
-            run.save_report(report, to_markdown(report), complete=ended is None)
+            values = report.to_json()
+            run.save_report(values, to_markdown(report), complete=ended is None)
         if isinstance(ended, WillNotFit):
             raise ended
-        yield Finished(report, ended is None)
+        yield Finished(values, ended is None)
 
-    def _go_on_with(self, run: Run, identity: Identity, facts: dict[str, Any]) -> None:
+    def _go_on_with(self, run: Run, facts: StoredFacts) -> None:
         """Make the saved run, whose lock is held, one of this job too.
 
         Raises:
             InputError: Its numbers may not be mixed with those to come, or another process has
                 added settings to it since this one began.
         """
-        from scorer.runs.identity import MIXED, identity_differences, mixed_conditions
+        from scorer.runs.identity import identity_differences
 
-        differences = identity_differences(run.facts.get("identity", {}), identity)
+        earlier = run.readable_facts
+        differences = identity_differences(earlier.identity, facts.identity)
         if differences and not self.accept_changes:
             raise InputError(
                 f"run `{run.id}` was scored under other conditions: {'; '.join(differences)}",
@@ -141,10 +142,10 @@ class Session:
                 f"another process has just added `{', '.join(added)}` to run `{run.id}`",
                 "try again",
             )
-        mixed = mixed_conditions(run.facts)
+        mixed = earlier.mixed
         if differences and any(run.scored().values()):
-            mixed.append("; ".join(differences))
-        run.grow(self.job, {**facts, MIXED: mixed} if mixed else facts)
+            mixed = (*mixed, "; ".join(differences))
+        run.grow(self.job, dataclasses.replace(facts, mixed=mixed))
         self.run = run
 
     def _planned(self, prepared: Prepared, run: Run, done: dict[str, set[int]]) -> Planned:

@@ -9,9 +9,6 @@ from typing import Any, TypeGuard
 
 Identity = Mapping[str, str | int | float | bool | None]
 
-MIXED = "mixed"
-"""Key of a run's facts: what changed each time it was continued under other conditions."""
-
 _SHOWN = 40
 
 
@@ -45,16 +42,9 @@ def identity_differences(a: Identity, b: Identity) -> list[str]:
     ]
 
 
-def mixed_conditions(facts: Mapping[str, Any]) -> list[str]:
-    """What changed each time the run was continued under other conditions than its own."""
-    found = facts.get(MIXED)
-    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
-
-
-def grid_of(facts: Mapping[str, Any]) -> int | None:
-    """Chunks of a cell of a run's batch grid, from its facts; None where they do not say."""
-    identity = facts.get("identity")
-    batch = identity.get("batch") if is_identity(identity) else None
+def grid_of(identity: Identity) -> int | None:
+    """Chunks of a cell of a run's batch grid; None where the identity does not say."""
+    batch = identity.get("batch")
     return batch if type(batch) is int and batch > 0 else None
 
 

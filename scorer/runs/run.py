@@ -26,9 +26,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scorer.common.atomic_files import remove_asides, storage_error, write_atomic
 from scorer.common.errors import InputError
+from scorer.runs.facts import FailureFacts, StoredFacts
 from scorer.runs.identity import identity_hash, is_identity
 from scorer.runs.run_lock import RunLock, holder
-from scorer.runs.stored_counts import count_chunks
+from scorer.runs.run_state import RunState, read_state, write_state
+from scorer.runs.small_files import read_object
+from scorer.runs.stored_counts import StoredCounts, count_chunks
 from scorer.spec.job import Job
 
 if TYPE_CHECKING:
@@ -37,15 +40,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 State = Literal["finished", "unfinished", "running", "broken"]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A setting that gave no usable number: the class of its error, its message and hint."""
-
-    error: str
-    message: str
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +82,6 @@ class Run:
         id: Name of the run's folder.
         path: The folder.
         job: What was asked, settings added later included.
-        facts: What the scorer knew when it began; ``facts["identity"]`` decides which runs
-            continue each other, ``facts["chunks"]`` lists the chunks to score.
         created: When it began, ISO 8601, UTC.
         identity: SHA-256 of the identity, hexadecimal.
     """
@@ -102,11 +94,11 @@ class Run:
         """
         self.path = path
         self.id = path.name
-        self._counted: dict[str, Any] = {}
+        self._counted = StoredCounts()
         self._load()
 
     def _load(self) -> None:
-        data = _object(self.path / "job.json")
+        data = read_object(self.path / "job.json")
         if data.get("schema") != SCHEMA or type(data["schema"]) is not int:
             raise InputError(
                 f"run `{self.id}` was written by another version of qfid "
@@ -124,8 +116,37 @@ class Run:
         identity = facts.get("identity")
         if not is_identity(identity) or data.get("identity") != identity_hash(identity):
             raise InputError(f"`job.json` of run `{self.id}` does not match its own identity")
-        self.facts: dict[str, Any] = facts
         self.identity = identity_hash(identity)
+        self._values: dict[str, Any] = facts
+        self._facts: StoredFacts | None = None
+
+    @property
+    def facts(self) -> StoredFacts:
+        """What the scorer knew of the run when it began.
+
+        Raises:
+            InputError: They are damaged, or another version of qfid wrote them.
+        """
+        if self._facts is None:
+            try:
+                self._facts = StoredFacts.from_json(self._values)
+            except InputError as error:
+                message = f"`job.json` of run `{self.id}`: {error.message}"
+                raise InputError(message, error.hint) from error
+        return self._facts
+
+    @property
+    def readable_facts(self) -> StoredFacts:
+        """The facts; where they are damaged, their identity, chunks and mixed conditions alone."""
+        try:
+            return self.facts
+        except InputError:
+            chunks, mixed = self._values.get("chunks"), self._values.get("mixed")
+            return StoredFacts(
+                identity=self._values["identity"],
+                chunks=tuple(chunks) if chunks and _all_are(int, chunks) else None,
+                mixed=tuple(mixed) if mixed and _all_are(str, mixed) else (),
+            )
 
     @property
     def positions_path(self) -> Path:
@@ -135,7 +156,9 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether a report covers every setting of the job."""
-        return (self.path / "report.json").is_file() and _covers(self._state(), self.job)
+        complete = set(self._state().complete)
+        covered = complete.issuperset(map(str, self.job.settings))
+        return covered and (self.path / "report.json").is_file()
 
     @property
     def whole(self) -> bool:
@@ -144,11 +167,11 @@ class Run:
         Raises:
             QfidError: The file cannot be opened or the disk fails.
         """
-        chunks, stored = self.facts.get("chunks"), self.scored()
-        if not isinstance(chunks, list):
+        chunks, stored = self.readable_facts.chunks, self.scored()
+        if chunks is None:
             return True
         settings = [self.stored_as(str(setting)) for setting in self.job.settings]
-        return all(chunk in stored.get(name, ()) for name in settings for chunk in _whole(chunks))
+        return all(stored.get(name, set()).issuperset(chunks) for name in settings)
 
     def open_writer(self) -> PositionsWriter:
         """Take the run's lock and open its positions for appending, repaired where torn.
@@ -198,13 +221,13 @@ class Run:
                 found.setdefault(setting, []).append((chunk, positions, facts))
             # Taken before: what another thread has appended since makes it void.
             counts = {setting: len(batches) for setting, batches in found.items()}
-            self._counted = {"size": size, "chunks": counts}
+            self._counted = StoredCounts(size, counts)
         return {
             setting: [batch[1:] for batch in sorted(batches, key=lambda batch: batch[0])]
             for setting, batches in found.items()
         }
 
-    def grow(self, job: Job, facts: Mapping[str, Any] | None = None) -> None:
+    def grow(self, job: Job, facts: StoredFacts | None = None) -> None:
         """Add the settings of ``job`` to the run's own, which keep their order.
 
         Whether the run may be continued at all is for the caller to decide, by the identities.
@@ -216,7 +239,7 @@ class Run:
         Raises:
             InputError: ``job`` cuts the text otherwise or names another model, or another
                 process writes to the run.
-            ValueError: The facts have no identity or are no JSON.
+            ValueError: The facts have no identity or hold an infinite number.
         """
         self._refuse_other_writer()
         for name in ("model", "protocol", "chunk_length"):
@@ -248,33 +271,32 @@ class Run:
         write_atomic(self.path / "report.md", markdown)
         write_atomic(self.path / "report.json", json.dumps(dict(report), indent=1) + "\n")
         state = self._state()
-        state["complete"] = [str(setting) for setting in self.job.settings] if complete else []
-        state["counted"] = count_chunks(self.positions_path, self._counted)
+        state.complete = [str(setting) for setting in self.job.settings] if complete else []
+        state.counted = count_chunks(self.positions_path, self._counted)
         self._save_state(state)
 
     def report(self) -> dict[str, Any] | None:
-        """The stored report; None where there is none or it cannot be read: make it again."""
+        """The stored report as JSON values; None where there is none that can be read."""
         try:
-            return _object(self.path / "report.json")
+            return read_object(self.path / "report.json")
         except InputError:
             return None
 
-    def failures(self) -> dict[str, Failure]:
+    def failures(self) -> dict[str, FailureFacts]:
         """Setting to why it failed, as far as nothing was scored again since."""
-        failures = self._state()["failures"]
-        return {setting: Failure(**values) for setting, values in failures.items()}
+        return self._state().failures
 
     def mark_failed(self, setting: str, error: str, message: str, hint: str = "") -> None:
         """Record that a setting gave no usable number, so that later reports can say so."""
         state = self._state()
-        state["failures"][setting] = {"error": error, "message": message, "hint": hint}
+        state.failures[setting] = FailureFacts(error, message, hint)
         self._save_state(state)
 
     def clear_failed(self, setting: str) -> None:
         """Forget a failure before the setting is tried again; the run is unfinished until then."""
         state = self._state()
-        if state["failures"].pop(setting, None) is not None:
-            state["complete"] = [name for name in state["complete"] if name != setting]
+        if state.failures.pop(setting, None) is not None:
+            state.complete = [name for name in state.complete if name != setting]
             self._save_state(state)
 
     def delete(self) -> None:
@@ -296,8 +318,8 @@ class Run:
         """The run's line in the list, without reading its positions."""
         state = self._state()
         settings = tuple(str(setting) for setting in self.job.settings)
-        counts = count_chunks(self.positions_path, state["counted"])["chunks"]
-        chunks = self.facts.get("chunks")
+        counts = count_chunks(self.positions_path, state.counted).chunks
+        chunks = self.readable_facts.chunks
         running = holder(self.path) is not None
         return RunInfo(
             id=self.id,
@@ -308,8 +330,8 @@ class Run:
             corpus=self.job.corpus.source,
             created=self.created,
             chunks_done=sum(counts.get(self.stored_as(setting), 0) for setting in settings),
-            chunks_planned=(len(chunks) * len(settings) if isinstance(chunks, list) else None),
-            failed=tuple(state["failures"]),
+            chunks_planned=None if chunks is None else len(chunks) * len(settings),
+            failed=tuple(state.failures),
         )
 
     def stored_as(self, setting: str) -> str:
@@ -317,80 +339,38 @@ class Run:
 
         Source: ``same_as`` of the setting's facts.
         """
-        facts = self.facts.get("settings")
-        own = facts.get(setting) if isinstance(facts, dict) else None
-        same_as = own.get("same_as") if isinstance(own, dict) else None
-        return same_as if isinstance(same_as, str) else setting
+        own = self.readable_facts.settings.get(setting)
+        return setting if own is None or own.same_as is None else own.same_as
 
     def _refuse_other_writer(self) -> None:
         other = holder(self.path)
         if other is not None and other.pid != os.getpid():
             RunLock(self.path).acquire()  # raises, naming the holder
 
-    def _state(self) -> dict[str, Any]:
-        """``state.json`` with anything that is not as we write it left out."""
-        try:
-            data = _object(self.path / "state.json")
-        except InputError:
-            data = {}
-        failures, complete, counted = map(data.get, ("failures", "complete", "counted"))
-        return {
-            "failures": {
-                setting: {key: values[key] for key in ("error", "message", "hint")}
-                for setting, values in (failures if isinstance(failures, dict) else {}).items()
-                if isinstance(values, dict)
-                and all(isinstance(values.get(key), str) for key in ("error", "message", "hint"))
-            },
-            "complete": complete if isinstance(complete, list) else [],
-            "counted": counted if isinstance(counted, dict) else {},
-        }
+    def _state(self) -> RunState:
+        return read_state(self.path / "state.json")
 
-    def _save_state(self, state: dict[str, Any]) -> None:
-        write_atomic(self.path / "state.json", json.dumps(state, indent=1) + "\n")
+    def _save_state(self, state: RunState) -> None:
+        write_state(self.path / "state.json", state)
 
 
-def job_json(job: Job, facts: Mapping[str, Any], created: str) -> str:
+def job_json(job: Job, facts: StoredFacts, created: str) -> str:
     """The text of a run's ``job.json``.
 
     Raises:
-        ValueError: ``facts["identity"]`` is no flat object, or the facts are no JSON.
+        ValueError: The identity is no flat object, or the facts hold an infinite number.
     """
-    identity = facts.get("identity")
-    if not is_identity(identity):
-        raise ValueError("facts['identity'] must be a flat object of strings and numbers")
+    if not is_identity(facts.identity):
+        raise ValueError("the identity must be a flat object of strings and numbers")
     data = {
         "schema": SCHEMA,
         "job": job.to_json(),
-        "facts": dict(facts),
+        "facts": facts.to_json(),
         "created": created,
-        "identity": identity_hash(identity),
+        "identity": identity_hash(facts.identity),
     }
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
-def _whole(values: list[Any]) -> list[int]:
-    return [value for value in values if type(value) is int]
-
-
-def _covers(state: dict[str, Any], job: Job) -> bool:
-    return {str(setting) for setting in job.settings} <= set(map(str, state["complete"]))
-
-
-def _object(path: Path) -> dict[str, Any]:
-    """The JSON object in a small file of a run.
-
-    Raises:
-        InputError: There is no such file, or it holds something else.
-    """
-    name = f"`{path.name}` of run `{path.parent.name}`"
-    try:
-        if not path.is_file() or path.is_symlink():
-            raise InputError(f"{name} is missing")
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{name} is not a JSON object")
-    return data
+def _all_are(kind: type, values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is kind for value in values)
