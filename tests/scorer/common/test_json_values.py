@@ -182,5 +182,5 @@ def test_any_json_is_read_or_refused_in_one_line(data: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000, b"\xff"])
 def test_a_text_that_is_no_object_is_named(text: str | bytes) -> None:
-    with pytest.raises(InputError, match="`x.json` is not"):
+    with pytest.raises(InputError, match=r"`x\.json` is not"):
         decoded_object(text, "`x.json`")
