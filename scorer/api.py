@@ -116,6 +116,7 @@ def _run(job: Job) -> SettingReport:
     import warnings
 
     from scorer.report.setting_report import SettingReport
+    from scorer.report.tree import Report
     from scorer.score import score
 
     for event in score(job):
@@ -124,7 +125,7 @@ def _run(job: Job) -> SettingReport:
         elif isinstance(event, Failed):
             raise _error(event)
         elif isinstance(event, Finished):
-            return SettingReport.from_report(event.report)
+            return SettingReport.from_report(Report.from_json(event.report))
     raise QfidError("the run ended without a report")
 
 

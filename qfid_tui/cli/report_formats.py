@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qfid_tui.cli.output import ReportFile
+    from scorer.report.tree import Report
     from scorer.runs.run import Run
     from scorer.stats.positions import Positions
 
@@ -16,8 +17,6 @@ FORMATS = ("md", "json", "csv", "positions", "badge", "card")
 _ENDINGS = {".json": "json", ".csv": "csv"}
 # From best to worst.
 _TIERS = ("good", "marginal", "bad")
-
-Report = Mapping[str, Any]
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
@@ -100,9 +99,9 @@ def below_tier(report: Report, tier: str) -> list[tuple[str, str]]:
     """Setting and verdict of every scored setting whose verdict is worse than ``tier``."""
     passing = _TIERS[: _TIERS.index(tier) + 1]
     return [
-        (row["setting"], row["verdict"])
-        for row in report["settings"]
-        if row["status"] == "scored" and row["verdict"] not in passing
+        (row.setting, row.numbers.verdict)
+        for row in report.settings
+        if row.numbers is not None and row.numbers.verdict not in passing
     ]
 
 
@@ -111,7 +110,7 @@ def rendered(format: str, report: Report, run_id: str) -> Iterable[str]:
 
     Args:
         format: One of ``FORMATS``.
-        report: The report's JSON values.
+        report: The report.
         run_id: Its run, whose positions ``positions`` reads.
 
     Raises:
@@ -153,13 +152,13 @@ def _stored_positions(run: Run, report: Report) -> Iterable[tuple[str, Positions
     from scorer.stats.positions import Positions
 
     stored = run.read()
-    for row in report["settings"]:
-        batches = stored.get(row["same_as"] or row["setting"], [])
-        if row["status"] == "scored" and len(batches) < row["n_chunks"]:
+    for row in report.settings:
+        batches = stored.get(row.same_as or row.setting, [])
+        if row.numbers is not None and len(batches) < row.n_chunks:
             raise QfidError(
                 f"the positions of run `{run.id}` are damaged: {len(batches)} of "
-                f"{row['n_chunks']} chunks of setting `{row['setting']}` are intact",
+                f"{row.n_chunks} chunks of setting `{row.setting}` are intact",
                 f"`qfid resume {run.id}` scores the others again",
             )
         if batches:
-            yield row["setting"], Positions.concatenate([positions for positions, _ in batches])
+            yield row.setting, Positions.concatenate([positions for positions, _ in batches])

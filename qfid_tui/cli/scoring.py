@@ -67,16 +67,19 @@ def score(
 def _finished(event: Finished, display: ProgressLines, delivery: Delivery) -> int:
     planned = display.run.planned
     run_id = "" if planned is None else planned.run
-    delivery.deliver(event.report, run_id)
+    from scorer.report.tree import Report
+
+    report = Report.from_json(event.report)
+    delivery.deliver(report, run_id)
     if not event.complete:
-        scored = len(event.report["run"]["chunks"])
+        scored = len(report.run.chunks)
         diagnostics.say(
             f"interrupted: this report is about {scored} of {display.run.chunks} chunks"
         )
         _tell_resume(run_id)
         return INTERRUPTED
-    below = delivery.exit_code(event.report)
-    if any(row["failure"] for row in event.report["settings"]):
+    below = delivery.exit_code(report)
+    if any(row.failure is not None for row in report.settings):
         return 1
     return below
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
-
-from scorer.report.formats.inline import number
 
 if TYPE_CHECKING:
     from qfid_tui.pictures.scatter import ScatterPoint
@@ -70,9 +68,9 @@ def depth_spans(comparison: Comparison, row: TableRow | None) -> list[tuple[int,
         return []
     if result.row is None:
         return result.depth
-    spans = result.row.get("kl_by_depth")
-    found = []
-    for span in spans if isinstance(spans, list) else []:
-        if isinstance(span, Mapping) and (mean := number(span.get("kl_mean"))) is not None:
-            found.append((int(span["start"]), int(span["end"]), mean))
-    return found
+    numbers = result.row.numbers
+    return [
+        (span.start, span.end, span.kl_mean)
+        for span in (() if numbers is None else numbers.kl_by_depth)
+        if span.kl_mean is not None
+    ]

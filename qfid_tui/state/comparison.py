@@ -5,14 +5,16 @@ Events change it; the state of the workbench refers to it by its version. Pure s
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from qfid_tui.state.progress import Clock, RunProgress
 from qfid_tui.state.setting_results import Figures, SettingResult
+from scorer.common.errors import InputError
 from scorer.spec.events import (
     ChunkScored,
     Event,
@@ -26,6 +28,9 @@ from scorer.spec.events import (
     Warned,
 )
 from scorer.spec.job import Job
+
+if TYPE_CHECKING:
+    from scorer.report.tree import Report
 
 Phase = Literal["idle", "starting", "scoring", "stopping", "stopped", "finished", "failed"]
 ACTIVE: tuple[Phase, ...] = ("starting", "scoring", "stopping")
@@ -50,7 +55,7 @@ class Comparison:
         memory: Bytes that the scorer last reported in use; 0 if unknown.
         warnings: Its warnings, newest last: message and hint.
         failure: The last event of a run that failed.
-        report: Report of the run; None before its end.
+        report: Report of the run; None before its end, or if it cannot be read.
         kv_bytes: Bytes per token by notation; those of the 16-bit cache under ``""``.
         version: Number of changes.
         planned_chunks: Chunks of the run; 0 before it is planned.
@@ -71,7 +76,7 @@ class Comparison:
         self.memory = 0
         self.warnings: deque[tuple[str, str]] = deque(maxlen=_WARNINGS)
         self.failure: Failed | None = None
-        self.report: Mapping[str, Any] | None = None
+        self.report: Report | None = None
         self.kv_bytes: dict[str, float] = {}
         self.version = 0
         self.planned_chunks = self.text_chunks = 0
@@ -160,22 +165,23 @@ class Comparison:
         result.failure = f"{event.message}; {event.hint}" if event.hint else event.message
 
     def _finish(self, event: Finished) -> None:
-        self.take_report(event.report)
+        from scorer.report.tree import Report
+
+        with contextlib.suppress(InputError):
+            self.take_report(Report.from_json(event.report))
         self.phase = "finished" if event.complete else "stopped"
 
-    def take_report(self, report: Mapping[str, Any]) -> None:
+    def take_report(self, report: Report) -> None:
         """Take the final numbers from the report of a run."""
         self.version += 1
         self.report = report
-        total = ((report.get("run") or {}).get("corpus") or {}).get("total_chunks")
-        self.text_chunks = total if isinstance(total, int) else self.text_chunks
-        for row in report.get("settings") or []:
-            name = str(row.get("setting"))
-            result = self._setting(name)
-            result.finish(row)
-            if row.get("kv_bytes_per_token") is not None:
-                self.kv_bytes[name] = float(row["kv_bytes_per_token"])
-                self.kv_bytes[""] = float(row["kv_bytes_per_token_16bit"])
+        if report.run.corpus.total_chunks is not None:
+            self.text_chunks = report.run.corpus.total_chunks
+        for row in report.settings:
+            self._setting(row.setting).finish(row)
+            if row.kv_bytes_per_token is not None:
+                self.kv_bytes[row.setting] = row.kv_bytes_per_token
+                self.kv_bytes[""] = row.kv_bytes_per_token_16bit
 
     def stop(self) -> None:
         """Note that the user asked the child process to stop."""

@@ -5,18 +5,18 @@ Reads stored reports only: nothing heavier than JSON.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qfid_tui.state.saved_report import EDITED
+from qfid_tui.state.saved_report import stored_report
 from qfid_tui.state.setting_results import figures_of
 from qfid_tui.state.table_rows import EarlierSetting
 from qfid_tui.state.text_names import text_name
 from scorer.common.errors import QfidError
-from scorer.report.formats.inline import number
 
 if TYPE_CHECKING:
+    from scorer.report.setting_row import SettingNumbers
     from scorer.runs.run import Run, RunInfo
 
 _RUNS = 20
@@ -75,7 +75,7 @@ def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[Earlier
     for info in runs[:_RUNS]:
         try:
             rows = _rows(Run(info.path), info)
-        except (QfidError, OSError, *EDITED):
+        except (QfidError, OSError):
             continue
         for conditions, row in rows:
             known = found.get((row.name, *conditions))
@@ -103,40 +103,34 @@ def _is_deleted(run: str) -> bool:
 
 
 def _rows(run: Run, info: RunInfo) -> list[tuple[tuple[object, ...], EarlierSetting]]:
-    report = run.report() or {}
-    rows = report.get("settings")
+    report = stored_report(run)
     job = run.job
     conditions = (job.corpus, job.protocol, job.chunk_length)
     found: list[tuple[tuple[object, ...], EarlierSetting]] = []
-    for row in rows if isinstance(rows, list) else []:
-        figures = figures_of(row) if isinstance(row, Mapping) else None
-        if figures is None:
+    for row in () if report is None else report.settings:
+        numbers, figures = row.numbers, figures_of(row)
+        if numbers is None or figures is None:
             continue
         found.append(
             (
                 conditions,
                 EarlierSetting(
-                    name=str(row["setting"]),
+                    name=row.setting,
                     run=info.id,
                     day=info.created[:10],
                     text=f"{text_name(job.corpus.source)}, {figures.chunks} × {job.chunk_length}",
                     figures=figures,
-                    kl=tuple(_floats(row.get("kl_mean_per_chunk"))),
-                    flips=tuple(_shares(row)),
-                    bytes_per_token=number(row.get("kv_bytes_per_token")),
+                    kl=numbers.kl_mean_per_chunk,
+                    flips=_shares(numbers),
+                    bytes_per_token=row.kv_bytes_per_token,
                 ),
             )
         )
     return found
 
 
-def _floats(values: Any) -> list[float]:
-    known = (number(value) for value in values) if isinstance(values, list) else ()
-    return [float("nan") if value is None else value for value in known]
-
-
-def _shares(row: Mapping[str, Any]) -> list[float]:
-    flips = _floats(row.get("flips_per_chunk"))
-    positions = row.get("n_positions")
-    size = positions / len(flips) if flips and isinstance(positions, int) else 0
-    return [value / size for value in flips] if size else []
+def _shares(numbers: SettingNumbers) -> tuple[float, ...]:
+    """Share of flips of each chunk, 0 to 1."""
+    flips = numbers.flips_per_chunk
+    size = numbers.n_positions / len(flips) if flips else 0
+    return tuple(value / size for value in flips) if size else ()

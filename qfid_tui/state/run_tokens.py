@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -89,22 +88,15 @@ def completed_ids(ids: IntArray, chunks: list[int]) -> IntArray:
     return ids
 
 
-def corpus_facts(run: Run) -> Mapping[str, Any]:
-    """What the run says of its text; empty where it says nothing."""
-    facts = run.facts.get("run")
-    corpus = facts.get("corpus") if isinstance(facts, dict) else None
-    return corpus if isinstance(corpus, dict) else {}
-
-
 def spelling_of(run: Run, ids: Iterable[int]) -> Spelling:
     """Read the run's tokenizer and spell ``ids`` with it.
 
     Never downloads. A tokenizer that is gone, or another than the run's, gives no text.
     """
     reason = "the run does not say which tokenizer it used"
-    wanted = run.facts["identity"].get("tokenizer")
-    facts = run.facts.get("run")
-    known = facts.get("model_revision") if isinstance(facts, dict) else None
+    facts = run.readable_facts
+    wanted = facts.identity.get("tokenizer")
+    known = None if facts.run is None else facts.run.model_revision
     for revision in dict.fromkeys((run.job.revision, known)):
         try:
             tokenizer = _tokenizer(run, revision)
@@ -120,11 +112,10 @@ def spelling_of(run: Run, ids: Iterable[int]) -> Spelling:
     return Spelling({}, f"tokens are shown as ids: {reason}")
 
 
-def _tokenizer(run: Run, revision: object) -> TextTokenizer:
+def _tokenizer(run: Run, revision: str | None) -> TextTokenizer:
     from scorer.models.resolve import resolve_model
 
     job = run.job
-    revision = revision if isinstance(revision, str) else None
     info = resolve_model(job.model, revision, allow_custom_code=job.allow_custom_code)
     if not (info.path / "tokenizer.json").is_file():
         # Reading any other kind takes transformers, which has no place in the app's process.

@@ -33,14 +33,9 @@ def open_comparison(run_id: str) -> Comparison:
 
 
 def documents_of(run: Run) -> dict[int, int | None]:
-    """Chunk to the document of its first token, from the facts of a run."""
-    facts = run.facts.get("run")
-    found = facts.get("documents") if isinstance(facts, dict) else None
-    documents: dict[int, int | None] = {}
-    for chunk, document in found.items() if isinstance(found, dict) else ():
-        if chunk.isdecimal() and (document is None or type(document) is int):
-            documents[int(chunk)] = document
-    return documents
+    """Chunk to the document of its first token; empty where a run's facts cannot be read."""
+    facts = run.readable_facts.run
+    return {} if facts is None else facts.documents
 
 
 def saved_chunks(run: Run) -> list[ChunkScored]:
@@ -60,7 +55,7 @@ def saved_chunks(run: Run) -> list[ChunkScored]:
 
 
 def _chunks_of(run: Run) -> int:
-    chunks = run.facts.get("chunks")
-    if not isinstance(chunks, list):
+    chunks = run.readable_facts.chunks
+    if chunks is None:
         raise QfidError(f"run `{run.id}` does not say which chunks it is about")
     return len(chunks)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError
+from scorer.report.tree import Report
 
 if TYPE_CHECKING:
     from scorer.runs.run import Run
 
 EDITED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
-"""What reading a file raises that someone has edited: a value of another type, or none at all."""
+"""What values raise that someone has edited: parts of a report that do not belong together."""
 
 
-def saved_report(run: Run) -> dict[str, Any]:
-    """The run's report as JSON values.
+def saved_report(run: Run) -> Report:
+    """The run's report.
 
     A finished run's is the stored one. Any other is made from the positions, which may have grown
     since a report was stored.
@@ -23,8 +23,8 @@ def saved_report(run: Run) -> dict[str, Any]:
     Raises:
         QfidError: Nothing is scored yet, or the run is damaged.
     """
-    stored = run.report() if run.finished else None
-    if stored is not None and _is_whole(stored):
+    stored = stored_report(run) if run.finished else None
+    if stored is not None and _can_be_shown(stored):
         return stored
     from scorer.report.from_run import finished_report
 
@@ -32,30 +32,35 @@ def saved_report(run: Run) -> dict[str, Any]:
         made = finished_report(run)
     except EDITED as error:
         raise _damaged(run) from error
-    if not _is_whole(made):
+    if not _can_be_shown(made):
         raise _damaged(run)
     return made
 
 
-def _is_whole(report: dict[str, Any]) -> bool:
-    """Whether a report can be shown in every form: a file that was edited may lack anything."""
+def stored_report(run: Run) -> Report | None:
+    """The report that a run has stored; None where there is none that can be read."""
+    values = run.report()
+    try:
+        return None if values is None else Report.from_json(values)
+    except InputError:
+        return None
+
+
+def _can_be_shown(report: Report) -> bool:
+    """Whether a report has every form: its parts may have been edited one by one."""
     from scorer.report.formats.badge import to_badges
     from scorer.report.formats.csv_export import to_csv
+    from scorer.report.formats.json_text import report_text
     from scorer.report.formats.markdown import to_markdown
     from scorer.report.formats.model_card import to_model_card
 
     try:
-        json.dumps(report, allow_nan=False)
-        for form in (to_markdown, to_model_card, to_csv, to_badges):
+        for form in (report_text, to_markdown, to_model_card, to_csv, to_badges):
             form(report)
-        return all(
-            isinstance(row["setting"], str)
-            and isinstance(row["same_as"], str | None)
-            and type(row["n_chunks"]) is int
-            for row in report["settings"]
-        )
-    except EDITED:
+        Report.from_json(report.to_json())
+    except (InputError, *EDITED):
         return False
+    return True
 
 
 def _damaged(run: Run) -> InputError:

@@ -6,9 +6,8 @@ Imports numpy: load it in a thread, when the screen is opened.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from qfid_tui.pictures.token_glyphs import inert_text
 from qfid_tui.state.run_tokens import spelling_of
 from qfid_tui.state.saved_report import saved_report
 from scorer.common.errors import InputError
-from scorer.report.formats.inline import number
+from scorer.report.setting_row import SettingRow
 from scorer.runs.listing import find_run
 from scorer.runs.run import Run
 from scorer.stats.positions import FloatArray, Positions
@@ -95,7 +94,7 @@ class SettingDetail:
         model: The model as the report names it.
         corpus: Name of the text.
         setting: The setting.
-        row: Its object of the report: headline numbers, intervals, verdict or failure.
+        row: Its row of the report: headline numbers, intervals, verdict or failure.
         chunks: Index of each chunk of the report and its KL mean, nats.
         spans: First position, position after the last and KL mean of each span, nats; positions
             counted from the chunk's first.
@@ -108,7 +107,7 @@ class SettingDetail:
     model: str
     corpus: str
     setting: str
-    row: Mapping[str, Any]
+    row: SettingRow
     chunks: tuple[tuple[int, float], ...]
     spans: tuple[tuple[int, int, float], ...]
     histogram: KLHistogram
@@ -129,24 +128,25 @@ def read_setting_detail(run: str, setting: str) -> SettingDetail:
     """
     found = find_run(run)
     report = saved_report(found)
-    row = next((row for row in report["settings"] if row["setting"] == setting), None)
+    row = next((row for row in report.settings if row.setting == setting), None)
     if row is None:
-        names = ", ".join(f"`{row['setting']}`" for row in report["settings"])
+        names = ", ".join(f"`{row.setting}`" for row in report.settings)
         raise InputError(f"run `{found.id}` has no setting `{setting}`", f"it has {names}")
-    positions = _positions(found, setting, report["run"]["chunks"]) if row["kl"] else None
+    numbers, chunks = row.numbers, report.run.chunks
+    positions = None if numbers is None else _positions(found, setting, chunks)
     tail, notice = _tail(found, positions)
-    first = max(int(report["run"]["scored_from"]), int(row["quantize_start"]))
-    means = zip(report["run"]["chunks"], row["kl_mean_per_chunk"] or (), strict=False)
+    first = max(report.run.scored_from, row.quantize_start)
+    means = () if numbers is None else numbers.kl_mean_per_chunk
     return SettingDetail(
         run=found.id,
-        model=str(row["model_id"]),
-        corpus=str(row["corpus"]["name"]),
+        model=row.model_id,
+        corpus=row.corpus.name,
         setting=setting,
         row=row,
-        chunks=tuple((int(chunk), _float(mean)) for chunk, mean in means),
+        chunks=tuple(zip(chunks, means, strict=False)),
         spans=tuple(
-            (first + span["start"], first + span["end"], _float(span["kl_mean"]))
-            for span in row["kl_by_depth"] or ()
+            (first + span.start, first + span.end, _or_nan(span.kl_mean))
+            for span in (() if numbers is None else numbers.kl_by_depth)
         ),
         histogram=kl_histogram(np.zeros(0) if positions is None else positions.kl),
         tail=tail,
@@ -177,7 +177,7 @@ def kl_histogram(kl: FloatArray) -> KLHistogram:
     return KLHistogram((*edges, power_of_ten(high)), tuple(counts.tolist()), *apart)
 
 
-def _positions(run: Run, setting: str, chunks: list[int]) -> Positions:
+def _positions(run: Run, setting: str, chunks: Sequence[int]) -> Positions:
     """What is stored of a setting on the chunks that the report is about."""
     wanted = set(chunks)
     batches = run.read().get(run.stored_as(setting), [])
@@ -248,6 +248,5 @@ def _text(ids: list[int], pieces: Mapping[int, bytes]) -> str:
     return " ".join(f"#{token}" for token in ids)
 
 
-def _float(value: Any) -> float:
-    found = number(value)
-    return math.nan if found is None else found
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -6,21 +6,23 @@ Pure standard library, and constant work per chunk: a table paints from it ten t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import add
-from typing import Any
+from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError
-from scorer.report.formats.inline import number
 from scorer.spec.events import ChunkScored
 from scorer.spec.settings.registry import parse_setting
-from scorer.spec.thresholds import KV, Metric, Thresholds
+from scorer.spec.thresholds import KV, Metric, Thresholds, Verdict
 from scorer.stats.depth import depth_edges
 from scorer.stats.intervals import CONFIDENCE, FEW_DOCUMENTS, Interval
 from scorer.stats.student_t import t_quantile
 from scorer.stats.verdict import OpenBound, held_by, open_bounds, shown_verdict, verdict_of
+
+if TYPE_CHECKING:
+    from scorer.report.setting_row import SettingRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Figures:
     flip_rate: float
     perplexity: float
     perplexity_delta: float
-    verdict: str
+    verdict: Verdict
     is_open: bool
     more_chunks: int | None
     held_by: tuple[str, ...]
@@ -59,7 +61,7 @@ class Figures:
     @property
     def shown_verdict(self) -> str:
         """``good``, or ``good?`` where an interval leaves it open."""
-        return shown_verdict(self.verdict, self.is_open)  # type: ignore[arg-type]
+        return shown_verdict(self.verdict, self.is_open)
 
 
 class _Spread:
@@ -114,7 +116,7 @@ class SettingResult:
         kl: Per chunk, its mean KL, nats.
         flips: Per chunk, its share of flips, 0 to 1.
         failure: Why it was given up, one line; None while it was not.
-        row: Its object in the report; None until a run is over.
+        row: Its row of the report, where that has numbers; None until a run is over.
     """
 
     def __init__(self, name: str, documents: Mapping[int, int | None] | None = None) -> None:
@@ -132,7 +134,7 @@ class SettingResult:
         self.kl: list[float] = []
         self.flips: list[float] = []
         self.failure: str | None = None
-        self.row: Mapping[str, Any] | None = None
+        self.row: SettingRow | None = None
         self._seen: set[int] = set()
         self._kl, self._flips, self._p99 = _Spread(), _Spread(), _Spread()
         self._p99s: list[float] = []
@@ -192,12 +194,11 @@ class SettingResult:
         for values in zip(self.chunks, self.kl, self.flips, self._p99s, strict=True):
             self._spread(*values)
 
-    def finish(self, row: Mapping[str, Any]) -> None:
-        """Take the setting's object in the report, whose numbers are final."""
+    def finish(self, row: SettingRow) -> None:
+        """Take the setting's row of the report, whose numbers are final."""
         self._figures = None
-        failure = row.get("failure")
-        self.failure = str(failure["message"]) if isinstance(failure, Mapping) else None
-        self.row = row if row.get("kl") is not None else None
+        self.failure = None if row.failure is None else row.failure.message
+        self.row = None if row.numbers is None else row
 
     def reopen(self) -> None:
         """Forget the report's row and a failure: the run goes on."""
@@ -252,41 +253,32 @@ def _thresholds_of(name: str) -> Thresholds:
         return KV
 
 
-def figures_of(row: Mapping[str, Any]) -> Figures | None:
-    """The numbers in a setting's object of a report; None where it holds none."""
-    try:
-        ends = row["intervals"]["kl_mean"]
-        bounds = row["verdict_open"]
-        more = [bound["more_chunks"] for bound in bounds]
-        return Figures(
-            chunks=int(row["n_chunks"]),
-            kl_mean=_float(row["kl"]["mean"]),
-            kl_interval=ends and Interval(_float(ends["low"]), _float(ends["high"])),
-            kl_p99=_float(row["kl"]["p99"]),
-            flip_rate=_float(row["flip_rate"]),
-            perplexity=_float(row["perplexity_quant"]),
-            perplexity_delta=_float(row["perplexity_delta"]),
-            verdict=str(row["verdict"]),
-            is_open=bool(bounds),
-            more_chunks=None if not more or None in more else max(more),
-            held_by=tuple(str(bound["metric"]) for bound in row["verdict_held_by"]),
-            final=True,
-        )
-    except (KeyError, TypeError, ValueError):
-        # A stored report may have been edited or written by another version.
+def figures_of(row: SettingRow) -> Figures | None:
+    """The numbers in a setting's row of a report; None where it holds none."""
+    numbers = row.numbers
+    if numbers is None:
         return None
+    return Figures(
+        chunks=row.n_chunks,
+        kl_mean=numbers.kl.mean,
+        kl_interval=numbers.intervals.kl_mean,
+        kl_p99=numbers.kl.p99,
+        flip_rate=numbers.flip_rate,
+        perplexity=numbers.perplexity_quant,
+        perplexity_delta=numbers.perplexity_delta,
+        verdict=numbers.verdict,
+        is_open=bool(numbers.verdict_open),
+        more_chunks=_more(numbers.verdict_open),
+        held_by=tuple(bound.metric for bound in numbers.verdict_held_by),
+        final=True,
+    )
 
 
-def _more(bounds: list[OpenBound]) -> int | None:
+def _more(bounds: Sequence[OpenBound]) -> int | None:
     """Chunks after which every open bound would be settled."""
     more = [bound.more_chunks for bound in bounds]
     known = [chunks for chunks in more if chunks is not None]
     return max(known) if known and len(known) == len(more) else None
-
-
-def _float(value: Any) -> float:
-    found = number(value)
-    return math.nan if found is None else found
 
 
 def _exp(value: float) -> float:

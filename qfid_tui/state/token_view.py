@@ -25,7 +25,6 @@ from qfid_tui.state.run_tokens import (
     Batches,
     Spelling,
     completed_ids,
-    corpus_facts,
     spelling_of,
     stored_ids,
 )
@@ -305,8 +304,8 @@ def read_token_view(run: str, settings: Sequence[str] = ()) -> TokenView:
         for column in (positions.top_ref, positions.top_quant)
     ]
     spelling = spelling_of(found, np.unique(np.concatenate([ids.ravel(), *tops])).tolist())
-    text = corpus_facts(found)
-    if text.get("bos_policy") == "every-chunk":
+    facts = found.readable_facts.run
+    if facts is not None and facts.corpus.bos_policy == "every-chunk":
         # BOS took the place of the text's own token there.
         ids[:, 0] = MISSING if spelling.bos is None else spelling.bos
     joined = np.ones(ids.size, np.bool_)
@@ -314,7 +313,7 @@ def read_token_view(run: str, settings: Sequence[str] = ()) -> TokenView:
     flat = ids.ravel()
     return TokenView(
         model=found.job.model,
-        corpus=str(text.get("name", found.job.corpus.source)),
+        corpus=found.job.corpus.source if facts is None else facts.corpus.name,
         settings=tuple(settings) or tuple(setting.key for setting in found.job.settings),
         chunks=chunks,
         length=length,

@@ -110,8 +110,9 @@ class Ending:
         if run is None or not any(stored.values()):
             return self._failure(Interrupted("stopped before the first chunk was scored"))
         report = finished_report(run, stored)
-        run.save_report(report, to_markdown(report), complete=False)
-        return Finished(report, complete=False)
+        values = report.to_json()
+        run.save_report(values, to_markdown(report), complete=False)
+        return Finished(values, complete=False)
 
     def _failure(self, error: QfidError) -> Failed:
         name, run = type(error).__name__, self._run or None

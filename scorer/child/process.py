@@ -110,7 +110,9 @@ def _code_of(event: Event) -> int:
     if isinstance(event, Finished):
         if not event.complete:
             return INTERRUPTED
-        failed = any(row.get("failure") for row in event.report.get("settings", []))
+        from scorer.report.tree import Report
+
+        failed = any(row.failure is not None for row in Report.from_json(event.report).settings)
         return 1 if failed else 0
     return 1
 

@@ -36,13 +36,13 @@ from scorer.models.weight_files import INDEX, is_weight_file
 _READ_FIRST = ("config.json", "tokenizer_config.json", INDEX)
 _WANTED_ENDINGS = (".json", ".jinja", ".txt", ".model", ".tiktoken")
 
-Report = Callable[[DownloadProgress], None]
+ProgressCallback = Callable[[DownloadProgress], None]
 
 
 def pull(
     repo: str,
     revision: str | None = None,
-    on_progress: Report | None = None,
+    on_progress: ProgressCallback | None = None,
     *,
     allow_custom_code: bool = False,
 ) -> Path:
@@ -174,7 +174,7 @@ def _fetch(
     commit: str,
     wanted: dict[str, RemoteFile],
     missing: int,
-    on_progress: Report | None,
+    on_progress: ProgressCallback | None,
 ) -> Path:
     from huggingface_hub import snapshot_download
 

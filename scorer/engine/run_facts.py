@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import NUMPY
 from scorer.engine.preparation import Prepared
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
 from scorer.lanes.kv.plan import PlannedSetting
 from scorer.models.file_hashes import files_digest, model_files
-from scorer.runs.facts import RunFacts, SettingFacts
+from scorer.runs.facts import (
+    ArithmeticFacts,
+    DeviceFacts,
+    RunFacts,
+    SettingFacts,
+    StoredFacts,
+)
 
 _ARITHMETIC = {
     DEQUANTIZED: "quantize, dequantize, attention",
@@ -65,17 +69,15 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         model_files=model_files(info.path),
         architecture=info.architecture,
         weight_bits=info.weight_bits,
-        corpus=corpus.to_json(),
+        corpus=corpus.facts(),
         documents=dict(zip(corpus.indices, corpus.documents, strict=True)),
         chunks=corpus.indices,
         chunk_length=corpus.chunk_length,
         scored_from=corpus.scored_from,
-        device={"kind": backend.kind, "name": backend.name, "memory": backend.memory_total},
-        arithmetic={
-            "compute_dtype": prepared.model.dtype_name,
-            "blas": backend.blas,
-            "description": arithmetic_line(prepared, backend),
-        },
+        device=DeviceFacts(backend.kind, backend.name, backend.memory_total),
+        arithmetic=ArithmeticFacts(
+            prepared.model.dtype_name, backend.blas, arithmetic_line(prepared, backend)
+        ),
         versions=dict(backend.versions),
         batch=prepared.batch,
         kv_bytes_per_token={
@@ -122,18 +124,16 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
     )
 
 
-def stored_facts(prepared: Prepared, backend: Backend) -> dict[str, Any]:
+def stored_facts(prepared: Prepared, backend: Backend) -> StoredFacts:
     """Everything a saved run keeps beside its positions."""
-    return {
-        "identity": identity_of(prepared, backend),
-        "chunks": list(prepared.corpus.indices),
-        "run": run_facts(prepared, backend).to_json(),
-        "settings": {
-            row.setting.key: setting_facts(prepared, row).to_json() for row in prepared.planned
-        },
-        "controls": {
+    return StoredFacts(
+        identity=identity_of(prepared, backend),
+        chunks=prepared.corpus.indices,
+        run=run_facts(prepared, backend),
+        settings={row.setting.key: setting_facts(prepared, row) for row in prepared.planned},
+        controls={
             row.control_of.key: row.setting.key
             for row in prepared.planned
             if row.control_of is not None
         },
-    }
+    )

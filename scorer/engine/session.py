@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, Interrupted, QfidError, WillNotFit
 from scorer.device.memory_watch import MemoryWatch
@@ -17,8 +17,8 @@ from scorer.spec.job import Job
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
     from scorer.engine.preparation import Prepared
+    from scorer.runs.facts import StoredFacts
     from scorer.runs.grid import CellKey
-    from scorer.runs.identity import Identity
     from scorer.runs.listing import Run
 
 
@@ -64,7 +64,7 @@ class Session:
             settings = tuple(dict.fromkeys((*earlier.job.settings, *self.job.settings)))
             self.job = dataclasses.replace(self.job, settings=settings)
             # A batch that was asked for and is not the run's is refused further down.
-            if self.job.batch in (None, batch := stored_batch(earlier.facts)):
+            if self.job.batch in (None, batch := stored_batch(earlier.readable_facts.identity)):
                 grid = batch
         preparation = Preparation(self.job, self.backend, cache_folder() / "tokens", grid=grid)
         yield from preparation.steps()
@@ -81,15 +81,14 @@ class Session:
     def _in_run(self, prepared: Prepared) -> Iterator[Event]:
         from scorer.engine.cells import CellScorer, run_grid
         from scorer.engine.checks import check_drift
-        from scorer.engine.run_facts import identity_of, stored_facts
+        from scorer.engine.run_facts import stored_facts
         from scorer.report.formats.markdown import to_markdown
         from scorer.report.from_run import finished_report
         from scorer.runs.listing import find_run, new_run, unfinished_twin
 
-        identity = identity_of(prepared, self.backend)
         facts = stored_facts(prepared, self.backend)
         if self.wanted_run is None:
-            twin = unfinished_twin(identity)
+            twin = unfinished_twin(facts.identity)
             if twin is not None:
                 yield Warned(
                     f"run `{twin.id}` of the same model and text is unfinished",
@@ -100,7 +99,7 @@ class Session:
             run = find_run(self.wanted_run)
         with run.open_writer() as writer:
             if self.wanted_run is not None:
-                self._go_on_with(run, identity, facts, any_scored=bool(writer.stored))
+                self._go_on_with(run, facts, any_scored=bool(writer.stored))
             # Whatever failed is tried again below, or found again in what is stored.
             for name in run.failures():
                 run.clear_failed(name)
@@ -124,28 +123,23 @@ class Session:
                 run.mark_failed(name, type(error).__name__, error.message, error.hint)
                 yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
             report = finished_report(run, stored)
-            run.save_report(report, to_markdown(report), complete=ended is None)
+            values = report.to_json()
+            run.save_report(values, to_markdown(report), complete=ended is None)
         if isinstance(ended, WillNotFit):
             raise ended
-        yield Finished(report, ended is None)
+        yield Finished(values, ended is None)
 
-    def _go_on_with(
-        self, run: Run, identity: Identity, facts: dict[str, Any], *, any_scored: bool
-    ) -> None:
+    def _go_on_with(self, run: Run, facts: StoredFacts, *, any_scored: bool) -> None:
         """Make the saved run, whose lock is held, one of this job too.
 
         Raises:
             InputError: Its numbers may not be mixed with those to come, or another process has
                 added settings to it since this one began.
         """
-        from scorer.runs.identity import (
-            MIXED,
-            fingerprint_differences,
-            identity_differences,
-            mixed_conditions,
-        )
+        from scorer.runs.identity import fingerprint_differences, identity_differences
 
-        differences = identity_differences(run.facts.get("identity", {}), identity)
+        earlier = run.readable_facts
+        differences = identity_differences(earlier.identity, facts.identity)
         if differences and not self.accept_changes:
             raise InputError(
                 f"run `{run.id}` was scored under other conditions: {'; '.join(differences)}",
@@ -157,15 +151,16 @@ class Session:
                 f"another process has just added `{', '.join(added)}` to run `{run.id}`",
                 "try again",
             )
-        for key, changed in fingerprint_differences(run.facts, facts).items():
+        changed = fingerprint_differences(earlier.fingerprints, facts.fingerprints)
+        for key, parts in changed.items():
             raise InputError(
-                f"setting `{key}` of run `{run.id}` is not what it was: {'; '.join(changed)}",
+                f"setting `{key}` of run `{run.id}` is not what it was: {'; '.join(parts)}",
                 "score it in a run of its own with `qfid kv`",
             )
-        mixed = mixed_conditions(run.facts)
+        mixed = earlier.mixed
         if differences and any_scored:
-            mixed.append("; ".join(differences))
-        run.grow(self.job, {**facts, MIXED: mixed} if mixed else facts)
+            mixed = (*mixed, "; ".join(differences))
+        run.grow(self.job, dataclasses.replace(facts, mixed=mixed))
         self.run = run
 
     def _planned(self, prepared: Prepared, run: Run, missing: Iterable[CellKey]) -> Planned:

@@ -1,4 +1,4 @@
-"""The report of a run as JSON values: every setting's numbers, comparisons, recommendation.
+"""The report of a run: every setting's numbers, comparisons, recommendation.
 
 ``build_report`` is a function of the stored facts and positions alone, so that a saved run
 prints the same report again, byte for byte.
@@ -6,36 +6,22 @@ prints the same report again, byte for byte.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from scorer.common.errors import SettingFailed
 from scorer.report.commands import kv_command
-from scorer.report.formats.json_text import report_text
 from scorer.report.measured import Measured, ScoredSetting, measure
 from scorer.report.ranking import Candidate, Pairs, beaten_by, frontiers
 from scorer.report.recommendation import recommend
 from scorer.report.rows import setting_row
+from scorer.report.tree import KeyUnit, PairComparison, ReferencePart, Report, RunPart
 from scorer.report.warnings import run_warnings
-from scorer.runs.facts import RunFacts, SettingFacts
+from scorer.runs.facts import FailureFacts, RunFacts
 from scorer.spec.job import Job
 from scorer.stats.pairs import PairedDifference, paired_difference
 
-__all__ = [
-    "SCHEMA",
-    "UNITS",
-    "RunFacts",
-    "ScoredSetting",
-    "SettingFacts",
-    "build_report",
-    "report_text",
-]
-
-SCHEMA = 1
 UNITS = {
     "kl": "nats",
     "kl_quantiles": "nats",
@@ -62,20 +48,15 @@ UNITS = {
 }
 
 
-def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> dict[str, Any]:
-    """The report as JSON values.
+def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
+    """The report of a run.
 
-    It is about the chunks that all its scored settings have. Infinities are written
-    ``"Infinity"`` and ``"-Infinity"``, undefined numbers null: JSON knows neither.
+    It is about the chunks that all its scored settings have. A setting whose positions are damaged
+    is a failed row.
 
     Args:
         facts: Of the run.
         settings: The settings in the order asked.
-
-    Returns:
-        ``schema``, ``reference``, ``settings`` (one object each), ``comparisons``,
-        ``frontiers``, ``recommendation``, ``verdict_bounds``, ``run``, ``units``; with one
-        setting its keys too. A setting whose positions are damaged is a failed row.
     """
     settings, measured, chunks = _measured(facts, settings)
     scored = [s for s in settings if s.setting.key in measured]
@@ -88,36 +69,26 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> dict[str
     pairs = _pairs(facts, settings, measured)
     candidates = [_candidate(facts, s, measured[s.setting.key]) for s in scored]
     beaten, found = beaten_by(candidates, pairs), frontiers(candidates, pairs)
-    members = {name for frontier in found for name in frontier["settings"]}
-    for row in rows:
-        row["beaten_by"] = beaten.get(row["setting"])
-        row["on_frontier"] = row["setting"] in members
-    thresholds = settings[0].setting.thresholds
-    report = {
-        "schema": SCHEMA,
-        "reference": _reference(facts),
-        "settings": rows,
-        "comparisons": [_comparison(names, pair) for names, pair in pairs.items()],
-        "frontiers": found,
-        "recommendation": recommend(
+    members = {name for frontier in found for name in frontier.settings}
+    return Report(
+        reference=_reference(facts),
+        settings=tuple(
+            replace(row, beaten_by=beaten.get(row.setting), on_frontier=row.setting in members)
+            for row in rows
+        ),
+        comparisons=tuple(_comparison(names, pair) for names, pair in pairs.items()),
+        frontiers=tuple(found),
+        recommendation=recommend(
             candidates,
             pairs,
             facts.kv_bytes_per_token_16bit,
             facts.job,
             _chunks_left(facts, len(chunks)),
         ),
-        "verdict_bounds": {
-            "good": dataclasses.asdict(thresholds.good),
-            "marginal": dataclasses.asdict(thresholds.marginal),
-        },
-        "run": _run(facts, settings, chunks, measured, warnings),
-        # Not an object: its keys would be those of a setting's report.
-        "units": [{"key": key, "unit": unit} for key, unit in UNITS.items()],
-    }
-    if len(rows) == 1:
-        report.update(rows[0])
-    values: dict[str, Any] = _json_values(report)
-    return values
+        verdict_bounds=settings[0].setting.thresholds,
+        run=_run(facts, settings, chunks, measured, warnings),
+        units=tuple(KeyUnit(key, unit) for key, unit in UNITS.items()),
+    )
 
 
 def _measured(
@@ -143,11 +114,8 @@ def _measured(
 
 
 def _failed(scored: ScoredSetting, error: SettingFailed) -> ScoredSetting:
-    failure = {
-        "error": type(error).__name__,
-        "message": f"setting `{scored.setting.key}`: {error.message}",
-        "hint": error.hint,
-    }
+    message = f"setting `{scored.setting.key}`: {error.message}"
+    failure = FailureFacts(type(error).__name__, message, error.hint)
     return replace(scored, facts=replace(scored.facts, failure=failure))
 
 
@@ -165,16 +133,16 @@ def _pairs(
     return found
 
 
-def _comparison(names: tuple[str, str], pair: PairedDifference) -> dict[str, Any]:
-    return {
-        "a": names[0],
-        "b": names[1],
-        "kl_mean_difference": pair.mean,
-        "interval": None if pair.interval is None else pair.interval.to_json(),
-        "told_apart": pair.told_apart,
-        "unit": pair.unit,
-        "n_chunks": pair.n_chunks,
-    }
+def _comparison(names: tuple[str, str], pair: PairedDifference) -> PairComparison:
+    return PairComparison(
+        a=names[0],
+        b=names[1],
+        kl_mean_difference=pair.mean,
+        interval=pair.interval,
+        told_apart=pair.told_apart,
+        unit=pair.unit,
+        n_chunks=pair.n_chunks,
+    )
 
 
 def _candidate(facts: RunFacts, scored: ScoredSetting, measured: Measured) -> Candidate:
@@ -191,8 +159,8 @@ def _candidate(facts: RunFacts, scored: ScoredSetting, measured: Measured) -> Ca
 
 def _chunks_left(facts: RunFacts, scored: int) -> int | None:
     """Chunks of the text that were not scored; None where the facts do not say how many it has."""
-    total = facts.corpus.get("total_chunks")
-    return total - scored if isinstance(total, int) else None
+    total = facts.corpus.total_chunks
+    return None if total is None else total - scored
 
 
 def _to_settle(measured: Measured) -> int | None:
@@ -202,19 +170,18 @@ def _to_settle(measured: Measured) -> int | None:
     return max(found) if found and len(found) == len(needed) else None
 
 
-def _reference(facts: RunFacts) -> dict[str, Any]:
-    return {
-        "model_id": facts.model_id,
-        "model_revision": facts.model_revision,
-        "model_files": dict(facts.model_files),
-        "architecture": facts.architecture,
-        "weight_bits": facts.weight_bits,
-        "kv_cache": "16 bit",
-        "kv_bytes_per_token": facts.kv_bytes_per_token_16bit,
-        "kv_layers": facts.kv_layers,
-        "max_context": facts.max_context,
-        "compute_dtype": facts.arithmetic.get("compute_dtype"),
-    }
+def _reference(facts: RunFacts) -> ReferencePart:
+    return ReferencePart(
+        model_id=facts.model_id,
+        model_revision=facts.model_revision,
+        model_files=facts.model_files,
+        architecture=facts.architecture,
+        weight_bits=facts.weight_bits,
+        kv_bytes_per_token=facts.kv_bytes_per_token_16bit,
+        kv_layers=facts.kv_layers,
+        max_context=facts.max_context,
+        compute_dtype=facts.arithmetic.compute_dtype,
+    )
 
 
 def _run(
@@ -223,41 +190,28 @@ def _run(
     chunks: list[int],
     measured: Mapping[str, Measured],
     warnings: list[str],
-) -> dict[str, Any]:
+) -> RunPart:
     resolved = all(s.setting.key in measured or s.facts.failure is not None for s in settings)
     done = resolved and (not measured or len(chunks) == len(facts.chunks))
     known = {facts.documents.get(chunk) for chunk in chunks} - {None}
-    return {
-        "complete": done,
-        "command": kv_command(_reproducing(facts, settings), facts.model_revision),
-        "job": replace(facts.job, settings=tuple(s.setting for s in settings)).to_json(),
-        "chunks": chunks,
-        "chunks_planned": len(facts.chunks),
-        "documents_covered": len(known),
-        "corpus": dict(facts.corpus),
-        "scored_from": facts.scored_from,
-        "batch": facts.batch,
-        "device": dict(facts.device),
-        "arithmetic": dict(facts.arithmetic),
-        "versions": dict(facts.versions),
-        "warnings": warnings,
-    }
+    return RunPart(
+        complete=done,
+        command=kv_command(_reproducing(facts, settings), facts.model_revision),
+        job=replace(facts.job, settings=tuple(s.setting for s in settings)),
+        chunks=tuple(chunks),
+        chunks_planned=len(facts.chunks),
+        documents_covered=len(known),
+        corpus=facts.corpus,
+        scored_from=facts.scored_from,
+        batch=facts.batch,
+        device=facts.device,
+        arithmetic=facts.arithmetic,
+        versions=facts.versions,
+        warnings=tuple(warnings),
+    )
 
 
 def _reproducing(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Job:
     """The job with these settings; off the CPU numbers are bit-equal for the same batches only."""
-    batch = facts.job.batch if facts.device.get("kind") == "cpu" else facts.batch
+    batch = facts.job.batch if facts.device.kind == "cpu" else facts.batch
     return replace(facts.job, settings=tuple(s.setting for s in settings), batch=batch)
-
-
-def _json_values(value: Any) -> Any:
-    """The value with tuples as lists, infinities as words and undefined numbers as None."""
-    if isinstance(value, float):
-        if math.isnan(value):
-            return None
-        return value if math.isfinite(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, Mapping):
-        return {key: _json_values(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_values(item) for item in value]
-    return value

@@ -6,27 +6,27 @@ Imports no mlx: ``qfid report`` and the app make reports of saved runs with it.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, QfidError
 from scorer.report.memory_warnings import memory_warnings
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.engagement import Engagement
-from scorer.runs.facts import RunFacts, SettingFacts
-from scorer.runs.identity import mixed_conditions
+from scorer.runs.facts import SettingFacts, SideFacts
 from scorer.spec.settings.base import Setting
 from scorer.stats.noise_floor import noise_floor
 from scorer.stats.positions import Positions
 
 if TYPE_CHECKING:
-    from scorer.report.build import ScoredSetting
+    from scorer.report.measured import ScoredSetting
+    from scorer.report.tree import Report
     from scorer.runs.run import Run
 
 Batches = dict[str, list[tuple[Positions, ChunkFacts]]]
 
 
-def finished_report(run: Run, stored: Batches | None = None) -> dict[str, Any]:
-    """The report of a saved run as JSON values, from what is stored and nothing else.
+def finished_report(run: Run, stored: Batches | None = None) -> Report:
+    """The report of a saved run, from what is stored and nothing else.
 
     Args:
         run: The run.
@@ -43,11 +43,13 @@ def finished_report(run: Run, stored: Batches | None = None) -> dict[str, Any]:
         raise QfidError(
             f"run `{run.id}` holds no scored chunk yet", f"score it with `qfid resume {run.id}`"
         )
-    facts = RunFacts.from_json(run.facts.get("run"))
-    short = memory_warnings(stored, facts.batch, str(facts.device.get("kind", "")))
+    facts = run.facts.run
+    if facts is None:
+        raise InputError(f"`job.json` of run `{run.id}` lacks the facts of the run")
+    short = memory_warnings(stored, facts.batch, facts.device.kind)
     mixed = [
         f"the chunks were not all scored under the same conditions (--accept-changes): {change}"
-        for change in mixed_conditions(run.facts)
+        for change in run.facts.mixed
     ]
     facts = dataclasses.replace(facts, job=run.job, warnings=(*facts.warnings, *mixed, *short))
     rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
@@ -55,13 +57,12 @@ def finished_report(run: Run, stored: Batches | None = None) -> dict[str, Any]:
 
 
 def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSetting:
-    from scorer.report.build import ScoredSetting
+    from scorer.report.measured import ScoredSetting
 
     name = setting.key
-    static = run.facts.get("settings", {}).get(name)
-    if static is None:
+    facts = run.facts.settings.get(name)
+    if facts is None:
         raise InputError(f"run `{run.id}` lacks the facts of setting `{name}`")
-    facts = SettingFacts.from_json(static)
     batches = stored.get(facts.same_as or name, [])
     failure = run.failures().get(facts.same_as or name)
     engagement = next((b.engagement for _, b in batches if b.engagement is not None), None)
@@ -74,9 +75,9 @@ def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSettin
         noise_floor=noise_floor(
             [b.perturbed_kl_sums for _, b in batches], sum(len(p) for p, _ in batches)
         ),
-        failure=None if failure is None else dataclasses.asdict(failure),
+        failure=failure,
     )
-    control = run.facts.get("controls", {}).get(name)
+    control = run.facts.controls.get(name)
     if control == facts.same_as:
         # The row is computed as its own control, which is a row of the job too.
         control = None
@@ -92,25 +93,24 @@ def _control(run: Run, control: str | None, stored: Batches) -> Positions | None
     """The dequantized path's positions, or None where it is the same arithmetic or not scored."""
     if control is None:
         return None
-    static = run.facts.get("settings", {}).get(control, {})
     batches = stored.get(control, [])
-    if static.get("same_as") is not None or not batches:
+    if run.stored_as(control) != control or not batches:
         return None
     return Positions.concatenate([p for p, _ in batches])
 
 
 def _with_engagement(facts: SettingFacts, engagement: Engagement) -> SettingFacts:
     sides = tuple(
-        {
-            "layer": side.layer,
-            "side": side.side,
-            "class": side.cache_class,
-            "bits": side.bits,
-            "group_size": side.group_size,
-            "tokens": side.tokens,
-            "stored_bytes": side.stored_bytes,
-            "changed": side.changed,
-        }
+        SideFacts(
+            layer=side.layer,
+            side=side.side,
+            cache_class=side.cache_class,
+            bits=side.bits,
+            group_size=side.group_size,
+            tokens=side.tokens,
+            stored_bytes=side.stored_bytes,
+            changed=side.changed,
+        )
         for side in engagement.sides
     )
     skipped: dict[str, int] = {}

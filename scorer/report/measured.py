@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from scorer.report.setting_row import Intervals
 from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.spec.settings.base import Setting
 from scorer.spec.thresholds import Metric, Verdict
 from scorer.stats.bootstrap import RESAMPLES, quantile_interval
 from scorer.stats.intervals import CONFIDENCE, FEW_CHUNKS, Interval, Units, mean_interval, units_of
 from scorer.stats.positions import Positions
-from scorer.stats.summary import KLSummary, Summary, exp_of, in_order, kl_summary, summarize
+from scorer.stats.summary import exp_of, in_order, kl_summary, summarize
+from scorer.stats.summary_values import KLSummary, Summary
 from scorer.stats.verdict import HeldBound, OpenBound, held_by, open_bounds, verdict_of
 
 
@@ -72,32 +73,30 @@ class Measured:
     control_kl: KLSummary | None = None
     control_flip_rate: float | None = None
 
-    def intervals_json(self) -> dict[str, Any]:
-        """The intervals as JSON values, with how they were made."""
+    @property
+    def intervals(self) -> Intervals:
+        """The intervals, with how they were made."""
         ends = self.nll_difference
         ratio = delta = None
         if ends is not None:
             ref = self.summary.perplexity_ref
             ratio = Interval(exp_of(ends.low), exp_of(ends.high))
             delta = Interval(ref * (ratio.low - 1), ref * (ratio.high - 1))
-        named = {
-            "kl_mean": self.kl_mean,
-            "kl_p99": self.kl_p99,
-            "flip_rate": self.flip_rate,
-            "ln_perplexity_ratio": ends,
-            "perplexity_ratio": ratio,
-            "perplexity_delta": delta,
-        }
-        return {
-            "confidence": CONFIDENCE,
-            "unit": self.units.kind,
-            "n_units": self.units.count,
-            "n_documents": self.units.documents,
-            "label": self.units.label,
-            "note": few_chunks_note(self.summary.n_chunks),
-            "kl_p99_resamples": RESAMPLES,
-            **{name: None if i is None else i.to_json() for name, i in named.items()},
-        }
+        return Intervals(
+            confidence=CONFIDENCE,
+            unit=self.units.kind,
+            n_units=self.units.count,
+            n_documents=self.units.documents,
+            label=self.units.label,
+            note=few_chunks_note(self.summary.n_chunks),
+            kl_p99_resamples=RESAMPLES,
+            kl_mean=self.kl_mean,
+            kl_p99=self.kl_p99,
+            flip_rate=self.flip_rate,
+            ln_perplexity_ratio=ends,
+            perplexity_ratio=ratio,
+            perplexity_delta=delta,
+        )
 
 
 def few_chunks_note(n_chunks: int) -> str:

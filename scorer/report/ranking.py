@@ -6,8 +6,8 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from scorer.report.tree import Frontier
 from scorer.spec.settings.base import Setting
 from scorer.spec.thresholds import Verdict
 from scorer.stats.pairs import PairedDifference
@@ -44,7 +44,7 @@ class Candidate:
         return self.setting.key
 
     @property
-    def footing(self) -> tuple[int, str]:
+    def conditions(self) -> tuple[int, str]:
         """What must be equal before two settings are ranked: first tokens kept, and the path."""
         return self.setting.start, self.setting.path
 
@@ -71,7 +71,7 @@ def beats(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
 
     Quality alone never ranks two settings that the text cannot tell apart.
     """
-    if a.footing != b.footing or a.cost > b.cost or not a.kl_mean <= b.kl_mean:
+    if a.conditions != b.conditions or a.cost > b.cost or not a.kl_mean <= b.kl_mean:
         return False
     return a.cost < b.cost or (a.kl_mean < b.kl_mean and told_apart(a, b, pairs))
 
@@ -87,8 +87,8 @@ def beaten_by(candidates: Sequence[Candidate], pairs: Pairs) -> dict[str, str]:
     return found
 
 
-def frontiers(candidates: Sequence[Candidate], pairs: Pairs) -> list[dict[str, Any]]:
-    """One Pareto frontier per footing, cheapest first, with neighbours that are tied.
+def frontiers(candidates: Sequence[Candidate], pairs: Pairs) -> list[Frontier]:
+    """One Pareto frontier per start and path, with neighbours that are tied.
 
     Settings of different starts score different positions, and the dequantized path is not what
     a runtime computes: they are never on one frontier.
@@ -96,16 +96,16 @@ def frontiers(candidates: Sequence[Candidate], pairs: Pairs) -> list[dict[str, A
     candidates = rankable(candidates)
     beaten = beaten_by(candidates, pairs)
     found = []
-    for footing in dict.fromkeys(c.footing for c in candidates):
-        members = [c for c in candidates if c.footing == footing and c.name not in beaten]
+    for conditions in dict.fromkeys(c.conditions for c in candidates):
+        members = [c for c in candidates if c.conditions == conditions and c.name not in beaten]
         members.sort(key=lambda c: (c.cost, c.kl_mean))
-        ties = [[a.name, b.name] for a, b in itertools.pairwise(members) if tied(a, b, pairs)]
+        neighbours = itertools.pairwise(members)
         found.append(
-            {
-                "quantize_start": footing[0],
-                "path": footing[1],
-                "settings": [c.name for c in members],
-                "tied": ties,
-            }
+            Frontier(
+                quantize_start=conditions[0],
+                path=conditions[1],
+                settings=tuple(c.name for c in members),
+                tied=tuple((a.name, b.name) for a, b in neighbours if tied(a, b, pairs)),
+            )
         )
     return found

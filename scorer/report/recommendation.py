@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from scorer.report.commands import generate_command
 from scorer.report.formats.inline import count
 from scorer.report.ranking import Candidate, Pairs, beats, rankable, tied
+from scorer.report.tree import Recommendation, RecommendedSetting
 from scorer.spec.job import Job
 from scorer.stats.verdict import shown_verdict, tier_rank
 
@@ -31,7 +31,9 @@ def _best(pool: Sequence[Candidate], pairs: Pairs) -> tuple[Candidate, list[str]
     tier = [c for c in pool if tier_rank(c.verdict) == top]
     lowest = min(tier, key=lambda c: (c.kl_mean, c.cost))
     near = [
-        c for c in tier if c is lowest or (c.footing == lowest.footing and tied(c, lowest, pairs))
+        c
+        for c in tier
+        if c is lowest or (c.conditions == lowest.conditions and tied(c, lowest, pairs))
     ]
     pick = min(near, key=lambda c: (c.cost, not c.runnable, c.kl_mean))
     return pick, [c.name for c in near if c is not pick]
@@ -48,7 +50,7 @@ def recommend(
     cost_16bit: float,
     job: Job,
     chunks_left: int | None = None,
-) -> dict[str, Any] | None:
+) -> Recommendation | None:
     """The one recommendation: the cheapest good setting, else the best and its tier.
 
     Args:
@@ -59,38 +61,52 @@ def recommend(
         chunks_left: Chunks of the text beyond those scored; None where unknown.
 
     Returns:
-        ``setting``, ``verdict``, ``tied_with``, ``sentences``, ``command`` (None where mlx-lm
-        has no flags for it) and ``mlx_lm`` (where mlx-lm cannot run the setting: the same for
-        the cheapest one it can; else None). None where nothing was scored.
+        None where nothing was scored.
     """
     candidates = rankable(candidates)
     if not candidates:
         return None
     pick, ties = _pick(candidates, pairs)
-    found = _entry(pick, ties, cost_16bit, job, chunks_left)
-    if pick.runnable:
-        return {**found, "mlx_lm": None}
-    runnable = [c for c in candidates if c.runnable]
-    if not runnable:
-        found["sentences"].append("mlx-lm runs none of the settings scored on this model")
-        return {**found, "mlx_lm": None}
-    second, second_ties = _pick(runnable, pairs)
-    entry = _entry(second, second_ties, cost_16bit, job, chunks_left)
-    shown = shown_verdict(second.verdict, second.is_open)
-    rank = "cheapest good setting it runs" if second.verdict == "good" else "best it runs"
-    found["sentences"].append(f"mlx-lm cannot run `{pick.name}`; the {rank} is {_named(second)}")
-    entry["verdict_shown"] = shown
-    del entry["sentences"]
-    return {**found, "mlx_lm": entry}
+    sentences = _sentences(pick, ties, cost_16bit, chunks_left)
+    second: RecommendedSetting | None = None
+    if not pick.runnable:
+        runnable = [c for c in candidates if c.runnable]
+        if runnable:
+            other, other_ties = _pick(runnable, pairs)
+            second = _recommended(other, other_ties, job)
+            rank = "cheapest good setting it runs" if other.verdict == "good" else "best it runs"
+            sentences.append(f"mlx-lm cannot run `{pick.name}`; the {rank} is {_named(other)}")
+        else:
+            sentences.append("mlx-lm runs none of the settings scored on this model")
+    found = _recommended(pick, ties, job)
+    return Recommendation(
+        setting=found.setting,
+        verdict=found.verdict,
+        verdict_shown=found.verdict_shown,
+        tied_with=found.tied_with,
+        sentences=tuple(sentences),
+        command=found.command,
+        mlx_lm=second,
+    )
+
+
+def _recommended(pick: Candidate, ties: list[str], job: Job) -> RecommendedSetting:
+    return RecommendedSetting(
+        setting=pick.name,
+        verdict=pick.verdict,
+        verdict_shown=shown_verdict(pick.verdict, pick.is_open),
+        tied_with=tuple(ties),
+        command=generate_command(job.model, pick.setting) if pick.runnable else None,
+    )
 
 
 def _named(candidate: Candidate) -> str:
     return f"`{candidate.name}` ({shown_verdict(candidate.verdict, candidate.is_open)})"
 
 
-def _entry(
-    pick: Candidate, ties: list[str], cost_16bit: float, job: Job, chunks_left: int | None
-) -> dict[str, Any]:
+def _sentences(
+    pick: Candidate, ties: list[str], cost_16bit: float, chunks_left: int | None
+) -> list[str]:
     share = f"{100 * pick.cost / cost_16bit:.1f} % of the 16-bit KV cache"
     if pick.verdict == "good":
         sentence = f"`{pick.name}` is the cheapest good setting scored: {share}"
@@ -109,11 +125,4 @@ def _entry(
             if chunks_left is not None and more > chunks_left:
                 settle += ", more than this text has"
         sentences.append(f"This verdict is open: an interval crosses a bound{settle}")
-    return {
-        "setting": pick.name,
-        "verdict": pick.verdict,
-        "verdict_shown": shown_verdict(pick.verdict, pick.is_open),
-        "tied_with": ties,
-        "sentences": sentences,
-        "command": generate_command(job.model, pick.setting) if pick.runnable else None,
-    }
+    return sentences

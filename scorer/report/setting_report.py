@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from scorer.common.errors import InputError, SettingFailed
+from scorer.common.json_values import json_values
+from scorer.report.setting_row import SettingRow
+from scorer.report.tree import Report
 from scorer.spec.thresholds import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class KLReport:
-    """KL(reference ‖ quantized) over all positions, nats.
-
-    Attributes:
-        mean: Mean.
-        median: Median.
-        p99: 99th percentile.
-        max: Largest value.
-    """
-
-    mean: float
-    median: float
-    p99: float
-    max: float
+from scorer.stats.summary_values import KLSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +31,7 @@ class SettingReport:
     """
 
     setting: str
-    kl: KLReport
+    kl: KLSummary
     flip_rate: float
     verdict: Verdict
     perplexity_ref: float
@@ -55,25 +40,26 @@ class SettingReport:
     n_chunks: int
     n_positions: int
     warnings: tuple[str, ...]
-    _row: Mapping[str, Any] = field(repr=False, compare=False)
+    _row: SettingRow = field(repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The setting's object of the report, with mlx-quant-fidelity's keys and ours."""
-        return dict(self._row)
+        values: dict[str, Any] = json_values(self._row, words=True)
+        return values
 
     @classmethod
-    def from_report(cls, report: Mapping[str, Any], setting: str | None = None) -> SettingReport:
+    def from_report(cls, report: Report, setting: str | None = None) -> SettingReport:
         """Take one setting out of a report.
 
         Args:
-            report: The report as JSON values.
+            report: The report.
             setting: Notation of the setting; None where the report has only one.
 
         Raises:
             InputError: The report has no such setting, or several and none is named.
             SettingFailed: The setting gave no numbers.
         """
-        rows = {row["setting"]: row for row in report["settings"]}
+        rows = {row.setting: row for row in report.settings}
         if setting is None and len(rows) == 1:
             setting = next(iter(rows))
         if setting is None or setting not in rows:
@@ -81,24 +67,21 @@ class SettingReport:
             names = ", ".join(f"`{name}`" for name in rows)
             raise InputError(f"{wanted} in a report of {names}", "name one of them")
         row = rows[setting]
-        if row["status"] != "scored":
-            failure = row["failure"] or {}
-            message = failure.get("message") or f"setting `{setting}` has no scored chunk yet"
-            raise SettingFailed(message, failure.get("hint", ""))
+        numbers, failure = row.numbers, row.failure
+        if failure is not None:
+            raise SettingFailed(failure.message, failure.hint)
+        if numbers is None:
+            raise SettingFailed(f"setting `{setting}` has no scored chunk yet")
         return cls(
             setting=setting,
-            kl=KLReport(**{name: _float(value) for name, value in row["kl"].items()}),
-            flip_rate=row["flip_rate"],
-            verdict=cast(Verdict, row["verdict"]),
-            perplexity_ref=_float(row["perplexity_ref"]),
-            perplexity_quant=_float(row["perplexity_quant"]),
-            perplexity_delta=_float(row["perplexity_delta"]),
-            n_chunks=row["n_chunks"],
-            n_positions=row["n_positions"],
-            warnings=tuple(row["warnings"]),
+            kl=numbers.kl,
+            flip_rate=numbers.flip_rate,
+            verdict=numbers.verdict,
+            perplexity_ref=numbers.perplexity_ref,
+            perplexity_quant=numbers.perplexity_quant,
+            perplexity_delta=numbers.perplexity_delta,
+            n_chunks=row.n_chunks,
+            n_positions=numbers.n_positions,
+            warnings=row.warnings,
             _row=row,
         )
-
-
-def _float(value: Any) -> float:
-    return math.nan if value is None else float(value)

@@ -48,10 +48,10 @@ def run_warnings(
 
 
 def _perplexity_warning(perplexity: float, facts: RunFacts) -> list[str]:
-    unigram = facts.corpus.get("unigram_perplexity")
+    unigram = facts.corpus.unigram_perplexity
     if perplexity > ABSURD_PERPLEXITY:
         bound = f"{ABSURD_PERPLEXITY:.0f}"
-    elif isinstance(unigram, int | float) and perplexity > unigram:
+    elif unigram is not None and perplexity > unigram:
         bound = f"that of the text's own unigrams ({unigram:.4g})"
     else:
         return []

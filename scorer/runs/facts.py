@@ -1,32 +1,93 @@
-"""What a report needs beside the per-position scalars, stored with every run.
+"""What is stored with a run beside the per-position scalars.
 
-Pure standard library. With the positions, these facts give the same report again, byte for byte.
+With the positions, these facts give the same report again, byte for byte. Pure standard library.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from scorer.common.errors import InputError, QfidError
-from scorer.common.inert_text import shown
+from scorer.common.json_reader import JsonReader
+from scorer.common.json_values import OMITTED, json_values, stored_as
+from scorer.runs.identity import Identity
 from scorer.spec.job import Job
 from scorer.spec.settings.base import Setting
+from scorer.text.provenance import CorpusFacts
 
-CORPUS_KEYS = (
-    "name",
-    "split",
-    "tokenizer_id",
-    "chunk_length",
-    "stride",
-    "bos_policy",
-    "final_chunk_policy",
-    "normalization",
-    "n_tokens",
-    "dataset_revision",
-)
+REPORT_SCHEMA = 1
+"""Version of the facts and of the report that is made of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What a run was scored on.
+
+    Attributes:
+        kind: ``metal``, ``cuda`` or ``cpu``.
+        name: The device's own name.
+        memory: Bytes it may use; None where a file does not say.
+    """
+
+    kind: str
+    name: str
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArithmeticFacts:
+    """What computed a run.
+
+    Attributes:
+        compute_dtype: ``float32``, ``bfloat16`` or ``float16``.
+        blas: Name of the BLAS; ``n/a`` off the CPU.
+        description: Device, dtype, kernels and BLAS in one line.
+    """
+
+    compute_dtype: str
+    blas: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureFacts:
+    """Why a setting gave no usable number.
+
+    Attributes:
+        error: Class of the error.
+        message: What went wrong.
+        hint: What to do next; may be empty.
+    """
+
+    error: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideFacts:
+    """What one side of one layer's cache held after a forward pass.
+
+    Attributes:
+        layer: Place of the cache in the model's list, ``3`` or ``3.1`` inside a composite one.
+        side: ``k`` or ``v``.
+        cache_class: Name of the cache's class.
+        bits: Bits per element, 16 for full precision.
+        group_size: Elements that share a scale and a bias.
+        tokens: Tokens quantized.
+        stored_bytes: Bytes of the codes, scales and biases of the tokens held; None where no codes
+            are stored.
+        changed: Whether quantizing changed any element; None where it was not looked at.
+    """
+
+    layer: str
+    side: str
+    cache_class: str = field(metadata=stored_as("class"))
+    bits: int
+    group_size: int
+    tokens: int
+    stored_bytes: int | None = None
+    changed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +102,14 @@ class RunFacts:
         architecture: ``model_type`` of the config.
         weight_bits: Bits per weight of the reference as stored (16 where unquantized); None
             where unknown.
-        corpus: Provenance: mlx-quant-fidelity's keys (``CORPUS_KEYS``; ``n_tokens`` may be that
-            of the whole text), ``sha256`` of the UTF-8 text, ``unigram_perplexity``,
-            ``n_documents``, ``total_chunks``, ``protocol``.
+        corpus: Where the text comes from.
         documents: Planned chunk to the document of its first token, None where unknown.
         chunks: Indices of the planned chunks, in scoring order.
         chunk_length: Tokens of a chunk.
         scored_from: First position of a chunk the protocol scores; a setting's ``start`` may
             raise it. The last is ``chunk_length - 2``.
-        device: ``kind`` (metal, cuda, cpu), ``name``, ``memory`` in bytes.
-        arithmetic: ``compute_dtype``, ``blas``, ``description``.
+        device: What it was scored on.
+        arithmetic: What computed it.
         versions: Package name to version: qfid, mlx, mlx-lm, numpy, python.
         batch: Chunks per forward pass.
         kv_bytes_per_token: Setting in notation to stored bytes per token at the 16-bit
@@ -69,13 +128,13 @@ class RunFacts:
     model_files: dict[str, str | int]
     architecture: str
     weight_bits: float | None
-    corpus: dict[str, Any]
+    corpus: CorpusFacts
     documents: dict[int, int | None]
     chunks: tuple[int, ...]
     chunk_length: int
     scored_from: int
-    device: dict[str, Any]
-    arithmetic: dict[str, str]
+    device: DeviceFacts
+    arithmetic: ArithmeticFacts
     versions: dict[str, str]
     batch: int
     kv_bytes_per_token: dict[str, float]
@@ -93,24 +152,6 @@ class RunFacts:
         """Scored positions of a chunk under a setting."""
         return self.chunk_length - 1 - self.first_position(setting)
 
-    def to_json(self) -> dict[str, Any]:
-        """The facts as JSON values."""
-        data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        data["job"] = self.job.to_json()
-        data["documents"] = {str(chunk): doc for chunk, doc in self.documents.items()}
-        data["chunks"] = list(self.chunks)
-        data["warnings"] = list(self.warnings)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any) -> RunFacts:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            InputError: A key is missing, unknown or of the wrong type.
-        """
-        return _read(cls, data, "run", _RUN_VALUES)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingFacts:
@@ -122,8 +163,7 @@ class SettingFacts:
         kv_layers_quantized: Layers whose cache quantized.
         kv_layers_total: Layers that hold a cache.
         kv_layers_skipped: Cache class of the layers kept at full precision to their number.
-        engagement: Per layer and side: ``layer``, ``side``, ``class``, ``bits``, ``group_size``,
-            ``tokens``, ``stored_bytes``.
+        engagement: What was quantized, per layer and side.
         measured_kv_bytes_per_token: Bytes of the stored arrays trimmed to the tokens held, per
             token; None where the path stores no codes.
         same_as: Notation of the setting whose arithmetic is the same on this device, or None.
@@ -133,9 +173,9 @@ class SettingFacts:
         noise_floor: Standard deviation of the KL mean over perturbed repeats, nats; None where
             none ran.
         warnings: What the reader should know about this setting.
-        failure: ``error``, ``message``, ``hint`` where it was given up, else None.
+        failure: Why it was given up; None where it was not.
         fingerprint: What the setting's key resolved to, see
-            :meth:`scorer.spec.settings.base.Setting.fingerprint`; not written where it is empty.
+            :meth:`scorer.spec.settings.base.Setting.fingerprint`.
     """
 
     arithmetic: str = ""
@@ -143,7 +183,7 @@ class SettingFacts:
     kv_layers_quantized: int = 0
     kv_layers_total: int = 0
     kv_layers_skipped: dict[str, int] = field(default_factory=dict)
-    engagement: tuple[dict[str, Any], ...] = ()
+    engagement: tuple[SideFacts, ...] = ()
     measured_kv_bytes_per_token: float | None = None
     same_as: str | None = None
     runnable_by_mlx_lm: bool = False
@@ -151,136 +191,48 @@ class SettingFacts:
     peak_memory_bytes: int = 0
     noise_floor: float | None = None
     warnings: tuple[str, ...] = ()
-    failure: dict[str, str] | None = None
-    fingerprint: dict[str, str] = field(default_factory=dict)
+    failure: FailureFacts | None = None
+    fingerprint: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFacts:
+    """Everything that a run keeps beside its job and its positions.
+
+    Attributes:
+        identity: What must be equal for another run to continue this one.
+        chunks: Indices of the chunks to score, in scoring order; None where a file does not say.
+        run: Facts of the run; None where a file holds none.
+        settings: Setting in notation, controls included, to its facts.
+        controls: Setting in notation to its control.
+        mixed: What changed each time the run was continued under other conditions than its own.
+    """
+
+    identity: Identity
+    chunks: tuple[int, ...] | None = field(default=None, metadata=OMITTED)
+    run: RunFacts | None = field(default=None, metadata=OMITTED)
+    settings: dict[str, SettingFacts] = field(default_factory=dict)
+    controls: dict[str, str] = field(default_factory=dict)
+    mixed: tuple[str, ...] = field(default=(), metadata=OMITTED)
+
+    @property
+    def fingerprints(self) -> dict[str, dict[str, str]]:
+        """Setting in notation to what its key resolved to."""
+        return {key: setting.fingerprint for key, setting in self.settings.items()}
 
     def to_json(self) -> dict[str, Any]:
         """The facts as JSON values."""
-        data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        data["engagement"] = list(self.engagement)
-        data["warnings"] = list(self.warnings)
-        if not self.fingerprint:
-            del data["fingerprint"]
-        return data
+        values: dict[str, Any] = json_values(self)
+        return values
 
     @classmethod
-    def from_json(cls, data: Any) -> SettingFacts:
+    def from_json(cls, data: Any) -> StoredFacts:
         """Read what :meth:`to_json` wrote.
 
         Raises:
             InputError: A key is missing, unknown or of the wrong type.
         """
-        return _read(cls, data, "setting", _SETTING_VALUES)
+        return _READER.read(data)
 
 
-_Facts = TypeVar("_Facts", RunFacts, SettingFacts)
-
-
-def _strings(data: Any) -> tuple[str, ...]:
-    if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
-        raise TypeError("no list of strings")
-    return tuple(data)
-
-
-def _objects(data: Any) -> tuple[dict[str, Any], ...]:
-    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-        raise TypeError("no list of objects")
-    return tuple(data)
-
-
-def _texts(data: Any) -> dict[str, str]:
-    if not isinstance(data, dict) or not all(isinstance(v, str) for v in data.values()):
-        raise TypeError("no object of strings")
-    return data
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError("no whole number")
-    return value
-
-
-def _chunk_documents(data: Any) -> dict[int, int | None]:
-    return {int(k): None if v is None else _whole(v) for k, v in data.items()}
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise TypeError("no number")
-    return value  # type: ignore[no-any-return]
-
-
-def _plain(*kinds: type) -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        if type(value) not in kinds:
-            raise TypeError("another type")
-        return value
-
-    return read
-
-
-_TEXT = _plain(str)
-_OBJECT = _plain(dict)
-_MAYBE_WHOLE = _plain(int, type(None))
-
-_RUN_VALUES: Mapping[str, Callable[[Any], Any]] = {
-    "job": Job.from_json,
-    "model_id": _TEXT,
-    "model_revision": _plain(str, type(None)),
-    "model_files": _OBJECT,
-    "architecture": _TEXT,
-    "weight_bits": _plain(int, float, type(None)),
-    "corpus": _OBJECT,
-    "documents": _chunk_documents,
-    "chunks": lambda data: tuple(_whole(chunk) for chunk in data),
-    "chunk_length": _whole,
-    "scored_from": _whole,
-    "device": _OBJECT,
-    "arithmetic": _OBJECT,
-    "versions": _OBJECT,
-    "batch": _whole,
-    "kv_bytes_per_token": lambda data: {k: _number(v) for k, v in data.items()},
-    "kv_bytes_per_token_16bit": _number,
-    "kv_layers": _whole,
-    "max_context": _MAYBE_WHOLE,
-    "kv_bytes_context": _MAYBE_WHOLE,
-    "warnings": _strings,
-}
-_SETTING_VALUES: Mapping[str, Callable[[Any], Any]] = {
-    "arithmetic": _TEXT,
-    "kv_method": _TEXT,
-    "kv_layers_quantized": _whole,
-    "kv_layers_total": _whole,
-    "kv_layers_skipped": lambda data: {k: _whole(v) for k, v in data.items()},
-    "engagement": _objects,
-    "measured_kv_bytes_per_token": _plain(int, float, type(None)),
-    "same_as": _plain(str, type(None)),
-    "runnable_by_mlx_lm": _plain(bool),
-    "seconds": _number,
-    "peak_memory_bytes": _whole,
-    "noise_floor": _plain(int, float, type(None)),
-    "warnings": _strings,
-    "failure": _plain(dict, type(None)),
-    "fingerprint": _texts,
-}
-
-
-def _read(
-    cls: type[_Facts], data: Any, what: str, values: Mapping[str, Callable[[Any], Any]]
-) -> _Facts:
-    if not isinstance(data, dict):
-        raise InputError(f"the facts of a {what} must be a JSON object")
-    if unknown := sorted(str(key) for key in data if key not in values):
-        raise InputError(f"the facts of a {what} have no key {shown(unknown[0])}")
-    found: dict[str, Any] = {}
-    for key, value in data.items():
-        try:
-            found[key] = values[key](value)
-        except QfidError:
-            raise
-        except (TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"`{key}` in the facts of a {what} has the wrong type") from error
-    try:
-        return cls(**found)
-    except TypeError as error:
-        raise InputError(f"the facts of a {what} lack a key", str(error)) from error
+_READER = JsonReader(StoredFacts, "a saved run")

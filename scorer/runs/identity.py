@@ -9,9 +9,6 @@ from typing import Any, TypeGuard
 
 Identity = Mapping[str, str | int | float | bool | None]
 
-MIXED = "mixed"
-"""Key of a run's facts: what changed each time it was continued under other conditions."""
-
 _SHOWN = 40
 
 
@@ -46,47 +43,29 @@ def identity_differences(a: Identity, b: Identity) -> list[str]:
 
 
 def fingerprint_differences(
-    stored: Mapping[str, Any], now: Mapping[str, Any]
+    stored: Mapping[str, Identity], now: Mapping[str, Identity]
 ) -> dict[str, list[str]]:
     """Settings whose key resolves to something else than it did when they were scored.
 
     Args:
-        stored: Facts of the saved run.
-        now: Facts of the run that would continue it.
+        stored: Key of each setting of the saved run to its fingerprint.
+        now: The same of the run that would continue it.
 
     Returns:
         Key to what differs, one part a difference as of :func:`identity_differences`; settings
         that only one of the two has are left out.
     """
-    before, after = _fingerprints(stored), _fingerprints(now)
     found = {
-        key: identity_differences(fingerprint, after[key])
-        for key, fingerprint in before.items()
-        if key in after
+        key: identity_differences(fingerprint, now[key])
+        for key, fingerprint in stored.items()
+        if key in now
     }
     return {key: differences for key, differences in found.items() if differences}
 
 
-def _fingerprints(facts: Mapping[str, Any]) -> dict[str, Identity]:
-    """Key of each setting to its fingerprint, which most settings have none of."""
-    settings = facts.get("settings")
-    found: dict[str, Identity] = {}
-    for key, own in settings.items() if isinstance(settings, dict) else ():
-        fingerprint = own.get("fingerprint") if isinstance(own, dict) else None
-        found[key] = fingerprint if is_identity(fingerprint) else {}
-    return found
-
-
-def mixed_conditions(facts: Mapping[str, Any]) -> list[str]:
-    """What changed each time the run was continued under other conditions than its own."""
-    found = facts.get(MIXED)
-    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
-
-
-def stored_batch(facts: Mapping[str, Any]) -> int | None:
-    """Chunks of a batch of a saved run's grid, from its facts; None where they do not say."""
-    identity = facts.get("identity")
-    batch = identity.get("batch") if is_identity(identity) else None
+def stored_batch(identity: Identity) -> int | None:
+    """Chunks of a batch of a run's grid; None where its identity does not say."""
+    batch = identity.get("batch")
     return batch if type(batch) is int and batch > 0 else None
 
 

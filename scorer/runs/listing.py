@@ -11,22 +11,20 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from scorer.common.atomic_files import storage_error, sync_folder, write_atomic
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import cache_folder, runs_folder
+from scorer.runs.facts import StoredFacts
 from scorer.runs.identity import Identity, identity_differences, identity_hash
 from scorer.runs.run import Run, RunInfo
-from scorer.runs.run_files import Failure, job_json
+from scorer.runs.run_files import job_json
 from scorer.runs.run_lock import holder
 from scorer.spec.job import Job
 
 __all__ = [
-    "Failure",
     "Run",
     "RunInfo",
     "cache_folder",
@@ -46,20 +44,19 @@ _SHOWN = 5
 _HALF_MADE_SECONDS = 3600
 
 
-def new_run(job: Job, facts: Mapping[str, Any]) -> Run:
+def new_run(job: Job, facts: StoredFacts) -> Run:
     """Make the folder of a new run, with its ``job.json``.
 
     Args:
         job: What is to be scored.
-        facts: JSON values worth keeping. ``facts["identity"]``, a flat object, says what must be
-            equal for one run to continue another: model, revision, corpus, tokenizer, protocol,
-            chunks, batch, kernel, arithmetic; not the settings. ``facts["chunks"]``, a list of
-            chunk indices, lets lists show how much is done.
+        facts: What is stored with it. The identity says what must be equal for one run to
+            continue another: model, revision, corpus, tokenizer, protocol, chunks, batch, kernel,
+            arithmetic; not the settings. The chunks let lists show how much is done.
 
     Raises:
         InputError: The folder of runs cannot be made or written.
         QfidError: No space is left.
-        ValueError: The facts have no identity or are no JSON.
+        ValueError: The facts have no identity or hold an infinite number.
     """
     now = datetime.now(UTC)
     text = job_json(job, facts, now.isoformat())

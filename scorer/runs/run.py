@@ -26,10 +26,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scorer.common.atomic_files import remove_asides, storage_error, write_atomic
 from scorer.common.errors import InputError
+from scorer.runs.facts import FailureFacts, StoredFacts
 from scorer.runs.identity import identity_hash, is_identity
 from scorer.runs.positions_schema import UnknownContent, refusal
-from scorer.runs.run_files import RUN_SCHEMA, Failure, RunState, job_json, json_object
+from scorer.runs.run_files import RUN_SCHEMA, job_json, json_object
 from scorer.runs.run_lock import RunLock, holder
+from scorer.runs.run_state import RunState, read_state, write_state
 from scorer.runs.stored_counts import StoredCounts, count_chunks
 from scorer.spec.job import Job
 
@@ -84,8 +86,6 @@ class Run:
         id: Name of the run's folder.
         path: The folder.
         job: What was asked, settings added later included.
-        facts: What the scorer knew when it began; ``facts["identity"]`` decides which runs
-            continue each other, ``facts["chunks"]`` lists the chunks to score.
         created: When it began, ISO 8601, UTC.
         identity: SHA-256 of the identity, hexadecimal.
     """
@@ -98,7 +98,7 @@ class Run:
         """
         self.path = path
         self.id = path.name
-        self._counted: dict[str, Any] = {}
+        self._counted = StoredCounts()
         self._load()
 
     def _load(self) -> None:
@@ -120,8 +120,37 @@ class Run:
         identity = facts.get("identity")
         if not is_identity(identity) or data.get("identity") != identity_hash(identity):
             raise InputError(f"`job.json` of run `{self.id}` does not match its own identity")
-        self.facts: dict[str, Any] = facts
         self.identity = identity_hash(identity)
+        self._values: dict[str, Any] = facts
+        self._facts: StoredFacts | None = None
+
+    @property
+    def facts(self) -> StoredFacts:
+        """What the scorer knew of the run when it began.
+
+        Raises:
+            InputError: They are damaged, or another version of qfid wrote them.
+        """
+        if self._facts is None:
+            try:
+                self._facts = StoredFacts.from_json(self._values)
+            except InputError as error:
+                message = f"`job.json` of run `{self.id}`: {error.message}"
+                raise InputError(message, error.hint) from error
+        return self._facts
+
+    @property
+    def readable_facts(self) -> StoredFacts:
+        """The facts; where they are damaged, their identity, chunks and mixed conditions alone."""
+        try:
+            return self.facts
+        except InputError:
+            chunks, mixed = self._values.get("chunks"), self._values.get("mixed")
+            return StoredFacts(
+                identity=self._values["identity"],
+                chunks=tuple(chunks) if chunks and _all_are(int, chunks) else None,
+                mixed=tuple(mixed) if mixed and _all_are(str, mixed) else (),
+            )
 
     @property
     def positions_path(self) -> Path:
@@ -131,7 +160,9 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether a report covers every setting of the job."""
-        return (self.path / "report.json").is_file() and self._state().covers(self.job)
+        complete = set(self._state().complete)
+        covered = complete.issuperset(setting.key for setting in self.job.settings)
+        return covered and (self.path / "report.json").is_file()
 
     @property
     def whole(self) -> bool:
@@ -140,11 +171,11 @@ class Run:
         Raises:
             QfidError: The file cannot be opened or the disk fails.
         """
-        chunks, stored = self.facts.get("chunks"), self.scored()
-        if not isinstance(chunks, list):
+        chunks, stored = self.readable_facts.chunks, self.scored()
+        if chunks is None:
             return True
         settings = [self.stored_as(setting.key) for setting in self.job.settings]
-        return all(chunk in stored.get(name, ()) for name in settings for chunk in _whole(chunks))
+        return all(stored.get(name, set()).issuperset(chunks) for name in settings)
 
     def open_writer(self) -> PositionsWriter:
         """Take the run's lock and open its positions for appending, repaired where torn.
@@ -201,7 +232,7 @@ class Run:
                 found.setdefault(chunk.key.setting, []).append(chunk)
             # Taken before: what another thread has appended since makes it void.
             counts = {setting: len(chunks) for setting, chunks in found.items()}
-            self._counted = StoredCounts(size, counts).to_json()
+            self._counted = StoredCounts(size, counts)
         return {
             setting: [
                 (chunk.positions, chunk.facts)
@@ -216,12 +247,12 @@ class Run:
         Raises:
             InputError: Another version wrote something into its positions file.
         """
-        counts = count_chunks(self.positions_path, {})
+        counts = count_chunks(self.positions_path)
         if counts.read_only:
             unknown = UnknownContent(counts.read_only)
             raise refusal(self.positions_path, unknown, "does not write to it")
 
-    def grow(self, job: Job, facts: Mapping[str, Any] | None = None) -> None:
+    def grow(self, job: Job, facts: StoredFacts | None = None) -> None:
         """Add the settings of ``job`` to the run's own, which keep their order.
 
         Whether the run may be continued at all is for the caller to decide, by the identities.
@@ -233,7 +264,7 @@ class Run:
         Raises:
             InputError: ``job`` cuts the text otherwise or names another model, or another
                 process writes to the run.
-            ValueError: The facts have no identity or are no JSON.
+            ValueError: The facts have no identity or hold an infinite number.
         """
         self._refuse_other_writer()
         for name in ("model", "protocol", "chunk_length"):
@@ -264,36 +295,34 @@ class Run:
         """
         write_atomic(self.path / "report.md", markdown)
         write_atomic(self.path / "report.json", json.dumps(dict(report), indent=1) + "\n")
-        state = dataclasses.replace(
-            self._state(),
-            complete=tuple(setting.key for setting in self.job.settings) if complete else (),
-            counted=count_chunks(self.positions_path, self._counted).to_json(),
-        )
-        state.write(self.path)
+        state = self._state()
+        state.complete = [setting.key for setting in self.job.settings] if complete else []
+        state.counted = count_chunks(self.positions_path, self._counted)
+        self._save_state(state)
 
     def report(self) -> dict[str, Any] | None:
-        """The stored report; None where there is none or it cannot be read: make it again."""
+        """The stored report as JSON values; None where there is none that can be read."""
         try:
             return json_object(self.path / "report.json")
         except InputError:
             return None
 
-    def failures(self) -> dict[str, Failure]:
+    def failures(self) -> dict[str, FailureFacts]:
         """Setting to why it failed, as far as nothing was scored again since."""
-        return dict(self._state().failures)
+        return self._state().failures
 
     def mark_failed(self, setting: str, error: str, message: str, hint: str = "") -> None:
         """Record that a setting gave no usable number, so that later reports can say so."""
         state = self._state()
-        state.failures[setting] = Failure(error, message, hint)
-        state.write(self.path)
+        state.failures[setting] = FailureFacts(error, message, hint)
+        self._save_state(state)
 
     def clear_failed(self, setting: str) -> None:
         """Forget a failure before the setting is tried again; the run is unfinished until then."""
         state = self._state()
         if state.failures.pop(setting, None) is not None:
-            complete = tuple(name for name in state.complete if name != setting)
-            dataclasses.replace(state, complete=complete).write(self.path)
+            state.complete = [name for name in state.complete if name != setting]
+            self._save_state(state)
 
     def delete(self) -> None:
         """Remove the run and all its files.
@@ -319,7 +348,7 @@ class Run:
         state = self._state()
         settings = tuple(setting.key for setting in self.job.settings)
         counts = count_chunks(self.positions_path, state.counted)
-        chunks = self.facts.get("chunks")
+        chunks = self.readable_facts.chunks
         running = holder(self.path) is not None
         return RunInfo(
             id=self.id,
@@ -330,7 +359,7 @@ class Run:
             corpus=self.job.corpus.source,
             created=self.created,
             chunks_done=sum(counts.chunks.get(self.stored_as(name), 0) for name in settings),
-            chunks_planned=(len(chunks) * len(settings) if isinstance(chunks, list) else None),
+            chunks_planned=None if chunks is None else len(chunks) * len(settings),
             failed=tuple(state.failures),
             read_only=counts.read_only,
         )
@@ -340,10 +369,8 @@ class Run:
 
         Source: ``same_as`` of the setting's facts.
         """
-        facts = self.facts.get("settings")
-        own = facts.get(setting) if isinstance(facts, dict) else None
-        same_as = own.get("same_as") if isinstance(own, dict) else None
-        return same_as if isinstance(same_as, str) else setting
+        own = self.readable_facts.settings.get(setting)
+        return setting if own is None or own.same_as is None else own.same_as
 
     def _refuse_other_writer(self) -> None:
         other = holder(self.path)
@@ -351,8 +378,11 @@ class Run:
             RunLock(self.path).acquire()  # raises, naming the holder
 
     def _state(self) -> RunState:
-        return RunState.read(self.path)
+        return read_state(self.path / "state.json")
+
+    def _save_state(self, state: RunState) -> None:
+        write_state(self.path / "state.json", state)
 
 
-def _whole(values: list[Any]) -> list[int]:
-    return [value for value in values if type(value) is int]
+def _all_are(kind: type, values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is kind for value in values)

@@ -6,11 +6,11 @@ Pure standard library: the list of runs is shown before pyarrow is imported.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from scorer.common.json_values import OMITTED
 from scorer.common.regular_files import open_regular
 from scorer.runs import arrow_messages
 from scorer.runs.positions_schema import (
@@ -27,27 +27,26 @@ class StoredCounts:
     """What the headers of a positions file say.
 
     Attributes:
-        size: Bytes of the file.
+        size: Bytes of the file; -1 where it was not looked at.
         chunks: Setting to its stored chunks, damaged ones not yet told apart.
         read_only: Why this version may not append to the file, in words that follow its name and
             a colon; "" where it may.
     """
 
-    size: int
-    chunks: dict[str, int]
-    read_only: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """What is worth keeping: it holds as long as the file has this size."""
-        return {"size": self.size, "chunks": self.chunks}
+    size: int = -1
+    chunks: dict[str, int] = field(default_factory=dict)
+    read_only: str = field(default="", metadata=OMITTED)
 
 
-def count_chunks(path: Path, known: Mapping[str, Any]) -> StoredCounts:
+NOT_COUNTED = StoredCounts()
+
+
+def count_chunks(path: Path, known: StoredCounts = NOT_COUNTED) -> StoredCounts:
     """Count the stored chunks of a run.
 
     Args:
         path: The file; one that is missing or cannot be opened holds nothing.
-        known: What ``StoredCounts.to_json`` gave before.
+        known: An earlier count; it holds as long as the file has the same size.
 
     Raises:
         InputError: The file holds something that this version cannot read.
@@ -58,10 +57,10 @@ def count_chunks(path: Path, known: Mapping[str, Any]) -> StoredCounts:
     except UnknownContent as error:
         raise refusal(path, error, "cannot read it") from error
     except OSError:
-        return StoredCounts(0, {})
+        return StoredCounts(0)
 
 
-def _counts(file: BinaryIO, size: int, known: Mapping[str, Any]) -> StoredCounts:
+def _counts(file: BinaryIO, size: int, known: StoredCounts) -> StoredCounts:
     """The counts of an open file.
 
     Raises:
@@ -72,12 +71,10 @@ def _counts(file: BinaryIO, size: int, known: Mapping[str, Any]) -> StoredCounts
         file.seek(0)
         if not arrow_messages.CONTINUATION.startswith(file.read(4).rstrip(b"\0")):
             raise UnknownContent(NOT_POSITIONS)
-        return StoredCounts(size, {})
+        return StoredCounts(size)
     read_only = difference_of(first)
-    chunks = known.get("chunks")
-    if known.get("size") == size and isinstance(chunks, dict):
-        if all(type(count) is int for count in chunks.values()):
-            return StoredCounts(size, chunks, read_only)
+    if known.size == size:
+        return StoredCounts(size, known.chunks, read_only)
     stored: dict[str, set[bytes]] = {}
     for frame in arrow_messages.frames(file, size, first.end):
         if frame.metadata.keys() >= {"setting", "chunk"}:

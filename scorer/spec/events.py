@@ -1,16 +1,18 @@
-"""What the scorer says while it works: one JSON object a line, in one order.
+"""The events that a scorer emits: one JSON object a line, in one order.
 
-Pure standard library. A reader skips a line whose ``event`` it does not know, so that an older
-app can read a newer scorer.
+Pure standard library. A reader skips a line whose ``event`` it does not know and drops fields it
+does not know, so that an older app can read a newer scorer.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from scorer.common.errors import InputError
+from scorer.common.json_reader import JsonReader
+from scorer.common.json_values import json_values
 
 PROTOCOL_VERSION = 1
 
@@ -23,7 +25,7 @@ class Event:
 
     def to_json(self) -> dict[str, Any]:
         """The event as JSON values, its kind first."""
-        return {"event": self.kind, **dataclasses.asdict(self)}
+        return {"event": self.kind, **json_values(self)}
 
     def to_line(self) -> str:
         """The event as one line of ASCII JSON, newline included."""
@@ -202,49 +204,12 @@ _KINDS: tuple[type[Event], ...] = (
     Finished,
     Failed,
 )
-# What a value may be, by the annotation of its field; whole numbers must fit 64 bits.
-_SCALARS: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "str | None": (str, type(None)),
-    "int": (int,),
-    "float": (float, int),
-    "bool": (bool,),
-}
-_LARGEST = 2**63
+_INTEGERS = 2**63
+"""Whole numbers of an event fit 64 bits."""
 
-# Types of a scalar, or what tells whether a list or an object fits.
-_Check = tuple[type, ...] | Callable[[Any], bool]
-
-
-def _check_of(kind: str) -> _Check:
-    """What a JSON value is held against, by the annotation of its field."""
-    container, _, inner = kind.removesuffix("]").partition("[")
-    if container == "list":
-        items = _check_of(inner)
-        return lambda value: type(value) is list and all(_fits(item, items) for item in value)
-    if container == "dict":
-        inner = inner.removeprefix("str, ")
-        if inner == "Any":
-            return lambda value: type(value) is dict
-        values = _check_of(inner)
-        return lambda value: (
-            type(value) is dict and all(_fits(item, values) for item in value.values())
-        )
-    return _SCALARS[kind]
-
-
-def _fits(value: Any, check: _Check) -> bool:
-    """Whether a JSON value is of the type that a field is annotated with."""
-    if type(check) is tuple:
-        kind = type(value)
-        return kind in check and (kind is not int or -_LARGEST <= value < _LARGEST)
-    return check(value)  # type: ignore[operator]
-
-
-# Made once: a stream has thousands of events, and is read while keys wait.
-_FIELDS: dict[str, tuple[type[Event], list[tuple[str, _Check]]]] = {
-    cls.kind: (cls, [(f.name, _check_of(str(f.type))) for f in dataclasses.fields(cls)])
-    for cls in _KINDS
+# One reader a kind: a stream has thousands of events, and is read while keys wait.
+_READERS: dict[str, JsonReader[Any]] = {
+    cls.kind: JsonReader(cls, "an event", unknown="drop", largest=_INTEGERS) for cls in _KINDS
 }
 
 
@@ -262,17 +227,8 @@ def parse_line(line: str | bytes) -> Event | None:
         return None
     if not isinstance(data, dict) or not isinstance(data.get("event"), str):
         return None
-    known = _FIELDS.get(data["event"])
-    if known is None:
-        return None
-    cls, checks = known
-    values = {}
-    for name, check in checks:
-        if name in data:
-            value = values[name] = data[name]
-            if not _fits(value, check):
-                return None
+    reader = _READERS.get(data["event"])
     try:
-        return cls(**values)
-    except TypeError:
+        return None if reader is None else reader.read(data)
+    except InputError:
         return None

@@ -5,12 +5,13 @@ Pure standard library: the app and ``qfid --help`` import this module.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from scorer.common.errors import InputError
-from scorer.common.inert_text import shown
+from scorer.common.json_reader import JsonReader
+from scorer.common.json_values import converted, json_values
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.grammar import NOTATION_HINT
 from scorer.spec.settings.registry import parse_setting
@@ -29,6 +30,22 @@ class CorpusSpec:
     """
 
     source: str = "wikitext2"
+
+
+def _read_settings(data: Any) -> tuple[Setting, ...]:
+    if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
+        raise InputError("a job's `settings` must be a list of settings in notation")
+    return tuple(map(parse_setting, data))
+
+
+def _notations(settings: tuple[Setting, ...]) -> list[str]:
+    return [setting.key for setting in settings]
+
+
+def _read_corpus(data: Any) -> CorpusSpec:
+    if not isinstance(data, str):
+        raise InputError("a job's `corpus` must be a name or a path")
+    return CorpusSpec(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +70,10 @@ class Job:
     """
 
     model: str
-    settings: tuple[Setting, ...]
-    corpus: CorpusSpec = CorpusSpec()
+    settings: tuple[Setting, ...] = field(metadata=converted(_read_settings, _notations))
+    corpus: CorpusSpec = field(
+        default=CorpusSpec(), metadata=converted(_read_corpus, attrgetter("source"))
+    )
     revision: str | None = None
     protocol: TextProtocol = "mqf"
     chunk_length: int = 512
@@ -108,10 +127,8 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values; settings in their notation."""
-        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        data["settings"] = [setting.key for setting in self.settings]
-        data["corpus"] = self.corpus.source
-        return data
+        values: dict[str, Any] = json_values(self)
+        return values
 
     @classmethod
     def from_json(cls, data: Any) -> Job:
@@ -121,38 +138,7 @@ class Job:
             InputError: A key is missing, unknown or of the wrong type, or a setting is of a kind
                 that this version does not know.
         """
-        if not isinstance(data, dict):
-            raise InputError("a job must be a JSON object")
-        known = {field.name: field for field in dataclasses.fields(cls)}
-        if unknown := sorted(str(key) for key in data if key not in known):
-            raise InputError(f"a job has no key {shown(unknown[0])}")
-        values = dict(data)
-        settings = values.get("settings")
-        if not isinstance(settings, list) or not all(isinstance(s, str) for s in settings):
-            raise InputError("a job's `settings` must be a list of settings in notation")
-        values["settings"] = tuple(map(parse_setting, settings))
-        source = values.pop("corpus", "wikitext2")
-        if not isinstance(source, str):
-            raise InputError("a job's `corpus` must be a name or a path")
-        for name, kinds in _JSON_TYPES.items():
-            if name in values and type(values[name]) not in kinds:
-                raise InputError(f"a job's `{name}` has the wrong type")
-        if "model" not in values:
-            raise InputError("a job needs a `model`")
-        return cls(corpus=CorpusSpec(source), **values)
+        return _READER.read(data)
 
 
-_JSON_TYPES: dict[str, tuple[type, ...]] = {
-    "model": (str,),
-    "revision": (str, type(None)),
-    "protocol": (str,),
-    "chunk_length": (int,),
-    "chunks": (str,),
-    "max_chunks": (int, type(None)),
-    "kernel": (str,),
-    "control": (bool,),
-    "noise_floor": (int,),
-    "batch": (int, type(None)),
-    "allow_custom_code": (bool,),
-    "force": (bool,),
-}
+_READER = JsonReader(Job, "a job")

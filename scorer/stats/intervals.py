@@ -30,10 +30,6 @@ class Interval:
         """Whether the value lies in the interval, ends included."""
         return self.low <= value <= self.high
 
-    def to_json(self) -> dict[str, float]:
-        """The two ends."""
-        return {"low": self.low, "high": self.high}
-
 
 @dataclass(frozen=True, slots=True)
 class Units:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scorer.stats.intervals import Interval, mean_interval, units_of
-from scorer.stats.summary import ChunkSums
+from scorer.stats.summary_values import ChunkSums
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,126 +17,15 @@ from scorer.stats.depth import depth_edges
 from scorer.stats.exact_sum import exact_sum
 from scorer.stats.positions import Positions
 from scorer.stats.quantiles import DELTA_P_LADDER, KL_LADDER, ladder, sorted_quantile
+from scorer.stats.summary_values import (
+    ChunkSums,
+    ConfidenceBucket,
+    DepthSpan,
+    KLSummary,
+    Summary,
+)
 
 CONFIDENCE_EDGES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class KLSummary:
-    """KL of all positions pooled, nats.
-
-    Attributes:
-        mean: Mean.
-        median: Median.
-        p99: 99th percentile.
-        max: Largest value.
-    """
-
-    mean: float
-    median: float
-    p99: float
-    max: float
-
-
-@dataclass(frozen=True, slots=True)
-class DepthSpan:
-    """Positions ``start`` to ``end - 1``, counted from the first scored one, over all chunks.
-
-    Attributes:
-        start: First position of the span.
-        end: Position after its last.
-        kl_mean: Mean KL, nats; None for a span without positions.
-        kl_p99: 99th percentile of KL, nats; None likewise.
-        n_positions: Positions pooled.
-    """
-
-    start: int
-    end: int
-    kl_mean: float | None
-    kl_p99: float | None
-    n_positions: int
-
-
-@dataclass(frozen=True, slots=True)
-class ConfidenceBucket:
-    """Positions whose reference top probability lies in ``[low, high)``; the last holds 1.
-
-    Attributes:
-        low: Lower edge, 0 to 1.
-        high: Upper edge, 0 to 1.
-        kl_mean: Mean KL, nats; None for an empty bucket.
-        flip_rate: Share of flips, 0 to 1; None likewise.
-        n_positions: Positions in the bucket.
-    """
-
-    low: float
-    high: float
-    kl_mean: float | None
-    flip_rate: float | None
-    n_positions: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkSums:
-    """Sums over each chunk's positions, chunks in ascending order: what intervals are made of.
-
-    Attributes:
-        chunks: Indices of the chunks.
-        sizes: Positions of each.
-        kl: Sum of KL, nats.
-        flips: Number of flips.
-        nll_difference: Sum of ``nll_quant − nll_ref``, nats.
-    """
-
-    chunks: tuple[int, ...]
-    sizes: tuple[int, ...]
-    kl: tuple[float, ...]
-    flips: tuple[int, ...]
-    nll_difference: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The numbers of one setting over all its positions.
-
-    Attributes:
-        n_positions: Positions pooled.
-        n_infinite: Positions whose KL is +inf.
-        kl: Mean, median, p99 and max of KL, nats.
-        kl_quantiles: llama.cpp's ladder of KL quantiles by name, nats.
-        flip_rate: Share of positions whose top token changed, 0 to 1.
-        perplexity_ref: exp of the mean NLL of the reference.
-        perplexity_quant: The same of the quantized model.
-        perplexity_delta: ``perplexity_quant − perplexity_ref``.
-        ln_perplexity_ratio: ``mean(nll_quant − nll_ref)``, nats.
-        perplexity_ratio: exp of it.
-        nll_correlation: Pearson correlation of the two NLLs; None where one is constant.
-        delta_p: Statistics of ``q(target) − p(target)``: mean, rms and quantiles, percent.
-        depth: KL by depth.
-        confidence: KL and flips by the reference's confidence.
-        per_chunk: Sums per chunk.
-    """
-
-    n_positions: int
-    n_infinite: int
-    kl: KLSummary
-    kl_quantiles: dict[str, float]
-    flip_rate: float
-    perplexity_ref: float
-    perplexity_quant: float
-    perplexity_delta: float
-    ln_perplexity_ratio: float
-    perplexity_ratio: float
-    nll_correlation: float | None
-    delta_p: dict[str, float]
-    depth: tuple[DepthSpan, ...]
-    confidence: tuple[ConfidenceBucket, ...]
-    per_chunk: ChunkSums
-
-    @property
-    def n_chunks(self) -> int:
-        """Chunks pooled."""
-        return len(self.per_chunk.chunks)
 
 
 def in_order(positions: Positions) -> Positions:

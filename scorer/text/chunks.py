@@ -12,13 +12,14 @@ import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
 from scorer.spec.job import ChunkChoice, CorpusSpec, TextProtocol
+from scorer.text.provenance import CorpusFacts
 from scorer.text.source_text import Fetch, SourceText
 from scorer.text.sources import read_source
 from scorer.text.tokens.cache import TokenizedText, cache_file, load_tokens, save_tokens
@@ -75,27 +76,27 @@ class ChunkedCorpus:
     unigram_perplexity: float
     chat: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        """Provenance as JSON values: MQF's keys with its meaning, then ours."""
-        return {
-            "name": self.name,
-            "split": self.split,
-            "tokenizer_id": self.tokenizer_id,
-            "chunk_length": self.chunk_length,
-            "stride": self.chunk_length,
-            "bos_policy": self.bos_policy,
-            "final_chunk_policy": "drop",
-            "normalization": "chat-template" if self.chat else "raw",
-            "n_tokens": self.n_tokens,
-            "dataset_revision": self.revision,
-            "protocol": self.protocol,
-            "sha256": self.sha256,
-            "tokenizer_sha256": self.tokenizer_sha256,
-            "total_chunks": self.total,
-            "n_documents": self.n_documents,
-            "scored_from": self.scored_from,
-            "unigram_perplexity": self.unigram_perplexity,
-        }
+    def facts(self) -> CorpusFacts:
+        """What is stored of the text with a run."""
+        return CorpusFacts(
+            name=self.name,
+            split=self.split,
+            tokenizer_id=self.tokenizer_id,
+            chunk_length=self.chunk_length,
+            stride=self.chunk_length,
+            bos_policy=self.bos_policy,
+            final_chunk_policy="drop",
+            normalization="chat-template" if self.chat else "raw",
+            n_tokens=self.n_tokens,
+            dataset_revision=self.revision,
+            protocol=self.protocol,
+            sha256=self.sha256,
+            tokenizer_sha256=self.tokenizer_sha256,
+            total_chunks=self.total,
+            n_documents=self.n_documents,
+            scored_from=self.scored_from,
+            unigram_perplexity=self.unigram_perplexity,
+        )
 
 
 def build_corpus(

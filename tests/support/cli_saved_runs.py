@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from project import ROOT
-from report_builders import make_facts, random_positions, scored
+from report_builders import make_facts, random_positions, stored_facts
 
 from qfid_tui.process import scorer_process
 from scorer.report.formats.markdown import to_markdown
@@ -64,14 +64,7 @@ def save_run(
     values: dict[str, Any] = {"model": "demo", "chunk_length": 16, "max_chunks": CHUNKS}
     made = Job(settings=parsed, **{**values, **(job or {})})
     names = list(map(str, parsed))
-    stored = {
-        "identity": identity or {"model": "demo", "model revision": "none"},
-        "chunks": list(range(CHUNKS)),
-        "run": dataclasses.replace(facts, job=made).to_json(),
-        "settings": {name: scored(name, None).facts.to_json() for name in names},
-        "controls": {},
-    }
-    run = new_run(made, stored)
+    run = new_run(made, stored_facts(dataclasses.replace(facts, job=made), identity))
     with run.open_writer() as writer:
         for name in names:
             for chunk in range(chunks):
@@ -81,7 +74,7 @@ def save_run(
                 writer.append(CellKey(name, chunk), positions, ChunkFacts(seconds=0.5))
         if finished:
             report = finished_report(run)
-            run.save_report(report, to_markdown(report), complete=chunks == CHUNKS)
+            run.save_report(report.to_json(), to_markdown(report), complete=chunks == CHUNKS)
     return run
 
 
@@ -134,7 +127,7 @@ def chunk_scored(setting: str, chunk: int, kl: float, positions: int = 15) -> Ch
 
 def report_of(run: Run, **changes: Any) -> dict[str, Any]:
     """The run's report after the trip through JSON that it makes on the wire."""
-    report: dict[str, Any] = json.loads(json.dumps({**finished_report(run), **changes}))
+    report: dict[str, Any] = json.loads(json.dumps({**finished_report(run).to_json(), **changes}))
     return report
 
 

@@ -71,7 +71,7 @@ def look(folder: Path, changes: dict[str, bytes], *, finished: bool = False) -> 
             assert info.state == "broken" and info.reason == error.message
             one_clear_line(error)
             return
-        twins(run.facts["identity"])
+        twins(run.readable_facts.identity)
         readers = [lambda: run.read(), lambda: run.whole, lambda: open_comparison(run.id)]
         for read in readers:
             refused_or(read)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 
+from scorer.report.build import build_report
 from scorer.report.measured import ScoredSetting
-from scorer.runs.facts import RunFacts, SettingFacts
+from scorer.report.tree import Report
+from scorer.runs.facts import (
+    ArithmeticFacts,
+    DeviceFacts,
+    RunFacts,
+    SettingFacts,
+    SideFacts,
+    StoredFacts,
+)
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 from scorer.stats.positions import Positions
+from scorer.text.provenance import CorpusFacts
 
 
 def make_positions(
@@ -93,33 +104,27 @@ def make_facts(
         "model_files": {"model.safetensors": "ab" * 32, "config.json": 812},
         "architecture": "llama",
         "weight_bits": 16,
-        "corpus": {
-            "name": "wikitext-2-raw",
-            "split": "test",
-            "tokenizer_id": "local-test/SmolLM2",
-            "chunk_length": chunk_length,
-            "stride": chunk_length,
-            "bos_policy": "none",
-            "final_chunk_policy": "drop",
-            "normalization": "none",
-            "n_tokens": 304_640,
-            "dataset_revision": "b08601e04326c79dfdd32d625aee71d232d685c3",
-            "sha256": "cd" * 32,
-            "unigram_perplexity": 900.0,
-            "n_documents": 60,
-            "total_chunks": 595,
-            "protocol": "mqf",
-        },
+        "corpus": CorpusFacts(
+            name="wikitext-2-raw",
+            split="test",
+            tokenizer_id="local-test/SmolLM2",
+            chunk_length=chunk_length,
+            stride=chunk_length,
+            n_tokens=304_640,
+            dataset_revision="b08601e04326c79dfdd32d625aee71d232d685c3",
+            sha256="cd" * 32,
+            unigram_perplexity=900.0,
+            n_documents=60,
+            total_chunks=595,
+        ),
         "documents": documents or dict.fromkeys(range(n_chunks)),
         "chunks": tuple(range(n_chunks)),
         "chunk_length": chunk_length,
         "scored_from": 0,
-        "device": {"kind": "cpu", "name": "Test CPU", "memory": 16 << 30},
-        "arithmetic": {
-            "compute_dtype": "float32",
-            "blas": "MKL",
-            "description": "cpu, float32, weights dequantized, BLAS: MKL",
-        },
+        "device": DeviceFacts("cpu", "Test CPU", 16 << 30),
+        "arithmetic": ArithmeticFacts(
+            "float32", "MKL", "cpu, float32, weights dequantized, BLAS: MKL"
+        ),
         "versions": {
             "qfid": "0.1.0",
             "mlx": "0.32.4",
@@ -150,18 +155,43 @@ def scored(
         "kv_layers_quantized": 30,
         "kv_layers_total": 30,
         "engagement": (
-            {
-                "layer": "0",
-                "side": "k",
-                "class": "CodesKVCache",
-                "bits": setting.k_bits,
-                "group_size": setting.group_size,
-                "tokens": 15,
-                "stored_bytes": 3060,
-            },
+            SideFacts(
+                layer="0",
+                side="k",
+                cache_class="CodesKVCache",
+                bits=setting.k_bits,
+                group_size=setting.group_size,
+                tokens=15,
+                stored_bytes=3060,
+            ),
         ),
         "runnable_by_mlx_lm": same_widths,
         "seconds": 12.5,
         "peak_memory_bytes": 2 << 30,
     }
     return ScoredSetting(setting, SettingFacts(**{**values, **changes}), positions, control)
+
+
+def built(facts: RunFacts, settings: list[ScoredSetting]) -> dict[str, Any]:
+    """The report as JSON values."""
+    return build_report(facts, settings).to_json()
+
+
+def again(report: dict[str, Any]) -> Report:
+    """The report that JSON values hold, after the trip through text that they make."""
+    return Report.from_json(json.loads(json.dumps(report, allow_nan=False)))
+
+
+def stored_facts(
+    facts: RunFacts,
+    identity: dict[str, Any] | None = None,
+    settings: dict[str, SettingFacts] | None = None,
+) -> StoredFacts:
+    """What a run of these facts stores; facts of its settings are made up."""
+    names = [str(setting) for setting in facts.job.settings]
+    return StoredFacts(
+        identity=identity or {"model": "demo", "model revision": "none"},
+        chunks=facts.chunks,
+        run=facts,
+        settings=settings or {name: scored(name, None).facts for name in names},
+    )

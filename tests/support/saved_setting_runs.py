@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from report_builders import make_facts
+from report_builders import make_facts, stored_facts
 
 from scorer.demo import demo_model_path
 from scorer.report.from_run import finished_report
@@ -44,15 +44,8 @@ def saved_run(settings: str = "8,6,4,2", *, report: bool = True) -> Run:
     )
     own = SettingFacts(kv_layers_quantized=30, kv_layers_total=30, runnable_by_mlx_lm=True)
     identity = {"model": "demo", "tokenizer": tokenizer.sha256}
-    run = new_run(
-        job,
-        {
-            "identity": identity,
-            "chunks": list(CHUNKS),
-            "run": facts.to_json(),
-            "settings": {str(setting): own.to_json() for setting in job.settings},
-        },
-    )
+    settings_facts = {str(setting): own for setting in job.settings}
+    run = new_run(job, stored_facts(facts, identity, settings_facts))
     with run.open_writer() as writer:
         for setting in job.settings:
             for chunk in CHUNKS:
@@ -60,7 +53,7 @@ def saved_run(settings: str = "8,6,4,2", *, report: bool = True) -> Run:
                 positions = _positions(key.setting, chunk, ids)
                 writer.append(key, positions, ChunkFacts(seconds=1.0))
     if report:
-        run.save_report(finished_report(run), "# report\n")
+        run.save_report(finished_report(run).to_json(), "# report\n")
     return run
 
 

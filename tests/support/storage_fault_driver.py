@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from report_builders import make_facts, random_positions, scored
+from report_builders import make_facts, random_positions, stored_facts
 
 from scorer.common.errors import QfidError
 from scorer.common.folders import runs_folder
@@ -28,6 +28,7 @@ from scorer.report.formats.markdown import to_markdown
 from scorer.report.from_run import finished_report
 from scorer.runs import positions_file as arrow_stream
 from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.facts import StoredFacts
 from scorer.runs.grid import CellKey
 from scorer.runs.listing import Run, list_runs, new_run
 from scorer.spec.job import Job
@@ -41,16 +42,9 @@ SHARES = (0.0, 0.5, 1.0)
 CALLS = ("open", "close", "fsync", "fdatasync", "ftruncate", "replace", "rename", "mkdir")
 
 
-def job_and_facts(settings: str) -> tuple[Job, dict[str, Any]]:
+def job_and_facts(settings: str) -> tuple[Job, StoredFacts]:
     job = Job("demo", parse_settings(settings), chunk_length=16, max_chunks=CHUNKS)
-    facts = dataclasses.replace(make_facts(settings, n_chunks=CHUNKS), job=job)
-    return job, {
-        "identity": {"model": "demo", "model revision": "none"},
-        "chunks": list(range(CHUNKS)),
-        "run": facts.to_json(),
-        "settings": {name: scored(name, None).facts.to_json() for name in settings.split(",")},
-        "controls": {},
-    }
+    return job, stored_facts(dataclasses.replace(make_facts(settings, n_chunks=CHUNKS), job=job))
 
 
 def append(run: Run, writer: Any, tell: Callable[[str], None]) -> None:
@@ -70,7 +64,7 @@ def complete(run: Run, tell: Callable[[str], None]) -> None:
         run.grow(*job_and_facts(LATER))
         append(run, writer, tell)
         report = finished_report(run)
-        run.save_report(report, to_markdown(report))
+        run.save_report(report.to_json(), to_markdown(report))
 
 
 def live(tell: Callable[[str], None]) -> None:
@@ -80,7 +74,7 @@ def live(tell: Callable[[str], None]) -> None:
         append(run, writer, tell)
         run.mark_failed("4", "SettingFailed", "NaN in chunk 1")
         report = finished_report(run)
-        run.save_report(report, to_markdown(report), complete=False)
+        run.save_report(report.to_json(), to_markdown(report), complete=False)
     complete(run, tell)
 
 

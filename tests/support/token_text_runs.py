@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from report_builders import make_facts
+from report_builders import make_facts, stored_facts
 
 from scorer.common.folders import cache_folder, runs_folder
 from scorer.demo import demo_model_path
@@ -111,18 +111,12 @@ def token_run(
         model_revision=None,
         chunks=tuple(chunks),
         documents=dict.fromkeys(chunks),
-        corpus={**facts.corpus, **(corpus or {})},
+        corpus=dataclasses.replace(facts.corpus, **(corpus or {})),
     )
     same = same_as or {}
-    run = new_run(
-        made,
-        {
-            "identity": {"model": model, "tokenizer": tokenizer.sha256, **(identity or {})},
-            "chunks": list(chunks),
-            "run": facts.to_json(),
-            "settings": {str(s): SettingFacts(same_as=same.get(str(s))).to_json() for s in parsed},
-        },
-    )
+    conditions = {"model": model, "tokenizer": tokenizer.sha256, **(identity or {})}
+    own = {str(setting): SettingFacts(same_as=same.get(str(setting))) for setting in parsed}
+    run = new_run(made, stored_facts(facts, conditions, own))
     with run.open_writer() as writer:
         for setting in parsed:
             if str(setting) in same:

@@ -67,7 +67,7 @@ def verdict_text(figures: Figures) -> str:
 def margin_text(figures: Figures, width: int = 17) -> str:
     """KL mean and half its 95 % interval: ``0.1162 ±.0061``, or ``1.36e-4 ±6.2e-6``."""
     interval = figures.kl_interval
-    shown = with_margin(figures.kl_mean, interval and interval.to_json()).replace(" ± 0.", " ±.")
+    shown = with_margin(figures.kl_mean, interval).replace(" ± 0.", " ±.")
     if len(shown) <= width or interval is None:
         return shown
     half = (interval.high - interval.low) / 2

@@ -89,7 +89,7 @@ def _same_revision(run: Run, *, accept_changes: bool, pull: bool) -> Job:
     from scorer.models.resolve import resolve_model
 
     job = run.job
-    recorded = str(run.facts["identity"].get("model revision", "none"))
+    recorded = str(run.readable_facts.identity.get("model revision", "none"))
     revision = job.revision
     if recorded != "none" and not accept_changes:
         try:

@@ -91,6 +91,7 @@ def save_tokens_run(chunks: int, length: int) -> str:
 
     from scorer.demo import demo_model_path
     from scorer.runs.chunk_facts import ChunkFacts
+    from scorer.runs.facts import SettingFacts, StoredFacts
     from scorer.runs.grid import CellKey
     from scorer.runs.listing import new_run
     from scorer.spec.job import Job
@@ -102,11 +103,11 @@ def save_tokens_run(chunks: int, length: int) -> str:
     text = "The river rose in the night, and by morning 東京 was under water.\n\n" * 8
     ids = np.resize(tokenizer.encode(text, special_tokens=False), chunks * length).astype(np.int32)
     job = Job("demo", parse_settings("4"), chunk_length=length, max_chunks=chunks)
-    facts = {
-        "identity": {"model": "demo", "tokenizer": tokenizer.sha256},
-        "chunks": list(range(chunks)),
-        "settings": {"4": {}},
-    }
+    facts = StoredFacts(
+        identity={"model": "demo", "tokenizer": tokenizer.sha256},
+        chunks=tuple(range(chunks)),
+        settings={"4": SettingFacts()},
+    )
     run = new_run(job, facts)
     draw = np.random.default_rng(0)
     n = length - 1

@@ -6,58 +6,56 @@ text, length and mode, the protocol where it is not the usual one, and what is m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote
 
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import text
 from scorer.report.formats.markdown_setting import bits_text
+from scorer.report.setting_row import SettingNumbers, SettingRow
+from scorer.report.tree import Report, RunPart
 
 LABEL = "KV fidelity"
 _COLORS = {"good": "brightgreen", "marginal": "yellow", "bad": "red"}
 
 
-def badge_message(row: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str:
     """What stands on the badge of a scored setting.
 
     Args:
-        row: The setting's object of the report.
-        run: The report's ``run``.
+        row: The setting's row of the report.
+        numbers: The row's numbers.
+        run: What was run.
     """
-    corpus, start, protocol = row["corpus"], row["quantize_start"], run["job"]["protocol"]
+    corpus, start, protocol = row.corpus, row.quantize_start, run.job.protocol
     parts = [
-        row["verdict_shown"],
+        numbers.verdict_shown,
         bits_text(row),
-        f"{corpus['name']}/{corpus['chunk_length']}",
+        f"{corpus.name}/{corpus.chunk_length}",
         f"deployment from {start}" if start else "stress",
     ]
-    if row["kv_group_size"] != 64:
-        parts.insert(2, f"group {row['kv_group_size']}")
-    if row["path"] != "deployed":
-        parts.append(f"{row['path']} path")
+    if row.kv_group_size != 64:
+        parts.insert(2, f"group {row.kv_group_size}")
+    if row.path != "deployed":
+        parts.append(f"{row.path} path")
     if protocol != "mqf":
         parts.append(f"{protocol} protocol")
-    if row["kv_partial"]:
-        parts.append(f"partial {row['kv_layers_quantized']}/{row['kv_layers_total']} layers")
-    if row["n_chunks"] != run["chunks_planned"]:
-        parts.append(f"unfinished {row['n_chunks']}/{run['chunks_planned']} chunks")
-    return inert(" · ".join(map(str, parts)))
+    if row.kv_partial:
+        parts.append(f"partial {row.kv_layers_quantized}/{row.kv_layers_total} layers")
+    if row.n_chunks != run.chunks_planned:
+        parts.append(f"unfinished {row.n_chunks}/{run.chunks_planned} chunks")
+    return inert(" · ".join(parts))
 
 
-def to_badges(report: Mapping[str, Any]) -> str:
+def to_badges(report: Report) -> str:
     """One Markdown image line per scored setting; empty where none is.
-
-    Args:
-        report: What :func:`scorer.report.build.build_report` gave, also after a JSON round trip.
 
     Source of the field escapes: https://shields.io/badges/static-badge.
     """
     lines = []
-    for row in report["settings"]:
-        if row["status"] == "scored":
-            message = badge_message(row, report["run"])
-            color = _COLORS[row["verdict"]]
+    for row in report.settings:
+        if row.numbers is not None:
+            message = badge_message(row, row.numbers, report.run)
+            color = _COLORS[row.numbers.verdict]
             url = f"https://img.shields.io/badge/{_field(LABEL)}-{_field(message)}-{color}"
             # A bracket that closes nothing ends the words of an image.
             words = text(f"{LABEL}: {message}").replace("]", "\\]")

@@ -4,84 +4,103 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from scorer.common.inert_text import inert
+from scorer.common.json_values import json_values
+from scorer.report.setting_row import SettingNumbers, SettingRow
+from scorer.report.tree import Report
 
 if TYPE_CHECKING:
+    from scorer.stats.intervals import Interval
     from scorer.stats.positions import Positions
 
 # A spreadsheet runs a cell that begins with one of these, some also in their wide forms.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
-_COLUMNS: dict[str, tuple[str, ...]] = {
-    "model_id": ("model_id",),
-    "model_revision": ("model_revision",),
-    "setting": ("setting",),
-    "status": ("status",),
-    "error": ("failure", "message"),
-    "verdict": ("verdict",),
-    "verdict_shown": ("verdict_shown",),
-    "kl_mean_nats": ("kl", "mean"),
-    "kl_mean_low_nats": ("intervals", "kl_mean", "low"),
-    "kl_mean_high_nats": ("intervals", "kl_mean", "high"),
-    "kl_median_nats": ("kl", "median"),
-    "kl_p90_nats": ("kl_quantiles", "p90"),
-    "kl_p95_nats": ("kl_quantiles", "p95"),
-    "kl_p99_nats": ("kl", "p99"),
-    "kl_p99_low_nats": ("intervals", "kl_p99", "low"),
-    "kl_p99_high_nats": ("intervals", "kl_p99", "high"),
-    "kl_p99.9_nats": ("kl_quantiles", "p99.9"),
-    "kl_max_nats": ("kl", "max"),
-    "flip_rate": ("flip_rate",),
-    "flip_rate_low": ("intervals", "flip_rate", "low"),
-    "flip_rate_high": ("intervals", "flip_rate", "high"),
-    "perplexity_ref": ("perplexity_ref",),
-    "perplexity_quant": ("perplexity_quant",),
-    "perplexity_delta": ("perplexity_delta",),
-    "perplexity_delta_low": ("intervals", "perplexity_delta", "low"),
-    "perplexity_delta_high": ("intervals", "perplexity_delta", "high"),
-    "ln_perplexity_ratio_nats": ("ln_perplexity_ratio",),
-    "nll_correlation": ("nll_correlation",),
-    "delta_p_mean_percent": ("delta_p", "mean"),
-    "delta_p_rms_percent": ("delta_p", "rms"),
-    "control_kl_mean_nats": ("control_kl", "mean"),
-    "control_flip_rate": ("control_flip_rate",),
-    "kv_bytes_per_token": ("kv_bytes_per_token",),
-    "kv_bytes_per_token_16bit": ("kv_bytes_per_token_16bit",),
-    "measured_kv_bytes_per_token": ("measured_kv_bytes_per_token",),
-    "on_frontier": ("on_frontier",),
-    "same_as": ("same_as",),
-    "kv_layers_quantized": ("kv_layers_quantized",),
-    "kv_layers_total": ("kv_layers_total",),
-    "quantize_start_tokens": ("quantize_start",),
-    "path": ("path",),
-    "corpus": ("corpus", "name"),
-    "split": ("corpus", "split"),
-    "chunk_length_tokens": ("corpus", "chunk_length"),
-    "n_chunks": ("n_chunks",),
-    "n_positions": ("n_positions",),
-    "device": ("device",),
-    "mlx_version": ("mlx_version",),
-    "mlx_lm_version": ("mlx_lm_version",),
-    "peak_memory_bytes": ("peak_memory_bytes",),
-    "seconds": ("seconds",),
+Value = str | float | bool | None
+
+_ROW_FIRST: dict[str, Callable[[SettingRow], Value]] = {
+    "model_id": lambda row: row.model_id,
+    "model_revision": lambda row: row.model_revision,
+    "setting": lambda row: row.setting,
+    "status": lambda row: row.status,
+    "error": lambda row: None if row.failure is None else row.failure.message,
+}
+_NUMBERS: dict[str, Callable[[SettingNumbers], Value]] = {
+    "verdict": lambda found: found.verdict,
+    "verdict_shown": lambda found: found.verdict_shown,
+    "kl_mean_nats": lambda found: found.kl.mean,
+    "kl_mean_low_nats": lambda found: _low(found.intervals.kl_mean),
+    "kl_mean_high_nats": lambda found: _high(found.intervals.kl_mean),
+    "kl_median_nats": lambda found: found.kl.median,
+    "kl_p90_nats": lambda found: found.kl_quantiles["p90"],
+    "kl_p95_nats": lambda found: found.kl_quantiles["p95"],
+    "kl_p99_nats": lambda found: found.kl.p99,
+    "kl_p99_low_nats": lambda found: _low(found.intervals.kl_p99),
+    "kl_p99_high_nats": lambda found: _high(found.intervals.kl_p99),
+    "kl_p99.9_nats": lambda found: found.kl_quantiles["p99.9"],
+    "kl_max_nats": lambda found: found.kl.max,
+    "flip_rate": lambda found: found.flip_rate,
+    "flip_rate_low": lambda found: _low(found.intervals.flip_rate),
+    "flip_rate_high": lambda found: _high(found.intervals.flip_rate),
+    "perplexity_ref": lambda found: found.perplexity_ref,
+    "perplexity_quant": lambda found: found.perplexity_quant,
+    "perplexity_delta": lambda found: found.perplexity_delta,
+    "perplexity_delta_low": lambda found: _low(found.intervals.perplexity_delta),
+    "perplexity_delta_high": lambda found: _high(found.intervals.perplexity_delta),
+    "ln_perplexity_ratio_nats": lambda found: found.ln_perplexity_ratio,
+    "nll_correlation": lambda found: found.nll_correlation,
+    "delta_p_mean_percent": lambda found: found.delta_p["mean"],
+    "delta_p_rms_percent": lambda found: found.delta_p["rms"],
+    "control_kl_mean_nats": lambda found: (
+        None if found.control_kl is None else found.control_kl.mean
+    ),
+    "control_flip_rate": lambda found: found.control_flip_rate,
+}
+_ROW_LAST: dict[str, Callable[[SettingRow], Value]] = {
+    "kv_bytes_per_token": lambda row: row.kv_bytes_per_token,
+    "kv_bytes_per_token_16bit": lambda row: row.kv_bytes_per_token_16bit,
+    "measured_kv_bytes_per_token": lambda row: row.measured_kv_bytes_per_token,
+    "on_frontier": lambda row: row.on_frontier,
+    "same_as": lambda row: row.same_as,
+    "kv_layers_quantized": lambda row: row.kv_layers_quantized,
+    "kv_layers_total": lambda row: row.kv_layers_total,
+    "quantize_start_tokens": lambda row: row.quantize_start,
+    "path": lambda row: row.path,
+    "corpus": lambda row: row.corpus.name,
+    "split": lambda row: row.corpus.split,
+    "chunk_length_tokens": lambda row: row.corpus.chunk_length,
+    "n_chunks": lambda row: row.n_chunks,
+    "n_positions": lambda row: None if row.numbers is None else row.numbers.n_positions,
+    "device": lambda row: row.device,
+    "mlx_version": lambda row: row.mlx_version,
+    "mlx_lm_version": lambda row: row.mlx_lm_version,
+    "peak_memory_bytes": lambda row: row.peak_memory_bytes,
+    "seconds": lambda row: row.seconds,
 }
 
 
-def to_csv(report: Mapping[str, Any]) -> str:
-    """The report as CSV: a head with units, then one line per setting.
-
-    Args:
-        report: What :func:`scorer.report.build.build_report` gave, also after a JSON round trip.
-    """
-    run = {"protocol": report["run"]["job"]["protocol"]}
-    lines = [_line([*_COLUMNS, *run])]
-    for row in report["settings"]:
-        values = [_lookup(row, path) for path in _COLUMNS.values()]
-        lines.append(_line([*values, *run.values()]))
+def to_csv(report: Report) -> str:
+    """The report as CSV: a head with units, then one line per setting."""
+    lines = [_line([*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol"])]
+    for row in report.settings:
+        values = [
+            *(value(row) for value in _ROW_FIRST.values()),
+            *(None if row.numbers is None else value(row.numbers) for value in _NUMBERS.values()),
+            *(value(row) for value in _ROW_LAST.values()),
+        ]
+        lines.append(_line([*json_values(values, words=True), report.run.job.protocol]))
     return "".join(lines)
+
+
+def _low(ends: Interval | None) -> float | None:
+    return None if ends is None else ends.low
+
+
+def _high(ends: Interval | None) -> float | None:
+    return None if ends is None else ends.high
 
 
 _POSITION_HEAD = (
@@ -144,16 +163,7 @@ def positions_csv(settings: Iterable[tuple[str, Positions]]) -> Iterator[str]:
                 yield f"{name},{','.join(map(repr, values))}\n"
 
 
-def _lookup(row: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = row
-    for key in path:
-        if value is None:
-            return None
-        value = value[key]
-    return value
-
-
-def _cell(value: Any) -> Any:
+def _cell(value: Value) -> str | float:
     """Text on one line that no spreadsheet runs; numbers as they are, absent values empty."""
     if not isinstance(value, str):
         return "" if value is None else value
@@ -161,7 +171,7 @@ def _cell(value: Any) -> Any:
     return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 
 
-def _line(values: Iterable[Any]) -> str:
+def _line(values: Iterable[Value]) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow([_cell(value) for value in values])
     return out.getvalue()

@@ -9,9 +9,12 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from scorer.common.inert_text import inert
+
+if TYPE_CHECKING:
+    from scorer.stats.intervals import Interval
 
 ABSENT = "—"
 ROUGHLY = "≈"
@@ -71,9 +74,9 @@ def plural(n: int, noun: str) -> str:
     return f"{count(n)} {noun}{'' if n == 1 else 's'}"
 
 
-def number(value: Any) -> float | None:
-    """A number of a report; its words for infinities read back, None for an undefined one."""
-    if value is None or isinstance(value, bool):
+def _number(value: float | None) -> float | None:
+    """A number as a float; None for an undefined one."""
+    if value is None or math.isnan(value):
         return None
     return float(value)
 
@@ -85,23 +88,23 @@ def _typeset(shown: str) -> str:
     return shown.replace("inf", "∞")
 
 
-def digits(value: Any, *, sign: bool = False, significant: int = 4) -> str:
+def digits(value: float | None, *, sign: bool = False, significant: int = 4) -> str:
     """So many significant digits, plain between 0.0001 and 10 000; ``—`` where undefined."""
-    found = number(value)
+    found = _number(value)
     if found is None:
         return ABSENT
     return _typeset(f"{found:{'+' if sign else ''}.{significant}g}")
 
 
-def percent(share: Any, *, sign: bool = False, significant: int = 4) -> str:
+def percent(share: float | None, *, sign: bool = False, significant: int = 4) -> str:
     """A share from 0 to 1 as percent."""
-    found = number(share)
+    found = _number(share)
     if found is None:
         return ABSENT
     return f"{digits(100 * found, sign=sign, significant=significant)} %"
 
 
-def with_margin(value: Any, ends: Any, *, scale: float = 1.0) -> str:
+def with_margin(value: float | None, ends: Interval | None, *, scale: float = 1.0) -> str:
     """``0.122 ± 0.031``: the value to the place of its margin's second digit.
 
     Args:
@@ -109,10 +112,10 @@ def with_margin(value: Any, ends: Any, *, scale: float = 1.0) -> str:
         ends: Both ends of an interval that is symmetric about it, or None for none.
         scale: Factor on both, 100 for percent.
     """
-    found = number(value)
+    found = _number(value)
     if found is None or ends is None or not math.isfinite(found):
         return digits(None if found is None else scale * found)
-    half = scale * (float(ends["high"]) - float(ends["low"])) / 2
+    half = scale * (ends.high - ends.low) / 2
     if half == 0:
         return f"{digits(scale * found)} ± 0"
     places = 1 - math.floor(math.log10(half))
@@ -121,20 +124,21 @@ def with_margin(value: Any, ends: Any, *, scale: float = 1.0) -> str:
     return _typeset(f"{scale * found:.{places}f} ± {half:.{places}f}")
 
 
-def interval(ends: Any, *, scale: float = 1.0, sign: bool = False, significant: int = 4) -> str:
+def interval(
+    ends: Interval | None, *, scale: float = 1.0, sign: bool = False, significant: int = 4
+) -> str:
     """Both ends of an interval, ``0.11 … 0.12``; ``—`` where there is none."""
     if ends is None:
         return ABSENT
     low, high = (
-        digits(scale * float(ends[end]), sign=sign, significant=significant)
-        for end in ("low", "high")
+        digits(scale * end, sign=sign, significant=significant) for end in (ends.low, ends.high)
     )
     return f"{low} … {high}"
 
 
-def count(value: Any) -> str:
+def count(value: float | None) -> str:
     """A whole or fractional count, thousands set apart by thin spaces."""
-    found = number(value)
+    found = _number(value)
     if found is None:
         return ABSENT
     if not math.isfinite(found):
@@ -143,9 +147,9 @@ def count(value: Any) -> str:
     return _typeset(shown.replace(",", "\u202f"))
 
 
-def bytes_of(value: Any) -> str:
+def bytes_of(value: float | None) -> str:
     """Bytes in the largest binary unit that leaves at least 1."""
-    found = number(value)
+    found = _number(value)
     if found is None:
         return ABSENT
     for unit in ("B", "KiB", "MiB", "GiB"):

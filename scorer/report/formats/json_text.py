@@ -1,12 +1,12 @@
-"""The report as JSON text."""
+"""The report as JSON text. Pure standard library."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+
+from scorer.report.tree import Report
 
 
-def report_text(report: Mapping[str, Any]) -> str:
+def report_text(report: Report) -> str:
     """The report as JSON text: indented, ASCII, newline at the end."""
-    return json.dumps(report, indent=2, allow_nan=False) + "\n"
+    return json.dumps(report.to_json(), indent=2, allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""The report for people: Markdown, a function of the report's JSON values alone.
+"""The report for people: Markdown, a function of the report alone.
 
 Pure standard library. One setting's report has the heads of mlx-quant-fidelity's, because
 people lay them side by side.
@@ -6,8 +6,7 @@ people lay them side by side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from scorer.report.formats.inline import (
     ABSENT,
@@ -31,23 +30,20 @@ from scorer.report.formats.markdown_setting import (
     setting_body,
     setting_title,
 )
-
-Report = Mapping[str, Any]
+from scorer.report.setting_row import SettingNumbers, SettingRow
+from scorer.report.tree import Report
+from scorer.spec.thresholds import Thresholds
 
 _MANY_PAIRS = 15
 _MANY_FILES = 4
 
 
 def to_markdown(report: Report) -> str:
-    """The report as Markdown, deterministic byte for byte, newline at the end.
-
-    Args:
-        report: What :func:`scorer.report.build.build_report` gave, also after a JSON round trip.
-    """
-    rows = report["settings"]
+    """The report as Markdown, deterministic byte for byte, newline at the end."""
+    rows = report.settings
     if len(rows) == 1:
         lines = [f"# KV-fidelity: {setting_title(rows[0], with_model=True)}", ""]
-        lines += warning_lines(rows[0]["warnings"])
+        lines += warning_lines(rows[0].warnings)
         lines += setting_body(rows[0], report)
         lines += _recommendation(report)
     else:
@@ -57,28 +53,35 @@ def to_markdown(report: Report) -> str:
 
 
 def _several(report: Report) -> list[str]:
-    rows, shared = report["settings"], report["run"]["warnings"]
-    scored = [row for row in rows if row["status"] == "scored"]
-    lines = [f"# KV-fidelity: {code(report['reference']['model_id'])}, {len(rows)} settings", ""]
+    rows, shared = report.settings, report.run.warnings
+    scored = _scored(report)
+    lines = [f"# KV-fidelity: {code(report.reference.model_id)}, {len(rows)} settings", ""]
     lines += [*warning_lines(shared), *comparison(report), *_recommendation(report)]
     lines += [*_frontiers(report), *_told_apart(report)]
     for row in rows:
-        lines += [f"## {setting_title(row)}", "", *warning_lines(row["warnings"][len(shared) :])]
+        lines += [f"## {setting_title(row)}", "", *warning_lines(row.warnings[len(shared) :])]
         lines += setting_body(row, report)
     if len(scored) > 1:
         lines += ["## Side by side", ""]
-    return lines + (details(scored, report["run"]["scored_from"]) if scored else [])
+    return lines + (details(scored, report.run.scored_from) if scored else [])
 
 
-def warning_lines(messages: list[str]) -> list[str]:
+def _scored(report: Report) -> list[tuple[SettingRow, SettingNumbers]]:
+    """The settings that have numbers, with them."""
+    return [(row, row.numbers) for row in report.settings if row.numbers is not None]
+
+
+def warning_lines(messages: Sequence[str]) -> list[str]:
     """Warnings as quotes, a blank line after each."""
     return [line for message in messages for line in (f"> **Warning:** {prose(message)}", "")]
 
 
 def comparison(report: Report) -> list[str]:
     """Lines with one row a setting, the bounds of the verdicts, and what was measured on."""
-    rows = report["settings"]
-    body = [_compared(row) if row["status"] == "scored" else _unscored(row) for row in rows]
+    body = [
+        _unscored(row) if row.numbers is None else _compared(row, row.numbers)
+        for row in report.settings
+    ]
     head = (
         "setting",
         "KV bytes/token",
@@ -90,70 +93,69 @@ def comparison(report: Report) -> list[str]:
         "frontier",
     )
     lines = [*table(head, body, left=(0, 6, 7)), ""]
-    scored = [row for row in rows if row["status"] == "scored"]
+    scored = _scored(report)
     if not scored:
         return lines
-    ends = scored[0]["intervals"]
-    margin = "± is half of the 95 % interval over" if ends["kl_mean"] else "No interval of KL over"
-    lines += [f"{interval_sentence(ends, margin)} {_bounds(report['verdict_bounds'])}", ""]
-    by_positions: dict[int, list[Report]] = {}
-    for row in scored:
-        by_positions.setdefault(row["n_positions"], []).append(row)
+    ends = scored[0][1].intervals
+    margin = "± is half of the 95 % interval over" if ends.kl_mean else "No interval of KL over"
+    lines += [f"{interval_sentence(ends, margin)} {_bounds(report.verdict_bounds)}", ""]
+    by_positions: dict[int, list[tuple[SettingRow, SettingNumbers]]] = {}
+    for row, numbers in scored:
+        by_positions.setdefault(numbers.n_positions, []).append((row, numbers))
     for equal in by_positions.values():
-        names = ", ".join(code(row["setting"]) for row in equal)
+        names = ", ".join(code(row.setting) for row, _ in equal)
         which = f"{names}: " if len(by_positions) > 1 else ""
-        lines += [which + measured_on(equal[0], report["run"]), ""]
+        lines += [which + measured_on(*equal[0], report.run), ""]
     return lines
 
 
-def _bounds(bounds: Report) -> str:
+def _bounds(bounds: Thresholds) -> str:
     tiers = []
-    for tier in ("good", "marginal"):
-        most = bounds[tier]
+    for tier, most in (("good", bounds.good), ("marginal", bounds.marginal)):
         tiers.append(
-            f"{tier}: KL mean ≤ {digits(most['kl_mean'])}, p99 ≤ {digits(most['kl_p99'])} nats, "
-            f"flips ≤ {percent(most['flip_rate'])}"
+            f"{tier}: KL mean ≤ {digits(most.kl_mean)}, p99 ≤ {digits(most.kl_p99)} nats, "
+            f"flips ≤ {percent(most.flip_rate)}"
         )
     return f"Verdict {'; '.join(tiers)}; `?`: an interval crosses a bound that decides."
 
 
-def _compared(row: Report) -> list[str]:
-    ends = row["intervals"]
+def _compared(row: SettingRow, numbers: SettingNumbers) -> list[str]:
+    ends = numbers.intervals
     return [
-        code(row["setting"]),
+        code(row.setting),
         _costs(row),
-        with_margin(row["kl"]["mean"], ends["kl_mean"]),
-        digits(row["kl"]["p99"]),
-        with_margin(row["flip_rate"], ends["flip_rate"], scale=100),
-        digits(row["perplexity_delta"], sign=True),
-        f"**{row['verdict_shown']}**",
+        with_margin(numbers.kl.mean, ends.kl_mean),
+        digits(numbers.kl.p99),
+        with_margin(numbers.flip_rate, ends.flip_rate, scale=100),
+        digits(numbers.perplexity_delta, sign=True),
+        f"**{numbers.verdict_shown}**",
         _frontier_mark(row),
     ]
 
 
-def _unscored(row: Report) -> list[str]:
-    return [code(row["setting"]), _costs(row), *[ABSENT] * 4, f"**{row['status']}**", ABSENT]
+def _unscored(row: SettingRow) -> list[str]:
+    return [code(row.setting), _costs(row), *[ABSENT] * 4, f"**{row.status}**", ABSENT]
 
 
-def _costs(row: Report) -> str:
-    share = percent(row["kv_bytes_share"], significant=2)
-    return f"{count(row['kv_bytes_per_token'])} ({share})"
+def _costs(row: SettingRow) -> str:
+    share = percent(row.kv_bytes_share, significant=2)
+    return f"{count(row.kv_bytes_per_token)} ({share})"
 
 
-def _frontier_mark(row: Report) -> str:
-    same = f", same arithmetic as {code(row['same_as'])}" if row["same_as"] else ""
-    if row["on_frontier"]:
+def _frontier_mark(row: SettingRow) -> str:
+    same = f", same arithmetic as {code(row.same_as)}" if row.same_as else ""
+    if row.on_frontier:
         return f"✓{same}"
-    return f"beaten by {code(row['beaten_by'])}{same}"
+    return f"beaten by {code(row.beaten_by)}{same}"
 
 
 def _recommendation(report: Report) -> list[str]:
-    found = report["recommendation"]
+    found = report.recommendation
     if found is None:
         return ["**Recommendation:** none, no setting was scored", ""]
-    sentences = ". ".join(prose(sentence) for sentence in found["sentences"])
+    sentences = ". ".join(prose(sentence) for sentence in found.sentences)
     lines = [f"**Recommendation:** {sentences}.", ""]
-    command = found["command"] or (found["mlx_lm"] or {}).get("command")
+    command = found.command or (found.mlx_lm and found.mlx_lm.command)
     if command is not None:
         lines += [*shell_block(command), ""]
     return lines
@@ -161,14 +163,14 @@ def _recommendation(report: Report) -> list[str]:
 
 def _frontiers(report: Report) -> list[str]:
     lines = []
-    for frontier in report["frontiers"]:
-        start = frontier["quantize_start"]
-        footing = "stress" if not start else f"deployment from {start}"
-        if frontier["path"] != "deployed":
-            footing += f", {text(frontier['path'])} path"
-        names = ", ".join(map(code, frontier["settings"]))
-        tied = "; ".join(f"{code(a)} and {code(b)} are tied" for a, b in frontier["tied"])
-        lines.append(f"- {footing}: {names}{f' ({tied})' if tied else ''}")
+    for frontier in report.frontiers:
+        start = frontier.quantize_start
+        conditions = "stress" if not start else f"deployment from {start}"
+        if frontier.path != "deployed":
+            conditions += f", {text(frontier.path)} path"
+        names = ", ".join(map(code, frontier.settings))
+        tied = "; ".join(f"{code(a)} and {code(b)} are tied" for a, b in frontier.tied)
+        lines.append(f"- {conditions}: {names}{f' ({tied})' if tied else ''}")
     if not lines:
         return []
     alone = len(lines) == 1
@@ -178,29 +180,29 @@ def _frontiers(report: Report) -> list[str]:
 
 
 def _told_apart(report: Report) -> list[str]:
-    pairs = report["comparisons"]
+    pairs = report.comparisons
     if not pairs:
         return []
     listed = pairs
     if len(pairs) > _MANY_PAIRS:
-        listed = [pair for pair in pairs if pair["told_apart"] is not True]
-    computed_as = {row["setting"]: row["same_as"] or row["setting"] for row in report["settings"]}
+        listed = tuple(pair for pair in pairs if pair.told_apart is not True)
+    computed_as = {row.setting: row.same_as or row.setting for row in report.settings}
     rows = []
     for pair in listed:
-        apart = pair["told_apart"]
+        apart, difference = pair.told_apart, pair.kl_mean_difference
         words = "not distinguishable on this text"
-        if computed_as[pair["a"]] == computed_as[pair["b"]]:
+        if computed_as[pair.a] == computed_as[pair.b]:
             words = "same arithmetic here"
-        elif apart is None:
+        elif apart is None or difference is None:
             words = "no interval"
         elif apart:
-            lower = pair["a"] if pair["kl_mean_difference"] < 0 else pair["b"]
+            lower = pair.a if difference < 0 else pair.b
             words = f"{code(lower)} drifts less"
         rows.append(
             [
-                f"{code(pair['a'])} − {code(pair['b'])}",
-                digits(pair["kl_mean_difference"], sign=True),
-                interval(pair["interval"], sign=True),
+                f"{code(pair.a)} − {code(pair.b)}",
+                digits(difference, sign=True),
+                interval(pair.interval, sign=True),
                 words,
             ]
         )
@@ -213,42 +215,41 @@ def _told_apart(report: Report) -> list[str]:
 
 
 def _how_made(report: Report) -> list[str]:
-    run, reference = report["run"], report["reference"]
-    corpus = run["corpus"]
-    bits = reference["weight_bits"]
-    versions = ", ".join(f"{text(k)} {text(v)}" for k, v in run["versions"].items())
-    planned = run["chunks_planned"]
-    documents = run["documents_covered"]
+    run, reference = report.run, report.reference
+    corpus = run.corpus
+    bits = reference.weight_bits
+    versions = ", ".join(f"{text(k)} {text(v)}" for k, v in run.versions.items())
+    total = run.chunks_planned if corpus.total_chunks is None else corpus.total_chunks
+    documents = run.documents_covered
     covered = f", {plural(documents, 'document')} covered" if documents else ""
     lines = [
         "## How it was measured",
         "",
-        f"- Reference: {code(reference['model_id'])} ({code(reference['architecture'])}), weights "
+        f"- Reference: {code(reference.model_id)} ({code(reference.architecture)}), weights "
         f"{'of unknown width' if bits is None else f'{digits(bits)} bit'}, KV cache at full "
-        f"precision, computed in {text(reference['compute_dtype'])}",
-        f"- Text: {text(corpus.get('name'))}, SHA-256 {code(corpus.get('sha256'))}, protocol "
-        f"{code(run['job']['protocol'])}, {count(len(run['chunks']))} of "
-        f"{plural(corpus.get('total_chunks', planned), 'chunk')} "
-        f"({text(run['job']['chunks'])}){covered}",
-        *_weights(reference["model_files"]),
-        f"- Arithmetic: {text(run['arithmetic'].get('description'))}, "
-        f"{plural(run['batch'], 'chunk')} per forward pass",
-        f"- Device: {text(run['device'].get('name'))} ({text(run['device'].get('kind'))}), "
-        f"{bytes_of(run['device'].get('memory'))}",
+        f"precision, computed in {text(reference.compute_dtype)}",
+        f"- Text: {text(corpus.name)}, SHA-256 {code(corpus.sha256)}, protocol "
+        f"{code(run.job.protocol)}, {count(len(run.chunks))} of "
+        f"{plural(total, 'chunk')} ({text(run.job.chunks)}){covered}",
+        *_weights(reference.model_files),
+        f"- Arithmetic: {text(run.arithmetic.description)}, "
+        f"{plural(run.batch, 'chunk')} per forward pass",
+        f"- Device: {text(run.device.name)} ({text(run.device.kind)}), "
+        f"{bytes_of(run.device.memory)}",
         f"- Versions: {versions}",
-        *([] if len(report["settings"]) > 1 else [f"- {_bounds(report['verdict_bounds'])}"]),
+        *([] if len(report.settings) > 1 else [f"- {_bounds(report.verdict_bounds)}"]),
         "- Intervals: 95 %, over chunks (over documents from 5 on), p99's a bootstrap over chunks; "
         "never over positions: those of a chunk are correlated; llama.cpp's ± are standard errors "
         "that take them as independent and come out smaller",
         "",
         "The same again:",
         "",
-        *shell_block(run["command"]),
+        *shell_block(run.command),
     ]
     return lines
 
 
-def _weights(files: Report) -> list[str]:
+def _weights(files: Mapping[str, str | int]) -> list[str]:
     """The files of weights; the hashes of all files are in the JSON report."""
     named = {name: known for name, known in files.items() if name.endswith(".safetensors")}
     if len(named) > _MANY_FILES:

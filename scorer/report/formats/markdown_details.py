@@ -6,17 +6,20 @@ Pure standard library.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from scorer.report.formats.inline import ABSENT, code, count, digits, percent, table, text
+from scorer.report.setting_row import SettingNumbers, SettingRow
+from scorer.runs.facts import SideFacts
+from scorer.stats.summary_values import ConfidenceBucket, DepthSpan
 
-Row = Mapping[str, Any]
+Scored = tuple[SettingRow, SettingNumbers]
+"""A setting and its numbers."""
 
 _SIDE_BY_SIDE = 5
 
 
-def details(rows: Sequence[Row], scored_from: int) -> list[str]:
+def details(rows: Sequence[Scored], scored_from: int) -> list[str]:
     """Lines with the tables that take a report beyond its headline.
 
     Args:
@@ -24,25 +27,35 @@ def details(rows: Sequence[Row], scored_from: int) -> list[str]:
         scored_from: First position of a chunk that the protocol scores.
     """
     if len(rows) == 1:
-        first = max(rows[0]["quantize_start"], scored_from)
-        return [*_depth(rows[0], first), *_confidence(rows[0]), *_quantiles(rows[0])]
+        ((row, numbers),) = rows
+        first = max(row.quantize_start, scored_from)
+        return [*_depth(numbers, first), *_confidence(numbers), *_quantiles(numbers)]
     lines: list[str] = []
     # Spans of another length or another start cannot stand in one row of a table.
-    firsts = dict.fromkeys(max(row["quantize_start"], scored_from) for row in rows)
-    for first in firsts:
-        alike = [row for row in rows if max(row["quantize_start"], scored_from) == first]
-        for part in _parts(alike):
+    alike: dict[int, list[Scored]] = {}
+    for row, numbers in rows:
+        alike.setdefault(max(row.quantize_start, scored_from), []).append((row, numbers))
+    for first, same in alike.items():
+        for part in _parts(same):
             lines += _depth_beside(part, first)
     for part in _parts(rows):
         lines += _confidence_beside(part)
     for part in _parts(rows):
-        lines += _quantiles_beside(part, "KL quantiles (nats)", "kl_quantiles", sign=False)
+        lines += _quantiles_beside(part, "KL quantiles (nats)", _kl_quantiles, sign=False)
     for part in _parts(rows):
-        lines += _quantiles_beside(part, "Δp quantiles (%)", "delta_p", sign=True)
+        lines += _quantiles_beside(part, "Δp quantiles (%)", _delta_p, sign=True)
     return lines
 
 
-def _parts(rows: Sequence[Row]) -> list[Sequence[Row]]:
+def _kl_quantiles(numbers: SettingNumbers) -> Mapping[str, float]:
+    return numbers.kl_quantiles
+
+
+def _delta_p(numbers: SettingNumbers) -> Mapping[str, float]:
+    return numbers.delta_p
+
+
+def _parts(rows: Sequence[Scored]) -> list[Sequence[Scored]]:
     return [rows[i : i + _SIDE_BY_SIDE] for i in range(0, len(rows), _SIDE_BY_SIDE)]
 
 
@@ -50,47 +63,47 @@ def _from(first: int) -> str:
     return f"positions from {first} on" if first else "positions"
 
 
-def _span(span: Row) -> str:
-    return f"{span['start']}–{span['end'] - 1}"
+def _span(span: DepthSpan) -> str:
+    return f"{span.start}–{span.end - 1}"
 
 
-def _bucket(bucket: Row) -> str:
-    return f"{digits(bucket['low'])} to {digits(bucket['high'])}"
+def _bucket(bucket: ConfidenceBucket) -> str:
+    return f"{digits(bucket.low)} to {digits(bucket.high)}"
 
 
-def _depth(row: Row, first: int) -> list[str]:
+def _depth(numbers: SettingNumbers, first: int) -> list[str]:
     rows = [
-        (_span(s), digits(s["kl_mean"]), digits(s["kl_p99"]), count(s["n_positions"]))
-        for s in row["kl_by_depth"]
+        (_span(s), digits(s.kl_mean), digits(s.kl_p99), count(s.n_positions))
+        for s in numbers.kl_by_depth
     ]
     head = (_from(first), "KL mean (nats)", "KL p99 (nats)", "pooled")
     return ["**Drift by position depth**", "", *table(head, rows), ""]
 
 
-def _depth_beside(rows: Sequence[Row], first: int) -> list[str]:
+def _depth_beside(rows: Sequence[Scored], first: int) -> list[str]:
     body = [
-        [_span(spans[0]), *(digits(span["kl_mean"]) for span in spans)]
-        for spans in zip(*(row["kl_by_depth"] for row in rows), strict=True)
+        [_span(spans[0]), *(digits(span.kl_mean) for span in spans)]
+        for spans in zip(*(numbers.kl_by_depth for _, numbers in rows), strict=True)
     ]
     head = [_from(first), *_names(rows)]
     return ["**Drift by position depth** (KL mean, nats)", "", *table(head, body), ""]
 
 
-def _confidence(row: Row) -> list[str]:
+def _confidence(numbers: SettingNumbers) -> list[str]:
     rows = [
-        (_bucket(b), digits(b["kl_mean"]), percent(b["flip_rate"]), count(b["n_positions"]))
-        for b in row["by_confidence"]
+        (_bucket(b), digits(b.kl_mean), percent(b.flip_rate), count(b.n_positions))
+        for b in numbers.by_confidence
     ]
     head = ("reference's top probability", "KL mean (nats)", "flips", "positions")
     return ["**By confidence of the reference**", "", *table(head, rows), ""]
 
 
-def _confidence_beside(rows: Sequence[Row]) -> list[str]:
+def _confidence_beside(rows: Sequence[Scored]) -> list[str]:
     body = []
-    for buckets in zip(*(row["by_confidence"] for row in rows), strict=True):
+    for buckets in zip(*(numbers.by_confidence for _, numbers in rows), strict=True):
         cells = [
-            f"{digits(b['kl_mean'])} · {percent(b['flip_rate'], significant=3)}"
-            if b["n_positions"]
+            f"{digits(b.kl_mean)} · {percent(b.flip_rate, significant=3)}"
+            if b.n_positions
             else ABSENT
             for b in buckets
         ]
@@ -100,8 +113,8 @@ def _confidence_beside(rows: Sequence[Row]) -> list[str]:
     return [title, "", *table(head, body), ""]
 
 
-def _quantiles(row: Row) -> list[str]:
-    kl, dp = row["kl_quantiles"], row["delta_p"]
+def _quantiles(numbers: SettingNumbers) -> list[str]:
+    kl, dp = numbers.kl_quantiles, numbers.delta_p
     rows = [
         (name, digits(kl.get(name)), digits(value, sign=True))
         for name, value in dp.items()
@@ -110,22 +123,29 @@ def _quantiles(row: Row) -> list[str]:
     return ["**Quantiles**", "", *table(("quantile", "KL (nats)", "Δp (%)"), rows), ""]
 
 
-def _quantiles_beside(rows: Sequence[Row], title: str, key: str, *, sign: bool) -> list[str]:
-    names = [name for name in rows[0][key] if name not in ("mean", "rms")]
-    body = [[name, *(digits(row[key][name], sign=sign) for row in rows)] for name in names]
+def _quantiles_beside(
+    rows: Sequence[Scored],
+    title: str,
+    quantiles_of: Callable[[SettingNumbers], Mapping[str, float]],
+    *,
+    sign: bool,
+) -> list[str]:
+    columns = [quantiles_of(numbers) for _, numbers in rows]
+    names = [name for name in columns[0] if name not in ("mean", "rms")]
+    body = [[name, *(digits(column[name], sign=sign) for column in columns)] for name in names]
     return [f"**{title}**", "", *table(["quantile", *_names(rows)], body), ""]
 
 
-def _names(rows: Sequence[Row]) -> list[str]:
-    return [code(row["setting"]) for row in rows]
+def _names(rows: Sequence[Scored]) -> list[str]:
+    return [code(row.setting) for row, _ in rows]
 
 
-def changed_layers(sides: Sequence[Row]) -> str:
+def changed_layers(sides: Sequence[SideFacts]) -> str:
     """The engagement in words: class, width, group and tokens, sides that are alike together."""
-    kinds: dict[tuple[Any, ...], dict[str, list[object]]] = {}
+    kinds: dict[tuple[str, int, int, int], dict[str, list[str]]] = {}
     for side in sides:
-        kind = (side["class"], side["bits"], side["group_size"], side["tokens"])
-        kinds.setdefault(kind, {}).setdefault(side["side"], []).append(side["layer"])
+        kind = (side.cache_class, side.bits, side.group_size, side.tokens)
+        kinds.setdefault(kind, {}).setdefault(side.side, []).append(side.layer)
     found = []
     for (cache, bits, group, tokens), layers in kinds.items():
         where = {name: _spans(numbers) for name, numbers in layers.items()}
@@ -143,8 +163,8 @@ def _side(name: str) -> str:
     return text(name.upper())
 
 
-def _spans(layers: Sequence[object]) -> str:
-    numbers = [int(str(layer)) for layer in layers if str(layer).isdecimal()]
+def _spans(layers: Sequence[str]) -> str:
+    numbers = [int(layer) for layer in layers if layer.isdecimal()]
     if len(numbers) != len(layers):
         return f"{len(layers)} layers"
     runs = []

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any
-
 from scorer.report.formats.inline import (
     ABSENT,
     bytes_of,
@@ -13,7 +9,6 @@ from scorer.report.formats.inline import (
     count,
     digits,
     interval,
-    number,
     percent,
     plural,
     prose,
@@ -21,241 +16,246 @@ from scorer.report.formats.inline import (
     text,
 )
 from scorer.report.formats.markdown_details import changed_layers, details
+from scorer.report.setting_row import Intervals, SettingNumbers, SettingRow
+from scorer.report.tree import ReferencePart, Report, RunPart
+from scorer.spec.thresholds import Metric
 
-Row = Mapping[str, Any]
+_METRIC_WORDS: dict[Metric, str] = {
+    "kl_mean": "KL mean",
+    "kl_p99": "KL p99",
+    "flip_rate": "flip rate",
+}
 
-_METRIC_WORDS = {"kl_mean": "KL mean", "kl_p99": "KL p99", "flip_rate": "flip rate"}
 
-
-def bits_text(row: Row) -> str:
+def bits_text(row: SettingRow) -> str:
     """``4-bit`` or ``k8v4-bit``."""
-    if row["kv_bits"] is not None:
-        return f"{row['kv_bits']}-bit"
-    params = row["kv_method_params"]
+    if row.kv_bits is not None:
+        return f"{row.kv_bits}-bit"
+    params = row.kv_method_params
     return f"k{params['k_bits']}v{params['v_bits']}-bit"
 
 
-def setting_title(row: Row, *, with_model: bool = False) -> str:
+def setting_title(row: SettingRow, *, with_model: bool = False) -> str:
     """Title of a setting: notation or model, width, group, method, coverage."""
-    name = row["model_id"] if with_model else row["setting"]
-    via = "" if row["kv_method"] == "stock" else f" via {text(row['kv_method'])}"
-    path = "" if row["path"] == "deployed" else f", {text(row['path'])} path"
+    name = row.model_id if with_model else row.setting
+    via = "" if row.kv_method == "stock" else f" via {text(row.kv_method)}"
+    path = "" if row.path == "deployed" else f", {text(row.path)} path"
     partial = (
-        f" (partial: {row['kv_layers_quantized']}/{row['kv_layers_total']} layers)"
-        if row["kv_partial"]
+        f" (partial: {row.kv_layers_quantized}/{row.kv_layers_total} layers)"
+        if row.kv_partial
         else ""
     )
     joint = " @ " if with_model else ": "
-    return f"{code(name)}{joint}{bits_text(row)} (group {row['kv_group_size']}){via}{path}{partial}"
+    return f"{code(name)}{joint}{bits_text(row)} (group {row.kv_group_size}){via}{path}{partial}"
 
 
-def setting_body(row: Row, report: Row) -> list[str]:
+def setting_body(row: SettingRow, report: Report) -> list[str]:
     """Everything below the title of a setting; of several, what is not laid side by side."""
-    run, alone = report["run"], len(report["settings"]) == 1
-    mode = f"**mode:** {row['quantize_mode']} (quantize_start={row['quantize_start']})"
-    if row["status"] != "scored":
-        return [f"**Verdict:** none, {row['status']} · {mode}", "", *_failure(row)]
-    partial = " (partial coverage)" if row["kv_partial"] else ""
+    run, alone, numbers = report.run, len(report.settings) == 1, row.numbers
+    mode = f"**mode:** {row.quantize_mode} (quantize_start={row.quantize_start})"
+    if numbers is None:
+        return [f"**Verdict:** none, {row.status} · {mode}", "", *_failure(row)]
+    partial = " (partial coverage)" if row.kv_partial else ""
     lines = [
-        f"**Verdict:** {row['verdict_shown']}{partial} · {mode}",
+        f"**Verdict:** {numbers.verdict_shown}{partial} · {mode}",
         "",
-        *_why(row, run),
-        *_metrics(row),
+        *_why(numbers, run),
+        *_metrics(row, numbers),
     ]
     if alone:
-        lines += [measured_on(row, run), ""]
-    lines += [*_deployment(row), _versions(row), ""]
+        lines += [measured_on(row, numbers, run), ""]
+    lines += [*_deployment(row), _versions(row, numbers), ""]
     if alone:
-        lines += details([row], run["scored_from"])
-    return [*lines, *_control(row), *_cost(row), *_computed(row, report["reference"])]
+        lines += details([(row, numbers)], run.scored_from)
+    return [
+        *lines,
+        *_control(row, numbers),
+        *_cost(row),
+        *_computed(row, report.reference),
+    ]
 
 
-def measured_on(row: Row, run: Row) -> str:
+def measured_on(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str:
     """The sentence without which no number may be quoted."""
-    corpus, protocol = row["corpus"], run["job"]["protocol"]
-    split = f"/{text(corpus['split'])}" if corpus["split"] else ""
-    scored = f"{plural(row['n_positions'], 'position')} of "
+    corpus, protocol = row.corpus, run.job.protocol
+    split = f"/{text(corpus.split)}" if corpus.split else ""
+    scored = f"{plural(numbers.n_positions, 'position')} of "
     rule = ""
     if protocol != "mqf":
-        rule = f", protocol **{text(protocol)}**: positions from {run['scored_from']} on"
+        rule = f", protocol **{text(protocol)}**: positions from {run.scored_from} on"
     return (
-        f"Measured on **{text(corpus['name'])}{split}**: {scored}"
-        f"{plural(row['n_chunks'], 'chunk')} of {count(corpus['chunk_length'])} tokens (tokenizer "
-        f"{code(corpus['tokenizer_id'])}){rule}. Another text or length gives other numbers."
+        f"Measured on **{text(corpus.name)}{split}**: {scored}"
+        f"{plural(row.n_chunks, 'chunk')} of {count(corpus.chunk_length)} tokens (tokenizer "
+        f"{code(corpus.tokenizer_id)}){rule}. Another text or length gives other numbers."
     )
 
 
-def interval_sentence(ends: Row, said: str) -> str:
+def interval_sentence(ends: Intervals, said: str) -> str:
     """What the intervals are taken over and what they speak for.
 
     Args:
         ends: The intervals of a setting.
         said: How the sentence begins where there are any.
     """
-    if ends["n_units"] < 2:
-        return f"{ends['note']}."
-    over = plural(ends["n_units"], ends["unit"])
-    if ends["label"]:
-        known = ends["n_documents"]
+    if ends.n_units < 2:
+        return f"{ends.note}."
+    over = plural(ends.n_units, ends.unit)
+    if ends.label:
+        known = ends.n_documents
         over += f" of {plural(known, 'document')}" if known else ""
-        over += f": they speak for {ends['label']}"
-    note = f"; {ends['note']}" if ends["note"] else ""
+        over += f": they speak for {ends.label}"
+    note = f"; {ends.note}" if ends.note else ""
     return f"{said} {over}{note}."
 
 
-def _failure(row: Row) -> list[str]:
-    failure = row["failure"]
+def _failure(row: SettingRow) -> list[str]:
+    failure = row.failure
     if failure is None:
         return ["No chunk is scored that all settings of the run have.", ""]
-    hint = f" ({prose(failure['hint'])})" if failure.get("hint") else ""
-    return [f"{code(failure['error'])}: {prose(failure['message'])}{hint}", ""]
+    hint = f" ({prose(failure.hint)})" if failure.hint else ""
+    return [f"{code(failure.error)}: {prose(failure.message)}{hint}", ""]
 
 
-def _why(row: Row, run: Row) -> list[str]:
+def _why(numbers: SettingNumbers, run: RunPart) -> list[str]:
     lines = []
-    for held in row["verdict_held_by"]:
-        scale, unit = _unit(held["metric"])
+    for held in numbers.verdict_held_by:
+        scale, unit = _unit(held.metric)
         lines.append(
-            f"- not {held['tier']}: {_METRIC_WORDS[held['metric']]} "
-            f"{digits(scale * _finite(held['value']))} {unit} is above "
-            f"{digits(scale * held['threshold'])} {unit}"
+            f"- not {held.tier}: {_METRIC_WORDS[held.metric]} "
+            f"{digits(scale * held.value)} {unit} is above "
+            f"{digits(scale * held.threshold)} {unit}"
         )
-    for bound in row["verdict_open"]:
-        scale, unit = _unit(bound["metric"])
+    for bound in numbers.verdict_open:
+        scale, unit = _unit(bound.metric)
         lines.append(
-            f"- open: {_METRIC_WORDS[bound['metric']]} "
-            f"{digits(scale * _finite(bound['value']))} {unit}, 95 % interval "
-            f"{interval(bound['interval'], scale=scale)} {unit}, crosses the bound of "
-            f"{bound['tier']} ({digits(scale * bound['threshold'])} {unit}); "
-            f"{_settle(bound['more_chunks'], run)}"
+            f"- open: {_METRIC_WORDS[bound.metric]} "
+            f"{digits(scale * bound.value)} {unit}, 95 % interval "
+            f"{interval(bound.interval, scale=scale)} {unit}, crosses the bound of "
+            f"{bound.tier} ({digits(scale * bound.threshold)} {unit}); "
+            f"{_settle(bound.more_chunks, run)}"
         )
     return [*lines, ""] if lines else []
 
 
-def _unit(metric: str) -> tuple[float, str]:
+def _unit(metric: Metric) -> tuple[float, str]:
     return (100.0, "%") if metric == "flip_rate" else (1.0, "nats")
 
 
-def _finite(value: Any) -> float:
-    found = number(value)
-    return math.nan if found is None else found
-
-
-def _settle(more: int | None, run: Row) -> str:
+def _settle(more: int | None, run: RunPart) -> str:
     if more is None:
         return "no number of chunks settles a value on the bound"
     words = f"about {count(more)} more {'chunk' if more == 1 else 'chunks'} would settle it"
-    total = run["corpus"].get("total_chunks")
-    if isinstance(total, int) and more > total - len(run["chunks"]):
+    total = run.corpus.total_chunks
+    if total is not None and more > total - len(run.chunks):
         words += f", more than the {count(total)} of this text leave"
     return words
 
 
-def _metrics(row: Row) -> list[str]:
-    kl, ends = row["kl"], row["intervals"]
-    ln_ratio = digits(row["ln_perplexity_ratio"], sign=True)
-    ratio = f"{digits(row['perplexity_ratio'], significant=6)} (ln {ln_ratio} nats)"
+def _metrics(row: SettingRow, numbers: SettingNumbers) -> list[str]:
+    kl, ends = numbers.kl, numbers.intervals
+    ln_ratio = digits(numbers.ln_perplexity_ratio, sign=True)
+    ratio = f"{digits(numbers.perplexity_ratio, significant=6)} (ln {ln_ratio} nats)"
     rows = [
-        ("KL mean", f"{digits(kl['mean'])} nats", interval(ends["kl_mean"])),
-        ("KL median", f"{digits(kl['median'])} nats", ABSENT),
-        ("KL p99", f"{digits(kl['p99'])} nats", interval(ends["kl_p99"])),
-        ("KL max", f"{digits(kl['max'])} nats", ABSENT),
+        ("KL mean", f"{digits(kl.mean)} nats", interval(ends.kl_mean)),
+        ("KL median", f"{digits(kl.median)} nats", ABSENT),
+        ("KL p99", f"{digits(kl.p99)} nats", interval(ends.kl_p99)),
+        ("KL max", f"{digits(kl.max)} nats", ABSENT),
         (
             "flip rate",
-            f"{digits(row['flip_rate'])} ({percent(row['flip_rate'])})",
-            interval(ends["flip_rate"]),
+            f"{digits(numbers.flip_rate)} ({percent(numbers.flip_rate)})",
+            interval(ends.flip_rate),
         ),
-        ("same top token", percent(row["same_top_token"]), ABSENT),
+        ("same top token", percent(numbers.same_top_token), ABSENT),
         (
             "perplexity Δ",
-            f"{digits(row['perplexity_delta'], sign=True)} "
-            f"({digits(row['perplexity_ref'], significant=6)} → "
-            f"{digits(row['perplexity_quant'], significant=6)})",
-            interval(ends["perplexity_delta"], sign=True),
+            f"{digits(numbers.perplexity_delta, sign=True)} "
+            f"({digits(numbers.perplexity_ref, significant=6)} → "
+            f"{digits(numbers.perplexity_quant, significant=6)})",
+            interval(ends.perplexity_delta, sign=True),
         ),
-        ("perplexity ratio", ratio, interval(ends["perplexity_ratio"], significant=6)),
-        ("correlation of NLLs", digits(row["nll_correlation"], significant=6), ABSENT),
-        ("Δp mean", f"{digits(row['delta_p']['mean'], sign=True)} %", ABSENT),
-        ("Δp RMS", f"{digits(row['delta_p']['rms'])} %", ABSENT),
+        ("perplexity ratio", ratio, interval(ends.perplexity_ratio, significant=6)),
+        ("correlation of NLLs", digits(numbers.nll_correlation, significant=6), ABSENT),
+        ("Δp mean", f"{digits(numbers.delta_p['mean'], sign=True)} %", ABSENT),
+        ("Δp RMS", f"{digits(numbers.delta_p['rms'])} %", ABSENT),
     ]
     lines = table(("metric", "value", "95 % interval"), rows)
     lines += ["", interval_sentence(ends, "Intervals over"), ""]
-    if row["noise_floor"] is not None:
+    if row.noise_floor is not None:
         lines += [
-            f"Noise floor of the KL mean: {digits(row['noise_floor'])} nats (standard deviation "
+            f"Noise floor of the KL mean: {digits(row.noise_floor)} nats (standard deviation "
             "when the last bit of the input changes); smaller differences mean nothing.",
             "",
         ]
     return lines
 
 
-def _deployment(row: Row) -> list[str]:
-    if not row["quantize_start"]:
+def _deployment(row: SettingRow) -> list[str]:
+    if not row.quantize_start:
         return []
     return [
-        f"> **Deployment mode:** the first {plural(row['quantize_start'], 'position')} of a chunk "
+        f"> **Deployment mode:** the first {plural(row.quantize_start, 'position')} of a chunk "
         "run at full precision and are not scored; then their stored keys and values are "
         "converted too. Numbers of stress mode are about other positions.",
         "",
     ]
 
 
-def _versions(row: Row) -> str:
+def _versions(row: SettingRow, numbers: SettingNumbers) -> str:
     return (
-        f"_mlx {text(row['mlx_version'])}, mlx-lm {text(row['mlx_lm_version'])}, model rev "
-        f"{code(row['model_revision'] or 'none')}, peak "
-        f"{bytes_of(row['peak_memory_bytes'] or None)}, on {text(row['device'])}, "
-        f"{count(row['n_positions'])} positions in {digits(row['seconds'], significant=3)} s_"
+        f"_mlx {text(row.mlx_version)}, mlx-lm {text(row.mlx_lm_version)}, model rev "
+        f"{code(row.model_revision or 'none')}, peak "
+        f"{bytes_of(row.peak_memory_bytes or None)}, on {text(row.device)}, "
+        f"{count(numbers.n_positions)} positions in {digits(row.seconds, significant=3)} s_"
     )
 
 
-def _computed(row: Row, reference: Row) -> list[str]:
-    if not row["arithmetic"]:
+def _computed(row: SettingRow, reference: ReferencePart) -> list[str]:
+    if not row.arithmetic:
         return []
-    words = f"Computed by: {text(row['arithmetic'])}"
-    dequantized = row["measured_kv_bytes_per_token"] is None and row["path"] == "deployed"
-    if dequantized and row["runnable_by_mlx_lm"] and reference["compute_dtype"] == "float32":
+    words = f"Computed by: {text(row.arithmetic)}"
+    dequantized = row.measured_kv_bytes_per_token is None and row.path == "deployed"
+    if dequantized and row.runnable_by_mlx_lm and reference.compute_dtype == "float32":
         words += "; in float32 the same function as mlx-lm's quantized attention, up to rounding"
-    if row["engagement"]:
-        words += f". Engaged: {changed_layers(row['engagement'])}"
+    if row.engagement:
+        words += f". Engaged: {changed_layers(row.engagement)}"
     lines = [f"{words}.", ""]
-    if row["same_as"]:
-        lines += [f"Same arithmetic here as {code(row['same_as'])}.", ""]
+    if row.same_as:
+        lines += [f"Same arithmetic here as {code(row.same_as)}.", ""]
     return lines
 
 
-def _control(row: Row) -> list[str]:
-    control = row["control_kl"]
+def _control(row: SettingRow, numbers: SettingNumbers) -> list[str]:
+    control = numbers.control_kl
     if control is None:
-        note = row["control_note"]
+        note = row.control_note
         return [] if note is None else [f"**Quantizer-only control:** none, {text(note)}.", ""]
     rows = [
-        ("deployed", row["kl"], row["flip_rate"]),
-        ("quantizer only", control, row["control_flip_rate"]),
+        ("deployed", numbers.kl, numbers.flip_rate),
+        ("quantizer only", control, numbers.control_flip_rate),
     ]
-    body = [(name, digits(kl["mean"]), digits(kl["p99"]), percent(f)) for name, kl, f in rows]
+    body = [(name, digits(kl.mean), digits(kl.p99), percent(flips)) for name, kl, flips in rows]
     head = ("lane", "KL mean (nats)", "KL p99 (nats)", "flips")
     return ["**Quantizer-only control**", "", *table(head, body), ""]
 
 
-def _cost(row: Row) -> list[str]:
-    per_token = row["kv_bytes_per_token"]
+def _cost(row: SettingRow) -> list[str]:
+    per_token = row.kv_bytes_per_token
     if per_token is None:
         return []
-    share, full = percent(row["kv_bytes_share"]), count(row["kv_bytes_per_token_16bit"])
+    share, full = percent(row.kv_bytes_share), count(row.kv_bytes_per_token_16bit)
     words = (
         f"**Cost:** {count(per_token)} bytes of KV cache per token, {share} of the {full} at 16 bit"
     )
-    if row["kv_context"] is not None:
+    if row.kv_context is not None:
         words += (
-            f"; at {count(row['kv_context'])} tokens {bytes_of(row['kv_bytes_at_context'])} "
-            f"instead of {bytes_of(row['kv_bytes_at_context_16bit'])}"
+            f"; at {count(row.kv_context)} tokens {bytes_of(row.kv_bytes_at_context)} "
+            f"instead of {bytes_of(row.kv_bytes_at_context_16bit)}"
         )
-    measured = number(row["measured_kv_bytes_per_token"])
+    measured = row.measured_kv_bytes_per_token
     words += (
         "; none measured, this arithmetic keeps no codes"
-        if measured is None or math.isnan(measured)
+        if measured is None
         else f"; measured {count(measured)} bytes per token"
     )
-    layers = f"{row['kv_layers_quantized']} of {row['kv_layers_total']} layers quantized"
+    layers = f"{row.kv_layers_quantized} of {row.kv_layers_total} layers quantized"
     return [f"{words}. {layers}.", ""]

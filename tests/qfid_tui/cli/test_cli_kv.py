@@ -30,6 +30,7 @@ from qfid_tui.cli.job_options import job_of
 from qfid_tui.cli.parser import Parser
 from scorer.report.commands import kv_command
 from scorer.report.formats.markdown import to_markdown
+from scorer.report.tree import Report
 from scorer.spec.events import Failed, Finished, SettingFailedEvent, Warned
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.kv import BITS, GROUP_SIZES, KVSetting
@@ -139,7 +140,11 @@ def test_a_whole_run_is_reported(
     play(monkeypatch, path)
     assert main(["kv", "demo", "--kv-bits", "8,4", "--max-chunks", str(CHUNKS)]) == 0
     out, err = capfd.readouterr()
-    assert out == to_markdown(report_of(run)) == (run.path / "report.md").read_text("utf-8")
+    assert (
+        out
+        == to_markdown(Report.from_json(report_of(run)))
+        == (run.path / "report.md").read_text("utf-8")
+    )
     assert f"saved as run {run.id}" in err
     assert "1 of 4 chunks scored" in err and "4 of 4 chunks scored" in err
     asked = Job("demo", parse_settings("8,4"), CorpusSpec("builtin"), max_chunks=CHUNKS)

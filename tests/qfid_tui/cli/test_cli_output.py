@@ -17,6 +17,7 @@ from qfid_tui.cli.output import ReportFile
 from qfid_tui.cli.report_formats import rendered
 from scorer.common.errors import InputError, QfidError
 from scorer.report.formats.markdown import to_markdown
+from scorer.report.tree import Report
 
 
 def refused(capfd: pytest.CaptureFixture[str], path: Path | str) -> list[str]:
@@ -108,7 +109,7 @@ def test_a_report_lands_in_its_file_and_nothing_else_does(
     out, err = capfd.readouterr()
     assert out == ""
     assert f"report written to {path}\n" in err
-    assert path.read_text("utf-8") == to_markdown(report_of(run))
+    assert path.read_text("utf-8") == to_markdown(Report.from_json(report_of(run)))
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert names(folder) == ["r.md"]
 
@@ -186,7 +187,7 @@ def test_a_dash_is_standard_output(
     run = save_run()
     monkeypatch.chdir(tmp_path)
     assert main(["report", run.id, "--output", "-"]) == 0
-    assert capfd.readouterr().out == to_markdown(report_of(run))
+    assert capfd.readouterr().out == to_markdown(Report.from_json(report_of(run)))
     assert names(tmp_path) == []
 
 
@@ -210,4 +211,6 @@ def test_the_ending_of_a_file_chooses_the_format_that_is_not_given(
     monkeypatch.chdir(tmp_path)
     assert main(["report", run.id, *words.split()]) == 0
     (written,) = tmp_path.iterdir()
-    assert written.read_text("utf-8") == "".join(rendered(format, report_of(run), run.id))
+    assert written.read_text("utf-8") == "".join(
+        rendered(format, Report.from_json(report_of(run)), run.id)
+    )

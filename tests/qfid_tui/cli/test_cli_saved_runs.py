@@ -20,6 +20,7 @@ from cli_saved_runs import (
 from qfid_tui.cli import main
 from scorer.common.errors import ModelNotCached
 from scorer.report.formats.markdown import to_markdown
+from scorer.report.tree import Report
 from scorer.runs import listing as runs
 from scorer.spec.events import Finished
 from scorer.spec.job import Job
@@ -69,7 +70,7 @@ def test_a_report_is_found_by_the_beginning_of_its_id(capfd: Capture) -> None:
 @pytest.mark.parametrize("content", [None, "", "{}", "[1", '{"settings": 3}'])
 def test_a_lost_or_damaged_report_is_made_again(content: str | None, capfd: Capture) -> None:
     run = save_run()
-    expected = to_markdown(report_of(run))
+    expected = to_markdown(Report.from_json(report_of(run)))
     if content is None:
         (run.path / "report.json").unlink()
     else:

@@ -46,7 +46,7 @@ def test_the_command_line_names_everything_that_differs_and_goes_on_when_told_to
 ) -> None:
     job = small.job("8,4")
     run = planned(stopped(job, after=3)).run
-    real = find_run(run).facts["identity"]
+    real = find_run(run).facts.identity
     assert set(OTHER) <= set(real)
     recorded_as(run, OTHER)
     before = find_run(run).positions_path.read_bytes()
@@ -64,7 +64,7 @@ def test_the_command_line_names_everything_that_differs_and_goes_on_when_told_to
 
     assert main(["resume", run, "--accept-changes", "--format", "json"]) == 0
     report = json.loads(capfd.readouterr().out)
-    assert find_run(run).facts["identity"] == real and find_run(run).whole
+    assert find_run(run).facts.identity == real and find_run(run).whole
     whole = json.loads(json.dumps([*score(job)][-1].to_json()))["report"]
     (warning,) = set(report["run"]["warnings"]) - set(whole["run"]["warnings"])
     assert warning.startswith("the chunks were not all scored under the same conditions")
@@ -79,7 +79,7 @@ def test_a_run_of_mixed_conditions_says_so_in_every_later_report(small: Small) -
         recorded_as(run, {"mlx version": version})
         stopped(job, after=1, run=run, accept_changes=True)
     report = finished_report(find_run(run))
-    told = [text for text in report["run"]["warnings"] if "--accept-changes" in text]
+    told = [text for text in report.run.warnings if "--accept-changes" in text]
     assert ["0.1.2" in text for text in told] == [True, False]
     assert ["0.1.3" in text for text in told] == [False, True]
 

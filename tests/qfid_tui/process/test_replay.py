@@ -168,4 +168,5 @@ async def test_the_app_plays_a_recording(tmp_path: Path, monkeypatch: pytest.Mon
         await pilot.press("r")
         await until(pilot, lambda: app.comparison.phase == "finished", "finished")
         last = events[-1]
-        assert isinstance(last, Finished) and app.comparison.report == last.report
+        assert isinstance(last, Finished) and app.comparison.report is not None
+        assert app.comparison.report.to_json() == last.report

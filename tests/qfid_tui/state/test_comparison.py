@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from itertools import pairwise
 
@@ -22,11 +23,16 @@ from hypothesis import strategies as st
 from qfid_tui.state.chart_points import depth_spans
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.earlier_runs import earlier_settings
 from qfid_tui.state.saved_comparison import documents_of, saved_chunks
+from qfid_tui.state.saved_report import saved_report, stored_report
 from qfid_tui.state.setting_results import SettingResult, figures_of
 from qfid_tui.state.table_rows import table_rows
 from qfid_tui.words.about_line import note
 from qfid_tui.words.run_lines import best_line
+from scorer.report.from_run import finished_report
+from scorer.report.tree import Report
+from scorer.runs.listing import find_run
 from scorer.spec.events import (
     ChunkScored,
     Event,
@@ -236,10 +242,21 @@ def test_where_no_setting_is_good_the_one_that_drifts_least_is_named() -> None:
     ],
 )
 def test_a_report_that_was_edited_gives_no_numbers_and_no_crash(spoil: object) -> None:
-    row = report_of(save_run())["settings"][0]
+    run = save_run()
+    report = report_of(run)
+    row = Report.from_json(report).settings[0]
     assert figures_of(row) is not None
-    spoil(row)  # type: ignore[operator]
-    assert figures_of(row) is None
+    assert figures_of(dataclasses.replace(row, numbers=None)) is None
+    spoil(report["settings"][0])  # type: ignore[operator]
+    (run.path / "report.json").write_text(json.dumps(report))
+    assert stored_report(run) is None and earlier_settings("demo") == []
+    assert saved_report(run) == finished_report(run), "it is made again"
+    comparison = begun()
+    for event in [*opening(run), *chunk_events(run), Finished(report)]:
+        comparison.add(event)
+    assert (comparison.phase, comparison.report) == ("finished", None)
+    figures = comparison.figures("8")
+    assert figures is not None and not figures.final, "what is known is that of the chunks"
 
 
 @given(
@@ -273,10 +290,15 @@ def test_live_intervals_take_documents_as_units_as_the_report_does(
 
 def test_a_saved_run_says_which_documents_its_chunks_begin_in() -> None:
     run = save_run(finished=False, chunks=2)
-    run.facts["run"]["documents"] = {"0": 4, "1": None, "x": 1, "2": "y"}
-    assert documents_of(run) == {0: 4, 1: None}
-    run.facts["run"] = "edited"
-    assert documents_of(run) == {}
+    path = run.path / "job.json"
+    data = json.loads(path.read_text())
+    data["facts"]["run"]["documents"] = {"0": 4, "1": None}
+    path.write_text(json.dumps(data))
+    assert documents_of(find_run(run.id)) == {0: 4, 1: None}
+    for edited in ({"x": 1}, {"0": "y"}, "edited"):
+        data["facts"]["run"]["documents"] = edited
+        path.write_text(json.dumps(data))
+        assert documents_of(find_run(run.id)) == {}
 
 
 @pytest.mark.parametrize(("chunks", "said"), [(0, False), (12, True), (40, False)])

@@ -14,6 +14,7 @@ from qfid_tui.state.setting_detail import TAIL, kl_histogram, read_setting_detai
 from qfid_tui.words.setting_headline import headline
 from scorer.common.errors import InputError
 from scorer.report.build import build_report
+from scorer.runs.facts import FailureFacts
 from scorer.stats.positions import Positions
 
 KL = st.lists(st.just(math.inf) | st.floats(-1e-5, 1e308), max_size=60)
@@ -44,7 +45,8 @@ def test_a_saved_setting_is_read_whole(finished: bool) -> None:
     run = saved_run("8,4", report=finished)
     found = read_setting_detail(run.id, "4")
     stored = Positions.concatenate([p for p, _ in run.read()["4"]])
-    assert found.row["n_positions"] == len(stored) == len(CHUNKS) * (LENGTH - 1)
+    assert found.row.numbers is not None
+    assert found.row.numbers.n_positions == len(stored) == len(CHUNKS) * (LENGTH - 1)
     for chunk, mean in found.chunks:
         assert mean == pytest.approx(stored.kl[stored.chunk == chunk].mean())
     assert [chunk for chunk, _ in found.chunks] == list(CHUNKS)
@@ -78,10 +80,10 @@ def test_the_tail_shows_the_text_and_what_both_models_wanted() -> None:
 def test_tokens_of_another_tokenizer_are_shown_as_ids() -> None:
     run = saved_run("4")
     text = (run.path / "job.json").read_text("utf-8")
-    tokenizer = run.facts["identity"]["tokenizer"]
+    tokenizer = str(run.facts.identity["tokenizer"])
     from scorer.runs.identity import identity_hash
 
-    other = {**run.facts["identity"], "tokenizer": "0" * 64}
+    other = {**run.facts.identity, "tokenizer": "0" * 64}
     text = text.replace(tokenizer, "0" * 64).replace(run.identity, identity_hash(other))
     (run.path / "job.json").write_text(text, "utf-8")
     found = read_setting_detail(run.id, "4")
@@ -104,22 +106,24 @@ def test_headline_numbers_have_intervals_units_and_verdict() -> None:
     report = build_report(
         make_facts("4"), [scored("4", random_positions(scale=0.13, flip_rate=0.2))]
     )
-    (row,) = report["settings"]
+    (row,) = report.settings
     shown = words(headline(row))
-    ends = row["intervals"]["kl_mean"]
+    assert row.numbers is not None
+    ends = row.numbers.intervals.kl_mean
+    assert ends is not None
     assert shown[0].startswith("✗ bad  KL mean > 0.1")
     mean = next(line for line in shown if line.startswith("KL mean, nats"))
-    assert f"{row['kl']['mean']:.3g}" in mean
-    assert f"{ends['low']:.3g} … {ends['high']:.3g}" in mean
+    assert f"{row.numbers.kl.mean:.3g}" in mean
+    assert f"{ends.low:.3g} … {ends.high:.3g}" in mean
     assert any(line.startswith("KV memory") and "6\u202f480 bytes/token" in line for line in shown)
     assert all("\n" not in line for line in shown)
 
 
 def test_a_failed_setting_says_why_and_what_to_do() -> None:
-    failure = {"error": "SettingFailed", "message": "NaN at [/x] 3", "hint": "try `4`"}
+    failure = FailureFacts("SettingFailed", "NaN at [/x] 3", "try `4`")
     report = build_report(
         make_facts("8,4"), [scored("8", None, failure=failure), scored("4", None)]
     )
-    failed, waiting = (words(headline(row)) for row in report["settings"])
+    failed, waiting = (words(headline(row)) for row in report.settings)
     assert failed[:3] == ["✗ failed", "NaN at [/x] 3", "try `4`"]
     assert waiting[0] == "no chunk is scored yet"

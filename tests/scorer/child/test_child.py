@@ -103,7 +103,7 @@ def test_probe_says_hello_only() -> None:
         (b"null", "is not a job in JSON"),
         (b"\xff\xfe\x00", "is not a job in JSON"),
         (b"[" * 100_000, "is not a job in JSON"),
-        (b"{}", "a job's `settings` must be a list"),
+        (b"{}", "a job needs a `model`"),
         (b'{"model": "demo", "settings": ["7"]}', "`7` bits for the key side"),
         (b'{"model": "demo", "settings": ["8"], "run": 3}', "`run` must be a run's id"),
         (b'{"model": "demo", "settings": ["8"], "accept_changes": 1}', "`run` must be a run's"),

@@ -23,7 +23,7 @@ from scorer.engine.run_facts import (
     stored_facts,
 )
 from scorer.models.file_hashes import model_files
-from scorer.runs.facts import RunFacts, SettingFacts
+from scorer.runs.facts import StoredFacts
 from scorer.runs.listing import find_run, identity_differences, identity_hash
 from scorer.spec.job import Job
 
@@ -115,13 +115,15 @@ def test_files_of_a_cached_repo_are_named_as_their_blobs(
 
 def test_facts_of_the_run_survive_json(small: Small) -> None:
     prepared = prepare(small.job("8,k8v4:32@9"))
+    stored = stored_facts(prepared, start_backend())
+    assert StoredFacts.from_json(json.loads(json.dumps(stored.to_json()))) == stored
     facts = run_facts(prepared, start_backend())
-    assert RunFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
+    assert stored.run == facts
     assert facts.model_id == "tiny-llama" and facts.architecture == "llama"
     assert (facts.weight_bits, facts.max_context, facts.kv_layers) == (32.0, 1024, 4)
     assert facts.chunks == (0, 1) and facts.chunk_length == LENGTH and facts.scored_from == 0
-    assert facts.corpus["sha256"] == sha256(small.text)
-    assert facts.arithmetic["compute_dtype"] == "float32"
+    assert facts.corpus.sha256 == sha256(small.text)
+    assert facts.arithmetic.compute_dtype == "float32"
     # Four layers, two heads of 64, keys and values.
     assert facts.kv_bytes_per_token_16bit == 4 * 2 * 64 * 2 * 2
     assert facts.kv_bytes_per_token["8"] == 4 * 2 * 64 * 2 * (1 + 4 / 64)
@@ -137,8 +139,6 @@ def test_facts_of_a_setting_say_how_it_is_computed(small: Small) -> None:
     assert facts["8"].warnings == ()
     assert "no shipped runtime runs this setting" in facts["k8v4"].warnings[0]
     assert {(f.kv_layers_quantized, f.kv_layers_total) for f in facts.values()} == {(4, 4)}
-    for one in facts.values():
-        assert SettingFacts.from_json(json.loads(json.dumps(one.to_json()))) == one
 
 
 def no_kernel(*_: object, **__: object) -> NoReturn:
@@ -174,8 +174,8 @@ def test_what_is_stored_is_what_a_run_holds(small: Small) -> None:
     run = find_run(planned(small.score("8,4", control=True)).run)
     stored = stored_facts(prepare(small.job("8,4", control=True)), start_backend())
     assert run.facts == stored
-    assert stored["controls"] == {"8": "8~dequantized", "4": "4~dequantized"}
-    assert set(stored["settings"]) == {"8", "4", "8~dequantized", "4~dequantized"}
+    assert stored.controls == {"8": "8~dequantized", "4": "4~dequantized"}
+    assert set(stored.settings) == {"8", "4", "8~dequantized", "4~dequantized"}
 
 
 def test_the_arithmetic_is_one_line(small: Small) -> None:

@@ -17,13 +17,15 @@ from report_builders import make_facts, random_positions, scored
 from scorer.report.build import build_report
 from scorer.report.formats.badge import to_badges
 from scorer.report.formats.model_card import to_model_card
+from scorer.report.tree import Report
+from scorer.runs.facts import FailureFacts
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 
-FAILURE = {"error": "SettingFailed", "message": "setting `4`: NaN", "hint": ""}
+FAILURE = FailureFacts("SettingFailed", "setting `4`: NaN", "")
 
 
-def report_of(name: str = "8", facts: Any = None, **changes: Any) -> dict[str, Any]:
+def report_of(name: str = "8", facts: Any = None, **changes: Any) -> Report:
     start = KVSetting.parse(name).start
     positions = random_positions(first=start, n_depth=15 - start, scale=0.001, flip_rate=0.0)
     return build_report(facts or make_facts(name), [scored(name, positions, **changes)])
@@ -85,10 +87,10 @@ def test_the_hub_reads_the_card() -> None:
         "kl_divergence",
         "KL mean (nats), KV cache 8",
     )
-    assert first.metric_value == report["settings"][0]["kl"]["mean"]
+    assert first.metric_value == report.settings[0].numbers.kl.mean  # type: ignore[union-attr]
     assert (first.dataset_type, first.dataset_split) == ("Salesforce/wikitext", "test")
     assert "12 chunks of 16 tokens, stress, protocol mqf" in first.dataset_name
-    assert report["run"]["command"] in card.text
+    assert report.run.command in card.text
     assert "| `k8v4`  |" in card.text
 
 
@@ -115,7 +117,7 @@ def test_foreign_text_stays_where_it_is(model: str, corpus: str) -> None:
     facts = make_facts(
         "8", n_chunks=2, job=Job(model, (KVSetting(8, 8),), chunk_length=16), model_id=model
     )
-    facts = replace(facts, corpus={**facts.corpus, "name": corpus})
+    facts = replace(facts, corpus=replace(facts.corpus, name=corpus))
     report = build_report(facts, [scored("8", random_positions(n_chunks=2))])
     card = to_model_card(report)
     card.encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from dataclasses import replace
@@ -9,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_builders import make_facts, make_positions, random_positions, scored
+from report_builders import again, built, make_facts, make_positions, random_positions, scored
 
-from scorer.report.build import UNITS, build_report
+from scorer.report.build import UNITS
 from scorer.report.formats.csv_export import to_csv
 from scorer.report.formats.json_text import report_text
 from scorer.report.formats.markdown import to_markdown
+from scorer.runs.facts import DeviceFacts, FailureFacts
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 
@@ -63,15 +65,13 @@ CORPUS_KEYS = {
     "n_tokens",
     "dataset_revision",
 }
-FAILURE = {
-    "error": "SettingFailed",
-    "message": "setting `4`: quantization did not engage",
-    "hint": "please report it",
-}
+FAILURE = FailureFacts(
+    "SettingFailed", "setting `4`: quantization did not engage", "please report it"
+)
 
 
 def one(name: str = "8", **changes: Any) -> dict[str, Any]:
-    return build_report(make_facts(name), [scored(name, random_positions(), **changes)])
+    return built(make_facts(name), [scored(name, random_positions(), **changes)])
 
 
 def row_of(report: dict[str, Any], name: str) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def test_one_setting_stands_at_the_top_level_too() -> None:
 
 
 def test_several_settings_do_not() -> None:
-    report = build_report(
+    report = built(
         make_facts("8,4"),
         [scored("8", random_positions()), scored("4", random_positions(scale=0.2, seed=1))],
     )
@@ -116,14 +116,14 @@ def test_several_settings_do_not() -> None:
 def test_method_keys(name: str, bits: int | None, method: str, params: dict[str, int]) -> None:
     start = KVSetting.parse(name).start
     positions = random_positions(first=start, n_depth=15 - start)
-    row = build_report(make_facts(name), [scored(name, positions)])["settings"][0]
+    row = built(make_facts(name), [scored(name, positions)])["settings"][0]
     assert (row["kv_bits"], row["kv_method"], row["kv_method_params"]) == (bits, method, params)
     assert row["quantize_start"] == start
     assert row["quantize_mode"] == ("deployment" if start else "stress")
 
 
 def test_every_row_has_the_same_keys() -> None:
-    report = build_report(
+    report = built(
         make_facts("8,4,2"),
         [scored("8", random_positions()), scored("4", None, failure=FAILURE), scored("2", None)],
     )
@@ -139,7 +139,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 
 def test_no_other_object_looks_like_a_settings_report() -> None:
-    several = build_report(
+    several = built(
         make_facts("8,4", job=Job("m", (KVSetting(8, 8), KVSetting(4, 4)), control=True)),
         [
             scored("8", random_positions(), control=random_positions(seed=2)),
@@ -163,7 +163,7 @@ def test_units_are_of_keys_that_exist() -> None:
 
 def test_an_unfinished_setting_limits_all_to_the_chunks_they_share() -> None:
     whole, part = random_positions(), random_positions(chunks=[0, 1, 2, 5], scale=0.2, seed=1)
-    report = build_report(make_facts("8,4"), [scored("8", whole), scored("4", part)])
+    report = built(make_facts("8,4"), [scored("8", whole), scored("4", part)])
     run = report["run"]
     assert run["complete"] is False
     assert run["chunks"] == [0, 1, 2, 5]
@@ -176,19 +176,19 @@ def test_an_unfinished_setting_limits_all_to_the_chunks_they_share() -> None:
 
 
 def test_a_setting_that_waits_or_failed_takes_no_chunks_away() -> None:
-    report = build_report(
+    report = built(
         make_facts("8,4,2"),
         [scored("8", random_positions()), scored("4", None, failure=FAILURE), scored("2", None)],
     )
     assert row_of(report, "8")["n_chunks"] == 12
-    assert row_of(report, "4")["failure"] == FAILURE
+    assert row_of(report, "4")["failure"] == dataclasses.asdict(FAILURE)
     assert report["run"]["complete"] is False
     assert report["recommendation"]["setting"] == "8"
     assert report["comparisons"] == []
 
 
 def test_a_failed_setting_leaves_a_run_complete() -> None:
-    report = build_report(
+    report = built(
         make_facts("8,4"),
         [scored("8", random_positions()), scored("4", random_positions(), failure=FAILURE)],
     )
@@ -200,7 +200,7 @@ def test_a_failed_setting_leaves_a_run_complete() -> None:
 def test_damaged_positions_fail_their_setting_only() -> None:
     whole, damaged = random_positions(), random_positions(chunks=[0, 1], seed=4)
     damaged.nll_ref[20] = math.nan
-    report = build_report(make_facts("8,4"), [scored("8", whole), scored("4", damaged)])
+    report = built(make_facts("8,4"), [scored("8", whole), scored("4", damaged)])
     failed = row_of(report, "4")
     assert failed["status"] == "failed"
     assert failed["failure"]["message"].startswith("setting `4`: position 5 of chunk 1")
@@ -209,13 +209,13 @@ def test_damaged_positions_fail_their_setting_only() -> None:
 
 
 def test_nothing_scored() -> None:
-    report = build_report(make_facts("8,4"), [scored("8", None), scored("4", None)])
+    report = built(make_facts("8,4"), [scored("8", None), scored("4", None)])
     assert report["recommendation"] is None
     assert report["frontiers"] == []
     assert report["run"]["complete"] is False
-    json.loads(report_text(report))
-    to_markdown(report)
-    to_csv(report)
+    json.loads(report_text(again(report)))
+    to_markdown(again(report))
+    to_csv(again(report))
 
 
 # --- intervals, comparisons, control --------------------------------------------------------
@@ -223,7 +223,7 @@ def test_nothing_scored() -> None:
 
 def test_one_chunk_has_no_interval() -> None:
     facts = make_facts("8,4", n_chunks=1)
-    report = build_report(
+    report = built(
         facts,
         [
             scored("8", random_positions(n_chunks=1)),
@@ -237,7 +237,7 @@ def test_one_chunk_has_no_interval() -> None:
     assert report["comparisons"][0]["interval"] is None
     assert report["comparisons"][0]["told_apart"] is None
     assert report["frontiers"][0]["tied"] == []
-    lines = to_markdown(report).splitlines()
+    lines = to_markdown(again(report)).splitlines()
     assert lines.count("1 chunk gives no interval.") == 2
     assert sum(line.startswith("1 chunk gives no interval. Verdict good:") for line in lines) == 1
     assert not any("they speak for" in line for line in lines)
@@ -246,7 +246,7 @@ def test_one_chunk_has_no_interval() -> None:
 def test_documents_are_the_unit_from_five_on() -> None:
     for documents, unit in ((4, "chunk"), (5, "document")):
         facts = make_facts("8", documents={i: i % documents for i in range(12)})
-        report = build_report(facts, [scored("8", random_positions())])
+        report = built(facts, [scored("8", random_positions())])
         ends = report["settings"][0]["intervals"]
         assert (ends["unit"], ends["n_documents"]) == (unit, documents)
         assert ends["n_units"] == (12 if unit == "chunk" else 5)
@@ -257,18 +257,18 @@ def test_documents_are_the_unit_from_five_on() -> None:
 def test_two_settings_that_cannot_be_told_apart() -> None:
     base = random_positions()
     noise = np.random.RandomState(1).normal(1, 0.3, len(base))
-    report = build_report(
+    report = built(
         make_facts("8,6"),
         [scored("8", base), scored("6", replace(base, kl=base.kl * noise))],
     )
     (pair,) = report["comparisons"]
     assert pair["told_apart"] is False
     assert pair["interval"]["low"] < 0 < pair["interval"]["high"]
-    assert "not distinguishable on this text" in to_markdown(report)
+    assert "not distinguishable on this text" in to_markdown(again(report))
 
 
 def test_other_starts_are_not_compared() -> None:
-    report = build_report(
+    report = built(
         make_facts("4,4@5"),
         [
             scored("4", random_positions(scale=0.2)),
@@ -286,7 +286,7 @@ def control_job(*names: str) -> Job:
 def test_control_beside_a_deployed_setting() -> None:
     control = random_positions(seed=5)
     facts = make_facts("8", job=control_job("8"))
-    row = build_report(facts, [scored("8", random_positions(), control)])["settings"][0]
+    row = built(facts, [scored("8", random_positions(), control)])["settings"][0]
     assert row["control_kl"]["mean"] == pytest.approx(control.kl.mean(), rel=1e-12)
     assert row["control_flip_rate"] == control.flips.mean()
     assert row["control_note"] is None
@@ -298,13 +298,13 @@ def test_no_control_where_the_arithmetic_is_the_same() -> None:
         scored("8", random_positions()),
         scored("8~dequantized", random_positions(), same_as="8"),
     ]
-    report = build_report(facts, rows)
+    report = built(facts, rows)
     deployed, dequantized = report["settings"]
     assert deployed["control_kl"] is deployed["control_flip_rate"] is None
     assert deployed["control_note"].startswith("same arithmetic here")
     assert dequantized["control_note"] == "this setting is the dequantized path itself"
     assert dequantized["same_as"] == "8"
-    assert "same arithmetic" in to_markdown(report)
+    assert "same arithmetic" in to_markdown(again(report))
 
 
 # --- what the run was -----------------------------------------------------------------------
@@ -316,15 +316,15 @@ def test_the_command_names_the_commit_and_off_the_cpu_the_batch() -> None:
         "qfid kv local-test/SmolLM2 --settings 8 "
         "--revision 0123456789abcdef0123456789abcdef01234567 --chunk-length 16 --max-chunks 12"
     )
-    metal = make_facts("8", device={"kind": "metal", "name": "M4"}, batch=4)
-    report = build_report(metal, [scored("8", random_positions())])
+    metal = make_facts("8", device=DeviceFacts("metal", "M4"), batch=4)
+    report = built(metal, [scored("8", random_positions())])
     assert report["run"]["command"].endswith(" --batch 4")
 
 
 def test_protocol_sets_where_depth_counts_from() -> None:
     job = Job("m", (KVSetting(8, 8),), protocol="llama.cpp", chunk_length=16)
     facts = make_facts("8", job=job, scored_from=8)
-    report = build_report(facts, [scored("8", random_positions(first=8, n_depth=7))])
+    report = built(facts, [scored("8", random_positions(first=8, n_depth=7))])
     row = report["settings"][0]
     assert [span["end"] for span in row["kl_by_depth"]] == [1, 2, 3, 4, 5, 6, 7]
     assert row["n_positions"] == 12 * 7
@@ -352,7 +352,7 @@ def test_an_open_verdict_names_the_bound_and_the_chunks() -> None:
         chunk=range(12), position=[0] * 12, kl=[0.004, 0.014] * 6, nll_quant=[1.0] * 12
     )
     facts = make_facts("8", chunk_length=2)
-    row = build_report(facts, [scored("8", positions)])["settings"][0]
+    row = built(facts, [scored("8", positions)])["settings"][0]
     assert row["verdict_shown"] == "good?"
     (bound,) = row["verdict_open"]
     assert (bound["metric"], bound["tier"], bound["threshold"]) == ("kl_mean", "good", 0.01)

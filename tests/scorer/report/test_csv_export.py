@@ -6,7 +6,6 @@ import csv
 import io
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +16,12 @@ from report_builders import make_facts, make_positions, random_positions, scored
 from scorer.common.errors import SettingFailed
 from scorer.report.build import build_report
 from scorer.report.formats.csv_export import positions_csv, to_csv
+from scorer.report.tree import Report
+from scorer.runs.facts import FailureFacts
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 
-FAILURE = {"error": "SettingFailed", "message": "setting `4`: NaN, at 3", "hint": ""}
+FAILURE = FailureFacts("SettingFailed", "setting `4`: NaN, at 3", "")
 
 
 def read(text: str) -> list[dict[str, str]]:
@@ -37,7 +38,7 @@ def test_a_line_per_setting() -> None:
         ],
     )
     eight, four, two = read(to_csv(report))
-    row = report["settings"][0]
+    row = report.to_json()["settings"][0]
     assert eight["setting"] == "8"
     assert float(eight["kl_mean_nats"]) == row["kl"]["mean"]
     assert float(eight["kl_p99.9_nats"]) == row["kl_quantiles"]["p99.9"]
@@ -60,11 +61,11 @@ def test_infinity_is_a_word_that_floats_are_read_from() -> None:
     assert row["kl_mean_low_nats"] == ""
 
 
-def named(model: str, corpus: str = "wikitext-2-raw") -> dict[str, Any]:
+def named(model: str, corpus: str = "wikitext-2-raw") -> Report:
     facts = make_facts(
         "8", n_chunks=2, job=Job(model, (KVSetting(8, 8),), chunk_length=16), model_id=model
     )
-    facts = replace(facts, corpus={**facts.corpus, "name": corpus})
+    facts = replace(facts, corpus=replace(facts.corpus, name=corpus))
     return build_report(facts, [scored("8", random_positions(n_chunks=2))])
 
 

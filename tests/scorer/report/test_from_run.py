@@ -15,6 +15,7 @@ from scorer.engine.checks import check_drift
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.from_run import Batches, finished_report
 from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.facts import FailureFacts
 from scorer.runs.listing import Run, find_run
 from scorer.stats.positions import Positions
 
@@ -92,7 +93,7 @@ def scored_run(small: Small, settings: str = "8,4", **changes: Any) -> tuple[Run
 def test_a_report_made_again_is_the_same(small: Small) -> None:
     run, report = scored_run(small, "8,4~dequantized,4,k8v4@9", control=True, kernel="mlx-lm")
     again = finished_report(run)
-    assert again == report
+    assert again.to_json() == report
     assert to_markdown(again) == (run.path / "report.md").read_text()
 
 
@@ -137,7 +138,7 @@ def test_a_run_without_a_chunk_has_no_report(small: Small) -> None:
 
 def test_facts_that_lack_a_setting_are_named(small: Small) -> None:
     run, _ = scored_run(small)
-    del run.facts["settings"]["4"]
+    del run.facts.settings["4"]
     with pytest.raises(InputError, match="lacks the facts of setting `4`"):
         finished_report(run)
 
@@ -145,10 +146,6 @@ def test_facts_that_lack_a_setting_are_named(small: Small) -> None:
 def test_a_failure_is_a_row_with_its_reason(small: Small) -> None:
     run, _ = scored_run(small)
     run.mark_failed("4", "SettingFailed", "made by the test", "a hint")
-    rows = finished_report(run)["settings"]
-    assert [row["status"] for row in rows] == ["scored", "failed"]
-    assert rows[1]["failure"] == {
-        "error": "SettingFailed",
-        "message": "made by the test",
-        "hint": "a hint",
-    }
+    rows = finished_report(run).settings
+    assert [row.status for row in rows] == ["scored", "failed"]
+    assert rows[1].failure == FailureFacts("SettingFailed", "made by the test", "a hint")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -21,6 +22,7 @@ from scorer.report.formats.inline import (
     text,
     with_margin,
 )
+from scorer.stats.intervals import Interval
 
 
 @given(st.text(st.characters(codec=None), max_size=40))
@@ -61,17 +63,18 @@ def test_numbers() -> None:
     assert digits(0.00034912) == "0.0003491"
     assert digits(-1.5, sign=True) == "−1.5"
     assert digits(3.5e-5) == "3.5e-05"
-    assert digits("Infinity") == "∞"
-    assert digits("-Infinity") == "−∞"
+    assert digits(math.inf) == "∞"
+    assert digits(-math.inf) == "−∞"
+    assert digits(math.nan) == count(math.nan) == "—"
     assert digits(None) == percent(None) == interval(None) == count(None) == bytes_of(None) == "—"
     assert percent(0.01373) == "1.373 %"
     assert count(1234567) == "1\u202f234\u202f567"
     assert count(12.34) == "12.3"
-    assert count("Infinity") == "∞"
+    assert count(math.inf) == "∞"
     assert bytes_of(1023) == "1023 B"
     assert bytes_of(1536) == "1.5 KiB"
     assert bytes_of(5 << 40) == "5 TiB"
-    assert interval({"low": -0.5, "high": 0.25}, sign=True) == "−0.5 … +0.25"
+    assert interval(Interval(-0.5, 0.25), sign=True) == "−0.5 … +0.25"
 
 
 @pytest.mark.parametrize(
@@ -86,13 +89,13 @@ def test_numbers() -> None:
     ],
 )
 def test_margin(value: float, half: float, shown: str) -> None:
-    assert with_margin(value, {"low": value - half, "high": value + half}) == shown
+    assert with_margin(value, Interval(value - half, value + half)) == shown
     assert with_margin(value, None) == digits(value)
-    assert with_margin("Infinity", {"low": 0, "high": 1}) == "∞"
+    assert with_margin(math.inf, Interval(0, 1)) == "∞"
 
 
 def test_margin_in_percent() -> None:
-    assert with_margin(0.0137, {"low": 0.0069, "high": 0.0205}, scale=100) == "1.37 ± 0.68"
+    assert with_margin(0.0137, Interval(0.0069, 0.0205), scale=100) == "1.37 ± 0.68"
 
 
 def test_wide_characters_count_double() -> None:

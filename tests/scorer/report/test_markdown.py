@@ -15,15 +15,14 @@ from scorer.report.build import build_report
 from scorer.report.formats.inline import columns
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.formats.markdown_details import changed_layers
+from scorer.runs.facts import DeviceFacts, FailureFacts, SideFacts
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_settings
 
-FAILURE = {
-    "error": "SettingFailed",
-    "message": "setting `4`: quantization did not engage",
-    "hint": "please report the model",
-}
+FAILURE = FailureFacts(
+    "SettingFailed", "setting `4`: quantization did not engage", "please report the model"
+)
 
 
 def page(name: str = "8", **changes: Any) -> list[str]:
@@ -125,7 +124,7 @@ def test_what_is_open_and_what_would_settle_it(total: int, rest: str) -> None:
         chunk=range(12), position=[0] * 12, kl=[0.004, 0.014] * 6, nll_quant=[1.0] * 12
     )
     facts = make_facts("8", chunk_length=2)
-    facts = replace(facts, corpus={**facts.corpus, "total_chunks": total})
+    facts = replace(facts, corpus=replace(facts.corpus, total_chunks=total))
     lines = to_markdown(build_report(facts, [scored("8", positions)])).splitlines()
     assert one_line(lines, "**Verdict:**").startswith("**Verdict:** good? ")
     assert one_line(lines, "- open:") == (
@@ -347,11 +346,11 @@ def test_foreign_text_leaves_the_page_whole(model: str, corpus: str, other: str)
         chunk_length=4,
         n_chunks=2,
         model_files={other + ".safetensors": "ab" * 32},
-        device={"kind": "cpu", "name": other, "memory": 1},
+        device=DeviceFacts("cpu", other, 1),
         warnings=(other,),
     )
     provenance = {"name": corpus, "split": other, "tokenizer_id": other, "sha256": other}
-    facts = replace(facts, corpus={**facts.corpus, **provenance})
+    facts = replace(facts, corpus=replace(facts.corpus, **provenance))
     skipped = {"kv_layers_skipped": {other: 3}, "warnings": (corpus,), "arithmetic": other}
     found = scored("8", random_positions(n_chunks=2, n_depth=3), **skipped)
     plain = to_markdown(build_report(facts, [found]))
@@ -365,15 +364,15 @@ def test_foreign_text_leaves_the_page_whole(model: str, corpus: str, other: str)
 
 
 def test_engagement_in_words() -> None:
-    def side(layer: str, name: str, bits: int) -> dict[str, Any]:
-        return {
-            "layer": layer,
-            "side": name,
-            "class": "CodesKVCache",
-            "bits": bits,
-            "group_size": 64,
-            "tokens": 255,
-        }
+    def side(layer: str, name: str, bits: int) -> SideFacts:
+        return SideFacts(
+            layer=layer,
+            side=name,
+            cache_class="CodesKVCache",
+            bits=bits,
+            group_size=64,
+            tokens=255,
+        )
 
     sides = [side(str(i), name, 8) for i in (0, 1, 2, 5) for name in "kv"]
     assert changed_layers(sides) == (

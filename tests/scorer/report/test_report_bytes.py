@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from report_builders import make_facts, make_positions, random_positions, scored
+from report_builders import make_facts, make_positions, random_positions, scored, stored_facts
 from tiny_runs import Small, finished, planned
 
 from qfid_tui.cli.commands import kv
@@ -24,15 +24,14 @@ from scorer.report.formats.json_text import report_text
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.from_run import finished_report
 from scorer.report.measured import ScoredSetting
-from scorer.runs.facts import RunFacts, SettingFacts
+from scorer.report.tree import Report
+from scorer.runs.facts import FailureFacts, RunFacts, StoredFacts
 from scorer.runs.listing import find_run
 from scorer.stats.positions import Positions
 
-FAILURE = {
-    "error": "SettingFailed",
-    "message": "setting `4`: quantization did not engage",
-    "hint": "please report it",
-}
+FAILURE = FailureFacts(
+    "SettingFailed", "setting `4`: quantization did not engage", "please report it"
+)
 
 
 def strictly(text: str) -> Any:
@@ -69,7 +68,7 @@ def test_the_saved_text_gives_the_same_bytes_again() -> None:
             scored("k8v4", random_positions(scale=0.02, seed=3)),
         ],
     )
-    again = json.loads(report_text(report))
+    again = Report.from_json(json.loads(report_text(report)))
     assert report_text(again) == report_text(report)
     assert to_markdown(again) == to_markdown(report)
     assert to_csv(again) == to_csv(report)
@@ -78,11 +77,10 @@ def test_the_saved_text_gives_the_same_bytes_again() -> None:
 def test_stored_facts_give_the_same_bytes_again() -> None:
     facts = make_facts("8", documents={i: i // 2 for i in range(12)}, warnings=("w",))
     setting = scored("8", random_positions(), noise_floor=1e-5, kv_layers_skipped={"X": 2})
-    stored = json.loads(json.dumps([facts.to_json(), setting.facts.to_json()]))
-    again = build_report(
-        RunFacts.from_json(stored[0]),
-        [replace(setting, facts=SettingFacts.from_json(stored[1]))],
-    )
+    stored = stored_facts(facts, settings={"8": setting.facts}).to_json()
+    read = StoredFacts.from_json(json.loads(json.dumps(stored)))
+    assert read.run is not None
+    again = build_report(read.run, [replace(setting, facts=read.settings["8"])])
     assert report_text(again) == report_text(build_report(facts, [setting]))
 
 
@@ -131,7 +129,7 @@ def test_any_positions_make_strict_json_and_whole_pages(rows: list[Any]) -> None
     )
     settings: list[ScoredSetting] = [scored("8", positions), scored("4", positions)]
     report = build_report(make_facts("8,4", n_chunks=2, chunk_length=4), settings)
-    assert strictly(report_text(report)) == report
+    assert strictly(report_text(report)) == report.to_json()
     assert to_markdown(report).count("nan") == 0
     assert to_csv(report).count("\n") == 3
 
@@ -139,14 +137,13 @@ def test_any_positions_make_strict_json_and_whole_pages(rows: list[Any]) -> None
 def test_a_saved_run_prints_the_same_bytes_again(small: Small) -> None:
     events = small.score("8,k8v4,4@5", control=True, noise_floor=2)
     run = find_run(planned(events).run)
-    stored = run.report()
-    assert stored is not None
+    stored = Report.from_json(run.report())
     again = finished_report(run)
     assert report_text(again) == report_text(stored)
-    assert report_text(again) == report_text(finished(events).report)
+    assert report_text(again) == report_text(Report.from_json(finished(events).report))
     assert to_markdown(stored) == to_markdown(again) == (run.path / "report.md").read_text("utf-8")
     assert to_csv(stored) == to_csv(again)
-    assert all(row["noise_floor"] > 0 for row in stored["settings"])
+    assert all((row.noise_floor or 0) > 0 for row in stored.settings)
 
 
 def test_the_command_of_a_run_asks_for_the_job_of_the_run(small: Small) -> None:

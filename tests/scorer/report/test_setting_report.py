@@ -10,11 +10,13 @@ from scorer.common.errors import InputError, SettingFailed
 from scorer.report.build import build_report
 from scorer.report.formats.json_text import report_text
 from scorer.report.setting_report import SettingReport
+from scorer.report.tree import Report
+from scorer.runs.facts import FailureFacts
 
-FAILURE = {"error": "SettingFailed", "message": "setting `4`: NaN", "hint": "look at it"}
+FAILURE = FailureFacts("SettingFailed", "setting `4`: NaN", "look at it")
 
 
-def two() -> dict[str, object]:
+def two() -> Report:
     return build_report(
         make_facts("8,4"),
         [scored("8", random_positions()), scored("4", random_positions(scale=0.2, seed=1))],
@@ -24,20 +26,21 @@ def two() -> dict[str, object]:
 def test_the_only_setting_needs_no_name() -> None:
     report = build_report(make_facts("8"), [scored("8", random_positions())])
     found = SettingReport.from_report(report)
-    row = report["settings"][0]
+    row = report.settings[0]
+    numbers = row.numbers
+    assert numbers is not None
     assert found.setting == "8"
-    assert found.kl.mean == row["kl"]["mean"]
-    assert found.kl.p99 == row["kl"]["p99"]
-    assert found.flip_rate == row["flip_rate"]
-    assert found.verdict == row["verdict"]
+    assert found.kl == numbers.kl
+    assert found.flip_rate == numbers.flip_rate
+    assert found.verdict == numbers.verdict
     assert found.perplexity_delta == found.perplexity_quant - found.perplexity_ref
     assert (found.n_chunks, found.n_positions) == (12, 180)
-    assert found.to_json() == row
+    assert found.to_json() == report.to_json()["settings"][0]
     assert "_row" not in repr(found)
 
 
 def test_one_of_several_by_name_also_after_a_round_trip() -> None:
-    report = json.loads(report_text(two()))
+    report = Report.from_json(json.loads(report_text(two())))
     assert SettingReport.from_report(report, "4") == SettingReport.from_report(two(), "4")
 
 
@@ -61,7 +64,7 @@ def test_an_infinite_kl_is_infinity_again() -> None:
     positions = random_positions()
     positions.kl[7] = math.inf
     report = build_report(make_facts("8"), [scored("8", positions)])
-    for found in (report, json.loads(report_text(report))):
+    for found in (report, Report.from_json(json.loads(report_text(report)))):
         kl = SettingReport.from_report(found).kl
         assert (kl.mean, kl.max) == (math.inf, math.inf)
         assert math.isfinite(kl.median)

@@ -7,6 +7,7 @@ from scorer.report.warnings import run_warnings, setting_warnings
 from scorer.runs.facts import SettingFacts
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
+from scorer.text.provenance import CorpusFacts
 
 EIGHT = KVSetting(8, 8)
 
@@ -34,7 +35,7 @@ def test_absurd_perplexity(perplexities: list[float], said: str | None) -> None:
 
 
 def test_text_without_known_unigrams() -> None:
-    facts = make_facts(corpus={"name": "own.txt"})
+    facts = make_facts(corpus=CorpusFacts(name="own.txt"))
     assert run_warnings(facts, [999.0], 12, False) == []
     assert len(run_warnings(facts, [1001.0], 12, False)) == 1
 

@@ -21,9 +21,9 @@ from scorer.common.folders import runs_folder
 from scorer.runs import listing as runs
 from scorer.runs import stored_counts
 from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.facts import FailureFacts, StoredFacts
 from scorer.runs.grid import CellKey
 from scorer.runs.listing import (
-    Failure,
     Run,
     find_run,
     identity_differences,
@@ -38,7 +38,7 @@ from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.registry import parse_settings
 
 IDENTITY = {"model": "a/b", "revision": None, "corpus_hash": "c" * 64, "batch": 4}
-FACTS: dict[str, Any] = {"identity": IDENTITY, "chunks": [0, 1], "blas": "mkl"}
+FACTS = StoredFacts(identity=IDENTITY, chunks=(0, 1))
 
 
 def job(text: str = "8,4", model: str = "local/SmolLM2-135M-4bit", **more: Any) -> Job:
@@ -109,9 +109,10 @@ def test_no_model_name_leads_out_of_the_folder(folder: Path, model: str) -> None
 
 
 def test_facts_without_an_identity_are_a_mistake_of_the_caller(folder: Path) -> None:
-    for facts in ({}, {"identity": {}}, {"identity": {"a": []}}, {**FACTS, "x": float("nan")}):
+    identities: tuple[Any, ...] = ({}, {"a": []}, {"a": float("nan")})
+    for identity in identities:
         with pytest.raises(ValueError):
-            new_run(job(), facts)
+            new_run(job(), StoredFacts(identity=identity))
     assert not folder.exists() or list(folder.iterdir()) == []
 
 
@@ -144,10 +145,10 @@ def test_a_run_is_finished_once_a_complete_report_covers_its_settings() -> None:
 
 def test_growing_takes_new_facts_and_refuses_another_subject() -> None:
     run = new_run(job(), FACTS)
-    facts = {**FACTS, "identity": {**IDENTITY, "batch": 8}}
+    facts = StoredFacts(identity={**IDENTITY, "batch": 8}, chunks=(0, 1), mixed=("x",))
     run.grow(job("3", kernel="mlx-lm"), facts)
     again = find_run(run.id)
-    assert again.facts == run.facts == facts and again.identity == identity_hash(facts["identity"])
+    assert again.facts == run.facts == facts and again.identity == identity_hash(facts.identity)
     assert again.job.kernel == "mlx-lm" and again.created == run.created
     before = (run.path / "job.json").read_bytes()
     for other in (job(model="x"), job(chunk_length=256), job(protocol="llama.cpp")):
@@ -162,7 +163,7 @@ def test_failures_are_kept_until_cleared() -> None:
     run.save_report({}, "")
     again = find_run(run.id)
     assert again.finished
-    assert again.failures() == {"4": Failure("SettingFailed", "NaN in chunk 3", "try 8")}
+    assert again.failures() == {"4": FailureFacts("SettingFailed", "NaN in chunk 3", "try 8")}
     assert list_runs()[0].failed == ("4",)
     again.clear_failed("4")
     again.clear_failed("8")
@@ -184,7 +185,7 @@ def test_a_harmed_state_file_only_makes_the_run_unfinished(text: str) -> None:
 
 def test_the_list_shows_what_is_known_newest_first() -> None:
     first = new_run(job("8,4@9"), FACTS)
-    second = new_run(job("8", model="demo"), {"identity": IDENTITY})
+    second = new_run(job("8", model="demo"), StoredFacts(identity=IDENTITY))
     fill(first, ("8", 0), ("8", 1), ("4@9", 0), ("4~dequantized", 0))
     with (first.path / "positions.arrow").open("ab") as file:
         file.write(b"\xff\xff\xff\xff torn")
@@ -300,7 +301,7 @@ def test_entries_that_are_no_runs(folder: Path, tmp_path: Path) -> None:
 def test_twins_and_what_can_be_resumed() -> None:
     done, other, twin = (
         new_run(job(), FACTS),
-        new_run(job(model="demo"), {} | {"identity": {**IDENTITY, "batch": 5}}),
+        new_run(job(model="demo"), StoredFacts(identity={**IDENTITY, "batch": 5})),
         new_run(job(), FACTS),
     )
     done.save_report({}, "")

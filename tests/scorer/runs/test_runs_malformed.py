@@ -27,7 +27,7 @@ __all__ = ["folder"]
 GOOD = {
     "schema": 1,
     "job": job().to_json(),
-    "facts": FACTS,
+    "facts": FACTS.to_json(),
     "created": "2026-11-24T02:05:01+00:00",
     "identity": identity_hash(IDENTITY),
 }

@@ -59,7 +59,7 @@ def test_a_short_json_takes_the_defaults() -> None:
     [
         ([], "a job must be a JSON object"),
         (None, "a job must be a JSON object"),
-        ({}, "a job's `settings` must be a list"),
+        ({}, "a job needs a `model`"),
         ({"model": "a/b", "settings": "8"}, "a job's `settings` must be a list"),
         ({"model": "a/b", "settings": [8]}, "a job's `settings` must be a list"),
         ({"model": "a/b", "settings": []}, "the job has no setting"),
@@ -70,7 +70,10 @@ def test_a_short_json_takes_the_defaults() -> None:
         ({"model": "a/b", "settings": ["8"], "max_chunks": True}, "`max_chunks` has the wrong"),
         ({"model": "a/b", "settings": ["8"], "chunk_length": 5e2}, "`chunk_length` has the wrong"),
         ({"model": "a/b", "settings": ["8"], "control": 1}, "a job's `control` has the wrong"),
-        ({"model": "a/b", "settings": ["8"], "protocol": "x"}, "`x` is not a protocol"),
+        (
+            {"model": "a/b", "settings": ["8"], "protocol": "x"},
+            "`protocol` must be one of: mqf, llama.cpp",
+        ),
         ({"model": "a/b", "settings": ["7"]}, "`7` bits for the key side"),
         ({"model": "a/b", "settings": ["8", "w4"]}, "this version does not know `w4`"),
     ],

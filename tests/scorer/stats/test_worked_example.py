@@ -31,13 +31,13 @@ verdict    KL mean 0.183 > 0.1 and flips 0.5 > 0.05: bad; p99 0.34 ≤ 1 does no
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
-from report_builders import make_facts, scored
+from report_builders import built, make_facts, scored
 
 from scorer.metrics.definition import Reference
-from scorer.report.build import build_report
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 from scorer.stats.positions import Positions
@@ -96,14 +96,14 @@ def positions(chunk: tuple[int, int] = (0, 0), position: tuple[int, int] = (0, 1
     )
 
 
-def report_of(found: Positions, n_chunks: int, chunk_length: int) -> dict[str, object]:
+def report_of(found: Positions, n_chunks: int, chunk_length: int) -> dict[str, Any]:
     facts = make_facts(
         "4",
         n_chunks=n_chunks,
         chunk_length=chunk_length,
         job=Job("local-test/SmolLM2", (KVSetting(4, 4),), chunk_length=chunk_length),
     )
-    return build_report(facts, [scored("4", found)])
+    return built(facts, [scored("4", found)])
 
 
 @pytest.mark.parametrize("plain", [True, False])
@@ -127,7 +127,7 @@ def test_logits_to_scalars(plain: bool) -> None:
 
 def test_one_chunk() -> None:
     report = report_of(positions(), n_chunks=1, chunk_length=3)
-    row = report["settings"][0]  # type: ignore[index]
+    row = report["settings"][0]
     assert row["n_positions"] == 2
     assert row["kl"] == pytest.approx(
         {
@@ -180,7 +180,7 @@ def test_a_chunk_each() -> None:
     inside, so the p99's interval runs from the one value to the other.
     """
     report = report_of(positions((0, 1), (0, 0)), n_chunks=2, chunk_length=2)
-    row = report["settings"][0]  # type: ignore[index]
+    row = report["settings"][0]
     ends = row["intervals"]
     t = math.tan(0.475 * math.pi)
     assert t == pytest.approx(12.706204736174694, rel=1e-12)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tiny_tokenizers import BOS, BOS_ID, CHATML, EOS, byte_level, sentencepiece, write_model
 
 from scorer.common.errors import InputError
+from scorer.common.json_values import json_values
 from scorer.spec.job import CorpusSpec
 from scorer.text.chunks import ChunkedCorpus, build_corpus, select_chunks, unigram_perplexity
 from scorer.text.tokens.load import load_tokenizer
@@ -210,8 +211,8 @@ def test_chat_rows_go_through_the_template_one_by_one(tmp_path: Path) -> None:
     assert corpus.ids.ravel().tolist() == (one * 3)[: corpus.n_tokens]
     assert corpus.documents == (0, 0, 1)
     assert corpus.titles == ("line 1", "line 2")
-    facts = corpus.to_json()
-    assert facts["bos_policy"] == facts["normalization"] == "chat-template"
+    facts = corpus.facts()
+    assert facts.bos_policy == facts.normalization == "chat-template"
 
 
 def test_a_refused_conversation_is_named(tokenizer: TextTokenizer, tmp_path: Path) -> None:
@@ -234,7 +235,7 @@ def test_unigram_perplexity_is_that_of_the_whole_corpus(
 
 
 def test_the_report_has_the_keys_of_mqf(tokenizer: TextTokenizer, text: CorpusSpec) -> None:
-    facts = build(text, tokenizer, max_chunks=2).to_json()
+    facts = json_values(build(text, tokenizer, max_chunks=2).facts())
     assert json.loads(json.dumps(facts)) == facts
     assert {key: facts[key] for key in list(facts)[:10]} == {
         "name": "own.txt",

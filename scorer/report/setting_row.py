@@ -1,0 +1,199 @@
+"""One setting of a report as values: its numbers, intervals, verdict, cost. Standard library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scorer.common.json_values import FLAT
+from scorer.runs.facts import FailureFacts, SideFacts
+from scorer.spec.thresholds import Verdict
+from scorer.stats.intervals import CONFIDENCE, Interval
+from scorer.stats.summary_values import ConfidenceBucket, DepthSpan, KLSummary
+from scorer.stats.verdict import HeldBound, OpenBound
+from scorer.text.provenance import CorpusProvenance
+
+Status = Literal["scored", "failed", "waiting"]
+UnitKind = Literal["chunk", "document"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervals:
+    """95 % intervals of a setting, and what they rest on; None for an interval there is not.
+
+    Attributes:
+        confidence: 0.95.
+        unit: What is taken as independent.
+        n_units: How many of those there are.
+        n_documents: Documents that the chunks are known to cover.
+        label: What the intervals speak for where that is not any text of the kind; else "".
+        note: What to say of intervals from few chunks; else "".
+        kl_p99_resamples: Resamples of the bootstrap behind ``kl_p99``.
+        kl_mean: Nats.
+        kl_p99: Nats.
+        flip_rate: 0 to 1.
+        ln_perplexity_ratio: Nats.
+        perplexity_ratio: exp of it.
+        perplexity_delta: Difference of perplexities.
+    """
+
+    confidence: float = CONFIDENCE
+    unit: UnitKind
+    n_units: int
+    n_documents: int
+    label: str = ""
+    note: str = ""
+    kl_p99_resamples: int = 0
+    kl_mean: Interval | None
+    kl_p99: Interval | None
+    flip_rate: Interval | None
+    ln_perplexity_ratio: Interval | None = None
+    perplexity_ratio: Interval | None = None
+    perplexity_delta: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingNumbers:
+    """The numbers of a scored setting. Floats may be infinite, NaN where they are undefined.
+
+    Attributes:
+        n_positions: Positions scored.
+        kl: KL over all of them, nats.
+        kl_quantiles: Name of a quantile of KL to its value, nats.
+        kl_by_depth: KL by position, counted from the first scored one.
+        by_confidence: KL and flips by the reference's top probability.
+        flip_rate: Share of positions whose top token changed, 0 to 1.
+        same_top_token: One minus that.
+        perplexity_ref: Perplexity of the reference.
+        perplexity_quant: Perplexity with the setting.
+        perplexity_delta: Quantized minus reference.
+        perplexity_ratio: Quantized by reference.
+        ln_perplexity_ratio: Its logarithm, nats.
+        nll_correlation: Correlation of the two models' NLLs; None where one is constant.
+        delta_p: ``mean``, ``rms`` and quantiles of the change of the target's probability, percent.
+        intervals: 95 % intervals.
+        kl_mean_per_chunk: KL mean of each chunk of the report, nats.
+        flips_per_chunk: Positions of each chunk whose top token changed.
+        control_kl: KL of the dequantized path, nats; None where it was not scored beside this one.
+        control_flip_rate: Its flip rate, 0 to 1; None likewise.
+        verdict: Tier by the point estimates.
+        verdict_shown: The tier, with ``?`` where an interval leaves it open.
+        verdict_held_by: What keeps it from the next better tier.
+        verdict_open: Bounds that an interval crosses.
+    """
+
+    n_positions: int
+    kl: KLSummary
+    kl_quantiles: dict[str, float]
+    kl_by_depth: tuple[DepthSpan, ...]
+    by_confidence: tuple[ConfidenceBucket, ...]
+    flip_rate: float
+    same_top_token: float
+    perplexity_ref: float
+    perplexity_quant: float
+    perplexity_delta: float
+    perplexity_ratio: float
+    ln_perplexity_ratio: float
+    nll_correlation: float | None
+    delta_p: dict[str, float]
+    intervals: Intervals
+    kl_mean_per_chunk: tuple[float, ...] = ()
+    flips_per_chunk: tuple[int, ...] = ()
+    control_kl: KLSummary | None = None
+    control_flip_rate: float | None = None
+    verdict: Verdict
+    verdict_shown: str
+    verdict_held_by: tuple[HeldBound, ...] = ()
+    verdict_open: tuple[OpenBound, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingRow:
+    """One setting of a report; mlx-quant-fidelity's keys with its meaning, and ours.
+
+    Attributes:
+        setting: The setting in notation.
+        status: ``waiting`` where no chunk is scored yet that all settings have.
+        failure: Why it failed; None where it did not.
+        model_id: Repo id, name of the folder, or ``demo``.
+        model_revision: Commit of the repo; None for a folder.
+        kv_bits: Bits per element; None where keys and values differ.
+        kv_group_size: Elements that share a scale and a bias.
+        kv_method: ``stock`` or ``affine``.
+        kv_method_params: Its parameters by name.
+        kv_layers_quantized: Layers whose cache quantized.
+        kv_layers_skipped: Cache class of the layers kept at full precision to their number.
+        kv_layers_total: Layers that hold a cache.
+        kv_partial: Some layer was kept at full precision.
+        quantize_mode: ``stress`` or ``deployment``.
+        quantize_start: First tokens of a chunk kept at full precision.
+        corpus: Where the text comes from; its tokens are those of the chunks scored.
+        n_chunks: Chunks that the numbers are about.
+        numbers: What was measured; None where nothing is. Its keys stand beside the row's.
+        control_note: Why there is no control where one was asked for.
+        noise_floor: Standard deviation of the KL mean over perturbed repeats, nats; None where
+            none ran.
+        warnings: What to know before quoting a number, those about the whole run first.
+        kv_bytes_per_token: Stored bytes per token at the 16-bit deployment dtype; None where the
+            run's facts do not say.
+        kv_bytes_per_token_16bit: The same without quantization.
+        kv_bytes_share: The one by the other.
+        measured_kv_bytes_per_token: Bytes of the stored arrays per token; None where no codes are
+            stored.
+        kv_context: Tokens that the next two are about; None where the config does not say.
+        kv_bytes_at_context: Stored bytes of so many tokens.
+        kv_bytes_at_context_16bit: The same without quantization.
+        path: ``deployed`` or ``dequantized``.
+        arithmetic: What computed it, in words.
+        same_as: Notation of the setting whose positions it shares, or None.
+        runnable_by_mlx_lm: mlx-lm generates with this setting and model.
+        engagement: What was quantized, per layer and side.
+        device: Name of the device.
+        mlx_version: Version of mlx; None where the run's facts do not say.
+        mlx_lm_version: Version of mlx-lm; None likewise.
+        peak_memory_bytes: Peak memory while it was scored; 0 where not measured.
+        seconds: Time spent on it.
+        beaten_by: The cheapest setting with no more bytes and no more drift; None where none is.
+        on_frontier: No setting scored beats it.
+    """
+
+    setting: str
+    status: Status
+    failure: FailureFacts | None = None
+    model_id: str
+    model_revision: str | None
+    kv_bits: int | None
+    kv_group_size: int
+    kv_method: str
+    kv_method_params: dict[str, int]
+    kv_layers_quantized: int
+    kv_layers_skipped: dict[str, int]
+    kv_layers_total: int
+    kv_partial: bool
+    quantize_mode: str
+    quantize_start: int
+    corpus: CorpusProvenance
+    n_chunks: int
+    numbers: SettingNumbers | None = field(metadata=FLAT)
+    control_note: str | None = None
+    noise_floor: float | None = None
+    warnings: tuple[str, ...]
+    kv_bytes_per_token: float | None
+    kv_bytes_per_token_16bit: float
+    kv_bytes_share: float | None = None
+    measured_kv_bytes_per_token: float | None = None
+    kv_context: int | None = None
+    kv_bytes_at_context: float | None = None
+    kv_bytes_at_context_16bit: float | None = None
+    path: str
+    arithmetic: str = ""
+    same_as: str | None = None
+    runnable_by_mlx_lm: bool = False
+    engagement: tuple[SideFacts, ...] = ()
+    device: str | None = None
+    mlx_version: str | None = None
+    mlx_lm_version: str | None = None
+    peak_memory_bytes: int = 0
+    seconds: float = 0.0
+    beaten_by: str | None = None
+    on_frontier: bool = False

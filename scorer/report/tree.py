@@ -1,0 +1,230 @@
+"""A report as values: rows of settings, comparisons, frontiers, recommendation, what was run.
+
+:mod:`scorer.report.build` makes a report; every format is made of it. ``Report.to_json`` and
+``Report.from_json`` are the one way to JSON and back. Pure standard library: stored reports are
+shown before numpy is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from scorer.common.errors import InputError
+from scorer.common.json_reader import JsonReader
+from scorer.common.json_values import json_values
+from scorer.report.setting_row import SettingRow, UnitKind
+from scorer.runs.facts import REPORT_SCHEMA, ArithmeticFacts, DeviceFacts
+from scorer.spec.job import Job
+from scorer.spec.thresholds import Thresholds, Verdict
+from scorer.stats.intervals import Interval
+from scorer.text.provenance import CorpusFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferencePart:
+    """What the settings are compared with.
+
+    Attributes:
+        model_id: Repo id, name of the folder, or ``demo``.
+        model_revision: Commit of the repo; None for a folder.
+        model_files: File name to SHA-256 or to size in bytes.
+        architecture: ``model_type`` of the config.
+        weight_bits: Bits per weight as stored; None where unknown.
+        kv_cache: ``16 bit``.
+        kv_bytes_per_token: Bytes of its KV cache per token.
+        kv_layers: Layers that hold keys and values.
+        max_context: Tokens the model was made for; None where the config does not say.
+        compute_dtype: What it was computed in; None where the run's facts do not say.
+    """
+
+    model_id: str
+    model_revision: str | None
+    model_files: dict[str, str | int]
+    architecture: str
+    weight_bits: float | None
+    kv_cache: str = "16 bit"
+    kv_bytes_per_token: float
+    kv_layers: int
+    max_context: int | None = None
+    compute_dtype: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairComparison:
+    """Two settings compared on the same chunks.
+
+    Attributes:
+        a: The one, in notation.
+        b: The other.
+        kl_mean_difference: KL mean of ``a`` minus that of ``b``, nats; None where it is undefined.
+        interval: Its 95 % interval, nats; None where there is none.
+        told_apart: The interval excludes 0; None where there is none.
+        unit: What was taken as independent.
+        n_chunks: Chunks compared.
+    """
+
+    a: str
+    b: str
+    kl_mean_difference: float | None
+    interval: Interval | None
+    told_apart: bool | None
+    unit: UnitKind
+    n_chunks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """The settings of one start and path that no other beats, cheapest first.
+
+    Attributes:
+        quantize_start: First tokens kept at full precision.
+        path: ``deployed`` or ``dequantized``.
+        settings: In notation.
+        tied: Pairs of neighbours that cannot be told apart.
+    """
+
+    quantize_start: int
+    path: str
+    settings: tuple[str, ...]
+    tied: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecommendedSetting:
+    """A setting to use.
+
+    Attributes:
+        setting: In notation.
+        verdict: Tier by the point estimates.
+        verdict_shown: The tier, with ``?`` where an interval leaves it open.
+        tied_with: Settings as good for the purpose.
+        command: The ``mlx_lm.generate`` line that uses it; None where mlx-lm has none.
+    """
+
+    setting: str
+    verdict: Verdict
+    verdict_shown: str
+    tied_with: tuple[str, ...]
+    command: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """The one recommendation of a report; its keys as of :class:`RecommendedSetting`.
+
+    Attributes:
+        sentences: Why, each without its full stop.
+        mlx_lm: What to use with mlx-lm where that cannot run the setting; else None.
+    """
+
+    setting: str
+    verdict: Verdict
+    verdict_shown: str
+    tied_with: tuple[str, ...]
+    sentences: tuple[str, ...]
+    command: str | None
+    mlx_lm: RecommendedSetting | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPart:
+    """What was run, and how.
+
+    Attributes:
+        complete: Every setting was scored on every planned chunk, or failed.
+        command: The command that asks for the same again.
+        job: What was asked, with the settings of the report.
+        chunks: Indices of the chunks that the report is about, ascending.
+        chunks_planned: Chunks that the run is to score.
+        documents_covered: Documents that those chunks are known to begin in.
+        corpus: Where the text comes from.
+        scored_from: First position of a chunk that the protocol scores.
+        batch: Chunks per forward pass.
+        device: What it was scored on.
+        arithmetic: What computed it.
+        versions: Package name to version.
+        warnings: What the reader should know about the whole run.
+    """
+
+    complete: bool
+    command: str
+    job: Job
+    chunks: tuple[int, ...]
+    chunks_planned: int
+    documents_covered: int = 0
+    corpus: CorpusFacts
+    scored_from: int = 0
+    batch: int
+    device: DeviceFacts
+    arithmetic: ArithmeticFacts
+    versions: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUnit:
+    """The unit of a key of the report."""
+
+    key: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that is reported of a run.
+
+    Attributes:
+        schema: Version of the report's form.
+        reference: What the settings are compared with.
+        settings: One row each, in the order asked.
+        comparisons: Every two scored settings of the same positions.
+        frontiers: Cost against drift, one for each start and path.
+        recommendation: None where nothing was scored.
+        verdict_bounds: What the verdicts are given by.
+        run: What was run, and how.
+        units: Units of the keys.
+    """
+
+    schema: int = REPORT_SCHEMA
+    reference: ReferencePart
+    settings: tuple[SettingRow, ...]
+    comparisons: tuple[PairComparison, ...]
+    frontiers: tuple[Frontier, ...]
+    recommendation: Recommendation | None
+    verdict_bounds: Thresholds
+    run: RunPart
+    # A list: as one object its keys would be those of a setting's report.
+    units: tuple[KeyUnit, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values; with one setting its keys stand at the top level too.
+
+        Infinities are written ``"Infinity"`` and ``"-Infinity"``, undefined numbers null: JSON
+        knows neither.
+        """
+        values: dict[str, Any] = json_values(self, words=True)
+        if len(self.settings) == 1:
+            values |= values["settings"][0]
+        return values
+
+    @classmethod
+    def from_json(cls, data: Any) -> Report:
+        """Read what :meth:`to_json` wrote; keys that this version does not know are dropped.
+
+        Raises:
+            InputError: A key is missing, a value does not fit, or the form is another.
+        """
+        report = _READER.read(data)
+        if report.schema != REPORT_SCHEMA:
+            raise InputError(
+                f"the report has schema `{report.schema}`, not `{REPORT_SCHEMA}`",
+                "another version of qfid wrote it",
+            )
+        for row in report.settings:
+            if (row.status == "scored") != (row.numbers is not None):
+                raise InputError(f"setting `{row.setting}` of the report is not as it says")
+        return report
+
+
+_READER = JsonReader(Report, "a report", unknown="drop", words=True)

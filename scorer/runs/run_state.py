@@ -1,0 +1,50 @@
+"""``state.json``: what is worth keeping of a run and may be lost. Pure standard library."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scorer.common.atomic_files import write_atomic
+from scorer.common.errors import InputError
+from scorer.common.json_reader import JsonReader
+from scorer.common.json_values import json_values
+from scorer.runs.facts import FailureFacts
+from scorer.runs.run_files import json_object
+from scorer.runs.stored_counts import StoredCounts
+
+
+@dataclass(slots=True)
+class RunState:
+    """What ``state.json`` holds.
+
+    Attributes:
+        failures: Setting in notation to why it failed.
+        complete: Settings that the stored report covers whole.
+        counted: What the positions file was found to hold.
+    """
+
+    failures: dict[str, FailureFacts] = field(default_factory=dict)
+    complete: list[str] = field(default_factory=list)
+    counted: StoredCounts = field(default_factory=StoredCounts)
+
+
+_READER = JsonReader(RunState, "a run's state", unknown="drop")
+
+
+def read_state(path: Path) -> RunState:
+    """Read a ``state.json``; one that is missing or damaged says nothing."""
+    try:
+        return _READER.read(json_object(path))
+    except InputError:
+        return RunState()
+
+
+def write_state(path: Path, state: RunState) -> None:
+    """Replace a ``state.json``.
+
+    Raises:
+        QfidError: It cannot be written.
+    """
+    write_atomic(path, json.dumps(json_values(state), indent=1) + "\n")
