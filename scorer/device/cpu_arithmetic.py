@@ -9,7 +9,7 @@ alike.
 
 from __future__ import annotations
 
-from scorer.common.switches import wanted
+from scorer.common.switches import is_enabled
 
 NUMPY = "numpy"
 MLX = "mlx"
@@ -24,4 +24,4 @@ def choose() -> str:
     Raises:
         InputError: The variable holds something else.
     """
-    return NUMPY if wanted("QFID_CPU_ARITHMETIC", NUMPY, plain=MLX) else MLX
+    return NUMPY if is_enabled("QFID_CPU_ARITHMETIC", NUMPY, plain=MLX) else MLX

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scorer.common.device_kind import DeviceKind
-from scorer.common.switches import wanted
+from scorer.common.switches import is_enabled
 
 VARIABLE = "QFID_PIPELINE"
 
@@ -45,7 +45,7 @@ def choose_pipeline(device: DeviceKind, batch: int) -> Pipeline:
     Raises:
         InputError: ``QFID_PIPELINE`` holds something else than it may.
     """
-    if device == "cpu" or not wanted(VARIABLE, "ahead"):
+    if device == "cpu" or not is_enabled(VARIABLE, "ahead"):
         return PLAIN
     # One chunk alone is a long one, or memory is short.
     layers = 4 if batch > 1 else 1

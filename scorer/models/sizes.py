@@ -94,7 +94,7 @@ def model_sizes(info: ModelInfo) -> ModelSizes:
 
 
 def _tensors(path: Path) -> Iterator[tuple[str, _Tensor]]:
-    with open_regular(path, unnoticed=True) as file:
+    with open_regular(path, keep_access_time=True) as file:
         header = file.read(int.from_bytes(file.read(8), "little"))
     for name, tensor in decode_object(header, f"the header of `{path.name}`").items():
         if name != "__metadata__" and not any(part in name for part in _NOT_TEXT):

@@ -101,7 +101,7 @@ def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mappin
     """
     try:
         # Looking at a model is not using it: its access time decides the order of the list.
-        with open_regular(path, unnoticed=True) as file:
+        with open_regular(path, keep_access_time=True) as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
                 raise _cut_off(path) if length <= _MAX_HEADER_BYTES else _no_header(path)
