@@ -1,7 +1,7 @@
-"""Per-position scalars of one setting into the numbers of its report.
+"""Reduces the per-position scalars of one setting to the numbers of its report.
 
-Sums are rounded once: a mean is then the same on every machine and for every order in
-which chunks were scored, and a saved run prints the same report again.
+Sums are correctly rounded: a mean is the same on every machine and for every order in which
+chunks were scored, so a saved run always prints the same report.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class DepthSpan:
         start: First position of the span.
         end: Position after its last.
         kl_mean: Mean KL, nats; None for a span without positions.
-        kl_p99: 99th percentile of KL, nats; None likewise.
-        n_positions: Positions pooled.
+        kl_p99: 99th percentile of KL, nats; None for a span without positions.
+        n_positions: Number of positions.
     """
 
     start: int
@@ -60,14 +60,14 @@ class DepthSpan:
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceBucket:
-    """Positions whose reference top probability lies in ``[low, high)``; the last holds 1.
+    """Positions whose reference top probability lies in ``[low, high)``; the last includes 1.
 
     Attributes:
         low: Lower edge, 0 to 1.
         high: Upper edge, 0 to 1.
         kl_mean: Mean KL, nats; None for an empty bucket.
-        flip_rate: Share of flips, 0 to 1; None likewise.
-        n_positions: Positions in the bucket.
+        flip_rate: Share of flips, 0 to 1; None for an empty bucket.
+        n_positions: Number of positions.
     """
 
     low: float
@@ -79,11 +79,11 @@ class ConfidenceBucket:
 
 @dataclass(frozen=True, slots=True)
 class ChunkSums:
-    """Sums over each chunk's positions, chunks in ascending order: what intervals are made of.
+    """Sums over the positions of each chunk, in ascending order; the input of intervals.
 
     Attributes:
         chunks: Indices of the chunks.
-        sizes: Positions of each.
+        sizes: Number of positions of each.
         kl: Sum of KL, nats.
         flips: Number of flips.
         nll_difference: Sum of ``nll_quant − nll_ref``, nats.
@@ -101,21 +101,21 @@ class Summary:
     """The numbers of one setting over all its positions.
 
     Attributes:
-        n_positions: Positions pooled.
-        n_infinite: Positions whose KL is +inf.
+        n_positions: Number of positions.
+        n_infinite: Number of positions whose KL is +inf.
         kl: Mean, median, p99 and max of KL, nats.
-        kl_quantiles: llama.cpp's ladder of KL quantiles by name, nats.
+        kl_quantiles: The KL quantiles that llama.cpp prints, by name, nats.
         flip_rate: Share of positions whose top token changed, 0 to 1.
         perplexity_ref: exp of the mean NLL of the reference.
-        perplexity_quant: The same of the quantized model.
+        perplexity_quant: exp of the mean NLL of the quantized model.
         perplexity_delta: ``perplexity_quant − perplexity_ref``.
         ln_perplexity_ratio: ``mean(nll_quant − nll_ref)``, nats.
-        perplexity_ratio: exp of it.
-        nll_correlation: Pearson correlation of the two NLLs; None where one is constant.
+        perplexity_ratio: ``exp(ln_perplexity_ratio)``.
+        nll_correlation: Pearson correlation of the two NLLs; None if one is constant.
         delta_p: Statistics of ``q(target) − p(target)``: mean, rms and quantiles, percent.
         depth: KL by depth.
         confidence: KL and flips by the reference's confidence.
-        per_chunk: Sums per chunk.
+        per_chunk: Sums over each chunk.
     """
 
     n_positions: int
@@ -136,21 +136,21 @@ class Summary:
 
     @property
     def n_chunks(self) -> int:
-        """Chunks pooled."""
+        """Number of chunks."""
         return len(self.per_chunk.chunks)
 
 
 def in_order(positions: Positions) -> Positions:
-    """The positions sorted by chunk, then position.
+    """Return the positions sorted by chunk, then position.
 
     Raises:
-        SettingFailed: There is no position, a position occurs twice or a value is not a number.
+        SettingFailed: There is no position, one occurs twice, a KL is NaN, or an NLL not finite.
     """
     if len(positions) == 0:
         raise SettingFailed("there is no scored position to summarize")
     ordered = positions
     later, deeper = np.diff(positions.chunk), np.diff(positions.position)
-    # Most come as they were saved: in order.
+    # Usually they are in order already, as they were saved.
     if not ((later > 0) | ((later == 0) & (deeper > 0))).all():
         ordered = positions.select(np.lexsort((positions.position, positions.chunk)))
         later, deeper = np.diff(ordered.chunk), np.diff(ordered.position)
@@ -167,12 +167,16 @@ def in_order(positions: Positions) -> Positions:
 
 
 def mean_of(values: NDArray[np.float64]) -> float:
-    """Correctly rounded mean of at least one value; +inf where one value is."""
+    """Return the correctly rounded mean; +inf if one value is +inf.
+
+    Args:
+        values: (N,) float64, N at least 1.
+    """
     return exact_sum(values) / len(values)
 
 
 def exp_of(nats: float) -> float:
-    """``exp`` that is +inf where a float64 cannot hold it."""
+    """Return ``exp(nats)``, or +inf where it overflows."""
     try:
         return math.exp(nats)
     except OverflowError:
@@ -186,11 +190,11 @@ def summarize(
 
     Args:
         positions: At least one position, in any order.
-        first_position: First scored position of a chunk; depth counts from it.
-        n_depth: Scored positions of a chunk; None for as many as the deepest position shows.
+        first_position: First scored position of a chunk, where depth is 0.
+        n_depth: Scored positions of a chunk; None to take it from the deepest position.
 
     Raises:
-        SettingFailed: There is no position, one occurs twice or a value is not a number.
+        SettingFailed: There is no position, one occurs twice, a KL is NaN, or an NLL not finite.
     """
     rows = in_order(positions)
     ref, quant = mean_of(rows.nll_ref), mean_of(rows.nll_quant)
@@ -217,7 +221,7 @@ def summarize(
 
 
 def kl_summary(positions: Positions) -> tuple[KLSummary, float]:
-    """Only the KL summary and the flip rate, for a control lane."""
+    """Return only the KL summary and the flip rate, for a control lane."""
     rows = in_order(positions)
     q = ladder(rows.kl, KL_LADDER)
     kl = KLSummary(mean_of(rows.kl), q["median"], q["p99"], q["max"])
@@ -248,7 +252,7 @@ def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None
 
 
 def delta_p_percent(positions: Positions) -> NDArray[np.float64]:
-    """(N,) float64, ``100 · (q(target) − p(target))``, percent.
+    """Return ``100 · (q(target) − p(target))`` in percent, (N,) float64.
 
     Source: llama.cpp, ``llama-perplexity --kl-divergence``.
     """
