@@ -14,7 +14,7 @@ from scorer.common.errors import (
     WillNotFit,
 )
 from scorer.spec.events import Failed, Finished, Warned
-from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, Protocol
+from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, ScoringProtocol
 from scorer.spec.settings.kv import KVSetting, Path
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def measure_kv_fidelity(
     kernel: Kernel = "auto",
     control: bool = False,
     corpus: str | None = None,
-    protocol: Protocol = "mqf",
+    protocol: ScoringProtocol = "mqf",
     chunk_length: int = 512,
     chunks: ChunkChoice = "first",
     max_chunks: int | None = None,
