@@ -6,5 +6,5 @@ from typing import Literal
 
 DeviceKind = Literal["metal", "cuda", "cpu"]
 
-GpuKind = Literal["cuda", "metal"]
+Shell = Literal["cuda", "metal"]
 """The kinds of device that run this package's own kernels."""

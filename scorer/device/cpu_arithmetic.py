@@ -1,10 +1,7 @@
-"""Whether the CPU device computes a model's costly parts in NumPy, and how models get them.
+"""Whether the CPU device computes the expensive parts of a model in NumPy or in MLX.
 
-These are attention, activations, linear layers and the quantizer of a KV cache.
-
-``QFID_CPU_ARITHMETIC`` is ``numpy`` (the default) or ``mlx``. Models look these functions up by
-name at each call, so they are replaced for the time of a forward pass, reference and candidates
-alike.
+These are attention, activations, linear layers and the quantizer of a KV cache. They are the same
+for the reference and the candidates. ``QFID_CPU_ARITHMETIC`` is ``numpy`` (the default) or ``mlx``.
 """
 
 from __future__ import annotations
@@ -16,12 +13,12 @@ MLX = "mlx"
 
 
 def choose() -> str:
-    """The arithmetic that ``QFID_CPU_ARITHMETIC`` wants on the CPU device.
+    """Return the arithmetic that ``QFID_CPU_ARITHMETIC`` selects for the CPU device.
 
     Returns:
         ``numpy`` or ``mlx``.
 
     Raises:
-        InputError: The variable holds something else.
+        InputError: The variable holds another value.
     """
     return NUMPY if is_enabled("QFID_CPU_ARITHMETIC", NUMPY, plain=MLX) else MLX

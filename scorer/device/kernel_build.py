@@ -9,7 +9,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from scorer.common.device_kind import GpuKind
+from scorer.common.device_kind import Shell
 
 
 def kernel_source(folder: Path, name: str, arithmetic: str = "") -> str:
@@ -28,7 +28,7 @@ def kernel_source(folder: Path, name: str, arithmetic: str = "") -> str:
 
 
 def build_kernel(
-    shell: GpuKind,
+    shell: Shell,
     name: str,
     *,
     header: str,

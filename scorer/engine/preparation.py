@@ -13,7 +13,7 @@ import numpy as np
 from scorer.common.errors import InputError, QfidError
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
-from scorer.device.host_memory import before_a_run
+from scorer.device.host_memory import memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
 from scorer.fit.fitting import fitting
 from scorer.fit.pass_size import PassSize, default_batch
@@ -246,7 +246,7 @@ class Preparation:
             model_sizes(info),
             self.job,
             self.backend.kind,
-            before_a_run(memory) if self.backend.kind == "cpu" else memory,
+            memory_for_run(memory) if self.backend.kind == "cpu" else memory,
             name=info.name,
             wanted=wanted,
             in_use=memory_in_use(),

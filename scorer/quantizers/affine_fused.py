@@ -15,7 +15,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.common.device_kind import GpuKind
+from scorer.common.device_kind import Shell
 from scorer.common.switches import is_enabled
 from scorer.device.kernel_build import build_kernel, kernel_source
 
@@ -39,7 +39,7 @@ class FusedQuantizer:
         RuntimeError: MLX has no such backend here.
     """
 
-    def __init__(self, shell: GpuKind) -> None:
+    def __init__(self, shell: Shell) -> None:
         self._kernel: Any = build_kernel(
             shell,
             "qfid_affine",
@@ -86,13 +86,13 @@ def fused_round_trip(x: mx.array, bits: int, group_size: int) -> tuple[mx.array,
     """
     if mx.default_device() != mx.gpu or group_size not in _GROUPS or x.size == 0:
         return None
-    shell: GpuKind = "cuda" if mx.cuda.is_available() else "metal"
+    shell: Shell = "cuda" if mx.cuda.is_available() else "metal"
     found, _ = usable_quantizer(shell, x.dtype, group_size)
     return None if found is None else found[0].round_trip(x, bits, group_size, found[1])
 
 
 def usable_quantizer(
-    shell: GpuKind, dtype: mx.Dtype, group_size: int
+    shell: Shell, dtype: mx.Dtype, group_size: int
 ) -> tuple[tuple[FusedQuantizer, int] | None, str]:
     """The kernel for a dtype and its way of rounding, where it gives MLX's own bits here.
 
@@ -108,7 +108,7 @@ def usable_quantizer(
 
 @cache
 def _checked(
-    shell: GpuKind, dtype: mx.Dtype, group_size: int
+    shell: Shell, dtype: mx.Dtype, group_size: int
 ) -> tuple[tuple[FusedQuantizer, int] | None, str]:
     try:
         kernel = FusedQuantizer(shell)
