@@ -36,7 +36,7 @@ class PassSize:
 
     @property
     def keep_bytes(self) -> int:
-        """Reference logits of a batch are kept for all settings if twice their bytes are at most this."""
+        """Twice the bytes of the reference logits that are kept for all settings, at most."""
         return KEEP_TILES * self.tile_bytes
 
     def smaller(self) -> PassSize | None:
