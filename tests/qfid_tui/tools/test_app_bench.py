@@ -47,9 +47,9 @@ def test_the_table_says_what_misses_its_target(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [
-        bench.Row("a", 1.0, 2.0, "s"),
-        bench.Row("b", 3.0, 2.0, "s"),
-        bench.Row("c", 1, None, ""),
+        bench.Figure("a", 1.0, 2.0, "s"),
+        bench.Figure("b", 3.0, 2.0, "s"),
+        bench.Figure("c", 1, None, ""),
     ]
     monkeypatch.setattr(bench, "_PARTS", {"part": lambda folder, rounds: iter(rows)})
     assert bench.main(["--format", "json"]) == 1
