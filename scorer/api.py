@@ -14,7 +14,7 @@ from scorer.common.errors import (
     WillNotFit,
 )
 from scorer.spec.events import Failed, Finished, Warned
-from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, ScoringProtocol
+from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, TextProtocol
 from scorer.spec.settings.kv import KVSetting, Path
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def measure_kv_fidelity(
     kernel: Kernel = "auto",
     control: bool = False,
     corpus: str | None = None,
-    protocol: ScoringProtocol = "mqf",
+    protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
     chunks: ChunkChoice = "first",
     max_chunks: int | None = None,
@@ -88,14 +88,14 @@ def measure_kv_fidelity(
         raise InputError("give either `kv_bits` or `setting`", "kv_bits=8, or setting='k8v4'")
     if setting is None:
         assert kv_bits is not None
-        chosen = KVSetting(kv_bits, kv_bits, kv_group_size, quantize_start, path)
+        wanted = KVSetting(kv_bits, kv_bits, kv_group_size, quantize_start, path)
     elif isinstance(setting, str):
-        chosen = KVSetting.parse(setting, group_size=kv_group_size, start=quantize_start, path=path)
+        wanted = KVSetting.parse(setting, group_size=kv_group_size, start=quantize_start, path=path)
     else:
-        chosen = setting
+        wanted = setting
     job = Job(
         model=model,
-        settings=(chosen,),
+        settings=(wanted,),
         corpus=CorpusSpec(corpus or ("builtin" if model == "demo" else "wikitext2")),
         revision=revision,
         protocol=protocol,

@@ -129,10 +129,10 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(args: argparse.Namespace) -> tuple[KVSetting, ...]:
-    """Return the settings that the options name.
+    """The settings that were asked for.
 
     Raises:
-        InputError: A setting is not valid.
+        InputError: One of them is not valid.
     """
     from scorer.common.errors import InputError
     from scorer.spec.settings.kv import parse_settings

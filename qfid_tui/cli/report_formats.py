@@ -107,12 +107,12 @@ def below_tier(report: Report, tier: str) -> list[tuple[str, str]]:
 
 
 def rendered(format: str, report: Report, run_id: str) -> Iterable[str]:
-    """Return the report as parts of text.
+    """The report as parts of text.
 
     Args:
         format: One of ``FORMATS``.
         report: The report's JSON values.
-        run_id: Its run; the format ``positions`` reads its positions.
+        run_id: Its run, whose positions ``positions`` reads.
 
     Raises:
         QfidError: The run cannot be read.

@@ -21,7 +21,7 @@ def rate_text(rate: float) -> str:
 
 
 def loading_text(event: Loading) -> str:
-    """Describe a step before scoring in a line."""
+    """A step before scoring as a line."""
     named = {"model": "loading", "tokenizing": "tokenizing", "corpus": "fetching"}
     if event.step in named:
         return f"{named[event.step]} {event.detail or event.step}"

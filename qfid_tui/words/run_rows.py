@@ -43,7 +43,7 @@ def chunks(info: RunInfo) -> str:
 
 
 def resumable(info: RunInfo) -> bool:
-    """Return whether chunks, or settings that failed, are left to score."""
+    """Whether something is left to score: chunks, or settings that failed."""
     return info.state == "unfinished" or (info.state == "finished" and bool(info.failed))
 
 

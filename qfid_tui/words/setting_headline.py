@@ -1,4 +1,4 @@
-"""Formats the headline numbers of a setting: value, unit, 95 % interval, verdict."""
+"""The headline numbers of a setting as lines of text: value, unit, 95 % interval, verdict."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from scorer.common.inert_text import inert
 from scorer.report.formats.inline import count, digits, interval, percent, plural
 
 Tone = Literal["plain", "muted", "good", "marginal", "bad"]
-TonedLine = tuple[tuple[str, Tone], ...]
-"""Parts of a line, each with its tone."""
+Line = tuple[tuple[str, Tone], ...]
 
 _METRICS = {"kl_mean": "KL mean", "kl_p99": "KL p99", "flip_rate": "flips"}
 _SIGNS: dict[Any, str] = {"good": "✓", "marginal": "~", "bad": "✗"}
@@ -18,8 +17,8 @@ _NAME_WIDTH = 13
 _VALUE_WIDTH = 8
 
 
-def headline(row: Mapping[str, Any]) -> list[TonedLine]:
-    """Return lines with the numbers of a setting, or with the reason why there are none.
+def headline(row: Mapping[str, Any]) -> list[Line]:
+    """Lines that say what a setting costs, or why there is no number.
 
     Args:
         row: The setting's object of a report.
@@ -28,7 +27,7 @@ def headline(row: Mapping[str, Any]) -> list[TonedLine]:
     return [*lines, *(((f"! {inert(str(warning))}", "muted"),) for warning in row["warnings"])]
 
 
-def _numbers(row: Mapping[str, Any]) -> Iterator[TonedLine]:
+def _numbers(row: Mapping[str, Any]) -> Iterator[Line]:
     kl, ends = row["kl"], row["intervals"]
     yield from _verdict(row)
     yield _figure("KL mean, nats", _short(kl["mean"]), _ends(ends["kl_mean"]))
@@ -47,11 +46,11 @@ def _numbers(row: Mapping[str, Any]) -> Iterator[TonedLine]:
     yield _figure(
         "scored", f"{plural(row['n_positions'], 'position')}, {plural(row['n_chunks'], 'chunk')}"
     )
-    basis = [f"95 % over {plural(ends['n_units'], ends['unit'])}", ends["label"], ends["note"]]
-    yield _figure("intervals", ", ".join(part for part in basis if part))
+    said = [f"95 % over {plural(ends['n_units'], ends['unit'])}", ends["label"], ends["note"]]
+    yield _figure("intervals", ", ".join(part for part in said if part))
 
 
-def _verdict(row: Mapping[str, Any]) -> Iterator[TonedLine]:
+def _verdict(row: Mapping[str, Any]) -> Iterator[Line]:
     tone: Tone = row["verdict"] if row["verdict"] in _SIGNS else "plain"
     held = ", ".join(
         f"{_METRICS[bound['metric']]} > {_bound(bound)}" for bound in row["verdict_held_by"]
@@ -71,7 +70,7 @@ def _bound(bound: Mapping[str, Any]) -> str:
     return digits(bound["threshold"], significant=2)
 
 
-def _without_numbers(row: Mapping[str, Any]) -> Iterator[TonedLine]:
+def _without_numbers(row: Mapping[str, Any]) -> Iterator[Line]:
     failure = row["failure"] or {}
     if row["status"] == "failed":
         yield (("✗ failed", "bad"),)
@@ -80,12 +79,12 @@ def _without_numbers(row: Mapping[str, Any]) -> Iterator[TonedLine]:
             yield ((inert(str(failure["hint"])), "muted"),)
     else:
         yield (("no chunk is scored yet", "plain"),)
-        yield (("resume the run to score it", "muted"),)
+        yield (("go on with the run to score it", "muted"),)
     yield _figure("KV memory", f"{count(row['kv_bytes_per_token'])} bytes/token, {_share(row)}")
 
 
-def _figure(name: str, value: str, ends: str = "") -> TonedLine:
-    """Return name, value and interval in columns; a value without interval may be long."""
+def _figure(name: str, value: str, ends: str = "") -> Line:
+    """A name, a value and its interval under one another; a value without interval may be long."""
     shown = f"{name:<{_NAME_WIDTH}} "
     if not ends:
         return (shown, "muted"), (value, "plain")

@@ -244,7 +244,7 @@ def _score(
     with (
         tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder,
         PositionsWriter(Path(folder) / "positions.arrow") as writer,
-        Saver(background=pipeline.saves_in_background) as saver,
+        Saver(background=pipeline.saves_aside) as saver,
     ):
         subject.reference.split.layers_ahead = pipeline.layers
         loop = Loop(

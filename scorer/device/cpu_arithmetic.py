@@ -1,7 +1,10 @@
-"""Whether the CPU device computes the expensive parts of a model in NumPy or in MLX.
+"""Whether the CPU device computes a model's costly parts in NumPy, and how models get them.
 
-These are attention, activations, linear layers and the quantizer of a KV cache. They are the same
-for the reference and the candidates. ``QFID_CPU_ARITHMETIC`` is ``numpy`` (the default) or ``mlx``.
+These are attention, activations, linear layers and the quantizer of a KV cache.
+
+``QFID_CPU_ARITHMETIC`` is ``numpy`` (the default) or ``mlx``. Models look these functions up by
+name at each call, so they are replaced for the time of a forward pass, reference and candidates
+alike.
 """
 
 from __future__ import annotations

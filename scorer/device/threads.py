@@ -96,7 +96,7 @@ def run_each(work: Callable[[_Item], None], items: Sequence[_Item], size: int) -
 
 @contextmanager
 def single_threaded_numpy_blas() -> Iterator[None]:
-    """Limit NumPy's BLAS to one thread in the block."""
+    """Keep NumPy's own BLAS to the calling thread inside the block."""
     found = _numpy_blas()
     if found is None:
         yield

@@ -65,7 +65,7 @@ class Cells:
         self._told: set[str] = set()
         self._shortages = 0
         self._device = device
-        self._saver = Saver(background=choose_pipeline(device, self.size.batch).saves_in_background)
+        self._saver = Saver(background=choose_pipeline(device, self.size.batch).saves_aside)
 
     def events(self) -> Iterator[Event]:
         """Score the missing cells; each is saved before its event is sent.

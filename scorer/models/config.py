@@ -1,4 +1,4 @@
-"""Reads and checks values of ``config.json``, which is untrusted input."""
+"""Reading ``config.json``: checked numbers out of a file that anyone may have written."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MAX_FILE_BYTES = 16 << 20
 
 
 class ModelConfig:
-    """One JSON object of a config, with methods that check the values they return.
+    """One JSON object of a config, with reads that check what they find.
 
-    A key that is missing or ``null`` is absent, as for mlx-lm's optional fields.
+    A key that is missing or ``null`` counts as absent, as it does for mlx-lm's optional fields.
     """
 
     __slots__ = ("_defaults", "_renamed", "data", "where")
@@ -37,9 +37,9 @@ class ModelConfig:
 
         Args:
             data: The object.
-            where: Its name in messages.
-            defaults: Values of absent integer keys, by the names that this file uses.
-            renamed: Maps usual names of keys to the names that this file uses.
+            where: How messages name it.
+            defaults: Values of integer keys that are absent, by the file's own names.
+            renamed: The names this file uses for keys that are read by their usual name.
         """
         self.data = data
         self.where = where
@@ -47,10 +47,10 @@ class ModelConfig:
         self._renamed = renamed or {}
 
     def optional_integer(self, *names: str, low: int = 1, high: int = MAX_WIDTH) -> int | None:
-        """Return the first of ``names`` that is present, else the first default, else None.
+        """The first of ``names`` that is present, else the first that has a default, else None.
 
         Raises:
-            InputError: The value is not an integer, or is outside ``low`` to ``high``.
+            InputError: The value is no integer or lies outside ``low`` to ``high``.
         """
         own = [self._renamed.get(name, name) for name in names]
         for name in own:
@@ -63,10 +63,10 @@ class ModelConfig:
         return None
 
     def integer(self, *names: str, low: int = 1, high: int = MAX_WIDTH) -> int:
-        """Return a required integer; otherwise as :meth:`optional_integer`.
+        """As :meth:`optional_integer`, of a value that must be there.
 
         Raises:
-            InputError: The value is absent, not an integer, or out of range.
+            InputError: It is absent, no integer, or out of range.
         """
         value = self.optional_integer(*names, low=low, high=high)
         if value is None:
@@ -74,7 +74,7 @@ class ModelConfig:
         return value
 
     def missing(self, name: str) -> InputError:
-        """Return the error for an absent ``name``."""
+        """The error that says that ``name`` is absent."""
         return InputError(f"{self.where} has no `{self._renamed.get(name, name)}`", _HINT)
 
     def _checked(self, name: str, value: object, low: int, high: int) -> int:
@@ -89,10 +89,10 @@ class ModelConfig:
         return value
 
     def text(self, name: str) -> str | None:
-        """Return a string, or None if the key is absent.
+        """A string, or None where the key is absent.
 
         Raises:
-            InputError: The value is not a string.
+            InputError: The value is no string.
         """
         value = self.data.get(name)
         if value is not None and not isinstance(value, str):
@@ -100,14 +100,14 @@ class ModelConfig:
         return value
 
     def texts(self, name: str, count: int | None = None) -> list[str] | None:
-        """Return a list of strings, or None if the key is absent.
+        """A list of strings, or None where the key is absent.
 
         Args:
             name: The key.
-            count: Minimum length, or None.
+            count: How many there must be at least, or None.
 
         Raises:
-            InputError: The value is not a list of strings, or is too short.
+            InputError: The value is no list of strings, or is too short.
         """
         value = self.data.get(name)
         if value is None:
@@ -120,10 +120,10 @@ class ModelConfig:
     def integers(
         self, name: str, count: int | None = None, *, low: int = 0, high: int = MAX_WIDTH
     ) -> list[int] | None:
-        """Return a list of integers, or None if the key is absent.
+        """A list of integers, or None where the key is absent.
 
         Raises:
-            InputError: The value is not a list of integers in range, or shorter than ``count``.
+            InputError: The value is no list of integers in range, or is shorter than ``count``.
         """
         value = self.data.get(name)
         if value is None:
@@ -140,10 +140,10 @@ class ModelConfig:
             )
 
     def section(self, name: str) -> ModelConfig | None:
-        """Return a nested object, or None if the key is absent.
+        """A nested object, or None where the key is absent.
 
         Raises:
-            InputError: The value is not an object.
+            InputError: The value is no object.
         """
         value = self.data.get(name)
         if value is None:
@@ -153,7 +153,7 @@ class ModelConfig:
         return ModelConfig(value, f"{self.where}: `{name}`")
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """Return a boolean, or ``default`` if the key is absent.
+        """A truth value.
 
         Raises:
             InputError: The value is neither true nor false.
@@ -173,7 +173,7 @@ def decode_object(text: bytes, name: str) -> dict[str, Any]:
     """Decode a JSON object.
 
     Raises:
-        InputError: The bytes are not JSON or not an object; the message names ``name``.
+        InputError: The bytes are not JSON or not an object; says so about ``name``.
     """
     try:
         data = json.loads(text)
@@ -189,7 +189,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """Read a small JSON file that holds an object.
 
     Raises:
-        InputError: The file cannot be read, is larger than 16 MiB, or is not a JSON object.
+        InputError: The file cannot be read, is larger than 16 MiB, or is no JSON object.
     """
     try:
         with open_regular(path) as file:

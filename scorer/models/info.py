@@ -1,4 +1,4 @@
-"""Describes a model that can be scored, from the files in its folder."""
+"""What is known of a model that can be scored, read from its folder."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class ModelInfo:
         name: Repo id, name of a local folder, or ``demo``.
         path: Folder with its files.
         revision: Commit of the cached snapshot, or None for a folder of the user's own.
-        architecture: The mlx-lm module that runs it.
-        weight_bits: Bits per weight: 32, 16, or the width of its quantization; None if unknown.
+        architecture: mlx-lm's module that runs it.
+        weight_bits: Bits per weight: 32, 16, or the width it is quantized to; None if unknown.
         size_bytes: Bytes of its weight files.
-        geometry: Its caches of keys and values.
-        max_context: Longest context it was trained for, tokens, or None if not stated.
-        vocab_size: Size of its vocabulary, or None if not stated.
-        custom_code: The Python file that ``config.json`` names to be run, or None.
+        geometry: The caches of keys and values that it fills.
+        max_context: Longest context it was made for, tokens, or None where it does not say.
+        vocab_size: Entries of its vocabulary, or None where it does not say.
+        custom_code: The Python file that ``config.json`` wants run, or None.
         last_used: When its weights were last read or written, unix time, or None if unknown.
     """
 
@@ -56,36 +56,36 @@ class ModelInfo:
 
     @property
     def layers(self) -> int:
-        """Number of decoder layers."""
+        """Decoder layers."""
         return self.geometry.total_layers
 
     @property
     def kv_heads(self) -> int:
-        """Number of key and value heads of the most common cache."""
-        return self._most_common.kv_heads
+        """Key and value heads of the commonest cache."""
+        return self._commonest.kv_heads
 
     @property
     def head_dim(self) -> int:
-        """Elements per key head of the most common cache."""
-        return self._most_common.k_dim
+        """Elements of a key head of the commonest cache."""
+        return self._commonest.k_dim
 
     @property
     def kv_bytes_per_token_16bit(self) -> float:
-        """Bytes of keys and values per token at 16 bit, while no window is full."""
+        """Bytes of keys and values per token at 16 bit, before any window is full."""
         return self.geometry.bytes_per_token_16bit()
 
     @property
     def caution(self) -> str | None:
-        """A caution to show before scoring it, one line, or None."""
+        """What to know before scoring it, one line, or None."""
         return caution(self.architecture)
 
     @property
-    def _most_common(self) -> KVLayer:
+    def _commonest(self) -> KVLayer:
         layers = self.geometry.layers
         return max(dict.fromkeys(layers), key=layers.count)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the model as JSON values, including the derived figures."""
+        """The model as JSON values, its derived figures included."""
         values = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -115,16 +115,15 @@ def describe_model(
     """Read a model's folder and check that it can be scored.
 
     Args:
-        name: Name to show.
+        name: How the model is shown.
         folder: Its folder.
         commit: Commit of the cached snapshot, or None.
-        bounds: Real paths of the folders that links may lead to; empty for a folder of the user's
-            own, whose links may lead anywhere.
-        allow_custom_code: Accept a model with Python code of its own.
-        thorough: Parse every header; False for a quick check, as in a listing.
+        bounds: Real paths that links must not lead out of; empty for a folder of the user's own.
+        allow_custom_code: Accept a model that runs Python of its own.
+        thorough: Parse every header; a listing looks less closely.
 
     Raises:
-        InputError: It cannot be scored; the message says why.
+        InputError: It cannot be scored; says why.
     """
     files = scan_folder(folder, bounds)
     check_is_model(files)

@@ -35,10 +35,10 @@ class ModelSizes:
         stored_bytes: Bytes of its weights as stored.
         dense_bytes: Bytes of its weights as dense float32.
         largest_bytes: Bytes of its largest tensor as dense float32.
-        element_bytes: Bytes per element of its compute dtype on a GPU.
+        element_bytes: Bytes of the dtype it computes with off the CPU.
         hidden: Elements of a hidden state.
-        inner: Elements of the widest intermediate state of a token, summed over active experts.
-        heads: Number of query heads.
+        inner: Elements of the widest intermediate state of a token, experts at work together.
+        heads: Query heads.
         vocab: Columns of the logits.
         geometry: Its caches of keys and values.
     """

@@ -171,7 +171,7 @@ def _comparison(names: tuple[str, str], pair: PairedDifference) -> dict[str, Any
         "b": names[1],
         "kl_mean_difference": pair.mean,
         "interval": None if pair.interval is None else pair.interval.to_json(),
-        "told_apart": pair.distinguishable,
+        "told_apart": pair.told_apart,
         "unit": pair.unit,
         "n_chunks": pair.n_chunks,
     }

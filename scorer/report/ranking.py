@@ -52,13 +52,13 @@ class Candidate:
 def told_apart(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
     """Whether the paired interval excludes 0; unknown counts as no."""
     pair = pairs.get((a.name, b.name)) or pairs.get((b.name, a.name))
-    return pair is not None and pair.distinguishable is True
+    return pair is not None and pair.told_apart is True
 
 
 def tied(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
     """Whether the paired interval holds 0; unknown counts as no here too."""
     pair = pairs.get((a.name, b.name)) or pairs.get((b.name, a.name))
-    return pair is not None and pair.distinguishable is False
+    return pair is not None and pair.told_apart is False
 
 
 def rankable(candidates: Sequence[Candidate]) -> list[Candidate]:

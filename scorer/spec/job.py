@@ -13,7 +13,7 @@ from scorer.common.errors import InputError
 from scorer.common.inert_text import shown
 from scorer.spec.settings.kv import NOTATION_HINT, KVSetting
 
-ScoringProtocol = Literal["mqf", "llama.cpp"]
+TextProtocol = Literal["mqf", "llama.cpp"]
 ChunkChoice = Literal["first", "spread"]
 Kernel = Literal["auto", "mlx-lm"]
 
@@ -54,7 +54,7 @@ class Job:
     settings: tuple[KVSetting, ...]
     corpus: CorpusSpec = CorpusSpec()
     revision: str | None = None
-    protocol: ScoringProtocol = "mqf"
+    protocol: TextProtocol = "mqf"
     chunk_length: int = 512
     chunks: ChunkChoice = "first"
     max_chunks: int | None = None
@@ -86,7 +86,7 @@ class Job:
         if self.batch is not None and self.batch < 1:
             raise InputError(f"batch `{self.batch}` holds no chunk", "give at least 1")
         for value, kind, name in (
-            (self.protocol, ScoringProtocol, "protocol"),
+            (self.protocol, TextProtocol, "protocol"),
             (self.chunks, ChunkChoice, "choice of chunks"),
             (self.kernel, Kernel, "kernel"),
         ):

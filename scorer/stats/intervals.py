@@ -31,7 +31,7 @@ class Interval:
         return self.low <= value <= self.high
 
     def to_json(self) -> dict[str, float]:
-        """Return the ends as JSON values."""
+        """The two ends."""
         return {"low": self.low, "high": self.high}
 
 

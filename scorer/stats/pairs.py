@@ -32,7 +32,7 @@ class PairedDifference:
     n_chunks: int
 
     @property
-    def distinguishable(self) -> bool | None:
+    def told_apart(self) -> bool | None:
         """Whether the interval excludes 0; None without an interval."""
         return None if self.interval is None else not self.interval.holds(0.0)
 

@@ -62,7 +62,7 @@ def verdict_of(kl_mean: float, kl_p99: float, flip_rate: float, thresholds: Thre
 
 
 def kv_verdict(kl_mean: float, kl_p99: float, flip_rate: float) -> Verdict:
-    """Return the verdict on a quantized KV cache; arguments as in :func:`verdict_of`."""
+    """Verdict on a quantized KV cache; arguments as :func:`verdict_of`."""
     return verdict_of(kl_mean, kl_p99, flip_rate, KV)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
-from scorer.spec.job import ChunkChoice, CorpusSpec, ScoringProtocol
+from scorer.spec.job import ChunkChoice, CorpusSpec, TextProtocol
 from scorer.text.source_text import Fetch, SourceText
 from scorer.text.sources import read_source
 from scorer.text.tokens.cache import TokenizedText, cache_file, load_tokens, save_tokens
@@ -69,14 +69,14 @@ class ChunkedCorpus:
     revision: str | None
     tokenizer_id: str
     tokenizer_sha256: str
-    protocol: ScoringProtocol
+    protocol: TextProtocol
     chunk_length: int
     scored_from: int
     unigram_perplexity: float
     chat: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return the provenance as JSON values: the keys of mlx-quant-fidelity, then our own."""
+        """Provenance as JSON values: MQF's keys with its meaning, then ours."""
         return {
             "name": self.name,
             "split": self.split,
@@ -102,7 +102,7 @@ def build_corpus(
     spec: CorpusSpec,
     tokenizer: TextTokenizer,
     *,
-    protocol: ScoringProtocol = "mqf",
+    protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
     chunks: ChunkChoice = "first",
     max_chunks: int | None = None,
@@ -198,7 +198,7 @@ def tokenize(
     source: SourceText,
     tokenizer: TextTokenizer,
     *,
-    protocol: ScoringProtocol = "mqf",
+    protocol: TextProtocol = "mqf",
     cache_dir: Path | None = None,
 ) -> TokenizedText:
     """Tokenize a whole text: in one call, or chat conversations line by line.
@@ -257,7 +257,7 @@ def _chat_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
     return TokenizedText(np.concatenate(rows), np.cumsum(lengths))
 
 
-def _full_chunks(name: str, n_tokens: int, chunk_length: int, protocol: ScoringProtocol) -> int:
+def _full_chunks(name: str, n_tokens: int, chunk_length: int, protocol: TextProtocol) -> int:
     least = 3 if protocol == "llama.cpp" else 2
     if chunk_length < least:
         raise InputError(

@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from scorer.common.errors import InputError
-from scorer.spec.job import CorpusSpec, ScoringProtocol
+from scorer.spec.job import CorpusSpec, TextProtocol
 from scorer.text.source_text import Fetch, SourceText, join_documents
 
 
 def read_source(
-    spec: CorpusSpec, protocol: ScoringProtocol = "mqf", *, fetch: Fetch | None = None
+    spec: CorpusSpec, protocol: TextProtocol = "mqf", *, fetch: Fetch | None = None
 ) -> SourceText:
     """Read the text of a corpus.
 

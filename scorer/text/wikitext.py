@@ -13,7 +13,7 @@ from scorer.common.error_text import first_line
 from scorer.common.errors import CorpusNotCached, InputError, QfidError
 from scorer.common.offline import forbidden_by_user
 from scorer.models.hub_cache import hub_folder
-from scorer.spec.job import ScoringProtocol
+from scorer.spec.job import TextProtocol
 from scorer.text.source_text import Document, Fetch, SourceText
 
 REPO = "Salesforce/wikitext"
@@ -28,7 +28,7 @@ _JOINT = re.compile(r" @(.)@ ")
 
 
 def read_wikitext2(
-    protocol: ScoringProtocol = "mqf", *, path: Path | None = None, fetch: Fetch | None = None
+    protocol: TextProtocol = "mqf", *, path: Path | None = None, fetch: Fetch | None = None
 ) -> SourceText:
     """Read the test split of WikiText-2 (raw), 60 articles.
 

@@ -17,7 +17,7 @@ SETTINGS = ("8", "6", "5", "4", "3", "2", "k8v4", "k16v4")
 
 
 def choices(chunks: int) -> Choices:
-    """Return choices of the demo model with eight settings."""
+    """The demo model with eight settings ticked."""
     made = Choices(model="demo", ticked=[8, 6, 5, 4, 3, 2], max_chunks=chunks)
     made.added, made.ticked_added = ["k8v4", "k16v4"], ["k8v4", "k16v4"]
     return made

@@ -1,4 +1,4 @@
-"""The app with timers."""
+"""The app, with a clock on what happens in it."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from scorer.spec.events import Event
 
 
 class MeasuredScreen(WorkbenchScreen):
-    """Counts paints, and reports when a key has moved the cursor."""
+    """Counts paints, and says when a key has moved the cursor."""
 
     paints = 0
     _moved = False
 
     def paint(self, *, charts: bool = True) -> None:
-        """Count the paint, then paint."""
+        """Show what is chosen and scored now."""
         self.paints += 1
         super().paint(charts=charts)
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
-        """Record that the cursor has moved; the handler of the workbench is called next."""
+        """The cursor is on another row; the workbench's own handler is called next."""
         self._moved = True
 
     def paint_keys(self) -> None:
-        """Paint the keys, the last part of a cursor move, and report the end of the key."""
+        """The last of what follows the cursor."""
         super().paint_keys()
         if self._moved and isinstance(self.app, MeasuredApp):
             self._moved = False
@@ -46,13 +46,13 @@ class MeasuredScreen(WorkbenchScreen):
 
 
 class MeasuredApp(QfidApp):
-    """The app with a recording and without the user's saved choices.
+    """The app on a recording, without the user's choices.
 
     Attributes:
-        first: Time of the first event; 0.0 before.
-        last: Time when the last event was painted; 0.0 before.
-        cpu: CPU seconds of this process between the two.
-        latencies: Seconds from each key press to the end of its effect.
+        first: When the first event was there; 0.0 before.
+        last: When the last one was painted; 0.0 before.
+        cpu: CPU seconds that this process took between the two.
+        latencies: Seconds from each key to the end of what it does.
     """
 
     def __init__(self, recording: Path, chunks: int, speed: float) -> None:
@@ -64,7 +64,7 @@ class MeasuredApp(QfidApp):
         self._sent: deque[float] = deque()
 
     def get_default_screen(self) -> Screen[Any]:
-        """Return the workbench with timers."""
+        """The workbench with its clock."""
         return MeasuredScreen()
 
     async def _listen(self, scorer: RunningScorer) -> None:
@@ -85,36 +85,36 @@ class MeasuredApp(QfidApp):
 
     @property
     def keys_pending(self) -> int:
-        """Number of keys that are not handled yet."""
+        """Keys whose end is still to come."""
         return len(self._sent)
 
     def key_done(self) -> None:
-        """Record the latency of a key that is handled."""
+        """A key has done what it does."""
         if self._sent:
             self.latencies.append(time.perf_counter() - self._sent.popleft())
 
     def type_keys(self, every: float, stop: threading.Event) -> None:
-        """Press down and up alternately, from a thread, as the terminal driver does."""
+        """Move the cursor down and up from a thread, as the terminal's own thread does."""
         down = True
         while not stop.wait(every):
             self._sent.append(time.perf_counter())
             self.post_message(events.Key("down" if down else "up", None))
             down = not down
 
-    async def wait_until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Wait until a condition holds.
+    async def wait_until(self, true: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Let the app work until something holds.
 
         Raises:
-            TimeoutError: It did not hold in time.
+            TimeoutError: It never did.
         """
         end = time.monotonic() + seconds
-        while not condition():
+        while not true():
             if time.monotonic() > end:
-                raise TimeoutError("the condition did not hold in time")
+                raise TimeoutError("the app never got there")
             await asyncio.sleep(0.01)
 
     @property
     def is_ready(self) -> bool:
-        """Whether the panels are filled and the models are read."""
+        """Whether the panels are there and the models are read."""
         screen = self.workbench
         return bool(screen.is_filled) and not screen.picker.is_reading

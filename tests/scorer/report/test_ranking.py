@@ -244,8 +244,7 @@ def test_no_member_of_a_frontier_is_dominated(case: Any) -> None:
         a, b = by_name[winner], by_name[loser]
         assert a.footing == b.footing and a.cost <= b.cost and a.kl_mean <= b.kl_mean
         assert (
-            a.cost < b.cost
-            or pairs.get((a.name, b.name), pairs.get((b.name, a.name))).distinguishable
+            a.cost < b.cost or pairs.get((a.name, b.name), pairs.get((b.name, a.name))).told_apart
         )
 
 

@@ -210,7 +210,7 @@ def test_paired_interval_is_narrower_than_the_settings_own() -> None:
     sums_a, sums_b = summarize(a).per_chunk, summarize(b).per_chunk
     pair = paired_difference(sums_b, sums_a, {})
     assert pair.mean == pytest.approx(1e-4, rel=1e-9)
-    assert pair.distinguishable is True
+    assert pair.told_apart is True
     own = mean_interval(sums_a.kl, sums_a.sizes, units_of(sums_a.chunks, {}))
     assert own is not None
     assert own.holds(summarize(b).kl.mean)
@@ -224,12 +224,12 @@ def test_paired_difference_is_antisymmetric(seed: int, n_chunks: int) -> None:
     one, other = paired_difference(a, b, {}), paired_difference(b, a, {})
     assert one.mean is not None
     assert other.mean == pytest.approx(-one.mean, rel=1e-12)
-    assert one.distinguishable == other.distinguishable
+    assert one.told_apart == other.told_apart
     if n_chunks == 1:
-        assert one.distinguishable is None
+        assert one.told_apart is None
     same = paired_difference(a, a, {})
     assert same.mean == 0.0
-    assert same.distinguishable is (None if n_chunks == 1 else False)
+    assert same.told_apart is (None if n_chunks == 1 else False)
 
 
 def test_pairs_use_the_common_chunks_only() -> None:
@@ -249,6 +249,6 @@ def test_an_infinite_kl_leaves_no_difference() -> None:
     kl[3] = np.inf
     b = summarize(type(a)(**{**columns, "kl": kl})).per_chunk
     pair = paired_difference(summarize(a).per_chunk, b, {})
-    assert (pair.mean, pair.distinguishable) == (None, None)
+    assert (pair.mean, pair.told_apart) == (None, None)
     both = paired_difference(b, b, {})
-    assert (both.mean, both.distinguishable) == (None, None)
+    assert (both.mean, both.told_apart) == (None, None)

@@ -40,12 +40,12 @@ def test_pairing_sees_what_two_intervals_do_not() -> None:
     assert found.interval is not None
     assert found.interval.low == pytest.approx(-0.15 - T_3 * 0.05)
     assert found.interval.high == pytest.approx(-0.15 + T_3 * 0.05)
-    assert found.distinguishable is False
+    assert found.told_apart is False
     assert (found.unit, found.n_chunks) == ("chunk", 4)
 
     equal = paired_difference(a, sums({0: 11.0, 1: 21.0, 2: 31.0, 3: 41.0}, size=10), {})
     assert equal.mean == pytest.approx(-0.1)
-    assert equal.distinguishable is True
+    assert equal.told_apart is True
 
 
 def test_documents_are_the_unit_from_five_on() -> None:
@@ -72,13 +72,13 @@ def test_only_chunks_of_both_count() -> None:
 
 def test_nothing_to_say() -> None:
     one = paired_difference(sums({3: 1.0}), sums({3: 0.5}), {})
-    assert (one.mean, one.interval, one.distinguishable) == (0.5, None, None)
+    assert (one.mean, one.interval, one.told_apart) == (0.5, None, None)
     none = paired_difference(sums({3: 1.0}), sums({4: 0.5}), {})
     assert (none.mean, none.interval, none.n_chunks) == (None, None, 0)
     endless = paired_difference(sums({0: math.inf, 1: 1.0}), sums({0: 1.0, 1: 1.0}), {})
-    assert (endless.mean, endless.distinguishable) == (None, None)
+    assert (endless.mean, endless.told_apart) == (None, None)
     both = paired_difference(sums({0: math.inf, 1: 1.0}), sums({0: math.inf, 1: 1.0}), {})
-    assert (both.mean, both.distinguishable) == (None, None)
+    assert (both.mean, both.told_apart) == (None, None)
 
 
 VALUES = st.lists(
@@ -99,7 +99,7 @@ def test_turned_round_it_says_the_same(rows: list[tuple[float, float, int | None
     assert there.mean == pytest.approx(-back.mean, abs=1e-12)
     assert there.interval.low == pytest.approx(-back.interval.high, abs=1e-12)
     assert there.interval.holds(there.mean)
-    assert there.distinguishable == back.distinguishable
+    assert there.told_apart == back.told_apart
 
 
 @given(VALUES)
@@ -107,4 +107,4 @@ def test_a_setting_is_not_told_from_itself(rows: list[tuple[float, float, int | 
     a = sums({i: row[0] for i, row in enumerate(rows)})
     found = paired_difference(a, a, {i: row[2] for i, row in enumerate(rows)})
     assert found.mean == 0
-    assert found.distinguishable is False
+    assert found.told_apart is False
