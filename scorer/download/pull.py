@@ -33,13 +33,13 @@ from scorer.models.weight_files import INDEX, is_weight_file
 _READ_FIRST = ("config.json", "tokenizer_config.json", INDEX)
 _WANTED_ENDINGS = (".json", ".jinja", ".txt", ".model", ".tiktoken")
 
-OnProgress = Callable[[DownloadProgress], None]
+ProgressCallback = Callable[[DownloadProgress], None]
 
 
 def pull(
     repo: str,
     revision: str | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: ProgressCallback | None = None,
     *,
     allow_custom_code: bool = False,
 ) -> Path:
@@ -157,7 +157,7 @@ def _fetch(
     commit: str,
     wanted: dict[str, RemoteFile],
     missing: int,
-    on_progress: OnProgress | None,
+    on_progress: ProgressCallback | None,
 ) -> Path:
     from huggingface_hub import snapshot_download
 
