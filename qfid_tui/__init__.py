@@ -1,1 +1,1 @@
-"""The faces of qfid: the terminal app and the command line."""
+"""The user interfaces of qfid: the terminal app and the command line."""

@@ -1,4 +1,4 @@
-"""``python -m qfid_tui``: what ``qfid`` does."""
+"""``python -m qfid_tui``: the same as ``qfid``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m qfid_tui.bench``: how fast the app is, beside its targets."""
+"""``python -m qfid_tui.bench``: measures the speed of the app against its targets."""
 
 from __future__ import annotations
 

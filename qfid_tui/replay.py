@@ -1,4 +1,4 @@
-"""``python -m qfid_tui.replay RECORDING``: a child that plays a recording instead of scoring."""
+"""``python -m qfid_tui.replay RECORDING``: plays a recording instead of scoring."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m qfid_tui.screenshots MODEL``: pictures of the app at work on a real model."""
+"""``python -m qfid_tui.screenshots MODEL``: screenshots of the app with a real model."""
 
 from __future__ import annotations
 

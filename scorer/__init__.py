@@ -1,8 +1,7 @@
-"""The engine of qfid: how far does a quantized KV cache drift from full precision?
+"""The engine of qfid, which measures how far a quantized KV cache drifts from full precision.
 
-``measure_kv_fidelity`` is imported on first use, so that importing this package pulls in neither
-mlx nor numpy. ``scorer.score.score`` gives the events of a job; the package has no name for it,
-because ``scorer.score`` is the module.
+``measure_kv_fidelity`` is imported on first use, so that importing this package imports neither mlx
+nor numpy. ``scorer.score.score`` yields the events of a job.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The child process: a job on standard input, events on standard output.
+"""The child process: reads a job from standard input and writes events to standard output.
 
-The first line of standard input is the job; the input then stays open, and its end means that the
-parent is gone. Before anything else is imported, standard output is moved to a descriptor of its
-own and replaced by standard error, so that nothing a library prints can garble the events.
+The first line of standard input is the job. The input then stays open; end of file means that the
+parent is gone. Before any other import, standard output is moved to another descriptor and replaced
+by standard error, so that the output of a library cannot corrupt the events.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stderr.flush()
-    # Threads of MLX and of the input watcher may be blocked in C: nothing waits for them.
+    # Threads of MLX and of the input watcher may be blocked in C; do not wait for them.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""The Python face: measure one model's KV settings in the calling process."""
+"""The Python interface: measures a KV setting of a model in the calling process."""
 
 from __future__ import annotations
 
@@ -47,44 +47,44 @@ def measure_kv_fidelity(
     allow_custom_code: bool = False,
     force: bool = False,
 ) -> SettingReport:
-    """Measure how far one quantized KV cache drifts from full precision.
+    """Measure how far a quantized KV cache drifts from full precision.
 
-    The model runs in this process, on fixed chunks of real text, teacher-forced; nothing is
-    generated. The run is saved like any other.
+    The model runs in this process with teacher forcing on fixed chunks of real text; nothing is
+    generated. The run is saved.
 
     Args:
         model: Repo id in the local Hugging Face cache, path of a folder, or ``demo``.
         kv_bits: Bits per element of keys and values: 2, 3, 4, 5, 6 or 8.
         kv_group_size: Elements that share a scale and a bias: 32, 64 or 128.
-        setting: Instead of ``kv_bits``: a setting, or its notation such as ``k8v4:32@512``.
+        setting: A setting, or its notation such as ``k8v4:32@512``, instead of ``kv_bits``.
         quantize_start: 0 for stress; n > 0 for deployment, see
             :class:`~scorer.spec.settings.kv.KVSetting`.
         path: ``deployed`` or ``dequantized``.
-        kernel: ``auto``, or ``mlx-lm`` for its own cache class and attention.
-        control: Score the dequantized path beside the deployed one.
+        kernel: ``auto``, or ``mlx-lm`` for mlx-lm's cache class and attention.
+        control: Also score the dequantized path of a deployed setting.
         corpus: ``wikitext2``, ``builtin`` or a file; None for the model's default.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
         chunks: ``first`` or ``spread``.
-        max_chunks: How many chunks; None for the whole corpus.
+        max_chunks: Maximum number of chunks; None for the whole corpus.
         revision: Commit, branch or tag of the repo.
-        allow_custom_code: Permit a repo's own Python file to run.
-        force: Score also where memory looks too small.
+        allow_custom_code: Allow a repo's Python file to run.
+        force: Score even if memory seems insufficient.
 
     Returns:
         The setting's report: ``.kl.mean`` (nats), ``.flip_rate``, ``.verdict``,
-        ``.perplexity_delta`` and the rest; ``.to_json()`` gives every number.
+        ``.perplexity_delta`` and others; ``.to_json()`` returns every number.
 
     Raises:
-        InputError: What was asked for cannot be scored.
-        ModelNotCached: The repo is not in the local cache; an InputError too.
-        CorpusNotCached: The corpus is neither cached nor reachable; an InputError too.
+        InputError: The request cannot be scored.
+        ModelNotCached: The repo is not in the local cache; a subclass of InputError.
+        CorpusNotCached: The corpus is neither cached nor reachable; a subclass of InputError.
         WillNotFit: Too little memory.
         SettingFailed: The setting gave no usable number.
-        QfidError: Anything else that ends the run.
+        QfidError: Any other error that ends the run.
 
     Warns:
-        UserWarning: What a run on the command line would print as a warning.
+        UserWarning: Each warning that the command line would print.
     """
     if (kv_bits is None) == (setting is None):
         raise InputError("give either `kv_bits` or `setting`", "kv_bits=8, or setting='k8v4'")
@@ -130,7 +130,7 @@ def _run(job: Job) -> SettingReport:
 
 
 def _error(event: Failed) -> QfidError:
-    """The exception that the event was made of."""
+    """Return the exception from which the event was made."""
     if event.error == ModelNotCached.__name__:
         repo, revision = event.details["repo"], event.details["revision"]
         return ModelNotCached(event.message, event.hint, repo, revision)

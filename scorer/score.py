@@ -1,4 +1,4 @@
-"""The loop around a run: a job in, events out, every batch saved before it is told."""
+"""Scores a job and yields its events; every batch is saved before its event."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def never() -> bool:
-    """The ``stop`` of a run that nobody stops."""
+    """Return False: the default of ``stop``."""
     return False
 
 
 def nothing() -> None:
-    """The ``closing`` of a run that nobody else can end."""
+    """Do nothing: the default of ``closing``."""
 
 
 def hello(backend: Backend) -> Hello:
-    """The first event: who is scoring, on what."""
+    """Make the first event of a run, which describes the device and the libraries."""
     return Hello(
         device=backend.kind,
         device_name=backend.name,
@@ -42,11 +42,11 @@ def hello(backend: Backend) -> Hello:
 
 
 def failure(error: QfidError, run: Run | None = None) -> Failed:
-    """The last event of a run that ends without a report.
+    """Make the last event of a run that ends without a report.
 
     Args:
-        error: Why.
-        run: The saved run, where there is one already; what it holds can be resumed.
+        error: The error that ended it.
+        run: The saved run, if there is one; it can be resumed.
     """
     saved = 0
     if run is not None:
@@ -81,12 +81,12 @@ def score(
     Args:
         job: What to score.
         run: Id of a saved run to continue; its missing chunks and settings are scored.
-        stop: Asked between tiles; True ends the run in order, with a report of what is scored.
-        accept_changes: Continue ``run`` although model, text or arithmetic differ from its own.
-        light_imports: Import mlx-lm without transformers; only for a process of our own.
-        closing: Called once all scoring is done, before the report is made.
-        read_memory: Memory of the host now; looked at while the run works.
-        out_of_memory: Ends this process at once where memory is all but gone; None leaves it to
+        stop: Called between tiles; True stops the run, with a report of what is scored.
+        accept_changes: Continue ``run`` although its model, text or arithmetic have changed.
+        light_imports: Import mlx-lm without transformers; only for a process that does not need it.
+        closing: Called after all scoring, before the report is made.
+        read_memory: Returns the memory of the host; called repeatedly during the run.
+        out_of_memory: Ends this process at once when memory is nearly exhausted; None to stop at
             the next tile.
 
     Yields:
@@ -110,10 +110,10 @@ def score(
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        yield failure(_ran_out(error), None if session is None else session.run)
+        yield failure(_memory_error(error), None if session is None else session.run)
 
 
-def _ran_out(error: BaseException) -> WillNotFit:
+def _memory_error(error: BaseException) -> WillNotFit:
     return WillNotFit(
         f"out of memory: {first_line(error)}",
         "free memory, or score with --batch 1 or shorter chunks",

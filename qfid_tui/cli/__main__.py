@@ -1,4 +1,4 @@
-"""``python -m qfid_tui.cli``: what ``qfid`` does."""
+"""``python -m qfid_tui.cli``: the same as ``qfid``."""
 
 from __future__ import annotations
 

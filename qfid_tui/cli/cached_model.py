@@ -1,4 +1,4 @@
-"""The model a command needs, brought here first where the user agrees."""
+"""Finds the model of a command, and downloads it first if the user agrees."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _YES = ("y", "yes")
 def ensure_model(
     model: str, revision: str | None, *, allow_custom_code: bool, pull: bool
 ) -> ModelInfo:
-    """Find a model on this machine; download it where that is wanted.
+    """Find a model on this machine, or download it.
 
     Args:
         model: Repo id, path of a folder, or ``demo``.
-        revision: Commit, branch or tag; None for what is cached.
-        allow_custom_code: Accept a model that runs Python of its own.
-        pull: Download without asking. Otherwise a user at a terminal is asked.
+        revision: Commit, branch or tag; None for the cached default.
+        allow_custom_code: Accept a model with Python code of its own.
+        pull: Download without asking; else ask the user if there is a terminal.
 
     Raises:
-        ModelNotCached: It is not here and was not to be downloaded.
-        InputError: It cannot be scored or not be downloaded.
+        ModelNotCached: It is not cached and the user did not agree to a download.
+        InputError: It cannot be scored or downloaded.
     """
     from qfid_tui.cli.download import download
     from scorer.models.resolve import resolve_model
@@ -43,7 +43,7 @@ def ensure_model(
 
 
 def _agreed(error: ModelNotCached) -> bool:
-    """Ask a user who can see the question and answer it."""
+    """Ask the user, if input and standard error are a terminal."""
     if sys.stdin is None or not sys.stdin.isatty() or not diagnostics.on_terminal():
         return False
     diagnostics.write(f"{inert(error.message)}. download {inert(error.repo)}? [y/N] ")

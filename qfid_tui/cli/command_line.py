@@ -1,6 +1,6 @@
-"""The command line: which command, and what its errors end with.
+"""The command line: runs a command or opens the app, and turns errors into exit codes.
 
-``qfid --help`` and ``--version`` import next to nothing; a command's module is imported when it
+``qfid --help`` and ``--version`` import very little. The module of a command is imported when it
 runs.
 """
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "kv": "score KV-cache settings of a model and print the report",
-    "resume": "score what a saved run still lacks",
+    "resume": "score the missing chunks of a saved run",
     "report": "print the report of a saved run again",
     "runs": "list the saved runs",
-    "models": "list the cached models: what can be scored, and what cannot and why",
+    "models": "list the cached models, and why some cannot be scored",
     "pull": "download a model",
     "bench": "time scoring against bare forward passes on this machine",
-    "doctor": "look at this machine: what is slow on it and how to fix it",
+    "doctor": "examine this machine: what is slow on it and how to fix it",
 }
 _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, or the app where none is named.
+    """Run a command, or open the app without one.
 
     Args:
-        arguments: The words after ``qfid``; None for those of the process.
+        arguments: The arguments after ``qfid``; None for those of the process.
 
     Returns:
         Exit code: 0 report, 1 internal error or a setting failed, 2 wrong input, 3 not enough
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     if not words:
-        # Nothing to parse: the app opens the sooner.
+        # Without arguments, argparse is not needed and the app opens sooner.
         return _open_app(None)
     import argparse
 
@@ -83,10 +83,10 @@ def _dispatch(words: list[str]) -> int:
         code: int = module.run(args)
         return code
     parser = _app_parser()
-    # What is not given is None, so that the app tells it from a default asked for by name.
+    # Options that are not given are None, so that the app can tell them from explicit defaults.
     args = parser.parse_args(words, argparse.Namespace(**dict.fromkeys(_names(parser))))
     if args.model is not None:
-        _refuse_misspelt(args.model)
+        _refuse_misspelled_command(args.model)
     return _open_app(args)
 
 
@@ -123,11 +123,11 @@ def _names(parser: Parser) -> list[str]:
     return [action.dest for action in parser._actions]
 
 
-def _refuse_misspelt(model: str) -> None:
-    """Refuse a word that is a command but for a slip, before the app takes it for a model.
+def _refuse_misspelled_command(model: str) -> None:
+    """Refuse a word that is similar to a command, before the app takes it as a model.
 
     Raises:
-        InputError: It is; the command is named.
+        InputError: The word is similar to a command, which the hint names.
     """
     import difflib
     from pathlib import Path
@@ -153,7 +153,7 @@ def _open_app(args: argparse.Namespace | None) -> int:
 
 
 def _internal_error(error: Exception) -> int:
-    """Name an error of ours and where it was raised, on one line."""
+    """Report an unexpected exception and its place in the source on one line; return 1."""
     import os
     import traceback
 

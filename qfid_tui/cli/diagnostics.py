@@ -1,7 +1,4 @@
-"""What goes to standard error, and how: one place owns its form.
-
-Pure standard library.
-"""
+"""Writes messages to standard error. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,14 +9,14 @@ import sys
 from scorer.common.errors import QfidError
 from scorer.common.inert_text import inert
 
-# Room for any path and then some; what is longer is somebody's joke.
+# Longer than any path.
 _LONGEST = 4000
 
 
 def say(text: str) -> None:
-    """Write one line to standard error, foreign characters made harmless, absurd lengths cut.
+    """Write one line to standard error: control characters are escaped, long text is cut.
 
-    A standard error that nobody reads is no reason to end a run.
+    Errors are ignored: a closed standard error must not end a run.
     """
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}… ({len(text) - _LONGEST} more characters)"
@@ -39,7 +36,7 @@ def say_with_hint(kind: str, message: str, hint: str) -> None:
 
 
 def write(text: str) -> None:
-    """Write text to standard error as it is, at once."""
+    """Write text to standard error unchanged and flush it."""
     if sys.stderr is None:
         return
     with contextlib.suppress(OSError, ValueError):
@@ -48,13 +45,13 @@ def write(text: str) -> None:
 
 
 def write_from_handler(text: str) -> None:
-    """Write to standard error from a signal handler, where a buffered stream may be half-way."""
+    """Write to standard error from a signal handler, bypassing the buffer of the stream."""
     with contextlib.suppress(OSError):
         os.write(2, text.encode("utf-8", "replace"))
 
 
 def on_terminal() -> bool:
-    """Whether standard error is a terminal that can rewrite a line."""
+    """Return whether standard error is a terminal that can rewrite a line."""
     if sys.stderr is None or os.environ.get("TERM") in (None, "", "dumb"):
         return False
     with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""A download at the command line: shown on standard error, ended by Ctrl-C."""
+"""A download at the command line, with progress on standard error; Ctrl-C ends it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 def download(repo: str, revision: str | None, *, allow_custom_code: bool = False) -> Path:
     """Download a model with progress on standard error; return its folder.
 
-    Ctrl-C ends it with the next bytes that arrive, a second one at once: the library's threads
-    would otherwise finish the files they have begun.
+    Ctrl-C ends it when the next bytes arrive, a second Ctrl-C at once: the threads of
+    huggingface_hub would otherwise complete their files.
 
     Args:
         repo: Repo id.
         revision: Commit, branch or tag; None for ``main``.
-        allow_custom_code: Accept a model that runs Python of its own.
+        allow_custom_code: Accept a model with Python code of its own.
 
     Raises:
-        InputError: It cannot be fetched, or could not be scored.
+        InputError: It cannot be downloaded or scored.
         Interrupted: The user stopped it.
     """
     from scorer.download.pull import pull
@@ -59,7 +59,7 @@ def _stopped_by_interrupt(stop: threading.Event) -> Iterator[None]:
         stop.set()
 
     if threading.current_thread() is not threading.main_thread():
-        # Only the main thread may handle signals.
+        # Python allows signal handlers only in the main thread.
         yield
         return
     before = signal.signal(signal.SIGINT, interrupt)
@@ -70,15 +70,15 @@ def _stopped_by_interrupt(stop: threading.Event) -> Iterator[None]:
 
 
 class DownloadDisplay:
-    """A download on standard error: a line rewritten on a terminal, else a line every quarter."""
+    """Shows a download: a line that is rewritten on a terminal, else a line per quarter."""
 
     def __init__(self, repo: str) -> None:
         self._repo = inert(repo)
         self._terminal = diagnostics.on_terminal()
-        self._told = -1
+        self._last_step = -1
 
     def show(self, progress: DownloadProgress) -> None:
-        """Show how far it is; called from the download's threads."""
+        """Show the progress; called from the threads of the download."""
         done = f"{progress.done / 1e6:.0f}"
         if progress.total:
             part = progress.done / progress.total
@@ -86,13 +86,13 @@ class DownloadDisplay:
             step = int(100 * part) if self._terminal else int(4 * part)
         else:
             text, step = f"{done} MB", progress.done // (1 << 20 if self._terminal else 1 << 28)
-        if step <= self._told:
+        if step <= self._last_step:
             return
-        self._told = step
+        self._last_step = step
         line = f"downloading {self._repo}: {text}"
         diagnostics.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
 
     def end(self) -> None:
-        """End the line that was rewritten."""
-        if self._terminal and self._told >= 0:
+        """End the line that is rewritten."""
+        if self._terminal and self._last_step >= 0:
             diagnostics.write("\n")

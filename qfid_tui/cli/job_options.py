@@ -1,6 +1,6 @@
 """The options that make a job, for ``qfid kv`` and for the app.
 
-Adding them imports nothing: values are checked by the job itself.
+Adding them imports nothing; the job checks the values.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ DEFAULT_BITS = "8,4"
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says which model, and how it may be brought here."""
+    """Add the options for the model and its download."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--revision",
         "--model-revision",
         metavar="R",
-        help="commit, branch or tag of the repo (default: what is cached)",
+        help="commit, branch or tag of the repo (default: the cached one)",
     )
     group.add_argument(
         "--allow-custom-code",
         action="store_true",
-        help="permit a model's own Python file to run",
+        help="allow a model's own Python file to run",
     )
     group.add_argument(
         "--pull", action="store_true", help="download the model if it is not cached, without asking"
@@ -35,7 +35,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """Add everything else that a job holds."""
+    """Add all other options of a job."""
     group = parser.add_argument_group("settings of the KV cache")
     which = group.add_mutually_exclusive_group()
     which.add_argument(
@@ -66,16 +66,18 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         "--path",
         default="deployed",
         metavar="PATH",
-        help="deployed (what a runtime computes, default) or dequantized (the quantizer alone)",
+        help="deployed (as a runtime computes, default) or dequantized (the quantizer alone)",
     )
     group.add_argument(
         "--kernel",
         default="auto",
         metavar="KERNEL",
-        help="auto (default) or mlx-lm: its own cache class and attention where they can run",
+        help="auto (default) or mlx-lm: its cache class and attention where they can run",
     )
     group.add_argument(
-        "--control", action="store_true", help="score the dequantized path beside the deployed one"
+        "--control",
+        action="store_true",
+        help="also score the dequantized path of deployed settings",
     )
     _add_text_options(parser)
 
@@ -106,7 +108,7 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
         help="first or spread: which chunks if not all (default: first; in the app: spread)",
     )
     group.add_argument(
-        "--max-chunks", type=int, metavar="N", help="score so many chunks (default: all)"
+        "--max-chunks", type=int, metavar="N", help="number of chunks to score (default: all)"
     )
     group.add_argument(
         "--noise-floor",
@@ -123,9 +125,7 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="chunks per forward pass (default: as memory allows)",
     )
-    group.add_argument(
-        "--force", action="store_true", help="score also where memory looks too small"
-    )
+    group.add_argument("--force", action="store_true", help="score even if memory seems too small")
 
 
 def settings_of(args: argparse.Namespace) -> tuple[Setting, ...]:
@@ -153,7 +153,7 @@ def settings_of(args: argparse.Namespace) -> tuple[Setting, ...]:
 
 
 def job_of(args: argparse.Namespace) -> Job:
-    """The job that the options ask for.
+    """Make the job that the options describe.
 
     Paths are made absolute, so that a run can be resumed from any folder.
 

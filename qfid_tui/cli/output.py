@@ -1,7 +1,4 @@
-"""Where a report goes: standard output, or a file that is the old one or the new one, never half.
-
-Pure standard library.
-"""
+"""Writes reports to standard output, or atomically to a file. Standard library only."""
 
 from __future__ import annotations
 
@@ -20,16 +17,16 @@ from scorer.common.errors import InputError, QfidError
 class ReportFile:
     """The file that ``--output`` names.
 
-    A link is followed. What is no regular file (a pipe, ``/dev/stdout``) is written to directly:
-    renaming over it would replace it.
+    A link is followed. Something other than a regular file (a pipe, ``/dev/stdout``) is written
+    directly, because a rename would replace it.
     """
 
     def __init__(self, path: str) -> None:
-        """Check, before anything is scored, that the file can be written.
+        """Check that the file can be written, before anything is scored.
 
         Raises:
-            InputError: It cannot: no such folder, read-only, a folder itself.
-            QfidError: The disk refuses.
+            InputError: It cannot be written: no such folder, read-only, or a folder.
+            QfidError: The disk is full or fails.
         """
         if not path.strip() or "\0" in path:
             raise InputError("--output names no file")
@@ -55,17 +52,17 @@ class ReportFile:
             if not os.access(self._target, os.W_OK):
                 raise PermissionError(13, "Permission denied")
         if not self._direct:
-            # Only creating a file shows whether one can be created.
-            descriptor, aside = self._open_aside()
+            # Create a file, the only reliable check.
+            descriptor, temporary = self._open_temporary()
             os.close(descriptor)
-            aside.unlink()
+            temporary.unlink()
 
     def write(self, parts: Iterable[str]) -> None:
-        """Write the parts as UTF-8, one after the other.
+        """Write the parts as UTF-8, in order.
 
         Raises:
-            InputError: The file cannot be written any more.
-            QfidError: The bytes could not be stored; the old file is untouched.
+            InputError: The file can no longer be written.
+            QfidError: The bytes could not be stored; the old file is unchanged.
         """
         try:
             if self._direct:
@@ -77,7 +74,7 @@ class ReportFile:
             raise _unwritable(error, self.path) from error
 
     def _replace(self, parts: Iterable[str]) -> None:
-        descriptor, aside = self._open_aside()
+        descriptor, temporary = self._open_temporary()
         try:
             try:
                 with contextlib.suppress(OSError):
@@ -86,23 +83,23 @@ class ReportFile:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            aside.replace(self._target)
+            temporary.replace(self._target)
         except BaseException:
             with contextlib.suppress(OSError):
-                aside.unlink()
+                temporary.unlink()
             raise
         sync_folder(self._target.parent)
 
-    def _open_aside(self) -> tuple[int, Path]:
-        aside = self._target.with_name(f".{self._target.name[:80]}.{secrets.token_hex(6)}")
+    def _open_temporary(self) -> tuple[int, Path]:
+        temporary = self._target.with_name(f".{self._target.name[:80]}.{secrets.token_hex(6)}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        return os.open(aside, flags, 0o666), aside
+        return os.open(temporary, flags, 0o666), temporary
 
 
 def print_report(parts: Iterable[str]) -> None:
-    """Write the parts to standard output as UTF-8, whatever the locale.
+    """Write the parts to standard output as UTF-8 in any locale.
 
-    A reader that has had enough (``| head``) is no error.
+    A closed pipe (``| head``) is no error.
 
     Raises:
         QfidError: Standard output cannot be written.
@@ -126,7 +123,7 @@ def print_report(parts: Iterable[str]) -> None:
 
 
 def silence_stdout() -> None:
-    """Let what is still buffered for standard output go nowhere when Python flushes it at exit."""
+    """Discard the buffer of standard output, so that flushing it at exit cannot fail."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())
@@ -139,20 +136,20 @@ def _write_parts(descriptor: int, parts: Iterable[str]) -> None:
 
 
 def _blocks(parts: Iterable[str], size: int = 1 << 20) -> Iterable[bytes]:
-    """The parts in UTF-8, joined to blocks of about ``size`` bytes."""
-    kept: list[bytes] = []
-    held = 0
+    """Yield the parts in UTF-8, joined to blocks of about ``size`` bytes."""
+    block: list[bytes] = []
+    size_of_block = 0
     for part in parts:
         encoded = part.encode("utf-8", "replace")
-        kept.append(encoded)
-        held += len(encoded)
-        if held >= size:
-            yield b"".join(kept)
-            kept, held = [], 0
-    yield b"".join(kept)
+        block.append(encoded)
+        size_of_block += len(encoded)
+        if size_of_block >= size:
+            yield b"".join(block)
+            block, size_of_block = [], 0
+    yield b"".join(block)
 
 
 def _unwritable(error: Exception, path: Path) -> QfidError:
     if not isinstance(error, OSError | ValueError):
-        return InputError(f"`{path}` names nobody's home", "name a file by its full path")
+        return InputError(f"`{path}` names an unknown user", "name a file by its full path")
     return storage_error(error, path)

@@ -1,4 +1,4 @@
-"""The argument parser: argparse with errors of one line and a hint, and no guessed options."""
+"""The argument parser: argparse with one-line errors and hints, without abbreviations."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from qfid_tui.cli.diagnostics import say_with_hint
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors look like all others; options must be written out."""
+    """A parser whose errors look like other errors; options cannot be abbreviated."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        # An abbreviation that is unique today may name another option tomorrow.
+        # An abbreviation that is unique now may be ambiguous in a later version.
         options.setdefault("allow_abbrev", False)
         super().__init__(*args, **options)
 
     def error(self, message: str) -> NoReturn:
         """Write the error to standard error and exit with code 2."""
-        say_with_hint("error", message, f"`{self.prog} --help` lists what there is")
+        say_with_hint("error", message, f"`{self.prog} --help` lists the options")
         raise SystemExit(2)

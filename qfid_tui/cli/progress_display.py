@@ -1,4 +1,4 @@
-"""Progress of a run on standard error: lines, or a bar that is painted in place."""
+"""Progress of a run on standard error: lines, or a bar that is rewritten in place."""
 
 from __future__ import annotations
 
@@ -21,38 +21,36 @@ from scorer.spec.events import (
 )
 
 _REPAINT_SECONDS = 0.1
-
-
 _BAR_WIDTHS = (8, 40)
 
 
 class ProgressLines:
-    """Progress as a few plain lines, for a standard error that is no terminal."""
+    """Progress as a few lines, if standard error is not a terminal."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.run = RunProgress(clock)
-        self._told = -1
+        self._last_tenth = -1
 
     def add(self, event: Event) -> None:
-        """Take in one event and write what is worth a line: steps, then every tenth."""
+        """Handle an event: write a line for each step, and for every tenth of the chunks."""
         self.run.add(event)
         if isinstance(event, Loading):
             self.say(loading_text(event))
         elif isinstance(event, Planned):
             self.say(planned_text(event))
             self.say(f"saved as run {event.run}")
-            # The first chunk is always told, because the time left is known from it on.
-            self._told = -1
+            # The first chunk always gets a line, because the remaining time is known from then on.
+            self._last_tenth = -1
         elif isinstance(event, Warned | SettingFailedEvent):
-            self._tell_of(event)
+            self._write_problem(event)
         elif isinstance(event, ChunkScored) and self.run.rate is not None:
             tenth = 10 * self.run.complete // self.run.chunks
-            if tenth > self._told:
-                self._told = tenth
+            if tenth > self._last_tenth:
+                self._last_tenth = tenth
                 done = f"{self.run.complete} of {chunks_text(self.run.chunks)} scored"
                 self.say(", ".join((done, *_speed(self.run))) + _kl_text(self.run))
 
-    def _tell_of(self, event: Warned | SettingFailedEvent) -> None:
+    def _write_problem(self, event: Warned | SettingFailedEvent) -> None:
         kind = "warning"
         if isinstance(event, SettingFailedEvent):
             kind = f"setting `{event.setting}` failed"
@@ -60,20 +58,20 @@ class ProgressLines:
         diagnostics.say_with_hint(kind, event.message, event.hint)
 
     def say(self, text: str) -> None:
-        """Write a line that stays."""
+        """Write a permanent line."""
         self.clear()
         diagnostics.say(text)
 
     def clear(self) -> None:
-        """Take away what is shown for the moment only; here nothing."""
+        """Remove temporary lines; here there are none."""
 
-    def interjection(self, text: str) -> str:
-        """``text`` as one line for a signal handler to write at once."""
+    def handler_line(self, text: str) -> str:
+        """Return the line that a signal handler writes for ``text``."""
         return f"{text}\n"
 
 
 class ProgressBar(ProgressLines):
-    """Progress as two lines that are rewritten in place, for a terminal."""
+    """Progress as two lines that are rewritten in place, on a terminal."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         super().__init__(clock)
@@ -84,7 +82,7 @@ class ProgressBar(ProgressLines):
         self._signs = "█░" if encoding.startswith("utf") else "#-"
 
     def add(self, event: Event) -> None:
-        """Take in one event; repaint at most ten times a second."""
+        """Handle an event; rewrite the lines at most ten times a second."""
         self.run.add(event)
         if isinstance(event, Loading):
             self._paint([loading_text(event)], _columns())
@@ -92,21 +90,21 @@ class ProgressBar(ProgressLines):
             self.say(planned_text(event))
             self.say(f"saved as run {event.run}")
         elif isinstance(event, Warned | SettingFailedEvent):
-            self._tell_of(event)
+            self._write_problem(event)
         elif isinstance(event, Progress | ChunkScored):
             if self._clock() - self._painted >= _REPAINT_SECONDS:
                 columns = _columns()
                 self._paint(self._lines(columns), columns)
 
     def clear(self) -> None:
-        """Take the lines away; the cursor stands where they began."""
+        """Remove the lines; the cursor is then where they started."""
         self._painted = float("-inf")
         if self._shown:
             self._shown = False
             diagnostics.write("\r\x1b[J")
 
-    def interjection(self, text: str) -> str:
-        """``text`` as one line that takes the place of what is shown."""
+    def handler_line(self, text: str) -> str:
+        """Return the line for ``text``, which replaces the lines that are shown."""
         return f"\r\x1b[J{text}\n"
 
     def _lines(self, columns: int) -> list[str]:
@@ -122,7 +120,7 @@ class ProgressBar(ProgressLines):
 
     def _paint(self, lines: list[str], columns: int) -> None:
         self._painted = self._clock()
-        # A line as wide as the terminal would wrap and could not be rewritten.
+        # A line as wide as the terminal would wrap, and then could not be rewritten.
         shown = [cut(line, columns - 1) for line in lines if line]
         back = f"\r\x1b[{len(shown) - 1}A" if len(shown) > 1 else "\r"
         diagnostics.write("\r\x1b[J" + "\n".join(shown) + back)
@@ -130,7 +128,7 @@ class ProgressBar(ProgressLines):
 
 
 def _columns() -> int:
-    """Width of the terminal that standard error is, which may not be that of standard output."""
+    """Return the width of the terminal on standard error; that on standard output may differ."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (OSError, ValueError):
@@ -138,7 +136,7 @@ def _columns() -> int:
 
 
 def progress_display() -> ProgressLines:
-    """The display that fits standard error."""
+    """Return a bar if standard error is a terminal, else lines."""
     return ProgressBar() if diagnostics.on_terminal() else ProgressLines()
 
 

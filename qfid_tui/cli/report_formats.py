@@ -1,4 +1,4 @@
-"""A report in the format that was asked for, and the gate of ``--fail-under``."""
+"""Delivers a report in the requested format, and checks ``--fail-under``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIERS = ("good", "marginal", "bad")
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says how a report is printed."""
+    """Add the options for the format and destination of a report."""
     group = parser.add_argument_group("report")
     group.add_argument(
         "--format",
@@ -42,7 +42,7 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
 
 
 class Delivery:
-    """Where a report goes and how, as the options say.
+    """Format and destination of a report, from the options.
 
     Attributes:
         format: One of ``FORMATS``.
@@ -79,7 +79,7 @@ class Delivery:
             say(f"report written to {self._file.path}")
 
     def exit_code(self, report: Report) -> int:
-        """0, or 4 where a scored setting is worse than ``--fail-under``; those are named."""
+        """Return 0, or 4 if a scored setting is worse than ``--fail-under``; name such settings."""
         below = below_tier(report, self._fail_under) if self._fail_under else []
         if not below:
             return 0
@@ -91,12 +91,12 @@ class Delivery:
 
 
 def _format_of(output: str | None) -> str:
-    """The format that a file's ending stands for."""
+    """Return the format for the ending of a file name."""
     return _ENDINGS.get(PurePath(output or "").suffix.lower(), "md")
 
 
 def below_tier(report: Report, tier: str) -> list[tuple[str, str]]:
-    """Setting and verdict of every scored setting whose verdict is worse than ``tier``."""
+    """Return setting and verdict of every scored setting whose verdict is worse than ``tier``."""
     passing = _TIERS[: _TIERS.index(tier) + 1]
     return [
         (row.setting, row.numbers.verdict)
@@ -143,10 +143,10 @@ def rendered(format: str, report: Report, run_id: str) -> Iterable[str]:
 
 
 def _stored_positions(run: Run, report: Report) -> Iterable[tuple[str, Positions]]:
-    """The positions of the report's settings; of one computed as another, the other's.
+    """Yield the positions of each setting; a setting computed as another has the other's.
 
     Raises:
-        QfidError: The run holds fewer chunks intact than the report is about.
+        QfidError: The run holds fewer intact chunks than the report.
     """
     from scorer.common.errors import QfidError
     from scorer.stats.positions import Positions

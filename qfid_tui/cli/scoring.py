@@ -1,4 +1,4 @@
-"""One run driven to its report: the child's events shown, signals passed on, the end explained."""
+"""Scores a job in a child process: shows its events, forwards signals, reports its end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def score(
         Exit code of the command.
 
     Raises:
-        QfidError: The child cannot be started, or the report not be delivered.
+        QfidError: The child cannot be started, or the report cannot be delivered.
     """
     request: dict[str, Any] = job.to_json()
     if run is not None:
@@ -46,7 +46,7 @@ def score(
     display = progress_display()
     last: Event | None = None
     with ScorerProcess(request) as process:
-        with _signals_passed_on(process, display):
+        with _forwarded_signals(process, display):
             for event in process.events():
                 display.add(event)
                 last = event
@@ -59,7 +59,7 @@ def score(
         return _failed(last, last.run or run_id)
     if process.killed or code == INTERRUPTED:
         diagnostics.say("stopped at once" if run_id else "stopped before anything was scored")
-        _tell_resume(run_id)
+        _say_how_to_resume(run_id)
         return INTERRUPTED
     return _died(process, code, run_id)
 
@@ -76,7 +76,7 @@ def _finished(event: Finished, display: ProgressLines, delivery: Delivery) -> in
         diagnostics.say(
             f"interrupted: this report is about {scored} of {display.run.chunks} chunks"
         )
-        _tell_resume(run_id)
+        _say_how_to_resume(run_id)
         return INTERRUPTED
     below = delivery.exit_code(report)
     if any(row.failure is not None for row in report.settings):
@@ -86,36 +86,37 @@ def _finished(event: Finished, display: ProgressLines, delivery: Delivery) -> in
 
 def _failed(event: Failed, run_id: str | None) -> int:
     diagnostics.say_with_hint("error", event.message, event.hint)
-    # What the user has to change first cannot be resumed.
+    # Resuming does not help if the user has to change the input first.
     if event.exit_code != 2:
-        _tell_resume(run_id)
+        _say_how_to_resume(run_id)
     return event.exit_code
 
 
 def _died(process: ScorerProcess, code: int, run_id: str | None) -> int:
-    said = f"; its last words: {process.log[-1]}" if process.log else ""
-    hint = "`qfid doctor` looks at this machine; nothing was saved"
+    last_line = f"; its last line: {process.log[-1]}" if process.log else ""
+    hint = "`qfid doctor` examines this machine; nothing was saved"
     if run_id is not None:
-        hint = f"what was scored is saved: `qfid resume {run_id}` goes on"
+        hint = f"what was scored is saved: `qfid resume {run_id}` continues"
     ran_out = any(map(says_out_of_memory, process.log))
     if ran_out or -code in (signal.SIGKILL, signal.SIGSEGV):
-        # Metal aborts a process that asks for too much, Linux kills one that leaves it too little,
-        # and MLX on the CPU writes to memory it was not given.
+        # Out of memory, Metal aborts the process, Linux kills it, and MLX on the CPU writes to
+        # memory that it could not allocate.
         hint += "; if memory ran out, --batch 1 or shorter chunks take less"
-    diagnostics.say_with_hint("error", f"the scorer {ending(code)} without a report{said}", hint)
+    message = f"the scorer {ending(code)} without a report{last_line}"
+    diagnostics.say_with_hint("error", message, hint)
     return WillNotFit.exit_code if ran_out else 1
 
 
-def _tell_resume(run_id: str | None) -> None:
+def _say_how_to_resume(run_id: str | None) -> None:
     if run_id is not None:
         diagnostics.say(f"`qfid resume {run_id}` scores the rest")
 
 
 @contextmanager
-def _signals_passed_on(process: ScorerProcess, display: ProgressLines) -> Iterator[None]:
-    """While the child works: Ctrl-C once stops it in order, twice at once; an end takes it along.
+def _forwarded_signals(process: ScorerProcess, display: ProgressLines) -> Iterator[None]:
+    """Forward signals: the first Ctrl-C stops the run, a second one or SIGTERM kills the child.
 
-    A signal that this process was told to ignore (``nohup``, a job in the background) stays so.
+    A signal that this process ignores (``nohup``, a background job) stays ignored.
     """
     interrupts = 0
 
@@ -124,7 +125,7 @@ def _signals_passed_on(process: ScorerProcess, display: ProgressLines) -> Iterat
         interrupts += 1
         if interrupts == 1:
             text = "stopping after this step, then reporting; Ctrl-C again stops at once"
-            diagnostics.write_from_handler(display.interjection(text))
+            diagnostics.write_from_handler(display.handler_line(text))
             process.interrupt()
         else:
             process.kill()
@@ -134,12 +135,12 @@ def _signals_passed_on(process: ScorerProcess, display: ProgressLines) -> Iterat
         text = f"ended by {signal.Signals(number).name}"
         if display.run.planned is not None:
             text += f"; `qfid resume {display.run.planned.run}` scores the rest"
-        diagnostics.write_from_handler(display.interjection(text))
+        diagnostics.write_from_handler(display.handler_line(text))
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
     def on_stop(number: int, frame: FrameType | None) -> None:
-        # The child is in a group of its own, which Ctrl-Z does not reach.
+        # The child has its own process group, which Ctrl-Z does not reach.
         process.pause()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

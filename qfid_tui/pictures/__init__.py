@@ -1,1 +1,1 @@
-"""Pictures made of text: scales, bars, scatter, strips, tokens. Values in, lines out."""
+"""Text graphics from values: scales, bars, scatter plots, sparkline strips, tokens."""

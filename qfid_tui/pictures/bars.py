@@ -1,4 +1,4 @@
-"""Bars with axes on a grid of cells: drawn from values, without an app."""
+"""Bar charts with axes on a grid of cells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qfid_tui.pictures.scale import Axis, linear_axis, log_axis, placeable
 from qfid_tui.pictures.strips import StripScale, column, strip
 from scorer.report.formats.inline import digits
 
-# Beyond this ratio the small bars of a linear axis would be flat.
+# Above this ratio of values, the small bars of a linear axis would be flat.
 _LOG_FROM_RATIO = 30
 _WIDEST_LONE_BAR = 7
 
@@ -22,9 +22,9 @@ class Bar:
     """One bar.
 
     Attributes:
-        value: Its height; anything, NaN and None are drawn as missing.
-        tick: What stands below it: at its left edge, or in the middle where bars stand apart.
-        text: What stands above it where there is room.
+        value: Its height; NaN and None are drawn as missing.
+        tick: Text below it, at its left edge, or centred if the bars are apart.
+        text: Text above it if there is room.
     """
 
     value: float | None
@@ -33,15 +33,15 @@ class Bar:
 
 
 def bar_axis(values: Sequence[float | None], most_ticks: int) -> Axis:
-    """From 0, or over decades where the values lie too far apart for that.
+    """Return a linear axis from 0, or a logarithmic one if the values differ too much.
 
     Args:
         values: All heights.
-        most_ticks: Ticks there is room for.
+        most_ticks: Maximum number of ticks.
     """
-    above_zero = [value for value in values if placeable(value, log=True)]
-    if above_zero and max(above_zero) / _LOG_FROM_RATIO > min(above_zero):
-        return log_axis(above_zero, most_ticks)
+    positive = [value for value in values if placeable(value, log=True)]
+    if positive and max(positive) / _LOG_FROM_RATIO > min(positive):
+        return log_axis(positive, most_ticks)
     return linear_axis(values, most_ticks, from_zero=True)
 
 
@@ -55,20 +55,20 @@ def draw_bars(
     linear: bool = False,
     cursor: int | None = None,
 ) -> Picture:
-    """Bars on a value axis at the left, their ticks below.
+    """Draw bars with a value axis at the left and ticks below.
 
-    More bars than columns are shown as the largest of each so many. Where there is no room for
+    If there are more bars than columns, each column shows the largest of several. Without room for
     axes, only the bars are drawn.
 
     Args:
         bars: In order.
         width: Cells.
         height: Lines.
-        apart: Bars stand apart, each with its tick below its middle; else they touch, and ticks
-            stand below their left edges.
+        apart: Leave gaps between the bars and centre the ticks; else the bars touch, and ticks are
+            below their left edges.
         end_tick: Tick at the right end of bars that touch.
-        linear: Begin at 0 whatever the values.
-        cursor: The bar that is picked out.
+        linear: Use a linear axis from 0 for any values.
+        cursor: Index of the highlighted bar, or None.
     """
     canvas = Canvas(width, height)
     values = [bar.value for bar in bars]
@@ -87,17 +87,17 @@ def draw_bars(
         return Picture(canvas, [(min(i, max(width - 1, 0)), None) for i in range(len(bars))])
     plot = Plot(margin, 0, width - margin, rows)
     slots = _slots(bars, plot, apart)
-    crown = _crown(slots, plot)
-    drawn = Plot(plot.x, crown, plot.width, plot.height - crown)
+    text_rows = _text_rows(slots, plot)
+    drawn = Plot(plot.x, text_rows, plot.width, plot.height - text_rows)
     draw_value_axis(canvas, axis, drawn)
-    canvas.column(plot.x - 1, 0, "│" * crown, "axis")
+    canvas.column(plot.x - 1, 0, "│" * text_rows, "axis")
     scale = StripScale(axis.low, axis.high, axis.log)
     for slot in slots:
         role: Role = "cursor" if slot.holds(cursor) else "bar"
         cells = column(slot.bar.value, drawn.height, scale)
         for x in range(slot.x, slot.x + slot.width):
             canvas.column(x, drawn.y, cells, role)
-        if crown:
+        if text_rows:
             top = drawn.y + len(cells) - len(cells.lstrip(" "))
             canvas.write(slot.middle - len(slot.bar.text) // 2, top - 1, slot.bar.text, "text")
     _draw_ticks(canvas, slots, plot, apart=apart, end_tick=end_tick)
@@ -111,9 +111,9 @@ def draw_bars(
 
 
 def draw_value_axis(canvas: Canvas, axis: Axis, plot: Plot) -> None:
-    """The vertical axis left of the plot, and the line below it.
+    """Draw the vertical axis left of the plot, and the line below the plot.
 
-    Ticks that would share a line are left out, but for the outermost.
+    If two ticks would be on one line, one is omitted; the top tick is always drawn.
     """
     canvas.column(plot.x - 1, plot.y, "│" * plot.height, "axis")
     canvas.write(plot.x - 1, plot.y + plot.height, "└" + "─" * plot.width, "axis")
@@ -128,7 +128,7 @@ def draw_value_axis(canvas: Canvas, axis: Axis, plot: Plot) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """Where one bar, or the largest of several, is drawn."""
+    """The columns of one bar, or of the largest of several bars."""
 
     bar: Bar
     first: int
@@ -165,14 +165,14 @@ def _slots(bars: Sequence[Bar], plot: Plot, apart: bool) -> list[_Slot]:
 
 
 def _largest(bars: Sequence[Bar]) -> Bar:
-    """The highest of the bars under the tick of the first; a missing one only if all are."""
+    """Return the highest bar with the tick of the first; a missing one only if all are missing."""
     known = [bar for bar in bars if bar.value is not None and not math.isnan(bar.value)]
     highest = max(known, key=lambda bar: bar.value or 0.0, default=bars[0])
     return Bar(highest.value, bars[0].tick, highest.text if len(bars) == 1 else "")
 
 
-def _crown(slots: Sequence[_Slot], plot: Plot) -> int:
-    """Lines kept free above the bars for their texts: 1 where the texts have room, else 0."""
+def _text_rows(slots: Sequence[_Slot], plot: Plot) -> int:
+    """Return the number of lines for texts above the bars: 1 if all texts have room, else 0."""
     room = all(slot.bar.text and len(slot.bar.text) <= slot.width + 1 for slot in slots)
     if len(slots) > 1:
         gaps = min(b.left - a.left for a, b in itertools.pairwise(slots))
@@ -183,7 +183,7 @@ def _crown(slots: Sequence[_Slot], plot: Plot) -> int:
 def _draw_ticks(
     canvas: Canvas, slots: Sequence[_Slot], plot: Plot, *, apart: bool, end_tick: str
 ) -> None:
-    """The texts below the axis; one that would touch its left neighbour is left out."""
+    """Draw the texts below the axis; one that would touch its left neighbour is omitted."""
     line = plot.y + plot.height
     end = plot.x + plot.width
     limit = end - len(end_tick) - 1 if end_tick else end
@@ -202,14 +202,14 @@ def _draw_ticks(
 
 
 def value_text(value: float | None, significant: int = 2) -> str:
-    """A value in as few characters as tell it: ``0.13``, ``4e-05``, ``∞``, ``NaN``, ``—``."""
+    """Format a value in few characters: ``0.13``, ``4e-05``, ``∞``, ``NaN``, ``—``."""
     if value is not None and math.isnan(value):
         return "NaN"
     return digits(value, significant=significant)
 
 
 def range_of(values: Sequence[float]) -> str:
-    """``0.11 … 0.15``, smallest to largest; NaN left out, empty where nothing is left."""
+    """Format the range of the values, ``0.11 … 0.15``, without NaN; empty without values."""
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return ""

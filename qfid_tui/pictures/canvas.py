@@ -1,7 +1,6 @@
-"""A grid of character cells to draw a chart on, each cell with the role that colours it.
+"""A grid of character cells to draw on; each cell has a role, which decides its colour.
 
-Pure standard library and Rich's table of character widths: a chart is drawn, tested and timed
-without an app.
+Needs only the standard library and Rich's character widths, so charts are tested without an app.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ _ELLIPSIS = "…"
 
 
 def cells_of(text: str) -> list[str]:
-    """Foreign text as one entry per cell; the second cell of a wide character is empty.
+    """Split any text into one string per cell; the second cell of a wide character is empty.
 
-    What joins its neighbours or has no width of its own would move everything to its right, so it
-    is shown as a question mark.
+    Combining characters and characters without a known width would move the text to their right, so
+    they are replaced by a question mark.
     """
     cells: list[str] = []
     for char in inert(text):
@@ -53,7 +52,7 @@ def cells_of(text: str) -> list[str]:
 
 
 def fitted(text: str, width: int) -> str:
-    """The text cut to ``width`` cells, with an ellipsis where something is missing."""
+    """Return the text cut to ``width`` cells, with an ellipsis if it was longer."""
     cells = cells_of(text)
     if len(cells) <= width:
         return "".join(cells)
@@ -64,7 +63,7 @@ def fitted(text: str, width: int) -> str:
 
 
 class Canvas:
-    """``height`` rows of ``width`` cells, blank at first. Whatever lies outside is clipped."""
+    """``height`` rows of ``width`` cells, initially blank. Drawing outside is clipped."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width = max(width, 0)
@@ -73,7 +72,7 @@ class Canvas:
         self._roles: list[list[Role]] = [["text"] * self.width for _ in range(self.height)]
 
     def write(self, x: int, y: int, text: str, role: Role = "text") -> None:
-        """Put text on the grid from ``(x, y)`` rightwards; it may be anything."""
+        """Write any text from ``(x, y)`` to the right."""
         if not 0 <= y < self.height:
             return
         chars, roles = self._chars[y], self._roles[y]
@@ -82,7 +81,7 @@ class Canvas:
             if 0 <= at < self.width:
                 self._separate(chars, at)
                 chars[at], roles[at] = cell, role
-        # A wide character that the edge cuts, or whose first half is outside, leaves no half.
+        # Replace half of a wide character at either edge by a blank.
         if chars and chars[0] == "":
             chars[0] = " "
         last = self.width - 1
@@ -91,24 +90,24 @@ class Canvas:
 
     @staticmethod
     def _separate(chars: list[str], at: int) -> None:
-        """Blank the other half of a wide character that cell ``at`` is about to replace."""
+        """Blank the other half of a wide character before cell ``at`` is replaced."""
         if chars[at] == "" and at:
             chars[at - 1] = chars[at - 1] if cell_len(chars[at - 1]) < 2 else " "
         if at + 1 < len(chars) and chars[at + 1] == "":
             chars[at + 1] = " "
 
     def column(self, x: int, y: int, text: str, role: Role = "text") -> None:
-        """Put one-cell characters on the grid from ``(x, y)`` downwards, blanks left out."""
+        """Write one-cell characters from ``(x, y)`` downwards; blanks are skipped."""
         if not 0 <= x < self.width:
             return
-        # Bars are made of thousands of these, and known to be harmless.
+        # Bars consist of thousands of these, and they need no escaping.
         for at, char in enumerate(text, y):
             if char != " " and 0 <= at < self.height:
                 self._separate(self._chars[at], x)
                 self._chars[at][x], self._roles[at][x] = char, role
 
     def is_free(self, x: int, y: int, width: int, over: frozenset[Role] = frozenset()) -> bool:
-        """Whether so many cells are on the grid and blank, or of a role that may be covered."""
+        """Return whether ``width`` cells are on the grid and blank, or have a role in ``over``."""
         if not 0 <= y < self.height or x < 0 or x + width > self.width:
             return False
         return all(
@@ -116,15 +115,15 @@ class Canvas:
         )
 
     def runs(self, y: int) -> list[tuple[str, Role]]:
-        """Row ``y`` as stretches of one role."""
+        """Return row ``y`` as pieces with one role each."""
         cells = zip(self._roles[y], self._chars[y], strict=True)
         return [
-            ("".join(char for _, char in stretch), role)
-            for role, stretch in groupby(cells, key=lambda cell: cell[0])
+            ("".join(char for _, char in piece), role)
+            for role, piece in groupby(cells, key=lambda cell: cell[0])
         ]
 
     def rows(self) -> list[str]:
-        """The picture as text."""
+        """Return the rows as text."""
         return ["".join(row) for row in self._chars]
 
 
@@ -134,9 +133,9 @@ class Picture:
 
     Attributes:
         canvas: The cells.
-        spots: Where each item of the chart is drawn, ``(x, y)``; y is None where the item owns
-            its whole column.
-        missing: Names of items that are not named in the picture, for lack of room or of a place.
+        spots: Position ``(x, y)`` of each item of the chart; y is None if the item is a whole
+            column.
+        missing: Labels of items that are not drawn or not labelled in the picture.
     """
 
     canvas: Canvas
@@ -144,7 +143,7 @@ class Picture:
     missing: list[str] = field(default_factory=list)
 
     def nearest(self, x: int, y: int) -> int | None:
-        """The item drawn nearest to a cell; None where there is none."""
+        """Return the index of the item nearest to a cell; None without items."""
         if not self.spots:
             return None
         # A cell is about twice as high as it is wide.

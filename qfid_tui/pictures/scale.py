@@ -1,6 +1,6 @@
-"""Where a number lands on an axis: decades, fractions, ticks and their text.
+"""Axes: decades, positions of values, ticks and their text.
 
-Pure standard library. Scales take any floats: what cannot be placed is left to the caller to mark.
+Standard library only. Any float is accepted; the caller handles values without a position.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from typing import TypeGuard
 # The smallest and the largest power of ten that a float64 holds (the former is subnormal).
 _LOWEST_DECADE, _HIGHEST_DECADE = -323, 308
 _LARGEST = sys.float_info.max
-# Below this the arithmetic of ticks underflows.
+# Smaller ranges would underflow in the computation of ticks.
 _SMALLEST = 1e-290
 _ROOM = 0.04
 
 
 def power_of_ten(exponent: int) -> float:
-    """The float nearest to ``10 ** exponent``, which ``10.0 ** exponent`` is not always."""
+    """Return the float nearest to ``10 ** exponent``; ``10.0 ** exponent`` may be another one."""
     return float(f"1e{exponent}")
 
 
 def placeable(value: float | None, *, log: bool) -> TypeGuard[float]:
-    """Whether a value has a place on an axis: finite, and above zero on a logarithmic one."""
+    """Return whether an axis can show a value: finite, and positive if logarithmic."""
     return value is not None and math.isfinite(value) and (value > 0 or not log)
 
 
 def decades(values: Iterable[float | None]) -> tuple[int, int] | None:
-    """Exponents of the decades that hold the values above zero, rounded outward.
+    """Return the exponents of the decades around the positive values, rounded outward.
 
-    The lower one lies strictly below the least value, so that a value on a decade's edge is not
-    taken for one below the scale; the upper one may equal the largest value.
+    ``10 ** low`` is strictly less than the least value, so that a value equal to a power of ten is
+    not drawn as below the scale. ``10 ** high`` may equal the largest value.
 
     Returns:
-        ``low < high``; None where no value is finite and above zero.
+        ``low < high``; None if no value is finite and positive.
     """
     found = [value for value in values if placeable(value, log=True)]
     if not found:
         return None
     least, most = min(found), max(found)
     low, high = math.floor(math.log10(least)), math.ceil(math.log10(most))
-    # The logarithm is rounded; the powers themselves decide.
+    # The logarithm is rounded, so compare with the powers themselves.
     if low > _LOWEST_DECADE and power_of_ten(low) >= least:
         low -= 1
     if high < _HIGHEST_DECADE and power_of_ten(high) < most:
@@ -56,7 +56,7 @@ def decades(values: Iterable[float | None]) -> tuple[int, int] | None:
 
 
 def fraction(value: float, low: float, high: float, *, log: bool) -> float:
-    """How far a placeable value lies along the way from ``low`` to ``high``, 0 to 1, clipped."""
+    """Return the position of a placeable value between ``low`` (0) and ``high`` (1), clipped."""
     if value <= low:
         return 0.0
     if value >= high:
@@ -65,12 +65,12 @@ def fraction(value: float, low: float, high: float, *, log: bool) -> float:
         # Halved first: the difference of two finite floats may be infinite.
         return (value / 2 - low / 2) / (high / 2 - low / 2)
     start, end = math.log10(low), math.log10(high)
-    # Floats this close have one logarithm.
+    # The logarithms of two adjacent floats may be equal.
     return (math.log10(value) - start) / (end - start) if end > start else 0.5
 
 
 def decade_text(exponent: int) -> str:
-    """A power of ten as a tick shows it: ``1e-4``, ``1``, ``10``, ``1e3``."""
+    """Format a power of ten for a tick: ``1e-4``, ``1``, ``10``, ``1e3``."""
     return {0: "1", 1: "10", 2: "100"}.get(exponent, f"1e{exponent}")
 
 
@@ -79,9 +79,9 @@ class Axis:
     """An axis with its ticks.
 
     Attributes:
-        low: Where it begins.
-        high: Where it ends; above ``low``.
-        log: Whether distances are proportional to the logarithm.
+        low: Lower end.
+        high: Upper end, above ``low``.
+        log: Whether the axis is logarithmic.
         ticks: Value and text of each, ascending, inside the axis.
     """
 
@@ -91,22 +91,22 @@ class Axis:
     ticks: tuple[tuple[float, str], ...]
 
     def place(self, value: float, steps: int) -> int:
-        """The cell of ``steps`` cells, 0 to ``steps - 1``, that a placeable value falls in."""
+        """Return the cell of a placeable value, 0 to ``steps - 1``."""
         share = fraction(value, self.low, self.high, log=self.log)
         return round(share * max(steps - 1, 0))
 
 
 def log_axis(values: Iterable[float | None], most_ticks: int) -> Axis:
-    """The axis over the decades present, rounded outward, with a tick at every so many of them.
+    """Return a logarithmic axis over the decades of the values, rounded outward.
 
     Args:
-        values: What is to be shown; those without a place do not count.
-        most_ticks: Ticks there is room for, at least 2.
+        values: The values to show; those that cannot be placed are ignored.
+        most_ticks: Maximum number of ticks, at least 2.
     """
     low, high = decades(values) or (-4, 0)
     span = high - low
     stride = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 700) if span / s <= max(most_ticks, 2))
-    # Counted from the top, whose tick is the one that gives the scale of the large values.
+    # Counted from the top, so that the top always has a tick.
     exponents = sorted(range(high, low - 1, -stride))
     ticks = tuple((power_of_ten(k), decade_text(k)) for k in exponents)
     return Axis(power_of_ten(low), power_of_ten(high), True, ticks)
@@ -115,13 +115,12 @@ def log_axis(values: Iterable[float | None], most_ticks: int) -> Axis:
 def linear_axis(
     values: Iterable[float | None], most_ticks: int, *, from_zero: bool = False
 ) -> Axis:
-    """The axis over the values with ticks at round numbers.
+    """Return a linear axis over the values with ticks at round numbers.
 
     Args:
-        values: What is to be shown; those without a place do not count.
-        most_ticks: Ticks there is room for, at least 2.
-        from_zero: Begin at 0 and end at the largest value, for bars; else a little room is left
-            at both ends.
+        values: The values to show; those that cannot be placed are ignored.
+        most_ticks: Maximum number of ticks, at least 2.
+        from_zero: Go from 0 to the largest value, for bars; else leave a margin at both ends.
     """
     found = [value for value in values if placeable(value, log=False)]
     if from_zero:
@@ -140,7 +139,7 @@ def linear_axis(
 
 
 def _round_step(low: float, high: float, most_ticks: int) -> float:
-    """The smallest of 1, 2 or 5 times a power of ten that needs no more ticks than there may be."""
+    """Return the smallest step, 1, 2 or 5 times a power of ten, with at most ``most_ticks``."""
     rough = max(high / most_ticks - low / most_ticks, _SMALLEST)
     power = math.floor(math.log10(rough))
     for exponent in range(power, min(power + 3, _HIGHEST_DECADE + 1)):
@@ -152,7 +151,7 @@ def _round_step(low: float, high: float, most_ticks: int) -> float:
 
 
 def _tick_text(value: float, step: float) -> str:
-    """A tick with as many digits as its neighbours need, thousands as ``k``, millions as ``M``."""
+    """Format a tick with the digits that the step needs; thousands as ``k``, millions as ``M``."""
     size = abs(value)
     for suffix, unit in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if unit <= size < 1e12:

@@ -1,4 +1,4 @@
-"""KL against memory on a grid of cells: points, the Pareto frontier, labels. Without an app."""
+"""Scatter plot of KL against memory on a grid of cells, with Pareto frontier and labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scorer.report.formats.inline import count
 from scorer.spec.thresholds import KV
 
 _SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
-# In fewer rows a label two rows away stands beside another point.
+# With fewer rows, a label two rows away would be next to another point.
 _ROWS_FOR_FAR_LABELS = 10
 _COVERABLE: frozenset[Role] = frozenset({"guide"})
 _COVERABLE_AT_NEED: frozenset[Role] = frozenset({"guide", "line"})
@@ -25,14 +25,13 @@ class ScatterPoint:
     """One setting of a run.
 
     Attributes:
-        label: The setting, short.
+        label: Short notation of the setting.
         bytes_per_token: Stored KV bytes per token.
-        kl_mean: Mean KL, nats; anything: at or below zero it stands at the foot, +inf at the
-            top, NaN is named only.
-        verdict: ``good``, ``marginal`` or ``bad``, with a question mark where it is open; may be
-            empty.
-        frontier: No other setting is better in both.
-        earlier: It is of an earlier run.
+        kl_mean: Mean KL, nats, any float: drawn at the bottom if not positive, at the top if +inf,
+            and only listed if NaN.
+        verdict: ``good``, ``marginal`` or ``bad``, with a question mark if open; may be empty.
+        frontier: Whether no other setting is better in both.
+        earlier: Whether it is from an earlier run.
     """
 
     label: str
@@ -44,7 +43,7 @@ class ScatterPoint:
 
     @property
     def mark(self) -> str:
-        """A diamond on the frontier, else a disc; hollow for an earlier run."""
+        """Diamond on the frontier, else disc; hollow for an earlier run."""
         if self.earlier:
             return "◇" if self.frontier else "○"
         return "◆" if self.frontier else "●"
@@ -57,13 +56,13 @@ class ScatterPoint:
 
     @property
     def role(self) -> Role:
-        """What colours the point and its label."""
+        """Role that decides the colour of the point and its label."""
         roles: dict[str, Role] = {"good": "good", "marginal": "marginal", "bad": "bad"}
         return "earlier" if self.earlier else roles.get(self.verdict.rstrip("?"), "text")
 
     @property
     def drawable(self) -> bool:
-        """Whether it has a place in the picture."""
+        """Whether it can be drawn in the picture."""
         return math.isfinite(self.bytes_per_token) and not math.isnan(self.kl_mean)
 
     @property
@@ -73,7 +72,7 @@ class ScatterPoint:
         return count(round(size)) if math.isfinite(size) else value_text(size)
 
     def reading(self) -> str:
-        """The point in words."""
+        """Describe the point in words."""
         parts = [
             f"{self.label}: {self.shown_cost} bytes/token",
             f"{value_text(self.kl_mean, 3)} nats",
@@ -87,16 +86,16 @@ class ScatterPoint:
 def draw_scatter(
     points: Sequence[ScatterPoint], width: int, height: int, cursor: int | None = None
 ) -> Picture:
-    """Points over a linear axis of bytes and a logarithmic one of KL.
+    """Draw points over a linear axis of bytes and a logarithmic axis of KL.
 
     The frontier is a staircase: right of and above it, some setting is at least as good in both.
-    Labels take the longest form that has room for all; those without room are ``missing``.
+    Labels have the longest form that fits for all points; those that do not fit are ``missing``.
 
     Args:
         points: In any order; ``spots`` are in this order.
         width: Cells.
         height: Lines.
-        cursor: The point that is picked out.
+        cursor: Index of the highlighted point, or None.
     """
     rows = height - 2
     drawable = [point for point in points if point.drawable]
@@ -126,7 +125,7 @@ def draw_scatter(
 def _as_text(
     points: Sequence[ScatterPoint], width: int, height: int, cursor: int | None
 ) -> Picture:
-    """The points in words, a line each, where there is no room for axes."""
+    """Write one line per point, if there is no room for axes."""
     canvas = Canvas(width, height)
     rows = [(p.label, p.shown_cost, value_text(p.kl_mean, 3), p.shown_verdict) for p in points]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
@@ -163,13 +162,13 @@ def _draw_size_axis(canvas: Canvas, axis: Axis, plot: Plot) -> None:
 
 
 def _draw_guides(canvas: Canvas, axis: Axis, plot: Plot) -> None:
-    """Dashed lines where the KL mean stops allowing a verdict."""
+    """Draw dashed lines at the bounds of KL mean."""
     for _, y in _guides(axis, plot):
         canvas.write(plot.x, y, "┄" * plot.width, "guide")
 
 
 def _name_guides(canvas: Canvas, axis: Axis, plot: Plot) -> None:
-    """What the dashed lines mean, where the points have left room."""
+    """Label the dashed lines where cells are free."""
     for text, y in _guides(axis, plot):
         starts = range(plot.x + plot.width - len(text), plot.x + plot.width // 2, -1)
         free = (x for x in starts if canvas.is_free(x, y, len(text), _COVERABLE))
@@ -178,7 +177,7 @@ def _name_guides(canvas: Canvas, axis: Axis, plot: Plot) -> None:
 
 
 def _guides(axis: Axis, plot: Plot) -> list[tuple[str, int]]:
-    """The bounds of KL mean on the axis: text and line of each."""
+    """Return text and row of each bound of KL mean that is on the axis."""
     return [
         (f" {text} ≤ {bound:g} ", plot.y + plot.height - 1 - axis.place(bound, plot.height))
         for text, bound in (("good", KV.good.kl_mean), ("marginal", KV.marginal.kl_mean))
@@ -208,7 +207,7 @@ def _draw_points(
     picked: ScatterPoint | None,
     names: int,
 ) -> list[str]:
-    """Draw marks, then labels, what matters most first; return the labels without room."""
+    """Draw marks, then labels in order of importance; return the labels without room."""
     ranked = sorted(
         (i for i, point in enumerate(points) if point.drawable),
         key=lambda i: (points[i] is not picked, points[i].earlier, not points[i].frontier),
@@ -229,7 +228,7 @@ def _draw_points(
 
 
 def _name(point: ScatterPoint, length: int) -> str:
-    """The label with its verdict's sign and its value (2), with the sign (1), alone (0)."""
+    """Return the label with sign of the verdict and value (2), with the sign (1), or alone (0)."""
     sign = _SIGNS.get(point.verdict.rstrip("?"), "") + ("?" if point.verdict.endswith("?") else "")
     parts = [point.label, sign, value_text(point.kl_mean)]
     return " ".join(part for part in parts[: 1 + length] if part)
@@ -238,7 +237,7 @@ def _name(point: ScatterPoint, length: int) -> str:
 def _place(
     canvas: Canvas, spot: tuple[int, int], length: int, plot: Plot
 ) -> tuple[int, int] | None:
-    """Where a label of so many cells stands free beside its point, near before far."""
+    """Return the nearest free position for a label of ``length`` cells beside its point."""
     x, y = spot
     beside = [(x + 2, y), (x - length - 1, y)]
     over = [(left, row) for row in (y - 1, y + 1) for left in (x + 1, x - length // 2, x - length)]
@@ -248,7 +247,7 @@ def _place(
         for left, row in [*beside, *over]:
             inside = plot.x <= left and left + length <= plot.x + plot.width
             inside = inside and plot.y <= row < plot.y + plot.height
-            # A blank on both sides, so that two labels never read as one.
+            # A blank on both sides separates two labels.
             start, end = max(left - 1, plot.x), min(left + length + 1, plot.x + plot.width)
             if row == y:
                 start, end = (left, end) if left > x else (start, left + length)

@@ -1,7 +1,7 @@
-"""Sparkline strips: one cell a value, all rows on one scale, any float drawn.
+"""Sparkline strips: one cell per value, the same scale for all rows, any float.
 
-Textual's own sparkline scales every row to itself, knows no logarithm and ends the app on a NaN.
-Pure standard library, so that a table can use it before anything heavy is imported.
+Textual's sparkline scales every row separately, has no logarithmic scale and crashes on NaN.
+Standard library only, so that it can be used before large imports.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 FLOOR, MISSING, INFINITE = "_", "·", "^"
 
 _LEVELS = len(BLOCKS) - 1
-# What an empty table shows: the decades that the settings of a small model span.
+# The scale of an empty table: typical decades of a small model.
 _DEFAULT_DECADES = (-4, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class StripScale:
-    """What the bottom and the top of a strip stand for.
+    """The values at the bottom and the top of a strip.
 
     Attributes:
-        low: The lower end; values at or below it are drawn as the floor.
-        high: The upper end; larger values are drawn at full height.
-        log: Whether heights are proportional to the logarithm.
+        low: Lower end; values at or below it are drawn as ``_``.
+        high: Upper end; larger values are drawn at full height.
+        log: Whether the scale is logarithmic.
 
     Raises:
-        ValueError: The ends are not ``low < high``, finite, and above zero on a logarithmic scale.
+        ValueError: Not ``low < high``, an end is not finite, or not positive on a log scale.
     """
 
     low: float
@@ -45,18 +45,18 @@ class StripScale:
 
 
 def kl_scale(rows: Iterable[Sequence[float | None]]) -> StripScale:
-    """The logarithmic scale of the decades present in all rows, rounded outward.
+    """Return the logarithmic scale over the decades of all rows, rounded outward.
 
     Args:
-        rows: KL per chunk in nats, one sequence a setting; zero, negative and non-finite values
-            do not count.
+        rows: KL per chunk in nats, one sequence per setting; values that are not positive and
+            finite are ignored.
     """
     low, high = decades(value for row in rows for value in _ends(row)) or _DEFAULT_DECADES
     return StripScale(power_of_ten(low), power_of_ten(high), log=True)
 
 
 def flips_scale(rows: Iterable[Sequence[float | None]]) -> StripScale:
-    """The linear scale from 0 to the largest finite value of all rows; to 1 where there is none.
+    """Return the linear scale from 0 to the largest finite value of all rows, else to 1.
 
     Args:
         rows: Flips per chunk, as counts or as shares.
@@ -68,31 +68,31 @@ def flips_scale(rows: Iterable[Sequence[float | None]]) -> StripScale:
 
 
 def _ends(row: Sequence[float | None]) -> Sequence[float | None]:
-    """The least and the largest value, which say as much as all; all where one is odd.
+    """Return only the least and the largest value, or the row if a value is unusual.
 
-    Tables ask ten times a second for thousands of values: odd ones are looked for at C's speed.
+    Tables call this ten times a second for thousands of values, so it uses only fast built-ins.
     """
     known = cast("Sequence[float]", row)
     try:
         if row and math.isfinite(sum(known)) and min(known) > 0:
             return min(known), max(known)
     except TypeError:
-        # None stands for a value that is missing.
+        # The row contains None.
         pass
     return row
 
 
 def strip(values: Sequence[float | None], width: int, height: int, scale: StripScale) -> list[str]:
-    """The values as lines of block characters.
+    """Draw values as lines of block characters.
 
-    A value at or below the scale's low end is ``_``, NaN or None ``·``, +inf a full column ending
-    in ``^``. Heights never fall where values rise.
+    A value at or below the low end of the scale is ``_``, NaN or None is ``·``, +inf is a full
+    column with ``^`` at the top. The height is a monotonic function of the value.
 
     Args:
-        values: One cell each, oldest first; the last ``width`` of them are shown.
-        width: Cells of every line; cells without a value stay blank, at the right.
+        values: One cell per value, oldest first; the last ``width`` values are shown.
+        width: Cells per line; cells without a value are blank, at the right.
         height: Number of lines.
-        scale: Shared by all strips that are to be compared.
+        scale: Scale of all strips that are compared.
 
     Returns:
         ``height`` strings of exactly ``width`` cells, the top one first.
@@ -105,7 +105,7 @@ def strip(values: Sequence[float | None], width: int, height: int, scale: StripS
 
 
 def scale_label(scale: StripScale) -> str:
-    """Both ends of the scale in words: ``1e-4 … 1``."""
+    """Format both ends of the scale: ``1e-4 … 1``."""
     if not scale.log:
         return f"{scale.low:.3g} … {scale.high:.3g}"
     return f"{_log_text(scale.low)} … {_log_text(scale.high)}"
@@ -117,7 +117,7 @@ def _log_text(value: float) -> str:
 
 
 def column(value: float | None, height: int, scale: StripScale) -> str:
-    """One value as ``height`` characters, the top one first; signs as in :func:`strip`."""
+    """Draw one value as ``height`` characters, the top one first; signs as in :func:`strip`."""
     if not height:
         return ""
     if value is None or math.isnan(value):

@@ -1,8 +1,8 @@
-"""Tokens as what is drawn of them: bytes joined to characters, characters to single cells.
+"""Glyphs of tokens: decodes bytes to characters and splits characters into cells.
 
-A token can end in the middle of a UTF-8 character. The bytes of neighbouring tokens are joined,
-so that the character is drawn whole, by the token that begins it; the tokens that only go on with
-it are drawn as the number of their part (``₂``). Nothing that is drawn acts on a terminal.
+A token can end inside a UTF-8 character. The bytes of adjacent tokens are joined, so the first of
+these tokens draws the whole character, and the others draw the number of their part (``₂``). All
+control characters are escaped.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ _PARTS = "₀₁₂₃₄₅₆₇₈₉"
 _JOINER = "\u200d"
 _SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
 _SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
-# Bytes that are no UTF-8, as the error handler `surrogateescape` writes them.
+# Bytes that are not UTF-8, as decoded by the error handler `surrogateescape`.
 _FIRST_STRAY, _LAST_STRAY = "\udc80", "\udcff"
 _STRAY_OFFSET = 0xDC00
 
 MISSING = -1
-"""The id of a token that the run does not store."""
+"""Id of a token that the run does not store."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A character that several tokens spell together, seen from one of them.
+class CharacterPart:
+    """The part of one token in a character that several tokens encode together.
 
     Attributes:
         character: The whole character.
-        number: Which of its tokens this is, from 1.
-        of: How many tokens spell it.
+        number: Number of the token among them, from 1.
+        of: Number of tokens that encode the character.
     """
 
     character: str
@@ -54,16 +54,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenGlyphs:
-    """Everything that is drawn of T tokens: n glyphs, each of one or two cells.
+    """The n glyphs of T tokens, each of one or two cells.
 
     Attributes:
         texts: Distinct glyphs: a character with its combining marks.
         glyph: (n,) int32, index into ``texts``.
-        token: (n,) int32, the token a glyph belongs to, ascending; every token has one at least.
-        kind: (n,) uint8, ``ORDINARY``, ``SPACE``, ``WIDE`` or ``NEWLINE``: where lines may break.
-        cells: (n + 1,) int32, cells in front of each glyph; the last is the sum.
+        token: (n,) int32, the token of each glyph, ascending; every token has at least one glyph.
+        kind: (n,) uint8, ``ORDINARY``, ``SPACE``, ``WIDE`` or ``NEWLINE``, for line breaks.
+        cells: (n + 1,) int32, cells before each glyph; the last is the sum.
         first: (T + 1,) int32, the first glyph of each token, then n.
-        parts: Token to the characters it spells only in part, in their order.
+        parts: Maps a token to the characters that it encodes in part, in order.
     """
 
     texts: list[str]
@@ -72,28 +72,28 @@ class TokenGlyphs:
     kind: ByteArray
     cells: IntArray
     first: IntArray
-    parts: dict[int, tuple[Part, ...]]
+    parts: dict[int, tuple[CharacterPart, ...]]
 
     def text(self, token: int) -> str:
-        """What is drawn of one token."""
+        """Return the text that is drawn for one token."""
         own = self.glyph[self.first[token] : self.first[token + 1]]
         return "".join(self.texts[i] for i in own)
 
 
 def inert_text(data: bytes) -> str:
-    """Bytes of one token as text on one line; bytes that are no character as ``‹E4›``."""
+    """Decode the bytes of one token to one line; bytes that are not UTF-8 become ``‹E4›``."""
     return "".join(text for text, _, _ in _glyphs(data.decode("utf-8", "surrogateescape")))
 
 
 def glyphs_of_tokens(
     ids: IntArray, pieces: Mapping[int, bytes], joined: NDArray[np.bool_]
 ) -> TokenGlyphs:
-    """Make what is drawn of the tokens of a text.
+    """Make the glyphs of the tokens of a text.
 
     Args:
-        ids: (T,) token ids; ``MISSING`` where unknown.
-        pieces: Bytes of a token; ids that are not in it, or have none, are drawn as numbers.
-        joined: (T,) bool, whether a token follows the one before it in the text.
+        ids: (T,) int32 token ids; ``MISSING`` if unknown.
+        pieces: Bytes of tokens; tokens without bytes are drawn as their ids.
+        joined: (T,) bool, whether a token directly follows the previous one in the text.
     """
     table = _PieceTable()
     unique, inverse = np.unique(ids, return_inverse=True)
@@ -108,19 +108,19 @@ def glyphs_of_tokens(
             continue
         rows[i] = table.row(text or (MISSING_SIGN if token == MISSING else f" {token}"))
     row = rows[inverse]
-    parts: dict[int, tuple[Part, ...]] = {}
+    parts: dict[int, tuple[CharacterPart, ...]] = {}
     for first, end in _runs(broken[inverse], joined):
-        spelled = [pieces[int(token)] for token in ids[first:end]]
-        for token, (text, own) in enumerate(_joined(spelled), first):
+        encoded = [pieces[int(token)] for token in ids[first:end]]
+        for token, (text, own) in enumerate(_joined(encoded), first):
             row[token] = table.row(text)
             if own:
                 parts[token] = own
-    return table.laid_out(row, parts)
+    return table.to_glyphs(row, parts)
 
 
 @dataclass(slots=True)
 class _PieceTable:
-    """Distinct drawn texts of tokens, each split into glyphs once."""
+    """Distinct texts of tokens, each split into glyphs once."""
 
     rows: dict[str, int] = field(default_factory=dict)
     starts: list[int] = field(default_factory=lambda: [0])
@@ -130,7 +130,7 @@ class _PieceTable:
     widths: list[int] = field(default_factory=list)
 
     def row(self, text: str) -> int:
-        """The number of a drawn text, which must not be empty."""
+        """Return the number of a text, which must not be empty."""
         if text not in self.rows:
             self.rows[text] = len(self.rows)
             for glyph, width, kind in _glyphs(text):
@@ -140,7 +140,7 @@ class _PieceTable:
             self.starts.append(len(self.glyphs))
         return self.rows[text]
 
-    def laid_out(self, row: IntArray, parts: dict[int, tuple[Part, ...]]) -> TokenGlyphs:
+    def to_glyphs(self, row: IntArray, parts: dict[int, tuple[CharacterPart, ...]]) -> TokenGlyphs:
         starts = np.array(self.starts, np.int32)
         counts = (starts[1:] - starts[:-1])[row]
         first = np.zeros(len(row) + 1, np.int32)
@@ -160,9 +160,9 @@ class _PieceTable:
 
 
 def _runs(broken: NDArray[np.bool_], joined: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """First token and end of each run of tokens that are no UTF-8 on their own.
+    """Yield first token and end of each run of tokens that are not valid UTF-8 by themselves.
 
-    A token that is has whole characters only, so nothing is ever joined across it.
+    A valid token has only whole characters, so characters never extend across it.
     """
     tokens = np.flatnonzero(broken)
     if len(tokens):
@@ -171,26 +171,26 @@ def _runs(broken: NDArray[np.bool_], joined: NDArray[np.bool_]) -> Iterator[tupl
             yield int(run[0]), int(run[-1]) + 1
 
 
-def _joined(spelled: list[bytes]) -> Iterator[tuple[str, tuple[Part, ...]]]:
-    """What each of some neighbouring tokens draws, and what it spells in part."""
-    owner = [i for i, data in enumerate(spelled) for _ in data]
-    texts = [""] * len(spelled)
-    parts: list[list[Part]] = [[] for _ in spelled]
+def _joined(encoded: list[bytes]) -> Iterator[tuple[str, tuple[CharacterPart, ...]]]:
+    """Yield the text of each of some adjacent tokens, and its parts of shared characters."""
+    owner = [i for i, data in enumerate(encoded) for _ in data]
+    texts = [""] * len(encoded)
+    parts: list[list[CharacterPart]] = [[] for _ in encoded]
     at = 0
-    for character in b"".join(spelled).decode("utf-8", "surrogateescape"):
+    for character in b"".join(encoded).decode("utf-8", "surrogateescape"):
         size = 1 if _is_stray(character) else len(character.encode())
         owners = list(dict.fromkeys(owner[at : at + size]))
         texts[owners[0]] += character
         if len(owners) > 1:
             for number, token in enumerate(owners, 1):
-                parts[token].append(Part(character, number, len(owners)))
+                parts[token].append(CharacterPart(character, number, len(owners)))
         at += size
     for text, own in zip(texts, parts, strict=True):
         yield text or _PARTS[own[0].number], tuple(own)
 
 
 def _glyphs(text: str) -> list[tuple[str, int, int]]:
-    """Split a token's text into (glyph, cells, kind); empty only for empty text."""
+    """Split the text of a token into (glyph, cells, kind); empty only for empty text."""
     found: list[tuple[str, int, int]] = []
     for character in text:
         if character == "\n":
@@ -207,15 +207,15 @@ def _glyphs(text: str) -> list[tuple[str, int, int]]:
         elif width := get_character_cell_size(character):
             found.append((character, width, WIDE if width == 2 else ORDINARY))
         else:
-            _add_unspaced(found, character)
+            _add_zero_width(found, character)
     return found or [(INVISIBLE_SIGN, 1, ORDINARY)] * bool(text)
 
 
-def _add_unspaced(found: list[tuple[str, int, int]], character: str) -> None:
-    """Add a character that takes no cell of its own.
+def _add_zero_width(found: list[tuple[str, int, int]], character: str) -> None:
+    """Add a character that has no cell of its own.
 
-    Joiners and variation selectors are left out: terminals do not agree on the width of what they
-    make, and a wrong width would shift the rest of the line.
+    Joiners and variation selectors are omitted: terminals disagree on the width of the result, and
+    a wrong width would shift the rest of the line.
     """
     if character in _SKIN_TONES:
         found.append((INVISIBLE_SIGN, 1, ORDINARY))

@@ -1,4 +1,4 @@
-"""Glyphs wrapped into lines of a width, with a heading before each chunk."""
+"""Wraps glyphs into lines, with a heading before each chunk."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from qfid_tui.pictures.token_glyphs import NEWLINE, SPACE, WIDE, IntArray, TokenGlyphs
 
 TEXT = -1
-"""What stands in ``Lines.heading`` for a line of text."""
+"""Value of ``Lines.heading`` for a line of text."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lines:
-    """m lines over n glyphs.
+    """m lines of n glyphs.
 
     Attributes:
-        glyphs: What the lines are made of.
-        first: (m,) int32, the first glyph of each line, ascending; for a heading that of the text
+        glyphs: The glyphs.
+        first: (m,) int32, the first glyph of each line, ascending; for a heading, that of the text
             below it.
-        end: (m,) int32, one past the last; equal to ``first`` for a heading.
-        heading: (m,) int32, the chunk whose heading it is, counted from 0, else ``TEXT``.
+        end: (m,) int32, one past the last glyph; equal to ``first`` for a heading.
+        heading: (m,) int32, the chunk of a heading, from 0; ``TEXT`` for a line of text.
     """
 
     glyphs: TokenGlyphs
@@ -37,21 +37,21 @@ class Lines:
         return len(self.first)
 
     def of_token(self, token: int) -> tuple[int, int]:
-        """First and last line that a token is drawn on."""
+        """Return the first and the last line of a token."""
         first, end = self.glyphs.first[token], self.glyphs.first[token + 1]
         return self._of_glyph(int(first)), self._of_glyph(int(end) - 1)
 
     def _of_glyph(self, glyph: int) -> int:
-        # A heading begins where the text below it does: the last of equals is the text.
+        # A heading has the same first glyph as the text below it; the last match is the text.
         return int(np.searchsorted(self.first, glyph, side="right")) - 1
 
     def column(self, token: int) -> int:
-        """Cells in front of a token on its first line."""
+        """Return the number of cells before a token on its first line."""
         cells, glyph = self.glyphs.cells, int(self.glyphs.first[token])
         return int(cells[glyph] - cells[self.first[self._of_glyph(glyph)]])
 
     def token_at(self, line: int, column: int) -> int:
-        """The token at a cell, or the nearest one of the line; a heading's is the one below it."""
+        """Return the token at a cell, or the nearest on the line; for a heading, the one below."""
         first, end = int(self.first[line]), int(self.end[line])
         if first == end:
             return int(self.glyphs.token[first])
@@ -60,8 +60,16 @@ class Lines:
         return int(self.glyphs.token[glyph])
 
 
-def stretches(values: NDArray[np.integer], first: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Each stretch of equal values in ``values[first:stop]``: the value, its start, its end."""
+def equal_runs(
+    values: NDArray[np.integer], first: int, stop: int
+) -> Iterator[tuple[int, int, int]]:
+    """Yield value, start and end of each run of equal values in ``values[first:stop]``.
+
+    Args:
+        values: (n,) of any integer dtype.
+        first: First index.
+        stop: Index after the last.
+    """
     if first < stop:
         changes = np.flatnonzero(values[first + 1 : stop] != values[first : stop - 1])
         for start, end in pairwise([first, *(changes + first + 1).tolist(), stop]):
@@ -71,13 +79,13 @@ def stretches(values: NDArray[np.integer], first: int, stop: int) -> Iterator[tu
 def wrap(glyphs: TokenGlyphs, width: int, chunks: NDArray[np.integer]) -> Lines:
     """Wrap glyphs into lines.
 
-    A line breaks in front of a space, so that a token with its leading space stays whole, beside
-    a wide character, after a newline, and anywhere where a word is longer than the line.
+    Lines break before a space, so that a token is not separated from its leading space, beside a
+    wide character, after a newline, and inside a word that is longer than the line.
 
     Args:
-        glyphs: What to wrap.
-        width: Cells of a line; a glyph that is wider has a line for itself.
-        chunks: (c,) first token of each chunk; each begins with a heading.
+        glyphs: The glyphs.
+        width: Cells per line; a wider glyph has a line of its own.
+        chunks: (c,) of any integer dtype, first token of each chunk, which has a heading.
     """
     total = len(glyphs.glyph)
     cells: list[int] = glyphs.cells.tolist()
@@ -108,7 +116,7 @@ def wrap(glyphs: TokenGlyphs, width: int, chunks: NDArray[np.integer]) -> Lines:
 
 
 def _last_breaks(glyphs: TokenGlyphs) -> IntArray:
-    """(n,) int32, the last glyph up to each one that a line may begin with; 0 where none."""
+    """Return (n,) int32, the last glyph up to each one that can start a line; else 0."""
     kind = glyphs.kind
     may = (kind == SPACE) | (kind == WIDE)
     may[1:] |= kind[:-1] == WIDE

@@ -1,1 +1,1 @@
-"""The scorer as a child process: started, read, recorded, replayed."""
+"""The scorer as a child process: start, events, signals, recording, replay."""

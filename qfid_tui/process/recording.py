@@ -1,15 +1,15 @@
-"""A run's event stream in a file: what the scorer said, and when.
+"""Recordings: the output of a scorer in a file, with times.
 
-``QFID_RECORD=run.jsonl qfid`` (or ``qfid kv …``) writes one; ``qfid_tui.replay`` plays it.
-One JSON object a line: the request first, then what was said, the exit code last::
+``QFID_RECORD=run.jsonl qfid`` (or ``qfid kv …``) writes a recording; ``qfid_tui.replay`` plays it.
+It has one JSON object per line: first the request, then the output lines, last the exit code::
 
     {"recording": 1, "request": {"model": "demo", …}}
     {"at": 0.41, "event": {"event": "hello", …}}
     {"at": 0.42, "text": "a line that is no event"}
     {"at": 9.87, "exit": 0}
 
-``at`` is in seconds since the child was started. A recording holds no model and no text, but it
-does hold the names and paths that the request and the events name. Pure standard library.
+``at`` is in seconds since the start of the child. A recording holds no model and no text, but the
+names and paths in the request and the events. Standard library only.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What a child said.
+    """The output of a child process.
 
     Attributes:
-        said: Seconds since its start and the line, newline included, in order.
-        exit_code: Its exit code, negative for a signal; None where the recording was cut off.
+        lines: Seconds since the start and the output line, including its newline, in order.
+        exit_code: Its exit code, negative for a signal; None if the recording is incomplete.
     """
 
-    said: tuple[tuple[float, bytes], ...]
+    lines: tuple[tuple[float, bytes], ...]
     exit_code: int | None
 
 
 class Recorder:
-    """Writes a recording while a child speaks."""
+    """Writes a recording while a child runs."""
 
     def __init__(self, path: str | Path, request: Mapping[str, Any]) -> None:
-        """Begin a recording; a file that is there stays, the new one gets a number.
+        """Start a recording; if the file exists, the new one gets a number in its name.
 
         Args:
             path: The file.
-            request: What the child is asked.
+            request: The request to the child.
 
         Raises:
             QfidError: The file cannot be written.
@@ -65,37 +65,37 @@ class Recorder:
         self._write({"recording": VERSION, "request": dict(request)})
 
     def line(self, line: bytes) -> None:
-        """Keep a line that the child said.
+        """Write an output line of the child.
 
         Raises:
-            OSError: The disk refuses.
+            OSError: The file cannot be written.
         """
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):
             event = None
         if isinstance(event, dict):
-            self._at({"event": event})
+            self._write_timed({"event": event})
         else:
-            self._at({"text": line.decode("utf-8", "surrogateescape").removesuffix("\n")})
+            self._write_timed({"text": line.decode("utf-8", "surrogateescape").removesuffix("\n")})
 
     def end(self, exit_code: int) -> None:
-        """Keep how it ended, and close the file; a second time does nothing.
+        """Write the exit code and close the file; a second call does nothing.
 
         Raises:
-            OSError: The disk refuses.
+            OSError: The file cannot be written.
         """
         if not self._file.closed:
-            self._at({"exit": exit_code})
+            self._write_timed({"exit": exit_code})
             self._file.close()
 
     def close(self) -> None:
-        """Close the file with what it holds."""
+        """Close the file, without an exit code."""
         with contextlib.suppress(OSError):
             self._file.close()
 
-    def _at(self, what: dict[str, Any]) -> None:
-        self._write({"at": round(time.monotonic() - self._start, 4), **what})
+    def _write_timed(self, values: dict[str, Any]) -> None:
+        self._write({"at": round(time.monotonic() - self._start, 4), **values})
 
     def _write(self, value: dict[str, Any]) -> None:
         self._file.write(_line(value))
@@ -105,7 +105,7 @@ def _new_file(path: Path) -> TextIO:
     for number in itertools.count(1):
         chosen = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
         try:
-            # Line by line: what was said before a crash is there after it.
+            # Line-buffered, so that a crash loses no line.
             return chosen.open("x", encoding="ascii", buffering=1)
         except FileExistsError:
             continue
@@ -115,11 +115,11 @@ def _new_file(path: Path) -> TextIO:
 def write_recording(
     path: Path, request: Mapping[str, Any], events: Iterable[tuple[float, Mapping[str, Any]]]
 ) -> None:
-    """Write a recording of events that were made up, which ends well.
+    """Write a recording of given events that ends with exit code 0.
 
     Args:
         path: The file.
-        request: What the child was asked.
+        request: The request to the child.
         events: Seconds since the start and the event's JSON values.
     """
     last = 0.0
@@ -131,35 +131,35 @@ def write_recording(
 
 
 def read_recording(path: str | Path) -> Recording:
-    """Read a recording; one that was cut off is read as far as it goes.
+    """Read a recording; an incomplete last line is ignored.
 
     Raises:
-        InputError: The file cannot be read, or is no recording.
+        InputError: The file cannot be read, or is not a recording.
     """
     try:
-        lines = Path(path).expanduser().read_bytes().splitlines()
+        content = Path(path).expanduser().read_bytes().splitlines()
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"the recording `{path}` cannot be read: {reason}") from error
-    head = _object(lines[0]) if lines else {}
+    head = _object(content[0]) if content else {}
     if head.get("recording") != VERSION:
         raise InputError(f"`{path}` is no recording", "QFID_RECORD=FILE qfid makes one")
-    said: list[tuple[float, bytes]] = []
+    lines: list[tuple[float, bytes]] = []
     exit_code = None
-    for number, line in enumerate(lines[1:], 2):
+    for number, line in enumerate(content[1:], 2):
         value = _object(line)
         at = value.get("at")
         if not isinstance(at, int | float):
-            if number == len(lines):
+            if number == len(content):
                 break
             raise InputError(f"line {number} of the recording `{path}` cannot be read")
         if isinstance(value.get("event"), dict):
-            said.append((at, json.dumps(value["event"], separators=(",", ":")).encode() + b"\n"))
+            lines.append((at, json.dumps(value["event"], separators=(",", ":")).encode() + b"\n"))
         elif isinstance(value.get("text"), str):
-            said.append((at, value["text"].encode("utf-8", "surrogateescape") + b"\n"))
+            lines.append((at, value["text"].encode("utf-8", "surrogateescape") + b"\n"))
         elif isinstance(value.get("exit"), int):
             exit_code = value["exit"]
-    return Recording(tuple(said), exit_code)
+    return Recording(tuple(lines), exit_code)
 
 
 def _line(value: Mapping[str, Any]) -> str:

@@ -1,14 +1,14 @@
-"""A child that plays a recording instead of scoring.
+"""A child process that plays a recording instead of scoring.
 
-``python -m qfid_tui.replay FILE`` speaks as the scorer does: it reads the request's line, then says
-what was recorded at the pace it was recorded, and ends with its input. To see a recording in the
-app or the command line, let it take the scorer's place::
+``python -m qfid_tui.replay FILE`` behaves like the scorer: it reads the line of the request, writes
+the recorded lines at the recorded pace, and ends when its input is closed. To see a recording in
+the app or the command line, use it instead of the scorer::
 
     QFID_RECORD=run.jsonl qfid kv demo
     QFID_SCORER="python -m qfid_tui.replay run.jsonl --speed 4" qfid demo
 
-An interrupt ends it with what was said so far, and code 130. Screens that read a saved run
-(detail, inspector, export) need the run that was recorded.
+An interrupt ends it with exit code 130. Screens that read a saved run (detail, inspector, export)
+need the run that was recorded.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _CUT_OFF = 1
 
 
 def replay_command(path: Path, speed: float = 1.0) -> tuple[str, ...]:
-    """What starts a replay in the scorer's place."""
+    """Return the command that plays a recording, to use instead of the scorer."""
     return sys.executable, "-P", "-m", "qfid_tui.replay", str(path), "--speed", str(speed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play a recording; return the exit code that was recorded."""
+    """Play a recording and return its exit code."""
     args = _parser().parse_args(arguments)
     try:
         recording = read_recording(args.file)
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"hint: {error.hint}", file=sys.stderr)
         return error.exit_code
     if args.probe:
-        hello = next((line for _, line in recording.said if b'"hello"' in line[:20]), b"")
+        hello = next((line for _, line in recording.lines if b'"hello"' in line[:20]), b"")
         sys.stdout.buffer.write(hello)
         return 0
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -68,16 +68,16 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", metavar="FILE", help="what QFID_RECORD=FILE wrote")
+    parser.add_argument("file", metavar="FILE", help="a file that QFID_RECORD=FILE wrote")
     parser.add_argument(
         "--speed",
         type=_speed,
         default=1.0,
         metavar="X",
-        help="times as fast as it was recorded; inf for no pauses (default 1)",
+        help="speed relative to the recording; inf for no pauses (default 1)",
     )
     parser.add_argument(
-        "--probe", action="store_true", help="say only which device it was recorded on"
+        "--probe", action="store_true", help="write only the device it was recorded on"
     )
     return parser
 
@@ -92,27 +92,27 @@ def _speed(text: str) -> float:
 def _play(recording: Recording, speed: float) -> None:
     start = time.monotonic()
     out = sys.stdout.buffer
-    for at, line in recording.said:
-        wait = start + at / speed - time.monotonic()
-        if wait > 0:
+    for at, line in recording.lines:
+        delay = start + at / speed - time.monotonic()
+        if delay > 0:
             out.flush()
-            time.sleep(wait)
+            time.sleep(delay)
         out.write(line)
     out.flush()
 
 
 def _end(code: int) -> int:
-    """End as the recorded child did: by its signal, where that is what ended it."""
+    """Return the exit code of the recorded child, or end by the signal that ended it."""
     if code < 0:
         with contextlib.suppress(OSError):
-            # Those that cannot be caught have no handler to put back.
+            # SIGKILL and SIGSTOP have no handler to reset.
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code
 
 
 def _end_with_input() -> None:
-    # A signal that this thread took would not wake the main thread from its sleep.
+    # A signal delivered to this thread would not wake the main thread from its sleep.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     while os.read(0, 4096):
         pass
@@ -120,8 +120,8 @@ def _end_with_input() -> None:
 
 
 def run() -> NoReturn:
-    """Play the recording that the command line names, then end this process."""
+    """Play the recording that the command line names, then exit."""
     code = main()
     sys.stdout.flush()
-    # Without the interpreter's own end, which would wait for the thread that reads.
+    # A normal exit would wait for the thread that reads the input.
     os._exit(code)

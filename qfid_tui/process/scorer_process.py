@@ -1,7 +1,7 @@
-"""The process that scores: started, listened to, interrupted, ended.
+"""The child process that scores: start, events, interrupt, end.
 
-The command line and the app drive the same child, ``python -m scorer``: whatever happens in it,
-an abort inside a GPU library included, ends the child and not the session.
+The command line and the app use the same child, ``python -m scorer``. An abort inside a GPU library
+ends the child, not the session.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from scorer.spec.events import Event, Failed, Finished, parse_line
 if TYPE_CHECKING:
     from qfid_tui.process.recording import Recorder
 
-# -P: a file of the user's named like a module of ours is not imported from the current folder.
+# -P: do not import modules from the current folder.
 COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "scorer")
 
 _LONGEST_LINE = 256 << 20
 _LOG_LINES = 20
 _LOG_WIDTH = 400
-_PATIENCE = 5.0
+_TIMEOUT_SECONDS = 5.0
 
 
 def scorer_command() -> tuple[str, ...]:
-    """What is started to score: ``QFID_SCORER`` as a shell would split it, else ``COMMAND``.
+    """Return the command of the scorer: ``QFID_SCORER`` split as by a shell, else ``COMMAND``.
 
     Raises:
-        InputError: ``QFID_SCORER`` is no command.
+        InputError: ``QFID_SCORER`` cannot be split.
     """
     chosen = os.environ.get("QFID_SCORER")
     if not chosen:
@@ -45,39 +45,39 @@ def scorer_command() -> tuple[str, ...]:
     try:
         words = tuple(shlex.split(chosen))
     except ValueError as error:
-        raise InputError(f"QFID_SCORER is no command: {error}", "unset it to score") from error
+        raise InputError(f"QFID_SCORER is not a command: {error}", "unset it to score") from error
     return words or COMMAND
 
 
 class ScorerProcess:
-    """One child process and its events.
+    """A child process and its events.
 
-    Start it from the main thread: on Linux the child asks the kernel to be killed when the
-    *thread* that created it ends. ``events`` may be read in another thread.
+    Create it in the main thread: on Linux the kernel kills the child when the *thread* that created
+    it ends. Another thread may read ``events``.
 
     Attributes:
-        killed: The child was ended by :meth:`kill`, also from :meth:`interrupt`.
+        killed: Whether :meth:`kill` ended the child, also from :meth:`interrupt`.
     """
 
     def __init__(
         self, request: Mapping[str, Any] | None, *, command: Sequence[str] | None = None
     ) -> None:
-        """Start the child and hand it its request.
+        """Start the child and write the request to its input.
 
         Args:
             request: A job's JSON values, with ``run`` and ``accept_changes`` to continue a run;
-                None where the command asks for none.
-            command: What to start; None for :func:`scorer_command`.
+                None if the command needs none.
+            command: The command; None for :func:`scorer_command`.
 
         Raises:
             QfidError: The process cannot be started, or the recording that ``QFID_RECORD``
-                names not be written.
+                names cannot be written.
             RuntimeError: This is not the main thread.
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("the scorer must be started from the main thread")
         self.killed = False
-        self._said = False
+        self._has_emitted = False
         self._ended = False
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         words = list(command or scorer_command())
@@ -88,9 +88,9 @@ class ScorerProcess:
             self._stop_recording()
             raise
         self._drain = threading.Thread(target=self._read_log, daemon=True)
-        _start_deaf(self._drain)
+        _start_without_signals(self._drain)
         if request is not None:
-            # A child that is gone already shows as one without events.
+            # If the child has exited, it has no events, which shows later.
             with contextlib.suppress(BrokenPipeError):
                 self._stdin.write(json.dumps(dict(request)).encode() + b"\n")
                 self._stdin.flush()
@@ -106,9 +106,9 @@ class ScorerProcess:
         return self._process.pid
 
     def events(self) -> Iterator[Event]:
-        """Yield the events as they come; lines that are none are passed over.
+        """Yield the events as they arrive; other lines are skipped.
 
-        Ends after Finished or Failed, or where the child closes its output without either.
+        Ends after Finished or Failed, or when the child closes its output.
         """
         for line in self.lines():
             event = self.take(line)
@@ -118,7 +118,7 @@ class ScorerProcess:
                 return
 
     def lines(self) -> Iterator[bytes]:
-        """Yield what the child says as it comes, until it closes its output."""
+        """Yield the output lines of the child as they arrive, until it closes its output."""
         stdout = self._process.stdout
         assert stdout is not None
         while line := stdout.readline(_LONGEST_LINE):
@@ -126,10 +126,10 @@ class ScorerProcess:
             yield line
 
     def take(self, line: bytes) -> Event | None:
-        """The event of a line, None where it is none; one of :meth:`lines`, in their order."""
+        """Parse a line; return its event, or None. Call it with all :meth:`lines`, in order."""
         event = parse_line(line)
         if event is not None:
-            self._said = True
+            self._has_emitted = True
             self._ended = isinstance(event, Finished | Failed)
         return event
 
@@ -139,42 +139,42 @@ class ScorerProcess:
         Before its first event it does not listen yet, and there is nothing to report: it is
         killed then.
         """
-        if self._said:
+        if self._has_emitted:
             self._process.send_signal(signal.SIGINT)
         else:
             self.kill()
 
     def pause(self) -> None:
-        """Stop the child's work until :meth:`proceed`."""
+        """Suspend the child until :meth:`proceed`."""
         self._process.send_signal(signal.SIGSTOP)
 
     def proceed(self) -> None:
-        """Let a paused child go on."""
+        """Continue a suspended child."""
         self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End the child at once; what it has saved can be resumed."""
+        """Kill the child; a run that it has saved can be resumed."""
         self.killed = True
         self._process.kill()
 
     def close(self) -> int:
-        """Wait for the child to end, killing it if it does not; return its exit code.
+        """Wait for the child to end, kill it after a timeout, and return its exit code.
 
-        Negative for a signal, as :attr:`subprocess.Popen.returncode`.
+        The code is negative for a signal, as :attr:`subprocess.Popen.returncode`.
         """
         code = self._process.poll()
         if code is None and self._ended:
             code = self._wait()
         if code is None:
-            # The end of its input tells the child that nobody listens any more.
+            # The child ends when its input is closed.
             with contextlib.suppress(OSError):
                 self._stdin.close()
             code = self._wait()
         if code is None:
             self._process.kill()
             code = self._process.wait()
-        # A grandchild may hold the log open for longer than the child lived.
-        self._drain.join(_PATIENCE)
+        # A process started by the child may keep the log open after the child has ended.
+        self._drain.join(_TIMEOUT_SECONDS)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -200,7 +200,7 @@ class ScorerProcess:
 
     def _wait(self) -> int | None:
         try:
-            return self._process.wait(_PATIENCE)
+            return self._process.wait(_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             return None
 
@@ -214,7 +214,7 @@ class ScorerProcess:
 
     @property
     def log(self) -> list[str]:
-        """The last lines of the child's standard error, empty ones left out."""
+        """The last non-empty lines of the child's standard error."""
         return list(self._log)
 
     def _read_log(self) -> None:
@@ -222,7 +222,7 @@ class ScorerProcess:
         assert stderr is not None
         with contextlib.suppress(OSError, ValueError), stderr:
             while piece := stderr.readline(64 << 10):
-                # Progress bars rewrite their line: only what would still be seen counts.
+                # Progress bars rewrite their line: keep the text after the last carriage return.
                 text = piece.decode("utf-8", "replace").rstrip().rpartition("\r")[2].strip()
                 if text:
                     self._log.append(text[:_LOG_WIDTH])
@@ -244,7 +244,7 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # A group of its own: Ctrl-C reaches it through `interrupt`, once, or not at all.
+            # A process group of its own, so that Ctrl-C reaches it only through `interrupt`.
             process_group=0,
         )
     except OSError as error:
@@ -254,10 +254,10 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
         ) from error
 
 
-def _start_deaf(thread: threading.Thread) -> None:
-    """Start a thread that no signal is delivered to.
+def _start_without_signals(thread: threading.Thread) -> None:
+    """Start a thread in which all signals are blocked.
 
-    One that took a signal would not wake the main thread, whose part it is to act on it.
+    A signal delivered to this thread would not wake the main thread, which has to handle it.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
@@ -267,7 +267,7 @@ def _start_deaf(thread: threading.Thread) -> None:
 
 
 def ending(code: int) -> str:
-    """How a process ended, in words: ``was ended by SIGABRT``, ``ended with code 3``."""
+    """Describe an exit code: ``was ended by SIGABRT``, ``ended with code 3``."""
     if code >= 0:
         return f"ended with code {code}"
     with contextlib.suppress(ValueError):

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from qfid_tui.pictures.token_glyphs import (
     MISSING,
+    CharacterPart,
     IntArray,
-    Part,
     TokenGlyphs,
     glyphs_of_tokens,
     inert_text,
@@ -130,7 +130,7 @@ class TokenFacts:
     place: int
     token: int
     text: str | None
-    parts: tuple[Part, ...]
+    parts: tuple[CharacterPart, ...]
     cost: TokenCost | None
     unscored: str = ""
 

@@ -1,1 +1,1 @@
-"""Tools for those who work on the app: benchmark, screenshots."""
+"""Tools for the development of the app: benchmark, screenshots."""

@@ -1,7 +1,7 @@
-"""Pictures of the app at work on a real model: ``python -m qfid_tui.screenshots MODEL``.
+"""Screenshots of the app with a real model: ``python -m qfid_tui.screenshots MODEL``.
 
-Presses the keys a user would press, in an app without a terminal, and shows what is really scored.
-The run is saved in a folder of its own, which is deleted; the model comes from the local cache.
+Presses keys in an app without a terminal and scores a cached model. The run is saved in a temporary
+folder.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
 
 LARGE, SMALL = (140, 45), (80, 24)
-_PATIENCE = 1800.0
+_TIMEOUT_SECONDS = 1800.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the pictures; return the exit code."""
+    """Make the screenshots; return the exit code."""
     args = _parser().parse_args(arguments)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="qfid-screenshots-") as folder:
             os.environ["QFID_DATA_DIR"] = folder
-            asyncio.run(_take(args.out, args.model, args.max_chunks))
+            asyncio.run(_take_all(args.out, args.model, args.max_chunks))
     except (QfidError, OSError, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m qfid_tui.screenshots", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("model", metavar="MODEL", help="repo id in the local cache, or demo")
-    parser.add_argument("--out", type=Path, default=Path("screenshots"), help="where SVGs go")
+    parser.add_argument(
+        "--out", type=Path, default=Path("screenshots"), help="folder for the SVG files"
+    )
     parser.add_argument("--max-chunks", type=int, default=8, metavar="N", help="chunks to score")
     return parser
 
@@ -60,20 +62,20 @@ def _choices(model: str, chunks: int) -> Choices:
     return Choices(model=model, max_chunks=chunks, added=("k8v4",), ticked_added=("k8v4",))
 
 
-async def _take(folder: Path, model: str, chunks: int) -> None:
+async def _take_all(folder: Path, model: str, chunks: int) -> None:
     from qfid_tui.app.app import QfidApp
 
     app = QfidApp(_choices(model, chunks), keep=False)
     async with app.run_test(size=LARGE) as pilot:
         camera = _Camera(app, pilot, folder)
         try:
-            await _run(camera, chunks)
-            await _look(camera)
+            await _shoot_run(camera, chunks)
+            await _shoot_screens(camera)
         finally:
             app.kill_children()
 
 
-async def _run(camera: _Camera, chunks: int) -> None:
+async def _shoot_run(camera: _Camera, chunks: int) -> None:
     app = camera.app
     workbench = app.workbench
     await camera.until(lambda: workbench.is_filled, "the panels")
@@ -93,9 +95,9 @@ async def _run(camera: _Camera, chunks: int) -> None:
         raise QfidError(f"the run {app.comparison.phase}: {app.comparison.failure}")
 
 
-async def _look(camera: _Camera) -> None:
+async def _shoot_screens(camera: _Camera) -> None:
     app = camera.app
-    # What costs most has most to show: three rows below the widest setting.
+    # The setting three rows below the widest has the largest drift to show.
     await camera.shoot("comparison")
     await camera.press("down", "down", "down", "d")
     await camera.read()
@@ -117,7 +119,7 @@ async def _look(camera: _Camera) -> None:
 
 
 class _Camera:
-    """An app without a terminal, its keys, and the folder for its pictures."""
+    """An app without a terminal, its keys, and the folder for the screenshots."""
 
     def __init__(self, app: QfidApp, pilot: Pilot[Any], folder: Path) -> None:
         self.app, self.pilot, self._folder = app, pilot, folder
@@ -126,22 +128,22 @@ class _Camera:
         await self.pilot.press(*keys)
         await self.pilot.pause()
 
-    async def until(self, true: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + _PATIENCE
-        while not true():
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + _TIMEOUT_SECONDS
+        while not condition():
             if time.monotonic() > end:
                 raise TimeoutError(f"waited too long for {what}")
             await self.pilot.pause(0.05)
 
     async def read(self) -> None:
-        """Let the screen read what it shows."""
+        """Wait until the screen has read its data."""
         done = [worker.wait() for worker in self.app.workers]
-        await asyncio.wait_for(asyncio.gather(*done), _PATIENCE)
+        await asyncio.wait_for(asyncio.gather(*done), _TIMEOUT_SECONDS)
 
     async def shoot(self, name: str) -> None:
         from qfid_tui.app.screen_svg import self_contained
 
-        # What is painted from a timer is painted by then.
+        # Wait for the timer that paints.
         await self.pilot.pause(0.3)
         path = self._folder / f"{name}.svg"
         path.write_text(self_contained(self.app.export_screenshot()), encoding="utf-8")

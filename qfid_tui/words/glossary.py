@@ -1,4 +1,4 @@
-"""Every number and word on screen explained in a sentence: what it is, its unit, what is good."""
+"""Explains every number and term on screen: meaning, unit, and which values are good."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _GOOD, _FAIR = KV.good, KV.marginal
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One explained term.
+    """An explained term.
 
     Attributes:
-        term: As it stands on screen.
+        term: The term as on screen.
         meaning: One sentence.
-        unit: Its unit, "" where it has none.
-        good: A sentence on which values are good, "" where none is better than another.
+        unit: Its unit, or "".
+        good: Which values are good, or "".
     """
 
     term: str
@@ -50,8 +50,7 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "p99",
-            "The KL divergence that 99 of 100 positions stay below: the tail, where text goes "
-            "wrong first.",
+            "The 99th percentile of the KL divergence: the tail, where text goes wrong first.",
             "nats",
             _bounds(_GOOD.kl_p99, _FAIR.kl_p99),
         ),
@@ -63,33 +62,33 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "flips",
-            "The share of positions where the most likely next token is another one than with the "
+            "The share of positions where the most likely next token differs from that with the "
             "full-precision cache.",
             "% of positions",
             _bounds(_GOOD.flip_rate, _FAIR.flip_rate, percent=True),
         ),
         Entry(
             "perplexity",
-            "How surprised the model is by the text itself: the exponential of the mean negative "
-            "log-probability of the tokens that really follow.",
+            "How badly the model predicts the text: the exponential of the mean negative "
+            "log-probability of the tokens that follow in it.",
             "",
             "Lower is better; compare on the same text only",
         ),
         Entry(
             "Δppl",
-            "The perplexity with the quantized cache less that of the reference.",
+            "The perplexity with the quantized cache minus that of the reference.",
             "that of perplexity",
-            "Near 0 is good, but errors up and down cancel in it and hide what KL shows",
+            "Near 0 is good, but errors in both directions cancel, which KL still shows",
         ),
         Entry(
             "Δp",
-            "How much the probability of the token that really follows has changed.",
+            "The change in probability of the token that follows in the text.",
             "% points",
             "Near 0 is good",
         ),
         Entry(
             "top token",
-            "The token that a model finds most likely next, with its probability.",
+            "The token that a model predicts as most likely, with its probability.",
             "probability, 0 to 1",
         ),
         Entry(
@@ -103,7 +102,7 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         Entry(
             "verdict",
             "✓ good, ~ marginal or ✗ bad: the best of them whose bounds KL mean, p99 and flips all "
-            "keep.",
+            "satisfy.",
             "",
             f"Good: KL mean ≤ {_GOOD.kl_mean:g}, p99 ≤ {_GOOD.kl_p99:g}, "
             f"flips ≤ {100 * _GOOD.flip_rate:g} %; marginal: ≤ {_FAIR.kl_mean:g}, "
@@ -111,53 +110,53 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "good?",
-            "A verdict that is still open: a bound lies inside the interval of a number that "
-            "decides.",
+            "A verdict that is still open: a bound lies inside the interval of a metric that can "
+            "change it.",
             "",
-            "More chunks settle it; about how many is shown",
+            "More chunks settle it; the estimated number is shown",
         ),
         Entry(
             "± interval",
-            "The range that holds the true value for such text with 95 % confidence, from how "
-            "chunks differ, or documents where at least 5 are covered.",
+            "The range that contains the true value for such text with 95 % confidence, from the "
+            "differences between chunks, or documents if at least 5 are covered.",
             "that of its number",
-            "Narrower is surer; four times the chunks halve it",
+            "Narrower is more certain; four times as many chunks halve it",
         ),
         Entry(
             "not distinguishable",
-            "Two settings whose difference, chunk by chunk on the same text, could as well be 0.",
+            "Two settings whose difference over the same chunks has an interval that contains 0.",
         ),
         Entry(
             "noise floor",
-            "The KL that rounding alone makes: its spread when the last bit of the input "
+            "The effect of rounding on the KL mean: its spread when the last bit of the input "
             "embeddings is changed.",
             "nats",
-            "A KL mean below it says nothing",
+            "A KL mean below it has no meaning",
         ),
     ),
     "What it costs": (
         Entry(
             "KV bytes per token, B/token",
-            "What the cache stores for each token of context, scales and biases included, at the "
-            "16-bit dtype models are deployed with.",
+            "Bytes that the cache stores per token of context, including scales and biases, for a "
+            "model deployed in 16 bit.",
             "bytes",
             "Smaller leaves room for more context",
         ),
         Entry(
             "of 16 bit",
-            "KV bytes per token as a share of those of a cache without quantization.",
+            "KV bytes per token relative to a 16-bit cache without quantization.",
             "%",
             "Smaller leaves room for more context",
         ),
         Entry(
             "at 8k, 32k, 128k",
-            "The size of the whole cache with so many tokens of context.",
+            "The size of the whole cache for this many tokens of context.",
             "bytes",
-            "It must fit beside the weights",
+            "It must fit in memory beside the weights",
         ),
         Entry(
             "Pareto frontier",
-            "The settings that no other beats on both KV bytes per token and KL mean.",
+            "The settings that no other setting beats on both KV bytes per token and KL mean.",
             "",
             "Choose among these",
         ),
@@ -168,27 +167,26 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "fits",
-            "Whether weights, caches and the work of the run stay within the memory that is free, "
+            "Whether weights, caches and temporary arrays of the run fit in the free memory, "
             "estimated before it starts.",
             "bytes",
             "✓ fits; otherwise take shorter chunks or a smaller model",
         ),
         Entry(
             "memory",
-            "What the scoring process holds now, against what the device has.",
+            "Memory in use by the scoring process, and memory of the device.",
             "bytes",
         ),
     ),
     "How it is run": (
         Entry(
             "reference",
-            "The same model and weights with a full-precision cache; every number is a difference "
-            "from it.",
+            "The same model and weights with a full-precision cache; all numbers compare with it.",
         ),
         Entry(
             "setting",
-            "One way to store the cache: `8` is 8 bits in groups of 64, `4:32` 4 bits in groups of "
-            "32, `k8v4` 8 bits for keys and 4 for values, `4@512` a start, `4~dequantized` a path.",
+            "A format of the cache: `8` is 8 bits in groups of 64, `4:32` 4 bits in groups of 32, "
+            "`k8v4` 8 bits for keys and 4 for values, `4@512` a start, `4~dequantized` a path.",
         ),
         Entry(
             "group size",
@@ -198,52 +196,52 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "stress",
-            "The cache is quantized from the first token on: harsher than a chat.",
+            "The cache is quantized from the first token on, a harder test than a chat.",
         ),
         Entry(
             "deployment, full until",
-            "The first tokens run at full precision, then the whole cache converts, as mlx-lm "
-            "does; only positions after that are scored.",
+            "The first tokens have a full-precision cache, which is then quantized as a whole, as "
+            "in mlx-lm; only later positions are scored.",
         ),
         Entry(
             "deployed",
-            "The path that mlx-lm runs: attention straight over the quantized codes.",
+            "The computation of mlx-lm: attention over the quantized codes.",
         ),
         Entry(
             "dequantized",
-            "The path that quantizes, restores and attends as usual: the quantizer's own error "
-            "without that of a quantized kernel.",
+            "Keys and values are quantized and dequantized before ordinary attention: the error of "
+            "the quantizer without that of a kernel for quantized attention.",
         ),
         Entry(
             "chunk",
-            "A piece of the text that starts with an empty cache; chunks do not overlap.",
+            "A part of the text that starts with an empty cache; chunks do not overlap.",
             "tokens long, 512 by default",
         ),
         Entry(
             "spread, first",
-            "Which chunks are scored: evenly spread over the whole text, or those at its start, "
-            "which may be a single article.",
+            "Which chunks are scored: evenly spread over the text, or the first ones, which may be "
+            "a single article.",
         ),
         Entry(
             "protocol",
-            "How the text is cut and which positions count: mqf is that of mlx-quant-fidelity, "
-            "llama.cpp that of llama-perplexity; their numbers are never ranked together.",
+            "How the text is cut and which positions are scored: mqf as in mlx-quant-fidelity, "
+            "llama.cpp as in llama-perplexity; their numbers are never ranked together.",
         ),
         Entry(
             "position",
-            "One token of a chunk at which the next is predicted; a chunk of 512 has 511.",
+            "A token of a chunk after which the next one is predicted; a chunk of 512 has 511.",
         ),
         Entry(
             "document",
-            "An article or a row of the text; chunks of one document are alike, so intervals "
-            "count documents where there are 5 or more.",
+            "An article or a row of the text; chunks of one document are similar, so intervals use "
+            "documents if there are 5 or more.",
         ),
     ),
     "While it runs": (
         Entry(
             "sparkline",
-            "KL mean of each chunk on a log scale that all rows share, its ends beside it; flips "
-            "from 0, linear.",
+            "KL mean of each chunk on a log scale, the same for all rows, whose ends are shown; "
+            "flips on a linear scale from 0.",
             "nats",
         ),
         Entry(
@@ -252,17 +250,17 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "rate, time left",
-            "Chunks scored per second, all settings counted together, and how long the rest takes "
+            "Chunks scored per second, counted over all settings, and the time that the rest takes "
             "at that rate.",
             "chunks/s; minutes and seconds",
         ),
     ),
 }
-"""The terms by section, in the order they are read."""
+"""The terms by section, in reading order."""
 
 
 def matching(words: str) -> dict[str, tuple[Entry, ...]]:
-    """The sections with the entries that hold every one of the words; empty sections left out."""
+    """Return the sections with the entries that contain all words; empty sections are omitted."""
     wanted = words.casefold().split()
     found = {}
     for section, entries in GLOSSARY.items():

@@ -1,4 +1,4 @@
-"""The cached models as text for a terminal, as Markdown, as JSON."""
+"""Formats the list of cached models as text, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _HEAD = ("rev", "arch", "bits", "size", "layers", "KV×dim", "KV B/token", "used
 _LEFT = (0, 1, 7)
 _ARCH = 1
 _GAP = "  "
-_LEGEND = "KV×dim: heads that are stored × elements of each; KV B/token: bytes at 16 bit"
+_LEGEND = "KV×dim: KV heads × elements of each; KV B/token: bytes at 16 bit"
 _ELLIPSIS = "…"
 
 
 def to_json(listing: Listing, hub: str) -> dict[str, Any]:
-    """The list as JSON values; sizes in bytes, times in unix seconds."""
+    """Return the list as JSON values; sizes in bytes, times in unix seconds."""
     return {
         "cache": hub,
         "models": [info.to_json() for info in listing.scorable],
@@ -43,7 +43,7 @@ def to_json(listing: Listing, hub: str) -> dict[str, Any]:
 
 
 def to_markdown(listing: Listing) -> list[str]:
-    """The list as one Markdown table, or two."""
+    """Return the list as one or two Markdown tables."""
     head = ["model", "revision", "architecture", "weight bits", "size", "layers", "KV heads"]
     head += ["head dim", "KV bytes per token (16 bit)", "last used"]
     lines = table(head, map(_markdown_row, listing.scorable), left=(0, 1, 2, 9))
@@ -75,13 +75,13 @@ def _markdown_row(info: ModelInfo) -> list[str]:
 
 
 def to_text(listing: Listing, width: int | None) -> list[str]:
-    """The list as lines for a terminal.
+    """Return the list as lines for a terminal.
 
     Args:
         listing: The models.
-        width: Columns there are, or None for as many as it takes. Where a line per model does not
-            fit, a model's name stands above its figures; a name that is too long even so loses its
-            owner before it loses its own end.
+        width: Columns of the terminal, or None for no limit. If one line per model does not fit,
+            the name is above the figures; a name that is still too long is shortened, first its
+            owner, last its end.
     """
     lines = _models(listing.scorable, width) if listing.scorable else []
     if listing.unscorable:
@@ -111,7 +111,7 @@ def _models(models: Sequence[ModelInfo], width: int | None) -> list[str]:
         lines = ["model", head]
         for info, line in zip(models, figures, strict=True):
             lines += [shortened(info.name, width), line]
-    # Programs that read the list need no legend.
+    # The legend is only for terminals.
     return lines if width is None else [*lines, "", *_wrapped(_LEGEND, width, indent="")]
 
 
@@ -173,13 +173,13 @@ def _wrapped(sentence: str, width: int | None, indent: str = _GAP) -> list[str]:
 
 
 def shortened(name: str, width: int | None) -> str:
-    """A repo id in so many columns: its owner is cut first, then the middle of what is left.
+    """Shorten a repo id to ``width`` columns: first its owner, then the middle of the name.
 
-    The end of a name says what was done to the model (``-4bit``), so it is kept longest.
+    The end of a name is kept longest, because it names the variant (``-4bit``).
 
     Args:
-        name: Repo id, or a folder's name.
-        width: Columns, at least 8; None for as many as it takes.
+        name: Repo id, or name of a folder.
+        width: Columns, at least 8; None for no limit.
     """
     shown = inert(name)
     if width is None or columns(shown) <= width:
@@ -201,7 +201,7 @@ def shortened(name: str, width: int | None) -> str:
 
 
 def _cut_end(shown: str, width: int) -> str:
-    """The beginning of a text and an ellipsis, in so many columns."""
+    """Return the start of a text and an ellipsis, in ``width`` columns."""
     if columns(shown) <= width:
         return shown
     kept = ""

@@ -1,15 +1,12 @@
-"""Times, rates and steps of a run in words."""
+"""Describes times, rates and steps of a run in words."""
 
 from __future__ import annotations
 
-from scorer.spec.events import (
-    Loading,
-    Planned,
-)
+from scorer.spec.events import Loading, Planned
 
 
 def duration(seconds: float) -> str:
-    """A time for people: ``48 s``, ``3 min 20 s``, ``1 h 05 min``."""
+    """Format a duration: ``48 s``, ``3 min 20 s``, ``1 h 05 min``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -19,7 +16,7 @@ def duration(seconds: float) -> str:
 
 
 def rate_text(rate: float) -> str:
-    """Chunks per second, or seconds per chunk where that reads better."""
+    """Format a rate as chunks per second, or as seconds per chunk if it is below 1."""
     return f"{rate:.1f} chunks/s" if rate >= 1 else f"{1 / rate:.1f} s/chunk"
 
 
@@ -37,7 +34,7 @@ def loading_text(event: Loading) -> str:
 
 
 def planned_text(event: Planned) -> str:
-    """What the run will do, as a line."""
+    """Describe what the run will score, in a line."""
     settings = ", ".join(event.settings)
     already = sum(event.done.values())
     known = f", {already} of {len(event.chunks) * len(event.settings)} scored already"

@@ -1,7 +1,4 @@
-"""Saved runs as rows of a list: which columns fit, what they say, which rows a filter keeps.
-
-Plain text; nothing of Textual.
-"""
+"""Formats saved runs as rows of a list, and filters them. Imports no Textual."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ STATES = {
 _DATED = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)\d\d")
 _STATE, _CHUNKS = 12, 8
 _LEAST = 8
-# From this width on there is room for the year and for the text's name.
+# From this width on, the year and the name of the text fit.
 _WIDE = 110
 
 
 def when(info: RunInfo) -> str:
-    """When the run began, in the time of this place; of an unusable run, what its id says."""
+    """Return the local start time of a run; for an unusable run, the time in its id."""
     try:
         return f"{datetime.fromisoformat(info.created).astimezone():%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError, OSError):
@@ -38,7 +35,7 @@ def when(info: RunInfo) -> str:
 
 
 def chunks(info: RunInfo) -> str:
-    """Scored chunks of those planned, counted per setting."""
+    """Return scored and planned chunks, counted over all settings."""
     if info.state == "broken":
         return ""
     planned = "?" if info.chunks_planned is None else str(info.chunks_planned)
@@ -58,12 +55,12 @@ def resumable(info: RunInfo) -> bool:
 
 
 def deletable(info: RunInfo) -> bool:
-    """Whether the run can be deleted: not one that is written to or cannot be read."""
+    """Return whether the run can be deleted: it is readable and no process writes to it."""
     return info.state in ("finished", "unfinished")
 
 
 def matches(info: RunInfo, words: str) -> bool:
-    """Whether the run holds every one of the words, anywhere in what the list says of it."""
+    """Return whether the description of a run in the list contains all words."""
     about = (
         info.id,
         STATES[info.state],
@@ -77,12 +74,12 @@ def matches(info: RunInfo, words: str) -> bool:
 
 
 def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[str, int]]:
-    """The columns that fit, with their widths.
+    """Return the columns that fit, with their widths.
 
     Args:
         runs: The runs of the list.
-        width: Columns of the terminal, one blank at each side of every column included.
-        models: Whether the runs are of several models.
+        width: Columns of the terminal, including one blank at each side of a column.
+        models: Whether the runs have different models.
     """
     wide = width >= _WIDE
     fixed = [("when", 16 if wide else 11), ("state", _STATE), ("scored", _CHUNKS)]
@@ -97,7 +94,7 @@ def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[st
 
 
 def cells(info: RunInfo, shape: Sequence[tuple[str, int]]) -> list[str]:
-    """The run's cells, each cut to its column; of an unusable run, why it is one."""
+    """Return the cells of a run, cut to their columns; for an unusable run, the reason."""
     found = {
         "when": when(info),
         "state": STATES[info.state],
@@ -120,12 +117,12 @@ def cells(info: RunInfo, shape: Sequence[tuple[str, int]]) -> list[str]:
 
 
 def all_about(info: RunInfo) -> list[tuple[str, str]]:
-    """Names and texts of all there is to say about a run."""
+    """Return names and values of all facts about a run."""
     if info.state == "broken":
         return [
             ("why", info.reason),
             ("folder", str(info.path)),
-            ("to do", "qfid cannot use it and leaves it alone: look at it, or remove it"),
+            ("to do", "qfid cannot read it and does not change it: examine or remove the folder"),
             ("run", info.id),
         ]
     state = f"{STATES[info.state]} · {chunks(info)} chunks over all settings"
@@ -138,18 +135,18 @@ def all_about(info: RunInfo) -> list[tuple[str, str]]:
         ("settings", ", ".join(info.settings)),
         ("text", CORPORA.get(info.corpus, info.corpus)),
         ("state", state),
-        ("begun", when(info)),
+        ("started", when(info)),
         ("run", info.id),
     ]
 
 
 def _named(text: str, width: int) -> str:
-    """A name, whose end says most, or a sentence, whose beginning does."""
+    """Cut a sentence at its end, or shorten a name, whose end is kept."""
     return cut(text, width) if " " in text else shortened(text[-300:], width)
 
 
 def cut(text: str, width: int) -> str:
-    """The beginning of a text made harmless, in so many columns."""
+    """Return the start of a text in ``width`` columns, control characters escaped."""
     shown = inert(text[: 4 * width])
     if columns(shown) <= width and len(text) <= 4 * width:
         return shown

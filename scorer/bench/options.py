@@ -6,34 +6,34 @@ import argparse
 
 SHAPES = ("llama-1b", "llama-1b-4bit", "smollm-135m", "wide-vocabulary", "tiny")
 """Random-weight models, see :mod:`scorer.bench.shapes`."""
-DEFAULT_BITS = "8,6,4,3,2"
+_DEFAULT_SETTINGS = "8,6,4,3,2"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a benchmark can be asked for."""
+    """Add the options of a benchmark to a parser."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("model", metavar="MODEL", nargs="?", help="repo id, a folder, or demo")
     which.add_argument(
         "--shape",
         choices=SHAPES,
         metavar="SHAPE",
-        help=f"a model with random weights, nothing to download: {', '.join(SHAPES)}",
+        help=f"a model with random weights, without a download: {', '.join(SHAPES)}",
     )
     parser.add_argument(
         "--kv-bits",
         metavar="BITS",
-        default=DEFAULT_BITS,
+        default=_DEFAULT_SETTINGS,
         help="settings, comma-separated (default: %(default)s)",
     )
     parser.add_argument(
         "--path",
         choices=("dequantized", "deployed"),
         default="dequantized",
-        help="the quantizer alone (default), or what a runtime computes",
+        help="the quantizer alone (default), or the computation of a runtime",
     )
     for name, default, text in (
         ("--max-chunks", 4, "chunks to score"),
-        ("--repeats", 3, "times that both are run, in turn; the fastest counts"),
+        ("--repeats", 3, "alternating runs of both; the fastest counts"),
         ("--chunk-length", 512, "tokens per chunk"),
     ):
         parser.add_argument(

@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work: MLX's own count on a GPU, resident memory on the CPU."""
+"""Peak memory of a computation: MLX's count on a GPU, resident memory on the CPU."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from scorer.common.device_kind import DeviceKind
 from scorer.device.memory import memory_in_use, peak_memory
 
 _STATUS = Path("/proc/self/status")
-# Writing 5 here sets the peak of resident memory back to what is resident now (Linux).
+# Writing 5 resets the peak of resident memory to its current value (Linux).
 _CLEAR = Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """The highest use seen over that at the start, when little but the weights is held.
+    """The peak memory above that at the start, when little but the weights is in memory.
 
     Attributes:
-        above: Bytes, the largest seen so far; None where the system does not tell.
+        above: Largest peak so far, bytes; None if unknown.
     """
 
     def __init__(self, device: DeviceKind) -> None:
         self._gpu = device != "cpu"
-        _give_back()
+        _free_caches()
         self._before = memory_in_use()
         self.above: int | None = None
         self.reset()
 
     def reset(self) -> None:
-        """Forget peaks before now."""
+        """Reset the peak to the current use."""
         if self._gpu:
             mx.reset_peak_memory()
             return
-        # What the bare pass left behind is not this work's.
-        _give_back()
+        # Memory that the bare pass has not returned does not count.
+        _free_caches()
         if platform.system() == "Linux":
-            # A container may forbid it: then peaks are those of the whole process.
+            # A container may forbid it; then the peak is that of the whole process.
             with contextlib.suppress(OSError):
                 _CLEAR.write_text("5")
 
     def note(self) -> None:
-        """Look at the peak since the last reset."""
+        """Record the peak since the last reset."""
         peak = peak_memory() if self._gpu else _resident_peak()
         if peak is not None:
             self.above = max(self.above or 0, peak - self._before)
 
 
-def _give_back() -> None:
-    """Return what is free to the device, and on Linux what malloc keeps to the system."""
+def _free_caches() -> None:
+    """Free MLX's cache and, on Linux, return free memory of malloc to the system."""
     mx.clear_cache()
     if platform.system() == "Linux":
         with contextlib.suppress(OSError, AttributeError):

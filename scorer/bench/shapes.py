@@ -1,4 +1,4 @@
-"""Models with random weights and the shape of real ones, for benchmarks without a download."""
+"""Models with random weights and the shapes of real models, for benchmarks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlx.utils import tree_map
 
 from scorer.device.backend import Backend
 
-# What config.json of each says; `bits` quantizes the weights in groups of 64.
+# Values of config.json; `bits` quantizes the weights in groups of 64.
 _CONFIGS: dict[str, dict[str, int]] = {
     "llama-1b": {
         "hidden_size": 2048,
@@ -50,7 +50,7 @@ _CONFIGS["llama-1b-4bit"] = {**_CONFIGS["llama-1b"], "bits": 4}
 
 
 def config_of(shape: str) -> dict[str, Any]:
-    """The config.json of a shape: a Llama with tied embeddings."""
+    """Return the config.json of a shape, a Llama with tied embeddings."""
     return {
         "model_type": "llama",
         "rms_norm_eps": 1e-5,
@@ -61,7 +61,7 @@ def config_of(shape: str) -> dict[str, Any]:
 
 
 def random_model(shape: str, backend: Backend, seed: int = 0) -> nn.Module:
-    """A shape's model, evaluated: bfloat16 on a GPU, dense float32 on the CPU as in scoring.
+    """Return an evaluated model: bfloat16 on a GPU, dense float32 on the CPU, as in scoring.
 
     Matrices are normal with standard deviation 1/√fan-in, norms are 1.
     """
@@ -73,13 +73,14 @@ def random_model(shape: str, backend: Backend, seed: int = 0) -> nn.Module:
     keys = iter(mx.random.split(mx.random.key(seed), 1024))
     dtype = mx.float32 if backend.kind == "cpu" else mx.bfloat16
 
-    def drawn(parameter: mx.array) -> mx.array:
+    def random_weights(parameter: mx.array) -> mx.array:
+        """Return random weights of the same shape (…,) in the compute dtype."""
         if parameter.ndim < 2:
             return parameter.astype(dtype)
         scale = 1 / math.sqrt(parameter.shape[-1])
         return mx.random.normal(parameter.shape, dtype=dtype, scale=scale, key=next(keys))
 
-    model.update(tree_map(drawn, model.parameters()))
+    model.update(tree_map(random_weights, model.parameters()))
     if bits is not None and backend.kind != "cpu":
         nn.quantize(model, group_size=64, bits=bits)
     model.eval()

@@ -1,4 +1,4 @@
-"""A benchmark's result as Markdown."""
+"""Formats the result of a benchmark as Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scorer.report.formats.inline import bytes_of, plural, text
 
 
 def to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
-    """Lines: what was measured, the times, where they went."""
+    """Yield lines: the subject, the times, and the share of each part."""
     settings = [text(name.removesuffix("~dequantized")) for name in result["settings"]]
     passes = len(settings) + 1
     yield f"# qfid bench: {text(result['model'])}"

@@ -1,1 +1,1 @@
-"""The child process: its input, its signals, its end, and what it finds out about a machine."""
+"""The child process: input, signals, end, and the examination of a machine."""

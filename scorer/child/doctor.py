@@ -1,6 +1,6 @@
-"""What this machine offers, what makes scoring slow on it, and how to mend that.
+"""Examines this machine: device, libraries, memory, and what makes scoring slow.
 
-Runs in the child process: the timed matmul needs MLX, which the command line never imports.
+Runs in the child process, because the timed matmul needs MLX, which the command line never imports.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _THREAD_LIMITS = ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that costs time or will stop a run.
+    """A problem that slows a run down or will stop it.
 
     Attributes:
-        what: What it is, one sentence.
-        fix: What to do about it, one sentence.
+        what: The problem, in one sentence.
+        fix: How to fix it, in one sentence.
     """
 
     what: str
@@ -50,13 +50,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of ours on a disk.
+    """A folder that qfid uses.
 
     Attributes:
-        path: Where it is; it need not exist.
-        entries: Repos or runs in it.
-        bytes: What they take.
-        disk_free: Bytes free on its disk, or None where that cannot be told.
+        path: Its path; it need not exist.
+        entries: Number of repos or runs in it.
+        bytes: Their size.
+        disk_free: Bytes free on its disk, or None if unknown.
     """
 
     path: str
@@ -66,7 +66,7 @@ class Folder:
 
 
 def examine() -> dict[str, Any]:
-    """Look at this machine.
+    """Examine this machine.
 
     Returns:
         JSON values. ``device`` (kind and name), ``blas`` and ``matmul`` (seconds of a 512³ float32
@@ -129,7 +129,7 @@ def _arithmetic(backend: Backend | None) -> dict[str, str | int] | None:
 
 
 def _kernels(backend: Backend | None) -> dict[str, dict[str, str | bool] | None]:
-    """Of the kernels made for a GPU, whether each is used there, and why."""
+    """Return for each fused kernel whether it is used on the GPU, and why; null on the CPU."""
     if backend is None or backend.kind == "cpu":
         return {"metrics": None, "quantizer": None}
     import mlx.core as mx
@@ -173,7 +173,7 @@ def _cpu_count() -> int:
 
 
 def _repos(hub: Path) -> Iterator[int]:
-    """Bytes of each repo of the Hugging Face cache, data sets included."""
+    """Yield the bytes of each repo in the Hugging Face cache, including datasets."""
     for repo in _subfolders(hub):
         if repo.name.startswith(("models--", "datasets--")):
             yield folder_bytes(repo / "blobs")
@@ -285,5 +285,5 @@ def _slow_blas(backend: Backend) -> Finding:
 def _blas_install() -> str:
     if platform.system() == "Linux" and platform.machine() == "x86_64":
         return "`pip install 'qfid[cpu]'`, which brings MKL"
-    # MKL is made for x86-64 only.
+    # MKL exists for x86-64 only.
     return "install OpenBLAS, for instance `apt install libopenblas0`"

@@ -1,9 +1,9 @@
-"""How the child ends when it is told to, within two seconds, wherever its main thread is.
+"""Handles signals in the child process and ends it within two seconds.
 
-A forward pass of a large model takes minutes inside one call into MLX, and Python runs signal
-handlers in the main thread, between two of its own steps: they would wait as long. So signals are
-read from a pipe by a thread. Asked once to stop, the main thread ends the run at its next tile; if
-it does not come to one in time, the thread makes the report from what is saved and ends the
+A forward pass of a large model can take minutes in one call into MLX. Python runs signal handlers
+in the main thread between two bytecode instructions, so they would wait as long. So a thread reads
+signals from a pipe. After the first interrupt, the main thread stops the run at its next tile. If
+it does not reach one in time, a thread makes the report from the saved results and ends the
 process.
 """
 
@@ -20,19 +20,19 @@ from scorer.spec.events import ChunkScored, Event, Failed, Finished, Planned
 
 INTERRUPTED = Interrupted.exit_code
 GRACE = 0.6
-"""Seconds the main thread has to reach its next tile after the first interrupt."""
+"""Seconds that the main thread has to reach its next tile after the first interrupt."""
 
 
 class Ending:
-    """Who ends the process: the main thread in order, or a thread that does not wait for it."""
+    """Decides which thread ends the process: the main thread, or another that does not wait."""
 
-    def __init__(self, say: Callable[[Event], object]) -> None:
-        """Listen to nothing yet.
+    def __init__(self, emit: Callable[[Event], object]) -> None:
+        """Create it; :meth:`listen` installs the signal handlers.
 
         Args:
-            say: Writes an event; safe to call from several threads.
+            emit: Writes an event; thread-safe.
         """
-        self._say = say
+        self._emit = emit
         self._stopping = threading.Event()
         self._claim = threading.Lock()
         self._claimed_here = False
@@ -40,17 +40,18 @@ class Ending:
         self._saved = 0
 
     def listen(self) -> None:
-        """Take SIGINT, SIGTERM and SIGHUP from here on; call it in the main thread.
+        """Handle SIGINT, SIGTERM and SIGHUP from now on; call it in the main thread.
 
-        One SIGINT stops in order, a second at once, as the others do.
+        The first SIGINT stops the run at a tile. A second one, or another signal, ends the process
+        at once.
         """
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Told to ignore an end from outside (nohup), it stays so; asking to stop always works.
+            # A signal that is ignored (nohup) stays ignored, except SIGINT.
             if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, _read_from_the_pipe)
+                signal.signal(number, _handled_by_thread)
                 signal.siginterrupt(number, False)
         threading.Thread(target=self._serve, args=(reading,), daemon=True).start()
 
@@ -64,33 +65,33 @@ class Ending:
             threading.Thread(target=self._end_in_time, daemon=True).start()
 
     def asked(self) -> bool:
-        """Whether the main thread has to end the run; it alone may from then on."""
+        """Return whether the main thread has to stop the run; then only it may end the process."""
         if not self._stopping.is_set():
             return False
         self.close()
         return True
 
     def close(self) -> None:
-        """The main thread ends the run by itself; where another is about to, it waits for that."""
+        """Let only the main thread end the process; if another thread is doing so, wait for it."""
         if not self._claimed_here:
             if not self._claim.acquire(blocking=False):
                 threading.Event().wait()
             self._claimed_here = True
 
     def note(self, event: Event) -> None:
-        """Keep what the last event has to say if the process ends at once."""
+        """Record run and progress, for the last event if the process ends at once."""
         if isinstance(event, Planned):
             self._run, self._saved = event.run, sum(event.done.values())
         elif isinstance(event, ChunkScored):
             self._saved += 1
 
     def at_once(self, error: QfidError) -> None:
-        """End the process with an error, unless the main thread is about to end it."""
+        """End the process with an error, unless the main thread is ending it."""
         if self._claim.acquire(blocking=False):
             self._end(self._failure(error), error.exit_code)
 
     def _end_in_time(self) -> None:
-        # Woken by nothing: an end in time ends the process.
+        # Nothing sets this event: if the main thread is in time, the process ends during the wait.
         threading.Event().wait(GRACE)
         if self._claim.acquire(blocking=False):
             try:
@@ -100,7 +101,7 @@ class Ending:
             self._end(event, INTERRUPTED)
 
     def _partial(self) -> Event:
-        """The report of what is saved, saved itself."""
+        """Make and save the report of the saved results."""
         from scorer.report.formats.markdown import to_markdown
         from scorer.report.from_run import finished_report
         from scorer.runs.listing import find_run
@@ -119,13 +120,13 @@ class Ending:
         return Failed(name, error.message, error.hint, error.exit_code, run, self._saved)
 
     def _end(self, event: Event, code: int) -> None:
-        # A reader that reads no more holds up no end.
-        late = threading.Timer(GRACE, os._exit, (code,))
-        late.daemon = True
-        late.start()
-        self._say(event)
+        # If the reader of the events has stopped reading, the write may block for ever.
+        timer = threading.Timer(GRACE, os._exit, (code,))
+        timer.daemon = True
+        timer.start()
+        self._emit(event)
         os._exit(code)
 
 
-def _read_from_the_pipe(*_: Any) -> None:
-    """The handler Python calls in the main thread, whenever it gets there: all is done by then."""
+def _handled_by_thread(*_: Any) -> None:
+    """Do nothing: the thread that reads the pipe has handled the signal."""

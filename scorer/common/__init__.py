@@ -1,1 +1,1 @@
-"""What every room may use: errors, inert text, files, switches, kinds of device."""
+"""Shared by all rooms: errors, inert text, files, environment switches, kinds of device."""

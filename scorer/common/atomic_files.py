@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, never half of one."""
+"""Atomic file writes: a reader sees the old file or the new one, never a part of one."""
 
 from __future__ import annotations
 
@@ -12,69 +12,69 @@ from pathlib import Path
 from scorer.common.errors import InputError, QfidError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_ASIDE = re.compile(r"\..+\.[0-9a-f]{12}")
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")
 
 
 def write_atomic(path: str | os.PathLike[str], data: str | bytes) -> None:
-    """Write a file aside, sync it, and rename it over ``path``.
+    """Write a temporary file, sync it, and rename it over ``path``.
 
-    A link at ``path`` is replaced, not followed: the bytes land in the folder that was named.
+    A symbolic link at ``path`` is replaced, not followed.
 
     Args:
         path: The file; its folder must exist.
         data: The whole content; text is written as UTF-8.
 
     Raises:
-        InputError: The folder is missing, no folder or not writable, or ``path`` is a folder.
-        QfidError: The bytes could not be stored, as on a full disk; the old file is untouched.
+        InputError: The folder is missing, is not a folder or not writable, or ``path`` is a folder.
+        QfidError: The bytes could not be stored, as on a full disk; the old file is unchanged.
     """
     target = Path(path)
     if target.name in ("", ".."):
         raise InputError(f"`{path}` names no file")
     content = data.encode("utf-8", "replace") if isinstance(data, str) else data
-    # A name of its own in the same folder: a rename is atomic within one file system only.
-    aside = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}")
+    # In the same folder: a rename is atomic within one file system only.
+    temporary = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}")
     try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             write_all(descriptor, content)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        aside.replace(target)
+        temporary.replace(target)
     except BaseException as error:
         with contextlib.suppress(OSError, ValueError):
-            aside.unlink()
+            temporary.unlink()
         if isinstance(error, OSError | ValueError):
             raise storage_error(error, target) from error
         raise
     sync_folder(target.parent)
 
 
-def remove_asides(folder: Path) -> None:
-    """Remove what :func:`write_atomic` left in ``folder`` where its process was killed.
+def remove_temporary_files(folder: Path) -> None:
+    """Remove the temporary files of :func:`write_atomic` calls whose process was killed.
 
-    Only for a folder that no other process writes to.
+    Call it only while no other process writes to ``folder``.
     """
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            if _ASIDE.fullmatch(path.name) and not path.is_dir():
+            if _TEMPORARY.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write every byte; one system call unless the kernel takes fewer.
+    """Write all bytes to a descriptor, in as few system calls as the kernel accepts.
 
     Raises:
-        OSError: The kernel refused, possibly after part of the bytes.
+        OSError: A write failed, possibly after some of the bytes.
     """
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a new name in ``folder`` survive a power loss, where the file system can."""
+    """Sync a folder, so that a new name in it survives a power loss; errors are ignored."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -84,7 +84,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def storage_error(error: OSError | ValueError, path: Path) -> QfidError:
-    """The error to show when ``path`` could not be written or read."""
+    """Convert an error from writing or reading ``path`` into one with a message and a hint."""
     code = error.errno if isinstance(error, OSError) else None
     if code in _FULL:
         return QfidError(f"no space left to write `{path}`", "free some space, then try again")

@@ -1,4 +1,4 @@
-"""The kinds of device that MLX computes on."""
+"""The kinds of device that MLX runs on."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from typing import Literal
 DeviceKind = Literal["metal", "cuda", "cpu"]
 
 Shell = Literal["cuda", "metal"]
-"""The kinds of device that run kernels of our own."""
+"""The kinds of device that run this package's own kernels."""

@@ -1,14 +1,14 @@
-"""What an exception says, on one line."""
+"""One-line descriptions of exceptions."""
 
 from __future__ import annotations
 
 
 def first_line(error: BaseException, *, empty: str | None = None) -> str:
-    """The first line of an exception's message.
+    """Return the first line of an exception's message.
 
     Args:
         error: The exception.
-        empty: What stands for an empty message; None for the name of its class.
+        empty: Returned for an empty message; None for the name of the class.
     """
     lines = str(error).strip().splitlines()
     if lines:
@@ -17,5 +17,5 @@ def first_line(error: BaseException, *, empty: str | None = None) -> str:
 
 
 def named_line(error: BaseException) -> str:
-    """The class of an exception and the first line of its message, ``KeyError: 'x'``."""
+    """Return the class and the first line of the message: ``KeyError: 'x'``."""
     return f"{type(error).__name__}: {first_line(error, empty='no message')}"

@@ -1,11 +1,11 @@
-"""Every error a user can meet, with its hint and the exit code it ends a command with.
+"""The errors that users see, each with a hint and the exit code of the command.
 
-QfidError                  1  something of ours is wrong
-├── InputError             2  what was asked for cannot be scored; nothing was started
+QfidError                  1  internal error
+├── InputError             2  the request cannot be scored; nothing was started
 │   ├── ModelNotCached     2  the repo is not in the local Hugging Face cache
 │   └── CorpusNotCached    2  the corpus is neither cached nor reachable
 ├── WillNotFit             3  too little memory, before or during the run
-├── SettingFailed          1  one setting gave no usable number; the others go on
+├── SettingFailed          1  one setting gave no usable number; the others continue
 └── Interrupted          130  the user stopped the run; what was scored is saved
 """
 
@@ -13,10 +13,10 @@ from __future__ import annotations
 
 
 class QfidError(Exception):
-    """Base of all errors shown to a user without a traceback.
+    """Base class of the errors that are shown without a traceback.
 
     Attributes:
-        message: What went wrong and with which input, one sentence.
+        message: What went wrong and with which input, in one sentence.
         hint: What to do next, or an empty string.
         exit_code: Process exit code of a command that ends with this error.
     """

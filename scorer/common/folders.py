@@ -1,4 +1,4 @@
-"""Where qfid keeps saved runs, and what can be made again."""
+"""The folders of saved runs and of cached files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def runs_folder() -> Path:
-    """Where runs are saved: ``$QFID_DATA_DIR/runs``, else the user's data folder."""
+    """Return the folder of saved runs: ``$QFID_DATA_DIR/runs``, else in the user's data folder."""
     chosen = os.environ.get("QFID_DATA_DIR")
     if chosen:
         return Path(chosen).expanduser().absolute() / "runs"
@@ -17,7 +17,7 @@ def runs_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: ``$QFID_DATA_DIR/cache``, else the user's cache."""
+    """Return the folder of cached files: ``$QFID_DATA_DIR/cache``, else the user's cache folder."""
     chosen = os.environ.get("QFID_DATA_DIR")
     if chosen:
         return Path(chosen).expanduser().absolute() / "cache"

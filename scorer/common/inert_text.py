@@ -1,6 +1,6 @@
-"""Text from models, tokens and titles made harmless to terminals, tables and readers' eyes.
+"""Replaces control and invisible characters in text from models, tokens and titles.
 
-Pure standard library.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def inert(text: str) -> str:
-    r"""The text with everything that acts instead of showing replaced by a visible symbol.
+    r"""Replace control, bidirectional and invisible characters by visible symbols.
 
     C0 controls become their control pictures (``\n`` is ``␊``, escape ``␛``); C1 controls,
     bidirectional and invisible marks and lone surrogates become ``‹U+202E›`` and the like. The
-    result is one line, encodes as UTF-8 and is left as it is by a second call.
+    result is one line and can be encoded as UTF-8. Calling the function twice changes nothing.
 
     Args:
-        text: Any string, a model's name or a token for instance.
+        text: Any string, for example the name of a model, or a token.
     """
     return _ACTIVE.sub(_visible, text)
 
 
 def shown(value: object) -> str:
-    """A value out of a file, short, printable and on one line, in backticks."""
+    """Format a value from a file for a message: in backticks, printable, at most 48 characters."""
     import json
 
     try:

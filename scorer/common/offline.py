@@ -1,7 +1,7 @@
-"""Who forbids the network: the user, to everything, or a scorer, to the libraries it loads.
+"""Network access: forbidden by the user, or by the scorer for the libraries that it loads.
 
-Libraries that load a model or a tokenizer look for newer files of its repo. A scorer keeps them
-from that with the variable the user would set, and must still be able to fetch a text on first use.
+Libraries that load a model or a tokenizer check the Hub for newer files. The scorer prevents this
+with the environment variable that a user would set, but may still fetch a corpus on first use.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import os
 from collections.abc import Iterator
 
 _VARIABLE = "HF_HUB_OFFLINE"
-# True to every library that reads the variable, and no spelling that a user is told of. Children
-# inherit it and still know whose it is.
-_OURS = "on"
+# A true value for every library, but not one that is documented for users. Child processes inherit
+# it and can distinguish it from a value that the user has set.
+_SET_BY_SCORER = "on"
 
 
 def forbid_to_libraries() -> None:
-    """Keep huggingface_hub off the network in this process; call it before that is imported."""
-    os.environ.setdefault(_VARIABLE, _OURS)
+    """Set huggingface_hub offline in this process; call this before the import."""
+    os.environ.setdefault(_VARIABLE, _SET_BY_SCORER)
 
 
 def forbidden_by_user() -> bool:
-    """Whether the user forbids the network, as huggingface_hub reads it."""
+    """Return whether the user has set offline mode, by the rules of huggingface_hub."""
     own = os.environ.get(_VARIABLE)
-    value = (None if own == _OURS else own) or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    value = (None if own == _SET_BY_SCORER else own) or os.environ.get("TRANSFORMERS_OFFLINE") or ""
     return value.upper() in {"1", "ON", "YES", "TRUE"}
 
 
 @contextlib.contextmanager
 def allowed() -> Iterator[None]:
-    """The network for what is fetched on purpose: lifts what a scorer forbids, not what a user."""
+    """Allow network access in the block, unless the user has set offline mode."""
     from huggingface_hub import constants
 
-    if os.environ.get(_VARIABLE) != _OURS or forbidden_by_user():
+    if os.environ.get(_VARIABLE) != _SET_BY_SCORER or forbidden_by_user():
         yield
         return
     before = constants.HF_HUB_OFFLINE

@@ -1,9 +1,9 @@
-"""How running out of memory looks: what MLX, NumPy, CUDA and Metal say then.
+"""Recognizes out-of-memory errors of MLX, NumPy, CUDA and Metal by their messages.
 
-Texts as they stand in the libraries of mlx 0.32.4, of its Metal and CUDA packages, and in reports
-of its users. On the CPU MLX uses what ``malloc`` gives it unlooked at: there a failed allocation
-is no error but a segmentation fault, and only the estimate before the run and the watch during it
-help. Pure standard library: the command line reads a dead child's last words with it.
+The messages are from mlx 0.32.4, its Metal and CUDA packages, and issue reports. On the CPU, MLX
+does not check the result of ``malloc``: a failed allocation is a segmentation fault, so only the
+estimate before the run and the memory watch during it help there. Standard library only: the
+command line uses it on the log of a child process that has died.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _TEXTS = re.compile(
 
 
 def says_out_of_memory(text: str) -> bool:
-    """Whether a library's message means that memory ran out."""
+    """Return whether the message of a library means that memory ran out."""
     return _TEXTS.search(text) is not None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory ran out: of the host's, or of the device's."""
+    """Return whether an exception means that host or device memory ran out."""
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError | ValueError) and says_out_of_memory(str(error))

@@ -1,4 +1,4 @@
-"""Environment variables that switch a fast way off, for comparison and for the doubtful."""
+"""Environment variables that turn an optimized implementation off, for comparison."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ import os
 from scorer.common.errors import InputError
 
 
-def wanted(variable: str, way: str, *, plain: str = "plain") -> bool:
-    """Whether a variable leaves the fast ``way`` on, as where it is not set.
+def is_enabled(variable: str, fast: str, *, plain: str = "plain") -> bool:
+    """Return whether an optimized implementation is to be used.
+
+    Args:
+        variable: Name of the environment variable.
+        fast: Its value for the optimized implementation, also the default.
+        plain: Its value for the plain implementation.
 
     Raises:
-        InputError: The variable holds something else than the two.
+        InputError: The variable holds another value.
     """
-    wish = os.environ.get(variable) or way
-    if wish not in (way, plain):
-        raise InputError(f"{variable}: there is no way `{wish}`", f"it may be `{way}` or `{plain}`")
-    return wish == way
+    value = os.environ.get(variable) or fast
+    if value not in (fast, plain):
+        raise InputError(
+            f"`{value}` is not a value of {variable}", f"set it to `{fast}` or `{plain}`"
+        )
+    return value == fast

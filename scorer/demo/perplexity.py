@@ -1,4 +1,4 @@
-"""How well a model predicts a text, and how well knowing only the token counts would."""
+"""Perplexity of a model on a text, and of a unigram model."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 
 def chunked(tokens: npt.NDArray[np.int32], length: int) -> npt.NDArray[np.int32]:
-    """Consecutive chunks, the last partial one dropped.
+    """Cut tokens into consecutive chunks; the last partial chunk is dropped.
 
     Args:
         tokens: (n,) int32.
-        length: Tokens a chunk.
+        length: Tokens per chunk.
 
     Returns:
         (n // length, length) int32.
@@ -25,12 +25,12 @@ def chunked(tokens: npt.NDArray[np.int32], length: int) -> npt.NDArray[np.int32]
 
 
 def model_perplexity(model: Any, chunks: npt.NDArray[np.int32], batch: int = 8) -> float:
-    """Perplexity over all positions of all chunks, each chunk from an empty context.
+    """Return the perplexity over all positions of all chunks.
 
     Args:
-        model: Tokens (b, L) int32 to logits (b, L, V).
-        chunks: (n, L) int32; positions 0 to L - 2 are scored.
-        batch: Chunks that go through together.
+        model: Maps tokens (b, L) int32 to logits (b, L, V), any floating dtype.
+        chunks: (n, L) int32, each with an empty context; positions 0 to L - 2 are scored.
+        batch: Chunks per forward pass.
 
     Returns:
         exp of the mean negative log-likelihood, pooled in float64.
@@ -45,13 +45,13 @@ def model_perplexity(model: Any, chunks: npt.NDArray[np.int32], batch: int = 8) 
 
 
 def unigram_perplexity(chunks: npt.NDArray[np.int32]) -> float:
-    """Perplexity of the best model that ignores context: the chunks' own token frequencies.
+    """Return the perplexity of the best model without context, the token frequencies.
 
     Args:
-        chunks: (n, L) int32; the tokens predicted, those after the first of each, are counted.
+        chunks: (n, L) int32; all tokens but the first of each chunk are counted.
 
     Returns:
-        exp of the entropy of the token frequencies; no fixed distribution over tokens is better.
+        exp of the entropy of the token frequencies.
     """
     counts = np.bincount(chunks[:, 1:].ravel())
     shares = counts[counts > 0] / counts.sum()

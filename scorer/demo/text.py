@@ -1,11 +1,11 @@
-"""The text every CPython carries: the docstrings of its standard library and pydoc's topics.
+"""Text that comes with CPython: docstrings of the standard library and pydoc's topics.
 
 `python -m scorer.demo.text FILE` writes both sides of the split to a JSON file, so that training
 can run on another machine and be repeated on the same text.
 
-Modules are parsed, never imported. What is held out from training is decided by a hash of the
-name alone, so that any Python of any platform comes to the same split; paragraphs that stand in
-held-out documents are taken out of the training text wherever else they occur.
+Modules are parsed, never imported. The split into training and held-out text depends only on a
+hash of each name, so it is the same on every platform and Python version. Paragraphs of held-out
+documents are removed from the training text.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from pathlib import Path
 from scorer.common.errors import CorpusNotCached
 
 HELD_OUT_PERCENT = 18
-"""Share of the names (modules by their top-level name, topics one by one) that is held out."""
+"""Percentage of the names (top-level modules, single topics) that is held out."""
 
-# Of the first 300 numbers the one whose split holds out the most even mixture of documents.
+# The number below 300 whose split holds out the most even mixture of documents.
 _SPLIT_SALT = 205
 
 SHORTEST_DOCUMENT = 1_000
-"""Characters a held-out text needs to count as a document of the built-in corpus."""
+"""Characters that a held-out text needs to be a document of the built-in corpus."""
 
 SHORTEST_SHARED_PARAGRAPH = 40
-"""Characters from which a repeated paragraph counts as the same text, not as a turn of phrase."""
+"""Characters from which a repeated paragraph counts as shared text."""
 
-# Left out by some distributions or platforms, or gone from newer versions: good for training,
-# never held out, so that the built-in corpus needs only what every CPython has.
+# Missing in some distributions, platforms or newer versions. These are never held out, so that the
+# built-in corpus needs only modules that every CPython has.
 _NOT_EVERYWHERE = frozenset(
     """
     aifc antigravity asynchat asyncore binhex cgi cgitb chunk crypt curses dbm distutils ensurepip
@@ -51,7 +51,7 @@ _NOT_EVERYWHERE = frozenset(
 )
 
 
-# Topics that are other topics put together.
+# Topics that only combine other topics.
 _COLLECTIONS = frozenset({"topic: compound", "topic: specialnames", "topic: types"})
 
 
@@ -69,15 +69,15 @@ class _Source:
 
 
 def builtin_documents() -> list[tuple[str, str]]:
-    """The built-in corpus: the held-out documents of the running Python.
+    """Return the built-in corpus: the held-out documents of the running Python.
 
     Returns:
         (title, text) pairs in a fixed order, which mixes modules and topics so that the first
-        few documents are already a fair sample. The same for every process of one Python;
-        another version of Python has other docstrings, hence another text under the same rule.
+        few documents are a fair sample. The result is the same in every process of one Python.
+        Another version of Python has other docstrings, so the text differs.
 
     Raises:
-        CorpusNotCached: The standard library stands there without its sources.
+        CorpusNotCached: The standard library has no source files.
     """
     documents = list(_held_out())
     if not documents:
@@ -89,10 +89,10 @@ def builtin_documents() -> list[tuple[str, str]]:
 
 
 def training_text() -> str:
-    """The text the demo model is trained on: docstrings, topics and comments not held out.
+    """Return the text the demo model is trained on: docstrings, topics and comments not held out.
 
-    Every paragraph stands there once; none of `SHORTEST_SHARED_PARAGRAPH` or more characters
-    stands in a held-out document.
+    Every paragraph occurs once. No paragraph of `SHORTEST_SHARED_PARAGRAPH` or more characters
+    occurs in a held-out document.
     """
     seen = {key for _, text in _held_out() for key in _paragraph_keys(text)}
     sources = _sources(held_out=False)
@@ -102,12 +102,12 @@ def training_text() -> str:
 
 @dataclass(frozen=True)
 class Collected:
-    """Both sides of the split as one Python carries them.
+    """Both sides of the split for one version of Python.
 
     Attributes:
         python: Version of that Python, as `3.11.7`.
-        training: What `training_text` gives.
-        documents: What `builtin_documents` gives: held-out (title, text) pairs.
+        training: The result of `training_text`.
+        documents: The result of `builtin_documents`: held-out (title, text) pairs.
     """
 
     python: str
@@ -116,7 +116,7 @@ class Collected:
 
 
 def collect() -> Collected:
-    """Both sides of the split of the running Python."""
+    """Return both sides of the split for the running Python."""
     return Collected(platform.python_version(), training_text(), builtin_documents())
 
 
@@ -140,7 +140,7 @@ def _training_texts(source: _Source) -> Iterator[str]:
 
 
 def _sources(*, held_out: bool) -> Iterator[_Source]:
-    """The sources on one side of the split, sorted by name: modules, then topics."""
+    """Yield the sources on one side of the split, sorted by name: modules, then topics."""
     for top in sorted(_stdlib().iterdir()):
         unit = top.stem.removeprefix("_py")
         if _is_held_out(unit) is held_out and not top.name.startswith("_sysconfigdata"):
@@ -154,9 +154,9 @@ def _sources(*, held_out: bool) -> Iterator[_Source]:
 
 
 def _is_held_out(unit: str) -> bool:
-    """The split: decided on a module's top-level name, or on a topic's name.
+    """Return whether a top-level module or a topic is held out.
 
-    `unit` has no `_py`, the prefix of a pure Python twin: `_pydecimal` goes with `decimal`.
+    `unit` has no prefix `_py`: `_pydecimal`, the Python version of `decimal`, is on its side.
     """
     if unit in _NOT_EVERYWHERE or unit in _COLLECTIONS or unit.startswith("_"):
         return False
@@ -164,7 +164,7 @@ def _is_held_out(unit: str) -> bool:
 
 
 def _module_name(path: Path) -> str:
-    """Dotted name of a module file, or "" for what is none, as `site-packages/x.py`."""
+    """Return the dotted name of a module file; "" for another file, as `site-packages/x.py`."""
     parts = path.relative_to(_stdlib()).with_suffix("").parts
     if path.suffix != ".py" or not all(part.isidentifier() for part in parts):
         return ""
@@ -186,7 +186,7 @@ def _topics() -> dict[str, str]:
 
 
 def _docstrings(source: _Source) -> str:
-    """The text of one source: a topic's own, or a module's docstrings under their signatures."""
+    """Return a topic's text, or a module's docstrings, each below its signature."""
     if source.path is None:
         return _topics()[source.name.removeprefix("topic: ")].strip()
     tree = _parse(source.path)
@@ -214,7 +214,7 @@ def _heading(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, scope:
 
 
 def _comments(path: Path) -> str:
-    """Comment lines of a module; lines that stand together stay one paragraph."""
+    """Return the comment lines of a module; adjacent lines form one paragraph."""
     blocks: list[list[str]] = [[]]
     for line in _read(path).splitlines():
         text = line.strip()
@@ -229,7 +229,7 @@ def _comments(path: Path) -> str:
 def _parse(path: Path) -> ast.Module | None:
     source = _read(path)
     with warnings.catch_warnings():
-        # The standard library's tests hold sources that are wrong on purpose.
+        # Some tests of the standard library have deliberate syntax errors.
         warnings.simplefilter("ignore")
         try:
             return ast.parse(source) if source else None
@@ -246,7 +246,7 @@ def _read(path: Path) -> str:
 
 
 def _distinct(text: str, seen: set[str]) -> str:
-    """The text without the paragraphs in `seen`, which then holds the text's own as well."""
+    """Return the text without the paragraphs in `seen`, and add its own paragraphs to `seen`."""
     kept = []
     for paragraph in text.split("\n\n"):
         key = _key(paragraph)
@@ -256,7 +256,7 @@ def _distinct(text: str, seen: set[str]) -> str:
             seen.add(key)
         if key:
             kept.append(paragraph.strip("\n"))
-    # Docstrings about Unicode may hold lone surrogates, which no file and no hash can take.
+    # Docstrings about Unicode may hold lone surrogates, which UTF-8 cannot encode.
     return "\n\n".join(kept).encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The demo model's tokenizer: byte-level BPE, no BOS, any text goes in and comes back."""
+"""The demo model's tokenizer: byte-level BPE without BOS; decoding restores every text."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def train_tokenizer(text: str, vocab_size: int) -> Tokenizer:
     """Train byte-level BPE on `text`.
 
     Args:
-        text: What the merges are counted on.
-        vocab_size: Size of the vocabulary, all 256 bytes and `END_OF_TEXT` (id 0) included.
+        text: Training text.
+        vocab_size: Size of the vocabulary, including all 256 bytes and `END_OF_TEXT` (id 0).
 
     Returns:
-        A tokenizer that adds no special token and gives back exactly the text it was given.
+        A tokenizer that adds no special tokens; decoding an encoded text restores it exactly.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -29,18 +29,18 @@ def train_tokenizer(text: str, vocab_size: int) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    # By paragraph: the trainer counts pieces, and pieces never cross a paragraph's end.
+    # By paragraph: the trainer counts pre-tokens, and none of them crosses the end of a paragraph.
     tokenizer.train_from_iterator((part + "\n\n" for part in text.split("\n\n")), trainer)
     return tokenizer
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, context: int) -> None:
-    """Write `tokenizer.json` and the `tokenizer_config.json` that transformers reads beside it.
+    """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads too.
 
     Args:
-        tokenizer: What `train_tokenizer` gave.
+        tokenizer: Result of `train_tokenizer`.
         folder: Existing folder of the model.
-        context: Longest sequence the model is made for, tokens.
+        context: Longest sequence of the model, tokens.
     """
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {

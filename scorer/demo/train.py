@@ -1,8 +1,8 @@
 """Makes the demo model: `python -m scorer.demo.train [--out DIR] [--steps N] [--text FILE]`.
 
-Trains the tokenizer and a small Llama on the standard library's documentation. One part in
-thirty of the training text is set aside to choose the step whose weights are kept; the held-out
-documents of `scorer.demo.text` are touched once, at the end, for the figures in the README.
+Trains the tokenizer and a small Llama on the standard library's documentation. One thirtieth of
+the training text is used for validation, to choose the step whose weights are kept. The held-out
+documents of `scorer.demo.text` are evaluated once, at the end, for the figures in the README.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ class Recipe:
 
     Attributes:
         steps: Optimizer steps.
-        tokens: Tokens a step; windows of 512, 1024 and 2048 tokens take turns.
+        tokens: Tokens per step; windows of 512, 1024 and 2048 tokens alternate.
         rate: Peak learning rate.
-        dropout: Probability with which an entry of a block's two branches is dropped.
-        seed: Of weights, windows and dropout.
+        dropout: Dropout rate on both branches of a block.
+        seed: Seed of weights, windows and dropout.
     """
 
     steps: int = 2000
@@ -77,7 +77,7 @@ class Recipe:
 
 
 class _Block(llama.TransformerBlock):  # type: ignore[misc]
-    """The architecture's own block with dropout on both branches; the weights' names stay."""
+    """mlx-lm's block with dropout on both branches and the same names of weights."""
 
     def __init__(self, args: llama.ModelArgs, dropout: float) -> None:
         super().__init__(args)
@@ -90,7 +90,7 @@ class _Block(llama.TransformerBlock):  # type: ignore[misc]
 
 
 def new_model(config: dict[str, Any], dropout: float) -> llama.Model:
-    """A model of the given `config.json` with fresh float32 weights."""
+    """Return a model of the given `config.json` with new random float32 weights."""
     args = llama.ModelArgs.from_dict(config)
     model = llama.Model(args)
     model.model.layers = [_Block(args, dropout) for _ in range(args.num_hidden_layers)]
@@ -98,9 +98,17 @@ def new_model(config: dict[str, Any], dropout: float) -> llama.Model:
 
 
 def windows(tokens: Tokens, recipe: Recipe, longest: int = CONTEXT) -> Iterator[mx.array]:
-    """One batch a step: windows at random offsets, shape (tokens a step // length, length + 1).
+    """Yield one batch of windows at random offsets for each step.
 
     Every length is used equally often, so that late positions are trained too.
+
+    Args:
+        tokens: (n,) int32, the training tokens.
+        recipe: Number of steps, tokens per step, seed.
+        longest: Longest window, tokens.
+
+    Yields:
+        (recipe.tokens // length, length + 1) int32.
     """
     random = np.random.default_rng(recipe.seed)
     lengths = [length for length in (CHUNK, 1024, 2048) if length <= longest]
@@ -111,13 +119,13 @@ def windows(tokens: Tokens, recipe: Recipe, longest: int = CONTEXT) -> Iterator[
 
 
 def train(model: llama.Model, text: Tokens, validation: Tokens, recipe: Recipe) -> int:
-    """Train in place and leave the weights of the step with the best validation perplexity.
+    """Train in place and keep the weights of the step with the best validation perplexity.
 
     Args:
-        model: From `new_model`.
+        model: Result of `new_model`.
         text: (n,) int32, the training tokens.
-        validation: (m, 512) int32, chunks of text the model is not trained on.
-        recipe: How.
+        validation: (m, 512) int32, chunks that are not trained on.
+        recipe: Hyperparameters.
 
     Returns:
         The step whose weights were kept.
@@ -135,6 +143,7 @@ def train(model: llama.Model, text: Tokens, validation: Tokens, recipe: Recipe) 
     state = [model.state, optimizer.state, mx.random.state]
 
     def step(batch: mx.array) -> mx.array:
+        """Update the weights with (b, length + 1) int32 tokens; return the loss, () float32."""
         loss: mx.array
         loss, gradients = loss_and_gradients(model, batch)
         gradients, _ = optim.clip_grad_norm(gradients, 1.0)
@@ -145,7 +154,7 @@ def train(model: llama.Model, text: Tokens, validation: Tokens, recipe: Recipe) 
         step = mx.compile(step, inputs=state, outputs=state)
     check_every = max(1, recipe.steps // 30)
     best, best_step, best_weights = math.inf, 0, model.parameters()
-    began = time.monotonic()
+    started = time.monotonic()
     for number, batch in enumerate(windows(text, recipe), start=1):
         model.train()
         loss = step(batch)
@@ -159,7 +168,7 @@ def train(model: llama.Model, text: Tokens, validation: Tokens, recipe: Recipe) 
                 mx.eval(best_weights)
             print(
                 f"step {number}: loss {loss.item():.3f}, validation perplexity {perplexity:.2f}, "
-                f"{time.monotonic() - began:.0f} s",
+                f"{time.monotonic() - started:.0f} s",
                 flush=True,
             )
     model.update(best_weights)
@@ -183,15 +192,15 @@ def make(
     """Train tokenizer and model on `text` and write the model folder.
 
     Args:
-        out: Folder to write, made where it is missing.
-        text: What to train on, and the held-out documents for the figures in the README.
-        recipe: How to train.
+        out: Folder to write; created if missing.
+        text: Training text, and the held-out documents for the figures in the README.
+        recipe: Hyperparameters.
         config: The model's `config.json`.
-        command: How it was made, for the README.
+        command: The command line, for the README.
     """
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer(text.training, config["vocab_size"])
-    training, validation = _set_aside(np.array(tokenizer.encode(text.training).ids, dtype=np.int32))
+    training, validation = _split(np.array(tokenizer.encode(text.training).ids, dtype=np.int32))
     joined = "\n\n".join(body for _, body in text.documents)
     held_out = chunked(np.array(tokenizer.encode(joined).ids, dtype=np.int32), CHUNK)
     print(f"{len(training)} training tokens, {held_out.size} held out", flush=True)
@@ -207,7 +216,7 @@ def make(
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     save_tokenizer(tokenizer, out, CONTEXT)
 
-    # The figures are those of the weights as shipped: rounded to 16 bit, computed in 32.
+    # The figures are for the weights as shipped: rounded to 16 bit, computed in 32.
     model.load_weights([(name, value.astype(mx.float32)) for name, value in weights.items()])
     perplexity, unigram = model_perplexity(model, held_out), unigram_perplexity(held_out)
     (out / "README.md").write_text(
@@ -230,8 +239,8 @@ where the unigram model (the chunks' own token frequencies) has {unigram:.0f}
     print(f"largest weight {largest:.2f}", flush=True)
 
 
-def _set_aside(tokens: Tokens) -> tuple[Tokens, Tokens]:
-    """Training tokens (n,), and validation chunks (m, 512): one chunk in thirty, evenly spread."""
+def _split(tokens: Tokens) -> tuple[Tokens, Tokens]:
+    """Return training tokens (n,) and validation chunks (m, 512): every thirtieth chunk."""
     chunks = chunked(tokens, CHUNK)
     validates = np.arange(len(chunks)) % 30 == 15 % max(1, len(chunks))
     return chunks[~validates].ravel(), chunks[validates]
@@ -242,15 +251,15 @@ def _flat(model: llama.Model) -> dict[str, mx.array]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the command line and make the model."""
+    """Parse the command line, train the model and write it."""
     parser = argparse.ArgumentParser(prog="python -m scorer.demo.train", description=__doc__)
     parser.add_argument("--out", type=Path, default=demo_model_path(), help="folder to write")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
-    parser.add_argument("--tokens", type=int, default=Recipe.tokens, help="tokens a step")
+    parser.add_argument("--tokens", type=int, default=Recipe.tokens, help="tokens per step")
     parser.add_argument("--rate", type=float, default=Recipe.rate, help="peak learning rate")
     parser.add_argument("--dropout", type=float, default=Recipe.dropout)
     parser.add_argument(
-        "--text", type=Path, help="what scorer.demo.text wrote; default: this Python's own text"
+        "--text", type=Path, help="output of scorer.demo.text; default: text of this Python"
     )
     options = parser.parse_args(arguments)
     text = Collected(**json.loads(options.text.read_text("utf-8"))) if options.text else collect()

@@ -1,4 +1,4 @@
-"""MLX made ready in this process: environment, BLAS, device and what is known about it."""
+"""Initializes MLX in this process: environment, BLAS and device."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from scorer.device.memory import device_memory, limit_metal_memory
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The device that scores and the libraries behind it.
+    """The device that scores, and its libraries.
 
     Attributes:
         kind: ``metal``, ``cuda`` or ``cpu``.
-        name: The device's own name.
-        memory_total: Bytes the device may use: RAM, or the card's memory.
-        memory_free: Bytes free now.
-        blas: BLAS behind the CPU device; ``n/a`` on a GPU.
-        matmul_seconds: One 512³ float32 matmul on the CPU device; None on a GPU.
+        name: Name of the device.
+        memory_total: Bytes that the device may use: RAM, or the memory of the card.
+        memory_free: Bytes free at the start.
+        blas: BLAS of the CPU device; ``n/a`` on a GPU.
+        matmul_seconds: Seconds of a 512³ float32 matmul on the CPU device; None on a GPU.
         versions: Package to version.
-        arithmetic: ``numpy`` or ``mlx``: what computes attention and activations.
+        arithmetic: ``numpy`` or ``mlx``: the library that computes attention and activations.
     """
 
     kind: DeviceKind
@@ -44,12 +44,12 @@ class Backend:
 
     @property
     def slow_blas(self) -> bool:
-        """Whether the timed matmul says that no tuned BLAS is at work."""
+        """Whether the time of the matmul shows that no optimized BLAS is used."""
         return self.matmul_seconds is not None and self.matmul_seconds > SLOW_MATMUL_SECONDS
 
 
 def missing_backend() -> InputError:
-    """The error for an installation of MLX that has no backend for this machine."""
+    """Return the error for an installation of MLX without a backend for this machine."""
     extra = "plain `pip install qfid`" if platform.system() == "Darwin" else "`qfid[cpu]`"
     return InputError(
         "MLX has no backend here",
@@ -60,20 +60,20 @@ def missing_backend() -> InputError:
 
 @cache
 def start_backend() -> Backend:
-    """Set the environment MLX reads at import, load the BLAS, import MLX and look at the device.
+    """Set the environment that MLX reads at import, load the BLAS, import MLX, choose the device.
 
     Raises:
-        InputError: MLX is not installed, has no backend for this machine, or not the device that
-            ``QFID_DEVICE`` names.
+        InputError: MLX is not installed, has no backend for this machine, or lacks the device
+            that ``QFID_DEVICE`` names.
     """
-    # Full float32 products also where the hardware offers TensorFloat-32 (read at import).
+    # Compute float32 products in full precision, not in TensorFloat-32 (read at import).
     os.environ.setdefault("MLX_ENABLE_TF32", "0")
-    # Model folders are resolved once; nothing behind them may ask the network.
+    # Model folders are resolved once; libraries may not use the network.
     forbid_to_libraries()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # On CUDA MLX compiles a kernel at its first use, up to half a minute each; its own folder for
-    # them is a temporary one. Kernels are found by name alone, so each version has a folder.
+    # On CUDA, MLX compiles a kernel at its first use, up to half a minute each, and by default
+    # caches it in a temporary folder. The key is only its name, so each version has a folder.
     kernels = cache_folder() / "cuda-kernels" / _versions()["mlx"]
     os.environ.setdefault("MLX_PTX_CACHE_DIR", str(kernels))
     blas = preload_blas()
@@ -97,8 +97,8 @@ def start_backend() -> Backend:
             None,
             _versions(),
         )
-    # Compiled CPU kernels are built by a C++ compiler into a shared folder: slow to start, unsafe
-    # to share, and no faster in this program.
+    # MLX builds compiled CPU kernels with a C++ compiler in a shared folder: slow to start, unsafe
+    # with several processes, and no faster in this program.
     os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
     mx.disable_compile()
     memory = device_memory("cpu")
@@ -115,7 +115,7 @@ def start_backend() -> Backend:
 
 
 def _choose_device(name: str) -> None:
-    """Compute on the device that ``QFID_DEVICE`` names; empty leaves MLX's own choice."""
+    """Use the device that ``QFID_DEVICE`` names; if empty, the default of MLX."""
     import mlx.core as mx
 
     if not name:

@@ -1,9 +1,9 @@
-"""What makes MLX's CPU backend fast on Linux: a good BLAS, loaded before ``mlx.core``.
+"""Loads an optimized BLAS before ``mlx.core``, for MLX's CPU backend on Linux.
 
-MLX's CPU wheel calls the ``cblas_*`` symbols of whatever library the dynamic linker finds first.
-Loaded with RTLD_GLOBAL before ``mlx.core``, MKL, OpenBLAS or BLIS win over the reference BLAS the
-wheel brings, and a float32 matmul runs 20 to 40 times faster; loaded after it, nothing changes and
-nothing complains. So the choice is made once, here, and checked by timing one matmul.
+MLX's CPU wheel calls the ``cblas_*`` symbols of the library that the dynamic linker finds first. If
+MKL, OpenBLAS or BLIS is loaded with RTLD_GLOBAL before ``mlx.core``, it takes precedence over the
+reference BLAS of the wheel, and a float32 matmul is 20 to 40 times as fast. Loaded later, it has no
+effect and there is no error. So the BLAS is chosen once, here, and checked by timing one matmul.
 """
 
 from __future__ import annotations
@@ -21,23 +21,22 @@ from pathlib import Path
 from scorer.common.errors import InputError
 
 NONE_FOUND = "none found"
-# A 512³ float32 matmul: 1.5 to 6 ms with a tuned BLAS, 47 to 50 ms with the reference one.
+# A 512³ float32 matmul takes 1.5 to 6 ms with an optimized BLAS, 47 to 50 ms with reference BLAS.
 SLOW_MATMUL_SECONDS = 0.025
 
 _chosen: str | None = None
 
 
 def preload_blas() -> str:
-    """Load the best BLAS there is, once, before ``mlx.core`` is imported.
+    """Load the best available BLAS, once, before ``mlx.core`` is imported.
 
     ``QFID_BLAS`` names a library file to load, or ``none`` to load nothing.
 
     Returns:
-        What was loaded (``MKL``, ``OpenBLAS``, ``BLIS``, a file name), ``Accelerate`` on macOS,
-        or ``none found``.
+        ``MKL``, ``OpenBLAS``, ``BLIS``, a file name, ``Accelerate`` on macOS, or ``none found``.
 
     Raises:
-        InputError: ``QFID_BLAS`` names a file that does not load.
+        InputError: The file that ``QFID_BLAS`` names cannot be loaded.
     """
     global _chosen
     if _chosen is not None:
@@ -46,10 +45,10 @@ def preload_blas() -> str:
         _chosen = "Accelerate" if platform.system() == "Darwin" else NONE_FOUND
         return _chosen
     if "mlx.core" in sys.modules:
-        # Too late to change anything: whatever was loaded by the importing program is in use.
+        # Too late: MLX uses the library that the importing program has loaded.
         _chosen = _loaded_blas() or NONE_FOUND
         return _chosen
-    # MKL's threads spin for 0.2 s after each product, on the cores that NumPy's part needs next.
+    # By default MKL's threads spin for 0.2 s after a product, on the cores that NumPy needs next.
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     _chosen = _from_environment() or _first_that_loads() or NONE_FOUND
     return _chosen
@@ -81,7 +80,7 @@ def _first_that_loads() -> str | None:
 
 
 def _candidates() -> list[str]:
-    """Library files and names in order of preference: the environment's own MKL first."""
+    """Return library files and names in order of preference, MKL of this environment first."""
     prefixes = dict.fromkeys([sys.prefix, sys.base_prefix, site.getuserbase()])
     found = [
         str(library)
@@ -103,13 +102,13 @@ def _name_of(library: str) -> str:
 
 
 def _loaded_blas() -> str | None:
-    """Which tuned BLAS this process has mapped already (Linux only)."""
+    """Return the optimized BLAS that this process has mapped, or None (Linux only)."""
     try:
         maps = Path("/proc/self/maps").read_text()
     except OSError:
         return None
-    # Mapped files go by their own names, libopenblasp-r0.3.21.so; libopenblas64_ and
-    # libscipy_openblas are NumPy's own, whose symbols MLX does not call.
+    # Mapped files have full names such as libopenblasp-r0.3.21.so. libopenblas64_ and
+    # libscipy_openblas belong to NumPy, and MLX does not call their symbols.
     for part, title in (
         (r"libmkl_rt", "MKL"),
         (r"libopenblas[op]?[-.]", "OpenBLAS"),
@@ -121,9 +120,15 @@ def _loaded_blas() -> str | None:
 
 
 def matmul_seconds(size: int = 512) -> float:
-    """Seconds of one float32 ``size``³ matmul on MLX's CPU device, the best of three.
+    """Time a float32 matmul on MLX's CPU device, the best of three.
 
-    Of wall and CPU time the smaller counts: a busy machine does not make a BLAS a slow one.
+    The smaller of wall time and CPU time counts, because a busy machine is no sign of a slow BLAS.
+
+    Args:
+        size: Rows and columns of both matrices.
+
+    Returns:
+        Seconds.
     """
     import mlx.core as mx
 
@@ -132,8 +137,8 @@ def matmul_seconds(size: int = 512) -> float:
         mx.eval(a, a @ a)
         best = float("inf")
         for _ in range(3):
-            start, worked = time.perf_counter(), time.process_time()
+            start, cpu_start = time.perf_counter(), time.process_time()
             mx.eval(a @ a)
-            spent = time.perf_counter() - start, time.process_time() - worked
+            spent = time.perf_counter() - start, time.process_time() - cpu_start
             best = min(best, *spent)
     return best

@@ -7,19 +7,19 @@ call the functions in NumPy: :mod:`scorer.lm.patches`.
 
 from __future__ import annotations
 
-from scorer.common.switches import wanted
+from scorer.common.switches import is_enabled
 
 NUMPY = "numpy"
 MLX = "mlx"
 
 
 def choose() -> str:
-    """The arithmetic that ``QFID_CPU_ARITHMETIC`` wants on the CPU device.
+    """Return the arithmetic that ``QFID_CPU_ARITHMETIC`` selects for the CPU device.
 
     Returns:
         ``numpy`` or ``mlx``.
 
     Raises:
-        InputError: The variable holds something else.
+        InputError: The variable holds another value.
     """
-    return NUMPY if wanted("QFID_CPU_ARITHMETIC", NUMPY, plain=MLX) else MLX
+    return NUMPY if is_enabled("QFID_CPU_ARITHMETIC", NUMPY, plain=MLX) else MLX

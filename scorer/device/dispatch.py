@@ -1,4 +1,4 @@
-"""Work for the device while the host goes on, and its small results read in one piece."""
+"""Dispatches work to the device without waiting, and reads small results in one transfer."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from numpy.typing import NDArray
 
 
 def begin(*arrays: mx.array) -> None:
-    """Let the device compute arrays; whoever reads one waits for it."""
+    """Dispatch the computation of arrays without waiting; reading an array waits for it."""
     cast(Any, mx).async_eval(*arrays)
 
 
 def wait(*arrays: mx.array) -> None:
-    """Wait for arrays."""
+    """Wait until the device has computed arrays."""
     mx.eval(*arrays)
 
 
 def begin_reading(arrays: Sequence[mx.array]) -> Callable[[], list[NDArray[Any]]]:
-    """Let the device compute arrays and lay them out as one; the result reads that one.
+    """Dispatch the computation of arrays and their concatenation into one buffer.
 
-    On CUDA MLX moves every array that the host looks at into memory of both, and the device waits
-    while that is allocated.
+    On CUDA, MLX moves every array that the host reads to unified memory, and the device waits for
+    the allocation. One buffer needs one allocation.
 
     Args:
-        arrays: Of any shapes, of dtypes that NumPy has.
+        arrays: Arrays of any shape (…,) and of dtypes that NumPy has.
+
+    Returns:
+        A function that waits for the buffer and returns NumPy arrays of the same shapes and dtypes.
     """
     if not arrays:
         return list
@@ -36,6 +39,7 @@ def begin_reading(arrays: Sequence[mx.array]) -> Callable[[], list[NDArray[Any]]
     begin(joined)
 
     def read() -> list[NDArray[Any]]:
+        """Wait, then return arrays of the original shapes (…,) and dtypes."""
         data = np.array(joined)
         ends = np.cumsum([array.nbytes for array in arrays]).tolist()
         return [

@@ -1,7 +1,7 @@
-"""How much memory this machine has and how much of it can still be taken without swapping.
+"""Total memory of this machine, and memory available without swapping.
 
-Linux: ``MemAvailable``, the limits of every control group this process is in, and the bound on its
-address space. macOS: the kernel's own level of free memory. Pure standard library, no mlx.
+Linux: ``MemAvailable``, the limits of all control groups of this process, and the limit of its
+address space. macOS: the kernel's level of free memory. Standard library only.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from typing import NamedTuple
 _GROUPS = Path("/sys/fs/cgroup")
 _LOW_SHARE = 20
 _LOW_MOST = 2 << 30
-# Mapped by a run and never touched: stacks and allocator arenas of threads, buffers of the BLAS.
-# Runs on three models took 0.4 to 0.65 GiB of address space more than of memory.
-_UNTOUCHED = 640 << 20
+# Address space that a run maps but does not use: stacks and allocator arenas of threads, buffers of
+# the BLAS. Runs of three models mapped 0.4 to 0.65 GiB more than they used.
+_UNUSED = 640 << 20
 
 
 class HostMemory(NamedTuple):
-    """Bytes of memory: what there is, control groups included, and what is available."""
+    """Bytes of total and of available memory, within the limits of control groups."""
 
     total: int
     available: int
 
     @property
     def low(self) -> int:
-        """Available bytes below which a run should end in order: 5 %, at most 2 GiB."""
+        """Available bytes below which a run should stop: 5 % of the total, at most 2 GiB."""
         return min(self.total // _LOW_SHARE, _LOW_MOST)
 
 
 def host_memory() -> HostMemory:
-    """Memory of this machine, or of the tightest control group around this process."""
+    """Return the memory of this machine, or of the tightest control group of this process."""
     found = _machine_memory()
     for limit, used in _control_groups():
         if limit < found.total:
@@ -46,16 +46,16 @@ def host_memory() -> HostMemory:
     return found if bound is None else HostMemory(*map(min, found, bound))
 
 
-def before_a_run(memory: HostMemory) -> HostMemory:
-    """What of the host's memory a run that has not begun may count on.
+def memory_for_run(memory: HostMemory) -> HostMemory:
+    """Return the memory that a run may plan to use.
 
-    Under ``ulimit -v`` a run takes more of the bound than it takes memory, and MLX does not
-    survive an allocation that fails.
+    With ``ulimit -v``, mapped but unused address space counts too, and a failed allocation ends the
+    process in MLX, so a reserve is subtracted.
     """
     bound = _address_space()
     if bound is None:
         return memory
-    return memory._replace(available=min(memory.available, max(0, bound.available - _UNTOUCHED)))
+    return memory._replace(available=min(memory.available, max(0, bound.available - _UNUSED)))
 
 
 def _machine_memory() -> HostMemory:
@@ -72,17 +72,17 @@ def _machine_memory() -> HostMemory:
 
 
 def _address_space() -> HostMemory | None:
-    """Bytes this process may map, and may still map, where ``ulimit -v`` bounds it, else None."""
+    """Return the limit of ``ulimit -v`` and the bytes left below it, or None without a limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     mapped = _lines(Path("/proc/self/statm"))
     if limit == resource.RLIM_INFINITY or not mapped:
         return None
-    left = limit - int(mapped[0].split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    return HostMemory(limit, max(0, left))
+    unmapped = limit - int(mapped[0].split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    return HostMemory(limit, max(0, unmapped))
 
 
 def free_percent() -> int | None:
-    """Free memory in percent as macOS counts it (``kern.memorystatus_level``), or None."""
+    """Return the free memory of macOS in percent (``kern.memorystatus_level``), or None."""
     if platform.system() != "Darwin":
         return None
     value = ctypes.c_uint32()
@@ -97,10 +97,10 @@ def free_percent() -> int | None:
 
 
 def _control_groups() -> Iterator[tuple[int, int]]:
-    """Limit and use in bytes of each limited control group around this process.
+    """Yield limit and use in bytes of each control group of this process that has a limit.
 
-    Version 2 names one path for all controllers, version 1 one for ``memory``; in a container the
-    path may lie outside what is mounted, and the mount itself is the group.
+    Version 2 has one path for all controllers, version 1 one for ``memory``. In a container the
+    path may be outside the mount, and then the mount itself is the group.
     """
     for line in _lines(Path("/proc/self/cgroup")) or ["0::/"]:
         _, _, rest = line.partition(":")
@@ -126,7 +126,7 @@ def _limit_and_use(folder: Path, limit_name: str, used_name: str) -> tuple[int, 
         used = int("".join(_lines(folder / used_name)))
     except ValueError:
         return None
-    # Cached file pages count as used and are given up before anything else is.
+    # Inactive file pages count as used, but the kernel frees them first.
     stat = dict(line.split(" ", 1) for line in _lines(folder / "memory.stat") if " " in line)
     cached = stat.get("total_inactive_file", stat.get("inactive_file", "")).strip()
     return limit, max(used - (int(cached) if cached.isdecimal() else 0), 0)

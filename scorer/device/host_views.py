@@ -1,4 +1,4 @@
-"""MLX arrays of the CPU device seen as NumPy arrays without a copy, both ways."""
+"""NumPy views of MLX arrays of the CPU device, without a copy."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from numpy.typing import NDArray
 
 
 def host_view(array: mx.array) -> NDArray[Any]:
-    """The array's own memory, evaluated, with its strides; not to be written to."""
+    """Return a read-only view of an evaluated array: same shape (…,), dtype and strides."""
     view: NDArray[Any] = np.asarray(memoryview(cast(Any, array)))
     return view
 
 
 def new_array(shape: tuple[int, ...]) -> tuple[mx.array, NDArray[np.float32]]:
-    """A float32 MLX array of ``shape`` and its memory, to be filled before MLX reads it.
+    """Return a new MLX array and a NumPy view to fill it, before MLX reads it.
 
-    MLX recycles its buffers; a fresh NumPy array of megabytes costs a page fault every 4 KiB and
-    a copy.
+    MLX reuses its buffers. A new NumPy array of megabytes costs a page fault every 4 KiB, and
+    a copy into MLX.
+
+    Args:
+        shape: Shape of the array.
+
+    Returns:
+        The array and the view, both (*shape,) float32.
     """
     array = mx.zeros(shape, mx.float32)
     mx.eval(array)

@@ -1,4 +1,4 @@
-"""Memory of the device that scores: its limit, what is free, what is in use, the peak."""
+"""Memory of the device that scores: limit, free memory, memory in use, peak."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from scorer.device.host_memory import HostMemory, host_memory
 
 
 def limit_metal_memory(info: Mapping[str, Any]) -> None:
-    """Keep MLX within what Metal recommends for this machine, before anything is loaded.
+    """Limit MLX to the working set that Metal recommends; call it before anything is loaded.
 
-    MLX's own limit is half as much again, and Macs have panicked under memory pressure. Memory up
-    to the same figure stays resident (wired): paging a model out and in again is what stalls a
-    machine. The figure is the device's own, so that a large machine is used whole.
+    The default limit of MLX is 1.5 times as high, and Macs have panicked under memory pressure. The
+    same number of bytes is wired, because a machine stalls when it pages a model out and in.
 
     Args:
-        info: What ``mlx.core.device_info`` says; without a recommended working set nothing is set.
+        info: Result of ``mlx.core.device_info``; without a recommended working set nothing is set.
     """
     import mlx.core as mx
 
     recommended = int(info.get("max_recommended_working_set_size") or 0)
     if recommended:
         mx.set_memory_limit(recommended)
-        # Systems before macOS 15 cannot wire memory and may say so.
+        # Before macOS 15 memory cannot be wired, and MLX may raise an error.
         with contextlib.suppress(RuntimeError, ValueError):
             mx.set_wired_limit(recommended)
 
 
 def device_memory(kind: DeviceKind) -> HostMemory:
-    """Bytes the device may use and how many of them are free now.
+    """Return the bytes that the device may use, and how many of them are free.
 
-    Metal: the recommended working set. CUDA: the card's memory. CPU: available RAM, control
-    groups included.
+    Metal: the recommended working set. CUDA: the memory of the card. CPU: RAM, within the limits of
+    control groups.
     """
     if kind == "cpu":
         return host_memory()
@@ -46,13 +45,13 @@ def device_memory(kind: DeviceKind) -> HostMemory:
     total = int(info.get("max_recommended_working_set_size") or info.get("total_memory") or 0)
     held = int(mx.get_active_memory())
     free = info.get("free_memory")
-    # What MLX keeps for reuse is free for a run, but not for the driver.
+    # MLX's cache of free buffers is free for a run, but in use for the driver.
     available = total - held if free is None else int(free) + int(mx.get_cache_memory())
     return HostMemory(total, max(0, min(available, total - held)))
 
 
 def memory_in_use() -> int:
-    """Bytes in use now: MLX's own count on a GPU, resident memory of this process on the CPU."""
+    """Return the bytes in use: MLX's count on a GPU, resident memory of this process on the CPU."""
     import mlx.core as mx
 
     if mx.default_device() == mx.gpu:
@@ -65,7 +64,7 @@ def memory_in_use() -> int:
 
 
 def peak_memory() -> int:
-    """Peak bytes of this process: MLX's own count on a GPU, maximum resident size on the CPU."""
+    """Return the peak bytes: MLX's count on a GPU, maximum resident size on the CPU."""
     import resource
 
     import mlx.core as mx

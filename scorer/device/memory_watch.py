@@ -1,4 +1,4 @@
-"""Ends a run in order before the machine it runs on begins to swap."""
+"""Stops a run before the machine starts to swap."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from scorer.common.errors import WillNotFit
 from scorer.device.host_memory import HostMemory, host_memory
 
 INTERVAL = 0.25
-"""Seconds between two looks at the memory."""
+"""Seconds between two checks of the memory."""
 
 
 class MemoryWatch:
-    """A thread that looks at the memory of the host while a run works.
+    """A thread that checks the available memory of the host during a run.
 
-    Below :attr:`~scorer.device.host_memory.HostMemory.low` the run ends at its next tile, with a
-    report; below half of that it ends at once, with what is saved.
+    Below :attr:`~scorer.device.host_memory.HostMemory.low` the run stops at its next tile, with a
+    report. Below half of that the process ends at once; saved results are kept.
 
     Attributes:
-        short: Why the run has to end, or None while there is memory enough.
+        short: Why the run has to stop, or None while memory is sufficient.
     """
 
     def __init__(
@@ -30,22 +30,22 @@ class MemoryWatch:
         at_once: Callable[[WillNotFit], None] | None = None,
         interval: float | None = None,
     ) -> None:
-        """Start nothing yet.
+        """Create the watch; entering it as a context starts the thread.
 
         Args:
-            read: Gives the memory there is now.
-            at_once: Ends the process without waiting for the next tile; None never does.
-            interval: Seconds between two looks; None for :data:`INTERVAL`.
+            read: Returns the current memory.
+            at_once: Ends the process without waiting for the next tile; None to only stop the run.
+            interval: Seconds between two checks; None for :data:`INTERVAL`.
         """
         self.short: WillNotFit | None = None
         self._read = read
         self._at_once = at_once
         self._interval = INTERVAL if interval is None else interval
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def _watch(self) -> None:
-        while not self._over.wait(self._interval):
+        while not self._stopped.wait(self._interval):
             memory = self._read()
             if memory.available >= memory.low:
                 continue
@@ -65,7 +65,7 @@ class MemoryWatch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
 
 

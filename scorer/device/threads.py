@@ -1,8 +1,8 @@
-"""Threads for NumPy work on the CPU device, and NumPy's own BLAS kept to one of them.
+"""Threads for NumPy work on the CPU device, and a single-threaded BLAS of NumPy.
 
-NumPy lets go of the interpreter lock inside its loops, so blocks of rows run side by side. Its
-matrix products would start threads of their own inside each, so they are kept single-threaded
-meanwhile. Each item is computed by one thread alone: results do not depend on their number.
+NumPy releases the interpreter lock in its loops, so blocks of rows are computed in parallel. Its
+matrix products would start more threads in each of them, so NumPy's BLAS is limited to one thread
+meanwhile. One thread computes each item: results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 _Item = TypeVar("_Item")
-# Elements below which waking another thread takes longer than the work.
-_WORTH_IT = 1 << 16
+# With fewer elements, waking another thread takes longer than the work.
+_LEAST_SHARED = 1 << 16
 _LIMITS = ("QFID_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-# NumPy's wheels name their OpenBLAS' functions apart from those of any other.
+# Names of the functions in the OpenBLAS of NumPy's wheels; other libraries use other names.
 _NAMES = (
     ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
     ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
@@ -33,18 +33,18 @@ _NAMES = (
 
 @cache
 def thread_count() -> int:
-    """Threads for NumPy work: the cores this process may use, or fewer if a variable says so.
+    """Return the number of threads for NumPy work.
 
-    ``QFID_THREADS``, else ``MKL_NUM_THREADS``, else ``OMP_NUM_THREADS``. One where NumPy's BLAS
-    cannot be kept to one thread.
+    The number of cores that this process may use, limited by ``QFID_THREADS``, else
+    ``MKL_NUM_THREADS``, else ``OMP_NUM_THREADS``; 1 if NumPy's BLAS cannot be single-threaded.
     """
     if _numpy_blas() is None:
         return 1
     cores = core_count()
     for name in _LIMITS:
-        wish = os.environ.get(name, "")
-        if wish.isdecimal() and int(wish) > 0:
-            return min(cores, int(wish))
+        value = os.environ.get(name, "")
+        if value.isdecimal() and int(value) > 0:
+            return min(cores, int(value))
     return cores
 
 
@@ -62,34 +62,34 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def run_each(work: Callable[[_Item], None], items: Sequence[_Item], size: int) -> None:
-    """Call ``work`` on every item, on this thread and the pool's; the order is not defined.
+    """Call ``work`` on every item, in this thread and a pool; the order is undefined.
 
     Args:
-        work: What to do; it writes its results itself.
-        items: What to do it with.
-        size: Elements all items have together: a few are done here sooner than elsewhere.
+        work: Function of an item; it stores its own results.
+        items: The items.
+        size: Elements in all items; few elements are computed in this thread alone.
 
     Raises:
-        Exception: What ``work`` raised; other items may have been worked on or not.
+        Exception: The exception of ``work``; the other items may be done or not.
     """
-    helpers = min(thread_count(), len(items)) - 1 if size >= _WORTH_IT else 0
+    helpers = min(thread_count(), len(items)) - 1 if size >= _LEAST_SHARED else 0
     if helpers < 1:
         for item in items:
             work(item)
         return
-    waiting = iter(items)
+    pending = iter(items)
 
     def drain() -> None:
-        # Taking the next item from a list's iterator is one step under the interpreter lock.
-        for item in waiting:
+        # next() on the iterator of a list is atomic under the interpreter lock.
+        for item in pending:
             work(item)
 
     started = [_pool().submit(drain) for _ in range(helpers)]
     try:
         drain()
     finally:
-        # All have to be done before the buffers they write into may go; one that has not begun
-        # would find nothing to do.
+        # Wait for all threads: the caller may then free the buffers that they write to. A task that
+        # has not started is cancelled; no items are left for it.
         failures = [future.exception() for future in started if not future.cancel()]
     for failure in failures:
         if failure is not None:
@@ -130,7 +130,7 @@ def single_threaded_numpy_blas() -> Iterator[None]:
 
 @cache
 def _numpy_blas() -> tuple[Callable[[], int], Callable[[int], Any]] | None:
-    """How many threads NumPy's BLAS uses, to ask and to set; None where it is another library."""
+    """Return functions that get and set the threads of NumPy's BLAS; None if it is not OpenBLAS."""
     package = Path(np.__file__).parent
     for folder in (package.parent / "numpy.libs", package / ".libs"):
         for library in sorted(folder.glob("lib*openblas*")):

@@ -1,1 +1,1 @@
-"""Fetching models and texts from the Hugging Face Hub."""
+"""Downloads of models and corpora from the Hugging Face Hub."""

@@ -1,6 +1,6 @@
-"""What of a repo is in the cache already: counted, and cleared away where it is damaged.
+"""Partial downloads in the cache: counts the missing bytes and removes damaged files.
 
-The Hub's library takes a file that is there for complete and never looks at it again.
+huggingface_hub assumes that an existing file is complete and never checks it again.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from scorer.models.hub_cache import link_bounds, repo_folder
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file as the Hub lists it.
+    """A file in the Hub's listing of a repo.
 
     Attributes:
-        size: Bytes, or None where the Hub did not say.
-        blob: Its name among the cache's blobs (SHA-256 of a large file, git hash of a small one),
-            or None where the Hub did not say.
+        size: Bytes, or None if the Hub does not state them.
+        blob: Name of its blob in the cache (SHA-256 of a large file, git hash of a small one), or
+            None if the Hub does not state it.
     """
 
     size: int | None
@@ -31,10 +31,10 @@ class RemoteFile:
 
 
 class PartialDownload:
-    """A commit of a repo in the cache, complete or not."""
+    """A commit of a repo in the cache, possibly incomplete."""
 
     def __init__(self, repo: str, commit: str, hub: Path) -> None:
-        """Look at a commit.
+        """Name a commit; nothing is read yet.
 
         Args:
             repo: Repo id.
@@ -47,12 +47,12 @@ class PartialDownload:
         self._snapshot = repo_folder(repo, hub) / "snapshots" / commit
 
     def drop_damaged(self, files: Mapping[str, RemoteFile]) -> None:
-        """Remove links that lead nowhere and files whose size is not the Hub's.
+        """Remove broken links and files whose size differs from the Hub's.
 
-        What a link leads to is removed only where it is one of the repo's own blobs.
+        The target of a link is removed only if it is one of the repo's own blobs.
 
         Raises:
-            InputError: The snapshot cannot be read, or is a link that leads out of the cache.
+            InputError: The snapshot cannot be read, or is a link out of the cache.
         """
         for file in files.values():
             blob = self._blob(file)
@@ -72,7 +72,7 @@ class PartialDownload:
                     _remove(target)
 
     def missing_bytes(self, files: Mapping[str, RemoteFile]) -> int:
-        """Bytes of the files that are not here yet."""
+        """Return the bytes of the files that are not cached yet."""
         return sum(file.size or 0 for name, file in files.items() if not self._has(name, file))
 
     def _has(self, name: str, file: RemoteFile) -> bool:
@@ -83,7 +83,7 @@ class PartialDownload:
         return self._blobs / file.blob if file.blob and file.blob.isalnum() else None
 
     def check_disk(self, files: Mapping[str, RemoteFile]) -> None:
-        """Refuse to start what the disk has no room for.
+        """Refuse a download that does not fit on the disk.
 
         Raises:
             InputError: More bytes are missing than are free.

@@ -1,4 +1,4 @@
-"""How far a download is, taken from the progress bars the Hub's library would draw."""
+"""Progress of a download, taken from the progress bars of huggingface_hub."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class DownloadProgress:
-    """Where a download stands.
+    """Progress of a download.
 
     Attributes:
-        done: Bytes that are here, those of an earlier attempt included. Never falls.
-        total: Bytes there will be, or None while that is unknown.
+        done: Bytes received, including those of an earlier attempt; never decreases.
+        total: Bytes in all, or None if unknown.
     """
 
     done: int
@@ -22,10 +22,10 @@ class DownloadProgress:
 
 
 class ProgressMeter:
-    """Turns the bars of one download into calls of one function.
+    """Turns the progress bars of one download into calls of one function.
 
-    The library draws one bar of bytes received and one of bytes written, from several threads;
-    the furthest one counts.
+    huggingface_hub updates one bar for bytes received and one for bytes written, from several
+    threads. The bar that is furthest counts.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class ProgressMeter:
         """Start a meter.
 
         Args:
-            total: Bytes there will be.
-            already: Bytes that are here and that no bar will count.
-            report: Called with every advance, from any thread, one call at a time. What it
-                raises ends the download.
+            total: Bytes in all, or None if unknown.
+            already: Bytes that are already cached, which no bar counts.
+            report: Called for every advance, from any thread, one call at a time. An exception
+                ends the download.
         """
         self._total = total
         self._already = already
@@ -49,7 +49,7 @@ class ProgressMeter:
         self._done = -1
 
     def advance(self, counted: float) -> None:
-        """Note that a bar has counted so many bytes."""
+        """Record the number of bytes that a bar has counted."""
         with self._lock:
             done = self._already + int(counted)
             if self._total is not None:
@@ -59,12 +59,12 @@ class ProgressMeter:
                 self._report(DownloadProgress(done, self._total))
 
     def bar_class(self) -> type[Any]:
-        """A class that takes the place of tqdm's and draws nothing."""
+        """Return a class that replaces tqdm's and draws nothing."""
         return type("MeteredBar", (_Bar,), {"meter": self})
 
 
 class _Bar:
-    """What the Hub's library uses of a tqdm bar."""
+    """The part of tqdm's interface that huggingface_hub uses."""
 
     meter: ClassVar[ProgressMeter]
     _lock: ClassVar[Any] = threading.RLock()
@@ -96,7 +96,7 @@ class _Bar:
         return {"n": self.n, "total": self.total, "rate": None}
 
     def close(self, *_: Any, **__: Any) -> None:
-        """Nothing was drawn."""
+        """Do nothing: no bar is drawn."""
 
     refresh = reset = clear = close
     set_description = set_description_str = close

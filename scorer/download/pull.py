@@ -1,4 +1,4 @@
-"""Fetching models and corpus files from the Hugging Face Hub into its local cache."""
+"""Downloads models and corpus files from the Hugging Face Hub into the local cache."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from scorer.models.measuring import measure_folders
 from scorer.models.resolve import resolve_model
 from scorer.models.weight_files import INDEX, is_weight_file
 
-# Read before anything large is fetched, to refuse by name what could not be scored.
+# Read before large files are downloaded, to refuse a model that cannot be scored.
 _READ_FIRST = ("config.json", "tokenizer_config.json", INDEX)
 _WANTED_ENDINGS = (".json", ".jinja", ".txt", ".model", ".tiktoken")
 
@@ -46,17 +46,17 @@ def pull(
     *,
     allow_custom_code: bool = False,
 ) -> Path:
-    """Download a model, after checking from its small files that it can be scored.
+    """Download a model, after checking its small files for whether it can be scored.
 
-    Fetches configuration, tokenizer and ``model*.safetensors``; never a pickle, and Python files
-    only with ``allow_custom_code``. What is here already is not fetched again.
+    Downloads configuration, tokenizer and ``model*.safetensors``, never pickle files, and Python
+    files only with ``allow_custom_code``. Cached files are not downloaded again.
 
     Args:
         repo: Repo id.
         revision: Branch, tag or commit; None for ``main``.
-        on_progress: Called as bytes arrive, from the threads of the download. What it raises
-            ends the download.
-        allow_custom_code: Accept a model that runs Python of its own.
+        on_progress: Called as bytes arrive, from the threads of the download. An exception ends
+            the download.
+        allow_custom_code: Accept a model with Python code of its own.
 
     Returns:
         The snapshot's folder in the cache.
@@ -70,9 +70,9 @@ def pull(
     if revision is not None:
         check_revision(revision)
     try:
-        commit, files = _listed(repo, revision)
+        commit, files = _list_files(repo, revision)
     except _Offline:
-        # Nothing to fetch where everything is here.
+        # A complete model needs no download.
         with contextlib.suppress(ModelNotCached):
             return resolve_model(repo, revision, allow_custom_code=allow_custom_code).path
         raise
@@ -82,11 +82,11 @@ def pull(
     wanted = {name: file for name, file in files.items() if _wanted(name, allow_custom_code)}
     partial.check_disk(wanted)
     folder = _fetch(repo, commit, wanted, partial.missing_bytes(wanted), on_progress)
-    _remember(folder, revision or "main", commit)
+    _write_ref(folder, revision or "main", commit)
     try:
         resolve_model(repo, commit, allow_custom_code=allow_custom_code)
     except ModelNotCached as error:
-        # Its hint would be to do what was just done.
+        # The hint of this error would be to pull again.
         raise InputError(
             error.message, "the files are as large as the Hub says: pick another model"
         ) from None
@@ -94,20 +94,20 @@ def pull(
 
 
 class _Offline(InputError):
-    """HF_HUB_OFFLINE forbids to ask the Hub."""
+    """HF_HUB_OFFLINE forbids a request to the Hub."""
 
 
-def _listed(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
-    """Commit of a revision and the files in the repo's own folder, by name.
+def _list_files(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
+    """Return the commit of a revision and the files in the top folder of the repo, by name.
 
     Raises:
-        InputError: The Hub cannot be reached, refuses, or answers with what is no listing.
+        InputError: The Hub cannot be reached, refuses, or does not answer with a listing.
     """
     with _explained(repo, revision):
         from huggingface_hub import HfApi
 
         info = HfApi().model_info(repo, revision=revision, files_metadata=True)
-    # It becomes the name of a folder, in which files may be removed.
+    # Checked because it becomes the name of a folder in which files may be removed.
     if info.sha is None or not is_commit(info.sha):
         raise InputError(f"the Hub names no commit of `{repo}`", "try again later")
     files = {
@@ -129,10 +129,10 @@ def _wanted(name: str, allow_custom_code: bool) -> bool:
 def _check_before(
     repo: str, commit: str, files: dict[str, RemoteFile], allow_custom_code: bool
 ) -> None:
-    """Refuse a model by its list of files and its small ones.
+    """Refuse a model that cannot be scored, by its list of files and its small files.
 
     Raises:
-        InputError: It could not be scored.
+        InputError: It cannot be scored.
     """
     listed = ModelFiles(Path(repo), sizes={name: file.size or 0 for name, file in files.items()})
     try:
@@ -179,7 +179,7 @@ def _fetch(
     from huggingface_hub import snapshot_download
 
     total = sum(file.size or 0 for file in wanted.values())
-    meter = ProgressMeter(total or None, total - missing, on_progress or _ignore)
+    meter = ProgressMeter(total or None, total - missing, on_progress or _no_progress)
     with _explained(repo, commit), _quiet():
         meter.advance(0)
         folder = snapshot_download(
@@ -193,20 +193,20 @@ def _fetch(
     return Path(folder)
 
 
-def _ignore(progress: DownloadProgress) -> None:
-    """Nobody asked."""
+def _no_progress(progress: DownloadProgress) -> None:
+    """Do nothing: the default of ``on_progress``."""
 
 
-def _remember(folder: Path, revision: str, commit: str) -> None:
-    """Point the revision's name at the snapshot, once it is complete."""
+def _write_ref(folder: Path, revision: str, commit: str) -> None:
+    """Write the commit of a complete snapshot to the ref of its revision."""
     if commit.startswith(revision):
         return
     ref = folder.parent.parent / "refs" / revision
     with contextlib.suppress(OSError):
         ref.parent.mkdir(parents=True, exist_ok=True)
-        aside = ref.with_name(f"{ref.name}.{os.getpid()}.tmp")
-        aside.write_text(commit, encoding="ascii")
-        aside.replace(ref)
+        temporary = ref.with_name(f"{ref.name}.{os.getpid()}.tmp")
+        temporary.write_text(commit, encoding="ascii")
+        temporary.replace(ref)
 
 
 def fetch_dataset_file(repo: str, filename: str, revision: str) -> Path:
@@ -215,13 +215,13 @@ def fetch_dataset_file(repo: str, filename: str, revision: str) -> Path:
     Args:
         repo: Repo id of the dataset.
         filename: Path inside the repo.
-        revision: Full commit; then a cached file is found without any network traffic.
+        revision: Full commit, so that a cached file is found without network access.
 
     Returns:
         The file in the cache.
 
     Raises:
-        CorpusNotCached: The file is not cached and cannot be fetched; says why.
+        CorpusNotCached: The file is not cached and cannot be downloaded; the message says why.
     """
     try:
         with allowed():
@@ -245,7 +245,7 @@ def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the library's bars and its log of retries off the terminal: progress is ours to show."""
+    """Suppress the progress bars and the log of huggingface_hub; qfid shows the progress."""
     from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
@@ -253,21 +253,21 @@ def _quiet() -> Iterator[None]:
         enable_progress_bars,
     )
 
-    verbosity, drawn = hub_logging.get_verbosity(), not are_progress_bars_disabled()
+    verbosity, enabled = hub_logging.get_verbosity(), not are_progress_bars_disabled()
     hub_logging.set_verbosity(logging.ERROR)
-    if drawn:
+    if enabled:
         disable_progress_bars()
     try:
         yield
     finally:
         hub_logging.set_verbosity(verbosity)
-        if drawn:
+        if enabled:
             enable_progress_bars()
 
 
 @contextlib.contextmanager
 def _explained(repo: str, revision: str | None) -> Iterator[None]:
-    """Turn what the Hub's library raises into one error with a hint."""
+    """Convert the exceptions of huggingface_hub into errors with a hint."""
     try:
         yield
     except QfidError:
@@ -289,7 +289,7 @@ def _explain(error: Exception, repo: str, revision: str | None) -> InputError:
             f"`{repo}` has no revision `{revision}`", "give a commit, a branch or a tag"
         )
     status = _status(error)
-    # The Hub answers 401, not 404, to a stranger who asks for what is not public.
+    # Without a login the Hub answers 401, not 404, for a repo that is missing or private.
     if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
         return InputError(
             f"there is no public repo `{repo}`",
@@ -319,7 +319,7 @@ def _explain(error: Exception, repo: str, revision: str | None) -> InputError:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it was raised from."""
+    """Yield the error and the chain of its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         yield error
@@ -332,7 +332,7 @@ def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """Status of the HTTP answer behind an error, or None where none came."""
+    """Return the status of the HTTP response that caused an error, or None."""
     for each in _causes(error):
         status = getattr(getattr(each, "response", None), "status_code", None)
         if isinstance(status, int) and status >= 400:
@@ -341,7 +341,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _root_cause(error: Exception) -> str:
-    """Class and first line of the exception that an error was raised from at first."""
+    """Return the class and first line of the first exception in the chain of causes."""
     root: BaseException = error
     while root.__cause__ is not None:
         root = root.__cause__

@@ -1,4 +1,4 @@
-"""Whether the Hub answers at all, before a library tries it again and again for half a minute."""
+"""Checks that the Hub is reachable, because huggingface_hub would retry for half a minute."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def check_reachable() -> None:
-    """Connect to the Hub once and say nothing.
+    """Open and close one connection to the Hub.
 
-    Behind a proxy, and where the network is forbidden, the library has to find out itself.
+    Does nothing behind a proxy or in offline mode.
 
     Raises:
-        OSError: It cannot be reached.
+        OSError: The Hub cannot be reached.
     """
     from huggingface_hub import constants
 

@@ -13,7 +13,7 @@ import numpy as np
 from scorer.common.errors import InputError, QfidError
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
-from scorer.device.host_memory import before_a_run
+from scorer.device.host_memory import memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
 from scorer.engine.kernels import compiling
 from scorer.fit.fitting import fitting
@@ -257,7 +257,7 @@ class Preparation:
             sizes,
             self.job,
             self.backend.kind,
-            before_a_run(memory) if self.backend.kind == "cpu" else memory,
+            memory_for_run(memory) if self.backend.kind == "cpu" else memory,
             name=info.name,
             wanted=wanted,
             in_use=memory_in_use(),

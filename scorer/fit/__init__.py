@@ -1,1 +1,1 @@
-"""Whether a run fits in memory, before anything is loaded."""
+"""Estimates whether a run fits in memory, before anything is loaded."""

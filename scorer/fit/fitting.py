@@ -1,4 +1,4 @@
-"""The largest pass that fits in memory, or a refusal with figures."""
+"""Finds the largest forward pass that fits in memory, or refuses the run with figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scorer.spec.job import Job
 
 
 def budget(memory: HostMemory, device: DeviceKind) -> int:
-    """Bytes a run may take of what is free: on the CPU less what a machine needs to breathe."""
+    """Return the bytes that a run may take; on the CPU a reserve is left for the system."""
     return memory.available - memory.low if device == "cpu" else memory.available
 
 
@@ -29,24 +29,24 @@ def fitting(
     in_use: int = 0,
     shorten: bool = True,
 ) -> PassSize:
-    """The largest size up to ``wanted`` that fits.
+    """Return the largest size that fits, ``wanted`` at most.
 
     Args:
         model: Sizes of the model.
-        job: The job; ``force`` takes a size in any case.
-        device: Where it is scored.
-        memory: What the device has, and has free.
+        job: The job; with ``force`` there is always a result.
+        device: The device that scores.
+        memory: Total and free memory of the device.
         name: The model's name, for the message.
-        wanted: What to try first.
-        in_use: Bytes this process holds already; they are not free, and not needed again.
-        shorten: Whether the chunks may be made shorter; those of a saved run may not.
+        wanted: The size to try first.
+        in_use: Bytes that this process holds; they are not free, and not needed again.
+        shorten: Whether the message may suggest shorter chunks; not for a saved run.
 
     Raises:
-        WillNotFit: Nothing does; with the figures and the longest chunk that would fit.
+        WillNotFit: No size fits; with the figures and the longest chunk that would fit.
     """
     free = budget(memory, device)
     for size in wanted.sizes():
-        # What the process holds is gone from what is free, so it counts on neither side.
+        # Bytes held by the process are not part of the free memory, so they are subtracted.
         if need(model, job, device, size, in_use=in_use).total - in_use <= free:
             return size
     smallest = [*wanted.sizes()][-1]
@@ -65,17 +65,18 @@ def fitting(
 def longest_chunk(
     model: ModelSizes, job: Job, device: DeviceKind, free: int, *, in_use: int = 0
 ) -> int | None:
-    """Tokens of the longest chunk, up to the job's own, that fits at the smallest size.
+    """Return the tokens of the longest chunk that fits at the smallest size.
 
     Args:
         model: Sizes of the model.
-        job: The job.
-        device: Where it is scored.
-        free: Bytes that can be used, those in use included.
-        in_use: Bytes this process holds already.
+        job: The job; its chunk length is the upper limit.
+        device: The device that scores.
+        free: Bytes that can be used, including those in use.
+        in_use: Bytes that this process holds.
 
     Returns:
-        The length, a multiple of 64 from 64 on; None where not even two tokens fit.
+        The length, rounded down to a multiple of 64 if at least 64; None if not even two tokens
+        fit.
     """
     smallest = [*PassSize(1).sizes()][-1]
     low, high = 1, job.chunk_length
@@ -104,5 +105,5 @@ def _weights(least: Need, device: DeviceKind) -> str:
 
 
 def _bytes(size: int) -> str:
-    """Enough digits to tell what is needed from what there is."""
+    """Format bytes with enough digits to show the difference between needed and free memory."""
     return f"{size / (1 << 30):.2f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.0f} MiB"

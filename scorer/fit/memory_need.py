@@ -1,7 +1,7 @@
-"""Whether a run fits, before anything is loaded, and how much goes through the model at once.
+"""Estimates the peak memory of a run, before anything is loaded.
 
-No mlx import: the scorer asks before it loads a model, the app before it starts a scorer. The
-estimate follows what the loop holds at its fullest moment and is held against measured peaks.
+Imports no mlx: the scorer calls it before it loads a model, the app before it starts a scorer. The
+estimate adds what the loop holds at its peak; tests compare it with measured peaks.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from scorer.models.sizes import ModelSizes
 from scorer.spec.job import Job
 
 SCORES_BYTES = 64 << 20
-"""Bytes of attention scores beyond which a chunk's queries go through in blocks."""
-# Python, MLX, tokenizer and text before the model, and what the allocator does not give back.
+"""Bytes of attention scores above which the queries of a chunk are processed in blocks."""
+# Python, MLX, tokenizer and text before the model, and memory that the allocator does not return.
 _PROCESS = 260 << 20
 _SLACK = {"cpu": 100 << 20, "cuda": 512 << 20, "metal": 256 << 20}
-# Freed pieces too small to be given back to the system at once.
+# Freed blocks that are too small to be returned to the system.
 _FRAGMENTS = 128 << 20
-# Buffers of a cache grow by so many tokens.
+# Tokens by which the buffers of a cache grow.
 _CACHE_STEP = 256
-# A quantized lane holds what came in, what the quantizer made of it, and the cache's buffer.
+# A quantized lane holds the new keys and values, the quantized ones, and the buffer of the cache.
 _LANE_CACHES = 3
-# A GPU is given the next pass, or tile, before it has done the last.
-_AT_ONCE = 2
-# Head dimensions for which a GPU has attention that never writes the scores out.
+# Passes, or tiles, that are dispatched to a GPU at the same time.
+_IN_FLIGHT = 2
+# Head dimensions for which the GPU backends have fused attention, which does not store the scores.
 FUSED_DIMENSIONS = {"metal": (64, 80, 128), "cuda": (32, 64, 80, 96, 128)}
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Bytes a run takes at its fullest moment.
+    """Bytes that a run takes at its peak.
 
     Attributes:
-        process: What the process holds before the model is loaded, and the allocator's slack.
-        weights: The weights as they are computed with on this device.
-        caches: Keys and values of the lane at work.
+        process: Memory of the process before the model is loaded, and slack of the allocator.
+        weights: The weights in the form that this device computes with.
+        caches: Keys and values of the current lane.
         attention: Attention scores and activations of a layer.
-        kept: Hidden states and reference logits that outlive a forward pass.
-        tile: Logits of a candidate on their way to scalars.
-        loading: The largest tensor while it is converted, before anything else is there.
+        kept: Hidden states and reference logits that are kept after a forward pass.
+        tile: Logits of a candidate while they are reduced to scalars.
+        loading: The largest tensor while it is converted at load time.
     """
 
     process: int
@@ -54,11 +54,11 @@ class Need:
 
     @property
     def total(self) -> int:
-        """The peak."""
+        """Bytes at the peak."""
         forward = self.caches + self.attention
-        # A pass and its tiles come one after the other, but not all of the one is given back.
-        behind = min(forward, self.tile, _FRAGMENTS)
-        work = self.kept + max(forward, self.tile) + behind
+        # Tiles follow the pass, but not all memory of the pass is returned.
+        unreturned = min(forward, self.tile, _FRAGMENTS)
+        work = self.kept + max(forward, self.tile) + unreturned
         return self.process + self.weights + max(self.loading, work)
 
 
@@ -71,19 +71,19 @@ def need(
     length: int | None = None,
     in_use: int = _PROCESS,
 ) -> Need:
-    """Estimate what scoring a job takes.
+    """Estimate the memory that scoring a job takes.
 
     Args:
         model: Sizes of the model.
         job: The job.
-        device: Where it is scored: the CPU computes with dense float32 weights.
-        size: How much goes through at once.
-        length: Tokens per chunk; None for the job's own.
-        in_use: Bytes in use before the model is loaded: of this process on the CPU, of the device
-            on a GPU.
+        device: The device that scores; the CPU computes with dense float32 weights.
+        size: Size of a forward pass and of a tile.
+        length: Tokens per chunk; None for the length in the job.
+        in_use: Bytes in use before the model is loaded, by this process on the CPU, on the device
+            for a GPU.
     """
     cpu = device == "cpu"
-    passes = 1 if cpu else _AT_ONCE
+    passes = 1 if cpu else _IN_FLIGHT
     tokens = (job.chunk_length if length is None else length) - 1
     element = 4 if cpu else model.element_bytes
     rows = size.batch * tokens
@@ -105,16 +105,16 @@ def need(
 
 
 def _prefix_tokens(job: Job, batch: int, tokens: int) -> int:
-    """Tokens of full-precision caches kept beyond a pass, for the settings of a deployment."""
+    """Return the tokens of full-precision caches that deployment settings keep after a pass."""
     starts = {setting.start for setting in job.settings} - {0}
     return batch * max(tokens, sum(starts)) if starts else 0
 
 
 def _scores(model: ModelSizes, job: Job, device: DeviceKind, batch: int, tokens: int) -> int:
-    """Bytes of attention scores of one layer, where they are written out."""
+    """Return the bytes of the attention scores of one layer, 0 if attention is fused."""
     scores = batch * model.heads * tokens * tokens
     if device == "cpu":
-        # Masked and normalized in place; blocks of queries keep them small, of 64 at the least.
+        # Masked and normalized in place, in blocks of at least 64 queries.
         block = max(SCORES_BYTES, 4 * batch * model.heads * 64 * tokens)
         return min(4 * scores + 4 * tokens * tokens, 2 * block)
     fused = all(
@@ -130,19 +130,19 @@ def _scores(model: ModelSizes, job: Job, device: DeviceKind, batch: int, tokens:
 def _logits(
     model: ModelSizes, job: Job, device: DeviceKind, size: PassSize, tokens: int
 ) -> tuple[int, int]:
-    """Bytes kept beyond a pass, and bytes of a candidate's tile at work."""
+    """Return the bytes kept after a pass, and the bytes used for one tile of a candidate."""
     row = 4 * model.vocab
     tile = min(size.batch * tokens, max(size.batch, size.tile_bytes // row)) * row
     if device == "cpu":
-        element, at_work = 4, tile
+        element, reducing = 4, tile
     else:
-        # The logits in the model's dtype, then arrays of a tile on the way to its scalars: plain
-        # log-softmax and KL of a batch peak at nine times its float32 logits (measured on an H100).
+        # The logits in the model's dtype, and temporary arrays of the reduction: log-softmax and KL
+        # without the fused kernel peak at nine times the float32 logits (measured on an H100).
         element = model.element_bytes
-        at_work = 8 * tile + _AT_ONCE * tile * element // 4
+        reducing = 8 * tile + _IN_FLIGHT * tile * element // 4
     whole = row * size.batch * tokens
     if 2 * whole <= size.keep_bytes:
-        return whole, at_work
+        return whole, reducing
     lanes = len(job.settings) * (2 if job.control else 1)
     states = (lanes - 1) * size.batch * tokens * model.hidden * element
-    return states, tile + at_work
+    return states, tile + reducing

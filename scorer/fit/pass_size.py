@@ -1,4 +1,4 @@
-"""How much goes through the model at once."""
+"""The size of a forward pass and of a tile of logits."""
 
 from __future__ import annotations
 
@@ -9,24 +9,22 @@ from dataclasses import dataclass
 from scorer.common.device_kind import DeviceKind
 
 TILE_BYTES = 256 << 20
-"""Bytes of one tile of float32 logits where memory is plenty."""
-
+"""Bytes of one tile of float32 logits if memory allows."""
 
 KEEP_TILES = 4
-"""Reference logits of a batch are kept where twice their bytes are no more than so many tiles."""
-
+"""Reference logits of a batch are kept if twice their bytes are at most this many tiles."""
 
 _SMALLEST_TILE = 16 << 20
 
-
-# Tokens of a pass that keep a GPU busy; more only take memory (H100, 1B model in bfloat16: 2.9 ms a
-# chunk of 512 with 2048 at once, 2.5 ms with 4096). A Mac's memory is its system's too.
+# Tokens of a pass that keep a GPU busy; more only take memory (H100, 1B model in bfloat16: 2.9 ms
+# per chunk of 512 with 2048 tokens, 2.5 ms with 4096). Fewer on a Mac, where the system shares the
+# memory of the GPU.
 _PASS_TOKENS = {"cuda": 4096, "metal": 2048}
 
 
 @dataclass(frozen=True, slots=True)
 class PassSize:
-    """How much goes through the model at once.
+    """The size of a forward pass and of a tile of logits.
 
     Attributes:
         batch: Chunks per forward pass.
@@ -38,11 +36,11 @@ class PassSize:
 
     @property
     def keep_bytes(self) -> int:
-        """Reference logits of a batch are kept for all settings where twice their bytes fit."""
+        """Twice the bytes of the reference logits that are kept for all settings, at most."""
         return KEEP_TILES * self.tile_bytes
 
     def smaller(self) -> PassSize | None:
-        """The next smaller size: half the batch, then a quarter of the tile; None at the end."""
+        """Return the next smaller size: half the batch, then a quarter of the tile; or None."""
         if self.batch > 1:
             return dataclasses.replace(self, batch=self.batch // 2)
         if self.tile_bytes > _SMALLEST_TILE:
@@ -50,13 +48,13 @@ class PassSize:
         return None
 
     def described(self) -> str:
-        """The size in words, as in "scored … with 2 chunks at a time"."""
+        """Return the size in words, as in "scored … with 2 chunks at a time"."""
         chunks = f"with {self.batch} chunk{'' if self.batch == 1 else 's'} at a time"
         tile = f" and tiles of {self.tile_bytes >> 20} MiB" if self.tile_bytes < TILE_BYTES else ""
         return chunks + tile
 
     def sizes(self) -> Iterator[PassSize]:
-        """This size and every smaller one."""
+        """Yield this size and every smaller one."""
         size: PassSize | None = self
         while size is not None:
             yield size
@@ -64,5 +62,5 @@ class PassSize:
 
 
 def default_batch(device: DeviceKind, chunk_length: int) -> int:
-    """Chunks per forward pass where the job names none and memory is plenty."""
+    """Return the chunks per forward pass if the job does not name them and memory allows."""
     return 1 if device == "cpu" else max(1, _PASS_TOKENS[device] // chunk_length)

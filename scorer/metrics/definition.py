@@ -1,7 +1,7 @@
-"""Two rows of logits and a target into per-position scalars: the definition, and a fast NumPy twin.
+"""Per-position scalars from two rows of logits: the float64 definition and a faster NumPy version.
 
-``Reference`` holds what the reference's part of a tile costs once for all settings: its maximum,
-sum, top token and target log-probability.
+``Reference`` computes the part of the reference once for all settings: maximum, sum, top token and
+log-probability of the target.
 
 KL(p ‖ q) = Σ_v p_v (log p_v − log q_v) with p = softmax(r), q = softmax(q), natural logarithm,
 full vocabulary, no smoothing (definitions, "Per position").
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from scorer.device.threads import run_each
 
-Rows = NDArray[np.float32]
+LogitRows = NDArray[np.float32]
 
-# Rounding may push KL below zero by this much; further below is an error of the arithmetic.
+# Rounding can make KL this negative; a lower value is an error of the arithmetic.
 LOWEST_KL = -1e-7
 _BLOCK = 4
 
@@ -52,12 +52,12 @@ class Reference:
     """The reference's part of a tile, computed once for all settings.
 
     Args:
-        logits: (N, V) float32 reference logits; kept, not copied.
-        targets: (N,) token each position has to predict.
-        plain: Use the float64 definition for every row instead of the fast path.
+        logits: (N, V) float32, logits of the reference; not copied.
+        targets: (N,) of any integer dtype, the target token of each position.
+        plain: Use the float64 definition for every row instead of the faster version.
     """
 
-    def __init__(self, logits: Rows, targets: NDArray[Any], *, plain: bool = False) -> None:
+    def __init__(self, logits: LogitRows, targets: NDArray[Any], *, plain: bool = False) -> None:
         self.logits = logits
         self.targets = np.asarray(targets, dtype=np.int64)
         self.plain = plain
@@ -71,11 +71,15 @@ class Reference:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held for the tile."""
+        """Bytes of the logits."""
         return self.logits.nbytes
 
-    def compare(self, logits: Rows) -> TileScalars:
-        """Scalars of a candidate's logits (N, V) float32 against this reference."""
+    def compare(self, logits: LogitRows) -> TileScalars:
+        """Return the scalars of a candidate.
+
+        Args:
+            logits: (N, V) float32, logits of the candidate.
+        """
         count = len(logits)
         top, maximum = np.empty(count, np.int32), np.empty((count, 1), np.float32)
         kl, total = np.empty(count), np.empty(count)
@@ -88,8 +92,8 @@ class Reference:
 
         _in_blocks(rows, logits)
         if not self.plain:
-            # Infinite logits make 0 · ∞ in the fast form, and float32 exponentials that all round
-            # one way (a nearly flat row) reach −2e-7; the definition says what such rows are.
+            # Infinite logits give 0 · ∞ in the faster version, and float32 exponentials that all
+            # round in one direction (a nearly flat row) give −2e-7. Such rows use the definition.
             if len(odd := np.flatnonzero(~np.isfinite(kl) | (kl < LOWEST_KL))):
                 reference = Reference(self.logits[odd], self.targets[odd], plain=True)
                 kl[odd] = reference.compare(logits[odd]).kl
@@ -116,7 +120,7 @@ class Reference:
         self.total[block] = np.exp(shifted, out=shifted).sum(axis=-1, dtype=np.float64)
 
     def _plain_kl(
-        self, logits: Rows, maximum: Rows, block: slice
+        self, logits: LogitRows, maximum: LogitRows, block: slice
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         shifted = logits.astype(np.float64) - maximum
         total = np.exp(shifted).sum(axis=-1)
@@ -128,41 +132,41 @@ class Reference:
         return terms.sum(axis=-1), total
 
     def _fast_kl(
-        self, logits: Rows, maximum: Rows, block: slice
+        self, logits: LogitRows, maximum: LogitRows, block: slice
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         shifted = logits - maximum
         reference = self.logits[block] - self.maximum[block]
-        # Taken again for each candidate: reading stored ones from memory takes as long.
+        # Computed again for each candidate: reading stored values from memory takes as long.
         weights = np.exp(reference)
         reference -= shifted
         weights *= reference
         total = np.exp(shifted, out=shifted).sum(axis=-1, dtype=np.float64)
-        apart = weights.sum(axis=-1, dtype=np.float64)
-        return apart / self.total[block] - self.log_total[block] + np.log(total), total
+        difference = weights.sum(axis=-1, dtype=np.float64)
+        return difference / self.total[block] - self.log_total[block] + np.log(total), total
 
 
-def _in_blocks(work: Callable[[slice], None], logits: Rows) -> None:
-    """Do some rows at a time, so that what is made of them stays in the processor's cache."""
+def _in_blocks(work: Callable[[slice], None], logits: LogitRows) -> None:
+    """Process a few rows at a time, so that temporary arrays fit in the processor's cache."""
     count = len(logits)
 
-    def quietly(block: slice) -> None:
+    def without_warnings(block: slice) -> None:
         with np.errstate(all="ignore"):
             work(block)
 
     blocks = [slice(row, min(row + _BLOCK, count)) for row in range(0, count, _BLOCK)]
-    run_each(quietly, blocks, logits.size)
+    run_each(without_warnings, blocks, logits.size)
 
 
-def _tops(logits: Rows) -> tuple[NDArray[np.intp], Rows]:
-    """The first column of each row's largest value, and that value (N, 1)."""
+def _tops(logits: LogitRows) -> tuple[NDArray[np.intp], LogitRows]:
+    """Return the first column of each row's largest value (N,) int64, and that value (N, 1)."""
     top = logits.argmax(axis=-1)
     return top, np.take_along_axis(logits, top[:, None], axis=-1)
 
 
 def _logprob(
-    logits: Rows,
+    logits: LogitRows,
     tokens: NDArray[np.int64],
-    maximum: Rows,
+    maximum: LogitRows,
     log_total: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     chosen = logits[np.arange(len(logits)), tokens].astype(np.float64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.error_text import first_line
-from scorer.common.switches import wanted
+from scorer.common.switches import is_enabled
 from scorer.metrics.definition import Reference, TileScalars
 from scorer.metrics.fused_kernel import (
     KL,
@@ -38,7 +38,7 @@ def usable_kernel(device: DeviceKind, dtype: mx.Dtype) -> tuple[FusedKernel | No
     """
     if device == "cpu":
         return None, "the CPU reduces logits in NumPy"
-    if not wanted(VARIABLE, "fused"):
+    if not is_enabled(VARIABLE, "fused"):
         return None, f"switched off by {VARIABLE}"
     return _checked(device, dtype)
 

@@ -1,8 +1,8 @@
-"""How logits become per-position scalars on each device; all equal to the plain definition.
+"""Reduces logits to per-position scalars on each device; all methods agree with the definition.
 
-``numpy`` reduces on the host with float64 sums, ``fused`` on a GPU by a kernel of our own, ``mlx``
-on the device by MLX's operations in float32 with the log-sum-exp form, ``plain`` is the float64
-definition itself.
+``numpy`` computes on the host with float64 sums, ``fused`` on a GPU with this package's kernel,
+``mlx`` on the device with MLX operations in float32 and log-sum-exp, ``plain`` is the float64
+definition.
 """
 
 from __future__ import annotations
@@ -22,24 +22,28 @@ from scorer.metrics.fused_selftest import tile_scalars, usable_kernel
 
 MetricsName = Literal["numpy", "fused", "mlx", "plain"]
 
-
 Started = TileScalars | FusedRows
-"""A comparison of two tiles: done, or what the device works on."""
+"""The comparison of two tiles: scalars, or pending arrays of the device."""
 
 
 def wait_for(started: Started) -> None:
-    """Wait for a comparison."""
+    """Wait until the device has computed a comparison."""
     if isinstance(started, FusedRows):
         mx.eval(*started)
 
 
 def arrays_of(started: Started) -> list[mx.array]:
-    """What has to be read of a comparison."""
+    """Return the arrays of a comparison that have to be read: (N, 7) float32, (N, 2) int32."""
     return list(started) if isinstance(started, FusedRows) else []
 
 
 def scalars_of(started: Started, found: Iterator[NDArray[Any]]) -> TileScalars:
-    """A comparison's scalars, its arrays taken from those that were read."""
+    """Return the scalars of a comparison.
+
+    Args:
+        started: The comparison.
+        found: Contents of :func:`arrays_of`, (N, 7) float32 and (N, 2) int32; none if it is done.
+    """
     return tile_scalars(next(found), next(found)) if isinstance(started, FusedRows) else started
 
 
@@ -48,46 +52,54 @@ class ReferenceTile(Protocol):
 
     @property
     def nll(self) -> NDArray[np.float64]:
-        """(B · T,) float64: −log p(target) of the reference, nats."""
+        """(B · T,) float64, −log p(target) of the reference, nats."""
 
     def wait(self) -> None:
-        """Wait for what the device was given."""
+        """Wait until the device has computed the reference's part."""
 
     def compare(self, logits: mx.array) -> TileScalars:
-        """Scalars of a candidate's logits (B, T, V), rows in batch-major order."""
+        """Return the scalars of a candidate.
+
+        Args:
+            logits: (B, T, V) of any float dtype; scalars are in batch-major order.
+        """
 
     def start(self, logits: mx.array) -> Started:
-        """Begin :meth:`compare`, where the device works on its own."""
+        """Dispatch :meth:`compare` without waiting, if the device is asynchronous.
+
+        Args:
+            logits: (B, T, V) of any float dtype.
+        """
 
 
 class Metrics:
-    """Turns tiles of logits into scalars by one of the named ways.
+    """Reduces tiles of logits to scalars with one of the named methods.
 
     Args:
-        name: The way; ``fused`` becomes ``mlx`` for logits that the kernel cannot reduce here.
-        device: Where ``fused`` runs.
+        name: The method; ``fused`` falls back to ``mlx`` for logits without a usable kernel.
+        device: The device of ``fused``.
 
     Attributes:
-        lowest_kl: What rounding may push a KL down to, nats; below it the arithmetic is wrong.
+        lowest_kl: The lowest KL that rounding explains, nats; below it the arithmetic is wrong.
     """
 
     def __init__(self, name: MetricsName, device: DeviceKind = "cpu") -> None:
         self.name = name
-        # On a device the sums run in float32.
+        # MLX and the kernel sum in float32.
         self.lowest_kl = LOWEST_KL if name in ("numpy", "plain") else 100 * LOWEST_KL
         self._device = device
 
     @classmethod
     def for_device(cls, device: DeviceKind) -> Metrics:
-        """The fast way of a device."""
+        """Return the fastest method of a device."""
         return cls("numpy" if device == "cpu" else "fused", device)
 
     def reference(self, logits: mx.array, targets: mx.array) -> ReferenceTile:
-        """The reference's part of a tile.
+        """Compute the reference's part of a tile.
 
         Args:
-            logits: (B, T, V) of the reference, any floating dtype.
-            targets: (B, T) int32 tokens to predict.
+            logits: (B, T, V) of any float dtype, logits of the reference.
+            targets: (B, T) int32, the target tokens.
         """
         if self.name == "fused":
             kernel, _ = usable_kernel(self._device, logits.dtype)
@@ -99,7 +111,7 @@ class Metrics:
 
 
 def host_rows(logits: mx.array) -> NDArray[np.float32]:
-    """Logits (B, T, V) as (B · T, V) float32 on the host, without a copy where that is possible."""
+    """Return logits (B, T, V) as (B · T, V) float32 on the host, without a copy if possible."""
     rows = mx.contiguous(logits.astype(mx.float32).reshape(-1, logits.shape[-1]))
     mx.eval(rows)
     view: NDArray[np.float32] = np.asarray(memoryview(cast(Any, rows)))
@@ -107,24 +119,31 @@ def host_rows(logits: mx.array) -> NDArray[np.float32]:
 
 
 class _HostTile:
+    """A tile of the methods ``numpy`` and ``plain``."""
+
     def __init__(self, logits: mx.array, targets: NDArray[Any], *, plain: bool) -> None:
         self._reference = Reference(host_rows(logits), targets, plain=plain)
 
     def wait(self) -> None:
-        """Made at once."""
+        """Return at once: the part is computed already."""
 
     @property
     def nll(self) -> NDArray[np.float64]:
+        """(B · T,) float64, −log p(target) of the reference, nats."""
         return -self._reference.target_logprob
 
     def compare(self, logits: mx.array) -> TileScalars:
+        """Return the scalars of a candidate's logits, (B, T, V) of any float dtype."""
         return self._reference.compare(host_rows(logits))
 
     def start(self, logits: mx.array) -> Started:
+        """Return the scalars of a candidate's logits, (B, T, V) of any float dtype."""
         return self.compare(logits)
 
 
 class _FusedTile:
+    """A tile of the method ``fused``."""
+
     def __init__(self, kernel: FusedKernel, logits: mx.array, targets: mx.array) -> None:
         self._kernel = kernel
         self._rows = logits.reshape(-1, logits.shape[-1])
@@ -133,24 +152,30 @@ class _FusedTile:
         begin(self._rows, *self._part)
 
     def wait(self) -> None:
+        """Wait until the device has computed the reference's part."""
         mx.eval(*self._part)
 
     @property
     def nll(self) -> NDArray[np.float64]:
+        """(B · T,) float64, −log p(target) of the reference, nats."""
         return -np.array(self._part.values)[:, REF_TARGET].astype(np.float64)
 
     def compare(self, logits: mx.array) -> TileScalars:
+        """Return the scalars of a candidate's logits, (B, T, V) of any float dtype."""
         started = self.start(logits)
         return scalars_of(started, iter(begin_reading(arrays_of(started))()))
 
     def start(self, logits: mx.array) -> Started:
+        """Dispatch the comparison with a candidate's logits, (B, T, V) of any float dtype."""
         rows = logits.reshape(self._rows.shape).astype(self._rows.dtype)
-        made = self._kernel.against(self._part, self._rows, rows, self._targets)
-        begin(*made)
-        return made
+        pending = self._kernel.against(self._part, self._rows, rows, self._targets)
+        begin(*pending)
+        return pending
 
 
 class _DeviceTile:
+    """A tile of the method ``mlx``."""
+
     def __init__(self, logits: mx.array, targets: mx.array) -> None:
         self._targets = targets.reshape(-1, 1)
         self._shifted = _shifted_rows(logits)
@@ -160,13 +185,15 @@ class _DeviceTile:
         mx.eval(self._shifted, self._lse, self._top, self._nll)
 
     def wait(self) -> None:
-        """Made at once."""
+        """Return at once: the part is computed already."""
 
     @property
     def nll(self) -> NDArray[np.float64]:
+        """(B · T,) float64, −log p(target) of the reference, nats."""
         return np.array(self._nll[:, 0]).astype(np.float64)
 
     def compare(self, logits: mx.array) -> TileScalars:
+        """Return the scalars of a candidate's logits, (B, T, V) of any float dtype."""
         rows = _shifted_rows(logits)
         lse = mx.logsumexp(rows, axis=-1, keepdims=True)
         log_p = self._shifted - self._lse
@@ -177,6 +204,7 @@ class _DeviceTile:
         mx.eval(kl, top, nll, lse)
 
         def host(array: mx.array) -> NDArray[np.float64]:
+            """Copy an array (B · T,) of any float dtype to the host as float64."""
             return np.array(array).astype(np.float64)
 
         return TileScalars(
@@ -190,14 +218,15 @@ class _DeviceTile:
         )
 
     def start(self, logits: mx.array) -> Started:
+        """Return the scalars of a candidate's logits, (B, T, V) of any float dtype."""
         return self.compare(logits)
 
 
 def _shifted_rows(logits: mx.array) -> mx.array:
-    """Rows (B · T, V) in float32, their maximum at 0.
+    """Return rows (B · T, V) float32, shifted so that the maximum of each row is 0.
 
-    A log-sum-exp of logits of some hundreds is rounded by 1e-5, as much as many a KL; of shifted
-    rows it is at most log V.
+    The log-sum-exp of logits of some hundreds has a rounding error of 1e-5, as large as many KL
+    values. For shifted rows it is at most log V.
     """
     rows = logits.reshape(-1, logits.shape[-1]).astype(mx.float32)
     return rows - rows.max(axis=-1, keepdims=True)

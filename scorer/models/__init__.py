@@ -1,1 +1,1 @@
-"""Which models are here: the cache, configs, weight files, sizes. Imports no mlx."""
+"""Local models: the Hugging Face cache, configs, weight files, sizes. Imports no mlx."""

@@ -1,6 +1,6 @@
-"""Which architectures the installed mlx-lm has, found without importing it.
+"""The architectures of the installed mlx-lm, found without importing it.
 
-Importing mlx-lm takes more than a second and starts MLX; this reads its folder.
+Importing mlx-lm takes more than a second and initializes MLX, so its source files are read instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scorer.common.errors import InputError
 from scorer.common.inert_text import shown
 from scorer.models.config import ModelConfig
 
-# As of mlx-lm 0.32.2; used where the installed one keeps its tables elsewhere.
+# As of mlx-lm 0.32.2; used if the tables of the installed version are not found.
 _ALIASES = {
     "mistral": "llama",
     "llava": "mistral3",
@@ -50,14 +50,14 @@ _CAUTIONS = {
 
 
 def architecture_of(config: dict[str, Any]) -> str:
-    """The mlx-lm module that runs a model.
+    """Return the name of the mlx-lm module that runs a model.
 
     Args:
-        config: The whole of ``config.json``.
+        config: The content of ``config.json``.
 
     Raises:
-        InputError: The config names no architecture, one that the installed mlx-lm lacks, or one
-            whose KV cache cannot be measured here.
+        InputError: The config names no architecture, or one that the installed mlx-lm lacks or
+            that cannot be scored here.
     """
     stated = ModelConfig(config)
     model_type = stated.text("model_type")
@@ -87,18 +87,18 @@ def architecture_of(config: dict[str, Any]) -> str:
 
 
 def refusal(name: str) -> str | None:
-    """Why an architecture that mlx-lm has cannot be scored here, or None."""
+    """Return why an architecture of mlx-lm cannot be scored here, or None."""
     if name == "olmo" and not _importable("hf_olmo"):
         return "mlx-lm ends the whole process on it unless the package ai2-olmo is installed"
     if name in _OWN_CACHE:
-        return "it keeps its cache in a form of its own, quantized already"
+        return "its cache has a format of its own and is already quantized"
     if name in _METAL_ONLY and sys.platform != "darwin":
         return "mlx-lm has only Metal kernels for it"
     return None
 
 
 def caution(name: str) -> str | None:
-    """What to know about an architecture that can be scored, or None."""
+    """Return a caution about an architecture that can be scored, or None."""
     return _CAUTIONS.get(name)
 
 
@@ -118,7 +118,7 @@ def _importable(package: str) -> bool:
 
 @lru_cache(maxsize=1)
 def mlx_lm_folder() -> Path | None:
-    """Where the installed mlx-lm is, or None."""
+    """Return the folder of the installed mlx-lm, or None."""
     try:
         spec = importlib.util.find_spec("mlx_lm")
     except (ImportError, ValueError):
@@ -161,7 +161,7 @@ def _alias_tables() -> tuple[dict[str, str], dict[tuple[str, str], str]]:
 
 
 def _literal(source: str, name: str) -> dict[Any, Any]:
-    # Only the assignment is parsed: the whole module would take 20 times as long.
+    # Parsing the whole module would take 20 times as long.
     match = re.search(rf"^{name}\b[^=\n]*=\s*(\{{.*?^\}})", source, re.MULTILINE | re.DOTALL)
     if match is None:
         return {}

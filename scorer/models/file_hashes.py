@@ -1,4 +1,4 @@
-"""Hashes of a model's files: what a run's identity and its report say was read."""
+"""Hashes of a model's files, for the identity and the report of a run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _HASHED_BYTES = 64 << 20
 
 
 def model_files(folder: Path) -> dict[str, str | int]:
-    """Config and weight files of a model: their SHA-256, or size where hashing would be slow.
+    """Return the SHA-256 of each config and weight file, or its size if hashing would be slow.
 
-    In the Hugging Face cache a large file's blob is named by its SHA-256 already; other files up
+    In the Hugging Face cache, the blob of a large file is named by its SHA-256. Other files of up
     to 64 MiB are hashed.
     """
     found: dict[str, str | int] = {}
@@ -31,5 +31,5 @@ def model_files(folder: Path) -> dict[str, str | int]:
 
 
 def files_digest(files: dict[str, str | int]) -> str:
-    """SHA-256, hexadecimal, of what :func:`model_files` found."""
+    """Return the hexadecimal SHA-256 of the result of :func:`model_files`."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What lies in a model's folder, and whether it is a model that can be scored."""
+"""Lists the files of a model's folder and checks that they make a model that can be scored."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class ModelFiles:
     Attributes:
         folder: The folder.
         sizes: Bytes of each file that can be read.
-        broken: What else has a file's name, and why it cannot be read: a link to a file that is
-            not there, as an interrupted download leaves, a link in a circle or out of the cache.
+        broken: Other names, and why they cannot be read: a link to a missing file, as after an
+            interrupted download, a circular link, or a link out of the cache.
         last_used: When a weight file was last read or written, unix time, or None.
     """
 
@@ -44,7 +44,7 @@ class ModelFiles:
 
     @property
     def weights(self) -> dict[str, int]:
-        """Bytes of each file that mlx-lm would load weights from."""
+        """Bytes of each file from which mlx-lm would load weights."""
         return {name: size for name, size in self.sizes.items() if is_weight_file(name)}
 
 
@@ -53,11 +53,11 @@ def scan_folder(folder: Path, within: Sequence[str] = ()) -> ModelFiles:
 
     Args:
         folder: The folder.
-        within: Real paths of folders that links must not lead out of; empty: they may lead
+        within: Real paths of the folders that links may lead to; if empty, links may lead
             anywhere, as in a folder of the user's own.
 
     Raises:
-        InputError: The folder cannot be read, or is a link that leads out of ``within``.
+        InputError: The folder cannot be read, or is a link out of ``within``.
     """
     files = ModelFiles(folder)
     real = os.path.realpath(folder)
@@ -67,7 +67,7 @@ def scan_folder(folder: Path, within: Sequence[str] = ()) -> ModelFiles:
         with os.scandir(folder) as entries:
             for entry in entries:
                 try:
-                    found = _followed(entry, real, within)
+                    found = _stat_of(entry, real, within)
                 except _Unreadable as error:
                     files.broken[entry.name] = str(error)
                     continue
@@ -78,7 +78,7 @@ def scan_folder(folder: Path, within: Sequence[str] = ()) -> ModelFiles:
                     continue
                 files.sizes[entry.name] = found.st_size
                 if is_weight_file(entry.name):
-                    # Weights only: listing models reads their small files.
+                    # Only weights: listing the models reads their small files.
                     used = max(found.st_atime, found.st_mtime)
                     files.last_used = max(files.last_used or used, used)
     except OSError as error:
@@ -87,28 +87,28 @@ def scan_folder(folder: Path, within: Sequence[str] = ()) -> ModelFiles:
 
 
 class _Unreadable(Exception):
-    """Why what a name stands for cannot be read."""
+    """Why a directory entry cannot be read."""
 
 
-def _followed(entry: os.DirEntry[str], real: str, within: Sequence[str]) -> os.stat_result:
-    """The state of a file, links followed as far as they may lead.
+def _stat_of(entry: os.DirEntry[str], real: str, within: Sequence[str]) -> os.stat_result:
+    """Return the status of a file; links are followed if they stay inside ``within``.
 
     Raises:
-        _Unreadable: There is no file at the end, or not where it may be.
+        _Unreadable: The target of a link is missing or outside ``within``.
     """
     try:
         if within and entry.is_symlink():
-            return _linked(entry, real, within)
+            return _stat_of_link(entry, real, within)
         return entry.stat()
     except OSError as error:
         raise _Unreadable(_CIRCLE if error.errno == errno.ELOOP else _INTERRUPTED) from None
 
 
-def _linked(entry: os.DirEntry[str], real: str, within: Sequence[str]) -> os.stat_result:
-    target = os.readlink(entry.path)  # noqa: PTH115 (a list of models reads thousands)
+def _stat_of_link(entry: os.DirEntry[str], real: str, within: Sequence[str]) -> os.stat_result:
+    target = os.readlink(entry.path)  # noqa: PTH115 (listing models reads thousands of links)
     blob = target.removeprefix(_TO_BLOBS)
     if blob != target and "/" not in blob and _is_inside(_grandparent(real), within):
-        # What every link of a cache looks like; the long way round takes ten times as long.
+        # The usual link of a cache; resolving the path instead takes ten times as long.
         found = os.lstat(f"{real}/{target}")
         if not stat.S_ISLNK(found.st_mode):
             return found
@@ -127,7 +127,7 @@ def _is_inside(path: str, folders: Sequence[str]) -> bool:
 
 
 def check_is_model(files: ModelFiles) -> None:
-    """Refuse a folder without ``config.json``, saying what it is instead.
+    """Refuse a folder without ``config.json``; the message says what it seems to be.
 
     Raises:
         InputError: There is no ``config.json``.
@@ -146,14 +146,14 @@ def check_is_model(files: ModelFiles) -> None:
         )
     if "model_index.json" in sizes:
         raise InputError("it is an image pipeline, not a language model", hint)
-    raise InputError("it is no model: there is no config.json", hint)
+    raise InputError("it is not a model: there is no config.json", hint)
 
 
 def check_weights(files: ModelFiles, *, thorough: bool = True) -> None:
-    """Refuse a folder whose weights are missing, incomplete or of another format.
+    """Refuse a folder whose weights are missing, incomplete or in another format.
 
     Raises:
-        InputError: Says which file, or which format.
+        InputError: The weights cannot be used; the message names the file or the format.
     """
     broken = sorted(name for name in files.broken if is_weight_file(name))
     if broken:
@@ -187,7 +187,7 @@ def check_weights(files: ModelFiles, *, thorough: bool = True) -> None:
 
 
 def _was_interrupted(snapshot: Path) -> bool:
-    """Whether a download into the cache left the beginning of a file."""
+    """Return whether an interrupted download left a partial file in the cache."""
     return any((snapshot.parent.parent / "blobs").glob("*.incomplete"))
 
 
@@ -198,11 +198,11 @@ def _gguf() -> InputError:
 
 
 def check_tokenizer(files: ModelFiles, *, allow_custom_code: bool) -> None:
-    """Refuse a folder without a tokenizer, or with one that is a program.
+    """Refuse a folder without a tokenizer, or with custom tokenizer code.
 
     Raises:
-        InputError: There is no tokenizer file, or the tokenizer is Python code of the repo's own
-            and ``allow_custom_code`` is false.
+        InputError: There is no tokenizer file, or the tokenizer is Python code of the repo and
+            ``allow_custom_code`` is false.
     """
     names = files.sizes
     if "tokenizer.json" in names:

@@ -1,7 +1,7 @@
-"""The local Hugging Face cache: where it is, which repos it holds, which snapshot a name means.
+"""The local Hugging Face cache: its folder, its repos, and the snapshot of a revision.
 
-Reads folders itself: the library's own scan hides a repo that is only half downloaded, and takes
-seconds where this takes milliseconds.
+Reads the folders directly: huggingface_hub's own scan omits partially downloaded repos, and takes
+seconds instead of milliseconds.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ DEFAULT_REVISION = "main"
 
 
 def hub_folder() -> Path:
-    """The cache folder, by the environment as it is now.
+    """Return the cache folder that the environment variables name.
 
-    Same variables and order as ``huggingface_hub``: ``HF_HUB_CACHE``, ``HUGGINGFACE_HUB_CACHE``,
+    Same variables and order as in ``huggingface_hub``: ``HF_HUB_CACHE``, ``HUGGINGFACE_HUB_CACHE``,
     ``HF_HOME``, ``XDG_CACHE_HOME``.
     """
     environ = os.environ
@@ -42,7 +42,7 @@ def _expanded(path: str) -> str:
 
 
 def is_repo_id(text: str) -> bool:
-    """Whether the Hub would accept ``name`` or ``org/name``."""
+    """Return whether the text is a valid repo id, ``name`` or ``org/name``."""
     return (
         _REPO_ID.fullmatch(text) is not None
         and "--" not in text
@@ -52,15 +52,15 @@ def is_repo_id(text: str) -> bool:
 
 
 def is_commit(text: object) -> bool:
-    """Whether this is a full commit hash, as the folder of a snapshot is named."""
+    """Return whether the value is a full commit hash, the name of a snapshot's folder."""
     return isinstance(text, str) and _COMMIT.fullmatch(text) is not None
 
 
 def check_revision(revision: str) -> None:
-    """Refuse a revision that can be no branch, tag or commit.
+    """Refuse a revision that cannot be a branch, tag or commit.
 
     Raises:
-        InputError: It has other characters than a name of git's, or climbs out of its folder.
+        InputError: It is not a valid git name, or contains ``..``.
     """
     if _REVISION.fullmatch(revision) is None or ".." in revision or revision.endswith("/"):
         raise InputError(
@@ -69,22 +69,22 @@ def check_revision(revision: str) -> None:
 
 
 def pull_command(repo: str, revision: str | None) -> str:
-    """The command line that downloads a repo."""
+    """Return the command line that downloads a repo."""
     return f"qfid pull {repo}" + (f" --revision {revision}" if revision else "")
 
 
 def repo_folder(repo: str, hub: Path) -> Path:
-    """Where the cache keeps a model repo."""
+    """Return the folder of a model repo in the cache."""
     return hub / f"models--{repo.replace('/', '--')}"
 
 
 def link_bounds(repo: str, hub: Path, real_hub: str | None = None) -> tuple[str, ...]:
-    """Real paths of the folders that a cached file may lie in, whatever links to it.
+    """Return the real paths of the folders that links in a cached repo may lead to.
 
     Args:
         repo: Repo id.
         hub: The cache folder.
-        real_hub: Its real path, where the caller knows it already.
+        real_hub: Its real path, if the caller knows it.
     """
     folder = repo_folder(repo, hub)
     whole = real_hub or os.path.realpath(hub)
@@ -92,7 +92,7 @@ def link_bounds(repo: str, hub: Path, real_hub: str | None = None) -> tuple[str,
 
 
 def cached_repos(hub: Path) -> Iterator[tuple[str, Path]]:
-    """Repo id and folder of every model repo in the cache; none where there is no cache."""
+    """Yield the repo id and folder of every model repo in the cache, none without a cache."""
     try:
         with os.scandir(hub) as entries:
             names = [
@@ -120,19 +120,18 @@ class Snapshot:
 
 
 def find_snapshot(repo: str, revision: str | None, hub: Path) -> Snapshot:
-    """The cached snapshot of a revision.
+    """Return the cached snapshot of a revision.
 
     Args:
         repo: Repo id.
-        revision: Branch, tag, full commit, or the start of a commit (4 digits at least) that fits
-            only one snapshot; None for ``main``, or for the only snapshot where ``main`` is not
-            cached.
+        revision: Branch, tag, full commit, or a prefix of a commit (at least 4 digits) that only
+            one snapshot has; None for ``main``, or for the only snapshot if ``main`` is not cached.
         hub: The cache folder.
 
     Raises:
-        ModelNotCached: Neither the repo nor the revision is cached.
-        InputError: The revision is malformed or fits several snapshots, or the repo's folder is a
-            link to a folder that is gone.
+        ModelNotCached: The repo or the revision is not cached.
+        InputError: The revision is malformed or a prefix of several snapshots, or the repo's folder
+            is a link to a missing folder.
     """
     folder = repo_folder(repo, hub)
     if revision is not None:
@@ -149,7 +148,7 @@ def find_snapshot(repo: str, revision: str | None, hub: Path) -> Snapshot:
         raise _not_cached(repo, revision, f"`{repo}` is only half downloaded: it has no snapshot")
     commit = _read_ref(folder, revision or DEFAULT_REVISION)
     if commit in snapshots:
-        # One join, not two: a list of models does this hundreds of times.
+        # One join, not two: listing models does this hundreds of times.
         return Snapshot(folder / f"snapshots/{commit}", commit)
     if revision is None:
         return _only_snapshot(repo, folder, snapshots, commit)
@@ -208,7 +207,7 @@ def _not_cached(repo: str, revision: str | None, message: str) -> ModelNotCached
 
 
 def snapshot_repo(folder: Path) -> tuple[str, str] | None:
-    """Repo id and commit of a folder that is a snapshot inside a cache, else None."""
+    """Return repo id and commit if the folder is a snapshot in a cache, else None."""
     repo = folder.parent.parent.name
     if folder.parent.name != "snapshots" or not repo.startswith("models--"):
         return None
@@ -216,7 +215,7 @@ def snapshot_repo(folder: Path) -> tuple[str, str] | None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of the files directly inside a folder; 0 where it cannot be read."""
+    """Return the bytes of the files directly in a folder; 0 if it cannot be read."""
     total = 0
     try:
         with os.scandir(folder) as entries:

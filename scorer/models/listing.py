@@ -1,4 +1,4 @@
-"""Which models the local cache holds, and why one cannot be scored."""
+"""Lists the models of the local cache, with the reason if one cannot be scored."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scorer.common.errors import InputError, QfidError
-from scorer.models.files import (
-    ALLOW_CUSTOM_CODE,
-)
+from scorer.models.files import ALLOW_CUSTOM_CODE
 from scorer.models.hub_cache import (
     cached_repos,
     find_snapshot,
@@ -29,7 +27,7 @@ class Unscorable:
     Attributes:
         name: Repo id.
         reason: Why, one line.
-        size_bytes: Bytes it takes in the cache.
+        size_bytes: Its bytes in the cache.
     """
 
     name: str
@@ -42,8 +40,8 @@ class Listing:
     """The models of a cache.
 
     Attributes:
-        scorable: Models that can be scored, the last used first.
-        unscorable: The other repos, by name.
+        scorable: Models that can be scored, most recently used first.
+        unscorable: The other repos, sorted by name.
     """
 
     scorable: list[ModelInfo]
@@ -51,10 +49,10 @@ class Listing:
 
 
 def list_models(hub: Path | None = None) -> Listing:
-    """List every model repo of a cache; never raises for a damaged one.
+    """List every model repo of a cache; a damaged repo is listed, not raised.
 
     Args:
-        hub: The cache folder; None for the one the environment names.
+        hub: The cache folder; None for :func:`~scorer.models.hub_cache.hub_folder`.
     """
     found = list(iter_models(hub))
     scorable = [model for model in found if isinstance(model, ModelInfo)]
@@ -64,20 +62,20 @@ def list_models(hub: Path | None = None) -> Listing:
 
 
 def iter_models(hub: Path | None = None) -> Iterator[ModelInfo | Unscorable]:
-    """Yield the repos of a cache as they are read, in the order of its folder."""
+    """Yield the repos of a cache in the order of its directory."""
     hub = hub or hub_folder()
     real_hub = os.path.realpath(hub)
     for repo, folder in cached_repos(hub):
         try:
             if not is_repo_id(repo):
-                raise InputError("the name of its folder is no repo's")
+                raise InputError("the name of its folder is not a repo id")
             snapshot = find_snapshot(repo, None, hub)
             bounds = link_bounds(repo, hub, real_hub)
             yield describe_model(repo, snapshot.path, snapshot.commit, bounds, thorough=False)
         except QfidError as error:
             yield Unscorable(repo, _reason(error), folder_bytes(folder / "blobs"))
         except Exception as error:
-            # A listing shows what is there, whatever state it is in.
+            # A listing shows every repo, whatever its state.
             yield Unscorable(repo, f"unreadable: {type(error).__name__}", 0)
 
 

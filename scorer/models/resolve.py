@@ -1,6 +1,6 @@
-"""Which models are in the local cache, what they are, and why one cannot be scored.
+"""Finds a model on this machine by repo id, folder or ``demo``.
 
-No mlx import and no weights read: ``config.json`` and the headers of the weight files say it all.
+Imports no mlx and reads no weights, only ``config.json`` and the headers of the weight files.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ def resolve_model(
 
     Args:
         model: Repo id in the local cache, path of a folder, or ``demo``. An existing folder with
-            a ``config.json`` wins over a repo of the same name, as in mlx-lm.
+            a ``config.json`` takes precedence over a repo of the same name, as in mlx-lm.
         revision: Branch, tag, full or short commit of a repo; None for the cached default.
-        allow_custom_code: Accept a model that runs Python of its own.
+        allow_custom_code: Accept a model with Python code of its own.
 
     Raises:
-        ModelNotCached: The repo or the revision is not in the cache, or only in part; the hint is
-            the command that downloads it.
-        InputError: It cannot be scored: no model, damaged, incomplete, not a text model, of an
-            architecture that mlx-lm lacks, or with code of its own that was not allowed.
+        ModelNotCached: The repo or the revision is not in the cache, or incomplete; the hint is the
+            command that downloads it.
+        InputError: It cannot be scored: it is not a model, damaged, incomplete, not a text model,
+            of an architecture that mlx-lm lacks, or has custom code that was not allowed.
     """
     if model == DEMO:
         _refuse_revision(revision, "the built-in model")
@@ -68,10 +68,10 @@ def _refuse_revision(revision: str | None, what: str) -> None:
 
 
 def _local_folder(model: str) -> Path | None:
-    """The folder that ``model`` names, or None where it names a repo.
+    """Return the folder that ``model`` names, or None if it names a repo.
 
     Raises:
-        InputError: It is written as a path and is no folder, or it is no valid repo id either.
+        InputError: It is written as a path but is not a folder, or it is not a valid repo id.
     """
     if not model.strip() or "\0" in model:
         raise InputError("no model was named", "give org/name, a folder, or `demo`")
@@ -119,7 +119,7 @@ def _resolve_repo(repo: str, revision: str | None, allow_custom_code: bool) -> M
         message = f"`{repo}`: {error.message}"
         if error.hint:
             raise InputError(message, error.hint) from None
-        # No hint of its own: the files are damaged or incomplete, and fetching them again helps.
+        # Errors without a hint: the files are damaged or incomplete, so download them again.
         raise ModelNotCached(message, pull_command(repo, revision), repo, revision) from None
 
 

@@ -1,6 +1,6 @@
-"""How large a model is once loaded: from ``config.json`` and the headers of its weight files.
+"""Sizes of a loaded model, from ``config.json`` and the headers of its weight files.
 
-No mlx import and no weights read.
+Imports no mlx and reads no weights.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _NAMES = {"F64": "float32", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _PACKED = {"U64": 64, "I64": 64, "U32": 32, "I32": 32, "U8": 8, "I8": 8}
 _DEFAULT_GROUP = 64
-# Parts of a model that reads pictures or hears; mlx-lm drops them.
+# Parts of multimodal models for images and audio; mlx-lm drops them.
 _NOT_TEXT = ("vision_tower", "vision_model", "visual.", "audio_tower", "multi_modal_projector")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSizes:
-    """What of a model takes memory.
+    """The sizes that determine how much memory a model takes.
 
     Attributes:
         stored_bytes: Bytes of its weights as stored.
@@ -66,10 +66,10 @@ class _Tensor:
 
 
 def model_sizes(info: ModelInfo) -> ModelSizes:
-    """The sizes of a model that :func:`scorer.models.resolve.resolve_model` has found.
+    """Return the sizes of a model that :func:`scorer.models.resolve.resolve_model` has found.
 
     Raises:
-        InputError: A size in its config is no positive number, or a weight file cannot be read.
+        InputError: A size in its config is not a positive number, or a weight file cannot be read.
     """
     config = read_object(info.path / "config.json")
     tensors: dict[str, _Tensor] = {}
@@ -96,7 +96,7 @@ def model_sizes(info: ModelInfo) -> ModelSizes:
 
 
 def _tensors(path: Path) -> Iterator[tuple[str, _Tensor]]:
-    with open_regular(path, unnoticed=True) as file:
+    with open_regular(path, keep_access_time=True) as file:
         header = file.read(int.from_bytes(file.read(8), "little"))
     for name, tensor in decode_object(header, f"the header of `{path.name}`").items():
         if name != "__metadata__" and not any(part in name for part in _NOT_TEXT):
@@ -106,10 +106,10 @@ def _tensors(path: Path) -> Iterator[tuple[str, _Tensor]]:
 
 
 def _dense_elements(tensors: dict[str, _Tensor], config: dict[str, Any]) -> Iterator[int]:
-    """Elements of each weight once it is dense.
+    """Yield the number of elements of each weight after dequantization.
 
-    A quantized weight has a scale for each group of its elements; other packed ones hold as many
-    elements as their bits allow.
+    A quantized weight has one scale per group of elements. For other packed weights the number
+    follows from the bits per weight.
     """
     stated = quantized_bits(config)
     for name, tensor in tensors.items():
@@ -159,5 +159,5 @@ def _inner(part: ModelConfig, hidden: int) -> int:
     dense = part.optional_integer("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
     expert = part.optional_integer("moe_intermediate_size")
     chosen = part.optional_integer("num_experts_per_tok", "num_experts_per_token", "moe_topk")
-    at_work = (expert or dense or 4 * hidden) * chosen if chosen else 0
-    return max(dense or 4 * hidden, at_work)
+    active = (expert or dense or 4 * hidden) * chosen if chosen else 0
+    return max(dense or 4 * hidden, active)

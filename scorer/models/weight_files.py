@@ -1,4 +1,4 @@
-"""A model's weight files: complete or not, how large, in which dtype. Reads headers only."""
+"""Checks a model's weight files: completeness, size, dtype. Reads headers only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BYTES = (
     | dict.fromkeys(("U32", "I32", "F32"), 4)
     | dict.fromkeys(("U64", "I64", "F64", "C64"), 8)
 )
-# Of the methods that mlx-lm converts and whose configs may not state a width.
+# For the methods that mlx-lm converts and whose configs may not state a width.
 _METHOD_BITS = {
     "bitnet": 2,
     "mxfp4": 4,
@@ -44,20 +44,20 @@ _DTYPE_SAMPLE = 1 << 12
 
 
 def is_weight_file(name: str) -> bool:
-    """Whether mlx-lm would load the file: ``model*.safetensors``."""
+    """Return whether mlx-lm would load the file: ``model*.safetensors``."""
     return name.startswith("model") and name.endswith(".safetensors")
 
 
 def missing_shards(folder: Path, names: Iterable[str], *, thorough: bool = True) -> list[str]:
-    """Weight files that the index or the numbering of the others calls for and that are absent.
+    """Return the absent weight files, by the index or the numbering of the others.
 
     Args:
         folder: The model's folder.
         names: Names of the files in it.
-        thorough: Read the index also where the numbering says how many there are.
+        thorough: Read the index also if the numbering states the count.
 
     Raises:
-        InputError: The index is no JSON object or maps weights to no file names.
+        InputError: The index is not a JSON object that maps weights to file names.
     """
     present = set(names)
     needed: set[str] = set()
@@ -89,19 +89,19 @@ def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mappin
 
     Args:
         path: The file.
-        size: Its bytes.
-        thorough: Parse the header as JSON and check every tensor, not only whether one ends where
-            the file does.
+        size: Its size in bytes.
+        thorough: Parse the header as JSON and check every tensor; else only check whether one
+            tensor ends where the file ends.
 
     Returns:
-        How many tensors have each dtype, among the first of the file.
+        The number of tensors of each dtype, among the first tensors of the file.
 
     Raises:
-        InputError: The file is cut off, or its header is no safetensors header.
+        InputError: The file is truncated, or its header is not a safetensors header.
     """
     try:
-        # Looking at a model is not using it: its access time decides the order of the list.
-        with open_regular(path, unnoticed=True) as file:
+        # Reading a header is not a use of the model: the list is sorted by access time.
+        with open_regular(path, keep_access_time=True) as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
                 raise _cut_off(path) if length <= _MAX_HEADER_BYTES else _no_header(path)
@@ -111,7 +111,7 @@ def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mappin
     if not header.startswith(b"{"):
         raise _no_header(path)
     data_bytes = size - 8 - length
-    # Where a tensor ends with the file, nothing is cut off: found 50 times as fast as parsed.
+    # If a tensor ends where the file ends, nothing is missing: 50 times as fast as parsing.
     if thorough or b"%d]" % data_bytes not in header or not header.rstrip().endswith(b"}"):
         end = None if thorough else _largest_offset(header)
         if (_checked_end(path, header) if end is None else end) > data_bytes:
@@ -121,7 +121,7 @@ def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mappin
 
 
 def _largest_offset(header: bytes) -> int | None:
-    """Where the last tensor ends, without parsing; None where that needs a closer look."""
+    """Return where the last tensor ends, without parsing; None if the header must be parsed."""
     offsets = _OFFSETS.findall(header)
     whole = len(offsets) == header.count(b'"data_offsets"') and header.rstrip().endswith(b"}")
     if not offsets or not whole:
@@ -140,7 +140,7 @@ def _checked_end(path: Path, header: bytes) -> int:
         if name == "__metadata__":
             continue
         start, stop, shape, dtype = _described(path, tensor)
-        # MLX reads as many bytes as the shape calls for, wherever they lie.
+        # MLX reads as many bytes as the shape needs, even beyond the tensor.
         if dtype in _BYTES and math.prod(shape) * _BYTES[dtype] != stop - start:
             raise InputError(
                 f"`{path.name}` contradicts itself: {shown(name)} of shape {shown(shape)} does not "
@@ -152,7 +152,7 @@ def _checked_end(path: Path, header: bytes) -> int:
 
 
 def _described(path: Path, tensor: Any) -> tuple[int, int, list[int], str]:
-    """First byte, byte after the last, shape and dtype of a tensor.
+    """Return the first byte, the byte after the last, shape and dtype of a tensor.
 
     Raises:
         InputError: One of them is missing, of the wrong type or negative.
@@ -172,23 +172,23 @@ def _described(path: Path, tensor: Any) -> tuple[int, int, list[int], str]:
 
 
 def _sizes(values: Any) -> list[int] | None:
-    """A short list of sizes, or None for anything else."""
+    """Return a short list of sizes, or None for any other value."""
     if not isinstance(values, list) or len(values) > _MAX_RANK:
         return None
     return values if all(type(value) is int and 0 <= value < 1 << 63 for value in values) else None
 
 
 def bits_of(dtypes: Mapping[str, int]) -> float | None:
-    """Bits per weight of the commonest floating-point dtype, or None where there is none."""
+    """Return the bits per weight of the most common floating-point dtype, or None without one."""
     floats = {dtype: count for dtype, count in dtypes.items() if dtype in _BITS}
     return float(_BITS[max(floats, key=floats.__getitem__)]) if floats else None
 
 
 def quantized_bits(config: dict[str, Any]) -> float | None:
-    """Bits per weight that a config says the weights are quantized to, or None.
+    """Return the bits per weight of the quantization that a config states, or None.
 
     Raises:
-        InputError: Its quantization is described by values of the wrong type.
+        InputError: The description of the quantization has values of the wrong type.
     """
     whole = ModelConfig(config)
     text = whole.section("text_config") or whole

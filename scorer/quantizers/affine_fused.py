@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.common.device_kind import Shell
-from scorer.common.switches import wanted
+from scorer.common.switches import is_enabled
 from scorer.device.kernel_build import build_kernel, kernel_source
 from scorer.quantizers.affine import Affine
 
@@ -119,7 +119,7 @@ def usable_quantizer(
     Returns:
         The two, or None; and why, in one line.
     """
-    if not wanted(VARIABLE, "fused"):
+    if not is_enabled(VARIABLE, "fused"):
         return None, f"switched off by {VARIABLE}"
     return _checked(shell, dtype, group_size)
 

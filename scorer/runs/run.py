@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scorer.common.atomic_files import remove_asides, storage_error, write_atomic
+from scorer.common.atomic_files import remove_temporary_files, storage_error, write_atomic
 from scorer.common.errors import InputError
 from scorer.runs.facts import FailureFacts, StoredFacts
 from scorer.runs.identity import identity_hash, is_identity
@@ -194,7 +194,7 @@ class Run:
         lock = RunLock(self.path)
         lock.acquire()
         try:
-            remove_asides(self.path)
+            remove_temporary_files(self.path)
             self._load()
             return PositionsWriter(self.positions_path, on_close=lock.release)
         except BaseException:

@@ -1,1 +1,1 @@
-"""From scored positions to numbers: summaries, intervals, pairs, verdicts. Imports no mlx."""
+"""Statistics of scored positions: summaries, intervals, pairs, verdicts. Imports no mlx."""

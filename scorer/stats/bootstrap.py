@@ -1,4 +1,4 @@
-"""Bootstrap interval of a quantile over chunks."""
+"""Bootstrap interval of a quantile, resampling whole chunks."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _MARKS = 512
 
 @dataclass(frozen=True, slots=True)
 class _Tail:
-    """The pooled values from the largest down, with counts per chunk at evenly spaced marks.
+    """The pooled values in descending order, with counts per chunk at evenly spaced marks.
 
     Attributes:
         values: (N,) float64, descending.
-        owner: (N padded to whole steps,) the chunk of each value; padding belongs to a chunk
-            that is never drawn.
-        counts: (n_chunks, marks + 1) float64, how many values of a chunk lie before each mark;
-            float64 because that is what BLAS multiplies, and exact for counts.
-        step: Values between two marks.
+        owner: (N padded to whole steps,) int64, the chunk of each value; padding belongs to a
+            chunk that is never drawn.
+        counts: (n_chunks, marks + 1) float64, the number of values of a chunk before each mark;
+            float64 because BLAS multiplies it, and exact for counts.
+        step: Number of values between two marks.
     """
 
     values: NDArray[np.float64]
@@ -36,6 +36,13 @@ class _Tail:
 
     @classmethod
     def of(cls, values: NDArray[np.float64], chunk_of: NDArray[np.intp], n_chunks: int) -> _Tail:
+        """Sort the values and count them per chunk.
+
+        Args:
+            values: (N,) float64.
+            chunk_of: (N,) int64, the chunk of each value.
+            n_chunks: Number of chunks.
+        """
         order = np.argsort(values, kind="stable")[::-1]
         step = -(-len(values) // _MARKS)
         n_marks = -(-len(values) // step)
@@ -49,13 +56,16 @@ class _Tail:
         return cls(values[order], owner, counts, step)
 
     def before(self, times: NDArray[np.float64], rank: NDArray[np.intp]) -> NDArray[np.float64]:
-        """(B, marks + 1) drawn values before each mark, as far down as the ranks lie.
+        """Count the drawn values before each mark, up to the marks that the ranks need.
 
         Args:
-            times: (B, n_chunks) how often each chunk was drawn.
-            rank: (B,) at least 1.
+            times: (B, n_chunks) float64, how often each chunk was drawn.
+            rank: (B,) int64, at least 1.
+
+        Returns:
+            (B, at most marks + 1) float64.
         """
-        # Ranks of a high quantile lie near the top; only where chunks differ wildly do they not.
+        # Ranks of a high quantile are near the top, unless the chunks differ a lot.
         near = 4 * int(rank.max()) // self.step + 2
         found: NDArray[np.float64] = times @ self.counts[:, :near]
         if (found[:, -1] < rank).any():
@@ -65,12 +75,15 @@ class _Tail:
     def at_rank(
         self, times: NDArray[np.intp], before: NDArray[np.float64], rank: NDArray[np.intp]
     ) -> NDArray[np.float64]:
-        """(B,) the value at each resample's rank, 1 being its largest.
+        """Return the value at each resample's rank, where 1 is the largest.
 
         Args:
-            times: (B, n_chunks + 1) how often each chunk was drawn, 0 for the padding.
-            before: (B, marks + 1) drawn values before each mark.
-            rank: (B,) at least 1.
+            times: (B, n_chunks + 1) int64, how often each chunk was drawn, 0 for the padding.
+            before: (B, marks + 1) float64, drawn values before each mark.
+            rank: (B,) int64, at least 1.
+
+        Returns:
+            (B,) float64.
         """
         mark = (before < rank[:, None]).sum(axis=1) - 1
         rows = mark[:, None] * self.step + np.arange(self.step)
@@ -85,22 +98,25 @@ class _Tail:
 def resampled_quantiles(
     values: NDArray[np.float64], chunk_of: NDArray[np.intp], n_chunks: int, fraction: float
 ) -> NDArray[np.float64]:
-    """(2000,) float64, the quantile of each bootstrap resample of whole chunks.
+    """Return the quantile of each bootstrap resample of whole chunks.
 
-    Each is exact, that of the pooled positions of the chunks drawn, and found by counting: how
-    often a chunk was drawn times how many of its values lie above a mark, then value by value
-    between two marks. Sorting each resample would take minutes.
+    Each quantile is the exact one of the pooled positions of the drawn chunks. It is found by
+    counting: how often a chunk was drawn times how many of its values lie above a mark, then value
+    by value between two marks. Sorting each resample would take minutes.
 
     Args:
         values: (N,) float64, the pooled values; may hold +inf.
-        chunk_of: (N,) the chunk of each value, 0 to ``n_chunks - 1``; each occurs.
+        chunk_of: (N,) int64, the chunk of each value, 0 to ``n_chunks - 1``; each occurs.
         n_chunks: Number of chunks.
         fraction: Which quantile, 0 to 1.
+
+    Returns:
+        (2000,) float64.
     """
     tail = _Tail.of(values, chunk_of, n_chunks)
     sizes = np.bincount(chunk_of, minlength=n_chunks)
-    # RandomState: its stream is frozen (NumPy enhancement proposal 19), Generator's is not, and
-    # a saved run must print the same interval with every NumPy.
+    # The stream of RandomState is frozen (NumPy enhancement proposal 19), that of Generator is not.
+    # A saved run must print the same interval with every version of NumPy.
     random = np.random.RandomState(SEED)
     found: list[float] = []
     for _ in range(0, RESAMPLES, _BLOCK):
@@ -125,16 +141,16 @@ def quantile_interval(
     n_chunks: int,
     fraction: float = 0.99,
 ) -> Interval | None:
-    """95 % percentile bootstrap interval of a quantile over chunks; 2 000 resamples.
+    """Return the 95 % percentile bootstrap interval of a quantile, from 2 000 resamples of chunks.
 
     Args:
-        values: As :func:`resampled_quantiles`.
-        chunk_of: Likewise.
-        n_chunks: Likewise.
-        fraction: Likewise.
+        values: (N,) float64, the pooled values; may hold +inf.
+        chunk_of: (N,) int64, the chunk of each value, 0 to ``n_chunks - 1``; each occurs.
+        n_chunks: Number of chunks.
+        fraction: Which quantile, 0 to 1.
 
     Returns:
-        The interval, widened to the point estimate where that lies outside; None for one chunk.
+        The interval, extended to the point estimate if that lies outside; None for one chunk.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """

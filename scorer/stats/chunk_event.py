@@ -1,4 +1,4 @@
-"""What is told of a scored chunk, from its positions."""
+"""The event of a scored chunk, computed from its positions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from scorer.stats.quantiles import quantile
 
 
 def chunk_event(setting: str, positions: Positions, seconds: float) -> ChunkScored:
-    """The event of one setting scored on one chunk.
+    """Make the event of one setting scored on one chunk.
 
     Args:
-        setting: In notation.
+        setting: Notation of the setting.
         positions: All scored positions of the chunk, in order.
-        seconds: Wall time of the setting's pass and metrics.
+        seconds: Wall time of the setting's forward pass and metrics.
     """
     kl = positions.kl
     return ChunkScored(

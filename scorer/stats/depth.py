@@ -1,4 +1,4 @@
-"""Spans of positions: does the drift grow with the depth in a chunk? Imports no numpy."""
+"""Spans of positions, to show how the drift depends on depth in a chunk. Imports no numpy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ DEPTH_SPANS = 8
 
 
 def depth_edges(positions: int) -> list[int]:
-    """Where the spans of a chunk begin, and where the last one ends.
+    """Return the first position of each span of a chunk, and the end of the last span.
 
     Args:
-        positions: Scored positions of a chunk; with fewer than 8 each is a span of its own.
+        positions: Number of scored positions of a chunk; below 8, each one is a span.
     """
     spans = min(DEPTH_SPANS, positions)
     return [positions * span // spans for span in range(spans + 1)] if spans else [0]

@@ -1,6 +1,6 @@
-"""Correctly rounded sums of many numbers, as ``math.fsum`` gives them, without a list of them.
+"""Correctly rounded sums of arrays, equal to ``math.fsum`` but without a Python list.
 
-A report sums a million positions dozens of times, and a run that is interrupted waits for it.
+A report sums a million positions dozens of times, and an interrupted run waits for its report.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# Halves of a significand: so many of them add up without rounding in a float64.
+# Significands are split into halves of 26 bits; a block of halves adds up exactly in float64.
 _HALF = 26
 _BLOCK = 1 << 20
-# Beyond it a sum of halves, scaled back, might overflow where the whole sum does not.
+# Above this, a scaled sum of halves could overflow although the whole sum does not.
 _LARGEST = 2.0**900
 
 
 def exact_sum(values: NDArray[np.float64]) -> float:
-    """The sum, rounded once; the same for every order of the values.
+    """Return the correctly rounded sum, which does not depend on the order of the values.
 
     Args:
-        values: (N,) float64; may hold infinities and NaN, which do as in ``math.fsum``.
+        values: (N,) float64; infinities and NaN are treated as in ``math.fsum``.
 
     Raises:
-        OverflowError: The sum is finite and too large for a float64.
-        ValueError: It holds infinities of both signs.
+        OverflowError: The sum is finite but too large for a float64.
+        ValueError: The values hold infinities of both signs.
     """
     largest = float(np.abs(values).max(initial=0.0))
     if not largest < _LARGEST:
@@ -37,7 +37,7 @@ def exact_sum(values: NDArray[np.float64]) -> float:
 
 
 def _exact_parts(values: NDArray[np.float64]) -> list[float]:
-    """Few numbers with the same sum: significands are integers, added up by exponent in halves."""
+    """Return a few floats with the same sum: halves of significands, added by exponent."""
     fraction, exponent = np.frexp(values)
     high = np.floor(np.ldexp(fraction, 53 - _HALF))
     low = np.ldexp(fraction, 53) - np.ldexp(high, _HALF)

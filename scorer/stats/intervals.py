@@ -1,8 +1,8 @@
-"""95 % intervals of means over chunks, or over the documents the chunks come from.
+"""95 % intervals of means over chunks, or over the documents of the chunks.
 
-Positions inside a chunk are correlated, and so are chunks of one document: taking positions as
-independent gives intervals that are too narrow. Pure standard library: the app shows live
-intervals before numpy is imported.
+Positions in a chunk are correlated, and so are chunks of one document: intervals that assume
+independent positions are too narrow. Standard library only: the app shows live intervals before
+numpy is imported.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ FEW_DOCUMENTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Both ends of an interval, in the unit of what it belongs to."""
+    """The ends of an interval, in the unit of its estimate."""
 
     low: float
     high: float
 
     def holds(self, value: float) -> bool:
-        """Whether the value lies in the interval, ends included."""
+        """Return whether the value lies in the interval, including its ends."""
         return self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What is taken as independent: each chunk, or each document.
+    """The sampling units that are assumed to be independent: chunks or documents.
 
     Attributes:
-        kind: ``document`` where at least 5 documents are covered, else ``chunk``.
-        of_chunk: Per chunk, the index of its unit, 0 to ``count - 1``.
+        kind: ``document`` if at least 5 documents are covered, else ``chunk``.
+        of_chunk: Index of the unit of each chunk, 0 to ``count - 1``.
         count: Number of units.
-        documents: Number of documents the chunks are known to cover.
+        documents: Number of known documents that the chunks cover.
     """
 
     kind: Literal["chunk", "document"]
@@ -49,17 +49,17 @@ class Units:
 
     @property
     def label(self) -> str:
-        """``these passages only`` where too few documents stand for a text of their kind."""
+        """``these passages only`` if there are too few documents to represent similar text."""
         return "" if self.kind == "document" else "these passages only"
 
 
 def units_of(chunks: Sequence[int], documents: Mapping[int, int | None]) -> Units:
-    """Choose the independent unit for a set of chunks.
+    """Choose the independent units for a set of chunks.
 
     Args:
         chunks: Indices of the chunks.
-        documents: Chunk index to the document of its first token, None where unknown. Chunks of
-            no known document count as one further unit together.
+        documents: Maps a chunk to the document of its first token, None if unknown. All chunks of
+            unknown documents form one unit.
     """
     owners = [documents.get(chunk) for chunk in chunks]
     known = len({owner for owner in owners if owner is not None})
@@ -70,20 +70,20 @@ def units_of(chunks: Sequence[int], documents: Mapping[int, int | None]) -> Unit
 
 
 def mean_interval(sums: Sequence[float], sizes: Sequence[int], units: Units) -> Interval | None:
-    """95 % interval of a mean over positions, clustered by unit.
+    """Return the 95 % interval of a mean over positions, clustered by unit.
 
-    With units as clusters this is the CR1 variance of a mean and ``t`` with ``count - 1``
-    degrees of freedom; with equal chunks as units it is the plain
+    This is the CR1 variance of a mean, with units as clusters, and Student's t with ``count - 1``
+    degrees of freedom. If the units are chunks of equal size, it is
     ``mean ± t(0.975, m − 1) · sd / √m`` over chunk means.
 
     Args:
-        sums: Per chunk, the sum of the values over its positions.
-        sizes: Per chunk, its number of positions.
+        sums: Sum of the values over the positions of each chunk.
+        sizes: Number of positions of each chunk.
         units: The units of the same chunks.
 
     Returns:
-        The interval, in the unit of the values; None for fewer than 2 units or where a sum is
-        not finite.
+        The interval, in the unit of the values; None for fewer than 2 units, or if a sum is not
+        finite.
 
     Source: Cameron and Miller, "A Practitioner's Guide to Cluster-Robust Inference", 2015, II.B.
     """

@@ -1,4 +1,4 @@
-"""The noise floor of a setting from the KL sums of its perturbed repeats; imports no mlx."""
+"""The noise floor of a setting, from the KL sums of its perturbed repeats. Imports no mlx."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 
 def noise_floor(sums: Sequence[Sequence[float]], positions: int) -> float | None:
-    """Sample standard deviation of the KL mean over perturbed repeats.
+    """Return the sample standard deviation of the KL mean over perturbed repeats.
 
     Args:
-        sums: For every chunk the KL sum of each repeat, nats.
-        positions: Scored positions of all these chunks.
+        sums: KL sum of each repeat for every chunk, nats.
+        positions: Number of scored positions in all these chunks.
 
     Returns:
-        Nats; None with fewer than two repeats, or where a chunk lacks them.
+        The noise floor in nats; None if a chunk has fewer than two repeats.
     """
     repeats = min((len(chunk) for chunk in sums), default=0)
     if repeats < 2 or not positions:

@@ -1,7 +1,7 @@
-"""Can two settings be told apart on the same text? A paired comparison over chunks.
+"""Paired comparison of two settings over the chunks of the same text.
 
-Overlap of two separate intervals is not the test: both settings see the same hard passages, and
-most of either interval's width is shared.
+Checking whether two separate intervals overlap is no valid test: both settings are scored on the
+same difficult passages, which cause most of the width of either interval.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from scorer.stats.summary_values import ChunkSums
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """KL mean of one setting minus another's, over the chunks both have.
+    """KL mean of one setting minus that of another, over their common chunks.
 
     Attributes:
-        mean: The difference, nats; None where an infinite KL leaves none.
-        interval: Its 95 % interval, nats; None for fewer than 2 chunks or no mean.
-        unit: What was taken as independent.
+        mean: The difference, nats; None if a KL is infinite.
+        interval: Its 95 % interval, nats; None for fewer than 2 chunks or without a mean.
+        unit: The sampling unit that is assumed to be independent.
         n_chunks: Chunks compared.
     """
 
@@ -33,7 +33,7 @@ class PairedDifference:
 
     @property
     def told_apart(self) -> bool | None:
-        """Whether the interval excludes 0; None where there is no interval."""
+        """Whether the interval excludes 0; None without an interval."""
         return None if self.interval is None else not self.interval.holds(0.0)
 
 
@@ -43,9 +43,9 @@ def paired_difference(
     """Compare two settings scored on the same positions of their common chunks.
 
     Args:
-        a: Sums of the one.
-        b: Sums of the other.
-        documents: Chunk to document, None where unknown.
+        a: Sums of the first setting.
+        b: Sums of the second setting.
+        documents: Maps a chunk to its document, None if unknown.
     """
     of_a = dict(zip(a.chunks, zip(a.kl, a.sizes, strict=True), strict=True))
     of_b = dict(zip(b.chunks, b.kl, strict=True))

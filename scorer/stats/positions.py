@@ -1,4 +1,4 @@
-"""Per-position scalars: what outlives a tile of logits and what every number is made of."""
+"""Per-position scalars: all that is stored of the logits, and the source of every number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IntArray = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """Scalars of N scored positions of one setting, one row a position.
+    """Scalars of N scored positions of one setting, one row per position.
 
     Attributes:
         chunk: (N,) int32, index of the chunk in the corpus.
@@ -45,15 +45,19 @@ class Positions:
 
     @property
     def flips(self) -> NDArray[np.bool_]:
-        """(N,) bool: the top token changed."""
+        """(N,) bool, whether the top token changed."""
         changed: NDArray[np.bool_] = self.top_ref != self.top_quant
         return changed
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Positions:
-        """The given rows, in their order."""
+        """Return some of the rows.
+
+        Args:
+            rows: (N,) bool mask, (n,) int64 indices, or a slice.
+        """
         return Positions(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     @classmethod
     def concatenate(cls, parts: list[Positions]) -> Positions:
-        """All rows of ``parts``, which must not be empty."""
+        """Return all rows of at least one part, in order."""
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))

@@ -1,4 +1,4 @@
-"""Quantiles by linear interpolation that stay exact where a value is +inf."""
+"""Quantiles by linear interpolation, exact also for values of +inf."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ DELTA_P_LADDER: dict[str, float] = {
 
 
 def interpolate(low: float, high: float, weight: float) -> float:
-    """The point ``weight`` of the way from ``low`` to ``high``; exact where one is infinite.
+    """Interpolate linearly between ``low`` (weight 0) and ``high`` (weight 1).
 
-    Weight zero on an infinite neighbour does not poison the other one. Finite values take the
-    same two roundings as NumPy's ``quantile``, so that both agree bit for bit.
+    An infinite value with weight zero has no effect. Finite values are rounded as in NumPy's
+    ``quantile``, so that both agree bit for bit.
     """
     if weight == 0 or low == high:
         return low
@@ -51,7 +51,7 @@ def interpolate(low: float, high: float, weight: float) -> float:
 
 
 def sorted_quantile(ordered: NDArray[np.float64], fraction: float) -> float:
-    """The value at index ``(N − 1) · fraction`` of sorted values.
+    """Return the value at index ``(N − 1) · fraction`` of sorted values, interpolated.
 
     Args:
         ordered: (N,) float64, ascending, N at least 1; may end in +inf.
@@ -64,11 +64,21 @@ def sorted_quantile(ordered: NDArray[np.float64], fraction: float) -> float:
 
 
 def ladder(values: NDArray[np.float64], fractions: dict[str, float]) -> dict[str, float]:
-    """Several quantiles of unsorted values by name, in the order of ``fractions``."""
+    """Return several quantiles by name, in the order of ``fractions``.
+
+    Args:
+        values: (N,) float64 in any order, N at least 1.
+        fractions: Name to fraction, 0 to 1.
+    """
     ordered = np.sort(values)
     return {name: sorted_quantile(ordered, fraction) for name, fraction in fractions.items()}
 
 
 def quantile(values: NDArray[np.float64], fraction: float) -> float:
-    """One quantile of unsorted values, at least one; as :func:`sorted_quantile`."""
+    """Return one quantile; see :func:`sorted_quantile`.
+
+    Args:
+        values: (N,) float64 in any order, N at least 1.
+        fraction: 0 for the minimum to 1 for the maximum.
+    """
     return sorted_quantile(np.sort(values), fraction)

@@ -1,4 +1,4 @@
-"""Quantiles of Student's t distribution for whole degrees of freedom. Pure standard library."""
+"""Quantiles of Student's t distribution for integer degrees of freedom. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from statistics import NormalDist
 
 
 def central_probability(t: float, df: int) -> float:
-    """P(|T| < t) for T of Student's t distribution.
+    """Return P(|T| < t) for T of Student's t distribution.
 
-    The finite series for whole degrees of freedom; all its terms are positive, so it is
+    Uses the finite series for integer degrees of freedom. All terms are positive, so the result is
     accurate to a few units in the last place.
 
     Args:
@@ -41,10 +41,10 @@ def _density(t: float, df: int) -> float:
 
 @lru_cache(maxsize=4096)
 def t_quantile(probability: float, df: int) -> float:
-    """The value that T stays below with the given probability.
+    """Return the quantile of Student's t distribution.
 
-    Newton's method from the normal quantile: t has the heavier tail and its distribution
-    function is concave above 0, so the steps approach the root from below and cannot overshoot.
+    Newton's method, starting at the normal quantile: t has the heavier tail and its distribution
+    function is concave above 0, so the steps approach the root from below without overshooting.
 
     Args:
         probability: Strictly between 0 and 1.

@@ -1,7 +1,7 @@
-"""Per-position scalars of one setting into the numbers of its report.
+"""Reduces the per-position scalars of one setting to the numbers of its report.
 
-Sums are rounded once: a mean is then the same on every machine and for every order in
-which chunks were scored, and a saved run prints the same report again.
+Sums are correctly rounded: a mean is the same on every machine and for every order in which
+chunks were scored, so a saved run always prints the same report.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ CONFIDENCE_EDGES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 def in_order(positions: Positions) -> Positions:
-    """The positions sorted by chunk, then position.
+    """Return the positions sorted by chunk, then position.
 
     Raises:
-        SettingFailed: There is no position, a position occurs twice or a value is not a number.
+        SettingFailed: There is no position, one occurs twice, a KL is NaN, or an NLL not finite.
     """
     if len(positions) == 0:
         raise SettingFailed("there is no scored position to summarize")
     ordered = positions
     later, deeper = np.diff(positions.chunk), np.diff(positions.position)
-    # Most come as they were saved: in order.
+    # Usually they are in order already, as they were saved.
     if not ((later > 0) | ((later == 0) & (deeper > 0))).all():
         ordered = positions.select(np.lexsort((positions.position, positions.chunk)))
         later, deeper = np.diff(ordered.chunk), np.diff(ordered.position)
@@ -55,12 +55,16 @@ def in_order(positions: Positions) -> Positions:
 
 
 def mean_of(values: NDArray[np.float64]) -> float:
-    """Correctly rounded mean of at least one value; +inf where one value is."""
+    """Return the correctly rounded mean; +inf if one value is +inf.
+
+    Args:
+        values: (N,) float64, N at least 1.
+    """
     return exact_sum(values) / len(values)
 
 
 def exp_of(nats: float) -> float:
-    """``exp`` that is +inf where a float64 cannot hold it."""
+    """Return ``exp(nats)``, or +inf where it overflows."""
     try:
         return math.exp(nats)
     except OverflowError:
@@ -74,11 +78,11 @@ def summarize(
 
     Args:
         positions: At least one position, in any order.
-        first_position: First scored position of a chunk; depth counts from it.
-        n_depth: Scored positions of a chunk; None for as many as the deepest position shows.
+        first_position: First scored position of a chunk, where depth is 0.
+        n_depth: Scored positions of a chunk; None to take it from the deepest position.
 
     Raises:
-        SettingFailed: There is no position, one occurs twice or a value is not a number.
+        SettingFailed: There is no position, one occurs twice, a KL is NaN, or an NLL not finite.
     """
     rows = in_order(positions)
     ref, quant = mean_of(rows.nll_ref), mean_of(rows.nll_quant)
@@ -105,7 +109,7 @@ def summarize(
 
 
 def kl_summary(positions: Positions) -> tuple[KLSummary, float]:
-    """Only the KL summary and the flip rate, for a control lane."""
+    """Return only the KL summary and the flip rate, for a control lane."""
     rows = in_order(positions)
     q = ladder(rows.kl, KL_LADDER)
     kl = KLSummary(mean_of(rows.kl), q["median"], q["p99"], q["max"])
@@ -136,7 +140,7 @@ def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None
 
 
 def delta_p_percent(positions: Positions) -> NDArray[np.float64]:
-    """(N,) float64, ``100 · (q(target) − p(target))``, percent.
+    """Return ``100 · (q(target) − p(target))`` in percent, (N,) float64.
 
     Source: llama.cpp, ``llama-perplexity --kl-divergence``.
     """

@@ -1,6 +1,6 @@
-"""Thresholds, tiers, and whether an interval leaves the tier open.
+"""Verdicts from thresholds, and the thresholds that an interval leaves open.
 
-Pure standard library: the app shows live verdicts before numpy is imported. The thresholds are
+Standard library only: the app shows live verdicts before numpy is imported. The thresholds are
 those of mlx-quant-fidelity 0.10.0.
 """
 
@@ -16,16 +16,16 @@ from scorer.stats.intervals import Interval
 
 @dataclass(frozen=True, slots=True)
 class OpenBound:
-    """A threshold the data cannot place a metric above or below, and that decides the verdict.
+    """A threshold inside the interval of its metric that can change the verdict.
 
     Attributes:
-        metric: Which metric.
-        tier: The tier whose bound is open: ``good`` or ``marginal``.
-        threshold: The bound, in the metric's unit.
+        metric: The metric.
+        tier: The tier of the threshold: ``good`` or ``marginal``.
+        threshold: The threshold, in the metric's unit.
         value: The point estimate.
-        interval: Its 95 % interval, which the threshold lies in.
-        more_chunks: About how many more chunks would settle it; None where the point estimate
-            lies on the threshold, which no number of chunks settles.
+        interval: Its 95 % interval, which contains the threshold.
+        more_chunks: Estimated number of further chunks that settle it; None if the point estimate
+            equals the threshold, which no number of chunks settles.
     """
 
     metric: Metric
@@ -37,19 +37,19 @@ class OpenBound:
 
 
 def tier_rank(verdict: Verdict) -> int:
-    """0 for bad, 1 for marginal, 2 for good."""
+    """Return 0 for bad, 1 for marginal, 2 for good."""
     return TIERS.index(verdict)
 
 
 def _metric_rank(metric: Metric, value: float, thresholds: Thresholds) -> int:
-    """Best tier the metric alone allows; bounds are inclusive and a NaN reaches none."""
+    """Return the rank of the best tier that one metric allows; bounds are inclusive, NaN is bad."""
     if value <= getattr(thresholds.good, metric):
         return 2
     return 1 if value <= getattr(thresholds.marginal, metric) else 0
 
 
 def verdict_of(kl_mean: float, kl_p99: float, flip_rate: float, thresholds: Thresholds) -> Verdict:
-    """The best tier whose three bounds all hold (inclusive); a NaN never passes.
+    """Return the best tier whose three bounds all hold; bounds are inclusive, NaN is bad.
 
     Args:
         kl_mean: Mean KL, nats.
@@ -62,16 +62,16 @@ def verdict_of(kl_mean: float, kl_p99: float, flip_rate: float, thresholds: Thre
 
 
 def weights_verdict(kl_mean: float, kl_p99: float, flip_rate: float) -> Verdict:
-    """Verdict on quantized weights; arguments as :func:`verdict_of`."""
+    """Return the verdict on quantized weights; arguments as in :func:`verdict_of`."""
     return verdict_of(kl_mean, kl_p99, flip_rate, WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldBound:
-    """A bound of the next better tier that a metric misses by its point estimate.
+    """A bound of the next better tier that the point estimate of a metric exceeds.
 
     Attributes:
-        metric: Which metric.
+        metric: The metric.
         tier: The tier that is missed.
         threshold: Its bound, in the metric's unit.
         value: The point estimate.
@@ -84,7 +84,7 @@ class HeldBound:
 
 
 def held_by(values: Mapping[Metric, float], thresholds: Thresholds = KV) -> list[HeldBound]:
-    """What keeps a verdict from the next better tier; empty for ``good``.
+    """Return the bounds that keep a verdict from the next better tier; empty for ``good``.
 
     Args:
         values: Point estimate of each metric.
@@ -107,20 +107,20 @@ def open_bounds(
     n_chunks: int,
     thresholds: Thresholds = KV,
 ) -> list[OpenBound]:
-    """The thresholds that intervals cross and that would change the verdict.
+    """Return the thresholds that lie inside intervals and can change the verdict.
 
-    A bound decides only where its metric can move the verdict: with flips surely marginal, an
-    interval of KL mean across the bound of ``good`` leaves nothing open.
+    A bound is open only if its metric can change the verdict. If the flip rate is clearly marginal,
+    an interval of KL mean across the bound of ``good`` does not leave the verdict open.
 
     Args:
         values: Point estimate of each metric.
-        intervals: 95 % interval of each metric, None where there is none.
-        n_chunks: Chunks the estimates rest on.
+        intervals: 95 % interval of each metric, None without one.
+        n_chunks: Number of chunks of the estimates.
         thresholds: ``KV`` or ``WEIGHTS``.
 
     Returns:
-        The open bounds, empty where the verdict is settled. Bounds that could lower the verdict
-        come before those that hold it down.
+        The open bounds, empty if the verdict is settled. Bounds that could lower the verdict come
+        before those that could raise it.
     """
     ends = {
         metric: intervals.get(metric) or Interval(values[metric], values[metric])
@@ -135,7 +135,7 @@ def open_bounds(
         for m in METRICS
         for tier in range(now, worst[m], -1)
     ]
-    # Every metric that holds the verdict down must be able to rise for the verdict to rise.
+    # The verdict can rise only if every metric that limits it can.
     for tier in range(now + 1, min(best.values()) + 1):
         found += [
             _open(m, tier, values[m], ends[m], n_chunks, thresholds)
@@ -161,14 +161,14 @@ def _open(
 def chunks_to_settle(
     value: float, interval: Interval, threshold: float, n_chunks: int
 ) -> int | None:
-    """About how many more chunks bring the interval's end to the threshold.
+    """Estimate how many more chunks move the end of the interval to the threshold.
 
-    ``m · (half-width / distance)² − m``: widths shrink with the square root of the chunks. The
-    half-width is the one on the threshold's side, which matters for bootstrap intervals.
+    ``m · (half-width / distance)² − m``, because widths shrink with the square root of the number
+    of chunks. The half-width on the threshold's side is used; bootstrap intervals have two.
 
     Returns:
-        A number of chunks, at least 1; None where the estimate lies on the threshold or the
-        interval is infinite.
+        A number of chunks, at least 1; None if the estimate equals the threshold or the interval
+        is infinite.
     """
     distance = abs(threshold - value)
     half_width = interval.high - value if value <= threshold else value - interval.low
@@ -176,12 +176,12 @@ def chunks_to_settle(
         return None
     try:
         more = n_chunks * (half_width / distance) ** 2 - n_chunks
-        # Rounded first: the ratio of two decimals must not cost a chunk by its last bit.
+        # Rounded before ceil: a rounding error in the last bit must not add a chunk.
         return max(1, math.ceil(round(more, 6)))
     except OverflowError:
         return None
 
 
 def shown_verdict(verdict: Verdict, is_open: bool) -> str:
-    """The verdict as it is shown: ``good?`` where an interval leaves it open."""
+    """Return the verdict as it is shown: ``good?`` if an interval leaves it open."""
     return f"{verdict}?" if is_open else verdict

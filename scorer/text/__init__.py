@@ -1,1 +1,1 @@
-"""Which text is scored, and how it becomes chunks of tokens."""
+"""Corpora: reading text, tokenizing it, and cutting it into chunks."""

@@ -1,8 +1,8 @@
-"""Text into token chunks, with provenance.
+"""Makes token chunks from a corpus, with their provenance.
 
-The text is tokenized once, whole, and cut into consecutive chunks; the last partial one is
-dropped. Source: definitions, "Corpus and chunks"; mlx-quant-fidelity 0.10.0 and, under its own
-protocol, llama.cpp's ``llama-perplexity``.
+The whole text is tokenized once and cut into consecutive chunks; the last partial chunk is dropped.
+Source: definitions, "Corpus and chunks"; mlx-quant-fidelity 0.10.0 and, for the other protocol,
+llama.cpp's ``llama-perplexity``.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ BosPolicy = Literal["none", "first-chunk", "every-chunk", "chat-template"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChunkedCorpus:
-    """The chunks of a run and where they come from.
+    """The chunks of a run and their provenance.
 
     Attributes:
         ids: (n, L) int32, tokens of the selected chunks.
         indices: Index of each selected chunk in the corpus, ascending.
-        total: Full chunks of the whole corpus.
-        documents: Per selected chunk, index of the document its first token lies in; None
-            where the corpus does not know its documents.
+        total: Number of full chunks in the corpus.
+        documents: For each selected chunk, the index of the document of its first token; None
+            if the documents are unknown.
         titles: Title of every document of the corpus, by index.
-        n_documents: Documents the selected chunks start in; 0 when unknown.
+        n_documents: Number of documents that the selected chunks start in; 0 if unknown.
         n_tokens: Tokens of the selected chunks, ``n · L``.
-        bos_policy: Where BOS stands: ``none``, ``first-chunk``, ``every-chunk`` (llama.cpp),
-            or ``chat-template`` when the template of each conversation decides.
+        bos_policy: Where BOS is inserted: ``none``, ``first-chunk``, ``every-chunk`` (llama.cpp),
+            or ``chat-template`` if the template of each conversation decides.
         name: ``wikitext-2-raw``, ``builtin`` or a file name.
-        split: Split of the dataset, None where there is none.
+        split: Split of the dataset, or None.
         sha256: Hex SHA-256 of the corpus text in UTF-8.
-        revision: Commit of the dataset, None where there is none.
+        revision: Commit of the dataset, or None.
         tokenizer_id: Repo id or name of the tokenizer.
         tokenizer_sha256: Hex SHA-256 of its files.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: L, tokens of a chunk.
         scored_from: First scored position: 0, or ``L // 2`` under llama.cpp.
-        unigram_perplexity: Perplexity of the tokenized corpus under its own token frequencies.
-        chat: The corpus is conversations in the model's chat template.
+        unigram_perplexity: Perplexity of the tokenized corpus by its own token frequencies.
+        chat: Whether the corpus is conversations in the model's chat template.
     """
 
     ids: NDArray[np.int32]
@@ -115,21 +115,21 @@ def build_corpus(
     """Read, tokenize and chunk a corpus.
 
     Args:
-        spec: Which text.
+        spec: The corpus to read.
         tokenizer: The model's tokenizer.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: L, tokens of a chunk.
-        chunks: Which chunks when there are more than ``max_chunks``.
-        max_chunks: How many chunks; None for all.
-        vocab_rows: Rows of the model's embedding; None leaves the ids unchecked.
+        chunks: Which chunks to select if there are more than ``max_chunks``.
+        max_chunks: Maximum number of chunks; None for all.
+        vocab_rows: Rows of the model's embedding; None to skip the check of the ids.
         tokenizer_id: Name of the tokenizer in the report.
         fetch: Downloads a dataset file that is not cached; None for the default download.
-        cache_dir: Folder for tokenized corpora; None keeps nothing.
+        cache_dir: Folder for tokenized corpora; None for no caching.
 
     Raises:
         CorpusNotCached: WikiText-2 is neither cached nor reachable.
         InputError: The text cannot be read or encoded, is shorter than the protocol needs, or
-            holds a token that the model has no row for.
+            holds a token without an embedding row.
     """
     source = read_source(spec, protocol, fetch=fetch)
     tokens = tokenize(source, tokenizer, protocol=protocol, cache_dir=cache_dir)
@@ -171,10 +171,10 @@ def build_corpus(
 
 
 def select_chunks(total: int, choice: ChunkChoice, max_chunks: int | None) -> tuple[int, ...]:
-    """Indices of the chunks to score, ascending.
+    """Return the indices of the chunks to score, ascending.
 
     ``first`` takes the first n of ``total``; ``spread`` takes n evenly spaced ones, chunk
-    ``⌊(i + ½)·total/n⌋``. With no more than ``max_chunks`` in all, both take every chunk.
+    ``⌊(i + ½)·total/n⌋``. If ``total`` is at most ``max_chunks``, both take every chunk.
     """
     n = total if max_chunks is None else min(max_chunks, total)
     if choice == "first":
@@ -183,9 +183,12 @@ def select_chunks(total: int, choice: ChunkChoice, max_chunks: int | None) -> tu
 
 
 def unigram_perplexity(ids: NDArray[np.int32]) -> float:
-    """``exp`` of the entropy (nats) of the token frequencies of (n,) ids, n at least 1.
+    """Return ``exp`` of the entropy (nats) of the token frequencies.
 
-    What a model scores that knows nothing but how often each token occurs in this text.
+    This is the perplexity of a model that knows only how often each token occurs in the text.
+
+    Args:
+        ids: (n,) int32, n at least 1.
     """
     counts = np.bincount(ids)
     p = counts[counts > 0] / len(ids)
@@ -199,16 +202,16 @@ def tokenize(
     protocol: TextProtocol = "mqf",
     cache_dir: Path | None = None,
 ) -> TokenizedText:
-    """The whole text as tokens: one default encode, or one chat template a line.
+    """Tokenize a whole text: in one call, or chat conversations line by line.
 
     Args:
         source: The text.
         tokenizer: The model's tokenizer.
-        protocol: Part of the cache's key.
-        cache_dir: Folder for tokenized corpora; None keeps nothing.
+        protocol: Part of the key of the cache.
+        cache_dir: Folder for tokenized corpora; None for no caching.
 
     Raises:
-        InputError: The tokenizer or the chat template refuses the text.
+        InputError: The tokenizer or the chat template fails on the text.
     """
     path = None
     if cache_dir is not None:
@@ -236,7 +239,7 @@ def _text_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
     ids, offsets = tokenizer.encode_with_offsets(source.text)
     if offsets is None:
         return TokenizedText(ids, np.zeros(0, np.int64))
-    # An added EOS has the offset 0 like a BOS; the running maximum keeps the search sorted.
+    # An added EOS has offset 0, as a BOS has; the running maximum keeps the array sorted.
     begins = np.maximum.accumulate(offsets[:, 0])
     starts = np.array([offset for offset, _ in source.documents], np.int64)
     return TokenizedText(ids, np.searchsorted(begins, starts).astype(np.int64))
@@ -249,7 +252,7 @@ def _chat_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
             text = tokenizer.apply_chat_template(json.loads(line))
         except InputError as error:
             raise InputError(f"{title} of `{source.name}`: {error.message}", error.hint) from error
-        # The template has written the special tokens already.
+        # The text already contains the special tokens that the template writes.
         rows.append(tokenizer.encode(text, special_tokens=False))
     lengths = np.array([0, *(len(row) for row in rows[:-1])], np.int64)
     return TokenizedText(np.concatenate(rows), np.cumsum(lengths))
@@ -275,7 +278,7 @@ def _full_chunks(name: str, n_tokens: int, chunk_length: int, protocol: TextProt
 
 
 def _check_rows(ids: NDArray[np.int32], vocab_rows: int | None, tokenizer_id: str) -> None:
-    # MLX checks no bounds: a row that is not there reads as junk.
+    # MLX does not check bounds: a missing row would read other memory.
     if (smallest := int(ids.min())) < 0:
         raise InputError(
             f"the tokenizer `{tokenizer_id}` gives the token id `{smallest}`",

@@ -1,4 +1,4 @@
-"""A user's own text: .txt, .md, .jsonl and .parquet files, each row of the latter a document."""
+"""Reads a corpus from a .txt, .md, .jsonl or .parquet file; each row is a document."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _SUFFIX_HINT = "corpora: wikitext2, builtin, or a .txt .md .jsonl .parquet file"
 _ROW_HINT = 'a row is {"text": "…"} or {"messages": [{"role": "user", "content": "…"}, …]}'
 _UTF8_HINT = "save the file as UTF-8 text"
 
-Row = tuple[str, dict[str, Any]]
-"""Where a row is (``line 3``), and what it holds."""
+LocatedRow = tuple[str, dict[str, Any]]
+"""The location of a row (``line 3``) and its values."""
 
 
 def read_text_file(path: Path) -> SourceText:
     """Read a file as one text.
 
-    Plain text is taken as it is, a byte order mark aside. Rows are joined with a blank line;
-    rows with ``messages`` become one JSON line each, for the model's chat template.
+    Plain text is unchanged, except that a byte order mark is removed. Rows are joined with a blank
+    line. Rows with ``messages`` become one JSON line each, for the model's chat template.
 
     Raises:
-        InputError: The file is missing, no regular file, of an unknown kind, empty, not UTF-8,
-            or one of its rows is malformed; the message names the byte, line or row.
+        InputError: The file is missing, not a regular file, of an unknown kind, empty, not UTF-8,
+            or has a malformed row; the message names the byte, line or row.
     """
     path = _regular_file(path)
     name = path.name
@@ -42,10 +42,10 @@ def read_text_file(path: Path) -> SourceText:
 
 
 def read_parquet_column(path: Path, column: str) -> list[str]:
-    """All values of a text column.
+    """Return all values of a text column.
 
     Raises:
-        InputError: The file is not Parquet, lacks the column, or a value is null or no text.
+        InputError: The file is not Parquet, lacks the column, or a value is not text.
     """
     if column not in _parquet_columns(path):
         raise InputError(f"`{path.name}` has no column `{column}`")
@@ -95,8 +95,8 @@ def _decode(name: str, data: bytes) -> str:
         ) from error
 
 
-def _jsonl_rows(name: str, text: str) -> Iterable[Row]:
-    # Not splitlines(): U+2028 and its like are legal inside a JSON string.
+def _jsonl_rows(name: str, text: str) -> Iterable[LocatedRow]:
+    # Not splitlines(), which also splits at U+2028 and others that JSON strings may contain.
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -136,7 +136,7 @@ def _parquet_values(path: Path, column: str) -> list[Any]:
         ) from error
 
 
-def _parquet_rows(path: Path) -> Iterable[Row]:
+def _parquet_rows(path: Path) -> Iterable[LocatedRow]:
     columns = _parquet_columns(path)
     column = next((c for c in ("text", "messages") if columns.count(c) == 1), None)
     if column is None:
@@ -145,7 +145,7 @@ def _parquet_rows(path: Path) -> Iterable[Row]:
         yield f"row {i}", {column: value}
 
 
-def _from_rows(name: str, rows: Iterable[Row]) -> SourceText:
+def _from_rows(name: str, rows: Iterable[LocatedRow]) -> SourceText:
     texts: list[tuple[str, str]] = []
     chat: bool | None = None
     for where, row in rows:

@@ -1,4 +1,4 @@
-"""A text with its provenance: name, hash, where its documents begin."""
+"""A text with its provenance: name, hash, document offsets."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from pathlib import Path
 from scorer.common.errors import InputError
 
 Fetch = Callable[[str, str, str], Path]
-"""``fetch(repo, filename, revision)`` brings a dataset file into the local cache."""
-
+"""``fetch(repo, filename, revision)`` downloads a dataset file and returns its path."""
 
 Document = tuple[int, str]
-"""Character offset where a document starts, and its title."""
+"""Character offset of the start of a document, and its title."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceText:
-    """A text and where it comes from.
+    """A text and its provenance.
 
     Attributes:
         name: ``wikitext-2-raw``, ``builtin`` or the name of the file.
-        split: Split of the dataset, None where there is none.
-        revision: Commit of the dataset, None where there is none.
-        text: The text. Of chat rows: one JSON list of messages a line.
-        sha256: Hex SHA-256 of the text in UTF-8: the identity of the corpus.
-        documents: Where each document starts, ascending; empty when unknown.
-        chat: Each line is a list of messages for the model's chat template.
+        split: Split of the dataset, or None.
+        revision: Commit of the dataset, or None.
+        text: The text; for chat rows, one JSON list of messages per line.
+        sha256: Hex SHA-256 of the text in UTF-8, the identity of the corpus.
+        documents: The documents, ascending; empty if unknown.
+        chat: Whether each line is a list of messages for the model's chat template.
     """
 
     name: str
@@ -50,7 +49,7 @@ class SourceText:
         revision: str | None = None,
         chat: bool = False,
     ) -> SourceText:
-        """The source of ``text``, its hash computed.
+        """Make the source of a text and compute its hash.
 
         Raises:
             InputError: The text is empty or holds a lone surrogate, which UTF-8 cannot encode.
@@ -70,7 +69,7 @@ class SourceText:
 def join_documents(
     documents: list[tuple[str, str]], separator: str = "\n\n"
 ) -> tuple[str, tuple[Document, ...]]:
-    """Join (title, text) pairs with ``separator``, as MQF joins rows.
+    """Join (title, text) pairs with ``separator``, as mlx-quant-fidelity joins rows.
 
     Returns:
         The text, and the character offset and title of each document.

@@ -1,6 +1,6 @@
-"""Which text is scored, with what a report must say about it.
+"""Reads the text of a corpus and its provenance.
 
-Only text and offsets here; :mod:`scorer.text.chunks` makes token chunks of it.
+:mod:`scorer.text.chunks` makes token chunks from the result.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ def read_source(
 ) -> SourceText:
     """Read the text of a corpus.
 
-    WikiText-2 is joined as ``protocol`` asks; every other source reads the same under both.
+    The protocol decides how WikiText-2 is joined and does not affect other sources.
 
     Args:
-        spec: Which corpus.
+        spec: The corpus.
         protocol: ``mqf`` or ``llama.cpp``.
         fetch: Downloads a dataset file that is not cached; None for the default download.
 

@@ -1,4 +1,4 @@
-"""WikiText-2, the default corpus: the test split at a pinned revision, in two spellings.
+"""WikiText-2, the default corpus: the test split at a pinned revision, joined in two ways.
 
 ``mqf`` joins the rows with blank lines, as mlx-quant-fidelity does; ``llama.cpp`` restores
 ``wiki.test.raw`` byte for byte.
@@ -19,28 +19,27 @@ from scorer.text.source_text import Document, Fetch, SourceText
 REPO = "Salesforce/wikitext"
 REVISION = "b08601e04326c79dfdd32d625aee71d232d685c3"
 FILE = "wikitext-2-raw-v1/test-00000-of-00001.parquet"
-WIKI_TEST_RAW_SHA256 = "173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08"
 
-# Section headings have two or more signs a side; two list items of formulas look like titles and
-# are told apart by their neighbours.
+# Section headings have two or more ``=`` on each side. Two list items of formulas look like titles;
+# their neighbouring rows distinguish them.
 _TITLE = re.compile(r" = (?!= )(.*)(?<! =) = \n")
-# The dataset writes a hyphen, comma or point inside a word or number as a token of its own.
+# The dataset separates a hyphen, comma or point inside a word or number by spaces and ``@``.
 _JOINT = re.compile(r" @(.)@ ")
 
 
 def read_wikitext2(
     protocol: TextProtocol = "mqf", *, path: Path | None = None, fetch: Fetch | None = None
 ) -> SourceText:
-    """The test split of WikiText-2 (raw), 60 articles.
+    """Read the test split of WikiText-2 (raw), 60 articles.
 
     Args:
-        protocol: ``mqf``: rows joined with a blank line; ``llama.cpp``: rows joined with
-            nothing, an empty row standing for a line with one space.
-        path: The Parquet file; None looks in the local cache, then fetches.
-        fetch: Downloads the file where it is not cached; None for the default download.
+        protocol: ``mqf`` joins the rows with a blank line. ``llama.cpp`` joins them without a
+            separator, and an empty row becomes a line with one space.
+        path: The Parquet file; None to take it from the local cache or download it.
+        fetch: Downloads the file if it is not cached; None for the default download.
 
     Raises:
-        CorpusNotCached: The file is not in the local cache and could not be fetched.
+        CorpusNotCached: The file is not in the local cache and could not be downloaded.
         InputError: The cached file cannot be read.
     """
     from scorer.text.files import read_parquet_column
@@ -61,15 +60,15 @@ def read_wikitext2(
 
 
 def article_starts(rows: list[str], separator: str) -> tuple[Document, ...]:
-    r"""Where each article starts: a `` = Title = `` row between two empty rows.
+    r"""Return the start of each article: a `` = Title = `` row between two empty rows.
 
     Args:
         rows: Rows of the dataset; ``" \n"`` counts as empty.
-        separator: What the rows are joined with.
+        separator: Separator of the joined rows.
 
     Returns:
-        Character offset of each title row in the joined text, and the title, its `` @-@ `` joints
-        closed. The first article starts at 0 when nothing but empty rows precedes it.
+        Character offset of each title row in the joined text, and the title with `` @-@ `` replaced
+        by ``-``. The first article starts at 0 if only empty rows precede it.
     """
     starts: list[Document] = []
     offset = 0
@@ -87,13 +86,13 @@ def article_starts(rows: list[str], separator: str) -> tuple[Document, ...]:
 
 
 def cached_wikitext2() -> Path | None:
-    """Where the local Hugging Face cache holds the pinned file, or None. Never uses the network."""
+    """Return the path of the pinned file in the local cache, or None. Uses no network."""
     path = hub_folder() / "datasets--Salesforce--wikitext" / "snapshots" / REVISION / FILE
     return path if path.is_file() else None
 
 
 def to_be_fetched() -> str | None:
-    """What reading the text will fetch, in words; None where it is cached or may not be fetched."""
+    """Describe the download that reading the text needs; None if cached or forbidden."""
     if cached_wikitext2() is not None or forbidden_by_user():
         return None
     return "WikiText-2 from the Hugging Face Hub (0.7 MB, once)"
@@ -115,7 +114,7 @@ def _fetch(fetch: Fetch | None) -> Path:
         raise CorpusNotCached(error.message, _BUILTIN_HINT) from error
     except QfidError:
         raise
-    except Exception as error:  # whatever the network stack raises, the remedy is the same
+    except Exception as error:  # the network stack may raise anything, and the hint is the same
         raise CorpusNotCached(
             f"WikiText-2 could not be downloaded: `{first_line(error)}`", _BUILTIN_HINT
         ) from error

@@ -281,7 +281,7 @@ class TokenText(ScrollView, inherit_bindings=False):
         return Strip([Segment(text.ljust(width, "─"), style)]).adjust_cell_length(width, style)
 
     def _text_segments(self, line: int) -> Iterator[Segment]:
-        from qfid_tui.pictures.token_lines import stretches
+        from qfid_tui.pictures.token_lines import equal_runs
 
         assert self.wrapped is not None
         assert self._looks is not None
@@ -296,7 +296,7 @@ class TokenText(ScrollView, inherit_bindings=False):
             (stop, end, False),
         ):
             # Neighbours that look alike are one segment: fewer to paint.
-            for look, left, right in stretches(self._looks, begin, until):
+            for look, left, right in equal_runs(self._looks, begin, until):
                 text = "".join([glyphs.texts[i] for i in glyphs.glyph[left:right].tolist()])
                 yield Segment(text, self.style_of(look, at_cursor))
 

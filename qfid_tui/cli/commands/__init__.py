@@ -1,1 +1,1 @@
-"""The commands: one module each, imported only when its command runs."""
+"""The commands: one module each, imported when the command runs."""

@@ -1,4 +1,4 @@
-"""``qfid bench [MODEL | --shape NAME]``: how far scoring is from its floor on this machine."""
+"""``qfid bench [MODEL | --shape NAME]``: time scoring against bare forward passes."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "bench",
-        description="Time scoring against bare forward passes, in turn and in one process: N "
-        "settings cannot take less than N + 1 of them.",
+        description="Time scoring against bare forward passes, alternating in one process: N "
+        "settings need at least N + 1 of them.",
     )
     add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Let a process of its own measure and print.
+    """Measure and print in a child process.
 
     Returns:
         Its exit code.
 
     Raises:
-        QfidError: It could not be started.
+        QfidError: It cannot be started.
     """
     import subprocess
     import sys
 
     from scorer.common.errors import QfidError
 
-    command = [sys.executable, "-P", "-m", "scorer.bench", *_words(args)]
+    command = [sys.executable, "-P", "-m", "scorer.bench", *_arguments(args)]
     try:
         code = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
     except OSError as error:
@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
     return code if code >= 0 else 1
 
 
-def _words(args: argparse.Namespace) -> list[str]:
-    """The options as words again; a model's name after ``--``, whatever it begins with."""
+def _arguments(args: argparse.Namespace) -> list[str]:
+    """Return the options as arguments; the model is after ``--``, as it may start with a dash."""
     names = ("shape", "kv_bits", "path", "max_chunks", "repeats", "chunk_length", "batch", "format")
     given = {name: getattr(args, name) for name in names}
     words = [

@@ -1,4 +1,4 @@
-"""``qfid doctor``: this machine, what is slow on it, and how to mend that."""
+"""``qfid doctor``: examine this machine; report what is slow and how to fix it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the command's options."""
     parser = subparsers.add_parser(
         "doctor",
-        description="Look at device, MLX backend, BLAS (one timed matmul), memory, versions and "
+        description="Examine device, MLX backend, BLAS (one timed matmul), memory, versions and "
         "folders; say what is slow here and how to fix it.",
     )
     parser.add_argument("--format", choices=("md", "json"), default="md", help="md (default), json")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found.
+    """Print the report.
 
     Returns:
-        0, or 2 where MLX has no backend here.
+        0, or 2 if MLX has no backend here.
 
     Raises:
-        QfidError: The child process that looks could not be started, or ended without an answer.
+        QfidError: The child process cannot be started, or ends without an answer.
     """
     import json
 
     from qfid_tui.cli.diagnostics import say_with_hint
-    from qfid_tui.cli.examination import examined, to_markdown
+    from qfid_tui.cli.doctor_report import examine_in_child, to_markdown
     from qfid_tui.cli.output import print_report
 
-    found = examined()
+    found = examine_in_child()
     if args.format == "json":
         print_report([json.dumps(found, indent=2) + "\n"])
     else:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Score what quantizing the KV cache costs MODEL on real text: KL divergence in
 nats, top-token flips and perplexity against the same model at full precision.
-The run is saved batch by batch; Ctrl-C once stops it in order and reports what
-is scored, `qfid resume` goes on.
+The run is saved batch by batch. Ctrl-C stops it with a report of what is
+scored, and `qfid resume` continues it.
 """
 _EPILOG = """\
 exit codes: 0 report, 1 internal error or a setting failed, 2 wrong input,
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Score, print, and return the exit code.
 
     Raises:
-        QfidError: Anything that stops it before or after scoring.
+        QfidError: The job is not valid, or the report cannot be delivered.
     """
     from qfid_tui.cli.cached_model import ensure_model
     from qfid_tui.cli.scoring import score
@@ -57,11 +57,11 @@ def run(args: argparse.Namespace) -> int:
     info = ensure_model(
         job.model, job.revision, allow_custom_code=job.allow_custom_code, pull=args.pull
     )
-    return score(_rooted(job, info), delivery)
+    return score(_with_absolute_model(job, info), delivery)
 
 
-def _rooted(job: Job, info: ModelInfo) -> Job:
-    """The job with a folder of the user's named from the root, to be resumed from anywhere."""
+def _with_absolute_model(job: Job, info: ModelInfo) -> Job:
+    """Make the path of a local model absolute, so that the run can be resumed from any folder."""
     try:
         is_folder = Path(job.model).expanduser() == info.path
     except RuntimeError:

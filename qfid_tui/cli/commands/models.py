@@ -1,4 +1,4 @@
-"""``qfid models``: list the cached models, and apart what cannot be scored and why."""
+"""``qfid models``: list the cached models, and why some cannot be scored."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the command's options."""
     parser = subparsers.add_parser(
         "models",
-        description="List the models in the Hugging Face cache, the last used first; apart, what "
-        "cannot be scored and why. No weights are read.",
+        description="List the models in the Hugging Face cache, most recently used first, then "
+        "those that cannot be scored and why. No weights are read.",
     )
     parser.add_argument(
         "--format", choices=FORMATS, default="text", help="text (default), md or json"
@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     print_report(_parts(listing, args.format, str(hub)))
     if not listing.scorable:
         say(
-            f"no model in `{hub}` can be scored; `qfid pull org/name` downloads one, `demo` is here"
+            f"no model in `{hub}` can be scored; `qfid pull org/name` downloads one, "
+            "`demo` is built in"
         )
     return 0
 
@@ -61,7 +62,7 @@ def _parts(listing: Listing, format: str, hub: str) -> Iterable[str]:
 
 
 def _terminal_width() -> int | None:
-    """Columns of the terminal on standard output; None where it is none."""
+    """Return the columns of the terminal on standard output, or None."""
     import shutil
     import sys
 

@@ -10,8 +10,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the command's options."""
     parser = subparsers.add_parser(
         "pull",
-        description="Download a model into the Hugging Face cache, after checking from its small "
-        "files that it can be scored. Prints the folder it is in.",
+        description="Download a model into the Hugging Face cache, after checking its small files "
+        "for whether it can be scored. Prints the folder it is in.",
     )
     parser.add_argument("repo", metavar="REPO", help="repo id on the Hugging Face Hub: org/name")
     parser.add_argument(
@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--allow-custom-code",
         action="store_true",
-        help="permit a model's own Python file, and fetch it",
+        help="allow a model's own Python file, and download it",
     )
 
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Download, print the folder and return 0.
 
     Raises:
-        InputError: It cannot be fetched, or could not be scored.
+        InputError: It cannot be downloaded or scored.
         Interrupted: The user stopped it.
     """
     from qfid_tui.cli.download import download

@@ -12,7 +12,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the command's options."""
     parser = subparsers.add_parser(
         "report",
-        description="Print the report of a saved run; of an unfinished one, what is scored so far.",
+        description="Print the report of a saved run, also of an unfinished one.",
     )
     parser.add_argument("run", metavar="RUN", help="id of the run or its beginning")
     add_report_options(parser)
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the report and return the exit code.
 
     Raises:
-        QfidError: There is no such run, it holds nothing yet, or the report cannot be written.
+        QfidError: There is no such run, nothing is scored yet, or the report cannot be written.
     """
     from qfid_tui.cli.diagnostics import say
     from qfid_tui.state.saved_report import saved_report

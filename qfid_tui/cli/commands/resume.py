@@ -1,4 +1,4 @@
-"""``qfid resume [RUN]``: score what a saved run still lacks and print its report."""
+"""``qfid resume [RUN]``: score the missing chunks of a saved run and print its report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the command's options."""
     parser = subparsers.add_parser(
         "resume",
-        description="Score the chunks that a saved run still lacks, then print its report.",
+        description="Score the missing chunks of a saved run, then print its report.",
     )
     parser.add_argument(
         "run",
@@ -28,11 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--accept-changes",
         action="store_true",
-        help="go on although model, text or arithmetic are not those of the run",
+        help="continue although model, text or arithmetic have changed since",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="score also where memory looks too small"
-    )
+    parser.add_argument("--force", action="store_true", help="score even if memory seems too small")
     parser.add_argument(
         "--pull", action="store_true", help="download the model if it is not cached, without asking"
     )
@@ -50,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     from qfid_tui.state.saved_report import saved_report
     from scorer.runs.run_lock import RunLock
 
-    found = _wanted(args.run)
+    found = _chosen_run(args.run)
     delivery = Delivery(args)
-    # Another process that writes to the run is named before the model is loaded for nothing.
+    # Report another process that writes to the run before the model is loaded.
     with RunLock(found.path):
         pass
     # A setting that failed is tried again.
@@ -70,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     return score(job, delivery, run=found.id, accept_changes=args.accept_changes)
 
 
-def _wanted(text: str | None) -> Run:
+def _chosen_run(text: str | None) -> Run:
     from scorer.common.errors import InputError
     from scorer.runs.listing import find_run, newest_unfinished
 
@@ -83,7 +81,7 @@ def _wanted(text: str | None) -> Run:
 
 
 def _same_revision(run: Run, *, accept_changes: bool, pull: bool) -> Job:
-    """The run's job; at the commit it began with where the cache has moved on since."""
+    """Return the run's job, with the commit that it started with if the cache has a newer one."""
     from qfid_tui.cli.cached_model import ensure_model
     from scorer.common.errors import ModelNotCached
     from scorer.models.resolve import resolve_model

@@ -71,11 +71,11 @@ def _json(found: list[RunInfo]) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines with aligned columns, foreign characters made harmless."""
+    """Format rows as lines with aligned columns; control characters are escaped."""
     from scorer.common.inert_text import inert
 
     cells = [[inert(cell) for cell in row] for row in rows]
-    # A short row's last cell is a sentence: it runs on instead of widening its column.
+    # The last cell of a short row is a sentence; it does not widen its column.
     full = max(map(len, cells))
     widths = [max(len(row[i]) for row in cells if len(row) == full) for i in range(full)]
     lines = []

@@ -1,5 +1,5 @@
-"""How fast the app is, measured against its targets: ``python -m qfid_tui.bench``.
+"""Measures the speed of the app against its targets: ``python -m qfid_tui.bench``.
 
-Nothing is scored: runs are made up. Timings are minima or percentiles of repeated rounds, and mean
-little on a machine that does other things.
+Nothing is scored: the runs are synthetic. Timings are minima or percentiles of repeated rounds, and
+are unreliable on a busy machine.
 """

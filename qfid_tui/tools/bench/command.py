@@ -1,4 +1,4 @@
-"""``python -m qfid_tui.bench [--format md|json]``: the app's speed beside its targets."""
+"""``python -m qfid_tui.bench [--format md|json]``: the speed of the app and its targets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One figure and its target, both in the same unit; ``met`` is None where there is none."""
+class Figure:
+    """A measured figure and its target, or None, both in ``unit``."""
 
     what: str
     value: float
@@ -23,24 +23,24 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the figure is within its target."""
+        """Whether the figure is within its target; None without a target."""
         return None if self.target is None else self.value <= self.target
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the exit code is 0 where every target is met, else 1."""
+    """Measure and print; return 0 if every target is met, else 1."""
     parser = argparse.ArgumentParser(
         prog="python -m qfid_tui.bench", description="Measure the app against its targets."
     )
     parser.add_argument("--format", choices=("md", "json"), default="md")
-    parser.add_argument("--rounds", type=int, default=5, help="repeats; minima are told")
-    parser.add_argument("--only", choices=tuple(_PARTS), help="measure one part alone")
+    parser.add_argument("--rounds", type=int, default=5, help="repeats; minima are reported")
+    parser.add_argument("--only", choices=tuple(_PARTS), help="measure only one part")
     args = parser.parse_args(arguments)
-    rows: list[Row] = []
+    rows: list[Figure] = []
     busy, cores = os.getloadavg()[0], os.cpu_count() or 1
     if busy > cores / 2:
         print(
-            f"{busy:.1f} programs want {cores} cores: every time but CPU time is too long",
+            f"the load is {busy:.1f} on {cores} cores: all times except CPU time are too long",
             file=sys.stderr,
         )
     with tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder:
@@ -58,31 +58,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(row.met is not False for row in rows) else 1
 
 
-def _line(row: Row) -> str:
+def _line(row: Figure) -> str:
     target = "" if row.target is None else f"≤ {row.target:g} {row.unit}".rstrip()
     met = {True: "met", False: "missed", None: ""}[row.met]
     return f"| {row.what} | {row.value:.3g} {row.unit} | {target} | {met} |".replace("  ", " ")
 
 
-def _first_paint(folder: Path, rounds: int) -> Iterator[Row]:
+def _first_paint(folder: Path, rounds: int) -> Iterator[Figure]:
     from qfid_tui.tools.bench.in_terminal import first_paint
 
     ours, empty = first_paint(folder, 4 * rounds)
-    yield Row("first paint of an empty Textual app", 1000 * empty, None, "ms")
-    yield Row("first paint of the app", 1000 * ours, None, "ms")
-    yield Row("first paint, the app ÷ an empty Textual app", ours / empty, 1.1, "")
+    yield Figure("first paint of an empty Textual app", 1000 * empty, None, "ms")
+    yield Figure("first paint of the app", 1000 * ours, None, "ms")
+    yield Figure("first paint, the app ÷ an empty Textual app", ours / empty, 1.1, "")
 
 
-def _replay(folder: Path, rounds: int) -> Iterator[Row]:
+def _replay(folder: Path, rounds: int) -> Iterator[Figure]:
     from qfid_tui.tools.bench.in_process import replay
 
     found = replay(folder, 2000, rounds)
-    yield Row("replay of 2 000 chunks × 8 settings", found.total, 0.5, "s")
-    yield Row("CPU of the app's process meanwhile", found.cpu, None, "s")
-    yield Row(f"a key's latency meanwhile, p95 of {found.keys}", 1000 * found.latency, 15, "ms")
+    yield Figure("replay of 2 000 chunks × 8 settings", found.total, 0.5, "s")
+    yield Figure("CPU of the app's process meanwhile", found.cpu, None, "s")
+    yield Figure(f"a key's latency meanwhile, p95 of {found.keys}", 1000 * found.latency, 15, "ms")
 
 
-def _shares(folder: Path, rounds: int) -> Iterator[Row]:
+def _shares(folder: Path, rounds: int) -> Iterator[Figure]:
     from qfid_tui.tools.bench.in_terminal import cpu_shares
 
     shares = cpu_shares(folder, max(1, rounds // 2))
@@ -91,17 +91,17 @@ def _shares(folder: Path, rounds: int) -> Iterator[Row]:
     for state, target in targets.items():
         found = shares[state]
         what = f"share of a core, {names[state]} ({found['paints']:.1f} paints/s)"
-        yield Row(what, 100 * found["share"], target, "%")
+        yield Figure(what, 100 * found["share"], target, "%")
 
 
-def _inspector(folder: Path, rounds: int) -> Iterator[Row]:
+def _inspector(folder: Path, rounds: int) -> Iterator[Figure]:
     from qfid_tui.tools.bench.in_process import inspector
 
     for name, seconds in inspector(rounds).items():
-        # A page and a jump draw the whole text anew; what is drawn does not depend on its length.
+        # A page or a jump redraws the whole screen, whatever the length of the text.
         target = None if name in ("page", "largest") else 5.0
         what = f"inspector over 65 536 tokens, CPU of one move by {name}"
-        yield Row(what, 1000 * seconds, target, "ms")
+        yield Figure(what, 1000 * seconds, target, "ms")
 
 
 _PARTS = {

@@ -1,4 +1,4 @@
-"""What is measured without a terminal: a replay at full speed, and the inspector's cursor."""
+"""Measurements without a terminal: a replay at full speed, and the cursor of the inspector."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _KEY_EVERY = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A replay at full speed with keys pressed meanwhile.
+    """A replay at full speed while keys are pressed.
 
     Attributes:
-        total: Seconds from the first event to the last one painted, of the shortest round.
-        cpu: CPU seconds of the app's process meanwhile, of the round with the least.
+        total: Seconds from the first event until the last one is painted, shortest round.
+        cpu: CPU seconds of the app's process, round with the least.
         latency: 95th percentile of a key's latency over all rounds, seconds.
         keys: Number of keys.
     """
@@ -39,7 +39,7 @@ class Replayed:
 
 
 def replay(folder: Path, chunks: int, rounds: int) -> Replayed:
-    """Replay a run as fast as it can be read, while keys are pressed."""
+    """Replay a run at full speed, while keys are pressed."""
     recording = folder / "replay.jsonl"
     made_up_run.record(recording, chunks)
     totals, cpus, latencies = [], [], []
@@ -57,7 +57,7 @@ def replay(folder: Path, chunks: int, rounds: int) -> Replayed:
 async def _replay(app: MeasuredApp) -> None:
     async with app.run_test(size=SIZE):
         await app.wait_until(lambda: app.is_ready)
-        # As the app itself does a moment after it is filled.
+        # The app does this shortly after it is filled.
         spare_collections()
         app.workbench.action_run()
         await app.wait_until(lambda: app.first > 0)
@@ -71,7 +71,7 @@ async def _replay(app: MeasuredApp) -> None:
 
 
 def inspector(rounds: int) -> dict[str, float]:
-    """CPU seconds of a move of the inspector's cursor over 65 536 tokens, by kind of move."""
+    """Return CPU seconds of a cursor move in the inspector over 65 536 tokens, by kind of move."""
     run = made_up_run.save_tokens_run(chunks=128, length=512)
     return asyncio.run(_inspector(run, rounds))
 
@@ -85,13 +85,13 @@ async def _inspector(run: str, rounds: int) -> dict[str, float]:
         await app.push_screen(screen)
         while not screen.has_class("-ready"):
             await pilot.pause(0.02)
-        # There and back again, so that no move meets the end of the text and does nothing.
-        way = itertools.cycle((1, -1))
+        # Alternate directions, so that no move is at an end of the text, where it has no effect.
+        directions = itertools.cycle((1, -1))
         moves: dict[str, Callable[[], object]] = {
-            "token": lambda: screen.action_token(next(way)),
-            "line": lambda: screen.action_line(next(way)),
-            "flip": lambda: screen.action_flip(next(way)),
-            "page": lambda: screen.action_page(next(way)),
+            "token": lambda: screen.action_token(next(directions)),
+            "line": lambda: screen.action_line(next(directions)),
+            "flip": lambda: screen.action_flip(next(directions)),
+            "page": lambda: screen.action_page(next(directions)),
             "largest": lambda: screen.action_largest(1),
         }
         screen.action_largest(1)
@@ -107,6 +107,6 @@ async def _cpu(move: Callable[[], object], times: int = 40) -> float:
     start = time.process_time()
     for _ in range(times):
         move()
-        # Long enough for what the move changes to be drawn.
+        # Long enough to draw the change.
         await asyncio.sleep(0.03)
     return (time.process_time() - start) / times

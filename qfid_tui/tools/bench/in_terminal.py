@@ -1,4 +1,4 @@
-"""What is measured in a terminal of its own: the first paint, and the share of a core."""
+"""Measurements in a pseudo terminal: first paint, and use of a core."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ Empty().run()
 """
 _APP = "import sys; from qfid_tui.cli import main; sys.exit(main())"
 _RUN_SECONDS = 12.0
-"""Pace of the replayed run: events for so long, at 20 chunks of a setting a second."""
+"""Duration of the replayed run, at 20 chunks of a setting per second."""
 
 
 def first_paint(folder: Path, rounds: int) -> tuple[float, float]:
-    """Seconds from the start of a process to its first text, of qfid and of an empty app.
+    """Return seconds from the start of a process to its first text, for qfid and an empty app.
 
-    Fresh processes by turns; the shortest of each. Both run from bytecode, as installed programs
-    do: a checkout that may not write any would compile the app's source, and not Textual's, at
-    every start.
+    New processes of both alternate; the shortest time of each counts. Both run from bytecode, as
+    installed programs do. A checkout without write access would compile the source of the app, but
+    not that of Textual, at every start.
     """
     env = {"PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
     ours, empty = [], []
     for _ in range(rounds + 1):
         ours.append(_painted([sys.executable, "-P", "-c", _APP], b"qfid", env))
         empty.append(_painted([sys.executable, "-P", "-c", _EMPTY], b"painted", env))
-    # The first of each has written the bytecode.
+    # The first process of each writes the bytecode.
     return min(ours[1:]), min(empty[1:])
 
 
@@ -47,10 +47,10 @@ def _painted(command: list[str], text: bytes, env: dict[str, str]) -> float:
 
 
 def cpu_shares(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Share of a core that the app takes: idle, during a run, and with the chart hidden.
+    """Return the use of a core by the app: idle, during a run, and with the charts hidden.
 
     Returns:
-        For each, ``share`` (0 to 1) and ``paints`` (a second), of the round with the least.
+        For each state, ``share`` (0 to 1) and ``paints`` per second, of the round with the least.
     """
     recording = folder / "paced.jsonl"
     chunks = round(_RUN_SECONDS * 20 / len(made_up_run.SETTINGS))

@@ -1,4 +1,4 @@
-"""A long run, made up: its events as a recording, and its tokens as a saved run."""
+"""A synthetic long run: its events as a recording, and its tokens as a saved run."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def record(path: Path, chunks: int, *, every: float = 0.0, progress: bool = Fals
 
     Args:
         path: The file.
-        chunks: Chunks of the run; every setting is scored on each.
-        every: Seconds between the events.
-        progress: Tell of every forward pass, as the scorer does.
+        chunks: Number of chunks; every setting is scored on each.
+        every: Seconds between two events.
+        progress: Include an event for every forward pass, as the scorer emits.
     """
-    said = enumerate(_events(chunks, progress))
-    write_recording(path, {}, ((every * i, event) for i, event in said))
+    events = enumerate(_events(chunks, progress))
+    write_recording(path, {}, ((every * i, event) for i, event in events))
 
 
 def _events(chunks: int, progress: bool) -> Iterator[dict[str, Any]]:
@@ -57,12 +57,12 @@ def _events(chunks: int, progress: bool) -> Iterator[dict[str, Any]]:
         batch=1,
         arithmetic="made up",
     ).to_json()
-    draw = random.Random(0)
+    rng = random.Random(0)
     for chunk in range(chunks):
         for i, name in enumerate(names):
             if progress:
                 yield Progress(chunk, name, i + 1, len(names), 1 << 30).to_json()
-            kl = 10 ** (-4 + 0.5 * i) * math.exp(draw.gauss(0, 0.3))
+            kl = 10 ** (-4 + 0.5 * i) * math.exp(rng.gauss(0, 0.3))
             flips = min(511, round(511 * kl))
             yield ChunkScored(
                 name,
@@ -81,11 +81,11 @@ def _events(chunks: int, progress: bool) -> Iterator[dict[str, Any]]:
 
 
 def save_tokens_run(chunks: int, length: int) -> str:
-    """Save a run of the demo model on its own text, its drift made up; return its id.
+    """Save a run of the demo model with synthetic results; return its id.
 
     Args:
-        chunks: Chunks of the run.
-        length: Tokens of a chunk.
+        chunks: Number of chunks.
+        length: Tokens per chunk.
     """
     import numpy as np
 
@@ -109,23 +109,23 @@ def save_tokens_run(chunks: int, length: int) -> str:
         settings={"4": SettingFacts()},
     )
     run = new_run(job, facts)
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     n = length - 1
     with run.open_writer() as writer:
         for chunk in range(chunks):
             own = ids[chunk * length + 1 : (chunk + 1) * length]
-            quantized = np.where(draw.random(n) < 0.2, np.roll(own, 1), own).astype(np.int32)
+            quantized = np.where(rng.random(n) < 0.2, np.roll(own, 1), own).astype(np.int32)
             positions = Positions(
                 chunk=np.full(n, chunk, np.int32),
                 position=np.arange(n, dtype=np.int32),
                 token=own,
-                kl=np.exp(draw.normal(-3, 2, n)),
-                nll_ref=draw.exponential(3, n),
-                nll_quant=draw.exponential(3, n),
+                kl=np.exp(rng.normal(-3, 2, n)),
+                nll_ref=rng.exponential(3, n),
+                nll_quant=rng.exponential(3, n),
                 top_ref=own,
-                top_ref_logprob=-draw.exponential(1, n),
+                top_ref_logprob=-rng.exponential(1, n),
                 top_quant=quantized,
-                top_quant_logprob=-draw.exponential(1, n),
+                top_quant_logprob=-rng.exponential(1, n),
             )
             writer.append(CellKey("4", chunk), positions, ChunkFacts())
     return run.id

@@ -1,4 +1,4 @@
-"""The app in a terminal, measuring itself: ``worker STATE RECORDING RESULT CHUNKS``."""
+"""Measures the app in its terminal: ``worker STATE RECORDING RESULT CHUNKS``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Worker(MeasuredApp):
 
 
 def main() -> int:
-    """Run it; return the exit code."""
+    """Run the app; return the exit code."""
     state, recording, result, chunks = sys.argv[1:]
     app = _Worker(Path(recording), int(chunks), 1.0)
     app.state, app.result = state, Path(result)

@@ -1,1 +1,1 @@
-"""A model's tokenizer and chat template."""
+"""Tokenizers and chat templates of models."""

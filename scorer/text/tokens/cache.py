@@ -1,7 +1,7 @@
-"""Tokenized corpora on disk, so that the next run of a model starts at once.
+"""A cache of tokenized corpora on disk, so that the next run of a model starts sooner.
 
-A file that cannot be written is not missed, and one that cannot be read is made again: the
-archive's own CRC-32 tells a damaged file from a good one.
+A file that cannot be written is no error, and one that cannot be read is written again. The
+archive's CRC-32 detects damaged files.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenizedText:
-    """A whole corpus as tokens.
+    """A tokenized corpus.
 
     Attributes:
         ids: (n,) int32.
         document_starts: (d,) int64, index of the first token of each document, ascending;
-            (0,) where the documents are unknown.
+            (0,) if the documents are unknown.
     """
 
     ids: NDArray[np.int32]
@@ -36,18 +36,18 @@ class TokenizedText:
 
 
 def cache_file(cache_dir: Path, *key: str) -> Path:
-    """The file for what ``key`` decides: hashes, versions, protocol."""
+    """Return the path for a key: hashes, versions and protocol that determine the tokens."""
     digest = hashlib.sha256("\0".join((str(_VERSION), *key)).encode()).hexdigest()
     return cache_dir / f"tokens-{digest[:32]}.npz"
 
 
 def load_tokens(path: Path) -> TokenizedText | None:
-    """Read a cached corpus; None where there is none, or a damaged or foreign one."""
+    """Read a cached corpus; None if it is missing, damaged or has another format."""
     try:
-        # Opened here: numpy leaves a file open that turns out to be no archive.
+        # Opened here: numpy does not close a file that is not an archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             ids, starts = archive["ids"], archive["document_starts"]
-    except Exception:  # a garbled archive can raise nearly anything, and all of it means: no
+    except Exception:  # a damaged archive can raise nearly any exception
         return None
     good = (
         ids.dtype == np.int32
@@ -60,7 +60,7 @@ def load_tokens(path: Path) -> TokenizedText | None:
 
 
 def save_tokens(path: Path, tokens: TokenizedText) -> None:
-    """Write aside, then rename; a folder that cannot be written to is no error."""
+    """Write a corpus to the cache; a folder that is not writable is no error."""
     archive = io.BytesIO()
     np.savez(archive, ids=tokens.ids, document_starts=tokens.document_starts)
     with contextlib.suppress(OSError, QfidError):

@@ -1,6 +1,6 @@
-"""A model's chat template, rendered the same on every day.
+"""Chat templates of models, rendered with a fixed date.
 
-Templates are Jinja code from a repo: they run in Jinja's sandbox and see plain JSON values only.
+Templates are Jinja code from a repo. They run in Jinja's sandbox and get only JSON values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from scorer.common.error_text import first_line
 from scorer.common.errors import InputError
 
-# The date Llama 3.x templates fall back on. Today's would change the text from day to day.
+# The default date of Llama 3.x templates. With today's date the text would change every day.
 _DATE = datetime.datetime(2024, 7, 26)
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
 _HINT = "give rows with `text` instead of `messages`"
@@ -24,7 +24,7 @@ _HINT = "give rows with `text` instead of `messages`"
 
 @dataclass(frozen=True, slots=True)
 class ChatTemplate:
-    """A chat template and the special tokens it may write.
+    """A chat template and the special tokens that it can write.
 
     Attributes:
         source: Jinja source.
@@ -41,10 +41,10 @@ class ChatTemplate:
 
     @classmethod
     def find(cls, model_path: Path, config: dict[str, Any]) -> ChatTemplate | None:
-        """The template of a model folder, or None.
+        """Return the template of a model folder, or None.
 
-        ``chat_template.jinja`` goes before the key in ``tokenizer_config.json``, whose list
-        form holds one named ``default``.
+        ``chat_template.jinja`` takes precedence over ``chat_template`` in
+        ``tokenizer_config.json``, of which a list holds one named ``default``.
         """
         path = model_path / "chat_template.jinja"
         source: Any = config.get("chat_template")
@@ -67,10 +67,10 @@ class ChatTemplate:
         return cls(source, tuple(tokens))
 
     def render(self, messages: list[dict[str, Any]]) -> str:
-        """The conversation as text, without a prompt for a next answer.
+        """Return the conversation as text, without a generation prompt.
 
         Raises:
-            InputError: The template is broken or refuses the messages.
+            InputError: The template is broken or raises an error for the messages.
         """
         template = _compile(self.source)
         try:
@@ -94,7 +94,7 @@ def _compile(source: str) -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class GenerationTag(jinja2.ext.Extension):
-        """``{% generation %}`` marks what the assistant wrote; the text is the same."""
+        """``{% generation %}`` marks the assistant's text and does not change the output."""
 
         tags = {"generation"}  # noqa: RUF012  # the base class declares it so
 

@@ -1,7 +1,7 @@
-"""What the tokenizer libraries raise, as errors of one line.
+"""Converts exceptions of the tokenizer libraries into one-line errors.
 
-``tokenizers`` is Rust: a file that contradicts itself can make it panic, which reaches Python as
-an exception that is no ``Exception``. Code of a repo's own may also ask the interpreter to exit.
+``tokenizers`` is written in Rust: an inconsistent file can make it panic, which Python sees as an
+exception that does not derive from ``Exception``. Custom code of a repo may raise ``SystemExit``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ MISSING_HINT = "the folder needs tokenizer.json beside config.json; fetch the mo
 
 @contextlib.contextmanager
 def explained(what: str, hint: str = MISSING_HINT) -> Iterator[None]:
-    """Turn whatever a tokenizer raises into ``what`` and its reason.
+    """Convert any exception of a tokenizer into an error.
+
+    Args:
+        what: Begins the message; the reason follows.
+        hint: Hint of the error.
 
     Raises:
-        InputError: Something was raised inside.
+        InputError: An exception was raised in the block.
     """
     try:
         yield
@@ -34,14 +38,14 @@ def explained(what: str, hint: str = MISSING_HINT) -> Iterator[None]:
 
 
 def as_ids(ids: Sequence[int] | NDArray[np.int32], name: str) -> NDArray[np.int32]:
-    """Ids as (n,) int32.
+    """Convert token ids to an (n,) int32 array.
 
     Args:
-        ids: What a tokenizer gave.
-        name: How messages name the tokenizer.
+        ids: Ids from a tokenizer.
+        name: Name of the tokenizer in messages.
 
     Raises:
-        InputError: An id does not fit: no model has a row for it.
+        InputError: An id does not fit in 32 bits, so no model has a row for it.
     """
     try:
         return np.asarray(ids, dtype=np.int32)

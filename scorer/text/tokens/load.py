@@ -1,4 +1,4 @@
-"""A model folder's tokenizer, whatever files it is made of."""
+"""Loads the tokenizer of a model folder from any supported file format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scorer.text.tokens.tokenizer_file import (
 )
 from scorer.text.tokens.transformers_tokenizer import load_with_transformers
 
-# The files a tokenizer can be made of where there is no tokenizer.json.
+# The files that can define a tokenizer without tokenizer.json.
 _OTHER_FILES = (
     "*.model",
     "*.tiktoken",
@@ -31,11 +31,11 @@ _OTHER_FILES = (
 
 
 def load_tokenizer(model_path: Path, *, allow_custom_code: bool = False) -> TextTokenizer:
-    """Read the tokenizer of a model folder. Never uses the network.
+    """Read the tokenizer of a model folder, without network access.
 
     Args:
-        model_path: Folder with ``tokenizer.json``, or with files transformers can read.
-        allow_custom_code: Let transformers run the repo's own Python file.
+        model_path: Folder with ``tokenizer.json``, or with files that transformers can read.
+        allow_custom_code: Allow transformers to run the repo's Python file.
 
     Raises:
         InputError: The folder has no tokenizer, or its files are broken.

@@ -1,9 +1,8 @@
-"""Long texts, encoded in overlapping windows so that memory stays bounded.
+"""Encodes long texts in overlapping windows, to bound the use of memory.
 
-The tokenizers library needs about 150 bytes per byte of text in one call. A tokenizer decides
-locally: what stands some thousand characters away changes nothing. So two windows that overlap
-agree inside the overlap, away from its ends, and can be joined there; that they do agree is
-checked, never assumed.
+The tokenizers library needs about 150 bytes per byte of text in one call. Tokenization is local:
+characters some thousands away have no effect. So two overlapping windows give the same tokens in
+the middle of their overlap, and can be joined there. That the tokens are equal is checked.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ WINDOW = 1 << 21
 """Characters encoded in one call; WikiText-2 has 1.3 million."""
 
 OVERLAP = 1 << 14
-"""Characters two windows share; the middle half of them must come out the same from both."""
+"""Characters that two windows share; the tokens of the middle half must be equal."""
 
 Encoded = tuple[NDArray[np.int32], NDArray[np.int64]]
-"""(n,) ids, and (n, 2) first and past-the-end character of each token."""
+"""(n,) int32 ids, and (n, 2) int64, first and past-the-end character of each token."""
 
 
 def encode_in_windows(
@@ -31,12 +30,12 @@ def encode_in_windows(
     Args:
         encode: Encodes one window, without added special tokens.
         text: The whole text.
-        window: Characters a window advances by.
-        overlap: Characters it shares with the next one.
+        window: Characters by which a window advances.
+        overlap: Characters that it shares with the next one.
 
     Returns:
-        What ``encode(text)`` returns, or None where two windows disagree in their overlap: the
-        text must then be encoded in one call.
+        The result of ``encode(text)``, or None if two windows differ in their overlap. The text
+        must then be encoded in one call.
     """
     parts: list[Encoded] = []
     start = 0

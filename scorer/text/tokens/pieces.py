@@ -1,8 +1,8 @@
-"""From a vocabulary's spelling of a token to the bytes it stands for.
+"""Decodes vocabulary entries to bytes.
 
-Two spellings cover nearly all models. Byte-level BPE (GPT-2, Llama 3, Qwen) writes each byte as
-one printable character. SentencePiece (Llama 2, Gemma) writes spaces as ``▁`` and bytes that
-are no token of their own as ``<0xE2>``.
+Two encodings cover nearly all models. Byte-level BPE (GPT-2, Llama 3, Qwen) represents each byte by
+one printable character. SentencePiece (Llama 2, Gemma) writes a space as ``▁`` and a byte without a
+token of its own as ``<0xE2>``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 PieceBytes = Callable[[str], bytes | None]
-"""Bytes of one vocabulary entry, None where the spelling is not understood."""
+"""Returns the bytes of a vocabulary entry, or None if the encoding is unknown."""
 
 _BYTE_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _SPACE = "\u2581"
@@ -22,10 +22,10 @@ _SPACE = "\u2581"
 
 @cache
 def byte_level_alphabet() -> dict[str, int]:
-    """Character to byte in byte-level BPE.
+    """Return the map from character to byte of byte-level BPE.
 
-    Printable Latin-1 characters stand for themselves, the other bytes take the code points from
-    256 on, in order. Source: the reference encoder of GPT-2 (Radford et al. 2019).
+    Printable Latin-1 characters represent themselves. The other bytes have the code points from 256
+    on, in order. Source: the reference encoder of GPT-2 (Radford et al. 2019).
     """
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = [byte for byte in range(256) if byte not in printable]
@@ -35,7 +35,7 @@ def byte_level_alphabet() -> dict[str, int]:
 
 
 def byte_level_bytes(piece: str) -> bytes | None:
-    """Bytes of a byte-level BPE piece; None with a character outside the alphabet."""
+    """Decode a byte-level BPE piece; None if a character is not in the alphabet."""
     alphabet = byte_level_alphabet()
     if all(character in alphabet for character in piece):
         return bytes(alphabet[character] for character in piece)
@@ -43,14 +43,14 @@ def byte_level_bytes(piece: str) -> bytes | None:
 
 
 def sentencepiece_bytes(piece: str) -> bytes | None:
-    """Bytes of a SentencePiece piece."""
+    """Decode a SentencePiece piece."""
     if match := _BYTE_FALLBACK.fullmatch(piece):
         return bytes([int(match[1], 16)])
     return piece.replace(_SPACE, " ").encode("utf-8")
 
 
 def piece_bytes_of(backend: Any) -> PieceBytes:
-    """How a ``tokenizers.Tokenizer`` spells its pieces, told from its decoder."""
+    """Return the decoding function for a ``tokenizers.Tokenizer``, chosen by its decoder."""
     decoder = backend.decoder
     if decoder is None:
         return lambda _: None

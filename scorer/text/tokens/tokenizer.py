@@ -1,8 +1,7 @@
-"""A model's tokenizer, read from ``tokenizer.json`` without importing transformers.
+"""The interface of tokenizers, and one for ``tokenizer.json`` without transformers.
 
-Importing transformers costs a second; ``tokenizers`` gives the same ids in 0.02 s, because the
-post-processor of ``tokenizer.json`` alone decides what is added. Repos without that file go
-through transformers.
+Importing transformers takes a second. ``tokenizers`` gives the same ids in 0.02 s, because only the
+post-processor in ``tokenizer.json`` adds special tokens. Other repos need transformers.
 """
 
 from __future__ import annotations
@@ -23,12 +22,13 @@ Ids = NDArray[np.int32]
 
 
 class TextTokenizer(ABC):
-    """Text to token ids and back, as the model was trained on them.
+    """Converts text to token ids and back.
 
     Attributes:
-        name: Repo id where it was read from the Hugging Face cache, else the folder's name.
-        sha256: Hex SHA-256 of the files that decide the ids.
+        name: Repo id if it was read from the Hugging Face cache, else the folder's name.
+        sha256: Hex SHA-256 of the files that determine the ids.
         chat_template: The model's chat template, or None.
+        adds_bos: Whether the default encoding adds a BOS token.
     """
 
     def __init__(self, name: str, sha256: str, chat_template: ChatTemplate | None) -> None:
@@ -37,7 +37,7 @@ class TextTokenizer(ABC):
         self.chat_template = chat_template
         with_special, without = list(self._ids("a", True)), list(self._ids("a", False))
         self._affixes = _affixes(with_special, without)
-        # An EOS appended lengthens the encoding too: only another first token is a BOS.
+        # An appended EOS makes the encoding longer too. Only a different first token is a BOS.
         self.adds_bos: bool = len(with_special) > len(without) and (
             not without or with_special[0] != without[0]
         )
@@ -45,62 +45,70 @@ class TextTokenizer(ABC):
 
     @abstractmethod
     def _ids(self, text: str, special_tokens: bool) -> list[int] | Ids:
-        """Ids of ``text``; with ``special_tokens`` those of the default encode."""
+        """Return the ids of ``text``, with special tokens as in the default encoding if asked."""
 
     @abstractmethod
     def encode_with_offsets(self, text: str) -> tuple[Ids, NDArray[np.int64] | None]:
-        """Default encode with the place of each token.
+        """Encode text with special tokens and return the offsets of the tokens.
 
         Returns:
-            (n,) int32 ids, and (n, 2) int64 first and past-the-end character of each token
-            ((0, 0) for added ones), or None where the tokenizer cannot tell.
+            (n,) int32 ids, and (n, 2) int64, first and past-the-end character of each token
+            ((0, 0) for added tokens), or None if the tokenizer does not support offsets.
 
         Raises:
-            InputError: The text holds something the vocabulary has no token for.
+            InputError: The vocabulary has no token for a part of the text.
         """
 
     @abstractmethod
     def decode(self, ids: NDArray[np.integer[Any]] | list[int]) -> str:
-        """The text of ``ids``, special tokens included."""
+        """Return the text of token ids, including special tokens.
+
+        Args:
+            ids: (n,) of any integer dtype, or a list.
+        """
 
     @abstractmethod
     def token_bytes(self, token: int) -> bytes:
-        """The bytes one token stands for; part of a UTF-8 character is possible.
+        """Return the bytes of one token, possibly only a part of a UTF-8 character.
 
-        Empty for an id the vocabulary does not know.
+        Returns:
+            The bytes; empty for an id that is not in the vocabulary.
         """
 
     @property
     @abstractmethod
     def vocab_size(self) -> int:
-        """Largest id of the vocabulary, added tokens included, plus 1."""
+        """Largest id of the vocabulary, including added tokens, plus 1."""
 
     @abstractmethod
     def _configured_bos(self) -> int | None:
-        """Id of the BOS token that the configuration names."""
+        """Return the id of the BOS token in the configuration, or None."""
 
     def encode(self, text: str, *, special_tokens: bool = True) -> Ids:
-        """Ids of ``text``, (n,) int32.
+        """Encode text.
 
         Args:
-            text: What to encode.
-            special_tokens: Add what the tokenizer adds by default (BOS, EOS).
+            text: The text.
+            special_tokens: Add the tokens that the tokenizer adds by default (BOS, EOS).
+
+        Returns:
+            (n,) int32 ids.
 
         Raises:
-            InputError: The text holds something the vocabulary has no token for.
+            InputError: The vocabulary has no token for a part of the text.
         """
         return as_ids(self._ids(text, special_tokens), self.name)
 
     @property
     def bos_token_id(self) -> int | None:
-        """The token that default encoding puts first, else the configured BOS, else None."""
+        """The first token of the default encoding, else the configured BOS, else None."""
         return self._configured_bos() if self._probed_bos is None else self._probed_bos
 
     def apply_chat_template(self, messages: list[dict[str, Any]]) -> str:
-        """A conversation as the text the model was trained on, its special tokens written out.
+        """Render a conversation with the chat template, special tokens written out.
 
         Raises:
-            InputError: The model has no chat template, or the template refuses the messages.
+            InputError: The model has no chat template, or the template raises an error.
         """
         if self.chat_template is None:
             raise InputError(
@@ -113,7 +121,7 @@ class FileTokenizer(TextTokenizer):
     """A tokenizer of the ``tokenizers`` library.
 
     Args:
-        backend: A ``tokenizers.Tokenizer``; its truncation and padding are switched off.
+        backend: A ``tokenizers.Tokenizer``; its truncation and padding are disabled.
         name: As in :class:`TextTokenizer`.
         sha256: As in :class:`TextTokenizer`.
         chat_template: As in :class:`TextTokenizer`.
@@ -128,7 +136,7 @@ class FileTokenizer(TextTokenizer):
         chat_template: ChatTemplate | None = None,
         bos_token: str | None = None,
     ) -> None:
-        # A truncation saved in tokenizer.json would silently cut the corpus.
+        # A truncation setting in tokenizer.json would silently shorten the corpus.
         backend.no_truncation()
         backend.no_padding()
         self._backend = backend
@@ -152,7 +160,11 @@ class FileTokenizer(TextTokenizer):
         return list(self._encoding(text, special_tokens).ids)
 
     def encode_with_offsets(self, text: str) -> tuple[Ids, NDArray[np.int64] | None]:
-        """See :meth:`TextTokenizer.encode_with_offsets`."""
+        """Encode text; see :meth:`TextTokenizer.encode_with_offsets`.
+
+        Returns:
+            (n,) int32 ids and (n, 2) int64 offsets.
+        """
         if len(text) > WINDOW and self._affixes is not None:
             plain = encode_in_windows(lambda window: self._encoded(window, False), text)
             if plain is not None:
@@ -163,7 +175,7 @@ class FileTokenizer(TextTokenizer):
         return self._encoded(text, True)
 
     def decode(self, ids: NDArray[np.integer[Any]] | list[int]) -> str:
-        """See :meth:`TextTokenizer.decode`."""
+        """Return the text of token ids, (n,) of any integer dtype, including special tokens."""
         with explained(f"the tokenizer of `{self.name}` cannot decode its tokens"):
             return str(self._backend.decode([int(i) for i in ids], skip_special_tokens=False))
 
@@ -196,7 +208,7 @@ class FileTokenizer(TextTokenizer):
 
 
 def _affixes(with_special: list[int], without: list[int]) -> tuple[list[int], list[int]] | None:
-    """What default encoding adds before and after, where it leaves the rest alone."""
+    """Return what the default encoding adds before and after; None if it also changes tokens."""
     n = len(without)
     for i in range(len(with_special) - n + 1):
         if with_special[i : i + n] == without:

@@ -1,4 +1,4 @@
-"""A tokenizer in ``tokenizer.json``, read without importing transformers."""
+"""Reads a tokenizer from ``tokenizer.json``, without importing transformers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load_tokenizer_file(model_path: Path) -> FileTokenizer:
 
 
 def read_tokenizer_config(model_path: Path) -> dict[str, Any]:
-    """``tokenizer_config.json`` as a dict, empty where there is none.
+    """Return the content of ``tokenizer_config.json``; empty if there is no file.
 
     Raises:
         InputError: The file is not a JSON object.
@@ -57,13 +57,13 @@ def read_tokenizer_config(model_path: Path) -> dict[str, Any]:
 
 
 def token_text(token: Any) -> str | None:
-    """Text of a special token as ``tokenizer_config.json`` spells it: a string or an object."""
+    """Return the text of a special token in ``tokenizer_config.json``, a string or an object."""
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) else None
 
 
 def tokenizer_name(model_path: Path) -> str:
-    """Repo id where the folder is a snapshot of the Hugging Face cache, else the folder's name."""
+    """Return the repo id if the folder is a snapshot in the Hugging Face cache, else its name."""
     # …/models--owner--repo/snapshots/<commit>
     path = model_path.absolute()
     kind, *repo = path.parent.parent.name.split("--")

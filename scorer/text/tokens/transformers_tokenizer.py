@@ -1,4 +1,4 @@
-"""Tokenizers of repos without ``tokenizer.json``, through transformers."""
+"""Tokenizers of repos without ``tokenizer.json``, loaded with transformers."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def load_with_transformers(
 
     Args:
         model_path: Folder of the model.
-        name: Name to give the tokenizer.
+        name: Name of the tokenizer.
         sha256: Hash of its tokenizer files.
         chat_template: Its chat template.
-        allow_custom_code: Let transformers run the repo's own Python file.
+        allow_custom_code: Allow transformers to run the repo's Python file.
 
     Raises:
         InputError: transformers cannot read the files.
@@ -46,7 +46,7 @@ def load_with_transformers(
 
 
 class PythonTokenizer(TextTokenizer):
-    """A tokenizer that transformers runs in Python; it cannot tell where its tokens lie.
+    """A tokenizer that transformers implements in Python; it has no offsets.
 
     Args:
         tokenizer: A ``transformers`` tokenizer without a backend of the tokenizers library.
@@ -67,11 +67,15 @@ class PythonTokenizer(TextTokenizer):
             return [int(i) for i in ids]
 
     def encode_with_offsets(self, text: str) -> tuple[Ids, NDArray[np.int64] | None]:
-        """See :meth:`TextTokenizer.encode_with_offsets`."""
+        """Encode text; see :meth:`TextTokenizer.encode_with_offsets`.
+
+        Returns:
+            (n,) int32 ids, and None for the offsets.
+        """
         return self.encode(text), None
 
     def decode(self, ids: NDArray[np.integer[Any]] | list[int]) -> str:
-        """See :meth:`TextTokenizer.decode`."""
+        """Return the text of token ids, (n,) of any integer dtype, including special tokens."""
         return str(
             self._tokenizer.decode(
                 [int(i) for i in ids],

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from cli_saved_runs import is_gone, opening
 from project import SUPPORT
+from terminal_state import INITIAL_MODES, modes_left_on, settings_are_restored
 
-from qfid_tui.tools.pseudo_terminal import SANE, TerminalProcess, modes_left_on
+from qfid_tui.tools.pseudo_terminal import TerminalProcess
 
 DEAF = SUPPORT / "hanging_child.py"
 APP = (
@@ -83,8 +84,8 @@ def test_an_end_takes_hanging_children_along_and_leaves_the_terminal_sane(
         act(app)
         assert app.wait(DEADLINE) == code
         assert all(map(is_gone, pids(folder)))
-        assert modes_left_on(app.output) == SANE
-        assert app.is_as_before()
+        assert modes_left_on(app.output) == INITIAL_MODES
+        assert settings_are_restored(app)
         assert b"Traceback" not in app.output
 
 
@@ -132,7 +133,7 @@ def test_the_real_scorer_ends_with_the_app_even_while_it_is_frozen(ending: str) 
         wait_for(lambda: all(map(is_gone, children)), "the scorer's end")
         if ending in ENDINGS:
             assert code == ENDINGS[ending][1]
-            assert modes_left_on(app.output) == SANE and app.is_as_before()
+            assert modes_left_on(app.output) == INITIAL_MODES and settings_are_restored(app)
 
 
 def test_resizing_a_real_terminal_during_a_run_loses_nothing(tmp_path: Path) -> None:
@@ -148,5 +149,5 @@ def test_resizing_a_real_terminal_during_a_run_loses_nothing(tmp_path: Path) -> 
         app.read_until(lambda out: b"Stopped" in out, DEADLINE)
         app.write(b"q")
         assert app.wait(DEADLINE) == 0
-        assert modes_left_on(app.output) == SANE
+        assert modes_left_on(app.output) == INITIAL_MODES
         assert b"Traceback" not in app.output

@@ -17,7 +17,7 @@ from cli_saved_runs import save_run
 from fake_hub_cache import model_files, write_repo
 
 from qfid_tui.cli import main
-from qfid_tui.cli.examination import examined, to_markdown
+from qfid_tui.cli.doctor_report import examine_in_child, to_markdown
 from qfid_tui.process import scorer_process
 from scorer import __version__
 from scorer.child import doctor
@@ -131,7 +131,7 @@ def test_a_blas_that_was_named_and_does_not_load(
 @pytest.mark.usefixtures("quiet")
 def test_a_good_machine_has_no_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert findings(monkeypatch, GOOD) == []
-    assert "Nothing here is slower than it need be." in to_markdown(examine())
+    assert "No problem was found." in to_markdown(examine())
 
 
 @pytest.mark.usefixtures("quiet")
@@ -245,14 +245,14 @@ def test_a_child_that_dies_is_one_error(
 ) -> None:
     monkeypatch.setattr(scorer_process, "COMMAND", (sys.executable, "-c", code))
     with pytest.raises(QfidError) as caught:
-        examined()
+        examine_in_child()
     assert message in caught.value.message and caught.value.hint
 
 
 def test_a_child_that_cannot_be_started_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scorer_process, "COMMAND", ("/nowhere/python",))
     with pytest.raises(QfidError, match="cannot be started"):
-        examined()
+        examine_in_child()
     error = subprocess.TimeoutExpired("scorer", 180)
 
     def hang(*_: Any, **__: Any) -> None:
@@ -260,4 +260,4 @@ def test_a_child_that_cannot_be_started_or_hangs(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(subprocess, "run", hang)
     with pytest.raises(QfidError, match="did not start within 180 s"):
-        examined()
+        examine_in_child()

@@ -94,7 +94,7 @@ def test_wrong_input_ends_with_2_in_two_lines_at_most(
 
 def test_a_slip_in_an_option_points_to_the_commands_own_help(capfd: Capture) -> None:
     run_main("kv", "demo", "--kv-bit", "8")
-    assert capfd.readouterr().err.endswith("hint: `qfid kv --help` lists what there is\n")
+    assert capfd.readouterr().err.endswith("hint: `qfid kv --help` lists the options\n")
 
 
 def test_a_missing_model_names_the_line_that_fetches_it(capfd: Capture) -> None:

@@ -288,8 +288,8 @@ def test_a_child_that_dies_is_one_clear_line_and_the_way_on(
     out, err = capfd.readouterr()
     assert out == ""
     assert err.splitlines()[-2:] == [
-        f"error: the scorer {words} without a report; its last words: ␛[31mcommand buffer",
-        f"hint: what was scored is saved: `qfid resume {run.id}` goes on",
+        f"error: the scorer {words} without a report; its last line: ␛[31mcommand buffer",
+        f"hint: what was scored is saved: `qfid resume {run.id}` continues",
     ]
     assert "Traceback" not in err
 
@@ -301,7 +301,7 @@ def test_a_child_that_dies_before_its_run_says_that_nothing_was_saved(
     assert main(["kv", "demo"]) == 1
     assert capfd.readouterr().err.splitlines() == [
         "error: the scorer was ended by SIGABRT without a report",
-        "hint: `qfid doctor` looks at this machine; nothing was saved",
+        "hint: `qfid doctor` examines this machine; nothing was saved",
     ]
 
 

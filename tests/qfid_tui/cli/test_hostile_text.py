@@ -185,7 +185,7 @@ def test_the_last_words_of_a_scorer_that_died_are_inert(
     assert main(["kv", "demo"]) == 1
     _, err = capfd.readouterr()
     assert_inert(err)
-    assert "without a report; its last words: " in err
+    assert "without a report; its last line: " in err
 
 
 @hostile

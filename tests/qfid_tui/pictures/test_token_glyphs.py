@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from qfid_tui.pictures.token_glyphs import (
     MISSING,
     NEWLINE,
-    Part,
+    CharacterPart,
     TokenGlyphs,
     glyphs_of_tokens,
     inert_text,
@@ -111,9 +111,9 @@ def test_what_tokens_look_like(tokens: list[bytes], shown: list[str]) -> None:
 def test_parts_of_a_character_name_it_and_its_tokens() -> None:
     glyphs = drawn([b"a\xe4\xb8", b"\xad\xc3", b"\xa9", b"b"])
     assert glyphs.parts == {
-        0: (Part("中", 1, 2),),
-        1: (Part("中", 2, 2), Part("é", 1, 2)),
-        2: (Part("é", 2, 2),),
+        0: (CharacterPart("中", 1, 2),),
+        1: (CharacterPart("中", 2, 2), CharacterPart("é", 1, 2)),
+        2: (CharacterPart("é", 2, 2),),
     }
 
 

@@ -46,8 +46,8 @@ def test_what_was_recorded_is_said_again(tmp_path: Path, monkeypatch: pytest.Mon
     file = recorded(tmp_path, monkeypatch, "garbage \x1b[2J", events, "!exit 0")
     assert json.loads(file.read_text().splitlines()[0])["request"] == {"model": "demo"}
     found = read_recording(file)
-    assert found.exit_code == 0 and found.said[0][1] == b"garbage \x1b[2J\n"
-    assert [at for at, _ in found.said] == sorted(at for at, _ in found.said)
+    assert found.exit_code == 0 and found.lines[0][1] == b"garbage \x1b[2J\n"
+    assert [at for at, _ in found.lines] == sorted(at for at, _ in found.lines)
     with ScorerProcess({}, command=(*REPLAY, str(file), "--speed", "inf")) as process:
         assert list(process.events()) == events
         assert process.close() == 0
@@ -152,7 +152,7 @@ def test_the_environment_names_the_scorer(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("QFID_SCORER", "python 'a b' -c")
     assert scorer_command() == ("python", "a b", "-c")
     monkeypatch.setenv("QFID_SCORER", "'open")
-    with pytest.raises(InputError, match="QFID_SCORER is no command"):
+    with pytest.raises(InputError, match="QFID_SCORER is not a command"):
         scorer_command()
 
 

@@ -45,7 +45,7 @@ def test_lines_that_are_no_events_are_passed_over(tmp_path: Path) -> None:
 def test_nothing_is_read_after_the_last_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scorer_process, "_PATIENCE", 0.05)
+    monkeypatch.setattr(scorer_process, "_TIMEOUT_SECONDS", 0.05)
     events = failing(None, "no", 2)
     path = script(tmp_path / "s", events, Loading("model", "late"), "!hang")
     with ScorerProcess(JOB, command=fake(path)) as process:
@@ -57,7 +57,7 @@ def test_nothing_is_read_after_the_last_event(
 def test_a_child_that_outlives_its_input_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scorer_process, "_PATIENCE", 0.05)
+    monkeypatch.setattr(scorer_process, "_TIMEOUT_SECONDS", 0.05)
     command = [
         sys.executable,
         "-c",

@@ -18,11 +18,11 @@ from scorer.spec.events import ChunkScored, Finished, parse_line
 def test_a_made_up_recording_is_a_whole_run(tmp_path: Path) -> None:
     made_up_run.record(tmp_path / "r.jsonl", 5, every=0.5, progress=True)
     recording = read_recording(tmp_path / "r.jsonl")
-    events = [parse_line(line) for _, line in recording.said]
+    events = [parse_line(line) for _, line in recording.lines]
     assert None not in events and isinstance(events[-1], Finished)
     chunks = [event for event in events if isinstance(event, ChunkScored)]
     assert len(chunks) == 5 * len(made_up_run.SETTINGS)
-    assert [at for at, _ in recording.said[:3]] == [0.0, 0.5, 1.0]
+    assert [at for at, _ in recording.lines[:3]] == [0.0, 0.5, 1.0]
     wanted = {str(setting) for setting in made_up_run.choices(5).ticked_settings()}
     assert wanted == set(made_up_run.SETTINGS)
 
@@ -47,9 +47,9 @@ def test_the_table_says_what_misses_its_target(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [
-        bench.Row("a", 1.0, 2.0, "s"),
-        bench.Row("b", 3.0, 2.0, "s"),
-        bench.Row("c", 1, None, ""),
+        bench.Figure("a", 1.0, 2.0, "s"),
+        bench.Figure("b", 3.0, 2.0, "s"),
+        bench.Figure("c", 1, None, ""),
     ]
     monkeypatch.setattr(bench, "_PARTS", {"part": lambda folder, rounds: iter(rows)})
     assert bench.main(["--format", "json"]) == 1

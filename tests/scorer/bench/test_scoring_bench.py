@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from fake_hub_cache import model_files, write_repo
 
-from qfid_tui.cli.commands.bench import _words
+from qfid_tui.cli.commands.bench import _arguments
 from scorer.bench.options import SHAPES
 from scorer.bench.peak_memory import PeakMemory
 from scorer.bench.scoring import main
@@ -143,7 +143,7 @@ def test_options_reach_the_process_as_they_were_given() -> None:
         ["--shape", "llama-1b", "--kv-bits", "8,k8v4", "--repeats", "5", "--format", "json"],
     ):
         args = parser.parse_args(words)
-        assert parser.parse_args(_words(args)) == args
+        assert parser.parse_args(_arguments(args)) == args
 
 
 def test_a_broken_model_is_an_error_of_two_lines(capsys: pytest.CaptureFixture[str]) -> None:

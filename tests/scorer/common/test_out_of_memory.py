@@ -72,5 +72,5 @@ def test_a_child_that_memory_ended_ends_the_command_with_its_own_code(
     with started(path, "kv", "demo") as process:
         _, err = process.communicate()
     assert process.returncode == code
-    assert words in err and f"`qfid resume {run.id}` goes on" in err
+    assert words in err and f"`qfid resume {run.id}` continues" in err
     assert ("--batch 1" in err) is (code == 3)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scorer.device import host_memory as module
-from scorer.device.host_memory import HostMemory, before_a_run, free_percent, host_memory
+from scorer.device.host_memory import HostMemory, free_percent, host_memory, memory_for_run
 from scorer.device.memory import memory_in_use
 
 MACHINE = {"/proc/meminfo": "MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: 8000 kB\n"}
@@ -152,6 +152,6 @@ def test_a_run_counts_on_less_than_the_bound_leaves(monkeypatch: pytest.MonkeyPa
     for bound, counted in ((700, 60), (600, 0), (9000, 8000)):
         limit = 1000 * page + bound * mib
         monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, -1))
-        assert before_a_run(whole) == (8000 * mib, counted * mib)
+        assert memory_for_run(whole) == (8000 * mib, counted * mib)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, -1))
-    assert before_a_run(whole) == whole
+    assert memory_for_run(whole) == whole

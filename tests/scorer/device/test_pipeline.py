@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scorer.common.errors import InputError
-from scorer.common.switches import wanted
+from scorer.common.switches import is_enabled
 from scorer.device.pipeline import PLAIN, Pipeline, choose_pipeline
 
 
@@ -21,9 +21,9 @@ def test_a_variable_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QFID_PIPELINE", "plain")
     assert choose_pipeline("cuda", 8) == PLAIN
     monkeypatch.setenv("QFID_PIPELINE", "far")
-    with pytest.raises(InputError, match="QFID_PIPELINE: there is no way `far`") as caught:
+    with pytest.raises(InputError, match="`far` is not a value of QFID_PIPELINE") as caught:
         choose_pipeline("cuda", 8)
-    assert caught.value.hint == "it may be `ahead` or `plain`"
+    assert caught.value.hint == "set it to `ahead` or `plain`"
 
 
 def test_a_switch_is_on_where_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,4 +32,4 @@ def test_a_switch_is_on_where_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -
             monkeypatch.delenv("A_SWITCH", raising=False)
         else:
             monkeypatch.setenv("A_SWITCH", value)
-        assert wanted("A_SWITCH", "quick", plain="slow") is on
+        assert is_enabled("A_SWITCH", "quick", plain="slow") is on

@@ -272,7 +272,7 @@ def test_folders_whose_names_are_no_repo(hub: Path, folder: str) -> None:
     (hub / "models--org--model").rename(hub / folder)
     (found,) = iter_models()
     assert isinstance(found, Unscorable)
-    assert found.reason == "the name of its folder is no repo's"
+    assert found.reason == "the name of its folder is not a repo id"
 
 
 class TestCustomCode:

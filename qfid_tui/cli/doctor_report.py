@@ -1,4 +1,4 @@
-"""What the scorer's child process finds out about this machine, asked for and typeset."""
+"""Runs the examination of this machine in a child process and formats the result."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from qfid_tui.process import scorer_process
 from scorer.common.errors import QfidError
 from scorer.report.formats.inline import ABSENT, bytes_of, code, count, digits, plural, prose, text
 
-# Importing MLX from a cold disk may take a minute; a GPU driver that hangs takes for ever.
-_PATIENCE = 180.0
+# Importing MLX from a slow disk may take a minute; a GPU driver may hang.
+_TIMEOUT_SECONDS = 180.0
 
 
-def examined() -> dict[str, Any]:
-    """Ask the child; see :func:`scorer.child.doctor.examine` for what it says.
+def examine_in_child() -> dict[str, Any]:
+    """Return the result of :func:`scorer.child.doctor.examine` in a child process.
 
     Raises:
-        QfidError: It could not be started, did not answer, or ended without an answer.
+        QfidError: The child cannot be started, does not answer, or ends without an answer.
     """
     try:
         done = subprocess.run(
             [*scorer_process.COMMAND, "--doctor"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT_SECONDS,
         )
     except OSError as error:
         raise QfidError(
@@ -35,7 +35,7 @@ def examined() -> dict[str, Any]:
         ) from error
     except subprocess.TimeoutExpired:
         raise QfidError(
-            f"MLX did not start within {_PATIENCE:.0f} s", "the GPU or its driver may hang"
+            f"MLX did not start within {_TIMEOUT_SECONDS:.0f} s", "the GPU or its driver may hang"
         ) from None
     try:
         found = json.loads(done.stdout)
@@ -43,16 +43,16 @@ def examined() -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        said = f": {lines[-1].strip()[:200]}" if lines else ""
+        last_line = f": {lines[-1].strip()[:200]}" if lines else ""
         raise QfidError(
-            f"the scorer {scorer_process.ending(done.returncode)}{said}",
+            f"the scorer {scorer_process.ending(done.returncode)}{last_line}",
             "MLX or its driver does not work here: install it again",
         )
     return found
 
 
 def to_markdown(found: Mapping[str, Any]) -> list[str]:
-    """What was found as a list of facts, then of findings."""
+    """Return the lines of a report: a list of facts, then the findings."""
     lines = ["# qfid doctor", ""]
     lines += [f"- **{name}** {value}" for name, value in _facts(found)]
     lines.append("")
@@ -62,7 +62,7 @@ def to_markdown(found: Mapping[str, Any]) -> list[str]:
     for finding in found["findings"]:
         lines += [f"- {prose(finding['what'])}", f"  → {prose(finding['fix'])}"]
     if found["error"] is None and not found["findings"]:
-        lines.append("Nothing here is slower than it need be.")
+        lines.append("No problem was found.")
     return lines
 
 
@@ -109,15 +109,15 @@ def _attention(found: Mapping[str, Any]) -> str:
 
 
 def _kernel(found: Mapping[str, Any], name: str) -> str:
-    """Whether a GPU has the kernel made for it; the CPU does it in NumPy."""
+    """Describe whether a GPU uses the fused kernel; the CPU uses NumPy."""
     kernel = found[name]
     if kernel is None:
         if not found["device"]:
             return ABSENT
         in_mlx = name == "quantizer" and (found["arithmetic"] or {}).get("name") == "mlx"
         return "in MLX, by choice" if in_mlx else "in NumPy"
-    way = "fused kernel" if kernel["fused"] else "MLX's own operations"
-    return f"{way}: {prose(kernel['why'])}"
+    method = "fused kernel" if kernel["fused"] else "MLX's own operations"
+    return f"{method}: {prose(kernel['why'])}"
 
 
 def _folder(folder: Mapping[str, Any], noun: str) -> str:
