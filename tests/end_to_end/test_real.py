@@ -12,7 +12,6 @@ import pytest
 from real_models import REPO, use_real_cache
 from tiny_runs import finished, planned
 
-from scorer.report.formats.json_text import report_text
 from scorer.runs.listing import find_run
 from scorer.score import score
 from scorer.spec.job import Job
@@ -92,4 +91,4 @@ def test_every_position_is_stored(run: Any) -> None:
             assert (positions.kl > -1e-7).all()
     references = [[p.nll_ref.tolist() for p, _ in batches] for batches in stored.values()]
     assert all(reference == references[0] for reference in references)
-    assert report_text(saved.report()) == report_text(finished(events).report)
+    assert saved.report() == finished(events).report

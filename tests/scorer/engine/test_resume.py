@@ -189,7 +189,7 @@ def test_a_setting_of_arithmetic_already_scored_costs_nothing(small: Small) -> N
 def test_a_saved_report_can_be_made_again(small: Small) -> None:
     events = small.score(SETTINGS)
     run = find_run(planned(events).run)
-    assert finished_report(run) == finished(events).report == run.report()
+    assert finished_report(run).to_json() == finished(events).report == run.report()
 
 
 def test_an_id_that_no_run_has_is_a_wrong_input(small: Small) -> None:
