@@ -62,7 +62,7 @@ class _Traced(NamedTuple):
 def measured_geometry(split: SplitModel) -> KVGeometry:
     """The geometry of the caches that a model fills; ``total_layers`` counts its caches.
 
-    The labels of these caches are kept with the model.
+    The geometry and the labels of these caches are kept with the model.
 
     Raises:
         InputError: None of its caches holds keys and values.
@@ -70,7 +70,7 @@ def measured_geometry(split: SplitModel) -> KVGeometry:
     traced = _traced(split.model)
     if not traced.geometry.layers:
         raise InputError(*NO_KV)
-    split.kv_labels = traced.labels
+    split.kv_labels, split.geometry = traced.labels, traced.geometry
     return traced.geometry
 
 

@@ -20,6 +20,7 @@ import mlx.nn as nn
 
 from scorer.device.cpu_arithmetic import MLX
 from scorer.lm.patches import body_pass, pass_options
+from scorer.spec.geometry import KVGeometry
 
 _BODY_NAMES = ("model", "transformer", "backbone")
 
@@ -68,6 +69,7 @@ class SplitModel:
             leaves a pass to MLX as a whole.
         kv_labels: Labels of the caches that the model fills, in the order of its geometry, see
             :func:`scorer.lm.caches.filled_labels`; None until the geometry is measured.
+        geometry: That geometry.
     """
 
     def __init__(self, model: nn.Module, arithmetic: str = MLX) -> None:
@@ -75,6 +77,7 @@ class SplitModel:
         self.arithmetic = arithmetic
         self.layers_ahead = 0
         self.kv_labels: tuple[str, ...] | None = None
+        self.geometry: KVGeometry | None = None
         self._owner, self._name = _find_body(model)
         self.split = self._name is not None
 

@@ -9,19 +9,26 @@ from scorer.quantizers.affine import Affine
 from scorer.quantizers.affine_fused import GROUPS, AffineFused
 from scorer.quantizers.affine_numpy import AffineNumpy
 from scorer.quantizers.base import Quantizer
+from scorer.spec.quantizers.affine import Affine as AffineDescription
+from scorer.spec.quantizers.base import Quantizer as Description
 
 
 def quantizer_for(
-    bits: int, group_size: int, arithmetic: str = MLX, device: DeviceKind | None = None
+    described: Description, arithmetic: str = MLX, device: DeviceKind | None = None
 ) -> Quantizer:
     """The fastest version of a quantizer that gives MLX's own bits.
 
     Args:
-        bits: Bits of a code: 2, 3, 4, 5, 6 or 8.
-        group_size: Elements that share a scale and a bias.
+        described: The quantizer and its parameters, as a setting describes it.
         arithmetic: ``numpy`` or ``mlx``, what computes the model that fills the cache.
         device: Where; None for the device that MLX computes on now.
+
+    Raises:
+        TypeError: There is no arithmetic for a description of this class.
     """
+    if not isinstance(described, AffineDescription):
+        raise TypeError(f"no arithmetic for the quantizer `{described.name}`")
+    bits, group_size = described.bits, described.group_size
     if arithmetic == NUMPY:
         return AffineNumpy(bits, group_size)
     kind = current_device() if device is None else device

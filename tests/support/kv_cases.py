@@ -27,7 +27,7 @@ def reference_lane(split: SplitModel, prefixes: Prefixes | None = None) -> Refer
 
 
 def sides(setting: KVSetting, label: str = "0", arithmetic: str = MLX) -> tuple[Side, Side]:
-    return sides_of(setting, CachePlace(0, label), arithmetic)
+    return sides_of(setting.every_cache, CachePlace(0, label), arithmetic)
 
 
 def dequantized_cache(

@@ -91,7 +91,7 @@ def _attention_error(
     k = mx.random.normal((1, kv_heads, length, k_dim), key=keys[1]).astype(dtype)
     v = mx.random.normal((1, kv_heads, length, v_dim), key=keys[2]).astype(dtype)
     scale = k_dim**-0.5
-    sides = sides_of(setting, CachePlace(0, "0"), MLX)
+    sides = sides_of(setting.every_cache, CachePlace(0, "0"), MLX)
     cache = CodesKVCache(sides, converting=True)
     held_k, held_v = cache.update_and_fetch(k, v)
     if arithmetic == MLX_LM:

@@ -18,6 +18,7 @@ from scorer.lanes.states import MemoryStates
 from scorer.lm.caches import LayerCache, fresh_caches, holds_kv, replace_caches, walk
 from scorer.lm.model_handle import ModelHandle
 from scorer.spec.settings.kv import FULL_PRECISION, KVSetting
+from scorer.spec.sides import LayerSides
 
 Arithmetic = str
 DEQUANTIZED = "dequantized"
@@ -77,9 +78,15 @@ class KVLane(ModelLane):
     def _cache(self, cache: Any, place: CachePlace) -> Any:
         if self.arithmetic == MLX_LM:
             return self._mlx_lm_cache(cache)
-        sides = sides_of(self.setting, place, self.split.arithmetic)
+        sides = sides_of(self._described(place), place, self.split.arithmetic)
         make = codes_cache if self.arithmetic == CODES else dequantized_cache
         return make(cache, sides, converting=self.setting.start == 0)
+
+    def _described(self, place: CachePlace) -> LayerSides:
+        geometry = self.split.geometry
+        if geometry is None or place.index is None:
+            return self.setting.every_cache
+        return self.setting.sides(geometry)[place.index]
 
     def _mlx_lm_cache(self, cache: Any) -> Any:
         if type(cache) is not mlx_lm_cache.KVCache:

@@ -9,7 +9,8 @@ import mlx.core as mx
 
 from scorer.quantizers.base import Quantizer, Stored, check_of
 from scorer.quantizers.choose import quantizer_for
-from scorer.spec.settings.kv import FULL_PRECISION, KVSetting
+from scorer.spec.settings.kv import FULL_PRECISION
+from scorer.spec.sides import LayerSides, StoredSide
 
 SideName = Literal["k", "v"]
 
@@ -77,21 +78,23 @@ class Side:
         return stored
 
 
-def sides_of(setting: KVSetting, place: CachePlace, arithmetic: str) -> tuple[Side, Side]:
-    """The keys' and the values' side of one cache, as a setting says.
+def sides_of(described: LayerSides, place: CachePlace, arithmetic: str) -> tuple[Side, Side]:
+    """The keys' and the values' side of one cache, as a setting describes them.
 
-    The one place that turns a setting into quantizers.
+    The one place that turns descriptions into quantizers.
 
     Args:
-        setting: The setting, the same for every layer.
+        described: What the setting says of this cache.
         place: Where the cache stands.
         arithmetic: ``numpy`` or ``mlx``, what computes the model that fills the cache.
     """
+    known = described.keys.quantizer or described.values.quantizer
+    group_size = 0 if known is None else known.group_size
 
-    def side(name: SideName, bits: int) -> Side:
-        quantizer = None
-        if bits != FULL_PRECISION:
-            quantizer = quantizer_for(bits, setting.group_size, arithmetic)
-        return Side(place, name, quantizer, bits, setting.group_size)
+    def side(name: SideName, stored: StoredSide) -> Side:
+        if stored.quantizer is None:
+            return Side(place, name, None, FULL_PRECISION, group_size)
+        quantizer = quantizer_for(stored.quantizer, arithmetic)
+        return Side(place, name, quantizer, stored.quantizer.bits, stored.quantizer.group_size)
 
-    return side("k", setting.k_bits), side("v", setting.v_bits)
+    return side("k", described.keys), side("v", described.values)

@@ -233,13 +233,18 @@ class KVSetting(Setting):
         params = {"k_bits": self.k_bits, "v_bits": self.v_bits, "group_size": self.group_size}
         return KVMethod("/".join(names), bits, self.group_size, params)
 
-    def sides(self, geometry: KVGeometry) -> list[LayerSides]:
-        """Every cache alike: keys in ``keys``, values in ``values``."""
+    @property
+    def every_cache(self) -> LayerSides:
+        """How each cache of a model is stored: all alike."""
         keys, values = (
             UNQUANTIZED if quantizer is None else StoredSide(quantizer, self.start)
             for quantizer in (self.keys, self.values)
         )
-        return [LayerSides(keys, values)] * len(geometry.layers)
+        return LayerSides(keys, values)
+
+    def sides(self, geometry: KVGeometry) -> list[LayerSides]:
+        """Every cache alike: keys in ``keys``, values in ``values``."""
+        return [self.every_cache] * len(geometry.layers)
 
     def check(self, geometry: KVGeometry) -> None:
         """See that the quantizers can store the heads of every cache.

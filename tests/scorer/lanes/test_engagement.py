@@ -28,6 +28,7 @@ from scorer.quantizers.choose import quantizer_for
 from scorer.runs.engagement import Engagement
 from scorer.score import score
 from scorer.spec.events import Event, Finished, SettingFailedEvent
+from scorer.spec.quantizers.affine import Affine
 from scorer.spec.settings.kv import BITS, GROUP_SIZES, KVSetting
 from scorer.stats.positions import Positions
 
@@ -223,7 +224,7 @@ def test_a_width_that_is_ignored_is_found_by_its_twin(
     plain = Side.round_trip
 
     def ignoring(self: Side, x: mx.array) -> mx.array:
-        self.quantizer = quantizer_for(4, self.group_size)
+        self.quantizer = quantizer_for(Affine(4, self.group_size))
         return plain(self, x)
 
     monkeypatch.setattr(Side, "round_trip", ignoring)

@@ -15,6 +15,7 @@ from scorer.quantizers.affine import Affine
 from scorer.quantizers.affine_fused import AffineFused
 from scorer.quantizers.affine_numpy import AffineNumpy
 from scorer.quantizers.choose import quantizer_for
+from scorer.spec.quantizers import affine as described
 
 
 @pytest.fixture(autouse=True)
@@ -28,20 +29,20 @@ def rows(*shape: int) -> mx.array:
 
 
 def test_each_device_and_arithmetic_has_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert type(quantizer_for(4, 64)) is Affine
-    assert type(quantizer_for(4, 64, MLX, "cpu")) is Affine
-    assert type(quantizer_for(4, 64, NUMPY)) is AffineNumpy
-    assert type(quantizer_for(4, 64, MLX, "metal")) is AffineFused
+    assert type(quantizer_for(described.Affine(4, 64))) is Affine
+    assert type(quantizer_for(described.Affine(4, 64), MLX, "cpu")) is Affine
+    assert type(quantizer_for(described.Affine(4, 64), NUMPY)) is AffineNumpy
+    assert type(quantizer_for(described.Affine(4, 64), MLX, "metal")) is AffineFused
     # Groups that no warp can share are left to MLX.
-    assert type(quantizer_for(4, 16, MLX, "cuda")) is Affine
+    assert type(quantizer_for(described.Affine(4, 16), MLX, "cuda")) is Affine
     monkeypatch.setattr(mx, "default_device", lambda: mx.gpu)
-    assert type(quantizer_for(4, 64)) is AffineFused
+    assert type(quantizer_for(described.Affine(4, 64))) is AffineFused
 
 
 @pytest.mark.parametrize("arithmetic", [MLX, NUMPY])
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 8])
 def test_codes_and_round_trip_are_one_function(bits: int, arithmetic: str) -> None:
-    quantizer = quantizer_for(bits, 32, arithmetic)
+    quantizer = quantizer_for(described.Affine(bits, 32), arithmetic)
     x = rows(2, 3, 9, 64)
     stored = quantizer.quantize(x)
     assert [array.shape for array in stored] == [(2, 3, 9, 2 * bits), (2, 3, 9, 2), (2, 3, 9, 2)]
@@ -57,7 +58,7 @@ def test_a_product_with_codes_is_one_with_what_they_stand_for(
     tokens: int, odd: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(affine, "needs_odd_length", lambda: odd)
-    quantizer = quantizer_for(4, 32)
+    quantizer = quantizer_for(described.Affine(4, 32))
     stored = quantizer.quantize(rows(2, 3, tokens, 64))
     vectors = quantizer.dequantize(stored)
     queries, weights = rows(2, 3, 5, 64), rows(2, 3, 5, tokens)
