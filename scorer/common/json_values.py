@@ -65,7 +65,7 @@ def json_values(value: Any, *, words: bool = False) -> Any:
         item, metadata = getattr(value, field.name), field.metadata
         if metadata.get(FLAT_KEY):
             found |= _flat_values(field, value, item, words)
-        elif not (metadata.get(_OMIT) and (item is None or item == ())):
+        elif not (metadata.get(_OMIT) and (item is None or item in ((), {}, ""))):
             write = metadata.get(WRITE)
             found[metadata.get(KEY, field.name)] = (
                 json_values(item, words=words) if write is None else write(item)

@@ -25,15 +25,15 @@ STUCK = """
 from scorer.device.blas import preload_blas
 preload_blas()
 import ctypes, scorer.engine.cells
-plain = scorer.engine.cells.CellScorer._works
+plain = scorer.engine.cells.CellScorer._tasks
 
-def works(self):
-    for number, work in enumerate(plain(self)):
+def tasks(self):
+    for number, task in enumerate(plain(self)):
         if number:
             ctypes.CDLL(None).sleep(1000)
-        yield work
+        yield task
 
-scorer.engine.cells.CellScorer._works = works
+scorer.engine.cells.CellScorer._tasks = tasks
 """
 
 

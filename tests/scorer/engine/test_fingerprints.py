@@ -64,8 +64,8 @@ def test_a_setting_of_another_kind_is_stored_and_shown_by_its_key(
     run = find_run(planned(events).run)
     assert set(run.scored()) == {"8", key}
     digest = hashlib.sha256(recipe.read_bytes()).hexdigest()[:12]
-    assert run.facts["settings"][key]["fingerprint"] == {"content": digest}
-    assert "fingerprint" not in run.facts["settings"]["8"]
+    assert run.facts.settings[key].fingerprint == {"content": digest}
+    assert not run.facts.settings["8"].fingerprint
     plain = finished(small.score("4")).report["settings"][0]
     assert report["settings"][1]["kl"] == plain["kl"]
 
@@ -109,25 +109,16 @@ def test_without_the_kind_the_run_is_listed_with_one_line(
     )
 
 
-def facts(**fingerprints: Any) -> dict[str, Any]:
-    """Facts of a run whose settings have these fingerprints; None for none."""
-    own = {key: {} if f is None else {"fingerprint": f} for key, f in fingerprints.items()}
-    return {"settings": own}
-
-
 @pytest.mark.parametrize(
     ("stored", "now", "found"),
     [
-        (facts(a=None), facts(a=None), {}),
-        (facts(a={"x": "1"}), facts(a={"x": "1"}), {}),
-        (facts(a={"x": "1"}), facts(b={"x": "2"}), {}),
-        (facts(a={"x": "1"}), facts(a={"x": "2"}), {"a": ["x (`1`, now `2`)"]}),
-        (facts(a=None), facts(a={"x": "2"}), {"a": ["x (not recorded, now `2`)"]}),
-        (facts(a={"x": "1"}), facts(a=None), {"a": ["x (`1`, now not recorded)"]}),
-        ({"settings": {"a": {"fingerprint": 3}}}, facts(a=None), {}),
-        ({"settings": {"a": 3}}, facts(a={"x": "1"}), {"a": ["x (not recorded, now `1`)"]}),
-        ({"settings": []}, facts(a={"x": "1"}), {}),
-        ({}, facts(a={"x": "1"}), {}),
+        ({"a": {}}, {"a": {}}, {}),
+        ({"a": {"x": "1"}}, {"a": {"x": "1"}}, {}),
+        ({"a": {"x": "1"}}, {"b": {"x": "2"}}, {}),
+        ({"a": {"x": "1"}}, {"a": {"x": "2"}}, {"a": ["x (`1`, now `2`)"]}),
+        ({"a": {}}, {"a": {"x": "2"}}, {"a": ["x (not recorded, now `2`)"]}),
+        ({"a": {"x": "1"}}, {"a": {}}, {"a": ["x (`1`, now not recorded)"]}),
+        ({}, {"a": {"x": "1"}}, {}),
     ],
 )
 def test_only_settings_that_both_have_can_differ(

@@ -6,18 +6,20 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from kv_cases import codes_cache, quantizers
 from mlx_lm.models import cache as mlx_lm_cache
 from tiny_configs import tiny_config
 from tiny_models import build_module
 
-from scorer.lanes.kv import attention_over_codes, plan
+from scorer.lanes.kv import plan
 from scorer.lanes.kv.attention_kernels import attention_tasks, trial_length
 from scorer.lanes.kv.attention_over_codes import attend_codes
-from scorer.lanes.kv.caches import codes_cache
 from scorer.lanes.kv.lane import KVLane
 from scorer.lanes.kv.plan import plan_settings
 from scorer.lm.measured_geometry import measured_geometry
+from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
+from scorer.quantizers import affine
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.kv import KVSetting
@@ -49,14 +51,14 @@ def asked(
         return plain(x, codes, *rest, **options)
 
     monkeypatch.setattr(mx, "quantized_matmul", record)
-    monkeypatch.setattr(attention_over_codes, "needs_odd_length", lambda: True)
+    monkeypatch.setattr(affine, "needs_odd_length", lambda: True)
     cache = codes_cache(mlx_lm_cache.KVCache(), setting)
     keys, values = (
         mx.random.normal((2, layer.kv_heads, length, dim)) for dim in (layer.k_dim, layer.v_dim)
     )
     queries = mx.random.normal((2, heads, length, layer.k_dim))
     held = cache.update_and_fetch(keys, values)
-    mx.eval(attend_codes(queries, cache.sides, 0.1, "causal", *held))
+    mx.eval(attend_codes(queries, quantizers(cache), 0.1, "causal", *held))
     return found
 
 
@@ -110,6 +112,6 @@ def test_on_cuda_a_setting_is_tried_with_the_kernels_it_is_scored_with(
     job = Job("any", settings, CorpusSpec("builtin"), kernel="mlx-lm")
     with mx.stream(mx.cpu):
         split = SplitModel(build_module(tiny_config("llama")))
-        plan_settings(job, split, device, measured_geometry(split))
+        plan_settings(job, ModelHandle(split), device, measured_geometry(split))
     behind = [tokens, tokens + 4, tokens + 2]
     assert tried == behind

@@ -10,7 +10,7 @@ import pytest
 from oracle_affine import round_trip
 
 from scorer.device.cpu_arithmetic import MLX, NUMPY
-from scorer.quantizers import affine
+from scorer.quantizers import affine, choose
 from scorer.quantizers.affine import Affine
 from scorer.quantizers.affine_fused import AffineFused
 from scorer.quantizers.affine_numpy import AffineNumpy
@@ -33,8 +33,10 @@ def test_each_device_and_arithmetic_has_its_version(monkeypatch: pytest.MonkeyPa
     assert type(quantizer_for(described.Affine(4, 64), MLX, "cpu")) is Affine
     assert type(quantizer_for(described.Affine(4, 64), NUMPY)) is AffineNumpy
     assert type(quantizer_for(described.Affine(4, 64), MLX, "metal")) is AffineFused
-    # Groups that no warp can share are left to MLX.
-    assert type(quantizer_for(described.Affine(4, 16), MLX, "cuda")) is Affine
+    with monkeypatch.context() as patch:
+        # Groups that no warp can share are left to MLX.
+        patch.setattr(choose, "GROUPS", (32, 64))
+        assert type(quantizer_for(described.Affine(4, 128), MLX, "cuda")) is Affine
     monkeypatch.setattr(mx, "default_device", lambda: mx.gpu)
     assert type(quantizer_for(described.Affine(4, 64))) is AffineFused
 

@@ -10,6 +10,7 @@ from later_positions import rewrite
 
 from scorer.common.errors import InputError
 from scorer.runs.listing import Run, list_runs, newest_unfinished, unfinished_twin
+from scorer.runs.stored_counts import StoredCounts
 
 UNREADABLE = [({"version": "2"}, "version `2`"), ({"passage": "chat"}, "metadata, `passage`")]
 
@@ -29,7 +30,7 @@ def test_a_column_more_is_read_and_not_written_to(finished: bool) -> None:
     assert info.state == ("finished" if finished else "unfinished") and info.reason == ""
     assert info.read_only == "it has a column more, `entropy`"
     assert info.chunks_done == (8 if finished else 6)
-    assert newest_unfinished() is None and unfinished_twin(run.facts["identity"]) is None
+    assert newest_unfinished() is None and unfinished_twin(run.facts.identity) is None
     after = run.read()
     assert after.keys() == before.keys() and run.whole is finished
     for name, chunks in after.items():
@@ -48,7 +49,7 @@ def test_what_is_not_understood_is_one_line(
 ) -> None:
     run = save_run(chunks=4 if finished else 3, finished=finished)
     # As where the file was written by the version that knows it.
-    run._counted = {}
+    run._counted = StoredCounts()
     rewrite(run.positions_path, **changes)
     kept = files(run)
     run = Run(run.path)

@@ -19,13 +19,13 @@ from scorer.spec.settings.kv import BITS, GROUP_SIZES, KVSetting
 )
 def test_published_costs_of_smollm2(setting: str, expected: float) -> None:
     cost = KVGeometry((KVLayer(3, 64, 64),) * 30, 30)
-    assert cost.bytes_per_token(KVSetting.parse(setting)) == expected
+    assert KVSetting.parse(setting).bytes_per_token(cost) == expected
     assert cost.bytes_per_token_16bit() == 23_040
 
 
 def test_one_side_at_full_precision_costs_two_bytes_an_element() -> None:
     one = KVGeometry((KVLayer(2, 64, 128),), 1)
-    assert one.bytes_per_token(KVSetting(16, 4, 64)) == 2 * (64 * 2 + 128 * (0.5 + 4 / 64))
+    assert KVSetting(16, 4, 64).bytes_per_token(one) == 2 * (64 * 2 + 128 * (0.5 + 4 / 64))
 
 
 def test_sliding_layers_count_the_tokens_they_keep() -> None:
@@ -56,8 +56,8 @@ def test_sliding_layers_count_the_tokens_they_keep() -> None:
 def test_costs_are_ordered(layers: list[KVLayer], context: int, bits: int, group: int) -> None:
     caches = KVGeometry(tuple(layers), len(layers))
     setting = KVSetting(bits, bits, group)
-    assert 0 < caches.bytes_per_token(setting, context) < caches.bytes_per_token_16bit(context)
-    assert caches.bytes_per_token(setting, context) <= caches.bytes_per_token(setting) + 1e-6
+    assert 0 < setting.bytes_per_token(caches, context) < caches.bytes_per_token_16bit(context)
+    assert setting.bytes_per_token(caches, context) <= setting.bytes_per_token(caches) + 1e-6
     stored = [
         layer.kv_heads * (layer.k_dim + layer.v_dim) * 2 * min(context, layer.window or context)
         for layer in layers
