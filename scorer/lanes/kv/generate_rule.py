@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -40,7 +40,8 @@ def where_generate_runs(
     The graph of that pass over a third token is built and not evaluated: an architecture that
     cannot work with a quantized cache raises while it is built, as shapes and types show it. What
     only shows when a graph is evaluated is known: on CUDA, MLX has no quantized matmul for queries
-    that share a key head.
+    that share a key head, nor for head dimensions that 64 does not divide (mlx-cuda-13 0.32.4 on
+    an H100).
 
     Args:
         model: The model.
@@ -64,7 +65,7 @@ def where_generate_runs(
         kept = [e.cache for e in walk(converted) if holds_kv(e.cache) and is_filled(e.cache)]
         if not kept or not all(isinstance(c, mlx_lm_cache.QuantizedKVCache) for c in kept):
             return "nowhere"
-        with _heads_per_key_head() as shared:
+        with _quantized_attentions() as attentions:
             model(mx.zeros((1, 1), mx.int32), cache=converted)
     except CANNOT_RUN:
         return "nowhere"
@@ -72,7 +73,9 @@ def where_generate_runs(
         if not lacks_kernel(error):
             raise
         return "elsewhere"
-    return "elsewhere" if device == "cuda" and max(shared, default=1) > 1 else "here"
+    return (
+        "elsewhere" if device == "cuda" and not all(map(_has_cuda_kernel, attentions)) else "here"
+    )
 
 
 def lacks_kernel(error: RuntimeError) -> bool:
@@ -80,19 +83,34 @@ def lacks_kernel(error: RuntimeError) -> bool:
     return "No implementation" in str(error)
 
 
+class _Attention(NamedTuple):
+    """Heads and head dimensions of one quantized attention."""
+
+    query_heads: int
+    key_heads: int
+    k_dim: int
+    v_dim: int
+
+
+def _has_cuda_kernel(attention: _Attention) -> bool:
+    dims = attention.k_dim, attention.v_dim
+    return attention.query_heads == attention.key_heads and not any(dim % 64 for dim in dims)
+
+
 @contextlib.contextmanager
-def _heads_per_key_head() -> Iterator[list[int]]:
-    """Note, of each quantized attention of a pass, how many query heads share a key head."""
-    noted: list[int] = []
+def _quantized_attentions() -> Iterator[list[_Attention]]:
+    """Collect the quantized attentions of the passes inside."""
+    found: list[_Attention] = []
     original = mlx_lm_base.quantized_scaled_dot_product_attention
 
     def attend(queries: mx.array, q_keys: Any, *args: Any, **kwargs: Any) -> mx.array:
-        noted.append(queries.shape[1] // q_keys[0].shape[1])
         output: mx.array = original(queries, q_keys, *args, **kwargs)
+        heads, key_heads = queries.shape[1], q_keys[0].shape[1]
+        found.append(_Attention(heads, key_heads, queries.shape[-1], output.shape[-1]))
         return output
 
     mlx_lm_base.quantized_scaled_dot_product_attention = attend
     try:
-        yield noted
+        yield found
     finally:
         mlx_lm_base.quantized_scaled_dot_product_attention = original
