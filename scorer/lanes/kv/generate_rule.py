@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -40,8 +40,8 @@ def where_generate_runs(
     The graph of that pass over a third token is built and not evaluated: an architecture that
     cannot work with a quantized cache raises while it is built, as shapes and types show it. What
     only shows when a graph is evaluated is known: on CUDA, MLX has no quantized matmul for queries
-    that share a key head, nor for head dimensions that 64 does not divide (mlx-cuda-13 0.32.4 on
-    an H100).
+    that share a key head, nor for several key heads of a cache with room for more tokens, which is
+    how mlx-lm keeps them (mlx-cuda-13 0.32.4 on an H100).
 
     Args:
         model: The model.
@@ -65,7 +65,7 @@ def where_generate_runs(
         kept = [e.cache for e in walk(converted) if holds_kv(e.cache) and is_filled(e.cache)]
         if not kept or not all(isinstance(c, mlx_lm_cache.QuantizedKVCache) for c in kept):
             return "nowhere"
-        with _quantized_attentions() as attentions:
+        with _head_counts() as heads:
             model(mx.zeros((1, 1), mx.int32), cache=converted)
     except CANNOT_RUN:
         return "nowhere"
@@ -73,9 +73,7 @@ def where_generate_runs(
         if not lacks_kernel(error):
             raise
         return "elsewhere"
-    return (
-        "elsewhere" if device == "cuda" and not all(map(_has_cuda_kernel, attentions)) else "here"
-    )
+    return "elsewhere" if device == "cuda" and any(pair != (1, 1) for pair in heads) else "here"
 
 
 def lacks_kernel(error: RuntimeError) -> bool:
@@ -83,30 +81,15 @@ def lacks_kernel(error: RuntimeError) -> bool:
     return "No implementation" in str(error)
 
 
-class _Attention(NamedTuple):
-    """Heads and head dimensions of one quantized attention."""
-
-    query_heads: int
-    key_heads: int
-    k_dim: int
-    v_dim: int
-
-
-def _has_cuda_kernel(attention: _Attention) -> bool:
-    dims = attention.k_dim, attention.v_dim
-    return attention.query_heads == attention.key_heads and not any(dim % 64 for dim in dims)
-
-
 @contextlib.contextmanager
-def _quantized_attentions() -> Iterator[list[_Attention]]:
-    """Collect the quantized attentions of the passes inside."""
-    found: list[_Attention] = []
+def _head_counts() -> Iterator[list[tuple[int, int]]]:
+    """Collect the numbers of query heads and key heads of each quantized attention inside."""
+    found: list[tuple[int, int]] = []
     original = mlx_lm_base.quantized_scaled_dot_product_attention
 
     def attend(queries: mx.array, q_keys: Any, *args: Any, **kwargs: Any) -> mx.array:
         output: mx.array = original(queries, q_keys, *args, **kwargs)
-        heads, key_heads = queries.shape[1], q_keys[0].shape[1]
-        found.append(_Attention(heads, key_heads, queries.shape[-1], output.shape[-1]))
+        found.append((queries.shape[1], q_keys[0].shape[1]))
         return output
 
     mlx_lm_base.quantized_scaled_dot_product_attention = attend

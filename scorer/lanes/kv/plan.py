@@ -35,7 +35,7 @@ class PlannedSetting:
         computed_as: The setting under which its numbers are stored: an earlier one of the job
             that comes to the same computation on this device, or itself.
         mlx_lm: Where ``mlx_lm.generate`` can run the setting on this model: on this device, on
-            others only (MLX has no quantized matmul for grouped queries on CUDA), or nowhere.
+            others only (on CUDA MLX has no kernel for most), or nowhere.
         control_of: The deployed setting this one is the control of, or None for a row of its own.
     """
 

@@ -84,10 +84,18 @@ def test_the_sample_holds_both_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "expected"), [("llama", "elsewhere"), ("gpt2", "here"), ("gpt_oss", "nowhere")]
+    ("architecture", "heads", "expected"),
+    [
+        ("llama", {}, "elsewhere"),
+        ("gpt2", {}, "elsewhere"),
+        ("gpt2", {"n_head": 1}, "here"),
+        ("gpt_oss", {}, "nowhere"),
+    ],
 )
-def test_on_cuda_queries_must_have_a_key_head_each(architecture: str, expected: str) -> None:
-    model = built(architecture)
+def test_on_cuda_there_is_a_kernel_for_one_head_alone(
+    architecture: str, heads: dict[str, int], expected: str
+) -> None:
+    model = built(architecture, **heads)
     filled = caches_of_two_tokens(model)
     assert where_generate_runs(model, KVSetting(4, 4, 32), filled, "cuda") == expected
 
