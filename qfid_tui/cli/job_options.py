@@ -129,10 +129,10 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(args: argparse.Namespace) -> tuple[Setting, ...]:
-    """The settings that were asked for.
+    """Return the settings that the options name.
 
     Raises:
-        InputError: One of them is not valid.
+        InputError: A setting is not valid.
     """
     from scorer.common.errors import InputError
     from scorer.spec.settings.registry import parse_settings

@@ -111,7 +111,7 @@ def rendered(format: str, report: Report, run_id: str) -> Iterable[str]:
     Args:
         format: One of ``FORMATS``.
         report: The report.
-        run_id: Its run, whose positions ``positions`` reads.
+        run_id: Its run; the format ``positions`` reads its positions.
 
     Raises:
         QfidError: The run cannot be read.

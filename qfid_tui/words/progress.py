@@ -21,7 +21,7 @@ def rate_text(rate: float) -> str:
 
 
 def loading_text(event: Loading) -> str:
-    """A step before scoring as a line."""
+    """Describe a step before scoring in a line."""
     named = {
         "model": "loading",
         "tokenizing": "tokenizing",

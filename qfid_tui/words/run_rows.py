@@ -48,7 +48,7 @@ def read_only_note(info: RunInfo) -> str:
 
 
 def resumable(info: RunInfo) -> bool:
-    """Whether something is left to score, chunks or settings that failed, and may be added."""
+    """Return whether chunks, or settings that failed, are left to score and can be added."""
     if info.read_only:
         return False
     return info.state == "unfinished" or (info.state == "finished" and bool(info.failed))

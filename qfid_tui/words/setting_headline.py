@@ -1,4 +1,4 @@
-"""The headline numbers of a setting as lines of text: value, unit, 95 % interval, verdict."""
+"""Formats the headline numbers of a setting: value, unit, 95 % interval, verdict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from scorer.stats.intervals import Interval
 from scorer.stats.verdict import HeldBound, OpenBound
 
 Tone = Literal["plain", "muted", "good", "marginal", "bad"]
-Line = tuple[tuple[str, Tone], ...]
+TonedLine = tuple[tuple[str, Tone], ...]
+"""Parts of a line, each with its tone."""
 
 _METRICS: dict[Metric, str] = {"kl_mean": "KL mean", "kl_p99": "KL p99", "flip_rate": "flips"}
 _SIGNS: dict[Verdict, str] = {"good": "✓", "marginal": "~", "bad": "✗"}
@@ -21,8 +22,8 @@ _NAME_WIDTH = 13
 _VALUE_WIDTH = 8
 
 
-def headline(row: SettingRow) -> list[Line]:
-    """Lines that say what a setting costs, or why there is no number.
+def headline(row: SettingRow) -> list[TonedLine]:
+    """Return lines with the numbers of a setting, or with the reason why there are none.
 
     Args:
         row: The setting's row of a report.
@@ -31,7 +32,7 @@ def headline(row: SettingRow) -> list[Line]:
     return [*lines, *(((f"! {inert(warning)}", "muted"),) for warning in row.warnings)]
 
 
-def _numbers(row: SettingRow, numbers: SettingNumbers) -> Iterator[Line]:
+def _numbers(row: SettingRow, numbers: SettingNumbers) -> Iterator[TonedLine]:
     kl, ends = numbers.kl, numbers.intervals
     yield from _verdict(numbers)
     yield _figure("KL mean, nats", _short(kl.mean), _ends(ends.kl_mean))
@@ -49,11 +50,11 @@ def _numbers(row: SettingRow, numbers: SettingNumbers) -> Iterator[Line]:
     yield _figure("KV memory", f"{count(row.kv_bytes_per_token)} bytes/token, {_share(row)}")
     scored = f"{plural(numbers.n_positions, 'position')}, {plural(row.n_chunks, 'chunk')}"
     yield _figure("scored", scored)
-    said = [f"95 % over {plural(ends.n_units, ends.unit)}", ends.label, ends.note]
-    yield _figure("intervals", ", ".join(part for part in said if part))
+    basis = [f"95 % over {plural(ends.n_units, ends.unit)}", ends.label, ends.note]
+    yield _figure("intervals", ", ".join(part for part in basis if part))
 
 
-def _verdict(numbers: SettingNumbers) -> Iterator[Line]:
+def _verdict(numbers: SettingNumbers) -> Iterator[TonedLine]:
     held = ", ".join(
         f"{_METRICS[bound.metric]} > {_bound(bound)}" for bound in numbers.verdict_held_by
     )
@@ -72,7 +73,7 @@ def _bound(bound: HeldBound | OpenBound) -> str:
     return digits(bound.threshold, significant=2)
 
 
-def _without_numbers(row: SettingRow) -> Iterator[Line]:
+def _without_numbers(row: SettingRow) -> Iterator[TonedLine]:
     if row.status == "failed":
         yield (("✗ failed", "bad"),)
         if row.failure is not None:
@@ -81,12 +82,12 @@ def _without_numbers(row: SettingRow) -> Iterator[Line]:
                 yield ((inert(row.failure.hint), "muted"),)
     else:
         yield (("no chunk is scored yet", "plain"),)
-        yield (("go on with the run to score it", "muted"),)
+        yield (("resume the run to score it", "muted"),)
     yield _figure("KV memory", f"{count(row.kv_bytes_per_token)} bytes/token, {_share(row)}")
 
 
-def _figure(name: str, value: str, ends: str = "") -> Line:
-    """A name, a value and its interval under one another; a value without interval may be long."""
+def _figure(name: str, value: str, ends: str = "") -> TonedLine:
+    """Return name, value and interval in columns; a value without interval may be long."""
     shown = f"{name:<{_NAME_WIDTH}} "
     if not ends:
         return (shown, "muted"), (value, "plain")

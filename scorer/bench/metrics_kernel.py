@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import mlx.core as mx
 
 from scorer.common.device_kind import DeviceKind
-from scorer.device.dispatch import begin
+from scorer.device.dispatch import dispatch
 from scorer.metrics.fused_selftest import usable_kernel
 
 _ROWS = 511
@@ -56,7 +56,7 @@ def _best(work: Callable[[], Sequence[mx.array]]) -> float:
         start = time.perf_counter()
         for _ in range(_CALLS):
             made = work()
-            begin(*made)
+            dispatch(*made)
         mx.eval(*made)
         best = min(best, time.perf_counter() - start)
     return best / _CALLS

@@ -283,7 +283,7 @@ def _score(
     with (
         tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder,
         PositionsWriter(Path(folder) / "positions.arrow") as writer,
-        Saver(background=pipeline.saves_aside) as saver,
+        Saver(background=pipeline.saves_in_background) as saver,
     ):
         subject.model.split.layers_ahead = pipeline.layers
         loop = Loop(

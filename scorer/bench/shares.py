@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scorer.lanes.base import Lane, PendingPass
 from scorer.metrics.definition import TileScalars
-from scorer.metrics.reduce import Metrics, ReferenceTile, Started, wait_for
+from scorer.metrics.reduce import Metrics, PendingScalars, ReferenceTile, wait_for
 
 REFERENCE, QUANTIZED, METRICS, SAVING, HOST = "reference", "quantized", "metrics", "saving", "host"
 
@@ -106,7 +106,7 @@ class _TimedTile:
     def compare(self, logits: mx.array) -> TileScalars:
         return self._tile.compare(logits)
 
-    def start(self, logits: mx.array) -> Started:
+    def start(self, logits: mx.array) -> PendingScalars:
         with self._clock.running(METRICS):
             started = self._tile.start(logits)
             wait_for(started)

@@ -1,4 +1,4 @@
-"""What a benchmark measures: a cached model or a random one, its lanes, and chunks of tokens."""
+"""The subject of a benchmark: a cached or random model, its lanes, and chunks of tokens."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Subject:
     """A model ready to be timed.
 
     Attributes:
-        name: Of the model or shape.
-        dtype: Compute dtype by name.
+        name: Name of the model or shape.
+        dtype: Name of the compute dtype.
         model: Handle of the model.
-        reference: The full-precision lane, timed or not.
-        lanes: One lane per setting that is computed.
+        reference: The full-precision lane, with or without a timer.
+        lanes: One lane per computed setting.
         ids: (chunks, L) int32 tokens.
         first: First scored position of a chunk.
         vocab: Columns of the logits.
-        size: How much goes through at once.
+        size: Size of a forward pass and of a tile.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Subject:
 
 
 def cached_subject(job: Job, backend: Backend) -> Subject:
-    """A cached model and the job's text, prepared as a run prepares them.
+    """Return a cached model and the job's text, prepared as for a run.
 
     Raises:
         InputError: The job cannot be scored.
@@ -77,7 +77,7 @@ def cached_subject(job: Job, backend: Backend) -> Subject:
 
 
 def random_subject(shape: str, job: Job, backend: Backend) -> Subject:
-    """A model with random weights and random tokens.
+    """Return a model with random weights, and random tokens.
 
     Raises:
         InputError: A setting's group size does not divide the head dimension.

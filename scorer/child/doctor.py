@@ -70,14 +70,14 @@ def examine() -> dict[str, Any]:
 
     Returns:
         JSON values. ``device`` (kind and name), ``blas`` and ``matmul`` (seconds of a 512³ float32
-        product on the CPU device, and 1e9 floating-point operations a second) are null where MLX
-        has no backend, ``matmul`` on a GPU too; then ``error`` holds message and hint.
-        ``arithmetic``: what computes attention on the CPU device (``numpy`` or ``mlx``) and the
-        threads NumPy's part runs on; null on a GPU. ``metrics``: whether a GPU reduces logits with
-        the kernel made for it (``fused``), and why (``why``); ``quantizer``: the same for keys and
-        values; null on the CPU. ``compiled_kernels``: the folder of what MLX has compiled on CUDA;
-        null elsewhere. ``memory`` and folders are in bytes. ``offline``: HF_HUB_OFFLINE
-        forbids the network. ``findings`` is empty where nothing is slow or short.
+        product on the CPU device, and Gflop/s) are null if MLX has no backend; then ``error`` holds
+        message and hint. ``matmul`` is also null on a GPU. ``arithmetic``: the library that
+        computes attention on the CPU device (``numpy`` or ``mlx``) and the number of threads of
+        NumPy; null on a GPU. ``metrics``: whether a GPU reduces logits with the fused kernel
+        (``fused``), and the reason (``why``); ``quantizer``: the same for the quantizer of keys and
+        values; both null on the CPU. ``compiled_kernels``: the folder of the kernels that MLX has
+        compiled on CUDA; null elsewhere. ``memory`` and folders are in bytes. ``offline``: whether
+        HF_HUB_OFFLINE forbids the network. ``findings`` is empty if nothing is slow or short.
     """
     backend, error = _backend()
     total, free = host_memory()

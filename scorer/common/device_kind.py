@@ -6,5 +6,5 @@ from typing import Literal
 
 DeviceKind = Literal["metal", "cuda", "cpu"]
 
-Shell = Literal["cuda", "metal"]
+GpuKind = Literal["cuda", "metal"]
 """The kinds of device that run this package's own kernels."""

@@ -1,8 +1,8 @@
-"""Whether the CPU device computes a model's costly parts in NumPy.
+"""Whether the CPU device computes the expensive parts of a model in NumPy or in MLX.
 
-These are attention, activations, linear layers and the quantizer of a KV cache, of reference and
-candidates alike. ``QFID_CPU_ARITHMETIC`` is ``numpy`` (the default) or ``mlx``. How models come to
-call the functions in NumPy: :mod:`scorer.lm.patches`.
+These are attention, activations, linear layers and the quantizer of a KV cache. They are the same
+for the reference and the candidates. ``QFID_CPU_ARITHMETIC`` is ``numpy`` (the default) or ``mlx``.
+:mod:`scorer.lm.patches` puts the NumPy functions in place.
 """
 
 from __future__ import annotations

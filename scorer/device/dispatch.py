@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def begin(*arrays: mx.array) -> None:
+def dispatch(*arrays: mx.array) -> None:
     """Dispatch the computation of arrays without waiting; reading an array waits for it."""
     cast(Any, mx).async_eval(*arrays)
 
@@ -20,7 +20,7 @@ def wait(*arrays: mx.array) -> None:
     mx.eval(*arrays)
 
 
-def begin_reading(arrays: Sequence[mx.array]) -> Callable[[], list[NDArray[Any]]]:
+def dispatch_read(arrays: Sequence[mx.array]) -> Callable[[], list[NDArray[Any]]]:
     """Dispatch the computation of arrays and their concatenation into one buffer.
 
     On CUDA, MLX moves every array that the host reads to unified memory, and the device waits for
@@ -36,7 +36,7 @@ def begin_reading(arrays: Sequence[mx.array]) -> Callable[[], list[NDArray[Any]]
         return list
     shapes = [(array.shape, np.dtype(str(array.dtype).rpartition(".")[2])) for array in arrays]
     joined = mx.concatenate([mx.view(array.reshape(-1), mx.uint8) for array in arrays])
-    begin(joined)
+    dispatch(joined)
 
     def read() -> list[NDArray[Any]]:
         """Wait, then return arrays of the original shapes (…,) and dtypes."""

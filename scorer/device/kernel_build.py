@@ -9,7 +9,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from scorer.common.device_kind import Shell
+from scorer.common.device_kind import GpuKind
 from scorer.device.nvrtc import HEADERS, Nvrtc, NvrtcError, nvrtc
 
 _CUDA_TYPES = {
@@ -37,7 +37,7 @@ def kernel_source(folder: Path, name: str, arithmetic: str = "") -> str:
 
 
 def build_kernel(
-    shell: Shell,
+    shell: GpuKind,
     name: str,
     *,
     header: str,

@@ -29,7 +29,7 @@ class Pipeline:
     layers: int
 
     @property
-    def saves_aside(self) -> bool:
+    def saves_in_background(self) -> bool:
         """Whether results are saved by a thread while the device works."""
         return self.tiles > 0
 

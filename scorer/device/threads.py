@@ -103,10 +103,10 @@ _blas_threads = 0
 
 @contextmanager
 def single_threaded_numpy_blas() -> Iterator[None]:
-    """Keep NumPy's own BLAS to the calling thread inside the block.
+    """Limit NumPy's BLAS to one thread in the block.
 
-    It has one number of threads for the whole process: the first block to begin, in any thread,
-    sets it to 1 and the last to end puts it back.
+    The number of threads is a setting of the whole process: the first block of any thread sets it
+    to 1, and the end of the last block restores it.
     """
     global _blas_users, _blas_threads
     found = _numpy_blas()

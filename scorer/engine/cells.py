@@ -81,7 +81,9 @@ class CellScorer:
         self._repeats = prepared.job.noise_floor
         self._with_engagement: set[str] = set()
         self._device = device
-        self._saver = Saver(background=choose_pipeline(device, prepared.size.batch).saves_aside)
+        self._saver = Saver(
+            background=choose_pipeline(device, prepared.size.batch).saves_in_background
+        )
 
     def events(self) -> Iterator[Event]:
         """Score the missing cells; each is saved before its event is sent.

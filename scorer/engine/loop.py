@@ -19,12 +19,19 @@ from itertools import islice
 import mlx.core as mx
 
 from scorer.common.errors import Interrupted, SettingFailed
-from scorer.device.dispatch import begin_reading
+from scorer.device.dispatch import dispatch_read
 from scorer.engine.outcomes import LaneFailed, Outcome, PassDone, Scored, ScoreTask
 from scorer.engine.tiles import Batch, Tile, check_reference, joined, tile_positions
 from scorer.lanes.base import Lane, PendingPass
 from scorer.lm.patches import patched
-from scorer.metrics.reduce import Metrics, ReferenceTile, Started, arrays_of, scalars_of, wait_for
+from scorer.metrics.reduce import (
+    Metrics,
+    PendingScalars,
+    ReferenceTile,
+    arrays_of,
+    scalars_of,
+    wait_for,
+)
 
 # Twice the bytes of float32 reference logits that are kept for a batch, and bytes of one tile.
 KEEP_BYTES = 1 << 30
@@ -260,7 +267,7 @@ class Loop:
                     tiles = state.comparisons.pop(lane)
                     arrays = [*made.checks, *(array for tile in tiles for array in arrays_of(tile))]
                     computed.append((lane, made.findings, len(made.checks), tiles, arrays))
-            read = begin_reading([array for *_, arrays in computed for array in arrays])
+            read = dispatch_read([array for *_, arrays in computed for array in arrays])
 
             def wait() -> Iterator[Outcome]:
                 values = iter(read())
@@ -308,7 +315,7 @@ class _BatchState:
     passes: dict[Lane | None, PendingPass] = field(default_factory=dict)
     tiles: list[Tile] = field(default_factory=list)
     references: dict[Tile, ReferenceTile] = field(default_factory=dict)
-    comparisons: dict[Lane, list[Started]] = field(default_factory=dict)
+    comparisons: dict[Lane, list[PendingScalars]] = field(default_factory=dict)
     seconds: dict[Lane, float] = field(default_factory=dict)
     last_done: float = 0.0
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import mlx.core as mx
 from numpy.typing import NDArray
 
-from scorer.device.dispatch import begin, begin_reading
+from scorer.device.dispatch import dispatch, dispatch_read
 from scorer.lanes.prefixes import Prefixes
 from scorer.lanes.states import MemoryStates, PendingStates
 from scorer.lm.caches import fresh_caches
@@ -84,7 +84,7 @@ def completed(pending: PendingPass) -> tuple[mx.array, Findings | None]:
     """
     states = pending.states.load()
     mx.eval(states)
-    return states, pending.findings(begin_reading(pending.checks)())
+    return states, pending.findings(dispatch_read(pending.checks)())
 
 
 class ModelLane(ABC):
@@ -153,7 +153,7 @@ class ReferenceLane(ModelLane):
             self.prefixes.begin(tokens)
         caches = fresh_caches(self.split.model)
         hidden = self.split.hidden(tokens, caches)
-        begin(hidden)
+        dispatch(hidden)
         if self.prefixes is not None:
             self.prefixes.offer(tokens, hidden, caches)
         return PendingPass(MemoryStates(hidden))

@@ -15,7 +15,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from scorer.device.dispatch import begin, wait
+from scorer.device.dispatch import dispatch, wait
 from scorer.lm.caches import walk
 
 _UPDATE = "update_and_fetch"
@@ -35,7 +35,7 @@ def layer_window(caches: list[Any], layers: int) -> Iterator[None]:
     queued: deque[list[mx.array]] = deque()
 
     def given(arrays: list[mx.array]) -> None:
-        begin(*arrays)
+        dispatch(*arrays)
         queued.append(arrays)
         if len(queued) > layers:
             wait(*queued.popleft())

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 
-from scorer.common.device_kind import Shell
+from scorer.common.device_kind import GpuKind
 from scorer.device.kernel_build import build_kernel, kernel_source
 
 THREADS = 256
@@ -42,12 +42,12 @@ class FusedRows(NamedTuple):
     tops: mx.array
 
 
-def header_source(shell: Shell) -> str:
+def header_source(shell: GpuKind) -> str:
     """Everything before the kernel: the shell's own definitions around the arithmetic."""
     return kernel_source(_FOLDER, f"{shell}_header", "arithmetic")
 
 
-def body_source(shell: Shell) -> str:
+def body_source(shell: GpuKind) -> str:
     """The kernel's body."""
     rows, finish = (kernel_source(_FOLDER, name) for name in (f"{shell}_rows", "finish"))
     return rows.replace("    // FINISH\n", finish)
@@ -63,7 +63,7 @@ class FusedKernel:
         RuntimeError: MLX has no such backend here.
     """
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: GpuKind) -> None:
         self.shell = shell
         self._kernel: Any = build_kernel(
             shell,

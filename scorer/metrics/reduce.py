@@ -15,29 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.common.device_kind import DeviceKind
-from scorer.device.dispatch import begin, begin_reading
+from scorer.device.dispatch import dispatch, dispatch_read
 from scorer.metrics.definition import LOWEST_KL, Reference, TileScalars
 from scorer.metrics.fused_kernel import REF_TARGET, FusedKernel, FusedRows
 from scorer.metrics.fused_selftest import tile_scalars, usable_kernel
 
 MetricsName = Literal["numpy", "fused", "mlx", "plain"]
 
-Started = TileScalars | FusedRows
+PendingScalars = TileScalars | FusedRows
 """The comparison of two tiles: scalars, or pending arrays of the device."""
 
 
-def wait_for(started: Started) -> None:
+def wait_for(started: PendingScalars) -> None:
     """Wait until the device has computed a comparison."""
     if isinstance(started, FusedRows):
         mx.eval(*started)
 
 
-def arrays_of(started: Started) -> list[mx.array]:
+def arrays_of(started: PendingScalars) -> list[mx.array]:
     """Return the arrays of a comparison that have to be read: (N, 7) float32, (N, 2) int32."""
     return list(started) if isinstance(started, FusedRows) else []
 
 
-def scalars_of(started: Started, found: Iterator[NDArray[Any]]) -> TileScalars:
+def scalars_of(started: PendingScalars, found: Iterator[NDArray[Any]]) -> TileScalars:
     """Return the scalars of a comparison.
 
     Args:
@@ -64,7 +64,7 @@ class ReferenceTile(Protocol):
             logits: (B, T, V) of any float dtype; scalars are in batch-major order.
         """
 
-    def start(self, logits: mx.array) -> Started:
+    def start(self, logits: mx.array) -> PendingScalars:
         """Dispatch :meth:`compare` without waiting, if the device is asynchronous.
 
         Args:
@@ -136,7 +136,7 @@ class _HostTile:
         """Return the scalars of a candidate's logits, (B, T, V) of any float dtype."""
         return self._reference.compare(host_rows(logits))
 
-    def start(self, logits: mx.array) -> Started:
+    def start(self, logits: mx.array) -> PendingScalars:
         """Return the scalars of a candidate's logits, (B, T, V) of any float dtype."""
         return self.compare(logits)
 
@@ -149,7 +149,7 @@ class _FusedTile:
         self._rows = logits.reshape(-1, logits.shape[-1])
         self._targets = targets.reshape(-1)
         self._part = kernel.reference(self._rows, self._targets)
-        begin(self._rows, *self._part)
+        dispatch(self._rows, *self._part)
 
     def wait(self) -> None:
         """Wait until the device has computed the reference's part."""
@@ -163,13 +163,13 @@ class _FusedTile:
     def compare(self, logits: mx.array) -> TileScalars:
         """Return the scalars of a candidate's logits, (B, T, V) of any float dtype."""
         started = self.start(logits)
-        return scalars_of(started, iter(begin_reading(arrays_of(started))()))
+        return scalars_of(started, iter(dispatch_read(arrays_of(started))()))
 
-    def start(self, logits: mx.array) -> Started:
+    def start(self, logits: mx.array) -> PendingScalars:
         """Dispatch the comparison with a candidate's logits, (B, T, V) of any float dtype."""
         rows = logits.reshape(self._rows.shape).astype(self._rows.dtype)
         pending = self._kernel.against(self._part, self._rows, rows, self._targets)
-        begin(*pending)
+        dispatch(*pending)
         return pending
 
 
@@ -217,7 +217,7 @@ class _DeviceTile:
             top_quant_logprob=-host(lse[:, 0]),
         )
 
-    def start(self, logits: mx.array) -> Started:
+    def start(self, logits: mx.array) -> PendingScalars:
         """Return the scalars of a candidate's logits, (B, T, V) of any float dtype."""
         return self.compare(logits)
 

@@ -1,4 +1,4 @@
-"""Reading ``config.json``: checked numbers out of a file that anyone may have written."""
+"""Reads and checks values of ``config.json``, which is untrusted input."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MAX_FILE_BYTES = 16 << 20
 
 
 class ModelConfig:
-    """One JSON object of a config, with reads that check what they find.
+    """One JSON object of a config, with methods that check the values they return.
 
-    A key that is missing or ``null`` counts as absent, as it does for mlx-lm's optional fields.
+    A key that is missing or ``null`` is absent, as for mlx-lm's optional fields.
     """
 
     __slots__ = ("data", "where")
@@ -60,10 +60,10 @@ class ModelConfig:
         return value
 
     def text(self, name: str) -> str | None:
-        """A string, or None where the key is absent.
+        """Return a string, or None if the key is absent.
 
         Raises:
-            InputError: The value is no string.
+            InputError: The value is not a string.
         """
         value = self.data.get(name)
         if value is not None and not isinstance(value, str):
@@ -71,10 +71,10 @@ class ModelConfig:
         return value
 
     def section(self, name: str) -> ModelConfig | None:
-        """A nested object, or None where the key is absent.
+        """Return a nested object, or None if the key is absent.
 
         Raises:
-            InputError: The value is no object.
+            InputError: The value is not an object.
         """
         value = self.data.get(name)
         if value is None:
@@ -91,7 +91,7 @@ def decode_object(text: bytes, name: str) -> dict[str, Any]:
     """Decode a JSON object.
 
     Raises:
-        InputError: The bytes are not JSON or not an object; says so about ``name``.
+        InputError: The bytes are not JSON or not an object; the message names ``name``.
     """
     try:
         data = json.loads(text)
@@ -107,7 +107,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """Read a small JSON file that holds an object.
 
     Raises:
-        InputError: The file cannot be read, is larger than 16 MiB, or is no JSON object.
+        InputError: The file cannot be read, is larger than 16 MiB, or is not a JSON object.
     """
     return decode_object(read_small(path), path.name)
 

@@ -1,4 +1,4 @@
-"""What is known of a model that can be scored, read from its folder."""
+"""Describes a model that can be scored, from the files in its folder."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class ModelInfo:
         name: Repo id, name of a local folder, or ``demo``.
         path: Folder with its files.
         revision: Commit of the cached snapshot, or None for a folder of the user's own.
-        architecture: mlx-lm's module that runs it.
-        weight_bits: Bits per weight: 32, 16, or the width it is quantized to; None if unknown.
+        architecture: The mlx-lm module that runs it.
+        weight_bits: Bits per weight: 32, 16, or the width of its quantization; None if unknown.
         size_bytes: Bytes of its weight files.
-        geometry: The caches of keys and values that it fills; a guess until it was measured.
-        max_context: Longest context it was made for, tokens, or None where it does not say.
-        vocab_size: Entries of its vocabulary, or None while that is not known.
-        hidden_size: Elements of its hidden state, or None while that is not known.
-        query_heads: Its attention heads, or None while that is not known.
-        custom_code: The Python file that ``config.json`` wants run, or None.
+        geometry: Its caches of keys and values; an estimate until it is measured.
+        max_context: Longest context it was trained for, tokens, or None if not stated.
+        vocab_size: Size of its vocabulary, or None if unknown.
+        hidden_size: Elements of its hidden state, or None if unknown.
+        query_heads: Number of its attention heads, or None if unknown.
+        custom_code: The Python file that ``config.json`` names to be run, or None.
         last_used: When its weights were last read or written, unix time, or None if unknown.
     """
 
@@ -67,27 +67,27 @@ class ModelInfo:
 
     @property
     def layers(self) -> int:
-        """Decoder layers."""
+        """Number of decoder layers."""
         return self.geometry.total_layers
 
     @property
     def kv_heads(self) -> int | None:
-        """Key and value heads of the commonest cache, or None while no cache is known."""
+        """Number of key and value heads of the most common cache, or None if unknown."""
         return None if self._commonest is None else self._commonest.kv_heads
 
     @property
     def head_dim(self) -> int | None:
-        """Elements of a key head of the commonest cache, or None while no cache is known."""
+        """Elements per key head of the most common cache, or None if unknown."""
         return None if self._commonest is None else self._commonest.k_dim
 
     @property
     def kv_bytes_per_token_16bit(self) -> float:
-        """Bytes of keys and values per token at 16 bit, before any window is full."""
+        """Bytes of keys and values per token at 16 bit, while no window is full."""
         return self.geometry.bytes_per_token_16bit()
 
     @property
     def caution(self) -> str | None:
-        """What to know before scoring it, one line, or None."""
+        """A caution to show before scoring it, one line, or None."""
         return caution(self.architecture)
 
     @property
@@ -96,7 +96,7 @@ class ModelInfo:
         return max(dict.fromkeys(layers), key=layers.count, default=None)
 
     def to_json(self) -> dict[str, Any]:
-        """The model as JSON values, its derived figures included."""
+        """Return the model as JSON values, including the derived figures."""
         values = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -126,15 +126,16 @@ def describe_model(
     """Read a model's folder and check that it can be scored.
 
     Args:
-        name: How the model is shown.
+        name: Name to show.
         folder: Its folder.
         commit: Commit of the cached snapshot, or None.
-        bounds: Real paths that links must not lead out of; empty for a folder of the user's own.
-        allow_custom_code: Accept a model that runs Python of its own.
-        thorough: Parse every header; a listing looks less closely.
+        bounds: Real paths of the folders that links may lead to; empty for a folder of the user's
+            own, whose links may lead anywhere.
+        allow_custom_code: Accept a model with Python code of its own.
+        thorough: Parse every header; False for a quick check, as in a listing.
 
     Raises:
-        InputError: It cannot be scored; says why.
+        InputError: It cannot be scored; the message says why.
     """
     files = scan_folder(folder, bounds)
     check_is_model(files)

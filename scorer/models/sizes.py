@@ -36,8 +36,8 @@ class ModelSizes:
         stored_bytes: Bytes of its weights as stored.
         dense_bytes: Bytes of its weights as dense float32.
         largest_bytes: Bytes of its largest tensor as dense float32.
-        element_bytes: Bytes of the dtype it computes with off the CPU.
-        dtype: That dtype's name, such as ``bfloat16``.
+        element_bytes: Bytes per element of its compute dtype on a GPU.
+        dtype: Name of that dtype, such as ``bfloat16``.
         hidden: Elements of a hidden state.
         inner: Elements of the widest intermediate state of a token, experts at work together.
         heads: Query heads.

@@ -15,7 +15,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.common.device_kind import Shell
+from scorer.common.device_kind import GpuKind
 from scorer.common.switches import is_enabled
 from scorer.device.kernel_build import build_kernel, kernel_source
 from scorer.quantizers.affine import Affine
@@ -42,7 +42,7 @@ class FusedQuantizer:
         RuntimeError: MLX has no such backend here.
     """
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: GpuKind) -> None:
         self._kernel: Any = build_kernel(
             shell,
             "qfid_affine",
@@ -92,9 +92,9 @@ class AffineFused(Affine):
         shell: The kind of GPU.
     """
 
-    def __init__(self, bits: int, group_size: int, shell: Shell) -> None:
+    def __init__(self, bits: int, group_size: int, shell: GpuKind) -> None:
         super().__init__(bits, group_size)
-        self._shell: Shell = shell
+        self._shell: GpuKind = shell
 
     def round_trip(self, x: mx.array) -> tuple[mx.array, mx.array]:
         """Quantize and dequantize x (…, T, D), see :meth:`Quantizer.round_trip`.
@@ -110,7 +110,7 @@ class AffineFused(Affine):
 
 
 def usable_quantizer(
-    shell: Shell, dtype: mx.Dtype, group_size: int
+    shell: GpuKind, dtype: mx.Dtype, group_size: int
 ) -> tuple[tuple[FusedQuantizer, int] | None, str]:
     """The kernel for a dtype and how it rounds, where it gives MLX's own bits here.
 
@@ -126,7 +126,7 @@ def usable_quantizer(
 
 @cache
 def _checked(
-    shell: Shell, dtype: mx.Dtype, group_size: int
+    shell: GpuKind, dtype: mx.Dtype, group_size: int
 ) -> tuple[tuple[FusedQuantizer, int] | None, str]:
     try:
         kernel = FusedQuantizer(shell)

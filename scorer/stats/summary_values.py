@@ -33,8 +33,8 @@ class DepthSpan:
         start: First position of the span.
         end: Position after its last.
         kl_mean: Mean KL, nats; None for a span without positions.
-        kl_p99: 99th percentile of KL, nats; None likewise.
-        n_positions: Positions pooled.
+        kl_p99: 99th percentile of KL, nats; None for a span without positions.
+        n_positions: Number of positions.
     """
 
     start: int
@@ -46,14 +46,14 @@ class DepthSpan:
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceBucket:
-    """Positions whose reference top probability lies in ``[low, high)``; the last holds 1.
+    """Positions whose reference top probability lies in ``[low, high)``; the last includes 1.
 
     Attributes:
         low: Lower edge, 0 to 1.
         high: Upper edge, 0 to 1.
         kl_mean: Mean KL, nats; None for an empty bucket.
-        flip_rate: Share of flips, 0 to 1; None likewise.
-        n_positions: Positions in the bucket.
+        flip_rate: Share of flips, 0 to 1; None for an empty bucket.
+        n_positions: Number of positions.
     """
 
     low: float
@@ -65,11 +65,11 @@ class ConfidenceBucket:
 
 @dataclass(frozen=True, slots=True)
 class ChunkSums:
-    """Sums over each chunk's positions, chunks in ascending order: what intervals are made of.
+    """Sums over the positions of each chunk, in ascending order; the input of intervals.
 
     Attributes:
         chunks: Indices of the chunks.
-        sizes: Positions of each.
+        sizes: Number of positions of each.
         kl: Sum of KL, nats.
         flips: Number of flips.
         nll_difference: Sum of ``nll_quant − nll_ref``, nats.
@@ -87,21 +87,21 @@ class Summary:
     """The numbers of one setting over all its positions.
 
     Attributes:
-        n_positions: Positions pooled.
-        n_infinite: Positions whose KL is +inf.
+        n_positions: Number of positions.
+        n_infinite: Number of positions whose KL is +inf.
         kl: Mean, median, p99 and max of KL, nats.
-        kl_quantiles: llama.cpp's ladder of KL quantiles by name, nats.
+        kl_quantiles: The KL quantiles that llama.cpp prints, by name, nats.
         flip_rate: Share of positions whose top token changed, 0 to 1.
         perplexity_ref: exp of the mean NLL of the reference.
-        perplexity_quant: The same of the quantized model.
+        perplexity_quant: exp of the mean NLL of the quantized model.
         perplexity_delta: ``perplexity_quant − perplexity_ref``.
         ln_perplexity_ratio: ``mean(nll_quant − nll_ref)``, nats.
-        perplexity_ratio: exp of it.
-        nll_correlation: Pearson correlation of the two NLLs; None where one is constant.
+        perplexity_ratio: ``exp(ln_perplexity_ratio)``.
+        nll_correlation: Pearson correlation of the two NLLs; None if one is constant.
         delta_p: Statistics of ``q(target) − p(target)``: mean, rms and quantiles, percent.
         depth: KL by depth.
         confidence: KL and flips by the reference's confidence.
-        per_chunk: Sums per chunk.
+        per_chunk: Sums over each chunk.
     """
 
     n_positions: int
@@ -122,5 +122,5 @@ class Summary:
 
     @property
     def n_chunks(self) -> int:
-        """Chunks pooled."""
+        """Number of chunks."""
         return len(self.per_chunk.chunks)

@@ -77,7 +77,7 @@ class ChunkedCorpus:
     chat: bool = False
 
     def facts(self) -> CorpusFacts:
-        """What is stored of the text with a run."""
+        """Return the facts about the text that are stored with a run."""
         return CorpusFacts(
             name=self.name,
             split=self.split,

@@ -17,7 +17,7 @@ SETTINGS = ("8", "6", "5", "4", "3", "2", "k8v4", "k16v4")
 
 
 def choices(chunks: int) -> Choices:
-    """The demo model with eight settings ticked."""
+    """Return choices of the demo model with eight settings."""
     added = ("k8v4", "k16v4")
     return Choices(
         model="demo",

@@ -1,4 +1,4 @@
-"""The app, with a clock on what happens in it."""
+"""The app with timers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scorer.spec.events import Event
 
 
 class MeasuredScreen(WorkbenchScreen):
-    """Counts paints, and says when a key has moved the cursor."""
+    """Counts paints, and reports when a key has moved the cursor."""
 
     def __init__(self, host: MeasuredApp) -> None:
         super().__init__(host)
@@ -31,16 +31,16 @@ class MeasuredScreen(WorkbenchScreen):
         self._moved = False
 
     def paint(self, *, charts: bool = True) -> None:
-        """Show what is chosen and scored now."""
+        """Count the paint, then paint."""
         self._measured.paints += 1
         super().paint(charts=charts)
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
-        """The cursor is on another row; Textual calls the workbench's own handler next."""
+        """Record that the cursor has moved; Textual then calls the handler of the workbench."""
         self._moved = True
 
     def paint_keys(self) -> None:
-        """The last of what follows the cursor."""
+        """Paint the keys, the last part of a cursor move, and report the end of the key."""
         super().paint_keys()
         if self._moved:
             self._moved = False
@@ -48,13 +48,13 @@ class MeasuredScreen(WorkbenchScreen):
 
 
 class MeasuredApp(QfidApp):
-    """The app on a recording, without the user's choices.
+    """The app with a recording and without the user's saved choices.
 
     Attributes:
-        first: When the first event was there; 0.0 before.
-        last: When the last one was painted; 0.0 before.
-        cpu: CPU seconds that this process took between the two.
-        latencies: Seconds from each key to the end of what it does.
+        first: Time of the first event; 0.0 before.
+        last: Time when the last event was painted; 0.0 before.
+        cpu: CPU seconds of this process between the two.
+        latencies: Seconds from each key press to the end of its effect.
         paints: How often the workbench was painted.
     """
 
@@ -68,7 +68,7 @@ class MeasuredApp(QfidApp):
         self._sent: deque[float] = deque()
 
     def make_workbench(self) -> MeasuredScreen:
-        """The workbench with its clock."""
+        """Return the workbench with timers."""
         return MeasuredScreen(self)
 
     async def listen(self, scorer: RunningScorer, comparison: Comparison) -> None:
@@ -90,36 +90,36 @@ class MeasuredApp(QfidApp):
 
     @property
     def keys_pending(self) -> int:
-        """Keys whose end is still to come."""
+        """Number of keys that are not handled yet."""
         return len(self._sent)
 
     def key_done(self) -> None:
-        """A key has done what it does."""
+        """Record the latency of a key that is handled."""
         if self._sent:
             self.latencies.append(time.perf_counter() - self._sent.popleft())
 
     def type_keys(self, every: float, stop: threading.Event) -> None:
-        """Move the cursor down and up from a thread, as the terminal's own thread does."""
+        """Press down and up alternately, from a thread, as the terminal driver does."""
         down = True
         while not stop.wait(every):
             self._sent.append(time.perf_counter())
             self.post_message(events.Key("down" if down else "up", None))
             down = not down
 
-    async def wait_until(self, true: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Let the app work until something holds.
+    async def wait_until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Wait until a condition holds.
 
         Raises:
-            TimeoutError: It never did.
+            TimeoutError: It did not hold in time.
         """
         end = time.monotonic() + seconds
-        while not true():
+        while not condition():
             if time.monotonic() > end:
-                raise TimeoutError("the app never got there")
+                raise TimeoutError("the condition did not hold in time")
             await asyncio.sleep(0.01)
 
     @property
     def is_ready(self) -> bool:
-        """Whether the panels are there and the models are read."""
+        """Whether the panels are filled and the models are read."""
         screen = self.workbench
         return screen.is_filled and not screen.picker.is_reading

@@ -8,7 +8,7 @@ import mlx.core as mx
 from mlx_lm.models import cache as mlx_lm_cache
 
 from scorer.common.errors import SettingFailed
-from scorer.device.dispatch import begin
+from scorer.device.dispatch import dispatch
 from scorer.lanes.base import ModelLane, PendingPass
 from scorer.lanes.kv.caches import codes_cache, convert_caches, dequantized_cache
 from scorer.lanes.kv.engagement import PendingEngagement
@@ -118,7 +118,7 @@ class KVLane(ModelLane):
             caches = self.make_caches()
             hidden = self.split.hidden(tokens, caches)
         engagement = PendingEngagement(caches, self.key, tokens.shape[1])
-        begin(hidden, *engagement.checks)
+        dispatch(hidden, *engagement.checks)
         return PendingPass(MemoryStates(hidden), engagement.checks, engagement.read)
 
 

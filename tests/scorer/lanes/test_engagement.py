@@ -16,7 +16,7 @@ from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 from tiny_models import write_text, write_tiny_model
 
 from scorer.common.errors import SettingFailed
-from scorer.device.dispatch import begin_reading
+from scorer.device.dispatch import dispatch_read
 from scorer.engine.checks import check_drift
 from scorer.engine.preparation import Prepared
 from scorer.lanes.base import completed
@@ -39,7 +39,7 @@ HEADS, TOKENS = 2, 10
 def measure_engagement(caches: list[Any], setting: KVSetting, tokens: int) -> Engagement:
     """What a pass over so many tokens quantized, looked at when it is computed."""
     pending = PendingEngagement(caches, str(setting), tokens)
-    return pending.read(begin_reading(pending.checks)())
+    return pending.read(dispatch_read(pending.checks)())
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from fused_kernel_numpy import fused
 
 from scorer.common.errors import InputError
-from scorer.device.dispatch import begin_reading
+from scorer.device.dispatch import dispatch_read
 from scorer.metrics import fused_selftest
 from scorer.metrics.definition import Reference
 from scorer.metrics.fused_kernel import FusedKernel, FusedRows
@@ -123,7 +123,7 @@ def test_a_kernel_that_computes_rightly_is_used(
     made = Metrics.for_device(device).reference(p, mx.array(targets))
     assert type(made).__name__ == "_FusedTile"
     started = made.start(q)
-    got = scalars_of(started, iter(begin_reading(arrays_of(started))()))
+    got = scalars_of(started, iter(dispatch_read(arrays_of(started))()))
     wide = [np.array(side.astype(mx.float32)).reshape(10, 70) for side in (p, q)]
     expected = Reference(wide[0], targets.reshape(-1), plain=True).compare(wide[1])
     for name in ("kl", "nll_ref", "nll_quant", "top_ref_logprob", "top_quant_logprob"):
