@@ -32,7 +32,7 @@ _PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ChildExit:
     """How a child ended.
 
     Attributes:
@@ -76,7 +76,7 @@ class RunningScorer:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._woken = False
-        self._ending: Ending | None = None
+        self._ending: ChildExit | None = None
         threading.Thread(target=self._read, daemon=True).start()
 
     @property
@@ -110,7 +110,7 @@ class RunningScorer:
         return block
 
     @property
-    def ending(self) -> Ending:
+    def ending(self) -> ChildExit:
         """How it ended; only after :meth:`blocks` has."""
         assert self._ending is not None
         return self._ending
@@ -136,7 +136,7 @@ class RunningScorer:
             self._lines.append(line)
             self._wake()
         code = self._process.close()
-        self._ending = Ending(code, self._process.killed, tuple(self._process.log))
+        self._ending = ChildExit(code, self._process.killed, tuple(self._process.log))
         self._woken = False
         self._wake()
 

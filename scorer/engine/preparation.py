@@ -10,6 +10,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
+from scorer.common.error_text import first_line
 from scorer.common.errors import InputError, QfidError
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
@@ -317,9 +318,9 @@ def _check_forward(split: SplitModel, probe: mx.array, info: ModelInfo) -> int:
     except QfidError:
         raise
     except Exception as error:
-        first = (str(error).strip().splitlines() or ["no message"])[0]
+        line = first_line(error, empty="no message")
         raise InputError(
-            f"`{info.name}` ({info.architecture}) does not run on this device: {first}",
+            f"`{info.name}` ({info.architecture}) does not run on this device: {line}",
             "some architectures need Metal; `qfid models` lists what can be scored",
         ) from error
     if not bool(np.isfinite(np.array(logits.astype(mx.float32))).any()):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.common.device_kind import GpuKind
+from scorer.common.error_text import first_line
 from scorer.common.switches import is_enabled
 from scorer.device.kernel_build import build_kernel, kernel_source
 from scorer.quantizers.affine import Affine
@@ -134,8 +135,7 @@ def _checked(
             if _is_mlxs(kernel, dtype, group_size, rounding):
                 return (kernel, rounding), "built and checked on this device"
     except (RuntimeError, ValueError, OSError) as failure:
-        lines = str(failure).strip().splitlines() or [type(failure).__name__]
-        return None, f"it does not build here: {lines[0]}"
+        return None, f"it does not build here: {first_line(failure)}"
     return None, "its bits are not those of MLX's quantizer here"
 
 

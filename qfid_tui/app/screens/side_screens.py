@@ -8,7 +8,7 @@ from typing import Any
 from textual.screen import Screen
 
 from qfid_tui.app.actions import help_keys
-from qfid_tui.app.run_worker import Ending
+from qfid_tui.app.run_worker import ChildExit
 from qfid_tui.app.screens.detail import DetailScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.fault import Fault, FaultScreen
@@ -75,7 +75,7 @@ class SideScreens:
         """
         self._push(HistoryScreen(self._owner.state.choices.model), left)
 
-    def open_fault(self, ending: Ending, resume: Callable[[], object]) -> None:
+    def open_fault(self, ending: ChildExit, resume: Callable[[], object]) -> None:
         """Say what happened to a run that failed.
 
         Args:
@@ -113,7 +113,7 @@ class SideScreens:
         self._push(prompt, answered)
 
 
-def fault_of(comparison: Comparison, ending: Ending) -> Fault:
+def fault_of(comparison: Comparison, ending: ChildExit) -> Fault:
     """Describe a run that failed.
 
     Args:

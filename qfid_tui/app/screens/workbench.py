@@ -21,7 +21,7 @@ from scorer.common.inert_text import inert
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from qfid_tui.app.run_worker import Ending
+    from qfid_tui.app.run_worker import ChildExit
     from qfid_tui.app.screens.history import HistoryChoice
     from qfid_tui.app.screens.side_screens import SideScreens
     from qfid_tui.app.widgets.model_picker import ModelPicker
@@ -244,7 +244,7 @@ class WorkbenchScreen(Screen[None]):
         """The probe has described the device."""
         self.update(self.state.changed(probed=device))
 
-    def run_ended(self, ending: Ending) -> None:
+    def run_ended(self, ending: ChildExit) -> None:
         """The child process has ended."""
         from qfid_tui.state.workbench_changes import comparison_changed
 

@@ -14,7 +14,7 @@ from test_app_inert import assert_inert, nasty
 from textual.pilot import Pilot
 
 from qfid_tui.app.app import QfidApp
-from qfid_tui.app.run_worker import Ending
+from qfid_tui.app.run_worker import ChildExit
 from qfid_tui.state.comparison import Comparison
 from scorer.models.listing import Unscorable
 from scorer.spec.events import (
@@ -107,7 +107,7 @@ async def show(app: QfidApp, pilot: Pilot[Any], words: list[str], events: list[E
     await pilot.pause()
     assert_inert(app)  # type: ignore[arg-type]
     comparison.end(by_user=False)
-    app.workbench.run_ended(Ending(-9, False, tuple(words)))
+    app.workbench.run_ended(ChildExit(-9, False, tuple(words)))
     await pilot.pause()
     assert_inert(app)  # type: ignore[arg-type]
     while app.screen is not app.workbench:
