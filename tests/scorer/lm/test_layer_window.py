@@ -52,8 +52,8 @@ def test_a_pass_is_the_same(
 
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
-    begin, wait = windows.begin, windows.wait
-    monkeypatch.setattr(windows, "begin", lambda *given: (said.append("begin"), begin(*given)))
+    begin, wait = windows.dispatch, windows.wait
+    monkeypatch.setattr(windows, "dispatch", lambda *given: (said.append("begin"), begin(*given)))
     monkeypatch.setattr(windows, "wait", lambda *given: (said.append("wait"), wait(*given)))
     return said
 
