@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from project import ROOT, SUPPORT
-from test_runs import FACTS, job
+from saved_runs import FACTS, job
 
 from scorer.common.folders import runs_folder
 from scorer.runs.listing import new_run

@@ -13,7 +13,7 @@ from typing import Any
 from fake_hub_cache import COMMIT, model_files, write_repo
 from fuzz_inputs import ACTS, FuzzCase, harmed_bytes, harmed_json, hostile_value, one_clear_line
 from hypothesis import strategies as st
-from test_models_broken import header, tensor
+from safetensors_files import header, tensor
 from tiny_configs import _WRAPPED, OWN, tiny_config
 from tiny_values import USUAL
 

@@ -8,9 +8,9 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
+from event_strategies import KINDS, events
 from fuzz_inputs import ACTS, FuzzCase, harmed_bytes, harmed_json, hostile_value
 from hypothesis import strategies as st
-from test_events import KINDS, events
 
 from qfid_tui.cli.progress_display import ProgressBar, ProgressLines
 from scorer.spec.events import Event, parse_line

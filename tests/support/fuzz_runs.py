@@ -23,7 +23,7 @@ from fuzz_inputs import (
 )
 from hypothesis import strategies as st
 from report_builders import random_positions
-from test_positions_file_lies import signed, table
+from signed_batches import signed, table
 
 from qfid_tui.cli.commands.runs import _row
 from qfid_tui.cli.commands.runs import table as runs_table

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.ipc
-from test_positions_file_lies import signed
+from signed_batches import signed
 
 
 def rewrite(path: Path, *, column: str = "", version: str = "1", **keys: str) -> bytes:

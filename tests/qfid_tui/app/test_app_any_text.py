@@ -10,7 +10,7 @@ from app_pilot import choose, compare, demo_choices, running
 from cli_saved_runs import CHUNKS, chunk_scored
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from test_app_inert import assert_inert, nasty
+from inert_screens import assert_inert, nasty
 from textual.pilot import Pilot
 
 from qfid_tui.app.app import QfidApp

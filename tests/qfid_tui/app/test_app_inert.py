@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from inert_screens import assert_inert, nasty
 from side_screen_app import Below, until
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -29,32 +29,6 @@ from scorer.runs.run import RunInfo
 
 # Opening a screen takes longer than drawing many texts on it: 10 sets of 20 make 200 texts.
 TEXTS, EXAMPLES = 20, 10
-
-fragments = st.sampled_from(
-    [
-        *("[", "]", "[/]", "[/x]", "[b]", "[red", "[@click=app.quit]", "\\[", "[link='", "$text"),
-        *("\x00", "\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "\r", "\n", "\t", "\x7f", "\b"),
-        *("\ud800", "\udfff", "\u202e", "\u2066", "\u200b", "\ufeff", "\U000e0041", "\u0301" * 40),
-        *("模型", "🧮", "👩‍👩‍👧", "ﷺ", "a" * 3000, "/", "..", "`", "|", " "),
-    ]
-)
-nasty = st.lists(fragments | st.text(st.characters(categories=None), max_size=8), max_size=8).map(
-    "".join
-)
-# What a terminal obeys, or what no encoding accepts.
-_ACTS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff]")
-
-
-def drawn(app: Below) -> list[str]:
-    """The lines of the screen on top as they go to the terminal."""
-    strips = app.screen._compositor.render_strips()
-    return ["".join(segment.text for segment in strip) for strip in strips]
-
-
-def assert_inert(app: Below) -> None:
-    for line in drawn(app):
-        assert not _ACTS.search(line), ascii(line)
-        line.encode()
 
 
 def infos(texts: list[str]) -> list[RunInfo]:

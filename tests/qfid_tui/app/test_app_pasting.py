@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from app_pilot import demo_choices, piloted, running, screen_text, until
 from cli_saved_runs import save_run
-from test_app_inert import assert_inert
+from inert_screens import assert_inert
 from textual import events
 from textual.widgets import Input
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn_tokens import drawn, tokens_of_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inspector_pilot import RUN, Inspecting, driven, opened
 from rich.cells import cell_len
-from test_token_glyphs import drawn, tokens_of_bytes
 from textual.app import App, ComposeResult
 from token_text_runs import positions_of, token_run
 

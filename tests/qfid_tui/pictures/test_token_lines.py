@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn_tokens import drawn, tokens_of_bytes
 from hypothesis import given
 from hypothesis import strategies as st
-from test_token_glyphs import drawn, tokens_of_bytes
 
 from qfid_tui.pictures.token_glyphs import NEWLINE
 from qfid_tui.pictures.token_lines import TEXT, Lines, wrap

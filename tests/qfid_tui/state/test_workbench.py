@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from cli_saved_runs import chunk_scored, opening, save_run
+from cli_saved_runs import save_run
+from workbench_states import DEMO, scored, workbench
 
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
@@ -15,27 +16,9 @@ from qfid_tui.state.next_run import NextRun
 from qfid_tui.state.workbench import RowCursor, WorkbenchState, exported_run, shown_run
 from scorer.common.errors import InputError
 from scorer.models.info import ModelInfo
-from scorer.models.resolve import resolve_model
 from scorer.spec.events import Hello
 
 DEVICE = Hello("cpu", "Test CPU", 16 << 30, 8 << 30, "MKL", {})
-DEMO = resolve_model("demo")
-
-
-def workbench(**changes: object) -> WorkbenchState:
-    """The built-in model chosen, 8 and 4 bits ticked."""
-    choices = Choices(model="demo", ticked=(8, 4), chunk_length=16, corpus="wikitext2")
-    return WorkbenchState(choices, found={"demo": DEMO}).changed(**changes)
-
-
-def scored(chunks: int = 2) -> Comparison:
-    comparison = Comparison()
-    comparison.begin(workbench().choices.job())
-    for event in opening(save_run("8,4", finished=False, chunks=0)):
-        comparison.add(event)
-    for chunk in range(chunks):
-        comparison.add(chunk_scored("8", chunk, 0.001))
-    return comparison
 
 
 def test_it_cannot_be_changed_in_place() -> None:

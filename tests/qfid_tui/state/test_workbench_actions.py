@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 from cli_saved_runs import recording, save_run
-from test_workbench import scored, workbench
+from workbench_states import scored, workbench
 
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison

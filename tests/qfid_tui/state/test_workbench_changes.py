@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 from cli_saved_runs import save_run
-from test_workbench import DEMO, scored, workbench
+from workbench_states import DEMO, scored, workbench
 
 from qfid_tui.state import workbench_changes as changes
 from qfid_tui.state.choices import Choices

@@ -9,7 +9,7 @@ import pytest
 from fake_hub_cache import LLAMA, model_files, write_folder
 from hypothesis import given
 from hypothesis import strategies as st
-from test_models_broken import WEIGHTS, header
+from safetensors_files import WEIGHTS, header
 
 from scorer.common.errors import InputError
 from scorer.models import weight_files

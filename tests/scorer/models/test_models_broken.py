@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fake_hub_cache import COMMIT, model_files, safetensors, write_folder, write_repo
+from safetensors_files import WEIGHTS, header, tensor
 
 from scorer.common.errors import InputError, ModelNotCached
 from scorer.models.hub_cache import hub_folder
@@ -18,7 +19,6 @@ from scorer.models.listing import Unscorable, iter_models, list_models
 from scorer.models.resolve import resolve_model
 
 REPO = "org/model"
-WEIGHTS = "model.safetensors"
 
 
 @pytest.fixture
@@ -45,15 +45,6 @@ def assert_refused(reason: str, hint: str, model: str = REPO) -> None:
 
 def without(*names: str, **changes: Any) -> dict[str, bytes]:
     return {k: v for k, v in model_files(**changes).items() if k not in names}
-
-
-def header(tensors: Any, data: bytes = bytes(16)) -> bytes:
-    text = tensors if isinstance(tensors, bytes) else json.dumps(tensors).encode()
-    return struct.pack("<Q", len(text)) + text + data
-
-
-def tensor(**changes: Any) -> dict[str, Any]:
-    return {"w": {"dtype": "BF16", "shape": [8], "data_offsets": [0, 16]} | changes}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from project import ROOT
 from report_builders import make_facts, stored_facts
-from test_runs import FACTS, IDENTITY, folder, job
+from saved_runs import FACTS, IDENTITY, folder_of_runs, job
 
 from scorer.common.errors import InputError
 from scorer.runs.facts import FailureFacts, StoredFacts
@@ -19,10 +19,13 @@ from scorer.runs.run import job_json
 from scorer.runs.run_state import RunState, read_state, write_state
 from scorer.runs.stored_counts import StoredCounts
 
-__all__ = ["folder"]
-
 STORED = Path(ROOT) / "tests" / "golden" / "saved_run" / "job.json"
 """Written by an earlier version."""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return folder_of_runs(tmp_path, monkeypatch)
 
 
 def test_stored_facts_are_written_again_byte_for_byte() -> None:

@@ -12,10 +12,11 @@ import pyarrow.ipc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from positions_files import BATCHES, FACTS, keys, positions, same, three_batches
 
 from scorer.common.errors import InputError, QfidError
 from scorer.runs import arrow_messages
-from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
+from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.grid import CellKey
 from scorer.runs.positions_file import PositionsWriter, read_positions
 from scorer.runs.positions_format import POSITIONS_SCHEMA, StoredChunk, encode
@@ -24,51 +25,9 @@ from scorer.stats.positions import Positions
 EOS = b"\xff\xff\xff\xff\0\0\0\0"
 
 
-def positions(chunk: int, rows: int = 3, seed: int = 0) -> Positions:
-    random = np.random.default_rng((chunk, rows, seed))
-
-    def ints() -> np.ndarray:
-        return random.integers(0, 49152, rows, dtype=np.int32)
-
-    return Positions(
-        chunk=np.full(rows, chunk, np.int32),
-        position=np.arange(rows, dtype=np.int32),
-        token=ints(),
-        kl=random.random(rows),
-        nll_ref=random.random(rows),
-        nll_quant=random.random(rows),
-        top_ref=ints(),
-        top_ref_logprob=-random.random(rows),
-        top_quant=ints(),
-        top_quant_logprob=-random.random(rows),
-    )
-
-
-def same(a: Positions, b: Positions) -> bool:
-    return all(
-        getattr(a, field.name).dtype == getattr(b, field.name).dtype
-        and np.array_equal(getattr(a, field.name), getattr(b, field.name))
-        for field in dataclasses.fields(Positions)
-    )
-
-
-BATCHES = [CellKey("8", 0), CellKey("k8v4:32@1~dequantized", 0), CellKey("8", 7)]
-FACTS = ChunkFacts(
-    seconds=0.5,
-    peak_memory_bytes=7,
-    smaller_pass=SmallerPass(1, 1 << 24),
-    perturbed_kl_sums=(0.1, 1e300),
-)
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A stream of three small batches."""
-    path = tmp_path / "positions.arrow"
-    with PositionsWriter(path) as writer:
-        for key in BATCHES:
-            assert writer.append(key, positions(key.chunk), FACTS)
-    return path
+    return three_batches(tmp_path)
 
 
 def expect(path: Path, count: int) -> None:
@@ -77,11 +36,6 @@ def expect(path: Path, count: int) -> None:
     assert [chunk.key for chunk in found] == BATCHES[:count]
     assert all(same(chunk.positions, positions(chunk.key.chunk)) for chunk in found)
     assert all(chunk.facts == FACTS for chunk in found)
-
-
-def keys(path: Path) -> list[CellKey]:
-    """The cells of a file, in file order."""
-    return [chunk.key for chunk in read_positions(path)]
 
 
 def ends(path: Path) -> list[int]:

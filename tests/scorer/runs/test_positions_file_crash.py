@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from positions_files import FACTS, keys, positions
 from project import ROOT, SUPPORT
-from test_positions_file import FACTS, keys, positions
 
 from scorer.common import atomic_files as atomic
 from scorer.common.errors import QfidError
@@ -27,7 +27,8 @@ DIES = """
 import os, signal, sys
 sys.path[:0] = sys.argv[3:]
 from scorer.runs import positions_file as arrow_stream
-from test_positions_file import FACTS, CellKey, positions
+from scorer.runs.grid import CellKey
+from positions_files import FACTS, positions
 path, share = sys.argv[1], float(sys.argv[2])
 writer = arrow_stream.PositionsWriter(path)
 for chunk in range(3):
@@ -53,7 +54,6 @@ def test_kill_in_mid_append_loses_at_most_that_batch(tmp_path: Path, share: floa
             str(share),
             str(ROOT),
             str(SUPPORT),
-            str(Path(__file__).parent),
         ],
         check=False,
     )
@@ -215,7 +215,8 @@ import resource, signal, sys
 sys.path[:0] = sys.argv[2:]
 from scorer.runs.positions_file import PositionsWriter
 from scorer.common.errors import QfidError
-from test_positions_file import FACTS, CellKey, positions
+from scorer.runs.grid import CellKey
+from positions_files import FACTS, positions
 with PositionsWriter(sys.argv[1]) as writer:
     writer.append(CellKey("8", 0), positions(0), FACTS)
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -238,7 +239,6 @@ def test_a_limit_of_the_kernel_is_met_in_order(tmp_path: Path) -> None:
             str(path),
             str(ROOT),
             str(SUPPORT),
-            str(Path(__file__).parent),
         ],
         capture_output=True,
         text=True,

@@ -3,51 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.ipc
 import pytest
-from test_positions_file import BATCHES, keys, path, positions
+from positions_files import BATCHES, keys, three_batches
+from signed_batches import GOOD, signed, table
 
 from scorer.common.errors import InputError
-from scorer.runs import arrow_messages
 from scorer.runs.grid import CellKey
 from scorer.runs.positions_file import PositionsWriter, read_positions
-from scorer.runs.positions_format import POSITIONS_SCHEMA, checksum
-from scorer.stats.positions import Positions
+from scorer.runs.positions_format import POSITIONS_SCHEMA
 
-__all__ = ["path"]
-
-
-def signed(
-    setting: str,
-    chunk: object,
-    facts: str,
-    table: pa.RecordBatch,
-    options: pa.ipc.IpcWriteOptions | None = None,
-    **more: str,
-) -> bytes:
-    """A message with a right checksum, whatever it says."""
-    metadata = {"setting": setting, "chunk": str(chunk), "facts": facts, "crc32": "0" * 8, **more}
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
-        stream.write_batch(table, custom_metadata=metadata)
-    frame = list(arrow_messages.frames(sink, sink.tell()))[1]
-    message = bytearray(sink.getvalue()[frame.start : frame.end])
-    at = frame.metadata["crc32"][0]
-    message[at : at + 8] = checksum(message)
-    return bytes(message)
-
-
-def table(rows: Positions, schema: pa.Schema = POSITIONS_SCHEMA) -> pa.RecordBatch:
-    columns = [pa.array(getattr(rows, field.name)) for field in dataclasses.fields(Positions)]
-    return pa.record_batch(columns, schema=schema)
-
-
-GOOD = positions(4)
 LIES = {
     "another chunk": signed("8", 5, "{}", table(GOOD)),
     "chunk no number": signed("8", "four", "{}", table(GOOD)),
@@ -78,6 +46,11 @@ LIES = {
     "facts of another type": signed("8", 4, '{"seconds": "long"}', table(GOOD)),
     "facts without end": signed("8", 4, '{"seconds": 1e999}', table(GOOD)),
 }
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return three_batches(tmp_path)
 
 
 @pytest.mark.parametrize("lie", LIES)

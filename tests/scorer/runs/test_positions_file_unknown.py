@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pytest
+from positions_files import BATCHES, FACTS, keys, positions, three_batches
 from project import ROOT
-from test_positions_file import BATCHES, FACTS, keys, path, positions
-from test_positions_file_lies import GOOD, signed, table
+from signed_batches import GOOD, signed, table
 
 from scorer.common.errors import InputError
 from scorer.runs.arrow_messages import frame_at
@@ -21,10 +21,13 @@ from scorer.runs.positions_file import PositionsWriter, read_positions
 from scorer.runs.positions_format import POSITIONS_SCHEMA, read_schema
 from scorer.runs.positions_schema import UnknownContent, difference_of
 
-__all__ = ["path"]
-
 SCHEMA_BYTES = POSITIONS_SCHEMA.serialize().to_pybytes()
 EXTRA = pa.field("entropy", pa.float32(), True)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return three_batches(tmp_path)
 
 
 def stream(schema: pa.Schema, **more: str) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from positions_files import positions, same
 from project import ROOT
-from test_positions_file import positions, same
+from saved_runs import FACTS, IDENTITY, folder_of_runs, job
 
 from scorer.common.errors import InputError
 from scorer.common.folders import runs_folder
@@ -34,33 +34,12 @@ from scorer.runs.listing import (
     twins,
     unfinished_twin,
 )
-from scorer.spec.job import CorpusSpec, Job
-from scorer.spec.settings.registry import parse_settings
-
-IDENTITY = {"model": "a/b", "revision": None, "corpus_hash": "c" * 64, "batch": 4}
-FACTS = StoredFacts(identity=IDENTITY, chunks=(0, 1))
-
-
-def job(text: str = "8,4", model: str = "local/SmolLM2-135M-4bit", **more: Any) -> Job:
-    return Job(model=model, settings=parse_settings(text), **more)
-
-
-class Clock:
-    """Stands in for ``datetime``: every look at it is a second later."""
-
-    def __init__(self) -> None:
-        self.seconds = 0
-
-    def now(self, zone: Any) -> datetime:
-        self.seconds += 1
-        return datetime(2026, 11, 24, 2, 5, self.seconds % 60, tzinfo=zone)
+from scorer.spec.job import CorpusSpec
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("QFID_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(runs, "datetime", Clock())
-    yield tmp_path / "data" / "runs"
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return folder_of_runs(tmp_path, monkeypatch)
 
 
 def fill(run: Run, *cells: tuple[str, int]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_runs import FACTS, IDENTITY, folder, job
+from saved_runs import FACTS, IDENTITY, folder_of_runs, job
 
 from scorer.common.errors import InputError, QfidError
 from scorer.runs.listing import (
@@ -22,8 +22,6 @@ from scorer.runs.listing import (
     twins,
 )
 
-__all__ = ["folder"]
-
 GOOD = {
     "schema": 1,
     "job": job().to_json(),
@@ -32,6 +30,11 @@ GOOD = {
     "identity": identity_hash(IDENTITY),
 }
 BAD_TEXTS = ["", "{", "null", "[]", '"x"', "1" * 5000, "[" * 100_000, "\udcff", "{}", "NaN"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return folder_of_runs(tmp_path, monkeypatch)
 
 
 def put(folder: Path, content: bytes) -> Path:

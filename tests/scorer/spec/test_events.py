@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import pytest
+from event_strategies import KINDS, events, json_values, objects
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,58 +16,10 @@ from scorer.spec.events import (
     PROTOCOL_VERSION,
     ChunkScored,
     Event,
-    Failed,
-    Finished,
     Hello,
-    Loading,
     Planned,
-    Progress,
-    SettingFailedEvent,
     Warned,
     parse_line,
-)
-
-KINDS: list[type[Event]] = [
-    Hello,
-    Loading,
-    Planned,
-    Progress,
-    ChunkScored,
-    Warned,
-    SettingFailedEvent,
-    Finished,
-    Failed,
-]
-
-numbers = st.floats(allow_nan=False)
-integers = st.integers(-(2**63), 2**63 - 1)
-counts = st.dictionaries(st.text(), integers, max_size=3)
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | numbers | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-)
-objects = st.dictionaries(st.text(), json_values, max_size=4)
-
-VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "str": st.text(),
-    "str | None": st.none() | st.text(),
-    "int": integers,
-    "float": numbers,
-    "bool": st.booleans(),
-    "list[str]": st.lists(st.text(), max_size=3),
-    "list[int]": st.lists(integers, max_size=3),
-    "list[float]": st.lists(numbers, max_size=9),
-    "dict[str, str]": st.dictionaries(st.text(), st.text(), max_size=3),
-    "dict[str, int]": counts,
-    "dict[str, float]": st.dictionaries(st.text(), numbers, max_size=3),
-    "dict[str, Any]": objects,
-}
-
-events = st.one_of(
-    [
-        st.builds(kind, **{f.name: VALUES[str(f.type)] for f in dataclasses.fields(kind)})
-        for kind in KINDS
-    ]
 )
 
 
