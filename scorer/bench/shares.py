@@ -65,14 +65,14 @@ class TimedLane:
         self.acquire, self.release = lane.acquire, lane.release
 
     def begin(self, tokens: mx.array) -> PendingPass:
-        """A forward pass over tokens (B, T), waited for."""
+        """Run a forward pass over tokens (B, T) int32 and wait for it."""
         with self._clock.running(self._name):
             made = self._lane.begin(tokens)
             mx.eval(made.states.load(), *made.checks)
         return made
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
-        """Logits (B, stop − start, V) of a block of positions, evaluated."""
+        """Logits (B, stop − start, V), compute dtype or float32, evaluated."""
         with self._clock.running(self._name):
             logits = self._lane.logits(hidden, start, stop)
             mx.eval(logits)
@@ -87,7 +87,7 @@ class TimedMetrics(Metrics):
         self.lowest_kl = metrics.lowest_kl
 
     def reference(self, logits: mx.array, targets: mx.array) -> ReferenceTile:
-        """The reference's part of a tile, waited for."""
+        """Wait for the part of logits (B, T, V) of any float dtype and targets (B, T) int32."""
         with self._clock.running(METRICS):
             tile = self._metrics.reference(logits, targets)
             tile.wait()
@@ -95,18 +95,23 @@ class TimedMetrics(Metrics):
 
 
 class _TimedTile:
+    """A tile whose comparisons are counted."""
+
     def __init__(self, tile: ReferenceTile, clock: Clock) -> None:
         self._tile, self._clock = tile, clock
         self.wait = tile.wait
 
     @property
     def nll(self) -> NDArray[np.float64]:
+        """(B · T,) float64, −log p(target) of the reference, nats."""
         return self._tile.nll
 
     def compare(self, logits: mx.array) -> TileScalars:
+        """Return the scalars of a candidate's logits, (B, T, V) of any float dtype."""
         return self._tile.compare(logits)
 
     def start(self, logits: mx.array) -> PendingScalars:
+        """Compare with logits (B, T, V) of any float dtype, and wait for the result."""
         with self._clock.running(METRICS):
             started = self._tile.start(logits)
             wait_for(started)

@@ -50,7 +50,7 @@ def build_kernel(
 
     Args:
         shell: ``cuda`` or ``metal``.
-        name: Begin of the kernel's name.
+        name: Prefix of the kernel's name.
         header: Source in front of the kernel.
         body: Source of the kernel's body.
         inputs: Names of the input arrays.
@@ -58,7 +58,7 @@ def build_kernel(
         options: What else MLX's ``cuda_kernel`` and ``metal_kernel`` take.
 
     Returns:
-        What MLX's ``cuda_kernel`` and ``metal_kernel`` return, to be called in the same way.
+        What MLX's ``cuda_kernel`` and ``metal_kernel`` return, called with the same arguments.
 
     Raises:
         RuntimeError: MLX has no such backend here.
@@ -110,7 +110,11 @@ class CudaSource:
         self._shaped = [f"{name}_shape" in body for name in inputs]
 
     def shapes(self, inputs: Sequence[mx.array]) -> list[int]:
-        """The shapes that the body asks for, one after the other, as the kernel takes them."""
+        """The shapes that the body uses, concatenated, in the order of the kernel's parameters.
+
+        Args:
+            inputs: The input arrays; any shape (d0, d1, …) and dtype.
+        """
         return [
             size
             for array, shaped in zip(inputs, self._shaped, strict=True)
@@ -129,8 +133,9 @@ class CudaSource:
 
         Args:
             name: Name of the kernel.
-            inputs: The input arrays, for their dtypes and numbers of dimensions.
-            output_dtypes: Of the output arrays.
+            inputs: The input arrays, of any shape, for their numbers of dimensions and dtypes
+                (float32, float16, bfloat16, int32, uint8).
+            output_dtypes: Of the output arrays, from the same dtypes.
             template: Names and values, each a dtype or a whole number.
 
         Raises:
@@ -193,7 +198,19 @@ class PrecompiledKernel:
         output_shapes: Sequence[tuple[int, ...]],
         output_dtypes: Sequence[mx.Dtype],
     ) -> list[mx.array]:
-        """The outputs, lazy; arguments as of a kernel that ``mx.fast.cuda_kernel`` returns."""
+        """Run the kernel, with the arguments of one that ``mx.fast.cuda_kernel`` returns.
+
+        Args:
+            inputs: Arrays of the shapes and dtypes that the kernel's body expects.
+            template: Names and values, each a dtype or a whole number.
+            grid: Threads in each dimension.
+            threadgroup: Threads of a block in each dimension.
+            output_shapes: Shape of each output.
+            output_dtypes: Dtype of each output.
+
+        Returns:
+            The outputs, lazy, in ``output_shapes`` and ``output_dtypes``.
+        """
         if self._usable:
             try:
                 name, code = self._compiled(inputs, output_dtypes, template)
@@ -227,6 +244,7 @@ class PrecompiledKernel:
         output_dtypes: Sequence[mx.Dtype],
         template: Sequence[tuple[str, Any]],
     ) -> tuple[str, bytes]:
+        """Name and code for inputs of any shape; compiled once per dtypes and dimensions."""
         key = (*template, *((array.dtype, array.ndim) for array in inputs), *output_dtypes)
         if key not in self._code:
             name = f"{self._source.name}_{len(self._code)}"

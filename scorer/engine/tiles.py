@@ -51,7 +51,7 @@ def check_reference(nll: NDArray[np.float64], batch: Batch, tile: Tile) -> None:
     """Check that the reference gives a finite likelihood everywhere.
 
     Args:
-        nll: (B · T,) −log p(target), nats, in a tile.
+        nll: (B · T,) float64, −log p(target) in the tile, nats.
         batch: The chunks.
         tile: The tile.
 
@@ -113,6 +113,18 @@ def _check(
     columns: dict[str, NDArray[Any]],
     lowest_kl: float,
 ) -> None:
+    """Check the scalars of a batch.
+
+    Args:
+        lane: Whose they are.
+        batch: The B chunks.
+        position: (T,) int32, the scored positions.
+        columns: Fields of :class:`TileScalars` by name, each (B, T) in the field's dtype.
+        lowest_kl: The lowest KL that rounding explains, nats.
+
+    Raises:
+        SettingFailed: A likelihood is not finite, or a KL divergence is below ``lowest_kl``.
+    """
     kl, nll = columns["kl"], columns["nll_quant"]
     infinite = np.isnan(kl) | ~np.isfinite(nll) | ~np.isfinite(columns["nll_ref"])
     bad = np.argwhere(infinite | (kl < lowest_kl))

@@ -26,6 +26,7 @@ class Findings(Protocol):
 
 
 def _no_findings(checks: Sequence[NDArray[Any]]) -> Findings | None:
+    """Findings of a pass without checks, whatever their shape and dtype."""
     return None
 
 
@@ -34,8 +35,8 @@ class PendingPass:
     """A forward pass that the device computes.
 
     Attributes:
-        states: Handle of the final hidden states (B, T, H).
-        checks: Small arrays that say what the pass did, being computed.
+        states: Handle of the final hidden states (B, T, H) in the compute dtype.
+        checks: Small arrays that say what the pass did, lazy or dispatched; (N, 2) bool or uint8.
         findings: Called with the checks once they are read; gives what they say of this pass.
             Raises SettingFailed where the pass did not do what was asked for.
     """
@@ -63,21 +64,30 @@ class Lane(Protocol):
         """Stop using the model; nothing is computed until it is acquired again."""
 
     def begin(self, tokens: mx.array) -> PendingPass:
-        """Begin a forward pass over tokens (B, T).
+        """Dispatch a forward pass over tokens (B, T) int32.
 
         Raises:
             SettingFailed: The lane cannot do what its key says.
         """
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
-        """Logits (B, stop − start, V) of a block of positions of states (B, T, H)."""
+        """Logits of the positions ``[start, stop)`` of final hidden states.
+
+        Args:
+            hidden: (B, T, H) in the compute dtype.
+            start: First position.
+            stop: The position after the last.
+
+        Returns:
+            (B, stop − start, V) in the compute dtype or float32.
+        """
 
 
 def completed(pending: PendingPass) -> tuple[mx.array, Findings | None]:
     """Wait for a pass.
 
     Returns:
-        Its states (B, T, H), evaluated, and what was found.
+        Final hidden states (B, T, H) in the compute dtype, evaluated, and the findings.
 
     Raises:
         SettingFailed: Something that was asked for did not quantize, or was not finite.
@@ -112,10 +122,10 @@ class ModelLane(ABC):
 
     @abstractmethod
     def begin(self, tokens: mx.array) -> PendingPass:
-        """Begin a forward pass over tokens (B, T)."""
+        """Dispatch a forward pass over tokens (B, T) int32."""
 
     def hidden(self, tokens: mx.array) -> mx.array:
-        """Final hidden states (B, T, H) of tokens (B, T), evaluated.
+        """Final hidden states (B, T, H), compute dtype, of tokens (B, T) int32, evaluated.
 
         Raises:
             SettingFailed: As :meth:`begin`, and as :func:`completed`.
@@ -123,7 +133,7 @@ class ModelLane(ABC):
         return completed(self.begin(tokens))[0]
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
-        """Logits (B, stop − start, V) of a block of positions of states (B, T, H)."""
+        """Logits (B, stop − start, V), compute dtype or float32, see :meth:`Lane.logits`."""
         return self.split.logits(hidden, start, stop)
 
 
@@ -148,7 +158,7 @@ class ReferenceLane(ModelLane):
         return ReferenceLane(self.model)
 
     def begin(self, tokens: mx.array) -> PendingPass:
-        """Begin a forward pass over tokens (B, T)."""
+        """Dispatch a forward pass over tokens (B, T) int32."""
         if self.prefixes is not None:
             self.prefixes.begin(tokens)
         caches = fresh_caches(self.split.model)

@@ -85,6 +85,9 @@ def _same(caches: list[Any], whole: list[Any]) -> bool:
 
 
 def _finite(states: mx.array) -> mx.array:
-    """States as float32; logits that are infinite by design (masked tokens) count as 0."""
+    """States (1, T, H) of any float dtype as float32; infinite ones as 0.
+
+    Without a split they are logits, and logits of masked tokens are infinite by design.
+    """
     states = states.astype(mx.float32)
     return mx.where(mx.isfinite(states), states, 0.0)

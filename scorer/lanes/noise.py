@@ -47,7 +47,8 @@ class EmbeddingNoise:
     def applied(self) -> Iterator[None]:
         """Perturb the embeddings of one forward pass over the batch, in one piece or several.
 
-        Only passes of this thread are perturbed.
+        Only passes of this thread are perturbed. Embeddings (B, T, H) of tokens (B, T) int32 keep
+        their shape and dtype; those of tokens of another shape are not changed.
         """
         tokens_embedded: dict[int, int] = {}  # by id of the table
         numbers: dict[int, int] = {}
@@ -70,7 +71,7 @@ class EmbeddingNoise:
             yield
 
     def _noise(self, number: int, width: int) -> mx.array:
-        """Uniform in ±1, (B, T, width), for the table that was the ``number``-th to be used."""
+        """Uniform in ±1, (B, T, width) float32, for the ``number``-th table that was used."""
         if number not in self._noises:
             shape = (self._length, width)
             self._noises[number] = mx.stack(
@@ -116,10 +117,10 @@ class PerturbedLane:
         self.release = self._lane.release
 
     def begin(self, tokens: mx.array) -> PendingPass:
-        """Begin a forward pass over tokens (B, T)."""
+        """Dispatch a forward pass over tokens (B, T) int32."""
         with self._noise.applied():
             return self._lane.begin(tokens)
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
-        """Logits (B, stop − start, V) of a block of positions of states (B, T, H)."""
+        """Logits (B, stop − start, V), compute dtype or float32, see :meth:`Lane.logits`."""
         return self._lane.logits(hidden, start, stop)

@@ -35,19 +35,38 @@ class Prefixes:
         self._made: dict[int, Prefix] = {}
 
     def begin(self, tokens: mx.array) -> None:
-        """Drop another batch's prefixes, before the reference takes memory for this one (B, T)."""
+        """Drop another batch's prefixes, before the reference takes memory for this one.
+
+        Args:
+            tokens: (B, T) int32, the batch.
+        """
         if tokens is not self._tokens:
             self._tokens, self._whole, self._made = tokens, None, {}
 
     def offer(self, tokens: mx.array, hidden: mx.array, caches: list[Any]) -> None:
-        """Keep a full pass of the reference: states (B, T, H) and the caches it filled."""
+        """Keep a full pass of the reference.
+
+        Args:
+            tokens: (B, T) int32, the batch.
+            hidden: (B, T, H) in the compute dtype, its final hidden states.
+            caches: The caches that it filled.
+        """
         self.begin(tokens)
         # Equal bits were found with one chunk; several at once may be rounded otherwise.
         if self.equal and tokens.shape[0] == 1 and can_be_cut(caches):
             self._whole = hidden, caches
 
     def take(self, tokens: mx.array, start: int) -> Prefix:
-        """States (B, start, H) of the first tokens, and the full-precision caches after them."""
+        """The prefix of a batch.
+
+        Args:
+            tokens: (B, T) int32, the batch.
+            start: Tokens of the prefix.
+
+        Returns:
+            Final hidden states (B, start, H) in the compute dtype, and the full-precision caches
+            after the prefix.
+        """
         self.begin(tokens)
         if start not in self._made:
             if self._whole is not None and start in self.equal:

@@ -23,7 +23,7 @@ class PendingStates(Protocol):
     """A handle of final hidden states."""
 
     def load(self) -> mx.array:
-        """The states (B, T, H); what the device has not computed yet is not waited for."""
+        """The states (B, T, H) in the compute dtype, possibly still being computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,13 @@ class MemoryStates:
     """States in memory.
 
     Attributes:
-        array: (B, T, H), possibly being computed.
+        array: (B, T, H) in the compute dtype, possibly still being computed.
     """
 
     array: mx.array
 
     def load(self) -> mx.array:
-        """The states (B, T, H)."""
+        """The states (B, T, H) in the compute dtype."""
         return self.array
 
 
@@ -60,7 +60,7 @@ class FileStates:
         """Compute states and write them; the file is whole or not there.
 
         Args:
-            states: Of any shape, float32, float16 or bfloat16.
+            states: (B, T, H) or of any other shape; float32, float16 or bfloat16.
             path: The file; its folder must exist.
 
         Raises:
@@ -77,7 +77,7 @@ class FileStates:
         return cls(path)
 
     def load(self) -> mx.array:
-        """Read the states again, bit for bit as they were stored.
+        """Read the states (B, T, H), bit for bit, in the shape and dtype they were stored in.
 
         Raises:
             QfidError: The file is missing, cut short or damaged.

@@ -30,13 +30,15 @@ def in_query_blocks(
     Args:
         attend: Attention of (queries, keys, values, mask), the last query standing at the last
             key under a ``"causal"`` mask.
-        queries: (B, Hq, L, Dk).
-        keys: (B, Hkv, T, Dk) as an array or as codes, scales and biases.
+        queries: (B, Hq, L, Dk) in the compute dtype.
+        keys: (B, Hkv, T, Dk) in the compute dtype, or codes (B, Hkv, T, Dk · bits / 32) uint32
+            with scales and biases (B, Hkv, T, Dk / group) in the compute dtype.
         values: (B, Hkv, T, Dv), likewise.
-        mask: None, ``"causal"``, or an array that broadcasts to (B, Hq, L, T).
+        mask: None, ``"causal"``, or an array that broadcasts to (B, Hq, L, T): bool, or additive
+            in the compute dtype.
 
     Returns:
-        (B, Hq, L, Dv).
+        (B, Hq, L, Dv) in the dtype of the queries.
     """
     batch, heads, length, _ = queries.shape
     total = (keys if isinstance(keys, mx.array) else keys[0]).shape[-2]
@@ -76,8 +78,8 @@ def is_fused(queries: mx.array, values: mx.array, mask: Any) -> bool:
     """Whether this device computes attention of these heads without writing scores out.
 
     Args:
-        queries: (B, Hq, L, Dk).
-        values: (B, Hkv, T, Dv).
+        queries: (B, Hq, L, Dk) in the compute dtype.
+        values: (B, Hkv, T, Dv) in the compute dtype.
         mask: As :func:`in_query_blocks`.
     """
     kind = current_device()

@@ -32,12 +32,13 @@ class OwnCache(ABC):
         """Attention over what the cache holds.
 
         Args:
-            queries: (B, Hq, L, Dk), unscaled.
+            queries: (B, Hq, L, Dk) in the compute dtype, unscaled.
             keys: What the cache's ``update_and_fetch`` returned for the keys.
             values: Likewise for the values.
             scale: Factor on the scores.
-            mask: None, ``"causal"``, or an array that broadcasts to (B, Hq, L, T).
-            sinks: (Hq,) scores of attention sinks, or None.
+            mask: None, ``"causal"``, or an array that broadcasts to (B, Hq, L, T): bool, or
+                additive in the compute dtype.
+            sinks: (Hq,) scores of attention sinks in the compute dtype, or None.
 
         Returns:
             (B, Hq, L, Dv) in the dtype of the queries.

@@ -23,7 +23,10 @@ _UPDATE = "update_and_fetch"
 
 @contextmanager
 def layer_window(caches: list[Any], layers: int) -> Iterator[None]:
-    """Begin each layer as soon as its cache is updated, then wait for the one ``layers`` before.
+    """Dispatch each layer as soon as its cache is updated, then wait for the one ``layers`` before.
+
+    What is dispatched are the arrays that the cache returns: keys and values (B, Hkv, T, D) in the
+    compute dtype, or their codes uint32, scales and biases.
 
     Args:
         caches: What the pass fills; layers without keys and values go with the next that has them.
@@ -49,7 +52,10 @@ def layer_window(caches: list[Any], layers: int) -> Iterator[None]:
 
 @contextmanager
 def _hooked(cache: Any, given: Callable[[list[mx.array]], None]) -> Iterator[None]:
-    """Hand over what a cache returns; the hook is the instance's own, its class is untouched."""
+    """Call ``given`` with the arrays that a cache returns, see :func:`layer_window`.
+
+    The hook is an attribute of the instance; its class is unchanged.
+    """
     own = vars(cache).get(_UPDATE)
     update = getattr(cache, _UPDATE)
 

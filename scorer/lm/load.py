@@ -124,9 +124,13 @@ def vocab_rows(module: nn.Module) -> int | None:
 
 
 def token_embedding(module: nn.Module) -> mx.array | None:
-    """Weight (rows, …) of the token embedding, found by name; None where no name is known.
+    """Weight of the token embedding, found by name.
 
     A model may hold other embeddings: of positions, of n-grams, of tokens per layer.
+
+    Returns:
+        (rows, H) in the compute dtype, or (rows, H · bits / 32) uint32 where it is quantized; None
+        where no name is known.
     """
     for path, child in module.named_modules():
         if path.rpartition(".")[2] in _TOKEN_EMBEDDINGS and "weight" in child:

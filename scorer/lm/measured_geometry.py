@@ -131,6 +131,7 @@ def _traced_skeleton(module: nn.Module) -> _Traced:
 
 
 def _traced(model: nn.Module) -> _Traced:
+    """Trace a model on tokens (1, 2) int32."""
     found: list[_Traced] = []
 
     def run(tokens: mx.array) -> mx.array:
@@ -145,6 +146,7 @@ def _traced(model: nn.Module) -> _Traced:
 
 
 def _columns(logits: Any) -> int | None:
+    """V of logits (B, T, V) of any float dtype; None for anything but an array."""
     return int(logits.shape[-1]) if isinstance(logits, mx.array) else None
 
 
@@ -178,7 +180,7 @@ def _window_of(cache: Any) -> tuple[int | None, str]:
 
 
 def _unevaluated(run: Callable[[mx.array], mx.array], tokens: mx.array) -> None:
-    """Trace a function of a model: whatever asks for a value of an array raises.
+    """Trace a function of tokens (1, 2) int32: whatever asks for a value of an array raises.
 
     Some expert layers route by values. Each such module is passed over, as if it returned what it
     is given, and the function is traced again.
@@ -199,7 +201,7 @@ def _unevaluated(run: Callable[[mx.array], mx.array], tokens: mx.array) -> None:
 
 @contextlib.contextmanager
 def _tracing() -> Iterator[None]:
-    """Let MLX trace, which it does not where compiling is switched off."""
+    """Let MLX trace even where compiling is switched off; a scalar () int32 shows if it is."""
     traced = False
 
     def look(x: mx.array) -> mx.array:

@@ -47,7 +47,10 @@ from scorer.lm.cpu import linear as cpu_linear
 from scorer.lm.layer_window import layer_window
 
 Perturbation = Callable[[nn.Module, mx.array, mx.array], mx.array]
-"""Changes what an embedding table returns: (table, tokens (B, T), output (B, T, H)) to output."""
+"""Changes what an embedding table returns.
+
+Maps table, tokens (B, T) int32 and output (B, T, H) to an output of the same shape and dtype.
+"""
 
 EMBEDDINGS: tuple[type, ...] = (nn.Embedding, nn.QuantizedEmbedding)
 """The classes of embedding tables whose output can be perturbed."""
@@ -194,6 +197,11 @@ def _table() -> list[tuple[Any, str, Callable[[Any], Any]]]:
 
 
 def _attention(original: Any) -> Any:
+    """Makes attention of q (B, Hq, L, Dk), k (B, Hkv, T, Dk) and v (B, Hkv, T, Dv).
+
+    All are in the compute dtype, as is the result (B, Hq, L, Dv).
+    """
+
     def attend(
         q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Any = None, **options: Any
     ) -> mx.array:
@@ -215,6 +223,11 @@ def _attention(original: Any) -> Any:
 
 
 def _cache_attention(original: Any) -> Any:
+    """Makes attention of queries (B, Hq, L, Dk) over what a cache returned.
+
+    The result is (B, Hq, L, Dv) in the dtype of the queries, see :meth:`OwnCache.attend`.
+    """
+
     def attend(
         queries: mx.array,
         keys: Any,
@@ -235,6 +248,11 @@ def _cache_attention(original: Any) -> Any:
 
 
 def _quantized_attention(original: Any) -> Any:
+    """Makes attention of queries (B, Hq, L, Dk) over codes, scales and biases.
+
+    The result is (B, Hq, L, Dv) in the dtype of the queries, see :func:`in_query_blocks`.
+    """
+
     def attend(
         queries: mx.array,
         q_keys: Any,
@@ -258,7 +276,7 @@ def _quantized_attention(original: Any) -> Any:
 
 
 def _activation(name: str) -> Callable[[Any], Any]:
-    """Makes the replacement by the function in NumPy of this name, where it covers the call."""
+    """Makes the replacement by the NumPy function of this name, for arrays (…) float32."""
 
     def make(original: Any) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:
@@ -273,6 +291,8 @@ def _activation(name: str) -> Callable[[Any], Any]:
 
 
 def _softmax(original: Any) -> Any:
+    """Makes the replacement by NumPy's softmax, for arrays (…, N) float32."""
+
     def call(a: Any, /, axis: Any = None, **options: Any) -> Any:
         found = None
         if _options.get().arithmetic == NUMPY:
@@ -284,6 +304,8 @@ def _softmax(original: Any) -> Any:
 
 
 def _linear(original: Any) -> Any:
+    """Makes the replacement by NumPy's linear layer, x (…, K) to (…, N), for float32."""
+
     def call(self: Any, x: Any) -> Any:
         found = None
         if _options.get().arithmetic == NUMPY:
@@ -294,6 +316,8 @@ def _linear(original: Any) -> Any:
 
 
 def _embedding(original: Any) -> Any:
+    """Makes an embedding, tokens (B, T) int32 to (B, T, H) in the compute dtype, perturbed."""
+
     def call(self: nn.Module, tokens: mx.array) -> mx.array:
         embedded: mx.array = original(self, tokens)
         perturb = _options.get().perturb

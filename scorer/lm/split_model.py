@@ -44,7 +44,12 @@ class _Capture:
 
 
 class _Replay:
-    """Stands in for the body: returns given hidden states; all else is the body's own."""
+    """Stands in for the body: returns given hidden states; all else is the body's own.
+
+    Args:
+        inner: The body.
+        hidden: (B, T, H) in the compute dtype.
+    """
 
     def __init__(self, inner: Any, hidden: mx.array) -> None:
         self.__dict__.update(inner=inner, hidden=hidden)
@@ -112,7 +117,16 @@ class SplitModel:
         return self.split
 
     def hidden(self, tokens: mx.array, caches: list[Any]) -> mx.array:
-        """Final hidden states (B, T, H) of tokens (B, T), or logits (B, T, V) if not split."""
+        """Run the body.
+
+        Args:
+            tokens: (B, T) int32.
+            caches: The caches that the pass fills.
+
+        Returns:
+            Final hidden states (B, T, H) in the compute dtype, lazy; if the model is not split,
+            logits (B, T, V) in the compute dtype or float32.
+        """
         options = body_pass(self.arithmetic, caches, self.layers_ahead)
         if not self.split:
             with options:
@@ -130,7 +144,16 @@ class SplitModel:
         return hidden
 
     def logits(self, hidden: mx.array, start: int, stop: int) -> mx.array:
-        """Logits (B, stop − start, V) of the positions ``[start, stop)`` of ``hidden``."""
+        """Logits of the positions ``[start, stop)`` of what :meth:`hidden` returned.
+
+        Args:
+            hidden: (B, T, H) in the compute dtype, or logits (B, T, V) if not split.
+            start: First position.
+            stop: The position after the last.
+
+        Returns:
+            (B, stop − start, V) in the compute dtype or float32, lazy.
+        """
         block = hidden[:, start:stop]
         if not self.split:
             return block

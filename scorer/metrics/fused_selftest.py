@@ -103,7 +103,14 @@ def _deviation(got: TileScalars, expected: TileScalars) -> float:
 
 
 def hard_rows(columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Pairs of rows (N, V): small and large drift, ±1e4, one-hot, flat, ties, −∞ and NaN."""
+    """Pairs of rows: small and large drift, ±1e4, one-hot, flat, ties, −∞ and NaN.
+
+    Args:
+        columns: V, columns of a row.
+
+    Returns:
+        Logits of the reference and of the candidate, each (N, V) float32.
+    """
     rng = np.random.default_rng(columns)
     drawn = 4 * rng.standard_normal(columns)
     hot = np.where(np.arange(columns) == columns // 3, 1e4, 0.0)
@@ -119,7 +126,12 @@ def hard_rows(columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def tile_scalars(values: NDArray[Any], tops: NDArray[np.int32]) -> TileScalars:
-    """The kernel's outputs, see :class:`FusedRows`, as the scalars of a tile."""
+    """The kernel's outputs, see :class:`FusedRows`, as the scalars of a tile.
+
+    Args:
+        values: (N, 7) float32.
+        tops: (N, 2) int32.
+    """
     values = values.astype(np.float64)
     return TileScalars(
         kl=values[:, KL],

@@ -18,7 +18,7 @@ class Affine(Quantizer):
     """
 
     def quantize(self, x: mx.array) -> Stored:
-        """Codes, scales and biases of x (…, T, D), D a multiple of the group size."""
+        """Codes uint32, scales and biases in the dtype of x (…, T, D), see :class:`Affine`."""
         codes, scales, biases = mx.quantize(x, group_size=self.group_size, bits=self.bits)
         return codes, scales, biases
 
@@ -28,7 +28,7 @@ class Affine(Quantizer):
         return mx.dequantize(codes, scales, biases, group_size=self.group_size, bits=self.bits)
 
     def matmul(self, x: mx.array, stored: Stored, *, transpose: bool) -> mx.array:
-        """Product with the vectors that codes stand for, see :meth:`Quantizer.matmul`."""
+        """Product (…, L, T) or (…, L, D) in the dtype of ``x``, see :meth:`Quantizer.matmul`."""
         tokens = stored[0].shape[-2]
         padded = needs_odd_length() and tokens % 2 == 0
         if padded:
@@ -49,7 +49,7 @@ class Affine(Quantizer):
 
 
 def _with_zeros(array: mx.array, axis: int) -> mx.array:
-    """The array with one more entry of zeros at the end of an axis."""
+    """An array (…, T, n) of any dtype with one more entry of zeros at the end of an axis."""
     shape = list(array.shape)
     shape[axis] = 1
     return mx.concatenate([array, mx.zeros(shape, array.dtype)], axis=axis)

@@ -27,7 +27,7 @@ _THREADS = 256
 _WARP = 32
 # Elements of a thread: 16 bytes of bfloat16.
 _EACH = 8
-# Ways of rounding a code's value, see `source/affine.h`.
+# Modes of rounding a code's value, see `source/affine.h`.
 _ROUNDINGS = (0, 1, 2)
 GROUPS = (32, 64, 128)
 """Group sizes that the kernel knows."""
@@ -98,7 +98,7 @@ class AffineFused(Affine):
         self._shell: GpuKind = shell
 
     def round_trip(self, x: mx.array) -> tuple[mx.array, mx.array]:
-        """Quantize and dequantize x (…, T, D), see :meth:`Quantizer.round_trip`.
+        """Quantize and dequantize x (…, T, D) of any float dtype, see :meth:`Quantizer.round_trip`.
 
         Where the kernel does not give MLX's bits on this device it is left to MLX.
         """
@@ -160,11 +160,15 @@ def _is_mlxs(kernel: FusedQuantizer, dtype: mx.Dtype, group: int, rounding: int)
 
 
 def _as_values(x: mx.array) -> mx.array:
-    """Rows (1024, D) as a layer's values (2, 8, 64, D): tokens before heads in memory."""
+    """Rows (1024, D) as a layer's values (2, 8, 64, D) of the same dtype.
+
+    Tokens come before heads in memory.
+    """
     return x.reshape(2, 64, 8, -1).transpose(0, 2, 1, 3)
 
 
 def _seen(flags: mx.array) -> list[int]:
+    """The largest value of each column of flags (N, 2) uint8."""
     found: list[int] = np.array(flags).reshape(-1, 2).max(axis=0).tolist()
     return found
 
@@ -181,7 +185,7 @@ def _rule(bits: int, group_size: int, rounding: int) -> mx.array:
 
 
 def hard_rows() -> NDArray[np.float32]:
-    """Rows (N, 128): ordinary, zero, constant, of one sign, tiny and large, with ties."""
+    """Rows (1024, 128) float32: ordinary, zero, constant, of one sign, tiny, large, with ties."""
     rng = np.random.default_rng(7)
     x = rng.standard_normal((1024, 128)).astype(np.float32)
     x[0], x[1], x[2], x[3] = 0, 2.5, -2.5, 1e-6

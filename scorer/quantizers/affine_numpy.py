@@ -28,7 +28,7 @@ class AffineNumpy(Affine):
     """MLX's affine quantizer with its round trip in NumPy; codes alone are left to MLX."""
 
     def round_trip(self, x: mx.array) -> tuple[mx.array, mx.array]:
-        """Quantize and dequantize x (…, T, D), see :meth:`Quantizer.round_trip`.
+        """Quantize and dequantize x (…, T, D) of any float dtype, see :meth:`Quantizer.round_trip`.
 
         Dtypes other than float32 are left to MLX.
         """
@@ -59,12 +59,21 @@ def _round_trip(x: mx.array, bits: int, group_size: int) -> tuple[mx.array, mx.a
 
 
 def _differ(out: Values, groups: Values) -> bool:
-    """Whether any element differs; nearly always one of the first few does."""
+    """Whether any element of two arrays (N, group) float32 differs; mostly an early one does."""
     return bool((out[:8] != groups[:8]).any() or (out != groups).any())
 
 
 def _restore(out: Values, groups: Values, levels: np.float32) -> bool:
-    """Fill ``out`` with what is left of groups (N, group) after quantizing; all were finite."""
+    """Quantize and dequantize groups.
+
+    Args:
+        out: (N, group) float32, filled with what is restored.
+        groups: (N, group) float32.
+        levels: The largest code.
+
+    Returns:
+        Whether all elements of ``groups`` are finite.
+    """
     # Ends of rows this short are found twice as fast in one line of elements.
     line, starts = groups.reshape(-1), np.arange(0, groups.size, groups.shape[1])
     high, low = np.maximum.reduceat(line, starts), np.minimum.reduceat(line, starts)

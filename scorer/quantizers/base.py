@@ -29,43 +29,52 @@ class Quantizer(ABC):
 
     @abstractmethod
     def quantize(self, x: mx.array) -> Stored:
-        """What is stored of x (…, T, D), D a multiple of the group size."""
+        """Quantize vectors.
+
+        Args:
+            x: (…, T, D), float32, float16 or bfloat16, D a multiple of the group size.
+
+        Returns:
+            What is stored: arrays (…, T, n); affine codes are uint32, their scales and biases in
+            the dtype of ``x``.
+        """
 
     @abstractmethod
     def dequantize(self, stored: Stored) -> mx.array:
-        """The vectors (…, T, D) that stored arrays stand for."""
+        """The vectors (…, T, D) that stored arrays (…, T, n) encode, in the dtype of the scales."""
 
     @abstractmethod
     def matmul(self, x: mx.array, stored: Stored, *, transpose: bool) -> mx.array:
         """Product with stored vectors, which are not dequantized in memory.
 
         Args:
-            x: (…, L, D) if ``transpose``, else (…, L, T).
-            stored: Vectors (…, T, D), of the same leading dimensions as ``x``.
+            x: (…, L, D) if ``transpose``, else (…, L, T), in the compute dtype.
+            stored: What is stored of vectors (…, T, D) in the dtype of ``x``, of the same leading
+                dimensions.
             transpose: Multiply by the transposed vectors.
 
         Returns:
-            (…, L, T) if ``transpose``, else (…, L, D).
+            (…, L, T) if ``transpose``, else (…, L, D), in the dtype of ``x``.
         """
 
     def round_trip(self, x: mx.array) -> tuple[mx.array, mx.array]:
         """Quantize and dequantize.
 
         Args:
-            x: (…, T, D), D a multiple of the group size.
+            x: (…, T, D), float32, float16 or bfloat16, D a multiple of the group size.
 
         Returns:
-            What is restored, shape and dtype of ``x``; and a check, (2,) or (N, 2) for N parts of
-            ``x``: whether any element was not finite, whether any was changed.
+            What is restored, in the shape and dtype of ``x``; and a check, (2,) bool, or (N, 2)
+            uint8 for N parts of ``x``: whether any element was not finite, whether any was changed.
         """
         restored = self.dequantize(self.quantize(x))
         return restored, check_of(x, restored)
 
 
 def check_of(x: mx.array, restored: mx.array) -> mx.array:
-    """Compare vectors with what is restored of them, both of the same shape.
+    """Compare vectors (…, T, D) with what is restored of them, in the same shape and dtype.
 
-    MLX's quantizer swallows NaN, so finiteness has to be looked at on the way in.
+    MLX's quantizer does not propagate NaN, so the vectors themselves are checked.
 
     Returns:
         (2,) bool: whether any element of ``x`` is not finite, whether any of ``restored`` differs.

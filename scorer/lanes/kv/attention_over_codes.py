@@ -23,13 +23,15 @@ def attend_codes(
     queries.
 
     Args:
-        queries: (B, Hq, L, Dk), unscaled.
+        queries: (B, Hq, L, Dk) in the compute dtype, unscaled.
         quantizers: Of keys and of values, None for a side that is an array.
         scale: Factor on the scores.
-        mask: None, ``"causal"``, a boolean or an additive mask that broadcasts to
-            (B, Hq, L, T) or (L, T).
-        keys: What is stored of keys (B, Hkv, T, Dk), or the array.
-        values: What is stored of values (B, Hkv, T, Dv), or the array.
+        mask: None, ``"causal"``, or a mask that broadcasts to (B, Hq, L, T) or (L, T): bool, or
+            additive in the compute dtype.
+        keys: (B, Hkv, T, Dk) in the compute dtype, or what is stored of them: codes
+            (B, Hkv, T, Dk · bits / 32) uint32, scales and biases (B, Hkv, T, Dk / group) in the
+            compute dtype.
+        values: (B, Hkv, T, Dv), likewise.
 
     Returns:
         (B, Hq, L, Dv) in the dtype of the queries.
@@ -44,6 +46,7 @@ def attend_codes(
 def _attend(
     queries: mx.array, quantizers: Quantizers, scale: float, mask: Any, keys: Held, values: Held
 ) -> mx.array:
+    """One block of queries, see :func:`attend_codes` for shapes and dtypes."""
     batch, heads, length, dim = queries.shape
     kv_heads = (keys[0] if isinstance(keys, tuple) else keys).shape[1]
     repeats = heads // kv_heads
@@ -59,6 +62,7 @@ def _attend(
 
 
 def _product(x: mx.array, held: Held, quantizer: Quantizer | None, *, transpose: bool) -> mx.array:
+    """Product with an array or with codes, see :meth:`Quantizer.matmul`; dtype of ``x``."""
     if not isinstance(held, tuple):
         return mx.matmul(x, held.swapaxes(-1, -2) if transpose else held)
     assert quantizer is not None
@@ -66,7 +70,7 @@ def _product(x: mx.array, held: Held, quantizer: Quantizer | None, *, transpose:
 
 
 def _masked(scores: mx.array, mask: Any) -> mx.array:
-    """Mask scores (B, Hkv, R, L, T)."""
+    """Mask scores (B, Hkv, R, L, T) in the compute dtype, R the query heads of a KV head."""
     if mask is None:
         return scores
     if isinstance(mask, str):

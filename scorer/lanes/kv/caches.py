@@ -23,7 +23,7 @@ Sides = tuple[Side, Side]
 
 
 class _RoundTrip:
-    """Mixed into a cache class: keys and values pass the quantizer on their way in.
+    """Mixed into a cache class: keys and values are quantized before they are stored.
 
     The class has no attribute named ``bits``: mlx-lm takes that as the sign of its own quantized
     cache and would call the quantized attention.
@@ -33,6 +33,12 @@ class _RoundTrip:
     converting: bool
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> Any:
+        """Append keys (B, Hkv, L, Dk) and values (B, Hkv, L, Dv) in the compute dtype.
+
+        Returns:
+            What the cache class returns: keys (B, Hkv, T, Dk) and values (B, Hkv, T, Dv), of the
+            same dtype.
+        """
         if self.converting:
             keys, values = self.sides[0].round_trip(keys), self.sides[1].round_trip(values)
         return super().update_and_fetch(keys, values)  # type: ignore[misc]
@@ -73,7 +79,7 @@ class CodesKVCache(OwnCache):
     def attend(
         self, queries: mx.array, keys: Any, values: Any, scale: float, mask: Any, sinks: Any
     ) -> mx.array:
-        """Attention over codes, see :meth:`OwnCache.attend`.
+        """Attention over codes: (B, Hq, L, Dv) in the queries' dtype, see :meth:`OwnCache.attend`.
 
         Raises:
             ValueError: There are attention sinks.
@@ -84,7 +90,13 @@ class CodesKVCache(OwnCache):
         return attend_codes(queries, quantizers, scale, mask, keys, values)
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> Any:
-        """Append keys (B, H, T, Dk) and values (B, H, T, Dv); return all that is held."""
+        """Append keys (B, Hkv, L, Dk) and values (B, Hkv, L, Dv) in the compute dtype.
+
+        Returns:
+            Keys and values of all T tokens, each an array (B, Hkv, T, D) in the compute dtype, or
+            codes (B, Hkv, T, D · bits / 32) uint32 with scales and biases (B, Hkv, T, D / group)
+            in the compute dtype.
+        """
         for index, (side, new) in enumerate(zip(self.sides, (keys, values), strict=True)):
             item = side.stored(new) if self.converting else new
             self.stored[index] = _append(self.stored[index], item)
@@ -124,7 +136,7 @@ class CodesKVCache(OwnCache):
 
 
 def _append(held: Held | None, new: Held) -> Held:
-    """What is held with new tokens behind it, on the axis −2 of every array."""
+    """Append L new tokens to T held ones: arrays (…, T, n) and (…, L, n) of one dtype."""
     if held is None:
         return new
     if isinstance(held, mx.array) and isinstance(new, mx.array):

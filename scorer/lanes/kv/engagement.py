@@ -28,7 +28,8 @@ class PendingEngagement:
 
     Attributes:
         checks: Lazy arrays, to be evaluated together with the pass: left for later they would hold
-            every layer's keys and values. One of (N, 2) where sides were looked at, else none.
+            every layer's keys and values. One array (N, 2) bool or uint8 for the N checks of the
+            sides, or none.
 
     Raises:
         SettingFailed: No cache quantizes, or one that should does not.
@@ -57,7 +58,7 @@ class PendingEngagement:
         self.checks = [_as_one(checks)] if checks else []
 
     def read(self, checks: Sequence[NDArray[Any]]) -> Engagement:
-        """What was quantized, from the values of :attr:`checks`.
+        """What was quantized, from the values of :attr:`checks`: (N, 2) bool or uint8.
 
         Raises:
             SettingFailed: Keys or values were not finite (MLX's quantizer swallows NaN).
@@ -70,7 +71,7 @@ class PendingEngagement:
 
 
 def _as_one(checks: list[mx.array]) -> mx.array:
-    """(N, 2): whether any row of each check (…, 2) says so."""
+    """(N, 2): whether any row of each of N checks (…, 2) is true; all are bool or uint8."""
     if any(check.shape != checks[0].shape for check in checks):
         checks = [check.reshape(-1, 2).max(axis=0) for check in checks]
     return mx.stack(checks).reshape(len(checks), -1, 2).max(axis=1)
@@ -139,7 +140,7 @@ def _sides_of(
 
 
 def _checked(side: SideEngagement, checks: list[NDArray[Any]], key: str) -> SideEngagement:
-    """A side with what its checks, each (2,), say."""
+    """A side with the result of its checks, each (2,) bool or uint8."""
     if any(check[0] for check in checks):
         raise SettingFailed(
             f"setting `{key}`: {'keys' if side.side == 'k' else 'values'} of layer "
@@ -163,6 +164,9 @@ def _width(cache: Any, index: int) -> int:
 
 
 def _bytes_held(array: mx.array, tokens: int) -> int:
-    """Bytes of one sequence's first ``tokens`` rows: buffers grow in steps, ``nbytes`` misleads."""
+    """Bytes of one sequence's first ``tokens`` rows of an array (B, Hkv, T, n) of any dtype.
+
+    Buffers grow in steps, so ``nbytes`` counts rows that hold nothing.
+    """
     rows = array.shape[-2]
     return int(array.nbytes // array.shape[0] // rows * tokens)

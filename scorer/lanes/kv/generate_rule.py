@@ -1,4 +1,4 @@
-"""Where ``mlx_lm.generate --kv-bits`` can run a setting, told without computing anything."""
+"""Where ``mlx_lm.generate --kv-bits`` can run a setting, found without computing anything."""
 
 from __future__ import annotations
 
@@ -83,7 +83,11 @@ def lacks_kernel(error: RuntimeError) -> bool:
 
 @contextlib.contextmanager
 def _head_counts() -> Iterator[list[tuple[int, int]]]:
-    """Collect the numbers of query heads and key heads of each quantized attention inside."""
+    """Collect the numbers of query heads and key heads of each quantized attention inside.
+
+    Attention itself is unchanged: queries (B, Hq, L, Dk) and output (B, Hq, L, Dv) in the compute
+    dtype, keys as codes (B, Hkv, T, Dk · bits / 32) uint32 with scales and biases.
+    """
     found: list[tuple[int, int]] = []
     original = mlx_lm_base.quantized_scaled_dot_product_attention
 

@@ -98,14 +98,14 @@ class KVLane(ModelLane):
         )
 
     def begin(self, tokens: mx.array) -> PendingPass:
-        """Begin a forward pass over tokens (B, T); its findings are an :class:`Engagement`.
+        """Dispatch a pass over tokens (B, T) int32; its findings are an :class:`Engagement`.
 
         In deployment the states of the prefix are those of the full-precision cache, and only
         positions from ``first_position`` on may be scored.
 
         Raises:
-            SettingFailed: A layer that was asked for did not quantize. Asked for the findings: K or
-                V was not finite.
+            SettingFailed: A layer that was asked for did not quantize. From the findings: K or V
+                was not finite.
         """
         start = self.setting.start
         if start:

@@ -40,7 +40,8 @@ class Side:
         bits: Bits per element, 16 for full precision.
         group_size: Elements that share the parameters of a code, as the setting says.
         tokens: Tokens quantized so far.
-        checks: Of :meth:`Quantizer.round_trip`, one for each call, to be evaluated with the pass.
+        checks: Of :meth:`Quantizer.round_trip`, one for each call, (2,) or (N, 2), bool or uint8;
+            to be evaluated with the pass.
     """
 
     place: CachePlace
@@ -57,7 +58,7 @@ class Side:
         return self.quantizer is not None
 
     def round_trip(self, x: mx.array) -> mx.array:
-        """Quantize and dequantize x (…, T, D).
+        """Quantize and dequantize x (…, T, D); the result has its shape and dtype.
 
         Full precision and a width of 0 pass through.
         """
@@ -69,7 +70,15 @@ class Side:
         return restored
 
     def stored(self, x: mx.array) -> Stored | mx.array:
-        """What a cache of codes stores of x (…, T, D): x itself at full precision."""
+        """What a cache of codes stores.
+
+        Args:
+            x: (…, T, D) in the compute dtype.
+
+        Returns:
+            Codes (…, T, D · bits / 32) uint32, scales and biases (…, T, D / group) in the dtype of
+            ``x``; ``x`` itself at full precision.
+        """
         if self.quantizer is None:
             return x
         stored = self.quantizer.quantize(x)

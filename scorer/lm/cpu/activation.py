@@ -23,32 +23,32 @@ _SQRT_2_OVER_PI = np.float32(np.sqrt(2 / np.pi))
 
 
 def silu(x: mx.array) -> mx.array | None:
-    """Swish, x · sigmoid(x), float32 of any shape."""
+    """Swish, x · sigmoid(x), of x (…) float32; the result has its shape and dtype."""
     return _elementwise(_silu, x)
 
 
 def swiglu(gate: mx.array, x: mx.array) -> mx.array | None:
-    """Gated swish, silu(gate) · x, float32 of one shape."""
+    """Gated swish, silu(gate) · x, of arrays (…) float32 of one shape, which the result has."""
     return _elementwise(_swiglu, gate, x)
 
 
 def sigmoid(x: mx.array) -> mx.array | None:
-    """1 / (1 + exp(−x)), float32 of any shape."""
+    """1 / (1 + exp(−x)) of x (…) float32; the result has its shape and dtype."""
     return _elementwise(_sigmoid, x)
 
 
 def tanh(x: mx.array) -> mx.array | None:
-    """Hyperbolic tangent, float32 of any shape."""
+    """Hyperbolic tangent of x (…) float32; the result has its shape and dtype."""
     return _elementwise(lambda out, x: np.tanh(x, out=out), x)
 
 
 def gelu_approx(x: mx.array) -> mx.array | None:
-    """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), float32 of any shape."""
+    """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))) of x (…) float32, in its shape and dtype."""
     return _elementwise(_gelu_approx, x)
 
 
 def softmax(x: mx.array) -> mx.array | None:
-    """Softmax over the last axis, float32 of any shape."""
+    """Softmax over the last axis of x (…, N) float32; the result has its shape and dtype."""
     if x.dtype != mx.float32 or x.ndim == 0 or x.size == 0:
         return None
     width = x.shape[-1]
@@ -70,7 +70,7 @@ def softmax(x: mx.array) -> mx.array | None:
 
 
 def _elementwise(function: Callable[..., object], *inputs: mx.array) -> mx.array | None:
-    """Apply ``function(out, *blocks)`` block by block to float32 arrays of one shape."""
+    """Apply ``function(out, *blocks)`` block by block to arrays (…) float32 of one shape."""
     shape = inputs[0].shape
     if any(not isinstance(x, mx.array) or x.dtype != mx.float32 for x in inputs):
         return None
@@ -92,6 +92,7 @@ def _elementwise(function: Callable[..., object], *inputs: mx.array) -> mx.array
 
 
 def _sigmoid(out: Values, x: Values) -> None:
+    """Sigmoid of x (N,) float32, into ``out``."""
     # exp of a large number is infinite and its inverse 0: no branch is needed.
     np.negative(x, out=out)
     np.exp(out, out=out)
@@ -100,6 +101,7 @@ def _sigmoid(out: Values, x: Values) -> None:
 
 
 def _silu(out: Values, x: Values) -> None:
+    """Swish of x (N,) float32, into ``out``."""
     np.negative(x, out=out)
     np.exp(out, out=out)
     out += np.float32(1)
@@ -107,11 +109,13 @@ def _silu(out: Values, x: Values) -> None:
 
 
 def _swiglu(out: Values, gate: Values, x: Values) -> None:
+    """Gated swish of gate and x, (N,) float32, into ``out``."""
     _silu(out, gate)
     out *= x
 
 
 def _gelu_approx(out: Values, x: Values) -> None:
+    """GELU by tanh of x (N,) float32, into ``out``."""
     np.square(x, out=out)
     out *= _CUBE
     out += np.float32(1)

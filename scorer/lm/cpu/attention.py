@@ -39,7 +39,7 @@ def attend(
         scale: Factor on the scores.
         mask: None, ``"causal"`` (the last query stands at the last key), or a boolean or float32
             array that broadcasts to (B, Hq, L, T).
-        sinks: (Hq,) scores of a key without a value, or None.
+        sinks: (Hq,) float32, scores of a key without a value, or None.
 
     Returns:
         (B, Hq, L, Dv) float32, or None where these arguments are left to MLX: other dtypes, a
@@ -94,7 +94,15 @@ class _Mask:
 
     @classmethod
     def of(cls, mask: mx.array, shape: tuple[int, ...]) -> _Mask | None:
-        """From a boolean or additive array; None where it is of another kind."""
+        """From an array.
+
+        Args:
+            mask: Broadcasts to ``shape``; bool, or float32 that is added.
+            shape: (B, Hq, L, T).
+
+        Returns:
+            The mask; None for another dtype or shape, or where a query may read nothing.
+        """
         if mask.dtype == mx.bool_:
             allowed = host_view(mask)
             own = ~allowed
@@ -123,7 +131,7 @@ class _Mask:
         return slice(self._first[block], self._last[block])
 
     def apply(self, scores: Rows, batch: int, head: int, block: int) -> None:
-        """Mask the scores of a block, whose columns are those of :meth:`keys`."""
+        """Mask scores (rows, columns) float32 in place; columns are those of :meth:`keys`."""
         rows = len(scores)
         if self._diagonal:
             scores, own = scores[:, -rows:], self._mask[0, 0, :rows, :rows]
@@ -137,7 +145,7 @@ class _Mask:
 
 
 class _Heads:
-    """The heads of one call, each an item of work."""
+    """The heads of one call, each an item of work; shapes and dtypes as in :func:`attend`."""
 
     def __init__(
         self,
@@ -153,6 +161,7 @@ class _Heads:
         self._repeats = queries.shape[1] // keys.shape[1]
 
     def attended(self) -> mx.array:
+        """Compute all heads: (B, Hq, L, Dv) float32, a transposed view of (B, L, Hq, Dv)."""
         batch, heads, length, _ = self._queries.shape
         # Heads next to dimensions, as the output projection reads them.
         array, self._out = new_array((batch, length, heads, self._values.shape[3]))
@@ -161,7 +170,7 @@ class _Heads:
         return array.transpose(0, 2, 1, 3)
 
     def _head(self, item: tuple[int, int]) -> None:
-        # A model that overflows is found by its logits; MLX says nothing on the way either.
+        # A model that overflows is found by its logits; MLX does not warn either.
         with np.errstate(all="ignore"):
             self._blocks(*item)
 
