@@ -12,7 +12,7 @@ from scorer.common.errors import InputError, QfidError
 from scorer.report.memory_warnings import memory_warnings
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.engagement import Engagement
-from scorer.runs.facts import SettingFacts, SideFacts
+from scorer.runs.facts import SettingFacts
 from scorer.spec.settings.base import Setting
 from scorer.stats.noise_floor import noise_floor
 from scorer.stats.positions import Positions
@@ -100,25 +100,12 @@ def _control(run: Run, control: str | None, stored: Batches) -> Positions | None
 
 
 def _with_engagement(facts: SettingFacts, engagement: Engagement) -> SettingFacts:
-    sides = tuple(
-        SideFacts(
-            layer=side.layer,
-            side=side.side,
-            cache_class=side.cache_class,
-            bits=side.bits,
-            group_size=side.group_size,
-            tokens=side.tokens,
-            stored_bytes=side.stored_bytes,
-            changed=side.changed,
-        )
-        for side in engagement.sides
-    )
     skipped: dict[str, int] = {}
     for _, name in engagement.skipped:
         skipped[name] = skipped.get(name, 0) + 1
     return dataclasses.replace(
         facts,
-        engagement=sides,
+        engagement=engagement.sides,
         kv_layers_quantized=engagement.quantized,
         kv_layers_total=engagement.total,
         kv_layers_skipped=skipped,

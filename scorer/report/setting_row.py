@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from scorer.common.json_values import FLAT
-from scorer.runs.facts import FailureFacts, SideFacts
+from scorer.runs.engagement import SideEngagement
+from scorer.runs.facts import FailureFacts
 from scorer.spec.thresholds import Verdict
 from scorer.stats.intervals import CONFIDENCE, Interval
 from scorer.stats.summary_values import ConfidenceBucket, DepthSpan, KLSummary
@@ -189,7 +190,7 @@ class SettingRow:
     arithmetic: str = ""
     same_as: str | None = None
     runnable_by_mlx_lm: bool = False
-    engagement: tuple[SideFacts, ...] = ()
+    engagement: tuple[SideEngagement, ...] = ()
     device: str | None = None
     mlx_version: str | None = None
     mlx_lm_version: str | None = None

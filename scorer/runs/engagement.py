@@ -5,8 +5,10 @@ Pure standard library. What looks at the caches is ``scorer.lanes.kv.engagement`
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from scorer.common.json_values import stored_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class SideEngagement:
     Attributes:
         layer: Place of the cache in the model's list, ``3`` or ``3.1`` inside a composite one.
         side: ``k`` or ``v``.
-        cache_class: Name of the cache's class.
+        cache_class: Name of the cache's class; ``class`` in a report.
         bits: Bits per element, 16 for full precision.
         group_size: Elements that share a scale and a bias.
         tokens: Tokens quantized.
@@ -27,12 +29,12 @@ class SideEngagement:
 
     layer: str
     side: str
-    cache_class: str
+    cache_class: str = field(metadata=stored_as("class"))
     bits: int
     group_size: int
     tokens: int
-    stored_bytes: int | None
-    changed: bool | None
+    stored_bytes: int | None = None
+    changed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scorer.common.json_reader import JsonReader
-from scorer.common.json_values import OMITTED, json_values, stored_as
+from scorer.common.json_values import OMITTED, json_values
+from scorer.runs.engagement import SideEngagement
 from scorer.runs.identity import Identity
 from scorer.spec.job import Job
 from scorer.spec.settings.base import Setting
@@ -62,32 +63,6 @@ class FailureFacts:
     error: str
     message: str
     hint: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SideFacts:
-    """What one side of one layer's cache held after a forward pass.
-
-    Attributes:
-        layer: Place of the cache in the model's list, ``3`` or ``3.1`` inside a composite one.
-        side: ``k`` or ``v``.
-        cache_class: Name of the cache's class.
-        bits: Bits per element, 16 for full precision.
-        group_size: Elements that share a scale and a bias.
-        tokens: Tokens quantized.
-        stored_bytes: Bytes of the codes, scales and biases of the tokens held; None where no codes
-            are stored.
-        changed: Whether quantizing changed any element; None where it was not looked at.
-    """
-
-    layer: str
-    side: str
-    cache_class: str = field(metadata=stored_as("class"))
-    bits: int
-    group_size: int
-    tokens: int
-    stored_bytes: int | None = None
-    changed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +158,7 @@ class SettingFacts:
     kv_layers_quantized: int = 0
     kv_layers_total: int = 0
     kv_layers_skipped: dict[str, int] = field(default_factory=dict)
-    engagement: tuple[SideFacts, ...] = ()
+    engagement: tuple[SideEngagement, ...] = ()
     measured_kv_bytes_per_token: float | None = None
     same_as: str | None = None
     runnable_by_mlx_lm: bool = False

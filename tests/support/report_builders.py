@@ -10,12 +10,12 @@ import numpy as np
 from scorer.report.build import build_report
 from scorer.report.measured import ScoredSetting
 from scorer.report.tree import Report
+from scorer.runs.engagement import SideEngagement
 from scorer.runs.facts import (
     ArithmeticFacts,
     DeviceFacts,
     RunFacts,
     SettingFacts,
-    SideFacts,
     StoredFacts,
 )
 from scorer.spec.geometry import KVGeometry, KVLayer
@@ -155,7 +155,7 @@ def scored(
         "kv_layers_quantized": 30,
         "kv_layers_total": 30,
         "engagement": (
-            SideFacts(
+            SideEngagement(
                 layer="0",
                 side="k",
                 cache_class="CodesKVCache",

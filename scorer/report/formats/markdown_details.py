@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from scorer.report.formats.inline import ABSENT, code, count, digits, percent, table, text
 from scorer.report.setting_row import SettingNumbers, SettingRow
-from scorer.runs.facts import SideFacts
+from scorer.runs.engagement import SideEngagement
 from scorer.stats.summary_values import ConfidenceBucket, DepthSpan
 
 Scored = tuple[SettingRow, SettingNumbers]
@@ -140,7 +140,7 @@ def _names(rows: Sequence[Scored]) -> list[str]:
     return [code(row.setting) for row, _ in rows]
 
 
-def changed_layers(sides: Sequence[SideFacts]) -> str:
+def changed_layers(sides: Sequence[SideEngagement]) -> str:
     """The engagement in words: class, width, group and tokens, sides that are alike together."""
     kinds: dict[tuple[str, int, int, int], dict[str, list[str]]] = {}
     for side in sides:

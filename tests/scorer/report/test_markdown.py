@@ -15,7 +15,8 @@ from scorer.report.build import build_report
 from scorer.report.formats.inline import columns
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.formats.markdown_details import changed_layers
-from scorer.runs.facts import DeviceFacts, FailureFacts, SideFacts
+from scorer.runs.engagement import SideEngagement
+from scorer.runs.facts import DeviceFacts, FailureFacts
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_settings
@@ -364,8 +365,8 @@ def test_foreign_text_leaves_the_page_whole(model: str, corpus: str, other: str)
 
 
 def test_engagement_in_words() -> None:
-    def side(layer: str, name: str, bits: int) -> SideFacts:
-        return SideFacts(
+    def side(layer: str, name: str, bits: int) -> SideEngagement:
+        return SideEngagement(
             layer=layer,
             side=name,
             cache_class="CodesKVCache",
