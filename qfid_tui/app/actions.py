@@ -81,7 +81,7 @@ def screen_actions(screen: Screen[Any]) -> list[ScreenAction]:
                 binding.show,
             )
         elif binding.show and not known.in_footer:
-            # The way the footer shows is told first.
+            # The action that the footer shows comes first.
             found[same] = replace(
                 known,
                 keys=(display, *known.keys),

@@ -24,7 +24,7 @@ def when_closed(descriptor: int, act: Callable[[], object]) -> None:
 
 def _wait(descriptor: int, act: Callable[[], object]) -> None:
     poller = select.poll()
-    # Nothing is asked for: a hang-up is always told.
+    # No option selects a hang-up: `poll` always reports it.
     poller.register(descriptor, 0)
     poller.poll()
     # Some systems cannot poll a terminal and return at once.

@@ -29,7 +29,7 @@ _CHARTS: tuple[ChartName, ...] = ("chunks", "depth")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The next state, and what the user is told.
+    """The next state, and the message for the user.
 
     Attributes:
         state: The next state.

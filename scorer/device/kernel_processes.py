@@ -109,7 +109,7 @@ class KernelProcesses:
             self._closed = True
             running = list(self._running)
         for process in running:
-            # The end of its input ends it, and it takes away what it had begun.
+            # The worker ends when its input ends, and removes its unfinished files.
             with contextlib.suppress(OSError):
                 assert process.stdin is not None
                 process.stdin.close()

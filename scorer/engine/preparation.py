@@ -142,7 +142,7 @@ class Preparation:
         yield Loading("tokenizing", job.corpus.source)
         with ThreadPoolExecutor(1, "qfid-tokens") as pool:
             tokens = pool.submit(self._corpus, info)
-            # A text that cannot be scored is told before a model takes its time to load.
+            # A text that cannot be scored is refused before a model is loaded.
             # One that has to be fetched comes whole before: libraries that load models may not
             # use the network, which is open until then.
             wait([tokens], _TEXT_FIRST_SECONDS if fetched is None else None)

@@ -135,7 +135,7 @@ def has_architecture(name: str) -> bool:
         return False
     folder = mlx_lm_folder()
     if folder is None:
-        # Without mlx-lm nothing can be scored, and what it would have cannot be told.
+        # Without mlx-lm nothing can be scored, and what it would score is unknown.
         return True
     try:
         source = (folder / "models" / f"{name}.py").read_text(encoding="utf-8")

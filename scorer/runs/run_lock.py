@@ -163,7 +163,7 @@ def _process_started(pid: int) -> str:
         # A dead process that its parent has not waited for holds no lock any more.
         return fields[19] if len(fields) > 19 and fields[0] not in "ZXx" else ""
     try:
-        told = subprocess.run(
+        found = subprocess.run(
             ["/bin/ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],
             capture_output=True,
             text=True,
@@ -173,4 +173,4 @@ def _process_started(pid: int) -> str:
         ).stdout.split(maxsplit=1)
     except (OSError, ValueError, subprocess.SubprocessError):
         return ""
-    return told[1].strip() if len(told) == 2 and not told[0].startswith("Z") else ""
+    return found[1].strip() if len(found) == 2 and not found[0].startswith("Z") else ""

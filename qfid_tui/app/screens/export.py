@@ -214,7 +214,7 @@ class ExportScreen(PanelScreen[None]):
         self._folder = self.query_one("#folder", Input).value
         self._busy = True
         self.refresh_bindings()
-        # On the app: a file that is being written is told of also when this screen is left.
+        # The worker belongs to the app: it goes on when this screen is left.
         self.app.run_worker(self._with_errors_shown(work), group="export", exit_on_error=False)
 
     async def _with_errors_shown(self, work: Coroutine[Any, Any, None]) -> None:
