@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from itertools import count
@@ -32,6 +33,15 @@ sys.dont_write_bytecode = False
 # Expectations are those of the CPU's arithmetic; QFID_DEVICE=gpu runs the tests on a GPU.
 os.environ.setdefault("QFID_DEVICE", "cpu")
 
+# `nohup pytest &` ignores SIGINT and SIGHUP, and so would every process that a test starts. A
+# signal with a handler has its default effect in them.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        # Here the signal is still ignored.
+        signal.signal(number, lambda *_: None)
+
 # Nothing imported above imports MLX: the BLAS has to be loaded before it.
 preload_blas()
 if os.environ["QFID_DEVICE"] == "cpu":
@@ -50,6 +60,13 @@ _numbers = count()
 def pytest_xdist_auto_num_workers() -> int:
     """Two a core: many tests wait for a process they have started, or for a screen."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long runs get more time than `timeout` in pyproject.toml."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ("slow", "peer")):
+            item.add_marker(pytest.mark.timeout(7200))
 
 
 @pytest.fixture(scope="session")

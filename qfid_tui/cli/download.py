@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qfid_tui.cli import diagnostics
 from scorer.common.errors import Interrupted
 from scorer.common.inert_text import inert
+from scorer.common.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from scorer.download.progress import DownloadProgress
@@ -52,11 +53,15 @@ def download(repo: str, revision: str | None, *, allow_custom_code: bool = False
 
 @contextlib.contextmanager
 def _stopped_by_interrupt(stop: threading.Event) -> Iterator[None]:
+    interrupts = Interrupts()
+
     def interrupt(*_: Any) -> None:
-        if stop.is_set():
+        request = interrupts.add()
+        if request == "first":
+            stop.set()
+        elif request == "again":
             diagnostics.write_from_handler("\n")
             os._exit(Interrupted.exit_code)
-        stop.set()
 
     if threading.current_thread() is not threading.main_thread():
         # Python allows signal handlers only in the main thread.

@@ -13,6 +13,7 @@ from qfid_tui.cli import diagnostics
 from qfid_tui.cli.progress_display import ProgressLines, progress_display
 from qfid_tui.process.scorer_process import ScorerProcess, ending
 from scorer.common.errors import WillNotFit
+from scorer.common.interrupts import Interrupts
 from scorer.common.out_of_memory import says_out_of_memory
 from scorer.spec.events import Event, Failed, Finished
 
@@ -116,18 +117,18 @@ def _say_how_to_resume(run_id: str | None) -> None:
 def _forwarded_signals(process: ScorerProcess, display: ProgressLines) -> Iterator[None]:
     """Forward signals: the first Ctrl-C stops the run, a second one or SIGTERM kills the child.
 
+    SIGINTs within 200 ms of the first count as one, see :mod:`scorer.common.interrupts`.
     A signal that this process ignores (``nohup``, a background job) stays ignored.
     """
-    interrupts = 0
+    interrupts = Interrupts()
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupts
-        interrupts += 1
-        if interrupts == 1:
+        request = interrupts.add()
+        if request == "first":
             text = "stopping after this step, then reporting; Ctrl-C again stops at once"
             diagnostics.write_from_handler(display.handler_line(text))
             process.interrupt()
-        else:
+        elif request == "again":
             process.kill()
 
     def on_end(number: int, frame: FrameType | None) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scorer.common.errors import Interrupted, QfidError
+from scorer.common.interrupts import Interrupts
 from scorer.spec.events import ChunkScored, Event, Failed, Finished, Planned
 
 INTERRUPTED = Interrupted.exit_code
@@ -33,6 +34,7 @@ class Ending:
             emit: Writes an event; thread-safe.
         """
         self._emit = emit
+        self._interrupts = Interrupts()
         self._stopping = threading.Event()
         self._claim = threading.Lock()
         self._claimed_here = False
@@ -42,8 +44,8 @@ class Ending:
     def listen(self) -> None:
         """Handle SIGINT, SIGTERM and SIGHUP from now on; call it in the main thread.
 
-        The first SIGINT stops the run at a tile. A second one, or another signal, ends the process
-        at once.
+        The first SIGINT stops the run at a tile. Another one, unless it comes within 200 ms of the
+        first, or another signal ends the process at once.
         """
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
@@ -59,10 +61,12 @@ class Ending:
         while number := os.read(reading, 1):
             if number[0] != signal.SIGINT:
                 os._exit(128 + number[0])
-            if self._stopping.is_set():
+            request = self._interrupts.add()
+            if request == "first":
+                self._stopping.set()
+                threading.Thread(target=self._end_in_time, daemon=True).start()
+            elif request == "again":
                 os._exit(INTERRUPTED)
-            self._stopping.set()
-            threading.Thread(target=self._end_in_time, daemon=True).start()
 
     def asked(self) -> bool:
         """Return whether the main thread has to stop the run; then only it may end the process."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cli_saved_runs import FAKE
+from deadline import DEADLINE
 from textual.pilot import Pilot
 
 from qfid_tui.app.app import QfidApp
@@ -21,7 +22,6 @@ from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.workbench_changes import comparison_changed, with_comparison
 
 SIZES = ((80, 24), (140, 45))
-DEADLINE = 60.0
 
 
 def demo_choices(**changes: Any) -> Choices:

@@ -12,11 +12,10 @@ import threading
 from types import TracebackType
 from typing import Any
 
+from deadline import DEADLINE
+
 from scorer.spec.events import Event, parse_line
 from scorer.spec.job import Job
-
-DEADLINE = 120.0
-"""Seconds after which a child is killed, so that a test fails instead of hanging."""
 
 COMMAND = [sys.executable, "-P", "-m", "scorer"]
 

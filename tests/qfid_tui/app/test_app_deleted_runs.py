@@ -7,6 +7,7 @@ import threading
 import pytest
 from app_pilot import demo_choices, piloted, running, until
 from cli_saved_runs import save_run
+from deadline import DEADLINE
 
 from qfid_tui.app.app import QfidApp
 from qfid_tui.app.screens.confirm import ConfirmScreen
@@ -27,7 +28,7 @@ async def test_a_deleted_run_is_no_grey_row_though_the_history_was_left_at_once(
     delete = Run.delete
 
     def slow(run: Run) -> None:
-        may_delete.wait(30)
+        may_delete.wait(DEADLINE)
         delete(run)
 
     monkeypatch.setattr(Run, "delete", slow)

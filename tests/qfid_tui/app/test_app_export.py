@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cli_saved_runs import save_run
+from deadline import DEADLINE
 from side_screen_app import Below, drive, footer_width, text_of, until
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, OptionList
@@ -212,7 +213,7 @@ def test_a_file_that_is_still_written_is_told_of_after_closing(
 
     def slow(key: str, run_id: str) -> list[str]:
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(DEADLINE)
         return ["late"]
 
     monkeypatch.setattr("qfid_tui.app.exported_file.report_parts", slow)

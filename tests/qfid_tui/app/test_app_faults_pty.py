@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from cli_saved_runs import is_gone, opening
+from deadline import DEADLINE
 from project import SUPPORT
 from terminal_state import INITIAL_MODES, modes_left_on, settings_are_restored
 
@@ -26,7 +27,6 @@ APP = (
     "import sys; from qfid_tui.cli import main; sys.exit(main())",
 )
 WORDS = ("demo", "--kv-bits", "8,4", "--chunk-length", "256", "--max-chunks", "500")
-DEADLINE = 30.0
 
 
 def wait_for(true: Callable[[], object], what: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from app_pilot import piloted, running, screen_text, until
 from cli_saved_runs import chunk_scored, opening, save_run
+from deadline import DEADLINE
 
 from qfid_tui.state.choices import Choices
 from scorer.models.resolve import resolve_model
@@ -95,7 +96,7 @@ async def test_as_long_as_sizes_are_not_read_nothing_is_said_of_the_fit(
     read_sizes = model_reading.read_sizes
 
     def slow(info: Any) -> Any:
-        assert may_read.wait(60)
+        assert may_read.wait(DEADLINE)
         return read_sizes(info)
 
     monkeypatch.setattr(model_reading, "read_sizes", slow)

@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from deadline import DEADLINE
 from fake_hub_cache import COMMIT, model_files, safetensors
 from loopback_hub import LoopbackHub, Repo, serving
 
@@ -106,7 +107,7 @@ def test_ctrl_c_ends_the_download_with_the_next_bytes(
         if progress.done > 2000 and not shown.is_set():
             shown.set()
             os.kill(os.getpid(), signal.SIGINT)
-            assert _stopped.wait(30)
+            assert _stopped.wait(DEADLINE)
 
     _stopped = threading.Event()
     handle = signal.signal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from cli_saved_runs import (
 )
 from project import ROOT
 
+from scorer.common.interrupts import SAME_PRESS_SECONDS
 from scorer.runs.listing import Run
 from scorer.spec.events import Event, Failed, Finished
 
@@ -79,11 +81,27 @@ def test_ctrl_c_twice_stops_at_once_and_leaves_a_run_to_resume(tmp_path: Path) -
         read_until(process, "1 of 4 chunks scored")
         process.send_signal(signal.SIGINT)
         read_until(process, "Ctrl-C again stops at once")
+        # Within 200 ms of the first they would count as one.
+        time.sleep(1.5 * SAME_PRESS_SECONDS)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
     assert err == f"stopped at once\n`qfid resume {run.id}` scores the rest\n"
     assert is_gone(child_of(path))
+
+
+def test_interrupts_of_one_press_count_as_one(tmp_path: Path) -> None:
+    run = save_run(chunks=1)
+    end = Finished(report_of(run), complete=False)
+    path = script(tmp_path / "s", working(run), "!wait", end, "!exit 130")
+    with started(path, "kv", "demo") as process:
+        read_until(process, "1 of 4 chunks scored")
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert "this report covers 1 of 4 chunks" in out
+    assert "stopped at once" not in err
 
 
 def test_ctrl_c_before_the_first_chunk_reports_nothing(tmp_path: Path) -> None:

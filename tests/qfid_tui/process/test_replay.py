@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from app_pilot import demo_choices, piloted, running, until
 from cli_saved_runs import opening, play, recording, save_run, script
+from deadline import DEADLINE
 
 from qfid_tui.process.recording import Recorder, read_recording, write_recording
 from qfid_tui.process.scorer_process import COMMAND, ScorerProcess, scorer_command
@@ -136,7 +137,7 @@ def test_it_ends_with_its_input_and_at_an_interrupt(tmp_path: Path) -> None:
                 process.send_signal(signal.SIGINT)
             else:
                 process.stdin.close()
-            assert process.wait(30) == (130 if interrupted else 1)
+            assert process.wait(DEADLINE) == (130 if interrupted else 1)
 
 
 def test_the_probe_says_the_recorded_device(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
+from deadline import DEADLINE
 from mlx_lm.models import activations
 
 from scorer.device import kernel_worker
@@ -110,7 +111,7 @@ def test_the_process_runs_the_task_of_its_first_line(tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.write(request.encode() + b"\n")
         process.stdin.flush()
-        assert process.wait(60) == 0
+        assert process.wait(DEADLINE) == 0
     assert TASK.mark(tmp_path / "kernels").exists()
 
 
@@ -131,6 +132,6 @@ def test_it_ends_with_its_parent_and_takes_away_what_it_began(tmp_path: Path) ->
         assert list(tmp_path.glob("compiling-*"))
         began = time.monotonic()
         process.stdin.close()
-        assert process.wait(30) == 1
+        assert process.wait(DEADLINE) == 1
         assert time.monotonic() - began < 10
     assert not list(tmp_path.iterdir())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
+from deadline import DEADLINE
+
 from scorer.common.errors import WillNotFit
 from scorer.device.host_memory import HostMemory
 from scorer.device.memory_watch import MemoryWatch
@@ -35,7 +37,7 @@ def watched(
 ) -> WillNotFit | None:
     reader = Reader([*available, available[-1]])
     with MemoryWatch(reader, at_once=at_once, interval=0.001) as watch:
-        assert reader.done.wait(30)
+        assert reader.done.wait(DEADLINE)
     return watch.short
 
 
@@ -65,7 +67,7 @@ def test_memory_that_is_all_but_gone_ends_the_process_at_once() -> None:
         over.set()
 
     with MemoryWatch(Reader([LOW - 1, LOW // 2 - 1]), at_once=end, interval=0.001) as watch:
-        assert over.wait(30)
+        assert over.wait(DEADLINE)
     assert watch.short is not None and len(ended) == 1
     assert "0.5 of 20.0 GiB" in ended[0].message
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from deadline import DEADLINE
 from scorer_child import STUCK, Child
 from tiny_runs import LENGTH, Small, cells, failed, finished, numbers, planned
 
@@ -223,7 +224,7 @@ def test_low_memory_ends_the_run_at_the_next_tile_with_a_report(
         events.append(event)
         if len(cells(events)) == 2 and not short.is_set():
             short.set()
-            assert seen.wait(60)
+            assert seen.wait(DEADLINE)
     failure = failed(events)
     assert (failure.error, failure.exit_code) == ("WillNotFit", 3)
     assert failure.message.startswith("memory ran short: 0.5 of 16.0 GiB are available")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from deadline import DEADLINE
 from tiny_runs import Small, cells, failed, finished, planned, stopped
 
 import scorer.engine.cells
@@ -26,7 +27,7 @@ from scorer.spec.events import Event, Loading
 def piece(log: list[int], number: int, gate: threading.Event | None = None) -> Any:
     def work() -> list[Any]:
         if gate is not None:
-            assert gate.wait(30)
+            assert gate.wait(DEADLINE)
         log.append(number)
         return [Loading("step", str(number))]
 

@@ -14,6 +14,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from deadline import DEADLINE
 from kv_cases import codes_cache, kv_lane, reference_lane
 from loop_cases import batch
 from mlx_lm.models import activations, llama
@@ -109,12 +110,12 @@ def test_the_last_thread_puts_back() -> None:
     def other() -> None:
         with pass_options(arithmetic=NUMPY):
             inside.set()
-            leave.wait(20)
+            leave.wait(DEADLINE)
 
     thread = threading.Thread(target=other)
     with patched():
         thread.start()
-        assert inside.wait(20)
+        assert inside.wait(DEADLINE)
     assert all(replaced(before)), "another thread still needs them"
     leave.set()
     thread.join(20)
@@ -209,12 +210,12 @@ def test_numpys_blas_is_kept_to_one_thread_until_the_last_block_ends() -> None:
         def other() -> None:
             with threads.single_threaded_numpy_blas():
                 inside.set()
-                leave.wait(20)
+                leave.wait(DEADLINE)
 
         thread = threading.Thread(target=other)
         with threads.single_threaded_numpy_blas():
             thread.start()
-            assert inside.wait(20) and get() == 1
+            assert inside.wait(DEADLINE) and get() == 1
         assert get() == 1
         leave.set()
         thread.join(20)
@@ -272,7 +273,7 @@ def test_threads_that_score_at_once_give_the_numbers_of_each_alone(weights: nn.M
     start = threading.Barrier(len(kinds))
 
     def repeated(module: nn.Module, kind: tuple[str, str, bool]) -> list[list[Positions]]:
-        start.wait(20)
+        start.wait(DEADLINE)
         return [results(module, *kind) for _ in range(3)]
 
     with ThreadPoolExecutor(len(kinds)) as pool:
