@@ -1,1 +1,46 @@
-"""The user interfaces of qfid: the terminal app and the command line."""
+"""The user interfaces of qfid: the terminal app and the command line.
+
+Importing it checks that the package ``scorer`` that Python finds is the one installed with it. The
+name is common: a file ``scorer.py`` in the working directory, or another distribution, hides ours.
+"""
+
+from __future__ import annotations
+
+
+def _foreign_scorer() -> str | None:
+    """Return the file of the ``scorer`` that is imported where it is not ours; else None."""
+    from importlib.machinery import PathFinder
+    from os.path import dirname
+
+    spec = PathFinder.find_spec("scorer")
+    if spec is None:
+        # An editable installation may have a finder of its own; importlib.util takes longer.
+        from importlib.util import find_spec
+
+        spec = find_spec("scorer")
+    if spec is None:
+        return "none at all"
+    file = spec.origin or next(iter(spec.submodule_search_locations or ()), "a namespace package")
+    if dirname(dirname(file)) != dirname(dirname(__file__)):
+        return file
+    # Another distribution can have replaced files of ours in the same folder.
+    import scorer
+
+    return None if getattr(scorer, "DISTRIBUTION", None) == "qfid" else file
+
+
+def _require_own_scorer() -> None:
+    found = _foreign_scorer()
+    if found is None:
+        return
+    import sys
+
+    print(
+        f"error: Python finds another package called `scorer`, not qfid's: {found}\n"
+        "hint: rename or uninstall it, or install qfid in an environment of its own",
+        file=sys.stderr,
+    )
+    raise SystemExit(2)
+
+
+_require_own_scorer()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from scorer.api import measure_kv_fidelity
 __all__ = ["__version__", "measure_kv_fidelity"]
 
+DISTRIBUTION = "qfid"
+"""The distribution that this package is part of; another one installs a package of this name."""
+
 _LAZY = {"measure_kv_fidelity": "scorer.api"}
 
 
