@@ -62,9 +62,9 @@ def test_light_modules_import_nothing_heavy(module: str) -> None:
 def test_the_packages_names_are_lazy_and_complete() -> None:
     found = imported_by("import scorer; assert callable(scorer.measure_kv_fidelity)")
     assert not found & {"mlx", "textual"}
-    code = "from scorer import *; assert measure_kv_fidelity and __version__"
+    code = "from scorer import *; assert measure_kv_fidelity and read_positions and __version__"
     assert not imported_by(code) & {"mlx", "textual"}
-    assert sorted(scorer.__all__) == ["__version__", "measure_kv_fidelity"]
+    assert sorted(scorer.__all__) == ["__version__", "measure_kv_fidelity", "read_positions"]
     with pytest.raises(AttributeError, match="'scorer' has no attribute 'nothing'"):
         _ = scorer.nothing
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfid_tui.cli.output import ReportFile
-from qfid_tui.cli.report_formats import rendered
+from qfid_tui.cli.report_formats import rendered_text
 from qfid_tui.state.saved_report import saved_report
 from scorer.common.atomic_files import storage_error
 from scorer.common.errors import InputError
@@ -141,7 +141,7 @@ def report_parts(key: str, run_id: str) -> Iterable[str]:
         QfidError: There is no such run, it is damaged, or it holds nothing yet.
     """
     run = find_run(run_id)
-    return rendered(key, saved_report(run), run.id)
+    return rendered_text(key, saved_report(run), run.id)
 
 
 def write_export(path: Path, parts: Iterable[str]) -> int:

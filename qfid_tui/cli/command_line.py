@@ -27,6 +27,7 @@ COMMANDS = {
     "runs": "list the saved runs",
     "models": "list the cached models, and why some cannot be scored",
     "pull": "download a model",
+    "notation": "how settings are written",
     "bench": "time scoring against bare forward passes on this machine",
     "doctor": "examine this machine: what is slow on it and how to fix it",
 }
@@ -79,14 +80,18 @@ def _dispatch(words: list[str]) -> int:
         module.add_parser(commands)
         args, unknown = parser.parse_known_args(words)
         if unknown:
-            commands.choices[words[0]].error(f"unrecognized arguments: {' '.join(unknown)}")
+            commands.choices[words[0]].refuse_unknown(unknown)
         code: int = module.run(args)
         return code
+    if not words[0].startswith("-"):
+        _refuse_misspelled_command(words)
     parser = _app_parser()
     # Options that are not given are None, so that the app can tell them from explicit defaults.
-    args = parser.parse_args(words, argparse.Namespace(**dict.fromkeys(_names(parser))))
-    if args.model is not None:
-        _refuse_misspelled_command(args.model)
+    args, unknown = parser.parse_known_args(
+        words, argparse.Namespace(**dict.fromkeys(_names(parser)))
+    )
+    if unknown:
+        parser.refuse_unknown(unknown)
     return _open_app(args)
 
 
@@ -123,19 +128,22 @@ def _names(parser: Parser) -> list[str]:
     return [action.dest for action in parser._actions]
 
 
-def _refuse_misspelled_command(model: str) -> None:
-    """Refuse a word that is similar to a command, before the app takes it as a model.
+def _refuse_misspelled_command(words: list[str]) -> None:
+    """Refuse a first word that is similar to a command, before the app takes it as a model.
 
     Raises:
         InputError: The word is similar to a command, which the hint names.
     """
     import difflib
+    import shlex
     from pathlib import Path
 
+    model = words[0]
     close = difflib.get_close_matches(model, COMMANDS, n=1, cutoff=0.75)
     if close and not Path(model).exists():
         raise InputError(
-            f"`{model}` is neither a command nor a folder", f"did you mean `qfid {close[0]}`?"
+            f"`{model}` is neither a command nor a folder",
+            f"did you mean `{shlex.join(['qfid', close[0], *words[1:]])}`?",
         )
 
 

@@ -46,7 +46,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--settings",
         metavar="LIST",
-        help="settings in full: 8,4:32,k8v4,4@512 is bits:group, keys and values apart, @start",
+        help="settings in full: 8,4:32,k8v4,4@512 (`qfid notation` lists what can be written)",
     )
     group.add_argument(
         "--kv-group-size",
@@ -162,9 +162,15 @@ def job_of(args: argparse.Namespace) -> Job:
     """
     from qfid_tui.state.paths import absolute
     from qfid_tui.state.text_names import CORPORA
+    from scorer.common.errors import InputError
     from scorer.models.resolve import DEMO
     from scorer.spec.job import CorpusSpec, Job
 
+    if (args.chunks or "").isdecimal():
+        raise InputError(
+            f"`{args.chunks}` is not a choice of chunks",
+            f"--max-chunks {args.chunks} scores so many",
+        )
     corpus = args.corpus
     if corpus is None:
         corpus = "builtin" if args.model == DEMO else "wikitext2"

@@ -57,8 +57,8 @@ class ReportFile:
             os.close(descriptor)
             temporary.unlink()
 
-    def write(self, parts: Iterable[str]) -> None:
-        """Write the parts as UTF-8, in order.
+    def write(self, parts: Iterable[str | bytes]) -> None:
+        """Write the parts in order, text as UTF-8.
 
         Raises:
             InputError: The file can no longer be written.
@@ -73,7 +73,7 @@ class ReportFile:
         except (OSError, ValueError) as error:
             raise _unwritable(error, self.path) from error
 
-    def _replace(self, parts: Iterable[str]) -> None:
+    def _replace(self, parts: Iterable[str | bytes]) -> None:
         descriptor, temporary = self._open_temporary()
         try:
             try:
@@ -96,8 +96,8 @@ class ReportFile:
         return os.open(temporary, flags, 0o666), temporary
 
 
-def print_report(parts: Iterable[str]) -> None:
-    """Write the parts to standard output as UTF-8 in any locale.
+def print_report(parts: Iterable[str | bytes]) -> None:
+    """Write the parts to standard output, text as UTF-8 in any locale.
 
     A closed pipe (``| head``) is no error.
 
@@ -130,17 +130,17 @@ def silence_stdout() -> None:
         os.close(devnull)
 
 
-def _write_parts(descriptor: int, parts: Iterable[str]) -> None:
+def _write_parts(descriptor: int, parts: Iterable[str | bytes]) -> None:
     for block in _blocks(parts):
         write_all(descriptor, block)
 
 
-def _blocks(parts: Iterable[str], size: int = 1 << 20) -> Iterable[bytes]:
-    """Yield the parts in UTF-8, joined to blocks of about ``size`` bytes."""
+def _blocks(parts: Iterable[str | bytes], size: int = 1 << 20) -> Iterable[bytes]:
+    """Yield the parts, text in UTF-8, joined to blocks of about ``size`` bytes."""
     block: list[bytes] = []
     size_of_block = 0
     for part in parts:
-        encoded = part.encode("utf-8", "replace")
+        encoded = part if isinstance(part, bytes) else part.encode("utf-8", "replace")
         block.append(encoded)
         size_of_block += len(encoded)
         if size_of_block >= size:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from qfid_tui.cli.diagnostics import say_with_hint
+from qfid_tui.cli.foreign_options import hint_for
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,5 +20,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Write the error to standard error and exit with code 2."""
-        say_with_hint("error", message, f"`{self.prog} --help` lists the options")
+        self.refuse(message, f"`{self.prog} --help` lists the options")
+
+    def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
+        """Refuse words that no option takes; an option of another program is named with ours."""
+        hint = hint_for(words) or f"`{self.prog} --help` lists the options"
+        self.refuse(f"unrecognized arguments: {' '.join(words)}", hint)
+
+    def refuse(self, message: str, hint: str) -> NoReturn:
+        """Write an error and its hint to standard error and exit with code 2."""
+        say_with_hint("error", message, hint)
         raise SystemExit(2)

@@ -13,8 +13,16 @@ if TYPE_CHECKING:
     from scorer.runs.run import Run
     from scorer.stats.positions import Positions
 
-FORMATS = ("md", "json", "csv", "positions", "badge", "card")
-_ENDINGS = {".json": "json", ".csv": "csv"}
+FORMATS = ("md", "json", "csv", "positions", "parquet", "badge", "card")
+_ENDINGS = {
+    "": "md",
+    ".md": "md",
+    ".markdown": "md",
+    ".txt": "md",
+    ".json": "json",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
 # From best to worst.
 _TIERS = ("good", "marginal", "bad")
 
@@ -25,19 +33,21 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format",
         choices=FORMATS,
-        help="md (default), json, csv: a line per setting, positions: a line per token, badge: "
-        "an image line per setting, card: a block for a Hugging Face model card",
+        help="md (default), json, csv: a line per setting, positions: a line per token, "
+        "parquet: the same for data frames, badge: an image line per setting, card: a block for a "
+        "Hugging Face model card",
     )
     group.add_argument(
         "--output",
         metavar="FILE",
-        help="write the report to FILE (-: print it); without --format a .json or .csv ending "
-        "chooses that format",
+        help="write the report to FILE (-: print it); without --format its ending chooses: "
+        ".md, .json, .csv or .parquet",
     )
     group.add_argument(
         "--fail-under",
         choices=_TIERS[:2],
-        help="exit with code 4 if a setting's verdict is worse than this",
+        help="exit with code 4 if a setting's verdict is worse than this; an open one (`good?`) "
+        "counts as what it says",
     )
 
 
@@ -52,11 +62,17 @@ class Delivery:
         """Check the options.
 
         Raises:
-            InputError: ``--output`` cannot be written.
+            InputError: ``--output`` cannot be written, or does not say which format is meant.
         """
         self.format: str = args.format or _format_of(args.output)
         self._fail_under: str | None = args.fail_under
         self._file: ReportFile | None = None
+        if self.format == "parquet" and args.output is None:
+            from scorer.common.errors import InputError
+
+            raise InputError(
+                "parquet is no text to print", "name a file: --output positions.parquet"
+            )
         if args.output not in (None, "-"):
             from qfid_tui.cli.output import ReportFile
 
@@ -91,8 +107,20 @@ class Delivery:
 
 
 def _format_of(output: str | None) -> str:
-    """Return the format for the ending of a file name."""
-    return _ENDINGS.get(PurePath(output or "").suffix.lower(), "md")
+    """Return the format for the ending of a file name.
+
+    Raises:
+        InputError: No format has the ending.
+    """
+    ending = PurePath(output or "").suffix.lower()
+    if ending not in _ENDINGS:
+        from scorer.common.errors import InputError
+
+        raise InputError(
+            f"no format of a report has the ending `{ending}`",
+            f"--format says which is meant: {', '.join(FORMATS)}",
+        )
+    return _ENDINGS[ending]
 
 
 def below_tier(report: Report, tier: str) -> list[tuple[str, str]]:
@@ -105,11 +133,30 @@ def below_tier(report: Report, tier: str) -> list[tuple[str, str]]:
     ]
 
 
-def rendered(format: str, report: Report, run_id: str) -> Iterable[str]:
-    """The report as parts of text.
+def rendered(format: str, report: Report, run_id: str) -> Iterable[str | bytes]:
+    """The report as parts of text, or of bytes for ``parquet``.
 
     Args:
         format: One of ``FORMATS``.
+        report: The report.
+        run_id: Its run; the formats ``positions`` and ``parquet`` read its positions.
+
+    Raises:
+        QfidError: The run cannot be read.
+    """
+    if format == "parquet":
+        from scorer.report.formats.parquet_export import positions_parquet
+        from scorer.runs.listing import find_run
+
+        return positions_parquet(_stored_positions(find_run(run_id), report))
+    return rendered_text(format, report, run_id)
+
+
+def rendered_text(format: str, report: Report, run_id: str) -> Iterable[str]:
+    """The report as parts of text.
+
+    Args:
+        format: One of ``FORMATS`` but ``parquet``.
         report: The report.
         run_id: Its run; the format ``positions`` reads its positions.
 

@@ -16,6 +16,7 @@ from scorer.common.offline import forbid_to_libraries
 from scorer.device import cpu_arithmetic
 from scorer.device.blas import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
 from scorer.device.memory import device_memory, limit_metal_memory
+from scorer.device.threads import check_thread_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def start_backend() -> Backend:
         InputError: MLX is not installed, has no backend for this machine, or lacks the device
             that ``QFID_DEVICE`` names.
     """
+    check_thread_limit()
     # Compute float32 products in full precision, not in TensorFloat-32 (read at import).
     os.environ.setdefault("MLX_ENABLE_TF32", "0")
     # Model folders are resolved once; libraries may not use the network.

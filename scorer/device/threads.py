@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from scorer.common.errors import InputError
+
 _Item = TypeVar("_Item")
 # With fewer elements, waking another thread takes longer than the work.
 _LEAST_SHARED = 1 << 16
@@ -29,6 +31,20 @@ _NAMES = (
     ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
     ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
 )
+
+
+def check_thread_limit() -> None:
+    """Check ``QFID_THREADS``.
+
+    Raises:
+        InputError: It is no whole number above 0.
+    """
+    value = os.environ.get(_LIMITS[0], "")
+    if value and not (value.isdecimal() and int(value) > 0):
+        raise InputError(
+            f"{_LIMITS[0]} is `{value}`, which is no number of threads",
+            f"{_LIMITS[0]}=2 limits the work in NumPy to two threads",
+        )
 
 
 @cache

@@ -33,6 +33,7 @@ __all__ = [
     "identity_hash",
     "list_runs",
     "new_run",
+    "newest_run",
     "newest_unfinished",
     "runs_folder",
     "twins",
@@ -123,6 +124,17 @@ def find_run(text: str) -> Run:
         f"there is no run `{wanted[:80]}`",
         f"the newest: {_some(ids)}" if ids else f"no run has been saved in `{folder}` yet",
     )
+
+
+def newest_run() -> Run:
+    """The newest readable run.
+
+    Raises:
+        InputError: There is none.
+    """
+    for run in _readable():
+        return run
+    raise InputError("no run is saved yet", "`qfid kv demo` makes one")
 
 
 def newest_unfinished(model: str | None = None) -> Run | None:

@@ -57,6 +57,7 @@ class RunInfo:
         model: The model as the job names it; "" for a broken run, as are the next two.
         settings: The settings in notation, in the order of the report.
         corpus: Name or path of the text.
+        chunk_length: Tokens of a chunk; None of a broken run.
         created: When the run began, ISO 8601, UTC.
         chunks_done: Stored (setting, chunk) pairs, damaged ones not yet told apart; settings that
             share their arithmetic share what is stored.
@@ -72,6 +73,7 @@ class RunInfo:
     model: str = ""
     settings: tuple[str, ...] = ()
     corpus: str = ""
+    chunk_length: int | None = None
     created: str = ""
     chunks_done: int = 0
     chunks_planned: int | None = None
@@ -357,6 +359,7 @@ class Run:
             model=self.job.model,
             settings=settings,
             corpus=self.job.corpus.source,
+            chunk_length=self.job.chunk_length,
             created=self.created,
             chunks_done=sum(counts.chunks.get(self.stored_as(name), 0) for name in settings),
             chunks_planned=None if chunks is None else len(chunks) * len(settings),

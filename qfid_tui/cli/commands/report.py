@@ -14,7 +14,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "report",
         description="Print the report of a saved run, also of an unfinished one.",
     )
-    parser.add_argument("run", metavar="RUN", help="id of the run or its beginning")
+    parser.add_argument(
+        "run", metavar="RUN", nargs="?", help="id of the run or its beginning (default: the newest)"
+    )
     add_report_options(parser)
 
 
@@ -26,10 +28,12 @@ def run(args: argparse.Namespace) -> int:
     """
     from qfid_tui.cli.diagnostics import say
     from qfid_tui.state.saved_report import saved_report
-    from scorer.runs.listing import find_run
+    from scorer.runs.listing import find_run, newest_run
 
-    found = find_run(args.run)
+    found = newest_run() if args.run is None else find_run(args.run)
     delivery = Delivery(args)
+    if args.run is None:
+        say(f"the newest run: `{found.id}`")
     report = saved_report(found)
     delivery.deliver(report, found.id)
     if not found.finished:

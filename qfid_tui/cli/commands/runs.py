@@ -1,4 +1,4 @@
-"""``qfid runs``: list the saved runs, newest first."""
+"""``qfid runs``: list the saved runs, newest first, or delete some."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from qfid_tui.state.run_results import RunResult, results_of
 from qfid_tui.words.run_rows import read_only_note
 
 if TYPE_CHECKING:
     from scorer.runs.run import RunInfo
 
-_HEAD = ("run", "state", "scored", "model", "settings", "text", "failed")
+_HEAD = ("run", "state", "scored", "model", "text", "length", "setting: KL mean (nats), verdict")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -19,24 +20,33 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "runs",
         description="List the saved runs, newest first. `scored` counts every chunk once for each "
-        "setting.",
+        "setting; `length` is the tokens of a chunk.",
     )
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="text (default) or json"
     )
+    parser.add_argument(
+        "--delete",
+        metavar="RUN",
+        nargs="+",
+        help="delete these runs, given by id or its beginning, instead of listing any",
+    )
+    parser.add_argument("--yes", action="store_true", help="delete without asking")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list and return 0.
+    """Print the list, or delete runs, and return 0.
 
     Raises:
-        QfidError: The folder of runs cannot be read.
+        QfidError: The folder of runs cannot be read, or a run cannot be deleted.
     """
     from qfid_tui.cli.diagnostics import say
     from qfid_tui.cli.output import print_report
     from scorer.common.folders import runs_folder
     from scorer.runs.listing import list_runs
 
+    if args.delete:
+        return _delete(args.delete, asked=args.yes)
     found = list_runs()
     if args.format == "json":
         print_report([_json(found)])
@@ -44,6 +54,31 @@ def run(args: argparse.Namespace) -> int:
         print_report(f"{line}\n" for line in table([_HEAD, *map(_row, found)]))
     if not found:
         say(f"no run is saved in `{runs_folder()}` yet; `qfid kv demo` makes one")
+    return 0
+
+
+def _delete(names: Sequence[str], *, asked: bool) -> int:
+    import sys
+
+    from qfid_tui.cli.diagnostics import say
+    from scorer.common.errors import InputError
+    from scorer.runs.listing import find_run
+
+    # All are found before the first is gone: a typing error deletes nothing.
+    runs = [find_run(name) for name in names]
+    runs = list({run.id: run for run in runs}.values())
+    listed = ", ".join(f"`{run.id}`" for run in runs)
+    if not asked:
+        if not (sys.stdin is not None and sys.stdin.isatty()):
+            raise InputError(f"nobody can be asked whether to delete {listed}", "add --yes")
+        sys.stderr.write(f"delete {listed} with all that was scored? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            say("nothing is deleted")
+            return 0
+    for run in runs:
+        run.delete()
+        say(f"deleted `{run.id}`")
     return 0
 
 
@@ -56,9 +91,24 @@ def _row(info: RunInfo) -> tuple[str, ...]:
         info.state,
         f"{info.chunks_done}/{planned}",
         info.model,
-        ",".join(info.settings),
         info.corpus,
-        "; ".join(filter(None, (",".join(info.failed), read_only_note(info)))),
+        str(info.chunk_length),
+        "; ".join(filter(None, (_results(info), read_only_note(info)))),
+    )
+
+
+def _results(info: RunInfo) -> str:
+    """``8: 0.00035 good?, 4: 0.113 bad, 2``; a setting without a result stands alone."""
+    from scorer.report.formats.inline import digits
+
+    found = {result.setting: result for result in results_of(info)}
+    return ", ".join(
+        f"{name}: {digits(found[name].kl_mean, significant=3)} {found[name].verdict}"
+        if name in found
+        else f"{name}: failed"
+        if name in info.failed
+        else name
+        for name in info.settings
     )
 
 
@@ -66,8 +116,26 @@ def _json(found: list[RunInfo]) -> str:
     import dataclasses
     import json
 
-    rows = [{**dataclasses.asdict(info), "path": str(info.path)} for info in found]
+    from scorer.common.json_values import json_values
+
+    rows = [
+        {
+            **dataclasses.asdict(info),
+            "path": str(info.path),
+            "results": json_values([_values(result) for result in results_of(info)], words=True),
+        }
+        for info in found
+    ]
     return json.dumps(rows, indent=2) + "\n"
+
+
+def _values(result: RunResult) -> dict[str, str | float]:
+    return {
+        "setting": result.setting,
+        "kl_mean": result.kl_mean,
+        "flip_rate": result.flip_rate,
+        "verdict_shown": result.verdict,
+    }
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

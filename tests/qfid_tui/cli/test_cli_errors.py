@@ -73,7 +73,11 @@ def run_main(*words: str) -> int:
         (["kv", "-x"], "the following arguments are required: MODEL"),
         (["kv", "a b c"], "is neither a folder nor a repo id"),
         (["kv", "no/such", "--kv-bits", "8"], "`no/such` is not in the local cache"),
-        (["report"], "the following arguments are required: RUN"),
+        (["report"], "no run is saved yet"),
+        (["kv", "demo", "--output", "x.html"], "no format of a report has the ending `.html`"),
+        (["kv", "demo", "--format", "parquet"], "parquet is no text to print"),
+        (["runs", "--delete", "2031"], "there is no run `2031`"),
+        (["kvv", "demo", "--kv-bits", "8"], "`kvv` is neither a command nor a folder"),
         (["resume", "--format", "yaml"], "invalid choice"),
         (["modles"], "`modles` is neither a command nor a folder"),
         (["--corpus"], "argument --corpus: expected one argument"),
@@ -95,6 +99,35 @@ def test_wrong_input_ends_with_2_in_two_lines_at_most(
 def test_a_slip_in_an_option_points_to_the_commands_own_help(capfd: Capture) -> None:
     run_main("kv", "demo", "--kv-bit", "8")
     assert capfd.readouterr().err.endswith("hint: `qfid kv --help` lists the options\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "ours"),
+    [
+        (["kv", "demo", "-c", "512"], "--chunk-length N"),
+        (["kv", "demo", "--kv-method=affine"], "--settings"),
+        (["kv", "demo", "--configs", "8:64"], "--settings"),
+        (["kv", "demo", "--min-tier", "good"], "--fail-under good"),
+        (["kv", "demo", "--max-kld", "0.01"], "--fail-under good"),
+        (["demo", "--max-kld", "0.01"], "--fail-under good"),
+    ],
+)
+def test_an_option_of_another_program_is_answered_with_ours(
+    words: list[str], ours: str, capfd: Capture
+) -> None:
+    assert run_main(*words) == 2
+    hint = capfd.readouterr().err.splitlines()[1]
+    assert hint.startswith("hint: ") and ours in hint
+
+
+def test_a_number_of_chunks_names_the_option_for_it(capfd: Capture) -> None:
+    assert run_main("kv", "demo", "--chunks", "4") == 2
+    assert capfd.readouterr().err.endswith("hint: --max-chunks 4 scores so many\n")
+
+
+def test_a_misspelled_command_is_given_back_whole(capfd: Capture) -> None:
+    assert run_main("kvv", "demo", "--kv-bits", "8") == 2
+    assert capfd.readouterr().err.endswith("hint: did you mean `qfid kv demo --kv-bits 8`?\n")
 
 
 def test_a_missing_model_names_the_line_that_fetches_it(capfd: Capture) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from cli_saved_runs import (
 
 from qfid_tui.cli import main
 from scorer.common.errors import ModelNotCached
+from scorer.report.formats.inline import digits
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.tree import Report
 from scorer.runs import listing as runs
@@ -45,20 +48,65 @@ def test_runs_are_listed_with_what_is_done(capfd: Capture) -> None:
     assert main(["runs"]) == 0
     out, err = capfd.readouterr()
     head, *lines = out.splitlines()
-    assert head.split() == ["run", "state", "scored", "model", "settings", "text", "failed"]
-    assert {tuple(line.split()) for line in lines[:2]} == {
-        (whole.id, "finished", "8/8", "demo", "8,4", "wikitext2"),
-        (part.id, "unfinished", "2/4", "demo", "8", "wikitext2"),
+    assert head.split()[:6] == ["run", "state", "scored", "model", "text", "length"]
+    assert head.endswith("setting: KL mean (nats), verdict")
+    found = {line.split()[0]: line.split(maxsplit=6)[1:] for line in lines[:2]}
+    numbers = [row.numbers for row in Report.from_json(whole.report()).settings]
+    results = ", ".join(
+        f"{name}: {digits(own.kl.mean, significant=3)} {own.verdict_shown}"
+        for name, own in zip(("8", "4"), numbers, strict=True)
+        if own is not None
+    )
+    length = str(whole.job.chunk_length)
+    assert found == {
+        whole.id: ["finished", "8/8", "demo", "wikitext2", length, results],
+        part.id: ["unfinished", "2/4", "demo", "wikitext2", length, "8"],
     }
     assert "␛[31mbroken" in lines[2] and "`job.json`" in lines[2]
     assert "\x1b" not in out and err == ""
     assert main(["runs", "--format", "json"]) == 0
     rows = json.loads(capfd.readouterr().out)
+    assert [result["setting"] for result in rows[0]["results"] + rows[1]["results"]] == ["8", "4"]
     assert {row["id"]: row["chunks_done"] for row in rows} == {
         whole.id: 8,
         part.id: 2,
         broken.name: 0,
     }
+
+
+def test_runs_are_deleted_when_told_so(capfd: Capture) -> None:
+    kept, gone = save_run(), save_run("8")
+    assert main(["runs", "--delete", gone.id]) == 2
+    assert capfd.readouterr().err.splitlines() == [
+        f"error: nobody can be asked whether to delete `{gone.id}`",
+        "hint: add --yes",
+    ]
+    # One that does not exist: none is deleted.
+    assert main(["runs", "--delete", gone.id, "2031", "--yes"]) == 2
+    assert gone.path.exists()
+    assert main(["runs", "--delete", gone.id, gone.id[:-1], "--yes"]) == 0
+    assert not gone.path.exists() and kept.path.exists()
+
+
+@pytest.mark.parametrize(("answer", "deleted"), [("y\n", True), ("\n", False), ("", False)])
+def test_a_terminal_is_asked_before_a_run_is_deleted(
+    answer: str, deleted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = save_run()
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    assert main(["runs", "--delete", run.id]) == 0
+    assert run.path.exists() is not deleted
+
+
+def test_the_newest_run_is_reported_where_none_is_named(capfd: Capture) -> None:
+    save_run("8")
+    newest = save_run("4")
+    assert main(["report", "--format", "json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["settings"][0]["setting"] == "4"
+    assert err == f"the newest run: `{newest.id}`\n"
 
 
 def test_a_report_is_found_by_the_beginning_of_its_id(capfd: Capture) -> None:

@@ -1,0 +1,40 @@
+"""How a setting is written, on one page: for ``qfid notation`` and the help of the app."""
+
+from __future__ import annotations
+
+NOTATION = (
+    ("8", "keys and values in 8 bits; a scale and a bias for every 64 elements"),
+    ("4:32", "4 bits, a scale and a bias for every 32 elements: the group"),
+    ("k8v4", "keys in 8 bits, values in 4; `k8v4:32` with a group"),
+    ("k16v4", "keys at full precision, values in 4 bits"),
+    ("4@512", "the first 512 tokens run at full precision; then the whole cache is quantized"),
+    ("4~dequantized", "quantize, dequantize, then attend: the error of the quantizer alone"),
+    ("4~deployed", "attend as a runtime does; what is meant where nothing else is said"),
+)
+"""Notation and what it means."""
+
+RULES = (
+    "Widths are 2, 3, 4, 5, 6 and 8 bits, 16 for a side at full precision; groups are 32, 64 and "
+    "128 and divide the head dimension.",
+    "The parts stand in this order: width, :group, @start, ~path. `k8v4:32@512` has three of them.",
+    "A list is separated by commas, without blanks: `8,4:32,k8v4`.",
+)
+"""What holds for all of them, a sentence or two each."""
+
+
+def notation_text(width: int = 80) -> str:
+    """Return the page as plain text.
+
+    Args:
+        width: Characters of a line.
+    """
+    import textwrap
+
+    first = max(len(written) for written, _ in NOTATION) + 4
+    lines = ["How a setting of the KV cache is written", ""]
+    for written, meaning in NOTATION:
+        head = f"  {written}".ljust(first)
+        lines += textwrap.wrap(meaning, width, initial_indent=head, subsequent_indent=" " * first)
+    for rule in RULES:
+        lines += ["", *textwrap.wrap(rule, width)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,80 @@
+"""The positions of a run as Parquet, for data frames: a row for each setting and position."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scorer.stats.positions import Positions
+
+_BLOCK = 1 << 20
+
+
+def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[bytes]:
+    """Make a Parquet file with the columns of the format ``positions``.
+
+    A row group holds one setting, so that a reader can take one without the others. The file is
+    made in a temporary file, not in memory.
+
+    Args:
+        settings: Setting in notation and its positions, in any order; sorted here by chunk and
+            position.
+
+    Yields:
+        The bytes of the file, in order.
+
+    Raises:
+        SettingFailed: A setting's positions are damaged.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from scorer.stats.summary import delta_p_percent, in_order
+
+    schema = pa.schema(
+        [
+            ("setting", pa.string()),
+            *((name, pa.int32()) for name in ("chunk", "position", "token")),
+            *(
+                (name, pa.float64())
+                for name in ("kl_nats", "nll_ref_nats", "nll_quant_nats", "delta_p_percent")
+            ),
+            ("flip", pa.bool_()),
+            ("top_ref", pa.int32()),
+            ("top_ref_p", pa.float64()),
+            ("top_quant", pa.int32()),
+            ("top_quant_p", pa.float64()),
+        ]
+    )
+    with tempfile.TemporaryFile() as file:
+        with pq.ParquetWriter(file, schema) as writer:
+            for setting, positions in settings:
+                if len(positions) == 0:
+                    continue
+                rows = in_order(positions)
+                columns = [
+                    np.full(len(rows), setting, dtype=object),
+                    rows.chunk,
+                    rows.position,
+                    rows.token,
+                    rows.kl,
+                    rows.nll_ref,
+                    rows.nll_quant,
+                    delta_p_percent(rows),
+                    rows.flips,
+                    rows.top_ref,
+                    np.exp(rows.top_ref_logprob),
+                    rows.top_quant,
+                    np.exp(rows.top_quant_logprob),
+                ]
+                arrays = [
+                    pa.array(column, type=field.type)
+                    for column, field in zip(columns, schema, strict=True)
+                ]
+                writer.write_table(pa.table(arrays, schema=schema), row_group_size=len(rows))
+        file.seek(0)
+        while block := file.read(_BLOCK):
+            yield block
