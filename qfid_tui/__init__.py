@@ -24,9 +24,13 @@ def _foreign_scorer() -> str | None:
     if file.rsplit("/", 2)[0] != __file__.rsplit("/", 2)[0]:
         return file
     # Another distribution can have replaced files of ours in the same folder.
-    import scorer
+    import sys
 
-    return None if getattr(scorer, "DISTRIBUTION", None) == "qfid" else file
+    try:
+        import scorer._version  # noqa: F401
+    except ImportError:
+        return file
+    return None if getattr(sys.modules["scorer"], "DISTRIBUTION", None) == "qfid" else file
 
 
 def _require_own_scorer() -> None:
