@@ -17,7 +17,10 @@ from scorer.common.atomic_files import storage_error, write_all
 from scorer.common.errors import InputError
 
 LOCK_FILE = "lock"
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What ``flock`` fails with on a file system without locks."""
 _HOLDER_BYTES = 4096
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,12 @@ class RunLock:
         try:
             descriptor = os.open(path, flags, 0o666)
         except OSError as error:
+            if error.errno in _READ_ONLY:
+                raise InputError(
+                    f"run `{self.folder.name}` cannot be written: permission denied or read-only",
+                    f"`qfid report {self.folder.name}` prints what it holds; to go on with it, get "
+                    "the right to write to it, or copy it into a folder of runs of your own",
+                ) from error
             raise storage_error(error, path) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,10 +90,11 @@ class RunLock:
             os.close(descriptor)
             if isinstance(error, BlockingIOError):
                 raise _held(self.folder) from None
-            if isinstance(error, OSError) and error.errno in (errno.ENOLCK, errno.ENOTSUP):
+            if isinstance(error, OSError) and error.errno in NO_LOCKS:
                 raise InputError(
-                    f"the file system of `{self.folder}` has no file locks",
-                    "set QFID_DATA_DIR to a folder on a local disk",
+                    f"the file system of `{self.folder.parent}` has no file locks",
+                    "set QFID_DATA_DIR to a folder on a local disk; Lustre has locks where it is "
+                    "mounted with `-o flock`",
                 ) from error
             if isinstance(error, OSError):
                 raise storage_error(error, path) from error
