@@ -61,7 +61,7 @@ def _of_user(name: str) -> Path:
         found: Path = getattr(platformdirs, name)("qfid")
     except RuntimeError:
         raise InputError(
-            "there is no home folder: HOME is not set and this user has no passwd entry",
+            "there is no home folder: HOME is not set, empty or no full path",
             f"set {_VARIABLE} to a folder you may write to",
         ) from None
     return found
