@@ -213,22 +213,24 @@ def disturbed(engine: Fake, folder: Path, fault: Fault) -> tuple[set[str], str]:
     if late:
         return told, f"told once the folder was gone: {late}"
     if ended is None:
-        is_append = calls.deleted and is_append_at(calls.made[fault.number - 1])
-        return told, "it went on to its end" if is_append else ""
-    return told, wrong_end(ended, fault, calls.made[fault.number - 1])
+        is_blind = calls.deleted and is_append(calls.made, fault.number)
+        return told, "it went on to its end" if is_blind else ""
+    return told, wrong_end(ended, fault, calls.made)
 
 
-def is_append_at(call: Call) -> bool:
+def is_append(made: list[Call], number: int) -> bool:
     """Whether a call stores scored positions."""
-    return call.name in ("write", "fdatasync") and call.path.endswith("positions.arrow")
+    before, call = made[number - 2], made[number - 1]
+    is_stored = call.name == "write" or (call.name, before.name) == ("fdatasync", "write")
+    return is_stored and call.path.endswith("positions.arrow")
 
 
-def wrong_end(error: Exception, fault: Fault, call: Call) -> str:
+def wrong_end(error: Exception, fault: Fault, made: list[Call]) -> str:
     """What is wrong with the error that a fault ended a life with, or ""."""
     if not isinstance(error, QfidError) or fault.kind == "short":
         return f"{type(error).__name__}: {error}"
     # That a folder is not there is the input's fault where a run is opened.
-    codes = (1, 2) if fault.kind == "gone" and not is_append_at(call) else (1,)
+    codes = (1, 2) if fault.kind == "gone" and not is_append(made, fault.number) else (1,)
     is_good = error.exit_code in codes and "\n" not in error.message
     return "" if is_good else f"exit {error.exit_code}: {error}"
 
