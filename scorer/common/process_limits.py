@@ -19,8 +19,10 @@ THREADS_HINT = (
 )
 # What mlx-lm would set, so that many files of weights can be open at once.
 _OPEN_FILES = 2048
-FEW_FILES = 128
+FEW_FILES = 256
 """With fewer open files a model whose weights lie in many files may not load."""
+# Files open beside those of weights: standard streams, pipes, a run's files, libraries' own.
+_OTHER_FILES = 24
 FILES_HINT = "`ulimit -Hn` shows the limit here; a container has one too (`--ulimit nofile`)"
 
 
@@ -91,6 +93,20 @@ def raise_file_limit() -> None:
     wanted = _OPEN_FILES if hard == infinite else min(_OPEN_FILES, hard)
     if soft != infinite and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def require_weight_files(count: int) -> None:
+    """Check that ``count`` files of weights can be open at once, as MLX keeps them while loading.
+
+    Raises:
+        InputError: They cannot.
+    """
+    limit = file_limit()
+    if limit is not None and count > 1 and count + _OTHER_FILES > limit:
+        raise InputError(
+            f"the weights lie in {count} files, and this process may open only {limit} at once",
+            FILES_HINT,
+        )
 
 
 def working_folder_exists() -> bool:

@@ -19,6 +19,7 @@ from scorer.common.process_limits import (
     limit_reached,
     raise_file_limit,
     require_threads,
+    require_weight_files,
     require_working_folder,
     startable_threads,
     working_folder_exists,
@@ -73,6 +74,18 @@ def test_the_soft_limit_on_open_files_is_raised_as_far_as_allowed(
     raise_file_limit()
     assert now[-1] == after
     assert file_limit() == (None if before[1] == resource.RLIM_INFINITY else before[1])
+
+
+def test_weights_in_more_files_than_may_be_open_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (64, 64))
+    for count in (0, 1, 40):
+        require_weight_files(count)
+    with pytest.raises(InputError, match="in 41 files, and this process may open only 64"):
+        require_weight_files(41)
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (64, resource.RLIM_INFINITY))
+    require_weight_files(1000)
 
 
 def test_a_deleted_working_directory_is_refused_or_left(
