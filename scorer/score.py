@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scorer.common.error_text import first_line
 from scorer.common.errors import ModelNotCached, QfidError, WillNotFit
 from scorer.common.out_of_memory import is_out_of_memory
+from scorer.common.process_limits import limit_reached
 from scorer.device.host_memory import HostMemory, host_memory
 from scorer.device.memory_watch import MemoryWatch
 from scorer.engine.session import Session
@@ -107,10 +108,13 @@ def score(
             yield from session.events()
     except QfidError as error:
         yield failure(error, None if session is None else session.run)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+    except (MemoryError, RuntimeError, OSError) as error:
+        shortage = limit_reached(error)
+        if shortage is None and is_out_of_memory(error):
+            shortage = _memory_error(error)
+        if shortage is None:
             raise
-        yield failure(_memory_error(error), None if session is None else session.run)
+        yield failure(shortage, None if session is None else session.run)
 
 
 def _memory_error(error: BaseException) -> WillNotFit:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from qfid_tui.state.comparison import Comparison
 
 _INTERRUPTED = 130
+_THREADS = 8
 # A killed child is gone at once; what cannot be killed is no reason to keep the user waiting.
 _PATIENCE = 1.5
 # After the panels are filled, when nobody is likely to press a key.
@@ -330,10 +331,19 @@ def run_app(args: argparse.Namespace | None) -> int:
     """
     import sys
 
+    from scorer.common.process_limits import require_threads
+
+    hint = "`qfid kv MODEL` scores without one"
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         from scorer.common.errors import InputError
 
-        raise InputError("the app needs a terminal", "`qfid kv MODEL` scores without one")
+        raise InputError("the app needs a terminal", hint)
+    if os.environ.get("TERM") == "dumb":
+        from scorer.common.errors import InputError
+
+        raise InputError("the app needs a terminal that it can paint, and TERM is `dumb`", hint)
+    # Its own and Textual's, before the terminal is taken.
+    require_threads(_THREADS)
     app = QfidApp(None if args is None else _chosen(args))
     try:
         code = app.run()

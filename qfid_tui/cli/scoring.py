@@ -14,6 +14,7 @@ from qfid_tui.cli.progress_display import ProgressLines, progress_display
 from qfid_tui.process.scorer_process import ScorerProcess, ending
 from scorer.common.errors import WillNotFit
 from scorer.common.out_of_memory import says_out_of_memory
+from scorer.common.process_limits import THREADS_HINT, says_too_few_threads
 from scorer.spec.events import Event, Failed, Finished
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ def _died(process: ScorerProcess, code: int, run_id: str | None) -> int:
     if run_id is not None:
         hint = f"what was scored is saved: `qfid resume {run_id}` continues"
     ran_out = any(map(says_out_of_memory, process.log))
-    if ran_out or -code in (signal.SIGKILL, signal.SIGSEGV):
+    if any(map(says_too_few_threads, process.log)):
+        hint += f"; {THREADS_HINT}"
+    elif ran_out or -code in (signal.SIGKILL, signal.SIGSEGV):
         # Out of memory, Metal aborts the process, Linux kills it, and MLX on the CPU writes to
         # memory that it could not allocate.
         hint += "; if memory ran out, --batch 1 or shorter chunks take less"

@@ -129,7 +129,7 @@ def _kept_texts() -> Iterable[IntArray]:
         files = [
             (path.stat().st_mtime, path) for path in (cache_folder() / "tokens").glob("tokens-*")
         ]
-    except OSError:
+    except (OSError, InputError):
         return
     for _, path in sorted(files, reverse=True)[:_KEPT_TEXTS]:
         if (tokens := load_tokens(path)) is not None:

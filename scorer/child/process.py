@@ -15,6 +15,11 @@ from typing import IO, Any
 from scorer.child.ending import INTERRUPTED, Ending
 from scorer.common.error_text import named_line
 from scorer.common.errors import InputError, QfidError
+from scorer.common.process_limits import (
+    leave_missing_folder,
+    limit_reached,
+    working_folder_exists,
+)
 from scorer.spec.events import Event, Failed, Finished, Planned
 from scorer.spec.job import Job
 
@@ -35,19 +40,27 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
     Returns:
         Exit code: 0 report, 130 interrupted, else the error's.
     """
+    folder_is_gone = not working_folder_exists()
+    leave_missing_folder()
     if arguments == ["--probe"]:
         return _probe(events)
     if arguments == ["--doctor"]:
-        return _doctor(events)
+        return _doctor(events, folder_is_gone)
     if arguments == ["--geometry"]:
         from scorer.child.geometry import measure_all
 
         return measure_all(events, sys.stdin.buffer)
     _die_with_parent()
     ending = Ending(lambda event: _write(events, event))
-    ending.listen()
-    line = sys.stdin.buffer.readline()
-    threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+    try:
+        ending.listen()
+        line = sys.stdin.buffer.readline()
+        threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+    except RuntimeError as error:
+        shortage = limit_reached(error)
+        if shortage is None:
+            raise
+        return _write(events, _failure(shortage, ""))
     try:
         job, run, accept_changes = _read_request(line)
     except QfidError as error:
@@ -79,8 +92,9 @@ def _score(events: IO[str], job: Job, run: str | None, accept_changes: bool, end
         import traceback
 
         traceback.print_exc()
+        shortage = limit_reached(error)
         message = f"internal error: {named_line(error)}"
-        return _write(events, _failure(QfidError(message, "please report it"), planned))
+        return _write(events, _failure(shortage or QfidError(message, "please report it"), planned))
     return code
 
 
@@ -157,10 +171,10 @@ def _probe(events: IO[str]) -> int:
     return 0
 
 
-def _doctor(events: IO[str]) -> int:
+def _doctor(events: IO[str], folder_is_gone: bool) -> int:
     from scorer.child.doctor import examine
 
-    found = examine()
+    found = examine(folder_is_gone=folder_is_gone)
     events.write(json.dumps(found) + "\n")
     events.flush()
     return 0 if found["error"] is None else InputError.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -13,9 +14,20 @@ from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
 from scorer.common.folders import cache_folder
 from scorer.common.offline import forbid_to_libraries
+from scorer.common.process_limits import (
+    core_count,
+    raise_file_limit,
+    require_threads,
+    require_working_folder,
+)
 from scorer.device import cpu_arithmetic
 from scorer.device.blas import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
 from scorer.device.memory import device_memory, limit_metal_memory
+
+# Threads of a run beside those that share its products: for saving, tokenizing, MLX's streams.
+_OWN_THREADS = 8
+# MKL, NumPy's BLAS and scorer.device.threads start one for each core but the first.
+_LIBRARIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +76,13 @@ def start_backend() -> Backend:
 
     Raises:
         InputError: MLX is not installed, has no backend for this machine, or lacks the device
-            that ``QFID_DEVICE`` names.
+            that ``QFID_DEVICE`` names; or the system allows too few threads, or the working
+            directory has been deleted.
     """
+    # Before NumPy is imported: its BLAS ends the process where it cannot start its threads.
+    require_threads(_OWN_THREADS + _LIBRARIES * (_threads_of_each() - 1))
+    require_working_folder()
+    raise_file_limit()
     # Compute float32 products in full precision, not in TensorFloat-32 (read at import).
     os.environ.setdefault("MLX_ENABLE_TF32", "0")
     # Model folders are resolved once; libraries may not use the network.
@@ -74,8 +91,10 @@ def start_backend() -> Backend:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # On CUDA, MLX compiles a kernel at its first use, up to half a minute each, and by default
     # caches it in a temporary folder. The key is only its name, so each version has a folder.
-    kernels = cache_folder() / "cuda-kernels" / _versions()["mlx"]
-    os.environ.setdefault("MLX_PTX_CACHE_DIR", str(kernels))
+    # Without a home folder there may be none; what needs one says so.
+    with contextlib.suppress(InputError):
+        kernels = cache_folder() / "cuda-kernels" / _versions()["mlx"]
+        os.environ.setdefault("MLX_PTX_CACHE_DIR", str(kernels))
     blas = preload_blas()
     try:
         import mlx.core as mx
@@ -112,6 +131,14 @@ def start_backend() -> Backend:
         _versions(),
         cpu_arithmetic.choose(),
     )
+
+
+def _threads_of_each() -> int:
+    """Return how many threads a library uses for a product."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    if chosen.isdecimal() and int(chosen) > 0:
+        return min(core_count(), int(chosen))
+    return core_count()
 
 
 def _choose_device(name: str) -> None:

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from scorer.common.process_limits import core_count
+
 _Item = TypeVar("_Item")
 # With fewer elements, waking another thread takes longer than the work.
 _LEAST_SHARED = 1 << 16
@@ -46,14 +48,6 @@ def thread_count() -> int:
         if value.isdecimal() and int(value) > 0:
             return min(cores, int(value))
     return cores
-
-
-def core_count() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 @cache

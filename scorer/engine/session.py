@@ -53,13 +53,18 @@ class Session:
         """Everything after Hello."""
         from scorer.common.folders import cache_folder
         from scorer.engine.preparation import Preparation
-        from scorer.runs.listing import find_run
+        from scorer.runs.listing import check_place, find_run
+        from scorer.runs.run_lock import RunLock
 
         grid = None
-        if self.wanted_run is not None:
+        if self.wanted_run is None:
+            # Before a model is loaded for nothing.
+            check_place()
+        else:
             # Settings already in the run keep their place; the job's new ones follow.
             earlier = find_run(self.wanted_run)
-            # Before a model is loaded for nothing.
+            with RunLock(earlier.path):
+                pass
             earlier.check_appendable()
             settings = tuple(dict.fromkeys((*earlier.job.settings, *self.job.settings)))
             self.job = dataclasses.replace(self.job, settings=settings)

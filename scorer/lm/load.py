@@ -14,6 +14,7 @@ from mlx.utils import tree_map
 
 from scorer.common.error_text import named_line
 from scorer.common.errors import InputError
+from scorer.common.process_limits import require_weight_files
 from scorer.device.backend import Backend
 from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
 
@@ -59,8 +60,10 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
         allow_custom_code: Permit the Python file that ``config.json`` names to run.
 
     Raises:
-        InputError: mlx-lm cannot build or fill the model; says which file or key.
+        InputError: mlx-lm cannot build or fill the model; says which file or key. Or the weights
+            lie in more files than may be open at once.
     """
+    require_weight_files(sum(1 for _ in path.glob("model*.safetensors")))
     utils = import_mlx_lm()
     output = io.StringIO()
     try:

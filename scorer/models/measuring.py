@@ -118,8 +118,11 @@ def _one_child(
         threading.Thread(target=_read, args=(child.stdout, answers), daemon=True),
     ]
     try:
-        for thread in threads:
-            thread.start()
+        try:
+            for thread in threads:
+                thread.start()
+        except RuntimeError:  # the system allows no more threads
+            return
         for _ in requests:
             answer = _awaited(answers, stop, patience)
             if not answer:

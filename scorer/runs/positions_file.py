@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from scorer.common.atomic_files import storage_error, sync_folder, write_all
+from scorer.common.atomic_files import FULL, storage_error, sync_folder, write_all
 from scorer.common.errors import InputError, QfidError
 from scorer.runs.arrow_messages import frame_at, frames
 from scorer.runs.chunk_facts import ChunkFacts
@@ -283,11 +283,12 @@ class PositionsWriter:
             self.close()
 
     def _not_saved(self, key: CellKey, error: OSError) -> QfidError:
+        cause = storage_error(error, self.path)
+        remedy = "free some space" if error.errno in FULL else cause.hint or "see to the disk"
         return QfidError(
-            f"chunk {key.chunk} of setting `{key.setting}` could not be saved: "
-            f"{storage_error(error, self.path).message}",
+            f"chunk {key.chunk} of setting `{key.setting}` could not be saved: {cause.message}",
             f"the {len(self.stored)} chunks scored before it are saved (each setting's counted); "
-            "free some space, then resume the run",
+            f"{remedy}, then resume the run",
         )
 
 

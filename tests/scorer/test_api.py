@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import pytest
+from project import ROOT
 from tiny_runs import Small, edit_weights, finished, stopped
 
 from scorer import api, measure_kv_fidelity
@@ -209,3 +213,31 @@ def test_a_quiet_run_warns_of_nothing(small: Small) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         measure(small, kv_bits=4)
+
+
+GONE = """
+import os, sys
+from scorer import measure_kv_fidelity
+from scorer.common.errors import InputError
+os.chdir(sys.argv[1])
+os.rmdir(sys.argv[1])
+try:
+    measure_kv_fidelity("demo", kv_bits=8, max_chunks=1, chunk_length=32)
+except InputError as error:
+    print(error.message)
+"""
+
+
+def test_a_deleted_working_directory_is_an_error_and_not_the_end_of_the_process(
+    tmp_path: Path,
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", GONE, str(gone)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "the working directory has been deleted\n", done.stderr

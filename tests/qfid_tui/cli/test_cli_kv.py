@@ -305,6 +305,21 @@ def test_a_child_that_dies_before_its_run_says_that_nothing_was_saved(
     ]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "OMP: Error #34: System unable to allocate necessary resources for OMP thread:",
+        "OpenBLAS blas_thread_init: pthread_create failed for thread 1 of 2",
+    ],
+)
+def test_a_child_whose_library_could_start_no_thread_is_told_with_the_limit(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    play(monkeypatch, script(tmp_path / "s", f"!say {line}", "!say the end", "!abort"))
+    assert main(["kv", "demo"]) == 1
+    assert "`ulimit -u`" in capfd.readouterr().err.splitlines()[-1]
+
+
 def test_infinite_drift_is_shown_and_harms_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
