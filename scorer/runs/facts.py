@@ -41,7 +41,8 @@ class ArithmeticFacts:
 
     Attributes:
         compute_dtype: ``float32``, ``bfloat16`` or ``float16``.
-        blas: Name of the BLAS; ``n/a`` off the CPU.
+        blas: The BLAS that multiplies, with its version: NumPy's and MLX's where both take part;
+            ``n/a`` off the CPU.
         description: Device, dtype, kernels and BLAS in one line.
     """
 
