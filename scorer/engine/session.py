@@ -55,7 +55,7 @@ class Session:
         from scorer.engine.preparation import Preparation
         from scorer.runs.listing import find_run
 
-        grid = None
+        grid = chunks = None
         if self.wanted_run is not None:
             # Settings already in the run keep their place; the job's new ones follow.
             earlier = find_run(self.wanted_run)
@@ -66,7 +66,13 @@ class Session:
             # A batch that was asked for and is not the run's is refused further down.
             if self.job.batch in (None, batch := stored_batch(earlier.readable_facts.identity)):
                 grid = batch
-        preparation = Preparation(self.job, self.backend, cache_folder() / "tokens", grid=grid)
+            # The run's own chunks, also where an earlier version chose them by another rule.
+            # Another choice than the run's is refused further down, too.
+            if _same_choice(self.job, earlier.job):
+                chunks = earlier.readable_facts.chunks
+        preparation = Preparation(
+            self.job, self.backend, cache_folder() / "tokens", grid=grid, chunks=chunks
+        )
         yield from preparation.steps()
         self.own_kernels.wait()
         if self.stop():
@@ -213,3 +219,11 @@ class Session:
             arithmetic=arithmetic_line(prepared, self.backend),
             text_chunks=corpus.total,
         )
+
+
+def _same_choice(one: Job, other: Job) -> bool:
+    """Whether two jobs ask for the same chunks of their text."""
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("protocol", "chunk_length", "chunks", "max_chunks")
+    )

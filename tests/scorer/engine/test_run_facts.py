@@ -26,6 +26,7 @@ from scorer.models.file_hashes import model_files
 from scorer.runs.facts import StoredFacts
 from scorer.runs.listing import find_run, identity_differences, identity_hash
 from scorer.spec.job import Job
+from scorer.text.chunk_order import select_chunks
 
 
 def prepare(job: Job) -> Prepared:
@@ -51,7 +52,7 @@ def test_the_identity_names_everything_but_the_settings(small: Small) -> None:
         "corpus": sha256(small.text),
         "protocol": "mqf",
         "chunk length": LENGTH,
-        "chunks": f"{total // 4},{3 * total // 4}",
+        "chunks": ",".join(map(str, select_chunks(total, "spread", 2))),
         "batch": 1,
         "kernel": "auto",
         "compute dtype": "float32",
