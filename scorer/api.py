@@ -13,7 +13,7 @@ from scorer.common.errors import (
     SettingFailed,
     WillNotFit,
 )
-from scorer.spec.events import Failed, Finished, Warned
+from scorer.spec.events import Failed, Finished, SettingFailedEvent, Warned
 from scorer.spec.job import (
     ChunkChoice,
     CorpusSpec,
@@ -130,6 +130,8 @@ def _run(job: Job) -> SettingReport:
     for event in score(job):
         if isinstance(event, Warned):
             warnings.warn(event.message, stacklevel=3)
+        elif isinstance(event, SettingFailedEvent) and event.setting != job.settings[0].key:
+            warnings.warn(f"the control failed: {event.message}", stacklevel=3)
         elif isinstance(event, Failed):
             raise _error(event)
         elif isinstance(event, Finished):
