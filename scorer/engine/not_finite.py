@@ -94,7 +94,8 @@ def origin_of_checks(lane: Lane, batch: Batch) -> Place | None:
 def _first_spoilt_length(lane: Lane, batch: Batch, row: int) -> int | None:
     """Tokens of the shortest spoilt beginning of a chunk; None where the whole is not spoilt."""
     # What goes through at full precision is judged by the reference.
-    sound, spoilt = lane.first_position, batch.ids.shape[1] - 1
+    sound: int = lane.first_position
+    spoilt: int = batch.ids.shape[1] - 1
     lane.acquire()
     try:
         if not _is_spoilt(lane, batch, row, spoilt):
