@@ -13,8 +13,15 @@ from scorer.common.errors import (
     SettingFailed,
     WillNotFit,
 )
-from scorer.spec.events import Failed, Finished, Warned
-from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, TextProtocol
+from scorer.spec.events import Failed, Finished, Planned, SettingFailedEvent, Warned
+from scorer.spec.job import (
+    ChunkChoice,
+    CorpusSpec,
+    Job,
+    Kernel,
+    TextProtocol,
+    default_chunks,
+)
 from scorer.spec.settings.base import ComputePath, Setting
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_setting
@@ -32,7 +39,7 @@ def measure_kv_fidelity(
     model: str,
     *,
     kv_bits: int | None = None,
-    kv_group_size: int = 64,
+    kv_group_size: int | None = None,
     setting: Setting | str | None = None,
     quantize_start: int = 0,
     path: ComputePath = "deployed",
@@ -41,7 +48,7 @@ def measure_kv_fidelity(
     corpus: str | None = None,
     protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
-    chunks: ChunkChoice = "first",
+    chunks: ChunkChoice | None = None,
     max_chunks: int | None = None,
     revision: str | None = None,
     allow_custom_code: bool = False,
@@ -55,7 +62,8 @@ def measure_kv_fidelity(
     Args:
         model: Repo id in the local Hugging Face cache, path of a folder, or ``demo``.
         kv_bits: Bits per element of keys and values: 2, 3, 4, 5, 6 or 8.
-        kv_group_size: Elements that share a scale and a bias: 32, 64 or 128.
+        kv_group_size: Elements that share a scale and a bias: 32, 64 or 128; None for 64, or 32
+            where 64 does not divide the model's heads.
         setting: A setting, or its notation such as ``k8v4:32@512``, instead of ``kv_bits``.
         quantize_start: 0 for stress; n > 0 for deployment, see
             :class:`~scorer.spec.settings.kv.KVSetting`.
@@ -65,7 +73,8 @@ def measure_kv_fidelity(
         corpus: ``wikitext2``, ``builtin`` or a file; None for the model's default.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
-        chunks: ``first`` or ``spread``.
+        chunks: ``first`` or ``spread``; None for ``spread`` where ``max_chunks`` is given, but
+            ``first`` under ``llama.cpp``.
         max_chunks: Maximum number of chunks; None for the whole corpus.
         revision: Commit, branch or tag of the repo.
         allow_custom_code: Allow a repo's Python file to run.
@@ -102,7 +111,7 @@ def measure_kv_fidelity(
         revision=revision,
         protocol=protocol,
         chunk_length=chunk_length,
-        chunks=chunks,
+        chunks=chunks or default_chunks(protocol, max_chunks),
         max_chunks=max_chunks,
         kernel=kernel,
         control=control,
@@ -119,9 +128,14 @@ def _run(job: Job) -> SettingReport:
     from scorer.report.tree import Report
     from scorer.score import score
 
+    rows: list[str] = []
     for event in score(job):
         if isinstance(event, Warned):
             warnings.warn(event.message, stacklevel=3)
+        elif isinstance(event, Planned):
+            rows = event.settings
+        elif isinstance(event, SettingFailedEvent) and event.setting not in rows:
+            warnings.warn(f"the control failed: {event.message}", stacklevel=3)
         elif isinstance(event, Failed):
             raise _error(event)
         elif isinstance(event, Finished):

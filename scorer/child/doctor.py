@@ -108,6 +108,7 @@ def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu_count": core_count(),
         "blas": backend and backend.blas,
+        "blas_version": backend and (None if backend.blas == NONE_FOUND else backend.mlx_blas),
         "matmul": _matmul(backend),
         "arithmetic": _arithmetic(backend),
         **kernels,
@@ -142,7 +143,11 @@ def _arithmetic(backend: Backend | None) -> dict[str, str | int] | None:
         return None
     from scorer.device.threads import thread_count
 
-    return {"name": backend.arithmetic, "threads": thread_count()}
+    return {
+        "name": backend.arithmetic,
+        "threads": thread_count(),
+        "blas": backend.numpy_blas or "unknown",
+    }
 
 
 def _kernels(backend: Backend | None) -> dict[str, dict[str, str | bool] | None]:

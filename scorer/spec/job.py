@@ -5,6 +5,7 @@ Pure standard library: the app and ``qfid --help`` import this module.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, get_args
@@ -12,6 +13,7 @@ from typing import Any, Literal, get_args
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import converted, json_values
+from scorer.spec.geometry import KVGeometry
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.grammar import NOTATION_HINT
 from scorer.spec.settings.registry import parse_setting
@@ -19,6 +21,15 @@ from scorer.spec.settings.registry import parse_setting
 TextProtocol = Literal["mqf", "llama.cpp"]
 ChunkChoice = Literal["first", "spread"]
 Kernel = Literal["auto", "mlx-lm"]
+
+
+def default_chunks(protocol: str, max_chunks: int | None) -> ChunkChoice:
+    """Which chunks are scored where nobody says: spread over the text where not all are asked for.
+
+    The first chunks of a text may be one article. Under llama.cpp's protocol they are what
+    ``llama-perplexity`` takes.
+    """
+    return "first" if max_chunks is None or protocol == "llama.cpp" else "spread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ def _read_settings(data: Any) -> tuple[Setting, ...]:
 
 
 def _notations(settings: tuple[Setting, ...]) -> list[str]:
-    return [setting.key for setting in settings]
+    return [setting.written for setting in settings]
 
 
 def _read_corpus(data: Any) -> CorpusSpec:
@@ -59,7 +70,8 @@ class Job:
         revision: Commit, branch or tag of the repo; None for the cached default.
         protocol: ``mqf`` or ``llama.cpp``: which positions of which windows are scored.
         chunk_length: Tokens per chunk; ``chunk_length - 1`` positions are predicted.
-        chunks: ``first`` or ``spread``: which chunks when ``max_chunks`` is fewer than all.
+        chunks: ``first`` or ``spread``: the order of the chunks, of which ``max_chunks`` are
+            taken; see :func:`default_chunks`.
         max_chunks: How many chunks; None for the whole corpus.
         kernel: ``auto`` or ``mlx-lm`` (mlx-lm's own cache class and attention function).
         control: Score the dequantized path beside every deployed setting.
@@ -129,6 +141,14 @@ class Job:
         """The job as JSON values; settings in their notation."""
         values: dict[str, Any] = json_values(self)
         return values
+
+    def resolved(self, geometry: KVGeometry) -> Job:
+        """The job with its settings as they are for a model of this geometry.
+
+        Settings that come to the same are one.
+        """
+        settings = dict.fromkeys(setting.resolved(geometry) for setting in self.settings)
+        return dataclasses.replace(self, settings=tuple(settings))
 
     @classmethod
     def from_json(cls, data: Any) -> Job:
