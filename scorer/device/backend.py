@@ -25,7 +25,7 @@ from scorer.device.blas import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
 from scorer.device.blas_version import mlx_blas, numpy_blas
 from scorer.device.memory import device_memory, limit_metal_memory
 
-# Threads of a run beside those that share its products: for saving, hashing, tokenizing, MLX's streams.
+# Threads of a run beside those that share its products: to save, hash, tokenize, and MLX's own.
 _OWN_THREADS = 9
 # MKL, NumPy's BLAS and scorer.device.threads start one for each core but the first.
 _LIBRARIES = 3
