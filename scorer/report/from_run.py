@@ -51,6 +51,11 @@ def finished_report(run: Run, stored: Batches | None = None) -> Report:
         f"the chunks were not all scored under the same conditions (--accept-changes): {change}"
         for change in run.facts.mixed
     ]
+    if run.facts.unknown:
+        mixed.append(
+            "the run was continued, and it is not known whether these were the same before and "
+            f"after: {', '.join(run.facts.unknown)}"
+        )
     facts = dataclasses.replace(facts, job=run.job, warnings=(*facts.warnings, *mixed, *short))
     rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
     return build_report(facts, rows)
