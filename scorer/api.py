@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scorer.common.errors import (
     CorpusNotCached,
+    CustomCodeRefused,
     InputError,
     Interrupted,
     ModelNotCached,
@@ -68,7 +69,8 @@ def measure_kv_fidelity(
         chunks: ``first`` or ``spread``.
         max_chunks: Maximum number of chunks; None for the whole corpus.
         revision: Commit, branch or tag of the repo.
-        allow_custom_code: Allow a repo's Python file to run.
+        allow_custom_code: Allow the model's own Python files to run, as they are now; a warning
+            names them and their hashes.
         force: Score even if memory seems insufficient.
 
     Returns:
@@ -78,6 +80,8 @@ def measure_kv_fidelity(
     Raises:
         InputError: The request cannot be scored.
         ModelNotCached: The repo is not in the local cache; a subclass of InputError.
+        CustomCodeRefused: The model would run Python files of its own, and that was not allowed; a
+            subclass of InputError.
         CorpusNotCached: The corpus is neither cached nor reachable; a subclass of InputError.
         WillNotFit: Too little memory.
         SettingFailed: The setting gave no usable number.
@@ -106,20 +110,19 @@ def measure_kv_fidelity(
         max_chunks=max_chunks,
         kernel=kernel,
         control=control,
-        allow_custom_code=allow_custom_code,
         force=force,
     )
-    return _run(job)
+    return _run(job, allow_custom_code)
 
 
-def _run(job: Job) -> SettingReport:
+def _run(job: Job, allow_custom_code: bool) -> SettingReport:
     import warnings
 
     from scorer.report.setting_report import SettingReport
     from scorer.report.tree import Report
     from scorer.score import score
 
-    for event in score(job):
+    for event in score(job, allow_custom_code=allow_custom_code):
         if isinstance(event, Warned):
             warnings.warn(event.message, stacklevel=3)
         elif isinstance(event, Failed):
@@ -134,6 +137,8 @@ def _error(event: Failed) -> QfidError:
     if event.error == ModelNotCached.__name__:
         repo, revision = event.details["repo"], event.details["revision"]
         return ModelNotCached(event.message, event.hint, repo, revision)
+    if event.error == CustomCodeRefused.__name__:
+        return CustomCodeRefused(event.message, event.hint, event.details["files"])
     error = _ERRORS.get(event.error, QfidError)(event.message, event.hint)
     error.exit_code = event.exit_code
     return error

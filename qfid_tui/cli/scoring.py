@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,12 @@ INTERRUPTED = 130
 
 
 def score(
-    job: Job, delivery: Delivery, *, run: str | None = None, accept_changes: bool = False
+    job: Job,
+    delivery: Delivery,
+    *,
+    run: str | None = None,
+    accept_changes: bool = False,
+    allow_custom_code: Mapping[str, str] | None = None,
 ) -> int:
     """Score a job in a child process and deliver its report.
 
@@ -33,6 +38,8 @@ def score(
         delivery: Where the report goes.
         run: Id of a saved run to continue.
         accept_changes: Continue it although model, text or arithmetic have changed.
+        allow_custom_code: Names of the model's own Python files that may run, each with its
+            SHA-256.
 
     Returns:
         Exit code of the command.
@@ -40,7 +47,7 @@ def score(
     Raises:
         QfidError: The child cannot be started, or the report cannot be delivered.
     """
-    request: dict[str, Any] = job.to_json()
+    request: dict[str, Any] = job.to_json() | {"allow_custom_code": dict(allow_custom_code or {})}
     if run is not None:
         request |= {"run": run, "accept_changes": accept_changes}
     display = progress_display()

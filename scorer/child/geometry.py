@@ -23,7 +23,8 @@ def measure_all(events: IO[str], lines: Iterable[bytes]) -> int:
         events: Where outcomes go, one JSON object a line, flushed each: ``key`` and ``outcome``
             (see :func:`scorer.models.kept_geometry.outcome_to_json`), or ``error``, one line on
             what is not to be kept: a file that cannot be read, too little memory.
-        lines: One JSON object each: ``folder``, and ``allow_custom_code``.
+        lines: One JSON object each with ``folder``. A model that would run code of its own is not
+            measured: nobody could be asked.
 
     Returns:
         Exit code 0.
@@ -49,9 +50,7 @@ def _answer(line: bytes) -> dict[str, Any]:
 
     try:
         request = json.loads(line)
-        key, outcome = measure_folder(
-            Path(request["folder"]), allow_custom_code=request["allow_custom_code"] is True
-        )
+        key, outcome = measure_folder(Path(request["folder"]))
     except QfidError as error:
         return {"error": error.message, "hint": error.hint}
     except MemoryError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,8 @@ import mlx.core as mx
 import numpy as np
 
 from scorer.common.error_text import first_line
-from scorer.common.errors import InputError, QfidError
+from scorer.common.errors import CustomCodeRefused, InputError, QfidError
+from scorer.common.inert_text import shown
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import memory_for_run
@@ -30,8 +31,10 @@ from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
+from scorer.models.custom_code import Consent, check_consent, described, hashes
 from scorer.models.info import ModelInfo, with_geometry
 from scorer.models.kept_geometry import remember
+from scorer.models.model_content import ModelContent
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.spec.events import Event, Loading, Warned
@@ -43,6 +46,8 @@ from scorer.text.wikitext import to_be_fetched
 
 # Seconds a text is given before the model is loaded beside it.
 _TEXT_FIRST_SECONDS = 0.25
+# Files of a model, where the processor has little else to do.
+_HASHED_AT_A_TIME = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Prepared:
     Attributes:
         job: The job.
         info: The resolved model.
+        content: The files that it was read from, watched.
         model: The loaded model.
         handle: The model as lanes share it.
         corpus: The chunks.
@@ -66,6 +72,7 @@ class Prepared:
 
     job: Job
     info: ModelInfo
+    content: ModelContent
     model: LoadedModel
     handle: ModelHandle
     corpus: ChunkedCorpus
@@ -100,7 +107,14 @@ class Preparation:
     """Prepares a job step by step, saying what it does; ``result`` holds the outcome."""
 
     def __init__(
-        self, job: Job, backend: Backend, cache_dir: Path | None, *, grid: int | None = None
+        self,
+        job: Job,
+        backend: Backend,
+        cache_dir: Path | None,
+        *,
+        grid: int | None = None,
+        allow_custom_code: Consent = False,
+        check: Callable[[ModelInfo, ModelContent], None] | None = None,
     ) -> None:
         """Begin nothing yet.
 
@@ -109,11 +123,17 @@ class Preparation:
             backend: The device.
             cache_dir: Where tokens of a text are kept, or None.
             grid: Chunks of a cell of the run that is continued; None for a new run.
+            allow_custom_code: Which Python files of the model's own may run.
+            check: Called before anything of the model is read or run; raises where it may not be
+                scored after all, as where a run that is continued had other files.
         """
         self.job = job
         self.backend = backend
         self.cache_dir = cache_dir
         self.grid = grid
+        self.allow_custom_code = allow_custom_code
+        self.check = check
+        self.content: ModelContent | None = None
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -127,13 +147,20 @@ class Preparation:
             WillNotFit: It takes more memory than there is.
         """
         job = self.job
-        info = resolve_model(job.model, job.revision, allow_custom_code=job.allow_custom_code)
+        info = resolve_model(job.model, job.revision, allow_custom_code=True)
+        threads = 1 if self.backend.kind == "cpu" else _HASHED_AT_A_TIME
+        content = self.content = ModelContent(info.path, threads=threads)
         _check_context(job, info)
-        if info.custom_code is not None:
-            yield Warned(f"`{info.name}` runs code of its own: `{info.custom_code}`")
+        if self.check is not None:
+            self.check(info, content)
+        if info.code:
+            # After every other check; what is loaded below runs these files as they are now.
+            self._check_code(info)
+            named = ", ".join(shown(file.name) for file in info.code)
+            yield Warned(f"`{info.name}` runs code of its own: {named}", described(info.code))
         if info.caution is not None:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
-        info = _measured(info, allow_custom_code=job.allow_custom_code)
+        info = _measured(info)
         for setting in job.settings:
             setting.check(info.geometry)
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
@@ -153,6 +180,7 @@ class Preparation:
             with compiling(job, self.backend, info, sizes) as processes:
                 model = yield from self._model(info)
                 corpus = tokens.result()
+                content.check_read()
                 for state in processes.awaited():
                     yield Loading("kernels", state.described())
         if model.vocab_rows is not None:
@@ -191,6 +219,7 @@ class Preparation:
         self.result = Prepared(
             job,
             info,
+            content,
             model,
             handle,
             corpus,
@@ -202,11 +231,29 @@ class Preparation:
             Prefixes(handle, equal),
         )
 
+    def close(self) -> None:
+        """Hash no more of the model's files."""
+        if self.content is not None:
+            self.content.close()
+
+    def _check_code(self, info: ModelInfo) -> None:
+        """Check that the Python files that the model would run may run as they are.
+
+        Raises:
+            CustomCodeRefused: They may not.
+            InputError: One of them is not there.
+        """
+        try:
+            check_consent(info.code, self.allow_custom_code, of_model=info.custom_code is not None)
+        except CustomCodeRefused as error:
+            message = f"`{self.job.model}`: {error.message}"
+            raise CustomCodeRefused(message, error.hint, error.files) from None
+
     def _corpus(self, info: ModelInfo) -> ChunkedCorpus:
         job = self.job
         return build_corpus(
             job.corpus,
-            load_tokenizer(info.path, allow_custom_code=job.allow_custom_code),
+            load_tokenizer(info.path, allow_custom_code=hashes(info.code)),
             protocol=job.protocol,
             chunk_length=job.chunk_length,
             chunks=job.chunks,
@@ -250,7 +297,7 @@ class Preparation:
                 "install MKL (`pip install mkl`) or OpenBLAS (`apt install libopenblas0`); "
                 "`qfid doctor` checks it",
             )
-        return load(info.path, self.backend, allow_custom_code=self.job.allow_custom_code)
+        return load(info.path, self.backend, allow_custom_code=hashes(info.code))
 
     def _fitting(self, info: ModelInfo, sizes: ModelSizes, wanted: PassSize) -> PassSize:
         memory = device_memory(self.backend.kind)
@@ -266,7 +313,7 @@ class Preparation:
         )
 
 
-def _measured(info: ModelInfo, *, allow_custom_code: bool) -> ModelInfo:
+def _measured(info: ModelInfo) -> ModelInfo:
     """A model with its exact geometry, measured before its weights are read.
 
     Raises:
@@ -275,7 +322,7 @@ def _measured(info: ModelInfo, *, allow_custom_code: bool) -> ModelInfo:
     if info.geometry.exact:
         return info
     try:
-        key, outcome = measure_folder(info.path, allow_custom_code=allow_custom_code)
+        key, outcome = measure_folder(info.path, allow_custom_code=hashes(info.code))
         remember(key, outcome)
         return with_geometry(info, outcome)
     except InputError as error:

@@ -46,10 +46,10 @@ def measured_models(
     Yields:
         Each model that was measured, with its geometry or as one that cannot be scored.
     """
-    guessed = [model for model in models if not model.geometry.exact]
-    # A model with code of its own is one only where the user has allowed that.
-    requests = [(model.path, model.custom_code is not None) for model in guessed]
-    for model, trouble in zip(guessed, measure_folders(requests, stop), strict=False):
+    # Measuring a model with code of its own would run it; a run that is allowed to measures it.
+    guessed = [model for model in models if not model.geometry.exact and not model.code]
+    folders = [model.path for model in guessed]
+    for model, trouble in zip(guessed, measure_folders(folders, stop), strict=False):
         if trouble:
             continue
         try:
@@ -59,7 +59,7 @@ def measured_models(
 
 
 def measure_folders(
-    requests: Sequence[tuple[Path, bool]],
+    folders: Sequence[Path],
     stop: Callable[[], bool] = never,
     *,
     patience: float = _PATIENCE,
@@ -70,14 +70,14 @@ def measure_folders(
     in another child.
 
     Args:
-        requests: The folder of each, and whether a Python file of its own may run.
+        folders: The folder of each; no Python file of its own is run.
         stop: Asked ten times a second; once it is true nothing more is measured.
         patience: Seconds to wait for one.
 
     Yields:
         Of each in its turn "", or why nothing is kept of it, one line.
     """
-    left, silent = list(requests), 0
+    left, silent = list(folders), 0
     # Two children that answer nothing will not answer for the others either.
     while left and silent < 2 and not stop():
         done = 0
@@ -92,9 +92,7 @@ def measure_folders(
         silent = 0 if done else silent + 1
 
 
-def _one_child(
-    requests: list[tuple[Path, bool]], stop: Callable[[], bool], patience: float
-) -> Iterator[str]:
+def _one_child(folders: list[Path], stop: Callable[[], bool], patience: float) -> Iterator[str]:
     """Why nothing is kept, or "", of one model after the other, until the child ends."""
     try:
         child = subprocess.Popen(
@@ -108,10 +106,7 @@ def _one_child(
     except OSError:
         return
     assert child.stdin is not None and child.stdout is not None
-    lines = b"".join(
-        json.dumps({"folder": str(folder), "allow_custom_code": allowed}).encode() + b"\n"
-        for folder, allowed in requests
-    )
+    lines = b"".join(json.dumps({"folder": str(folder)}).encode() + b"\n" for folder in folders)
     answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threads = [
         threading.Thread(target=_write, args=(child.stdin, lines), daemon=True),
@@ -120,7 +115,7 @@ def _one_child(
     try:
         for thread in threads:
             thread.start()
-        for _ in requests:
+        for _ in folders:
             answer = _awaited(answers, stop, patience)
             if not answer:
                 return

@@ -66,8 +66,6 @@ def kv_command(job: Job, revision: str | None = None) -> str:
         words += ["--noise-floor", str(job.noise_floor)]
     if job.batch is not None:
         words += ["--batch", str(job.batch)]
-    if job.allow_custom_code:
-        words += ["--allow-custom-code"]
     if job.force:
         words += ["--force"]
     if model_last:

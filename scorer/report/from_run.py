@@ -56,6 +56,11 @@ def finished_report(run: Run, stored: Batches | None = None) -> Report:
             "the run was continued, and it is not known whether these were the same before and "
             f"after: {', '.join(run.facts.unknown)}"
         )
+    if run.facts.files and run.facts.identity.get("model content") is None:
+        mixed.append(
+            "the run ended before the files of the model were hashed: where only a size is given, "
+            "the content is not known"
+        )
     facts = dataclasses.replace(facts, job=run.job, warnings=(*facts.warnings, *mixed, *short))
     rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
     return build_report(facts, rows)

@@ -10,6 +10,7 @@ from typing import Any
 
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import OMITTED, json_values
+from scorer.models.file_stamp import FileStamp
 from scorer.runs.engagement import SideEngagement
 from scorer.runs.identity import Identity
 from scorer.spec.job import Job
@@ -181,6 +182,8 @@ class StoredFacts:
         settings: Setting in notation, controls included, to its facts.
         controls: Setting in notation to its control.
         mixed: What changed each time the run was continued under other conditions than its own.
+        files: File name of the model to the state of the file before it was read; empty where a
+            version did not record it.
         unknown: Fields of the identity that were not known both times when the run was continued,
             see :mod:`scorer.runs.identity`.
     """
@@ -192,6 +195,7 @@ class StoredFacts:
     controls: dict[str, str] = field(default_factory=dict)
     mixed: tuple[str, ...] = field(default=(), metadata=OMITTED)
     unknown: tuple[str, ...] = field(default=(), metadata=OMITTED)
+    files: dict[str, FileStamp] = field(default_factory=dict, metadata=OMITTED)
 
     @property
     def fingerprints(self) -> dict[str, dict[str, str]]:
