@@ -70,7 +70,7 @@ def measure_kv_fidelity(
         max_chunks: Maximum number of chunks; None for the whole corpus.
         revision: Commit, branch or tag of the repo.
         allow_custom_code: Allow the model's own Python files to run, as they are now; a warning
-            names them and their hashes.
+            names them. Nothing remembers it.
         force: Score even if memory seems insufficient.
 
     Returns:
@@ -122,7 +122,8 @@ def _run(job: Job, allow_custom_code: bool) -> SettingReport:
     from scorer.report.tree import Report
     from scorer.score import score
 
-    for event in score(job, allow_custom_code=allow_custom_code):
+    events = score(job, allow_custom_code=True) if allow_custom_code else score(job)
+    for event in events:
         if isinstance(event, Warned):
             warnings.warn(event.message, stacklevel=3)
         elif isinstance(event, Failed):

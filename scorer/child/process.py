@@ -16,7 +16,7 @@ from typing import IO, Any
 from scorer.child.ending import INTERRUPTED, Ending
 from scorer.common.error_text import named_line
 from scorer.common.errors import InputError, QfidError
-from scorer.models.custom_code import Consent
+from scorer.models.custom_code import Consent, consent_from_json
 from scorer.spec.events import Event, Failed, Finished, Planned
 from scorer.spec.job import Job
 
@@ -148,13 +148,7 @@ def _read_request(line: bytes) -> _Request:
     accept_changes = data.pop("accept_changes", False)
     if not isinstance(run, str | None) or not isinstance(accept_changes, bool):
         raise InputError("`run` must be a run's id, `accept_changes` true or false")
-    allowed = data.pop("allow_custom_code", False)
-    if not isinstance(allowed, bool) and not (
-        isinstance(allowed, dict) and all(isinstance(value, str) for value in allowed.values())
-    ):
-        raise InputError(
-            "`allow_custom_code` must be true, false, or names of files with their SHA-256"
-        )
+    allowed = consent_from_json(data.pop("allow_custom_code", False))
     return _Request(Job.from_json(data), run, accept_changes, allowed)
 
 

@@ -150,8 +150,8 @@ def _check_before(
         code = own or next(iter(tokenizer_code(listed.folder, config, listed.sizes)), None)
         if code is not None and not allow_custom_code:
             # Nothing of it is here yet.
-            files = hashed_code(listed.folder, (code,))
-            raise refusal(files, of_model=own is not None, hint=ALLOW_CUSTOM_CODE)
+            named = hashed_code(listed.folder, (code,))
+            raise refusal(named, of_model=own is not None, hint=ALLOW_CUSTOM_CODE)
     except InputError as error:
         hint = error.hint or "pick another model"
         if error.message.startswith(f"`{repo}`"):
@@ -166,7 +166,7 @@ def _check_geometry(folder: Path, architecture: str) -> None:
     """
     key = folder_key(folder)
     if recall(key) is None:
-        for _ in measure_folders([folder]):
+        for _ in measure_folders([(folder, False)]):
             pass
     outcome = recall(key)
     if outcome is not None:

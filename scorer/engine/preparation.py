@@ -124,8 +124,8 @@ class Preparation:
             cache_dir: Where tokens of a text are kept, or None.
             grid: Chunks of a cell of the run that is continued; None for a new run.
             allow_custom_code: Which Python files of the model's own may run.
-            check: Called before anything of the model is read or run; raises where it may not be
-                scored after all, as where a run that is continued had other files.
+            check: Called before any code of the model's own runs; raises where it may not be scored
+                after all, as where a run that is continued had other files.
         """
         self.job = job
         self.backend = backend
@@ -151,10 +151,10 @@ class Preparation:
         threads = 1 if self.backend.kind == "cpu" else _HASHED_AT_A_TIME
         content = self.content = ModelContent(info.path, threads=threads)
         _check_context(job, info)
-        if self.check is not None:
-            self.check(info, content)
         if info.code:
             # After every other check; what is loaded below runs these files as they are now.
+            if self.check is not None:
+                self.check(info, content)
             self._check_code(info)
             named = ", ".join(shown(file.name) for file in info.code)
             yield Warned(f"`{info.name}` runs code of its own: {named}", described(info.code))

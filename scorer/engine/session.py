@@ -95,7 +95,7 @@ class Session:
             preparation.close()
 
     def _check_model(self, info: ModelInfo, content: ModelContent) -> None:
-        """Check that a saved run goes on with the model that it began with.
+        """Check, before code of the model runs, that a saved run began with the same model.
 
         Raises:
             InputError: It does not, and that was not accepted.
@@ -135,6 +135,9 @@ class Session:
         from scorer.report.from_run import finished_report
         from scorer.runs.listing import find_run, new_run, unfinished_twin
 
+        if self.wanted_run is not None:
+            # Its chunks are not mixed with those of a model that is not known.
+            prepared.content.hashes()
         facts = stored_facts(prepared, self.backend)
         if self.wanted_run is None:
             twin = unfinished_twin(facts.identity)
@@ -184,8 +187,9 @@ class Session:
         yield Finished(values, ended is None)
 
     def _record_hashes(self, run: Run, content: ModelContent) -> None:
-        """Store the hashes of the model's files once they are known, so that a run that ends early
-        knows them too.
+        """Store the hashes of the model's files once they are known.
+
+        A run that ends early is to know them too.
 
         Raises:
             QfidError: A file was changed since the run began, or they cannot be stored.

@@ -15,11 +15,12 @@ What is replaced                                          What takes its place
 ``glob`` of ``mlx_lm.utils``, while a model is loaded     the weight files of that folder, sorted
 ========================================================  ======================================
 
-All but the last stand in place once for all threads, as long as anything is scored; nested and concurrent uses
-are counted, and the last one to end puts the originals back. What a replacement does is chosen per
-thread by :class:`PassOptions`; without options it calls the original. Two more replacements belong
-to one object and not to a library: :class:`scorer.lm.split_model.SplitModel` replaces the body of
-its own module, and :func:`scorer.lm.layer_window.layer_window` the update of the caches of a pass.
+All but the last stand in place once for all threads, as long as anything is scored; nested and
+concurrent uses are counted, and the last one to end puts the originals back. What a replacement
+does is chosen per thread by :class:`PassOptions`; without options it calls the original. Two more
+replacements belong to one object and not to a library: :class:`scorer.lm.split_model.SplitModel`
+replaces the body of its own module, and :func:`scorer.lm.layer_window.layer_window` the update of
+the caches of a pass.
 """
 
 from __future__ import annotations

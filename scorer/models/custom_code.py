@@ -147,6 +147,26 @@ def refusal(code: Sequence[CodeFile], *, of_model: bool, hint: str = "") -> Cust
     )
 
 
+def consent_to_json(consent: Consent) -> bool | dict[str, str]:
+    """Consent as a JSON value."""
+    return consent if isinstance(consent, bool) else dict(consent)
+
+
+def consent_from_json(data: Any) -> Consent:
+    """Read what :func:`consent_to_json` wrote.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if isinstance(data, bool):
+        return data
+    if isinstance(data, dict) and all(isinstance(value, str) for value in data.values()):
+        return data
+    raise InputError(
+        "`allow_custom_code` must be true, false, or names of files with their SHA-256"
+    )
+
+
 def check_consent(code: Sequence[CodeFile], consent: Consent, *, of_model: bool) -> None:
     """Refuse files that the user did not allow to run.
 

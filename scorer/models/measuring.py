@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scorer.common.errors import QfidError
+from scorer.models.custom_code import Consent, consent_to_json
 from scorer.models.info import ModelInfo, with_kept_geometry
 from scorer.models.kept_geometry import outcome_from_json, remember
 from scorer.models.listing import Unscorable
@@ -48,8 +49,8 @@ def measured_models(
     """
     # Measuring a model with code of its own would run it; a run that is allowed to measures it.
     guessed = [model for model in models if not model.geometry.exact and not model.code]
-    folders = [model.path for model in guessed]
-    for model, trouble in zip(guessed, measure_folders(folders, stop), strict=False):
+    requests = [(model.path, False) for model in guessed]
+    for model, trouble in zip(guessed, measure_folders(requests, stop), strict=False):
         if trouble:
             continue
         try:
@@ -59,7 +60,7 @@ def measured_models(
 
 
 def measure_folders(
-    folders: Sequence[Path],
+    requests: Sequence[tuple[Path, Consent]],
     stop: Callable[[], bool] = never,
     *,
     patience: float = _PATIENCE,
@@ -70,14 +71,14 @@ def measure_folders(
     in another child.
 
     Args:
-        folders: The folder of each; no Python file of its own is run.
+        requests: The folder of each, and whether the Python file that it names may run.
         stop: Asked ten times a second; once it is true nothing more is measured.
         patience: Seconds to wait for one.
 
     Yields:
         Of each in its turn "", or why nothing is kept of it, one line.
     """
-    left, silent = list(folders), 0
+    left, silent = list(requests), 0
     # Two children that answer nothing will not answer for the others either.
     while left and silent < 2 and not stop():
         done = 0
@@ -92,7 +93,9 @@ def measure_folders(
         silent = 0 if done else silent + 1
 
 
-def _one_child(folders: list[Path], stop: Callable[[], bool], patience: float) -> Iterator[str]:
+def _one_child(
+    requests: list[tuple[Path, Consent]], stop: Callable[[], bool], patience: float
+) -> Iterator[str]:
     """Why nothing is kept, or "", of one model after the other, until the child ends."""
     try:
         child = subprocess.Popen(
@@ -106,7 +109,11 @@ def _one_child(folders: list[Path], stop: Callable[[], bool], patience: float) -
     except OSError:
         return
     assert child.stdin is not None and child.stdout is not None
-    lines = b"".join(json.dumps({"folder": str(folder)}).encode() + b"\n" for folder in folders)
+    lines = b"".join(
+        json.dumps({"folder": str(folder), "allow_custom_code": consent_to_json(consent)}).encode()
+        + b"\n"
+        for folder, consent in requests
+    )
     answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threads = [
         threading.Thread(target=_write, args=(child.stdin, lines), daemon=True),
@@ -115,7 +122,7 @@ def _one_child(folders: list[Path], stop: Callable[[], bool], patience: float) -
     try:
         for thread in threads:
             thread.start()
-        for _ in folders:
+        for _ in requests:
             answer = _awaited(answers, stop, patience)
             if not answer:
                 return

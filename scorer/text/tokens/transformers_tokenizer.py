@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.models.config import read_object
-from scorer.models.custom_code import CodeFile, check_consent, hashed_code, tokenizer_code
+from scorer.models.custom_code import CodeFile, Consent, check_consent, hashed_code, tokenizer_code
 from scorer.text.tokens.chat_template import ChatTemplate
 from scorer.text.tokens.faults import explained
 from scorer.text.tokens.tokenizer import FileTokenizer, Ids, TextTokenizer

@@ -61,9 +61,9 @@ def test_the_identity_names_everything_but_the_settings(small: Small) -> None:
         "mlx-lm version": backend.versions["mlx-lm"],
     }
     assert set(identity) == {
-        *("model", "model revision", "model files", "corpus", "tokenizer", "protocol"),
-        *("chunk length", "chunks", "batch", "kernel", "device", "compute dtype", "BLAS"),
-        *("arithmetic", "mlx version", "mlx-lm version"),
+        *("model", "model revision", "model files", "model content", "corpus"),
+        *("tokenizer", "protocol", "chunk length", "chunks", "batch", "kernel", "device"),
+        *("compute dtype", "BLAS", "arithmetic", "mlx version", "mlx-lm version"),
     }
 
 
