@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ def score(
     *,
     run: str | None = None,
     accept_changes: bool = False,
-    allow_custom_code: Mapping[str, str] | None = None,
+    allow_custom_code: bool = False,
 ) -> int:
     """Score a job in a child process and deliver its report.
 
@@ -38,8 +38,7 @@ def score(
         delivery: Where the report goes.
         run: Id of a saved run to continue.
         accept_changes: Continue it although model, text or arithmetic have changed.
-        allow_custom_code: Names of the model's own Python files that may run, each with its
-            SHA-256.
+        allow_custom_code: Let the model's own Python files run, as they are now.
 
     Returns:
         Exit code of the command.
@@ -47,7 +46,7 @@ def score(
     Raises:
         QfidError: The child cannot be started, or the report cannot be delivered.
     """
-    request: dict[str, Any] = job.to_json() | {"allow_custom_code": dict(allow_custom_code or {})}
+    request: dict[str, Any] = job.to_json() | {"allow_custom_code": allow_custom_code}
     if run is not None:
         request |= {"run": run, "accept_changes": accept_changes}
     display = progress_display()

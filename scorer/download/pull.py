@@ -146,8 +146,10 @@ def _check_before(
         if own is None:
             _check_geometry(listed.folder, architecture_of(config))
         check_weights(listed)
-        check_tokenizer(listed)
-        code = own or next(iter(tokenizer_code(listed.folder, config, listed.sizes)), None)
+        tokenizer = tokenizer_code(listed.folder, config, listed.sizes)
+        if not tokenizer:
+            check_tokenizer(listed)
+        code = own or next(iter(tokenizer), None)
         if code is not None and not allow_custom_code:
             # Nothing of it is here yet.
             named = hashed_code(listed.folder, (code,))

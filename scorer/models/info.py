@@ -154,9 +154,13 @@ def describe_model(
     custom_code = model_code(config)
     architecture = _architecture(config, custom_code)
     check_weights(files, thorough=thorough)
-    check_tokenizer(files)
+    tokenizer = tokenizer_code(folder, config, files.sizes)
+    if not tokenizer:
+        # Code can read a tokenizer from any file.
+        check_tokenizer(files)
     bits = _weight_bits(config, files, thorough)
-    code = _code(config, files, custom_code)
+    named = () if custom_code is None else (custom_code,)
+    code = hashed_code(folder, tuple(dict.fromkeys((*named, *tokenizer))))
     if code and not allow_custom_code:
         raise refusal(code, of_model=custom_code is not None)
     if custom_code is not None and custom_code not in files.sizes:
@@ -222,14 +226,6 @@ def check_measured(outcome: Outcome, architecture: str) -> Measured:
             "pick a model with attention layers",
         )
     return outcome
-
-
-def _code(
-    config: dict[str, Any], files: ModelFiles, custom_code: str | None
-) -> tuple[CodeFile, ...]:
-    named = () if custom_code is None else (custom_code,)
-    others = tokenizer_code(files.folder, config, files.sizes)
-    return hashed_code(files.folder, tuple(dict.fromkeys((*named, *others))))
 
 
 def _architecture(config: dict[str, Any], custom_code: str | None) -> str:

@@ -51,15 +51,15 @@ def run(args: argparse.Namespace) -> int:
     """
     from qfid_tui.cli.cached_model import ensure_model
     from qfid_tui.cli.scoring import score
-    from scorer.models.custom_code import hashes
 
     job = job_of(args)
     delivery = Delivery(args)
     info = ensure_model(
         job.model, job.revision, allow_custom_code=args.allow_custom_code, pull=args.pull
     )
-    allowed = hashes(info.code) if args.allow_custom_code else {}
-    return score(_with_absolute_model(job, info), delivery, allow_custom_code=allowed)
+    return score(
+        _with_absolute_model(job, info), delivery, allow_custom_code=args.allow_custom_code
+    )
 
 
 def _with_absolute_model(job: Job, info: ModelInfo) -> Job:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from qfid_tui.cli.report_formats import Delivery, add_report_options
 
 if TYPE_CHECKING:
-    from scorer.models.info import ModelInfo
     from scorer.runs.run import Run
     from scorer.spec.job import Job
 
@@ -52,7 +51,6 @@ def run(args: argparse.Namespace) -> int:
     from qfid_tui.cli.diagnostics import say
     from qfid_tui.cli.scoring import score
     from qfid_tui.state.saved_report import saved_report
-    from scorer.models.custom_code import hashes
     from scorer.runs.run_lock import RunLock
 
     found = _chosen_run(args.run)
@@ -69,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     found.check_appendable()
     settings = ", ".join(setting.key for setting in found.job.settings)
     say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
-    job, info = _same_revision(found, args)
+    job = _same_revision(found, args)
     if args.force:
         job = dataclasses.replace(job, force=True)
     return score(
@@ -77,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         delivery,
         run=found.id,
         accept_changes=args.accept_changes,
-        allow_custom_code=hashes(info.code) if args.allow_custom_code else {},
+        allow_custom_code=args.allow_custom_code,
     )
 
 
@@ -93,12 +91,8 @@ def _chosen_run(text: str | None) -> Run:
     return newest
 
 
-def _same_revision(run: Run, args: argparse.Namespace) -> tuple[Job, ModelInfo]:
-    """The run's job, with the commit that it started with if the cache has a newer one.
-
-    Returns:
-        The job and its model.
-    """
+def _same_revision(run: Run, args: argparse.Namespace) -> Job:
+    """Return the run's job, with the commit that it started with if the cache has a newer one."""
     from qfid_tui.cli.cached_model import ensure_model
     from scorer.common.errors import ModelNotCached
     from scorer.models.resolve import resolve_model
@@ -114,7 +108,5 @@ def _same_revision(run: Run, args: argparse.Namespace) -> tuple[Job, ModelInfo]:
             moved = True
         if moved:
             revision = recorded
-    info = ensure_model(
-        job.model, revision, allow_custom_code=args.allow_custom_code, pull=args.pull
-    )
-    return dataclasses.replace(job, revision=revision), info
+    ensure_model(job.model, revision, allow_custom_code=args.allow_custom_code, pull=args.pull)
+    return dataclasses.replace(job, revision=revision)
