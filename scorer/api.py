@@ -9,6 +9,7 @@ from scorer.common.errors import (
     CustomCodeRefused,
     InputError,
     Interrupted,
+    ModelChanged,
     ModelNotCached,
     QfidError,
     SettingFailed,
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
 
 _ERRORS: dict[str, type[QfidError]] = {
     cls.__name__: cls
-    for cls in (CorpusNotCached, InputError, Interrupted, SettingFailed, WillNotFit)
+    for cls in (
+        CorpusNotCached,
+        InputError,
+        Interrupted,
+        ModelChanged,
+        SettingFailed,
+        WillNotFit,
+    )
 }
 
 
@@ -84,6 +92,7 @@ def measure_kv_fidelity(
             subclass of InputError.
         CorpusNotCached: The corpus is neither cached nor reachable; a subclass of InputError.
         WillNotFit: Too little memory.
+        ModelChanged: Files of the model were changed while it was scored.
         SettingFailed: The setting gave no usable number.
         QfidError: Any other error that ends the run.
 

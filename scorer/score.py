@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from scorer.common.error_text import first_line
-from scorer.common.errors import CustomCodeRefused, ModelNotCached, QfidError, WillNotFit
+from scorer.common.errors import (
+    CustomCodeRefused,
+    ModelChanged,
+    ModelNotCached,
+    QfidError,
+    WillNotFit,
+)
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.host_memory import HostMemory, host_memory
 from scorer.device.memory_watch import MemoryWatch
@@ -47,12 +53,14 @@ def failure(error: QfidError, run: Run | None = None) -> Failed:
 
     Args:
         error: The error that ended it.
-        run: The saved run, if there is one; it can be resumed.
+        run: The saved run, if there is one. The event names it if it can be resumed.
     """
     saved = 0
     if run is not None:
         with contextlib.suppress(QfidError):
             saved = sum(map(len, run.scored().values()))
+        if isinstance(error, ModelChanged) or not run.path.is_dir():
+            run = None
     return Failed(
         error=type(error).__name__,
         message=error.message,

@@ -62,7 +62,8 @@ def score(
     if isinstance(last, Finished):
         return _finished(last, display, delivery)
     if isinstance(last, Failed):
-        return _failed(last, last.run or run_id)
+        # Once a run is planned, the last event says whether it can go on.
+        return _failed(last, last.run or (run if display.run.planned is None else None))
     if process.killed or code == INTERRUPTED:
         diagnostics.say("stopped at once" if run_id else "stopped before anything was scored")
         _say_how_to_resume(run_id)

@@ -6,6 +6,7 @@ QfidError                  1  internal error
 │   ├── CorpusNotCached    2  the corpus is neither cached nor reachable
 │   └── CustomCodeRefused  2  the model would run Python code that was not allowed
 ├── WillNotFit             3  too little memory, before or during the run
+├── ModelChanged           1  files of the model were changed while it was scored
 ├── SettingFailed          1  one setting gave no usable number; the others continue
 └── Interrupted          130  the user stopped the run; what was scored is saved
 """
@@ -75,6 +76,10 @@ class WillNotFit(QfidError):
     """The run needs more memory than there is."""
 
     exit_code = 3
+
+
+class ModelChanged(QfidError):
+    """Files of the model were changed while it was scored; the run cannot go on with them."""
 
 
 class SettingFailed(QfidError):

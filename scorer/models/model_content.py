@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from scorer.common.errors import QfidError
+from scorer.common.errors import ModelChanged, QfidError
 from scorer.common.inert_text import shown
 from scorer.common.regular_files import open_regular
 from scorer.models.file_hashes import blob_name, digest_of
@@ -128,7 +128,7 @@ class ModelContent:
         """Check that the files just read are those that were looked at, and no others.
 
         Raises:
-            QfidError: A file was changed, replaced, removed or added.
+            ModelChanged: A file was changed, replaced, removed or added.
         """
         self._check_stamps()
         added = sorted(set(self._names()) - set(self._files))
@@ -248,11 +248,11 @@ class ModelContent:
             raise self._changed(file.path.name, "was changed or replaced")
         return digest.hexdigest()
 
-    def _changed(self, name: str, what: str) -> QfidError:
-        return QfidError(
+    def _changed(self, name: str, what: str) -> ModelChanged:
+        return ModelChanged(
             f"{shown(name)} of the model `{self.folder}` {what} while it was scored: "
             "no report can say which of the two the numbers are of",
-            "score it again once its folder stays as it is",
+            "score it again with `qfid kv` once its folder stays as it is",
         )
 
     def _unreadable(self, path: Path, error: OSError) -> QfidError:

@@ -151,7 +151,7 @@ def fault_of(comparison: Comparison, ending: ChildExit) -> Fault:
     if failure is not None:
         is_input = failure.exit_code == 2
         title = "This cannot be scored" if is_input else "The run failed"
-        again = None if is_input else again
+        again = None if is_input else failure.run
         message, hint = failure.message, failure.hint
     else:
         title = f"The scorer {ending.words}"
