@@ -171,6 +171,7 @@ class Session:
             except WillNotFit as shortage:
                 ended = shortage
             self.closing()
+            writer.check_in_place()
             stored = run.read()
             if ended is not None and not any(stored.values()):
                 raise ended

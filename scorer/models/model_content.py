@@ -55,6 +55,17 @@ class _File:
     young: bool
     sha256: Future[str]
 
+    def is_same(self, status: os.stat_result, *, whole: bool) -> bool:
+        """Whether the file is as it was.
+
+        Args:
+            status: What it is now.
+            whole: Nothing of it has changed at all. Else its owner, its rights or the number of its
+                names may have, or its time was set back after it was written.
+        """
+        same = FileStamp.of(status) == self.stamp
+        return same and (not whole or status.st_ctime_ns == self.changed)
+
 
 def is_read(name: str) -> bool:
     """Whether a file of a model's folder can change what is computed."""
@@ -130,7 +141,7 @@ class ModelContent:
         Raises:
             ModelChanged: A file was changed, replaced, removed or added.
         """
-        self._check_stamps()
+        self._check_stamps(whole=True)
         added = sorted(set(self._names()) - set(self._files))
         if added:
             raise self._changed(added[0], "was added")
@@ -149,7 +160,7 @@ class ModelContent:
         for name, file in self._files.items():
             status = self._status(file.path)
             if file.young or status.st_ctime_ns != file.changed:
-                if self._sha256(file) != hashes[name]:
+                if self._sha256(file, whole=False) != hashes[name]:
                     raise self._changed(name, "was changed")
         self._check_stamps()
 
@@ -206,9 +217,9 @@ class ModelContent:
         except OSError as error:
             raise self._changed(path.name, "was removed") from error
 
-    def _check_stamps(self) -> None:
+    def _check_stamps(self, *, whole: bool = False) -> None:
         for name, file in self._files.items():
-            if FileStamp.of(self._status(file.path)) != file.stamp:
+            if not file.is_same(self._status(file.path), whole=whole):
                 raise self._changed(name, "was changed or replaced")
 
     def _hash(self, file: _File) -> None:
@@ -227,8 +238,12 @@ class ModelContent:
         except BaseException as error:
             file.sha256.set_exception(error)
 
-    def _sha256(self, file: _File) -> str:
+    def _sha256(self, file: _File, *, whole: bool = True) -> str:
         """Hash a file.
+
+        Args:
+            file: The file.
+            whole: As of :meth:`_File.is_same`.
 
         Raises:
             QfidError: It is not what it was when it was looked at, or cannot be read.
@@ -244,7 +259,7 @@ class ModelContent:
                 after = os.fstat(stream.fileno())
         except OSError as error:
             raise self._unreadable(file.path, error) from error
-        if FileStamp.of(before) != file.stamp or FileStamp.of(after) != file.stamp:
+        if not (file.is_same(before, whole=whole) and file.is_same(after, whole=whole)):
             raise self._changed(file.path.name, "was changed or replaced")
         return digest.hexdigest()
 
