@@ -14,6 +14,7 @@ from scorer.engine.known_content import (
 from scorer.engine.preparation import Prepared
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
 from scorer.lanes.kv.plan import PlannedSetting
+from scorer.models.custom_code import hashes
 from scorer.runs.facts import (
     ArithmeticFacts,
     DeviceFacts,
@@ -93,6 +94,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         max_context=info.max_context,
         kv_bytes_context=context,
         warnings=(),
+        custom_code=hashes(info.code),
     )
 
 

@@ -96,6 +96,8 @@ class RunFacts:
         kv_bytes_context: Context in tokens the bytes per token hold for, where sliding windows
             make them depend on it; None where they do not.
         warnings: What the reader should know about the whole run.
+        custom_code: Name of each Python file of the model's own that ran to its SHA-256. It allows
+            nothing.
     """
 
     job: Job
@@ -119,6 +121,7 @@ class RunFacts:
     max_context: int | None = None
     kv_bytes_context: int | None = None
     warnings: tuple[str, ...] = ()
+    custom_code: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
 
     def first_position(self, setting: Setting) -> int:
         """First scored position of a chunk under a setting."""

@@ -72,6 +72,7 @@ def test_code_that_nobody_allowed_is_named_with_its_hash(own: Coded) -> None:
 def test_allowed_code_is_named_and_runs(own: Coded, whatever: bool) -> None:
     events = [*score(own.job("8"), allow_custom_code=whatever or own.consent)]
     assert finished(events).complete and own.ran("first")
+    assert "--allow-custom-code" in finished(events).report["run"]["command"]
     warned = next(event for event in events if isinstance(event, Warned))
     assert warned.message == "`tiny-llama` runs code of its own: `own.py`"
     assert own.consent["own.py"] in warned.hint
