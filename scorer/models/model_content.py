@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -223,9 +224,10 @@ class ModelContent:
                 raise self._changed(name, "was changed or replaced")
 
     def _hash(self, file: _File) -> None:
-        with contextlib.suppress(OSError, AttributeError):
-            # Linux gives every thread a priority of its own.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        if sys.platform == "linux":
+            # Elsewhere a thread has no priority of its own, and its number may be another process.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         try:
             real = file.path.resolve()
             large = file.stamp.size > _SMALL_BYTES
