@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from scorer.common.errors import (
     CorpusNotCached,
+    CustomCodeRefused,
     InputError,
     Interrupted,
+    ModelChanged,
     ModelNotCached,
     QfidError,
     SettingFailed,
@@ -31,7 +33,14 @@ if TYPE_CHECKING:
 
 _ERRORS: dict[str, type[QfidError]] = {
     cls.__name__: cls
-    for cls in (CorpusNotCached, InputError, Interrupted, SettingFailed, WillNotFit)
+    for cls in (
+        CorpusNotCached,
+        InputError,
+        Interrupted,
+        ModelChanged,
+        SettingFailed,
+        WillNotFit,
+    )
 }
 
 
@@ -77,7 +86,8 @@ def measure_kv_fidelity(
             ``first`` under ``llama.cpp``.
         max_chunks: Maximum number of chunks; None for the whole corpus.
         revision: Commit, branch or tag of the repo.
-        allow_custom_code: Allow a repo's Python file to run.
+        allow_custom_code: Allow the model's own Python files to run, as they are now; a warning
+            names them. Nothing remembers it.
         force: Score even if memory seems insufficient.
 
     Returns:
@@ -87,8 +97,11 @@ def measure_kv_fidelity(
     Raises:
         InputError: The request cannot be scored.
         ModelNotCached: The repo is not in the local cache; a subclass of InputError.
+        CustomCodeRefused: The model would run Python files of its own, and that was not allowed; a
+            subclass of InputError.
         CorpusNotCached: The corpus is neither cached nor reachable; a subclass of InputError.
         WillNotFit: Too little memory.
+        ModelChanged: Files of the model were changed while it was scored.
         SettingFailed: The setting gave no usable number.
         QfidError: Any other error that ends the run.
 
@@ -115,13 +128,12 @@ def measure_kv_fidelity(
         max_chunks=max_chunks,
         kernel=kernel,
         control=control,
-        allow_custom_code=allow_custom_code,
         force=force,
     )
-    return _run(job)
+    return _run(job, allow_custom_code)
 
 
-def _run(job: Job) -> SettingReport:
+def _run(job: Job, allow_custom_code: bool) -> SettingReport:
     import warnings
 
     from scorer.report.setting_report import SettingReport
@@ -129,7 +141,8 @@ def _run(job: Job) -> SettingReport:
     from scorer.score import score
 
     rows: list[str] = []
-    for event in score(job):
+    events = score(job, allow_custom_code=True) if allow_custom_code else score(job)
+    for event in events:
         if isinstance(event, Warned):
             warnings.warn(event.message, stacklevel=3)
         elif isinstance(event, Planned):
@@ -148,6 +161,8 @@ def _error(event: Failed) -> QfidError:
     if event.error == ModelNotCached.__name__:
         repo, revision = event.details["repo"], event.details["revision"]
         return ModelNotCached(event.message, event.hint, repo, revision)
+    if event.error == CustomCodeRefused.__name__:
+        return CustomCodeRefused(event.message, event.hint, event.details["files"])
     error = _ERRORS.get(event.error, QfidError)(event.message, event.hint)
     error.exit_code = event.exit_code
     return error

@@ -27,7 +27,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--allow-custom-code",
         action="store_true",
-        help="allow a model's own Python file to run",
+        help="allow the model's own Python files to run, as they are now",
     )
     group.add_argument(
         "--pull", action="store_true", help="download the model if it is not cached, without asking"
@@ -184,6 +184,5 @@ def job_of(args: argparse.Namespace) -> Job:
         control=args.control,
         noise_floor=args.noise_floor,
         batch=args.batch,
-        allow_custom_code=args.allow_custom_code,
         force=args.force,
     )

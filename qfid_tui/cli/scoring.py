@@ -25,7 +25,12 @@ INTERRUPTED = 130
 
 
 def score(
-    job: Job, delivery: Delivery, *, run: str | None = None, accept_changes: bool = False
+    job: Job,
+    delivery: Delivery,
+    *,
+    run: str | None = None,
+    accept_changes: bool = False,
+    allow_custom_code: bool = False,
 ) -> int:
     """Score a job in a child process and deliver its report.
 
@@ -34,6 +39,7 @@ def score(
         delivery: Where the report goes.
         run: Id of a saved run to continue.
         accept_changes: Continue it although model, text or arithmetic have changed.
+        allow_custom_code: Let the model's own Python files run, as they are now.
 
     Returns:
         Exit code of the command.
@@ -41,7 +47,7 @@ def score(
     Raises:
         QfidError: The child cannot be started, or the report cannot be delivered.
     """
-    request: dict[str, Any] = job.to_json()
+    request: dict[str, Any] = job.to_json() | {"allow_custom_code": allow_custom_code}
     if run is not None:
         request |= {"run": run, "accept_changes": accept_changes}
     display = progress_display()
@@ -57,7 +63,8 @@ def score(
     if isinstance(last, Finished):
         return _finished(last, display, delivery)
     if isinstance(last, Failed):
-        return _failed(last, last.run or run_id)
+        # Once a run is planned, the last event says whether it can go on.
+        return _failed(last, last.run or (run if display.run.planned is None else None))
     if process.killed or code == INTERRUPTED:
         diagnostics.say("stopped at once" if run_id else "stopped before anything was scored")
         _say_how_to_resume(run_id)

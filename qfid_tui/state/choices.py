@@ -47,7 +47,6 @@ class Choices:
         kernel: ``auto`` or ``mlx-lm``.
         control: Score the dequantized path beside the deployed one.
         batch: Chunks per forward pass; None if the scorer chooses.
-        allow_custom_code: Permit a model's own Python file to run; never saved.
         force: Score even if memory looks too small; never saved.
         theme: Name of Textual's theme.
         keys: The user's own keys: binding id to a key, or to several separated by commas.
@@ -71,7 +70,6 @@ class Choices:
     kernel: str = "auto"
     control: bool = False
     batch: int | None = None
-    allow_custom_code: bool = False
     force: bool = False
     theme: str = "textual-dark"
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -181,7 +179,6 @@ class Choices:
             control=self.control,
             noise_floor=self.noise_floor,
             batch=self.batch,
-            allow_custom_code=self.allow_custom_code,
             force=self.force,
         )
 
@@ -210,7 +207,6 @@ class Choices:
             kernel=job.kernel,
             control=job.control,
             batch=job.batch,
-            allow_custom_code=job.allow_custom_code,
             force=job.force,
         )
         return choices.ticking_only(job.settings)

@@ -36,7 +36,6 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
         "noise_floor": args.noise_floor,
         "batch": args.batch,
         "control": args.control or None,
-        "allow_custom_code": args.allow_custom_code or None,
         "force": args.force or None,
     }
     if args.model is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _THEME = re.compile(r'"theme": "([a-z-]{1,40})"')
 _MOST = 1 << 16
 _MOST_SETTINGS = 64
-_NEVER_SAVED = ("allow_custom_code", "force", "revision")
+_NEVER_SAVED = ("force", "revision")
 
 
 def choices_file() -> Path:

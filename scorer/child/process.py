@@ -10,6 +10,7 @@ import platform
 import signal
 import sys
 import threading
+from dataclasses import dataclass
 from typing import IO, Any
 
 from scorer.child.ending import INTERRUPTED, Ending
@@ -20,6 +21,7 @@ from scorer.common.process_limits import (
     limit_reached,
     working_folder_exists,
 )
+from scorer.models.custom_code import Consent, consent_from_json
 from scorer.spec.events import Event, Failed, Finished, Planned
 from scorer.spec.job import Job
 
@@ -62,22 +64,23 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
             raise
         return _write(events, _failure(shortage, ""))
     try:
-        job, run, accept_changes = _read_request(line)
+        request = _read_request(line)
     except QfidError as error:
         return _write(events, Failed(type(error).__name__, error.message, error.hint, 2))
-    return _score(events, job, run, accept_changes, ending)
+    return _score(events, request, ending)
 
 
-def _score(events: IO[str], job: Job, run: str | None, accept_changes: bool, ending: Ending) -> int:
+def _score(events: IO[str], request: _Request, ending: Ending) -> int:
     from scorer.score import score
 
     code, planned = 1, ""
     try:
         for event in score(
-            job,
-            run=run,
+            request.job,
+            run=request.run,
             stop=ending.asked,
-            accept_changes=accept_changes,
+            accept_changes=request.accept_changes,
+            allow_custom_code=request.allow_custom_code,
             light_imports=True,
             closing=ending.close,
             out_of_memory=ending.at_once,
@@ -131,7 +134,24 @@ def _code_of(event: Event) -> int:
     return 1
 
 
-def _read_request(line: bytes) -> tuple[Job, str | None, bool]:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What stands on the first line of the input: a job, and what is no part of it.
+
+    Attributes:
+        job: What to score.
+        run: Id of a saved run to continue, or None.
+        accept_changes: Continue it although its conditions have changed.
+        allow_custom_code: Which Python files of the model's own may run.
+    """
+
+    job: Job
+    run: str | None
+    accept_changes: bool
+    allow_custom_code: Consent
+
+
+def _read_request(line: bytes) -> _Request:
     try:
         data: Any = json.loads(line)
     except (ValueError, RecursionError):
@@ -142,7 +162,8 @@ def _read_request(line: bytes) -> tuple[Job, str | None, bool]:
     accept_changes = data.pop("accept_changes", False)
     if not isinstance(run, str | None) or not isinstance(accept_changes, bool):
         raise InputError("`run` must be a run's id, `accept_changes` true or false")
-    return Job.from_json(data), run, accept_changes
+    allowed = consent_from_json(data.pop("allow_custom_code", False))
+    return _Request(Job.from_json(data), run, accept_changes, allowed)
 
 
 def _exit_at_end_of_input() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ import mlx.core as mx
 import numpy as np
 
 from scorer.common.error_text import first_line
-from scorer.common.errors import InputError, QfidError
+from scorer.common.errors import CustomCodeRefused, InputError, QfidError
+from scorer.common.inert_text import shown
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import memory_for_run
@@ -31,8 +32,10 @@ from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
+from scorer.models.custom_code import Consent, check_consent, described, hashes
 from scorer.models.info import ModelInfo, with_geometry
 from scorer.models.kept_geometry import remember
+from scorer.models.model_content import ModelContent
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.report.commands import kv_command
@@ -46,6 +49,8 @@ from scorer.text.wikitext import to_be_fetched
 
 # Seconds a text is given before the model is loaded beside it.
 _TEXT_FIRST_SECONDS = 0.25
+# Files of a model, where the processor has little else to do.
+_HASHED_AT_A_TIME = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Prepared:
         job: The job, its settings resolved for the model.
         asked: The job as it was written.
         info: The resolved model.
+        content: The files that it was read from, watched.
         model: The loaded model.
         handle: The model as lanes share it.
         corpus: The chunks.
@@ -71,6 +77,7 @@ class Prepared:
     job: Job
     asked: Job
     info: ModelInfo
+    content: ModelContent
     model: LoadedModel
     handle: ModelHandle
     corpus: ChunkedCorpus
@@ -112,6 +119,8 @@ class Preparation:
         *,
         grid: int | None = None,
         chunks: tuple[int, ...] | None = None,
+        allow_custom_code: Consent = False,
+        check: Callable[[ModelInfo, ModelContent], None] | None = None,
     ) -> None:
         """Begin nothing yet.
 
@@ -121,12 +130,18 @@ class Preparation:
             cache_dir: Where tokens of a text are kept, or None.
             grid: Chunks of a cell of the run that is continued; None for a new run.
             chunks: Indices of its chunks, in scoring order; None where the job says which.
+            allow_custom_code: Which Python files of the model's own may run.
+            check: Called before any code of the model's own runs; raises where it may not be scored
+                after all, as where a run that is continued had other files.
         """
         self.job = self.asked = job
         self.backend = backend
         self.cache_dir = cache_dir
         self.grid = grid
         self.chunks = chunks
+        self.allow_custom_code = allow_custom_code
+        self.check = check
+        self.content: ModelContent | None = None
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -140,13 +155,20 @@ class Preparation:
             WillNotFit: It takes more memory than there is.
         """
         job = self.job
-        info = resolve_model(job.model, job.revision, allow_custom_code=job.allow_custom_code)
+        info = resolve_model(job.model, job.revision, allow_custom_code=True)
+        threads = 1 if self.backend.kind == "cpu" else _HASHED_AT_A_TIME
+        content = self.content = ModelContent(info.path, threads=threads)
         _check_context(job, info)
-        if info.custom_code is not None:
-            yield Warned(f"`{info.name}` runs code of its own: `{info.custom_code}`")
+        if info.code:
+            # After every other check; what is loaded below runs these files as they are now.
+            if self.check is not None:
+                self.check(info, content)
+            self._check_code(info)
+            named = ", ".join(shown(file.name) for file in info.code)
+            yield Warned(f"`{info.name}` runs code of its own: {named}", described(info.code))
         if info.caution is not None:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
-        info = _measured(info, allow_custom_code=job.allow_custom_code)
+        info = _measured(info)
         job = self.job = job.resolved(info.geometry)
         _check_settings(job, info.geometry)
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
@@ -166,6 +188,7 @@ class Preparation:
             with compiling(job, self.backend, info, sizes) as processes:
                 model = yield from self._model(info)
                 corpus = tokens.result()
+                content.check_read()
                 for state in processes.awaited():
                     yield Loading("kernels", state.described())
         if model.vocab_rows is not None:
@@ -204,6 +227,7 @@ class Preparation:
             job,
             self.asked,
             info,
+            content,
             model,
             handle,
             corpus,
@@ -215,11 +239,29 @@ class Preparation:
             Prefixes(handle, equal),
         )
 
+    def close(self) -> None:
+        """Hash no more of the model's files."""
+        if self.content is not None:
+            self.content.close()
+
+    def _check_code(self, info: ModelInfo) -> None:
+        """Check that the Python files that the model would run may run as they are.
+
+        Raises:
+            CustomCodeRefused: They may not.
+            InputError: One of them is not there.
+        """
+        try:
+            check_consent(info.code, self.allow_custom_code, of_model=info.custom_code is not None)
+        except CustomCodeRefused as error:
+            message = f"`{self.job.model}`: {error.message}"
+            raise CustomCodeRefused(message, error.hint, error.files) from None
+
     def _corpus(self, info: ModelInfo) -> ChunkedCorpus:
         job = self.job
         return build_corpus(
             job.corpus,
-            load_tokenizer(info.path, allow_custom_code=job.allow_custom_code),
+            load_tokenizer(info.path, allow_custom_code=hashes(info.code)),
             protocol=job.protocol,
             chunk_length=job.chunk_length,
             chunks=job.chunks,
@@ -264,7 +306,7 @@ class Preparation:
                 "install MKL (`pip install mkl`) or OpenBLAS (`apt install libopenblas0`); "
                 "`qfid doctor` checks it",
             )
-        return load(info.path, self.backend, allow_custom_code=self.job.allow_custom_code)
+        return load(info.path, self.backend, allow_custom_code=hashes(info.code))
 
     def _fitting(self, info: ModelInfo, sizes: ModelSizes, wanted: PassSize) -> PassSize:
         memory = device_memory(self.backend.kind)
@@ -280,7 +322,7 @@ class Preparation:
         )
 
 
-def _measured(info: ModelInfo, *, allow_custom_code: bool) -> ModelInfo:
+def _measured(info: ModelInfo) -> ModelInfo:
     """A model with its exact geometry, measured before its weights are read.
 
     Raises:
@@ -289,7 +331,7 @@ def _measured(info: ModelInfo, *, allow_custom_code: bool) -> ModelInfo:
     if info.geometry.exact:
         return info
     try:
-        key, outcome = measure_folder(info.path, allow_custom_code=allow_custom_code)
+        key, outcome = measure_folder(info.path, allow_custom_code=hashes(info.code))
         remember(key, outcome)
         return with_geometry(info, outcome)
     except InputError as error:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scorer.device.backend import Backend
 from scorer.device.blas import NONE_FOUND
 from scorer.device.cpu_arithmetic import NUMPY
+from scorer.engine.known_content import (
+    content_warnings,
+    files_and_hashes,
+    model_identity,
+)
 from scorer.engine.preparation import Prepared
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
 from scorer.lanes.kv.plan import PlannedSetting
-from scorer.models.file_hashes import files_digest, model_files
+from scorer.models.custom_code import hashes
 from scorer.runs.facts import (
     ArithmeticFacts,
     DeviceFacts,
@@ -37,9 +44,7 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | N
         if prepared.split.arithmetic == NUMPY:
             libraries["NumPy BLAS"] = backend.numpy_blas
     return {
-        "model": prepared.info.name,
-        "model revision": prepared.info.revision or "none",
-        "model files": files_digest(model_files(prepared.info.path)),
+        **model_identity(prepared.info, prepared.content),
         "corpus": corpus.sha256,
         "tokenizer": corpus.tokenizer_sha256,
         "protocol": job.protocol,
@@ -86,7 +91,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         job=prepared.asked,
         model_id=info.name,
         model_revision=info.revision,
-        model_files=model_files(info.path),
+        model_files=files_and_hashes(prepared.content),
         architecture=info.architecture,
         weight_bits=info.weight_bits,
         corpus=corpus.facts(),
@@ -111,6 +116,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         max_context=info.max_context,
         kv_bytes_context=context,
         warnings=(),
+        custom_code=hashes(info.code),
     )
 
 
@@ -148,10 +154,14 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
 
 def stored_facts(prepared: Prepared, backend: Backend) -> StoredFacts:
     """Everything a saved run keeps beside its positions."""
+    run = run_facts(prepared, backend)
+    if prepared.content.is_known:
+        run = replace(run, warnings=tuple(content_warnings(run, prepared.content)))
     return StoredFacts(
         identity=identity_of(prepared, backend),
         chunks=prepared.corpus.indices,
-        run=run_facts(prepared, backend),
+        run=run,
+        files=prepared.content.stamps,
         settings={row.setting.key: setting_facts(prepared, row) for row in prepared.planned},
         controls={
             row.control_of.key: row.setting.key

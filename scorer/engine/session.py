@@ -17,8 +17,12 @@ from scorer.spec.job import Job
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
     from scorer.engine.preparation import Prepared
+    from scorer.models.custom_code import Consent
+    from scorer.models.info import ModelInfo
+    from scorer.models.model_content import ModelContent
     from scorer.runs.facts import StoredFacts
     from scorer.runs.grid import CellKey
+    from scorer.runs.identity import Identity
     from scorer.runs.listing import Run
 
 
@@ -34,6 +38,7 @@ class Session:
         accept_changes: bool,
         closing: Callable[[], None],
         watch: MemoryWatch,
+        allow_custom_code: Consent = False,
     ) -> None:
         self.job = job
         self.backend = backend
@@ -42,6 +47,7 @@ class Session:
         self.accept_changes = accept_changes
         self.closing = closing
         self.watch = watch
+        self.allow_custom_code = allow_custom_code
         self.run: Run | None = None
         self.own_kernels = OwnKernels(job, backend.kind)
 
@@ -76,18 +82,60 @@ class Session:
             if _same_choice(self.job, earlier.job):
                 chunks = earlier.readable_facts.chunks
         preparation = Preparation(
-            self.job, self.backend, cache_folder() / "tokens", grid=grid, chunks=chunks
+            self.job,
+            self.backend,
+            cache_folder() / "tokens",
+            grid=grid,
+            chunks=chunks,
+            allow_custom_code=self.allow_custom_code,
+            check=None if self.wanted_run is None else self._check_model,
         )
-        yield from preparation.steps()
-        self.own_kernels.wait()
-        if self.stop():
-            raise self.watch.short or Interrupted("stopped before the first chunk")
-        prepared = preparation.result
-        assert prepared is not None
         try:
-            yield from self._in_run(prepared)
+            yield from preparation.steps()
+            self.own_kernels.wait()
+            if self.stop():
+                raise self.watch.short or Interrupted("stopped before the first chunk")
+            prepared = preparation.result
+            assert prepared is not None
+            try:
+                yield from self._in_run(prepared)
+            finally:
+                prepared.handle.release()
         finally:
-            prepared.handle.release()
+            preparation.close()
+
+    def _check_model(self, info: ModelInfo, content: ModelContent) -> None:
+        """Check, before code of the model runs, that a saved run began with the same model.
+
+        Raises:
+            InputError: It does not, and that was not accepted.
+            QfidError: The model's files cannot be read.
+        """
+        from scorer.engine.known_content import model_identity, stored_identity
+        from scorer.runs.listing import find_run
+
+        assert self.wanted_run is not None
+        run = find_run(self.wanted_run)
+        content.hashes()
+        now = model_identity(info, content)
+        stored = stored_identity(run.readable_facts, content)
+        self._check_conditions(run, {key: stored[key] for key in now if key in stored}, now)
+
+    def _check_conditions(self, run: Run, stored: Identity, now: Identity) -> list[str]:
+        """What differs from the conditions under which a run was begun, where that was accepted.
+
+        Raises:
+            InputError: Something does, and that was not accepted.
+        """
+        from scorer.runs.identity import identity_differences
+
+        differences = identity_differences(stored, now)
+        if differences and not self.accept_changes:
+            raise InputError(
+                f"run `{run.id}` was scored under other conditions: {'; '.join(differences)}",
+                "score anew with `qfid kv`, or mix the two with --accept-changes",
+            )
+        return differences
 
     def _in_run(self, prepared: Prepared) -> Iterator[Event]:
         from scorer.engine.cells import CellScorer, run_grid
@@ -98,6 +146,9 @@ class Session:
         from scorer.runs.listing import find_run, new_run, unfinished_twin
 
         self.job = prepared.job
+        if self.wanted_run is not None:
+            # Its chunks are not mixed with those of a model that is not known.
+            prepared.content.hashes()
         facts = stored_facts(prepared, self.backend)
         if self.wanted_run is None:
             twin = unfinished_twin(facts.identity)
@@ -111,7 +162,9 @@ class Session:
             run = find_run(self.wanted_run)
         with run.open_writer() as writer:
             if self.wanted_run is not None:
-                yield from self._go_on_with(run, facts, any_scored=bool(writer.stored))
+                yield from self._go_on_with(
+                    run, facts, prepared.content, any_scored=bool(writer.stored)
+                )
             # Whatever failed is tried again below, or found again in what is stored.
             for name in run.failures():
                 run.clear_failed(name)
@@ -122,15 +175,19 @@ class Session:
                 for event in cells.events():
                     if isinstance(event, SettingFailedEvent):
                         run.mark_failed(event.setting, event.error, event.message, event.hint)
+                    self._record_hashes(run, prepared.content)
                     yield event
             except Interrupted:
                 ended = self.watch.short or Interrupted("stopped before the first chunk was scored")
             except WillNotFit as shortage:
                 ended = shortage
             self.closing()
+            writer.check_in_place()
             stored = run.read()
             if ended is not None and not any(stored.values()):
                 raise ended
+            prepared.content.check_unchanged()
+            self._record_hashes(run, prepared.content)
             for name, error in check_drift(stored).items():
                 run.mark_failed(name, type(error).__name__, error.message, error.hint)
                 yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
@@ -141,7 +198,22 @@ class Session:
             raise ended
         yield Finished(values, ended is None)
 
-    def _go_on_with(self, run: Run, facts: StoredFacts, *, any_scored: bool) -> Iterator[Event]:
+    def _record_hashes(self, run: Run, content: ModelContent) -> None:
+        """Store the hashes of the model's files once they are known.
+
+        A run that ends early is to know them too.
+
+        Raises:
+            QfidError: A file was changed since the run began, or they cannot be stored.
+        """
+        from scorer.engine.known_content import is_recorded, with_hashes
+
+        if content.is_known and not is_recorded(run.facts):
+            run.grow(self.job, with_hashes(run.facts, content))
+
+    def _go_on_with(
+        self, run: Run, facts: StoredFacts, content: ModelContent, *, any_scored: bool
+    ) -> Iterator[Event]:
         """Make the saved run, whose lock is held, one of this job too.
 
         Yields:
@@ -151,21 +223,17 @@ class Session:
             InputError: Its numbers may not be mixed with those to come, or another process has
                 added settings to it since this one began.
         """
+        from scorer.engine.known_content import stored_identity
         from scorer.runs.identity import (
             continued_identity,
             fingerprint_differences,
-            identity_differences,
             unknown_fields,
             unknown_fingerprint_fields,
         )
 
         earlier = run.readable_facts
-        differences = identity_differences(earlier.identity, facts.identity)
-        if differences and not self.accept_changes:
-            raise InputError(
-                f"run `{run.id}` was scored under other conditions: {'; '.join(differences)}",
-                "score anew with `qfid kv`, or mix the two with --accept-changes",
-            )
+        stored = stored_identity(earlier, content)
+        differences = self._check_conditions(run, stored, facts.identity)
         added = [s.key for s in run.job.settings if s not in self.job.settings]
         if added:
             raise InputError(
@@ -183,7 +251,7 @@ class Session:
             if differences:
                 mixed = (*mixed, "; ".join(differences))
             found = (
-                *unknown_fields(earlier.identity, facts.identity),
+                *unknown_fields(stored, facts.identity),
                 *unknown_fingerprint_fields(earlier.fingerprints, facts.fingerprints),
             )
             if found:
@@ -192,7 +260,7 @@ class Session:
                     f"run `{run.id}` does not say under which {', '.join(found)} it was begun",
                     "it goes on as if nothing had changed, and its report says so",
                 )
-        identity = continued_identity(earlier.identity, facts.identity)
+        identity = continued_identity(stored, facts.identity)
         run.grow(
             self.job, dataclasses.replace(facts, identity=identity, mixed=mixed, unknown=unknown)
         )

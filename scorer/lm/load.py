@@ -13,10 +13,13 @@ import mlx.nn as nn
 from mlx.utils import tree_map
 
 from scorer.common.error_text import named_line
-from scorer.common.errors import InputError
+from scorer.common.errors import CustomCodeRefused, InputError
 from scorer.common.process_limits import require_weight_files
 from scorer.device.backend import Backend
 from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
+from scorer.lm.skeleton import custom_classes
+from scorer.models.config import read_object
+from scorer.models.custom_code import Consent, model_code
 
 _TOKEN_EMBEDDINGS = frozenset(
     "embed embed_in embed_tokens embedding embeddings tok_embeddings token_embeddings"
@@ -48,7 +51,7 @@ class LoadedModel:
         return str(self.dtype).rsplit(".", maxsplit=1)[-1]
 
 
-def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> LoadedModel:
+def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) -> LoadedModel:
     """Load a model folder for scoring.
 
     On the CPU weights are dequantized and cast to float32 once: MLX's quantized CPU matmul
@@ -57,21 +60,30 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
     Args:
         path: Folder with config.json and safetensors.
         backend: The device, from :func:`scorer.device.backend.start_backend`.
-        allow_custom_code: Permit the Python file that ``config.json`` names to run.
+        allow_custom_code: Whether the Python file that ``config.json`` names may run.
 
     Raises:
+        CustomCodeRefused: It may not.
         InputError: mlx-lm cannot build or fill the model; says which file or key. Or the weights
             lie in more files than may be open at once.
     """
     require_weight_files(sum(1 for _ in path.glob("model*.safetensors")))
     utils = import_mlx_lm()
+    from scorer.lm.patches import exact_weight_paths
+
+    code: dict[str, Any] = {}
+    name = model_code(read_object(path / "config.json"))
+    if name is not None:
+        # Built by a function of ours, from the content that was allowed.
+        code = {
+            "model_config": {"model_file": None},
+            "get_model_classes": lambda config: custom_classes(path, name, allow_custom_code),
+        }
     output = io.StringIO()
     try:
-        with kept_file_limit(), contextlib.redirect_stdout(output):
-            module, config = utils.load_model(
-                path, lazy=backend.kind != "cpu", trust_remote_code=allow_custom_code
-            )
-    except (KeyboardInterrupt, MemoryError):
+        with kept_file_limit(), contextlib.redirect_stdout(output), exact_weight_paths(utils):
+            module, config = utils.load_model(path, lazy=backend.kind != "cpu", **code)
+    except (KeyboardInterrupt, MemoryError, CustomCodeRefused):
         raise
     except BaseException as error:
         # BaseException: an architecture module of mlx-lm ends the interpreter when a package of

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from scorer.common.errors import InputError
 from scorer.common.inert_text import shown
-from scorer.models.config import read_object
 from scorer.models.weight_files import is_weight_file, missing_shards
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -21,8 +20,6 @@ _TO_BLOBS = "../../blobs/"
 _INTERRUPTED = "is missing: the download was interrupted"
 _CIRCLE = "is a link that leads back to itself"
 _OUTSIDE = "is a link that leads out of the cache"
-
-ALLOW_CUSTOM_CODE = "--allow-custom-code runs it; read it first"
 
 
 @dataclass(slots=True)
@@ -197,33 +194,17 @@ def _gguf() -> InputError:
     )
 
 
-def check_tokenizer(files: ModelFiles, *, allow_custom_code: bool) -> None:
-    """Refuse a folder without a tokenizer, or with custom tokenizer code.
+def check_tokenizer(files: ModelFiles) -> None:
+    """Refuse a folder without a tokenizer.
 
     Raises:
-        InputError: There is no tokenizer file, or the tokenizer is Python code of the repo and
-            ``allow_custom_code`` is false.
+        InputError: There is no tokenizer file.
     """
     names = files.sizes
     if "tokenizer.json" in names:
         return
     if "tokenizer.json" in files.broken:
         raise InputError(f"`tokenizer.json` {files.broken['tokenizer.json']}", "")
-    if not allow_custom_code and (code := _tokenizer_code(files)):
-        raise InputError(f"its tokenizer is code of its own: {shown(code)}", ALLOW_CUSTOM_CODE)
     found = any(name in _TOKENIZERS or name.endswith(".tiktoken") for name in names)
     if not found and not {"vocab.json", "merges.txt"} <= set(names):
         raise InputError("it has no tokenizer: neither `tokenizer.json` nor `tokenizer.model`", "")
-
-
-def _tokenizer_code(files: ModelFiles) -> str | None:
-    if "tokenizer_config.json" not in files.sizes:
-        return None
-    mapped = read_object(files.folder / "tokenizer_config.json").get("auto_map")
-    if not mapped:
-        return None
-    classes = mapped.get("AutoTokenizer") if isinstance(mapped, dict) else mapped
-    first = classes[0] if isinstance(classes, list) and classes else classes
-    if not isinstance(first, str):
-        return "tokenizer_config.json"
-    return first.rsplit("--", maxsplit=1)[-1].split(".")[0] + ".py"

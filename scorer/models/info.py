@@ -18,8 +18,14 @@ from scorer.models.config_geometry import (
     query_heads,
     vocab_size,
 )
+from scorer.models.custom_code import (
+    CodeFile,
+    hashed_code,
+    model_code,
+    refusal,
+    tokenizer_code,
+)
 from scorer.models.files import (
-    ALLOW_CUSTOM_CODE,
     ModelFiles,
     check_is_model,
     check_tokenizer,
@@ -50,6 +56,7 @@ class ModelInfo:
         query_heads: Number of its attention heads, or None if unknown.
         custom_code: The Python file that ``config.json`` names to be run, or None.
         last_used: When its weights were last read or written, unix time, or None if unknown.
+        code: Every Python file of its own that scoring it would run, ``custom_code`` first.
     """
 
     name: str
@@ -65,6 +72,7 @@ class ModelInfo:
     query_heads: int | None
     custom_code: str | None
     last_used: float | None
+    code: tuple[CodeFile, ...] = ()
 
     @property
     def layers(self) -> int:
@@ -105,6 +113,7 @@ class ModelInfo:
         }
         return values | {
             "path": str(self.path),
+            "code": [dataclasses.asdict(file) for file in self.code],
             "geometry": self.geometry.to_json(),
             "layers": self.layers,
             "kv_heads": self.kv_heads,
@@ -132,20 +141,31 @@ def describe_model(
         commit: Commit of the cached snapshot, or None.
         bounds: Real paths of the folders that links may lead to; empty for a folder of the user's
             own, whose links may lead anywhere.
-        allow_custom_code: Accept a model with Python code of its own.
+        allow_custom_code: Describe a model that would run Python code of its own too. None of it
+            is run here.
         thorough: Parse every header; False for a quick check, as in a listing.
 
     Raises:
+        CustomCodeRefused: It would run code of its own; everything else is in order.
         InputError: It cannot be scored; the message says why.
     """
     files = scan_folder(folder, bounds)
     check_is_model(files)
     config = read_object(folder / "config.json")
-    custom_code = _custom_code(config, files, allow_custom_code)
+    custom_code = model_code(config)
     architecture = _architecture(config, custom_code)
     check_weights(files, thorough=thorough)
-    check_tokenizer(files, allow_custom_code=allow_custom_code)
+    tokenizer = tokenizer_code(folder, config, files.sizes)
+    if not tokenizer:
+        # Code can read a tokenizer from any file.
+        check_tokenizer(files)
     bits = _weight_bits(config, files, thorough)
+    named = () if custom_code is None else (custom_code,)
+    code = hashed_code(folder, tuple(dict.fromkeys((*named, *tokenizer))))
+    if code and not allow_custom_code:
+        raise refusal(code, of_model=custom_code is not None)
+    if custom_code is not None and custom_code not in files.sizes:
+        raise InputError(f"{shown(custom_code)}, which its config.json runs, is missing", "")
     info = ModelInfo(
         name=name,
         path=folder,
@@ -160,6 +180,7 @@ def describe_model(
         query_heads=query_heads(config),
         custom_code=custom_code,
         last_used=files.last_used,
+        code=code,
     )
     return with_kept_geometry(info)
 
@@ -214,22 +235,6 @@ def check_measured(outcome: Outcome, architecture: str) -> Measured:
             f"pick a model with heads of a multiple of {STOCK.groups[0]} elements",
         )
     return outcome
-
-
-def _custom_code(config: dict[str, Any], files: ModelFiles, allow_custom_code: bool) -> str | None:
-    name = ModelConfig(config).text("model_file")
-    if name is None:
-        return None
-    if not name.endswith(".py") or Path(name).name != name:
-        raise InputError(
-            f"config.json: `model_file` is {shown(name)}, not a Python file of the folder",
-            "do not run this model's code",
-        )
-    if not allow_custom_code:
-        raise InputError(f"it runs code of its own: {shown(name)}", ALLOW_CUSTOM_CODE)
-    if name not in files.sizes:
-        raise InputError(f"{shown(name)}, which its config.json runs, is missing", "")
-    return name
 
 
 def _architecture(config: dict[str, Any], custom_code: str | None) -> str:

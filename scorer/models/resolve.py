@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 from pathlib import Path
 
-from scorer.common.errors import InputError, ModelNotCached
+from scorer.common.errors import CustomCodeRefused, InputError, ModelNotCached
 from scorer.common.inert_text import shown
 from scorer.models.hub_cache import (
     cached_repos,
@@ -35,13 +35,15 @@ def resolve_model(
         model: Repo id in the local cache, path of a folder, or ``demo``. An existing folder with
             a ``config.json`` takes precedence over a repo of the same name, as in mlx-lm.
         revision: Branch, tag, full or short commit of a repo; None for the cached default.
-        allow_custom_code: Accept a model with Python code of its own.
+        allow_custom_code: Accept a model that would run Python code of its own. None of it is run
+            here; see :func:`scorer.models.custom_code.check_consent`.
 
     Raises:
         ModelNotCached: The repo or the revision is not in the cache, or incomplete; the hint is the
             command that downloads it.
+        CustomCodeRefused: It would run code of its own that was not allowed.
         InputError: It cannot be scored: it is not a model, damaged, incomplete, not a text model,
-            of an architecture that mlx-lm lacks, or has custom code that was not allowed.
+            or of an architecture that mlx-lm lacks.
     """
     if model == DEMO:
         _refuse_revision(revision, "the built-in model")
@@ -56,6 +58,10 @@ def resolve_model(
         name, commit = snapshot_repo(folder.resolve()) or (folder.resolve().name, None)
         try:
             return describe_model(name, folder, commit, allow_custom_code=allow_custom_code)
+        except CustomCodeRefused as error:
+            raise CustomCodeRefused(
+                f"`{model}`: {error.message}", error.hint, error.files
+            ) from None
         except InputError as error:
             hint = error.hint or "copy or download the folder again"
             raise InputError(f"`{model}`: {error.message}", hint) from None
@@ -115,6 +121,8 @@ def _resolve_repo(repo: str, revision: str | None, allow_custom_code: bool) -> M
             link_bounds(repo, hub),
             allow_custom_code=allow_custom_code,
         )
+    except CustomCodeRefused as error:
+        raise CustomCodeRefused(f"`{repo}`: {error.message}", error.hint, error.files) from None
     except InputError as error:
         message = f"`{repo}`: {error.message}"
         if error.hint:

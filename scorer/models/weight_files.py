@@ -48,6 +48,15 @@ def is_weight_file(name: str) -> bool:
     return name.startswith("model") and name.endswith(".safetensors")
 
 
+def weight_paths(folder: Path) -> list[Path]:
+    """The files from which mlx-lm is to load weights, sorted by name.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    return sorted(path for path in folder.iterdir() if is_weight_file(path.name))
+
+
 def missing_shards(folder: Path, names: Iterable[str], *, thorough: bool = True) -> list[str]:
     """Return the absent weight files, by the index or the numbering of the others.
 

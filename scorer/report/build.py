@@ -196,7 +196,11 @@ def _run(
     known = {facts.documents.get(chunk) for chunk in chunks} - {None}
     return RunPart(
         complete=done,
-        command=kv_command(_reproducing(facts, settings), facts.model_revision),
+        command=kv_command(
+            _reproducing(facts, settings),
+            facts.model_revision,
+            allow_custom_code=bool(facts.custom_code),
+        ),
         job=replace(facts.job, settings=tuple(s.setting for s in settings)),
         chunks=tuple(chunks),
         chunks_planned=len(facts.chunks),

@@ -60,6 +60,11 @@ def finished_report(run: Run, stored: Batches | None = None) -> Report:
             "the run was continued, and it is not known whether these were the same before and "
             f"after: {', '.join(run.facts.unknown)}"
         )
+    if run.facts.files and run.facts.identity.get("model content") is None:
+        notes.append(
+            "the run ended before the files of the model were hashed: where only a size is given, "
+            "the content is not known"
+        )
     if not _chosen_by_the_rule(facts):
         notes.append(
             "an earlier version spread the chunks by another rule: the same command scores others "

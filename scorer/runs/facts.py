@@ -10,6 +10,7 @@ from typing import Any
 
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import OMITTED, json_values
+from scorer.models.file_stamp import FileStamp
 from scorer.runs.engagement import SideEngagement
 from scorer.runs.identity import Identity
 from scorer.spec.job import Job
@@ -97,6 +98,8 @@ class RunFacts:
         kv_bytes_context: Context in tokens the bytes per token hold for, where sliding windows
             make them depend on it; None where they do not.
         warnings: What the reader should know about the whole run.
+        custom_code: Name of each Python file of the model's own that ran to its SHA-256. It allows
+            nothing.
     """
 
     job: Job
@@ -120,6 +123,7 @@ class RunFacts:
     max_context: int | None = None
     kv_bytes_context: int | None = None
     warnings: tuple[str, ...] = ()
+    custom_code: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
 
     def first_position(self, setting: Setting) -> int:
         """First scored position of a chunk under a setting."""
@@ -183,6 +187,8 @@ class StoredFacts:
         settings: Setting in notation, controls included, to its facts.
         controls: Setting in notation to its control.
         mixed: What changed each time the run was continued under other conditions than its own.
+        files: File name of the model to the state of the file before it was read; empty where a
+            version did not record it.
         unknown: Fields of the identity that were not known both times when the run was continued,
             see :mod:`scorer.runs.identity`.
     """
@@ -194,6 +200,7 @@ class StoredFacts:
     controls: dict[str, str] = field(default_factory=dict)
     mixed: tuple[str, ...] = field(default=(), metadata=OMITTED)
     unknown: tuple[str, ...] = field(default=(), metadata=OMITTED)
+    files: dict[str, FileStamp] = field(default_factory=dict, metadata=OMITTED)
 
     @property
     def fingerprints(self) -> dict[str, dict[str, str]]:

@@ -251,6 +251,29 @@ class PositionsWriter:
             self._cut_back()
             raise
         self._end += len(data)
+        self.check_in_place()
+
+    def check_in_place(self) -> None:
+        """Check that what was written can be found again under the file's path.
+
+        Raises:
+            QfidError: The file or its folder was deleted, renamed or replaced; the writer is
+                closed.
+            ValueError: The writer is closed.
+        """
+        if self._descriptor is None:
+            raise ValueError("the writer is closed")
+        try:
+            if os.path.samestat(os.fstat(self._descriptor), os.lstat(self.path)):
+                return
+            reason = "was replaced by another file"
+        except OSError as error:
+            reason = f"cannot be found any more: {error.strerror or error}"
+        self.close()
+        raise QfidError(
+            f"`{self.path}` {reason}; nothing more is saved of this run",
+            "put the run's folder back where it was and resume it, or score anew",
+        )
 
     def close(self) -> None:
         """Close the file; does nothing the second time."""

@@ -77,7 +77,8 @@ class Job:
         control: Score the dequantized path beside every deployed setting.
         noise_floor: Number of perturbed repeats for the noise floor; 0 for none.
         batch: Chunks per forward pass; None lets the scorer choose from the memory.
-        allow_custom_code: Permit a repo's own Python file to run.
+        allow_custom_code: Always False, and what a file says is ignored: consent to run a model's
+            code is no part of a job. Earlier versions wrote this key.
         force: Score also where memory looks too small.
     """
 
@@ -95,7 +96,7 @@ class Job:
     control: bool = False
     noise_floor: int = 0
     batch: int | None = None
-    allow_custom_code: bool = False
+    allow_custom_code: Literal[False] = field(default=False, init=False)
     force: bool = False
 
     def __post_init__(self) -> None:

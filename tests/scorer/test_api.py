@@ -79,7 +79,8 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     class Asked(Exception):
         pass
 
-    def remember(job: Job) -> None:
+    def remember(job: Job, allow_custom_code: bool) -> None:
+        assert allow_custom_code
         asked.append(job)
         raise Asked
 
@@ -104,7 +105,8 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     assert job.settings == (KVSetting(4, 4, 32, 9, "dequantized"),)
     assert (job.model, job.corpus.source) == ("a/b", "text.md")
     del options["corpus"]
-    assert {name: getattr(job, name) for name in options} == options
+    # Consent is no part of a job.
+    assert {name: getattr(job, name) for name in options} == options | {"allow_custom_code": False}
     taken = {"model", "kv_bits", "kv_group_size", "setting", "quantize_start", "path", "corpus"}
     assert set(inspect.signature(measure_kv_fidelity).parameters) == taken | set(options)
 

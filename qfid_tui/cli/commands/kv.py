@@ -55,9 +55,11 @@ def run(args: argparse.Namespace) -> int:
     job = job_of(args)
     delivery = Delivery(args)
     info = ensure_model(
-        job.model, job.revision, allow_custom_code=job.allow_custom_code, pull=args.pull
+        job.model, job.revision, allow_custom_code=args.allow_custom_code, pull=args.pull
     )
-    return score(_with_absolute_model(job, info), delivery)
+    return score(
+        _with_absolute_model(job, info), delivery, allow_custom_code=args.allow_custom_code
+    )
 
 
 def _with_absolute_model(job: Job, info: ModelInfo) -> Job:

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from scorer.common.errors import InputError
+from scorer.models.custom_code import Consent
 from scorer.text.tokens.chat_template import ChatTemplate
 from scorer.text.tokens.faults import MISSING_HINT
 from scorer.text.tokens.tokenizer import TextTokenizer
@@ -30,14 +31,15 @@ _OTHER_FILES = (
 )
 
 
-def load_tokenizer(model_path: Path, *, allow_custom_code: bool = False) -> TextTokenizer:
+def load_tokenizer(model_path: Path, *, allow_custom_code: Consent = False) -> TextTokenizer:
     """Read the tokenizer of a model folder, without network access.
 
     Args:
         model_path: Folder with ``tokenizer.json``, or with files that transformers can read.
-        allow_custom_code: Allow transformers to run the repo's Python file.
+        allow_custom_code: Whether transformers may run the Python files that the folder names.
 
     Raises:
+        CustomCodeRefused: It may not.
         InputError: The folder has no tokenizer, or its files are broken.
     """
     if (model_path / "tokenizer.json").is_file():

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.models.config import read_object
+from scorer.models.custom_code import CodeFile, Consent, check_consent, hashed_code, tokenizer_code
 from scorer.text.tokens.chat_template import ChatTemplate
 from scorer.text.tokens.faults import explained
 from scorer.text.tokens.tokenizer import FileTokenizer, Ids, TextTokenizer
@@ -19,7 +21,7 @@ def load_with_transformers(
     sha256: str,
     chat_template: ChatTemplate | None,
     *,
-    allow_custom_code: bool = False,
+    allow_custom_code: Consent = False,
 ) -> TextTokenizer:
     """Read a tokenizer with ``AutoTokenizer``, from the local folder only.
 
@@ -28,21 +30,31 @@ def load_with_transformers(
         name: Name of the tokenizer.
         sha256: Hash of its tokenizer files.
         chat_template: Its chat template.
-        allow_custom_code: Allow transformers to run the repo's Python file.
+        allow_custom_code: Whether transformers may run the Python files that the folder names.
 
     Raises:
+        CustomCodeRefused: It may not.
         InputError: transformers cannot read the files.
     """
+    code = _code(model_path)
+    check_consent(code, allow_custom_code, of_model=False)
     from transformers import AutoTokenizer
 
     with explained(f"the tokenizer in `{model_path}` is broken"):
         tokenizer = AutoTokenizer.from_pretrained(
-            str(model_path), local_files_only=True, trust_remote_code=allow_custom_code
+            str(model_path), local_files_only=True, trust_remote_code=bool(code)
         )
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         return FileTokenizer(backend, name, sha256, chat_template, tokenizer.bos_token)
     return PythonTokenizer(tokenizer, name, sha256, chat_template)
+
+
+def _code(model_path: Path) -> tuple[CodeFile, ...]:
+    """The Python files that transformers would run."""
+    names = [path.name for path in model_path.iterdir()]
+    config = read_object(model_path / "config.json") if "config.json" in names else {}
+    return hashed_code(model_path, tokenizer_code(model_path, config, names))
 
 
 class PythonTokenizer(TextTokenizer):

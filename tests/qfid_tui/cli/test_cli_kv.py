@@ -80,7 +80,8 @@ def job(*words: str) -> Job:
         ),
         ("a/b --kernel mlx-lm --control", {"kernel": "mlx-lm", "control": True}),
         ("a/b --noise-floor 16 --batch-size 2", {"noise_floor": 16, "batch": 2}),
-        ("a/b --batch 2 --allow-custom-code", {"batch": 2, "allow_custom_code": True}),
+        # Consent is no part of a job.
+        ("a/b --batch 2 --allow-custom-code", {"batch": 2}),
         ("a/b --force", {"force": True}),
         ("a/b --corpus builtin", {"corpus": CorpusSpec("builtin")}),
         ("demo", {"model": "demo", "corpus": CorpusSpec("builtin")}),
@@ -118,7 +119,6 @@ SETTINGS = st.builds(
         control=st.booleans(),
         noise_floor=st.sampled_from((0, 2, 16)),
         batch=st.none() | st.integers(1, 64),
-        allow_custom_code=st.booleans(),
         force=st.booleans(),
     )
 )

@@ -58,7 +58,7 @@ def test_code_of_its_own_that_gives_no_model_is_one_line(own: Small, end: str) -
     source, said = ENDS[end]
     (own.model / "modeling.py").write_text(source)
     edit(own.model / "config.json", lambda c: c.update(model_file="modeling.py"))
-    events = [*score(own.job("8", allow_custom_code=True))]
+    events = [*score(own.job("8"), allow_custom_code=True)]
     (warned,) = (event for event in events if isinstance(event, Warned))
     assert warned.message == "`tiny-llama` runs code of its own: `modeling.py`"
     failure = failed(events)

@@ -290,7 +290,7 @@ class TestCustomCode:
         ("auto_map", "named"),
         [
             ({"AutoTokenizer": ["own.OwnTokenizer", None]}, "`own.py`"),
-            ({"AutoTokenizer": "other/repo--own.OwnTokenizer"}, "`own.py`"),
+            ({"AutoTokenizer": "other/repo--own.OwnTokenizer"}, "`other/repo/own.py`"),
             (["own.OwnTokenizer", None], "`own.py`"),
             ({"AutoTokenizer": "x\x1b[31m.T"}, "`x?[31m.py`"),
             ({"AutoTokenizer": 3}, "`tokenizer_config.json`"),

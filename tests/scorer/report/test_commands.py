@@ -58,7 +58,6 @@ JOBS = st.builds(
     control=st.booleans(),
     noise_floor=st.sampled_from((0, 2, 16)),
     batch=st.none() | st.integers(1, 8),
-    allow_custom_code=st.booleans(),
     force=st.booleans(),
 )
 

@@ -30,7 +30,6 @@ jobs = st.builds(
     control=st.booleans(),
     noise_floor=st.just(0) | st.integers(2, 64),
     batch=st.none() | st.integers(1, 64),
-    allow_custom_code=st.booleans(),
     force=st.booleans(),
 )
 
