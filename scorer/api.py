@@ -14,7 +14,14 @@ from scorer.common.errors import (
     WillNotFit,
 )
 from scorer.spec.events import Failed, Finished, Warned
-from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, TextProtocol
+from scorer.spec.job import (
+    ChunkChoice,
+    CorpusSpec,
+    Job,
+    Kernel,
+    TextProtocol,
+    default_chunks,
+)
 from scorer.spec.settings.base import ComputePath, Setting
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_setting
@@ -41,7 +48,7 @@ def measure_kv_fidelity(
     corpus: str | None = None,
     protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
-    chunks: ChunkChoice = "first",
+    chunks: ChunkChoice | None = None,
     max_chunks: int | None = None,
     revision: str | None = None,
     allow_custom_code: bool = False,
@@ -65,7 +72,8 @@ def measure_kv_fidelity(
         corpus: ``wikitext2``, ``builtin`` or a file; None for the model's default.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
-        chunks: ``first`` or ``spread``.
+        chunks: ``first`` or ``spread``; None for ``spread`` where ``max_chunks`` is given, but
+            ``first`` under ``llama.cpp``.
         max_chunks: Maximum number of chunks; None for the whole corpus.
         revision: Commit, branch or tag of the repo.
         allow_custom_code: Allow a repo's Python file to run.
@@ -102,7 +110,7 @@ def measure_kv_fidelity(
         revision=revision,
         protocol=protocol,
         chunk_length=chunk_length,
-        chunks=chunks,
+        chunks=chunks or default_chunks(protocol, max_chunks),
         max_chunks=max_chunks,
         kernel=kernel,
         control=control,

@@ -94,9 +94,10 @@ def _blas(found: Mapping[str, Any]) -> str:
     matmul = found["matmul"]
     if matmul is None:
         return text(found["blas"])
+    name = found["blas_version"] or found["blas"]
     time = f"{digits(1000 * matmul['seconds'], significant=2)} ms"
     speed = f"{count(round(matmul['gflops']))} Gflop/s"
-    return f"{text(found['blas'])}, a 512³ float32 product in {time} ({speed})"
+    return f"{text(name)} in MLX, a 512³ float32 product in {time} ({speed})"
 
 
 def _attention(found: Mapping[str, Any]) -> str:
@@ -105,7 +106,8 @@ def _attention(found: Mapping[str, Any]) -> str:
         return "in MLX" if found["device"] else ABSENT
     if arithmetic["name"] == "mlx":
         return "in MLX, by choice"
-    return f"in NumPy, as linear layers are, on {plural(arithmetic['threads'], 'thread')}"
+    threads = plural(arithmetic["threads"], "thread")
+    return f"in NumPy, as linear layers are, on {threads}; BLAS: {text(arithmetic['blas'])}"
 
 
 def _kernel(found: Mapping[str, Any], name: str) -> str:

@@ -105,7 +105,8 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--chunks",
         metavar="WHICH",
-        help="first or spread: which chunks if not all (default: first; in the app: spread)",
+        help="first or spread over the text: which chunks if not all (default: spread; first "
+        "with --protocol llama.cpp)",
     )
     group.add_argument(
         "--max-chunks", type=int, metavar="N", help="number of chunks to score (default: all)"
@@ -163,7 +164,7 @@ def job_of(args: argparse.Namespace) -> Job:
     from qfid_tui.state.paths import absolute
     from qfid_tui.state.text_names import CORPORA
     from scorer.models.resolve import DEMO
-    from scorer.spec.job import CorpusSpec, Job
+    from scorer.spec.job import CorpusSpec, Job, default_chunks
 
     corpus = args.corpus
     if corpus is None:
@@ -177,7 +178,7 @@ def job_of(args: argparse.Namespace) -> Job:
         revision=args.revision,
         protocol=args.protocol,
         chunk_length=args.chunk_length,
-        chunks=args.chunks or "first",
+        chunks=args.chunks or default_chunks(args.protocol, args.max_chunks),
         max_chunks=args.max_chunks,
         kernel=args.kernel,
         control=args.control,

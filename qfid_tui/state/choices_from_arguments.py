@@ -9,6 +9,7 @@ from pathlib import Path
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA
+from scorer.spec.job import default_chunks
 from scorer.spec.settings.registry import parse_settings
 
 
@@ -44,6 +45,8 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
         corpus = args.corpus if args.corpus in CORPORA else absolute(args.corpus)
         choices = dataclasses.replace(choices, corpus=corpus)
     changes = {name: value for name, value in given.items() if value is not None}
+    if args.protocol is not None and args.chunks is None:
+        changes["chunks"] = default_chunks(args.protocol, args.max_chunks or choices.max_chunks)
     choices = dataclasses.replace(choices, **changes)
     if args.settings is not None or args.kv_bits is not None:
         choices = _ticking_only(choices, args)

@@ -15,6 +15,7 @@ from qfid_tui.state.choices import Choices
 from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA, text_name
 from scorer.common.errors import InputError
+from scorer.spec.job import default_chunks
 from scorer.spec.settings.kv import GROUP_SIZES
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ OPTIONS: tuple[Option, ...] = (
         "protocol",
         ("mqf", "llama.cpp"),
         str,
-        "Which positions count: all (mqf), or each chunk's second half (llama.cpp).",
+        "Positions that count: all (mqf), or each chunk's second half, first chunks (llama.cpp).",
     ),
     Option(
         "noise_floor",
@@ -209,6 +210,8 @@ def put(choices: Choices, option: Option, value: Any) -> Choices:
         InputError: The value contradicts another choice.
     """
     changed = dataclasses.replace(choices, **{option.field: value})
+    if option.field == "protocol":
+        changed = dataclasses.replace(changed, chunks=default_chunks(value, changed.max_chunks))
     changed.check()
     return changed
 

@@ -92,6 +92,7 @@ def examine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu_count": _cpu_count(),
         "blas": backend and backend.blas,
+        "blas_version": backend and (None if backend.blas == NONE_FOUND else backend.mlx_blas),
         "matmul": _matmul(backend),
         "arithmetic": _arithmetic(backend),
         **kernels,
@@ -125,7 +126,11 @@ def _arithmetic(backend: Backend | None) -> dict[str, str | int] | None:
         return None
     from scorer.device.threads import thread_count
 
-    return {"name": backend.arithmetic, "threads": thread_count()}
+    return {
+        "name": backend.arithmetic,
+        "threads": thread_count(),
+        "blas": backend.numpy_blas or "unknown",
+    }
 
 
 def _kernels(backend: Backend | None) -> dict[str, dict[str, str | bool] | None]:

@@ -36,6 +36,8 @@ def measure_all(events: IO[str], lines: Iterable[bytes]) -> int:
     if platform.system() == "Linux":
         # On a GPU even constants of a module would be put there. On a Mac some modules name it.
         mx.set_default_device(mx.cpu)
+    # A compiled function of a model would start a C++ compiler on a CPU.
+    mx.disable_compile()
     limit_memory()
     for line in lines:
         events.write(json.dumps(_answer(line)) + "\n")

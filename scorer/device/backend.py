@@ -15,7 +15,10 @@ from scorer.common.folders import cache_folder
 from scorer.common.offline import forbid_to_libraries
 from scorer.device import cpu_arithmetic
 from scorer.device.blas import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
+from scorer.device.blas_version import mlx_blas, numpy_blas
 from scorer.device.memory import device_memory, limit_metal_memory
+
+_MACOS = platform.system() == "Darwin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,12 @@ class Backend:
         name: Name of the device.
         memory_total: Bytes that the device may use: RAM, or the memory of the card.
         memory_free: Bytes free at the start.
-        blas: BLAS of the CPU device; ``n/a`` on a GPU.
+        blas: BLAS of MLX's CPU backend; ``n/a`` on a GPU.
         matmul_seconds: Seconds of a 512³ float32 matmul on the CPU device; None on a GPU.
         versions: Package to version.
         arithmetic: ``numpy`` or ``mlx``: the library that computes attention and activations.
+        mlx_blas: ``blas`` with its version; None where it cannot be told, and on a GPU.
+        numpy_blas: NumPy's BLAS with its version; None likewise.
     """
 
     kind: DeviceKind
@@ -41,6 +46,8 @@ class Backend:
     matmul_seconds: float | None
     versions: dict[str, str]
     arithmetic: str = cpu_arithmetic.MLX
+    mlx_blas: str | None = None
+    numpy_blas: str | None = None
 
     @property
     def slow_blas(self) -> bool:
@@ -111,6 +118,8 @@ def start_backend() -> Backend:
         matmul_seconds(),
         _versions(),
         cpu_arithmetic.choose(),
+        mlx_blas(),
+        numpy_blas(),
     )
 
 
@@ -150,4 +159,6 @@ def _cpu_name() -> str:
                     return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    # As platform.processor() says, which starts `uname` for it.
+    machine = platform.machine()
+    return {"arm64": "arm", "x86_64": "i386"}.get(machine, machine) if _MACOS else machine

@@ -100,7 +100,13 @@ class Preparation:
     """Prepares a job step by step, saying what it does; ``result`` holds the outcome."""
 
     def __init__(
-        self, job: Job, backend: Backend, cache_dir: Path | None, *, grid: int | None = None
+        self,
+        job: Job,
+        backend: Backend,
+        cache_dir: Path | None,
+        *,
+        grid: int | None = None,
+        chunks: tuple[int, ...] | None = None,
     ) -> None:
         """Begin nothing yet.
 
@@ -109,11 +115,13 @@ class Preparation:
             backend: The device.
             cache_dir: Where tokens of a text are kept, or None.
             grid: Chunks of a cell of the run that is continued; None for a new run.
+            chunks: Indices of its chunks, in scoring order; None where the job says which.
         """
         self.job = job
         self.backend = backend
         self.cache_dir = cache_dir
         self.grid = grid
+        self.chunks = chunks
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -211,6 +219,7 @@ class Preparation:
             chunk_length=job.chunk_length,
             chunks=job.chunks,
             max_chunks=job.max_chunks,
+            stored=self.chunks,
             vocab_rows=info.vocab_size,
             tokenizer_id=info.name,
             cache_dir=self.cache_dir,

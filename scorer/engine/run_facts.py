@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scorer.device.backend import Backend
+from scorer.device.blas import NONE_FOUND
 from scorer.device.cpu_arithmetic import NUMPY
 from scorer.engine.preparation import Prepared
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
@@ -23,12 +24,18 @@ _ARITHMETIC = {
 }
 
 
-def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int]:
+def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | None]:
     """What must be equal for two runs to be one: everything but the settings.
 
-    Numbers of runs that differ in any of these are not mixed.
+    Numbers of runs that differ in any of these are not mixed. A field may be None or, in a run of
+    an earlier version, missing: then it is unknown, see :mod:`scorer.runs.identity`.
     """
     job, corpus = prepared.job, prepared.corpus
+    libraries: dict[str, str | None] = {}
+    if backend.kind == "cpu":
+        libraries["BLAS version"] = backend.mlx_blas
+        if prepared.split.arithmetic == NUMPY:
+            libraries["NumPy BLAS"] = backend.numpy_blas
     return {
         "model": prepared.info.name,
         "model revision": prepared.info.revision or "none",
@@ -46,12 +53,25 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int]:
         "arithmetic": prepared.split.arithmetic,
         "mlx version": backend.versions.get("mlx", "unknown"),
         "mlx-lm version": backend.versions.get("mlx-lm", "unknown"),
+        **libraries,
     }
+
+
+def blas_line(prepared: Prepared, backend: Backend) -> str:
+    """The BLAS that multiplies, with its version; those of NumPy and MLX where both take part."""
+    in_mlx = backend.blas
+    if backend.mlx_blas is not None:
+        # Where no tuned library was found, the file of MLX's own is all there is to say.
+        known = backend.blas != NONE_FOUND
+        in_mlx = backend.mlx_blas if known else f"{backend.blas}: {backend.mlx_blas}"
+    if prepared.split.arithmetic != NUMPY:
+        return in_mlx
+    return f"{backend.numpy_blas or 'unknown'} in NumPy; {in_mlx} for what MLX multiplies"
 
 
 def arithmetic_line(prepared: Prepared, backend: Backend) -> str:
     """Device, compute dtype, what computes attention, and BLAS in one line."""
-    blas = f", BLAS: {backend.blas}" if backend.kind == "cpu" else ""
+    blas = f", BLAS: {blas_line(prepared, backend)}" if backend.kind == "cpu" else ""
     dense = ", weights dequantized" if prepared.model.dequantized else ""
     numpy = ", attention and linear layers in NumPy" if prepared.split.arithmetic == NUMPY else ""
     return f"{backend.kind}, {prepared.model.dtype_name}{dense}{numpy}{blas}"
@@ -76,7 +96,9 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         scored_from=corpus.scored_from,
         device=DeviceFacts(backend.kind, backend.name, backend.memory_total),
         arithmetic=ArithmeticFacts(
-            prepared.model.dtype_name, backend.blas, arithmetic_line(prepared, backend)
+            prepared.model.dtype_name,
+            blas_line(prepared, backend),
+            arithmetic_line(prepared, backend),
         ),
         versions=dict(backend.versions),
         batch=prepared.batch,

@@ -55,7 +55,7 @@ class Session:
         from scorer.engine.preparation import Preparation
         from scorer.runs.listing import find_run
 
-        grid = None
+        grid = chunks = None
         if self.wanted_run is not None:
             # Settings already in the run keep their place; the job's new ones follow.
             earlier = find_run(self.wanted_run)
@@ -66,7 +66,13 @@ class Session:
             # A batch that was asked for and is not the run's is refused further down.
             if self.job.batch in (None, batch := stored_batch(earlier.readable_facts.identity)):
                 grid = batch
-        preparation = Preparation(self.job, self.backend, cache_folder() / "tokens", grid=grid)
+            # The run's own chunks, also where an earlier version chose them by another rule.
+            # Another choice than the run's is refused further down, too.
+            if _same_choice(self.job, earlier.job):
+                chunks = earlier.readable_facts.chunks
+        preparation = Preparation(
+            self.job, self.backend, cache_folder() / "tokens", grid=grid, chunks=chunks
+        )
         yield from preparation.steps()
         self.own_kernels.wait()
         if self.stop():
@@ -99,7 +105,7 @@ class Session:
             run = find_run(self.wanted_run)
         with run.open_writer() as writer:
             if self.wanted_run is not None:
-                self._go_on_with(run, facts, any_scored=bool(writer.stored))
+                yield from self._go_on_with(run, facts, any_scored=bool(writer.stored))
             # Whatever failed is tried again below, or found again in what is stored.
             for name in run.failures():
                 run.clear_failed(name)
@@ -129,14 +135,23 @@ class Session:
             raise ended
         yield Finished(values, ended is None)
 
-    def _go_on_with(self, run: Run, facts: StoredFacts, *, any_scored: bool) -> None:
+    def _go_on_with(self, run: Run, facts: StoredFacts, *, any_scored: bool) -> Iterator[Event]:
         """Make the saved run, whose lock is held, one of this job too.
+
+        Yields:
+            Warned where something is unknown that its numbers depend on.
 
         Raises:
             InputError: Its numbers may not be mixed with those to come, or another process has
                 added settings to it since this one began.
         """
-        from scorer.runs.identity import fingerprint_differences, identity_differences
+        from scorer.runs.identity import (
+            continued_identity,
+            fingerprint_differences,
+            identity_differences,
+            unknown_fields,
+            unknown_fingerprint_fields,
+        )
 
         earlier = run.readable_facts
         differences = identity_differences(earlier.identity, facts.identity)
@@ -157,10 +172,24 @@ class Session:
                 f"setting `{key}` of run `{run.id}` is not what it was: {'; '.join(parts)}",
                 "score it in a run of its own with `qfid kv`",
             )
-        mixed = earlier.mixed
-        if differences and any_scored:
-            mixed = (*mixed, "; ".join(differences))
-        run.grow(self.job, dataclasses.replace(facts, mixed=mixed))
+        mixed, unknown = earlier.mixed, earlier.unknown
+        if any_scored:
+            if differences:
+                mixed = (*mixed, "; ".join(differences))
+            found = (
+                *unknown_fields(earlier.identity, facts.identity),
+                *unknown_fingerprint_fields(earlier.fingerprints, facts.fingerprints),
+            )
+            if found:
+                unknown = tuple(dict.fromkeys((*unknown, *found)))
+                yield Warned(
+                    f"run `{run.id}` does not say under which {', '.join(found)} it was begun",
+                    "it goes on as if nothing had changed, and its report says so",
+                )
+        identity = continued_identity(earlier.identity, facts.identity)
+        run.grow(
+            self.job, dataclasses.replace(facts, identity=identity, mixed=mixed, unknown=unknown)
+        )
         self.run = run
 
     def _planned(self, prepared: Prepared, run: Run, missing: Iterable[CellKey]) -> Planned:
@@ -190,3 +219,11 @@ class Session:
             arithmetic=arithmetic_line(prepared, self.backend),
             text_chunks=corpus.total,
         )
+
+
+def _same_choice(one: Job, other: Job) -> bool:
+    """Whether two jobs ask for the same chunks of their text."""
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("protocol", "chunk_length", "chunks", "max_chunks")
+    )

@@ -188,37 +188,15 @@ def _unevaluated(run: Callable[[mx.array], mx.array], tokens: mx.array) -> None:
     with contextlib.ExitStack() as passed_over:
         for left in reversed(range(1 + _MOST_PASSED_OVER)):
             try:
-                with _tracing():
-                    # A function of its own: MLX keeps a trace by the function's identity.
-                    mx.compile(lambda x: run(x))(tokens)
+                # vmap traces on every device; compile would first start g++ on a CPU, to see
+                # whether there is a compiler, and compute where there is none.
+                mx.vmap(run)(tokens[None])
                 return
             except ValueError as error:
                 kind = _module_that_failed(error.__traceback__)
                 if "[eval]" not in str(error) or kind is None or not left:
                     raise
                 passed_over.enter_context(_passed_over(kind))
-
-
-@contextlib.contextmanager
-def _tracing() -> Iterator[None]:
-    """Let MLX trace even where compiling is switched off; a scalar () int32 shows if it is."""
-    traced = False
-
-    def look(x: mx.array) -> mx.array:
-        nonlocal traced
-        try:
-            x.item()
-        except ValueError:
-            traced = True
-        return x
-
-    mx.compile(look)(mx.array(0))
-    mx.enable_compile()
-    try:
-        yield
-    finally:
-        if not traced:
-            mx.disable_compile()
 
 
 def _module_that_failed(traceback: TracebackType | None) -> type[nn.Module] | None:

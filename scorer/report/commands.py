@@ -54,7 +54,8 @@ def kv_command(job: Job, revision: str | None = None) -> str:
         words += ["--protocol", job.protocol]
     if job.chunk_length != 512:
         words += ["--chunk-length", str(job.chunk_length)]
-    if job.chunks != "first":
+    if job.max_chunks is not None or job.chunks != "first":
+        # Named also where it is the default, which is not the same in every version.
         words += ["--chunks", job.chunks]
     if job.max_chunks is not None:
         words += ["--max-chunks", str(job.max_chunks)]

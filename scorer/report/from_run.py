@@ -9,13 +9,16 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, QfidError
+from scorer.device.cpu_arithmetic import NUMPY
 from scorer.report.memory_warnings import memory_warnings
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.engagement import Engagement
-from scorer.runs.facts import SettingFacts
+from scorer.runs.facts import RunFacts, SettingFacts
+from scorer.runs.identity import Identity
 from scorer.spec.settings.base import Setting
 from scorer.stats.noise_floor import noise_floor
 from scorer.stats.positions import Positions
+from scorer.text.chunk_order import select_chunks
 
 if TYPE_CHECKING:
     from scorer.report.measured import ScoredSetting
@@ -46,14 +49,45 @@ def finished_report(run: Run, stored: Batches | None = None) -> Report:
     facts = run.facts.run
     if facts is None:
         raise InputError(f"`job.json` of run `{run.id}` lacks the facts of the run")
+    facts = _with_numpy_blas(facts, run.conditions)
     short = memory_warnings(stored, facts.batch, facts.device.kind)
-    mixed = [
+    notes = [
         f"the chunks were not all scored under the same conditions (--accept-changes): {change}"
         for change in run.facts.mixed
     ]
-    facts = dataclasses.replace(facts, job=run.job, warnings=(*facts.warnings, *mixed, *short))
+    if run.facts.unknown:
+        notes.append(
+            "the run was continued, and it is not known whether these were the same before and "
+            f"after: {', '.join(run.facts.unknown)}"
+        )
+    if not _chosen_by_the_rule(facts):
+        notes.append(
+            "an earlier version spread the chunks by another rule: the same command scores others "
+            f"now, and `qfid resume {run.id}` these"
+        )
+    facts = dataclasses.replace(facts, job=run.job, warnings=(*facts.warnings, *notes, *short))
     rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
     return build_report(facts, rows)
+
+
+def _chosen_by_the_rule(facts: RunFacts) -> bool:
+    """Whether a new run of the same job would take the same chunks, as far as can be said."""
+    total, job = facts.corpus.total_chunks, facts.job
+    return total is None or set(facts.chunks) == set(
+        select_chunks(total, job.chunks, job.max_chunks)
+    )
+
+
+def _with_numpy_blas(facts: RunFacts, identity: Identity) -> RunFacts:
+    """Facts that name MLX's BLAS for MLX alone: earlier versions named it for NumPy's products."""
+    if identity.get("arithmetic") != NUMPY or "NumPy BLAS" in identity:
+        return facts
+    own = facts.arithmetic
+    blas = f"unknown in NumPy; {own.blas} for what MLX multiplies"
+    description = own.description.replace(f"BLAS: {own.blas}", f"BLAS: {blas}")
+    return dataclasses.replace(
+        facts, arithmetic=dataclasses.replace(own, blas=blas, description=description)
+    )
 
 
 def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSetting:

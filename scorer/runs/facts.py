@@ -41,7 +41,8 @@ class ArithmeticFacts:
 
     Attributes:
         compute_dtype: ``float32``, ``bfloat16`` or ``float16``.
-        blas: Name of the BLAS; ``n/a`` off the CPU.
+        blas: The BLAS that multiplies, with its version: NumPy's and MLX's where both take part;
+            ``n/a`` off the CPU.
         description: Device, dtype, kernels and BLAS in one line.
     """
 
@@ -181,6 +182,8 @@ class StoredFacts:
         settings: Setting in notation, controls included, to its facts.
         controls: Setting in notation to its control.
         mixed: What changed each time the run was continued under other conditions than its own.
+        unknown: Fields of the identity that were not known both times when the run was continued,
+            see :mod:`scorer.runs.identity`.
     """
 
     identity: Identity
@@ -189,6 +192,7 @@ class StoredFacts:
     settings: dict[str, SettingFacts] = field(default_factory=dict)
     controls: dict[str, str] = field(default_factory=dict)
     mixed: tuple[str, ...] = field(default=(), metadata=OMITTED)
+    unknown: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
     @property
     def fingerprints(self) -> dict[str, dict[str, str]]:

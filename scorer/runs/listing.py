@@ -142,9 +142,12 @@ def unfinished_twin(identity: Identity) -> Run | None:
 
 
 def twins(identity: Identity) -> list[Run]:
-    """All readable runs of this identity, newest first: settings can be added to any of them."""
-    wanted = identity_hash(identity)
-    return [run for run in _readable() if run.identity == wanted]
+    """All readable runs that this identity can go on with, newest first.
+
+    Settings can be added to any of them. Unknown fields do not count,
+    see :mod:`scorer.runs.identity`.
+    """
+    return [run for run in _readable() if not identity_differences(run.conditions, identity)]
 
 
 def _resumable(run: Run) -> bool:

@@ -21,6 +21,15 @@ ChunkChoice = Literal["first", "spread"]
 Kernel = Literal["auto", "mlx-lm"]
 
 
+def default_chunks(protocol: str, max_chunks: int | None) -> ChunkChoice:
+    """Which chunks are scored where nobody says: spread over the text where not all are asked for.
+
+    The first chunks of a text may be one article. Under llama.cpp's protocol they are what
+    ``llama-perplexity`` takes.
+    """
+    return "first" if max_chunks is None or protocol == "llama.cpp" else "spread"
+
+
 @dataclass(frozen=True, slots=True)
 class CorpusSpec:
     """Which text is scored.
@@ -59,7 +68,8 @@ class Job:
         revision: Commit, branch or tag of the repo; None for the cached default.
         protocol: ``mqf`` or ``llama.cpp``: which positions of which windows are scored.
         chunk_length: Tokens per chunk; ``chunk_length - 1`` positions are predicted.
-        chunks: ``first`` or ``spread``: which chunks when ``max_chunks`` is fewer than all.
+        chunks: ``first`` or ``spread``: the order of the chunks, of which ``max_chunks`` are
+            taken; see :func:`default_chunks`.
         max_chunks: How many chunks; None for the whole corpus.
         kernel: ``auto`` or ``mlx-lm`` (mlx-lm's own cache class and attention function).
         control: Score the dequantized path beside every deployed setting.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
 from scorer.spec.job import ChunkChoice, CorpusSpec, TextProtocol
+from scorer.text.chunk_order import select_chunks
 from scorer.text.provenance import CorpusFacts
 from scorer.text.source_text import Fetch, SourceText
 from scorer.text.sources import read_source
@@ -34,7 +36,7 @@ class ChunkedCorpus:
 
     Attributes:
         ids: (n, L) int32, tokens of the selected chunks.
-        indices: Index of each selected chunk in the corpus, ascending.
+        indices: Index of each selected chunk in the corpus, in scoring order.
         total: Number of full chunks in the corpus.
         documents: For each selected chunk, the index of the document of its first token; None
             if the documents are unknown.
@@ -107,6 +109,7 @@ def build_corpus(
     chunk_length: int = 512,
     chunks: ChunkChoice = "first",
     max_chunks: int | None = None,
+    stored: Sequence[int] | None = None,
     vocab_rows: int | None = None,
     tokenizer_id: str,
     fetch: Fetch | None = None,
@@ -121,6 +124,8 @@ def build_corpus(
         chunk_length: L, tokens of a chunk.
         chunks: Which chunks to select if there are more than ``max_chunks``.
         max_chunks: Maximum number of chunks; None for all.
+        stored: Indices of the chunks of a run that goes on, which count instead of ``chunks`` and
+            ``max_chunks`` where the text has them all.
         vocab_rows: Rows of the model's embedding; None to skip the check of the ids.
         tokenizer_id: Name of the tokenizer in the report.
         fetch: Downloads a dataset file that is not cached; None for the default download.
@@ -134,7 +139,9 @@ def build_corpus(
     source = read_source(spec, protocol, fetch=fetch)
     tokens = tokenize(source, tokenizer, protocol=protocol, cache_dir=cache_dir)
     total = _full_chunks(source.name, len(tokens.ids), chunk_length, protocol)
-    indices = select_chunks(total, chunks, max_chunks)
+    indices = tuple(dict.fromkeys(stored or ()))
+    if not indices or not 0 <= min(indices) <= max(indices) < total:
+        indices = select_chunks(total, chunks, max_chunks)
     ids = tokens.ids[: total * chunk_length].reshape(total, chunk_length)[list(indices)]
     bos = tokenizer.bos_token_id if tokenizer.adds_bos else None
     policy: BosPolicy = "none"
@@ -168,18 +175,6 @@ def build_corpus(
         unigram_perplexity=unigram_perplexity(tokens.ids),
         chat=source.chat,
     )
-
-
-def select_chunks(total: int, choice: ChunkChoice, max_chunks: int | None) -> tuple[int, ...]:
-    """Return the indices of the chunks to score, ascending.
-
-    ``first`` takes the first n of ``total``; ``spread`` takes n evenly spaced ones, chunk
-    ``⌊(i + ½)·total/n⌋``. If ``total`` is at most ``max_chunks``, both take every chunk.
-    """
-    n = total if max_chunks is None else min(max_chunks, total)
-    if choice == "first":
-        return tuple(range(n))
-    return tuple((2 * i + 1) * total // (2 * n) for i in range(n))
 
 
 def unigram_perplexity(ids: NDArray[np.int32]) -> float:

@@ -30,8 +30,19 @@ SAVED_FILES = ("job.json", "positions.arrow", "state.json", "report.json", "repo
 MACHINE = "machine.json"
 """What the saved run was made on, beside its files."""
 
-WORDS = ("kv", "demo", "--settings", "8,4", "--batch", "1", "--max-chunks", "2")
-SAVED_WORDS = (*"kv demo --settings 8,k8v4 --batch 1 --max-chunks 2 --chunk-length 32".split(),)
+WORDS = (
+    "kv",
+    "demo",
+    "--settings",
+    "8,4",
+    "--batch",
+    "1",
+    *"--chunks first --max-chunks 2".split(),
+)
+SAVED_WORDS = (
+    *"kv demo --settings 8,k8v4 --batch 1 --chunks first --max-chunks 2".split(),
+    *("--chunk-length", "32"),
+)
 
 # Nothing of the session's may change a bit, and no library starts threads of its own.
 _VARIABLES = {

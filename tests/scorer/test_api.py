@@ -31,7 +31,12 @@ from scorer.spec.settings.kv import KVSetting
 
 
 def measure(small: Small, **options: Any) -> Any:
-    values = {"corpus": str(small.text), "chunk_length": 32, "max_chunks": 2}
+    values = {
+        "corpus": str(small.text),
+        "chunk_length": 32,
+        "chunks": "first",
+        "max_chunks": 2,
+    }
     return measure_kv_fidelity(str(small.model), **{**values, **options})
 
 
@@ -98,6 +103,25 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     assert {name: getattr(job, name) for name in options} == options
     taken = {"model", "kv_bits", "kv_group_size", "setting", "quantize_start", "path", "corpus"}
     assert set(inspect.signature(measure_kv_fidelity).parameters) == taken | set(options)
+
+
+@pytest.mark.parametrize(
+    ("options", "chunks"),
+    [
+        ({}, "first"),
+        ({"max_chunks": 3}, "spread"),
+        ({"max_chunks": 3, "chunks": "first"}, "first"),
+        ({"max_chunks": 3, "protocol": "llama.cpp"}, "first"),
+        ({"max_chunks": 3, "protocol": "llama.cpp", "chunks": "spread"}, "spread"),
+    ],
+)
+def test_some_of_the_chunks_are_spread_over_the_text(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], chunks: str
+) -> None:
+    asked: list[Job] = []
+    monkeypatch.setattr(api, "_run", asked.append)
+    measure_kv_fidelity("a/b", kv_bits=8, **options)
+    assert [job.chunks for job in asked] == [chunks]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def job(*words: str) -> Job:
             "a/b --kv-bits 4 --kv-group-size 32",
             {"settings": (KVSetting(4, 4, 32),)},
         ),
-        ("a/b --kv-bits 8 --max-chunks 8", {"settings": parse_settings("8"), "max_chunks": 8}),
+        ("a/b --kv-bits 8", {"settings": parse_settings("8")}),
         ("a/b --kv-bits 8 --format json", {"settings": parse_settings("8")}),
         ("a/b", {"settings": parse_settings("8,4")}),
         ("a/b --kv-bits 8,4,2 --quantize-start 9", {"settings": parse_settings("8@9,4@9,2@9")}),
@@ -72,6 +72,12 @@ def job(*words: str) -> Job:
         ("a/b --model-revision v1", {"revision": "v1"}),
         ("a/b --protocol llama.cpp", {"protocol": "llama.cpp"}),
         ("a/b --chunks spread", {"chunks": "spread"}),
+        ("a/b --max-chunks 9", {"chunks": "spread", "max_chunks": 9}),
+        ("a/b --max-chunks 9 --chunks first", {"chunks": "first", "max_chunks": 9}),
+        (
+            "a/b --max-chunks 9 --protocol llama.cpp",
+            {"chunks": "first", "max_chunks": 9, "protocol": "llama.cpp"},
+        ),
         ("a/b --kernel mlx-lm --control", {"kernel": "mlx-lm", "control": True}),
         ("a/b --noise-floor 16 --batch-size 2", {"noise_floor": 16, "batch": 2}),
         ("a/b --batch 2 --allow-custom-code", {"batch": 2, "allow_custom_code": True}),
@@ -147,7 +153,9 @@ def test_a_whole_run_is_reported(
     )
     assert f"saved as run {run.id}" in err
     assert "1 of 4 chunks scored" in err and "4 of 4 chunks scored" in err
-    asked = Job("demo", parse_settings("8,4"), CorpusSpec("builtin"), max_chunks=CHUNKS)
+    asked = Job(
+        "demo", parse_settings("8,4"), CorpusSpec("builtin"), chunks="spread", max_chunks=CHUNKS
+    )
     assert Job.from_json(request_of(path)) == asked
     assert "run" not in request_of(path)
 

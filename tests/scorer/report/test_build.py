@@ -314,7 +314,8 @@ def test_the_command_names_the_commit_and_off_the_cpu_the_batch() -> None:
     report = one()
     assert report["run"]["command"] == (
         "qfid kv local-test/SmolLM2 --settings 8 "
-        "--revision 0123456789abcdef0123456789abcdef01234567 --chunk-length 16 --max-chunks 12"
+        "--revision 0123456789abcdef0123456789abcdef01234567 --chunk-length 16 --chunks first "
+        "--max-chunks 12"
     )
     metal = make_facts("8", device=DeviceFacts("metal", "M4"), batch=4)
     report = built(metal, [scored("8", random_positions())])
