@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scorer.common.error_text import first_line
@@ -72,6 +73,7 @@ def score(
     stop: Callable[[], bool] = never,
     accept_changes: bool = False,
     light_imports: bool = False,
+    text_file: Path | None = None,
     closing: Callable[[], None] = nothing,
     read_memory: Callable[[], HostMemory] = host_memory,
     out_of_memory: Callable[[WillNotFit], None] | None = None,
@@ -84,6 +86,7 @@ def score(
         stop: Called between tiles; True stops the run, with a report of what is scored.
         accept_changes: Continue ``run`` although its model, text or arithmetic have changed.
         light_imports: Import mlx-lm without transformers; only for a process that does not need it.
+        text_file: Holds the text where the job's corpus is standard input, for a new run.
         closing: Called after all scoring, before the report is made.
         read_memory: Returns the memory of the host; called repeatedly during the run.
         out_of_memory: Ends this process at once when memory is nearly exhausted; None to stop at
@@ -100,7 +103,7 @@ def score(
         backend = start_backend()
         yield hello(backend)
         with MemoryWatch(read_memory, at_once=out_of_memory) as watch:
-            session = Session(job, backend, run, stop, accept_changes, closing, watch)
+            session = Session(job, backend, run, stop, accept_changes, closing, watch, text_file)
             from scorer.lm.mlx_lm_import import import_mlx_lm
 
             import_mlx_lm(light=light_imports)

@@ -17,6 +17,8 @@ from scorer.common.out_of_memory import says_out_of_memory
 from scorer.spec.events import Event, Failed, Finished
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from qfid_tui.cli.report_formats import Delivery
     from scorer.spec.job import Job
 
@@ -24,7 +26,12 @@ INTERRUPTED = 130
 
 
 def score(
-    job: Job, delivery: Delivery, *, run: str | None = None, accept_changes: bool = False
+    job: Job,
+    delivery: Delivery,
+    *,
+    run: str | None = None,
+    accept_changes: bool = False,
+    text_file: Path | None = None,
 ) -> int:
     """Score a job in a child process and deliver its report.
 
@@ -33,6 +40,7 @@ def score(
         delivery: Where the report goes.
         run: Id of a saved run to continue.
         accept_changes: Continue it although model, text or arithmetic have changed.
+        text_file: Holds the text that came from standard input; None where none did.
 
     Returns:
         Exit code of the command.
@@ -43,6 +51,8 @@ def score(
     request: dict[str, Any] = job.to_json()
     if run is not None:
         request |= {"run": run, "accept_changes": accept_changes}
+    if text_file is not None:
+        request |= {"text_file": str(text_file)}
     display = progress_display()
     last: Event | None = None
     with ScorerProcess(request) as process:

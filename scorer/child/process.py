@@ -10,6 +10,8 @@ import platform
 import signal
 import sys
 import threading
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from scorer.child.ending import INTERRUPTED, Ending
@@ -49,23 +51,34 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
     line = sys.stdin.buffer.readline()
     threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
     try:
-        job, run, accept_changes = _read_request(line)
+        request = _read_request(line)
     except QfidError as error:
         return _write(events, Failed(type(error).__name__, error.message, error.hint, 2))
-    return _score(events, job, run, accept_changes, ending)
+    return _score(events, request, ending)
 
 
-def _score(events: IO[str], job: Job, run: str | None, accept_changes: bool, ending: Ending) -> int:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the parent asks for: a job, and how to go about it."""
+
+    job: Job
+    run: str | None
+    accept_changes: bool
+    text_file: Path | None
+
+
+def _score(events: IO[str], request: _Request, ending: Ending) -> int:
     from scorer.score import score
 
     code, planned = 1, ""
     try:
         for event in score(
-            job,
-            run=run,
+            request.job,
+            run=request.run,
             stop=ending.asked,
-            accept_changes=accept_changes,
+            accept_changes=request.accept_changes,
             light_imports=True,
+            text_file=request.text_file,
             closing=ending.close,
             out_of_memory=ending.at_once,
         ):
@@ -117,7 +130,7 @@ def _code_of(event: Event) -> int:
     return 1
 
 
-def _read_request(line: bytes) -> tuple[Job, str | None, bool]:
+def _read_request(line: bytes) -> _Request:
     try:
         data: Any = json.loads(line)
     except (ValueError, RecursionError):
@@ -128,7 +141,11 @@ def _read_request(line: bytes) -> tuple[Job, str | None, bool]:
     accept_changes = data.pop("accept_changes", False)
     if not isinstance(run, str | None) or not isinstance(accept_changes, bool):
         raise InputError("`run` must be a run's id, `accept_changes` true or false")
-    return Job.from_json(data), run, accept_changes
+    text_file = data.pop("text_file", None)
+    if not isinstance(text_file, str | None):
+        raise InputError("`text_file` must be a path")
+    path = None if text_file is None else Path(text_file)
+    return _Request(Job.from_json(data), run, accept_changes, path)
 
 
 def _exit_at_end_of_input() -> None:

@@ -107,6 +107,7 @@ class Preparation:
         *,
         grid: int | None = None,
         chunks: tuple[int, ...] | None = None,
+        text_file: Path | None = None,
     ) -> None:
         """Begin nothing yet.
 
@@ -116,12 +117,14 @@ class Preparation:
             cache_dir: Where tokens of a text are kept, or None.
             grid: Chunks of a cell of the run that is continued; None for a new run.
             chunks: Indices of its chunks, in scoring order; None where the job says which.
+            text_file: Holds the text that came from standard input; None where none did.
         """
         self.job = job
         self.backend = backend
         self.cache_dir = cache_dir
         self.grid = grid
         self.chunks = chunks
+        self.text_file = text_file
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -222,6 +225,7 @@ class Preparation:
             stored=self.chunks,
             vocab_rows=info.vocab_size,
             tokenizer_id=info.name,
+            text_file=self.text_file,
             cache_dir=self.cache_dir,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, Interrupted, QfidError, WillNotFit
@@ -12,7 +13,7 @@ from scorer.device.memory_watch import MemoryWatch
 from scorer.engine.own_kernels import OwnKernels
 from scorer.runs.identity import stored_batch
 from scorer.spec.events import Event, Finished, Planned, SettingFailedEvent, Warned
-from scorer.spec.job import Job
+from scorer.spec.job import STANDARD_INPUT, Job
 
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
@@ -34,6 +35,7 @@ class Session:
         accept_changes: bool,
         closing: Callable[[], None],
         watch: MemoryWatch,
+        text_file: Path | None = None,
     ) -> None:
         self.job = job
         self.backend = backend
@@ -42,6 +44,7 @@ class Session:
         self.accept_changes = accept_changes
         self.closing = closing
         self.watch = watch
+        self.text_file = text_file
         self.run: Run | None = None
         self.own_kernels = OwnKernels(job, backend.kind)
 
@@ -70,8 +73,15 @@ class Session:
             # Another choice than the run's is refused further down, too.
             if _same_choice(self.job, earlier.job):
                 chunks = earlier.readable_facts.chunks
+            if self.job.corpus.source == STANDARD_INPUT:
+                self.text_file = earlier.text_path
         preparation = Preparation(
-            self.job, self.backend, cache_folder() / "tokens", grid=grid, chunks=chunks
+            self.job,
+            self.backend,
+            cache_folder() / "tokens",
+            grid=grid,
+            chunks=chunks,
+            text_file=self.text_file,
         )
         yield from preparation.steps()
         self.own_kernels.wait()
@@ -100,7 +110,7 @@ class Session:
                     f"run `{twin.id}` of the same model and text is unfinished",
                     f"`qfid resume {twin.id}` goes on with it; this run starts anew",
                 )
-            run = self.run = new_run(self.job, facts)
+            run = self.run = new_run(self.job, facts, self.text_file)
         else:
             run = find_run(self.wanted_run)
         with run.open_writer() as writer:

@@ -6,6 +6,7 @@ A run is a folder ``<id>/`` in the runs folder:
 - ``positions.arrow``: every scored position. The single source of truth.
 - ``state.json``: which settings failed and which the report covers. Small, may be lost.
 - ``report.json``, ``report.md``: made from the positions, so they can be made again.
+- ``text``: the text, where it came from standard input.
 - ``lock``: which process writes to the run.
 
 Pure standard library: the app lists runs before anything heavy is imported.
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from scorer.runs.positions_file import PositionsWriter
     from scorer.runs.positions_format import StoredChunk
     from scorer.stats.positions import Positions
+
+TEXT_NAME = "text"
 
 State = Literal["finished", "unfinished", "running", "broken"]
 
@@ -167,6 +170,11 @@ class Run:
     def positions_path(self) -> Path:
         """The run's ``positions.arrow``, which exists from the first writer on."""
         return self.path / "positions.arrow"
+
+    @property
+    def text_path(self) -> Path:
+        """The run's text, which exists where it came from standard input."""
+        return self.path / TEXT_NAME
 
     @property
     def finished(self) -> bool:

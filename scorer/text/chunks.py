@@ -113,6 +113,7 @@ def build_corpus(
     vocab_rows: int | None = None,
     tokenizer_id: str,
     fetch: Fetch | None = None,
+    text_file: Path | None = None,
     cache_dir: Path | None = None,
 ) -> ChunkedCorpus:
     """Read, tokenize and chunk a corpus.
@@ -129,6 +130,7 @@ def build_corpus(
         vocab_rows: Rows of the model's embedding; None to skip the check of the ids.
         tokenizer_id: Name of the tokenizer in the report.
         fetch: Downloads a dataset file that is not cached; None for the default download.
+        text_file: Holds the text that came from standard input; None where none did.
         cache_dir: Folder for tokenized corpora; None for no caching.
 
     Raises:
@@ -136,7 +138,7 @@ def build_corpus(
         InputError: The text cannot be read or encoded, is shorter than the protocol needs, or
             holds a token without an embedding row.
     """
-    source = read_source(spec, protocol, fetch=fetch)
+    source = read_source(spec, protocol, fetch=fetch, text_file=text_file)
     tokens = tokenize(source, tokenizer, protocol=protocol, cache_dir=cache_dir)
     total = _full_chunks(source.name, len(tokens.ids), chunk_length, protocol)
     indices = tuple(dict.fromkeys(stored or ()))
