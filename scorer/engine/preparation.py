@@ -30,6 +30,7 @@ from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
+from scorer.lm.tokenizer import comparison_key, is_compared, load_tokenizer
 from scorer.models.info import ModelInfo, with_geometry
 from scorer.models.kept_geometry import remember
 from scorer.models.resolve import resolve_model
@@ -38,7 +39,6 @@ from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import Job
 from scorer.text.chunks import ChunkedCorpus, build_corpus
-from scorer.text.tokens.load import load_tokenizer
 from scorer.text.wikitext import to_be_fetched
 
 # Seconds a text is given before the model is loaded beside it.
@@ -150,9 +150,11 @@ class Preparation:
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
         if fetched is not None:
             yield Loading("corpus", fetched)
-        yield Loading("tokenizing", job.corpus.source)
+        key = comparison_key(info.path)
+        first = "" if is_compared(key) else "; its tokens compared with mlx-lm's, once a model"
+        yield Loading("tokenizing", job.corpus.source + first)
         with ThreadPoolExecutor(1, "qfid-tokens") as pool:
-            tokens = pool.submit(self._corpus, info)
+            tokens = pool.submit(self._corpus, info, key)
             # A text that cannot be scored is refused before a model is loaded.
             # One that has to be fetched comes whole before: libraries that load models may not
             # use the network, which is open until then.
@@ -164,6 +166,8 @@ class Preparation:
             with compiling(job, self.backend, info, sizes) as processes:
                 model = yield from self._model(info)
                 corpus = tokens.result()
+                for warning in corpus.warnings:
+                    yield Warned(warning)
                 for state in processes.awaited():
                     yield Loading("kernels", state.described())
         if model.vocab_rows is not None:
@@ -213,11 +217,11 @@ class Preparation:
             Prefixes(handle, equal),
         )
 
-    def _corpus(self, info: ModelInfo) -> ChunkedCorpus:
+    def _corpus(self, info: ModelInfo, key: str) -> ChunkedCorpus:
         job = self.job
         return build_corpus(
             job.corpus,
-            load_tokenizer(info.path, allow_custom_code=job.allow_custom_code),
+            load_tokenizer(info.path, key=key, allow_custom_code=job.allow_custom_code),
             protocol=job.protocol,
             chunk_length=job.chunk_length,
             chunks=job.chunks,

@@ -42,6 +42,9 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | N
         "model files": files_digest(model_files(prepared.info.path)),
         "corpus": corpus.sha256,
         "tokenizer": corpus.tokenizer_sha256,
+        "tokenizer versions": ", ".join(
+            f"{name} {version}" for name, version in sorted(corpus.tokenizer_versions.items())
+        ),
         "protocol": job.protocol,
         "chunk length": job.chunk_length,
         "chunks": ",".join(map(str, corpus.indices)),
@@ -100,7 +103,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
             blas_line(prepared, backend),
             arithmetic_line(prepared, backend),
         ),
-        versions=dict(backend.versions),
+        versions={**backend.versions, **corpus.tokenizer_versions},
         batch=prepared.batch,
         kv_bytes_per_token={
             row.setting.key: row.setting.bytes_per_token(geometry, context)
@@ -110,7 +113,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         kv_layers=len(geometry.layers),
         max_context=info.max_context,
         kv_bytes_context=context,
-        warnings=(),
+        warnings=corpus.warnings,
     )
 
 
