@@ -56,6 +56,7 @@ class Session:
         """Everything after Hello."""
         from scorer.common.folders import cache_folder
         from scorer.engine.preparation import Preparation
+        from scorer.runs.kept_text import kept_text
         from scorer.runs.listing import find_run
 
         grid = chunks = None
@@ -74,7 +75,7 @@ class Session:
             if _same_choice(self.job, earlier.job):
                 chunks = earlier.readable_facts.chunks
             if self.job.corpus.source == STANDARD_INPUT:
-                self.text_file = earlier.text_path
+                self.text_file = kept_text(earlier.path)
         preparation = Preparation(
             self.job,
             self.backend,

@@ -6,7 +6,9 @@ a second or two.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,29 @@ from scorer.text.tokens.faults import explained
 from scorer.text.tokens.tokenizer import CHAT_HINT
 from scorer.text.tokens.tokenizer_file import tokenizer_name
 
-# The default date of Llama 3.x templates. With today's date the text would change every day.
-_DATE = datetime.datetime(2024, 7, 26)
+
+class _FixedDate(datetime.datetime):
+    """The default date of Llama 3.x templates. With today's the text would change every day."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> _FixedDate:
+        return cls(2024, 7, 26, tzinfo=tz)
+
+
+@contextlib.contextmanager
+def _fixed_date() -> Iterator[None]:
+    """Let transformers give chat templates a fixed date in the block.
+
+    It has no parameter for it: functions that are passed to a template are taken out.
+    """
+    from transformers.utils import chat_template_utils
+
+    before = chat_template_utils.datetime
+    chat_template_utils.datetime = _FixedDate
+    try:
+        yield
+    finally:
+        chat_template_utils.datetime = before
 
 
 class MlxLmTokenizer:
@@ -74,13 +97,12 @@ class MlxLmTokenizer:
         wrapper = self.wrapper
         if not wrapper.has_chat_template:
             raise self._no_template()
-        given: dict[str, Any] = {}
-        if "strftime_now" in str(wrapper.chat_template):
-            given["strftime_now"] = _DATE.strftime
-        with explained("the chat template refuses the messages", CHAT_HINT):
-            ids = wrapper.apply_chat_template(
-                conversation.messages, tools=conversation.tools, **given
-            )
+        dated = "strftime_now" in str(wrapper.chat_template)
+        with (
+            explained("the chat template refuses the messages", CHAT_HINT),
+            _fixed_date() if dated else contextlib.nullcontext(),
+        ):
+            ids = wrapper.apply_chat_template(conversation.messages, tools=conversation.tools)
             return [int(i) for i in ids]
 
     def _no_template(self) -> InputError:

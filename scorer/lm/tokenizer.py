@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scorer.common.atomic_files import write_atomic
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import cache_folder
+from scorer.common.inert_text import shown
 from scorer.lm.mlx_lm_tokenizer import MlxLmTokenizer
 from scorer.text.tokens.declared import declared_tokens, read_object
 from scorer.text.tokens.faults import MISSING_HINT
@@ -92,11 +93,11 @@ def first_difference(
         tokens: Special tokens.
 
     Returns:
-        The token, or a part of :data:`SAMPLE`; None if there is no difference.
+        The token, or a word of :data:`SAMPLE`, or all of it; None if there is no difference.
     """
-    for text in _lines(SAMPLE):
-        if _ids(ours, text) != _ids(theirs, text):
-            return text.strip()
+    if _ids(ours, SAMPLE) != _ids(theirs, SAMPLE):
+        words = (word for word in SAMPLE.split() if _ids(ours, word) != _ids(theirs, word))
+        return next(words, SAMPLE)
     contexts = [f"a {token} b{token}c\n" for token in tokens]
     # In one text, because models declare thousands.
     whole = "".join(contexts)
@@ -140,10 +141,23 @@ def _from_file(model_path: Path, runtime: MlxLmTokenizer, key: str) -> TextToken
             "compared with it",
         )
         return tokenizer
-    if first_difference(tokenizer.encode_list, runtime.encode, all_declared(model_path)) is None:
+    tokens = all_declared(model_path)
+    difference = first_difference(tokenizer.encode_list, runtime.encode, tokens)
+    if difference is None:
         _keep(key)
         return tokenizer
-    return _from_runtime(model_path, runtime)
+    other = _from_runtime(model_path, runtime)
+    other.cautions = (_otherwise(model_path, difference),)
+    return other
+
+
+def _otherwise(model_path: Path, difference: str) -> str:
+    name = read_object(model_path / "tokenizer_config.json").get("tokenizer_class")
+    why = f" (its tokenizer_class is {shown(name)})" if isinstance(name, str) else ""
+    return (
+        f"mlx-lm cuts {shown(difference)} otherwise than tokenizer.json says{why}: the text is cut "
+        "as mlx-lm does"
+    )
 
 
 def _from_runtime(model_path: Path, runtime: MlxLmTokenizer) -> TextTokenizer:
@@ -173,11 +187,6 @@ def _ids(encode: Callable[[str], Sequence[int]], text: str) -> list[int] | None:
         return list(encode(text))
     except InputError:
         return None
-
-
-def _lines(text: str) -> Iterator[str]:
-    yield text
-    yield from text.split("\n")
 
 
 def _kept(key: str) -> Path:

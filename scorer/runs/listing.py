@@ -19,7 +19,8 @@ from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import cache_folder, runs_folder
 from scorer.runs.facts import StoredFacts
 from scorer.runs.identity import Identity, identity_differences, identity_hash
-from scorer.runs.run import TEXT_NAME, Run, RunInfo
+from scorer.runs.kept_text import keep_text
+from scorer.runs.run import Run, RunInfo
 from scorer.runs.run_files import job_json
 from scorer.runs.run_lock import holder
 from scorer.spec.job import Job
@@ -72,7 +73,7 @@ def new_run(job: Job, facts: StoredFacts, text_file: Path | None = None) -> Run:
     try:
         fresh.mkdir()
         if text_file is not None:
-            write_atomic(fresh / TEXT_NAME, text_file.read_bytes())
+            keep_text(fresh, text_file)
         write_atomic(fresh / "job.json", text)
         run = _named(fresh, f"{now:%Y%m%d-%H%M%S}-{_slug(job.model)}")
     except BaseException as error:

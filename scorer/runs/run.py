@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from scorer.runs.positions_format import StoredChunk
     from scorer.stats.positions import Positions
 
-TEXT_NAME = "text"
-
 State = Literal["finished", "unfinished", "running", "broken"]
 
 
@@ -170,11 +168,6 @@ class Run:
     def positions_path(self) -> Path:
         """The run's ``positions.arrow``, which exists from the first writer on."""
         return self.path / "positions.arrow"
-
-    @property
-    def text_path(self) -> Path:
-        """The run's text, which exists where it came from standard input."""
-        return self.path / TEXT_NAME
 
     @property
     def finished(self) -> bool:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
 from scorer.spec.job import ChunkChoice, CorpusSpec, TextProtocol
-from scorer.text.chunk_order import select_chunks
 from scorer.text.chat_rows import Conversation
+from scorer.text.chunk_order import select_chunks
 from scorer.text.provenance import CorpusFacts
 from scorer.text.source_text import Fetch, SourceText
 from scorer.text.sources import read_source

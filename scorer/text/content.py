@@ -32,31 +32,38 @@ def unpacked(name: str, data: bytes) -> tuple[str, bytes]:
         data: Its bytes.
 
     Returns:
-        The name without an ending ``.gz``, and the bytes.
+        The ending of the name in lower case, without a last ``.gz``, and the bytes.
 
     Raises:
         InputError: The content is damaged, comes to more than :data:`LARGEST` bytes, or is not
             gzip although its name says so.
     """
-    named = PurePath(name).suffix.lower() == ".gz"
+    path = PurePath(name.lower())
+    named = path.suffix == ".gz"
+    ending = PurePath(path.stem).suffix if named else path.suffix
     if not data.startswith(_GZIP):
         if named:
             raise InputError(f"`{name}` is not gzip: it begins with {_first_bytes(data)}")
-        return name, data
+        return ending, data
     unpacked = _limited(name, gzip.GzipFile(fileobj=io.BytesIO(data)))
     if unpacked.startswith(_GZIP):
         raise InputError(f"`{name}` is gzip within gzip", "unpack it once: `gzip -d`")
-    return name[: -len(".gz")] if named else name, unpacked
+    return ending, unpacked
 
 
-def is_parquet(name: str, data: bytes) -> bool:
+def is_parquet(name: str, ending: str, data: bytes) -> bool:
     """Whether the content is Parquet.
+
+    Args:
+        name: Name of the file.
+        ending: As of :func:`unpacked`.
+        data: The unpacked content.
 
     Raises:
         InputError: It is not, although its name says so.
     """
     found = data.startswith(_PARQUET)
-    if not found and PurePath(name).suffix.lower() == ".parquet":
+    if not found and ending == ".parquet":
         raise InputError(f"`{name}` is not a Parquet file: it begins with {_first_bytes(data)}")
     return found
 
@@ -113,7 +120,7 @@ def _limited(name: str, file: gzip.GzipFile) -> bytes:
 
 
 def _blocks(file: gzip.GzipFile) -> Iterator[bytes]:
-    while block := file.read(_BLOCK):
+    while block := file.read1(_BLOCK):
         yield block
 
 

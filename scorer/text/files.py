@@ -44,11 +44,11 @@ def text_of(name: str, data: bytes) -> SourceText:
         InputError: It is empty, not UTF-8, damaged, or has a malformed row; the message names the
             byte, line or row.
     """
-    inner, data = unpacked(name, data)
-    if is_parquet(inner, data):
+    ending, data = unpacked(name, data)
+    if is_parquet(name, ending, data):
         return source_of_rows(name, rows_of_parquet(name, data))
     text = decoded(name, data)
-    rows = json_rows(inner, text)
+    rows = json_rows(name, ending, text)
     if rows is not None:
         return source_of_rows(name, rows)
     source = SourceText.of(name, text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import PurePath
 from typing import Any
 
 from scorer.common.errors import InputError
@@ -20,7 +19,7 @@ _JSON_LINES = (".jsonl", ".ndjson")
 _BODIES = ("text", "messages")
 
 
-def json_rows(name: str, text: str) -> Iterable[LocatedRow] | None:
+def json_rows(name: str, ending: str, text: str) -> Iterable[LocatedRow] | None:
     """The rows of a text in JSON; None if it is plain text.
 
     A text is taken as JSON lines if its name says so, or if its first line is an object with
@@ -28,12 +27,13 @@ def json_rows(name: str, text: str) -> Iterable[LocatedRow] | None:
 
     Args:
         name: Name of the file.
+        ending: Its ending, in lower case.
         text: Its text.
 
     Raises:
         InputError: While the rows are read: one is malformed.
     """
-    if PurePath(name).suffix.lower() in _JSON_LINES or _is_row(_json(_first_line(text))):
+    if ending in _JSON_LINES or _is_row(_json(_first_line(text))):
         return _line_rows(name, text)
     if text.lstrip().startswith("["):
         rows = _json(text)

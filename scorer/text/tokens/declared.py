@@ -117,7 +117,7 @@ def _numbered(declarations: dict[str, Any], special: set[str]) -> list[Any]:
     numbered: dict[int, Any] = {}
     decoder = declarations.get("added_tokens_decoder")
     if isinstance(decoder, dict):
-        numbered = {int(i): _added(v) for i, v in decoder.items() if i.isdecimal()}
+        numbered = {int(i): _added(v) for i, v in decoder.items() if i.isdecimal() and len(i) < 10}
     older = declarations.get("added_tokens")
     if isinstance(older, dict):
         for text, index in older.items():

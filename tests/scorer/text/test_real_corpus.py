@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 from scorer.models.hub_cache import hub_folder
 from scorer.spec.job import CorpusSpec
 from scorer.text.chunks import build_corpus
-from scorer.text.tokens.load import load_tokenizer
 from scorer.text.tokens.long_text import Encoded, encode_in_windows
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 from scorer.text.wikitext import cached_wikitext2, read_wikitext2
 
 WIKITEXT = cached_wikitext2()
@@ -36,7 +36,7 @@ MQF_FIRST_4 = "2857adb91cec24ed84879be6967b1bf34d79ef51a6d04f97b2ee8c5693bcd0ae"
 
 def test_chunks_are_those_of_mqf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert SMOLLM2 is not None and WIKITEXT is not None
-    tokenizer = load_tokenizer(SMOLLM2.parent)
+    tokenizer = load_tokenizer_file(SMOLLM2.parent)
 
     def cached(*_: str) -> Path:
         assert WIKITEXT is not None
