@@ -37,7 +37,7 @@ from scorer.models.resolve import resolve_model
 from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.geometry import KVGeometry
-from scorer.spec.job import Job
+from scorer.spec.job import STANDARD_INPUT, Job
 from scorer.text.chunks import ChunkedCorpus, build_corpus
 from scorer.text.wikitext import to_be_fetched
 
@@ -151,8 +151,11 @@ class Preparation:
         if fetched is not None:
             yield Loading("corpus", fetched)
         key = comparison_key(info.path)
-        first = "" if is_compared(key) else "; its tokens compared with mlx-lm's, once a model"
-        yield Loading("tokenizing", job.corpus.source + first)
+        source = job.corpus.source
+        named = "standard input" if source == STANDARD_INPUT else source
+        if not is_compared(info.path, key):
+            named += "; its tokens compared with mlx-lm's, once a model"
+        yield Loading("tokenizing", named)
         with ThreadPoolExecutor(1, "qfid-tokens") as pool:
             tokens = pool.submit(self._corpus, info, key)
             # A text that cannot be scored is refused before a model is loaded.

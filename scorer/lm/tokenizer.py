@@ -17,6 +17,7 @@ from scorer.common.atomic_files import write_atomic
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import cache_folder
 from scorer.common.inert_text import shown
+from scorer.demo import demo_model_path
 from scorer.lm.mlx_lm_tokenizer import MlxLmTokenizer
 from scorer.text.tokens.declared import declared_tokens, read_object
 from scorer.text.tokens.faults import MISSING_HINT
@@ -47,9 +48,16 @@ def comparison_key(model_path: Path) -> str:
     return files_sha256(model_path, READING, _FORMAT, *versions)
 
 
-def is_compared(key: str) -> bool:
-    """Whether ``tokenizer.json`` alone is known to give the ids of mlx-lm's tokenizer."""
-    return key in _equal or _kept(key).is_file()
+def is_compared(model_path: Path, key: str) -> bool:
+    """Whether ``tokenizer.json`` alone is known to give the ids of mlx-lm's tokenizer.
+
+    It is of the built-in model, whose files a test compares.
+
+    Args:
+        model_path: The folder.
+        key: As of :func:`comparison_key`.
+    """
+    return model_path == demo_model_path() or key in _equal or _kept(key).is_file()
 
 
 def load_tokenizer(
@@ -131,7 +139,7 @@ def all_declared(model_path: Path) -> list[str]:
 
 def _from_file(model_path: Path, runtime: MlxLmTokenizer, key: str) -> TextTokenizer:
     tokenizer = load_tokenizer_file(model_path)
-    if is_compared(key):
+    if is_compared(model_path, key):
         return tokenizer
     try:
         _ = runtime.wrapper

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from scorer.common.errors import InputError
 from scorer.common.folders import cache_folder
 from scorer.demo import demo_model_path
+from scorer.demo.text import builtin_documents
 from scorer.lm.mlx_lm_tokenizer import MlxLmTokenizer
 from scorer.lm.tokenizer import (
     SAMPLE,
@@ -113,7 +114,7 @@ def test_another_class_than_the_file_s(tmp_path: Path) -> None:
     assert "transformers" in loaded.versions
     (caution,) = loaded.cautions
     assert "`GPT2Tokenizer`" in caution and "`1234567`" in caution
-    assert not is_compared(comparison_key(folder))
+    assert not is_compared(folder, comparison_key(folder))
 
 
 def test_a_tokenizer_that_encodes_in_python(tmp_path: Path) -> None:
@@ -124,12 +125,15 @@ def test_a_tokenizer_that_encodes_in_python(tmp_path: Path) -> None:
     assert loaded.encode_list("a\nb") == list(b"a<n>b")
 
 
-def test_equal_tokenizers_are_compared_once(tmp_path: Path) -> None:
-    folder = write_model(tmp_path, byte_level(), eos_token=EOS)
+def test_equal_tokenizers_are_compared_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QFID_DATA_DIR", str(tmp_path / "data"))
+    folder = write_model(tmp_path / "model", byte_level(), eos_token=EOS, own=1)
     key = comparison_key(folder)
-    assert not is_compared(key)
+    assert not is_compared(folder, key)
     load_tokenizer(folder)
-    assert is_compared(key)
+    assert is_compared(folder, key)
     (kept,) = (cache_folder() / "tokenizers").iterdir()
     assert kept.stem == key
     code = (
@@ -166,12 +170,15 @@ def test_custom_code_beside_tokenizer_json_does_not_run(tmp_path: Path) -> None:
     assert loaded.encode_list("ab") == list(b"ab")
     (caution,) = loaded.cautions
     assert "not compared" in caution
-    assert not is_compared(comparison_key(folder))
+    assert not is_compared(folder, comparison_key(folder))
 
 
 def test_the_built_in_model_is_read_as_mlx_lm_reads_it() -> None:
-    loaded = load_tokenizer(demo_model_path())
-    assert isinstance(loaded, FileTokenizer) and not loaded.cautions
+    folder = demo_model_path()
+    ours, theirs = load_tokenizer_file(folder), MlxLmTokenizer(folder)
+    assert first_difference(ours.encode_list, theirs.encode, all_declared(folder)) is None
+    text = builtin_documents()[0][1]
+    assert ours.encode_list(text) == theirs.encode(text)
 
 
 def test_the_first_difference_is_named() -> None:

@@ -258,7 +258,7 @@ def test_documents_start_where_they_are_said_to(texts: list[str], separator: str
         ("a.txt.gz", b"plain", "not gzip: it begins with the bytes `70 6c 61 69`"),
         ("a", gzip.compress(b"some text", mtime=0)[:-4], "damaged gzip after 9 unpacked bytes"),
         ("a", b"\x1f\x8b\x08" + b"\xff" * 40, "damaged gzip after 0 unpacked bytes"),
-        ("a", gzip.compress(gzip.compress(b"x"), mtime=0), "gzip within gzip"),
+        ("a", gzip.compress(gzip.compress(b"x", mtime=0), mtime=0), "gzip within gzip"),
         ("a.gz", gzip.compress(b"abc\0", mtime=0), "byte 3 is zero"),
         ("a", b'{"text": "a"}\nplain\n', "line 2 "),
         ("a.jsonl.gz", gzip.compress(b"plain", mtime=0), "line 1 "),
