@@ -13,7 +13,7 @@ from scorer.common.errors import (
     SettingFailed,
     WillNotFit,
 )
-from scorer.spec.events import Failed, Finished, Warned
+from scorer.spec.events import Failed, Finished, Planned, SettingFailedEvent, Warned
 from scorer.spec.job import (
     ChunkChoice,
     CorpusSpec,
@@ -39,7 +39,7 @@ def measure_kv_fidelity(
     model: str,
     *,
     kv_bits: int | None = None,
-    kv_group_size: int = 64,
+    kv_group_size: int | None = None,
     setting: Setting | str | None = None,
     quantize_start: int = 0,
     path: ComputePath = "deployed",
@@ -62,7 +62,8 @@ def measure_kv_fidelity(
     Args:
         model: Repo id in the local Hugging Face cache, path of a folder, or ``demo``.
         kv_bits: Bits per element of keys and values: 2, 3, 4, 5, 6 or 8.
-        kv_group_size: Elements that share a scale and a bias: 32, 64 or 128.
+        kv_group_size: Elements that share a scale and a bias: 32, 64 or 128; None for 64, or 32
+            where 64 does not divide the model's heads.
         setting: A setting, or its notation such as ``k8v4:32@512``, instead of ``kv_bits``.
         quantize_start: 0 for stress; n > 0 for deployment, see
             :class:`~scorer.spec.settings.kv.KVSetting`.
@@ -127,9 +128,14 @@ def _run(job: Job) -> SettingReport:
     from scorer.report.tree import Report
     from scorer.score import score
 
+    rows: list[str] = []
     for event in score(job):
         if isinstance(event, Warned):
             warnings.warn(event.message, stacklevel=3)
+        elif isinstance(event, Planned):
+            rows = event.settings
+        elif isinstance(event, SettingFailedEvent) and event.setting not in rows:
+            warnings.warn(f"the control failed: {event.message}", stacklevel=3)
         elif isinstance(event, Failed):
             raise _error(event)
         elif isinstance(event, Finished):

@@ -51,9 +51,9 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kv-group-size",
         type=int,
-        default=64,
         metavar="G",
-        help="elements that share a scale: 32, 64 or 128 (default: %(default)s)",
+        help="elements that share a scale: 32, 64 or 128 (default: 64, or 32 where 64 does not "
+        "divide the model's heads)",
     )
     group.add_argument(
         "--quantize-start",

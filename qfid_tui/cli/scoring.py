@@ -89,7 +89,8 @@ def _finished(event: Finished, display: ProgressLines, delivery: Delivery) -> in
         _say_how_to_resume(run_id)
         return INTERRUPTED
     below = delivery.exit_code(report)
-    if any(row.failure is not None for row in report.settings):
+    # A control that failed is no row of the report.
+    if display.run.failed or any(row.failure is not None for row in report.settings):
         return 1
     return below
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from scorer.common.errors import InputError
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.base import Setting
-from scorer.spec.settings.kv import BITS, KVSetting
+from scorer.spec.settings.kv import BITS, DEFAULT_GROUP, KVSetting
 from scorer.spec.settings.registry import parse_setting
 
 WIDTHS = tuple(sorted(BITS, reverse=True))
@@ -59,7 +59,7 @@ class Choices:
     added: tuple[str, ...] = ()
     ticked_added: tuple[str, ...] = ()
     key_bits: int | None = None
-    group_size: int = 64
+    group_size: int = DEFAULT_GROUP
     start: int = 0
     path: str = "deployed"
     corpus: str | None = None
@@ -92,10 +92,15 @@ class Choices:
         return KVSetting(
             k_bits=self.key_bits or bits,
             v_bits=bits,
-            group_size=self.group_size,
+            group_size=self.asked_group,
             start=self.start,
             path=self.path,  # type: ignore[arg-type]  # checked in KVSetting
         )
+
+    @property
+    def asked_group(self) -> int | None:
+        """The group size as settings take it: None for the default, which a model may replace."""
+        return None if self.group_size == DEFAULT_GROUP else self.group_size
 
     def is_ticked(self, setting: Setting) -> bool:
         """Whether a setting is to be scored."""

@@ -65,7 +65,7 @@ def _ticking_only(choices: Choices, args: argparse.Namespace) -> Choices:
     """Tick the settings that the command line names and no others."""
     settings = parse_settings(
         args.settings if args.settings is not None else args.kv_bits,
-        group_size=choices.group_size,
+        group_size=choices.asked_group,
         start=choices.start,
         path=choices.path,  # type: ignore[arg-type]  # checked in KVSetting
     )

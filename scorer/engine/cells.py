@@ -11,12 +11,12 @@ import mlx.core as mx
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.error_text import first_line
-from scorer.common.errors import Interrupted
+from scorer.common.errors import Interrupted, QfidError
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.memory import peak_memory
 from scorer.device.pipeline import choose_pipeline
 from scorer.engine.loop import Loop
-from scorer.engine.noise_repeats import KLSums, perturbed_sums, progress_of
+from scorer.engine.noise_repeats import KLSums, perturbed_repeats, progress_of
 from scorer.engine.outcomes import LaneFailed, PassDone, Scored, ScoreTask
 from scorer.engine.preparation import Prepared
 from scorer.engine.saving import Saver
@@ -166,9 +166,7 @@ class CellScorer:
             if isinstance(outcome, PassDone):
                 yield progress_of(outcome, repeats, repeats)
             elif isinstance(outcome, LaneFailed):
-                name, error = outcome.lane.key, outcome.error
-                self.schedule.give_up(name, error)
-                yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
+                yield from self._give_up(outcome.lane.key, outcome.error)
             else:
                 self._save(outcome, sums or {})
                 yield from self._saver.events()
@@ -177,17 +175,27 @@ class CellScorer:
         """Score a batch, after as many perturbed repeats as the noise floor asks for."""
         repeats = self._repeats
         lanes = [self._lanes[lane.key] for lane in task.lanes]
-        sums = yield from perturbed_sums(
+        found = yield from perturbed_repeats(
             task.batch, lanes, self.prepared.reference, self._loop, repeats
         )
-        if sums is None:
+        for name, error in found.failed.items():
+            yield from self._give_up(name, error)
+        if not found.reached:
             yield Warned(
                 "the noise floor cannot be measured: this architecture embeds its tokens in "
                 "a way of its own",
                 "the other figures are not affected",
             )
             self._repeats = 0
-        yield from self._plainly([task], sums, repeats)
+        left = [lane for lane in task.lanes if lane.key not in found.failed]
+        if left:
+            yield from self._plainly([ScoreTask(task.batch, left)], found.sums, repeats)
+
+    def _give_up(self, name: str, error: QfidError) -> Iterator[Event]:
+        """Score no more of a computation; tell it of every setting that it belongs to."""
+        self.schedule.give_up(name, error)
+        for setting in dict.fromkeys((name, *self._rows_of(name))):
+            yield SettingFailedEvent(setting, type(error).__name__, error.message, error.hint)
 
     def _save(self, scored: Scored, sums: KLSums) -> None:
         from scorer.runs.positions_format import StoredChunk

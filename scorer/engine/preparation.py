@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -35,9 +36,11 @@ from scorer.models.info import ModelInfo, with_geometry
 from scorer.models.kept_geometry import remember
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import ModelSizes, model_sizes
+from scorer.report.commands import kv_command
 from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import STANDARD_INPUT, Job
+from scorer.spec.settings.base import Setting
 from scorer.text.chunks import ChunkedCorpus, build_corpus
 from scorer.text.wikitext import to_be_fetched
 
@@ -50,7 +53,8 @@ class Prepared:
     """A job ready to be scored.
 
     Attributes:
-        job: The job.
+        job: The job, its settings resolved for the model.
+        asked: The job as it was written.
         info: The resolved model.
         model: The loaded model.
         handle: The model as lanes share it.
@@ -65,6 +69,7 @@ class Prepared:
     """
 
     job: Job
+    asked: Job
     info: ModelInfo
     model: LoadedModel
     handle: ModelHandle
@@ -119,7 +124,7 @@ class Preparation:
             chunks: Indices of its chunks, in scoring order; None where the job says which.
             text_file: Holds the text that came from standard input; None where none did.
         """
-        self.job = job
+        self.job = self.asked = job
         self.backend = backend
         self.cache_dir = cache_dir
         self.grid = grid
@@ -145,8 +150,8 @@ class Preparation:
         if info.caution is not None:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
         info = _measured(info, allow_custom_code=job.allow_custom_code)
-        for setting in job.settings:
-            setting.check(info.geometry)
+        job = self.job = job.resolved(info.geometry)
+        _check_settings(job, info.geometry)
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
         if fetched is not None:
             yield Loading("corpus", fetched)
@@ -186,8 +191,7 @@ class Preparation:
         vocab = _check_forward(split, probe, info)
         _check_tokens(corpus, vocab, "output layer has {} tokens")
         geometry = measured_geometry(split)
-        for setting in job.settings:
-            setting.check(geometry)
+        _check_settings(job, geometry)
         handle = ModelHandle(split)
         planned = plan_settings(job, handle, self.backend.kind, geometry)
         equal = check_continuity(
@@ -208,6 +212,7 @@ class Preparation:
                 )
         self.result = Prepared(
             job,
+            self.asked,
             info,
             model,
             handle,
@@ -300,6 +305,31 @@ def _measured(info: ModelInfo, *, allow_custom_code: bool) -> ModelInfo:
         return with_geometry(info, outcome)
     except InputError as error:
         raise InputError(f"`{info.name}`: {error.message}", error.hint) from error
+
+
+def _check_settings(job: Job, geometry: KVGeometry) -> None:
+    """See that the model can be quantized as every setting says.
+
+    Raises:
+        InputError: It cannot; the hint is the command that asks for what can be scored.
+    """
+    fitting: list[Setting] = []
+    first: InputError | None = None
+    for setting in job.settings:
+        try:
+            setting.check(geometry)
+            fitting.append(setting)
+        except InputError as error:
+            first = first or error
+            if (other := setting.fitting(geometry)) is not None:
+                fitting.append(other)
+    if first is None:
+        return
+    hint = first.hint
+    if fitting:
+        settings = tuple(dict.fromkeys(fitting))
+        hint += f": `{kv_command(dataclasses.replace(job, settings=settings))}`"
+    raise InputError(first.message, hint)
 
 
 def _query_heads(model: LoadedModel) -> int:

@@ -86,7 +86,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
     windows = any(layer.window is not None for layer in geometry.layers)
     context = corpus.chunk_length if windows else None
     return RunFacts(
-        job=prepared.job,
+        job=prepared.asked,
         model_id=info.name,
         model_revision=info.revision,
         model_files=model_files(info.path),

@@ -103,6 +103,7 @@ class Session:
         from scorer.report.from_run import finished_report
         from scorer.runs.listing import find_run, new_run, unfinished_twin
 
+        self.job = prepared.job
         facts = stored_facts(prepared, self.backend)
         if self.wanted_run is None:
             twin = unfinished_twin(facts.identity)

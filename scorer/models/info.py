@@ -29,6 +29,7 @@ from scorer.models.files import (
 from scorer.models.kept_geometry import Measured, NotBuilt, Outcome, folder_key, recall
 from scorer.models.weight_files import bits_of, check_weight_file, quantized_bits
 from scorer.spec.geometry import KVGeometry, KVLayer
+from scorer.spec.quantizers.known import STOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,8 @@ def check_measured(outcome: Outcome, architecture: str) -> Measured:
     """Refuse a model by what was measured of it.
 
     Raises:
-        InputError: mlx-lm cannot build it, or it keeps no keys and values.
+        InputError: mlx-lm cannot build it, it keeps no keys and values, or MLX's quantizer has
+            no groups for them.
     """
     if isinstance(outcome, NotBuilt):
         raise InputError(
@@ -203,6 +205,13 @@ def check_measured(outcome: Outcome, architecture: str) -> Measured:
         raise InputError(
             f"architecture `{architecture}` keeps no keys and values: there is no KV cache",
             "pick a model with attention layers",
+        )
+    if not outcome.geometry.quantizable:
+        dims = " and ".join(map(str, sorted(outcome.geometry.dims())))
+        raise InputError(
+            f"its KV cache cannot be quantized: no group size of MLX divides heads of {dims} "
+            "elements",
+            f"pick a model with heads of a multiple of {STOCK.groups[0]} elements",
         )
     return outcome
 

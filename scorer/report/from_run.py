@@ -36,13 +36,13 @@ def finished_report(run: Run, stored: Batches | None = None) -> Report:
         stored: Its batches, where the caller has read them already.
 
     Raises:
-        QfidError: The run holds no scored chunk.
+        QfidError: The run holds no scored chunk, and no setting failed.
         InputError: The run's facts are malformed.
     """
     from scorer.report.build import build_report
 
     stored = run.read() if stored is None else stored
-    if not any(stored.values()):
+    if not any(stored.values()) and not run.failures():
         raise QfidError(
             f"run `{run.id}` holds no scored chunk yet", f"score it with `qfid resume {run.id}`"
         )
@@ -115,11 +115,17 @@ def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSettin
     if control == facts.same_as:
         # The row is computed as its own control, which is a row of the job too.
         control = None
+    control_failure = None if control is None else run.failures().get(control)
+    if control_failure is not None:
+        warning = f"its control failed: {control_failure.message}"
+        facts = dataclasses.replace(facts, warnings=(*facts.warnings, warning))
+        control = None
     return ScoredSetting(
         setting=setting,
         facts=facts,
         positions=Positions.concatenate([p for p, _ in batches]) if batches else None,
         control=_control(run, control, stored),
+        control_failed=control_failure is not None,
     )
 
 

@@ -28,12 +28,14 @@ class ScoredSetting:
         facts: Its facts.
         positions: Its scored positions, in any order; None where there are none.
         control: Positions of the dequantized path beside a deployed setting; None for none.
+        control_failed: The dequantized path was asked for and failed.
     """
 
     setting: Setting
     facts: SettingFacts
     positions: Positions | None
     control: Positions | None = None
+    control_failed: bool = False
 
     @property
     def chunks(self) -> frozenset[int]:

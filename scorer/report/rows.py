@@ -131,4 +131,6 @@ def _control_note(facts: RunFacts, scored: ScoredSetting, measured: Measured | N
         return "this setting is the dequantized path itself"
     if scored.facts.failure is not None:
         return "the setting failed"
+    if scored.control_failed:
+        return "the control failed"
     return "same arithmetic here: the deployed path is computed as the dequantized one"

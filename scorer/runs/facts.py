@@ -71,7 +71,8 @@ class RunFacts:
     """Facts of a run, the same for all its settings.
 
     Attributes:
-        job: What was asked.
+        job: What was asked, as it was written; the run's own job holds the settings that are
+            scored.
         model_id: Repo id, name of the folder, or ``demo``.
         model_revision: Commit of the repo; None for a folder.
         model_files: File name to SHA-256 or to size in bytes.

@@ -5,6 +5,7 @@ Pure standard library: the app and ``qfid --help`` import this module.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, get_args
@@ -12,6 +13,7 @@ from typing import Any, Literal, get_args
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import converted, json_values
+from scorer.spec.geometry import KVGeometry
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.grammar import NOTATION_HINT
 from scorer.spec.settings.registry import parse_setting
@@ -53,7 +55,7 @@ def _read_settings(data: Any) -> tuple[Setting, ...]:
 
 
 def _notations(settings: tuple[Setting, ...]) -> list[str]:
-    return [setting.key for setting in settings]
+    return [setting.written for setting in settings]
 
 
 def _read_corpus(data: Any) -> CorpusSpec:
@@ -144,6 +146,14 @@ class Job:
         """The job as JSON values; settings in their notation."""
         values: dict[str, Any] = json_values(self)
         return values
+
+    def resolved(self, geometry: KVGeometry) -> Job:
+        """The job with its settings as they are for a model of this geometry.
+
+        Settings that come to the same are one.
+        """
+        settings = dict.fromkeys(setting.resolved(geometry) for setting in self.settings)
+        return dataclasses.replace(self, settings=tuple(settings))
 
     @classmethod
     def from_json(cls, data: Any) -> Job:

@@ -127,6 +127,10 @@ def test_what_the_config_states_is_left(tmp_path: Path) -> None:
     [
         (NotBuilt("mlx-lm cannot build it"), "mlx-lm cannot build it"),
         (Measured(KVGeometry((), 4)), "`llama` keeps no keys and values"),
+        (
+            Measured(KVGeometry((KVLayer(2, 80, 80),), 1)),
+            "no group size of MLX divides heads of 80",
+        ),
     ],
 )
 def test_a_model_is_refused_by_what_is_kept(tmp_path: Path, outcome: Outcome, reason: str) -> None:
