@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorer.common.error_text import first_line
@@ -89,6 +90,7 @@ def score(
     accept_changes: bool = False,
     allow_custom_code: Consent = False,
     light_imports: bool = False,
+    text_file: Path | None = None,
     closing: Callable[[], None] = nothing,
     read_memory: Callable[[], HostMemory] = host_memory,
     out_of_memory: Callable[[WillNotFit], None] | None = None,
@@ -103,6 +105,7 @@ def score(
         allow_custom_code: Which Python files of the model's own may run: none, those of these names
             and hashes, or with True whatever is there. It is never stored.
         light_imports: Import mlx-lm without transformers; only for a process that does not need it.
+        text_file: Holds the text where the job's corpus is standard input, for a new run.
         closing: Called after all scoring, before the report is made.
         read_memory: Returns the memory of the host; called repeatedly during the run.
         out_of_memory: Ends this process at once when memory is nearly exhausted; None to stop at
@@ -120,7 +123,15 @@ def score(
         yield hello(backend)
         with MemoryWatch(read_memory, at_once=out_of_memory) as watch:
             session = Session(
-                job, backend, run, stop, accept_changes, closing, watch, allow_custom_code
+                job,
+                backend,
+                run,
+                stop,
+                accept_changes,
+                closing,
+                watch,
+                allow_custom_code,
+                text_file,
             )
             from scorer.lm.mlx_lm_import import import_mlx_lm
 

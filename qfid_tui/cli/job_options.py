@@ -87,7 +87,8 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--corpus",
         metavar="TEXT",
-        help="wikitext2 (default), builtin (default for demo), or a .txt .md .jsonl .parquet file",
+        help="wikitext2 (default), builtin (default for demo), a file of text, JSON lines or "
+        "Parquet, or - for standard input",
     )
     group.add_argument(
         "--protocol",
@@ -164,12 +165,12 @@ def job_of(args: argparse.Namespace) -> Job:
     from qfid_tui.state.paths import absolute
     from qfid_tui.state.text_names import CORPORA
     from scorer.models.resolve import DEMO
-    from scorer.spec.job import CorpusSpec, Job, default_chunks
+    from scorer.spec.job import STANDARD_INPUT, CorpusSpec, Job, default_chunks
 
     corpus = args.corpus
     if corpus is None:
         corpus = "builtin" if args.model == DEMO else "wikitext2"
-    elif corpus not in CORPORA and corpus.strip():
+    elif corpus not in (*CORPORA, STANDARD_INPUT) and corpus.strip():
         corpus = absolute(corpus)
     return Job(
         model=args.model,

@@ -18,6 +18,8 @@ from scorer.common.process_limits import THREADS_HINT, says_too_few_threads
 from scorer.spec.events import Event, Failed, Finished
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from qfid_tui.cli.report_formats import Delivery
     from scorer.spec.job import Job
 
@@ -31,6 +33,7 @@ def score(
     run: str | None = None,
     accept_changes: bool = False,
     allow_custom_code: bool = False,
+    text_file: Path | None = None,
 ) -> int:
     """Score a job in a child process and deliver its report.
 
@@ -40,6 +43,7 @@ def score(
         run: Id of a saved run to continue.
         accept_changes: Continue it although model, text or arithmetic have changed.
         allow_custom_code: Let the model's own Python files run, as they are now.
+        text_file: Holds the text that came from standard input; None where none did.
 
     Returns:
         Exit code of the command.
@@ -50,6 +54,8 @@ def score(
     request: dict[str, Any] = job.to_json() | {"allow_custom_code": allow_custom_code}
     if run is not None:
         request |= {"run": run, "accept_changes": accept_changes}
+    if text_file is not None:
+        request |= {"text_file": str(text_file)}
     display = progress_display()
     last: Event | None = None
     with ScorerProcess(request) as process:

@@ -9,7 +9,8 @@ from pathlib import Path
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA
-from scorer.spec.job import default_chunks
+from scorer.common.errors import InputError
+from scorer.spec.job import STANDARD_INPUT, default_chunks
 from scorer.spec.settings.registry import parse_settings
 
 
@@ -40,6 +41,11 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
     }
     if args.model is not None:
         choices = dataclasses.replace(choices, model=_model_name(args.model), revision=None)
+    if args.corpus == STANDARD_INPUT:
+        raise InputError(
+            "the app reads keys from standard input, not a text",
+            "`qfid kv` with --corpus - reads it",
+        )
     if args.corpus is not None:
         corpus = args.corpus if args.corpus in CORPORA else absolute(args.corpus)
         choices = dataclasses.replace(choices, corpus=corpus)

@@ -81,10 +81,6 @@ def _text_typed(text: str) -> str:
     path = absolute(text)
     if not text or not Path(path).is_file():
         raise InputError(f"there is no file `{text}`", "wikitext2, builtin, or a file's path")
-    if Path(path).suffix not in (".txt", ".md", ".jsonl", ".parquet"):
-        raise InputError(
-            f"`{Path(path).name}` is no text file qfid reads", ".txt, .md, .jsonl or .parquet"
-        )
     return path
 
 

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from scorer.child.ending import INTERRUPTED, Ending
@@ -82,6 +83,7 @@ def _score(events: IO[str], request: _Request, ending: Ending) -> int:
             accept_changes=request.accept_changes,
             allow_custom_code=request.allow_custom_code,
             light_imports=True,
+            text_file=request.text_file,
             closing=ending.close,
             out_of_memory=ending.at_once,
         ):
@@ -143,12 +145,14 @@ class _Request:
         run: Id of a saved run to continue, or None.
         accept_changes: Continue it although its conditions have changed.
         allow_custom_code: Which Python files of the model's own may run.
+        text_file: Holds the text that came from standard input; None where none did.
     """
 
     job: Job
     run: str | None
     accept_changes: bool
     allow_custom_code: Consent
+    text_file: Path | None
 
 
 def _read_request(line: bytes) -> _Request:
@@ -163,7 +167,11 @@ def _read_request(line: bytes) -> _Request:
     if not isinstance(run, str | None) or not isinstance(accept_changes, bool):
         raise InputError("`run` must be a run's id, `accept_changes` true or false")
     allowed = consent_from_json(data.pop("allow_custom_code", False))
-    return _Request(Job.from_json(data), run, accept_changes, allowed)
+    text_file = data.pop("text_file", None)
+    if not isinstance(text_file, str | None):
+        raise InputError("`text_file` must be a path")
+    path = None if text_file is None else Path(text_file)
+    return _Request(Job.from_json(data), run, accept_changes, allowed, path)
 
 
 def _exit_at_end_of_input() -> None:

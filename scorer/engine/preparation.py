@@ -32,6 +32,7 @@ from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
+from scorer.lm.tokenizer import comparison_key, is_compared, load_tokenizer
 from scorer.models.custom_code import Consent, check_consent, described, hashes
 from scorer.models.info import ModelInfo, with_geometry
 from scorer.models.kept_geometry import remember
@@ -41,10 +42,9 @@ from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.report.commands import kv_command
 from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.geometry import KVGeometry
-from scorer.spec.job import Job
+from scorer.spec.job import STANDARD_INPUT, Job
 from scorer.spec.settings.base import Setting
 from scorer.text.chunks import ChunkedCorpus, build_corpus
-from scorer.text.tokens.load import load_tokenizer
 from scorer.text.wikitext import to_be_fetched
 
 # Seconds a text is given before the model is loaded beside it.
@@ -121,6 +121,7 @@ class Preparation:
         chunks: tuple[int, ...] | None = None,
         allow_custom_code: Consent = False,
         check: Callable[[ModelInfo, ModelContent], None] | None = None,
+        text_file: Path | None = None,
     ) -> None:
         """Begin nothing yet.
 
@@ -133,6 +134,7 @@ class Preparation:
             allow_custom_code: Which Python files of the model's own may run.
             check: Called before any code of the model's own runs; raises where it may not be scored
                 after all, as where a run that is continued had other files.
+            text_file: Holds the text that came from standard input; None where none did.
         """
         self.job = self.asked = job
         self.backend = backend
@@ -142,6 +144,7 @@ class Preparation:
         self.allow_custom_code = allow_custom_code
         self.check = check
         self.content: ModelContent | None = None
+        self.text_file = text_file
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -174,9 +177,14 @@ class Preparation:
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
         if fetched is not None:
             yield Loading("corpus", fetched)
-        yield Loading("tokenizing", job.corpus.source)
+        key = comparison_key(info.path)
+        source = job.corpus.source
+        named = "standard input" if source == STANDARD_INPUT else source
+        if not is_compared(info.path, key):
+            named += "; its tokens compared with mlx-lm's, once a model"
+        yield Loading("tokenizing", named)
         with ThreadPoolExecutor(1, "qfid-tokens") as pool:
-            tokens = pool.submit(self._corpus, info)
+            tokens = pool.submit(self._corpus, info, key)
             # A text that cannot be scored is refused before a model is loaded.
             # One that has to be fetched comes whole before: libraries that load models may not
             # use the network, which is open until then.
@@ -189,6 +197,8 @@ class Preparation:
                 model = yield from self._model(info)
                 corpus = tokens.result()
                 content.check_read()
+                for warning in corpus.warnings:
+                    yield Warned(warning)
                 for state in processes.awaited():
                     yield Loading("kernels", state.described())
         if model.vocab_rows is not None:
@@ -257,11 +267,11 @@ class Preparation:
             message = f"`{self.job.model}`: {error.message}"
             raise CustomCodeRefused(message, error.hint, error.files) from None
 
-    def _corpus(self, info: ModelInfo) -> ChunkedCorpus:
+    def _corpus(self, info: ModelInfo, key: str) -> ChunkedCorpus:
         job = self.job
         return build_corpus(
             job.corpus,
-            load_tokenizer(info.path, allow_custom_code=hashes(info.code)),
+            load_tokenizer(info.path, key=key, allow_custom_code=hashes(info.code)),
             protocol=job.protocol,
             chunk_length=job.chunk_length,
             chunks=job.chunks,
@@ -269,6 +279,7 @@ class Preparation:
             stored=self.chunks,
             vocab_rows=info.vocab_size,
             tokenizer_id=info.name,
+            text_file=self.text_file,
             cache_dir=self.cache_dir,
         )
 

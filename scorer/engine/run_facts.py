@@ -47,6 +47,9 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | N
         **model_identity(prepared.info, prepared.content),
         "corpus": corpus.sha256,
         "tokenizer": corpus.tokenizer_sha256,
+        "tokenizer versions": ", ".join(
+            f"{name} {version}" for name, version in sorted(corpus.tokenizer_versions.items())
+        ),
         "protocol": job.protocol,
         "chunk length": job.chunk_length,
         "chunks": ",".join(map(str, corpus.indices)),
@@ -105,7 +108,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
             blas_line(prepared, backend),
             arithmetic_line(prepared, backend),
         ),
-        versions=dict(backend.versions),
+        versions={**backend.versions, **corpus.tokenizer_versions},
         batch=prepared.batch,
         kv_bytes_per_token={
             row.setting.key: row.setting.bytes_per_token(geometry, context)
@@ -115,7 +118,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         kv_layers=len(geometry.layers),
         max_context=info.max_context,
         kv_bytes_context=context,
-        warnings=(),
+        warnings=corpus.warnings,
         custom_code=hashes(info.code),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, Interrupted, QfidError, WillNotFit
@@ -12,7 +13,7 @@ from scorer.device.memory_watch import MemoryWatch
 from scorer.engine.own_kernels import OwnKernels
 from scorer.runs.identity import stored_batch
 from scorer.spec.events import Event, Finished, Planned, SettingFailedEvent, Warned
-from scorer.spec.job import Job
+from scorer.spec.job import STANDARD_INPUT, Job
 
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
@@ -39,6 +40,7 @@ class Session:
         closing: Callable[[], None],
         watch: MemoryWatch,
         allow_custom_code: Consent = False,
+        text_file: Path | None = None,
     ) -> None:
         self.job = job
         self.backend = backend
@@ -48,6 +50,7 @@ class Session:
         self.closing = closing
         self.watch = watch
         self.allow_custom_code = allow_custom_code
+        self.text_file = text_file
         self.run: Run | None = None
         self.own_kernels = OwnKernels(job, backend.kind)
 
@@ -59,6 +62,7 @@ class Session:
         """Everything after Hello."""
         from scorer.common.folders import cache_folder
         from scorer.engine.preparation import Preparation
+        from scorer.runs.kept_text import kept_text
         from scorer.runs.listing import check_place, find_run
         from scorer.runs.run_lock import RunLock
 
@@ -81,6 +85,8 @@ class Session:
             # Another choice than the run's is refused further down, too.
             if _same_choice(self.job, earlier.job):
                 chunks = earlier.readable_facts.chunks
+            if self.job.corpus.source == STANDARD_INPUT:
+                self.text_file = kept_text(earlier.path)
         preparation = Preparation(
             self.job,
             self.backend,
@@ -89,6 +95,7 @@ class Session:
             chunks=chunks,
             allow_custom_code=self.allow_custom_code,
             check=None if self.wanted_run is None else self._check_model,
+            text_file=self.text_file,
         )
         try:
             yield from preparation.steps()
@@ -157,7 +164,7 @@ class Session:
                     f"run `{twin.id}` of the same model and text is unfinished",
                     f"`qfid resume {twin.id}` goes on with it; this run starts anew",
                 )
-            run = self.run = new_run(self.job, facts)
+            run = self.run = new_run(self.job, facts, self.text_file)
         else:
             run = find_run(self.wanted_run)
         with run.open_writer() as writer:

@@ -36,6 +36,19 @@ def import_mlx_lm(*, light: bool = False) -> Any:
         return importlib.import_module("mlx_lm.utils")
 
 
+def import_tokenizer_utils() -> tuple[Any, Any]:
+    """``mlx_lm.utils`` and ``mlx_lm.tokenizer_utils``, the latter real in any case.
+
+    It imports transformers.
+    """
+    utils = sys.modules.get("mlx_lm.utils") or import_mlx_lm()
+    with kept_file_limit():
+        found = sys.modules.get("mlx_lm.tokenizer_utils")
+        if found is not None and getattr(found, "load", None) is None:
+            del sys.modules["mlx_lm.tokenizer_utils"]
+        return utils, importlib.import_module("mlx_lm.tokenizer_utils")
+
+
 def _put_stand_ins() -> None:
     spec = importlib.util.find_spec("mlx_lm")
     if spec is None or spec.submodule_search_locations is None:

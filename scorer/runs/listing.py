@@ -19,6 +19,7 @@ from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import cache_folder, runs_folder
 from scorer.runs.facts import StoredFacts
 from scorer.runs.identity import Identity, identity_differences, identity_hash
+from scorer.runs.kept_text import keep_text
 from scorer.runs.run import Run, RunInfo
 from scorer.runs.run_files import job_json
 from scorer.runs.run_lock import NO_LOCKS, RunLock, holder
@@ -45,7 +46,7 @@ _SHOWN = 5
 _HALF_MADE_SECONDS = 3600
 
 
-def new_run(job: Job, facts: StoredFacts) -> Run:
+def new_run(job: Job, facts: StoredFacts, text_file: Path | None = None) -> Run:
     """Make the folder of a new run, with its ``job.json``.
 
     Args:
@@ -53,6 +54,7 @@ def new_run(job: Job, facts: StoredFacts) -> Run:
         facts: What is stored with it. The identity says what must be equal for one run to
             continue another: model, revision, corpus, tokenizer, protocol, chunks, batch, kernel,
             arithmetic; not the settings. The chunks let lists show how much is done.
+        text_file: A text that no later process could read again; kept with the run.
 
     Raises:
         InputError: The folder of runs cannot be made or written.
@@ -67,6 +69,8 @@ def new_run(job: Job, facts: StoredFacts) -> Run:
     fresh = folder / f".new-{secrets.token_hex(6)}"
     try:
         fresh.mkdir(parents=True)
+        if text_file is not None:
+            keep_text(fresh, text_file)
         write_atomic(fresh / "job.json", text)
         run = _named(fresh, f"{now:%Y%m%d-%H%M%S}-{_slug(job.model)}")
     except BaseException as error:

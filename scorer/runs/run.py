@@ -6,6 +6,7 @@ A run is a folder ``<id>/`` in the runs folder:
 - ``positions.arrow``: every scored position. The single source of truth.
 - ``state.json``: which settings failed and which the report covers. Small, may be lost.
 - ``report.json``, ``report.md``: made from the positions, so they can be made again.
+- ``text``: the text, where it came from standard input.
 - ``lock``: which process writes to the run.
 
 Pure standard library: the app lists runs before anything heavy is imported.

@@ -32,12 +32,17 @@ def default_chunks(protocol: str, max_chunks: int | None) -> ChunkChoice:
     return "first" if max_chunks is None or protocol == "llama.cpp" else "spread"
 
 
+STANDARD_INPUT = "-"
+"""The corpus that is read from standard input."""
+
+
 @dataclass(frozen=True, slots=True)
 class CorpusSpec:
     """Which text is scored.
 
     Attributes:
-        source: ``wikitext2``, ``builtin``, or the path of a .txt, .md, .jsonl or .parquet file.
+        source: ``wikitext2``, ``builtin``, the path of a file, or :data:`STANDARD_INPUT`, whose
+            text is kept with the run.
     """
 
     source: str = "wikitext2"

@@ -190,7 +190,7 @@ CASES: list[tuple[Case, str, str]] = [
     (binary_text, "`corpus.txt` is binary: byte 13 is zero", "UTF-8"),
     (latin1_text, "`corpus.txt` is not UTF-8: byte 2", "UTF-8"),
     (short_text, "holds 10 tokens, fewer than the 32 of a chunk", "--chunk-length 10 would fit"),
-    (no_such_text, "there is no file `/nowhere/text.txt`", ".txt .md .jsonl .parquet"),
+    (no_such_text, "there is no file `/nowhere/text.txt`", "text, JSON lines or Parquet"),
     (a_row_that_is_no_json, "line 2 of `corpus.jsonl` is not JSON", '{"text": '),
     (a_table_that_is_none, "`corpus.parquet` is not a Parquet file", ""),
     (one_token_chunks, "chunk length `1` leaves no token to predict", "at least 2"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import shutil
 from pathlib import Path
@@ -25,7 +26,7 @@ from scorer.engine.run_facts import (
 from scorer.models.file_hashes import model_files
 from scorer.runs.facts import StoredFacts
 from scorer.runs.listing import find_run, identity_differences, identity_hash
-from scorer.spec.job import Job
+from scorer.spec.job import CorpusSpec, Job
 from scorer.text.chunk_order import select_chunks
 
 
@@ -68,9 +69,26 @@ def test_the_identity_names_everything_but_the_settings(small: Small) -> None:
     )
     assert set(identity) - set(libraries) == {
         *("model", "model revision", "model files", "model content", "corpus"),
-        *("tokenizer", "protocol", "chunk length", "chunks", "batch", "kernel", "device"),
-        *("compute dtype", "BLAS", "arithmetic", "mlx version", "mlx-lm version"),
+        *("tokenizer", "tokenizer versions", "protocol", "chunk length", "chunks", "batch"),
+        *("kernel", "device", "compute dtype", "BLAS"),
+        *("arithmetic", "mlx version", "mlx-lm version"),
     }
+
+
+def test_versions_of_the_tokenizer_are_named(small: Small) -> None:
+    backend = start_backend()
+    prepared = prepare(small.job("8"))
+    version = importlib.metadata.version("tokenizers")
+    assert identity_of(prepared, backend)["tokenizer versions"] == f"tokenizers {version}"
+    assert run_facts(prepared, backend).versions["tokenizers"] == version
+
+
+def test_what_is_to_be_known_of_the_text_is_in_the_report(small: Small, tmp_path: Path) -> None:
+    path = tmp_path / "newlines.txt"
+    path.write_text("\n" * 200 + "x")
+    job = dataclasses.replace(small.job("8"), corpus=CorpusSpec(str(path)))
+    (warning,) = run_facts(prepare(job), start_backend()).warnings
+    assert "distinct tokens" in warning
 
 
 @pytest.mark.parametrize(
