@@ -16,6 +16,7 @@ from scorer.common.error_text import named_line
 from scorer.common.errors import InputError
 from scorer.device.backend import Backend
 from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
+from scorer.lm.model_arguments import Arguments
 
 _TOKEN_EMBEDDINGS = frozenset(
     "embed embed_in embed_tokens embedding embeddings tok_embeddings token_embeddings"
@@ -33,6 +34,7 @@ class LoadedModel:
         dtype: Dtype of its floating-point parameters as they are computed with.
         vocab_rows: Rows of the embedding: token ids must be below it; MLX checks nothing.
         dequantized: Whether quantized weights were turned into dense ones.
+        arguments: What it took of its config; they record what is read of them.
     """
 
     module: nn.Module
@@ -40,6 +42,7 @@ class LoadedModel:
     dtype: mx.Dtype
     vocab_rows: int | None
     dequantized: bool
+    arguments: tuple[Arguments, ...] = ()
 
     @property
     def dtype_name(self) -> str:
@@ -62,9 +65,15 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
         InputError: mlx-lm cannot build or fill the model; says which file or key.
     """
     utils = import_mlx_lm()
+    from scorer.lm.patches import arguments_recorded
+
     output = io.StringIO()
     try:
-        with kept_file_limit(), contextlib.redirect_stdout(output):
+        with (
+            kept_file_limit(),
+            contextlib.redirect_stdout(output),
+            arguments_recorded() as arguments,
+        ):
             module, config = utils.load_model(
                 path, lazy=backend.kind != "cpu", trust_remote_code=allow_custom_code
             )
@@ -82,7 +91,7 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
     if backend.kind == "cpu":
         dequantized = _densify(module, utils)
     mx.eval(module.parameters())
-    return LoadedModel(module, config, _dtype(module), vocab_rows(module), dequantized)
+    return LoadedModel(module, config, _dtype(module), vocab_rows(module), dequantized, tuple(arguments))
 
 
 def _densify(module: nn.Module, utils: Any) -> bool:

@@ -12,6 +12,7 @@ What is replaced                                          What takes its place
 ``nn.silu``, ``nn.gelu_approx``, mlx-lm's ``swiglu``      NumPy
 ``nn.Linear.__call__``, ``nn.Embedding.as_linear``        NumPy
 ``nn.Embedding.__call__``, ``nn.QuantizedEmbedding…``     perturbed output, for the noise floor
+``BaseModelArgs.from_dict``, while a model is built       recorded; ``rope_parameters`` are taken
 ========================================================  ======================================
 
 They stand in place once for all threads, as long as anything is scored; nested and concurrent uses
@@ -45,6 +46,7 @@ from scorer.lm.cpu import activation as cpu_activation
 from scorer.lm.cpu import attention as cpu_attention
 from scorer.lm.cpu import linear as cpu_linear
 from scorer.lm.layer_window import layer_window
+from scorer.lm.model_arguments import Arguments, recorded_arguments
 
 Perturbation = Callable[[nn.Module, mx.array, mx.array], mx.array]
 """Changes what an embedding table returns.
@@ -101,6 +103,28 @@ def body_pass(arithmetic: str, caches: Sequence[Any], layers_ahead: int) -> Iter
     window = layer_window(list(caches), layers_ahead)
     with pass_options(arithmetic=arithmetic, query_blocks=True), window:
         yield
+
+
+_building = threading.RLock()
+
+
+@contextmanager
+def arguments_recorded() -> Iterator[list[Arguments]]:
+    """Record what mlx-lm's classes take of a config, and give them ``rope_parameters``.
+
+    Yields:
+        A list that grows with each object of arguments that is made inside the block.
+    """
+    found: list[Arguments] = []
+    base: Any = mlx_lm_base.BaseModelArgs
+    with _building:
+        original = base.__dict__["from_dict"]
+        make = original.__func__
+        base.from_dict = classmethod(lambda cls, params: recorded_arguments(make, cls, params, found))
+        try:
+            yield found
+        finally:
+            base.from_dict = original
 
 
 # What is in place now: how many blocks need it, and what to put back.

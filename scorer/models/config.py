@@ -103,6 +103,20 @@ def decode_object(text: bytes, name: str) -> dict[str, Any]:
     return data
 
 
+def untagged(value: Any) -> Any:
+    """A copy of decoded JSON in which floats that JSON has no numbers for are floats.
+
+    transformers 5 writes infinities and NaN as ``{"__float__": "Infinity"}``; mlx-lm reads them.
+    """
+    if isinstance(value, list):
+        return [untagged(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if tuple(value) == ("__float__",) and value["__float__"] in ("Infinity", "-Infinity", "NaN"):
+        return float(value["__float__"])
+    return {key: untagged(each) for key, each in value.items()}
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """Read a small JSON file that holds an object.
 
