@@ -44,6 +44,11 @@ class Arguments:
         """Name of the module of mlx-lm that the class stands in."""
         return self.own.__module__.rpartition(".")[2]
 
+    @property
+    def required(self) -> frozenset[str]:
+        """Names of the values that have to be given."""
+        return _required(self.own)
+
     def default(self, name: str) -> Any:
         """The value that the class has for a name that is not stated; None without one."""
         default = inspect.signature(self.own).parameters[name].default
@@ -72,7 +77,8 @@ def recorded_arguments(
         An instance of a subclass that records what is read of it.
     """
     fields = frozenset(inspect.signature(cls).parameters)
-    arguments = Arguments(cls, dict(stated), fields, plain_rope_parameters(stated, fields))
+    added = plain_rope_parameters(stated, fields, _required(cls))
+    arguments = Arguments(cls, dict(stated), fields, added)
     given = arguments.stated | arguments.added
     for name in _FOLLOWED:
         if isinstance(given.get(name), dict):
@@ -80,6 +86,11 @@ def recorded_arguments(
     arguments.values = original(_recording(cls, arguments.read), given)
     found.append(arguments)
     return arguments.values
+
+
+def _required(cls: type) -> frozenset[str]:
+    parameters = inspect.signature(cls).parameters.values()
+    return frozenset(each.name for each in parameters if each.default is inspect.Parameter.empty)
 
 
 def _recording(cls: type, read: set[str]) -> type:

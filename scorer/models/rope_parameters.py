@@ -25,12 +25,15 @@ _FROM_ORIGINAL = ("llama3", "yarn", "longrope")
 _NOT_SCALING = ("rope_theta", "partial_rotary_factor", "rope_type", "type")
 
 
-def plain_rope_parameters(config: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+def plain_rope_parameters(
+    config: Mapping[str, Any], fields: Collection[str], required: Collection[str] = ()
+) -> dict[str, Any]:
     """What a class of mlx-lm has to be given in place of ``rope_parameters``.
 
     Args:
         config: The part of ``config.json`` that the class is built from.
         fields: Names of the values that the class takes.
+        required: Those among them that have to be given.
 
     Returns:
         Names of ``fields`` that ``config`` lacks, with their values. Empty where the class takes
@@ -41,12 +44,14 @@ def plain_rope_parameters(config: Mapping[str, Any], fields: Collection[str]) ->
     if not isinstance(stated, dict) or "rope_parameters" in fields:
         return {}
     by_type = {kind: part for kind, part in stated.items() if isinstance(part, dict)}
+    # Without scaling a class may want to be told so.
+    none = {"rope_scaling": None} if "rope_scaling" in required else {}
     if not by_type:
-        return _lacking(config, _plain(config, stated, fields))
+        return _lacking(config, none | _plain(config, stated, fields))
     if set(by_type) - {_FULL, _SLIDING}:
         return {}
     full = by_type.get(_FULL) or by_type[_SLIDING]
-    found = _plain(config, full, fields)
+    found = none | _plain(config, full, fields)
     base = (by_type.get(_SLIDING) or full).get("rope_theta")
     if base != full.get("rope_theta"):
         local = _named(_SLIDING_BASE, fields)
