@@ -17,6 +17,7 @@ from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
 from scorer.engine.kernels import compiling
+from scorer.engine.model_warnings import model_warnings
 from scorer.fit.fitting import fitting
 from scorer.fit.pass_size import PassSize, default_batch
 from scorer.lanes.base import ReferenceLane
@@ -30,6 +31,7 @@ from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
+from scorer.models.architectures import has_position_table
 from scorer.models.info import ModelInfo, with_geometry
 from scorer.models.kept_geometry import remember
 from scorer.models.resolve import resolve_model
@@ -62,6 +64,7 @@ class Prepared:
         size: How much goes through the model at once, as memory allows; its batch is the grid's
             unless a run is continued with less memory than it began with.
         prefixes: Full-precision prefixes of deployments, shared by the lanes.
+        warnings: What a reader must know of the model, for the head of the report.
     """
 
     job: Job
@@ -75,6 +78,7 @@ class Prepared:
     vocab: int
     size: PassSize
     prefixes: Prefixes
+    warnings: tuple[str, ...] = ()
 
     @property
     def split(self) -> SplitModel:
@@ -128,7 +132,9 @@ class Preparation:
         """
         job = self.job
         info = resolve_model(job.model, job.revision, allow_custom_code=job.allow_custom_code)
-        _check_context(job, info)
+        beyond = _beyond_context(job, info)
+        if beyond:
+            yield Warned(*beyond)
         if info.custom_code is not None:
             yield Warned(f"`{info.name}` runs code of its own: `{info.custom_code}`")
         if info.caution is not None:
@@ -168,6 +174,9 @@ class Preparation:
         vocab = _check_forward(split, probe, info)
         _check_tokens(corpus, vocab, "output layer has {} tokens")
         geometry = measured_geometry(split)
+        about_model = model_warnings(info, model, geometry, job.chunk_length)
+        for line in about_model:
+            yield Warned(line)
         for setting in job.settings:
             setting.check(geometry)
         handle = ModelHandle(split)
@@ -200,6 +209,7 @@ class Preparation:
             vocab,
             size,
             Prefixes(handle, equal),
+            (*beyond[:1], *about_model),
         )
 
     def _corpus(self, info: ModelInfo) -> ChunkedCorpus:
@@ -289,13 +299,22 @@ def _query_heads(model: LoadedModel) -> int:
     return int(heads) if isinstance(heads, int) else 1
 
 
-def _check_context(job: Job, info: ModelInfo) -> None:
-    if info.max_context is not None and job.chunk_length > info.max_context:
-        raise InputError(
-            f"chunks of {job.chunk_length} tokens are longer than the context of `{info.name}` "
-            f"({info.max_context} tokens)",
-            f"give --chunk-length {info.max_context} or less",
-        )
+def _beyond_context(job: Job, info: ModelInfo) -> tuple[str, ...]:
+    """A warning and its hint where chunks are longer than the model's context; else nothing.
+
+    Raises:
+        InputError: The model has no positions for such chunks.
+    """
+    if info.max_context is None or job.chunk_length <= info.max_context:
+        return ()
+    message = (
+        f"chunks of {job.chunk_length} tokens are longer than the context of `{info.name}` "
+        f"({info.max_context} tokens)"
+    )
+    hint = f"give --chunk-length {info.max_context} or less"
+    if has_position_table(info.architecture):
+        raise InputError(message, hint)
+    return message, hint
 
 
 def _check_tokens(corpus: ChunkedCorpus, rows: int, what: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import NUMPY
 from scorer.engine.preparation import Prepared
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
 from scorer.lanes.kv.plan import PlannedSetting
+from scorer.lm.unused_config import added_values
 from scorer.models.file_hashes import files_digest, model_files
 from scorer.runs.facts import (
     ArithmeticFacts,
@@ -29,7 +32,10 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int]:
     Numbers of runs that differ in any of these are not mixed.
     """
     job, corpus = prepared.job, prepared.corpus
-    return {
+    added = {k: v for each in prepared.model.arguments for k, v in added_values(each).items()}
+    # Only where it differs from what mlx-lm makes of the files: earlier versions gave nothing.
+    given = {"given to the model": json.dumps(added, sort_keys=True)} if added else {}
+    return given | {
         "model": prepared.info.name,
         "model revision": prepared.info.revision or "none",
         "model files": files_digest(model_files(prepared.info.path)),
@@ -88,7 +94,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         kv_layers=len(geometry.layers),
         max_context=info.max_context,
         kv_bytes_context=context,
-        warnings=(),
+        warnings=prepared.warnings,
     )
 
 

@@ -12,9 +12,9 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_map
 
-from scorer.common.error_text import named_line
 from scorer.common.errors import InputError
 from scorer.device.backend import Backend
+from scorer.lm.load_errors import load_failure
 from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
 from scorer.lm.model_arguments import Arguments
 
@@ -82,10 +82,8 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
     except BaseException as error:
         # BaseException: an architecture module of mlx-lm ends the interpreter when a package of
         # its own is missing.
-        raise InputError(
-            f"`{path.name}` does not load: {named_line(error)}",
-            "check config.json against the weights, or download the model again",
-        ) from error
+        reason, hint = load_failure(error)
+        raise InputError(f"`{path.name}` does not load: {reason}", hint) from error
     module.eval()
     dequantized = False
     if backend.kind == "cpu":

@@ -97,16 +97,23 @@ class Unused:
         instead = f"it uses {self.used}" if self.used else "it has no such thing"
         return (
             f"config.json: `{self.key}` is {shown(self.stated)}, which mlx-lm's `{architecture}` "
-            f"does not take: {instead}; every figure here is of the model without it"
+            f"does not take: {instead}"
         )
 
 
+def added_values(arguments: Arguments) -> dict[str, Any]:
+    """What a class was given that mlx-lm by itself would not have given, by name."""
+    return {
+        name: value
+        for name, value in arguments.added.items()
+        if value is not None and not _equal(arguments.default(name), value)
+    }
+
+
 def added_sentence(arguments: Arguments) -> str | None:
-    """What a class was given that mlx-lm by itself would not have given; None for nothing new."""
+    """The warning of a report about :func:`added_values`; None without any."""
     parts = []
-    for name, value in arguments.added.items():
-        if value is None or _equal(arguments.default(name), value):
-            continue
+    for name, value in added_values(arguments).items():
         alone = "none" if name in arguments.required else shown(arguments.default(name))
         parts.append(f"`{name}` {_brief(value)} (mlx-lm by itself: {alone})")
     if not parts:
@@ -240,7 +247,7 @@ def _share(arguments: Arguments, parts: Sequence[nn.Module]) -> Iterator[Unused]
     for key in _PARTIAL:
         share = stated.get(key)
         if isinstance(share, int | float) and not _is_used(arguments, key):
-            if int(head * share) not in built:
+            if not any(math.isclose(size, head * share, abs_tol=1) for size in built):
                 yield Unused(key, share, _either([size / head for size in built]))
 
 
@@ -298,8 +305,9 @@ def _parts_of_scaling(
         neutral = _SCALING_PARTS.get(part)
         if neutral is None or any(f"{name}.{part}" in arguments.read for name in names):
             continue
-        if part == "attention_factor" and type(scaling.get("factor")) in (int, float):
-            neutral = (0.1 * math.log(scaling["factor"]) + 1,)
+        factor = scaling.get("factor")
+        if part == "attention_factor" and isinstance(factor, int | float) and factor > 1:
+            neutral = (0.1 * math.log(factor) + 1,)
         if not _among(value, neutral):
             usual = shown(neutral[0]) if neutral else "a value of its own"
             yield Unused(f"{key}.{part}", value, usual)

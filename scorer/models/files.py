@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scorer.common.errors import InputError
-from scorer.common.inert_text import shown
+from scorer.common.inert_text import inert, shown
 from scorer.models.config import read_object
 from scorer.models.weight_files import is_weight_file, missing_shards
 
@@ -20,6 +20,7 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.txt
 _TO_BLOBS = "../../blobs/"
 _INTERRUPTED = "is missing: the download was interrupted"
 _CIRCLE = "is a link that leads back to itself"
+_NOT_THERE = "is a link to `{}`, which is not there"
 _OUTSIDE = "is a link that leads out of the cache"
 
 ALLOW_CUSTOM_CODE = "--allow-custom-code runs it; read it first"
@@ -109,9 +110,18 @@ def _stat_of_link(entry: os.DirEntry[str], real: str, within: Sequence[str]) -> 
     blob = target.removeprefix(_TO_BLOBS)
     if blob != target and "/" not in blob and _is_inside(_grandparent(real), within):
         # The usual link of a cache; resolving the path instead takes ten times as long.
-        found = os.lstat(f"{real}/{target}")
+        path = f"{real}/{target}"
+        found = os.lstat(path)
         if not stat.S_ISLNK(found.st_mode):
             return found
+        # The library that fills caches links no blob: its owner has moved it to another disk.
+        try:
+            return entry.stat()
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise
+            moved = os.readlink(path)  # noqa: PTH115
+            raise _Unreadable(_NOT_THERE.format(inert(moved))) from None
     found = entry.stat()
     if not _is_inside(os.path.realpath(entry.path), within):
         raise _Unreadable(_OUTSIDE)
@@ -212,8 +222,14 @@ def check_tokenizer(files: ModelFiles, *, allow_custom_code: bool) -> None:
     if not allow_custom_code and (code := _tokenizer_code(files)):
         raise InputError(f"its tokenizer is code of its own: {shown(code)}", ALLOW_CUSTOM_CODE)
     found = any(name in _TOKENIZERS or name.endswith(".tiktoken") for name in names)
-    if not found and not {"vocab.json", "merges.txt"} <= set(names):
-        raise InputError("it has no tokenizer: neither `tokenizer.json` nor `tokenizer.model`", "")
+    if found or {"vocab.json", "merges.txt"} <= set(names):
+        return
+    if "tekken.json" in names:
+        raise InputError(
+            "its only tokenizer is `tekken.json`, which is read by mistral-common alone",
+            "use a version of the model that has `tokenizer.json`",
+        )
+    raise InputError("it has no tokenizer: neither `tokenizer.json` nor `tokenizer.model`", "")
 
 
 def _tokenizer_code(files: ModelFiles) -> str | None:

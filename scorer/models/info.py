@@ -27,6 +27,8 @@ from scorer.models.files import (
     scan_folder,
 )
 from scorer.models.kept_geometry import Measured, NotBuilt, Outcome, folder_key, recall
+from scorer.models.lfs_pointers import refuse_small_pointer
+from scorer.models.repeated_tensors import check_repeated_tensors
 from scorer.models.weight_files import bits_of, check_weight_file, quantized_bits
 from scorer.spec.geometry import KVGeometry, KVLayer
 
@@ -145,6 +147,11 @@ def describe_model(
     check_weights(files, thorough=thorough)
     check_tokenizer(files, allow_custom_code=allow_custom_code)
     bits = _weight_bits(config, files, thorough)
+    if thorough:
+        check_repeated_tensors(folder, files.weights)
+        for name, size in files.sizes.items():
+            if name.startswith("tokenizer"):
+                refuse_small_pointer(folder / name, size)
     info = ModelInfo(
         name=name,
         path=folder,
