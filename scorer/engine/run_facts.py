@@ -32,10 +32,7 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int]:
     Numbers of runs that differ in any of these are not mixed.
     """
     job, corpus = prepared.job, prepared.corpus
-    added = {k: v for each in prepared.model.arguments for k, v in added_values(each).items()}
-    # Only where it differs from what mlx-lm makes of the files: earlier versions gave nothing.
-    given = {"given to the model": json.dumps(added, sort_keys=True)} if added else {}
-    return given | {
+    identity: dict[str, str | int] = {
         "model": prepared.info.name,
         "model revision": prepared.info.revision or "none",
         "model files": files_digest(model_files(prepared.info.path)),
@@ -53,6 +50,11 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int]:
         "mlx version": backend.versions.get("mlx", "unknown"),
         "mlx-lm version": backend.versions.get("mlx-lm", "unknown"),
     }
+    added = {k: v for each in prepared.model.arguments for k, v in added_values(each).items()}
+    if added:
+        # Only where it differs from what mlx-lm makes of the files: earlier versions gave nothing.
+        identity["given to the model"] = json.dumps(added, sort_keys=True)
+    return identity
 
 
 def arithmetic_line(prepared: Prepared, backend: Backend) -> str:

@@ -89,7 +89,9 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
     if backend.kind == "cpu":
         dequantized = _densify(module, utils)
     mx.eval(module.parameters())
-    return LoadedModel(module, config, _dtype(module), vocab_rows(module), dequantized, tuple(arguments))
+    return LoadedModel(
+        module, config, _dtype(module), vocab_rows(module), dequantized, tuple(arguments)
+    )
 
 
 def _densify(module: nn.Module, utils: Any) -> bool:

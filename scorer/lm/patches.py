@@ -120,7 +120,9 @@ def arguments_recorded() -> Iterator[list[Arguments]]:
     with _building:
         original = base.__dict__["from_dict"]
         make = original.__func__
-        base.from_dict = classmethod(lambda cls, params: recorded_arguments(make, cls, params, found))
+        base.from_dict = classmethod(
+            lambda cls, params: recorded_arguments(make, cls, params, found)
+        )
         try:
             yield found
         finally:

@@ -223,10 +223,14 @@ def _rotary(arguments: Arguments, module: nn.Module) -> Iterator[Unused]:
     if not parts:
         return
     bases = {float(base) for part in parts if isinstance(base := _base(part), float | int)}
-    known = bases if all(type(part) is nn.RoPE for part in parts) else {
-        *bases,
-        *_added_bases(arguments),
-    }
+    known = (
+        bases
+        if all(type(part) is nn.RoPE for part in parts)
+        else {
+            *bases,
+            *_added_bases(arguments),
+        }
+    )
     for key, base in _stated_bases(stated):
         top = key.partition(".")[0]
         taken = _is_used(arguments, key) if top == key else key in read
@@ -286,7 +290,11 @@ def _scaling(arguments: Arguments, parts: Sequence[nn.Module]) -> Iterator[Unuse
     for key in ("rope_scaling", "rope_parameters"):
         value = given.get(key)
         scaling = scaling_of(value) if isinstance(value, dict) else None
-        if scaling is None or scaling["type"] in _UNSCALED or _among(scaling.get("factor", 0), (1,)):
+        if (
+            scaling is None
+            or scaling["type"] in _UNSCALED
+            or _among(scaling.get("factor", 0), (1,))
+        ):
             continue
         if key == "rope_parameters" and "rope_scaling" in arguments.added:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,6 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.txt
 _TO_BLOBS = "../../blobs/"
 _INTERRUPTED = "is missing: the download was interrupted"
 _CIRCLE = "is a link that leads back to itself"
-_NOT_THERE = "is a link to `{}`, which is not there"
 _OUTSIDE = "is a link that leads out of the cache"
 
 ALLOW_CUSTOM_CODE = "--allow-custom-code runs it; read it first"
@@ -114,18 +114,21 @@ def _stat_of_link(entry: os.DirEntry[str], real: str, within: Sequence[str]) -> 
         found = os.lstat(path)
         if not stat.S_ISLNK(found.st_mode):
             return found
-        # The library that fills caches links no blob: its owner has moved it to another disk.
-        try:
-            return entry.stat()
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise
-            moved = os.readlink(path)  # noqa: PTH115
-            raise _Unreadable(_NOT_THERE.format(inert(moved))) from None
+        # No library links blobs: their owner has moved large ones to another disk.
+        if is_weight_file(entry.name):
+            return _stat_of_moved(entry, path)
     found = entry.stat()
     if not _is_inside(os.path.realpath(entry.path), within):
         raise _Unreadable(_OUTSIDE)
     return found
+
+
+def _stat_of_moved(entry: os.DirEntry[str], blob: str) -> os.stat_result:
+    try:
+        return entry.stat()
+    except FileNotFoundError:
+        moved = inert(os.readlink(blob))  # noqa: PTH115 (as above)
+        raise _Unreadable(f"is a link to {moved}, which is not there") from None
 
 
 def _grandparent(path: str) -> str:
@@ -147,16 +150,26 @@ def check_is_model(files: ModelFiles) -> None:
         return
     hint = "give the folder of a model with config.json, weights and a tokenizer"
     if "config.json" in files.broken:
-        raise InputError(f"config.json {files.broken['config.json']}", "")
+        raise _broken(files, "config.json")
     if any(name.endswith(".gguf") for name in sizes):
         raise _gguf()
     if "adapter_config.json" in sizes:
         raise InputError(
-            "it is an adapter, not a model", "fuse it into its base model first: mlx_lm.fuse"
+            "it is an adapter, not a model",
+            "fuse it into its base model: mlx_lm.fuse --model BASE --adapter-path "
+            f"{shlex.quote(str(files.folder))}",
         )
     if "model_index.json" in sizes:
         raise InputError("it is an image pipeline, not a language model", hint)
     raise InputError("it is not a model: there is no config.json", hint)
+
+
+def _broken(files: ModelFiles, name: str) -> InputError:
+    """The error of a file that cannot be read."""
+    reason = files.broken[name]
+    # Links in a folder that the user names may lead anywhere; pulling would keep this one.
+    hint = f"qfid kv {shlex.quote(str(files.folder))}" if reason == _OUTSIDE else ""
+    return InputError(f"{name if name == 'config.json' else shown(name)} {reason}", hint)
 
 
 def check_weights(files: ModelFiles, *, thorough: bool = True) -> None:
@@ -167,7 +180,7 @@ def check_weights(files: ModelFiles, *, thorough: bool = True) -> None:
     """
     broken = sorted(name for name in files.broken if is_weight_file(name))
     if broken:
-        raise InputError(f"{shown(broken[0])} {files.broken[broken[0]]}", "")
+        raise _broken(files, broken[0])
     if missing := missing_shards(files.folder, files.sizes, thorough=thorough):
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(
@@ -183,7 +196,7 @@ def check_weights(files: ModelFiles, *, thorough: bool = True) -> None:
     if safetensors:
         raise InputError(
             f"mlx-lm loads `model*.safetensors` and there is only {shown(safetensors[0])}",
-            "convert the model with mlx_lm.convert, or use an MLX version of it",
+            "if it is the whole model, rename it to `model.safetensors`; else use an MLX version",
         )
     pickles = [name for name in names if name.endswith((*_PICKLES, ".npz"))]
     if pickles:
@@ -218,7 +231,7 @@ def check_tokenizer(files: ModelFiles, *, allow_custom_code: bool) -> None:
     if "tokenizer.json" in names:
         return
     if "tokenizer.json" in files.broken:
-        raise InputError(f"`tokenizer.json` {files.broken['tokenizer.json']}", "")
+        raise _broken(files, "tokenizer.json")
     if not allow_custom_code and (code := _tokenizer_code(files)):
         raise InputError(f"its tokenizer is code of its own: {shown(code)}", ALLOW_CUSTOM_CODE)
     found = any(name in _TOKENIZERS or name.endswith(".tiktoken") for name in names)

@@ -149,9 +149,9 @@ def describe_model(
     bits = _weight_bits(config, files, thorough)
     if thorough:
         check_repeated_tensors(folder, files.weights)
-        for name, size in files.sizes.items():
-            if name.startswith("tokenizer"):
-                refuse_small_pointer(folder / name, size)
+        for file, size in files.sizes.items():
+            if file.startswith("tokenizer"):
+                refuse_small_pointer(folder / file, size)
     info = ModelInfo(
         name=name,
         path=folder,

@@ -28,6 +28,9 @@ from scorer.models.lfs_pointers import LfsPointer, fetch_command
 
 DEMO = "demo"
 
+# Likeness of two names from which one may be a slip for the other, as difflib counts it.
+_CLOSE = 0.85
+
 
 def resolve_model(
     model: str, revision: str | None = None, *, allow_custom_code: bool = False
@@ -152,10 +155,11 @@ def _whole_revision(repo: str) -> str | None:
 
 def _instead(repo: str, similar: str) -> str:
     """What to do where a cached repo has nearly the name that was given."""
+    owner, other = (name.lower().rpartition("/")[0] for name in (repo, similar))
+    slip = not owner or difflib.SequenceMatcher(None, owner, other).ratio() >= _CLOSE
     use = f"qfid kv {similar}"
-    same_name = repo.lower().rpartition("/")[2] == similar.lower().rpartition("/")[2]
-    # The same model of another owner may be meant; a name that is nearly one is a slip.
-    return f"{use}, or {pull_command(repo, None)} for that one" if same_name else use
+    # The same model of another owner may be meant.
+    return use if slip else f"{use}, or {pull_command(repo, None)} for that one"
 
 
 def _similar(repo: str, hub: Path) -> str | None:
@@ -164,5 +168,5 @@ def _similar(repo: str, hub: Path) -> str | None:
     for lower, name in cached.items():
         if lower.rpartition("/")[2] == wanted.rpartition("/")[2]:
             return name
-    close = difflib.get_close_matches(wanted, cached, n=1, cutoff=0.85)
+    close = difflib.get_close_matches(wanted, cached, n=1, cutoff=_CLOSE)
     return cached[close[0]] if close else None

@@ -205,13 +205,24 @@ def test_the_demo_model() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", ["org/Model", "orgg/model", "other/model", "org/modle", "model", "ORG/MODEL"]
+    ("asked", "also"),
+    [
+        ("org/Model", False),
+        ("orgg/model", False),
+        ("other/model", True),
+        ("org/modle", False),
+        ("model", False),
+        ("ORG/MODEL", False),
+    ],
 )
-def test_a_slip_is_answered_by_what_is_there(hub: Path, asked: str) -> None:
+def test_a_slip_is_answered_by_what_is_there(hub: Path, asked: str, also: bool) -> None:
     write_repo(hub, REPO, model_files())
     if (hub / f"models--{asked.replace('/', '--')}").exists():
         pytest.skip("file names ignore case here")
-    error = assert_refused("`org/model` is", f"qfid pull {asked}", asked)
+    error = assert_refused("`org/model` is", "qfid kv org/model", asked)
+    # Another owner's may be meant; what nobody meant is not in a command.
+    assert (f"qfid pull {asked}" in error.hint) is also
+    assert also or error.hint == "qfid kv org/model"
     assert isinstance(error, ModelNotCached) and error.repo == asked
 
 
