@@ -210,6 +210,22 @@ def test_a_blob_that_is_a_link_out_of_the_cache(hub: Path) -> None:
     assert resolve_model(str(snapshot)).revision == snapshot.name
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5981180\n"
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "config.json", "tokenizer.json"])
+def test_a_pointer_of_git_lfs(hub: Path, name: str) -> None:
+    write_repo(hub, REPO, model_files() | {name: POINTER})
+    assert_refused(f"`{name}` is a pointer of git-lfs", f"qfid pull {REPO}")
+    folder = write_folder(hub.parent / "my clone", model_files() | {name: POINTER})
+    assert_refused("git-lfs", f"git -C '{folder}' lfs pull", str(folder))
+
+
+def test_a_tokenizer_for_another_library_is_named(hub: Path) -> None:
+    write_repo(hub, REPO, without("tokenizer.json") | {"tekken.json": b"{}"})
+    assert_unscorable("its only tokenizer is `tekken.json`", "`tokenizer.json`")
+
+
 def test_weights_whose_blob_was_moved_to_another_disk(hub: Path) -> None:
     snapshot = write_repo(hub, REPO, model_files())
     blob = (snapshot / WEIGHTS).resolve()
