@@ -125,6 +125,8 @@ def added_sentence(arguments: Arguments) -> str | None:
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, float):
+        return f"`{value:g}`"
     if not isinstance(value, dict):
         return shown(value)
     factor = f" by {value['factor']:g}" if isinstance(value.get("factor"), int | float) else ""
@@ -172,7 +174,9 @@ def _by_name(arguments: Arguments) -> Iterator[Unused]:
     if head is not None:
         neutral |= {"query_pre_attn_scalar": (head,), "attention_multiplier": (head**-0.5,)}
     for key, values in neutral.items():
-        values = (*values, *constants_of(arguments.own))
+        # A switch equals no constant.
+        constants = () if isinstance(stated.get(key), bool) else constants_of(arguments.own)
+        values = (*values, *constants)
         if key in stated and not _is_used(arguments, key) and not _among(stated[key], values):
             yield Unused(key, stated[key], _taken(arguments, key))
     for key in _ACTIVATION:
@@ -317,5 +321,5 @@ def _parts_of_scaling(
         if part == "attention_factor" and isinstance(factor, int | float) and factor > 1:
             neutral = (0.1 * math.log(factor) + 1,)
         if not _among(value, neutral):
-            usual = shown(neutral[0]) if neutral else "a value of its own"
+            usual = _brief(neutral[0]) if neutral else "a value of its own"
             yield Unused(f"{key}.{part}", value, usual)
