@@ -150,7 +150,7 @@ def check_is_model(files: ModelFiles) -> None:
         return
     hint = "give the folder of a model with config.json, weights and a tokenizer"
     if "config.json" in files.broken:
-        raise _broken(files, "config.json")
+        raise InputError(f"config.json {files.broken['config.json']}", "")
     if any(name.endswith(".gguf") for name in sizes):
         raise _gguf()
     if "adapter_config.json" in sizes:
@@ -164,14 +164,6 @@ def check_is_model(files: ModelFiles) -> None:
     raise InputError("it is not a model: there is no config.json", hint)
 
 
-def _broken(files: ModelFiles, name: str) -> InputError:
-    """The error of a file that cannot be read."""
-    reason = files.broken[name]
-    # Links in a folder that the user names may lead anywhere; pulling would keep this one.
-    hint = f"qfid kv {shlex.quote(str(files.folder))}" if reason == _OUTSIDE else ""
-    return InputError(f"{name if name == 'config.json' else shown(name)} {reason}", hint)
-
-
 def check_weights(files: ModelFiles, *, thorough: bool = True) -> None:
     """Refuse a folder whose weights are missing, incomplete or in another format.
 
@@ -180,7 +172,7 @@ def check_weights(files: ModelFiles, *, thorough: bool = True) -> None:
     """
     broken = sorted(name for name in files.broken if is_weight_file(name))
     if broken:
-        raise _broken(files, broken[0])
+        raise InputError(f"{shown(broken[0])} {files.broken[broken[0]]}", "")
     if missing := missing_shards(files.folder, files.sizes, thorough=thorough):
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(
@@ -231,7 +223,7 @@ def check_tokenizer(files: ModelFiles, *, allow_custom_code: bool) -> None:
     if "tokenizer.json" in names:
         return
     if "tokenizer.json" in files.broken:
-        raise _broken(files, "tokenizer.json")
+        raise InputError(f"`tokenizer.json` {files.broken['tokenizer.json']}", "")
     if not allow_custom_code and (code := _tokenizer_code(files)):
         raise InputError(f"its tokenizer is code of its own: {shown(code)}", ALLOW_CUSTOM_CODE)
     found = any(name in _TOKENIZERS or name.endswith(".tiktoken") for name in names)

@@ -7,11 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mlx.nn as nn
 import pytest
+from config_alarms import built
+from tiny_configs import architectures, tiny_config
 from tiny_models import write_tiny_model
 from tiny_runs import Small, finished
 
 from scorer.engine.model_warnings import unused_window
+from scorer.models.architectures import has_position_table, refusal
 from scorer.spec.events import Event, Failed, Warned
 from scorer.spec.geometry import KVGeometry, KVLayer
 
@@ -94,3 +98,16 @@ def test_a_model_without_positions_for_a_chunk_is_refused(tmp_path: Path, small:
     (failed,) = [event for event in scored(model, small) if isinstance(event, Failed)]
     assert failed.exit_code == 2 and "(16 tokens)" in failed.message
     assert failed.hint == "give --chunk-length 16 or less"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_architectures_whose_positions_are_a_table_are_known() -> None:
+    found = set()
+    for name in architectures():
+        if refusal(name) is None:
+            module, _ = built(tiny_config(name))
+            tables = [part for part in module.modules() if isinstance(part, nn.Embedding)]
+            if any(table.weight.shape[0] == 1024 for table in tables):
+                found.add(name)
+    assert found == {name for name in architectures() if has_position_table(name)}

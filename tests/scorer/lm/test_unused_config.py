@@ -17,9 +17,10 @@ from scorer.models.architectures import refusal
 YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
 
 # Tiny configs that state what their class computes without: qwen3_5 reads `rope_parameters` alone.
-STATED_IN_VAIN = dict.fromkeys(
-    ("qwen3_5", "qwen3_5_moe", "prism_hadamard_qwen35"), {"rope_theta", "partial_rotary_factor"}
-)
+STATED_IN_VAIN = {
+    name: {"rope_theta", "partial_rotary_factor"}
+    for name in ("qwen3_5", "qwen3_5_moe", "prism_hadamard_qwen35")
+}
 # mlx-lm's YaRN rounds its range always.
 OF_TRANSFORMERS = {"gpt_oss": {"rope_scaling.truncate"}}
 
@@ -30,7 +31,9 @@ def llama(**changes: Any) -> dict[str, Any]:
 
 def test_a_plain_config_is_silent() -> None:
     assert alarms(llama()) == {}
-    assert alarms(llama(rope_scaling={"rope_type": "default"}, mlp_bias=False, use_cache=True)) == {}
+    assert (
+        alarms(llama(rope_scaling={"rope_type": "default"}, mlp_bias=False, use_cache=True)) == {}
+    )
 
 
 @pytest.mark.parametrize(

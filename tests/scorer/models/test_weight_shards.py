@@ -78,7 +78,9 @@ class TestATensorInTwoFiles:
 
     def test_of_equal_content_is_accepted(self, tmp_path: Path) -> None:
         second = header({"w": described(0, 8)}, b"01234567")
-        resolve_model(str(folder_of(tmp_path, {WEIGHTS: self.first, "model-b.safetensors": second})))
+        resolve_model(
+            str(folder_of(tmp_path, {WEIGHTS: self.first, "model-b.safetensors": second}))
+        )
 
     @pytest.mark.parametrize(
         "second",
