@@ -32,7 +32,7 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int]:
     Numbers of runs that differ in any of these are not mixed.
     """
     job, corpus = prepared.job, prepared.corpus
-    identity: dict[str, str | int] = {
+    return {
         "model": prepared.info.name,
         "model revision": prepared.info.revision or "none",
         "model files": files_digest(model_files(prepared.info.path)),
@@ -48,13 +48,18 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int]:
         "BLAS": backend.blas,
         "arithmetic": prepared.split.arithmetic,
         "mlx version": backend.versions.get("mlx", "unknown"),
-        "mlx-lm version": backend.versions.get("mlx-lm", "unknown"),
+        "mlx-lm version": _mlx_lm(prepared, backend),
     }
+
+
+def _mlx_lm(prepared: Prepared, backend: Backend) -> str:
+    """Version of mlx-lm, and what it was given beyond what it takes of the model's files.
+
+    Earlier versions of qfid gave nothing: their runs of such a model must not go on with this.
+    """
+    version = backend.versions.get("mlx-lm", "unknown")
     added = {k: v for each in prepared.model.arguments for k, v in added_values(each).items()}
-    if added:
-        # Only where it differs from what mlx-lm makes of the files: earlier versions gave nothing.
-        identity["given to the model"] = json.dumps(added, sort_keys=True)
-    return identity
+    return f"{version}, given {json.dumps(added, sort_keys=True)}" if added else version
 
 
 def arithmetic_line(prepared: Prepared, backend: Backend) -> str:

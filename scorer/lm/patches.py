@@ -12,10 +12,11 @@ What is replaced                                          What takes its place
 ``nn.silu``, ``nn.gelu_approx``, mlx-lm's ``swiglu``      NumPy
 ``nn.Linear.__call__``, ``nn.Embedding.as_linear``        NumPy
 ``nn.Embedding.__call__``, ``nn.QuantizedEmbedding…``     perturbed output, for the noise floor
-``BaseModelArgs.from_dict``, while a model is built       recorded; ``rope_parameters`` are taken
+``BaseModelArgs.from_dict``, while a model is built       gives ``rope_parameters``, and records
 ========================================================  ======================================
 
-They stand in place once for all threads, as long as anything is scored; nested and concurrent uses
+The last stands in place while a model is built, in one thread at a time. The others stand in place
+once for all threads, as long as anything is scored; nested and concurrent uses
 are counted, and the last one to end puts the originals back. What a replacement does is chosen per
 thread by :class:`PassOptions`; without options it calls the original. Two more replacements belong
 to one object and not to a library: :class:`scorer.lm.split_model.SplitModel` replaces the body of

@@ -12,10 +12,11 @@ import pytest
 from config_alarms import built
 from tiny_configs import architectures, tiny_config
 from tiny_models import write_tiny_model
-from tiny_runs import Small, finished
+from tiny_runs import Small, finished, planned
 
 from scorer.engine.model_warnings import unused_window
 from scorer.models.architectures import has_position_table, refusal
+from scorer.runs.listing import find_run
 from scorer.spec.events import Event, Failed, Warned
 from scorer.spec.geometry import KVGeometry, KVLayer
 
@@ -66,12 +67,17 @@ def test_a_base_in_rope_parameters_is_the_base(tmp_path: Path, small: Small) -> 
     stated = write_tiny_model(tmp_path / "stated", "llama", rope_theta=300.0)
     moved = write_tiny_model(tmp_path / "moved", "llama")
     changed(moved, rope_theta=None, rope_parameters={"rope_theta": 300.0, "rope_type": "default"})
-    before, after = (setting_of(scored(model, small)) for model in (stated, moved))
+    events = [scored(model, small) for model in (stated, moved)]
+    before, after = map(setting_of, events)
     for key in ("perplexity_ref", "kl", "flip_rate"):
         assert after[key] == before[key]
     said = [line for line in after["warnings"] if line not in before["warnings"]]
     assert len(said) == 1
     assert "`rope_parameters`" in said[0] and "`rope_theta` `300`" in said[0]
+    # An earlier version dropped it: its runs must not go on with other numbers.
+    of_stated, of_moved = (find_run(planned(each).run).readable_facts.identity for each in events)
+    version = of_stated["mlx-lm version"]
+    assert of_moved["mlx-lm version"] == f'{version}, given {{"rope_theta": 300.0}}'
 
 
 def test_a_value_that_is_dropped_stands_in_the_report(tmp_path: Path, small: Small) -> None:
