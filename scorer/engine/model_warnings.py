@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from scorer.common.inert_text import shown
 from scorer.lm.load import LoadedModel
 from scorer.lm.unused_config import added_sentence, unused_values
 from scorer.models.info import ModelInfo
+from scorer.models.repeated_tensors import untied_head
+from scorer.models.weight_files import is_weight_file
 from scorer.spec.geometry import KVGeometry
 
 
@@ -29,7 +32,8 @@ def model_warnings(
     for each in model.arguments:
         each.stop_recording()
     window = unused_window(model.config, geometry, chunk_length)
-    found = [*unused, *added, _window_sentence(info, window, chunk_length)]
+    sentences = (_window_sentence(info, window, chunk_length), _head_sentence(info, model))
+    found = [*unused, *added, *sentences]
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
@@ -51,6 +55,26 @@ def unused_window(config: dict[str, Any], geometry: KVGeometry, chunk_length: in
     if isinstance(types, list) and not any("sliding" in str(each) for each in types):
         return None
     return None if any(layer.window is not None for layer in geometry.layers) else window
+
+
+def _head_sentence(info: ModelInfo, model: LoadedModel) -> str | None:
+    """Where the config does not say whether the output layer is the embedding, mlx-lm decides."""
+    text = model.config.get("text_config")
+    parts = [model.config, *([text] if isinstance(text, dict) else [])]
+    stated = any(part.get("tie_word_embeddings") is not None for part in parts)
+    if stated or any(path.endswith("lm_head") for path, _ in model.module.named_modules()):
+        return None
+    head = untied_head(info.path, filter(is_weight_file, map(_name, info.path.iterdir())))
+    if head is None:
+        return None
+    return (
+        f"config.json does not state `tie_word_embeddings`, and mlx-lm's `{info.architecture}` "
+        f"drops {shown(head)}: logits are computed with the token embedding"
+    )
+
+
+def _name(path: Path) -> str:
+    return path.name
 
 
 def _window_sentence(info: ModelInfo, window: int | None, chunk_length: int) -> str | None:

@@ -154,10 +154,10 @@ def check_is_model(files: ModelFiles) -> None:
     if any(name.endswith(".gguf") for name in sizes):
         raise _gguf()
     if "adapter_config.json" in sizes:
+        folder = shlex.quote(str(files.folder)) if files.folder.is_dir() else "FOLDER"
         raise InputError(
             "it is an adapter, not a model",
-            "fuse it into its base model: mlx_lm.fuse --model BASE --adapter-path "
-            f"{shlex.quote(str(files.folder))}",
+            f"fuse it into its base model: mlx_lm.fuse --model BASE --adapter-path {folder}",
         )
     if "model_index.json" in sizes:
         raise InputError("it is an image pipeline, not a language model", hint)

@@ -1,4 +1,4 @@
-"""Tensors that two weight files of a model hold.
+"""Tensors that a model's weight files hold twice, or in place of one that is shared.
 
 mlx-lm loads every ``model*.safetensors`` in the order of the file system, and of a tensor that it
 meets twice the later one stays.
@@ -40,6 +40,31 @@ def check_repeated_tensors(folder: Path, names: Iterable[str]) -> None:
                     "mlx-lm would load either",
                     f"move the one that is not meant out of {folder}",
                 )
+
+
+def untied_head(folder: Path, names: Iterable[str]) -> str | None:
+    """Name of the tensor of an output layer that is not the token embedding again.
+
+    Args:
+        folder: The model's folder.
+        names: Names of its weight files, whose headers have been checked.
+
+    Returns:
+        The name; None where the files hold no such tensor, or no embedding of the usual name.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    found: dict[str, tuple[str, Path, Any]] = {}
+    for name in sorted(names):
+        for tensor, described in tensors_of(folder / name).items():
+            for end in ("lm_head.weight", "embed_tokens.weight"):
+                if tensor == end or tensor.endswith(f".{end}"):
+                    found[end] = (tensor, folder / name, described)
+    if len(found) < 2:
+        return None
+    head, embedding = found["lm_head.weight"], found["embed_tokens.weight"]
+    return None if _equal(*head[1:], *embedding[1:]) else head[0]
 
 
 def _equal(a: Path, of_a: Any, b: Path, of_b: Any) -> bool:

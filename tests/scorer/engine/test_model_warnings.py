@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import mlx.nn as nn
 import pytest
 from config_alarms import built
@@ -87,6 +88,19 @@ def test_a_value_that_is_dropped_stands_in_the_report(tmp_path: Path, small: Sma
     (warned,) = [e.message for e in events if isinstance(e, Warned) if "softcapping" in e.message]
     assert warned in setting_of(events)["warnings"]
     assert "`final_logit_softcapping` is `30.0`" in warned
+
+
+def test_a_head_that_is_dropped_without_a_word(tmp_path: Path, small: Small) -> None:
+    model = write_tiny_model(tmp_path / "model", "llama", tie_word_embeddings=False)
+    assert not [line for line in setting_of(scored(model, small))["warnings"] if "tie_" in line]
+    # The class takes True where nothing is stated, and its loader drops the head then.
+    changed(model, tie_word_embeddings=None)
+    (said,) = [line for line in setting_of(scored(model, small))["warnings"] if "tie_" in line]
+    assert "`lm_head.weight`" in said
+    weights = dict(mx.load(str(model / "model.safetensors")))
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+    mx.save_safetensors(str(model / "model.safetensors"), weights)
+    assert not [line for line in setting_of(scored(model, small))["warnings"] if "tie_" in line]
 
 
 def test_a_chunk_beyond_the_context_is_a_warning(tmp_path: Path, small: Small) -> None:
