@@ -16,11 +16,11 @@ What is replaced                                          What takes its place
 ========================================================  ======================================
 
 The last stands in place while a model is built, in one thread at a time. The others stand in place
-once for all threads, as long as anything is scored; nested and concurrent uses
-are counted, and the last one to end puts the originals back. What a replacement does is chosen per
-thread by :class:`PassOptions`; without options it calls the original. Two more replacements belong
-to one object and not to a library: :class:`scorer.lm.split_model.SplitModel` replaces the body of
-its own module, and :func:`scorer.lm.layer_window.layer_window` the update of the caches of a pass.
+once for all threads, as long as anything is scored; nested and concurrent uses are counted, and the
+last one to end puts the originals back. What a replacement does is chosen per thread by
+:class:`PassOptions`; without options it calls the original. Two more replacements belong to one
+object and not to a library: :class:`scorer.lm.split_model.SplitModel` replaces the body of its own
+module, and :func:`scorer.lm.layer_window.layer_window` the update of the caches of a pass.
 """
 
 from __future__ import annotations
