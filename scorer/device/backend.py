@@ -68,11 +68,11 @@ class Backend:
 
 def missing_backend() -> InputError:
     """Return the error for an installation of MLX without a backend for this machine."""
-    extra = "plain `pip install qfid`" if platform.system() == "Darwin" else "`qfid[cpu]`"
+    if platform.system() == "Darwin":
+        return InputError("MLX has no backend here", "pip install qfid")
     return InputError(
         "MLX has no backend here",
-        f"install {extra}"
-        + ("" if platform.system() == "Darwin" else ", or `qfid[cuda12]` / `qfid[cuda13]`"),
+        "pip install 'qfid[cpu]', or with an NVIDIA GPU 'qfid[cuda12]' or 'qfid[cuda13]'",
     )
 
 

@@ -19,6 +19,7 @@ from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
 from scorer.engine.kernels import compiling
+from scorer.engine.model_warnings import model_warnings
 from scorer.fit.fitting import fitting
 from scorer.fit.pass_size import PassSize, default_batch
 from scorer.lanes.base import ReferenceLane
@@ -33,6 +34,7 @@ from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.lm.tokenizer import comparison_key, is_compared, load_tokenizer
+from scorer.models.architectures import has_position_table
 from scorer.models.custom_code import Consent, check_consent, described, hashes
 from scorer.models.info import ModelInfo, with_geometry
 from scorer.models.kept_geometry import remember
@@ -72,6 +74,7 @@ class Prepared:
         size: How much goes through the model at once, as memory allows; its batch is the grid's
             unless a run is continued with less memory than it began with.
         prefixes: Full-precision prefixes of deployments, shared by the lanes.
+        warnings: What a reader must know of the model, for the head of the report.
     """
 
     job: Job
@@ -87,6 +90,7 @@ class Prepared:
     vocab: int
     size: PassSize
     prefixes: Prefixes
+    warnings: tuple[str, ...] = ()
 
     @property
     def split(self) -> SplitModel:
@@ -161,7 +165,9 @@ class Preparation:
         info = resolve_model(job.model, job.revision, allow_custom_code=True)
         threads = 1 if self.backend.kind == "cpu" else _HASHED_AT_A_TIME
         content = self.content = ModelContent(info.path, threads=threads)
-        _check_context(job, info)
+        beyond = _beyond_context(job, info)
+        if beyond:
+            yield Warned(*beyond)
         if info.code:
             # After every other check; what is loaded below runs these files as they are now.
             if self.check is not None:
@@ -214,6 +220,9 @@ class Preparation:
         vocab = _check_forward(split, probe, info)
         _check_tokens(corpus, vocab, "output layer has {} tokens")
         geometry = measured_geometry(split)
+        about_model = model_warnings(info, model, geometry, job.chunk_length)
+        for line in about_model:
+            yield Warned(line)
         _check_settings(job, geometry)
         handle = ModelHandle(split)
         planned = plan_settings(job, handle, self.backend.kind, geometry)
@@ -247,6 +256,7 @@ class Preparation:
             vocab,
             size,
             Prefixes(handle, equal),
+            (*beyond[:1], *about_model),
         )
 
     def close(self) -> None:
@@ -381,13 +391,22 @@ def _query_heads(model: LoadedModel) -> int:
     return int(heads) if isinstance(heads, int) else 1
 
 
-def _check_context(job: Job, info: ModelInfo) -> None:
-    if info.max_context is not None and job.chunk_length > info.max_context:
-        raise InputError(
-            f"chunks of {job.chunk_length} tokens are longer than the context of `{info.name}` "
-            f"({info.max_context} tokens)",
-            f"give --chunk-length {info.max_context} or less",
-        )
+def _beyond_context(job: Job, info: ModelInfo) -> tuple[str, ...]:
+    """A warning and its hint where chunks are longer than the model's context; else nothing.
+
+    Raises:
+        InputError: The model has no positions for such chunks.
+    """
+    if info.max_context is None or job.chunk_length <= info.max_context:
+        return ()
+    message = (
+        f"chunks of {job.chunk_length} tokens are longer than the context of `{info.name}` "
+        f"({info.max_context} tokens)"
+    )
+    hint = f"give --chunk-length {info.max_context} or less"
+    if has_position_table(info.architecture):
+        raise InputError(message, hint)
+    return message, hint
 
 
 def _check_tokens(corpus: ChunkedCorpus, rows: int, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from scorer.device.backend import Backend
@@ -15,6 +16,7 @@ from scorer.engine.known_content import (
 from scorer.engine.preparation import Prepared
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
 from scorer.lanes.kv.plan import PlannedSetting
+from scorer.lm.unused_config import added_values
 from scorer.models.custom_code import hashes
 from scorer.runs.facts import (
     ArithmeticFacts,
@@ -60,9 +62,19 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | N
         "BLAS": backend.blas,
         "arithmetic": prepared.split.arithmetic,
         "mlx version": backend.versions.get("mlx", "unknown"),
-        "mlx-lm version": backend.versions.get("mlx-lm", "unknown"),
+        "mlx-lm version": _mlx_lm(prepared, backend),
         **libraries,
     }
+
+
+def _mlx_lm(prepared: Prepared, backend: Backend) -> str:
+    """Version of mlx-lm, and what it was given beyond what it takes of the model's files.
+
+    Earlier versions of qfid gave nothing: their runs of such a model must not go on with this.
+    """
+    version = backend.versions.get("mlx-lm", "unknown")
+    added = {k: v for each in prepared.model.arguments for k, v in added_values(each).items()}
+    return f"{version}, given {json.dumps(added, sort_keys=True)}" if added else version
 
 
 def blas_line(prepared: Prepared, backend: Backend) -> str:
@@ -118,7 +130,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         kv_layers=len(geometry.layers),
         max_context=info.max_context,
         kv_bytes_context=context,
-        warnings=corpus.warnings,
+        warnings=(*prepared.warnings, *corpus.warnings),
         custom_code=hashes(info.code),
     )
 
@@ -159,7 +171,7 @@ def stored_facts(prepared: Prepared, backend: Backend) -> StoredFacts:
     """Everything a saved run keeps beside its positions."""
     run = run_facts(prepared, backend)
     if prepared.content.is_known:
-        run = replace(run, warnings=tuple(content_warnings(run, prepared.content)))
+        run = replace(run, warnings=(*run.warnings, *content_warnings(run, prepared.content)))
     return StoredFacts(
         identity=identity_of(prepared, backend),
         chunks=prepared.corpus.indices,

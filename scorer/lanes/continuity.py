@@ -65,8 +65,8 @@ def check_continuity(
             raise InputError(
                 f"mlx-lm's `{architecture}` gives other states when a chunk is run in two parts "
                 f"({mean:.0%} apart behind {start} tokens at full precision)",
-                "deployment would measure that and not quantization: score it in stress mode, "
-                "without a start",
+                "deployment would measure that and not quantization: leave out `@N` and "
+                "--quantize-start",
             )
     return frozenset(equal)
 

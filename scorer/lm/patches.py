@@ -13,14 +13,15 @@ What is replaced                                          What takes its place
 ``nn.Linear.__call__``, ``nn.Embedding.as_linear``        NumPy
 ``nn.Embedding.__call__``, ``nn.QuantizedEmbedding…``     perturbed output, for the noise floor
 ``glob`` of ``mlx_lm.utils``, while a model is loaded     the weight files of that folder, sorted
+``BaseModelArgs.from_dict``, while a model is built       gives ``rope_parameters``, and records
 ========================================================  ======================================
 
-All but the last stand in place once for all threads, as long as anything is scored; nested and
-concurrent uses are counted, and the last one to end puts the originals back. What a replacement
-does is chosen per thread by :class:`PassOptions`; without options it calls the original. Two more
-replacements belong to one object and not to a library: :class:`scorer.lm.split_model.SplitModel`
-replaces the body of its own module, and :func:`scorer.lm.layer_window.layer_window` the update of
-the caches of a pass.
+The last two stand in place while a model is loaded or built, in one thread at a time. The others
+stand in place once for all threads, as long as anything is scored; nested and concurrent uses are
+counted, and the last one to end puts the originals back. What a replacement does is chosen per
+thread by :class:`PassOptions`; without options it calls the original. Two more replacements belong
+to one object and not to a library: :class:`scorer.lm.split_model.SplitModel` replaces the body of
+its own module, and :func:`scorer.lm.layer_window.layer_window` the update of the caches of a pass.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from scorer.lm.cpu import activation as cpu_activation
 from scorer.lm.cpu import attention as cpu_attention
 from scorer.lm.cpu import linear as cpu_linear
 from scorer.lm.layer_window import layer_window
+from scorer.lm.model_arguments import Arguments, recorded_arguments
 from scorer.models.weight_files import weight_paths
 
 Perturbation = Callable[[nn.Module, mx.array, mx.array], mx.array]
@@ -131,6 +133,30 @@ def exact_weight_paths(utils: Any) -> Iterator[None]:
             yield
         finally:
             utils.glob = original
+
+
+_building = threading.RLock()
+
+
+@contextmanager
+def arguments_recorded() -> Iterator[list[Arguments]]:
+    """Record what mlx-lm's classes take of a config, and give them ``rope_parameters``.
+
+    Yields:
+        A list that grows with each object of arguments that is made inside the block.
+    """
+    found: list[Arguments] = []
+    base: Any = mlx_lm_base.BaseModelArgs
+    with _building:
+        original = base.__dict__["from_dict"]
+        make = original.__func__
+        base.from_dict = classmethod(
+            lambda cls, params: recorded_arguments(make, cls, params, found)
+        )
+        try:
+            yield found
+        finally:
+            base.from_dict = original
 
 
 # What is in place now: how many blocks need it, and what to put back.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import resource
 import sys
@@ -19,6 +18,7 @@ import mlx.nn as nn
 from scorer.common.error_text import named_line
 from scorer.common.errors import InputError
 from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
+from scorer.models.config import untagged
 from scorer.models.config_geometry import guessed_geometry, vocab_size
 from scorer.models.custom_code import Consent, allowed_content, model_code
 
@@ -47,11 +47,18 @@ def build_skeleton(
     guessed_geometry(config)
     vocab_size(config)
     utils = import_mlx_lm()
+    from scorer.lm.patches import arguments_recorded
+
     try:
-        with kept_file_limit(), contextlib.redirect_stdout(io.StringIO()), building_limits():
+        with (
+            kept_file_limit(),
+            contextlib.redirect_stdout(io.StringIO()),
+            arguments_recorded(),
+            building_limits(),
+        ):
             model_class, arguments_class = _classes(folder, config, utils, allow_custom_code)
             # Some classes change what they are given.
-            module: nn.Module = model_class(arguments_class.from_dict(copy.deepcopy(config)))
+            module: nn.Module = model_class(arguments_class.from_dict(untagged(config)))
             module.eval()
     except (KeyboardInterrupt, InputError):
         raise

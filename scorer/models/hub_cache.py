@@ -194,6 +194,20 @@ def _only_snapshot(repo: str, folder: Path, snapshots: list[str], commit: str | 
     return Snapshot(folder / "snapshots" / snapshots[0], snapshots[0])
 
 
+def cached_commits(repo: str, hub: Path) -> list[str]:
+    """The revisions of a repo that have a snapshot, the most recently written first."""
+    folder = repo_folder(repo, hub)
+    found = [commit for commit in _snapshots(folder) if is_commit(commit)]
+
+    def written(commit: str) -> float:
+        try:
+            return (folder / "snapshots" / commit).stat().st_mtime
+        except OSError:
+            return 0.0
+
+    return sorted(found, key=written, reverse=True)
+
+
 def _snapshots(folder: Path) -> list[str]:
     try:
         with os.scandir(f"{folder}/snapshots") as entries:

@@ -33,6 +33,8 @@ from scorer.models.files import (
     scan_folder,
 )
 from scorer.models.kept_geometry import Measured, NotBuilt, Outcome, folder_key, recall
+from scorer.models.lfs_pointers import refuse_small_pointer
+from scorer.models.repeated_tensors import check_repeated_tensors
 from scorer.models.weight_files import bits_of, check_weight_file, quantized_bits
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.quantizers.known import STOCK
@@ -160,6 +162,11 @@ def describe_model(
         # Code can read a tokenizer from any file.
         check_tokenizer(files)
     bits = _weight_bits(config, files, thorough)
+    if thorough:
+        check_repeated_tensors(folder, files.weights)
+        for file, size in files.sizes.items():
+            if file.startswith("tokenizer"):
+                refuse_small_pointer(folder / file, size)
     named = () if custom_code is None else (custom_code,)
     code = hashed_code(folder, tuple(dict.fromkeys((*named, *tokenizer))))
     if code and not allow_custom_code:

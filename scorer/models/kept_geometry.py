@@ -25,7 +25,7 @@ from scorer.models.config import read_small
 from scorer.spec.geometry import KVGeometry
 
 # To be raised when the same config measures differently.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)

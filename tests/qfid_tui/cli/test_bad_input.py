@@ -134,10 +134,6 @@ def one_token_chunks(asked: Asked) -> None:
     asked.length(1)
 
 
-def chunks_beyond_the_context(asked: Asked) -> None:
-    asked.length(1025)
-
-
 def no_chunks(asked: Asked) -> None:
     asked.set("--max-chunks", "0", "max_chunks", 0)
 
@@ -175,7 +171,7 @@ CASES: list[tuple[Case, str, str]] = [
     (a_config_without_weights, "it has config.json but no weights", "download the folder again"),
     (truncated_weights, "`model.safetensors` is cut off", "download the folder again"),
     (weights_of_another_shape, "does not load: ", "check config.json against the weights"),
-    (weights_with_a_layer_missing, "does not load: ", "check config.json against the weights"),
+    (weights_with_a_layer_missing, "does not load: its weights lack `", "download the model again"),
     (pickled_weights, "`pytorch_model.bin`, a format that can run code", "safetensors"),
     (an_unknown_architecture, "`abacus`", "mlx-lm"),
     (no_tokenizer, "it has no tokenizer", "download the folder again"),
@@ -194,7 +190,6 @@ CASES: list[tuple[Case, str, str]] = [
     (a_row_that_is_no_json, "line 2 of `corpus.jsonl` is not JSON", '{"text": '),
     (a_table_that_is_none, "`corpus.parquet` is not a Parquet file", ""),
     (one_token_chunks, "chunk length `1` leaves no token to predict", "at least 2"),
-    (chunks_beyond_the_context, "longer than the context", "--chunk-length 1024 or less"),
     (no_chunks, "`0` chunks score nothing", "at least 1"),
     (a_start_at_the_end, "start 31 leaves no position", "--quantize-start must be below 31"),
     (a_start_beyond_the_end, "start 512 leaves no position", "must be below 31"),
