@@ -6,13 +6,16 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from scorer.spec.thresholds import Metric
 from scorer.stats.chi_square import chi_square_quantile
 from scorer.stats.intervals import CONFIDENCE
 
-FEWEST_REPEATS = 4
-"""Repeats below which a standard deviation says next to nothing: with 2 its interval reaches to 32
-times the value, with 4 to 3.7 times."""
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 KEPT_SHARE = 0.05
 """Share of a chunk's positions of which every repeat keeps the KL, the largest ones."""
 _P99 = 0.99
@@ -32,6 +35,23 @@ class PerturbedRepeats:
     kl_sums: tuple[float, ...] = ()
     flips: tuple[int, ...] = ()
     largest: tuple[tuple[float, ...], ...] = ()
+
+    def and_one(self, kl: NDArray[np.float64], flips: int) -> PerturbedRepeats:
+        """Return these repeats and one more.
+
+        Args:
+            kl: (T,) float64, KL of the chunk's scored positions, nats.
+            flips: Positions whose top token changed.
+        """
+        largest = tuple(sorted(kl.tolist(), reverse=True)[: kept_positions(len(kl))])
+        return PerturbedRepeats(
+            (*self.kl_sums, float(kl.sum())), (*self.flips, flips), (*self.largest, largest)
+        )
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no KL is infinite, so that the repeats have a spread."""
+        return all(map(math.isfinite, self.kl_sums))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +82,11 @@ class NoiseFloor:
     kl_mean: NoiseOf
     kl_p99: NoiseOf | None = None
     flip_rate: NoiseOf | None = None
+
+    def upper(self, metric: Metric) -> float:
+        """Return the upper end of a metric's floor, in its unit; 0 where it is not known."""
+        found: NoiseOf | None = getattr(self, metric)
+        return 0.0 if found is None else found.upper
 
 
 def kept_positions(positions: int) -> int:

@@ -7,10 +7,9 @@ interval does neither. Standard library only: the app shows live intervals befor
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scorer.stats.intervals import CONFIDENCE, ClusteredMean, Interval, Units, clustered_mean
+from scorer.stats.intervals import CONFIDENCE, ClusteredMean, Interval
 from scorer.stats.student_t import t_quantile
 
 
@@ -74,44 +73,30 @@ def design_effect(mean: ClusteredMean, variance: float, size: int) -> float:
 
 
 def proportion(
-    counts: Sequence[int],
-    sizes: Sequence[int],
-    units: Units,
-    kl_sums: Sequence[float],
-    kl_squares: float,
+    counted: ClusteredMean | None, size: int, kl: ClusteredMean | None, kl_squares: float
 ) -> Proportion | None:
     """Return a share of positions with its effective size.
 
-    The design effect is that of the counts. With none of the positions counted, or all of them,
-    there is no such thing, and that of the KL mean over the same positions takes its place.
+    The design effect is that of the counted positions. With none of the positions counted, or all
+    of them, there is no such thing, and that of the KL mean over the same positions takes its
+    place; if a KL is infinite, each unit counts as one position.
 
     Args:
-        counts: Positions of each chunk that are counted.
-        sizes: Number of positions of each chunk.
-        units: The units of the same chunks.
-        kl_sums: Sum of KL over the positions of each chunk, nats.
+        counted: Mean of what is 1 at counted positions and 0 elsewhere.
+        size: Number of positions.
+        kl: Mean of KL over the same positions, nats; None if one is infinite.
         kl_squares: Sum of the squares of KL over all positions, nats².
 
     Returns:
-        The share; None for fewer than 2 units.
+        The share; None without a mean.
     """
-    found = clustered_mean(counts, sizes, units)
-    if found is None:
+    if counted is None:
         return None
-    size, share = sum(sizes), found.mean
+    share = counted.mean
     if 0 < share < 1:
-        effect = design_effect(found, share * (1 - share), size)
+        effect = design_effect(counted, share * (1 - share), size)
+    elif kl is None or not math.isfinite(kl_squares):
+        effect = size / counted.units
     else:
-        effect = _effect_of_kl(kl_sums, kl_squares, sizes, units)
-    return Proportion(share, max(1.0, size / effect), units.count)
-
-
-def _effect_of_kl(
-    sums: Sequence[float], squares: float, sizes: Sequence[int], units: Units
-) -> float:
-    """The design effect of the KL mean; where a KL is infinite, one unit counts as one position."""
-    size = sum(sizes)
-    mean = clustered_mean(sums, sizes, units)
-    if mean is None or not math.isfinite(squares):
-        return size / units.count
-    return design_effect(mean, squares / size - mean.mean**2, size)
+        effect = design_effect(kl, kl_squares / size - kl.mean**2, size)
+    return Proportion(share, max(1.0, size / effect), counted.units)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from scorer.stats.intervals import CONFIDENCE, FEW_DOCUMENTS, Units
+from scorer.stats.intervals import CONFIDENCE, FEW_DOCUMENTS
 from scorer.stats.student_t import t_quantile
 
 _PROBABILITY = (1 + CONFIDENCE) / 2
@@ -20,18 +20,15 @@ class Outlook:
     """The chunks scored so far, and the documents that more of them would cover.
 
     Attributes:
-        units: What is independent among the chunks scored.
-        documents: The document of each planned chunk, in scoring order, None where unknown; empty
+        chunks: Number of chunks scored.
+        documents: Number of known documents that they cover.
+        planned: The document of each planned chunk, in scoring order, None where unknown; empty
             if the plan is not known.
     """
 
-    units: Units
-    documents: Sequence[int | None] = ()
-
-    @property
-    def chunks(self) -> int:
-        """Number of chunks scored."""
-        return len(self.units.of_chunk)
+    chunks: int
+    documents: int = 0
+    planned: Sequence[int | None] = ()
 
     def units_after(self, chunks: int) -> int:
         """Return the number of independent units that so many chunks would have.
@@ -42,17 +39,16 @@ class Outlook:
         Args:
             chunks: Number of chunks, at least those scored.
         """
-        planned = self.documents
-        known = chunks <= len(planned)
-        if known:
+        planned = self.planned
+        if chunks <= len(planned):
             covered: float = len(set(planned[:chunks]) - {None})
         elif len(planned) > self.chunks:
             covered = len(set(planned) - {None}) * chunks / len(planned)
         else:
-            covered = self.units.documents * chunks / max(1, self.chunks)
+            covered = self.documents * chunks / max(1, self.chunks)
         if covered < FEW_DOCUMENTS:
             return chunks
-        return max(int(covered), FEW_DOCUMENTS, self.units.documents)
+        return max(int(covered), FEW_DOCUMENTS, self.documents)
 
 
 def by_students_t(outlook: Outlook) -> Callable[[int], float]:
