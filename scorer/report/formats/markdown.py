@@ -266,8 +266,9 @@ def _how_made(report: Report) -> list[str]:
         f"- Versions: {versions}",
         *([] if len(report.settings) > 1 else [f"- {_bounds(report.verdict_bounds)}"]),
         "- Intervals: 95 %, over chunks (over documents from 5 on): Student's t for means, "
-        "Wilson's for flips, a bootstrap for p99; never over positions: those of a chunk are correlated; "
-        "llama.cpp's ± are standard errors that take them as independent and come out smaller",
+        "Wilson's for flips, a bootstrap for p99; never over positions: those of a chunk are "
+        "correlated; llama.cpp's ± are standard errors that take them as independent and come out "
+        "smaller",
         "",
         "The same again:",
         "",
