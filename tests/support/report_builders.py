@@ -195,3 +195,15 @@ def stored_facts(
         run=facts,
         settings=settings or {name: scored(name, None).facts for name in names},
     )
+
+
+def by_turns() -> tuple[RunFacts, Positions]:
+    """Twelve chunks of 20 positions whose KL is 0.004 in the even ones and 0.014 in the others."""
+    n_chunks, size = 12, 20
+    positions = make_positions(
+        chunk=np.repeat(range(n_chunks), size),
+        position=np.tile(range(size), n_chunks),
+        kl=np.repeat([0.004, 0.014] * (n_chunks // 2), size),
+        nll_quant=np.ones(n_chunks * size),
+    )
+    return make_facts("8", chunk_length=size + 1, n_chunks=n_chunks), positions

@@ -13,19 +13,20 @@ LACKS: dict[Lack, str] = {
 """Why a metric has no usable interval."""
 
 
-def settles(bound: OpenBound, chunks_left: int | None) -> str:
+def settles(bound: OpenBound, n_chunks: int, total: int | None) -> str:
     """What would settle an open bound.
 
     Args:
         bound: The bound.
-        chunks_left: Chunks of the text beyond those scored; None where that is not known.
+        n_chunks: Chunks scored.
+        total: Chunks of the text; None where that is not known.
     """
     if bound.below_noise_floor:
-        return "it is within the noise floor, which no number of chunks narrows"
+        return "that is within the noise floor, which no number of chunks narrows"
     more = bound.more_chunks
     if more is None:
         return "no number of chunks settles a value on the bound"
     words = f"about {count(more)} more {'chunk' if more == 1 else 'chunks'} would settle it"
-    if chunks_left is not None and more > chunks_left:
-        words += f", more than the {count(chunks_left)} that this text has left"
+    if total is not None and more > total - n_chunks:
+        words += f", more than the {count(total)} of this text leave"
     return words
