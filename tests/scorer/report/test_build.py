@@ -355,15 +355,11 @@ def test_an_open_verdict_names_the_bound_and_the_chunks() -> None:
     Sample sd 0.005·√(12/11), half-width t(0.975, 11) · 0.005/√11 = 2.2010 · 0.0015076 = 0.0033181,
     so the interval 0.00568 … 0.01232 crosses 0.01. With m chunks the error is 0.0015076 · √(12/m):
     m = 12 · (t · 1.5076)² is 107.2 with t(0.975, 107) = 1.9824, so that 108 chunks are enough.
-    Without a flip in positions that are alike throughout a chunk, 240 positions are worth 11: up to
-    t²/(11 + t²) = 30.6 %.
     """
     facts, positions = by_turns()
     row = built(facts, [scored("8", positions)])["settings"][0]
     assert row["verdict_shown"] == "good?"
-    bound, *of_flips = row["verdict_open"]
+    (bound,) = row["verdict_open"]
     assert (bound["metric"], bound["tier"], bound["threshold"]) == ("kl_mean", "good", 0.01)
     assert bound["more_chunks"] == 96
-    assert [found["metric"] for found in of_flips] == ["flip_rate"] * 2
-    assert row["intervals"]["flip_rate"]["high"] == pytest.approx(0.306, abs=0.001)
     assert row["verdict_held_by"] == []
