@@ -198,7 +198,7 @@ def stored_facts(
 
 
 def by_turns() -> tuple[RunFacts, Positions]:
-    """Twelve chunks of 400 positions, 2 of them flips, with KL means of 0.004 and 0.014 by turns."""
+    """Twelve chunks of 400 positions, 2 of them flips, KL means 0.004 and 0.014 by turns."""
     n_chunks, size = 12, 400
     apart = np.tile([1.0, -1.0], size // 2)
     kl = [(0.004, 0.014)[i % 2] * (1 + (0.5 + 0.03 * i) * apart) for i in range(n_chunks)]
