@@ -117,7 +117,7 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="K",
-        help="repeat K times with the last bit of the input changed; K times the work",
+        help="repeat K times, at least 4, with the last bit of the input changed; K times the work",
     )
     group.add_argument(
         "--batch-size",
@@ -172,7 +172,7 @@ def job_of(args: argparse.Namespace) -> Job:
         corpus = "builtin" if args.model == DEMO else "wikitext2"
     elif corpus not in (*CORPORA, STANDARD_INPUT) and corpus.strip():
         corpus = absolute(corpus)
-    return Job(
+    job = Job(
         model=args.model,
         settings=settings_of(args),
         corpus=CorpusSpec(corpus),
@@ -187,3 +187,5 @@ def job_of(args: argparse.Namespace) -> Job:
         batch=args.batch,
         force=args.force,
     )
+    job.check_new()
+    return job

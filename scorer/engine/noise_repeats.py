@@ -16,9 +16,10 @@ from scorer.engine.tiles import Batch
 from scorer.lanes.base import Lane
 from scorer.lanes.noise import EmbeddingNoise, PerturbedLane, SharingLane
 from scorer.spec.events import Progress
+from scorer.stats.noise_floor import PerturbedRepeats
 
-KLSums = dict[tuple[str, int], list[float]]
-"""Sums of KL over a chunk, nats, one of each perturbed repeat, by setting and chunk."""
+Made = dict[tuple[str, int], PerturbedRepeats]
+"""What the perturbed repeats came to, by setting and chunk."""
 
 
 @dataclass(slots=True)
@@ -26,13 +27,13 @@ class Repeats:
     """What the perturbed repeats of a batch gave.
 
     Attributes:
-        sums: See :data:`KLSums`.
+        made: See :data:`Made`.
         failed: Settings that gave no number in one of them, and why; they have no part in those
             after it.
         reached: Whether the noise reaches the model's embeddings.
     """
 
-    sums: KLSums = field(default_factory=dict)
+    made: Made = field(default_factory=dict)
     failed: dict[str, QfidError] = field(default_factory=dict)
     reached: bool = True
 
@@ -70,9 +71,12 @@ def perturbed_repeats(
             elif isinstance(outcome, Scored):
                 for positions in outcome.chunks:
                     key = outcome.lane.key, int(positions.chunk[0])
-                    found.sums.setdefault(key, []).append(float(positions.kl.sum()))
+                    before = found.made.get(key, PerturbedRepeats())
+                    found.made[key] = before.and_one(positions.kl, int(positions.flips.sum()))
         if not noise.reached:
             return Repeats(reached=False)
+    # An infinite KL has no spread, and no JSON.
+    found.made = {key: made for key, made in found.made.items() if made.is_finite}
     return found
 
 

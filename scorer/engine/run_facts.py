@@ -25,6 +25,7 @@ from scorer.runs.facts import (
     SettingFacts,
     StoredFacts,
 )
+from scorer.text.equal_chunks import equal_chunks
 
 _ARITHMETIC = {
     DEQUANTIZED: "quantize, dequantize, attention",
@@ -132,6 +133,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         kv_bytes_context=context,
         warnings=(*prepared.warnings, *corpus.warnings),
         custom_code=hashes(info.code),
+        equal_chunks=equal_chunks(corpus.ids, corpus.indices),
     )
 
 

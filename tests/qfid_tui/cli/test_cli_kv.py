@@ -117,7 +117,7 @@ SETTINGS = st.builds(
         max_chunks=st.none() | st.integers(1, 10**6),
         kernel=st.sampled_from(("auto", "mlx-lm")),
         control=st.booleans(),
-        noise_floor=st.sampled_from((0, 2, 16)),
+        noise_floor=st.sampled_from((0, 4, 16)),
         batch=st.none() | st.integers(1, 64),
         force=st.booleans(),
     )

@@ -56,7 +56,7 @@ JOBS = st.builds(
     max_chunks=st.none() | st.integers(1, 900),
     kernel=st.sampled_from(("auto", "mlx-lm")),
     control=st.booleans(),
-    noise_floor=st.sampled_from((0, 2, 16)),
+    noise_floor=st.sampled_from((0, 4, 16)),
     batch=st.none() | st.integers(1, 8),
     force=st.booleans(),
 )
