@@ -115,7 +115,7 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="K",
-        help="repeat K times with the last bit of the input changed; K times the work",
+        help="repeat K times, at least 4, with the last bit of the input changed; K times the work",
     )
     group.add_argument(
         "--batch-size",
@@ -170,7 +170,7 @@ def job_of(args: argparse.Namespace) -> Job:
         corpus = "builtin" if args.model == DEMO else "wikitext2"
     elif corpus not in CORPORA and corpus.strip():
         corpus = absolute(corpus)
-    return Job(
+    job = Job(
         model=args.model,
         settings=settings_of(args),
         corpus=CorpusSpec(corpus),
@@ -186,3 +186,5 @@ def job_of(args: argparse.Namespace) -> Job:
         allow_custom_code=args.allow_custom_code,
         force=args.force,
     )
+    job.check_new()
+    return job

@@ -187,7 +187,7 @@ class Choices:
             InputError: A value is not valid, or two do not go together.
         """
         settings = self.ticked_settings() or (self._at(_TICKED[-1]),)
-        dataclasses.replace(self, model=self.model or DEMO).job(settings)
+        dataclasses.replace(self, model=self.model or DEMO).job(settings).check_new()
 
     def of_job(self, job: Job) -> Choices:
         """Choose the model, the options and the settings of a job; other choices stay."""

@@ -51,6 +51,8 @@ class Comparison:
         arithmetic: Device, dtype and library that compute, in one line.
         settings: Results by notation, in the order of the report.
         documents: Chunk to the document of its first token; empty until it is known.
+        equal_chunks: Chunk to an earlier one of the same tokens; such a chunk counts in no
+            statistic.
         progress: Progress and speed of the run.
         memory: Bytes that the scorer last reported in use; 0 if unknown.
         warnings: Its warnings, newest last: message and hint.
@@ -72,6 +74,7 @@ class Comparison:
         self.arithmetic = ""
         self.settings: dict[str, SettingResult] = {}
         self.documents: dict[int, int | None] = {}
+        self.equal_chunks: dict[int, int] = {}
         self.progress = RunProgress(clock)
         self.memory = 0
         self.warnings: deque[tuple[str, str]] = deque(maxlen=_WARNINGS)
@@ -144,15 +147,24 @@ class Comparison:
             result.regroup()
         self.version += 1
 
+    def set_equal_chunks(self, equal: Mapping[int, int]) -> None:
+        """Set which chunks repeat the tokens of another: they count once."""
+        if equal != self.equal_chunks:
+            self.equal_chunks.update(equal)
+            for result in self.settings.values():
+                result.regroup()
+            self.version += 1
+
     def _setting(self, name: str) -> SettingResult:
         if name not in self.settings:
-            self.settings[name] = SettingResult(name, self.documents)
+            self.settings[name] = SettingResult(name, self.documents, self.equal_chunks)
         return self.settings[name]
 
     def _plan(self, event: Planned) -> None:
         self.run = event.run
         self.planned_chunks, self.text_chunks = len(event.chunks), event.text_chunks
         self.arithmetic = event.arithmetic
+        self.set_equal_chunks(event.equal_chunks)
         self.kv_bytes = {**event.kv_bytes_per_token, "": event.kv_bytes_per_token_16bit}
         for name in event.settings:
             self._setting(name).reopen()

@@ -15,6 +15,7 @@ from qfid_tui.state.choices import Choices
 from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA, text_name
 from scorer.common.errors import InputError
+from scorer.spec.job import FEWEST_REPEATS
 from scorer.spec.settings.kv import GROUP_SIZES
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "noise_floor",
         "noise floor",
-        (0, 2, 4, 8),
+        (0, FEWEST_REPEATS, 8, 16),
         lambda n: "off" if n == 0 else f"{n} repeats",
         "Repeats with the last bit of the input changed: how much KL is mere rounding. Slow.",
     ),

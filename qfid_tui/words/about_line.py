@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from qfid_tui.state.kv_cost import CONTEXTS, short_bytes
 from scorer.report.formats.inline import count, digits, plural
+from scorer.report.formats.open_verdict import LACKS
 from scorer.spec.settings.kv import KVSetting
 
 if TYPE_CHECKING:
+    from qfid_tui.state.setting_results import Figures
     from qfid_tui.state.table_rows import TableRow
     from qfid_tui.state.workbench import WorkbenchState
     from scorer.spec.settings.base import Setting
@@ -120,17 +122,28 @@ def note(row: TableRow, *, with_p99: bool = False) -> str:
     words = [plural(figures.chunks, "chunk")]
     if with_p99:
         words.append(f"p99 {digits(figures.kl_p99, significant=3)}")
-    if figures.chunks == 1:
-        words.append("no interval yet" if figures.is_open else "one chunk has no interval")
+    if figures.chunks == 1 and not figures.final:
+        words.append("no interval yet")
     elif figures.is_open:
-        more = figures.more_chunks
-        settle = "on a bound" if more is None else f"about {count(more)} more to settle"
-        if more is not None and 0 < row.text_chunks < figures.chunks + more:
-            settle = "this text cannot settle it"
-        words.append(f"open: {settle}")
+        words.append(f"open: {_open(figures, row.text_chunks)}")
     elif figures.held_by:
         words.append("held down by " + ", ".join(METRICS.get(m, m) for m in figures.held_by))
     return " · ".join(words)
+
+
+def _open(figures: Figures, text_chunks: int) -> str:
+    """Why a verdict is open, and what would settle it."""
+    if figures.without_interval:
+        lacking = figures.without_interval[0]
+        return f"{METRICS[lacking.metric]}: {LACKS[lacking.why]}"
+    if figures.below_noise_floor:
+        return "within the noise floor"
+    more = figures.more_chunks
+    if more is None:
+        return "on a bound"
+    if 0 < text_chunks < figures.chunks + more:
+        return "this text cannot settle it"
+    return f"about {count(more)} more to settle"
 
 
 def _described(row: TableRow) -> str:

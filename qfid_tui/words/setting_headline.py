@@ -7,6 +7,7 @@ from typing import Literal
 
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import count, digits, interval, percent, plural
+from scorer.report.formats.open_verdict import LACKS
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.spec.thresholds import Metric, Verdict
 from scorer.stats.intervals import Interval
@@ -60,9 +61,13 @@ def _verdict(numbers: SettingNumbers) -> Iterator[TonedLine]:
     )
     shown = f"{_SIGNS[numbers.verdict]} {numbers.verdict_shown}"
     yield ((shown, numbers.verdict), (f"  {held}" if held else "", "muted"))
+    for lacking in numbers.verdict_without_interval:
+        yield ((f"open: {_METRICS[lacking.metric]}: {LACKS[lacking.why]}", "muted"),)
     for bound in numbers.verdict_open:
         more = bound.more_chunks
         settle = f", about {plural(more, 'more chunk')}" if more is not None else ""
+        if bound.below_noise_floor:
+            settle = ", within the noise floor"
         name = f"open: {_METRICS[bound.metric]} against {_bound(bound)} for {bound.tier}"
         yield ((f"{name}{settle}", "muted"),)
 

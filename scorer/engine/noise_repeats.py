@@ -14,18 +14,19 @@ from scorer.engine.tiles import Batch
 from scorer.lanes.base import Lane
 from scorer.lanes.noise import EmbeddingNoise, PerturbedLane, SharingLane
 from scorer.spec.events import Progress
+from scorer.stats.noise_floor import PerturbedRepeats
 
-KLSums = dict[tuple[str, int], list[float]]
-"""Sums of KL over a chunk, nats, one of each perturbed repeat, by setting and chunk."""
+Repeats = dict[tuple[str, int], PerturbedRepeats]
+"""What the perturbed repeats came to, by setting and chunk."""
 
 
-def perturbed_sums(
+def perturbed_repeats(
     batch: Batch,
     lanes: Sequence[SharingLane],
     reference: SharingLane,
     loop_of: Callable[[Lane], Loop],
     repeats: int,
-) -> Generator[Progress, None, KLSums | None]:
+) -> Generator[Progress, None, Repeats | None]:
     """Score a batch with perturbed embeddings, several times.
 
     Args:
@@ -36,9 +37,9 @@ def perturbed_sums(
         repeats: How often.
 
     Returns:
-        The sums; None where the noise does not reach the model's embeddings.
+        What they came to; None where the noise does not reach the model's embeddings.
     """
-    sums: KLSums = {}
+    found: Repeats = {}
     for repeat in range(repeats):
         noise = EmbeddingNoise(repeat, batch.chunks, batch.ids.shape[1] - 1)
         perturbed = ScoreTask(batch, [PerturbedLane(lane, noise) for lane in lanes])
@@ -48,10 +49,12 @@ def perturbed_sums(
             elif isinstance(outcome, Scored):
                 for positions in outcome.chunks:
                     key = outcome.lane.key, int(positions.chunk[0])
-                    sums.setdefault(key, []).append(float(positions.kl.sum()))
+                    before = found.get(key, PerturbedRepeats())
+                    found[key] = before.and_one(positions.kl, int(positions.flips.sum()))
         if not noise.reached:
             return None
-    return sums
+    # An infinite KL has no spread, and no JSON.
+    return {key: made for key, made in found.items() if made.is_finite}
 
 
 def progress_of(made: PassDone, repeat: int, repeats: int) -> Progress:

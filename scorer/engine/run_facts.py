@@ -15,6 +15,7 @@ from scorer.runs.facts import (
     SettingFacts,
     StoredFacts,
 )
+from scorer.text.equal_chunks import equal_chunks
 
 _ARITHMETIC = {
     DEQUANTIZED: "quantize, dequantize, attention",
@@ -89,6 +90,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         max_context=info.max_context,
         kv_bytes_context=context,
         warnings=(),
+        equal_chunks=equal_chunks(corpus.ids, corpus.indices),
     )
 
 

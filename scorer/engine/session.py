@@ -56,7 +56,9 @@ class Session:
         from scorer.runs.listing import find_run
 
         grid = None
-        if self.wanted_run is not None:
+        if self.wanted_run is None:
+            self.job.check_new()
+        else:
             # Settings already in the run keep their place; the job's new ones follow.
             earlier = find_run(self.wanted_run)
             # Before a model is loaded for nothing.
@@ -105,6 +107,8 @@ class Session:
                 run.clear_failed(name)
             yield self._planned(prepared, run, run_grid(prepared).missing(writer.stored))
             cells = CellScorer(prepared, self.backend.kind, writer, self.stop)
+            if writer.stored:
+                cells.go_on_from(run.read())
             ended: QfidError | None = None
             try:
                 for event in cells.events():
@@ -165,6 +169,7 @@ class Session:
 
     def _planned(self, prepared: Prepared, run: Run, missing: Iterable[CellKey]) -> Planned:
         from scorer.engine.run_facts import arithmetic_line
+        from scorer.text.equal_chunks import equal_chunks
 
         left = Counter(key.setting for key in missing)
         rows = [row for row in prepared.planned if row.control_of is None]
@@ -189,4 +194,5 @@ class Session:
             batch=prepared.batch,
             arithmetic=arithmetic_line(prepared, self.backend),
             text_chunks=corpus.total,
+            equal_chunks=equal_chunks(corpus.ids, corpus.indices),
         )

@@ -20,7 +20,12 @@ from scorer.report.tree import KeyUnit, PairComparison, ReferencePart, Report, R
 from scorer.report.warnings import run_warnings
 from scorer.runs.facts import FailureFacts, RunFacts
 from scorer.spec.job import Job
-from scorer.stats.pairs import PairedDifference, paired_difference
+from scorer.stats.pairs import (
+    PairedDifference,
+    as_family,
+    indistinct_groups,
+    paired_difference,
+)
 
 UNITS = {
     "kl": "nats",
@@ -66,7 +71,7 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
     rows = [
         setting_row(facts, s, measured.get(s.setting.key), len(chunks), warnings) for s in settings
     ]
-    pairs = _pairs(facts, settings, measured)
+    pairs = as_family(_pairs(facts, settings, measured), _noise(settings))
     candidates = [_candidate(facts, s, measured[s.setting.key]) for s in scored]
     beaten, found = beaten_by(candidates, pairs), frontiers(candidates, pairs)
     members = {name for frontier in found for name in frontier.settings}
@@ -77,6 +82,7 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
             for row in rows
         ),
         comparisons=tuple(_comparison(names, pair) for names, pair in pairs.items()),
+        indistinct=tuple(indistinct_groups([s.setting.key for s in scored], pairs)),
         frontiers=tuple(found),
         recommendation=recommend(
             candidates,
@@ -142,7 +148,16 @@ def _comparison(names: tuple[str, str], pair: PairedDifference) -> PairCompariso
         told_apart=pair.told_apart,
         unit=pair.unit,
         n_chunks=pair.n_chunks,
+        p_value=pair.p_value,
+        below_noise_floor=pair.below_noise_floor,
+        label=pair.label,
     )
+
+
+def _noise(settings: Sequence[ScoredSetting]) -> dict[str, float]:
+    """Upper end of the noise floor of the KL mean, nats, of the settings that have one."""
+    floors = {s.setting.key: s.facts.noise_floor for s in settings}
+    return {name: floor.kl_mean.upper for name, floor in floors.items() if floor is not None}
 
 
 def _candidate(facts: RunFacts, scored: ScoredSetting, measured: Measured) -> Candidate:
@@ -150,9 +165,9 @@ def _candidate(facts: RunFacts, scored: ScoredSetting, measured: Measured) -> Ca
         setting=scored.setting,
         cost=facts.kv_bytes_per_token[scored.setting.key],
         kl_mean=measured.summary.kl.mean,
-        verdict=measured.verdict,
-        is_open=bool(measured.open_bounds),
-        more_chunks=_to_settle(measured),
+        verdict=measured.judgement.verdict,
+        is_open=measured.judgement.is_open,
+        more_chunks=measured.judgement.more_chunks,
         runnable=scored.facts.runnable_by_mlx_lm,
     )
 
@@ -161,13 +176,6 @@ def _chunks_left(facts: RunFacts, scored: int) -> int | None:
     """Chunks of the text that were not scored; None where the facts do not say how many it has."""
     total = facts.corpus.total_chunks
     return None if total is None else total - scored
-
-
-def _to_settle(measured: Measured) -> int | None:
-    """Chunks that would settle all open bounds; None where a bound cannot be, or none is open."""
-    needed = [bound.more_chunks for bound in measured.open_bounds]
-    found = [chunks for chunks in needed if chunks is not None]
-    return max(found) if found and len(found) == len(needed) else None
 
 
 def _reference(facts: RunFacts) -> ReferencePart:

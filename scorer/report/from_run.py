@@ -6,6 +6,7 @@ Imports no mlx: ``qfid report`` and the app make reports of saved runs with it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, QfidError
@@ -46,14 +47,37 @@ def finished_report(run: Run, stored: Batches | None = None) -> Report:
     facts = run.facts.run
     if facts is None:
         raise InputError(f"`job.json` of run `{run.id}` lacks the facts of the run")
+    repeats = facts.equal_chunks or {}
+    stored = _without(repeats, stored)
     short = memory_warnings(stored, facts.batch, facts.device.kind)
     mixed = [
         f"the chunks were not all scored under the same conditions (--accept-changes): {change}"
         for change in run.facts.mixed
     ]
-    facts = dataclasses.replace(facts, job=run.job, warnings=(*facts.warnings, *mixed, *short))
+    facts = dataclasses.replace(
+        facts,
+        job=run.job,
+        chunks=tuple(chunk for chunk in facts.chunks if chunk not in repeats),
+        warnings=(*facts.warnings, *mixed, *_repeats(repeats, len(facts.chunks)), *short),
+    )
     rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
     return build_report(facts, rows)
+
+
+def _without(repeats: Mapping[int, int], stored: Batches) -> Batches:
+    """The batches but those of chunks that repeat another: equal chunks count once."""
+    return {
+        name: [(p, facts) for p, facts in batches if int(p.chunk[0]) not in repeats]
+        for name, batches in stored.items()
+    }
+
+
+def _repeats(repeats: Mapping[int, int], planned: int) -> list[str]:
+    """What a report says of equal chunks."""
+    if not repeats:
+        return []
+    which = f"{len(repeats)} of {planned} chunks " + ("repeats" if len(repeats) == 1 else "repeat")
+    return [f"{which} the tokens of another: equal chunks count once"]
 
 
 def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSetting:
@@ -72,9 +96,7 @@ def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSettin
         facts,
         seconds=sum(b.seconds for _, b in batches),
         peak_memory_bytes=max((b.peak_memory_bytes for _, b in batches), default=0),
-        noise_floor=noise_floor(
-            [b.perturbed_kl_sums for _, b in batches], sum(len(p) for p, _ in batches)
-        ),
+        noise_floor=noise_floor([b.perturbed for _, b in batches], [len(p) for p, _ in batches]),
         failure=failure,
     )
     control = run.facts.controls.get(name)

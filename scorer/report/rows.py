@@ -54,13 +54,14 @@ def setting_row(
         n_chunks=0 if summary is None else n_chunks,
         numbers=None if measured is None else _numbers(measured),
         control_note=_control_note(facts, scored, measured),
-        noise_floor=own.noise_floor,
+        noise_floor=None if own.noise_floor is None else own.noise_floor.kl_mean.deviation,
+        noise_floors=own.noise_floor,
         warnings=(
             *warnings,
             *setting_warnings(
                 own,
                 setting,
-                measured.verdict if measured else None,
+                measured.judgement.verdict if measured else None,
                 summary.perplexity_delta if summary else 0.0,
                 summary.n_infinite if summary else 0,
             ),
@@ -93,7 +94,7 @@ def _provenance(facts: RunFacts, n_chunks: int) -> CorpusProvenance:
 
 
 def _numbers(measured: Measured) -> SettingNumbers:
-    summary = measured.summary
+    summary, judgement = measured.summary, measured.judgement
     sums = summary.per_chunk
     return SettingNumbers(
         n_positions=summary.n_positions,
@@ -117,10 +118,11 @@ def _numbers(measured: Measured) -> SettingNumbers:
         flips_per_chunk=sums.flips,
         control_kl=measured.control_kl,
         control_flip_rate=measured.control_flip_rate,
-        verdict=measured.verdict,
-        verdict_shown=shown_verdict(measured.verdict, bool(measured.open_bounds)),
-        verdict_held_by=tuple(measured.held_by),
-        verdict_open=tuple(measured.open_bounds),
+        verdict=judgement.verdict,
+        verdict_shown=shown_verdict(judgement.verdict, judgement.is_open),
+        verdict_held_by=judgement.held_by,
+        verdict_open=judgement.open_bounds,
+        verdict_without_interval=judgement.without_interval,
     )
 
 

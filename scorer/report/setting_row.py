@@ -9,13 +9,13 @@ from scorer.common.json_values import FLAT
 from scorer.runs.engagement import SideEngagement
 from scorer.runs.facts import FailureFacts
 from scorer.spec.thresholds import Verdict
-from scorer.stats.intervals import CONFIDENCE, Interval
+from scorer.stats.intervals import CONFIDENCE, Interval, UnitKind
+from scorer.stats.noise_floor import NoiseFloor
 from scorer.stats.summary_values import ConfidenceBucket, DepthSpan, KLSummary
-from scorer.stats.verdict import HeldBound, OpenBound
+from scorer.stats.verdict import HeldBound, MissingInterval, OpenBound, is_open, more_chunks
 from scorer.text.provenance import CorpusProvenance
 
 Status = Literal["scored", "failed", "waiting"]
-UnitKind = Literal["chunk", "document"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Intervals:
 
     Attributes:
         confidence: 0.95.
-        unit: What is taken as independent.
+        unit: What is taken as independent, also by the bootstrap of p99.
         n_units: How many of those there are.
         n_documents: Documents that the chunks are known to cover.
         label: What the intervals speak for where that is not any text of the kind; else "".
@@ -78,9 +78,10 @@ class SettingNumbers:
         control_kl: KL of the dequantized path, nats; None where it was not scored beside this one.
         control_flip_rate: Its flip rate, 0 to 1; None likewise.
         verdict: Tier by the point estimates.
-        verdict_shown: The tier, with ``?`` where an interval leaves it open.
+        verdict_shown: The tier, with ``?`` where it is open.
         verdict_held_by: What keeps it from the next better tier.
-        verdict_open: Bounds that an interval crosses.
+        verdict_open: Bounds that an interval crosses; they leave the verdict open.
+        verdict_without_interval: Metrics without a usable interval; they leave it open too.
     """
 
     n_positions: int
@@ -106,6 +107,17 @@ class SettingNumbers:
     verdict_shown: str
     verdict_held_by: tuple[HeldBound, ...] = ()
     verdict_open: tuple[OpenBound, ...] = ()
+    verdict_without_interval: tuple[MissingInterval, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the verdict is open."""
+        return is_open(self.verdict_open, self.verdict_without_interval)
+
+    @property
+    def more_chunks(self) -> int | None:
+        """About how many more chunks would settle it; None where that is not known."""
+        return more_chunks(self.verdict_open, self.verdict_without_interval)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +146,7 @@ class SettingRow:
         control_note: Why there is no control where one was asked for.
         noise_floor: Standard deviation of the KL mean over perturbed repeats, nats; None where
             none ran.
+        noise_floors: The same of every metric, with upper ends and the number of repeats.
         warnings: What to know before quoting a number, those about the whole run first.
         kv_bytes_per_token: Stored bytes per token at the 16-bit deployment dtype; None where the
             run's facts do not say.
@@ -178,6 +191,7 @@ class SettingRow:
     numbers: SettingNumbers | None = field(metadata=FLAT)
     control_note: str | None = None
     noise_floor: float | None = None
+    noise_floors: NoiseFloor | None = None
     warnings: tuple[str, ...]
     kv_bytes_per_token: float | None
     kv_bytes_per_token_16bit: float

@@ -13,11 +13,11 @@ from typing import Any
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import json_values
-from scorer.report.setting_row import SettingRow, UnitKind
+from scorer.report.setting_row import SettingRow
 from scorer.runs.facts import REPORT_SCHEMA, ArithmeticFacts, DeviceFacts
 from scorer.spec.job import Job
 from scorer.spec.thresholds import Thresholds, Verdict
-from scorer.stats.intervals import Interval
+from scorer.stats.intervals import Interval, UnitKind
 from scorer.text.provenance import CorpusFacts
 
 
@@ -52,16 +52,21 @@ class ReferencePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairComparison:
-    """Two settings compared on the same chunks.
+    """Two settings compared on the same chunks, as one pair of the report's family.
 
     Attributes:
         a: The one, in notation.
         b: The other.
         kl_mean_difference: KL mean of ``a`` minus that of ``b``, nats; None where it is undefined.
-        interval: Its 95 % interval, nats; None where there is none.
-        told_apart: The interval excludes 0; None where there is none.
+        interval: Its interval, nats; those of all pairs hold together with 95 % confidence. None
+            where there is none.
+        told_apart: Holm's method at 5 % over all pairs tells them apart, and the difference is not
+            below the noise floor; None where there is no interval.
         unit: What was taken as independent.
         n_chunks: Chunks compared.
+        p_value: Of no difference, adjusted by Holm's method; None where there is no interval.
+        below_noise_floor: The difference is smaller than the upper end of the noise floor.
+        label: What the interval speaks for where that is not any text of the kind; else "".
     """
 
     a: str
@@ -71,6 +76,9 @@ class PairComparison:
     told_apart: bool | None
     unit: UnitKind
     n_chunks: int
+    p_value: float | None = None
+    below_noise_floor: bool = False
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +187,7 @@ class Report:
         reference: What the settings are compared with.
         settings: One row each, in the order asked.
         comparisons: Every two scored settings of the same positions.
+        indistinct: The largest groups of settings of which no two are told apart.
         frontiers: Cost against drift, one for each start and path.
         recommendation: None where nothing was scored.
         verdict_bounds: What the verdicts are given by.
@@ -194,6 +203,7 @@ class Report:
     recommendation: Recommendation | None
     verdict_bounds: Thresholds
     run: RunPart
+    indistinct: tuple[tuple[str, ...], ...] = ()
     # A list: as one object its keys would be those of a setting's report.
     units: tuple[KeyUnit, ...] = ()
 

@@ -14,6 +14,7 @@ from scorer.runs.engagement import SideEngagement
 from scorer.runs.identity import Identity
 from scorer.spec.job import Job
 from scorer.spec.settings.base import Setting
+from scorer.stats.noise_floor import NoiseFloor
 from scorer.text.provenance import CorpusFacts
 
 REPORT_SCHEMA = 1
@@ -95,6 +96,8 @@ class RunFacts:
         kv_bytes_context: Context in tokens the bytes per token hold for, where sliding windows
             make them depend on it; None where they do not.
         warnings: What the reader should know about the whole run.
+        equal_chunks: Planned chunk to an earlier one, in scoring order, of the same tokens; chunks
+            without one are left out. None where an older run does not say.
     """
 
     job: Job
@@ -118,6 +121,7 @@ class RunFacts:
     max_context: int | None = None
     kv_bytes_context: int | None = None
     warnings: tuple[str, ...] = ()
+    equal_chunks: dict[int, int] | None = None
 
     def first_position(self, setting: Setting) -> int:
         """First scored position of a chunk under a setting."""
@@ -145,8 +149,7 @@ class SettingFacts:
         runnable_by_mlx_lm: mlx-lm generates with this setting and model.
         seconds: Time spent on this setting.
         peak_memory_bytes: Peak memory while it was scored; 0 where not measured.
-        noise_floor: Standard deviation of the KL mean over perturbed repeats, nats; None where
-            none ran.
+        noise_floor: How far rounding moves the figures; None where no perturbed repeat ran.
         warnings: What the reader should know about this setting.
         failure: Why it was given up; None where it was not.
         fingerprint: What the setting's key resolved to, see
@@ -164,7 +167,7 @@ class SettingFacts:
     runnable_by_mlx_lm: bool = False
     seconds: float = 0.0
     peak_memory_bytes: int = 0
-    noise_floor: float | None = None
+    noise_floor: NoiseFloor | None = None
     warnings: tuple[str, ...] = ()
     failure: FailureFacts | None = None
     fingerprint: dict[str, str] = field(default_factory=dict, metadata=OMITTED)

@@ -19,6 +19,9 @@ from scorer.spec.settings.registry import parse_setting
 TextProtocol = Literal["mqf", "llama.cpp"]
 ChunkChoice = Literal["first", "spread"]
 Kernel = Literal["auto", "mlx-lm"]
+FEWEST_REPEATS = 4
+"""Perturbed repeats below which a standard deviation says next to nothing: with 2 its 95 % interval
+reaches to 32 times the value, with 4 to 3.7 times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class Job:
         max_chunks: How many chunks; None for the whole corpus.
         kernel: ``auto`` or ``mlx-lm`` (mlx-lm's own cache class and attention function).
         control: Score the dequantized path beside every deployed setting.
-        noise_floor: Number of perturbed repeats for the noise floor; 0 for none.
+        noise_floor: Number of perturbed repeats for the noise floor; 0 for none. A new job needs at
+            least 4, see :meth:`check_new`.
         batch: Chunks per forward pass; None lets the scorer choose from the memory.
         allow_custom_code: Permit a repo's own Python file to run.
         force: Score also where memory looks too small.
@@ -104,7 +108,7 @@ class Job:
         if self.noise_floor < 0 or self.noise_floor == 1:
             raise InputError(
                 f"`{self.noise_floor}` repeats give no standard deviation",
-                "--noise-floor needs at least 2; 0 switches it off",
+                f"--noise-floor needs at least {FEWEST_REPEATS}; 0 switches it off",
             )
         if self.batch is not None and self.batch < 1:
             raise InputError(f"batch `{self.batch}` holds no chunk", "give at least 1")
@@ -124,6 +128,18 @@ class Job:
                     f"{self.chunk_length} tokens",
                     f"--quantize-start must be below {self.chunk_length - 1}",
                 )
+
+    def check_new(self) -> None:
+        """Refuse what an older version scored and this one still reports.
+
+        Raises:
+            InputError: The noise floor has too few repeats.
+        """
+        if 0 < self.noise_floor < FEWEST_REPEATS:
+            raise InputError(
+                f"`{self.noise_floor}` repeats say next to nothing about the noise floor",
+                f"--noise-floor needs at least {FEWEST_REPEATS}; 0 switches it off",
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values; settings in their notation."""

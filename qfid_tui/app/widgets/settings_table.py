@@ -18,7 +18,7 @@ from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import RowCursor, WorkbenchState
 from qfid_tui.words.about_line import note
 from scorer.common.inert_text import inert
-from scorer.report.formats.inline import ABSENT, count, digits, with_margin
+from scorer.report.formats.inline import ABSENT, count, digits, is_symmetric, with_margin
 
 SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
 _MARKS = {True: "[x]", False: "[ ]", None: "   "}
@@ -65,11 +65,17 @@ def verdict_text(figures: Figures) -> str:
 
 
 def margin_text(figures: Figures, width: int = 17) -> str:
-    """KL mean and half its 95 % interval: ``0.1162 ±.0061``, or ``1.36e-4 ±6.2e-6``."""
+    """KL mean and half its 95 % interval: ``0.1162 ±.0061``, or ``1.36e-4 ±6.2e-6``.
+
+    An interval that ends at 0 is not symmetric: ``0.0012 (0–.0031)``, or ``1.36e-4 (0–3e-4)``.
+    """
     interval = figures.kl_interval
-    shown = with_margin(figures.kl_mean, interval).replace(" ± 0.", " ±.")
+    shown = with_margin(figures.kl_mean, interval)
+    shown = shown.replace(" ± 0.", " ±.").replace("(0–0.", "(0–.")
     if len(shown) <= width or interval is None:
         return shown
+    if not is_symmetric(figures.kl_mean, interval):
+        return f"{_power(figures.kl_mean, 2)} (0–{_power(interval.high, 0)})"
     half = (interval.high - interval.low) / 2
     return f"{_power(figures.kl_mean, 2)} ±{_power(half, 1)}"
 

@@ -97,7 +97,7 @@ def comparison(report: Report) -> list[str]:
     if not scored:
         return lines
     ends = scored[0][1].intervals
-    margin = "± is half of the 95 % interval over" if ends.kl_mean else "No interval of KL over"
+    margin = "± or (low–high): 95 % interval over" if ends.kl_mean else "No interval of KL over"
     lines += [f"{interval_sentence(ends, margin)} {_bounds(report.verdict_bounds)}", ""]
     by_positions: dict[int, list[tuple[SettingRow, SettingNumbers]]] = {}
     for row, numbers in scored:
@@ -116,7 +116,10 @@ def _bounds(bounds: Thresholds) -> str:
             f"{tier}: KL mean ≤ {digits(most.kl_mean)}, p99 ≤ {digits(most.kl_p99)} nats, "
             f"flips ≤ {percent(most.flip_rate)}"
         )
-    return f"Verdict {'; '.join(tiers)}; `?`: an interval crosses a bound that decides."
+    return (
+        f"Verdict {'; '.join(tiers)}; `?`: open, an interval crosses a bound that decides, or a "
+        "metric has none."
+    )
 
 
 def _compared(row: SettingRow, numbers: SettingNumbers) -> list[str]:
@@ -198,6 +201,8 @@ def _told_apart(report: Report) -> list[str]:
         elif apart:
             lower = pair.a if difference < 0 else pair.b
             words = f"{code(lower)} drifts less"
+        elif pair.below_noise_floor:
+            words = "below the noise floor"
         rows.append(
             [
                 f"{code(pair.a)} − {code(pair.b)}",
@@ -206,12 +211,34 @@ def _told_apart(report: Report) -> list[str]:
                 words,
             ]
         )
-    head = ("pair", "KL mean difference (nats)", "95 % interval (nats)", "told apart?")
+    head = ("pair", "KL mean difference (nats)", "interval (nats)", "told apart?")
     said = "**Told apart?** Differences paired over the same chunks"
+    if speaks_for := next((pair.label for pair in pairs if pair.label), ""):
+        said += f", speaking for {speaks_for}"
     if len(listed) < len(pairs):
         rest = f"{len(pairs) - len(listed)} of {len(pairs)} pairs are"
         said += f"; {rest}, the others:" if listed else f"; all {len(pairs)} pairs are"
-    return [said, "", *(table(head, rows, left=(0, 3)) if rows else []), ""]
+    lines = [said, "", *(table(head, rows, left=(0, 3)) if rows else []), ""]
+    return [*lines, *_as_one_family(report)]
+
+
+def _as_one_family(report: Report) -> list[str]:
+    """How the pairs were told apart together, and which settings were not."""
+    tested = sum(pair.p_value is not None for pair in report.comparisons)
+    if not tested:
+        return []
+    lines = []
+    if tested > 1:
+        lines += [
+            f"{plural(tested, 'pair')} tested as one family, by Holm's method at 5 %; the "
+            "intervals are simultaneous and 95 % sure together (Bonferroni). Holm's method is the "
+            "sharper: it can tell a pair apart whose interval holds 0.",
+            "",
+        ]
+    groups = ["{" + ", ".join(map(code, group)) + "}" for group in report.indistinct]
+    if groups:
+        lines += [f"Cannot be told apart here: {'; '.join(groups)}.", ""]
+    return lines
 
 
 def _how_made(report: Report) -> list[str]:
@@ -238,9 +265,10 @@ def _how_made(report: Report) -> list[str]:
         f"{bytes_of(run.device.memory)}",
         f"- Versions: {versions}",
         *([] if len(report.settings) > 1 else [f"- {_bounds(report.verdict_bounds)}"]),
-        "- Intervals: 95 %, over chunks (over documents from 5 on), p99's a bootstrap over chunks; "
-        "never over positions: those of a chunk are correlated; llama.cpp's ± are standard errors "
-        "that take them as independent and come out smaller",
+        "- Intervals: 95 %, over chunks (over documents from 5 on): Student's t for means, "
+        "Wilson's for flips, a bootstrap for p99; never over positions: those of a chunk are "
+        "correlated; llama.cpp's ± are standard errors that take them as independent and come out "
+        "smaller",
         "",
         "The same again:",
         "",

@@ -1,0 +1,31 @@
+"""Why a verdict is open, in words. Pure standard library."""
+
+from __future__ import annotations
+
+from scorer.report.formats.inline import count
+from scorer.stats.verdict import P99_POSITIONS, Lack, OpenBound
+
+LACKS: dict[Lack, str] = {
+    "one chunk": "one chunk gives no interval",
+    "few positions": f"fewer than {P99_POSITIONS} positions give no interval",
+    "no width": "all chunks are equal in it",
+}
+"""Why a metric has no usable interval."""
+
+
+def settles(bound: OpenBound, chunks_left: int | None) -> str:
+    """What would settle an open bound.
+
+    Args:
+        bound: The bound.
+        chunks_left: Chunks of the text beyond those scored; None where that is not known.
+    """
+    if bound.below_noise_floor:
+        return "it is within the noise floor, which no number of chunks narrows"
+    more = bound.more_chunks
+    if more is None:
+        return "no number of chunks settles a value on the bound"
+    words = f"about {count(more)} more {'chunk' if more == 1 else 'chunks'} would settle it"
+    if chunks_left is not None and more > chunks_left:
+        words += f", more than the {count(chunks_left)} that this text has left"
+    return words
