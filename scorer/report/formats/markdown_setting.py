@@ -62,7 +62,7 @@ def setting_body(row: SettingRow, report: Report) -> list[str]:
     lines = [
         f"**Verdict:** {numbers.verdict_shown}{partial} · {mode}",
         "",
-        *_why(numbers, run),
+        *_why(row, numbers, run),
         *_metrics(row, numbers),
     ]
     if alone:
@@ -114,12 +114,12 @@ def interval_sentence(ends: Intervals, said: str) -> str:
 def _failure(row: SettingRow) -> list[str]:
     failure = row.failure
     if failure is None:
-        return ["No chunk is scored that all settings of the run have.", ""]
+        return ["No chunk is scored yet.", ""]
     hint = f" ({prose(failure.hint)})" if failure.hint else ""
     return [f"{code(failure.error)}: {prose(failure.message)}{hint}", ""]
 
 
-def _why(numbers: SettingNumbers, run: RunPart) -> list[str]:
+def _why(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> list[str]:
     lines = []
     for held in numbers.verdict_held_by:
         scale, unit = _unit(held.metric)
@@ -137,7 +137,7 @@ def _why(numbers: SettingNumbers, run: RunPart) -> list[str]:
             f"{digits(scale * bound.value)} {unit}, 95 % interval "
             f"{interval(bound.interval, scale=scale)} {unit}, against the bound of "
             f"{bound.tier} ({digits(scale * bound.threshold)} {unit}); "
-            f"{settles(bound, _chunks_left(run))}"
+            f"{settles(bound, _chunks_left(row, run))}"
         )
     return [*lines, ""] if lines else []
 
@@ -146,9 +146,9 @@ def _unit(metric: Metric) -> tuple[float, str]:
     return (100.0, "%") if metric == "flip_rate" else (1.0, "nats")
 
 
-def _chunks_left(run: RunPart) -> int | None:
+def _chunks_left(row: SettingRow, run: RunPart) -> int | None:
     total = run.corpus.total_chunks
-    return None if total is None else total - len(run.chunks)
+    return None if total is None else total - row.n_chunks
 
 
 def _metrics(row: SettingRow, numbers: SettingNumbers) -> list[str]:

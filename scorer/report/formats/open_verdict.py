@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scorer.report.formats.inline import count
-from scorer.stats.verdict import P99_POSITIONS, Lack, OpenBound
+from scorer.stats.verdict import P99_POSITIONS, Lack, MissingInterval, OpenBound
 
 LACKS: dict[Lack, str] = {
     "one chunk": "one chunk gives no interval",
@@ -29,3 +31,24 @@ def settles(bound: OpenBound, chunks_left: int | None) -> str:
     if chunks_left is not None and more > chunks_left:
         words += f", more than the {count(chunks_left)} that this text has left"
     return words
+
+
+def settling(
+    bounds: Sequence[OpenBound], lacking: Sequence[MissingInterval], chunks_left: int | None
+) -> str:
+    """What would settle an open verdict as a whole; "" where nothing is open.
+
+    Args:
+        bounds: Its open bounds.
+        lacking: Its metrics without a usable interval.
+        chunks_left: Chunks of the text beyond those scored; None where that is not known.
+    """
+    if lacking:
+        return ", ".join(dict.fromkeys(LACKS[metric.why] for metric in lacking))
+    if not bounds:
+        return ""
+    # What no number of chunks settles comes first, then what takes the most.
+    hardest = max(
+        bounds, key=lambda b: (b.below_noise_floor, b.more_chunks is None, b.more_chunks or 0)
+    )
+    return settles(hardest, chunks_left)
