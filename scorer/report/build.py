@@ -172,9 +172,7 @@ def _candidates(
 
 def _candidate(facts: RunFacts, scored: ScoredSetting, measured: Measured) -> Candidate:
     """A setting with its KL mean over all its own chunks."""
-    judgement = measured.judgement
-    total = facts.corpus.total_chunks
-    left = None if total is None else total - measured.summary.n_chunks
+    judgement, n_chunks = measured.judgement, measured.summary.n_chunks
     return Candidate(
         setting=scored.setting,
         cost=facts.kv_bytes_per_token[scored.setting.key],
@@ -183,7 +181,9 @@ def _candidate(facts: RunFacts, scored: ScoredSetting, measured: Measured) -> Ca
         is_open=judgement.is_open,
         runnable=scored.facts.runnable_by_mlx_lm,
         more_chunks=judgement.more_chunks,
-        settling=settling(judgement.open_bounds, judgement.without_interval, left),
+        settling=settling(
+            judgement.open_bounds, judgement.without_interval, n_chunks, facts.corpus.total_chunks
+        ),
         chunks=frozenset(measured.summary.per_chunk.chunks),
     )
 

@@ -121,7 +121,7 @@ class RunFacts:
     max_context: int | None = None
     kv_bytes_context: int | None = None
     warnings: tuple[str, ...] = ()
-    equal_chunks: dict[int, int] | None = None
+    equal_chunks: dict[int, int] | None = field(default=None, metadata=OMITTED)
 
     def first_position(self, setting: Setting) -> int:
         """First scored position of a chunk under a setting."""

@@ -38,9 +38,9 @@ class PairedDifference:
         unit: The sampling unit that is assumed to be independent.
         n_chunks: Chunks compared.
         estimate: The mean with its standard error; None without an interval.
-        told_apart: Whether the difference is not 0; None without an interval.
         p_value: Of the test that it is 0; in a family adjusted by Holm's method. None without an
             interval.
+        apart_in_family: What the test of the whole family says; None for a pair of no family.
         below_noise_floor: The difference is smaller than the upper end of the noise floor, so that
             rounding may have caused it; then the settings are not told apart.
     """
@@ -50,9 +50,16 @@ class PairedDifference:
     unit: UnitKind
     n_chunks: int
     estimate: ClusteredMean | None = None
-    told_apart: bool | None = None
     p_value: float | None = None
+    apart_in_family: bool | None = None
     below_noise_floor: bool = False
+
+    @property
+    def told_apart(self) -> bool | None:
+        """Whether the difference is not 0; None without an interval."""
+        if self.interval is None or self.apart_in_family is not None:
+            return self.apart_in_family
+        return not self.interval.holds(0.0)
 
     @property
     def label(self) -> str:
@@ -83,16 +90,7 @@ def paired_difference(
     if found is None or (found.error == 0 and mean != 0):
         # Differences that are all the same say nothing about those of other chunks.
         return PairedDifference(mean, None, units.kind, len(common))
-    p_value = _p_value(found)
-    return PairedDifference(
-        mean=mean,
-        interval=found.interval(),
-        unit=units.kind,
-        n_chunks=len(common),
-        estimate=found,
-        told_apart=p_value < 1 - CONFIDENCE,
-        p_value=p_value,
-    )
+    return PairedDifference(mean, found.interval(), units.kind, len(common), found, _p_value(found))
 
 
 def _p_value(found: ClusteredMean) -> float:
@@ -132,7 +130,7 @@ def as_family(
             pair,
             interval=pair.estimate.interval(1 - (1 - CONFIDENCE) / len(tested)),
             p_value=p_value,
-            told_apart=p_value <= 1 - CONFIDENCE and not below,
+            apart_in_family=p_value <= 1 - CONFIDENCE and not below,
             below_noise_floor=below,
         )
     return found

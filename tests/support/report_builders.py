@@ -195,3 +195,18 @@ def stored_facts(
         run=facts,
         settings=settings or {name: scored(name, None).facts for name in names},
     )
+
+
+def by_turns() -> tuple[RunFacts, Positions]:
+    """Twelve chunks of 400 positions, 2 of them flips, KL means 0.004 and 0.014 by turns."""
+    n_chunks, size = 12, 400
+    apart = np.tile([1.0, -1.0], size // 2)
+    kl = [(0.004, 0.014)[i % 2] * (1 + (0.5 + 0.03 * i) * apart) for i in range(n_chunks)]
+    positions = make_positions(
+        chunk=np.repeat(range(n_chunks), size),
+        position=np.tile(range(size), n_chunks),
+        kl=np.concatenate(kl),
+        nll_quant=np.ones(n_chunks * size),
+        flips=np.tile(np.arange(size) < 2, n_chunks),
+    )
+    return make_facts("8", chunk_length=size + 1, n_chunks=n_chunks), positions

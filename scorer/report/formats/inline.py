@@ -131,7 +131,7 @@ def with_margin(value: float | None, ends: Interval | None, *, scale: float = 1.
         shown = digits(low, significant=2), digits(high, significant=2)
         return f"{digits(scale * found)} ({shown[0]}–{shown[1]})"
     # An end at 0 is there because nothing can be below it.
-    least = "0" if low == 0 else f"{low:.{places}f}"
+    least = "0" if low <= 0 else f"{low:.{places}f}"
     return _typeset(f"{scale * found:.{places}f} ({least}–{high:.{places}f})")
 
 

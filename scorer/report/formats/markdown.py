@@ -96,7 +96,7 @@ def comparison(report: Report) -> list[str]:
         "KL mean (nats)",
         "p99 (nats)",
         "flips (%)",
-        "perplexity Δ",
+        "ppl Δ",
         "verdict",
         "frontier",
     )

@@ -135,20 +135,16 @@ def _why(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> list[str]:
         lines.append(
             f"- open: {_METRIC_WORDS[bound.metric]} "
             f"{digits(scale * bound.value)} {unit}, 95 % interval "
-            f"{interval(bound.interval, scale=scale)} {unit}, against the bound of "
+            f"{interval(bound.interval, scale=scale)} {unit}, "
+            f"{'near' if bound.below_noise_floor else 'crosses'} the bound of "
             f"{bound.tier} ({digits(scale * bound.threshold)} {unit}); "
-            f"{settles(bound, _chunks_left(row, run))}"
+            f"{settles(bound, row.n_chunks, run.corpus.total_chunks)}"
         )
     return [*lines, ""] if lines else []
 
 
 def _unit(metric: Metric) -> tuple[float, str]:
     return (100.0, "%") if metric == "flip_rate" else (1.0, "nats")
-
-
-def _chunks_left(row: SettingRow, run: RunPart) -> int | None:
-    total = run.corpus.total_chunks
-    return None if total is None else total - row.n_chunks
 
 
 def _metrics(row: SettingRow, numbers: SettingNumbers) -> list[str]:
@@ -182,6 +178,8 @@ def _metrics(row: SettingRow, numbers: SettingNumbers) -> list[str]:
     lines += ["", interval_sentence(ends, "Intervals over"), ""]
     if row.noise_floors is not None:
         lines += [_noise(row.noise_floors), ""]
+    elif row.noise_floor is not None:
+        lines += [f"Noise floor of the KL mean: {digits(row.noise_floor)} nats.", ""]
     return lines
 
 

@@ -15,33 +15,38 @@ LACKS: dict[Lack, str] = {
 """Why a metric has no usable interval."""
 
 
-def settles(bound: OpenBound, chunks_left: int | None) -> str:
+def settles(bound: OpenBound, n_chunks: int, total: int | None) -> str:
     """What would settle an open bound.
 
     Args:
         bound: The bound.
-        chunks_left: Chunks of the text beyond those scored; None where that is not known.
+        n_chunks: Chunks scored.
+        total: Chunks of the text; None where that is not known.
     """
     if bound.below_noise_floor:
-        return "it is within the noise floor, which no number of chunks narrows"
+        return "that is within the noise floor, which no number of chunks narrows"
     more = bound.more_chunks
     if more is None:
         return "no number of chunks settles a value on the bound"
     words = f"about {count(more)} more {'chunk' if more == 1 else 'chunks'} would settle it"
-    if chunks_left is not None and more > chunks_left:
-        words += f", more than the {count(chunks_left)} that this text has left"
+    if total is not None and more > total - n_chunks:
+        words += f", more than the {count(total)} of this text leave"
     return words
 
 
 def settling(
-    bounds: Sequence[OpenBound], lacking: Sequence[MissingInterval], chunks_left: int | None
+    bounds: Sequence[OpenBound],
+    lacking: Sequence[MissingInterval],
+    n_chunks: int,
+    total: int | None,
 ) -> str:
     """What would settle an open verdict as a whole; "" where nothing is open.
 
     Args:
         bounds: Its open bounds.
         lacking: Its metrics without a usable interval.
-        chunks_left: Chunks of the text beyond those scored; None where that is not known.
+        n_chunks: Chunks scored.
+        total: Chunks of the text; None where that is not known.
     """
     if lacking:
         return ", ".join(dict.fromkeys(LACKS[metric.why] for metric in lacking))
@@ -51,4 +56,4 @@ def settling(
     hardest = max(
         bounds, key=lambda b: (b.below_noise_floor, b.more_chunks is None, b.more_chunks or 0)
     )
-    return settles(hardest, chunks_left)
+    return settles(hardest, n_chunks, total)

@@ -41,8 +41,7 @@ def candidate(
 
 def pair(difference: float, apart: bool) -> PairedDifference:
     half = abs(difference) / 2 if apart else abs(difference) + 1
-    ends = Interval(difference - half, difference + half)
-    return PairedDifference(difference, ends, "chunk", 8, told_apart=apart)
+    return PairedDifference(difference, Interval(difference - half, difference + half), "chunk", 8)
 
 
 def all_apart(candidates: list[Candidate]) -> dict[tuple[str, str], PairedDifference]:
@@ -223,16 +222,16 @@ def test_what_no_number_of_chunks_settles_is_said_first() -> None:
         return OpenBound(metric, "good", 0.01, 0.009, Interval(0.0, 0.02), more, noisy)
 
     twelve, ninety = bound("kl_mean", 12), bound("flip_rate", 90)
-    assert settling([], [], 5) == ""
-    assert settling([twelve, ninety], [], None) == "about 90 more chunks would settle it"
-    assert settling([twelve, ninety], [], 89) == (
-        "about 90 more chunks would settle it, more than the 89 that this text has left"
+    assert settling([], [], 500, 595) == ""
+    assert settling([twelve, ninety], [], 500, None) == "about 90 more chunks would settle it"
+    assert settling([twelve, ninety], [], 506, 595) == (
+        "about 90 more chunks would settle it, more than the 595 of this text leave"
     )
-    assert settling([ninety, bound("kl_p99", None)], [], 5).startswith("no number of chunks")
+    assert settling([ninety, bound("kl_p99", None)], [], 5, 595).startswith("no number of chunks")
     noisy = [bound("kl_p99", None), bound("kl_mean", None, True)]
-    assert settling(noisy, [], 5).startswith("it is within the noise floor")
+    assert settling(noisy, [], 5, 595).startswith("that is within the noise floor")
     lacking = [MissingInterval("kl_mean", "one chunk"), MissingInterval("kl_p99", "one chunk")]
-    assert settling([ninety], lacking, 5) == "one chunk gives no interval"
+    assert settling([ninety], lacking, 5, 595) == "one chunk gives no interval"
 
 
 def test_nothing_scored() -> None:

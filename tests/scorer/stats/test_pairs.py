@@ -146,7 +146,7 @@ def test_holm_rejects_what_its_procedure_rejects(p_values: list[float]) -> None:
 def pair(mean: float, error: float, units: int = 10) -> PairedDifference:
     found = ClusteredMean(mean, error, units)
     p_value = 1 - central_probability(abs(mean) / error, units - 1)
-    return PairedDifference(mean, found.interval(), "chunk", units, found, p_value < 0.05, p_value)
+    return PairedDifference(mean, found.interval(), "chunk", units, found, p_value)
 
 
 def test_a_family_is_told_apart_by_holm_with_simultaneous_intervals() -> None:
@@ -175,7 +175,7 @@ def test_a_family_is_told_apart_by_holm_with_simultaneous_intervals() -> None:
 def test_pairs_that_need_no_test_do_not_weaken_the_others() -> None:
     pairs: dict[Names, PairedDifference] = {("a", "b"): pair(2.5, 1.0)}
     zero = ClusteredMean(0.0, 0.0, 10)
-    pairs["a", "c"] = PairedDifference(0.0, Interval(0, 0), "chunk", 10, zero, False, 1.0)
+    pairs["a", "c"] = PairedDifference(0.0, Interval(0, 0), "chunk", 10, zero, 1.0)
     pairs["b", "c"] = PairedDifference(None, None, "chunk", 1)
     found = as_family(pairs)
     assert found["a", "b"].told_apart is True
@@ -197,7 +197,7 @@ def test_groups_are_the_largest_of_which_no_two_are_told_apart() -> None:
     near = {("a", "b"), ("b", "c")}
     pairs: dict[Names, PairedDifference] = {
         (x, y): PairedDifference(
-            0.0, None, "chunk", 9, told_apart=None if "e" in (x, y) else (x, y) not in near
+            0.0, None, "chunk", 9, apart_in_family=None if "e" in (x, y) else (x, y) not in near
         )
         for i, x in enumerate(names)
         for y in names[i + 1 :]
@@ -211,7 +211,7 @@ def test_groups_as_found_by_trying_all(n: int, far: set[tuple[int, int]]) -> Non
     names = [str(i) for i in range(n)]
     pairs: dict[Names, PairedDifference] = {
         (names[i], names[j]): PairedDifference(
-            0.0, None, "chunk", 9, told_apart=(i, j) in far or (j, i) in far
+            0.0, None, "chunk", 9, apart_in_family=(i, j) in far or (j, i) in far
         )
         for i in range(n)
         for j in range(i + 1, n)
