@@ -155,7 +155,7 @@ def test_what_rounding_can_cause_is_not_ranked() -> None:
     ]
     lines = to_markdown(build_report(make_facts(names), found)).splitlines()
     assert one_line(lines, "| `8` − `4`").endswith("| below the noise floor |")
-    assert "(`4` and `8` are tied)" in one_line(lines, "- stress:")
+    assert "(`4` and `8` are tied)" in one_line(lines, "- stress, over 12 common chunks:")
     assert one_line(lines, "Cannot be told apart here: {`8`, `4`}.")
     assert any("near the bound of good" in line for line in lines)
     apart = [replace(one, facts=replace(one.facts, noise_floor=None)) for one in found]
@@ -257,7 +257,7 @@ def test_comparison_stands_on_top() -> None:
         "## How it was measured",
     ]
     assert sum(line.startswith("Measured on") for line in lines) == 1
-    assert one_line(lines, "- stress: `4`, `k8v4`, `8`")
+    assert one_line(lines, "- stress, over 12 common chunks: `4`, `k8v4`, `8`")
     assert one_line(lines, "± or (low–high): 95 % interval over 12 chunks")
 
 
@@ -283,8 +283,13 @@ def test_other_positions_are_named_apart() -> None:
     lines = to_markdown(report).splitlines()
     assert one_line(lines, "`4`: Measured on **wikitext-2-raw/test**: 180 positions")
     assert one_line(lines, "`4@5`: Measured on **wikitext-2-raw/test**: 120 positions")
-    assert one_line(lines, "- deployment from 5: `4@5`")
+    assert one_line(lines, "- deployment from 5, over 12 common chunks: `4@5`")
     assert "never ranked" in one_line(lines, "**Frontier**")
+    assert one_line(lines, "| `4@5` ").endswith("| ✓ deployment from 5 |")
+    assert "| ✓ stress " in one_line(lines, "| `4` ")
+    assert "`4@5` is not ranked with it: first 5 tokens at full precision, not 0" in one_line(
+        lines, "**Recommendation:**"
+    )
 
 
 def test_positions_are_named_in_the_order_of_the_settings() -> None:
@@ -300,7 +305,7 @@ def test_positions_are_named_in_the_order_of_the_settings() -> None:
     assert [line.partition(": Measured")[0] for line in named] == ["`4`, `2`", "`4@5`"]
 
 
-def test_settings_computed_once_are_no_finding_about_the_text() -> None:
+def test_the_two_paths_are_neither_ranked_nor_paired() -> None:
     positions = random_positions()
     report = build_report(
         make_facts("8,8~dequantized,4"),
@@ -311,8 +316,10 @@ def test_settings_computed_once_are_no_finding_about_the_text() -> None:
         ],
     )
     lines = to_markdown(report).splitlines()
-    assert "same arithmetic here" in one_line(lines, "| `8` − `8~dequantized`")
-    assert "`8~dequantized` drifts less" in one_line(lines, "| `8~dequantized` − `4`")
+    assert "`8` drifts less" in one_line(lines, "| `8` − `4`")
+    assert not any("`8~dequantized` −" in line or "− `8~dequantized`" in line for line in lines)
+    assert "same arithmetic as `8`" in one_line(lines, "| `8~dequantized` ")
+    assert one_line(lines, "- stress, dequantized path, over 12 common chunks: `8~dequantized`")
 
 
 def test_many_settings_stay_readable() -> None:
