@@ -95,10 +95,10 @@ class SettingDetail:
         corpus: Name of the text.
         setting: The setting.
         row: Its row of the report: headline numbers, intervals, verdict or failure.
-        chunks: Index of each chunk of the report and its KL mean, nats.
+        chunks: Index of each of its chunks and its KL mean, nats.
         spans: First position, position after the last and KL mean of each span, nats; positions
             counted from the chunk's first.
-        histogram: Of all positions of the report.
+        histogram: Of all its positions.
         tail: Positions of the largest KL, the largest first.
         notice: What the reader should know, in one line; mostly "".
     """
@@ -132,7 +132,7 @@ def read_setting_detail(run: str, setting: str) -> SettingDetail:
     if row is None:
         names = ", ".join(f"`{row.setting}`" for row in report.settings)
         raise InputError(f"run `{found.id}` has no setting `{setting}`", f"it has {names}")
-    numbers, chunks = row.numbers, report.run.chunks
+    numbers, chunks = row.numbers, report.chunks_of(row)
     positions = None if numbers is None else _positions(found, setting, chunks)
     tail, notice = _tail(found, positions)
     first = max(report.run.scored_from, row.quantize_start)
@@ -178,7 +178,7 @@ def kl_histogram(kl: FloatArray) -> KLHistogram:
 
 
 def _positions(run: Run, setting: str, chunks: Sequence[int]) -> Positions:
-    """What is stored of a setting on the chunks that the report is about."""
+    """What is stored of a setting on the chunks that its numbers rest on."""
     wanted = set(chunks)
     batches = run.read().get(run.stored_as(setting), [])
     parts = [p for p, _ in batches if int(p.chunk[0]) in wanted]

@@ -164,7 +164,8 @@ def ended_line(comparison: Comparison) -> Line:
 
 
 def _least_drift(comparison: Comparison) -> str:
-    known = [(r.figures.kl_mean, n, r.figures) for n, r in comparison.settings.items() if r.figures]
+    ranked = comparison.ranked()
+    known = [(figures.kl_mean, name, figures) for name, figures in ranked.items()]
     finite = [entry for entry in known if math.isfinite(entry[0])]
     if not finite:
         return ""

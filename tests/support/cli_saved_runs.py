@@ -20,6 +20,7 @@ from qfid_tui.process import scorer_process
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.from_run import finished_report
 from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.comparability import run_conditions
 from scorer.runs.grid import CellKey
 from scorer.runs.listing import Run, new_run
 from scorer.spec.events import (
@@ -75,7 +76,9 @@ def save_run(
                 writer.append(CellKey(name, chunk), positions, ChunkFacts(seconds=0.5))
         if finished:
             report = finished_report(run)
-            run.save_report(report.to_json(), to_markdown(report), complete=set(counts.values()) == {CHUNKS})
+            run.save_report(
+                report.to_json(), to_markdown(report), complete=set(counts.values()) == {CHUNKS}
+            )
     return run
 
 
@@ -101,6 +104,7 @@ def opening(run: Run | None = None) -> list[Event]:
                 kv_bytes_per_token_16bit=200.0,
                 batch=1,
                 arithmetic="cpu, float32, BLAS: MKL",
+                conditions=dict(run_conditions(run.facts)),
             )
         )
     return events
