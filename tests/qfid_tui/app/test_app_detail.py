@@ -300,7 +300,7 @@ def test_any_data_at_any_size_fill_the_widget(
 ) -> None:
     scatter, depth, chunks, histogram = Scatter(), DepthChart(), ChunkChart(), Histogram()
     name = data.draw(NAMES)
-    scatter.show(points)
+    scatter.show(FrontierChart(tuple(points), n_chunks=4))
     depth.show(name, [(i, i + 1, value) for i, value in enumerate(values)])
     chunks.show(name, list(enumerate(values)))
     counts = data.draw(st.lists(st.integers(0, 10**9), max_size=40))
