@@ -18,6 +18,7 @@ from scorer.report.measured import Measured, ScoredSetting, measure
 from scorer.report.ranking import Candidate, Pairs, beaten_by, frontiers, groups_of
 from scorer.report.recommendation import recommend
 from scorer.report.rows import setting_row
+from scorer.report.rules import RULES
 from scorer.report.tree import KeyUnit, PairComparison, ReferencePart, Report, RunPart
 from scorer.report.warnings import few_chunks_warning, run_warnings
 from scorer.runs.comparability import ComparabilityKey, common_chunks
@@ -85,6 +86,7 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
     beaten, found = beaten_by(candidates, pairs), frontiers(candidates, pairs)
     members = {name for frontier in found for name in frontier.settings}
     return Report(
+        rules=RULES,
         reference=_reference(facts),
         settings=tuple(
             replace(row, beaten_by=beaten.get(row.setting), on_frontier=row.setting in members)

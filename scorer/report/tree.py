@@ -228,6 +228,8 @@ class Report:
 
     Attributes:
         schema: Version of the report's form.
+        rules: Number of the rules that its verdicts follow, see :mod:`scorer.report.rules`; 1 in
+            reports that do not say.
         reference: What the settings are compared with.
         settings: One row each, in the order asked.
         comparisons: Every two scored settings of the same positions.
@@ -240,6 +242,7 @@ class Report:
     """
 
     schema: int = REPORT_SCHEMA
+    rules: int = 1
     reference: ReferencePart
     settings: tuple[SettingRow, ...]
     comparisons: tuple[PairComparison, ...]
