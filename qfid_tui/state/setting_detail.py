@@ -95,6 +95,7 @@ class SettingDetail:
         corpus: Name of the text.
         setting: The setting.
         row: Its row of the report: headline numbers, intervals, verdict or failure.
+        ranked_on: Chunks of the frontier that it is ranked on; 0 where that is not known.
         chunks: Index of each of its chunks and its KL mean, nats.
         spans: First position, position after the last and KL mean of each span, nats; positions
             counted from the chunk's first.
@@ -108,6 +109,7 @@ class SettingDetail:
     corpus: str
     setting: str
     row: SettingRow
+    ranked_on: int
     chunks: tuple[tuple[int, float], ...]
     spans: tuple[tuple[int, int, float], ...]
     histogram: KLHistogram
@@ -143,6 +145,14 @@ def read_setting_detail(run: str, setting: str) -> SettingDetail:
         corpus=row.corpus.name,
         setting=setting,
         row=row,
+        ranked_on=next(
+            (
+                frontier.n_chunks
+                for frontier in report.frontiers
+                if (frontier.quantize_start, frontier.path) == (row.quantize_start, row.path)
+            ),
+            0,
+        ),
         chunks=tuple(zip(chunks, means, strict=False)),
         spans=tuple(
             (first + span.start, first + span.end, _or_nan(span.kl_mean))

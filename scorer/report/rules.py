@@ -59,7 +59,7 @@ def changes_of(before: Report, after: Report) -> list[str]:
     if before.rules >= after.rules:
         return []
     earlier = {row.setting: row for row in before.settings}
-    found = []
+    found: list[str] = []
     for row in after.settings:
         old = earlier.get(row.setting)
         if old is not None and _rest_on_the_same(old, row):
