@@ -227,9 +227,9 @@ def _arithmetics_table(others: Sequence[OtherArithmetic]) -> list[str]:
                 [
                     other.name,
                     code(setting),
-                    digits(found.kl_mean),
+                    digits(found.kl_mean, significant=5),
                     digits(found.kl_p99),
-                    percent(found.flip_rate),
+                    percent(found.flip_rate, significant=5),
                     digits(found.perplexity_ref, significant=6),
                     beside,
                 ]

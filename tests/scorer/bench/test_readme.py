@@ -79,7 +79,9 @@ def figures(row: str) -> list[float]:
 
 def test_what_the_text_says_of_the_table_is_so() -> None:
     """KL of 0.006 goes with one changed top token in twenty, 0.12 with one in five."""
-    rows = {line.split("|")[1].strip(): line for line in block_of(README).splitlines() if "|" in line}
+    rows = {
+        line.split("|")[1].strip(): line for line in block_of(README).splitlines() if "|" in line
+    }
     for setting, kl, flips in (("`6`", 0.006, 5), ("`4`", 0.12, 20)):
         mean, flipped = (figures(rows[setting].split("|")[i])[0] for i in (3, 5))
         assert mean == pytest.approx(kl, rel=0.1) and flipped == pytest.approx(flips, rel=0.1)
