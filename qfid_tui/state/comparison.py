@@ -297,3 +297,17 @@ class Comparison:
             return None
         _, _, name, figures = min(found, key=lambda item: item[:3])
         return name, figures
+
+    def cheaper_open(self) -> str | None:
+        """The cheapest good setting, if it costs less than that and its verdict is open."""
+        chosen = self.cheapest_good()
+        if chosen is None:
+            return None
+        cost = self.kv_bytes.get(chosen[0], 0.0)
+        cheaper = [
+            (self.kv_bytes.get(name, cost), name)
+            for name, figures in self.ranked().items()
+            if figures.verdict == "good" and figures.is_open
+        ]
+        least = min(cheaper, default=(cost, chosen[0]))
+        return least[1] if least[0] < cost else None

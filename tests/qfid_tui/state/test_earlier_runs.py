@@ -212,3 +212,23 @@ def test_other_starts_of_this_comparison_are_not_ranked() -> None:
     assert sorted(point.label for point in chart.points) == ["4", "8"]
     (line,) = [run_lines.best_line(comparison)]
     assert line is not None and "8 drifts least" in line[0][0]
+
+
+def test_a_cheaper_open_setting_stands_beside_the_settled_one() -> None:
+    comparison = Comparison()
+    comparison.begin(parse_job("8,6,4"))
+    for chunk in range(40):
+        # Of `6`, the mean is near the bound of good and varies; `4` is far above.
+        for name, kl in (("8", 1e-4), ("6", 0.006 + 0.012 * (chunk % 2)), ("4", 1.0)):
+            scale = 1 + 0.01 * (chunk % 3)
+            comparison.add_chunks(chunk_scored(name, chunk, 0.8 * kl * scale, 511))
+    comparison.kv_bytes = {"": 8.0, "8": 4.0, "6": 3.0, "4": 2.0}
+    figures = {name: comparison.figures(name) for name in ("8", "6")}
+    assert [f and f.shown_verdict for f in figures.values()] == ["good", "good?"]
+    assert comparison.cheapest_good() == ("8", figures["8"])
+    assert comparison.cheaper_open() == "6"
+    line = run_lines.best_line(comparison)
+    assert line is not None
+    assert "".join(text for text, _ in line) == (
+        "cheapest good setting so far: 8 (50 % of the 16-bit cache); 6? costs less and is open"
+    )
