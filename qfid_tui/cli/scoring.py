@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qfid_tui.cli.report_formats import Delivery
+    from scorer.report.tree import Report
     from scorer.spec.job import Job
 
 INTERRUPTED = 130
@@ -86,10 +87,7 @@ def _finished(event: Finished, display: ProgressLines, delivery: Delivery) -> in
     report = Report.from_json(event.report)
     delivery.deliver(report, run_id)
     if not event.complete:
-        scored = len(report.run.chunks)
-        diagnostics.say(
-            f"interrupted: this report is about {scored} of {display.run.chunks} chunks"
-        )
+        diagnostics.say(f"interrupted: {_covered(report, display.run.chunks)}")
         _say_how_to_resume(run_id)
         return INTERRUPTED
     below = delivery.exit_code(report)
@@ -97,6 +95,19 @@ def _finished(event: Finished, display: ProgressLines, delivery: Delivery) -> in
     if display.run.failed or any(row.failure is not None for row in report.settings):
         return 1
     return below
+
+
+def _covered(report: Report, planned: int) -> str:
+    """How many chunks the figures of a stopped run rest on, and its frontiers."""
+    counts = [row.n_chunks for row in report.settings if row.numbers is not None]
+    least, most = min(counts, default=0), max(counts, default=0)
+    if least == most:
+        return f"this report is about {least} of {planned} chunks"
+    common = ", ".join(str(frontier.n_chunks) for frontier in report.frontiers)
+    return (
+        f"settings are reported on {least} to {most} of {planned} chunks, "
+        f"frontiers on those in common ({common})"
+    )
 
 
 def _failed(event: Failed, run_id: str | None) -> int:

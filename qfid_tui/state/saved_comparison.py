@@ -19,11 +19,12 @@ def open_comparison(run_id: str) -> Comparison:
         QfidError: There is no such run, or it cannot be read.
     """
     from qfid_tui.state.saved_report import saved_report
+    from scorer.runs.comparability import run_conditions
     from scorer.runs.listing import find_run
 
     run = find_run(run_id)
     comparison = Comparison(run.job)
-    comparison.open(run.id, _chunks_of(run))
+    comparison.open(run.id, _chunks_of(run), run_conditions(run.readable_facts))
     comparison.set_documents(documents_of(run))
     comparison.set_equal_chunks(equal_chunks_of(run))
     comparison.add_chunks(*saved_chunks(run))

@@ -16,13 +16,14 @@ from qfid_tui.state.live_statistics import LiveStatistics
 from scorer.common.errors import InputError
 from scorer.spec.events import ChunkScored
 from scorer.spec.settings.registry import parse_setting
-from scorer.spec.thresholds import KV, Thresholds, Verdict
+from scorer.spec.thresholds import KV, Verdict
 from scorer.stats.depth import depth_edges
 from scorer.stats.intervals import Interval
 from scorer.stats.verdict import MissingInterval, judge, shown_verdict
 
 if TYPE_CHECKING:
     from scorer.report.setting_row import SettingRow
+    from scorer.spec.settings.base import Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class SettingResult:
 
     Attributes:
         name: The setting in notation.
+        setting: The setting; None where this version cannot read it.
         chunks: Indices of the chunks, in the order scored.
         kl: Per chunk, its mean KL, nats.
         flips: Per chunk, its share of flips, 0 to 1.
@@ -95,7 +97,8 @@ class SettingResult:
             repeats: Chunks that repeat the tokens of another; may be filled later too.
         """
         self.name = name
-        self._thresholds = _thresholds_of(name)
+        self.setting = _setting_of(name)
+        self._thresholds = KV if self.setting is None else self.setting.thresholds
         self._documents = {} if documents is None else documents
         self._repeats = repeats
         self.chunks: list[int] = []
@@ -195,12 +198,11 @@ class SettingResult:
         )
 
 
-def _thresholds_of(name: str) -> Thresholds:
-    """The thresholds of a setting; those of the KV cache where this version cannot read it."""
+def _setting_of(name: str) -> Setting | None:
     try:
-        return parse_setting(name).thresholds
+        return parse_setting(name)
     except InputError:
-        return KV
+        return None
 
 
 def figures_of(row: SettingRow) -> Figures | None:

@@ -81,13 +81,14 @@ def about_row(
         return ""
     if row.origin:
         detail, inspect = (names.get(key, key) for key in ("d", "i"))
-        return f"{row.name}: an earlier run, {row.origin}; {detail} and {inspect} open it"
+        opened = f"{row.name}: an earlier run, {row.origin}; {detail} and {inspect} open it"
+        return _with_differences(opened, row, width)
     words = [_described(row)]
     if with_note and (row.figures is not None or row.failure is not None):
         words = [f"{row.name}: {note(row)}"]
     if with_note and row.figures is not None:
         words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
-    said = " · ".join(words)
+    said = _with_differences(" · ".join(words), row, width)
     if with_costs and row.cost is not None:
         costs = [
             f"{tokens >> 10}k {row.cost.sign}{short_bytes(held)}"
@@ -99,6 +100,19 @@ def about_row(
             if len(longer) <= width:
                 return longer
     return said
+
+
+def _with_differences(said: str, row: TableRow, width: int) -> str:
+    """The text and why the row is not ranked with the others, as many reasons as have room."""
+    for n in range(len(row.differs), 0, -1):
+        more = f" and {len(row.differs) - n} more" if n < len(row.differs) else ""
+        longer = f"{said} · not ranked here: {', '.join(row.differs[:n])}{more}"
+        if len(longer) <= width:
+            return longer
+    if not row.differs:
+        return said
+    short = f"{row.name}: not ranked here: {row.differs[0]}"
+    return short if len(short) <= width else f"{said} · not ranked here"
 
 
 def note(row: TableRow, *, with_p99: bool = False) -> str:

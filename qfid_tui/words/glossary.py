@@ -156,7 +156,9 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "Pareto frontier",
-            "The settings that no other setting beats on both KV bytes per token and KL mean.",
+            "The settings that no other setting beats on both KV bytes per token and KL mean, over "
+            "the chunks they have in common. Other texts, lengths, starts, paths, models and "
+            "versions are left out.",
             "",
             "Choose among these",
         ),
@@ -240,8 +242,8 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
     "While it runs": (
         Entry(
             "sparkline",
-            "KL mean of each chunk on a log scale, the same for all rows, whose ends are shown; "
-            "flips on a linear scale from 0.",
+            "KL mean of each chunk on a log scale, the same for all rows that are ranked, whose "
+            "ends are shown; flips on a linear scale from 0.",
             "nats",
         ),
         Entry(

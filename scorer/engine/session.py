@@ -278,6 +278,7 @@ class Session:
 
     def _planned(self, prepared: Prepared, run: Run, missing: Iterable[CellKey]) -> Planned:
         from scorer.engine.run_facts import arithmetic_line
+        from scorer.runs.comparability import run_conditions
         from scorer.text.equal_chunks import equal_chunks
 
         left = Counter(key.setting for key in missing)
@@ -304,6 +305,7 @@ class Session:
             arithmetic=arithmetic_line(prepared, self.backend),
             text_chunks=corpus.total,
             equal_chunks=equal_chunks(corpus.ids, corpus.indices),
+            conditions=dict(run_conditions(run.facts)),
         )
 
 

@@ -32,6 +32,8 @@ Batches = dict[str, list[tuple[Positions, ChunkFacts]]]
 def finished_report(run: Run, stored: Batches | None = None) -> Report:
     """The report of a saved run, from what is stored and nothing else.
 
+    Where an earlier version stored one that says otherwise, this one says which rules changed.
+
     Args:
         run: The run.
         stored: Its batches, where the caller has read them already.
@@ -41,6 +43,7 @@ def finished_report(run: Run, stored: Batches | None = None) -> Report:
         InputError: The run's facts are malformed.
     """
     from scorer.report.build import build_report
+    from scorer.report.rules import with_changes
 
     stored = run.read() if stored is None else stored
     if not any(stored.values()) and not run.failures():
@@ -81,7 +84,18 @@ def finished_report(run: Run, stored: Batches | None = None) -> Report:
         warnings=(*facts.warnings, *notes, *short),
     )
     rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
-    return build_report(facts, rows)
+    return with_changes(build_report(facts, rows), _stored_report(run))
+
+
+def _stored_report(run: Run) -> Report | None:
+    """The report that the run has stored; None where there is none that can be read."""
+    from scorer.report.tree import Report
+
+    values = run.report()
+    try:
+        return None if values is None else Report.from_json(values)
+    except InputError:
+        return None
 
 
 def _chosen_by_the_rule(facts: RunFacts) -> bool:

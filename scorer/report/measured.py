@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,19 +115,18 @@ def few_chunks_note(n_chunks: int) -> str:
     return ""
 
 
-def measure(facts: RunFacts, scored: ScoredSetting, chunks: Collection[int]) -> Measured:
-    """Summaries, intervals and verdict of one setting on the given chunks.
+def measure(facts: RunFacts, scored: ScoredSetting) -> Measured:
+    """Summaries, intervals and verdict of one setting on all its chunks.
 
     Args:
         facts: Of the run.
-        scored: The setting, with positions on at least one of the chunks.
-        chunks: The chunks the report is about.
+        scored: The setting, with positions on at least one chunk.
 
     Raises:
         SettingFailed: There is no position, one occurs twice or a value is not a number.
     """
     assert scored.positions is not None
-    positions = in_order(_on(scored.positions, chunks))
+    positions = in_order(scored.positions)
     summary = summarize(
         positions,
         first_position=facts.first_position(scored.setting),
@@ -138,7 +137,7 @@ def measure(facts: RunFacts, scored: ScoredSetting, chunks: Collection[int]) -> 
     estimates = _estimates(positions, summary, units, scored.facts.noise_floor)
     planned = [facts.documents.get(chunk) for chunk in facts.chunks]
     outlook = Outlook(summary.n_chunks, units.documents, planned)
-    control = None if scored.control is None else _on(scored.control, chunks)
+    control = None if scored.control is None else _on_all(scored.control, sums.chunks)
     control_kl, control_flips = kl_summary(control) if control else (None, None)
     return Measured(
         summary=summary,
@@ -190,5 +189,8 @@ def _estimates(
     }
 
 
-def _on(positions: Positions, chunks: Collection[int]) -> Positions:
-    return positions.select(np.isin(positions.chunk, list(chunks)))
+def _on_all(control: Positions, chunks: Sequence[int]) -> Positions | None:
+    """The control on the chunks of its setting; None where it lacks one: it stands beside it."""
+    if not np.isin(chunks, control.chunk).all():
+        return None
+    return control.select(np.isin(control.chunk, chunks))

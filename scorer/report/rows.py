@@ -16,8 +16,8 @@ def setting_row(
     facts: RunFacts,
     scored: ScoredSetting,
     measured: Measured | None,
-    n_chunks: int,
     warnings: list[str],
+    own_warnings: list[str],
 ) -> SettingRow:
     """The report's row of one setting, not yet ranked.
 
@@ -25,11 +25,12 @@ def setting_row(
         facts: Of the run.
         scored: The setting.
         measured: Its numbers; None where it failed or has none yet.
-        n_chunks: Chunks the report is about.
         warnings: Those about the whole run.
+        own_warnings: Those about the setting's chunks.
     """
     setting, own = scored.setting, scored.facts
     summary = None if measured is None else measured.summary
+    n_chunks = 0 if summary is None else summary.n_chunks
     method = setting.kv_method
     per_token = facts.kv_bytes_per_token.get(setting.key)
     context = facts.kv_bytes_context or facts.max_context
@@ -50,14 +51,15 @@ def setting_row(
         kv_partial=bool(own.kv_layers_skipped),
         quantize_mode=setting.mode,
         quantize_start=setting.start,
-        corpus=_provenance(facts, 0 if summary is None else n_chunks),
-        n_chunks=0 if summary is None else n_chunks,
+        corpus=_provenance(facts, n_chunks),
+        n_chunks=n_chunks,
         numbers=None if measured is None else _numbers(measured),
         control_note=_control_note(facts, scored, measured),
         noise_floor=None if own.noise_floor is None else own.noise_floor.kl_mean.deviation,
         noise_floors=own.noise_floor,
         warnings=(
             *warnings,
+            *own_warnings,
             *setting_warnings(
                 own,
                 setting,
@@ -98,6 +100,7 @@ def _numbers(measured: Measured) -> SettingNumbers:
     sums = summary.per_chunk
     return SettingNumbers(
         n_positions=summary.n_positions,
+        chunks=sums.chunks,
         kl=summary.kl,
         kl_quantiles=summary.kl_quantiles,
         kl_by_depth=summary.depth,
@@ -135,4 +138,6 @@ def _control_note(facts: RunFacts, scored: ScoredSetting, measured: Measured | N
         return "the setting failed"
     if scored.control_failed:
         return "the control failed"
+    if scored.control is not None:
+        return "it was not scored on every chunk that the setting has"
     return "same arithmetic here: the deployed path is computed as the dequantized one"

@@ -59,6 +59,8 @@ class SettingNumbers:
 
     Attributes:
         n_positions: Positions scored.
+        chunks: Indices of the chunks that the numbers rest on, ascending; empty in reports of
+            earlier versions, whose settings all rest on the chunks of the run's part.
         kl: KL over all of them, nats.
         kl_quantiles: Name of a quantile of KL to its value, nats.
         kl_by_depth: KL by position, counted from the first scored one.
@@ -73,7 +75,7 @@ class SettingNumbers:
         nll_correlation: Correlation of the two models' NLLs; None where one is constant.
         delta_p: ``mean``, ``rms`` and quantiles of the change of the target's probability, percent.
         intervals: 95 % intervals.
-        kl_mean_per_chunk: KL mean of each chunk of the report, nats.
+        kl_mean_per_chunk: KL mean of each of these chunks, nats.
         flips_per_chunk: Positions of each chunk whose top token changed.
         control_kl: KL of the dequantized path, nats; None where it was not scored beside this one.
         control_flip_rate: Its flip rate, 0 to 1; None likewise.
@@ -85,6 +87,7 @@ class SettingNumbers:
     """
 
     n_positions: int
+    chunks: tuple[int, ...] = ()
     kl: KLSummary
     kl_quantiles: dict[str, float]
     kl_by_depth: tuple[DepthSpan, ...]
@@ -126,7 +129,7 @@ class SettingRow:
 
     Attributes:
         setting: The setting in notation.
-        status: ``waiting`` where no chunk is scored yet that all settings have.
+        status: ``waiting`` where no chunk is scored yet.
         failure: Why it failed; None where it did not.
         model_id: Repo id, name of the folder, or ``demo``.
         model_revision: Commit of the repo; None for a folder.
@@ -141,7 +144,8 @@ class SettingRow:
         quantize_mode: ``stress`` or ``deployment``.
         quantize_start: First tokens of a chunk kept at full precision.
         corpus: Where the text comes from; its tokens are those of the chunks scored.
-        n_chunks: Chunks that the numbers are about.
+        n_chunks: Chunks that the numbers rest on: all that the setting has, also where another
+            setting of the report has fewer.
         numbers: What was measured; None where nothing is. Its keys stand beside the row's.
         control_note: Why there is no control where one was asked for.
         noise_floor: Standard deviation of the KL mean over perturbed repeats, nats; None where
@@ -167,8 +171,9 @@ class SettingRow:
         mlx_lm_version: Version of mlx-lm; None likewise.
         peak_memory_bytes: Peak memory while it was scored; 0 where not measured.
         seconds: Time spent on it.
-        beaten_by: The cheapest setting with no more bytes and no more drift; None where none is.
-        on_frontier: No setting scored beats it.
+        beaten_by: The cheapest setting of the same start and path with no more bytes and no more
+            drift on the chunks that all of them have; None where none is.
+        on_frontier: No setting of the same start and path beats it.
     """
 
     setting: str

@@ -90,6 +90,9 @@ class Planned(Event):
         text_chunks: Full chunks of the whole text; 0 where that is not said.
         equal_chunks: Chunk to an earlier one, in scoring order, of the same tokens; such a chunk
             counts in no statistic.
+        conditions: What the figures of all settings depend on, see
+            :func:`scorer.runs.comparability.run_conditions`; empty where the scorer does not send
+            it.
     """
 
     kind: ClassVar[str] = "planned"
@@ -106,6 +109,7 @@ class Planned(Event):
     arithmetic: str
     text_chunks: int = 0
     equal_chunks: dict[int, int] = field(default_factory=dict)
+    conditions: dict[str, str | int | float | bool | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

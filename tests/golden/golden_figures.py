@@ -2,8 +2,9 @@
 
 ``python tests/golden/golden_figures.py [TREE]`` writes them anew, from this tree or another, and
 ``--saved-run`` the run in ``saved_run`` as well. ``--saved-report`` leaves both and writes what
-this version reports of that run into ``saved_run/now``. Floating point gives other last bits
-on another kind of CPU, under another NumPy or another MLX: elsewhere they are not compared.
+this version reports of that run into ``saved_run/now``, for when reports change. Floating point
+gives other last bits on another kind of CPU, under another NumPy or another MLX: elsewhere they are
+not compared.
 """
 
 from __future__ import annotations
@@ -30,8 +31,7 @@ SAVED_RUN = HERE / "saved_run"
 SAVED_NAME = "20261127-120000-demo-5afe"
 SAVED_FILES = ("job.json", "positions.arrow", "state.json", "report.json", "report.md")
 PRINTED, AGAIN, AGAIN_MD = "now/printed.md", "now/report.json", "now/report.md"
-"""What this version says of the saved run: Markdown of the stored report, and the report made again
-from its positions."""
+"""What this version says of the saved run: with its stored report, as Markdown, and without it."""
 MACHINE = "machine.json"
 """What the saved run was made on, beside its files."""
 

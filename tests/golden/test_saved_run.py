@@ -1,4 +1,4 @@
-"""A run saved by an earlier version: listed, reported as it stood, resumed where it was made.
+"""A run saved by an earlier version: listed, reported by present rules, resumed where made.
 
 ``golden_figures.py --saved-run`` made it; it is kept as that version wrote it. What this version
 reports of it is in ``saved_run/now``, which ``golden_figures.py --saved-report`` writes.
@@ -87,10 +87,22 @@ def test_it_is_listed(saved: Place) -> None:
     assert (listed["chunks_done"], listed["chunks_planned"]) == (4, 4)
 
 
-def test_its_report_is_printed_as_it_was_stored(saved: Place) -> None:
-    # Keys that the earlier version did not write are added.
-    assert alike(STORED, json.loads(saved.report("json")))
+ESTIMATES = (
+    *("n_chunks", "n_positions", "kl", "kl_quantiles", "kl_by_depth", "by_confidence", "verdict"),
+    *("flip_rate", "perplexity_ref", "perplexity_quant", "nll_correlation", "delta_p"),
+)
+
+
+def test_its_report_has_its_estimates_and_says_which_rules_changed_a_verdict(saved: Place) -> None:
+    report = json.loads(saved.report("json"))
+    for before, now in zip(STORED["settings"], report["settings"], strict=True):
+        assert all(alike(before[key], now[key]) for key in ESTIMATES)
+    assert [row["verdict_shown"] for row in STORED["settings"]] == ["marginal?", "marginal"]
+    assert [row["verdict_shown"] for row in report["settings"]] == ["marginal?", "marginal?"]
+    said = report["run"]["warnings"][0]
+    assert said.startswith("`k8v4` was reported as marginal and is marginal? by the present rules")
     assert settled(saved.report("md")) == settled((SAVED_RUN / PRINTED).read_text("utf-8"))
+    assert json.loads((saved.run / "report.json").read_text("utf-8")) == STORED
     assert (saved.run / POSITIONS).read_bytes() == (SAVED_RUN / POSITIONS).read_bytes()
 
 
@@ -128,7 +140,11 @@ def test_what_is_missing_is_scored_where_it_was_made(saved: Place) -> None:
     cut(saved.run / POSITIONS)
     report = saved.resume()
     after = read_positions(saved.run / POSITIONS)
-    found = compare(
-        Outcome(MADE_AGAIN, MARKDOWN, before), Outcome(report, saved.report("md"), after)
-    )
+    # The stored report is there still, so that the new one says what it said otherwise.
+    changed, *warnings = report["run"]["warnings"]
+    assert "by the present rules" in changed and warnings == MADE_AGAIN["run"]["warnings"]
+    report["run"]["warnings"] = warnings
+    for row in report["settings"]:
+        assert row["warnings"].pop(0) == changed
+    found = compare(Outcome(MADE_AGAIN, "", before), Outcome(report, "", after))
     assert found.found == []

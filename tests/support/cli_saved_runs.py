@@ -20,6 +20,7 @@ from qfid_tui.process import scorer_process
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.from_run import finished_report
 from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.comparability import run_conditions
 from scorer.runs.grid import CellKey
 from scorer.runs.listing import Run, new_run
 from scorer.spec.events import (
@@ -53,28 +54,31 @@ _DRIVER = (
 def save_run(
     settings: str = "8,4",
     *,
-    chunks: int = CHUNKS,
+    chunks: int | dict[str, int] = CHUNKS,
     finished: bool = True,
     identity: dict[str, Any] | None = None,
     job: dict[str, Any] | None = None,
 ) -> Run:
-    """A run as the scorer saves it, ``chunks`` of its chunks scored."""
+    """A run as the scorer saves it, ``chunks`` of its chunks scored, or so many of a setting."""
     facts = make_facts(settings, n_chunks=CHUNKS)
     parsed = parse_settings(settings)
     values: dict[str, Any] = {"model": "demo", "chunk_length": 16, "max_chunks": CHUNKS}
     made = Job(settings=parsed, **{**values, **(job or {})})
     names = list(map(str, parsed))
+    counts = chunks if isinstance(chunks, dict) else dict.fromkeys(names, chunks)
     run = new_run(made, stored_facts(dataclasses.replace(facts, job=made), identity))
     with run.open_writer() as writer:
         for name in names:
-            for chunk in range(chunks):
+            for chunk in range(counts[name]):
                 positions = random_positions(
                     chunks=[chunk], scale=SCALES[name], seed=chunk, flip_rate=0.0
                 )
                 writer.append(CellKey(name, chunk), positions, ChunkFacts(seconds=0.5))
         if finished:
             report = finished_report(run)
-            run.save_report(report.to_json(), to_markdown(report), complete=chunks == CHUNKS)
+            run.save_report(
+                report.to_json(), to_markdown(report), complete=set(counts.values()) == {CHUNKS}
+            )
     return run
 
 
@@ -100,6 +104,7 @@ def opening(run: Run | None = None) -> list[Event]:
                 kv_bytes_per_token_16bit=200.0,
                 batch=1,
                 arithmetic="cpu, float32, BLAS: MKL",
+                conditions=dict(run_conditions(run.facts)),
             )
         )
     return events

@@ -55,6 +55,11 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "dict[str, int]": counts,
     "dict[str, float]": st.dictionaries(st.text(), numbers, max_size=3),
     "dict[int, int]": st.dictionaries(integers, integers, max_size=3),
+    "dict[str, str | int | float | bool | None]": st.dictionaries(
+        st.text(),
+        st.none() | st.booleans() | integers | st.text() | st.floats(allow_nan=False),
+        max_size=3,
+    ),
     "dict[str, Any]": objects,
 }
 

@@ -182,6 +182,28 @@ def again(report: dict[str, Any]) -> Report:
     return Report.from_json(json.loads(json.dumps(report, allow_nan=False)))
 
 
+def identity_of(facts: RunFacts) -> dict[str, Any]:
+    """The identity of a run of these facts; the text is named after what was asked for."""
+    return {
+        "model": "demo",
+        "model revision": "none",
+        "model files": "ab" * 32,
+        "corpus": facts.job.corpus.source,
+        "tokenizer": "ef" * 32,
+        "protocol": facts.job.protocol,
+        "chunk length": facts.chunk_length,
+        "chunks": ",".join(map(str, facts.chunks)),
+        "batch": facts.batch,
+        "kernel": facts.job.kernel,
+        "device": f"{facts.device.kind} {facts.device.name}",
+        "compute dtype": facts.arithmetic.compute_dtype,
+        "BLAS": facts.arithmetic.blas,
+        "arithmetic": "numpy",
+        "mlx version": facts.versions["mlx"],
+        "mlx-lm version": facts.versions["mlx-lm"],
+    }
+
+
 def stored_facts(
     facts: RunFacts,
     identity: dict[str, Any] | None = None,
@@ -190,7 +212,7 @@ def stored_facts(
     """What a run of these facts stores; facts of its settings are made up."""
     names = [str(setting) for setting in facts.job.settings]
     return StoredFacts(
-        identity=identity or {"model": "demo", "model revision": "none"},
+        identity=identity or identity_of(facts),
         chunks=facts.chunks,
         run=facts,
         settings=settings or {name: scored(name, None).facts for name in names},

@@ -147,7 +147,8 @@ class SettingsTable(Rows):
         if shape != self._shape:
             self._shape = shape
             self.refresh(layout=True)
-        values = [row.flips if self.show_flips else row.kl for row in self.rows]
+        ranked = [row for row in self.rows if not row.differs]
+        values = [row.flips if self.show_flips else row.kl for row in ranked]
         self._scale = flips_scale(values) if self.show_flips else kl_scale(values)
         self.border_subtitle = self._legend()
         self.rows_changed()
@@ -199,7 +200,9 @@ class SettingsTable(Rows):
         what = "flips a chunk" if self.show_flips else "KL a chunk, nats"
         if self.own_scale:
             return f"{what}: a scale of its own in each row"
-        return f"{what}: {scale_label(self._scale)}"
+        apart = any(row.differs and row.kl for row in self.rows)
+        others = "; rows of other conditions each on their own" if apart else ""
+        return f"{what}: {scale_label(self._scale)}{others}"
 
     def action_tick(self) -> None:
         """Tick the row with the cursor, or untick it."""
@@ -291,7 +294,7 @@ class SettingsTable(Rows):
         if room < _LEAST_STRIP or not values:
             return []
         scale = self._scale
-        if self.own_scale:
+        if self.own_scale or row.differs:
             scale = flips_scale([values]) if self.show_flips else kl_scale([values])
         lines = strip(values, room - 1, self.row_height(), scale)
         figures = row.figures

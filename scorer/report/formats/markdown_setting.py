@@ -62,7 +62,7 @@ def setting_body(row: SettingRow, report: Report) -> list[str]:
     lines = [
         f"**Verdict:** {numbers.verdict_shown}{partial} · {mode}",
         "",
-        *_why(numbers, run),
+        *_why(row, numbers, run),
         *_metrics(row, numbers),
     ]
     if alone:
@@ -114,12 +114,12 @@ def interval_sentence(ends: Intervals, said: str) -> str:
 def _failure(row: SettingRow) -> list[str]:
     failure = row.failure
     if failure is None:
-        return ["No chunk is scored that all settings of the run have.", ""]
+        return ["No chunk is scored yet.", ""]
     hint = f" ({prose(failure.hint)})" if failure.hint else ""
     return [f"{code(failure.error)}: {prose(failure.message)}{hint}", ""]
 
 
-def _why(numbers: SettingNumbers, run: RunPart) -> list[str]:
+def _why(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> list[str]:
     lines = []
     for held in numbers.verdict_held_by:
         scale, unit = _unit(held.metric)
@@ -138,7 +138,7 @@ def _why(numbers: SettingNumbers, run: RunPart) -> list[str]:
             f"{interval(bound.interval, scale=scale)} {unit}, "
             f"{'near' if bound.below_noise_floor else 'crosses'} the bound of "
             f"{bound.tier} ({digits(scale * bound.threshold)} {unit}); "
-            f"{settles(bound, len(run.chunks), run.corpus.total_chunks)}"
+            f"{settles(bound, row.n_chunks, run.corpus.total_chunks)}"
         )
     return [*lines, ""] if lines else []
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scorer.report.formats.inline import count
-from scorer.stats.verdict import P99_POSITIONS, Lack, OpenBound
+from scorer.stats.verdict import P99_POSITIONS, Lack, MissingInterval, OpenBound
 
 LACKS: dict[Lack, str] = {
     "one chunk": "one chunk gives no interval",
@@ -30,3 +32,28 @@ def settles(bound: OpenBound, n_chunks: int, total: int | None) -> str:
     if total is not None and more > total - n_chunks:
         words += f", more than the {count(total)} of this text leave"
     return words
+
+
+def settling(
+    bounds: Sequence[OpenBound],
+    lacking: Sequence[MissingInterval],
+    n_chunks: int,
+    total: int | None,
+) -> str:
+    """What would settle an open verdict as a whole; "" where nothing is open.
+
+    Args:
+        bounds: Its open bounds.
+        lacking: Its metrics without a usable interval.
+        n_chunks: Chunks scored.
+        total: Chunks of the text; None where that is not known.
+    """
+    if lacking:
+        return ", ".join(dict.fromkeys(LACKS[metric.why] for metric in lacking))
+    if not bounds:
+        return ""
+    # What no number of chunks settles comes first, then what takes the most.
+    hardest = max(
+        bounds, key=lambda b: (b.below_noise_floor, b.more_chunks is None, b.more_chunks or 0)
+    )
+    return settles(hardest, n_chunks, total)

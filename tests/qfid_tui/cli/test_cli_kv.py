@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import shlex
@@ -24,10 +25,13 @@ from cli_saved_runs import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from report_builders import make_facts, random_positions, scored
 
 from qfid_tui.cli import main
 from qfid_tui.cli.job_options import job_of
 from qfid_tui.cli.parser import Parser
+from qfid_tui.cli.report_formats import Delivery
+from scorer.report.build import build_report
 from scorer.report.commands import kv_command
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.tree import Report
@@ -219,12 +223,39 @@ def test_a_setting_under_the_gate_is_named(
     assert f"worse than --fail-under {tier}: {', '.join(named)}\n" in err
 
 
-def test_settings_that_pass_the_gate_end_with_0(
+def test_a_stopped_run_says_how_many_chunks_each_figure_rests_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = save_run(chunks={"8": CHUNKS, "4": 2})
+    end = Finished(report_of(run), complete=False)
+    play(monkeypatch, script(tmp_path / "s", opening(run), end))
+    assert main(["kv", "demo"]) == 130
+    out, err = capfd.readouterr()
+    said = f"settings are reported on 2 to {CHUNKS} of {CHUNKS} chunks, frontiers on those in "
+    assert f"interrupted: {said}common (2)\n" in err
+    assert f"covers 2 to {CHUNKS} of {CHUNKS} chunks, each setting its own" in out
+
+
+def test_an_open_verdict_that_passes_the_gate_ends_with_0_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     play(monkeypatch, script(tmp_path / "s", recording(save_run("8"))))
     assert main(["kv", "demo", "--kv-bits", "8", "--fail-under", "good"]) == 0
-    assert "fail-under" not in capfd.readouterr().err
+    said = "--fail-under good is passed by point estimates alone: open is `8` (good?)\n"
+    assert said in capfd.readouterr().err
+
+
+def test_a_settled_verdict_that_passes_the_gate_says_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    job = Job("m", (KVSetting(8, 8),), chunk_length=512)
+    facts = make_facts("8", job=job, chunk_length=512, n_chunks=80)
+    positions = random_positions(n_chunks=80, n_depth=511, scale=1e-4, flip_rate=0.0)
+    report = build_report(facts, [scored("8", positions)])
+    assert report.settings[0].numbers is not None and not report.settings[0].numbers.is_open
+    delivery = Delivery(argparse.Namespace(format=None, output=None, fail_under="good"))
+    assert delivery.exit_code(report) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_a_failed_setting_ends_with_1_and_the_others_are_reported(

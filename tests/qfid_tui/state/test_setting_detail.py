@@ -119,6 +119,21 @@ def test_headline_numbers_have_intervals_units_and_verdict() -> None:
     assert all("\n" not in line for line in shown)
 
 
+def test_a_setting_that_is_ranked_on_fewer_chunks_says_on_how_many() -> None:
+    report = build_report(
+        make_facts("8,4"),
+        [
+            scored("8", random_positions()),
+            scored("4", random_positions(chunks=[0, 1, 2], scale=0.2)),
+        ],
+    )
+    (frontier,) = report.frontiers
+    eight, four = (words(headline(row, frontier.n_chunks)) for row in report.settings)
+    assert "scored        180 positions, 12 chunks" in eight
+    assert "ranked        on the frontier, on 3 common chunks" in eight
+    assert not any(line.startswith("ranked") for line in four)
+
+
 def test_a_failed_setting_says_why_and_what_to_do() -> None:
     failure = FailureFacts("SettingFailed", "NaN at [/x] 3", "try `4`")
     report = build_report(

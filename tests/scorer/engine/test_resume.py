@@ -81,13 +81,27 @@ def test_a_stopped_run_keeps_what_is_scored_and_ends_as_an_uninterrupted_one(
     assert len(list_runs()) == 1
 
 
-def test_a_partial_report_is_about_the_chunks_that_all_settings_have(small: Small) -> None:
+def test_a_partial_report_is_about_all_chunks_that_each_setting_has(small: Small) -> None:
     events = stopped(small.job("8,4", max_chunks=3), after=3)
     report = finished(events).report
-    assert [row["n_chunks"] for row in report["settings"]] == [1, 1]
-    assert report["run"]["chunks"] == [0] and report["run"]["complete"] is False
+    assert [row["n_chunks"] for row in report["settings"]] == [2, 1]
+    assert [row["chunks"] for row in report["settings"]] == [[0, 1], [0]]
+    assert report["frontiers"][0]["n_chunks"] == report["comparisons"][0]["n_chunks"] == 1
+    assert report["run"]["chunks"] == [0, 1] and report["run"]["complete"] is False
     run = find_run(planned(events).run)
     assert run.report() == report and (run.path / "report.md").exists()
+
+
+def test_settings_that_are_added_and_stopped_leave_the_others_their_figures(small: Small) -> None:
+    events = small.score("8,4", max_chunks=3)
+    before, run = finished(events).report, planned(events).run
+    job = small.job("8,4,2", max_chunks=3)
+    after = finished(stopped(job, after=1, run=run)).report
+    assert [row["n_chunks"] for row in after["settings"]] == [3, 3, 1]
+    for key in ("kl", "flip_rate", "intervals", "kl_by_depth", "verdict_shown", "seconds"):
+        for old, new in zip(before["settings"], after["settings"], strict=False):
+            assert new[key] == old[key], key
+    assert after["frontiers"][0]["n_chunks"] == 1
 
 
 def test_whole_cells_of_the_grid_are_scored_again(small: Small) -> None:

@@ -169,20 +169,6 @@ def test_units_are_of_keys_that_exist() -> None:
 # --- which chunks ---------------------------------------------------------------------------
 
 
-def test_an_unfinished_setting_limits_all_to_the_chunks_they_share() -> None:
-    whole, part = random_positions(), random_positions(chunks=[0, 1, 2, 5], scale=0.2, seed=1)
-    report = built(make_facts("8,4"), [scored("8", whole), scored("4", part)])
-    run = report["run"]
-    assert run["complete"] is False
-    assert run["chunks"] == [0, 1, 2, 5]
-    assert {row["n_chunks"] for row in report["settings"]} == {4}
-    only = whole.select(np.isin(whole.chunk, [0, 1, 2, 5]))
-    assert row_of(report, "8")["kl"]["mean"] == pytest.approx(only.kl.mean(), rel=1e-12)
-    assert report["comparisons"][0]["n_chunks"] == 4
-    assert "4 of 12 chunks, those that all its settings have" in run["warnings"][0]
-    assert row_of(report, "8")["intervals"]["note"] == "intervals from 4 chunks are rough"
-
-
 def test_a_setting_that_waits_or_failed_takes_no_chunks_away() -> None:
     report = built(
         make_facts("8,4,2"),
@@ -212,7 +198,6 @@ def test_damaged_positions_fail_their_setting_only() -> None:
     failed = row_of(report, "4")
     assert failed["status"] == "failed"
     assert failed["failure"]["message"].startswith("setting `4`: position 5 of chunk 1")
-    # The damaged setting held the common chunks down to 2; without it there are 12.
     assert row_of(report, "8")["n_chunks"] == 12
 
 

@@ -155,7 +155,7 @@ def test_what_rounding_can_cause_is_not_ranked() -> None:
     ]
     lines = to_markdown(build_report(make_facts(names), found)).splitlines()
     assert one_line(lines, "| `8` − `4`").endswith("| below the noise floor |")
-    assert "(`4` and `8` are tied)" in one_line(lines, "- stress:")
+    assert "(`4` and `8` are tied)" in one_line(lines, "- stress, over 12 common chunks:")
     assert one_line(lines, "Cannot be told apart here: {`8`, `4`}.")
     assert any("near the bound of good" in line for line in lines)
     apart = [replace(one, facts=replace(one.facts, noise_floor=None)) for one in found]
@@ -229,101 +229,6 @@ def test_weights_of_many_files_are_only_counted() -> None:
     facts = make_facts("8", model_files=files)
     found = to_markdown(build_report(facts, [scored("8", random_positions())]))
     assert "- Weights: 5 files, hashes in the JSON report" in found
-
-
-# --- several settings -----------------------------------------------------------------------
-
-
-def test_comparison_stands_on_top() -> None:
-    lines = several()
-    assert lines[0] == "# KV-fidelity: `local-test/SmolLM2`, 3 settings"
-    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
-        "setting",
-        "KV bytes/token",
-        "KL mean (nats)",
-        "p99 (nats)",
-        "flips (%)",
-        "ppl Δ",
-        "verdict",
-        "frontier",
-    ]
-    assert [line.split("|")[1].strip() for line in lines[4:7]] == ["`8`", "`4`", "`k8v4`"]
-    assert " 12\u202f240 (53 %) " in lines[4]
-    assert [line for line in lines if line.startswith("## ")] == [
-        "## `8`: 8-bit (group 64)",
-        "## `4`: 4-bit (group 64)",
-        "## `k8v4`: k8v4-bit (group 64) via affine",
-        "## Side by side",
-        "## How it was measured",
-    ]
-    assert sum(line.startswith("Measured on") for line in lines) == 1
-    assert one_line(lines, "- stress: `4`, `k8v4`, `8`")
-    assert one_line(lines, "± or (low–high): 95 % interval over 12 chunks")
-
-
-def test_failed_and_waiting_settings_keep_their_rows() -> None:
-    report = build_report(
-        make_facts("8,4,2"),
-        [scored("8", random_positions()), scored("4", None, failure=FAILURE), scored("2", None)],
-    )
-    lines = to_markdown(report).splitlines()
-    assert "**failed**" in lines[5] and "**waiting**" in lines[6]
-    assert "No chunk is scored that all settings of the run have." in lines
-    assert "## Side by side" not in lines
-
-
-def test_other_positions_are_named_apart() -> None:
-    report = build_report(
-        make_facts("4,4@5"),
-        [
-            scored("4", random_positions(scale=0.2)),
-            scored("4@5", random_positions(scale=0.2, first=5, n_depth=10)),
-        ],
-    )
-    lines = to_markdown(report).splitlines()
-    assert one_line(lines, "`4`: Measured on **wikitext-2-raw/test**: 180 positions")
-    assert one_line(lines, "`4@5`: Measured on **wikitext-2-raw/test**: 120 positions")
-    assert one_line(lines, "- deployment from 5: `4@5`")
-    assert "never ranked" in one_line(lines, "**Frontier**")
-
-
-def test_positions_are_named_in_the_order_of_the_settings() -> None:
-    report = build_report(
-        make_facts("4,4@5,2"),
-        [
-            scored("4", random_positions(scale=0.2)),
-            scored("4@5", random_positions(scale=0.2, first=5, n_depth=10)),
-            scored("2", random_positions(scale=2.0)),
-        ],
-    )
-    named = [line for line in to_markdown(report).splitlines() if ": Measured on" in line]
-    assert [line.partition(": Measured")[0] for line in named] == ["`4`, `2`", "`4@5`"]
-
-
-def test_settings_computed_once_are_no_finding_about_the_text() -> None:
-    positions = random_positions()
-    report = build_report(
-        make_facts("8,8~dequantized,4"),
-        [
-            scored("8", positions),
-            scored("8~dequantized", positions, same_as="8"),
-            scored("4", random_positions(scale=0.2, seed=1)),
-        ],
-    )
-    lines = to_markdown(report).splitlines()
-    assert "same arithmetic here" in one_line(lines, "| `8` − `8~dequantized`")
-    assert "`8~dequantized` drifts less" in one_line(lines, "| `8~dequantized` − `4`")
-
-
-def test_many_settings_stay_readable() -> None:
-    names = "8,6,5,4,3,2,8:32,6:32,4:32"
-    found = [
-        scored(name, random_positions(scale=0.001 * (i + 1) ** 2, seed=i))
-        for i, name in enumerate(names.split(","))
-    ]
-    lines = to_markdown(build_report(make_facts(names), found)).splitlines()
-    assert max(columns(line) for line in lines if line.startswith("|")) <= 120
-    assert "36 pairs are" in one_line(lines, "**Told apart?**")
 
 
 # --- tables and foreign text ----------------------------------------------------------------

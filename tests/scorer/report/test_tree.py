@@ -48,7 +48,7 @@ def test_a_stored_report_is_written_again_byte_for_byte() -> None:
 
 def test_the_keys_of_a_report_and_their_order() -> None:
     values = built(make_facts("8"), [scored("8", random_positions())])
-    own = ["schema", "reference", "settings", "comparisons", "frontiers", "recommendation"]
+    own = ["schema", "rules", "reference", "settings", "comparisons", "frontiers", "recommendation"]
     own += ["verdict_bounds", "run", "indistinct", "units"]
     (row,) = values["settings"]
     assert list(values) == [*own, *row], "one setting stands at the top level too"
