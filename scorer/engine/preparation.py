@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlx.core as mx
-import numpy as np
 
-from scorer.common.error_text import first_line
-from scorer.common.errors import CustomCodeRefused, InputError, QfidError
+from scorer.common.errors import CustomCodeRefused, InputError
 from scorer.common.inert_text import shown
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
 from scorer.engine.kernels import compiling
+from scorer.engine.model_checks import (
+    beyond_context,
+    check_forward,
+    check_settings,
+    check_tokens,
+    query_heads,
+)
 from scorer.engine.model_warnings import model_warnings
 from scorer.fit.fitting import fitting
 from scorer.fit.pass_size import PassSize, default_batch
@@ -28,24 +32,20 @@ from scorer.lanes.kv.attention_check import check_attention
 from scorer.lanes.kv.lane import KVLane
 from scorer.lanes.kv.plan import PlannedSetting, plan_settings
 from scorer.lanes.prefixes import Prefixes
-from scorer.lm.caches import fresh_caches
 from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.lm.tokenizer import comparison_key, is_compared, load_tokenizer
-from scorer.models.architectures import has_position_table
 from scorer.models.custom_code import Consent, check_consent, described, hashes
 from scorer.models.info import ModelInfo, with_geometry
 from scorer.models.kept_geometry import remember
 from scorer.models.model_content import ModelContent
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import ModelSizes, model_sizes
-from scorer.report.commands import kv_command
 from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import STANDARD_INPUT, Job
-from scorer.spec.settings.base import Setting
 from scorer.text.chunks import ChunkedCorpus, build_corpus
 from scorer.text.wikitext import to_be_fetched
 
@@ -165,7 +165,7 @@ class Preparation:
         info = resolve_model(job.model, job.revision, allow_custom_code=True)
         threads = 1 if self.backend.kind == "cpu" else _HASHED_AT_A_TIME
         content = self.content = ModelContent(info.path, threads=threads)
-        beyond = _beyond_context(job, info)
+        beyond = beyond_context(job, info)
         if beyond:
             yield Warned(*beyond)
         if info.code:
@@ -179,7 +179,7 @@ class Preparation:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
         info = _measured(info)
         job = self.job = job.resolved(info.geometry)
-        _check_settings(job, info.geometry)
+        check_settings(job, info.geometry)
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
         if fetched is not None:
             yield Loading("corpus", fetched)
@@ -208,7 +208,7 @@ class Preparation:
                 for state in processes.awaited():
                     yield Loading("kernels", state.described())
         if model.vocab_rows is not None:
-            _check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
+            check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
         yield Loading("checking", "body and tail, cache geometry, arithmetic of each setting")
         # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
         own = job.kernel == "mlx-lm"
@@ -217,13 +217,13 @@ class Preparation:
         if model.vocab_rows is None:
             # Until the logits tell how many tokens there are, only the first is sure to be one.
             probe = mx.zeros_like(probe)
-        vocab = _check_forward(split, probe, info)
-        _check_tokens(corpus, vocab, "output layer has {} tokens")
+        vocab = check_forward(split, probe, info)
+        check_tokens(corpus, vocab, "output layer has {} tokens")
         geometry = measured_geometry(split)
         about_model = model_warnings(info, model, geometry, job.chunk_length)
         for line in about_model:
             yield Warned(line)
-        _check_settings(job, geometry)
+        check_settings(job, geometry)
         handle = ModelHandle(split)
         planned = plan_settings(job, handle, self.backend.kind, geometry)
         equal = check_continuity(
@@ -238,7 +238,7 @@ class Preparation:
                     row.setting,
                     row.arithmetic,
                     geometry,
-                    _query_heads(model),
+                    query_heads(model),
                     job.chunk_length,
                     model.dtype,
                 )
@@ -357,85 +357,3 @@ def _measured(info: ModelInfo) -> ModelInfo:
         return with_geometry(info, outcome)
     except InputError as error:
         raise InputError(f"`{info.name}`: {error.message}", error.hint) from error
-
-
-def _check_settings(job: Job, geometry: KVGeometry) -> None:
-    """See that the model can be quantized as every setting says.
-
-    Raises:
-        InputError: It cannot; the hint is the command that asks for what can be scored.
-    """
-    fitting: list[Setting] = []
-    first: InputError | None = None
-    for setting in job.settings:
-        try:
-            setting.check(geometry)
-            fitting.append(setting)
-        except InputError as error:
-            first = first or error
-            if (other := setting.fitting(geometry)) is not None:
-                fitting.append(other)
-    if first is None:
-        return
-    hint = first.hint
-    if fitting:
-        settings = tuple(dict.fromkeys(fitting))
-        hint += f": `{kv_command(dataclasses.replace(job, settings=settings))}`"
-    raise InputError(first.message, hint)
-
-
-def _query_heads(model: LoadedModel) -> int:
-    """Query heads as the config names them; 1 where it does not, which checks less."""
-    config = model.config.get("text_config") or model.config
-    heads = config.get("num_attention_heads") or config.get("n_heads") or config.get("n_head")
-    return int(heads) if isinstance(heads, int) else 1
-
-
-def _beyond_context(job: Job, info: ModelInfo) -> tuple[str, ...]:
-    """A warning and its hint where chunks are longer than the model's context; else nothing.
-
-    Raises:
-        InputError: The model has no positions for such chunks.
-    """
-    if info.max_context is None or job.chunk_length <= info.max_context:
-        return ()
-    message = (
-        f"chunks of {job.chunk_length} tokens are longer than the context of `{info.name}` "
-        f"({info.max_context} tokens)"
-    )
-    hint = f"give --chunk-length {info.max_context} or less"
-    if has_position_table(info.architecture):
-        raise InputError(message, hint)
-    return message, hint
-
-
-def _check_tokens(corpus: ChunkedCorpus, rows: int, what: str) -> None:
-    """Refuse ids that the model has no row for: MLX checks no bounds."""
-    largest = int(corpus.ids.max())
-    if largest >= rows:
-        raise InputError(
-            f"the corpus holds token {largest}, the model's {what.format(rows)}",
-            "tokenizer and model do not belong together",
-        )
-
-
-def _check_forward(split: SplitModel, probe: mx.array, info: ModelInfo) -> int:
-    """Run the model on a few tokens; return the number of logits per position."""
-    try:
-        split.check(lambda: fresh_caches(split.model), probe)
-        hidden = split.hidden(probe, fresh_caches(split.model))
-        logits = split.logits(hidden, 0, probe.shape[1])
-        mx.eval(logits)
-    except QfidError:
-        raise
-    except Exception as error:
-        line = first_line(error, empty="no message")
-        raise InputError(
-            f"`{info.name}` ({info.architecture}) does not run on this device: {line}",
-            "some architectures need Metal; `qfid models` lists what can be scored",
-        ) from error
-    if not bool(np.isfinite(np.array(logits.astype(mx.float32))).any()):
-        raise InputError(
-            f"`{info.name}` gives no finite logits", "its weights are damaged or incomplete"
-        )
-    return int(logits.shape[-1])
