@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scorer.runs.facts import StoredFacts
     from scorer.runs.grid import CellKey
     from scorer.runs.listing import Run
+    from scorer.text.chunks import ChunkedCorpus
 
 
 class Session:
@@ -117,7 +118,9 @@ class Session:
             run = find_run(self.wanted_run)
         with run.open_writer() as writer:
             if self.wanted_run is not None:
-                yield from self._go_on_with(run, facts, any_scored=bool(writer.stored))
+                yield from self._go_on_with(
+                    run, facts, prepared.corpus, any_scored=bool(writer.stored)
+                )
             # Whatever failed is tried again below, or found again in what is stored.
             for name in run.failures():
                 run.clear_failed(name)
@@ -147,7 +150,9 @@ class Session:
             raise ended
         yield Finished(values, ended is None)
 
-    def _go_on_with(self, run: Run, facts: StoredFacts, *, any_scored: bool) -> Iterator[Event]:
+    def _go_on_with(
+        self, run: Run, facts: StoredFacts, corpus: ChunkedCorpus, *, any_scored: bool
+    ) -> Iterator[Event]:
         """Make the saved run, whose lock is held, one of this job too.
 
         Yields:
@@ -157,6 +162,7 @@ class Session:
             InputError: Its numbers may not be mixed with those to come, or another process has
                 added settings to it since this one began.
         """
+        from scorer.engine.checks import check_tokens
         from scorer.runs.identity import (
             continued_identity,
             fingerprint_differences,
@@ -184,6 +190,8 @@ class Session:
                 f"setting `{key}` of run `{run.id}` is not what it was: {'; '.join(parts)}",
                 "score it in a run of its own with `qfid kv`",
             )
+        if any_scored and not self.accept_changes:
+            check_tokens(run.id, run.read(), corpus)
         mixed, unknown = earlier.mixed, earlier.unknown
         if any_scored:
             if differences:
