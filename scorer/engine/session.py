@@ -170,9 +170,7 @@ class Session:
             run = find_run(self.wanted_run)
         with run.open_writer() as writer:
             if self.wanted_run is not None:
-                yield from self._go_on_with(
-                    run, facts, prepared.content, any_scored=bool(writer.stored)
-                )
+                yield from self._go_on_with(run, facts, prepared, any_scored=bool(writer.stored))
             # Whatever failed is tried again below, or found again in what is stored.
             for name in run.failures():
                 run.clear_failed(name)
@@ -222,7 +220,7 @@ class Session:
             run.grow(self.job, with_hashes(run.facts, content))
 
     def _go_on_with(
-        self, run: Run, facts: StoredFacts, content: ModelContent, *, any_scored: bool
+        self, run: Run, facts: StoredFacts, prepared: Prepared, *, any_scored: bool
     ) -> Iterator[Event]:
         """Make the saved run, whose lock is held, one of this job too.
 
@@ -233,6 +231,7 @@ class Session:
             InputError: Its numbers may not be mixed with those to come, or another process has
                 added settings to it since this one began.
         """
+        from scorer.engine.checks import check_tokens
         from scorer.engine.known_content import stored_identity
         from scorer.runs.identity import (
             continued_identity,
@@ -242,7 +241,7 @@ class Session:
         )
 
         earlier = run.readable_facts
-        stored = stored_identity(earlier, content)
+        stored = stored_identity(earlier, prepared.content)
         differences = self._check_conditions(run, stored, facts.identity)
         added = [s.key for s in run.job.settings if s not in self.job.settings]
         if added:
@@ -256,6 +255,8 @@ class Session:
                 f"setting `{key}` of run `{run.id}` is not what it was: {'; '.join(parts)}",
                 "score it in a run of its own with `qfid kv`",
             )
+        if any_scored and not self.accept_changes:
+            check_tokens(run.id, run.read(), prepared.corpus)
         mixed, unknown = earlier.mixed, earlier.unknown
         if any_scored:
             if differences:

@@ -36,17 +36,19 @@ def import_mlx_lm(*, light: bool = False) -> Any:
         return importlib.import_module("mlx_lm.utils")
 
 
-def import_tokenizer_utils() -> tuple[Any, Any]:
-    """``mlx_lm.utils`` and ``mlx_lm.tokenizer_utils``, the latter real in any case.
+def import_mlx_lm_with_tokenizers() -> Any:
+    """``mlx_lm.utils`` whose ``load_tokenizer`` works; imports transformers.
 
-    It imports transformers.
+    After a light import the stand-in of mlx-lm's tokenizer module gives way to the real one.
     """
-    utils = sys.modules.get("mlx_lm.utils") or import_mlx_lm()
-    with kept_file_limit():
-        found = sys.modules.get("mlx_lm.tokenizer_utils")
-        if found is not None and getattr(found, "load", None) is None:
+    utils = import_mlx_lm()
+    if getattr(sys.modules["mlx_lm.tokenizer_utils"], "load", None) is None:
+        with kept_file_limit():
             del sys.modules["mlx_lm.tokenizer_utils"]
-        return utils, importlib.import_module("mlx_lm.tokenizer_utils")
+            tokenizers = importlib.import_module("mlx_lm.tokenizer_utils")
+        utils.TokenizerWrapper = tokenizers.TokenizerWrapper
+        utils._load_tokenizer = tokenizers.load
+    return utils
 
 
 def _put_stand_ins() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scorer.common.errors import InputError
-from scorer.lm.mlx_lm_import import import_tokenizer_utils
+from scorer.lm.mlx_lm_import import import_mlx_lm_with_tokenizers
 from scorer.text.chat_rows import Conversation
 from scorer.text.tokens.faults import explained
 from scorer.text.tokens.tokenizer import CHAT_HINT
@@ -64,12 +64,11 @@ class MlxLmTokenizer:
         Raises:
             InputError: It cannot read the files.
         """
-        utils, tokenizers = import_tokenizer_utils()
+        utils = import_mlx_lm_with_tokenizers()
         with explained(f"mlx-lm cannot read the tokenizer in `{self._path}`"):
             # False, not None: transformers would ask the user, on standard input.
             options = {"trust_remote_code": self._allow_custom_code, "local_files_only": True}
-            defaults = utils._tokenizer_defaults(self._path)
-            return tokenizers.load(self._path, options, defaults=defaults)
+            return utils.load_tokenizer(self._path, options)
 
     @property
     def tokenizer(self) -> Any:
