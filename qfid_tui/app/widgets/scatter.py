@@ -41,22 +41,25 @@ class Scatter(Chart):
             "○": "earlier, beaten",
         }
         present = {point.mark for point in self._points}
-        parts = [f"{mark} {text}" for mark, text in marks.items() if mark in present]
-        parts.append(f"over {plural(self._chart.n_chunks, 'chunk')}")
-        if missing := self._picture().missing:
-            parts.append(f"no room: {', '.join(missing)}")
-        said = "  ".join(parts)
+        legend = [f"{mark} {text}" for mark, text in marks.items() if mark in present]
+        over = f"over {plural(self._chart.n_chunks, 'chunk')}"
+        missing = self._picture().missing
+        no_room = [f"no room: {', '.join(missing)}"] if missing else []
+        left_out = self._left_out()
+        forms = [[*legend, over, *no_room, *said] for said in left_out]
+        # Why each row is left out stands in the line about it, too; the marks in the help.
+        forms.append([over, *no_room, *left_out[-1]])
+        lines = ["  ".join(form) for form in forms]
+        return next((line for line in lines if len(line) <= self.content_size.width - 2), lines[-1])
+
+    def _left_out(self) -> list[list[str]]:
+        """What is said of rows that are not ranked with these, from long to short."""
         left_out = self._chart.left_out
         if not left_out:
-            return said
-        # Why each is left out stands in the line about its row, too.
+            return [[]]
         reasons = "; ".join(f"{name}: {', '.join(differs)}" for name, differs in left_out)
         names = ", ".join(dict.fromkeys(name for name, _ in left_out))
-        room = self.content_size.width - 2
-        for longest in (f"{said}  left out: {reasons}", f"{said}  left out: {names}"):
-            if len(longest) <= room:
-                return longest
-        return f"{said}  {len(left_out)} left out"
+        return [[f"left out: {reasons}"], [f"left out: {names}"], [f"{len(left_out)} left out"]]
 
     def readings(self) -> list[str]:
         """See :meth:`Chart.readings`."""

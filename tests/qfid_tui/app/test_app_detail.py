@@ -286,6 +286,23 @@ async def test_a_border_that_comes_takes_the_title() -> None:
         assert not lines(chart)[0].startswith("KL by position")
 
 
+@driven
+async def test_rows_that_are_left_out_are_named_with_the_reason_or_counted() -> None:
+    points = (ScatterPoint("8", 12240, 0.001, "good", True, False),)
+    left_out = (("4@64", ("first 64 tokens at full precision, not 0",)), ("8", ("text",)))
+    app = Charts()
+    async with app.run_test(size=(140, 40)) as pilot:
+        chart = app.query_one(Scatter)
+        chart.show(FrontierChart(points, 32, left_out))
+        foot = "◆ frontier  over 32 chunks  left out: "
+        reasons = "4@64: first 64 tokens at full precision, not 0; 8: text"
+        await until(pilot, lambda: str(chart.border_subtitle) == foot + reasons)
+        await pilot.resize_terminal(60, 40)
+        await until(pilot, lambda: str(chart.border_subtitle) == foot + "4@64, 8")
+        await pilot.resize_terminal(34, 40)
+        await until(pilot, lambda: str(chart.border_subtitle) == "over 32 chunks  2 left out")
+
+
 FLOATS = st.floats() | st.sampled_from([0.0, 1e-300, 5e-324, 1.7e308])
 NAMES = st.text(st.characters(codec=None), max_size=6)
 POINTS = st.lists(
