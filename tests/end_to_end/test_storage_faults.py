@@ -22,16 +22,11 @@ from saved_runs import FACTS, job
 
 from scorer.common.folders import runs_folder
 from scorer.runs.listing import new_run
-from scorer.runs.positions_file import PositionsWriter
 
 CALLS = {
     *("mkdir", "open", "flock", "write", "ftruncate"),
     *("fsync", "fdatasync", "rename", "unlink", "rmdir"),
 }
-notices_deletion = pytest.mark.skipif(
-    not hasattr(PositionsWriter, "check_in_place"),
-    reason="the writer does not look whether its folder is still there",
-)
 
 
 def driver(folder: Path, *words: str, under: Sequence[str] = ()) -> Any:
@@ -72,12 +67,10 @@ def test_faults_at_all_calls_of_the_engine_cost_nothing(tmp_path: Path, kind: st
     check_matrix(tmp_path, "demo", kind, shares=2, step=1, least=least)
 
 
-@notices_deletion
 def test_a_folder_deleted_at_some_calls_ends_its_run_alone(tmp_path: Path) -> None:
     check_matrix(tmp_path, "fake", "gone", shares=0, step=13, least=7)
 
 
-@notices_deletion
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["fake", "demo"])
 def test_a_folder_deleted_at_any_call_ends_its_run_alone(tmp_path: Path, engine: str) -> None:
