@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qfid_tui.state.kv_cost import CONTEXTS, short_bytes
 from scorer.report.formats.inline import count, digits, plural
 from scorer.spec.settings.kv import KVSetting
-from scorer.stats.verdict import P99_POSITIONS, Lack
+from scorer.stats.verdict import Lack
 
 if TYPE_CHECKING:
     from qfid_tui.state.setting_results import Figures
@@ -23,7 +23,7 @@ METRICS = {"kl_mean": "KL mean", "kl_p99": "KL p99", "flip_rate": "flips"}
 """Names of the metrics that a verdict rests on."""
 _LACKS: dict[Lack, str] = {
     "one chunk": "one chunk has no interval",
-    "few positions": f"fewer than {P99_POSITIONS} positions",
+    "few positions": "too few positions",
     "no width": "all chunks are equal",
 }
 ABOUT_FILTER = "arrows move, enter takes the model, esc shows all again"

@@ -338,7 +338,7 @@ async def test_a_wider_terminal_shows_at_once_what_had_no_room() -> None:
 @piloted
 async def test_the_line_below_the_table_leaves_out_whole_what_has_no_room() -> None:
     run = save_run("8", job={"chunk_length": 128})
-    async with running(demo_choices(), size=(120, 24)) as (app, pilot):
+    async with running(demo_choices()) as (app, pilot):
         app.workbench.commands.open_run(run.id)
         await until(pilot, lambda: app.workbench.table.has_numbers, "numbers")
         await until(pilot, lambda: "128k 170 MiB" in screen_text(app), "the longest context")
