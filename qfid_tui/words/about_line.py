@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from qfid_tui.state.kv_cost import CONTEXTS, short_bytes
 from scorer.report.formats.inline import count, digits, plural
-from scorer.report.formats.open_verdict import LACKS
 from scorer.spec.settings.kv import KVSetting
+from scorer.stats.verdict import Lack
 
 if TYPE_CHECKING:
     from qfid_tui.state.setting_results import Figures
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 METRICS = {"kl_mean": "KL mean", "kl_p99": "KL p99", "flip_rate": "flips"}
 """Names of the metrics that a verdict rests on."""
+_LACKS: dict[Lack, str] = {
+    "one chunk": "one chunk has no interval",
+    "few positions": "too few positions",
+    "no width": "all chunks are equal",
+}
 ABOUT_FILTER = "arrows move, enter takes the model, esc shows all again"
 
 
@@ -148,8 +153,7 @@ def note(row: TableRow, *, with_p99: bool = False) -> str:
 def _open(figures: Figures, text_chunks: int) -> str:
     """Why a verdict is open, and what would settle it."""
     if figures.without_interval:
-        lacking = figures.without_interval[0]
-        return f"{METRICS[lacking.metric]}: {LACKS[lacking.why]}"
+        return _LACKS[figures.without_interval[0].why]
     if figures.below_noise_floor:
         return "within the noise floor"
     more = figures.more_chunks
