@@ -15,6 +15,8 @@ from scorer.stats.proportions import proportion
 from scorer.stats.settling import Outlook
 from scorer.stats.verdict import Estimate
 
+_ROUNDING = 1e-13
+
 
 class ChunkMean:
     """Mean and clustered standard error of chunks' values that come one by one.
@@ -69,8 +71,9 @@ class ChunkMean:
             mean = self.mean
             units = len(self._units)
             squares = self._sums - 2 * mean * self._crossed + mean * mean * self._sizes
-        # Equal values leave what rounding leaves, which may be below zero.
-        error = math.sqrt(max(0.0, squares) * units / (units - 1)) / self.n
+            # Equal values leave what rounding leaves, which may be below zero.
+            squares = squares if squares > _ROUNDING * self._sums else 0.0
+        error = math.sqrt(squares * units / (units - 1)) / self.n
         return ClusteredMean(self.mean, error, units)
 
 
@@ -110,7 +113,7 @@ class LiveStatistics:
         self._kl.add(event.kl_mean, document)
         self._flips.add(event.flips / event.positions, document)
         self._p99s.add(event.kl_p99, document)
-        self._squares += event.kl_squares
+        self._squares += math.inf if event.kl_squares is None else event.kl_squares
         self.positions += event.positions
         self.nll_ref += event.nll_ref
         self.nll_quant += event.nll_quant

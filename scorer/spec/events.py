@@ -141,7 +141,7 @@ class ChunkScored(Event):
         seconds: Wall time of this setting's forward pass and metrics on this chunk.
         kl_by_depth: Sums of KL over the spans of :func:`scorer.stats.depth.depth_edges`, nats;
             empty where the scorer does not send them.
-        kl_squares: Sum of the squares of KL, nats².
+        kl_squares: Sum of the squares of KL, nats²; None where the scorer does not send it.
         kl_p99_so_far: 99th percentile of KL, nats, over all positions of the setting so far, those
             of earlier parts of the run included; None where the scorer does not send it.
         positions_so_far: Number of those positions.
@@ -159,7 +159,7 @@ class ChunkScored(Event):
     nll_quant: float
     seconds: float
     kl_by_depth: list[float] = field(default_factory=list)
-    kl_squares: float = 0.0
+    kl_squares: float | None = None
     kl_p99_so_far: float | None = None
     positions_so_far: int = 0
 

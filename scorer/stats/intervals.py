@@ -17,6 +17,7 @@ from scorer.stats.student_t import t_quantile
 CONFIDENCE = 0.95
 FEW_CHUNKS = 5
 FEW_DOCUMENTS = 5
+_ROUNDING = 1e-13
 UnitKind = Literal["chunk", "document"]
 
 
@@ -138,7 +139,8 @@ def clustered_mean(
         residuals[unit] += (value, -size * mean)
     squares = math.fsum(math.fsum(parts) ** 2 for parts in residuals)
     error = math.sqrt(units.count / (units.count - 1) * squares) / total
-    return ClusteredMean(mean, error, units.count)
+    # What rounding leaves of equal units is no spread.
+    return ClusteredMean(mean, error if error > _ROUNDING * abs(mean) else 0.0, units.count)
 
 
 def mean_interval(

@@ -2,9 +2,8 @@
 
 ``python tests/golden/golden_figures.py [TREE]`` writes them anew, from this tree or another, and
 ``--saved-run`` the run in ``saved_run`` as well. ``--saved-report`` leaves both and writes what
-this version reports of that run into ``saved_run/now``, for when reports change. Floating point
-gives other last bits on another kind of CPU, under another NumPy or another MLX: elsewhere they are
-not compared.
+this version reports of that run into ``saved_run/now``. Floating point gives other last bits
+on another kind of CPU, under another NumPy or another MLX: elsewhere they are not compared.
 """
 
 from __future__ import annotations

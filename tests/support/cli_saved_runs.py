@@ -127,7 +127,20 @@ def chunk_scored(setting: str, chunk: int, kl: float, positions: int = 15) -> Ch
     """A chunk whose drift grows with the position."""
     spans = list(pairwise(depth_edges(positions)))
     depth = [(b - a) * kl * (0.5 + (a + b) / (2 * positions)) for a, b in spans]
-    return ChunkScored(setting, chunk, positions, kl, 2 * kl, 2 * kl, 0, 30.0, 30.5, 0.25, depth)
+    return ChunkScored(
+        setting,
+        chunk,
+        positions,
+        kl,
+        2 * kl,
+        2 * kl,
+        0,
+        2.0 * positions,
+        2.03 * positions,
+        0.25,
+        depth,
+        kl_squares=1.5 * positions * kl * kl,
+    )
 
 
 def report_of(run: Run, **changes: Any) -> dict[str, Any]:

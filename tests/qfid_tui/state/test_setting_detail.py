@@ -111,7 +111,7 @@ def test_headline_numbers_have_intervals_units_and_verdict() -> None:
     assert row.numbers is not None
     ends = row.numbers.intervals.kl_mean
     assert ends is not None
-    assert shown[0].startswith("✗ bad  KL mean > 0.1")
+    assert shown[0].startswith("✗ bad?  KL mean > 0.1")
     mean = next(line for line in shown if line.startswith("KL mean, nats"))
     assert f"{row.numbers.kl.mean:.3g}" in mean
     assert f"{ends.low:.3g} … {ends.high:.3g}" in mean
