@@ -158,9 +158,8 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "Pareto frontier",
-            "The settings that no other setting beats on both KV bytes per token and KL mean, over "
-            "the chunks they have in common. Other texts, lengths, starts, paths, models and "
-            "versions are left out.",
+            "The settings that no other of the same text, length, start, path and arithmetic beats "
+            "on both KV bytes per token and KL mean, over the chunks they have in common.",
             "",
             "Choose among these",
         ),
