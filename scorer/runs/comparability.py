@@ -7,7 +7,7 @@ that they have in common (:func:`common_chunks`). Pure standard library.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,14 +20,18 @@ ROW = TypeVar("ROW")
 # Names, which the hash of the files makes needless, and the chunks, which the key holds apart.
 _LEFT_OUT = ("model", "model revision", "chunks")
 _MIXED = "changes accepted on resume"
-# Fields that every version has recorded: a run without one of them does not say.
-_RECORDED = (
-    *("model files", "corpus", "tokenizer", "protocol", "chunk length", "batch", "kernel"),
-    *("device", "compute dtype", "arithmetic", "mlx version", "mlx-lm version"),
+# A run that lacks one of these does not say: it is of an earlier version.
+_EXPECTED = (
+    *("model files", "model content", "corpus", "tokenizer", "tokenizer versions", "protocol"),
+    *("chunk length", "batch", "kernel", "device", "compute dtype", "arithmetic"),
+    *("mlx version", "mlx-lm version"),
 )
+_EXPECTED_ON_A_CPU = ("BLAS version",)
+_EXPECTED_OF_NUMPY = ("NumPy BLAS",)
 # Values of these are hashes, which say nothing to a reader.
 _WITHOUT_VALUE = {
     "model files": "files of the model",
+    "model content": "content of the model's files",
     "corpus": "text",
     "tokenizer": "tokenizer",
     _MIXED: _MIXED,
@@ -42,6 +46,8 @@ def run_conditions(facts: StoredFacts) -> Identity:
         facts: What the run has stored.
     """
     found = {name: value for name, value in facts.identity.items() if name not in _LEFT_OUT}
+    # What was not known each time that the run went on is not known of all its chunks.
+    found |= dict.fromkeys(name for name in facts.unknown if name in found)
     if facts.mixed:
         found[_MIXED] = "; ".join(facts.mixed)
     return found
@@ -102,11 +108,20 @@ class ComparabilityKey:
         return tuple(found)
 
 
+def _expected(conditions: Identity) -> Iterator[str]:
+    """The fields that this version records of a run under these conditions."""
+    yield from _EXPECTED
+    if str(conditions.get("device")).startswith("cpu "):
+        yield from _EXPECTED_ON_A_CPU
+        if conditions.get("arithmetic") == "numpy":
+            yield from _EXPECTED_OF_NUMPY
+
+
 def _run_differences(these: Identity | None, those: Identity | None) -> list[str]:
     if these is None or those is None:
         return ["conditions unknown"]
     found = []
-    for name in dict.fromkeys((*_RECORDED, *these, *those)):
+    for name in dict.fromkeys((*_expected(these), *_expected(those), *these, *those)):
         words = _WITHOUT_VALUE.get(name, name)
         if name == _MIXED:
             # Absent where nothing was mixed.

@@ -127,7 +127,7 @@ class RunFacts:
     kv_bytes_context: int | None = None
     warnings: tuple[str, ...] = ()
     custom_code: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
-    equal_chunks: dict[int, int] | None = field(default=None, metadata=OMITTED)
+    equal_chunks: dict[int, int] | None = None
 
     def first_position(self, setting: Setting) -> int:
         """First scored position of a chunk under a setting."""

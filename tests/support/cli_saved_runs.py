@@ -157,7 +157,8 @@ def recording(run: Run, chunks: int = CHUNKS) -> list[Event]:
 
 def failing(run: Run | None, message: str, code: int, error: str = "QfidError") -> list[Event]:
     """A run that ends without a report."""
-    return [*opening(run), Failed(error, message, "do something", code)]
+    saved = None if run is None else run.id
+    return [*opening(run), Failed(error, message, "do something", code, run=saved)]
 
 
 def script(path: Path, *parts: Event | str | list[Event]) -> Path:

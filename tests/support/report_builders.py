@@ -188,8 +188,10 @@ def identity_of(facts: RunFacts) -> dict[str, Any]:
         "model": "demo",
         "model revision": "none",
         "model files": "ab" * 32,
+        "model content": "cd" * 32,
         "corpus": facts.job.corpus.source,
         "tokenizer": "ef" * 32,
+        "tokenizer versions": "tokenizers 0.23.3",
         "protocol": facts.job.protocol,
         "chunk length": facts.chunk_length,
         "chunks": ",".join(map(str, facts.chunks)),
@@ -201,6 +203,8 @@ def identity_of(facts: RunFacts) -> dict[str, Any]:
         "arithmetic": "numpy",
         "mlx version": facts.versions["mlx"],
         "mlx-lm version": facts.versions["mlx-lm"],
+        "BLAS version": "MKL 2026.2",
+        "NumPy BLAS": "OpenBLAS 0.3.31",
     }
 
 

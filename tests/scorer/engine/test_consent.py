@@ -108,7 +108,9 @@ def test_it_is_asked_for_after_every_other_check(own: Coded) -> None:
     shutil.move(own.model / "tokenizer.json", own.text.parent)
     assert "it has no tokenizer" in failed(own.score("8")).message
     shutil.move(own.text.parent / "tokenizer.json", own.model)
-    assert "longer than the context" in failed(own.score("8", chunk_length=5000)).message
+    shutil.move(own.model / "model.safetensors", own.text.parent)
+    assert "no weights" in failed(own.score("8")).message
+    shutil.move(own.text.parent / "model.safetensors", own.model)
     assert "code of its own" in failed(own.score("8")).message
 
 

@@ -20,8 +20,10 @@ IDENTITY: dict[str, Any] = {
     "model": "org/model",
     "model revision": "abc",
     "model files": "11" * 32,
+    "model content": "44" * 32,
     "corpus": "22" * 32,
     "tokenizer": "33" * 32,
+    "tokenizer versions": "tokenizers 0.23.3",
     "protocol": "mqf",
     "chunk length": 512,
     "chunks": "0,1,2",
@@ -33,6 +35,8 @@ IDENTITY: dict[str, Any] = {
     "arithmetic": "numpy",
     "mlx version": "0.32.4",
     "mlx-lm version": "0.32.2",
+    "BLAS version": "MKL 2026.2",
+    "NumPy BLAS": "OpenBLAS 0.3.31",
 }
 
 
