@@ -317,7 +317,7 @@ def _check_settings(job: Job, geometry: KVGeometry) -> None:
     hint = first.hint
     if fitting:
         settings = tuple(dict.fromkeys(fitting))
-        hint += f": `{kv_command(dataclasses.replace(job, settings=settings))}`"
+        hint += f"; for instance `{kv_command(dataclasses.replace(job, settings=settings))}`"
     raise InputError(first.message, hint)
 
 

@@ -73,9 +73,9 @@ def finished_report(run: Run, stored: Batches | None = None) -> Report:
 def _chosen_by_the_rule(facts: RunFacts) -> bool:
     """Whether a new run of the same job would take the same chunks, as far as can be said."""
     total, job = facts.corpus.total_chunks, facts.job
-    return total is None or set(facts.chunks) == set(
-        select_chunks(total, job.chunks, job.max_chunks)
-    )
+    if total is None or job.chunks != "spread":
+        return True
+    return set(facts.chunks) == set(select_chunks(total, job.chunks, job.max_chunks))
 
 
 def _with_numpy_blas(facts: RunFacts, identity: Identity) -> RunFacts:
