@@ -222,8 +222,8 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "spread, first",
-            "Which chunks are scored: spread over the text, where more of them hold the fewer, or "
-            "the first ones, which may be a single article.",
+            "Which chunks are scored: evenly spread over the text, or the first ones, which may be "
+            "a single article.",
         ),
         Entry(
             "protocol",

@@ -42,7 +42,7 @@ def check_settings(job: Job, geometry: KVGeometry) -> None:
     hint = first.hint
     if fitting:
         settings = tuple(dict.fromkeys(fitting))
-        hint += f": `{kv_command(dataclasses.replace(job, settings=settings))}`"
+        hint += f"; for instance `{kv_command(dataclasses.replace(job, settings=settings))}`"
     raise InputError(first.message, hint)
 
 

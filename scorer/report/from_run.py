@@ -101,9 +101,9 @@ def _stored_report(run: Run) -> Report | None:
 def _chosen_by_the_rule(facts: RunFacts) -> bool:
     """Whether a new run of the same job would take the same chunks, as far as can be said."""
     total, job = facts.corpus.total_chunks, facts.job
-    return total is None or set(facts.chunks) == set(
-        select_chunks(total, job.chunks, job.max_chunks)
-    )
+    if total is None or job.chunks != "spread":
+        return True
+    return set(facts.chunks) == set(select_chunks(total, job.chunks, job.max_chunks))
 
 
 def _with_numpy_blas(facts: RunFacts, identity: Identity) -> RunFacts:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scorer.common.json_reader import JsonReader
-from scorer.common.json_values import OMITTED, json_values
+from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, json_values
 from scorer.models.file_stamp import FileStamp
 from scorer.runs.engagement import SideEngagement
 from scorer.runs.identity import Identity
@@ -127,7 +127,7 @@ class RunFacts:
     kv_bytes_context: int | None = None
     warnings: tuple[str, ...] = ()
     custom_code: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
-    equal_chunks: dict[int, int] | None = None
+    equal_chunks: dict[int, int] | None = field(default=None, metadata=OMITTED_IF_NONE)
 
     def first_position(self, setting: Setting) -> int:
         """First scored position of a chunk under a setting."""

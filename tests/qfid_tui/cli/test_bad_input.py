@@ -179,7 +179,7 @@ CASES: list[tuple[Case, str, str]] = [
     (a_tokenizer_of_another_model, "token id `9999` of the tokenizer", "do not belong together"),
     (seven_bits, "`7` bits", "widths: 2, 3, 4, 5, 6, 8"),
     (nothing_quantized, "`k16v16` quantizes nothing", "fewer than 16 bits"),
-    (group_of_128, "group size 128 does not divide the head dimension 64", "that fit: `8:32`, `8`"),
+    (group_of_128, "group size 128 does not divide the head dimension 64", "fit: `8:32`, `8`"),
     (group_of_48, "`48` is not a group size", "32, 64, 128"),
     (empty_text, "`corpus.txt` holds no text", ""),
     (blank_text, "`corpus.txt` holds no text", ""),
