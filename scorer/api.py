@@ -6,15 +6,24 @@ from typing import TYPE_CHECKING
 
 from scorer.common.errors import (
     CorpusNotCached,
+    CustomCodeRefused,
     InputError,
     Interrupted,
+    ModelChanged,
     ModelNotCached,
     QfidError,
     SettingFailed,
     WillNotFit,
 )
-from scorer.spec.events import Failed, Finished, Warned
-from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, TextProtocol
+from scorer.spec.events import Failed, Finished, Planned, SettingFailedEvent, Warned
+from scorer.spec.job import (
+    ChunkChoice,
+    CorpusSpec,
+    Job,
+    Kernel,
+    TextProtocol,
+    default_chunks,
+)
 from scorer.spec.settings.base import ComputePath, Setting
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_setting
@@ -24,7 +33,14 @@ if TYPE_CHECKING:
 
 _ERRORS: dict[str, type[QfidError]] = {
     cls.__name__: cls
-    for cls in (CorpusNotCached, InputError, Interrupted, SettingFailed, WillNotFit)
+    for cls in (
+        CorpusNotCached,
+        InputError,
+        Interrupted,
+        ModelChanged,
+        SettingFailed,
+        WillNotFit,
+    )
 }
 
 
@@ -32,7 +48,7 @@ def measure_kv_fidelity(
     model: str,
     *,
     kv_bits: int | None = None,
-    kv_group_size: int = 64,
+    kv_group_size: int | None = None,
     setting: Setting | str | None = None,
     quantize_start: int = 0,
     path: ComputePath = "deployed",
@@ -41,7 +57,7 @@ def measure_kv_fidelity(
     corpus: str | None = None,
     protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
-    chunks: ChunkChoice = "first",
+    chunks: ChunkChoice | None = None,
     max_chunks: int | None = None,
     revision: str | None = None,
     allow_custom_code: bool = False,
@@ -55,7 +71,8 @@ def measure_kv_fidelity(
     Args:
         model: Repo id in the local Hugging Face cache, path of a folder, or ``demo``.
         kv_bits: Bits per element of keys and values: 2, 3, 4, 5, 6 or 8.
-        kv_group_size: Elements that share a scale and a bias: 32, 64 or 128.
+        kv_group_size: Elements that share a scale and a bias: 32, 64 or 128; None for 64, or 32
+            where 64 does not divide the model's heads.
         setting: A setting, or its notation such as ``k8v4:32@512``, instead of ``kv_bits``.
         quantize_start: 0 for stress; n > 0 for deployment, see
             :class:`~scorer.spec.settings.kv.KVSetting`.
@@ -65,10 +82,12 @@ def measure_kv_fidelity(
         corpus: ``wikitext2``, ``builtin`` or a file; None for the model's default.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
-        chunks: ``first`` or ``spread``.
+        chunks: ``first`` or ``spread``; None for ``spread`` where ``max_chunks`` is given, but
+            ``first`` under ``llama.cpp``.
         max_chunks: Maximum number of chunks; None for the whole corpus.
         revision: Commit, branch or tag of the repo.
-        allow_custom_code: Allow a repo's Python file to run.
+        allow_custom_code: Allow the model's own Python files to run, as they are now; a warning
+            names them. Nothing remembers it.
         force: Score even if memory seems insufficient.
 
     Returns:
@@ -78,8 +97,11 @@ def measure_kv_fidelity(
     Raises:
         InputError: The request cannot be scored.
         ModelNotCached: The repo is not in the local cache; a subclass of InputError.
+        CustomCodeRefused: The model would run Python files of its own, and that was not allowed; a
+            subclass of InputError.
         CorpusNotCached: The corpus is neither cached nor reachable; a subclass of InputError.
         WillNotFit: Too little memory.
+        ModelChanged: Files of the model were changed while it was scored.
         SettingFailed: The setting gave no usable number.
         QfidError: Any other error that ends the run.
 
@@ -102,26 +124,31 @@ def measure_kv_fidelity(
         revision=revision,
         protocol=protocol,
         chunk_length=chunk_length,
-        chunks=chunks,
+        chunks=chunks or default_chunks(protocol, max_chunks),
         max_chunks=max_chunks,
         kernel=kernel,
         control=control,
-        allow_custom_code=allow_custom_code,
         force=force,
     )
-    return _run(job)
+    return _run(job, allow_custom_code)
 
 
-def _run(job: Job) -> SettingReport:
+def _run(job: Job, allow_custom_code: bool) -> SettingReport:
     import warnings
 
     from scorer.report.setting_report import SettingReport
     from scorer.report.tree import Report
     from scorer.score import score
 
-    for event in score(job):
+    rows: list[str] = []
+    events = score(job, allow_custom_code=True) if allow_custom_code else score(job)
+    for event in events:
         if isinstance(event, Warned):
             warnings.warn(event.message, stacklevel=3)
+        elif isinstance(event, Planned):
+            rows = event.settings
+        elif isinstance(event, SettingFailedEvent) and event.setting not in rows:
+            warnings.warn(f"the control failed: {event.message}", stacklevel=3)
         elif isinstance(event, Failed):
             raise _error(event)
         elif isinstance(event, Finished):
@@ -134,6 +161,8 @@ def _error(event: Failed) -> QfidError:
     if event.error == ModelNotCached.__name__:
         repo, revision = event.details["repo"], event.details["revision"]
         return ModelNotCached(event.message, event.hint, repo, revision)
+    if event.error == CustomCodeRefused.__name__:
+        return CustomCodeRefused(event.message, event.hint, event.details["files"])
     error = _ERRORS.get(event.error, QfidError)(event.message, event.hint)
     error.exit_code = event.exit_code
     return error

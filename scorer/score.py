@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from scorer.common.error_text import first_line
-from scorer.common.errors import ModelNotCached, QfidError, WillNotFit
+from scorer.common.errors import (
+    CustomCodeRefused,
+    ModelChanged,
+    ModelNotCached,
+    QfidError,
+    WillNotFit,
+)
 from scorer.common.out_of_memory import is_out_of_memory
+from scorer.common.process_limits import limit_reached
 from scorer.device.host_memory import HostMemory, host_memory
 from scorer.device.memory_watch import MemoryWatch
 from scorer.engine.session import Session
+from scorer.models.custom_code import Consent
 from scorer.spec.events import Event, Failed, Hello
 from scorer.spec.job import Job
 
@@ -46,12 +55,14 @@ def failure(error: QfidError, run: Run | None = None) -> Failed:
 
     Args:
         error: The error that ended it.
-        run: The saved run, if there is one; it can be resumed.
+        run: The saved run, if there is one. The event names it if it can be resumed.
     """
     saved = 0
     if run is not None:
         with contextlib.suppress(QfidError):
             saved = sum(map(len, run.scored().values()))
+        if isinstance(error, ModelChanged) or not run.path.is_dir():
+            run = None
     return Failed(
         error=type(error).__name__,
         message=error.message,
@@ -59,10 +70,16 @@ def failure(error: QfidError, run: Run | None = None) -> Failed:
         exit_code=error.exit_code,
         run=None if run is None else run.id,
         saved=saved,
-        details={"repo": error.repo, "revision": error.revision}
-        if isinstance(error, ModelNotCached)
-        else {},
+        details=_details(error),
     )
+
+
+def _details(error: QfidError) -> dict[str, Any]:
+    if isinstance(error, ModelNotCached):
+        return {"repo": error.repo, "revision": error.revision}
+    if isinstance(error, CustomCodeRefused):
+        return {"files": error.files}
+    return {}
 
 
 def score(
@@ -71,7 +88,9 @@ def score(
     run: str | None = None,
     stop: Callable[[], bool] = never,
     accept_changes: bool = False,
+    allow_custom_code: Consent = False,
     light_imports: bool = False,
+    text_file: Path | None = None,
     closing: Callable[[], None] = nothing,
     read_memory: Callable[[], HostMemory] = host_memory,
     out_of_memory: Callable[[WillNotFit], None] | None = None,
@@ -83,7 +102,10 @@ def score(
         run: Id of a saved run to continue; its missing chunks and settings are scored.
         stop: Called between tiles; True stops the run, with a report of what is scored.
         accept_changes: Continue ``run`` although its model, text or arithmetic have changed.
+        allow_custom_code: Which Python files of the model's own may run: none, those of these names
+            and hashes, or with True whatever is there. It is never stored.
         light_imports: Import mlx-lm without transformers; only for a process that does not need it.
+        text_file: Holds the text where the job's corpus is standard input, for a new run.
         closing: Called after all scoring, before the report is made.
         read_memory: Returns the memory of the host; called repeatedly during the run.
         out_of_memory: Ends this process at once when memory is nearly exhausted; None to stop at
@@ -100,17 +122,30 @@ def score(
         backend = start_backend()
         yield hello(backend)
         with MemoryWatch(read_memory, at_once=out_of_memory) as watch:
-            session = Session(job, backend, run, stop, accept_changes, closing, watch)
+            session = Session(
+                job,
+                backend,
+                run,
+                stop,
+                accept_changes,
+                closing,
+                watch,
+                allow_custom_code,
+                text_file,
+            )
             from scorer.lm.mlx_lm_import import import_mlx_lm
 
             import_mlx_lm(light=light_imports)
             yield from session.events()
     except QfidError as error:
         yield failure(error, None if session is None else session.run)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+    except (MemoryError, RuntimeError, OSError) as error:
+        shortage = limit_reached(error)
+        if shortage is None and is_out_of_memory(error):
+            shortage = _memory_error(error)
+        if shortage is None:
             raise
-        yield failure(_memory_error(error), None if session is None else session.run)
+        yield failure(shortage, None if session is None else session.run)
 
 
 def _memory_error(error: BaseException) -> WillNotFit:

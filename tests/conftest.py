@@ -74,6 +74,12 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("homes")
 
 
+def _compared(homes: Path) -> Path:
+    folder = homes / "tokenizers"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def own_folders(request: pytest.FixtureRequest, _homes: Path) -> Iterator[None]:
     """Saved runs, caches and the Hugging Face cache of a test are its own, empty at its start."""
@@ -81,6 +87,9 @@ def own_folders(request: pytest.FixtureRequest, _homes: Path) -> Iterator[None]:
         yield
         return
     home = _homes / str(next(_numbers))
+    # The same few tokenizers are not compared with mlx-lm's again by every process of every test.
+    (home / "qfid" / "cache").mkdir(parents=True)
+    (home / "qfid" / "cache" / "tokenizers").symlink_to(_compared(_homes))
     with mock.patch.dict(
         os.environ, {"QFID_DATA_DIR": str(home / "qfid"), "HF_HOME": str(home / "huggingface")}
     ):

@@ -161,7 +161,7 @@ BY_NAME = {
     "qfid_tui/cli/command_line.py": {"qfid_tui.cli.commands.{}", "qfid_tui.app.app"},
     # The public names of the package, imported on first use.
     "scorer/__init__.py": {"{}"},
-    "scorer/lm/mlx_lm_import.py": {"mlx_lm.utils"},
+    "scorer/lm/mlx_lm_import.py": {"mlx_lm.tokenizer_utils", "mlx_lm.utils"},
 }
 
 

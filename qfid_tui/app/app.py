@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
     from qfid_tui.app.run_worker import RunningScorer
     from qfid_tui.app.screens.workbench import WorkbenchScreen
+    from qfid_tui.state.allowed_code import AllowedCode
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
 
 _INTERRUPTED = 130
+_THREADS = 8
 # A killed child is gone at once; what cannot be killed is no reason to keep the user waiting.
 _PATIENCE = 1.5
 # After the panels are filled, when nobody is likely to press a key.
@@ -76,6 +78,7 @@ class QfidApp(App[int]):
         command: Sequence[str] | None = None,
         probe: bool = True,
         keep: bool = True,
+        allowed: AllowedCode | None = None,
     ) -> None:
         """Make the app.
 
@@ -85,11 +88,13 @@ class QfidApp(App[int]):
             command: The command that scores; None for the scorer.
             probe: Whether to ask a child process about the device.
             keep: Whether to save the choices for the next session.
+            allowed: Which Python files of a model's own may run; None for none.
         """
         super().__init__()
         self._choices = choices
         self._workbench: WorkbenchScreen | None = None
         self._command, self._probe, self._keep = command, probe, keep
+        self._allowed = allowed
         self._scorer: RunningScorer | None = None
         self._prober: RunningScorer | None = None
         self._leaving = False
@@ -187,6 +192,8 @@ class QfidApp(App[int]):
         """See :meth:`WorkbenchHost.score`."""
         from qfid_tui.app.run_worker import RunningScorer
 
+        code = {} if self._allowed is None else self._allowed.of(request["model"])
+        request = {**request, "allow_custom_code": code}
         self._scorer = RunningScorer(request, command=self._command)
         self.run_worker(
             self.listen(self._scorer, comparison),
@@ -229,6 +236,13 @@ class QfidApp(App[int]):
             self.call_from_thread(comparison.set_documents, documents_of(saved))
             if chunks:
                 self.call_from_thread(comparison.add_chunks, *saved_chunks(saved))
+
+    def allow_code(self, model: str, files: Mapping[str, str]) -> None:
+        """See :meth:`WorkbenchHost.allow_code`."""
+        from qfid_tui.state.allowed_code import AllowedCode
+
+        self._allowed = self._allowed or AllowedCode()
+        self._allowed.allow(model, files)
 
     def stop_scoring(self, *, at_once: bool) -> bool:
         """See :meth:`WorkbenchHost.stop_scoring`."""
@@ -330,11 +344,21 @@ def run_app(args: argparse.Namespace | None) -> int:
     """
     import sys
 
+    from scorer.common.process_limits import require_threads
+
+    hint = "`qfid kv MODEL` scores without one"
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         from scorer.common.errors import InputError
 
-        raise InputError("the app needs a terminal", "`qfid kv MODEL` scores without one")
-    app = QfidApp(None if args is None else _chosen(args))
+        raise InputError("the app needs a terminal", hint)
+    if os.environ.get("TERM") == "dumb":
+        from scorer.common.errors import InputError
+
+        raise InputError("the app needs a terminal that it can paint, and TERM is `dumb`", hint)
+    # Its own and Textual's, before the terminal is taken.
+    require_threads(_THREADS)
+    choices, allowed = (None, None) if args is None else _chosen(args)
+    app = QfidApp(choices, allowed=allowed)
     try:
         code = app.run()
     finally:
@@ -342,19 +366,25 @@ def run_app(args: argparse.Namespace | None) -> int:
     return (app.return_code or 0) if code is None else code
 
 
-def _chosen(args: argparse.Namespace) -> Choices:
-    """The choices of the last session with the command line's; the model is downloaded if asked."""
+def _chosen(args: argparse.Namespace) -> tuple[Choices, AllowedCode]:
+    """The choices of the last session with the command line's, and the code that may run.
+
+    The model is downloaded if asked.
+    """
+    from qfid_tui.state.allowed_code import AllowedCode
     from qfid_tui.state.choices_from_arguments import with_arguments
     from qfid_tui.state.kept_choices import load_choices
 
     choices = with_arguments(load_choices(), args)
+    allowed = AllowedCode()
     if args.model is not None:
         from qfid_tui.cli.cached_model import ensure_model
+        from scorer.models.custom_code import hashes
 
-        ensure_model(
-            args.model,
-            args.revision,
-            allow_custom_code=choices.allow_custom_code,
-            pull=bool(args.pull),
+        consent = bool(args.allow_custom_code)
+        info = ensure_model(
+            args.model, args.revision, allow_custom_code=consent, pull=bool(args.pull)
         )
-    return choices
+        if consent and choices.model is not None:
+            allowed.allow(choices.model, hashes(info.code))
+    return choices, allowed

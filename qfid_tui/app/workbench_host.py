@@ -41,6 +41,14 @@ class WorkbenchHost(Protocol):
             QfidError: The process cannot be started.
         """
 
+    def allow_code(self, model: str, files: Mapping[str, str]) -> None:
+        """Let Python files of a model's own run, until the app ends.
+
+        Args:
+            model: The model as a job names it.
+            files: File name to SHA-256.
+        """
+
     def stop_scoring(self, *, at_once: bool) -> bool:
         """Ask the child process to stop, or end it at once.
 

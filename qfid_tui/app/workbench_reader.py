@@ -53,9 +53,13 @@ class WorkbenchReader:
         found, fault = model_reading.chosen_models(choices)
         self._call(self.add_models, found, fault)
         guessed = [*found]
-        for block in model_reading.read_models():
-            self._call(self.add_models, block)
-            guessed += block
+        try:
+            for block in model_reading.read_models():
+                self._call(self.add_models, block)
+                guessed += block
+        except QfidError as error:
+            # The folder of cached models is not known: the built-in model can still be scored.
+            self._call(self.add_models, [], error_text(error))
         self._call(lambda: self._owner.update(self._owner.state.changed(reading=False)))
         for block in model_reading.measure_models(guessed, lambda: worker.is_cancelled):
             self._call(self.add_models, block)

@@ -23,7 +23,8 @@ def ensure_model(
     Args:
         model: Repo id, path of a folder, or ``demo``.
         revision: Commit, branch or tag; None for the cached default.
-        allow_custom_code: Accept a model with Python code of its own.
+        allow_custom_code: Download the Python files of a model that runs its own. Whether they may
+            run is asked by whoever runs them.
         pull: Download without asking; else ask the user if there is a terminal.
 
     Raises:
@@ -34,12 +35,12 @@ def ensure_model(
     from scorer.models.resolve import resolve_model
 
     try:
-        return resolve_model(model, revision, allow_custom_code=allow_custom_code)
+        return resolve_model(model, revision, allow_custom_code=True)
     except ModelNotCached as error:
         if not pull and not _agreed(error):
             raise
         download(error.repo, error.revision, allow_custom_code=allow_custom_code)
-    return resolve_model(model, revision, allow_custom_code=allow_custom_code)
+    return resolve_model(model, revision, allow_custom_code=True)
 
 
 def _agreed(error: ModelNotCached) -> bool:

@@ -29,10 +29,7 @@ def examine_in_child() -> dict[str, Any]:
             timeout=_TIMEOUT_SECONDS,
         )
     except OSError as error:
-        raise QfidError(
-            f"the scorer cannot be started: {error.strerror or error}",
-            "the Python that runs qfid is gone or memory is short",
-        ) from error
+        raise scorer_process.not_started("the scorer", error) from error
     except subprocess.TimeoutExpired:
         raise QfidError(
             f"MLX did not start within {_TIMEOUT_SECONDS:.0f} s", "the GPU or its driver may hang"
@@ -67,7 +64,7 @@ def to_markdown(found: Mapping[str, Any]) -> list[str]:
 
 
 def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    device, memory = found["device"], found["memory"]
+    device, memory, files = found["device"], found["memory"], found["open_files"]
     versions = {name: known or "not installed" for name, known in found["versions"].items()}
     return [
         ("device", f"{device['kind']}, {text(device['name'])}" if device else ABSENT),
@@ -83,6 +80,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("memory", f"{bytes_of(memory['total'])}, {bytes_of(memory['free'])} free"),
         ("versions", ", ".join(f"{text(name)} {text(known)}" for name, known in versions.items())),
+        ("open files", "no limit" if files is None else f"at most {count(files)} at once"),
         ("model cache", _folder(found["model_cache"], "repo") + _offline(found)),
         ("saved runs", _folder(found["runs"], "run")),
     ]
@@ -94,9 +92,10 @@ def _blas(found: Mapping[str, Any]) -> str:
     matmul = found["matmul"]
     if matmul is None:
         return text(found["blas"])
+    name = found["blas_version"] or found["blas"]
     time = f"{digits(1000 * matmul['seconds'], significant=2)} ms"
     speed = f"{count(round(matmul['gflops']))} Gflop/s"
-    return f"{text(found['blas'])}, a 512³ float32 product in {time} ({speed})"
+    return f"{text(name)} in MLX, a 512³ float32 product in {time} ({speed})"
 
 
 def _attention(found: Mapping[str, Any]) -> str:
@@ -105,7 +104,8 @@ def _attention(found: Mapping[str, Any]) -> str:
         return "in MLX" if found["device"] else ABSENT
     if arithmetic["name"] == "mlx":
         return "in MLX, by choice"
-    return f"in NumPy, as linear layers are, on {plural(arithmetic['threads'], 'thread')}"
+    threads = plural(arithmetic["threads"], "thread")
+    return f"in NumPy, as linear layers are, on {threads}; BLAS: {text(arithmetic['blas'])}"
 
 
 def _kernel(found: Mapping[str, Any], name: str) -> str:
@@ -120,7 +120,9 @@ def _kernel(found: Mapping[str, Any], name: str) -> str:
     return f"{method}: {prose(kernel['why'])}"
 
 
-def _folder(folder: Mapping[str, Any], noun: str) -> str:
+def _folder(folder: Mapping[str, Any] | None, noun: str) -> str:
+    if folder is None:
+        return ABSENT
     free = folder["disk_free"]
     room = "" if free is None else f", {bytes_of(free)} free on its disk"
     held = f"{plural(folder['entries'], noun)}, {bytes_of(folder['bytes'])}"

@@ -27,7 +27,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--allow-custom-code",
         action="store_true",
-        help="allow a model's own Python file to run",
+        help="allow the model's own Python files to run, as they are now",
     )
     group.add_argument(
         "--pull", action="store_true", help="download the model if it is not cached, without asking"
@@ -51,9 +51,9 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kv-group-size",
         type=int,
-        default=64,
         metavar="G",
-        help="elements that share a scale: 32, 64 or 128 (default: %(default)s)",
+        help="elements that share a scale: 32, 64 or 128 (default: 64, or 32 where 64 does not "
+        "divide the model's heads)",
     )
     group.add_argument(
         "--quantize-start",
@@ -87,7 +87,8 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--corpus",
         metavar="TEXT",
-        help="wikitext2 (default), builtin (default for demo), or a .txt .md .jsonl .parquet file",
+        help="wikitext2 (default), builtin (default for demo), a file of text, JSON lines or "
+        "Parquet, or - for standard input",
     )
     group.add_argument(
         "--protocol",
@@ -105,7 +106,8 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--chunks",
         metavar="WHICH",
-        help="first or spread: which chunks if not all (default: first; in the app: spread)",
+        help="first or spread over the text: which chunks if not all (default: spread; first "
+        "with --protocol llama.cpp)",
     )
     group.add_argument(
         "--max-chunks", type=int, metavar="N", help="number of chunks to score (default: all)"
@@ -115,7 +117,7 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="K",
-        help="repeat K times with the last bit of the input changed; K times the work",
+        help="repeat K times, at least 4, with the last bit of the input changed; K times the work",
     )
     group.add_argument(
         "--batch-size",
@@ -164,7 +166,7 @@ def job_of(args: argparse.Namespace) -> Job:
     from qfid_tui.state.text_names import CORPORA
     from scorer.common.errors import InputError
     from scorer.models.resolve import DEMO
-    from scorer.spec.job import CorpusSpec, Job
+    from scorer.spec.job import STANDARD_INPUT, CorpusSpec, Job, default_chunks
 
     if (args.chunks or "").isdecimal():
         raise InputError(
@@ -174,21 +176,22 @@ def job_of(args: argparse.Namespace) -> Job:
     corpus = args.corpus
     if corpus is None:
         corpus = "builtin" if args.model == DEMO else "wikitext2"
-    elif corpus not in CORPORA and corpus.strip():
+    elif corpus not in (*CORPORA, STANDARD_INPUT) and corpus.strip():
         corpus = absolute(corpus)
-    return Job(
+    job = Job(
         model=args.model,
         settings=settings_of(args),
         corpus=CorpusSpec(corpus),
         revision=args.revision,
         protocol=args.protocol,
         chunk_length=args.chunk_length,
-        chunks=args.chunks or "first",
+        chunks=args.chunks or default_chunks(args.protocol, args.max_chunks),
         max_chunks=args.max_chunks,
         kernel=args.kernel,
         control=args.control,
         noise_floor=args.noise_floor,
         batch=args.batch,
-        allow_custom_code=args.allow_custom_code,
         force=args.force,
     )
+    job.check_new()
+    return job

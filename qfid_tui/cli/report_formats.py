@@ -95,12 +95,27 @@ class Delivery:
             say(f"report written to {self._file.path}")
 
     def exit_code(self, report: Report) -> int:
-        """Return 0, or 4 if a scored setting is worse than ``--fail-under``; name such settings."""
-        below = below_tier(report, self._fail_under) if self._fail_under else []
-        if not below:
+        """Return 0, or 4 if a scored setting is worse than ``--fail-under``; name such settings.
+
+        Point estimates decide. An open verdict that passes is named, too.
+        """
+        if self._fail_under is None:
             return 0
         from qfid_tui.cli.diagnostics import say
 
+        below = below_tier(report, self._fail_under)
+        worse = {name for name, _ in below}
+        if still_open := [
+            f"`{row.setting}` ({row.numbers.verdict_shown})"
+            for row in report.settings
+            if row.numbers is not None and row.numbers.is_open and row.setting not in worse
+        ]:
+            say(
+                f"--fail-under {self._fail_under} is passed by point estimates alone: open is "
+                f"{', '.join(still_open)}"
+            )
+        if not below:
+            return 0
         named = ", ".join(f"`{name}` ({verdict})" for name, verdict in below)
         say(f"worse than --fail-under {self._fail_under}: {named}")
         return 4

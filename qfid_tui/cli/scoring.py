@@ -15,17 +15,27 @@ from qfid_tui.process.scorer_process import ScorerProcess, ending
 from scorer.common.errors import WillNotFit
 from scorer.common.interrupts import Interrupts
 from scorer.common.out_of_memory import says_out_of_memory
+from scorer.common.process_limits import THREADS_HINT, says_too_few_threads
 from scorer.spec.events import Event, Failed, Finished
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from qfid_tui.cli.report_formats import Delivery
+    from scorer.report.tree import Report
     from scorer.spec.job import Job
 
 INTERRUPTED = 130
 
 
 def score(
-    job: Job, delivery: Delivery, *, run: str | None = None, accept_changes: bool = False
+    job: Job,
+    delivery: Delivery,
+    *,
+    run: str | None = None,
+    accept_changes: bool = False,
+    allow_custom_code: bool = False,
+    text_file: Path | None = None,
 ) -> int:
     """Score a job in a child process and deliver its report.
 
@@ -34,6 +44,8 @@ def score(
         delivery: Where the report goes.
         run: Id of a saved run to continue.
         accept_changes: Continue it although model, text or arithmetic have changed.
+        allow_custom_code: Let the model's own Python files run, as they are now.
+        text_file: Holds the text that came from standard input; None where none did.
 
     Returns:
         Exit code of the command.
@@ -41,9 +53,11 @@ def score(
     Raises:
         QfidError: The child cannot be started, or the report cannot be delivered.
     """
-    request: dict[str, Any] = job.to_json()
+    request: dict[str, Any] = job.to_json() | {"allow_custom_code": allow_custom_code}
     if run is not None:
         request |= {"run": run, "accept_changes": accept_changes}
+    if text_file is not None:
+        request |= {"text_file": str(text_file)}
     display = progress_display()
     last: Event | None = None
     with ScorerProcess(request) as process:
@@ -57,7 +71,8 @@ def score(
     if isinstance(last, Finished):
         return _finished(last, display, delivery)
     if isinstance(last, Failed):
-        return _failed(last, last.run or run_id)
+        # Once a run is planned, the last event says whether it can go on.
+        return _failed(last, last.run or (run if display.run.planned is None else None))
     if process.killed or code == INTERRUPTED:
         diagnostics.say("stopped at once" if run_id else "stopped before anything was scored")
         _say_how_to_resume(run_id)
@@ -73,16 +88,27 @@ def _finished(event: Finished, display: ProgressLines, delivery: Delivery) -> in
     report = Report.from_json(event.report)
     delivery.deliver(report, run_id)
     if not event.complete:
-        scored = len(report.run.chunks)
-        diagnostics.say(
-            f"interrupted: this report is about {scored} of {display.run.chunks} chunks"
-        )
+        diagnostics.say(f"interrupted: {_covered(report, display.run.chunks)}")
         _say_how_to_resume(run_id)
         return INTERRUPTED
     below = delivery.exit_code(report)
-    if any(row.failure is not None for row in report.settings):
+    # A control that failed is no row of the report.
+    if display.run.failed or any(row.failure is not None for row in report.settings):
         return 1
     return below
+
+
+def _covered(report: Report, planned: int) -> str:
+    """How many chunks the figures of a stopped run rest on, and its frontiers."""
+    counts = [row.n_chunks for row in report.settings if row.numbers is not None]
+    least, most = min(counts, default=0), max(counts, default=0)
+    if least == most:
+        return f"this report is about {least} of {planned} chunks"
+    common = ", ".join(str(frontier.n_chunks) for frontier in report.frontiers)
+    return (
+        f"settings are reported on {least} to {most} of {planned} chunks, "
+        f"frontiers on those in common ({common})"
+    )
 
 
 def _failed(event: Failed, run_id: str | None) -> int:
@@ -99,7 +125,9 @@ def _died(process: ScorerProcess, code: int, run_id: str | None) -> int:
     if run_id is not None:
         hint = f"what was scored is saved: `qfid resume {run_id}` continues"
     ran_out = any(map(says_out_of_memory, process.log))
-    if ran_out or -code in (signal.SIGKILL, signal.SIGSEGV):
+    if any(map(says_too_few_threads, process.log)):
+        hint += f"; {THREADS_HINT}"
+    elif ran_out or -code in (signal.SIGKILL, signal.SIGSEGV):
         # Out of memory, Metal aborts the process, Linux kills it, and MLX on the CPU writes to
         # memory that it could not allocate.
         hint += "; if memory ran out, --batch 1 or shorter chunks take less"

@@ -51,7 +51,9 @@ def decades(values: Iterable[float | None]) -> tuple[int, int] | None:
     low = max(low, _LOWEST_DECADE)
     high = min(high, _HIGHEST_DECADE)
     if high <= low:
-        low = high - 1
+        # Below the lowest decade a power of ten is 0.
+        low = max(high - 1, _LOWEST_DECADE)
+        high = max(high, low + 1)
     return low, high
 
 

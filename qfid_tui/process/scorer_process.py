@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from scorer.common.errors import InputError, QfidError
+from scorer.common.process_limits import limit_reached
 from scorer.spec.events import Event, Failed, Finished, parse_line
 
 if TYPE_CHECKING:
@@ -88,7 +89,13 @@ class ScorerProcess:
             self._stop_recording()
             raise
         self._drain = threading.Thread(target=self._read_log, daemon=True)
-        _start_without_signals(self._drain)
+        try:
+            _start_without_signals(self._drain)
+        except RuntimeError as error:
+            self._process.kill()
+            self._process.wait()
+            self._stop_recording()
+            raise not_started("the scorer", error) from error
         if request is not None:
             # If the child has exited, it has no events, which shows later.
             with contextlib.suppress(BrokenPipeError):
@@ -248,10 +255,19 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
             process_group=0,
         )
     except OSError as error:
-        raise QfidError(
-            f"the scorer cannot be started: {error.strerror or error}",
-            "the Python that runs qfid is gone or memory is short",
-        ) from error
+        raise not_started("the scorer", error) from error
+
+
+def not_started(what: str, error: OSError | RuntimeError) -> QfidError:
+    """Return the error for a child process, or a thread that reads it, that does not start."""
+    limit = limit_reached(error)
+    if limit is not None:
+        return QfidError(f"{what} cannot be started: {limit.message}", limit.hint)
+    cause = error.strerror if isinstance(error, OSError) else None
+    return QfidError(
+        f"{what} cannot be started: {cause or error}",
+        "the Python that runs qfid is gone or memory is short",
+    )
 
 
 def _start_without_signals(thread: threading.Thread) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,36 +13,82 @@ if TYPE_CHECKING:
     from qfid_tui.state.table_rows import TableRow
 
 
-def scatter_points(rows: Iterable[TableRow]) -> list[ScatterPoint]:
-    """KL mean against bytes per token of every row with numbers, the frontier marked.
+@dataclass(frozen=True, slots=True)
+class FrontierChart:
+    """KL mean against bytes per token of the rows that may be ranked, on their common chunks.
 
-    A setting is on the frontier where no other of the same kind, this comparison's or an earlier
-    run's, costs no more and loses no more.
+    Attributes:
+        points: The rows, those on the frontier marked.
+        n_chunks: Chunks that all of them have; the KL means are over these.
+        left_out: Names of the rows that are not ranked with them, and in what they differ.
+    """
+
+    points: tuple[ScatterPoint, ...] = ()
+    n_chunks: int = 0
+    left_out: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+def frontier_chart(rows: Iterable[TableRow], at: TableRow | None) -> FrontierChart:
+    """The rows that may be ranked with one of them.
+
+    Rows of other conditions are left out. So is a row of another run that lacks a chunk that all
+    rows of the one's own run have.
+
+    Args:
+        rows: The rows of the table.
+        at: The row that charts are about; None for none.
     """
     from qfid_tui.pictures.scatter import ScatterPoint
 
+    if at is None or at.key is None:
+        return FrontierChart()
     known = [
-        (row, row.cost.per_token, row.figures)
+        (row, row.key, row.cost.per_token)
         for row in rows
-        if row.figures is not None and row.cost is not None and row.failure is None
+        if row.figures is not None
+        and row.key is not None
+        and row.cost is not None
+        and row.failure is None
     ]
-    return [
+    members, left_out = [], []
+    for entry in known:
+        row, key, _ = entry
+        if differs := at.key.differences(key):
+            left_out.append((row.name, differs))
+        else:
+            members.append(entry)
+    own = [key.chunks for row, key, _ in members if row.run == at.run]
+    common: frozenset[int] = frozenset.intersection(*own) if own else frozenset()
+    if not common:
+        return FrontierChart(left_out=tuple(left_out))
+    lacking = [entry for entry in members if not entry[1].chunks >= common]
+    left_out += [(row.name, ("chunks",)) for row, _, _ in lacking]
+    members = [entry for entry in members if entry[1].chunks >= common]
+    means = [_kl_mean_on(row, common) for row, _, _ in members]
+    placed = [(cost, mean) for (_, _, cost), mean in zip(members, means, strict=True)]
+    points = tuple(
         ScatterPoint(
             label=row.name,
             bytes_per_token=cost,
-            kl_mean=figures.kl_mean,
-            verdict=figures.shown_verdict,
+            kl_mean=mean,
+            verdict="" if row.figures is None else row.figures.shown_verdict,
             frontier=not any(
-                bool(other.origin) == bool(row.origin)
-                and (price, loss.kl_mean) != (cost, figures.kl_mean)
-                and price <= cost
-                and loss.kl_mean <= figures.kl_mean
-                for other, price, loss in known
+                other != (cost, mean) and other[0] <= cost and other[1] <= mean for other in placed
             ),
             earlier=bool(row.origin),
         )
-        for row, cost, figures in known
-    ]
+        for (row, _, cost), mean in zip(members, means, strict=True)
+    )
+    return FrontierChart(points, len(common), tuple(left_out))
+
+
+def _kl_mean_on(row: TableRow, chunks: frozenset[int]) -> float:
+    """KL mean of a row over some of its chunks, which all hold as many positions, nats."""
+    assert row.figures is not None and row.key is not None
+    if row.key.chunks == chunks:
+        return row.figures.kl_mean
+    parts = [kl for chunk, kl in zip(row.chunks, row.kl, strict=False) if chunk in chunks]
+    return sum(parts) / len(parts) if parts else math.nan
 
 
 def chart_row(rows: Sequence[TableRow], at_cursor: TableRow | None) -> TableRow | None:
@@ -56,7 +104,7 @@ def chunk_points(comparison: Comparison, row: TableRow | None) -> list[tuple[int
     if row is None:
         return []
     if row.origin:
-        return list(enumerate(row.kl))
+        return list(zip(row.chunks, row.kl, strict=False))
     result = comparison.settings.get(row.name)
     return [] if result is None else sorted(zip(result.chunks, result.kl, strict=False))
 

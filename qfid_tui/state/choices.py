@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from scorer.common.errors import InputError
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.base import Setting
-from scorer.spec.settings.kv import BITS, KVSetting
+from scorer.spec.settings.kv import BITS, DEFAULT_GROUP, KVSetting
 from scorer.spec.settings.registry import parse_setting
 
 WIDTHS = tuple(sorted(BITS, reverse=True))
@@ -47,7 +47,6 @@ class Choices:
         kernel: ``auto`` or ``mlx-lm``.
         control: Score the dequantized path beside the deployed one.
         batch: Chunks per forward pass; None if the scorer chooses.
-        allow_custom_code: Permit a model's own Python file to run; never saved.
         force: Score even if memory looks too small; never saved.
         theme: Name of Textual's theme.
         keys: The user's own keys: binding id to a key, or to several separated by commas.
@@ -59,7 +58,7 @@ class Choices:
     added: tuple[str, ...] = ()
     ticked_added: tuple[str, ...] = ()
     key_bits: int | None = None
-    group_size: int = 64
+    group_size: int = DEFAULT_GROUP
     start: int = 0
     path: str = "deployed"
     corpus: str | None = None
@@ -71,7 +70,6 @@ class Choices:
     kernel: str = "auto"
     control: bool = False
     batch: int | None = None
-    allow_custom_code: bool = False
     force: bool = False
     theme: str = "textual-dark"
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -92,10 +90,15 @@ class Choices:
         return KVSetting(
             k_bits=self.key_bits or bits,
             v_bits=bits,
-            group_size=self.group_size,
+            group_size=self.asked_group,
             start=self.start,
             path=self.path,  # type: ignore[arg-type]  # checked in KVSetting
         )
+
+    @property
+    def asked_group(self) -> int | None:
+        """The group size as settings take it: None for the default, which a model may replace."""
+        return None if self.group_size == DEFAULT_GROUP else self.group_size
 
     def is_ticked(self, setting: Setting) -> bool:
         """Whether a setting is to be scored."""
@@ -176,7 +179,6 @@ class Choices:
             control=self.control,
             noise_floor=self.noise_floor,
             batch=self.batch,
-            allow_custom_code=self.allow_custom_code,
             force=self.force,
         )
 
@@ -187,7 +189,7 @@ class Choices:
             InputError: A value is not valid, or two do not go together.
         """
         settings = self.ticked_settings() or (self._at(_TICKED[-1]),)
-        dataclasses.replace(self, model=self.model or DEMO).job(settings)
+        dataclasses.replace(self, model=self.model or DEMO).job(settings).check_new()
 
     def of_job(self, job: Job) -> Choices:
         """Choose the model, the options and the settings of a job; other choices stay."""
@@ -205,7 +207,6 @@ class Choices:
             kernel=job.kernel,
             control=job.control,
             batch=job.batch,
-            allow_custom_code=job.allow_custom_code,
             force=job.force,
         )
         return choices.ticking_only(job.settings)

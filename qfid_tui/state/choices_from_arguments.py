@@ -9,6 +9,8 @@ from pathlib import Path
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA
+from scorer.common.errors import InputError
+from scorer.spec.job import STANDARD_INPUT, default_chunks
 from scorer.spec.settings.registry import parse_settings
 
 
@@ -35,15 +37,21 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
         "noise_floor": args.noise_floor,
         "batch": args.batch,
         "control": args.control or None,
-        "allow_custom_code": args.allow_custom_code or None,
         "force": args.force or None,
     }
     if args.model is not None:
         choices = dataclasses.replace(choices, model=_model_name(args.model), revision=None)
+    if args.corpus == STANDARD_INPUT:
+        raise InputError(
+            "the app reads keys from standard input, not a text",
+            "`qfid kv` with --corpus - reads it",
+        )
     if args.corpus is not None:
         corpus = args.corpus if args.corpus in CORPORA else absolute(args.corpus)
         choices = dataclasses.replace(choices, corpus=corpus)
     changes = {name: value for name, value in given.items() if value is not None}
+    if args.protocol is not None and args.chunks is None:
+        changes["chunks"] = default_chunks(args.protocol, args.max_chunks or choices.max_chunks)
     choices = dataclasses.replace(choices, **changes)
     if args.settings is not None or args.kv_bits is not None:
         choices = _ticking_only(choices, args)
@@ -56,7 +64,7 @@ def _ticking_only(choices: Choices, args: argparse.Namespace) -> Choices:
     """Tick the settings that the command line names and no others."""
     settings = parse_settings(
         args.settings if args.settings is not None else args.kv_bits,
-        group_size=choices.group_size,
+        group_size=choices.asked_group,
         start=choices.start,
         path=choices.path,  # type: ignore[arg-type]  # checked in KVSetting
     )

@@ -31,6 +31,8 @@ from scorer.spec.job import Job
 
 if TYPE_CHECKING:
     from scorer.report.tree import Report
+    from scorer.runs.comparability import ComparabilityKey
+    from scorer.runs.identity import Identity
 
 Phase = Literal["idle", "starting", "scoring", "stopping", "stopped", "finished", "failed"]
 ACTIVE: tuple[Phase, ...] = ("starting", "scoring", "stopping")
@@ -51,6 +53,10 @@ class Comparison:
         arithmetic: Device, dtype and library that compute, in one line.
         settings: Results by notation, in the order of the report.
         documents: Chunk to the document of its first token; empty until it is known.
+        equal_chunks: Chunk to an earlier one of the same tokens; such a chunk counts in no
+            statistic.
+        conditions: What the figures of all its settings depend on; None where that is not known,
+            see :func:`scorer.runs.comparability.run_conditions`.
         progress: Progress and speed of the run.
         memory: Bytes that the scorer last reported in use; 0 if unknown.
         warnings: Its warnings, newest last: message and hint.
@@ -72,6 +78,8 @@ class Comparison:
         self.arithmetic = ""
         self.settings: dict[str, SettingResult] = {}
         self.documents: dict[int, int | None] = {}
+        self.equal_chunks: dict[int, int] = {}
+        self.conditions: Identity | None = None
         self.progress = RunProgress(clock)
         self.memory = 0
         self.warnings: deque[tuple[str, str]] = deque(maxlen=_WARNINGS)
@@ -98,14 +106,15 @@ class Comparison:
         self.failure, self.memory = None, 0
         self.version += 1
 
-    def open(self, run: str, chunks: int) -> None:
+    def open(self, run: str, chunks: int, conditions: Identity | None = None) -> None:
         """Refer to a saved run.
 
         Args:
             run: Its id.
             chunks: Number of its chunks.
+            conditions: What the figures of its settings depend on; None where not known.
         """
-        self.run, self.planned_chunks = run, chunks
+        self.run, self.planned_chunks, self.conditions = run, chunks, conditions
 
     def add(self, event: Event) -> None:
         """Apply one event of the child process."""
@@ -144,15 +153,25 @@ class Comparison:
             result.regroup()
         self.version += 1
 
+    def set_equal_chunks(self, equal: Mapping[int, int]) -> None:
+        """Set which chunks repeat the tokens of another: they count once."""
+        if equal != self.equal_chunks:
+            self.equal_chunks.update(equal)
+            for result in self.settings.values():
+                result.regroup()
+            self.version += 1
+
     def _setting(self, name: str) -> SettingResult:
         if name not in self.settings:
-            self.settings[name] = SettingResult(name, self.documents)
+            self.settings[name] = SettingResult(name, self.documents, self.equal_chunks)
         return self.settings[name]
 
     def _plan(self, event: Planned) -> None:
         self.run = event.run
         self.planned_chunks, self.text_chunks = len(event.chunks), event.text_chunks
         self.arithmetic = event.arithmetic
+        self.set_equal_chunks(event.equal_chunks)
+        self.conditions = event.conditions or None
         self.kv_bytes = {**event.kv_bytes_per_token, "": event.kv_bytes_per_token_16bit}
         for name in event.settings:
             self._setting(name).reopen()
@@ -235,14 +254,60 @@ class Comparison:
             return False
         return self.phase == "finished" or len(result.chunks) == self.planned_chunks > 0
 
+    def key(self, setting: str) -> ComparabilityKey | None:
+        """What the figures of a setting depend on; None before its first chunk.
+
+        Rows whose keys differ are not ranked with each other.
+        """
+        from scorer.runs.comparability import ComparabilityKey
+
+        result = self.settings.get(setting)
+        if result is None or result.setting is None or result.figures is None:
+            return None
+        chunks = (chunk for chunk in result.chunks if chunk not in self.equal_chunks)
+        return ComparabilityKey.of(result.setting, chunks, self.run or "", self.conditions)
+
+    def ranked(self) -> dict[str, Figures]:
+        """The scored settings that one choice is made from, as in the recommendation of a report.
+
+        They are of one start and path: what a runtime computes before the quantizer alone, stress
+        before deployment.
+        """
+        from scorer.runs.comparability import comparable_groups, precedence
+
+        known = [
+            (name, key, result.figures)
+            for name, result in self.settings.items()
+            if result.figures is not None and (key := self.key(name)) is not None
+        ]
+        if not known:
+            return {}
+        groups = comparable_groups(known, lambda entry: entry[1])
+        pool = min(groups, key=lambda group: precedence(group[0][1]))
+        return {name: figures for name, _, figures in pool}
+
     def cheapest_good(self) -> tuple[str, Figures] | None:
         """The good setting with the fewest bytes per token; settled verdicts before open ones."""
         found = [
             (figures.is_open, self.kv_bytes.get(name, 0.0), name, figures)
-            for name, result in self.settings.items()
-            if (figures := result.figures) is not None and figures.verdict == "good"
+            for name, figures in self.ranked().items()
+            if figures.verdict == "good"
         ]
         if not found:
             return None
         _, _, name, figures = min(found, key=lambda item: item[:3])
         return name, figures
+
+    def cheaper_open(self) -> str | None:
+        """The cheapest good setting, if it costs less than that and its verdict is open."""
+        chosen = self.cheapest_good()
+        if chosen is None:
+            return None
+        cost = self.kv_bytes.get(chosen[0], 0.0)
+        cheaper = [
+            (self.kv_bytes.get(name, cost), name)
+            for name, figures in self.ranked().items()
+            if figures.verdict == "good" and figures.is_open
+        ]
+        least = min(cheaper, default=(cost, chosen[0]))
+        return least[1] if least[0] < cost else None

@@ -58,7 +58,7 @@ def read_earlier(model: str | None, shown: str | None, *, is_saved: bool) -> Ear
 def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[EarlierSetting]:
     """The settings of the newest runs of a model, newest run first.
 
-    If a setting was scored more than once on chunks of one text, the run with the most chunks
+    If a setting was scored more than once under equal conditions, the run with the most chunks
     counts, then the newest. Runs without a report and unreadable runs are skipped.
 
     Args:
@@ -71,17 +71,24 @@ def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[Earlier
         runs = [info for info in list_runs() if info.model == model and info.id not in leave_out]
     except (QfidError, OSError):
         return []
-    found: dict[tuple[object, ...], EarlierSetting] = {}
+    found: list[EarlierSetting] = []
     for info in runs[:_RUNS]:
         try:
             rows = _rows(Run(info.path), info)
         except (QfidError, OSError):
             continue
-        for conditions, row in rows:
-            known = found.get((row.name, *conditions))
-            if known is None or known.figures.chunks < row.figures.chunks:
-                found[row.name, *conditions] = row
-    return list(found.values())[:_ROWS]
+        for row in rows:
+            same = next((i for i, known in enumerate(found) if _is_same(known, row)), None)
+            if same is None:
+                found.append(row)
+            elif found[same].figures.chunks < row.figures.chunks:
+                found[same] = row
+    return found[:_ROWS]
+
+
+def _is_same(one: EarlierSetting, other: EarlierSetting) -> bool:
+    """Whether two rows are the same setting under the same conditions, chunks apart."""
+    return one.name == other.name and not one.key.differences(other.key)
 
 
 def _unfinished_run(model: str) -> str | None:
@@ -102,27 +109,32 @@ def _is_deleted(run: str) -> bool:
     return not (runs_folder() / run).exists()
 
 
-def _rows(run: Run, info: RunInfo) -> list[tuple[tuple[object, ...], EarlierSetting]]:
+def _rows(run: Run, info: RunInfo) -> list[EarlierSetting]:
+    from scorer.runs.comparability import ComparabilityKey, run_conditions
+
     report = stored_report(run)
-    job = run.job
-    conditions = (job.corpus, job.protocol, job.chunk_length)
-    found: list[tuple[tuple[object, ...], EarlierSetting]] = []
-    for row in () if report is None else report.settings:
+    if report is None:
+        return []
+    job, conditions = run.job, run_conditions(run.readable_facts)
+    found = []
+    for row in report.settings:
         numbers, figures = row.numbers, figures_of(row)
         if numbers is None or figures is None:
             continue
+        chunks = report.chunks_of(row)
         found.append(
-            (
-                conditions,
-                EarlierSetting(
-                    name=row.setting,
-                    run=info.id,
-                    day=info.created[:10],
-                    text=f"{text_name(job.corpus.source)}, {figures.chunks} × {job.chunk_length}",
-                    figures=figures,
-                    kl=numbers.kl_mean_per_chunk,
-                    flips=_shares(numbers),
-                    bytes_per_token=row.kv_bytes_per_token,
+            EarlierSetting(
+                name=row.setting,
+                run=info.id,
+                day=info.created[:10],
+                text=f"{text_name(job.corpus.source)}, {figures.chunks} × {job.chunk_length}",
+                figures=figures,
+                chunks=chunks,
+                kl=numbers.kl_mean_per_chunk,
+                flips=_shares(numbers),
+                bytes_per_token=row.kv_bytes_per_token,
+                key=ComparabilityKey(
+                    info.id, conditions, row.quantize_start, row.path, frozenset(chunks)
                 ),
             )
         )

@@ -6,7 +6,6 @@ imports what it needs when it is called.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,25 +16,28 @@ if TYPE_CHECKING:
 _THEME = re.compile(r'"theme": "([a-z-]{1,40})"')
 _MOST = 1 << 16
 _MOST_SETTINGS = 64
-_NEVER_SAVED = ("allow_custom_code", "force", "revision")
+_NEVER_SAVED = ("force", "revision")
 
 
 def choices_file() -> Path:
-    """Path of the file: ``$QFID_DATA_DIR/app.json``, else in the user's configuration folder."""
-    chosen = os.environ.get("QFID_DATA_DIR")
-    if chosen:
-        return Path(chosen).expanduser().absolute() / "app.json"
-    import platformdirs
+    """Path of the file: ``$QFID_DATA_DIR/app.json``, else in the user's configuration folder.
 
-    return platformdirs.user_config_path("qfid") / "app.json"
+    Raises:
+        InputError: There is no such folder, because the user has no home folder.
+    """
+    from scorer.common.folders import choices_folder
+
+    return choices_folder() / "app.json"
 
 
 def kept_theme() -> str | None:
     """Name of the theme of the last session, read without a JSON parser; None for none."""
+    from scorer.common.errors import InputError
+
     try:
         with choices_file().open(encoding="utf-8", errors="replace") as file:
             found = _THEME.search(file.read(_MOST))
-    except (OSError, RuntimeError):
+    except (OSError, InputError):
         return None
     return None if found is None else found[1]
 
@@ -49,7 +51,7 @@ def load_choices() -> Choices:
 
     try:
         data: Any = json.loads(choices_file().read_text("utf-8"))
-    except (OSError, ValueError, RecursionError, RuntimeError):
+    except (OSError, ValueError, RecursionError, InputError):
         data = None
     if not isinstance(data, dict):
         return Choices()
@@ -75,8 +77,8 @@ def save_choices(choices: Choices) -> bool:
     from scorer.common.errors import QfidError
 
     data = {name: getattr(choices, name) for name in _kinds()}
-    path = choices_file()
     try:
+        path = choices_file()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps(data, indent=1) + "\n")
     except (OSError, QfidError):

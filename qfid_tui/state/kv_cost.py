@@ -46,6 +46,7 @@ def kv_cost(geometry: KVGeometry, setting: Setting | None) -> KVCost:
     if setting is None:
         at = tuple(c * geometry.bytes_per_token_16bit(c) for c in CONTEXTS)
         return KVCost(full, 1.0, at, exact)
+    setting = setting.resolved(geometry)
     per_token = setting.bytes_per_token(geometry)
     return KVCost(
         per_token,

@@ -31,7 +31,7 @@ def chosen_models(choices: Choices) -> tuple[list[ModelInfo | Unscorable], str]:
     if name is None or name == DEMO:
         return found, ""
     try:
-        info = resolve_model(name, choices.revision, allow_custom_code=choices.allow_custom_code)
+        info = resolve_model(name, choices.revision, allow_custom_code=True)
     except QfidError as error:
         return found, f"{error.message}; {error.hint}" if error.hint else error.message
     # A folder is named by its path, as in the job.
@@ -40,7 +40,7 @@ def chosen_models(choices: Choices) -> tuple[list[ModelInfo | Unscorable], str]:
 
 def read_models() -> Iterator[list[ModelInfo | Unscorable]]:
     """Yield the models of the cache in blocks, about ten blocks a second."""
-    return _in_blocks(iter_models())
+    return _in_blocks(iter_models(with_code=True))
 
 
 def measure_models(

@@ -51,6 +51,7 @@ def next_run(choices: Choices, comparison: Comparison) -> NextRun:
     job = choices.job()
     known, run = comparison.job, comparison.run
     if known is None or run is None or not same_conditions(job, known):
+        job.check_new()
         return NextRun("new", job, None, tuple(setting.key for setting in job.settings))
     names = dict.fromkeys(s.key for s in (*known.settings, *job.settings))
     missing = tuple(name for name in names if not comparison.is_scored(name))

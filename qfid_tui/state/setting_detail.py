@@ -95,10 +95,11 @@ class SettingDetail:
         corpus: Name of the text.
         setting: The setting.
         row: Its row of the report: headline numbers, intervals, verdict or failure.
-        chunks: Index of each chunk of the report and its KL mean, nats.
+        ranked_on: Chunks of the frontier that it is ranked on; 0 where that is not known.
+        chunks: Index of each of its chunks and its KL mean, nats.
         spans: First position, position after the last and KL mean of each span, nats; positions
             counted from the chunk's first.
-        histogram: Of all positions of the report.
+        histogram: Of all its positions.
         tail: Positions of the largest KL, the largest first.
         notice: What the reader should know, in one line; mostly "".
     """
@@ -108,6 +109,7 @@ class SettingDetail:
     corpus: str
     setting: str
     row: SettingRow
+    ranked_on: int
     chunks: tuple[tuple[int, float], ...]
     spans: tuple[tuple[int, int, float], ...]
     histogram: KLHistogram
@@ -132,7 +134,7 @@ def read_setting_detail(run: str, setting: str) -> SettingDetail:
     if row is None:
         names = ", ".join(f"`{row.setting}`" for row in report.settings)
         raise InputError(f"run `{found.id}` has no setting `{setting}`", f"it has {names}")
-    numbers, chunks = row.numbers, report.run.chunks
+    numbers, chunks = row.numbers, report.chunks_of(row)
     positions = None if numbers is None else _positions(found, setting, chunks)
     tail, notice = _tail(found, positions)
     first = max(report.run.scored_from, row.quantize_start)
@@ -143,6 +145,14 @@ def read_setting_detail(run: str, setting: str) -> SettingDetail:
         corpus=row.corpus.name,
         setting=setting,
         row=row,
+        ranked_on=next(
+            (
+                frontier.n_chunks
+                for frontier in report.frontiers
+                if (frontier.quantize_start, frontier.path) == (row.quantize_start, row.path)
+            ),
+            0,
+        ),
         chunks=tuple(zip(chunks, means, strict=False)),
         spans=tuple(
             (first + span.start, first + span.end, _or_nan(span.kl_mean))
@@ -178,7 +188,7 @@ def kl_histogram(kl: FloatArray) -> KLHistogram:
 
 
 def _positions(run: Run, setting: str, chunks: Sequence[int]) -> Positions:
-    """What is stored of a setting on the chunks that the report is about."""
+    """What is stored of a setting on the chunks that its numbers rest on."""
     wanted = set(chunks)
     batches = run.read().get(run.stored_as(setting), [])
     parts = [p for p, _ in batches if int(p.chunk[0]) in wanted]

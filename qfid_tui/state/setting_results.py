@@ -6,23 +6,24 @@ Pure standard library, and constant work per chunk: a table paints from it ten t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import add
 from typing import TYPE_CHECKING
 
+from qfid_tui.state.live_statistics import LiveStatistics
 from scorer.common.errors import InputError
 from scorer.spec.events import ChunkScored
 from scorer.spec.settings.registry import parse_setting
-from scorer.spec.thresholds import KV, Metric, Thresholds, Verdict
+from scorer.spec.thresholds import KV, Verdict
 from scorer.stats.depth import depth_edges
-from scorer.stats.intervals import CONFIDENCE, FEW_DOCUMENTS, Interval
-from scorer.stats.student_t import t_quantile
-from scorer.stats.verdict import OpenBound, held_by, open_bounds, shown_verdict, verdict_of
+from scorer.stats.intervals import Interval
+from scorer.stats.verdict import MissingInterval, judge, shown_verdict
 
 if TYPE_CHECKING:
     from scorer.report.setting_row import SettingRow
+    from scorer.spec.settings.base import Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +34,18 @@ class Figures:
         chunks: Chunks they rest on.
         kl_mean: Mean KL, nats.
         kl_interval: Its 95 % interval; None for fewer than two chunks.
-        kl_p99: 99th percentile of KL, nats; while a run goes on, the mean of the chunks' own.
+        kl_p99: 99th percentile of KL, nats.
         flip_rate: Share of positions whose top token changed, 0 to 1.
         perplexity: Of the quantized model.
         perplexity_delta: Quantized minus reference.
         verdict: Tier by the point estimates.
-        is_open: An interval crosses a bound that decides the verdict.
+        is_open: An interval crosses a bound that decides the verdict, or a metric has none.
         more_chunks: About how many more chunks would settle an open verdict; None where it is
             settled or no number of chunks would.
         held_by: What keeps it from the next better tier, as metric names.
         final: They come from the report of a run that is over.
+        without_interval: Metrics without a usable interval, which leave the verdict open.
+        below_noise_floor: Rounding alone could move a metric across a bound that decides.
     """
 
     chunks: int
@@ -57,6 +60,8 @@ class Figures:
     more_chunks: int | None
     held_by: tuple[str, ...]
     final: bool
+    without_interval: tuple[MissingInterval, ...] = ()
+    below_noise_floor: bool = False
 
     @property
     def shown_verdict(self) -> str:
@@ -64,54 +69,12 @@ class Figures:
         return shown_verdict(self.verdict, self.is_open)
 
 
-class _Spread:
-    """Mean and 95 % interval of chunks' values that come one by one.
-
-    The interval is that of :func:`scorer.stats.intervals.mean_interval` over chunks of one length:
-    documents are the units where at least 5 are covered, else chunks. Of each unit with sum ``S``
-    and ``n`` chunks, the sums of ``S * S``, ``S * n`` and ``n * n`` are kept, from which those of
-    ``(S - mean * n) ** 2`` follow in constant time.
-    """
-
-    __slots__ = ("_crossed", "_sizes", "_sums", "_units", "mean", "n", "squares")
-
-    def __init__(self) -> None:
-        self.n, self.mean, self.squares = 0, 0.0, 0.0
-        self._units: dict[int | None, tuple[int, float]] = {}
-        self._sums, self._crossed, self._sizes = 0.0, 0.0, 0
-
-    def add(self, value: float, document: int | None) -> None:
-        self.n += 1
-        step = value - self.mean
-        self.mean += step / self.n
-        self.squares += step * (value - self.mean)
-        size, total = self._units.get(document, (0, 0.0))
-        now = total + value
-        self._units[document] = size + 1, now
-        self._sums += now * now - total * total
-        self._crossed += now * (size + 1) - total * size
-        self._sizes += 2 * size + 1
-
-    @property
-    def interval(self) -> Interval | None:
-        if self.n < 2 or not math.isfinite(self.squares):
-            return None
-        units, squares = self.n, self.squares
-        if len(self._units.keys() - {None}) >= FEW_DOCUMENTS:
-            mean = self.mean
-            units = len(self._units)
-            squares = self._sums - 2 * mean * self._crossed + mean * mean * self._sizes
-        # Equal values leave what rounding leaves, which may be below zero.
-        error = math.sqrt(max(0.0, squares) * units / (units - 1)) / self.n
-        half = t_quantile((1 + CONFIDENCE) / 2, units - 1) * error
-        return Interval(self.mean - half, self.mean + half)
-
-
 class SettingResult:
     """One setting's scored chunks.
 
     Attributes:
         name: The setting in notation.
+        setting: The setting; None where this version cannot read it.
         chunks: Indices of the chunks, in the order scored.
         kl: Per chunk, its mean KL, nats.
         flips: Per chunk, its share of flips, 0 to 1.
@@ -119,27 +82,33 @@ class SettingResult:
         row: Its row of the report, where that has numbers; None until a run is over.
     """
 
-    def __init__(self, name: str, documents: Mapping[int, int | None] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        documents: Mapping[int, int | None] | None = None,
+        repeats: Collection[int] = (),
+    ) -> None:
         """Begin without a chunk.
 
         Args:
             name: The setting in notation.
             documents: Chunk to the document of its first token; may be filled later, see
                 :meth:`regroup`.
+            repeats: Chunks that repeat the tokens of another; may be filled later too.
         """
         self.name = name
-        self._thresholds = _thresholds_of(name)
+        self.setting = _setting_of(name)
+        self._thresholds = KV if self.setting is None else self.setting.thresholds
         self._documents = {} if documents is None else documents
+        self._repeats = repeats
         self.chunks: list[int] = []
         self.kl: list[float] = []
         self.flips: list[float] = []
         self.failure: str | None = None
         self.row: SettingRow | None = None
         self._seen: set[int] = set()
-        self._kl, self._flips, self._p99 = _Spread(), _Spread(), _Spread()
-        self._p99s: list[float] = []
-        self._nll_ref = self._nll_quant = 0.0
-        self._positions = 0
+        self._events: list[ChunkScored] = []
+        self._live = LiveStatistics(self._documents, self._repeats)
         self._depth: list[float] = []
         self._depth_positions = self._depth_chunks = 0
         self._figures: Figures | None = None
@@ -151,14 +120,10 @@ class SettingResult:
         self._seen.add(event.chunk)
         self._figures = None
         self.chunks.append(event.chunk)
-        rate = event.flips / event.positions
         self.kl.append(event.kl_mean)
-        self.flips.append(rate)
-        self._p99s.append(event.kl_p99)
-        self._spread(event.chunk, event.kl_mean, rate, event.kl_p99)
-        self._nll_ref += event.nll_ref
-        self._nll_quant += event.nll_quant
-        self._positions += event.positions
+        self.flips.append(event.flips / event.positions)
+        self._events.append(event)
+        self._live.add(event)
         self._add_depth(event)
 
     def _add_depth(self, event: ChunkScored) -> None:
@@ -181,18 +146,12 @@ class SettingResult:
             for (start, end), total in zip(pairwise(edges), self._depth, strict=True)
         ]
 
-    def _spread(self, chunk: int, kl: float, flips: float, p99: float) -> None:
-        document = self._documents.get(chunk)
-        self._kl.add(kl, document)
-        self._flips.add(flips, document)
-        self._p99.add(p99, document)
-
     def regroup(self) -> None:
-        """Take the documents into account that have become known."""
+        """Take into account which chunks have become known to share a document, or to be equal."""
         self._figures = None
-        self._kl, self._flips, self._p99 = _Spread(), _Spread(), _Spread()
-        for values in zip(self.chunks, self.kl, self.flips, self._p99s, strict=True):
-            self._spread(*values)
+        self._live = LiveStatistics(self._documents, self._repeats)
+        for event in self._events:
+            self._live.add(event)
 
     def finish(self, row: SettingRow) -> None:
         """Take the setting's row of the report, whose numbers are final."""
@@ -210,47 +169,40 @@ class SettingResult:
         if self._figures is None:
             if self.row is not None:
                 self._figures = figures_of(self.row)
-            elif self._kl.n:
-                self._figures = self._live()
+            elif self._live.chunks:
+                self._figures = self._so_far()
         return self._figures
 
-    def _live(self) -> Figures:
-        values: dict[Metric, float] = {
-            "kl_mean": self._kl.mean,
-            "kl_p99": self._p99.mean,
-            "flip_rate": self._flips.mean,
-        }
-        intervals: dict[Metric, Interval | None] = {
-            "kl_mean": self._kl.interval,
-            "kl_p99": self._p99.interval,
-            "flip_rate": self._flips.interval,
-        }
-        bounds = open_bounds(values, intervals, self._kl.n, self._thresholds)
-        reference = _exp(self._nll_ref / self._positions)
-        quantized = _exp(self._nll_quant / self._positions)
+    def _so_far(self) -> Figures:
+        live = self._live
+        estimates = live.estimates
+        values = {metric: estimate.value for metric, estimate in estimates.items()}
+        judged = judge(estimates, live.positions, live.outlook, self._thresholds)
+        reference = _exp(live.nll_ref / live.positions)
+        quantized = _exp(live.nll_quant / live.positions)
         return Figures(
-            chunks=self._kl.n,
+            chunks=live.chunks,
             kl_mean=values["kl_mean"],
-            kl_interval=intervals["kl_mean"],
+            kl_interval=estimates["kl_mean"].interval,
             kl_p99=values["kl_p99"],
             flip_rate=values["flip_rate"],
             perplexity=quantized,
             perplexity_delta=quantized - reference,
-            verdict=verdict_of(**values, thresholds=self._thresholds),
-            # One chunk has no interval, which settles nothing.
-            is_open=bool(bounds) or self._kl.n == 1,
-            more_chunks=_more(bounds),
-            held_by=tuple(bound.metric for bound in held_by(values, self._thresholds)),
+            verdict=judged.verdict,
+            is_open=judged.is_open,
+            more_chunks=judged.more_chunks,
+            held_by=tuple(bound.metric for bound in judged.held_by),
             final=False,
+            without_interval=judged.without_interval,
+            below_noise_floor=any(bound.below_noise_floor for bound in judged.open_bounds),
         )
 
 
-def _thresholds_of(name: str) -> Thresholds:
-    """The thresholds of a setting; those of the KV cache where this version cannot read it."""
+def _setting_of(name: str) -> Setting | None:
     try:
-        return parse_setting(name).thresholds
+        return parse_setting(name)
     except InputError:
-        return KV
+        return None
 
 
 def figures_of(row: SettingRow) -> Figures | None:
@@ -267,18 +219,13 @@ def figures_of(row: SettingRow) -> Figures | None:
         perplexity=numbers.perplexity_quant,
         perplexity_delta=numbers.perplexity_delta,
         verdict=numbers.verdict,
-        is_open=bool(numbers.verdict_open),
-        more_chunks=_more(numbers.verdict_open),
+        is_open=numbers.is_open,
+        more_chunks=numbers.more_chunks,
         held_by=tuple(bound.metric for bound in numbers.verdict_held_by),
         final=True,
+        without_interval=numbers.verdict_without_interval,
+        below_noise_floor=any(bound.below_noise_floor for bound in numbers.verdict_open),
     )
-
-
-def _more(bounds: Sequence[OpenBound]) -> int | None:
-    """Chunks after which every open bound would be settled."""
-    more = [bound.more_chunks for bound in bounds]
-    known = [chunks for chunks in more if chunks is not None]
-    return max(known) if known and len(known) == len(more) else None
 
 
 def _exp(value: float) -> float:

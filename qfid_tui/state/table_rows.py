@@ -5,6 +5,7 @@ Pure standard library.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from scorer.spec.settings.registry import parse_setting
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
+    from scorer.runs.comparability import ComparabilityKey
     from scorer.spec.geometry import KVGeometry
     from scorer.spec.settings.base import Setting
 
@@ -38,6 +40,9 @@ class TableRow:
         text_chunks: Chunks of the whole text; 0 if unknown.
         origin: "" for this comparison, else when an earlier run began and on what text.
         run: Id of the earlier run; "" for this comparison.
+        chunks: Index of each chunk of ``kl``.
+        key: What its figures depend on; None before the first chunk.
+        differs: In what it differs from the rows that are ranked, in words; empty for those.
     """
 
     name: str
@@ -52,6 +57,9 @@ class TableRow:
     text_chunks: int = 0
     origin: str = ""
     run: str = ""
+    chunks: Sequence[int] = ()
+    key: ComparabilityKey | None = None
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +72,11 @@ class EarlierSetting:
         day: When it began, ``2026-11-24``.
         text: Name of the text it was scored on.
         figures: Its numbers.
+        chunks: Indices of its chunks.
         kl: Per chunk, mean KL in nats.
         flips: Per chunk, share of flips, 0 to 1.
         bytes_per_token: Stored bytes per token; None if the run does not have it.
+        key: What its figures depend on.
     """
 
     name: str
@@ -74,9 +84,11 @@ class EarlierSetting:
     day: str
     text: str
     figures: Figures
+    chunks: tuple[int, ...]
     kl: tuple[float, ...]
     flips: tuple[float, ...]
     bytes_per_token: float | None
+    key: ComparabilityKey
 
 
 def table_rows(
@@ -122,9 +134,33 @@ def table_rows(
                 row.flips,
                 origin=f"{row.day}, {row.text}",
                 run=row.run,
+                chunks=row.chunks,
+                key=row.key,
             )
         )
-    return rows
+    return _compared(rows)
+
+
+def _compared(rows: list[TableRow]) -> list[TableRow]:
+    """The rows with what each differs in from those that are ranked.
+
+    Ranked are the rows of this comparison that a choice is made from, with the earlier rows that
+    do not differ from them; where this comparison has no numbers, those of the newest earlier run.
+    """
+    from scorer.runs.comparability import precedence
+
+    own = [row.key for row in rows if row.key is not None and not row.origin]
+    newest = next((row.run for row in rows if row.origin), "")
+    keys = own or [row.key for row in rows if row.key is not None and row.run == newest]
+    if not keys:
+        return rows
+    ranked = min(keys, key=precedence)
+    return [
+        row
+        if row.key is None or not (differs := ranked.differences(row.key))
+        else dataclasses.replace(row, differs=differs)
+        for row in rows
+    ]
 
 
 def _row(
@@ -147,4 +183,6 @@ def _row(
         result.failure,
         waiting=comparison.is_active and not result.chunks and result.failure is None,
         text_chunks=comparison.text_chunks,
+        chunks=result.chunks,
+        key=comparison.key(name),
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 CORPORA = {"wikitext2": "WikiText-2", "builtin": "built-in text"}
-_IN_REPORTS = {"wikitext-2-raw": "WikiText-2"}
+_OTHERS = {"wikitext-2-raw": "WikiText-2", "-": "standard input"}
 
 
 def text_name(corpus: str) -> str:
     """A corpus as one calls it: its name, or that of its file; jobs and reports differ."""
     from pathlib import Path
 
-    return CORPORA.get(corpus) or _IN_REPORTS.get(corpus) or Path(corpus).name
+    return CORPORA.get(corpus) or _OTHERS.get(corpus) or Path(corpus).name

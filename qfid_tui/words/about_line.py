@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING
 from qfid_tui.state.kv_cost import CONTEXTS, short_bytes
 from scorer.report.formats.inline import count, digits, plural
 from scorer.spec.settings.kv import KVSetting
+from scorer.stats.verdict import Lack
 
 if TYPE_CHECKING:
+    from qfid_tui.state.setting_results import Figures
     from qfid_tui.state.table_rows import TableRow
     from qfid_tui.state.workbench import WorkbenchState
     from scorer.spec.settings.base import Setting
 
 METRICS = {"kl_mean": "KL mean", "kl_p99": "KL p99", "flip_rate": "flips"}
 """Names of the metrics that a verdict rests on."""
+_LACKS: dict[Lack, str] = {
+    "one chunk": "one chunk has no interval",
+    "few positions": "too few positions",
+    "no width": "all chunks are equal",
+}
 ABOUT_FILTER = "arrows move, enter takes the model, esc shows all again"
 
 
@@ -79,13 +86,14 @@ def about_row(
         return ""
     if row.origin:
         detail, inspect = (names.get(key, key) for key in ("d", "i"))
-        return f"{row.name}: an earlier run, {row.origin}; {detail} and {inspect} open it"
+        opened = f"{row.name}: an earlier run, {row.origin}; {detail} and {inspect} open it"
+        return _with_differences(opened, row, width)
     words = [_described(row)]
     if with_note and (row.figures is not None or row.failure is not None):
         words = [f"{row.name}: {note(row)}"]
     if with_note and row.figures is not None:
         words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
-    said = " · ".join(words)
+    said = _with_differences(" · ".join(words), row, width)
     if with_costs and row.cost is not None:
         costs = [
             f"{tokens >> 10}k {row.cost.sign}{short_bytes(held)}"
@@ -97,6 +105,19 @@ def about_row(
             if len(longer) <= width:
                 return longer
     return said
+
+
+def _with_differences(said: str, row: TableRow, width: int) -> str:
+    """The text and why the row is not ranked with the others, as many reasons as have room."""
+    for n in range(len(row.differs), 0, -1):
+        more = f" and {len(row.differs) - n} more" if n < len(row.differs) else ""
+        longer = f"{said} · not ranked here: {', '.join(row.differs[:n])}{more}"
+        if len(longer) <= width:
+            return longer
+    if not row.differs:
+        return said
+    short = f"{row.name}: not ranked here: {row.differs[0]}"
+    return short if len(short) <= width else f"{said} · not ranked here"
 
 
 def note(row: TableRow, *, with_p99: bool = False) -> str:
@@ -120,17 +141,27 @@ def note(row: TableRow, *, with_p99: bool = False) -> str:
     words = [plural(figures.chunks, "chunk")]
     if with_p99:
         words.append(f"p99 {digits(figures.kl_p99, significant=3)}")
-    if figures.chunks == 1:
-        words.append("no interval yet" if figures.is_open else "one chunk has no interval")
+    if figures.chunks == 1 and not figures.final:
+        words.append("no interval yet")
     elif figures.is_open:
-        more = figures.more_chunks
-        settle = "on a bound" if more is None else f"about {count(more)} more to settle"
-        if more is not None and 0 < row.text_chunks < figures.chunks + more:
-            settle = "this text cannot settle it"
-        words.append(f"open: {settle}")
+        words.append(f"open: {_open(figures, row.text_chunks)}")
     elif figures.held_by:
         words.append("held down by " + ", ".join(METRICS.get(m, m) for m in figures.held_by))
     return " · ".join(words)
+
+
+def _open(figures: Figures, text_chunks: int) -> str:
+    """Why a verdict is open, and what would settle it."""
+    if figures.without_interval:
+        return _LACKS[figures.without_interval[0].why]
+    if figures.below_noise_floor:
+        return "within the noise floor"
+    more = figures.more_chunks
+    if more is None:
+        return "on a bound"
+    if 0 < text_chunks < figures.chunks + more:
+        return "this text cannot settle it"
+    return f"about {count(more)} more to settle"
 
 
 def _described(row: TableRow) -> str:

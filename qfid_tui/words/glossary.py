@@ -111,12 +111,13 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         Entry(
             "good?",
             "A verdict that is still open: a bound lies inside the interval of a metric that can "
-            "change it.",
+            "change it, or a metric has no interval: one chunk, too few positions, or no "
+            "differences between chunks.",
             "",
             "More chunks settle it; the estimated number is shown",
         ),
         Entry(
-            "± interval",
+            "± interval, (low–high)",
             "The range that contains the true value for such text with 95 % confidence, from the "
             "differences between chunks, or documents if at least 5 are covered.",
             "that of its number",
@@ -124,14 +125,15 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "not distinguishable",
-            "Two settings whose difference over the same chunks has an interval that contains 0.",
+            "Two settings whose difference over the same chunks may be chance (Holm's method, 5 % "
+            "over all pairs of a table) or rounding.",
         ),
         Entry(
             "noise floor",
-            "The effect of rounding on the KL mean: its spread when the last bit of the input "
-            "embeddings is changed.",
-            "nats",
-            "A KL mean below it has no meaning",
+            "The effect of rounding on KL mean, p99 and flips: their spread when the last bit of "
+            "the input embeddings is changed, with the upper end of its interval.",
+            "that of its number",
+            "Differences below the upper end are not ranked; other arithmetic can do more",
         ),
     ),
     "What it costs": (
@@ -156,7 +158,8 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "Pareto frontier",
-            "The settings that no other setting beats on both KV bytes per token and KL mean.",
+            "The settings that no other of the same text, length, start, path and arithmetic beats "
+            "on both KV bytes per token and KL mean, over the chunks they have in common.",
             "",
             "Choose among these",
         ),
@@ -240,8 +243,8 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
     "While it runs": (
         Entry(
             "sparkline",
-            "KL mean of each chunk on a log scale, the same for all rows, whose ends are shown; "
-            "flips on a linear scale from 0.",
+            "KL mean of each chunk on a log scale, the same for all rows that are ranked, whose "
+            "ends are shown; flips on a linear scale from 0.",
             "nats",
         ),
         Entry(

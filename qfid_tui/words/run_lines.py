@@ -164,7 +164,8 @@ def ended_line(comparison: Comparison) -> Line:
 
 
 def _least_drift(comparison: Comparison) -> str:
-    known = [(r.figures.kl_mean, n, r.figures) for n, r in comparison.settings.items() if r.figures]
+    ranked = comparison.ranked()
+    known = [(figures.kl_mean, name, figures) for name, figures in ranked.items()]
     finite = [entry for entry in known if math.isfinite(entry[0])]
     if not finite:
         return ""
@@ -185,8 +186,11 @@ def best_line(comparison: Comparison) -> Line | None:
     cost = comparison.kv_bytes.get(name)
     share = f" ({100 * cost / full:.0f} % of the 16-bit cache)" if cost and full else ""
     sure = "?" if figures.is_open else ""
-    return [
+    line = [
         (f"cheapest good setting{so_far}: ", "text"),
         (f"{name}{sure}", "good"),
         (share, "muted"),
     ]
+    if (cheaper := comparison.cheaper_open()) is not None:
+        line.append((f"; {cheaper}? costs less and is open", "text"))
+    return line

@@ -7,6 +7,7 @@ from typing import Literal
 
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import count, digits, interval, percent, plural
+from scorer.report.formats.open_verdict import LACKS
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.spec.thresholds import Metric, Verdict
 from scorer.stats.intervals import Interval
@@ -22,17 +23,21 @@ _NAME_WIDTH = 13
 _VALUE_WIDTH = 8
 
 
-def headline(row: SettingRow) -> list[TonedLine]:
+def headline(row: SettingRow, ranked_on: int = 0) -> list[TonedLine]:
     """Return lines with the numbers of a setting, or with the reason why there are none.
 
     Args:
         row: The setting's row of a report.
+        ranked_on: Chunks of its frontier; 0 where that is not known.
     """
-    lines = _without_numbers(row) if row.numbers is None else _numbers(row, row.numbers)
+    if row.numbers is None:
+        lines = _without_numbers(row)
+    else:
+        lines = _numbers(row, row.numbers, ranked_on)
     return [*lines, *(((f"! {inert(warning)}", "muted"),) for warning in row.warnings)]
 
 
-def _numbers(row: SettingRow, numbers: SettingNumbers) -> Iterator[TonedLine]:
+def _numbers(row: SettingRow, numbers: SettingNumbers, ranked_on: int) -> Iterator[TonedLine]:
     kl, ends = numbers.kl, numbers.intervals
     yield from _verdict(numbers)
     yield _figure("KL mean, nats", _short(kl.mean), _ends(ends.kl_mean))
@@ -50,6 +55,9 @@ def _numbers(row: SettingRow, numbers: SettingNumbers) -> Iterator[TonedLine]:
     yield _figure("KV memory", f"{count(row.kv_bytes_per_token)} bytes/token, {_share(row)}")
     scored = f"{plural(numbers.n_positions, 'position')}, {plural(row.n_chunks, 'chunk')}"
     yield _figure("scored", scored)
+    if ranked_on not in (0, row.n_chunks):
+        place = "on the frontier" if row.on_frontier else f"beaten by {inert(str(row.beaten_by))}"
+        yield _figure("ranked", f"{place}, on {plural(ranked_on, 'common chunk')}")
     basis = [f"95 % over {plural(ends.n_units, ends.unit)}", ends.label, ends.note]
     yield _figure("intervals", ", ".join(part for part in basis if part))
 
@@ -60,9 +68,13 @@ def _verdict(numbers: SettingNumbers) -> Iterator[TonedLine]:
     )
     shown = f"{_SIGNS[numbers.verdict]} {numbers.verdict_shown}"
     yield ((shown, numbers.verdict), (f"  {held}" if held else "", "muted"))
+    for lacking in numbers.verdict_without_interval:
+        yield ((f"open: {_METRICS[lacking.metric]}: {LACKS[lacking.why]}", "muted"),)
     for bound in numbers.verdict_open:
         more = bound.more_chunks
         settle = f", about {plural(more, 'more chunk')}" if more is not None else ""
+        if bound.below_noise_floor:
+            settle = ", within the noise floor"
         name = f"open: {_METRICS[bound.metric]} against {_bound(bound)} for {bound.tier}"
         yield ((f"{name}{settle}", "muted"),)
 

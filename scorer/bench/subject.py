@@ -88,7 +88,9 @@ def random_subject(shape: str, job: Job, backend: Backend) -> Subject:
     split = SplitModel(model, backend.arithmetic)
     probe = mx.array([[1, 2, 3, 4]])
     split.check(lambda: fresh_caches(model), probe)
-    settings, geometry = kv_settings(job.settings), measured_geometry(split)
+    geometry = measured_geometry(split)
+    job = job.resolved(geometry)
+    settings = kv_settings(job.settings)
     for setting in settings:
         setting.check(geometry)
     handle = ModelHandle(split)

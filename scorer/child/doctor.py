@@ -10,14 +10,21 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scorer.common.errors import InputError
+from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import runs_folder
 from scorer.common.offline import forbidden_by_user
+from scorer.common.process_limits import (
+    FEW_FILES,
+    FILES_HINT,
+    core_count,
+    file_limit,
+    missing_working_folder,
+)
 from scorer.device.backend import Backend, start_backend
 from scorer.device.blas import NONE_FOUND, SLOW_MATMUL_SECONDS
 from scorer.device.cpu_arithmetic import MLX
@@ -25,6 +32,7 @@ from scorer.device.host_memory import host_memory
 from scorer.device.kernel_worker import VARIABLE as KERNELS_VARIABLE
 from scorer.device.kernel_worker import kernels_in
 from scorer.models.hub_cache import folder_bytes, hub_folder
+from scorer.runs.listing import check_place
 
 _MATMUL_SIZE = 512
 _GROUP = 64
@@ -65,8 +73,11 @@ class Folder:
     disk_free: int | None
 
 
-def examine() -> dict[str, Any]:
+def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
     """Examine this machine.
+
+    Args:
+        folder_is_gone: The working directory has been deleted.
 
     Returns:
         JSON values. ``device`` (kind and name), ``blas`` and ``matmul`` (seconds of a 512³ float32
@@ -76,31 +87,38 @@ def examine() -> dict[str, Any]:
         NumPy; null on a GPU. ``metrics``: whether a GPU reduces logits with the fused kernel
         (``fused``), and the reason (``why``); ``quantizer``: the same for the quantizer of keys and
         values; both null on the CPU. ``compiled_kernels``: the folder of the kernels that MLX has
-        compiled on CUDA; null elsewhere. ``memory`` and folders are in bytes. ``offline``: whether
-        HF_HUB_OFFLINE forbids the network. ``findings`` is empty if nothing is slow or short.
+        compiled on CUDA; null elsewhere. ``memory`` and folders are in bytes; a folder is null if
+        the user has no home folder for it. ``open_files``: how many this process may open at once,
+        null for any number. ``offline``: whether HF_HUB_OFFLINE forbids the network. ``findings``
+        is empty if nothing is slow, short or in the way.
     """
     backend, error = _backend()
     total, free = host_memory()
     if backend is not None:
         total, free = backend.memory_total, backend.memory_free
-    cache = _folder(hub_folder(), _repos(hub_folder()))
-    runs = _folder(runs_folder(), _runs(runs_folder()))
+    in_the_way: list[QfidError] = [missing_working_folder()] if folder_is_gone else []
+    cache = _known_folder(hub_folder, _repos, in_the_way)
+    runs = _known_folder(runs_folder, _runs, in_the_way)
+    in_the_way += _limits(runs is not None)
     kernels = _kernels(backend)
-    findings = _findings(backend, free, cache, runs, kernels)
+    findings = [Finding(error.message, error.hint) for error in in_the_way]
+    findings += _findings(backend, free, cache, runs, kernels)
     return {
         "device": backend and {"kind": backend.kind, "name": backend.name},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cpu_count": _cpu_count(),
+        "cpu_count": core_count(),
         "blas": backend and backend.blas,
+        "blas_version": backend and (None if backend.blas == NONE_FOUND else backend.mlx_blas),
         "matmul": _matmul(backend),
         "arithmetic": _arithmetic(backend),
         **kernels,
         "compiled_kernels": _compiled_kernels(backend),
         "memory": {"total": total, "free": free},
         "versions": _versions(),
-        "model_cache": dataclasses.asdict(cache),
+        "open_files": file_limit(),
+        "model_cache": cache and dataclasses.asdict(cache),
         "offline": forbidden_by_user(),
-        "runs": dataclasses.asdict(runs),
+        "runs": runs and dataclasses.asdict(runs),
         "findings": [dataclasses.asdict(finding) for finding in findings],
         "error": error and {"message": error.message, "hint": error.hint},
     }
@@ -125,7 +143,11 @@ def _arithmetic(backend: Backend | None) -> dict[str, str | int] | None:
         return None
     from scorer.device.threads import thread_count
 
-    return {"name": backend.arithmetic, "threads": thread_count()}
+    return {
+        "name": backend.arithmetic,
+        "threads": thread_count(),
+        "blas": backend.numpy_blas or "unknown",
+    }
 
 
 def _kernels(backend: Backend | None) -> dict[str, dict[str, str | bool] | None]:
@@ -165,13 +187,6 @@ def _versions() -> dict[str, str | None]:
     return found
 
 
-def _cpu_count() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
 def _repos(hub: Path) -> Iterator[int]:
     """Yield the bytes of each repo in the Hugging Face cache, including datasets."""
     for repo in _subfolders(hub):
@@ -195,6 +210,37 @@ def _folder(path: Path, sizes: Iterator[int]) -> Folder:
     return Folder(str(path), len(listed), sum(listed), _disk_free(path))
 
 
+def _known_folder(
+    find: Callable[[], Path], sizes: Callable[[Path], Iterator[int]], in_the_way: list[QfidError]
+) -> Folder | None:
+    """Return a folder; None, and why as another item of the list, if it is not known."""
+    try:
+        path = find()
+    except InputError as error:
+        in_the_way.append(error)
+        return None
+    return _folder(path, sizes(path))
+
+
+def _limits(has_place: bool) -> Iterator[QfidError]:
+    """What the system allows too little of, beside what stops the backend.
+
+    Args:
+        has_place: Whether the folder of runs is known.
+    """
+    if has_place:
+        try:
+            check_place()
+        except QfidError as error:
+            yield error
+    limit = file_limit()
+    if limit is not None and limit < FEW_FILES:
+        yield InputError(
+            f"this process may open only {limit} files at once, too few for some models",
+            FILES_HINT,
+        )
+
+
 def _disk_free(path: Path) -> int | None:
     for existing in (path, *path.parents):
         try:
@@ -207,8 +253,8 @@ def _disk_free(path: Path) -> int | None:
 def _findings(
     backend: Backend | None,
     free: int,
-    cache: Folder,
-    runs: Folder,
+    cache: Folder | None,
+    runs: Folder | None,
     kernels: dict[str, dict[str, str | bool] | None],
 ) -> list[Finding]:
     found = []
@@ -254,7 +300,7 @@ def _findings(
             )
         )
     for folder, name in ((cache, "models"), (runs, "runs")):
-        if folder.disk_free is not None and folder.disk_free < _LITTLE_DISK:
+        if folder is not None and folder.disk_free is not None and folder.disk_free < _LITTLE_DISK:
             variable = "HF_HOME" if folder is cache else "QFID_DATA_DIR"
             found.append(
                 Finding(

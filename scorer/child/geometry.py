@@ -23,7 +23,8 @@ def measure_all(events: IO[str], lines: Iterable[bytes]) -> int:
         events: Where outcomes go, one JSON object a line, flushed each: ``key`` and ``outcome``
             (see :func:`scorer.models.kept_geometry.outcome_to_json`), or ``error``, one line on
             what is not to be kept: a file that cannot be read, too little memory.
-        lines: One JSON object each: ``folder``, and ``allow_custom_code``.
+        lines: One JSON object each: ``folder``, and ``allow_custom_code``, see
+            :func:`scorer.models.custom_code.consent_from_json`.
 
     Returns:
         Exit code 0.
@@ -36,6 +37,8 @@ def measure_all(events: IO[str], lines: Iterable[bytes]) -> int:
     if platform.system() == "Linux":
         # On a GPU even constants of a module would be put there. On a Mac some modules name it.
         mx.set_default_device(mx.cpu)
+    # A compiled function of a model would start a C++ compiler on a CPU.
+    mx.disable_compile()
     limit_memory()
     for line in lines:
         events.write(json.dumps(_answer(line)) + "\n")
@@ -45,13 +48,13 @@ def measure_all(events: IO[str], lines: Iterable[bytes]) -> int:
 
 def _answer(line: bytes) -> dict[str, Any]:
     from scorer.lm.measured_geometry import measure_folder
+    from scorer.models.custom_code import consent_from_json
     from scorer.models.kept_geometry import outcome_to_json
 
     try:
         request = json.loads(line)
-        key, outcome = measure_folder(
-            Path(request["folder"]), allow_custom_code=request["allow_custom_code"] is True
-        )
+        consent = consent_from_json(request["allow_custom_code"])
+        key, outcome = measure_folder(Path(request["folder"]), allow_custom_code=consent)
     except QfidError as error:
         return {"error": error.message, "hint": error.hint}
     except MemoryError:

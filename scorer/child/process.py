@@ -10,11 +10,19 @@ import platform
 import signal
 import sys
 import threading
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from scorer.child.ending import INTERRUPTED, Ending
 from scorer.common.error_text import named_line
 from scorer.common.errors import InputError, QfidError
+from scorer.common.process_limits import (
+    leave_missing_folder,
+    limit_reached,
+    working_folder_exists,
+)
+from scorer.models.custom_code import Consent, consent_from_json
 from scorer.spec.events import Event, Failed, Finished, Planned
 from scorer.spec.job import Job
 
@@ -35,37 +43,47 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
     Returns:
         Exit code: 0 report, 130 interrupted, else the error's.
     """
+    folder_is_gone = not working_folder_exists()
+    leave_missing_folder()
     if arguments == ["--probe"]:
         return _probe(events)
     if arguments == ["--doctor"]:
-        return _doctor(events)
+        return _doctor(events, folder_is_gone)
     if arguments == ["--geometry"]:
         from scorer.child.geometry import measure_all
 
         return measure_all(events, sys.stdin.buffer)
     _die_with_parent()
     ending = Ending(lambda event: _write(events, event))
-    ending.listen()
-    line = sys.stdin.buffer.readline()
-    threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
     try:
-        job, run, accept_changes = _read_request(line)
+        ending.listen()
+        line = sys.stdin.buffer.readline()
+        threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+    except RuntimeError as error:
+        shortage = limit_reached(error)
+        if shortage is None:
+            raise
+        return _write(events, _failure(shortage, ""))
+    try:
+        request = _read_request(line)
     except QfidError as error:
         return _write(events, Failed(type(error).__name__, error.message, error.hint, 2))
-    return _score(events, job, run, accept_changes, ending)
+    return _score(events, request, ending)
 
 
-def _score(events: IO[str], job: Job, run: str | None, accept_changes: bool, ending: Ending) -> int:
+def _score(events: IO[str], request: _Request, ending: Ending) -> int:
     from scorer.score import score
 
     code, planned = 1, ""
     try:
         for event in score(
-            job,
-            run=run,
+            request.job,
+            run=request.run,
             stop=ending.asked,
-            accept_changes=accept_changes,
+            accept_changes=request.accept_changes,
+            allow_custom_code=request.allow_custom_code,
             light_imports=True,
+            text_file=request.text_file,
             closing=ending.close,
             out_of_memory=ending.at_once,
         ):
@@ -79,8 +97,9 @@ def _score(events: IO[str], job: Job, run: str | None, accept_changes: bool, end
         import traceback
 
         traceback.print_exc()
+        shortage = limit_reached(error)
         message = f"internal error: {named_line(error)}"
-        return _write(events, _failure(QfidError(message, "please report it"), planned))
+        return _write(events, _failure(shortage or QfidError(message, "please report it"), planned))
     return code
 
 
@@ -117,7 +136,26 @@ def _code_of(event: Event) -> int:
     return 1
 
 
-def _read_request(line: bytes) -> tuple[Job, str | None, bool]:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What stands on the first line of the input: a job, and what is no part of it.
+
+    Attributes:
+        job: What to score.
+        run: Id of a saved run to continue, or None.
+        accept_changes: Continue it although its conditions have changed.
+        allow_custom_code: Which Python files of the model's own may run.
+        text_file: Holds the text that came from standard input; None where none did.
+    """
+
+    job: Job
+    run: str | None
+    accept_changes: bool
+    allow_custom_code: Consent
+    text_file: Path | None
+
+
+def _read_request(line: bytes) -> _Request:
     try:
         data: Any = json.loads(line)
     except (ValueError, RecursionError):
@@ -128,7 +166,12 @@ def _read_request(line: bytes) -> tuple[Job, str | None, bool]:
     accept_changes = data.pop("accept_changes", False)
     if not isinstance(run, str | None) or not isinstance(accept_changes, bool):
         raise InputError("`run` must be a run's id, `accept_changes` true or false")
-    return Job.from_json(data), run, accept_changes
+    allowed = consent_from_json(data.pop("allow_custom_code", False))
+    text_file = data.pop("text_file", None)
+    if not isinstance(text_file, str | None):
+        raise InputError("`text_file` must be a path")
+    path = None if text_file is None else Path(text_file)
+    return _Request(Job.from_json(data), run, accept_changes, allowed, path)
 
 
 def _exit_at_end_of_input() -> None:
@@ -157,10 +200,10 @@ def _probe(events: IO[str]) -> int:
     return 0
 
 
-def _doctor(events: IO[str]) -> int:
+def _doctor(events: IO[str], folder_is_gone: bool) -> int:
     from scorer.child.doctor import examine
 
-    found = examine()
+    found = examine(folder_is_gone=folder_is_gone)
     events.write(json.dumps(found) + "\n")
     events.flush()
     return 0 if found["error"] is None else InputError.exit_code

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from scorer.common.errors import InputError, QfidError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a write fails with where no space is left."""
+FILE_SIZE_HINT = "`ulimit -f` shows the limit of this shell; some file systems have one too"
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")
 
 
@@ -86,8 +88,10 @@ def sync_folder(folder: Path) -> None:
 def storage_error(error: OSError | ValueError, path: Path) -> QfidError:
     """Convert an error from writing or reading ``path`` into one with a message and a hint."""
     code = error.errno if isinstance(error, OSError) else None
-    if code in _FULL:
+    if code in FULL:
         return QfidError(f"no space left to write `{path}`", "free some space, then try again")
+    if code == errno.EFBIG:
+        return QfidError(f"`{path}` would become larger than a file may be here", FILE_SIZE_HINT)
     if code == errno.ENOENT and path.parent.is_dir():
         return InputError(f"`{path}` does not exist")
     if code == errno.ENOENT:

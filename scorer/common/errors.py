@@ -3,13 +3,17 @@
 QfidError                  1  internal error
 ├── InputError             2  the request cannot be scored; nothing was started
 │   ├── ModelNotCached     2  the repo is not in the local Hugging Face cache
-│   └── CorpusNotCached    2  the corpus is neither cached nor reachable
+│   ├── CorpusNotCached    2  the corpus is neither cached nor reachable
+│   └── CustomCodeRefused  2  the model would run Python code that was not allowed
 ├── WillNotFit             3  too little memory, before or during the run
+├── ModelChanged           1  files of the model were changed while it was scored
 ├── SettingFailed          1  one setting gave no usable number; the others continue
 └── Interrupted          130  the user stopped the run; what was scored is saved
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class QfidError(Exception):
@@ -56,10 +60,26 @@ class CorpusNotCached(InputError):
     """The corpus is not in the local cache and could not be fetched."""
 
 
+class CustomCodeRefused(InputError):
+    """The model would run Python files of its own, and the user did not allow them as they are.
+
+    Attributes:
+        files: Name of each file to its SHA-256, hexadecimal.
+    """
+
+    def __init__(self, message: str, hint: str, files: Mapping[str, str]) -> None:
+        super().__init__(message, hint)
+        self.files = dict(files)
+
+
 class WillNotFit(QfidError):
     """The run needs more memory than there is."""
 
     exit_code = 3
+
+
+class ModelChanged(QfidError):
+    """Files of the model were changed while it was scored; the run cannot go on with them."""
 
 
 class SettingFailed(QfidError):

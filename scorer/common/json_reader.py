@@ -187,6 +187,9 @@ def _plan(cls: type[Any], rules: _Rules) -> _Plan:
             continue
         key = field.metadata.get(KEY, field.name)
         keys.add(key)
+        if not field.init:
+            # Always its default, whatever a file says.
+            continue
         own_read = field.metadata.get(READ)
         kind = _Kind(frozenset(), own_read) if own_read else _kind(hints[field.name], rules)
         plan.fields.append((key, field.name, kind.plain, kind.read))

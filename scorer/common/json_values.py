@@ -25,6 +25,9 @@ Where the field may be None, that is written as null under every key, and read f
 OMITTED: Mapping[str, Any] = types.MappingProxyType({_OMIT: True})
 """Metadata of a field that is not written while it is None or empty."""
 
+OMITTED_IF_NONE: Mapping[str, Any] = types.MappingProxyType({_OMIT: None})
+"""Metadata of a field that is not written while it is None; an empty value is written."""
+
 
 def stored_as(key: str) -> Mapping[str, Any]:
     """Metadata of a field whose key in JSON is not its name."""
@@ -65,12 +68,16 @@ def json_values(value: Any, *, words: bool = False) -> Any:
         item, metadata = getattr(value, field.name), field.metadata
         if metadata.get(FLAT_KEY):
             found |= _flat_values(field, value, item, words)
-        elif not (metadata.get(_OMIT) and (item is None or item in ((), {}, ""))):
+        elif not (_OMIT in metadata and _is_absent(item, or_empty=bool(metadata[_OMIT]))):
             write = metadata.get(WRITE)
             found[metadata.get(KEY, field.name)] = (
                 json_values(item, words=words) if write is None else write(item)
             )
     return found
+
+
+def _is_absent(item: Any, *, or_empty: bool) -> bool:
+    return item is None or (or_empty and item in ((), {}, ""))
 
 
 def _flat_values(

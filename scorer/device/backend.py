@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -13,10 +14,23 @@ from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
 from scorer.common.folders import cache_folder
 from scorer.common.offline import forbid_to_libraries
+from scorer.common.process_limits import (
+    check_thread_limit,
+    core_count,
+    raise_file_limit,
+    require_threads,
+    require_working_folder,
+)
 from scorer.device import cpu_arithmetic
 from scorer.device.blas import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
+from scorer.device.blas_version import mlx_blas, numpy_blas
 from scorer.device.memory import device_memory, limit_metal_memory
-from scorer.device.threads import check_thread_limit
+
+# Threads of a run beside those that share its products: to save, hash, tokenize, and MLX's own.
+_OWN_THREADS = 9
+# MKL, NumPy's BLAS and scorer.device.threads start one for each core but the first.
+_LIBRARIES = 3
+_MACOS = platform.system() == "Darwin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +42,12 @@ class Backend:
         name: Name of the device.
         memory_total: Bytes that the device may use: RAM, or the memory of the card.
         memory_free: Bytes free at the start.
-        blas: BLAS of the CPU device; ``n/a`` on a GPU.
+        blas: BLAS of MLX's CPU backend; ``n/a`` on a GPU.
         matmul_seconds: Seconds of a 512³ float32 matmul on the CPU device; None on a GPU.
         versions: Package to version.
         arithmetic: ``numpy`` or ``mlx``: the library that computes attention and activations.
+        mlx_blas: ``blas`` with its version; None where it cannot be told, and on a GPU.
+        numpy_blas: NumPy's BLAS with its version; None likewise.
     """
 
     kind: DeviceKind
@@ -42,6 +58,8 @@ class Backend:
     matmul_seconds: float | None
     versions: dict[str, str]
     arithmetic: str = cpu_arithmetic.MLX
+    mlx_blas: str | None = None
+    numpy_blas: str | None = None
 
     @property
     def slow_blas(self) -> bool:
@@ -51,11 +69,11 @@ class Backend:
 
 def missing_backend() -> InputError:
     """Return the error for an installation of MLX without a backend for this machine."""
-    extra = "plain `pip install qfid`" if platform.system() == "Darwin" else "`qfid[cpu]`"
+    if platform.system() == "Darwin":
+        return InputError("MLX has no backend here", "pip install qfid")
     return InputError(
         "MLX has no backend here",
-        f"install {extra}"
-        + ("" if platform.system() == "Darwin" else ", or `qfid[cuda12]` / `qfid[cuda13]`"),
+        "pip install 'qfid[cpu]', or with an NVIDIA GPU 'qfid[cuda12]' or 'qfid[cuda13]'",
     )
 
 
@@ -65,9 +83,14 @@ def start_backend() -> Backend:
 
     Raises:
         InputError: MLX is not installed, has no backend for this machine, or lacks the device
-            that ``QFID_DEVICE`` names.
+            that ``QFID_DEVICE`` names; or the system allows too few threads, or the working
+            directory has been deleted.
     """
     check_thread_limit()
+    # Before NumPy is imported: its BLAS ends the process where it cannot start its threads.
+    require_threads(_OWN_THREADS + _LIBRARIES * (_threads_of_each() - 1))
+    require_working_folder()
+    raise_file_limit()
     # Compute float32 products in full precision, not in TensorFloat-32 (read at import).
     os.environ.setdefault("MLX_ENABLE_TF32", "0")
     # Model folders are resolved once; libraries may not use the network.
@@ -76,8 +99,10 @@ def start_backend() -> Backend:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # On CUDA, MLX compiles a kernel at its first use, up to half a minute each, and by default
     # caches it in a temporary folder. The key is only its name, so each version has a folder.
-    kernels = cache_folder() / "cuda-kernels" / _versions()["mlx"]
-    os.environ.setdefault("MLX_PTX_CACHE_DIR", str(kernels))
+    # Without a home folder there may be none; what needs one says so.
+    with contextlib.suppress(InputError):
+        kernels = cache_folder() / "cuda-kernels" / _versions()["mlx"]
+        os.environ.setdefault("MLX_PTX_CACHE_DIR", str(kernels))
     blas = preload_blas()
     try:
         import mlx.core as mx
@@ -113,7 +138,17 @@ def start_backend() -> Backend:
         matmul_seconds(),
         _versions(),
         cpu_arithmetic.choose(),
+        mlx_blas(),
+        numpy_blas(),
     )
+
+
+def _threads_of_each() -> int:
+    """Return how many threads a library uses for a product."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    if chosen.isdecimal() and int(chosen) > 0:
+        return min(core_count(), int(chosen))
+    return core_count()
 
 
 def _choose_device(name: str) -> None:
@@ -152,4 +187,6 @@ def _cpu_name() -> str:
                     return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    # As platform.processor() says, which starts `uname` for it.
+    machine = platform.machine()
+    return {"arm64": "arm", "x86_64": "i386"}.get(machine, machine) if _MACOS else machine

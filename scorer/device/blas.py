@@ -9,7 +9,6 @@ effect and there is no error. So the BLAS is chosen once, here, and checked by t
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import os
 import platform
 import re
@@ -23,6 +22,14 @@ from scorer.common.errors import InputError
 NONE_FOUND = "none found"
 # A 512³ float32 matmul takes 1.5 to 6 ms with an optimized BLAS, 47 to 50 ms with reference BLAS.
 SLOW_MATMUL_SECONDS = 0.025
+
+# Names under which the dynamic linker finds a BLAS that the system has, in order of preference.
+# ctypes.util.find_library would look for other names too, but starts ldconfig, gcc and ld.
+_SYSTEM_LIBRARIES = (
+    *("libmkl_rt.so", "libmkl_rt.so.3", "libmkl_rt.so.2", "libmkl_rt.so.1"),
+    *("libopenblas.so.0", "libopenblas.so", "libopenblasp.so.0", "libopenblaso.so.0"),
+    *("libblis.so", "libblis.so.5", "libblis.so.4", "libblis.so.3", "libblis.so.2"),
+)
 
 _chosen: str | None = None
 
@@ -87,10 +94,7 @@ def _candidates() -> list[str]:
         for prefix in prefixes
         for library in sorted(Path(prefix, "lib").glob("libmkl_rt.so*"), reverse=True)
     ]
-    for name in ("mkl_rt", "openblas", "openblasp", "blis"):
-        if located := ctypes.util.find_library(name):
-            found.append(located)
-    return found
+    return [*found, *_SYSTEM_LIBRARIES]
 
 
 def _name_of(library: str) -> str:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from scorer.common.process_limits import core_count
 from scorer.device.host_memory import host_memory
 from scorer.device.kernel_tasks import KernelTask
-from scorer.device.threads import core_count
 
 COMMAND = (sys.executable, "-P", "-m", "scorer.device.kernel_worker")
 HOST_BYTES = 3 << 30

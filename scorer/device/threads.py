@@ -19,32 +19,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from scorer.common.errors import InputError
+from scorer.common.process_limits import THREADS_VARIABLE, core_count
 
 _Item = TypeVar("_Item")
 # With fewer elements, waking another thread takes longer than the work.
 _LEAST_SHARED = 1 << 16
-_LIMITS = ("QFID_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+_LIMITS = (THREADS_VARIABLE, "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 # Names of the functions in the OpenBLAS of NumPy's wheels; other libraries use other names.
 _NAMES = (
     ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
     ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
     ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
 )
-
-
-def check_thread_limit() -> None:
-    """Check ``QFID_THREADS``.
-
-    Raises:
-        InputError: It is no whole number above 0.
-    """
-    value = os.environ.get(_LIMITS[0], "")
-    if value and not (value.isdecimal() and int(value) > 0):
-        raise InputError(
-            f"{_LIMITS[0]} is `{value}`, which is no number of threads",
-            f"{_LIMITS[0]}=2 limits the work in NumPy to two threads",
-        )
 
 
 @cache
@@ -62,14 +48,6 @@ def thread_count() -> int:
         if value.isdecimal() and int(value) > 0:
             return min(cores, int(value))
     return cores
-
-
-def core_count() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 @cache

@@ -65,6 +65,9 @@ class PartialDownload:
             pointer = self._snapshot / name
             if name in found.broken:
                 _remove(pointer)
+                blob = self._blob(file)
+                if blob is not None and blob.is_symlink():
+                    _remove(blob)
             elif file.size is not None and found.sizes.get(name, file.size) != file.size:
                 target = pointer.resolve()
                 _remove(pointer)

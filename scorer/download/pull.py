@@ -17,14 +17,15 @@ from scorer.download.partial import PartialDownload, RemoteFile
 from scorer.download.progress import DownloadProgress, ProgressMeter
 from scorer.download.reachable import check_reachable
 from scorer.models.architectures import architecture_of
-from scorer.models.config import ModelConfig, read_object
-from scorer.models.files import (
+from scorer.models.config import read_object
+from scorer.models.custom_code import (
     ALLOW_CUSTOM_CODE,
-    ModelFiles,
-    check_is_model,
-    check_tokenizer,
-    check_weights,
+    hashed_code,
+    model_code,
+    refusal,
+    tokenizer_code,
 )
+from scorer.models.files import ModelFiles, check_is_model, check_tokenizer, check_weights
 from scorer.models.hub_cache import check_revision, hub_folder, is_commit, is_repo_id
 from scorer.models.info import check_measured
 from scorer.models.kept_geometry import folder_key, recall
@@ -141,13 +142,18 @@ def _check_before(
             if name in files:
                 listed.folder = _fetch_file(repo, name, commit, "model").parent
         config = read_object(listed.folder / "config.json")
-        code = ModelConfig(config).text("model_file")
-        if code is None:
+        own = model_code(config)
+        if own is None:
             _check_geometry(listed.folder, architecture_of(config))
-        elif not allow_custom_code:
-            raise InputError(f"it runs code of its own: {shown(code)}", ALLOW_CUSTOM_CODE)
         check_weights(listed)
-        check_tokenizer(listed, allow_custom_code=allow_custom_code)
+        tokenizer = tokenizer_code(listed.folder, config, listed.sizes)
+        if not tokenizer:
+            check_tokenizer(listed)
+        code = own or next(iter(tokenizer), None)
+        if code is not None and not allow_custom_code:
+            # Nothing of it is here yet.
+            named = hashed_code(listed.folder, (code,))
+            raise refusal(named, of_model=own is not None, hint=ALLOW_CUSTOM_CODE)
     except InputError as error:
         hint = error.hint or "pick another model"
         if error.message.startswith(f"`{repo}`"):

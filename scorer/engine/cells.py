@@ -11,12 +11,12 @@ import mlx.core as mx
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.error_text import first_line
-from scorer.common.errors import Interrupted
+from scorer.common.errors import Interrupted, QfidError
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.memory import peak_memory
 from scorer.device.pipeline import choose_pipeline
 from scorer.engine.loop import Loop
-from scorer.engine.noise_repeats import KLSums, perturbed_sums, progress_of
+from scorer.engine.noise_repeats import Made, perturbed_repeats, progress_of
 from scorer.engine.outcomes import LaneFailed, PassDone, Scored, ScoreTask
 from scorer.engine.preparation import Prepared
 from scorer.engine.saving import Saver
@@ -29,10 +29,15 @@ from scorer.runs.engagement import Engagement
 from scorer.runs.grid import CellKey, Chunk, Grid, Passage
 from scorer.spec.events import Event, SettingFailedEvent, Warned
 from scorer.stats.chunk_event import chunk_event
+from scorer.stats.noise_floor import PerturbedRepeats
+from scorer.stats.running_p99 import RunningP99
+from scorer.text.equal_chunks import equal_chunks
 
 if TYPE_CHECKING:
+    from scorer.report.from_run import Batches
     from scorer.runs.positions_file import PositionsWriter
     from scorer.runs.positions_format import StoredChunk
+    from scorer.stats.positions import Positions
 
 
 def run_grid(prepared: Prepared) -> Grid:
@@ -80,10 +85,22 @@ class CellScorer:
         self._rows = {chunk: row for row, chunk in enumerate(prepared.corpus.indices)}
         self._repeats = prepared.job.noise_floor
         self._with_engagement: set[str] = set()
+        self._equal = equal_chunks(prepared.corpus.ids, prepared.corpus.indices)
+        self._p99: dict[str, RunningP99] = {}
         self._device = device
         self._saver = Saver(
             background=choose_pipeline(device, prepared.size.batch).saves_in_background
         )
+
+    def go_on_from(self, stored: Batches) -> None:
+        """Take in what the run holds already: the events count it in.
+
+        Args:
+            stored: Its batches, by the setting they are stored under.
+        """
+        for name, batches in stored.items():
+            for positions, _ in batches:
+                self._so_far(name, positions)
 
     def events(self) -> Iterator[Event]:
         """Score the missing cells; each is saved before its event is sent.
@@ -153,43 +170,51 @@ class CellScorer:
         )
 
     def _plainly(
-        self, tasks: Iterable[ScoreTask], sums: KLSums | None = None, repeats: int = 0
+        self, tasks: Iterable[ScoreTask], perturbed: Made | None = None, repeats: int = 0
     ) -> Iterator[Event]:
         """Score batches.
 
         Args:
             tasks: The batches and their lanes.
-            sums: What the perturbed repeats before it gave.
+            perturbed: What the perturbed repeats before it came to.
             repeats: How many there were, for the progress.
         """
         for outcome in self._loop(self.prepared.reference).score(tasks):
             if isinstance(outcome, PassDone):
                 yield progress_of(outcome, repeats, repeats)
             elif isinstance(outcome, LaneFailed):
-                name, error = outcome.lane.key, outcome.error
-                self.schedule.give_up(name, error)
-                yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
+                yield from self._give_up(outcome.lane.key, outcome.error)
             else:
-                self._save(outcome, sums or {})
+                self._save(outcome, perturbed or {})
                 yield from self._saver.events()
 
     def _repeated(self, task: ScoreTask) -> Iterator[Event]:
         """Score a batch, after as many perturbed repeats as the noise floor asks for."""
         repeats = self._repeats
         lanes = [self._lanes[lane.key] for lane in task.lanes]
-        sums = yield from perturbed_sums(
+        found = yield from perturbed_repeats(
             task.batch, lanes, self.prepared.reference, self._loop, repeats
         )
-        if sums is None:
+        for name, error in found.failed.items():
+            yield from self._give_up(name, error)
+        if not found.reached:
             yield Warned(
                 "the noise floor cannot be measured: this architecture embeds its tokens in "
                 "a way of its own",
                 "the other figures are not affected",
             )
             self._repeats = 0
-        yield from self._plainly([task], sums, repeats)
+        left = [lane for lane in task.lanes if lane.key not in found.failed]
+        if left:
+            yield from self._plainly([ScoreTask(task.batch, left)], found.made, repeats)
 
-    def _save(self, scored: Scored, sums: KLSums) -> None:
+    def _give_up(self, name: str, error: QfidError) -> Iterator[Event]:
+        """Score no more of a computation; tell it of every setting that it belongs to."""
+        self.schedule.give_up(name, error)
+        for setting in dict.fromkeys((name, *self._rows_of(name))):
+            yield SettingFailedEvent(setting, type(error).__name__, error.message, error.hint)
+
+    def _save(self, scored: Scored, perturbed: Made) -> None:
         from scorer.runs.positions_format import StoredChunk
 
         name = scored.lane.key
@@ -207,10 +232,10 @@ class CellScorer:
                 peak_memory_bytes=peak_memory(),
                 smaller_pass=self._smaller_pass(),
                 engagement=findings if first and isinstance(findings, Engagement) else None,
-                perturbed_kl_sums=tuple(sums.get((name, key.chunk), ())),
+                perturbed=perturbed.get((name, key.chunk), PerturbedRepeats()),
             )
             chunks.append(StoredChunk(key, positions, facts))
-        self._saver.submit(partial(self._store, chunks, self._rows_of(name)))
+        self._saver.submit(partial(self._store, name, chunks, self._rows_of(name)))
 
     def _rows_of(self, computed: str) -> list[str]:
         """The settings of the report whose figures a setting computes, controls left out."""
@@ -227,11 +252,25 @@ class CellScorer:
             return None
         return SmallerPass(min(size.batch, planned.batch), size.tile_bytes)
 
-    def _store(self, chunks: Sequence[StoredChunk], settings: Sequence[str]) -> list[Event]:
+    def _store(
+        self, name: str, chunks: Sequence[StoredChunk], settings: Sequence[str]
+    ) -> list[Event]:
         """Store chunks of one computation; give the events of the settings they belong to."""
         self.writer.append_all(chunks)
-        return [
-            chunk_event(setting, chunk.positions, chunk.facts.seconds)
-            for chunk in chunks
-            for setting in settings
-        ]
+        events: list[Event] = []
+        for chunk in chunks:
+            so_far = self._so_far(name, chunk.positions)
+            events += [
+                chunk_event(setting, chunk.positions, chunk.facts.seconds, so_far)
+                for setting in settings
+            ]
+        return events
+
+    def _so_far(self, name: str, positions: Positions) -> RunningP99:
+        """The positions of a computation until now, these included."""
+        if name not in self._p99:
+            self._p99[name] = RunningP99(len(positions) * len(self.prepared.corpus.indices))
+        found = self._p99[name]
+        if int(positions.chunk[0]) not in self._equal:
+            found.add(positions.kl)
+        return found

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorer.common.errors import SettingFailed
+from scorer.common.errors import InputError, SettingFailed
 from scorer.spec.settings.registry import parse_setting
 from scorer.stats.positions import Positions
 
 if TYPE_CHECKING:
     from scorer.report.from_run import Batches
     from scorer.runs.chunk_facts import ChunkFacts
+    from scorer.text.chunks import ChunkedCorpus
 
 
 def check_drift(stored: Batches) -> dict[str, SettingFailed]:
@@ -46,6 +47,34 @@ def check_drift(stored: Batches) -> dict[str, SettingFailed]:
                         "neither figure can be trusted; please report the model and the command",
                     )
     return failures
+
+
+def check_tokens(run: str, stored: Batches, corpus: ChunkedCorpus) -> None:
+    """Check that a saved run was scored on the tokens that the text has now.
+
+    The same files may become other tokens under another version of a library or of this package.
+
+    Args:
+        run: Id of the run.
+        stored: Its batches by the setting they are stored under.
+        corpus: The chunks as they are now.
+
+    Raises:
+        InputError: A chunk has other tokens.
+    """
+    rows = {chunk: row for row, chunk in enumerate(corpus.indices)}
+    for batches in stored.values():
+        for positions, _ in batches:
+            chunk = int(positions.chunk[0])
+            if chunk not in rows:
+                continue
+            now = corpus.ids[rows[chunk], positions.position + 1]
+            if not np.array_equal(positions.token, now):
+                raise InputError(
+                    f"run `{run}` was scored on other tokens: its text is cut otherwise now, first "
+                    f"in chunk {chunk}",
+                    "score anew with `qfid kv`, or mix the two with --accept-changes",
+                )
 
 
 def _differ(one: str, other: str) -> bool:

@@ -20,8 +20,9 @@ import mlx.core as mx
 
 from scorer.common.errors import Interrupted, SettingFailed
 from scorer.device.dispatch import dispatch_read
+from scorer.engine.not_finite import Place, explained, origin
 from scorer.engine.outcomes import LaneFailed, Outcome, PassDone, Scored, ScoreTask
-from scorer.engine.tiles import Batch, Tile, check_reference, joined, tile_positions
+from scorer.engine.tiles import Batch, Tile, joined, not_finite, tile_positions
 from scorer.lanes.base import Lane, PendingPass
 from scorer.lm.patches import patched
 from scorer.metrics.reduce import (
@@ -85,7 +86,6 @@ class Loop:
 
         Raises:
             Interrupted: ``stop`` said so; nothing of the unfinished lanes is kept.
-            QfidError: The reference itself is not finite.
         """
         self.reference.acquire()
         try:
@@ -154,12 +154,25 @@ class Loop:
         yield from outcomes
 
     def _failure(self, state: _BatchState, lane: Lane, error: SettingFailed) -> LaneFailed:
-        """A lane is not scored any further, unless the reference itself gives no number."""
-        for tile in state.tiles:
-            reference = state.references.get(tile) or self._reference_tile(state, tile)
-            check_reference(reference.nll, state.batch, tile)
+        """A lane is not scored any further; the error says where the number is missing."""
         self._failed.add(lane)
-        return LaneFailed(lane, error)
+        fault = self._reference_fault(state, lane)
+        return LaneFailed(lane, explained(error, lane, state.batch, fault))
+
+    def _reference_fault(self, state: _BatchState, lane: Lane) -> Place | None:
+        """Where the reference gives no number although the lane needs one; None if nowhere."""
+        first = max(state.batch.first, lane.first_position)
+        found = []
+        for tile in state.tiles:
+            if tile[1] > first:
+                reference = state.references.get(tile) or self._reference_tile(state, tile)
+                found.append(not_finite(reference.nll, state.batch, tile, first))
+        seen = min(filter(None, found), default=None)
+        if seen is None:
+            return None
+        if seen not in state.faults:
+            state.faults[seen] = origin(self.reference, state.batch, Place(*seen))
+        return state.faults[seen]
 
     # The steps of a batch
 
@@ -307,6 +320,7 @@ class _BatchState:
         comparisons: By lane, its tiles compared so far, in order.
         seconds: By lane, what its steps took.
         last_done: When the last step was done, in seconds of ``time.perf_counter``.
+        faults: Where the reference gives no number, by the chunk and position that show it.
     """
 
     batch: Batch
@@ -318,6 +332,7 @@ class _BatchState:
     comparisons: dict[Lane, list[PendingScalars]] = field(default_factory=dict)
     seconds: dict[Lane, float] = field(default_factory=dict)
     last_done: float = 0.0
+    faults: dict[tuple[int, int], Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ids = mx.array(self.batch.ids)

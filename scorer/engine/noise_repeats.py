@@ -6,26 +6,45 @@ Source: definitions, "Noise floor"; ``scorer.lanes.noise`` says what is perturbe
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 
+from scorer.common.errors import QfidError, SettingFailed
 from scorer.device.memory import memory_in_use
 from scorer.engine.loop import Loop
-from scorer.engine.outcomes import PassDone, Scored, ScoreTask
+from scorer.engine.outcomes import LaneFailed, PassDone, Scored, ScoreTask
 from scorer.engine.tiles import Batch
 from scorer.lanes.base import Lane
 from scorer.lanes.noise import EmbeddingNoise, PerturbedLane, SharingLane
 from scorer.spec.events import Progress
+from scorer.stats.noise_floor import PerturbedRepeats
 
-KLSums = dict[tuple[str, int], list[float]]
-"""Sums of KL over a chunk, nats, one of each perturbed repeat, by setting and chunk."""
+Made = dict[tuple[str, int], PerturbedRepeats]
+"""What the perturbed repeats came to, by setting and chunk."""
 
 
-def perturbed_sums(
+@dataclass(slots=True)
+class Repeats:
+    """What the perturbed repeats of a batch gave.
+
+    Attributes:
+        made: See :data:`Made`.
+        failed: Settings that gave no number in one of them, and why; they have no part in those
+            after it.
+        reached: Whether the noise reaches the model's embeddings.
+    """
+
+    made: Made = field(default_factory=dict)
+    failed: dict[str, QfidError] = field(default_factory=dict)
+    reached: bool = True
+
+
+def perturbed_repeats(
     batch: Batch,
     lanes: Sequence[SharingLane],
     reference: SharingLane,
     loop_of: Callable[[Lane], Loop],
     repeats: int,
-) -> Generator[Progress, None, KLSums | None]:
+) -> Generator[Progress, None, Repeats]:
     """Score a batch with perturbed embeddings, several times.
 
     Args:
@@ -34,24 +53,31 @@ def perturbed_sums(
         reference: The full-precision lane.
         loop_of: Makes the loop that compares with a reference.
         repeats: How often.
-
-    Returns:
-        The sums; None where the noise does not reach the model's embeddings.
     """
-    sums: KLSums = {}
+    found = Repeats()
     for repeat in range(repeats):
+        left = [lane for lane in lanes if lane.key not in found.failed]
+        if not left:
+            break
         noise = EmbeddingNoise(repeat, batch.chunks, batch.ids.shape[1] - 1)
-        perturbed = ScoreTask(batch, [PerturbedLane(lane, noise) for lane in lanes])
+        perturbed = ScoreTask(batch, [PerturbedLane(lane, noise) for lane in left])
         for outcome in loop_of(PerturbedLane(reference, noise)).score([perturbed]):
             if isinstance(outcome, PassDone):
                 yield progress_of(outcome, repeat, repeats)
+            elif isinstance(outcome, LaneFailed):
+                error = outcome.error
+                which = f" (repeat {repeat + 1} of {repeats} for the noise floor)"
+                found.failed[outcome.lane.key] = SettingFailed(error.message + which, error.hint)
             elif isinstance(outcome, Scored):
                 for positions in outcome.chunks:
                     key = outcome.lane.key, int(positions.chunk[0])
-                    sums.setdefault(key, []).append(float(positions.kl.sum()))
+                    before = found.made.get(key, PerturbedRepeats())
+                    found.made[key] = before.and_one(positions.kl, int(positions.flips.sum()))
         if not noise.reached:
-            return None
-    return sums
+            return Repeats(reached=False)
+    # An infinite KL has no spread, and no JSON.
+    found.made = {key: made for key, made in found.made.items() if made.is_finite}
+    return found
 
 
 def progress_of(made: PassDone, repeat: int, repeats: int) -> Progress:

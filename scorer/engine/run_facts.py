@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 from scorer.device.backend import Backend
+from scorer.device.blas import NONE_FOUND
 from scorer.device.cpu_arithmetic import NUMPY
+from scorer.engine.known_content import (
+    content_warnings,
+    files_and_hashes,
+    model_identity,
+)
 from scorer.engine.preparation import Prepared
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
 from scorer.lanes.kv.plan import PlannedSetting
-from scorer.models.file_hashes import files_digest, model_files
+from scorer.lm.unused_config import added_values
+from scorer.models.custom_code import hashes
 from scorer.runs.facts import (
     ArithmeticFacts,
     DeviceFacts,
@@ -15,6 +25,7 @@ from scorer.runs.facts import (
     SettingFacts,
     StoredFacts,
 )
+from scorer.text.equal_chunks import equal_chunks
 
 _ARITHMETIC = {
     DEQUANTIZED: "quantize, dequantize, attention",
@@ -23,18 +34,25 @@ _ARITHMETIC = {
 }
 
 
-def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int]:
+def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | None]:
     """What must be equal for two runs to be one: everything but the settings.
 
-    Numbers of runs that differ in any of these are not mixed.
+    Numbers of runs that differ in any of these are not mixed. A field may be None or, in a run of
+    an earlier version, missing: then it is unknown, see :mod:`scorer.runs.identity`.
     """
     job, corpus = prepared.job, prepared.corpus
+    libraries: dict[str, str | None] = {}
+    if backend.kind == "cpu":
+        libraries["BLAS version"] = backend.mlx_blas
+        if prepared.split.arithmetic == NUMPY:
+            libraries["NumPy BLAS"] = backend.numpy_blas
     return {
-        "model": prepared.info.name,
-        "model revision": prepared.info.revision or "none",
-        "model files": files_digest(model_files(prepared.info.path)),
+        **model_identity(prepared.info, prepared.content),
         "corpus": corpus.sha256,
         "tokenizer": corpus.tokenizer_sha256,
+        "tokenizer versions": ", ".join(
+            f"{name} {version}" for name, version in sorted(corpus.tokenizer_versions.items())
+        ),
         "protocol": job.protocol,
         "chunk length": job.chunk_length,
         "chunks": ",".join(map(str, corpus.indices)),
@@ -45,13 +63,36 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int]:
         "BLAS": backend.blas,
         "arithmetic": prepared.split.arithmetic,
         "mlx version": backend.versions.get("mlx", "unknown"),
-        "mlx-lm version": backend.versions.get("mlx-lm", "unknown"),
+        "mlx-lm version": _mlx_lm(prepared, backend),
+        **libraries,
     }
+
+
+def _mlx_lm(prepared: Prepared, backend: Backend) -> str:
+    """Version of mlx-lm, and what it was given beyond what it takes of the model's files.
+
+    Earlier versions of qfid gave nothing: their runs of such a model must not go on with this.
+    """
+    version = backend.versions.get("mlx-lm", "unknown")
+    added = {k: v for each in prepared.model.arguments for k, v in added_values(each).items()}
+    return f"{version}, given {json.dumps(added, sort_keys=True)}" if added else version
+
+
+def blas_line(prepared: Prepared, backend: Backend) -> str:
+    """The BLAS that multiplies, with its version; those of NumPy and MLX where both take part."""
+    in_mlx = backend.blas
+    if backend.mlx_blas is not None:
+        # Where no tuned library was found, the file of MLX's own is all there is to say.
+        known = backend.blas != NONE_FOUND
+        in_mlx = backend.mlx_blas if known else f"{backend.blas}: {backend.mlx_blas}"
+    if prepared.split.arithmetic != NUMPY:
+        return in_mlx
+    return f"{backend.numpy_blas or 'unknown'} in NumPy; {in_mlx} for what MLX multiplies"
 
 
 def arithmetic_line(prepared: Prepared, backend: Backend) -> str:
     """Device, compute dtype, what computes attention, and BLAS in one line."""
-    blas = f", BLAS: {backend.blas}" if backend.kind == "cpu" else ""
+    blas = f", BLAS: {blas_line(prepared, backend)}" if backend.kind == "cpu" else ""
     dense = ", weights dequantized" if prepared.model.dequantized else ""
     numpy = ", attention and linear layers in NumPy" if prepared.split.arithmetic == NUMPY else ""
     return f"{backend.kind}, {prepared.model.dtype_name}{dense}{numpy}{blas}"
@@ -63,10 +104,10 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
     windows = any(layer.window is not None for layer in geometry.layers)
     context = corpus.chunk_length if windows else None
     return RunFacts(
-        job=prepared.job,
+        job=prepared.asked,
         model_id=info.name,
         model_revision=info.revision,
-        model_files=model_files(info.path),
+        model_files=files_and_hashes(prepared.content),
         architecture=info.architecture,
         weight_bits=info.weight_bits,
         corpus=corpus.facts(),
@@ -76,9 +117,11 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         scored_from=corpus.scored_from,
         device=DeviceFacts(backend.kind, backend.name, backend.memory_total),
         arithmetic=ArithmeticFacts(
-            prepared.model.dtype_name, backend.blas, arithmetic_line(prepared, backend)
+            prepared.model.dtype_name,
+            blas_line(prepared, backend),
+            arithmetic_line(prepared, backend),
         ),
-        versions=dict(backend.versions),
+        versions={**backend.versions, **corpus.tokenizer_versions},
         batch=prepared.batch,
         kv_bytes_per_token={
             row.setting.key: row.setting.bytes_per_token(geometry, context)
@@ -88,7 +131,9 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         kv_layers=len(geometry.layers),
         max_context=info.max_context,
         kv_bytes_context=context,
-        warnings=(),
+        warnings=(*prepared.warnings, *corpus.warnings),
+        custom_code=hashes(info.code),
+        equal_chunks=equal_chunks(corpus.ids, corpus.indices),
     )
 
 
@@ -126,10 +171,14 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
 
 def stored_facts(prepared: Prepared, backend: Backend) -> StoredFacts:
     """Everything a saved run keeps beside its positions."""
+    run = run_facts(prepared, backend)
+    if prepared.content.is_known:
+        run = replace(run, warnings=(*run.warnings, *content_warnings(run, prepared.content)))
     return StoredFacts(
         identity=identity_of(prepared, backend),
         chunks=prepared.corpus.indices,
-        run=run_facts(prepared, backend),
+        run=run,
+        files=prepared.content.stamps,
         settings={row.setting.key: setting_facts(prepared, row) for row in prepared.planned},
         controls={
             row.control_of.key: row.setting.key

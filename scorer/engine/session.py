@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, Interrupted, QfidError, WillNotFit
@@ -12,13 +13,17 @@ from scorer.device.memory_watch import MemoryWatch
 from scorer.engine.own_kernels import OwnKernels
 from scorer.runs.identity import stored_batch
 from scorer.spec.events import Event, Finished, Planned, SettingFailedEvent, Warned
-from scorer.spec.job import Job
+from scorer.spec.job import STANDARD_INPUT, Job
 
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
     from scorer.engine.preparation import Prepared
+    from scorer.models.custom_code import Consent
+    from scorer.models.info import ModelInfo
+    from scorer.models.model_content import ModelContent
     from scorer.runs.facts import StoredFacts
     from scorer.runs.grid import CellKey
+    from scorer.runs.identity import Identity
     from scorer.runs.listing import Run
 
 
@@ -34,6 +39,8 @@ class Session:
         accept_changes: bool,
         closing: Callable[[], None],
         watch: MemoryWatch,
+        allow_custom_code: Consent = False,
+        text_file: Path | None = None,
     ) -> None:
         self.job = job
         self.backend = backend
@@ -42,6 +49,8 @@ class Session:
         self.accept_changes = accept_changes
         self.closing = closing
         self.watch = watch
+        self.allow_custom_code = allow_custom_code
+        self.text_file = text_file
         self.run: Run | None = None
         self.own_kernels = OwnKernels(job, backend.kind)
 
@@ -53,30 +62,88 @@ class Session:
         """Everything after Hello."""
         from scorer.common.folders import cache_folder
         from scorer.engine.preparation import Preparation
-        from scorer.runs.listing import find_run
+        from scorer.runs.kept_text import kept_text
+        from scorer.runs.listing import check_place, find_run
+        from scorer.runs.run_lock import RunLock
 
-        grid = None
-        if self.wanted_run is not None:
+        grid = chunks = None
+        if self.wanted_run is None:
+            self.job.check_new()
+            # Before a model is loaded for nothing.
+            check_place()
+        else:
             # Settings already in the run keep their place; the job's new ones follow.
             earlier = find_run(self.wanted_run)
-            # Before a model is loaded for nothing.
+            with RunLock(earlier.path):
+                pass
             earlier.check_appendable()
             settings = tuple(dict.fromkeys((*earlier.job.settings, *self.job.settings)))
             self.job = dataclasses.replace(self.job, settings=settings)
             # A batch that was asked for and is not the run's is refused further down.
             if self.job.batch in (None, batch := stored_batch(earlier.readable_facts.identity)):
                 grid = batch
-        preparation = Preparation(self.job, self.backend, cache_folder() / "tokens", grid=grid)
-        yield from preparation.steps()
-        self.own_kernels.wait()
-        if self.stop():
-            raise self.watch.short or Interrupted("stopped before the first chunk")
-        prepared = preparation.result
-        assert prepared is not None
+            # The run's own chunks, also where an earlier version chose them by another rule.
+            # Another choice than the run's is refused further down, too.
+            if _same_choice(self.job, earlier.job):
+                chunks = earlier.readable_facts.chunks
+            if self.job.corpus.source == STANDARD_INPUT:
+                self.text_file = kept_text(earlier.path)
+        preparation = Preparation(
+            self.job,
+            self.backend,
+            cache_folder() / "tokens",
+            grid=grid,
+            chunks=chunks,
+            allow_custom_code=self.allow_custom_code,
+            check=None if self.wanted_run is None else self._check_model,
+            text_file=self.text_file,
+        )
         try:
-            yield from self._in_run(prepared)
+            yield from preparation.steps()
+            self.own_kernels.wait()
+            if self.stop():
+                raise self.watch.short or Interrupted("stopped before the first chunk")
+            prepared = preparation.result
+            assert prepared is not None
+            try:
+                yield from self._in_run(prepared)
+            finally:
+                prepared.handle.release()
         finally:
-            prepared.handle.release()
+            preparation.close()
+
+    def _check_model(self, info: ModelInfo, content: ModelContent) -> None:
+        """Check, before code of the model runs, that a saved run began with the same model.
+
+        Raises:
+            InputError: It does not, and that was not accepted.
+            QfidError: The model's files cannot be read.
+        """
+        from scorer.engine.known_content import model_identity, stored_identity
+        from scorer.runs.listing import find_run
+
+        assert self.wanted_run is not None
+        run = find_run(self.wanted_run)
+        content.hashes()
+        now = model_identity(info, content)
+        stored = stored_identity(run.readable_facts, content)
+        self._check_conditions(run, {key: stored[key] for key in now if key in stored}, now)
+
+    def _check_conditions(self, run: Run, stored: Identity, now: Identity) -> list[str]:
+        """What differs from the conditions under which a run was begun, where that was accepted.
+
+        Raises:
+            InputError: Something does, and that was not accepted.
+        """
+        from scorer.runs.identity import identity_differences
+
+        differences = identity_differences(stored, now)
+        if differences and not self.accept_changes:
+            raise InputError(
+                f"run `{run.id}` was scored under other conditions: {'; '.join(differences)}",
+                "score anew with `qfid kv`, or mix the two with --accept-changes",
+            )
+        return differences
 
     def _in_run(self, prepared: Prepared) -> Iterator[Event]:
         from scorer.engine.cells import CellScorer, run_grid
@@ -86,6 +153,10 @@ class Session:
         from scorer.report.from_run import finished_report
         from scorer.runs.listing import find_run, new_run, unfinished_twin
 
+        self.job = prepared.job
+        if self.wanted_run is not None:
+            # Its chunks are not mixed with those of a model that is not known.
+            prepared.content.hashes()
         facts = stored_facts(prepared, self.backend)
         if self.wanted_run is None:
             twin = unfinished_twin(facts.identity)
@@ -94,31 +165,37 @@ class Session:
                     f"run `{twin.id}` of the same model and text is unfinished",
                     f"`qfid resume {twin.id}` goes on with it; this run starts anew",
                 )
-            run = self.run = new_run(self.job, facts)
+            run = self.run = new_run(self.job, facts, self.text_file)
         else:
             run = find_run(self.wanted_run)
         with run.open_writer() as writer:
             if self.wanted_run is not None:
-                self._go_on_with(run, facts, any_scored=bool(writer.stored))
+                yield from self._go_on_with(run, facts, prepared, any_scored=bool(writer.stored))
             # Whatever failed is tried again below, or found again in what is stored.
             for name in run.failures():
                 run.clear_failed(name)
             yield self._planned(prepared, run, run_grid(prepared).missing(writer.stored))
             cells = CellScorer(prepared, self.backend.kind, writer, self.stop)
+            if writer.stored:
+                cells.go_on_from(run.read())
             ended: QfidError | None = None
             try:
                 for event in cells.events():
                     if isinstance(event, SettingFailedEvent):
                         run.mark_failed(event.setting, event.error, event.message, event.hint)
+                    self._record_hashes(run, prepared.content)
                     yield event
             except Interrupted:
                 ended = self.watch.short or Interrupted("stopped before the first chunk was scored")
             except WillNotFit as shortage:
                 ended = shortage
             self.closing()
+            writer.check_in_place()
             stored = run.read()
             if ended is not None and not any(stored.values()):
                 raise ended
+            prepared.content.check_unchanged()
+            self._record_hashes(run, prepared.content)
             for name, error in check_drift(stored).items():
                 run.mark_failed(name, type(error).__name__, error.message, error.hint)
                 yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
@@ -129,22 +206,43 @@ class Session:
             raise ended
         yield Finished(values, ended is None)
 
-    def _go_on_with(self, run: Run, facts: StoredFacts, *, any_scored: bool) -> None:
+    def _record_hashes(self, run: Run, content: ModelContent) -> None:
+        """Store the hashes of the model's files once they are known.
+
+        A run that ends early is to know them too.
+
+        Raises:
+            QfidError: A file was changed since the run began, or they cannot be stored.
+        """
+        from scorer.engine.known_content import is_recorded, with_hashes
+
+        if content.is_known and not is_recorded(run.facts):
+            run.grow(self.job, with_hashes(run.facts, content))
+
+    def _go_on_with(
+        self, run: Run, facts: StoredFacts, prepared: Prepared, *, any_scored: bool
+    ) -> Iterator[Event]:
         """Make the saved run, whose lock is held, one of this job too.
+
+        Yields:
+            Warned where something is unknown that its numbers depend on.
 
         Raises:
             InputError: Its numbers may not be mixed with those to come, or another process has
                 added settings to it since this one began.
         """
-        from scorer.runs.identity import fingerprint_differences, identity_differences
+        from scorer.engine.checks import check_tokens
+        from scorer.engine.known_content import stored_identity
+        from scorer.runs.identity import (
+            continued_identity,
+            fingerprint_differences,
+            unknown_fields,
+            unknown_fingerprint_fields,
+        )
 
         earlier = run.readable_facts
-        differences = identity_differences(earlier.identity, facts.identity)
-        if differences and not self.accept_changes:
-            raise InputError(
-                f"run `{run.id}` was scored under other conditions: {'; '.join(differences)}",
-                "score anew with `qfid kv`, or mix the two with --accept-changes",
-            )
+        stored = stored_identity(earlier, prepared.content)
+        differences = self._check_conditions(run, stored, facts.identity)
         added = [s.key for s in run.job.settings if s not in self.job.settings]
         if added:
             raise InputError(
@@ -157,14 +255,32 @@ class Session:
                 f"setting `{key}` of run `{run.id}` is not what it was: {'; '.join(parts)}",
                 "score it in a run of its own with `qfid kv`",
             )
-        mixed = earlier.mixed
-        if differences and any_scored:
-            mixed = (*mixed, "; ".join(differences))
-        run.grow(self.job, dataclasses.replace(facts, mixed=mixed))
+        if any_scored and not self.accept_changes:
+            check_tokens(run.id, run.read(), prepared.corpus)
+        mixed, unknown = earlier.mixed, earlier.unknown
+        if any_scored:
+            if differences:
+                mixed = (*mixed, "; ".join(differences))
+            found = (
+                *unknown_fields(stored, facts.identity),
+                *unknown_fingerprint_fields(earlier.fingerprints, facts.fingerprints),
+            )
+            if found:
+                unknown = tuple(dict.fromkeys((*unknown, *found)))
+                yield Warned(
+                    f"run `{run.id}` does not say under which {', '.join(found)} it was begun",
+                    "it goes on as if nothing had changed, and its report says so",
+                )
+        identity = continued_identity(stored, facts.identity)
+        run.grow(
+            self.job, dataclasses.replace(facts, identity=identity, mixed=mixed, unknown=unknown)
+        )
         self.run = run
 
     def _planned(self, prepared: Prepared, run: Run, missing: Iterable[CellKey]) -> Planned:
         from scorer.engine.run_facts import arithmetic_line
+        from scorer.runs.comparability import run_conditions
+        from scorer.text.equal_chunks import equal_chunks
 
         left = Counter(key.setting for key in missing)
         rows = [row for row in prepared.planned if row.control_of is None]
@@ -189,4 +305,14 @@ class Session:
             batch=prepared.batch,
             arithmetic=arithmetic_line(prepared, self.backend),
             text_chunks=corpus.total,
+            equal_chunks=equal_chunks(corpus.ids, corpus.indices),
+            conditions=dict(run_conditions(run.facts)),
         )
+
+
+def _same_choice(one: Job, other: Job) -> bool:
+    """Whether two jobs ask for the same chunks of their text."""
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("protocol", "chunk_length", "chunks", "max_chunks")
+    )

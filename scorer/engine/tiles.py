@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.common.errors import QfidError, SettingFailed
+from scorer.common.errors import SettingFailed
 from scorer.lanes.base import Lane
 from scorer.metrics.definition import TileScalars
 from scorer.stats.positions import Positions
@@ -47,26 +47,38 @@ def tile_positions(size: int, positions: int, rows: int) -> int:
     return step if step == positions or step < whole else step // whole * whole
 
 
-def check_reference(nll: NDArray[np.float64], batch: Batch, tile: Tile) -> None:
-    """Check that the reference gives a finite likelihood everywhere.
+class NotFinite(SettingFailed):
+    """A likelihood or a KL divergence of a lane is NaN or infinite.
+
+    Attributes:
+        row: Chunk of the batch, by its place in it.
+        position: First such position of that chunk.
+    """
+
+    def __init__(self, row: int, position: int) -> None:
+        super().__init__("no finite likelihood")
+        self.row = row
+        self.position = position
+
+
+def not_finite(
+    nll: NDArray[np.float64], batch: Batch, tile: Tile, first: int
+) -> tuple[int, int] | None:
+    """The first chunk of a batch, and its position, where the reference gives no likelihood.
 
     Args:
-        nll: (B · T,) float64, −log p(target) in the tile, nats.
+        nll: (B · T,) float64, −log p(target) of the reference in the tile, nats.
         batch: The chunks.
         tile: The tile.
-
-    Raises:
-        QfidError: It does not.
+        first: The first position that counts.
     """
     a, b = tile
-    bad = np.flatnonzero(~np.isfinite(nll))
-    if len(bad):
-        row, position = divmod(int(bad[0]), b - a)
-        raise QfidError(
-            f"the full-precision model gives no finite likelihood at chunk {batch.chunks[row]}, "
-            f"position {a + position}",
-            "its logits hold NaN or infinity there; nothing can be compared with it",
-        )
+    rows = nll.reshape(len(batch.chunks), b - a)[:, max(0, first - a) :]
+    bad = np.argwhere(~np.isfinite(rows))
+    if not len(bad):
+        return None
+    row, position = map(int, bad[0])
+    return row, max(a, first) + position
 
 
 def joined(lane: Lane, batch: Batch, parts: list[Part], lowest_kl: float) -> list[Positions]:
@@ -79,7 +91,8 @@ def joined(lane: Lane, batch: Batch, parts: list[Part], lowest_kl: float) -> lis
         lowest_kl: What rounding may push a KL down to, nats.
 
     Raises:
-        SettingFailed: A likelihood is not finite, or a KL divergence is negative beyond rounding.
+        NotFinite: A likelihood is not finite.
+        SettingFailed: A KL divergence is negative beyond rounding.
     """
     rows = len(batch.chunks)
     begin, end = parts[0][0][0], parts[-1][0][1]
@@ -123,7 +136,8 @@ def _check(
         lowest_kl: The lowest KL that rounding explains, nats.
 
     Raises:
-        SettingFailed: A likelihood is not finite, or a KL divergence is below ``lowest_kl``.
+        NotFinite: A likelihood is not finite.
+        SettingFailed: A KL divergence is below ``lowest_kl``.
     """
     kl, nll = columns["kl"], columns["nll_quant"]
     infinite = np.isnan(kl) | ~np.isfinite(nll) | ~np.isfinite(columns["nll_ref"])
@@ -131,12 +145,9 @@ def _check(
     if not len(bad):
         return
     row, column = map(int, bad[0])
-    where = f"at chunk {batch.chunks[row]}, position {position[column]}"
     if infinite[row, column]:
-        raise SettingFailed(
-            f"setting `{lane.key}`: no finite likelihood {where}",
-            "the quantized model's logits hold NaN or infinity there",
-        )
+        raise NotFinite(row, int(position[column]))
+    where = f"at chunk {batch.chunks[row]}, position {position[column]}"
     raise SettingFailed(
         f"setting `{lane.key}`: a KL divergence of {kl[row, column]:.3g} nats {where}",
         "it cannot be negative by more than rounding: this device computes wrongly; "

@@ -10,12 +10,17 @@ from typing import Any, Protocol
 import mlx.core as mx
 from numpy.typing import NDArray
 
+from scorer.common.errors import SettingFailed
 from scorer.device.dispatch import dispatch, dispatch_read
 from scorer.lanes.prefixes import Prefixes
 from scorer.lanes.states import MemoryStates, PendingStates
 from scorer.lm.caches import fresh_caches
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
+
+
+class CacheNotFinite(SettingFailed):
+    """Keys or values were NaN or infinite before they were quantized."""
 
 
 class Findings(Protocol):

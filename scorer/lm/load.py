@@ -12,10 +12,15 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_map
 
-from scorer.common.error_text import named_line
-from scorer.common.errors import InputError
+from scorer.common.errors import CustomCodeRefused, InputError
+from scorer.common.process_limits import require_weight_files
 from scorer.device.backend import Backend
+from scorer.lm.load_errors import load_failure
 from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
+from scorer.lm.model_arguments import Arguments
+from scorer.lm.skeleton import custom_classes
+from scorer.models.config import read_object
+from scorer.models.custom_code import Consent, model_code
 
 _TOKEN_EMBEDDINGS = frozenset(
     "embed embed_in embed_tokens embedding embeddings tok_embeddings token_embeddings"
@@ -33,6 +38,7 @@ class LoadedModel:
         dtype: Dtype of its floating-point parameters as they are computed with.
         vocab_rows: Rows of the embedding: token ids must be below it; MLX checks nothing.
         dequantized: Whether quantized weights were turned into dense ones.
+        arguments: What it took of its config; they record what is read of them.
     """
 
     module: nn.Module
@@ -40,6 +46,7 @@ class LoadedModel:
     dtype: mx.Dtype
     vocab_rows: int | None
     dequantized: bool
+    arguments: tuple[Arguments, ...] = ()
 
     @property
     def dtype_name(self) -> str:
@@ -47,7 +54,7 @@ class LoadedModel:
         return str(self.dtype).rsplit(".", maxsplit=1)[-1]
 
 
-def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> LoadedModel:
+def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) -> LoadedModel:
     """Load a model folder for scoring.
 
     On the CPU weights are dequantized and cast to float32 once: MLX's quantized CPU matmul
@@ -56,33 +63,49 @@ def load(path: Path, backend: Backend, *, allow_custom_code: bool = False) -> Lo
     Args:
         path: Folder with config.json and safetensors.
         backend: The device, from :func:`scorer.device.backend.start_backend`.
-        allow_custom_code: Permit the Python file that ``config.json`` names to run.
+        allow_custom_code: Whether the Python file that ``config.json`` names may run.
 
     Raises:
-        InputError: mlx-lm cannot build or fill the model; says which file or key.
+        CustomCodeRefused: It may not.
+        InputError: mlx-lm cannot build or fill the model; says which file or key. Or the weights
+            lie in more files than may be open at once.
     """
+    require_weight_files(sum(1 for _ in path.glob("model*.safetensors")))
     utils = import_mlx_lm()
+    from scorer.lm.patches import arguments_recorded, exact_weight_paths
+
+    code: dict[str, Any] = {}
+    name = model_code(read_object(path / "config.json"))
+    if name is not None:
+        # Built by a function of ours, from the content that was allowed.
+        code = {
+            "model_config": {"model_file": None},
+            "get_model_classes": lambda config: custom_classes(path, name, allow_custom_code),
+        }
     output = io.StringIO()
     try:
-        with kept_file_limit(), contextlib.redirect_stdout(output):
-            module, config = utils.load_model(
-                path, lazy=backend.kind != "cpu", trust_remote_code=allow_custom_code
-            )
-    except (KeyboardInterrupt, MemoryError):
+        with (
+            kept_file_limit(),
+            contextlib.redirect_stdout(output),
+            exact_weight_paths(utils),
+            arguments_recorded() as arguments,
+        ):
+            module, config = utils.load_model(path, lazy=backend.kind != "cpu", **code)
+    except (KeyboardInterrupt, MemoryError, CustomCodeRefused):
         raise
     except BaseException as error:
         # BaseException: an architecture module of mlx-lm ends the interpreter when a package of
         # its own is missing.
-        raise InputError(
-            f"`{path.name}` does not load: {named_line(error)}",
-            "check config.json against the weights, or download the model again",
-        ) from error
+        reason, hint = load_failure(error)
+        raise InputError(f"`{path.name}` does not load: {reason}", hint) from error
     module.eval()
     dequantized = False
     if backend.kind == "cpu":
         dequantized = _densify(module, utils)
     mx.eval(module.parameters())
-    return LoadedModel(module, config, _dtype(module), vocab_rows(module), dequantized)
+    return LoadedModel(
+        module, config, _dtype(module), vocab_rows(module), dequantized, tuple(arguments)
+    )
 
 
 def _densify(module: nn.Module, utils: Any) -> bool:

@@ -23,6 +23,7 @@ from scorer.lm.load import token_embedding, vocab_rows
 from scorer.lm.skeleton import build_skeleton, building_limits
 from scorer.lm.split_model import SplitModel
 from scorer.models.config import decode_object, read_small
+from scorer.models.custom_code import Consent, model_code
 from scorer.models.kept_geometry import Measured, NotBuilt, Outcome, config_key
 from scorer.spec.geometry import KVGeometry, KVLayer
 
@@ -74,12 +75,12 @@ def measured_geometry(split: SplitModel) -> KVGeometry:
     return traced.geometry
 
 
-def measure_folder(folder: Path, *, allow_custom_code: bool = False) -> tuple[str, Outcome]:
+def measure_folder(folder: Path, *, allow_custom_code: Consent = False) -> tuple[str, Outcome]:
     """Measure a model from its ``config.json``; its weights need not be there.
 
     Args:
         folder: The model's folder.
-        allow_custom_code: Permit the Python file that ``config.json`` names to run.
+        allow_custom_code: Whether the Python file that ``config.json`` names may run.
 
     Returns:
         The key that the outcome is kept under, and the outcome.
@@ -90,9 +91,7 @@ def measure_folder(folder: Path, *, allow_custom_code: bool = False) -> tuple[st
     """
     content = read_small(folder / "config.json")
     config = decode_object(content, "config.json")
-    code = config.get("model_file")
-    if code is not None and (not isinstance(code, str) or Path(code).name != code):
-        raise InputError("config.json: `model_file` is no file of the folder")
+    code = model_code(config)
     key = config_key(content, None if code is None else read_small(folder / code))
     try:
         module = build_skeleton(folder, config, allow_custom_code=allow_custom_code)
@@ -188,37 +187,15 @@ def _unevaluated(run: Callable[[mx.array], mx.array], tokens: mx.array) -> None:
     with contextlib.ExitStack() as passed_over:
         for left in reversed(range(1 + _MOST_PASSED_OVER)):
             try:
-                with _tracing():
-                    # A function of its own: MLX keeps a trace by the function's identity.
-                    mx.compile(lambda x: run(x))(tokens)
+                # vmap traces on every device; compile would first start g++ on a CPU, to see
+                # whether there is a compiler, and compute where there is none.
+                mx.vmap(run)(tokens[None])
                 return
             except ValueError as error:
                 kind = _module_that_failed(error.__traceback__)
                 if "[eval]" not in str(error) or kind is None or not left:
                     raise
                 passed_over.enter_context(_passed_over(kind))
-
-
-@contextlib.contextmanager
-def _tracing() -> Iterator[None]:
-    """Let MLX trace even where compiling is switched off; a scalar () int32 shows if it is."""
-    traced = False
-
-    def look(x: mx.array) -> mx.array:
-        nonlocal traced
-        try:
-            x.item()
-        except ValueError:
-            traced = True
-        return x
-
-    mx.compile(look)(mx.array(0))
-    mx.enable_compile()
-    try:
-        yield
-    finally:
-        if not traced:
-            mx.disable_compile()
 
 
 def _module_that_failed(traceback: TracebackType | None) -> type[nn.Module] | None:

@@ -11,6 +11,10 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from scorer.common.process_limits import raise_file_limit
+
+_setrlimit = resource.setrlimit
+
 
 def import_mlx_lm(*, light: bool = False) -> Any:
     """``mlx_lm.utils``, imported once.
@@ -32,6 +36,21 @@ def import_mlx_lm(*, light: bool = False) -> Any:
         return importlib.import_module("mlx_lm.utils")
 
 
+def import_mlx_lm_with_tokenizers() -> Any:
+    """``mlx_lm.utils`` whose ``load_tokenizer`` works; imports transformers.
+
+    After a light import the stand-in of mlx-lm's tokenizer module gives way to the real one.
+    """
+    utils = import_mlx_lm()
+    if getattr(sys.modules["mlx_lm.tokenizer_utils"], "load", None) is None:
+        with kept_file_limit():
+            del sys.modules["mlx_lm.tokenizer_utils"]
+            tokenizers = importlib.import_module("mlx_lm.tokenizer_utils")
+        utils.TokenizerWrapper = tokenizers.TokenizerWrapper
+        utils._load_tokenizer = tokenizers.load
+    return utils
+
+
 def _put_stand_ins() -> None:
     spec = importlib.util.find_spec("mlx_lm")
     if spec is None or spec.submodule_search_locations is None:
@@ -48,11 +67,20 @@ def _put_stand_ins() -> None:
 
 @contextlib.contextmanager
 def kept_file_limit() -> Iterator[None]:
-    """Undo mlx-lm's lowering of the soft limit on open files."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """Keep mlx-lm from setting the limits on open files in the block.
+
+    At its import it sets them to 2048 and 4096: it lowers a hard limit for good, and where that is
+    below 4096 its import fails. The soft limit is raised here instead, as far as the hard one
+    allows.
+    """
+    raise_file_limit()
+
+    def set_others(kind: int, limits: tuple[int, int]) -> None:
+        if kind != resource.RLIMIT_NOFILE:
+            _setrlimit(kind, limits)
+
+    resource.setrlimit = set_others
     try:
         yield
     finally:
-        after = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if after[0] < before[0]:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (min(before[0], after[1]), after[1]))
+        resource.setrlimit = _setrlimit

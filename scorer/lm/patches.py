@@ -12,10 +12,13 @@ What is replaced                                          What takes its place
 ``nn.silu``, ``nn.gelu_approx``, mlx-lm's ``swiglu``      NumPy
 ``nn.Linear.__call__``, ``nn.Embedding.as_linear``        NumPy
 ``nn.Embedding.__call__``, ``nn.QuantizedEmbedding…``     perturbed output, for the noise floor
+``glob`` of ``mlx_lm.utils``, while a model is loaded     the weight files of that folder, sorted
+``BaseModelArgs.from_dict``, while a model is built       gives ``rope_parameters``, and records
 ========================================================  ======================================
 
-They stand in place once for all threads, as long as anything is scored; nested and concurrent uses
-are counted, and the last one to end puts the originals back. What a replacement does is chosen per
+The last two stand in place while a model is loaded or built, in one thread at a time. The others
+stand in place once for all threads, as long as anything is scored; nested and concurrent uses are
+counted, and the last one to end puts the originals back. What a replacement does is chosen per
 thread by :class:`PassOptions`; without options it calls the original. Two more replacements belong
 to one object and not to a library: :class:`scorer.lm.split_model.SplitModel` replaces the body of
 its own module, and :func:`scorer.lm.layer_window.layer_window` the update of the caches of a pass.
@@ -29,7 +32,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import mlx.core as mx
@@ -45,6 +49,8 @@ from scorer.lm.cpu import activation as cpu_activation
 from scorer.lm.cpu import attention as cpu_attention
 from scorer.lm.cpu import linear as cpu_linear
 from scorer.lm.layer_window import layer_window
+from scorer.lm.model_arguments import Arguments, recorded_arguments
+from scorer.models.weight_files import weight_paths
 
 Perturbation = Callable[[nn.Module, mx.array, mx.array], mx.array]
 """Changes what an embedding table returns.
@@ -101,6 +107,56 @@ def body_pass(arithmetic: str, caches: Sequence[Any], layers_ahead: int) -> Iter
     window = layer_window(list(caches), layers_ahead)
     with pass_options(arithmetic=arithmetic, query_blocks=True), window:
         yield
+
+
+_loading = threading.Lock()
+
+
+@contextmanager
+def exact_weight_paths(utils: Any) -> Iterator[None]:
+    """Let mlx-lm load the weights of the folder it is given.
+
+    It makes a pattern of the path: a folder ``g[1]`` would give the weights of ``g1``. And it
+    takes the files in the order of the file system.
+
+    Args:
+        utils: ``mlx_lm.utils``.
+    """
+
+    def paths(pattern: str) -> list[str]:
+        return [str(path) for path in weight_paths(Path(pattern).parent)]
+
+    with _loading:
+        original = utils.glob
+        utils.glob = SimpleNamespace(glob=paths)
+        try:
+            yield
+        finally:
+            utils.glob = original
+
+
+_building = threading.RLock()
+
+
+@contextmanager
+def arguments_recorded() -> Iterator[list[Arguments]]:
+    """Record what mlx-lm's classes take of a config, and give them ``rope_parameters``.
+
+    Yields:
+        A list that grows with each object of arguments that is made inside the block.
+    """
+    found: list[Arguments] = []
+    base: Any = mlx_lm_base.BaseModelArgs
+    with _building:
+        original = base.__dict__["from_dict"]
+        make = original.__func__
+        base.from_dict = classmethod(
+            lambda cls, params: recorded_arguments(make, cls, params, found)
+        )
+        try:
+            yield found
+        finally:
+            base.from_dict = original
 
 
 # What is in place now: how many blocks need it, and what to put back.

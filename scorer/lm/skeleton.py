@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-import importlib.util
 import io
 import resource
 import sys
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -19,7 +18,9 @@ import mlx.nn as nn
 from scorer.common.error_text import named_line
 from scorer.common.errors import InputError
 from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
+from scorer.models.config import untagged
 from scorer.models.config_geometry import guessed_geometry, vocab_size
+from scorer.models.custom_code import Consent, allowed_content, model_code
 
 # The largest models take a tenth of a second and of a GiB.
 _SECONDS = 10.0
@@ -27,15 +28,18 @@ _BYTES = 2 << 30
 _CALLS_PER_CHECK = 2000
 
 
-def build_skeleton(folder: Path, config: dict[str, Any], *, allow_custom_code: bool) -> nn.Module:
+def build_skeleton(
+    folder: Path, config: dict[str, Any], *, allow_custom_code: Consent
+) -> nn.Module:
     """Build mlx-lm's module of a config, as ``mlx_lm.utils.load_model`` does before the weights.
 
     Args:
         folder: The model's folder; only a Python file of its own is read from it.
         config: The whole of ``config.json``.
-        allow_custom_code: Permit the Python file that the config names to run.
+        allow_custom_code: Whether the Python file that the config names may run.
 
     Raises:
+        CustomCodeRefused: It may not.
         InputError: A size in the config is larger than any model's, building takes too much time
             or memory, or it fails; one line. Its cause is what went wrong first.
     """
@@ -43,11 +47,18 @@ def build_skeleton(folder: Path, config: dict[str, Any], *, allow_custom_code: b
     guessed_geometry(config)
     vocab_size(config)
     utils = import_mlx_lm()
+    from scorer.lm.patches import arguments_recorded
+
     try:
-        with kept_file_limit(), contextlib.redirect_stdout(io.StringIO()), building_limits():
+        with (
+            kept_file_limit(),
+            contextlib.redirect_stdout(io.StringIO()),
+            arguments_recorded(),
+            building_limits(),
+        ):
             model_class, arguments_class = _classes(folder, config, utils, allow_custom_code)
             # Some classes change what they are given.
-            module: nn.Module = model_class(arguments_class.from_dict(copy.deepcopy(config)))
+            module: nn.Module = model_class(arguments_class.from_dict(untagged(config)))
             module.eval()
     except (KeyboardInterrupt, InputError):
         raise
@@ -63,19 +74,35 @@ def build_skeleton(folder: Path, config: dict[str, Any], *, allow_custom_code: b
 
 
 def _classes(
-    folder: Path, config: dict[str, Any], utils: Any, allow_custom_code: bool
+    folder: Path, config: dict[str, Any], utils: Any, allow_custom_code: Consent
 ) -> tuple[Any, Any]:
-    name = config.get("model_file")
+    name = model_code(config)
     if name is None:
         classes: tuple[Any, Any] = utils._get_classes(config)
         return classes
-    if not allow_custom_code:
-        raise InputError("it runs code of its own", "pass --allow-custom-code to permit it")
-    spec = importlib.util.spec_from_file_location("custom_model", folder / str(name))
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{name} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    return custom_classes(folder, name, allow_custom_code)
+
+
+def custom_classes(folder: Path, name: str, allow_custom_code: Consent) -> tuple[Any, Any]:
+    """Classes of model and arguments that a Python file of a model's folder defines.
+
+    As ``mlx_lm.utils.load_model`` gets them, but what runs is the content that was allowed, also
+    where the file is replaced at this moment.
+
+    Args:
+        folder: The model's folder.
+        name: Name of the file.
+        allow_custom_code: Whether it may run.
+
+    Raises:
+        CustomCodeRefused: It may not.
+        Exception: What the code raises.
+    """
+    content = allowed_content(folder, name, allow_custom_code)
+    path = str(folder / name)
+    module = types.ModuleType("custom_model")
+    module.__file__ = path
+    exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
     return module.Model, module.ModelArgs
 
 

@@ -43,6 +43,8 @@ _OTHER_TASK = re.compile(
 
 _METAL_ONLY = frozenset({"bitnet", "muse_spark"})
 _OWN_CACHE = frozenset({"deepseek_v41"})
+# Positions are rows of a table in these: MLX reads whatever lies beyond its last row.
+_POSITION_TABLES = frozenset({"gpt2", "gpt_bigcode"})
 _CAUTIONS = {
     "phi3small": "its output layer writes out of bounds on part of a vocabulary, so logits are "
     "computed whole, which takes more memory",
@@ -100,6 +102,11 @@ def refusal(name: str) -> str | None:
 def caution(name: str) -> str | None:
     """Return a caution about an architecture that can be scored, or None."""
     return _CAUTIONS.get(name)
+
+
+def has_position_table(name: str) -> bool:
+    """Whether an architecture has no positions beyond those its config states."""
+    return name in _POSITION_TABLES
 
 
 def _classes(config: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from scorer.common.errors import InputError
 from scorer.common.inert_text import shown
 from scorer.common.regular_files import open_regular
+from scorer.models.lfs_pointers import refuse_pointer
 
 MAX_LAYERS = 4096
 MAX_HEADS = 65_536
@@ -103,13 +104,30 @@ def decode_object(text: bytes, name: str) -> dict[str, Any]:
     return data
 
 
+def untagged(value: Any) -> Any:
+    """A copy of decoded JSON in which floats that JSON has no numbers for are floats.
+
+    transformers 5 writes infinities and NaN as ``{"__float__": "Infinity"}``; mlx-lm reads them.
+    """
+    if isinstance(value, list):
+        return [untagged(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if tuple(value) == ("__float__",) and value["__float__"] in ("Infinity", "-Infinity", "NaN"):
+        return float(value["__float__"])
+    return {key: untagged(each) for key, each in value.items()}
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """Read a small JSON file that holds an object.
 
     Raises:
-        InputError: The file cannot be read, is larger than 16 MiB, or is not a JSON object.
+        InputError: The file cannot be read, is larger than 16 MiB, is a pointer of git-lfs, or is
+            not a JSON object.
     """
-    return decode_object(read_small(path), path.name)
+    content = read_small(path)
+    refuse_pointer(path, content[:40])
+    return decode_object(content, path.name)
 
 
 def read_small(path: Path) -> bytes:

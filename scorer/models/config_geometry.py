@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from scorer.models.config import MAX_HEADS, MAX_LAYERS, MAX_TOKENS, ModelConfig
+from scorer.models.rope_parameters import scaling_of
 from scorer.spec.geometry import KVGeometry, KVLayer
 
 # The first name of each is checked; the others mean something else in some architecture.
@@ -97,10 +98,39 @@ def vocab_size(config: dict[str, Any]) -> int | None:
 def max_context(config: dict[str, Any]) -> int | None:
     """Longest context the model was made for in tokens, or None where the config does not say.
 
+    A value that is no count of tokens, as ``-1``, says nothing. Stretched positions (YaRN and
+    others) reach as far as the original context times their factor, also where the stated context
+    is still the original one.
+
     Raises:
-        InputError: The value is no positive integer.
+        InputError: ``text_config`` is no object.
     """
-    return text_config(config).optional_integer(*_CONTEXT, high=MAX_TOKENS)
+    part = text_config(config)
+    stated = next((n for name in _CONTEXT if (n := _tokens(part.data.get(name)))), None)
+    stretched = [
+        int((_tokens(scaling.get("original_max_position_embeddings")) or stated or 0) * factor)
+        for scaling in _scalings(part.data)
+        if isinstance(factor := scaling.get("factor"), int | float) and 1 < factor < MAX_TOKENS
+    ]
+    longest = max((stated or 0, *stretched))
+    return longest if longest else None
+
+
+def _tokens(value: Any) -> int | None:
+    """A count of tokens; None for anything else."""
+    whole = type(value) is int or (isinstance(value, float) and value.is_integer())
+    return int(value) if whole and 0 < value <= MAX_TOKENS else None
+
+
+def _scalings(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is said of scaled positions: of the whole model, or of each kind of its layers."""
+    found = []
+    for name in ("rope_scaling", "rope_parameters"):
+        stated = values.get(name)
+        if isinstance(stated, dict):
+            inside = [part for part in stated.values() if isinstance(part, dict)]
+            found += [part for part in (stated, *inside) if scaling_of(part) is not None]
+    return found
 
 
 def _stated(part: ModelConfig, names: tuple[str, ...], high: int | None = None) -> int | None:

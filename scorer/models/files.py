@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scorer.common.errors import InputError
-from scorer.common.inert_text import shown
-from scorer.models.config import read_object
+from scorer.common.inert_text import inert, shown
 from scorer.models.weight_files import is_weight_file, missing_shards
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -21,8 +21,6 @@ _TO_BLOBS = "../../blobs/"
 _INTERRUPTED = "is missing: the download was interrupted"
 _CIRCLE = "is a link that leads back to itself"
 _OUTSIDE = "is a link that leads out of the cache"
-
-ALLOW_CUSTOM_CODE = "--allow-custom-code runs it; read it first"
 
 
 @dataclass(slots=True)
@@ -109,13 +107,25 @@ def _stat_of_link(entry: os.DirEntry[str], real: str, within: Sequence[str]) -> 
     blob = target.removeprefix(_TO_BLOBS)
     if blob != target and "/" not in blob and _is_inside(_grandparent(real), within):
         # The usual link of a cache; resolving the path instead takes ten times as long.
-        found = os.lstat(f"{real}/{target}")
+        path = f"{real}/{target}"
+        found = os.lstat(path)
         if not stat.S_ISLNK(found.st_mode):
             return found
+        # No library links blobs: their owner has moved large ones to another disk.
+        if is_weight_file(entry.name):
+            return _stat_of_moved(entry, path)
     found = entry.stat()
     if not _is_inside(os.path.realpath(entry.path), within):
         raise _Unreadable(_OUTSIDE)
     return found
+
+
+def _stat_of_moved(entry: os.DirEntry[str], blob: str) -> os.stat_result:
+    try:
+        return entry.stat()
+    except FileNotFoundError:
+        moved = inert(os.readlink(blob))  # noqa: PTH115 (as above)
+        raise _Unreadable(f"is a link to {moved}, which is not there") from None
 
 
 def _grandparent(path: str) -> str:
@@ -141,8 +151,10 @@ def check_is_model(files: ModelFiles) -> None:
     if any(name.endswith(".gguf") for name in sizes):
         raise _gguf()
     if "adapter_config.json" in sizes:
+        folder = shlex.quote(str(files.folder)) if files.folder.is_dir() else "FOLDER"
         raise InputError(
-            "it is an adapter, not a model", "fuse it into its base model first: mlx_lm.fuse"
+            "it is an adapter, not a model",
+            f"fuse it into its base model: mlx_lm.fuse --model BASE --adapter-path {folder}",
         )
     if "model_index.json" in sizes:
         raise InputError("it is an image pipeline, not a language model", hint)
@@ -173,7 +185,7 @@ def check_weights(files: ModelFiles, *, thorough: bool = True) -> None:
     if safetensors:
         raise InputError(
             f"mlx-lm loads `model*.safetensors` and there is only {shown(safetensors[0])}",
-            "convert the model with mlx_lm.convert, or use an MLX version of it",
+            "if it is the whole model, rename it to `model.safetensors`; else use an MLX version",
         )
     pickles = [name for name in names if name.endswith((*_PICKLES, ".npz"))]
     if pickles:
@@ -197,33 +209,23 @@ def _gguf() -> InputError:
     )
 
 
-def check_tokenizer(files: ModelFiles, *, allow_custom_code: bool) -> None:
-    """Refuse a folder without a tokenizer, or with custom tokenizer code.
+def check_tokenizer(files: ModelFiles) -> None:
+    """Refuse a folder without a tokenizer.
 
     Raises:
-        InputError: There is no tokenizer file, or the tokenizer is Python code of the repo and
-            ``allow_custom_code`` is false.
+        InputError: There is no tokenizer file.
     """
     names = files.sizes
     if "tokenizer.json" in names:
         return
     if "tokenizer.json" in files.broken:
         raise InputError(f"`tokenizer.json` {files.broken['tokenizer.json']}", "")
-    if not allow_custom_code and (code := _tokenizer_code(files)):
-        raise InputError(f"its tokenizer is code of its own: {shown(code)}", ALLOW_CUSTOM_CODE)
     found = any(name in _TOKENIZERS or name.endswith(".tiktoken") for name in names)
-    if not found and not {"vocab.json", "merges.txt"} <= set(names):
-        raise InputError("it has no tokenizer: neither `tokenizer.json` nor `tokenizer.model`", "")
-
-
-def _tokenizer_code(files: ModelFiles) -> str | None:
-    if "tokenizer_config.json" not in files.sizes:
-        return None
-    mapped = read_object(files.folder / "tokenizer_config.json").get("auto_map")
-    if not mapped:
-        return None
-    classes = mapped.get("AutoTokenizer") if isinstance(mapped, dict) else mapped
-    first = classes[0] if isinstance(classes, list) and classes else classes
-    if not isinstance(first, str):
-        return "tokenizer_config.json"
-    return first.rsplit("--", maxsplit=1)[-1].split(".")[0] + ".py"
+    if found or {"vocab.json", "merges.txt"} <= set(names):
+        return
+    if "tekken.json" in names:
+        raise InputError(
+            "its only tokenizer is `tekken.json`, which is read by mistral-common alone",
+            "use a version of the model that has `tokenizer.json`",
+        )
+    raise InputError("it has no tokenizer: neither `tokenizer.json` nor `tokenizer.model`", "")

@@ -29,12 +29,23 @@ def hub_folder() -> Path:
 
     Same variables and order as in ``huggingface_hub``: ``HF_HUB_CACHE``, ``HUGGINGFACE_HUB_CACHE``,
     ``HF_HOME``, ``XDG_CACHE_HOME``.
+
+    Raises:
+        InputError: They name none, and the user has no home folder.
     """
     environ = os.environ
-    base = environ.get("XDG_CACHE_HOME", str(Path("~", ".cache").expanduser()))
-    home = _expanded(environ.get("HF_HOME", str(Path(base, "huggingface"))))
-    hub = environ.get("HUGGINGFACE_HUB_CACHE", str(Path(home, "hub")))
-    return Path(_expanded(environ.get("HF_HUB_CACHE", hub)))
+    hub = environ.get("HF_HUB_CACHE", environ.get("HUGGINGFACE_HUB_CACHE"))
+    try:
+        if hub is not None:
+            return Path(_expanded(hub))
+        base = environ.get("XDG_CACHE_HOME", "~/.cache")
+        home = environ.get("HF_HOME", str(Path(base, "huggingface")))
+        return Path(_expanded(home), "hub")
+    except RuntimeError:
+        raise InputError(
+            "the folder of cached models is not known: this user has no home folder",
+            "set HF_HOME to the folder of your Hugging Face cache",
+        ) from None
 
 
 def _expanded(path: str) -> str:
@@ -181,6 +192,20 @@ def _only_snapshot(repo: str, folder: Path, snapshots: list[str], commit: str | 
             f"give --revision with one of: {known}",
         )
     return Snapshot(folder / "snapshots" / snapshots[0], snapshots[0])
+
+
+def cached_commits(repo: str, hub: Path) -> list[str]:
+    """The revisions of a repo that have a snapshot, the most recently written first."""
+    folder = repo_folder(repo, hub)
+    found = [commit for commit in _snapshots(folder) if is_commit(commit)]
+
+    def written(commit: str) -> float:
+        try:
+            return (folder / "snapshots" / commit).stat().st_mtime
+        except OSError:
+            return 0.0
+
+    return sorted(found, key=written, reverse=True)
 
 
 def _snapshots(folder: Path) -> list[str]:

@@ -18,8 +18,14 @@ from scorer.models.config_geometry import (
     query_heads,
     vocab_size,
 )
+from scorer.models.custom_code import (
+    CodeFile,
+    hashed_code,
+    model_code,
+    refusal,
+    tokenizer_code,
+)
 from scorer.models.files import (
-    ALLOW_CUSTOM_CODE,
     ModelFiles,
     check_is_model,
     check_tokenizer,
@@ -27,8 +33,11 @@ from scorer.models.files import (
     scan_folder,
 )
 from scorer.models.kept_geometry import Measured, NotBuilt, Outcome, folder_key, recall
+from scorer.models.lfs_pointers import refuse_small_pointer
+from scorer.models.repeated_tensors import check_repeated_tensors
 from scorer.models.weight_files import bits_of, check_weight_file, quantized_bits
 from scorer.spec.geometry import KVGeometry, KVLayer
+from scorer.spec.quantizers.known import STOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,7 @@ class ModelInfo:
         query_heads: Number of its attention heads, or None if unknown.
         custom_code: The Python file that ``config.json`` names to be run, or None.
         last_used: When its weights were last read or written, unix time, or None if unknown.
+        code: Every Python file of its own that scoring it would run, ``custom_code`` first.
     """
 
     name: str
@@ -64,6 +74,7 @@ class ModelInfo:
     query_heads: int | None
     custom_code: str | None
     last_used: float | None
+    code: tuple[CodeFile, ...] = ()
 
     @property
     def layers(self) -> int:
@@ -104,6 +115,7 @@ class ModelInfo:
         }
         return values | {
             "path": str(self.path),
+            "code": [dataclasses.asdict(file) for file in self.code],
             "geometry": self.geometry.to_json(),
             "layers": self.layers,
             "kv_heads": self.kv_heads,
@@ -131,20 +143,36 @@ def describe_model(
         commit: Commit of the cached snapshot, or None.
         bounds: Real paths of the folders that links may lead to; empty for a folder of the user's
             own, whose links may lead anywhere.
-        allow_custom_code: Accept a model with Python code of its own.
+        allow_custom_code: Describe a model that would run Python code of its own too. None of it
+            is run here.
         thorough: Parse every header; False for a quick check, as in a listing.
 
     Raises:
+        CustomCodeRefused: It would run code of its own; everything else is in order.
         InputError: It cannot be scored; the message says why.
     """
     files = scan_folder(folder, bounds)
     check_is_model(files)
     config = read_object(folder / "config.json")
-    custom_code = _custom_code(config, files, allow_custom_code)
+    custom_code = model_code(config)
     architecture = _architecture(config, custom_code)
     check_weights(files, thorough=thorough)
-    check_tokenizer(files, allow_custom_code=allow_custom_code)
+    tokenizer = tokenizer_code(folder, config, files.sizes)
+    if not tokenizer:
+        # Code can read a tokenizer from any file.
+        check_tokenizer(files)
     bits = _weight_bits(config, files, thorough)
+    if thorough:
+        check_repeated_tensors(folder, files.weights)
+        for file, size in files.sizes.items():
+            if file.startswith("tokenizer"):
+                refuse_small_pointer(folder / file, size)
+    named = () if custom_code is None else (custom_code,)
+    code = hashed_code(folder, tuple(dict.fromkeys((*named, *tokenizer))))
+    if code and not allow_custom_code:
+        raise refusal(code, of_model=custom_code is not None)
+    if custom_code is not None and custom_code not in files.sizes:
+        raise InputError(f"{shown(custom_code)}, which its config.json runs, is missing", "")
     info = ModelInfo(
         name=name,
         path=folder,
@@ -159,6 +187,7 @@ def describe_model(
         query_heads=query_heads(config),
         custom_code=custom_code,
         last_used=files.last_used,
+        code=code,
     )
     return with_kept_geometry(info)
 
@@ -193,7 +222,8 @@ def check_measured(outcome: Outcome, architecture: str) -> Measured:
     """Refuse a model by what was measured of it.
 
     Raises:
-        InputError: mlx-lm cannot build it, or it keeps no keys and values.
+        InputError: mlx-lm cannot build it, it keeps no keys and values, or MLX's quantizer has
+            no groups for them.
     """
     if isinstance(outcome, NotBuilt):
         raise InputError(
@@ -204,23 +234,14 @@ def check_measured(outcome: Outcome, architecture: str) -> Measured:
             f"architecture `{architecture}` keeps no keys and values: there is no KV cache",
             "pick a model with attention layers",
         )
-    return outcome
-
-
-def _custom_code(config: dict[str, Any], files: ModelFiles, allow_custom_code: bool) -> str | None:
-    name = ModelConfig(config).text("model_file")
-    if name is None:
-        return None
-    if not name.endswith(".py") or Path(name).name != name:
+    if not outcome.geometry.quantizable:
+        dims = " and ".join(map(str, sorted(outcome.geometry.dims())))
         raise InputError(
-            f"config.json: `model_file` is {shown(name)}, not a Python file of the folder",
-            "do not run this model's code",
+            f"its KV cache cannot be quantized: no group size of MLX divides heads of {dims} "
+            "elements",
+            f"pick a model with heads of a multiple of {STOCK.groups[0]} elements",
         )
-    if not allow_custom_code:
-        raise InputError(f"it runs code of its own: {shown(name)}", ALLOW_CUSTOM_CODE)
-    if name not in files.sizes:
-        raise InputError(f"{shown(name)}, which its config.json runs, is missing", "")
-    return name
+    return outcome
 
 
 def _architecture(config: dict[str, Any], custom_code: str | None) -> str:

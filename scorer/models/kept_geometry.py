@@ -25,7 +25,7 @@ from scorer.models.config import read_small
 from scorer.spec.geometry import KVGeometry
 
 # To be raised when the same config measures differently.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class NotBuilt:
 Outcome = Measured | NotBuilt
 
 # Also what could not be written: a read-only cache must not make this process measure again.
-_known: dict[Path, Outcome] = {}
+_known: dict[Path | str, Outcome] = {}
 
 
 def config_key(config: bytes, custom_code: bytes | None = None) -> str:
@@ -92,18 +92,22 @@ def folder_key(folder: Path, custom_code: str | None = None) -> str:
 def recall(key: str) -> Outcome | None:
     """What is kept under a key; None if nothing is, or it is damaged."""
     path = _path(key)
-    if path not in _known:
+    if (place := path or key) not in _known:
+        if path is None:
+            return None
         try:
-            _known[path] = outcome_from_json(json.loads(read_small(path)))
+            _known[place] = outcome_from_json(json.loads(read_small(path)))
         except (InputError, ValueError, RecursionError):
             return None
-    return _known[path]
+    return _known[place]
 
 
 def remember(key: str, outcome: Outcome) -> None:
     """Keep what was measured; a cache folder that cannot be written is no error."""
     path = _path(key)
-    _known[path] = outcome
+    _known[path or key] = outcome
+    if path is None:
+        return
     with contextlib.suppress(OSError, QfidError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps(outcome_to_json(outcome)) + "\n")
@@ -138,8 +142,11 @@ def outcome_from_json(data: Any) -> Outcome:
     return Measured(dataclasses.replace(KVGeometry.from_json(geometry), exact=True), **sizes)
 
 
-def _path(key: str) -> Path:
-    return cache_folder() / "geometry" / f"{key}.json"
+def _path(key: str) -> Path | None:
+    try:
+        return cache_folder() / "geometry" / f"{key}.json"
+    except InputError:
+        return None
 
 
 @lru_cache(maxsize=1)

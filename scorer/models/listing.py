@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scorer.common.errors import InputError, QfidError
-from scorer.models.files import ALLOW_CUSTOM_CODE
+from scorer.common.errors import CustomCodeRefused, InputError, QfidError
 from scorer.models.hub_cache import (
     cached_repos,
     find_snapshot,
@@ -61,8 +60,15 @@ def list_models(hub: Path | None = None) -> Listing:
     return Listing(scorable, sorted(unscorable, key=lambda repo: repo.name))
 
 
-def iter_models(hub: Path | None = None) -> Iterator[ModelInfo | Unscorable]:
-    """Yield the repos of a cache in the order of its directory."""
+def iter_models(
+    hub: Path | None = None, *, with_code: bool = False
+) -> Iterator[ModelInfo | Unscorable]:
+    """Yield the repos of a cache in the order of its directory.
+
+    Args:
+        hub: As of :func:`list_models`.
+        with_code: Yield a model that would run code of its own as one that can be scored.
+    """
     hub = hub or hub_folder()
     real_hub = os.path.realpath(hub)
     for repo, folder in cached_repos(hub):
@@ -71,7 +77,14 @@ def iter_models(hub: Path | None = None) -> Iterator[ModelInfo | Unscorable]:
                 raise InputError("the name of its folder is not a repo id")
             snapshot = find_snapshot(repo, None, hub)
             bounds = link_bounds(repo, hub, real_hub)
-            yield describe_model(repo, snapshot.path, snapshot.commit, bounds, thorough=False)
+            yield describe_model(
+                repo,
+                snapshot.path,
+                snapshot.commit,
+                bounds,
+                allow_custom_code=with_code,
+                thorough=False,
+            )
         except QfidError as error:
             yield Unscorable(repo, _reason(error), folder_bytes(folder / "blobs"))
         except Exception as error:
@@ -80,5 +93,5 @@ def iter_models(hub: Path | None = None) -> Iterator[ModelInfo | Unscorable]:
 
 
 def _reason(error: QfidError) -> str:
-    custom = error.hint == ALLOW_CUSTOM_CODE
+    custom = isinstance(error, CustomCodeRefused)
     return error.message + (" (needs --allow-custom-code)" if custom else "")

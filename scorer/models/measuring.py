@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scorer.common.errors import QfidError
+from scorer.models.custom_code import Consent, consent_to_json
 from scorer.models.info import ModelInfo, with_kept_geometry
 from scorer.models.kept_geometry import outcome_from_json, remember
 from scorer.models.listing import Unscorable
@@ -46,9 +47,9 @@ def measured_models(
     Yields:
         Each model that was measured, with its geometry or as one that cannot be scored.
     """
-    guessed = [model for model in models if not model.geometry.exact]
-    # A model with code of its own is one only where the user has allowed that.
-    requests = [(model.path, model.custom_code is not None) for model in guessed]
+    # Measuring a model with code of its own would run it; a run that is allowed to measures it.
+    guessed = [model for model in models if not model.geometry.exact and not model.code]
+    requests = [(model.path, False) for model in guessed]
     for model, trouble in zip(guessed, measure_folders(requests, stop), strict=False):
         if trouble:
             continue
@@ -59,7 +60,7 @@ def measured_models(
 
 
 def measure_folders(
-    requests: Sequence[tuple[Path, bool]],
+    requests: Sequence[tuple[Path, Consent]],
     stop: Callable[[], bool] = never,
     *,
     patience: float = _PATIENCE,
@@ -70,7 +71,7 @@ def measure_folders(
     in another child.
 
     Args:
-        requests: The folder of each, and whether a Python file of its own may run.
+        requests: The folder of each, and whether the Python file that it names may run.
         stop: Asked ten times a second; once it is true nothing more is measured.
         patience: Seconds to wait for one.
 
@@ -93,7 +94,7 @@ def measure_folders(
 
 
 def _one_child(
-    requests: list[tuple[Path, bool]], stop: Callable[[], bool], patience: float
+    requests: list[tuple[Path, Consent]], stop: Callable[[], bool], patience: float
 ) -> Iterator[str]:
     """Why nothing is kept, or "", of one model after the other, until the child ends."""
     try:
@@ -109,8 +110,9 @@ def _one_child(
         return
     assert child.stdin is not None and child.stdout is not None
     lines = b"".join(
-        json.dumps({"folder": str(folder), "allow_custom_code": allowed}).encode() + b"\n"
-        for folder, allowed in requests
+        json.dumps({"folder": str(folder), "allow_custom_code": consent_to_json(consent)}).encode()
+        + b"\n"
+        for folder, consent in requests
     )
     answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threads = [
@@ -118,8 +120,11 @@ def _one_child(
         threading.Thread(target=_read, args=(child.stdout, answers), daemon=True),
     ]
     try:
-        for thread in threads:
-            thread.start()
+        try:
+            for thread in threads:
+                thread.start()
+        except RuntimeError:  # the system allows no more threads
+            return
         for _ in requests:
             answer = _awaited(answers, stop, patience)
             if not answer:

@@ -5,13 +5,15 @@ Imports no mlx and reads no weights, only ``config.json`` and the headers of the
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 from pathlib import Path
 
-from scorer.common.errors import InputError, ModelNotCached
+from scorer.common.errors import CustomCodeRefused, InputError, ModelNotCached
 from scorer.common.inert_text import shown
 from scorer.models.hub_cache import (
+    cached_commits,
     cached_repos,
     find_snapshot,
     hub_folder,
@@ -22,8 +24,12 @@ from scorer.models.hub_cache import (
     snapshot_repo,
 )
 from scorer.models.info import ModelInfo, describe_model
+from scorer.models.lfs_pointers import LfsPointer, fetch_command
 
 DEMO = "demo"
+
+# Likeness of two names from which one may be a slip for the other, as difflib counts it.
+_CLOSE = 0.85
 
 
 def resolve_model(
@@ -35,13 +41,15 @@ def resolve_model(
         model: Repo id in the local cache, path of a folder, or ``demo``. An existing folder with
             a ``config.json`` takes precedence over a repo of the same name, as in mlx-lm.
         revision: Branch, tag, full or short commit of a repo; None for the cached default.
-        allow_custom_code: Accept a model with Python code of its own.
+        allow_custom_code: Accept a model that would run Python code of its own. None of it is run
+            here; see :func:`scorer.models.custom_code.check_consent`.
 
     Raises:
         ModelNotCached: The repo or the revision is not in the cache, or incomplete; the hint is the
             command that downloads it.
+        CustomCodeRefused: It would run code of its own that was not allowed.
         InputError: It cannot be scored: it is not a model, damaged, incomplete, not a text model,
-            of an architecture that mlx-lm lacks, or has custom code that was not allowed.
+            or of an architecture that mlx-lm lacks.
     """
     if model == DEMO:
         _refuse_revision(revision, "the built-in model")
@@ -56,9 +64,14 @@ def resolve_model(
         name, commit = snapshot_repo(folder.resolve()) or (folder.resolve().name, None)
         try:
             return describe_model(name, folder, commit, allow_custom_code=allow_custom_code)
+        except CustomCodeRefused as error:
+            raise CustomCodeRefused(
+                f"`{model}`: {error.message}", error.hint, error.files
+            ) from None
         except InputError as error:
-            hint = error.hint or "copy or download the folder again"
-            raise InputError(f"`{model}`: {error.message}", hint) from None
+            again = "copy or download the folder again"
+            command = fetch_command(folder) if isinstance(error, LfsPointer) else again
+            raise InputError(f"`{model}`: {error.message}", error.hint or command) from None
     return _resolve_repo(model, revision, allow_custom_code)
 
 
@@ -85,6 +98,8 @@ def _local_folder(model: str) -> Path | None:
         is_folder = exists = has_config = False
     if has_config or (is_folder and (written_as_path or not is_repo_id(model))):
         return path
+    if is_folder and not repo_folder(model, hub_folder()).is_dir():
+        return path
     if exists and not is_folder:
         raise InputError(f"`{model}` is a file, not a model", "give the folder that holds it")
     if written_as_path:
@@ -102,11 +117,9 @@ def _resolve_repo(repo: str, revision: str | None, allow_custom_code: bool) -> M
         snapshot = find_snapshot(repo, revision, hub)
     except ModelNotCached as error:
         similar = None if repo_folder(repo, hub).is_dir() else _similar(repo, hub)
-        if similar is None:
-            raise
-        raise ModelNotCached(
-            f"{error.message}; `{similar}` is", error.hint, repo, revision
-        ) from None
+        hint = error.hint if similar is None else _instead(repo, similar)
+        also = "" if similar is None else f"; `{similar}` is"
+        raise _with_whole_revision(error.message + also, hint, repo, revision) from None
     try:
         return describe_model(
             repo,
@@ -115,12 +128,46 @@ def _resolve_repo(repo: str, revision: str | None, allow_custom_code: bool) -> M
             link_bounds(repo, hub),
             allow_custom_code=allow_custom_code,
         )
+    except CustomCodeRefused as error:
+        raise CustomCodeRefused(f"`{repo}`: {error.message}", error.hint, error.files) from None
     except InputError as error:
         message = f"`{repo}`: {error.message}"
         if error.hint:
             raise InputError(message, error.hint) from None
         # Errors without a hint: the files are damaged or incomplete, so download them again.
-        raise ModelNotCached(message, pull_command(repo, revision), repo, revision) from None
+        hint = pull_command(repo, revision)
+        raise _with_whole_revision(message, hint, repo, revision) from None
+
+
+def _with_whole_revision(
+    message: str, hint: str, repo: str, revision: str | None
+) -> ModelNotCached:
+    """The error that the newest revision is not there, which names another that is whole."""
+    whole = None if revision is not None else _whole_revision(repo)
+    if whole is not None:
+        message += f"; its revision {whole} is whole"
+        hint = f"qfid kv {repo} --revision {whole}, or {hint} for the newest"
+    return ModelNotCached(message, hint, repo, revision)
+
+
+def _whole_revision(repo: str) -> str | None:
+    """A cached revision that can be scored, the most recently written first; None without one."""
+    hub = hub_folder()
+    for commit in cached_commits(repo, hub):
+        folder = repo_folder(repo, hub) / "snapshots" / commit
+        with contextlib.suppress(InputError):
+            describe_model(repo, folder, commit, link_bounds(repo, hub))
+            return commit[:12]
+    return None
+
+
+def _instead(repo: str, similar: str) -> str:
+    """What to do where a cached repo has nearly the name that was given."""
+    owner, other = (name.lower().rpartition("/")[0] for name in (repo, similar))
+    slip = not owner or difflib.SequenceMatcher(None, owner, other).ratio() >= _CLOSE
+    use = f"qfid kv {similar}"
+    # The same model of another owner may be meant.
+    return use if slip else f"{use}, or {pull_command(repo, None)} for that one"
 
 
 def _similar(repo: str, hub: Path) -> str | None:
@@ -129,5 +176,5 @@ def _similar(repo: str, hub: Path) -> str | None:
     for lower, name in cached.items():
         if lower.rpartition("/")[2] == wanted.rpartition("/")[2]:
             return name
-    close = difflib.get_close_matches(wanted, cached, n=1, cutoff=0.85)
+    close = difflib.get_close_matches(wanted, cached, n=1, cutoff=_CLOSE)
     return cached[close[0]] if close else None

@@ -14,6 +14,7 @@ from scorer.common.errors import InputError
 from scorer.common.inert_text import shown
 from scorer.common.regular_files import open_regular
 from scorer.models.config import ModelConfig, decode_object, read_object
+from scorer.models.lfs_pointers import refuse_pointer
 
 INDEX = "model.safetensors.index.json"
 
@@ -48,8 +49,20 @@ def is_weight_file(name: str) -> bool:
     return name.startswith("model") and name.endswith(".safetensors")
 
 
+def weight_paths(folder: Path) -> list[Path]:
+    """The files from which mlx-lm is to load weights, sorted by name.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    return sorted(path for path in folder.iterdir() if is_weight_file(path.name))
+
+
 def missing_shards(folder: Path, names: Iterable[str], *, thorough: bool = True) -> list[str]:
     """Return the absent weight files, by the index or the numbering of the others.
+
+    mlx-lm loads ``model*.safetensors`` and reads no index. So an index counts only where it is
+    about these files, and a tensor that it places elsewhere is in none of them.
 
     Args:
         folder: The model's folder.
@@ -57,7 +70,8 @@ def missing_shards(folder: Path, names: Iterable[str], *, thorough: bool = True)
         thorough: Read the index also if the numbering states the count.
 
     Raises:
-        InputError: The index is not a JSON object that maps weights to file names.
+        InputError: The numbering is absurd; or there are no weight files, and the index is not a
+            JSON object that maps weights to file names.
     """
     present = set(names)
     needed: set[str] = set()
@@ -73,15 +87,54 @@ def missing_shards(folder: Path, names: Iterable[str], *, thorough: bool = True)
                 for i in range(1, int(count) + 1)
             }
     if INDEX in present and (thorough or not needed):
-        needed |= _indexed(folder / INDEX)
+        needed |= _indexed(folder, present)
     return sorted(needed - present)
 
 
-def _indexed(path: Path) -> set[str]:
+def _indexed(folder: Path, present: set[str]) -> set[str]:
+    """Names of the weight files that an index needs, if it is about those that are present."""
+    weights = sorted(filter(is_weight_file, present))
+    try:
+        weight_map = _weight_map(folder / INDEX)
+    except InputError:
+        if weights:
+            return set()
+        raise
+    needed = set(weight_map.values())
+    if needed <= present or not weights:
+        return needed
+    # Copied from the model that this one was made of, whose files had other names.
+    if needed.isdisjoint(present):
+        return set()
+    try:
+        held = set().union(*(tensors_of(folder / name) for name in weights))
+    except InputError:
+        return needed
+    return set() if set(weight_map) <= held else needed
+
+
+def _weight_map(path: Path) -> dict[str, str]:
     weight_map = read_object(path).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
         raise InputError(f"`{path.name}` maps no weights to files", "download the model again")
-    return set(weight_map.values())
+    return weight_map
+
+
+def tensors_of(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file: each tensor's description by its name.
+
+    Raises:
+        InputError: The file cannot be read, or its header is not JSON.
+    """
+    try:
+        with open_regular(path, keep_access_time=True) as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = file.read(length) if length <= _MAX_HEADER_BYTES else b""
+    except OSError as error:
+        raise InputError(f"`{path.name}` cannot be read: {error.strerror or error}", "") from None
+    tensors = decode_object(header, f"the header of `{path.name}`")
+    tensors.pop("__metadata__", None)
+    return tensors
 
 
 def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mapping[str, int]:
@@ -102,7 +155,10 @@ def check_weight_file(path: Path, size: int, *, thorough: bool = True) -> Mappin
     try:
         # Reading a header is not a use of the model: the list is sorted by access time.
         with open_regular(path, keep_access_time=True) as file:
-            length = int.from_bytes(file.read(8), "little")
+            begin = file.read(40)
+            refuse_pointer(path, begin)
+            length = int.from_bytes(begin[:8], "little")
+            file.seek(8)
             if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
                 raise _cut_off(path) if length <= _MAX_HEADER_BYTES else _no_header(path)
             header = file.read(length)

@@ -7,20 +7,30 @@ prints the same report again, byte for byte.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scorer.common.errors import SettingFailed
 from scorer.report.commands import kv_command
+from scorer.report.formats.open_verdict import settling
 from scorer.report.measured import Measured, ScoredSetting, measure
-from scorer.report.ranking import Candidate, Pairs, beaten_by, frontiers
+from scorer.report.ranking import Candidate, Pairs, beaten_by, frontiers, groups_of
 from scorer.report.recommendation import recommend
 from scorer.report.rows import setting_row
+from scorer.report.rules import RULES
 from scorer.report.tree import KeyUnit, PairComparison, ReferencePart, Report, RunPart
-from scorer.report.warnings import run_warnings
+from scorer.report.warnings import few_chunks_warning, run_warnings
+from scorer.runs.comparability import ComparabilityKey, common_chunks
 from scorer.runs.facts import FailureFacts, RunFacts
 from scorer.spec.job import Job
-from scorer.stats.pairs import PairedDifference, paired_difference
+from scorer.stats.pairs import (
+    PairedDifference,
+    as_family,
+    indistinct_groups,
+    paired_difference,
+)
+from scorer.stats.summary_values import Summary
 
 UNITS = {
     "kl": "nats",
@@ -51,66 +61,61 @@ UNITS = {
 def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
     """The report of a run.
 
-    It is about the chunks that all its scored settings have. A setting whose positions are damaged
-    is a failed row.
+    The figures of a setting rest on all its own chunks. Frontiers, ranks and pairs rest on the
+    chunks that the settings they join have in common. A setting whose positions are damaged is a
+    failed row.
 
     Args:
         facts: Of the run.
         settings: The settings in the order asked.
     """
-    settings, measured, chunks = _measured(facts, settings)
+    settings, measured = _measured(facts, settings)
     scored = [s for s in settings if s.setting.key in measured]
-    unequal = any(len(s.chunks) > len(chunks) for s in scored)
     perplexities = [m.summary.perplexity_ref for m in measured.values()]
-    warnings = run_warnings(facts, perplexities, len(chunks), unequal)
-    rows = [
-        setting_row(facts, s, measured.get(s.setting.key), len(chunks), warnings) for s in settings
-    ]
-    pairs = _pairs(facts, settings, measured)
-    candidates = [_candidate(facts, s, measured[s.setting.key]) for s in scored]
+    counts = [m.summary.n_chunks for m in measured.values()]
+    warnings = run_warnings(facts, perplexities, counts)
+    rows = []
+    for s in settings:
+        found_here = measured.get(s.setting.key)
+        few: list[str] = []
+        if found_here is not None and len(set(counts)) > 1:
+            few = few_chunks_warning(found_here.summary.n_chunks, facts)
+        rows.append(setting_row(facts, s, found_here, warnings, few))
+    pairs = as_family(_pairs(facts, scored, measured), _noise(settings))
+    candidates = _candidates(facts, scored, measured)
     beaten, found = beaten_by(candidates, pairs), frontiers(candidates, pairs)
     members = {name for frontier in found for name in frontier.settings}
     return Report(
+        rules=RULES,
         reference=_reference(facts),
         settings=tuple(
             replace(row, beaten_by=beaten.get(row.setting), on_frontier=row.setting in members)
             for row in rows
         ),
         comparisons=tuple(_comparison(names, pair) for names, pair in pairs.items()),
+        indistinct=tuple(indistinct_groups([s.setting.key for s in scored], pairs)),
         frontiers=tuple(found),
-        recommendation=recommend(
-            candidates,
-            pairs,
-            facts.kv_bytes_per_token_16bit,
-            facts.job,
-            _chunks_left(facts, len(chunks)),
-        ),
+        recommendation=recommend(candidates, pairs, facts.kv_bytes_per_token_16bit, facts.job),
         verdict_bounds=settings[0].setting.thresholds,
-        run=_run(facts, settings, chunks, measured, warnings),
+        run=_run(facts, settings, measured, warnings),
         units=tuple(KeyUnit(key, unit) for key, unit in UNITS.items()),
     )
 
 
 def _measured(
     facts: RunFacts, settings: Sequence[ScoredSetting]
-) -> tuple[list[ScoredSetting], dict[str, Measured], list[int]]:
-    """The settings (damaged ones marked failed), their numbers, and the chunks both are about."""
-    while True:
-        sets = [s.chunks for s in settings if s.chunks]
-        chunks = sorted(frozenset.intersection(*sets)) if sets else []
-        found: dict[str, Measured] = {}
-        checked = []
-        for scored in settings:
-            try:
-                if chunks and scored.chunks:
-                    found[scored.setting.key] = measure(facts, scored, chunks)
-            except SettingFailed as error:
-                scored = _failed(scored, error)
-            checked.append(scored)
-        # A setting that drops out may have been the one that held the common chunks down.
-        if all(a is b for a, b in zip(checked, settings, strict=True)):
-            return checked, found, chunks
-        settings = checked
+) -> tuple[list[ScoredSetting], dict[str, Measured]]:
+    """The settings, damaged ones marked failed, and the numbers of those that have some."""
+    found: dict[str, Measured] = {}
+    checked = []
+    for scored in settings:
+        try:
+            if scored.chunks:
+                found[scored.setting.key] = measure(facts, scored)
+        except SettingFailed as error:
+            scored = _failed(scored, error)
+        checked.append(scored)
+    return checked, found
 
 
 def _failed(scored: ScoredSetting, error: SettingFailed) -> ScoredSetting:
@@ -120,14 +125,14 @@ def _failed(scored: ScoredSetting, error: SettingFailed) -> ScoredSetting:
 
 
 def _pairs(
-    facts: RunFacts, settings: Sequence[ScoredSetting], measured: Mapping[str, Measured]
+    facts: RunFacts, scored: Sequence[ScoredSetting], measured: Mapping[str, Measured]
 ) -> Pairs:
+    """Every two settings that may be ranked, on the chunks that both have."""
     found: dict[tuple[str, str], PairedDifference] = {}
-    for a, b in itertools.combinations(settings, 2):
-        names = a.setting.key, b.setting.key
-        if facts.first_position(a.setting) != facts.first_position(b.setting):
-            continue
-        if names[0] in measured and names[1] in measured:
+    for a, b in itertools.combinations(scored, 2):
+        keys = [ComparabilityKey.of(s.setting, s.chunks) for s in (a, b)]
+        if not keys[0].differences(keys[1]):
+            names = a.setting.key, b.setting.key
             sums = [measured[name].summary.per_chunk for name in names]
             found[names] = paired_difference(sums[0], sums[1], facts.documents)
     return found
@@ -142,32 +147,60 @@ def _comparison(names: tuple[str, str], pair: PairedDifference) -> PairCompariso
         told_apart=pair.told_apart,
         unit=pair.unit,
         n_chunks=pair.n_chunks,
+        p_value=pair.p_value,
+        below_noise_floor=pair.below_noise_floor,
+        label=pair.label,
     )
 
 
+def _noise(settings: Sequence[ScoredSetting]) -> dict[str, float]:
+    """Upper end of the noise floor of the KL mean, nats, of the settings that have one."""
+    floors = {s.setting.key: s.facts.noise_floor for s in settings}
+    return {name: floor.kl_mean.upper for name, floor in floors.items() if floor is not None}
+
+
+def _candidates(
+    facts: RunFacts, scored: Sequence[ScoredSetting], measured: Mapping[str, Measured]
+) -> list[Candidate]:
+    """The scored settings as ranking sees them, in the order asked."""
+    found = [_candidate(facts, s, measured[s.setting.key]) for s in scored]
+    kl_means = {}
+    for group in groups_of(found):
+        common = common_chunks(candidate.key for candidate in group)
+        for candidate in group:
+            kl_means[candidate.name] = _kl_mean_on(measured[candidate.name].summary, common)
+    return [replace(candidate, kl_mean=kl_means[candidate.name]) for candidate in found]
+
+
 def _candidate(facts: RunFacts, scored: ScoredSetting, measured: Measured) -> Candidate:
+    """A setting with its KL mean over all its own chunks."""
+    judgement, n_chunks = measured.judgement, measured.summary.n_chunks
     return Candidate(
         setting=scored.setting,
         cost=facts.kv_bytes_per_token[scored.setting.key],
         kl_mean=measured.summary.kl.mean,
-        verdict=measured.verdict,
-        is_open=bool(measured.open_bounds),
-        more_chunks=_to_settle(measured),
+        verdict=judgement.verdict,
+        is_open=judgement.is_open,
         runnable=scored.facts.runnable_by_mlx_lm,
+        more_chunks=judgement.more_chunks,
+        settling=settling(
+            judgement.open_bounds, judgement.without_interval, n_chunks, facts.corpus.total_chunks
+        ),
+        chunks=frozenset(measured.summary.per_chunk.chunks),
     )
 
 
-def _chunks_left(facts: RunFacts, scored: int) -> int | None:
-    """Chunks of the text that were not scored; None where the facts do not say how many it has."""
-    total = facts.corpus.total_chunks
-    return None if total is None else total - scored
-
-
-def _to_settle(measured: Measured) -> int | None:
-    """Chunks that would settle all open bounds; None where a bound cannot be, or none is open."""
-    needed = [bound.more_chunks for bound in measured.open_bounds]
-    found = [chunks for chunks in needed if chunks is not None]
-    return max(found) if found and len(found) == len(needed) else None
+def _kl_mean_on(summary: Summary, chunks: frozenset[int]) -> float:
+    """KL mean over some of a setting's chunks, nats; NaN over none."""
+    sums = summary.per_chunk
+    if len(chunks) == len(sums.chunks):
+        return summary.kl.mean
+    parts = [
+        (kl, size)
+        for chunk, kl, size in zip(sums.chunks, sums.kl, sums.sizes, strict=True)
+        if chunk in chunks
+    ]
+    return sum(kl for kl, _ in parts) / sum(size for _, size in parts) if parts else math.nan
 
 
 def _reference(facts: RunFacts) -> ReferencePart:
@@ -187,16 +220,20 @@ def _reference(facts: RunFacts) -> ReferencePart:
 def _run(
     facts: RunFacts,
     settings: Sequence[ScoredSetting],
-    chunks: list[int],
     measured: Mapping[str, Measured],
     warnings: list[str],
 ) -> RunPart:
     resolved = all(s.setting.key in measured or s.facts.failure is not None for s in settings)
-    done = resolved and (not measured or len(chunks) == len(facts.chunks))
+    done = resolved and all(m.summary.n_chunks == len(facts.chunks) for m in measured.values())
+    chunks = sorted({chunk for m in measured.values() for chunk in m.summary.per_chunk.chunks})
     known = {facts.documents.get(chunk) for chunk in chunks} - {None}
     return RunPart(
         complete=done,
-        command=kv_command(_reproducing(facts, settings), facts.model_revision),
+        command=kv_command(
+            _reproducing(facts, settings),
+            facts.model_revision,
+            allow_custom_code=bool(facts.custom_code),
+        ),
         job=replace(facts.job, settings=tuple(s.setting for s in settings)),
         chunks=tuple(chunks),
         chunks_planned=len(facts.chunks),

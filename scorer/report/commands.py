@@ -35,12 +35,13 @@ def _ansi_c(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in data)
 
 
-def kv_command(job: Job, revision: str | None = None) -> str:
+def kv_command(job: Job, revision: str | None = None, *, allow_custom_code: bool = False) -> str:
     """``qfid kv …``: the command that asks for this job; defaults are left out.
 
     Args:
         job: What was asked.
         revision: Commit the job's revision was found to be; replaces it in the command.
+        allow_custom_code: The model runs Python files of its own.
     """
     # What begins with a hyphen would be read as an option.
     model_last = job.model.startswith("-")
@@ -54,7 +55,8 @@ def kv_command(job: Job, revision: str | None = None) -> str:
         words += ["--protocol", job.protocol]
     if job.chunk_length != 512:
         words += ["--chunk-length", str(job.chunk_length)]
-    if job.chunks != "first":
+    if job.max_chunks is not None or job.chunks != "first":
+        # Named also where it is the default, which is not the same in every version.
         words += ["--chunks", job.chunks]
     if job.max_chunks is not None:
         words += ["--max-chunks", str(job.max_chunks)]
@@ -66,7 +68,7 @@ def kv_command(job: Job, revision: str | None = None) -> str:
         words += ["--noise-floor", str(job.noise_floor)]
     if job.batch is not None:
         words += ["--batch", str(job.batch)]
-    if job.allow_custom_code:
+    if allow_custom_code:
         words += ["--allow-custom-code"]
     if job.force:
         words += ["--force"]

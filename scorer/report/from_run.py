@@ -6,16 +6,20 @@ Imports no mlx: ``qfid report`` and the app make reports of saved runs with it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, QfidError
+from scorer.device.cpu_arithmetic import NUMPY
 from scorer.report.memory_warnings import memory_warnings
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.engagement import Engagement
-from scorer.runs.facts import SettingFacts
+from scorer.runs.facts import RunFacts, SettingFacts
+from scorer.runs.identity import Identity
 from scorer.spec.settings.base import Setting
 from scorer.stats.noise_floor import noise_floor
 from scorer.stats.positions import Positions
+from scorer.text.chunk_order import select_chunks
 
 if TYPE_CHECKING:
     from scorer.report.measured import ScoredSetting
@@ -28,32 +32,106 @@ Batches = dict[str, list[tuple[Positions, ChunkFacts]]]
 def finished_report(run: Run, stored: Batches | None = None) -> Report:
     """The report of a saved run, from what is stored and nothing else.
 
+    Where an earlier version stored one that says otherwise, this one says which rules changed.
+
     Args:
         run: The run.
         stored: Its batches, where the caller has read them already.
 
     Raises:
-        QfidError: The run holds no scored chunk.
+        QfidError: The run holds no scored chunk, and no setting failed.
         InputError: The run's facts are malformed.
     """
     from scorer.report.build import build_report
+    from scorer.report.rules import with_changes
 
     stored = run.read() if stored is None else stored
-    if not any(stored.values()):
+    if not any(stored.values()) and not run.failures():
         raise QfidError(
             f"run `{run.id}` holds no scored chunk yet", f"score it with `qfid resume {run.id}`"
         )
     facts = run.facts.run
     if facts is None:
         raise InputError(f"`job.json` of run `{run.id}` lacks the facts of the run")
+    facts = _with_numpy_blas(facts, run.conditions)
+    repeats = facts.equal_chunks or {}
+    stored = _without(repeats, stored)
     short = memory_warnings(stored, facts.batch, facts.device.kind)
-    mixed = [
+    notes = [
         f"the chunks were not all scored under the same conditions (--accept-changes): {change}"
         for change in run.facts.mixed
     ]
-    facts = dataclasses.replace(facts, job=run.job, warnings=(*facts.warnings, *mixed, *short))
+    if run.facts.unknown:
+        notes.append(
+            "the run was continued, and it is not known whether these were the same before and "
+            f"after: {', '.join(run.facts.unknown)}"
+        )
+    if run.facts.files and run.facts.identity.get("model content") is None:
+        notes.append(
+            "the run ended before the files of the model were hashed: where only a size is given, "
+            "the content is not known"
+        )
+    if not _chosen_by_the_rule(facts):
+        notes.append(
+            "an earlier version spread the chunks by another rule: the same command scores others "
+            f"now, and `qfid resume {run.id}` these"
+        )
+    notes += _repeats(repeats, len(facts.chunks))
+    facts = dataclasses.replace(
+        facts,
+        job=run.job,
+        chunks=tuple(chunk for chunk in facts.chunks if chunk not in repeats),
+        warnings=(*facts.warnings, *notes, *short),
+    )
     rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
-    return build_report(facts, rows)
+    return with_changes(build_report(facts, rows), _stored_report(run))
+
+
+def _stored_report(run: Run) -> Report | None:
+    """The report that the run has stored; None where there is none that can be read."""
+    from scorer.report.tree import Report
+
+    values = run.report()
+    try:
+        return None if values is None else Report.from_json(values)
+    except InputError:
+        return None
+
+
+def _chosen_by_the_rule(facts: RunFacts) -> bool:
+    """Whether a new run of the same job would take the same chunks, as far as can be said."""
+    total, job = facts.corpus.total_chunks, facts.job
+    if total is None or job.chunks != "spread":
+        return True
+    return set(facts.chunks) == set(select_chunks(total, job.chunks, job.max_chunks))
+
+
+def _with_numpy_blas(facts: RunFacts, identity: Identity) -> RunFacts:
+    """Facts that name MLX's BLAS for MLX alone: earlier versions named it for NumPy's products."""
+    if identity.get("arithmetic") != NUMPY or "NumPy BLAS" in identity:
+        return facts
+    own = facts.arithmetic
+    blas = f"unknown in NumPy; {own.blas} for what MLX multiplies"
+    description = own.description.replace(f"BLAS: {own.blas}", f"BLAS: {blas}")
+    return dataclasses.replace(
+        facts, arithmetic=dataclasses.replace(own, blas=blas, description=description)
+    )
+
+
+def _without(repeats: Mapping[int, int], stored: Batches) -> Batches:
+    """The batches but those of chunks that repeat another: equal chunks count once."""
+    return {
+        name: [(p, facts) for p, facts in batches if int(p.chunk[0]) not in repeats]
+        for name, batches in stored.items()
+    }
+
+
+def _repeats(repeats: Mapping[int, int], planned: int) -> list[str]:
+    """What a report says of equal chunks."""
+    if not repeats:
+        return []
+    which = f"{len(repeats)} of {planned} chunks " + ("repeats" if len(repeats) == 1 else "repeat")
+    return [f"{which} the tokens of another: equal chunks count once"]
 
 
 def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSetting:
@@ -72,20 +150,24 @@ def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSettin
         facts,
         seconds=sum(b.seconds for _, b in batches),
         peak_memory_bytes=max((b.peak_memory_bytes for _, b in batches), default=0),
-        noise_floor=noise_floor(
-            [b.perturbed_kl_sums for _, b in batches], sum(len(p) for p, _ in batches)
-        ),
+        noise_floor=noise_floor([b.perturbed for _, b in batches], [len(p) for p, _ in batches]),
         failure=failure,
     )
     control = run.facts.controls.get(name)
     if control == facts.same_as:
         # The row is computed as its own control, which is a row of the job too.
         control = None
+    control_failure = None if control is None else run.failures().get(control)
+    if control_failure is not None:
+        warning = f"its control failed: {control_failure.message}"
+        facts = dataclasses.replace(facts, warnings=(*facts.warnings, warning))
+        control = None
     return ScoredSetting(
         setting=setting,
         facts=facts,
         positions=Positions.concatenate([p for p, _ in batches]) if batches else None,
         control=_control(run, control, stored),
+        control_failed=control_failure is not None,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +11,25 @@ import numpy as np
 from scorer.report.setting_row import Intervals
 from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.spec.settings.base import Setting
-from scorer.spec.thresholds import Metric, Verdict
+from scorer.spec.thresholds import Metric
 from scorer.stats.bootstrap import RESAMPLES, quantile_interval
-from scorer.stats.intervals import CONFIDENCE, FEW_CHUNKS, Interval, Units, mean_interval, units_of
+from scorer.stats.intervals import (
+    CONFIDENCE,
+    FEW_CHUNKS,
+    Interval,
+    Units,
+    clustered_mean,
+    mean_interval,
+    units_of,
+    with_width,
+)
+from scorer.stats.noise_floor import NoiseFloor
 from scorer.stats.positions import Positions
+from scorer.stats.proportions import proportion
+from scorer.stats.settling import Outlook
 from scorer.stats.summary import exp_of, in_order, kl_summary, summarize
 from scorer.stats.summary_values import KLSummary, Summary
-from scorer.stats.verdict import HeldBound, OpenBound, held_by, open_bounds, verdict_of
+from scorer.stats.verdict import P99_POSITIONS, Estimate, Judgement, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +41,14 @@ class ScoredSetting:
         facts: Its facts.
         positions: Its scored positions, in any order; None where there are none.
         control: Positions of the dequantized path beside a deployed setting; None for none.
+        control_failed: The dequantized path was asked for and failed.
     """
 
     setting: Setting
     facts: SettingFacts
     positions: Positions | None
     control: Positions | None = None
+    control_failed: bool = False
 
     @property
     def chunks(self) -> frozenset[int]:
@@ -50,26 +65,18 @@ class Measured:
     Attributes:
         summary: Point estimates.
         units: What the intervals take as independent.
-        kl_mean: 95 % interval of the KL mean, nats.
-        kl_p99: Bootstrap interval of the 99th percentile, nats.
-        flip_rate: Interval of the flip rate, 0 to 1.
+        estimates: What the verdict rests on.
         nll_difference: Interval of ``mean(nll_quant − nll_ref)``, nats.
-        verdict: Tier by the point estimates.
-        held_by: What keeps it from the next better tier.
-        open_bounds: Thresholds that leave it open.
+        judgement: The verdict and what is open about it.
         control_kl: KL summary of the control, nats; None where none ran.
         control_flip_rate: Its flip rate, 0 to 1; None likewise.
     """
 
     summary: Summary
     units: Units
-    kl_mean: Interval | None
-    kl_p99: Interval | None
-    flip_rate: Interval | None
+    estimates: Mapping[Metric, Estimate]
     nll_difference: Interval | None
-    verdict: Verdict
-    held_by: list[HeldBound]
-    open_bounds: list[OpenBound]
+    judgement: Judgement
     control_kl: KLSummary | None = None
     control_flip_rate: float | None = None
 
@@ -90,9 +97,9 @@ class Measured:
             label=self.units.label,
             note=few_chunks_note(self.summary.n_chunks),
             kl_p99_resamples=RESAMPLES,
-            kl_mean=self.kl_mean,
-            kl_p99=self.kl_p99,
-            flip_rate=self.flip_rate,
+            kl_mean=self.estimates["kl_mean"].interval,
+            kl_p99=self.estimates["kl_p99"].interval,
+            flip_rate=self.estimates["flip_rate"].interval,
             ln_perplexity_ratio=ends,
             perplexity_ratio=ratio,
             perplexity_delta=delta,
@@ -108,54 +115,82 @@ def few_chunks_note(n_chunks: int) -> str:
     return ""
 
 
-def measure(facts: RunFacts, scored: ScoredSetting, chunks: Collection[int]) -> Measured:
-    """Summaries, intervals and verdict of one setting on the given chunks.
+def measure(facts: RunFacts, scored: ScoredSetting) -> Measured:
+    """Summaries, intervals and verdict of one setting on all its chunks.
 
     Args:
         facts: Of the run.
-        scored: The setting, with positions on at least one of the chunks.
-        chunks: The chunks the report is about.
+        scored: The setting, with positions on at least one chunk.
 
     Raises:
         SettingFailed: There is no position, one occurs twice or a value is not a number.
     """
     assert scored.positions is not None
-    positions = in_order(_on(scored.positions, chunks))
+    positions = in_order(scored.positions)
     summary = summarize(
         positions,
         first_position=facts.first_position(scored.setting),
         n_depth=facts.positions_per_chunk(scored.setting),
     )
-    thresholds = scored.setting.thresholds
     sums = summary.per_chunk
     units = units_of(sums.chunks, facts.documents)
-    owner = np.repeat(np.arange(summary.n_chunks), sums.sizes)
-    values: dict[Metric, float] = {
-        "kl_mean": summary.kl.mean,
-        "kl_p99": summary.kl.p99,
-        "flip_rate": summary.flip_rate,
-    }
-    intervals: dict[Metric, Interval | None] = {
-        "kl_mean": mean_interval(sums.kl, sums.sizes, units),
-        "kl_p99": quantile_interval(positions.kl, owner, summary.n_chunks),
-        "flip_rate": mean_interval(sums.flips, sums.sizes, units),
-    }
-    control = None if scored.control is None else _on(scored.control, chunks)
+    estimates = _estimates(positions, summary, units, scored.facts.noise_floor)
+    planned = [facts.documents.get(chunk) for chunk in facts.chunks]
+    outlook = Outlook(summary.n_chunks, units.documents, planned)
+    control = None if scored.control is None else _on_all(scored.control, sums.chunks)
     control_kl, control_flips = kl_summary(control) if control else (None, None)
     return Measured(
         summary=summary,
         units=units,
-        kl_mean=intervals["kl_mean"],
-        kl_p99=intervals["kl_p99"],
-        flip_rate=intervals["flip_rate"],
-        nll_difference=mean_interval(sums.nll_difference, sums.sizes, units),
-        verdict=verdict_of(**values, thresholds=thresholds),
-        held_by=held_by(values, thresholds),
-        open_bounds=open_bounds(values, intervals, summary.n_chunks, thresholds),
+        estimates=estimates,
+        nll_difference=with_width(
+            mean_interval(
+                sums.nll_difference,
+                sums.sizes,
+                units,
+                # No perplexity is below 1.
+                lowest=-math.log(max(1.0, summary.perplexity_ref)),
+            )
+        ),
+        judgement=judge(estimates, summary.n_positions, outlook, scored.setting.thresholds),
         control_kl=control_kl,
         control_flip_rate=control_flips,
     )
 
 
-def _on(positions: Positions, chunks: Collection[int]) -> Positions:
-    return positions.select(np.isin(positions.chunk, list(chunks)))
+def _estimates(
+    positions: Positions, summary: Summary, units: Units, noise: NoiseFloor | None
+) -> dict[Metric, Estimate]:
+    """The metrics that a verdict rests on, with their intervals."""
+    sums = summary.per_chunk
+    kl = clustered_mean(sums.kl, sums.sizes, units)
+    counted = clustered_mean(sums.flips, sums.sizes, units)
+    flips = proportion(counted, summary.n_positions, kl, sum(sums.kl_squares))
+    p99 = None
+    if summary.n_positions >= P99_POSITIONS:
+        unit_of = np.repeat(np.array(units.of_chunk), sums.sizes)
+        p99 = with_width(quantile_interval(positions.kl, unit_of, units.count))
+    return {
+        "kl_mean": Estimate(
+            summary.kl.mean,
+            None if kl is None else with_width(kl.interval(lowest=0.0)),
+            kl,
+            0.0 if noise is None else noise.upper("kl_mean"),
+        ),
+        "kl_p99": Estimate(
+            summary.kl.p99, p99, noise=0.0 if noise is None else noise.upper("kl_p99")
+        ),
+        "flip_rate": Estimate(
+            summary.flip_rate,
+            None if flips is None else flips.interval(),
+            flips,
+            0.0 if noise is None else noise.upper("flip_rate"),
+        ),
+    }
+
+
+def _on_all(control: Positions, chunks: Sequence[int]) -> Positions | None:
+    """The control on the chunks of its setting; None where it lacks one: it stands beside it."""
+    if not np.isin(chunks, control.chunk).all():
+        return None
+    return control.select(np.isin(control.chunk, chunks))

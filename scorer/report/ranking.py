@@ -1,4 +1,4 @@
-"""Memory against quality: the Pareto frontier, its ties, and the one recommendation."""
+"""Memory against quality: the Pareto frontiers and their ties."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scorer.report.tree import Frontier
+from scorer.runs.comparability import ComparabilityKey, common_chunks, comparable_groups
 from scorer.spec.settings.base import Setting
 from scorer.spec.thresholds import Verdict
 from scorer.stats.pairs import PairedDifference
@@ -22,12 +23,15 @@ class Candidate:
     Attributes:
         setting: The setting.
         cost: Stored bytes per token.
-        kl_mean: Mean KL, nats; may be +inf.
-        verdict: Tier by the point estimates.
-        is_open: An interval leaves the verdict open.
+        kl_mean: Mean KL over the chunks that all candidates have that it is ranked with, nats;
+            may be +inf.
+        verdict: Tier by the point estimates, over all its own chunks.
+        is_open: More chunks could show another verdict.
         runnable: mlx-lm generates with it.
         more_chunks: About how many more chunks would settle an open verdict; None where it is
-            settled or no number of chunks would.
+            settled, or the number is not known, or no number of chunks would.
+        settling: What would settle an open verdict, in words.
+        chunks: Chunks that it was scored on.
     """
 
     setting: Setting
@@ -37,6 +41,8 @@ class Candidate:
     is_open: bool
     runnable: bool
     more_chunks: int | None = None
+    settling: str = ""
+    chunks: frozenset[int] = frozenset()
 
     @property
     def name(self) -> str:
@@ -44,21 +50,37 @@ class Candidate:
         return self.setting.key
 
     @property
-    def conditions(self) -> tuple[int, str]:
-        """What must be equal before two settings are ranked: first tokens kept, and the path."""
-        return self.setting.start, self.setting.path
+    def key(self) -> ComparabilityKey:
+        """What must be equal before two settings of a run are ranked."""
+        return ComparabilityKey.of(self.setting, self.chunks)
 
 
-def told_apart(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
-    """Whether the paired interval excludes 0; unknown counts as no."""
-    pair = pairs.get((a.name, b.name)) or pairs.get((b.name, a.name))
-    return pair is not None and pair.told_apart is True
+def groups_of(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Those that may be ranked with each other: of one start and one path.
+
+    Settings of different starts score different positions, and the dequantized path is not what
+    a runtime computes.
+    """
+    return comparable_groups(candidates, lambda candidate: candidate.key)
+
+
+def _pair(a: Candidate, b: Candidate, pairs: Pairs) -> tuple[bool | None, float]:
+    """Whether two are told apart, None where unknown, and KL mean of ``a`` minus that of ``b``."""
+    for names, sign in (((a.name, b.name), 1.0), ((b.name, a.name), -1.0)):
+        if (pair := pairs.get(names)) is not None:
+            return pair.told_apart, math.nan if pair.mean is None else sign * pair.mean
+    return None, math.nan
+
+
+def drifts_less(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
+    """Whether the paired differences tell ``a`` apart from ``b`` as the better; unknown is no."""
+    apart, difference = _pair(a, b, pairs)
+    return apart is True and difference < 0
 
 
 def tied(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
-    """Whether the paired interval holds 0; unknown counts as no here too."""
-    pair = pairs.get((a.name, b.name)) or pairs.get((b.name, a.name))
-    return pair is not None and pair.told_apart is False
+    """Whether the paired differences do not tell them apart; unknown counts as no."""
+    return _pair(a, b, pairs)[0] is False
 
 
 def rankable(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -71,9 +93,9 @@ def beats(a: Candidate, b: Candidate, pairs: Pairs) -> bool:
 
     Quality alone never ranks two settings that the text cannot tell apart.
     """
-    if a.conditions != b.conditions or a.cost > b.cost or not a.kl_mean <= b.kl_mean:
+    if a.key.differences(b.key) or a.cost > b.cost or not a.kl_mean <= b.kl_mean:
         return False
-    return a.cost < b.cost or (a.kl_mean < b.kl_mean and told_apart(a, b, pairs))
+    return a.cost < b.cost or (a.kl_mean < b.kl_mean and drifts_less(a, b, pairs))
 
 
 def beaten_by(candidates: Sequence[Candidate], pairs: Pairs) -> dict[str, str]:
@@ -88,24 +110,21 @@ def beaten_by(candidates: Sequence[Candidate], pairs: Pairs) -> dict[str, str]:
 
 
 def frontiers(candidates: Sequence[Candidate], pairs: Pairs) -> list[Frontier]:
-    """One Pareto frontier per start and path, with neighbours that are tied.
-
-    Settings of different starts score different positions, and the dequantized path is not what
-    a runtime computes: they are never on one frontier.
-    """
+    """One Pareto frontier per start and path, with neighbours that are tied."""
     candidates = rankable(candidates)
     beaten = beaten_by(candidates, pairs)
     found = []
-    for conditions in dict.fromkeys(c.conditions for c in candidates):
-        members = [c for c in candidates if c.conditions == conditions and c.name not in beaten]
+    for group in groups_of(candidates):
+        members = [c for c in group if c.name not in beaten]
         members.sort(key=lambda c: (c.cost, c.kl_mean))
         neighbours = itertools.pairwise(members)
         found.append(
             Frontier(
-                quantize_start=conditions[0],
-                path=conditions[1],
+                quantize_start=group[0].key.start,
+                path=group[0].key.path,
                 settings=tuple(c.name for c in members),
                 tied=tuple((a.name, b.name) for a, b in neighbours if tied(a, b, pairs)),
+                n_chunks=len(common_chunks(c.key for c in group)),
             )
         )
     return found

@@ -16,8 +16,8 @@ def setting_row(
     facts: RunFacts,
     scored: ScoredSetting,
     measured: Measured | None,
-    n_chunks: int,
     warnings: list[str],
+    own_warnings: list[str],
 ) -> SettingRow:
     """The report's row of one setting, not yet ranked.
 
@@ -25,11 +25,12 @@ def setting_row(
         facts: Of the run.
         scored: The setting.
         measured: Its numbers; None where it failed or has none yet.
-        n_chunks: Chunks the report is about.
         warnings: Those about the whole run.
+        own_warnings: Those about the setting's chunks.
     """
     setting, own = scored.setting, scored.facts
     summary = None if measured is None else measured.summary
+    n_chunks = 0 if summary is None else summary.n_chunks
     method = setting.kv_method
     per_token = facts.kv_bytes_per_token.get(setting.key)
     context = facts.kv_bytes_context or facts.max_context
@@ -50,17 +51,19 @@ def setting_row(
         kv_partial=bool(own.kv_layers_skipped),
         quantize_mode=setting.mode,
         quantize_start=setting.start,
-        corpus=_provenance(facts, 0 if summary is None else n_chunks),
-        n_chunks=0 if summary is None else n_chunks,
+        corpus=_provenance(facts, n_chunks),
+        n_chunks=n_chunks,
         numbers=None if measured is None else _numbers(measured),
         control_note=_control_note(facts, scored, measured),
-        noise_floor=own.noise_floor,
+        noise_floor=None if own.noise_floor is None else own.noise_floor.kl_mean.deviation,
+        noise_floors=own.noise_floor,
         warnings=(
             *warnings,
+            *own_warnings,
             *setting_warnings(
                 own,
                 setting,
-                measured.verdict if measured else None,
+                measured.judgement.verdict if measured else None,
                 summary.perplexity_delta if summary else 0.0,
                 summary.n_infinite if summary else 0,
             ),
@@ -93,10 +96,11 @@ def _provenance(facts: RunFacts, n_chunks: int) -> CorpusProvenance:
 
 
 def _numbers(measured: Measured) -> SettingNumbers:
-    summary = measured.summary
+    summary, judgement = measured.summary, measured.judgement
     sums = summary.per_chunk
     return SettingNumbers(
         n_positions=summary.n_positions,
+        chunks=sums.chunks,
         kl=summary.kl,
         kl_quantiles=summary.kl_quantiles,
         kl_by_depth=summary.depth,
@@ -117,10 +121,11 @@ def _numbers(measured: Measured) -> SettingNumbers:
         flips_per_chunk=sums.flips,
         control_kl=measured.control_kl,
         control_flip_rate=measured.control_flip_rate,
-        verdict=measured.verdict,
-        verdict_shown=shown_verdict(measured.verdict, bool(measured.open_bounds)),
-        verdict_held_by=tuple(measured.held_by),
-        verdict_open=tuple(measured.open_bounds),
+        verdict=judgement.verdict,
+        verdict_shown=shown_verdict(judgement.verdict, judgement.is_open),
+        verdict_held_by=judgement.held_by,
+        verdict_open=judgement.open_bounds,
+        verdict_without_interval=judgement.without_interval,
     )
 
 
@@ -131,4 +136,8 @@ def _control_note(facts: RunFacts, scored: ScoredSetting, measured: Measured | N
         return "this setting is the dequantized path itself"
     if scored.facts.failure is not None:
         return "the setting failed"
+    if scored.control_failed:
+        return "the control failed"
+    if scored.control is not None:
+        return "it was not scored on every chunk that the setting has"
     return "same arithmetic here: the deployed path is computed as the dequantized one"

@@ -22,6 +22,7 @@ class SettingReport:
         kl: KL in nats.
         flip_rate: Share of positions whose top token changed, 0 to 1.
         verdict: ``good``, ``marginal`` or ``bad``, by the point estimates.
+        verdict_shown: The same with ``?`` where it is open: more chunks could change it.
         perplexity_ref: Perplexity of the reference.
         perplexity_quant: Perplexity with the quantized cache.
         perplexity_delta: Quantized minus reference.
@@ -34,6 +35,7 @@ class SettingReport:
     kl: KLSummary
     flip_rate: float
     verdict: Verdict
+    verdict_shown: str
     perplexity_ref: float
     perplexity_quant: float
     perplexity_delta: float
@@ -77,6 +79,7 @@ class SettingReport:
             kl=numbers.kl,
             flip_rate=numbers.flip_rate,
             verdict=numbers.verdict,
+            verdict_shown=numbers.verdict_shown,
             perplexity_ref=numbers.perplexity_ref,
             perplexity_quant=numbers.perplexity_quant,
             perplexity_delta=numbers.perplexity_delta,

@@ -9,13 +9,13 @@ from scorer.common.json_values import FLAT
 from scorer.runs.engagement import SideEngagement
 from scorer.runs.facts import FailureFacts
 from scorer.spec.thresholds import Verdict
-from scorer.stats.intervals import CONFIDENCE, Interval
+from scorer.stats.intervals import CONFIDENCE, Interval, UnitKind
+from scorer.stats.noise_floor import NoiseFloor
 from scorer.stats.summary_values import ConfidenceBucket, DepthSpan, KLSummary
-from scorer.stats.verdict import HeldBound, OpenBound
+from scorer.stats.verdict import HeldBound, MissingInterval, OpenBound, is_open, more_chunks
 from scorer.text.provenance import CorpusProvenance
 
 Status = Literal["scored", "failed", "waiting"]
-UnitKind = Literal["chunk", "document"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Intervals:
 
     Attributes:
         confidence: 0.95.
-        unit: What is taken as independent.
+        unit: What is taken as independent, also by the bootstrap of p99.
         n_units: How many of those there are.
         n_documents: Documents that the chunks are known to cover.
         label: What the intervals speak for where that is not any text of the kind; else "".
@@ -59,6 +59,8 @@ class SettingNumbers:
 
     Attributes:
         n_positions: Positions scored.
+        chunks: Indices of the chunks that the numbers rest on, ascending; empty in reports of
+            earlier versions, whose settings all rest on the chunks of the run's part.
         kl: KL over all of them, nats.
         kl_quantiles: Name of a quantile of KL to its value, nats.
         kl_by_depth: KL by position, counted from the first scored one.
@@ -73,17 +75,19 @@ class SettingNumbers:
         nll_correlation: Correlation of the two models' NLLs; None where one is constant.
         delta_p: ``mean``, ``rms`` and quantiles of the change of the target's probability, percent.
         intervals: 95 % intervals.
-        kl_mean_per_chunk: KL mean of each chunk of the report, nats.
+        kl_mean_per_chunk: KL mean of each of these chunks, nats.
         flips_per_chunk: Positions of each chunk whose top token changed.
         control_kl: KL of the dequantized path, nats; None where it was not scored beside this one.
         control_flip_rate: Its flip rate, 0 to 1; None likewise.
         verdict: Tier by the point estimates.
-        verdict_shown: The tier, with ``?`` where an interval leaves it open.
+        verdict_shown: The tier, with ``?`` where it is open.
         verdict_held_by: What keeps it from the next better tier.
-        verdict_open: Bounds that an interval crosses.
+        verdict_open: Bounds that an interval crosses; they leave the verdict open.
+        verdict_without_interval: Metrics without a usable interval; they leave it open too.
     """
 
     n_positions: int
+    chunks: tuple[int, ...] = ()
     kl: KLSummary
     kl_quantiles: dict[str, float]
     kl_by_depth: tuple[DepthSpan, ...]
@@ -106,6 +110,17 @@ class SettingNumbers:
     verdict_shown: str
     verdict_held_by: tuple[HeldBound, ...] = ()
     verdict_open: tuple[OpenBound, ...] = ()
+    verdict_without_interval: tuple[MissingInterval, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the verdict is open."""
+        return is_open(self.verdict_open, self.verdict_without_interval)
+
+    @property
+    def more_chunks(self) -> int | None:
+        """About how many more chunks would settle it; None where that is not known."""
+        return more_chunks(self.verdict_open, self.verdict_without_interval)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +129,7 @@ class SettingRow:
 
     Attributes:
         setting: The setting in notation.
-        status: ``waiting`` where no chunk is scored yet that all settings have.
+        status: ``waiting`` where no chunk is scored yet.
         failure: Why it failed; None where it did not.
         model_id: Repo id, name of the folder, or ``demo``.
         model_revision: Commit of the repo; None for a folder.
@@ -129,11 +144,13 @@ class SettingRow:
         quantize_mode: ``stress`` or ``deployment``.
         quantize_start: First tokens of a chunk kept at full precision.
         corpus: Where the text comes from; its tokens are those of the chunks scored.
-        n_chunks: Chunks that the numbers are about.
+        n_chunks: Chunks that the numbers rest on: all that the setting has, also where another
+            setting of the report has fewer.
         numbers: What was measured; None where nothing is. Its keys stand beside the row's.
         control_note: Why there is no control where one was asked for.
         noise_floor: Standard deviation of the KL mean over perturbed repeats, nats; None where
             none ran.
+        noise_floors: The same of every metric, with upper ends and the number of repeats.
         warnings: What to know before quoting a number, those about the whole run first.
         kv_bytes_per_token: Stored bytes per token at the 16-bit deployment dtype; None where the
             run's facts do not say.
@@ -154,8 +171,9 @@ class SettingRow:
         mlx_lm_version: Version of mlx-lm; None likewise.
         peak_memory_bytes: Peak memory while it was scored; 0 where not measured.
         seconds: Time spent on it.
-        beaten_by: The cheapest setting with no more bytes and no more drift; None where none is.
-        on_frontier: No setting scored beats it.
+        beaten_by: The cheapest setting of the same start and path with no more bytes and no more
+            drift on the chunks that all of them have; None where none is.
+        on_frontier: No setting of the same start and path beats it.
     """
 
     setting: str
@@ -178,6 +196,7 @@ class SettingRow:
     numbers: SettingNumbers | None = field(metadata=FLAT)
     control_note: str | None = None
     noise_floor: float | None = None
+    noise_floors: NoiseFloor | None = None
     warnings: tuple[str, ...]
     kv_bytes_per_token: float | None
     kv_bytes_per_token_16bit: float

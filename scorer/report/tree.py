@@ -13,11 +13,11 @@ from typing import Any
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import json_values
-from scorer.report.setting_row import SettingRow, UnitKind
+from scorer.report.setting_row import SettingRow
 from scorer.runs.facts import REPORT_SCHEMA, ArithmeticFacts, DeviceFacts
 from scorer.spec.job import Job
 from scorer.spec.thresholds import Thresholds, Verdict
-from scorer.stats.intervals import Interval
+from scorer.stats.intervals import Interval, UnitKind
 from scorer.text.provenance import CorpusFacts
 
 
@@ -52,16 +52,21 @@ class ReferencePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairComparison:
-    """Two settings compared on the same chunks.
+    """Two settings compared on the same chunks, as one pair of the report's family.
 
     Attributes:
         a: The one, in notation.
         b: The other.
         kl_mean_difference: KL mean of ``a`` minus that of ``b``, nats; None where it is undefined.
-        interval: Its 95 % interval, nats; None where there is none.
-        told_apart: The interval excludes 0; None where there is none.
+        interval: Its interval, nats; those of all pairs hold together with 95 % confidence. None
+            where there is none.
+        told_apart: Holm's method at 5 % over all pairs tells them apart, and the difference is not
+            below the noise floor; None where there is no interval.
         unit: What was taken as independent.
         n_chunks: Chunks compared.
+        p_value: Of no difference, adjusted by Holm's method; None where there is no interval.
+        below_noise_floor: The difference is smaller than the upper end of the noise floor.
+        label: What the interval speaks for where that is not any text of the kind; else "".
     """
 
     a: str
@@ -71,6 +76,9 @@ class PairComparison:
     told_apart: bool | None
     unit: UnitKind
     n_chunks: int
+    p_value: float | None = None
+    below_noise_floor: bool = False
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +90,15 @@ class Frontier:
         path: ``deployed`` or ``dequantized``.
         settings: In notation.
         tied: Pairs of neighbours that cannot be told apart.
+        n_chunks: Chunks that all scored settings of this start and path have: the frontier is
+            drawn on these. 0 in reports of earlier versions, which do not say.
     """
 
     quantize_start: int
     path: str
     settings: tuple[str, ...]
     tied: tuple[tuple[str, ...], ...]
+    n_chunks: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +121,50 @@ class RecommendedSetting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSetting:
+    """A setting that costs less than the recommended one and is good, but not settled.
+
+    Attributes:
+        setting: In notation.
+        verdict: Tier by the point estimates.
+        verdict_shown: The tier with ``?``.
+        kv_bytes_share: Its bytes by those of the 16-bit cache.
+        more_chunks: About how many more chunks would settle it; None where that is not known or
+            no number of chunks would.
+        settling: What would settle it, in words.
+    """
+
+    setting: str
+    verdict: Verdict
+    verdict_shown: str
+    kv_bytes_share: float | None
+    more_chunks: int | None
+    settling: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Scored settings that are not ranked with the recommended one.
+
+    Attributes:
+        settings: In notation.
+        differs: In what they differ from it, in words.
+    """
+
+    settings: tuple[str, ...]
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
     """The one recommendation of a report; its keys as of :class:`RecommendedSetting`.
 
     Attributes:
+        setting: The cheapest setting that is settled as good; where there is none, the best.
         sentences: Why, each without its full stop.
         mlx_lm: What to use with mlx-lm where that cannot run the setting; else None.
+        cheaper_open: The cheapest good setting where its verdict is open; else None.
+        left_out: Settings of another start or path, which are not ranked with this one.
     """
 
     setting: str
@@ -125,6 +174,8 @@ class Recommendation:
     sentences: tuple[str, ...]
     command: str | None
     mlx_lm: RecommendedSetting | None = None
+    cheaper_open: OpenSetting | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +186,8 @@ class RunPart:
         complete: Every setting was scored on every planned chunk, or failed.
         command: The command that asks for the same again.
         job: What was asked, with the settings of the report.
-        chunks: Indices of the chunks that the report is about, ascending.
+        chunks: Indices of the chunks that at least one setting of the report was scored on,
+            ascending.
         chunks_planned: Chunks that the run is to score.
         documents_covered: Documents that those chunks are known to begin in.
         corpus: Where the text comes from.
@@ -176,9 +228,12 @@ class Report:
 
     Attributes:
         schema: Version of the report's form.
+        rules: Number of the rules that its verdicts follow, see :mod:`scorer.report.rules`; 1 in
+            reports that do not say.
         reference: What the settings are compared with.
         settings: One row each, in the order asked.
         comparisons: Every two scored settings of the same positions.
+        indistinct: The largest groups of settings of which no two are told apart.
         frontiers: Cost against drift, one for each start and path.
         recommendation: None where nothing was scored.
         verdict_bounds: What the verdicts are given by.
@@ -187,6 +242,7 @@ class Report:
     """
 
     schema: int = REPORT_SCHEMA
+    rules: int = 1
     reference: ReferencePart
     settings: tuple[SettingRow, ...]
     comparisons: tuple[PairComparison, ...]
@@ -194,6 +250,7 @@ class Report:
     recommendation: Recommendation | None
     verdict_bounds: Thresholds
     run: RunPart
+    indistinct: tuple[tuple[str, ...], ...] = ()
     # A list: as one object its keys would be those of a setting's report.
     units: tuple[KeyUnit, ...] = ()
 
@@ -207,6 +264,13 @@ class Report:
         if len(self.settings) == 1:
             values |= values["settings"][0]
         return values
+
+    def chunks_of(self, row: SettingRow) -> tuple[int, ...]:
+        """Indices of the chunks that a setting's numbers rest on, ascending; empty for none."""
+        if row.numbers is None:
+            return ()
+        # Reports of earlier versions are about the same chunks for all settings.
+        return row.numbers.chunks or self.run.chunks
 
     @classmethod
     def from_json(cls, data: Any) -> Report:

@@ -16,35 +16,42 @@ ABSURD_PERPLEXITY = 1000.0
 
 
 def run_warnings(
-    facts: RunFacts, perplexities: Sequence[float], n_chunks: int, unequal: bool
+    facts: RunFacts, perplexities: Sequence[float], chunks: Sequence[int]
 ) -> list[str]:
     """Warnings about the whole run, most serious first.
 
     Args:
         facts: Of the run.
         perplexities: Reference perplexity of each scored setting.
-        n_chunks: Chunks the report is about.
-        unequal: Some setting has more chunks than the report is about.
+        chunks: Number of chunks of each scored setting.
     """
     found = []
     if perplexities:
         found += _perplexity_warning(max(perplexities), facts)
-    planned = len(facts.chunks)
-    if 0 < n_chunks < planned:
-        common = ", those that all its settings have" if unequal else ""
-        found.append(f"unfinished run: this report covers {n_chunks} of {planned} chunks{common}")
-    if 0 < n_chunks < FEW_CHUNKS:
-        rough = "1 chunk gives no interval" if n_chunks == 1 else "the intervals are rough"
-        found.append(
-            f"few chunks: {rough}, and {n_chunks * facts.chunk_length} tokens of one text say "
-            "little about another"
-        )
+    planned, least, most = len(facts.chunks), min(chunks, default=0), max(chunks, default=0)
+    if 0 < least < planned:
+        covers = str(least) if least == most else f"{least} to {most}"
+        each = "" if least == most else ", each setting its own"
+        found.append(f"unfinished run: this report covers {covers} of {planned} chunks{each}")
+    if least == most:
+        found += few_chunks_warning(least, facts)
     if facts.job.protocol != "mqf":
         found.append(
             f"protocol `{facts.job.protocol}` scores other positions than `mqf`: never rank "
             "reports of different protocols together"
         )
     return [*found, *facts.warnings]
+
+
+def few_chunks_warning(n_chunks: int, facts: RunFacts) -> list[str]:
+    """What to say of figures from so few chunks; nothing from 5 on."""
+    if not 0 < n_chunks < FEW_CHUNKS:
+        return []
+    rough = "1 chunk gives no interval" if n_chunks == 1 else "the intervals are rough"
+    return [
+        f"few chunks: {rough}, and {n_chunks * facts.chunk_length} tokens of one text say "
+        "little about another"
+    ]
 
 
 def _perplexity_warning(perplexity: float, facts: RunFacts) -> list[str]:

@@ -6,10 +6,11 @@ Pure standard library.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scorer.runs.engagement import Engagement
+from scorer.stats.noise_floor import PerturbedRepeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,14 @@ class ChunkFacts:
         smaller_pass: Set where memory was short.
         engagement: What was seen to quantize; stored with the first chunk that a process scores
             of a setting.
-        perturbed_kl_sums: Sum of KL over the chunk, nats, of each perturbed repeat.
+        perturbed: What each perturbed repeat of the cell came to.
     """
 
     seconds: float = 0.0
     peak_memory_bytes: int = 0
     smaller_pass: SmallerPass | None = None
     engagement: Engagement | None = None
-    perturbed_kl_sums: tuple[float, ...] = ()
+    perturbed: PerturbedRepeats = field(default_factory=PerturbedRepeats)
 
     def to_json(self) -> dict[str, Any]:
         """The facts as JSON values; what is not set is left out."""
@@ -55,8 +56,11 @@ class ChunkFacts:
             data["pass"] = {"batch": made.batch, "tile_bytes": made.tile_bytes}
         if self.engagement is not None:
             data["engagement"] = self.engagement.to_json()
-        if self.perturbed_kl_sums:
-            data["perturbed_kl_sums"] = list(self.perturbed_kl_sums)
+        if self.perturbed.kl_sums:
+            data["perturbed_kl_sums"] = list(self.perturbed.kl_sums)
+        if self.perturbed.flips:
+            data["perturbed_flips"] = list(self.perturbed.flips)
+            data["perturbed_largest_kl"] = [list(kl) for kl in self.perturbed.largest]
         return data
 
     @classmethod
@@ -77,7 +81,13 @@ class ChunkFacts:
                 if made is None
                 else SmallerPass(_whole(made["batch"]), _whole(made.get("tile_bytes", 0))),
                 engagement=None if engagement is None else Engagement.from_json(engagement),
-                perturbed_kl_sums=tuple(map(_number, data.get("perturbed_kl_sums", ()))),
+                perturbed=PerturbedRepeats(
+                    kl_sums=tuple(map(_number, data.get("perturbed_kl_sums", ()))),
+                    flips=tuple(map(_whole, data.get("perturbed_flips", ()))),
+                    largest=tuple(
+                        tuple(map(_number, kl)) for kl in data.get("perturbed_largest_kl", ())
+                    ),
+                ),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError("a known key of the facts has another type") from error

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scorer.common.json_reader import JsonReader
-from scorer.common.json_values import OMITTED, json_values
+from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, json_values
+from scorer.models.file_stamp import FileStamp
 from scorer.runs.engagement import SideEngagement
 from scorer.runs.identity import Identity
 from scorer.spec.job import Job
 from scorer.spec.settings.base import Setting
+from scorer.stats.noise_floor import NoiseFloor
 from scorer.text.provenance import CorpusFacts
 
 REPORT_SCHEMA = 1
@@ -41,7 +43,8 @@ class ArithmeticFacts:
 
     Attributes:
         compute_dtype: ``float32``, ``bfloat16`` or ``float16``.
-        blas: Name of the BLAS; ``n/a`` off the CPU.
+        blas: The BLAS that multiplies, with its version: NumPy's and MLX's where both take part;
+            ``n/a`` off the CPU.
         description: Device, dtype, kernels and BLAS in one line.
     """
 
@@ -70,7 +73,8 @@ class RunFacts:
     """Facts of a run, the same for all its settings.
 
     Attributes:
-        job: What was asked.
+        job: What was asked, as it was written; the run's own job holds the settings that are
+            scored.
         model_id: Repo id, name of the folder, or ``demo``.
         model_revision: Commit of the repo; None for a folder.
         model_files: File name to SHA-256 or to size in bytes.
@@ -95,6 +99,10 @@ class RunFacts:
         kv_bytes_context: Context in tokens the bytes per token hold for, where sliding windows
             make them depend on it; None where they do not.
         warnings: What the reader should know about the whole run.
+        custom_code: Name of each Python file of the model's own that ran to its SHA-256. It allows
+            nothing.
+        equal_chunks: Planned chunk to an earlier one, in scoring order, of the same tokens; chunks
+            without one are left out. None where an older run does not say.
     """
 
     job: Job
@@ -118,6 +126,8 @@ class RunFacts:
     max_context: int | None = None
     kv_bytes_context: int | None = None
     warnings: tuple[str, ...] = ()
+    custom_code: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
+    equal_chunks: dict[int, int] | None = field(default=None, metadata=OMITTED_IF_NONE)
 
     def first_position(self, setting: Setting) -> int:
         """First scored position of a chunk under a setting."""
@@ -145,8 +155,7 @@ class SettingFacts:
         runnable_by_mlx_lm: mlx-lm generates with this setting and model.
         seconds: Time spent on this setting.
         peak_memory_bytes: Peak memory while it was scored; 0 where not measured.
-        noise_floor: Standard deviation of the KL mean over perturbed repeats, nats; None where
-            none ran.
+        noise_floor: How far rounding moves the figures; None where no perturbed repeat ran.
         warnings: What the reader should know about this setting.
         failure: Why it was given up; None where it was not.
         fingerprint: What the setting's key resolved to, see
@@ -164,7 +173,7 @@ class SettingFacts:
     runnable_by_mlx_lm: bool = False
     seconds: float = 0.0
     peak_memory_bytes: int = 0
-    noise_floor: float | None = None
+    noise_floor: NoiseFloor | None = None
     warnings: tuple[str, ...] = ()
     failure: FailureFacts | None = None
     fingerprint: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
@@ -181,6 +190,10 @@ class StoredFacts:
         settings: Setting in notation, controls included, to its facts.
         controls: Setting in notation to its control.
         mixed: What changed each time the run was continued under other conditions than its own.
+        files: File name of the model to the state of the file before it was read; empty where a
+            version did not record it.
+        unknown: Fields of the identity that were not known both times when the run was continued,
+            see :mod:`scorer.runs.identity`.
     """
 
     identity: Identity
@@ -189,6 +202,8 @@ class StoredFacts:
     settings: dict[str, SettingFacts] = field(default_factory=dict)
     controls: dict[str, str] = field(default_factory=dict)
     mixed: tuple[str, ...] = field(default=(), metadata=OMITTED)
+    unknown: tuple[str, ...] = field(default=(), metadata=OMITTED)
+    files: dict[str, FileStamp] = field(default_factory=dict, metadata=OMITTED)
 
     @property
     def fingerprints(self) -> dict[str, dict[str, str]]:

@@ -19,15 +19,17 @@ from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import cache_folder, runs_folder
 from scorer.runs.facts import StoredFacts
 from scorer.runs.identity import Identity, identity_differences, identity_hash
+from scorer.runs.kept_text import keep_text
 from scorer.runs.run import Run, RunInfo
 from scorer.runs.run_files import job_json
-from scorer.runs.run_lock import holder
+from scorer.runs.run_lock import NO_LOCKS, RunLock, holder
 from scorer.spec.job import Job
 
 __all__ = [
     "Run",
     "RunInfo",
     "cache_folder",
+    "check_place",
     "find_run",
     "identity_differences",
     "identity_hash",
@@ -45,7 +47,7 @@ _SHOWN = 5
 _HALF_MADE_SECONDS = 3600
 
 
-def new_run(job: Job, facts: StoredFacts) -> Run:
+def new_run(job: Job, facts: StoredFacts, text_file: Path | None = None) -> Run:
     """Make the folder of a new run, with its ``job.json``.
 
     Args:
@@ -53,6 +55,7 @@ def new_run(job: Job, facts: StoredFacts) -> Run:
         facts: What is stored with it. The identity says what must be equal for one run to
             continue another: model, revision, corpus, tokenizer, protocol, chunks, batch, kernel,
             arithmetic; not the settings. The chunks let lists show how much is done.
+        text_file: A text that no later process could read again; kept with the run.
 
     Raises:
         InputError: The folder of runs cannot be made or written.
@@ -62,15 +65,13 @@ def new_run(job: Job, facts: StoredFacts) -> Run:
     now = datetime.now(UTC)
     text = job_json(job, facts, now.isoformat())
     folder = runs_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _no_folder(folder, error) from error
     _remove_leavings(folder)
     # Made under a name that lists pass over, so that no list ever meets half a run.
     fresh = folder / f".new-{secrets.token_hex(6)}"
     try:
-        fresh.mkdir()
+        fresh.mkdir(parents=True)
+        if text_file is not None:
+            keep_text(fresh, text_file)
         write_atomic(fresh / "job.json", text)
         run = _named(fresh, f"{now:%Y%m%d-%H%M%S}-{_slug(job.model)}")
     except BaseException as error:
@@ -80,6 +81,34 @@ def new_run(job: Job, facts: StoredFacts) -> Run:
         raise
     sync_folder(folder)
     return Run(run)
+
+
+def check_place() -> None:
+    """Check that a run can be made, locked and written; nothing is left behind.
+
+    For before a model is loaded: :func:`new_run` comes after it.
+
+    Raises:
+        InputError: The folder of runs cannot be made or written, or has no file locks.
+        QfidError: No space is left.
+    """
+    folder = runs_folder()
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    trial = folder / f".new-{secrets.token_hex(6)}"
+    try:
+        trial.mkdir(parents=True)
+        with RunLock(trial):
+            pass
+    except (OSError, QfidError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if isinstance(cause, OSError) and cause.errno not in NO_LOCKS:
+            raise _no_folder(folder, cause) from error
+        raise
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for path in missing:
+                path.rmdir()
 
 
 def _remove_leavings(folder: Path) -> None:
@@ -154,9 +183,12 @@ def unfinished_twin(identity: Identity) -> Run | None:
 
 
 def twins(identity: Identity) -> list[Run]:
-    """All readable runs of this identity, newest first: settings can be added to any of them."""
-    wanted = identity_hash(identity)
-    return [run for run in _readable() if run.identity == wanted]
+    """All readable runs that this identity can go on with, newest first.
+
+    Settings can be added to any of them. Unknown fields do not count,
+    see :mod:`scorer.runs.identity`.
+    """
+    return [run for run in _readable() if not identity_differences(run.conditions, identity)]
 
 
 def _resumable(run: Run) -> bool:
@@ -261,7 +293,10 @@ def _some(ids: list[str]) -> str:
 
 def _no_folder(folder: Path, error: OSError) -> QfidError:
     cause = storage_error(error, folder)
+    full = type(cause) is QfidError
     return type(cause)(
         f"the folder of runs `{folder}` cannot be used: {os.strerror(error.errno or 0)}",
-        "set QFID_DATA_DIR to a folder you may write to",
+        "free some space, or set QFID_DATA_DIR to a folder on another disk"
+        if full
+        else "set QFID_DATA_DIR to a folder you may write to",
     )

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from scorer.common.atomic_files import storage_error, sync_folder, write_all
+from scorer.common.atomic_files import FULL, storage_error, sync_folder, write_all
 from scorer.common.errors import InputError, QfidError
 from scorer.runs.arrow_messages import frame_at, frames
 from scorer.runs.chunk_facts import ChunkFacts
@@ -251,6 +251,29 @@ class PositionsWriter:
             self._cut_back()
             raise
         self._end += len(data)
+        self.check_in_place()
+
+    def check_in_place(self) -> None:
+        """Check that what was written can be found again under the file's path.
+
+        Raises:
+            QfidError: The file or its folder was deleted, renamed or replaced; the writer is
+                closed.
+            ValueError: The writer is closed.
+        """
+        if self._descriptor is None:
+            raise ValueError("the writer is closed")
+        try:
+            if os.path.samestat(os.fstat(self._descriptor), os.lstat(self.path)):
+                return
+            reason = "was replaced by another file"
+        except OSError as error:
+            reason = f"cannot be found any more: {error.strerror or error}"
+        self.close()
+        raise QfidError(
+            f"`{self.path}` {reason}; nothing more is saved of this run",
+            "put the run's folder back where it was and resume it, or score anew",
+        )
 
     def close(self) -> None:
         """Close the file; does nothing the second time."""
@@ -283,11 +306,12 @@ class PositionsWriter:
             self.close()
 
     def _not_saved(self, key: CellKey, error: OSError) -> QfidError:
+        cause = storage_error(error, self.path)
+        remedy = "free some space" if error.errno in FULL else cause.hint or "see to the disk"
         return QfidError(
-            f"chunk {key.chunk} of setting `{key.setting}` could not be saved: "
-            f"{storage_error(error, self.path).message}",
+            f"chunk {key.chunk} of setting `{key.setting}` could not be saved: {cause.message}",
             f"the {len(self.stored)} chunks scored before it are saved (each setting's counted); "
-            "free some space, then resume the run",
+            f"{remedy}, then resume the run",
         )
 
 

@@ -6,6 +6,7 @@ A run is a folder ``<id>/`` in the runs folder:
 - ``positions.arrow``: every scored position. The single source of truth.
 - ``state.json``: which settings failed and which the report covers. Small, may be lost.
 - ``report.json``, ``report.md``: made from the positions, so they can be made again.
+- ``text``: the text, where it came from standard input.
 - ``lock``: which process writes to the run.
 
 Pure standard library: the app lists runs before anything heavy is imported.
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scorer.common.atomic_files import remove_temporary_files, storage_error, write_atomic
 from scorer.common.errors import InputError
 from scorer.runs.facts import FailureFacts, StoredFacts
-from scorer.runs.identity import identity_hash, is_identity
+from scorer.runs.identity import Identity, identity_hash, is_identity
 from scorer.runs.positions_schema import UnknownContent, refusal
 from scorer.runs.run_files import RUN_SCHEMA, job_json, json_object
 from scorer.runs.run_lock import RunLock, holder
@@ -127,6 +128,12 @@ class Run:
         self._facts: StoredFacts | None = None
 
     @property
+    def conditions(self) -> Identity:
+        """The identity itself, of which ``identity`` is the hash."""
+        conditions: Identity = self._values["identity"]
+        return conditions
+
+    @property
     def facts(self) -> StoredFacts:
         """What the scorer knew of the run when it began.
 
@@ -143,16 +150,21 @@ class Run:
 
     @property
     def readable_facts(self) -> StoredFacts:
-        """The facts; where they are damaged, their identity, chunks and mixed conditions alone."""
+        """The facts; where they are damaged, their identity, chunks and conditions alone."""
         try:
             return self.facts
         except InputError:
-            chunks, mixed = self._values.get("chunks"), self._values.get("mixed")
+            chunks = self._values.get("chunks")
             return StoredFacts(
-                identity=self._values["identity"],
+                identity=self.conditions,
                 chunks=tuple(chunks) if chunks and _all_are(int, chunks) else None,
-                mixed=tuple(mixed) if mixed and _all_are(str, mixed) else (),
+                mixed=self._texts("mixed"),
+                unknown=self._texts("unknown"),
             )
+
+    def _texts(self, name: str) -> tuple[str, ...]:
+        values = self._values.get(name)
+        return tuple(values) if values and _all_are(str, values) else ()
 
     @property
     def positions_path(self) -> Path:

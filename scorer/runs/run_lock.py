@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -17,7 +18,13 @@ from scorer.common.atomic_files import storage_error, write_all
 from scorer.common.errors import InputError
 
 LOCK_FILE = "lock"
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What ``flock`` fails with on a file system without locks."""
 _HOLDER_BYTES = 4096
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+# Device and inode of the lock files held here. A disk that fails can leave this process named in
+# the file of a lock that it has given back.
+_held_here: set[tuple[int, int]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,12 @@ class RunLock:
         try:
             descriptor = os.open(path, flags, 0o666)
         except OSError as error:
+            if error.errno in _READ_ONLY:
+                raise InputError(
+                    f"run `{self.folder.name}` cannot be written: permission denied or read-only",
+                    f"`qfid report {self.folder.name}` prints what it holds; to go on with it, get "
+                    "the right to write to it, or copy it into a folder of runs of your own",
+                ) from error
             raise storage_error(error, path) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,15 +94,17 @@ class RunLock:
             os.close(descriptor)
             if isinstance(error, BlockingIOError):
                 raise _held(self.folder) from None
-            if isinstance(error, OSError) and error.errno in (errno.ENOLCK, errno.ENOTSUP):
+            if isinstance(error, OSError) and error.errno in NO_LOCKS:
                 raise InputError(
-                    f"the file system of `{self.folder}` has no file locks",
-                    "set QFID_DATA_DIR to a folder on a local disk",
+                    f"the file system of `{self.folder.parent}` has no file locks",
+                    "set QFID_DATA_DIR to a folder on a local disk; Lustre has locks where it is "
+                    "mounted with `-o flock`",
                 ) from error
             if isinstance(error, OSError):
                 raise storage_error(error, path) from error
             raise
         self._descriptor = descriptor
+        _held_here.add(_file_id(descriptor))
 
     def release(self) -> None:
         """Give the lock back; does nothing when it is not held."""
@@ -97,8 +112,11 @@ class RunLock:
             return
         # The file stays: removing it would let two processes lock two files of one name.
         descriptor, self._descriptor = self._descriptor, None
+        _held_here.discard(_file_id(descriptor))
         try:
-            os.ftruncate(descriptor, 0)
+            # What the file says is for people and lists: a failing disk ends no run here.
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
 
@@ -130,14 +148,22 @@ def _named(folder: Path) -> Holder | None:
         descriptor = os.open(folder / LOCK_FILE, flags)
         try:
             data = json.loads(os.read(descriptor, _HOLDER_BYTES))
+            file = _file_id(descriptor)
         finally:
             os.close(descriptor)
         pid, started, since = data["pid"], data["started"], data["since"]
+        if pid == os.getpid() and file not in _held_here:
+            return None
         if type(pid) is int and pid > 0 and isinstance(started, str):
             return Holder(pid, started, datetime.fromisoformat(since).isoformat())
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     return None
+
+
+def _file_id(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
 
 
 def _held(folder: Path) -> InputError:

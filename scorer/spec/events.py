@@ -88,6 +88,11 @@ class Planned(Event):
         batch: Chunks per forward pass.
         arithmetic: What computes: compute dtype, BLAS, path actually run.
         text_chunks: Full chunks of the whole text; 0 where that is not said.
+        equal_chunks: Chunk to an earlier one, in scoring order, of the same tokens; such a chunk
+            counts in no statistic.
+        conditions: What the figures of all settings depend on, see
+            :func:`scorer.runs.comparability.run_conditions`; empty where the scorer does not send
+            it.
     """
 
     kind: ClassVar[str] = "planned"
@@ -103,6 +108,8 @@ class Planned(Event):
     batch: int
     arithmetic: str
     text_chunks: int = 0
+    equal_chunks: dict[int, int] = field(default_factory=dict)
+    conditions: dict[str, str | int | float | bool | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +141,10 @@ class ChunkScored(Event):
         seconds: Wall time of this setting's forward pass and metrics on this chunk.
         kl_by_depth: Sums of KL over the spans of :func:`scorer.stats.depth.depth_edges`, nats;
             empty where the scorer does not send them.
+        kl_squares: Sum of the squares of KL, nats²; None where the scorer does not send it.
+        kl_p99_so_far: 99th percentile of KL, nats, over all positions of the setting so far, those
+            of earlier parts of the run included; None where the scorer does not send it.
+        positions_so_far: Number of those positions.
     """
 
     kind: ClassVar[str] = "chunk"
@@ -148,6 +159,9 @@ class ChunkScored(Event):
     nll_quant: float
     seconds: float
     kl_by_depth: list[float] = field(default_factory=list)
+    kl_squares: float | None = None
+    kl_p99_so_far: float | None = None
+    positions_so_far: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,9 +88,22 @@ class KVGeometry:
         """Group sizes of MLX's quantizer that divide the K and V dimension of every cache."""
         return STOCK.legal_groups(self.dims())
 
+    @property
+    def quantizable(self) -> bool:
+        """Whether some group size divides the keys of every cache, or the values of every one."""
+        return any(STOCK.legal_groups(dims) for dims in (self.k_dims(), self.v_dims()))
+
     def dims(self) -> set[int]:
         """K and V dimensions of all caches."""
-        return {dim for layer in self.layers for dim in (layer.k_dim, layer.v_dim)}
+        return self.k_dims() | self.v_dims()
+
+    def k_dims(self) -> set[int]:
+        """K dimensions of all caches."""
+        return {layer.k_dim for layer in self.layers}
+
+    def v_dims(self) -> set[int]:
+        """V dimensions of all caches."""
+        return {layer.v_dim for layer in self.layers}
 
     def to_json(self) -> dict[str, Any]:
         """The geometry as JSON values; equal neighbours are one entry with a ``count``."""

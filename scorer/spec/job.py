@@ -5,6 +5,7 @@ Pure standard library: the app and ``qfid --help`` import this module.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, get_args
@@ -12,6 +13,7 @@ from typing import Any, Literal, get_args
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import converted, json_values
+from scorer.spec.geometry import KVGeometry
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.grammar import NOTATION_HINT
 from scorer.spec.settings.registry import parse_setting
@@ -19,6 +21,22 @@ from scorer.spec.settings.registry import parse_setting
 TextProtocol = Literal["mqf", "llama.cpp"]
 ChunkChoice = Literal["first", "spread"]
 Kernel = Literal["auto", "mlx-lm"]
+FEWEST_REPEATS = 4
+"""Perturbed repeats below which a standard deviation says next to nothing: with 2 its 95 % interval
+reaches to 32 times the value, with 4 to 3.7 times."""
+
+
+def default_chunks(protocol: str, max_chunks: int | None) -> ChunkChoice:
+    """Which chunks are scored where nobody says: spread over the text where not all are asked for.
+
+    The first chunks of a text may be one article. Under llama.cpp's protocol they are what
+    ``llama-perplexity`` takes.
+    """
+    return "first" if max_chunks is None or protocol == "llama.cpp" else "spread"
+
+
+STANDARD_INPUT = "-"
+"""The corpus that is read from standard input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +44,8 @@ class CorpusSpec:
     """Which text is scored.
 
     Attributes:
-        source: ``wikitext2``, ``builtin``, or the path of a .txt, .md, .jsonl or .parquet file.
+        source: ``wikitext2``, ``builtin``, the path of a file, or :data:`STANDARD_INPUT`, whose
+            text is kept with the run.
     """
 
     source: str = "wikitext2"
@@ -39,7 +58,7 @@ def _read_settings(data: Any) -> tuple[Setting, ...]:
 
 
 def _notations(settings: tuple[Setting, ...]) -> list[str]:
-    return [setting.key for setting in settings]
+    return [setting.written for setting in settings]
 
 
 def _read_corpus(data: Any) -> CorpusSpec:
@@ -59,13 +78,16 @@ class Job:
         revision: Commit, branch or tag of the repo; None for the cached default.
         protocol: ``mqf`` or ``llama.cpp``: which positions of which windows are scored.
         chunk_length: Tokens per chunk; ``chunk_length - 1`` positions are predicted.
-        chunks: ``first`` or ``spread``: which chunks when ``max_chunks`` is fewer than all.
+        chunks: ``first`` or ``spread``: the order of the chunks, of which ``max_chunks`` are
+            taken; see :func:`default_chunks`.
         max_chunks: How many chunks; None for the whole corpus.
         kernel: ``auto`` or ``mlx-lm`` (mlx-lm's own cache class and attention function).
         control: Score the dequantized path beside every deployed setting.
-        noise_floor: Number of perturbed repeats for the noise floor; 0 for none.
+        noise_floor: Number of perturbed repeats for the noise floor; 0 for none. A new job needs at
+            least 4, see :meth:`check_new`.
         batch: Chunks per forward pass; None lets the scorer choose from the memory.
-        allow_custom_code: Permit a repo's own Python file to run.
+        allow_custom_code: Always False, and what a file says is ignored: consent to run a model's
+            code is no part of a job. Earlier versions wrote this key.
         force: Score also where memory looks too small.
     """
 
@@ -83,7 +105,7 @@ class Job:
     control: bool = False
     noise_floor: int = 0
     batch: int | None = None
-    allow_custom_code: bool = False
+    allow_custom_code: Literal[False] = field(default=False, init=False)
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -104,7 +126,7 @@ class Job:
         if self.noise_floor < 0 or self.noise_floor == 1:
             raise InputError(
                 f"`{self.noise_floor}` repeats give no standard deviation",
-                "--noise-floor needs at least 2; 0 switches it off",
+                f"--noise-floor needs at least {FEWEST_REPEATS}; 0 switches it off",
             )
         if self.batch is not None and self.batch < 1:
             raise InputError(f"batch `{self.batch}` holds no chunk", "give at least 1")
@@ -125,10 +147,30 @@ class Job:
                     f"--quantize-start must be below {self.chunk_length - 1}",
                 )
 
+    def check_new(self) -> None:
+        """Refuse what an older version scored and this one still reports.
+
+        Raises:
+            InputError: The noise floor has too few repeats.
+        """
+        if 0 < self.noise_floor < FEWEST_REPEATS:
+            raise InputError(
+                f"`{self.noise_floor}` repeats say next to nothing about the noise floor",
+                f"--noise-floor needs at least {FEWEST_REPEATS}; 0 switches it off",
+            )
+
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values; settings in their notation."""
         values: dict[str, Any] = json_values(self)
         return values
+
+    def resolved(self, geometry: KVGeometry) -> Job:
+        """The job with its settings as they are for a model of this geometry.
+
+        Settings that come to the same are one.
+        """
+        settings = dict.fromkeys(setting.resolved(geometry) for setting in self.settings)
+        return dataclasses.replace(self, settings=tuple(settings))
 
     @classmethod
     def from_json(cls, data: Any) -> Job:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
+
 from scorer.spec.events import ChunkScored
 from scorer.stats.depth import depth_edges
 from scorer.stats.positions import Positions
 from scorer.stats.quantiles import quantile
+from scorer.stats.running_p99 import RunningP99
 
 
-def chunk_event(setting: str, positions: Positions, seconds: float) -> ChunkScored:
+def chunk_event(
+    setting: str, positions: Positions, seconds: float, so_far: RunningP99 | None = None
+) -> ChunkScored:
     """Make the event of one setting scored on one chunk.
 
     Args:
         setting: Notation of the setting.
         positions: All scored positions of the chunk, in order.
         seconds: Wall time of the setting's forward pass and metrics.
+        so_far: The setting's positions until now, these included.
     """
     kl = positions.kl
     return ChunkScored(
@@ -31,4 +37,7 @@ def chunk_event(setting: str, positions: Positions, seconds: float) -> ChunkScor
         nll_quant=float(positions.nll_quant.sum()),
         seconds=seconds,
         kl_by_depth=[float(kl[a:b].sum()) for a, b in pairwise(depth_edges(len(positions)))],
+        kl_squares=float(np.square(kl).sum()),
+        kl_p99_so_far=None if so_far is None else so_far.value,
+        positions_so_far=0 if so_far is None else so_far.positions,
     )

@@ -127,6 +127,7 @@ def _per_chunk(rows: Positions) -> ChunkSums:
         kl=tuple(math.fsum(kl[start:end]) for start, end in edges),
         flips=tuple(sum(flips[start:end]) for start, end in edges),
         nll_difference=tuple(math.fsum(difference[start:end]) for start, end in edges),
+        kl_squares=tuple(sum(x * x for x in kl[start:end]) for start, end in edges),
     )
 
 

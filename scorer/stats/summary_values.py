@@ -73,6 +73,7 @@ class ChunkSums:
         kl: Sum of KL, nats.
         flips: Number of flips.
         nll_difference: Sum of ``nll_quant − nll_ref``, nats.
+        kl_squares: Sum of the squares of KL, nats².
     """
 
     chunks: tuple[int, ...]
@@ -80,6 +81,7 @@ class ChunkSums:
     kl: tuple[float, ...]
     flips: tuple[int, ...]
     nll_difference: tuple[float, ...]
+    kl_squares: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,19 @@ those of mlx-quant-fidelity 0.10.0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from scorer.spec.thresholds import KV, METRICS, TIERS, WEIGHTS, Metric, Thresholds, Verdict
-from scorer.stats.intervals import Interval
+from scorer.stats.intervals import ClusteredMean, Interval
+from scorer.stats.proportions import Proportion
+from scorer.stats.settling import Outlook, by_students_t, chunks_to_settle
+
+P99_POSITIONS = 200
+"""Scored positions below which the 99th percentile has no interval."""
+Lack = Literal["one chunk", "few positions", "no width"]
+"""Why a metric has no usable interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +31,12 @@ class OpenBound:
         tier: The tier of the threshold: ``good`` or ``marginal``.
         threshold: The threshold, in the metric's unit.
         value: The point estimate.
-        interval: Its 95 % interval, which contains the threshold.
-        more_chunks: Estimated number of further chunks that settle it; None if the point estimate
-            equals the threshold, which no number of chunks settles.
+        interval: Its 95 % interval, which contains the threshold unless rounding alone could move
+            the estimate across it.
+        more_chunks: Estimated number of further chunks that settle it; None if no number does: the
+            point estimate equals the threshold, or rounding could move it across.
+        below_noise_floor: Rounding could move the estimate across: the threshold is nearer than
+            the upper end of the noise floor.
     """
 
     metric: Metric
@@ -34,6 +45,100 @@ class OpenBound:
     value: float
     interval: Interval
     more_chunks: int | None
+    below_noise_floor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBound:
+    """A bound of the next better tier that the point estimate of a metric exceeds.
+
+    Attributes:
+        metric: The metric.
+        tier: The tier that is missed.
+        threshold: Its bound, in the metric's unit.
+        value: The point estimate.
+    """
+
+    metric: Metric
+    tier: Verdict
+    threshold: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class MissingInterval:
+    """A metric without a usable interval: nothing is known of how far its estimate may be off.
+
+    Attributes:
+        metric: The metric.
+        why: ``one chunk``, ``few positions`` (fewer than 200, for p99), or ``no width`` (all chunks
+            are equal in it).
+    """
+
+    metric: Metric
+    why: Lack
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A metric as far as it is known.
+
+    Attributes:
+        value: The point estimate.
+        interval: Its 95 % interval; None without one.
+        basis: What the interval is made of; None for a bootstrap.
+        noise: Upper end of its noise floor: how far rounding can move it; 0 where not measured.
+    """
+
+    value: float
+    interval: Interval | None
+    basis: ClusteredMean | Proportion | None = None
+    noise: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict and what is open about it.
+
+    Attributes:
+        verdict: Tier by the point estimates.
+        held_by: What keeps it from the next better tier.
+        open_bounds: Thresholds that leave it open. Those that could lower the verdict come before
+            those that could raise it.
+        without_interval: Metrics without a usable interval, which leave it open too.
+    """
+
+    verdict: Verdict
+    held_by: tuple[HeldBound, ...]
+    open_bounds: tuple[OpenBound, ...]
+    without_interval: tuple[MissingInterval, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more chunks could show another verdict."""
+        return is_open(self.open_bounds, self.without_interval)
+
+    @property
+    def more_chunks(self) -> int | None:
+        """About how many more chunks would settle it, see :func:`more_chunks`."""
+        return more_chunks(self.open_bounds, self.without_interval)
+
+
+def is_open(bounds: Sequence[OpenBound], lacking: Sequence[MissingInterval]) -> bool:
+    """Return whether a verdict is open."""
+    return bool(bounds or lacking)
+
+
+def more_chunks(bounds: Sequence[OpenBound], lacking: Sequence[MissingInterval]) -> int | None:
+    """Return about how many more chunks would settle all that is open.
+
+    Returns:
+        A number of chunks; None where the verdict is settled, or the number is not known, or no
+        number of chunks would do.
+    """
+    needed = [bound.more_chunks for bound in bounds]
+    known = [chunks for chunks in needed if chunks is not None]
+    return max(known) if known and not lacking and len(known) == len(needed) else None
 
 
 def tier_rank(verdict: Verdict) -> int:
@@ -66,23 +171,6 @@ def weights_verdict(kl_mean: float, kl_p99: float, flip_rate: float) -> Verdict:
     return verdict_of(kl_mean, kl_p99, flip_rate, WEIGHTS)
 
 
-@dataclass(frozen=True, slots=True)
-class HeldBound:
-    """A bound of the next better tier that the point estimate of a metric exceeds.
-
-    Attributes:
-        metric: The metric.
-        tier: The tier that is missed.
-        threshold: Its bound, in the metric's unit.
-        value: The point estimate.
-    """
-
-    metric: Metric
-    tier: Verdict
-    threshold: float
-    value: float
-
-
 def held_by(values: Mapping[Metric, float], thresholds: Thresholds = KV) -> list[HeldBound]:
     """Return the bounds that keep a verdict from the next better tier; empty for ``good``.
 
@@ -101,85 +189,101 @@ def held_by(values: Mapping[Metric, float], thresholds: Thresholds = KV) -> list
     ]
 
 
-def open_bounds(
-    values: Mapping[Metric, float],
-    intervals: Mapping[Metric, Interval | None],
-    n_chunks: int,
+def judge(
+    estimates: Mapping[Metric, Estimate],
+    n_positions: int,
+    outlook: Outlook,
     thresholds: Thresholds = KV,
-) -> list[OpenBound]:
-    """Return the thresholds that lie inside intervals and can change the verdict.
+) -> Judgement:
+    """Return the verdict, and what leaves it open.
 
-    A bound is open only if its metric can change the verdict. If the flip rate is clearly marginal,
-    an interval of KL mean across the bound of ``good`` does not leave the verdict open.
+    It is open if a metric has no usable interval, or if a threshold lies inside an interval and
+    could change the verdict. If the flip rate is clearly marginal, an interval of KL mean across
+    the bound of ``good`` does not leave it open. An infinite KL is no matter of chance: its
+    metric is settled, from two chunks on.
 
     Args:
-        values: Point estimate of each metric.
-        intervals: 95 % interval of each metric, None without one.
-        n_chunks: Number of chunks of the estimates.
+        estimates: What is known of each metric.
+        n_positions: Number of scored positions.
+        outlook: The chunks scored and planned.
         thresholds: ``KV`` or ``WEIGHTS``.
-
-    Returns:
-        The open bounds, empty if the verdict is settled. Bounds that could lower the verdict come
-        before those that could raise it.
     """
-    ends = {
-        metric: intervals.get(metric) or Interval(values[metric], values[metric])
+    values = {metric: estimates[metric].value for metric in METRICS}
+    lacking = tuple(
+        MissingInterval(metric, why)
         for metric in METRICS
-    }
-    rank = {m: _metric_rank(m, values[m], thresholds) for m in METRICS}
+        if (why := _lack(metric, estimates[metric], n_positions, outlook.chunks)) is not None
+    )
+    return Judgement(
+        verdict=verdict_of(**values, thresholds=thresholds),
+        held_by=tuple(held_by(values, thresholds)),
+        open_bounds=tuple(_open_bounds(estimates, outlook, thresholds)),
+        without_interval=lacking,
+    )
+
+
+def _lack(metric: Metric, estimate: Estimate, n_positions: int, n_chunks: int) -> Lack | None:
+    if n_chunks < 2:
+        return "one chunk"
+    if not math.isfinite(estimate.value):
+        return None
+    if metric == "kl_p99" and n_positions < P99_POSITIONS:
+        return "few positions"
+    ends = estimate.interval
+    return None if ends is not None and ends.low < ends.high else "no width"
+
+
+def _open_bounds(
+    estimates: Mapping[Metric, Estimate], outlook: Outlook, thresholds: Thresholds
+) -> list[OpenBound]:
+    """The thresholds inside intervals, widened to the noise floor, that can change the verdict."""
+    ends = {metric: _ends(estimates[metric]) for metric in METRICS}
+    rank = {m: _metric_rank(m, estimates[m].value, thresholds) for m in METRICS}
     best = {m: _metric_rank(m, ends[m].low, thresholds) for m in METRICS}
     worst = {m: _metric_rank(m, ends[m].high, thresholds) for m in METRICS}
     now = min(rank.values())
     found = [
-        _open(m, tier, values[m], ends[m], n_chunks, thresholds)
+        _open(m, tier, estimates[m], outlook, thresholds)
         for m in METRICS
         for tier in range(now, worst[m], -1)
     ]
     # The verdict can rise only if every metric that limits it can.
     for tier in range(now + 1, min(best.values()) + 1):
         found += [
-            _open(m, tier, values[m], ends[m], n_chunks, thresholds)
-            for m in METRICS
-            if rank[m] < tier
+            _open(m, tier, estimates[m], outlook, thresholds) for m in METRICS if rank[m] < tier
         ]
     return found
 
 
+def _ends(estimate: Estimate) -> Interval:
+    value, noise = estimate.value, estimate.noise
+    ends = estimate.interval or Interval(value, value)
+    return Interval(min(ends.low, value - noise), max(ends.high, value + noise))
+
+
 def _open(
-    metric: Metric,
-    tier: int,
-    value: float,
-    interval: Interval,
-    n_chunks: int,
-    thresholds: Thresholds,
+    metric: Metric, tier: int, estimate: Estimate, outlook: Outlook, thresholds: Thresholds
 ) -> OpenBound:
     threshold: float = getattr(thresholds.good if tier == 2 else thresholds.marginal, metric)
-    more = chunks_to_settle(value, interval, threshold, n_chunks)
-    return OpenBound(metric, TIERS[tier], threshold, value, interval, more)
+    value, ends = estimate.value, estimate.interval or Interval(estimate.value, estimate.value)
+    noisy = abs(threshold - value) < estimate.noise
+    more = None if noisy else _more(estimate, threshold, outlook)
+    return OpenBound(metric, TIERS[tier], threshold, value, ends, more, noisy)
 
 
-def chunks_to_settle(
-    value: float, interval: Interval, threshold: float, n_chunks: int
-) -> int | None:
-    """Estimate how many more chunks move the end of the interval to the threshold.
-
-    ``m · (half-width / distance)² − m``, because widths shrink with the square root of the number
-    of chunks. The half-width on the threshold's side is used; bootstrap intervals have two.
-
-    Returns:
-        A number of chunks, at least 1; None if the estimate equals the threshold or the interval
-        is infinite.
-    """
+def _more(estimate: Estimate, threshold: float, outlook: Outlook) -> int | None:
+    """Chunks that move the end of the interval to the threshold, as the interval is made."""
+    value, basis, ends = estimate.value, estimate.basis, estimate.interval
     distance = abs(threshold - value)
-    half_width = interval.high - value if value <= threshold else value - interval.low
-    if distance == 0 or not math.isfinite(half_width) or not math.isfinite(distance):
+    if isinstance(basis, ClusteredMean):
+        return chunks_to_settle(basis.error, distance, outlook, by_students_t(outlook))
+    if isinstance(basis, Proportion):
+        error = basis.error_at(threshold)
+        return chunks_to_settle(error, distance, outlook, by_students_t(outlook))
+    if ends is None:
         return None
-    try:
-        more = n_chunks * (half_width / distance) ** 2 - n_chunks
-        # Rounded before ceil: a rounding error in the last bit must not add a chunk.
-        return max(1, math.ceil(round(more, 6)))
-    except OverflowError:
-        return None
+    half_width = ends.high - value if value <= threshold else value - ends.low
+    return chunks_to_settle(half_width, distance, outlook)
 
 
 def shown_verdict(verdict: Verdict, is_open: bool) -> str:

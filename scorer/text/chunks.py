@@ -8,9 +8,8 @@ llama.cpp's ``llama-perplexity``.
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -19,11 +18,15 @@ from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
 from scorer.spec.job import ChunkChoice, CorpusSpec, TextProtocol
+from scorer.text.chat_rows import Conversation
+from scorer.text.chunk_order import select_chunks
 from scorer.text.provenance import CorpusFacts
 from scorer.text.source_text import Fetch, SourceText
 from scorer.text.sources import read_source
 from scorer.text.tokens.cache import TokenizedText, cache_file, load_tokens, save_tokens
 from scorer.text.tokens.tokenizer import TextTokenizer
+
+FEW_DISTINCT = 16
 
 BosPolicy = Literal["none", "first-chunk", "every-chunk", "chat-template"]
 
@@ -34,7 +37,7 @@ class ChunkedCorpus:
 
     Attributes:
         ids: (n, L) int32, tokens of the selected chunks.
-        indices: Index of each selected chunk in the corpus, ascending.
+        indices: Index of each selected chunk in the corpus, in scoring order.
         total: Number of full chunks in the corpus.
         documents: For each selected chunk, the index of the document of its first token; None
             if the documents are unknown.
@@ -49,11 +52,13 @@ class ChunkedCorpus:
         revision: Commit of the dataset, or None.
         tokenizer_id: Repo id or name of the tokenizer.
         tokenizer_sha256: Hex SHA-256 of its files.
+        tokenizer_versions: Package to version of the libraries that decided the tokens.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: L, tokens of a chunk.
         scored_from: First scored position: 0, or ``L // 2`` under llama.cpp.
         unigram_perplexity: Perplexity of the tokenized corpus by its own token frequencies.
         chat: Whether the corpus is conversations in the model's chat template.
+        warnings: What the reader of a report should know of the text, one line each.
     """
 
     ids: NDArray[np.int32]
@@ -70,11 +75,13 @@ class ChunkedCorpus:
     revision: str | None
     tokenizer_id: str
     tokenizer_sha256: str
+    tokenizer_versions: dict[str, str]
     protocol: TextProtocol
     chunk_length: int
     scored_from: int
     unigram_perplexity: float
     chat: bool = False
+    warnings: tuple[str, ...] = ()
 
     def facts(self) -> CorpusFacts:
         """Return the facts about the text that are stored with a run."""
@@ -107,9 +114,11 @@ def build_corpus(
     chunk_length: int = 512,
     chunks: ChunkChoice = "first",
     max_chunks: int | None = None,
+    stored: Sequence[int] | None = None,
     vocab_rows: int | None = None,
     tokenizer_id: str,
     fetch: Fetch | None = None,
+    text_file: Path | None = None,
     cache_dir: Path | None = None,
 ) -> ChunkedCorpus:
     """Read, tokenize and chunk a corpus.
@@ -121,9 +130,12 @@ def build_corpus(
         chunk_length: L, tokens of a chunk.
         chunks: Which chunks to select if there are more than ``max_chunks``.
         max_chunks: Maximum number of chunks; None for all.
+        stored: Indices of the chunks of a run that goes on, which count instead of ``chunks`` and
+            ``max_chunks`` where the text has them all.
         vocab_rows: Rows of the model's embedding; None to skip the check of the ids.
         tokenizer_id: Name of the tokenizer in the report.
         fetch: Downloads a dataset file that is not cached; None for the default download.
+        text_file: Holds the text that came from standard input; None where none did.
         cache_dir: Folder for tokenized corpora; None for no caching.
 
     Raises:
@@ -131,10 +143,12 @@ def build_corpus(
         InputError: The text cannot be read or encoded, is shorter than the protocol needs, or
             holds a token without an embedding row.
     """
-    source = read_source(spec, protocol, fetch=fetch)
+    source = read_source(spec, protocol, fetch=fetch, text_file=text_file)
     tokens = tokenize(source, tokenizer, protocol=protocol, cache_dir=cache_dir)
     total = _full_chunks(source.name, len(tokens.ids), chunk_length, protocol)
-    indices = select_chunks(total, chunks, max_chunks)
+    indices = tuple(dict.fromkeys(stored or ()))
+    if not indices or not 0 <= min(indices) <= max(indices) < total:
+        indices = select_chunks(total, chunks, max_chunks)
     ids = tokens.ids[: total * chunk_length].reshape(total, chunk_length)[list(indices)]
     bos = tokenizer.bos_token_id if tokenizer.adds_bos else None
     policy: BosPolicy = "none"
@@ -162,24 +176,35 @@ def build_corpus(
         revision=source.revision,
         tokenizer_id=tokenizer_id,
         tokenizer_sha256=tokenizer.sha256,
+        tokenizer_versions=_versions(source, tokenizer),
         protocol=protocol,
         chunk_length=chunk_length,
         scored_from=chunk_length // 2 if protocol == "llama.cpp" else 0,
         unigram_perplexity=unigram_perplexity(tokens.ids),
         chat=source.chat,
+        warnings=(*tokenizer.cautions, *repetitive_chunks(ids)),
     )
 
 
-def select_chunks(total: int, choice: ChunkChoice, max_chunks: int | None) -> tuple[int, ...]:
-    """Return the indices of the chunks to score, ascending.
+def repetitive_chunks(ids: NDArray[np.int32]) -> tuple[str, ...]:
+    """Return a warning about chunks of few distinct tokens, or nothing.
 
-    ``first`` takes the first n of ``total``; ``spread`` takes n evenly spaced ones, chunk
-    ``⌊(i + ½)·total/n⌋``. If ``total`` is at most ``max_chunks``, both take every chunk.
+    In such a chunk the model predicts the same over and over, which says little about other text.
+    Few are fewer than :data:`FEW_DISTINCT`, or than a quarter of a short chunk.
+
+    Args:
+        ids: (n, L) int32.
     """
-    n = total if max_chunks is None else min(max_chunks, total)
-    if choice == "first":
-        return tuple(range(n))
-    return tuple((2 * i + 1) * total // (2 * n) for i in range(n))
+    few = min(FEW_DISTINCT, ids.shape[1] // 4)
+    distinct = 1 + np.count_nonzero(np.diff(np.sort(ids, axis=1), axis=1), axis=1)
+    found = int(np.count_nonzero(distinct < few))
+    if not found:
+        return ()
+    hold = "holds" if found == 1 else "hold"
+    return (
+        f"{found} of {len(ids)} chunks {hold} fewer than {few} distinct tokens: text that repeats "
+        "itself says little about any other",
+    )
 
 
 def unigram_perplexity(ids: NDArray[np.int32]) -> float:
@@ -215,15 +240,14 @@ def tokenize(
     """
     path = None
     if cache_dir is not None:
-        template = tokenizer.chat_template if source.chat else None
         path = cache_file(
             cache_dir,
             source.sha256,
             hashlib.sha256(repr([o for o, _ in source.documents]).encode()).hexdigest(),
             tokenizer.sha256,
-            version("tokenizers"),
+            repr(sorted(_versions(source, tokenizer).items())),
             protocol,
-            template.sha256 if template else "",
+            tokenizer.chat.sha256() if source.chat and tokenizer.chat else "",
         )
         if (cached := load_tokens(path)) is not None:
             return cached
@@ -231,6 +255,13 @@ def tokenize(
     if path is not None:
         save_tokens(path, tokens)
     return tokens
+
+
+def _versions(source: SourceText, tokenizer: TextTokenizer) -> dict[str, str]:
+    """The libraries that decide the tokens of a text."""
+    if source.chat and tokenizer.chat is not None:
+        return {**tokenizer.versions, **tokenizer.chat.versions}
+    return tokenizer.versions
 
 
 def _text_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
@@ -249,11 +280,10 @@ def _chat_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
     rows: list[NDArray[np.int32]] = []
     for (_, title), line in zip(source.documents, source.text.split("\n"), strict=True):
         try:
-            text = tokenizer.apply_chat_template(json.loads(line))
+            # The template writes the special tokens, and none is added.
+            rows.append(tokenizer.encode_conversation(Conversation.from_line(line)))
         except InputError as error:
             raise InputError(f"{title} of `{source.name}`: {error.message}", error.hint) from error
-        # The text already contains the special tokens that the template writes.
-        rows.append(tokenizer.encode(text, special_tokens=False))
     lengths = np.array([0, *(len(row) for row in rows[:-1])], np.int64)
     return TokenizedText(np.concatenate(rows), np.cumsum(lengths))
 

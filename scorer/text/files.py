@@ -1,197 +1,76 @@
-"""Reads a corpus from a .txt, .md, .jsonl or .parquet file; each row is a document."""
+"""Reads a corpus from a file or from standard input: text, JSON lines or Parquet, also gzipped."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from scorer.common.error_text import first_line
 from scorer.common.errors import InputError
-from scorer.text.source_text import SourceText, join_documents
+from scorer.text.content import decoded, is_parquet, reason, unpacked
+from scorer.text.rows import json_rows, rows_of_parquet, source_of_rows
+from scorer.text.source_text import SourceText
+from scorer.text.wikitext import RAW_SHA256, raw_article_starts
 
-SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
-_SUFFIX_HINT = "corpora: wikitext2, builtin, or a .txt .md .jsonl .parquet file"
-_ROW_HINT = 'a row is {"text": "…"} or {"messages": [{"role": "user", "content": "…"}, …]}'
-_UTF8_HINT = "save the file as UTF-8 text"
-
-LocatedRow = tuple[str, dict[str, Any]]
-"""The location of a row (``line 3``) and its values."""
+CORPORA_HINT = (
+    "corpora: wikitext2, builtin, - for standard input, or a file of text, JSON lines or Parquet"
+)
 
 
 def read_text_file(path: Path) -> SourceText:
-    """Read a file as one text.
-
-    Plain text is unchanged, except that a byte order mark is removed. Rows are joined with a blank
-    line. Rows with ``messages`` become one JSON line each, for the model's chat template.
+    """Read a file as one text; see :func:`text_of`.
 
     Raises:
-        InputError: The file is missing, not a regular file, of an unknown kind, empty, not UTF-8,
-            or has a malformed row; the message names the byte, line or row.
+        InputError: The file is missing, not a regular file, or its content is refused.
     """
     path = _regular_file(path)
-    name = path.name
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return _from_rows(name, _parquet_rows(path))
-    text = _decode(name, _read(path))
-    if suffix == ".jsonl":
-        return _from_rows(name, _jsonl_rows(name, text))
-    return SourceText.of(name, text)
+    try:
+        data = path.read_bytes()
+    except (OSError, MemoryError) as error:
+        raise InputError(f"`{path}` cannot be read: {reason(error)}") from error
+    return text_of(path.name, data)
 
 
-def read_parquet_column(path: Path, column: str) -> list[str]:
-    """Return all values of a text column.
+def text_of(name: str, data: bytes) -> SourceText:
+    """Make one text of the content of a file.
+
+    The content decides what it is. Plain text is unchanged, except that a byte order mark is
+    removed. Rows of JSON or Parquet are joined, see :func:`~scorer.text.rows.source_of_rows`.
+
+    Args:
+        name: Name of the file, or ``standard input``.
+        data: Its content.
 
     Raises:
-        InputError: The file is not Parquet, lacks the column, or a value is not text.
+        InputError: It is empty, not UTF-8, damaged, or has a malformed row; the message names the
+            byte, line or row.
     """
-    if column not in _parquet_columns(path):
-        raise InputError(f"`{path.name}` has no column `{column}`")
-    values = _parquet_values(path, column)
-    for i, value in enumerate(values, 1):
-        if not isinstance(value, str):
-            raise InputError(f"row {i} of `{path.name}` holds no text in `{column}`")
-    return values
+    ending, data = unpacked(name, data)
+    if is_parquet(name, ending, data):
+        return source_of_rows(name, rows_of_parquet(name, data))
+    text = decoded(name, data)
+    rows = json_rows(name, ending, text)
+    if rows is not None:
+        return source_of_rows(name, rows)
+    source = SourceText.of(name, text)
+    if source.sha256 == RAW_SHA256:
+        source = replace(source, documents=raw_article_starts(text))
+    return source
 
 
 def _regular_file(path: Path) -> Path:
     try:
         path = path.expanduser()
         if path.is_dir():
-            raise InputError(f"corpus `{path}` is a folder", _SUFFIX_HINT)
+            raise InputError(f"corpus `{path}` is a folder", CORPORA_HINT)
         exists, regular = path.exists(), path.is_file()
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"corpus `{path}` cannot be opened: {_reason(error)}") from error
-    if path.suffix.lower() not in SUFFIXES:
-        what = "is of an unknown kind" if exists else "is neither a known corpus nor a text file"
-        raise InputError(f"corpus `{path}` {what}", _SUFFIX_HINT)
+        raise InputError(f"corpus `{path}` cannot be opened: {reason(error)}") from error
+    if not exists and not path.suffix:
+        raise InputError(f"corpus `{path}` is neither a known corpus nor a file", CORPORA_HINT)
     if not exists:
-        raise InputError(f"there is no file `{path}`", _SUFFIX_HINT)
+        raise InputError(f"there is no file `{path}`", CORPORA_HINT)
     if not regular:
-        raise InputError(f"corpus `{path}` is not a regular file", _SUFFIX_HINT)
+        raise InputError(
+            f"corpus `{path}` is not a regular file", "--corpus - reads standard input"
+        )
     return path
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except (OSError, MemoryError) as error:
-        raise InputError(f"`{path}` cannot be read: {_reason(error)}") from error
-
-
-def _decode(name: str, data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"`{name}` is UTF-16, not UTF-8, from byte 0 on", _UTF8_HINT)
-    bom = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-    if (nul := data.find(b"\0")) >= 0:
-        raise InputError(f"`{name}` is binary: byte {nul} is zero", _UTF8_HINT)
-    try:
-        return data[bom:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"`{name}` is not UTF-8: byte {bom + error.start} cannot be decoded", _UTF8_HINT
-        ) from error
-
-
-def _jsonl_rows(name: str, text: str) -> Iterable[LocatedRow]:
-    # Not splitlines(), which also splits at U+2028 and others that JSON strings may contain.
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(
-                f"line {number} of `{name}` is not JSON: {_reason(error)}", _ROW_HINT
-            ) from error
-        if not isinstance(row, dict):
-            raise InputError(f"line {number} of `{name}` is not a JSON object", _ROW_HINT)
-        yield f"line {number}", row
-
-
-def _parquet_columns(path: Path) -> list[str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            return list(file.schema_arrow.names)
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise InputError(f"`{path.name}` is not a Parquet file: {_reason(error)}") from error
-
-
-def _parquet_values(path: Path, column: str) -> list[Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read(columns=[column])
-            return list(table.column(column).to_pylist())
-    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
-        raise InputError(
-            f"column `{column}` of `{path.name}` cannot be read: {_reason(error)}"
-        ) from error
-
-
-def _parquet_rows(path: Path) -> Iterable[LocatedRow]:
-    columns = _parquet_columns(path)
-    column = next((c for c in ("text", "messages") if columns.count(c) == 1), None)
-    if column is None:
-        raise InputError(f"`{path.name}` has no column `text` and none `messages`")
-    for i, value in enumerate(_parquet_values(path, column), 1):
-        yield f"row {i}", {column: value}
-
-
-def _from_rows(name: str, rows: Iterable[LocatedRow]) -> SourceText:
-    texts: list[tuple[str, str]] = []
-    chat: bool | None = None
-    for where, row in rows:
-        is_chat = "text" not in row and "messages" in row
-        if chat is not None and chat != is_chat:
-            raise InputError(f"`{name}` mixes text and chat rows, first at {where}", _ROW_HINT)
-        chat = is_chat
-        text = _messages(name, where, row["messages"]) if chat else row.get("text")
-        if not isinstance(text, str):
-            raise InputError(f"{where} of `{name}` has no `text`", _ROW_HINT)
-        if not _encodable(text):
-            raise InputError(f"{where} of `{name}` holds half a surrogate pair", _UTF8_HINT)
-        title = row.get("title")
-        named = isinstance(title, str) and bool(title.strip()) and _encodable(title)
-        texts.append((str(title) if named else where, text))
-    joined, documents = join_documents(texts, "\n" if chat else "\n\n")
-    return SourceText.of(name, joined, documents, chat=bool(chat))
-
-
-def _messages(name: str, where: str, messages: Any) -> str:
-    if not isinstance(messages, list) or not messages:
-        raise InputError(f"`messages` in {where} of `{name}` is no list of messages", _ROW_HINT)
-    for message in messages:
-        if not isinstance(message, dict) or not all(
-            isinstance(message.get(key), str) for key in ("role", "content")
-        ):
-            raise InputError(
-                f"a message in {where} of `{name}` lacks `role` or `content`", _ROW_HINT
-            )
-    try:
-        return json.dumps(messages, ensure_ascii=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"a message in {where} of `{name}` holds more than text: {_reason(error)}", _ROW_HINT
-        ) from error
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return first_line(error).split(". ")[0].rstrip(".")

@@ -8,12 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from scorer.common.errors import InputError
-from scorer.spec.job import CorpusSpec, TextProtocol
+from scorer.spec.job import STANDARD_INPUT, CorpusSpec, TextProtocol
 from scorer.text.source_text import Fetch, SourceText, join_documents
 
 
 def read_source(
-    spec: CorpusSpec, protocol: TextProtocol = "mqf", *, fetch: Fetch | None = None
+    spec: CorpusSpec,
+    protocol: TextProtocol = "mqf",
+    *,
+    fetch: Fetch | None = None,
+    text_file: Path | None = None,
 ) -> SourceText:
     """Read the text of a corpus.
 
@@ -23,6 +27,7 @@ def read_source(
         spec: The corpus.
         protocol: ``mqf`` or ``llama.cpp``.
         fetch: Downloads a dataset file that is not cached; None for the default download.
+        text_file: Holds the text that came from standard input; None where none did.
 
     Raises:
         CorpusNotCached: WikiText-2 is neither cached nor reachable.
@@ -38,10 +43,21 @@ def read_source(
 
         text, documents = join_documents(builtin_documents())
         return SourceText.of("builtin", text, documents)
-    if not source.strip():
-        raise InputError(
-            "no corpus was named", "corpora: wikitext2, builtin, or a .txt .md .jsonl .parquet file"
-        )
-    from scorer.text.files import read_text_file
+    from scorer.text.files import CORPORA_HINT, read_text_file, text_of
 
+    if source == STANDARD_INPUT:
+        if text_file is None:
+            raise InputError(
+                "only `qfid kv` reads a text from standard input", "name a file of text instead"
+            )
+        try:
+            data = text_file.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"the text from standard input is not kept in `{text_file}` any more",
+                "give it again: `qfid kv` with --corpus - starts a new run",
+            ) from error
+        return text_of("standard input", data)
+    if not source.strip():
+        raise InputError("no corpus was named", CORPORA_HINT)
     return read_text_file(Path(source))

@@ -19,6 +19,8 @@ from scorer.text.source_text import Document, Fetch, SourceText
 REPO = "Salesforce/wikitext"
 REVISION = "b08601e04326c79dfdd32d625aee71d232d685c3"
 FILE = "wikitext-2-raw-v1/test-00000-of-00001.parquet"
+RAW_SHA256 = "173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08"
+"""SHA-256 of ``wiki.test.raw``, the same split as one file."""
 
 # Section headings have two or more ``=`` on each side. Two list items of formulas look like titles;
 # their neighbouring rows distinguish them.
@@ -42,7 +44,7 @@ def read_wikitext2(
         CorpusNotCached: The file is not in the local cache and could not be downloaded.
         InputError: The cached file cannot be read.
     """
-    from scorer.text.files import read_parquet_column
+    from scorer.text.parquet import read_parquet_column
 
     path = path or cached_wikitext2() or _fetch(fetch)
     rows = read_parquet_column(path, "text")
@@ -83,6 +85,11 @@ def article_starts(rows: list[str], separator: str) -> tuple[Document, ...]:
         blank_so_far = blank_so_far and not row.strip()
         offset += len(row) + len(separator)
     return tuple(starts)
+
+
+def raw_article_starts(text: str) -> tuple[Document, ...]:
+    """Return the start of each article of ``wiki.test.raw``, where a row is a line."""
+    return article_starts([f"{line}\n" for line in text.split("\n")[:-1]], "")
 
 
 def cached_wikitext2() -> Path | None:

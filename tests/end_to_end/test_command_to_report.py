@@ -30,7 +30,7 @@ def rows(report: str) -> dict[str, Any]:
 def test_the_demo_is_scored_listed_stopped_at_nothing_and_printed_again(tmp_path: Path) -> None:
     done = qfid("kv", "demo", "--kv-bits", "8,4,2", "--max-chunks", "2", "--chunks", "spread")
     assert done.stdout.startswith("# KV-fidelity: `demo`, 3 settings\n")
-    assert "cheapest good setting" in done.stdout and "2 of 2 chunks scored" in done.stderr
+    assert "**Recommendation:**" in done.stdout and "2 of 2 chunks scored" in done.stderr
     (run,) = (line.split()[-1] for line in done.stderr.splitlines() if "saved as run" in line)
     assert run in qfid("runs").stdout
     assert qfid("report", run, "--format", "md").stdout == done.stdout

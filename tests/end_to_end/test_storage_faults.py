@@ -1,56 +1,105 @@
-"""Kills and full disks at any moment of a run's life cost nothing that was told as scored."""
+"""A fault at any call of a run's life that changes a file costs nothing that was told as scored.
+
+Kills, full disks, I/O errors and short writes. Once the disk is well again the run is gone on with,
+and its report is that of a run that nothing disturbed.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_calls import strace_calls, strace_words
 from project import ROOT, SUPPORT
 from saved_runs import FACTS, job
 
 from scorer.common.folders import runs_folder
 from scorer.runs.listing import new_run
 
+CALLS = {
+    *("mkdir", "open", "flock", "write", "ftruncate"),
+    *("fsync", "fdatasync", "rename", "unlink", "rmdir"),
+}
 
-def faults(folder: Path, what: str, step: int) -> dict[str, Any]:
+
+def driver(folder: Path, *words: str, under: Sequence[str] = ()) -> Any:
+    """What the driver prints; ``under`` are the words of a program that runs it."""
     done = subprocess.run(
-        [sys.executable, str(SUPPORT / "storage_fault_driver.py"), str(folder), what, str(step)],
+        [*under, sys.executable, str(SUPPORT / "storage_fault_driver.py"), str(folder), *words],
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    print(f"{what}: {found['faults']} faults over {found['calls']} calls, {found['bytes']} bytes")
-    return found
+    return json.loads(done.stdout)
 
 
-def test_kills_at_some_system_calls_of_a_run_cost_nothing(tmp_path: Path) -> None:
-    found = faults(tmp_path, "kill", 11)
-    assert found["faults"] >= 12 and found["lost"] == []
+def check_matrix(
+    folder: Path, engine: str, kinds: str, *, shares: int, step: int, least: int
+) -> None:
+    found = driver(folder, engine, "matrix", kinds, str(shares), str(step))
+    print(f"{engine}, {kinds}: {found['faults']} faults over {found['calls']} calls")
+    assert set(found["names"]) == CALLS and found["calls"] > 80
+    assert found["faults"] >= least and found["bad"] == []
+
+
+def test_faults_at_some_calls_cost_nothing(tmp_path: Path) -> None:
+    check_matrix(tmp_path, "fake", "kill,full,io,short", shares=4, step=53, least=10)
 
 
 @pytest.mark.slow
-def test_a_kill_at_every_system_call_of_a_run_costs_nothing(tmp_path: Path) -> None:
-    found = faults(tmp_path, "kill", 1)
-    assert found["faults"] >= 130 and found["lost"] == []
+def test_faults_at_all_calls_cost_nothing(tmp_path: Path) -> None:
+    check_matrix(tmp_path, "fake", "kill,full,io,short", shares=4, step=1, least=600)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["kill", "full", "io", "short"])
+def test_faults_at_all_calls_of_the_engine_cost_nothing(tmp_path: Path, kind: str) -> None:
+    least = 20 if kind == "short" else 120
+    check_matrix(tmp_path, "demo", kind, shares=2, step=1, least=least)
+
+
+def test_a_folder_deleted_at_some_calls_ends_its_run_alone(tmp_path: Path) -> None:
+    check_matrix(tmp_path, "fake", "gone", shares=0, step=13, least=7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["fake", "demo"])
+def test_a_folder_deleted_at_any_call_ends_its_run_alone(tmp_path: Path, engine: str) -> None:
+    check_matrix(tmp_path, engine, "gone", shares=0, step=1, least=80)
+
+
+@pytest.mark.parametrize("engine", ["fake", pytest.param("demo", marks=pytest.mark.slow)])
+def test_the_calls_are_those_that_the_kernel_sees(tmp_path: Path, engine: str) -> None:
+    trace = tmp_path / "trace"
+    words = strace_words(trace)
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("strace may not trace here")
+    made = [tuple(call) for call in driver(tmp_path, engine, "survey", under=words)]
+    # Before them the kernel saw how the folder of data was made.
+    assert strace_calls(trace, tmp_path / "data")[-len(made) :] == made
+    assert {name for name, _ in made} == CALLS
 
 
 def test_a_disk_that_fills_up_at_some_bytes_of_a_run_costs_nothing(tmp_path: Path) -> None:
-    found = faults(tmp_path, "full", 7919)
-    assert found["faults"] >= 9 and found["lost"] == []
+    found = driver(tmp_path, "fake", "full", "7919")
+    assert found["faults"] >= 9 and found["bad"] == []
 
 
 @pytest.mark.slow
 def test_a_disk_that_fills_up_at_any_byte_of_a_run_costs_nothing(tmp_path: Path) -> None:
-    found = faults(tmp_path, "full", 97)
-    assert found["faults"] >= 700 and found["lost"] == []
+    found = driver(tmp_path, "fake", "full", "97")
+    assert found["faults"] >= 700 and found["bad"] == []
 
 
 def test_what_killed_processes_left_is_swept_up_once_it_is_old() -> None:

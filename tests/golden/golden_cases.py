@@ -12,7 +12,8 @@ REAL_MODEL = "local-test/SmolLM2-135M-Instruct-4bit"
 
 SETTINGS = "8,6,5,4:32,k8v4,k16v4,3,2,4@128,4~dequantized"
 MLX_SETTINGS = "8,3,k8v4,4@128"
-_SHORT = ("--batch", "1", "--max-chunks")
+# Earlier versions take the first chunks where nothing is said, and spread others over a text.
+_SHORT = ("--batch", "1", "--chunks", "first", "--max-chunks")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def _cases() -> list[Case]:
         Case("demo-llama.cpp", (*listed, *_SHORT, "2", "--protocol", "llama.cpp")),
         Case(
             "demo-batch",
-            (*listed, *"--batch 3 --max-chunks 7 --chunks spread --chunk-length 160".split()),
+            (*listed, *"--batch 3 --max-chunks 7 --chunks first --chunk-length 160".split()),
         ),
         Case("demo-mlx-lm", (*by_mlx, *_SHORT, "2", "--kernel", "mlx-lm", "--control")),
         Case("demo-mlx", (*by_mlx, *_SHORT, "2"), mlx),
@@ -88,7 +89,12 @@ def _cases() -> list[Case]:
             how="resumed",
         ),
         *(
-            Case(f"gpu-{name}{of}", (*arguments, "--batch", "4", "--max-chunks", "8"), more, needs)
+            Case(
+                f"gpu-{name}{of}",
+                (*arguments, *"--batch 4 --chunks first --max-chunks 8".split()),
+                more,
+                needs,
+            )
             for of, needs in (("", False), ("-real", True))
             for name, arguments, more in (
                 # Attention over codes, where the device has it, beside the dequantized path.

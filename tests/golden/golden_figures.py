@@ -1,8 +1,10 @@
 """The demo's figures kept in git, with the machine they are those of.
 
 ``python tests/golden/golden_figures.py [TREE]`` writes them anew, from this tree or another, and
-``--saved-run`` the run in ``saved_run`` as well. Floating point gives other last bits on another
-kind of CPU, under another NumPy or another MLX: elsewhere they are not compared.
+``--saved-run`` the run in ``saved_run`` as well. ``--saved-report`` leaves both and writes what
+this version reports of that run into ``saved_run/now``, for when reports change. Floating point
+gives other last bits on another kind of CPU, under another NumPy or another MLX: elsewhere they are
+not compared.
 """
 
 from __future__ import annotations
@@ -26,12 +28,26 @@ from golden_trees import ROOT, Place
 HERE = Path(__file__).parent
 FIGURES = HERE / "figures.json"
 SAVED_RUN = HERE / "saved_run"
+SAVED_NAME = "20261127-120000-demo-5afe"
 SAVED_FILES = ("job.json", "positions.arrow", "state.json", "report.json", "report.md")
+PRINTED, AGAIN, AGAIN_MD = "now/printed.md", "now/report.json", "now/report.md"
+"""What this version says of the saved run: with its stored report, as Markdown, and without it."""
 MACHINE = "machine.json"
 """What the saved run was made on, beside its files."""
 
-WORDS = ("kv", "demo", "--settings", "8,4", "--batch", "1", "--max-chunks", "2")
-SAVED_WORDS = (*"kv demo --settings 8,k8v4 --batch 1 --max-chunks 2 --chunk-length 32".split(),)
+WORDS = (
+    "kv",
+    "demo",
+    "--settings",
+    "8,4",
+    "--batch",
+    "1",
+    *"--chunks first --max-chunks 2".split(),
+)
+SAVED_WORDS = (
+    *"kv demo --settings 8,k8v4 --batch 1 --chunks first --max-chunks 2".split(),
+    *("--chunk-length", "32"),
+)
 
 # Nothing of the session's may change a bit, and no library starts threads of its own.
 _VARIABLES = {
@@ -156,13 +172,39 @@ def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
 
 
+def saved_place(data: Path) -> Place:
+    """A copy of the saved run, in a folder of runs of its own."""
+    where = place(ROOT, data)
+    where.check()
+    (where.runs / SAVED_NAME).mkdir(parents=True)
+    for name in SAVED_FILES:
+        shutil.copyfile(SAVED_RUN / name, where.runs / SAVED_NAME / name)
+    return where
+
+
+def _write_saved_report(data: Path) -> None:
+    where = saved_place(data)
+    (SAVED_RUN / "now").mkdir(exist_ok=True)
+    (SAVED_RUN / PRINTED).write_text(where.report("md"), "utf-8")
+    for name in ("report.json", "report.md"):
+        (where.run / name).unlink()
+    (SAVED_RUN / AGAIN).write_text(where.report("json"), "utf-8")
+    (SAVED_RUN / AGAIN_MD).write_text(where.report("md"), "utf-8")
+
+
 def main() -> None:
     """Write the kept figures, and the saved run where asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tree", metavar="TREE", nargs="?", type=Path, default=ROOT)
     parser.add_argument("--saved-run", action="store_true", help="write the saved run as well")
+    parser.add_argument(
+        "--saved-report", action="store_true", help="write only what is reported of the saved run"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        if args.saved_report:
+            _write_saved_report(Path(folder, "reported"))
+            return
         where = place(args.tree.resolve(), Path(folder, "figures"))
         where.check()
         _write(FIGURES, {"words": WORDS, "machine": machine(), **score(where)})

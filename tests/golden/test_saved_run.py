@@ -1,13 +1,13 @@
-"""A run saved by an earlier version: listed, reported as it stood, resumed where it was made.
+"""A run saved by an earlier version: listed, reported by present rules, resumed where made.
 
-``golden_figures.py --saved-run`` made it; it is kept as that version wrote it.
+``golden_figures.py --saved-run`` made it; it is kept as that version wrote it. What this version
+reports of it is in ``saved_run/now``, which ``golden_figures.py --saved-report`` writes.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,31 @@ import pyarrow as pa
 import pyarrow.ipc
 import pytest
 from golden_compare import Outcome, compare, read_positions, settled
-from golden_figures import MACHINE, SAVED_FILES, SAVED_RUN, other_machine, place
-from golden_trees import ROOT, Place
+from golden_figures import (
+    AGAIN,
+    AGAIN_MD,
+    MACHINE,
+    PRINTED,
+    SAVED_NAME,
+    SAVED_RUN,
+    other_machine,
+    saved_place,
+)
+from golden_trees import Place
 
 POSITIONS = "positions.arrow"
-NAME = "20261127-120000-demo-5afe"
 STORED = json.loads((SAVED_RUN / "report.json").read_text("utf-8"))
-MARKDOWN = (SAVED_RUN / "report.md").read_text("utf-8")
+MADE_AGAIN = json.loads((SAVED_RUN / AGAIN).read_text("utf-8"))
+MARKDOWN = (SAVED_RUN / AGAIN_MD).read_text("utf-8")
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Place:
-    where = place(ROOT, tmp_path / "data")
-    where.check()
-    (where.runs / NAME).mkdir(parents=True)
-    for name in SAVED_FILES:
-        shutil.copyfile(SAVED_RUN / name, where.runs / NAME / name)
-    return where
+    return saved_place(tmp_path / "data")
+
+
+# What a run says once a later version has gone on with it: what that version did not record.
+UNKNOWN = "it is not known whether these were the same before and after"
 
 
 def alike(stored: Any, made: Any) -> bool:
@@ -49,21 +57,34 @@ def alike(stored: Any, made: Any) -> bool:
 
 def test_it_is_listed(saved: Place) -> None:
     (listed,) = json.loads(saved.qfid("runs", "--format", "json"))
-    assert listed["id"] == NAME and listed["state"] == "finished" and not listed["reason"]
+    assert listed["id"] == SAVED_NAME and listed["state"] == "finished" and not listed["reason"]
     assert listed["model"] == "demo" and listed["settings"] == ["8", "k8v4"]
     assert (listed["chunks_done"], listed["chunks_planned"]) == (4, 4)
 
 
-def test_its_report_is_printed_as_it_was_stored(saved: Place) -> None:
-    assert json.loads(saved.report("json")) == STORED
-    assert settled(saved.report("md")) == settled(MARKDOWN)
+ESTIMATES = (
+    *("n_chunks", "n_positions", "kl", "kl_quantiles", "kl_by_depth", "by_confidence", "verdict"),
+    *("flip_rate", "perplexity_ref", "perplexity_quant", "nll_correlation", "delta_p"),
+)
+
+
+def test_its_report_has_its_estimates_and_says_which_rules_changed_a_verdict(saved: Place) -> None:
+    report = json.loads(saved.report("json"))
+    for before, now in zip(STORED["settings"], report["settings"], strict=True):
+        assert all(alike(before[key], now[key]) for key in ESTIMATES)
+    assert [row["verdict_shown"] for row in STORED["settings"]] == ["marginal?", "marginal"]
+    assert [row["verdict_shown"] for row in report["settings"]] == ["marginal?", "marginal?"]
+    said = report["run"]["warnings"][0]
+    assert said.startswith("`k8v4` was reported as marginal and is marginal? by the present rules")
+    assert settled(saved.report("md")) == settled((SAVED_RUN / PRINTED).read_text("utf-8"))
+    assert json.loads((saved.run / "report.json").read_text("utf-8")) == STORED
     assert (saved.run / POSITIONS).read_bytes() == (SAVED_RUN / POSITIONS).read_bytes()
 
 
 def test_its_report_is_made_again_from_its_positions(saved: Place) -> None:
     (saved.run / "report.json").unlink()
     (saved.run / "report.md").unlink()
-    assert alike(STORED, json.loads(saved.report("json")))
+    assert alike(MADE_AGAIN, json.loads(saved.report("json")))
     assert settled(saved.report("md")) == settled(MARKDOWN)
     assert (saved.run / POSITIONS).read_bytes() == (SAVED_RUN / POSITIONS).read_bytes()
 
@@ -87,5 +108,15 @@ def test_what_is_missing_is_scored_where_it_was_made(saved: Place) -> None:
     cut(saved.run / POSITIONS)
     report = saved.resume()
     after = read_positions(saved.run / POSITIONS)
-    found = compare(Outcome(STORED, MARKDOWN, before), Outcome(report, saved.report("md"), after))
+    # The stored report is there still, so that the new one says what it said otherwise.
+    changed, *warnings = report["run"]["warnings"]
+    assert "by the present rules" in changed
+    (unknown,) = [text for text in warnings if UNKNOWN in text]
+    for field in ("model content", "tokenizer versions", "BLAS version", "NumPy BLAS"):
+        assert field in unknown
+    assert [text for text in warnings if text != unknown] == MADE_AGAIN["run"]["warnings"]
+    assert unknown in saved.report("md")
+    for before_row, row in zip(MADE_AGAIN["settings"], report["settings"], strict=True):
+        assert alike({key: before_row[key] for key in (*ESTIMATES, "intervals")}, row)
+    found = compare(Outcome(MADE_AGAIN, "", before), Outcome(MADE_AGAIN, "", after))
     assert found.found == []

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import pytest
+from project import ROOT
 from tiny_runs import Small, edit_weights, finished, stopped
 
 from scorer import api, measure_kv_fidelity
@@ -31,7 +35,12 @@ from scorer.spec.settings.kv import KVSetting
 
 
 def measure(small: Small, **options: Any) -> Any:
-    values = {"corpus": str(small.text), "chunk_length": 32, "max_chunks": 2}
+    values = {
+        "corpus": str(small.text),
+        "chunk_length": 32,
+        "chunks": "first",
+        "max_chunks": 2,
+    }
     return measure_kv_fidelity(str(small.model), **{**values, **options})
 
 
@@ -70,7 +79,8 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     class Asked(Exception):
         pass
 
-    def remember(job: Job) -> None:
+    def remember(job: Job, allow_custom_code: bool) -> None:
+        assert allow_custom_code
         asked.append(job)
         raise Asked
 
@@ -95,9 +105,29 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     assert job.settings == (KVSetting(4, 4, 32, 9, "dequantized"),)
     assert (job.model, job.corpus.source) == ("a/b", "text.md")
     del options["corpus"]
-    assert {name: getattr(job, name) for name in options} == options
+    # Consent is no part of a job.
+    assert {name: getattr(job, name) for name in options} == options | {"allow_custom_code": False}
     taken = {"model", "kv_bits", "kv_group_size", "setting", "quantize_start", "path", "corpus"}
     assert set(inspect.signature(measure_kv_fidelity).parameters) == taken | set(options)
+
+
+@pytest.mark.parametrize(
+    ("options", "chunks"),
+    [
+        ({}, "first"),
+        ({"max_chunks": 3}, "spread"),
+        ({"max_chunks": 3, "chunks": "first"}, "first"),
+        ({"max_chunks": 3, "protocol": "llama.cpp"}, "first"),
+        ({"max_chunks": 3, "protocol": "llama.cpp", "chunks": "spread"}, "spread"),
+    ],
+)
+def test_some_of_the_chunks_are_spread_over_the_text(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], chunks: str
+) -> None:
+    asked: list[Job] = []
+    monkeypatch.setattr(api, "_run", lambda job, allow_custom_code: asked.append(job))
+    measure_kv_fidelity("a/b", kv_bits=8, **options)
+    assert [job.chunks for job in asked] == [chunks]
 
 
 @pytest.mark.parametrize(
@@ -209,3 +239,31 @@ def test_a_quiet_run_warns_of_nothing(small: Small) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         measure(small, kv_bits=4)
+
+
+GONE = """
+import os, sys
+from scorer import measure_kv_fidelity
+from scorer.common.errors import InputError
+os.chdir(sys.argv[1])
+os.rmdir(sys.argv[1])
+try:
+    measure_kv_fidelity("demo", kv_bits=8, max_chunks=1, chunk_length=32)
+except InputError as error:
+    print(error.message)
+"""
+
+
+def test_a_deleted_working_directory_is_an_error_and_not_the_end_of_the_process(
+    tmp_path: Path,
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", GONE, str(gone)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "the working directory has been deleted\n", done.stderr

@@ -20,6 +20,7 @@ from qfid_tui.process import scorer_process
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.from_run import finished_report
 from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.comparability import run_conditions
 from scorer.runs.grid import CellKey
 from scorer.runs.listing import Run, new_run
 from scorer.spec.events import (
@@ -53,28 +54,31 @@ _DRIVER = (
 def save_run(
     settings: str = "8,4",
     *,
-    chunks: int = CHUNKS,
+    chunks: int | dict[str, int] = CHUNKS,
     finished: bool = True,
     identity: dict[str, Any] | None = None,
     job: dict[str, Any] | None = None,
 ) -> Run:
-    """A run as the scorer saves it, ``chunks`` of its chunks scored."""
+    """A run as the scorer saves it, ``chunks`` of its chunks scored, or so many of a setting."""
     facts = make_facts(settings, n_chunks=CHUNKS)
     parsed = parse_settings(settings)
     values: dict[str, Any] = {"model": "demo", "chunk_length": 16, "max_chunks": CHUNKS}
     made = Job(settings=parsed, **{**values, **(job or {})})
     names = list(map(str, parsed))
+    counts = chunks if isinstance(chunks, dict) else dict.fromkeys(names, chunks)
     run = new_run(made, stored_facts(dataclasses.replace(facts, job=made), identity))
     with run.open_writer() as writer:
         for name in names:
-            for chunk in range(chunks):
+            for chunk in range(counts[name]):
                 positions = random_positions(
                     chunks=[chunk], scale=SCALES[name], seed=chunk, flip_rate=0.0
                 )
                 writer.append(CellKey(name, chunk), positions, ChunkFacts(seconds=0.5))
         if finished:
             report = finished_report(run)
-            run.save_report(report.to_json(), to_markdown(report), complete=chunks == CHUNKS)
+            run.save_report(
+                report.to_json(), to_markdown(report), complete=set(counts.values()) == {CHUNKS}
+            )
     return run
 
 
@@ -100,6 +104,7 @@ def opening(run: Run | None = None) -> list[Event]:
                 kv_bytes_per_token_16bit=200.0,
                 batch=1,
                 arithmetic="cpu, float32, BLAS: MKL",
+                conditions=dict(run_conditions(run.facts)),
             )
         )
     return events
@@ -122,7 +127,20 @@ def chunk_scored(setting: str, chunk: int, kl: float, positions: int = 15) -> Ch
     """A chunk whose drift grows with the position."""
     spans = list(pairwise(depth_edges(positions)))
     depth = [(b - a) * kl * (0.5 + (a + b) / (2 * positions)) for a, b in spans]
-    return ChunkScored(setting, chunk, positions, kl, 2 * kl, 2 * kl, 0, 30.0, 30.5, 0.25, depth)
+    return ChunkScored(
+        setting,
+        chunk,
+        positions,
+        kl,
+        2 * kl,
+        2 * kl,
+        0,
+        2.0 * positions,
+        2.03 * positions,
+        0.25,
+        depth,
+        kl_squares=1.5 * positions * kl * kl,
+    )
 
 
 def report_of(run: Run, **changes: Any) -> dict[str, Any]:
@@ -139,7 +157,8 @@ def recording(run: Run, chunks: int = CHUNKS) -> list[Event]:
 
 def failing(run: Run | None, message: str, code: int, error: str = "QfidError") -> list[Event]:
     """A run that ends without a report."""
-    return [*opening(run), Failed(error, message, "do something", code)]
+    saved = None if run is None else run.id
+    return [*opening(run), Failed(error, message, "do something", code, run=saved)]
 
 
 def script(path: Path, *parts: Event | str | list[Event]) -> Path:

@@ -46,6 +46,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "str | None": st.none() | st.text(),
     "int": integers,
     "float": numbers,
+    "float | None": st.none() | numbers,
     "bool": st.booleans(),
     "list[str]": st.lists(st.text(), max_size=3),
     "list[int]": st.lists(integers, max_size=3),
@@ -53,6 +54,12 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "dict[str, str]": st.dictionaries(st.text(), st.text(), max_size=3),
     "dict[str, int]": counts,
     "dict[str, float]": st.dictionaries(st.text(), numbers, max_size=3),
+    "dict[int, int]": st.dictionaries(integers, integers, max_size=3),
+    "dict[str, str | int | float | bool | None]": st.dictionaries(
+        st.text(),
+        st.none() | st.booleans() | integers | st.text() | st.floats(allow_nan=False),
+        max_size=3,
+    ),
     "dict[str, Any]": objects,
 }
 

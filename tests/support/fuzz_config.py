@@ -23,7 +23,7 @@ from scorer.models.info import ModelInfo
 from scorer.models.listing import Listing, Unscorable, iter_models
 from scorer.models.resolve import resolve_model
 from scorer.models.weight_files import check_weight_file
-from scorer.text.tokens.load import load_tokenizer
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 REPO = "org/model"
 
@@ -164,7 +164,7 @@ def tokenizer_check(folder: Path, tokenizer: Any) -> None:
     """Whatever a tokenizer says, its ids fit where ids go or it is refused."""
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
     try:
-        found = load_tokenizer(folder)
+        found = load_tokenizer_file(folder)
         ids = found.encode("The number of entry 7.\n")
         assert not ids.size or int(ids.min()) >= 0
         for token in {*ids.tolist(), 0, found.vocab_size}:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fuzz_inputs import FuzzCase, harmed_bytes, harmed_json, hostile_text, one_clear_line
 from hypothesis import strategies as st
+from tiny_tokenizers import byte_level, write_model
 
 from scorer.common.errors import QfidError
+from scorer.lm.mlx_lm_tokenizer import MlxLmTokenizer
 from scorer.spec.job import CorpusSpec
+from scorer.text.chat_rows import Conversation
 from scorer.text.source_text import SourceText
 from scorer.text.sources import read_source
-from scorer.text.tokens.chat_template import ChatTemplate
 from scorer.text.wikitext import read_wikitext2
 
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] | trim }}\n{% endfor %}"
@@ -50,9 +54,18 @@ def text_check(folder: Path, value: tuple[bytes, str]) -> None:
 def rows_check(folder: Path, rows: list[Any]) -> None:
     source = read(folder, "rows.jsonl", "\n".join(map(json.dumps, rows)).encode())
     if source is not None and source.chat:
-        template = ChatTemplate(TEMPLATE)
+        tokenizer = chat_tokenizer()
         for line in source.text.split("\n"):
-            template.render(json.loads(line))
+            assert tokenizer.encode_conversation(Conversation.from_line(line))
+
+
+@lru_cache
+def chat_tokenizer() -> MlxLmTokenizer:
+    folder = tempfile.mkdtemp()
+    tokenizer = MlxLmTokenizer(write_model(Path(folder), byte_level(), chat_template=TEMPLATE))
+    _ = tokenizer.wrapper
+    shutil.rmtree(folder)
+    return tokenizer
 
 
 @lru_cache

@@ -10,6 +10,7 @@ import numpy as np
 from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
 from scorer.runs.grid import CellKey
 from scorer.runs.positions_file import PositionsWriter, read_positions
+from scorer.stats.noise_floor import PerturbedRepeats
 from scorer.stats.positions import Positions
 
 BATCHES = [CellKey("8", 0), CellKey("k8v4:32@1~dequantized", 0), CellKey("8", 7)]
@@ -17,7 +18,7 @@ FACTS = ChunkFacts(
     seconds=0.5,
     peak_memory_bytes=7,
     smaller_pass=SmallerPass(1, 1 << 24),
-    perturbed_kl_sums=(0.1, 1e300),
+    perturbed=PerturbedRepeats((0.1, 1e300), (0, 3), ((0.1, 1e-320), (2.0, 1.0))),
 )
 
 

@@ -182,6 +182,32 @@ def again(report: dict[str, Any]) -> Report:
     return Report.from_json(json.loads(json.dumps(report, allow_nan=False)))
 
 
+def identity_of(facts: RunFacts) -> dict[str, Any]:
+    """The identity of a run of these facts; the text is named after what was asked for."""
+    return {
+        "model": "demo",
+        "model revision": "none",
+        "model files": "ab" * 32,
+        "model content": "cd" * 32,
+        "corpus": facts.job.corpus.source,
+        "tokenizer": "ef" * 32,
+        "tokenizer versions": "tokenizers 0.23.3",
+        "protocol": facts.job.protocol,
+        "chunk length": facts.chunk_length,
+        "chunks": ",".join(map(str, facts.chunks)),
+        "batch": facts.batch,
+        "kernel": facts.job.kernel,
+        "device": f"{facts.device.kind} {facts.device.name}",
+        "compute dtype": facts.arithmetic.compute_dtype,
+        "BLAS": facts.arithmetic.blas,
+        "arithmetic": "numpy",
+        "mlx version": facts.versions["mlx"],
+        "mlx-lm version": facts.versions["mlx-lm"],
+        "BLAS version": "MKL 2026.2",
+        "NumPy BLAS": "OpenBLAS 0.3.31",
+    }
+
+
 def stored_facts(
     facts: RunFacts,
     identity: dict[str, Any] | None = None,
@@ -190,8 +216,23 @@ def stored_facts(
     """What a run of these facts stores; facts of its settings are made up."""
     names = [str(setting) for setting in facts.job.settings]
     return StoredFacts(
-        identity=identity or {"model": "demo", "model revision": "none"},
+        identity=identity or identity_of(facts),
         chunks=facts.chunks,
         run=facts,
         settings=settings or {name: scored(name, None).facts for name in names},
     )
+
+
+def by_turns() -> tuple[RunFacts, Positions]:
+    """Twelve chunks of 400 positions, 2 of them flips, KL means 0.004 and 0.014 by turns."""
+    n_chunks, size = 12, 400
+    apart = np.tile([1.0, -1.0], size // 2)
+    kl = [(0.004, 0.014)[i % 2] * (1 + (0.5 + 0.03 * i) * apart) for i in range(n_chunks)]
+    positions = make_positions(
+        chunk=np.repeat(range(n_chunks), size),
+        position=np.tile(range(size), n_chunks),
+        kl=np.concatenate(kl),
+        nll_quant=np.ones(n_chunks * size),
+        flips=np.tile(np.arange(size) < 2, n_chunks),
+    )
+    return make_facts("8", chunk_length=size + 1, n_chunks=n_chunks), positions

@@ -16,7 +16,7 @@ from scorer.runs.listing import Run, new_run
 from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
 from scorer.stats.positions import Positions
-from scorer.text.tokens.load import load_tokenizer
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 CHUNKS = (3, 9, 15, 21, 27, 33)
 LENGTH = 128
@@ -30,7 +30,7 @@ TEXT = (
 
 def saved_run(settings: str = "8,6,4,2", *, report: bool = True) -> Run:
     """Write a run as the scorer does; with ``report`` it is finished."""
-    tokenizer = load_tokenizer(demo_model_path())
+    tokenizer = load_tokenizer_file(demo_model_path())
     ids = tokenizer.encode(TEXT * 4, special_tokens=False)[:LENGTH]
     job = Job("demo", parse_settings(settings), chunk_length=LENGTH, max_chunks=len(CHUNKS))
     facts = make_facts(settings, n_chunks=len(CHUNKS), chunk_length=LENGTH)

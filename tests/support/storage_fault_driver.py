@@ -1,9 +1,13 @@
-"""A run's whole life with a fault at each of its system calls, and what is left of it afterwards.
+"""A run's whole life with a fault at each call that changes a file, and what is left afterwards.
 
-``python storage_fault_driver.py FOLDER kill|full STEP``: the life is lived once undisturbed, then
-once per fault: ``kill`` ends the process by SIGKILL inside or before a call, ``full`` lets a
-write fail once so many bytes are stored. After each the run is found again, completed and
-reported. Prints one JSON object. No model is run and MLX is not imported: forking is safe.
+``python storage_fault_driver.py FOLDER ENGINE matrix KINDS SHARES STEP`` lives the life once
+undisturbed, then once per fault of :func:`faulty_calls.matrix`, every STEP-th of them. After each
+the disk is well again: the run is found, completed and reported. Prints one JSON object.
+
+``… survey`` prints the calls of an undisturbed life, as Python made them. ``… kill NUMBER STORED
+TOLD`` lives and dies at a call. ``… full STEP``: a disk with so many bytes left, by steps.
+
+Engines: ``fake`` saves random numbers and imports no MLX; ``demo`` scores the built-in model.
 """
 
 from __future__ import annotations
@@ -14,211 +18,301 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from faulty_calls import Call, Fault, counted, matrix
 from report_builders import make_facts, random_positions, stored_facts
 
 from scorer.common.errors import QfidError
-from scorer.common.folders import runs_folder
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.from_run import finished_report
-from scorer.runs import positions_file as arrow_stream
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.facts import StoredFacts
 from scorer.runs.grid import CellKey
-from scorer.runs.listing import Run, list_runs, new_run
-from scorer.spec.job import Job
+from scorer.runs.listing import Run, check_place, list_runs, new_run
+from scorer.runs.run_lock import RunLock
+from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.registry import parse_settings
 
 CHUNKS = 2
 SCALES = {"8": 0.0005, "6": 0.004, "4": 0.3}
 FIRST, LATER = "8,4", "8,4,6"
-SHARES = (0.0, 0.5, 1.0)
-# Of these the process dies before the call; dying behind it is dying before the next one.
-CALLS = ("open", "close", "fsync", "fdatasync", "ftruncate", "replace", "rename", "mkdir")
+OTHER = "local/other"
+
+Tell = Callable[[str], None]
 
 
-def job_and_facts(settings: str) -> tuple[Job, StoredFacts]:
-    job = Job("demo", parse_settings(settings), chunk_length=16, max_chunks=CHUNKS)
-    return job, stored_facts(dataclasses.replace(make_facts(settings, n_chunks=CHUNKS), job=job))
+class Fake:
+    """Saves random numbers in the order of calls of the engine."""
+
+    def job(self, settings: str, model: str = "demo") -> tuple[Job, StoredFacts]:
+        job = Job(model, parse_settings(settings), chunk_length=16, max_chunks=CHUNKS)
+        facts = dataclasses.replace(make_facts(settings, n_chunks=CHUNKS), job=job)
+        return job, stored_facts(facts)
+
+    def live(self, tell: Tell) -> None:
+        """A run from its first file to its last: stopped once, grown once, a setting failed."""
+        check_place()
+        run = new_run(*self.job(FIRST))
+        with run.open_writer() as writer:
+            self._append(run, writer, tell)
+            run.mark_failed("4", "SettingFailed", "NaN in chunk 1")
+            report = finished_report(run)
+            run.save_report(report.to_json(), to_markdown(report), complete=False)
+        self.complete(run, tell)
+
+    def complete(self, run: Run | None, tell: Tell) -> None:
+        """What a resumed run does: add the last setting, score, report."""
+        if run is None:
+            run = new_run(*self.job(FIRST))
+        with RunLock(run.path):
+            pass
+        with run.open_writer() as writer:
+            run.grow(*self.job(LATER))
+            for name in run.failures():
+                run.clear_failed(name)
+            self._append(run, writer, tell)
+            report = finished_report(run)
+            run.save_report(report.to_json(), to_markdown(report))
+
+    def _append(self, run: Run, writer: Any, tell: Tell) -> None:
+        for chunk in range(CHUNKS):
+            for setting in map(str, run.job.settings):
+                positions = random_positions(chunks=[chunk], scale=SCALES[setting], seed=chunk)
+                if writer.append(CellKey(setting, chunk), positions, ChunkFacts(seconds=0.5)):
+                    tell(f"{setting} {chunk}")
+
+    def killed(self, folder: Path, fault: Fault, told: Path) -> int:
+        """Live in a process of its own that dies at the fault; returns its exit code."""
+        child = os.fork()
+        if child == 0:
+            live_and_die(self, folder, fault, told)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def same(self, report: Any) -> Any:
+        return report
 
 
-def append(run: Run, writer: Any, tell: Callable[[str], None]) -> None:
-    """Score what is missing, telling each batch once it is stored."""
-    for chunk in range(CHUNKS):
-        for setting in map(str, run.job.settings):
-            positions = random_positions(chunks=[chunk], scale=SCALES[setting], seed=chunk)
-            if writer.append(CellKey(setting, chunk), positions, ChunkFacts(seconds=0.5)):
-                tell(f"{setting} {chunk}\n")
+class Demo(Fake):
+    """Scores the built-in model; the run is gone on with once, with another setting."""
+
+    def _score(self, settings: str, tell: Tell, run: str | None = None) -> str:
+        from scorer.score import score
+        from scorer.spec.events import ChunkScored, Failed, Planned
+
+        corpus = CorpusSpec("builtin")
+        job = Job("demo", parse_settings(settings), corpus, chunk_length=16, max_chunks=2, batch=1)
+        name = ""
+        for event in score(job, run=run):
+            if isinstance(event, Planned):
+                name = event.run
+            elif isinstance(event, ChunkScored):
+                tell(f"{event.setting} {event.chunk}")
+            elif isinstance(event, Failed):
+                error = QfidError(event.message, event.hint)
+                error.exit_code = event.exit_code
+                raise error
+        return name
+
+    def live(self, tell: Tell) -> None:
+        self._score(LATER, tell, self._score(FIRST, tell))
+
+    def complete(self, run: Run | None, tell: Tell) -> None:
+        self._score(LATER, tell, None if run is None else run.id)
+
+    def killed(self, folder: Path, fault: Fault, told: Path) -> int:
+        # MLX has threads, which a fork would not have.
+        words = ["demo", "kill", fault.number, fault.stored, told]
+        return subprocess.run([sys.executable, __file__, folder, *map(str, words)]).returncode
+
+    def same(self, report: Any) -> Any:
+        from tiny_runs import numbers
+
+        return numbers(report)
 
 
-def complete(run: Run, tell: Callable[[str], None]) -> None:
-    """What a resumed run does: add the last setting, score, report."""
-    with run.open_writer() as writer:
-        for name in run.failures():
-            run.clear_failed(name)
-        run.grow(*job_and_facts(LATER))
-        append(run, writer, tell)
-        report = finished_report(run)
-        run.save_report(report.to_json(), to_markdown(report))
+def live_and_die(engine: Fake, folder: Path, fault: Fault, told: Path) -> None:
+    """Live until the fault ends this process, telling into a file."""
+    descriptor = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with counted(data_folder(folder), fault):
+        engine.live(lambda line: os.write(descriptor, f"{line}\n".encode()) and None)
+    os._exit(0)
 
 
-def live(tell: Callable[[str], None]) -> None:
-    """A run from its first file to its last: stopped once, grown once, a setting failed once."""
-    run = new_run(*job_and_facts(FIRST))
-    with run.open_writer() as writer:
-        append(run, writer, tell)
-        run.mark_failed("4", "SettingFailed", "NaN in chunk 1")
-        report = finished_report(run)
-        run.save_report(report.to_json(), to_markdown(report), complete=False)
-    complete(run, tell)
+def data_folder(folder: Path) -> Path:
+    return folder / "data"
 
 
 def silent(line: str) -> None:
     """Tell nobody."""
 
 
-@contextmanager
-def counted(fault: Callable[[int, str, Any], None]) -> Iterator[list[int]]:
-    """Call ``fault`` with the number, name and bytes of every system call, before it is made."""
-    made = [0]
-    real = {name: getattr(os, name) for name in (*CALLS, "write") if hasattr(os, name)}
-    sync = arrow_stream._sync
-
-    def wrapped(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def first_the_fault(*args: Any, **more: Any) -> Any:
-            made[0] += 1
-            fault(made[0], name, args)
-            return call(*args, **more)
-
-        return first_the_fault
-
-    try:
-        for name, call in real.items():
-            setattr(os, name, wrapped(name, call))
-        arrow_stream._sync = wrapped("fdatasync", sync)
-        yield made
-    finally:
-        for name, call in real.items():
-            setattr(os, name, call)
-        arrow_stream._sync = sync
+def fresh(folder: Path) -> dict[Path, bytes]:
+    """Make the folder of data anew, with a run of another model in it; its files."""
+    shutil.rmtree(data_folder(folder), ignore_errors=True)
+    other = new_run(*Fake().job(FIRST, OTHER))
+    with other.open_writer() as writer:
+        writer.append(CellKey("8", 0), random_positions(chunks=[0]), ChunkFacts(seconds=0.5))
+    return {path: path.read_bytes() for path in other.path.iterdir()}
 
 
-REAL_WRITE = os.write
+def own_runs() -> list[Any]:
+    return [info for info in list_runs() if info.model != OTHER]
 
 
-def killed_at(call: int, share: float, told: Path) -> None:
-    """In a process of its own: die at the ``call``-th system call, a write stored in part."""
-
-    def die(number: int, name: str, args: Any) -> None:
-        if number == call:
-            if name == "write":
-                REAL_WRITE(args[0], bytes(args[1])[: int(share * len(args[1]))])
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    descriptor = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    with counted(die):
-        live(lambda line: REAL_WRITE(descriptor, line.encode()) and None)
-
-
-def survey() -> tuple[list[str], int, dict[str, Any]]:
-    """The system calls of an undisturbed life, the bytes it writes, and its report."""
-    names: list[str] = []
-    written = 0
-
-    def note(number: int, name: str, args: Any) -> None:
-        nonlocal written
-        names.append(name)
-        written += len(args[1]) if name == "write" else 0
-
-    with counted(note):
-        live(silent)
-    (info,) = list_runs()
-    return names, written, Run(info.path).report() or {}
-
-
-def afterwards(told: set[str]) -> tuple[str, dict[str, Any]]:
+def afterwards(engine: Fake, told: set[str], fault: Fault | None) -> tuple[str, Any]:
     """What the fault cost ("" for nothing), and the report of the run that went on."""
-    infos = list_runs()
+    infos = own_runs()
     if any(info.state in ("broken", "running") for info in infos) or len(infos) > 1:
         return f"the list shows {[(info.state, info.reason) for info in infos]}", {}
-    if not infos and told:
+    is_gone = fault is not None and fault.kind == "gone"
+    if not infos and told and not is_gone:
         return "the run is gone", {}
-    run = Run(infos[0].path) if infos else new_run(*job_and_facts(FIRST))
-    kept = {f"{setting} {chunk}" for setting, chunks in run.scored().items() for chunk in chunks}
-    complete(run, silent)
-    again = Run(run.path)
+    run = Run(infos[0].path) if infos else None
+    scored = run.scored() if run is not None else {}
+    kept = {f"{setting} {chunk}" for setting, chunks in scored.items() for chunk in chunks}
+    engine.complete(run, silent)
+    (info,) = own_runs()
+    again = Run(info.path)
     if not again.finished or not again.whole:
         return "the run does not get finished", {}
-    debris = [path.name for path in run.path.iterdir() if path.name.startswith(".")]
-    cost = f"lost {sorted(told - kept)}" if told - kept else f"left {debris}" if debris else ""
-    return cost, again.report() or {}
+    debris = [path.name for path in again.path.iterdir() if path.name.startswith(".")]
+    lost = set() if is_gone else told - kept
+    cost = f"lost {sorted(lost)}" if lost else f"left {debris}" if debris else ""
+    return cost, again.report()
 
 
-def kills(folder: Path, names: list[str], step: int) -> Iterator[tuple[str, set[str]]]:
-    places = [
-        (number, share)
-        for number, name in enumerate(names, 1)
-        for share in (SHARES if name == "write" else (0.0,))
-    ]
-    for number, share in places[::step]:
-        shutil.rmtree(runs_folder(), ignore_errors=True)
-        told = folder / "told"
-        told.unlink(missing_ok=True)
-        child = os.fork()
-        if child == 0:
-            killed_at(number, share, told)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, (number, names[number - 1])
-        batches = set(told.read_text().splitlines()) if told.exists() else set()
-        yield f"{names[number - 1]} {number}, {share:g} of its bytes", batches
+def disturbed(engine: Fake, folder: Path, fault: Fault) -> tuple[set[str], str]:
+    """Live with a fault: what was told, and what is wrong with how the life ended."""
+    if fault.kind == "kill":
+        told_file = folder / "told"
+        told_file.unlink(missing_ok=True)
+        code = engine.killed(folder, fault, told_file)
+        lines = told_file.read_text().splitlines() if told_file.exists() else []
+        return set(lines), "" if code == -signal.SIGKILL else f"it ended with {code}"
+    told: set[str] = set()
+    late: list[str] = []
+    ended: Exception | None = None
+    with counted(data_folder(folder), fault) as calls:
+
+        def tell(line: str) -> None:
+            told.add(line)
+            if calls.deleted:
+                late.append(line)
+
+        try:
+            engine.live(tell)
+        except Exception as error:
+            ended = error
+    if not calls.fired:
+        return told, "the call was never made"
+    if late:
+        return told, f"told once the folder was gone: {late}"
+    if ended is None:
+        is_blind = calls.deleted and is_append(calls.made, fault.number)
+        return told, "it went on to its end" if is_blind else ""
+    return told, wrong_end(ended, fault, calls.made)
 
 
-def full_disks(total: int, step: int) -> Iterator[tuple[str, set[str]]]:
-    for budget in range(0, total, step):
-        shutil.rmtree(runs_folder(), ignore_errors=True)
+def is_append(made: list[Call], number: int) -> bool:
+    """Whether a call stores scored positions."""
+    before, call = made[number - 2], made[number - 1]
+    is_stored = call.name == "write" or (call.name, before.name) == ("fdatasync", "write")
+    return is_stored and call.path.endswith("positions.arrow")
+
+
+def wrong_end(error: Exception, fault: Fault, made: list[Call]) -> str:
+    """What is wrong with the error that a fault ended a life with, or ""."""
+    if not isinstance(error, QfidError) or fault.kind == "short":
+        return f"{type(error).__name__}: {error}"
+    # That a folder is not there is the input's fault where a run is opened.
+    codes = (1, 2) if fault.kind == "gone" and not is_append(made, fault.number) else (1,)
+    is_good = error.exit_code in codes and "\n" not in error.message
+    return "" if is_good else f"exit {error.exit_code}: {error}"
+
+
+def survey(engine: Fake, folder: Path) -> tuple[list[Any], Any]:
+    """The calls of an undisturbed life, and its report."""
+    fresh(folder)
+    with counted(data_folder(folder)) as calls:
+        engine.live(silent)
+    return calls.made, Run(own_runs()[0].path).report()
+
+
+def all_faults(engine: Fake, folder: Path, kinds: str, shares: int, step: int) -> dict[str, Any]:
+    survey(engine, folder)  # what only a first life does, such as a kernel's first call
+    made, whole = survey(engine, folder)
+    bad: list[str] = []
+    faults = matrix(made, kinds.split(","), shares)[::step]  # type: ignore[arg-type]
+    for fault in faults:
+        others = fresh(folder)
+        told, trouble = disturbed(engine, folder, fault)
+        cost, report = afterwards(engine, told, fault)
+        if not (cost or engine.same(report) == engine.same(whole)):
+            cost = "the report is another one"
+        if any(not path.exists() or path.read_bytes() != data for path, data in others.items()):
+            cost = "another run was touched"
+        if trouble or cost:
+            call = made[fault.number - 1]
+            where = f"{fault.kind} at {call.name} {fault.number} of {Path(call.path).name}"
+            bad.append(f"{where}, {fault.stored} of {call.size} bytes: {trouble}; {cost}")
+    names = sorted({call.name for call in made})
+    return {"calls": len(made), "names": names, "faults": len(faults), "bad": bad}
+
+
+def full_disks(engine: Fake, folder: Path, step: int) -> dict[str, Any]:
+    """A disk with room for so many bytes, by steps; what is deleted gives no room back."""
+    made, whole = survey(engine, folder)
+    bad: list[str] = []
+    budgets = range(0, sum(call.size for call in made), step)
+    real = os.write
+    for budget in budgets:
+        fresh(folder)
         left = budget
         told: set[str] = set()
 
-        def fill(number: int, name: str, args: Any) -> None:
+        def write(descriptor: int, data: Any) -> int:
             nonlocal left
-            if name == "write":
-                size = len(args[1])
-                if size > left:  # as the kernel: what fits is stored
-                    REAL_WRITE(args[0], bytes(args[1])[:left])
-                    left = 0
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                left -= size
+            size = len(data)
+            if size > left:  # as the kernel: what fits is stored
+                real(descriptor, bytes(data)[:left])
+                left = 0
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            left -= size
+            return real(descriptor, data)
 
+        os.write = write  # type: ignore[assignment]
         try:
-            with counted(fill):
-                live(lambda line: told.add(line.strip()))  # noqa: B023
+            engine.live(told.add)
         except QfidError as error:
-            assert error.exit_code == 1 and "no space left" in str(error), error
-            assert "\n" not in error.message
-        yield f"full after {budget} bytes", told
+            if error.exit_code != 1 or "\n" in error.message:
+                bad.append(f"full after {budget} bytes: {error}")
+        finally:
+            os.write = real
+        cost, report = afterwards(engine, told, None)
+        if cost or engine.same(report) != engine.same(whole):
+            bad.append(f"full after {budget} bytes: {cost or 'the report is another one'}")
+    return {"calls": len(made), "faults": len(budgets), "bad": bad}
 
 
-def main(folder: Path, what: str, step: int) -> None:
-    os.environ["QFID_DATA_DIR"] = str(folder / "data")
-    # Made here, so that every life makes the same system calls.
-    (folder / "data").mkdir()
-    names, written, whole = survey()
-    lost: list[str] = []
-    count = 0
-    faults = kills(folder, names, step) if what == "kill" else full_disks(written, step)
-    for where, told in faults:
-        count += 1
-        cost, report = afterwards(told)
-        if cost or report != whole:
-            lost.append(f"{where}: {cost or 'the report is another one'}")
-    print(json.dumps({"calls": len(names), "bytes": written, "faults": count, "lost": lost}))
+def main(folder: Path, name: str, what: str, *words: str) -> None:
+    os.environ["QFID_DATA_DIR"] = str(data_folder(folder))
+    engine = {"fake": Fake, "demo": Demo}[name]()
+    if what == "kill":
+        fault = Fault("kill", int(words[0]), int(words[1]))
+        live_and_die(engine, folder, fault, Path(words[2]))
+    elif what == "survey":
+        made, _ = survey(engine, folder)
+        print(json.dumps([(call.name, call.path) for call in made]))
+    elif what == "full":
+        print(json.dumps(full_disks(engine, folder, int(words[0]))))
+    else:
+        print(json.dumps(all_faults(engine, folder, words[0], int(words[1]), int(words[2]))))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

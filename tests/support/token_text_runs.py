@@ -20,7 +20,7 @@ from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
 from scorer.stats.positions import Positions
 from scorer.text.tokens.cache import TokenizedText, save_tokens
-from scorer.text.tokens.load import load_tokenizer
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 PROSE = (
     "The river rose in the night, and by morning the lower fields were under water.\n\n"
@@ -32,7 +32,7 @@ SCALES = {"8": 0.0005, "4": 0.08, "2": 1.5}
 
 
 def demo_ids(text: str) -> NDArray[np.int32]:
-    return load_tokenizer(demo_model_path()).encode(text, special_tokens=False)
+    return load_tokenizer_file(demo_model_path()).encode(text, special_tokens=False)
 
 
 def positions_of(
@@ -93,7 +93,7 @@ def token_run(
         same_as: Setting to the one of the same arithmetic, which holds its positions.
         job: Changes to the job.
     """
-    tokenizer = load_tokenizer(demo_model_path())
+    tokenizer = load_tokenizer_file(demo_model_path())
     ids = demo_ids(text)
     ids = np.tile(ids, 1 + (max(chunks) + 1) * length // len(ids))
     if kept:

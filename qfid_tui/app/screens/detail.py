@@ -263,7 +263,7 @@ class DetailScreen(Screen[None]):
         self._title(f"{found.model} · {text_name(found.corpus)}", found.notice)
         lines = [
             Content.assemble(*((text, _STYLES[tone]) for text, tone in line))
-            for line in headline(found.row)
+            for line in headline(found.row, found.ranked_on)
         ]
         self.query_one("#numbers", Static).update(Content("\n").join(lines))
         self._draw(found)

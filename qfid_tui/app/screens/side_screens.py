@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from textual.screen import Screen
 
 from qfid_tui.app.actions import help_keys
 from qfid_tui.app.run_worker import ChildExit
+from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.detail import DetailScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.fault import Fault, FaultScreen
@@ -17,22 +18,30 @@ from qfid_tui.app.screens.history import HistoryChoice, HistoryScreen
 from qfid_tui.app.screens.inspector import InspectorScreen
 from qfid_tui.app.screens.typed_values import option_prompt, setting_prompt
 from qfid_tui.app.state_owner import StateOwner
+from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.workbench import ShownRun, exported_run, shown_run
 from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
+from scorer.common.errors import CustomCodeRefused
 
 
 class SideScreens:
     """Opens screens for the state of the workbench."""
 
-    def __init__(self, screen: Screen[None], owner: StateOwner) -> None:
+    def __init__(
+        self,
+        screen: Screen[None],
+        owner: StateOwner,
+        allow_code: Callable[[str, Mapping[str, str]], None],
+    ) -> None:
         """Make the opener.
 
         Args:
             screen: The screen of the workbench.
             owner: The owner of its state.
+            allow_code: Called with a model and its Python files that the user allows to run.
         """
-        self._screen, self._owner = screen, owner
+        self._screen, self._owner, self._allow_code = screen, owner, allow_code
 
     def _push(self, screen: Screen[Any], callback: Callable[[Any], None] | None = None) -> None:
         self._screen.app.push_screen(screen, callback)
@@ -76,18 +85,36 @@ class SideScreens:
         self._push(HistoryScreen(self._owner.state.choices.model), left)
 
     def open_fault(self, ending: ChildExit, resume: Callable[[], object]) -> None:
-        """Say what happened to a run that failed.
+        """Say what happened to a run that failed; where code may not run, ask whether it may.
 
         Args:
             ending: How its child process ended.
             resume: Called if the user goes on with the run.
         """
+        comparison = self._owner.state.comparison
+        failure = comparison.failure
+        if failure is not None and failure.error == CustomCodeRefused.__name__:
+            self._ask_code(comparison, failure.details.get("files", {}), resume)
+            return
 
         def left(answer: str | None) -> None:
             if answer == "resume":
                 resume()
 
-        self._push(FaultScreen(fault_of(self._owner.state.comparison, ending)), left)
+        self._push(FaultScreen(fault_of(comparison, ending)), left)
+
+    def _ask_code(
+        self, comparison: Comparison, files: Mapping[str, str], resume: Callable[[], object]
+    ) -> None:
+        assert comparison.job is not None
+        model = comparison.job.model
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._allow_code(model, files)
+                resume()
+
+        self._push(ConfirmScreen(code_question(model, files), "Run it", "Do not"), answered)
 
     def ask_setting(self) -> None:
         """Ask for a setting in notation, and tick it."""
@@ -124,7 +151,7 @@ def fault_of(comparison: Comparison, ending: ChildExit) -> Fault:
     if failure is not None:
         is_input = failure.exit_code == 2
         title = "This cannot be scored" if is_input else "The run failed"
-        again = None if is_input else again
+        again = None if is_input else failure.run
         message, hint = failure.message, failure.hint
     else:
         title = f"The scorer {ending.words}"

@@ -39,12 +39,13 @@ def setting_prompt(
     """
 
     def parsed(text: str) -> Setting:
-        return parse_setting(
+        setting = parse_setting(
             text,
-            group_size=choices.group_size,
+            group_size=choices.asked_group,
             start=choices.start,
             path=choices.path,  # type: ignore[arg-type]  # checked by the setting
         )
+        return setting.resolved(geometry) if geometry is not None and geometry.exact else setting
 
     def meaning(text: str) -> str:
         if not text.strip():

@@ -365,7 +365,7 @@ class WorkbenchScreen(Screen[None]):
         """Opens the screens over this one."""
         from qfid_tui.app.screens.side_screens import SideScreens
 
-        return SideScreens(self, self)
+        return SideScreens(self, self, self._host.allow_code)
 
     def action_help(self) -> None:
         """Explain the screen and its numbers."""

@@ -9,7 +9,7 @@ from textual.timer import Timer
 from qfid_tui.app.widgets.chunk_chart import ChunkChart
 from qfid_tui.app.widgets.depth_chart import DepthChart
 from qfid_tui.app.widgets.scatter import Scatter
-from qfid_tui.state.chart_points import chunk_points, depth_spans, scatter_points
+from qfid_tui.state.chart_points import chunk_points, depth_spans, frontier_chart
 from qfid_tui.state.workbench import WorkbenchState
 
 # A held key repeats faster than that: charts are drawn where the cursor comes to rest.
@@ -38,7 +38,7 @@ class ChartsPanel(Grid):
         chunks = self.query_one(ChunkChart)
         depth = self.query_one(DepthChart)
         if scatter.display:
-            scatter.show(scatter_points(state.rows))
+            scatter.show(frontier_chart(state.rows, row))
         if chunks.display:
             chunks.show(name, chunk_points(state.comparison, row))
         if depth.display:

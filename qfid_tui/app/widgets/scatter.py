@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from qfid_tui.app.widgets.chart import Chart
 from qfid_tui.pictures.canvas import Picture
 from qfid_tui.pictures.scatter import ScatterPoint, draw_scatter
+from qfid_tui.state.chart_points import FrontierChart
+from scorer.report.formats.inline import plural
 
 __all__ = ["Scatter", "ScatterPoint"]
 
@@ -16,13 +16,16 @@ class Scatter(Chart):
 
     EMPTY = "points appear as settings are scored"
 
+    _chart = FrontierChart()
     _points: tuple[ScatterPoint, ...] = ()
 
-    def show(self, points: Sequence[ScatterPoint]) -> None:
+    def show(self, chart: FrontierChart) -> None:
         """Show settings, in any order; the cursor visits them from few bytes to many."""
-        ordered = tuple(sorted(points, key=lambda p: (p.bytes_per_token, p.kl_mean, p.label)))
-        if ordered != self._points:
-            self._points = ordered
+        if chart != self._chart:
+            self._chart = chart
+            self._points = tuple(
+                sorted(chart.points, key=lambda p: (p.bytes_per_token, p.kl_mean, p.label))
+            )
             self.changed()
 
     def heading(self) -> str:
@@ -38,10 +41,25 @@ class Scatter(Chart):
             "○": "earlier, beaten",
         }
         present = {point.mark for point in self._points}
-        parts = [f"{mark} {text}" for mark, text in marks.items() if mark in present]
-        if missing := self._picture().missing:
-            parts.append(f"no room: {', '.join(missing)}")
-        return "  ".join(parts)
+        legend = [f"{mark} {text}" for mark, text in marks.items() if mark in present]
+        over = f"over {plural(self._chart.n_chunks, 'chunk')}"
+        missing = self._picture().missing
+        no_room = [f"no room: {', '.join(missing)}"] if missing else []
+        left_out = self._left_out()
+        forms = [[*legend, over, *no_room, *said] for said in left_out]
+        # Why each row is left out stands in the line about it, too; the marks in the help.
+        forms.append([over, *no_room, *left_out[-1]])
+        lines = ["  ".join(form) for form in forms]
+        return next((line for line in lines if len(line) <= self.content_size.width - 2), lines[-1])
+
+    def _left_out(self) -> list[list[str]]:
+        """What is said of rows that are not ranked with these, from long to short."""
+        left_out = self._chart.left_out
+        if not left_out:
+            return [[]]
+        reasons = "; ".join(f"{name}: {', '.join(differs)}" for name, differs in left_out)
+        names = ", ".join(dict.fromkeys(name for name, _ in left_out))
+        return [[f"left out: {reasons}"], [f"left out: {names}"], [f"{len(left_out)} left out"]]
 
     def readings(self) -> list[str]:
         """See :meth:`Chart.readings`."""

@@ -18,7 +18,7 @@ from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import RowCursor, WorkbenchState
 from qfid_tui.words.about_line import note
 from scorer.common.inert_text import inert
-from scorer.report.formats.inline import ABSENT, count, digits, with_margin
+from scorer.report.formats.inline import ABSENT, count, digits, is_symmetric, with_margin
 
 SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
 _MARKS = {True: "[x]", False: "[ ]", None: "   "}
@@ -65,11 +65,17 @@ def verdict_text(figures: Figures) -> str:
 
 
 def margin_text(figures: Figures, width: int = 17) -> str:
-    """KL mean and half its 95 % interval: ``0.1162 ±.0061``, or ``1.36e-4 ±6.2e-6``."""
+    """KL mean and half its 95 % interval: ``0.1162 ±.0061``, or ``1.36e-4 ±6.2e-6``.
+
+    An interval that ends at 0 is not symmetric: ``0.0012 (0–.0031)``, or ``1.36e-4 (0–3e-4)``.
+    """
     interval = figures.kl_interval
-    shown = with_margin(figures.kl_mean, interval).replace(" ± 0.", " ±.")
+    shown = with_margin(figures.kl_mean, interval)
+    shown = shown.replace(" ± 0.", " ±.").replace("(0–0.", "(0–.")
     if len(shown) <= width or interval is None:
         return shown
+    if not is_symmetric(figures.kl_mean, interval):
+        return f"{_power(figures.kl_mean, 2)} (0–{_power(interval.high, 0)})"
     half = (interval.high - interval.low) / 2
     return f"{_power(figures.kl_mean, 2)} ±{_power(half, 1)}"
 
@@ -141,7 +147,8 @@ class SettingsTable(Rows):
         if shape != self._shape:
             self._shape = shape
             self.refresh(layout=True)
-        values = [row.flips if self.show_flips else row.kl for row in self.rows]
+        ranked = [row for row in self.rows if not row.differs]
+        values = [row.flips if self.show_flips else row.kl for row in ranked]
         self._scale = flips_scale(values) if self.show_flips else kl_scale(values)
         self.border_subtitle = self._legend()
         self.rows_changed()
@@ -193,7 +200,9 @@ class SettingsTable(Rows):
         what = "flips a chunk" if self.show_flips else "KL a chunk, nats"
         if self.own_scale:
             return f"{what}: a scale of its own in each row"
-        return f"{what}: {scale_label(self._scale)}"
+        apart = any(row.differs and row.kl for row in self.rows)
+        others = "; rows of other conditions each on their own" if apart else ""
+        return f"{what}: {scale_label(self._scale)}{others}"
 
     def action_tick(self) -> None:
         """Tick the row with the cursor, or untick it."""
@@ -285,7 +294,7 @@ class SettingsTable(Rows):
         if room < _LEAST_STRIP or not values:
             return []
         scale = self._scale
-        if self.own_scale:
+        if self.own_scale or row.differs:
             scale = flips_scale([values]) if self.show_flips else kl_scale([values])
         lines = strip(values, room - 1, self.row_height(), scale)
         figures = row.figures

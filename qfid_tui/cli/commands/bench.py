@@ -30,16 +30,13 @@ def run(args: argparse.Namespace) -> int:
     import subprocess
     import sys
 
-    from scorer.common.errors import QfidError
+    from qfid_tui.process.scorer_process import not_started
 
     command = [sys.executable, "-P", "-m", "scorer.bench", *_arguments(args)]
     try:
         code = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
     except OSError as error:
-        raise QfidError(
-            f"the benchmark cannot be started: {error.strerror or error}",
-            "the Python that runs qfid is gone or memory is short",
-        ) from error
+        raise not_started("the benchmark", error) from error
     return code if code >= 0 else 1
 
 

@@ -51,13 +51,20 @@ def run(args: argparse.Namespace) -> int:
     """
     from qfid_tui.cli.cached_model import ensure_model
     from qfid_tui.cli.scoring import score
+    from qfid_tui.cli.standard_input import text_from_standard_input
+    from scorer.spec.job import STANDARD_INPUT
 
     job = job_of(args)
     delivery = Delivery(args)
     info = ensure_model(
-        job.model, job.revision, allow_custom_code=job.allow_custom_code, pull=args.pull
+        job.model, job.revision, allow_custom_code=args.allow_custom_code, pull=args.pull
     )
-    return score(_with_absolute_model(job, info), delivery)
+    job = _with_absolute_model(job, info)
+    allowed = args.allow_custom_code
+    if job.corpus.source != STANDARD_INPUT:
+        return score(job, delivery, allow_custom_code=allowed)
+    with text_from_standard_input() as path:
+        return score(job, delivery, allow_custom_code=allowed, text_file=path)
 
 
 def _with_absolute_model(job: Job, info: ModelInfo) -> Job:

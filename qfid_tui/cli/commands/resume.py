@@ -30,6 +30,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         action="store_true",
         help="continue although model, text or arithmetic have changed since",
     )
+    parser.add_argument(
+        "--allow-custom-code",
+        action="store_true",
+        help="allow the model's own Python files to run, as they are now; no run remembers that",
+    )
     parser.add_argument("--force", action="store_true", help="score even if memory seems too small")
     parser.add_argument(
         "--pull", action="store_true", help="download the model if it is not cached, without asking"
@@ -62,10 +67,16 @@ def run(args: argparse.Namespace) -> int:
     found.check_appendable()
     settings = ", ".join(setting.key for setting in found.job.settings)
     say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
-    job = _same_revision(found, accept_changes=args.accept_changes, pull=args.pull)
+    job = _same_revision(found, args)
     if args.force:
         job = dataclasses.replace(job, force=True)
-    return score(job, delivery, run=found.id, accept_changes=args.accept_changes)
+    return score(
+        job,
+        delivery,
+        run=found.id,
+        accept_changes=args.accept_changes,
+        allow_custom_code=args.allow_custom_code,
+    )
 
 
 def _chosen_run(text: str | None) -> Run:
@@ -80,7 +91,7 @@ def _chosen_run(text: str | None) -> Run:
     return newest
 
 
-def _same_revision(run: Run, *, accept_changes: bool, pull: bool) -> Job:
+def _same_revision(run: Run, args: argparse.Namespace) -> Job:
     """Return the run's job, with the commit that it started with if the cache has a newer one."""
     from qfid_tui.cli.cached_model import ensure_model
     from scorer.common.errors import ModelNotCached
@@ -89,13 +100,13 @@ def _same_revision(run: Run, *, accept_changes: bool, pull: bool) -> Job:
     job = run.job
     recorded = str(run.readable_facts.identity.get("model revision", "none"))
     revision = job.revision
-    if recorded != "none" and not accept_changes:
+    if recorded != "none" and not args.accept_changes:
         try:
-            info = resolve_model(job.model, revision, allow_custom_code=job.allow_custom_code)
+            info = resolve_model(job.model, revision, allow_custom_code=True)
             moved = info.revision not in (None, recorded)
         except ModelNotCached:
             moved = True
         if moved:
             revision = recorded
-    ensure_model(job.model, revision, allow_custom_code=job.allow_custom_code, pull=pull)
+    ensure_model(job.model, revision, allow_custom_code=args.allow_custom_code, pull=args.pull)
     return dataclasses.replace(job, revision=revision)

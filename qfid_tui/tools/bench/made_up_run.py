@@ -76,6 +76,9 @@ def _events(chunks: int, progress: bool) -> Iterator[dict[str, Any]]:
                 1500.0 + 511 * kl,
                 0.01,
                 [64 * kl * (1 + 0.1 * span) for span in range(DEPTH_SPANS)],
+                kl_squares=1022 * kl * kl,
+                kl_p99_so_far=5 * 10 ** (-4 + 0.5 * i),
+                positions_so_far=511 * (chunk + 1),
             ).to_json()
     yield Finished({}).to_json()
 

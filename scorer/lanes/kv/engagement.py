@@ -11,6 +11,7 @@ from mlx_lm.models import cache as mlx_lm_cache
 from numpy.typing import NDArray
 
 from scorer.common.errors import SettingFailed
+from scorer.lanes.base import CacheNotFinite
 from scorer.lanes.kv.caches import CodesKVCache, Sides
 from scorer.lm.caches import LayerCache, holds_kv, is_filled, walk
 from scorer.runs.engagement import Engagement, SideEngagement
@@ -61,7 +62,7 @@ class PendingEngagement:
         """What was quantized, from the values of :attr:`checks`: (N, 2) bool or uint8.
 
         Raises:
-            SettingFailed: Keys or values were not finite (MLX's quantizer swallows NaN).
+            CacheNotFinite: Keys or values were not finite (MLX's quantizer swallows NaN).
         """
         rows = iter(checks[0] if checks else ())
         sides = tuple(
@@ -142,7 +143,7 @@ def _sides_of(
 def _checked(side: SideEngagement, checks: list[NDArray[Any]], key: str) -> SideEngagement:
     """A side with the result of its checks, each (2,) bool or uint8."""
     if any(check[0] for check in checks):
-        raise SettingFailed(
+        raise CacheNotFinite(
             f"setting `{key}`: {'keys' if side.side == 'k' else 'values'} of layer "
             f"{side.layer} hold NaN or infinity before quantizing",
             "the model overflows on this text; no KV width can be judged with it",

@@ -105,23 +105,40 @@ def percent(share: float | None, *, sign: bool = False, significant: int = 4) ->
 
 
 def with_margin(value: float | None, ends: Interval | None, *, scale: float = 1.0) -> str:
-    """``0.122 ± 0.031``: the value to the place of its margin's second digit.
+    """``0.122 ± 0.031``, or ``1.08 (0.80–1.46)`` where the interval is not symmetric.
+
+    The value is given to the place of the second digit of half the width.
 
     Args:
         value: Point estimate.
-        ends: Both ends of an interval that is symmetric about it, or None for none.
+        ends: Both ends of its interval, or None for none.
         scale: Factor on both, 100 for percent.
     """
     found = _number(value)
     if found is None or ends is None or not math.isfinite(found):
         return digits(None if found is None else scale * found)
     half = scale * (ends.high - ends.low) / 2
-    if half == 0:
-        return f"{digits(scale * found)} ± 0"
+    if not 0 < half < math.inf:
+        return digits(scale * found)
     places = 1 - math.floor(math.log10(half))
-    if not 0 <= places <= 7:
-        return f"{digits(scale * found)} ± {digits(half, significant=2)}"
-    return _typeset(f"{scale * found:.{places}f} ± {half:.{places}f}")
+    fixed = 0 <= places <= 7
+    if is_symmetric(found, ends):
+        if not fixed:
+            return f"{digits(scale * found)} ± {digits(half, significant=2)}"
+        return _typeset(f"{scale * found:.{places}f} ± {half:.{places}f}")
+    low, high = scale * ends.low, scale * ends.high
+    if not fixed:
+        shown = digits(low, significant=2), digits(high, significant=2)
+        return f"{digits(scale * found)} ({shown[0]}–{shown[1]})"
+    # An end at 0 is there because nothing can be below it.
+    least = "0" if low <= 0 else f"{low:.{places}f}"
+    return _typeset(f"{scale * found:.{places}f} ({least}–{high:.{places}f})")
+
+
+def is_symmetric(value: float, ends: Interval) -> bool:
+    """Whether an interval reaches as far below its value as above, but for rounding."""
+    above, below = ends.high - value, value - ends.low
+    return math.isclose(above, below, rel_tol=1e-6)
 
 
 def interval(

@@ -62,13 +62,21 @@ def _several(report: Report) -> list[str]:
         lines += [f"## {setting_title(row)}", "", *warning_lines(row.warnings[len(shared) :])]
         lines += setting_body(row, report)
     if len(scored) > 1:
-        lines += ["## Side by side", ""]
+        lines += ["## Side by side", "", *_own_chunks(scored)]
     return lines + (details(scored, report.run.scored_from) if scored else [])
 
 
 def _scored(report: Report) -> list[tuple[SettingRow, SettingNumbers]]:
     """The settings that have numbers, with them."""
     return [(row, row.numbers) for row in report.settings if row.numbers is not None]
+
+
+def _own_chunks(scored: Sequence[tuple[SettingRow, SettingNumbers]]) -> list[str]:
+    """How many chunks each column rests on, where they differ."""
+    if len({row.n_chunks for row, _ in scored}) == 1:
+        return []
+    each = ", ".join(f"{code(row.setting)} {count(row.n_chunks)}" for row, _ in scored)
+    return [f"Every column rests on the setting's own chunks: {each}.", ""]
 
 
 def warning_lines(messages: Sequence[str]) -> list[str]:
@@ -79,7 +87,7 @@ def warning_lines(messages: Sequence[str]) -> list[str]:
 def comparison(report: Report) -> list[str]:
     """Lines with one row a setting, the bounds of the verdicts, and what was measured on."""
     body = [
-        _unscored(row) if row.numbers is None else _compared(row, row.numbers)
+        _unscored(row) if row.numbers is None else _compared(row, row.numbers, report)
         for row in report.settings
     ]
     head = (
@@ -88,7 +96,7 @@ def comparison(report: Report) -> list[str]:
         "KL mean (nats)",
         "p99 (nats)",
         "flips (%)",
-        "perplexity Δ",
+        "ppl Δ",
         "verdict",
         "frontier",
     )
@@ -96,16 +104,25 @@ def comparison(report: Report) -> list[str]:
     scored = _scored(report)
     if not scored:
         return lines
-    ends = scored[0][1].intervals
-    margin = "± is half of the 95 % interval over" if ends.kl_mean else "No interval of KL over"
-    lines += [f"{interval_sentence(ends, margin)} {_bounds(report.verdict_bounds)}", ""]
-    by_positions: dict[int, list[tuple[SettingRow, SettingNumbers]]] = {}
+    alike: dict[tuple[int, int], list[tuple[SettingRow, SettingNumbers]]] = {}
     for row, numbers in scored:
-        by_positions.setdefault(numbers.n_positions, []).append((row, numbers))
-    for equal in by_positions.values():
-        names = ", ".join(code(row.setting) for row, _ in equal)
-        which = f"{names}: " if len(by_positions) > 1 else ""
-        lines += [which + measured_on(*equal[0], report.run), ""]
+        alike.setdefault((row.n_chunks, numbers.n_positions), []).append((row, numbers))
+    # Settings of other positions can rest on as many chunks, and then on the same intervals.
+    over: dict[str, list[str]] = {}
+    for same in alike.values():
+        ends = same[0][1].intervals
+        margin = "± or (low–high): 95 % interval over" if ends.kl_mean else "No interval of KL over"
+        names = [code(row.setting) for row, _ in same]
+        over.setdefault(interval_sentence(ends, margin), []).extend(names)
+    sentences = [
+        sentence if len(over) == 1 else f"{', '.join(names)}: {sentence}"
+        for sentence, names in over.items()
+    ]
+    lines += [f"{' '.join(sentences)} {_bounds(report.verdict_bounds)}", ""]
+    for same in alike.values():
+        names = [code(row.setting) for row, _ in same]
+        which = f"{', '.join(names)}: " if len(alike) > 1 else ""
+        lines += [which + measured_on(*same[0], report.run), ""]
     return lines
 
 
@@ -116,10 +133,13 @@ def _bounds(bounds: Thresholds) -> str:
             f"{tier}: KL mean ≤ {digits(most.kl_mean)}, p99 ≤ {digits(most.kl_p99)} nats, "
             f"flips ≤ {percent(most.flip_rate)}"
         )
-    return f"Verdict {'; '.join(tiers)}; `?`: an interval crosses a bound that decides."
+    return (
+        f"Verdict {'; '.join(tiers)}; `?`: open, an interval crosses a bound that decides, or a "
+        "metric has none."
+    )
 
 
-def _compared(row: SettingRow, numbers: SettingNumbers) -> list[str]:
+def _compared(row: SettingRow, numbers: SettingNumbers, report: Report) -> list[str]:
     ends = numbers.intervals
     return [
         code(row.setting),
@@ -129,7 +149,7 @@ def _compared(row: SettingRow, numbers: SettingNumbers) -> list[str]:
         with_margin(numbers.flip_rate, ends.flip_rate, scale=100),
         digits(numbers.perplexity_delta, sign=True),
         f"**{numbers.verdict_shown}**",
-        _frontier_mark(row),
+        _frontier_mark(row, report),
     ]
 
 
@@ -142,11 +162,20 @@ def _costs(row: SettingRow) -> str:
     return f"{count(row.kv_bytes_per_token)} ({share})"
 
 
-def _frontier_mark(row: SettingRow) -> str:
+def _frontier_mark(row: SettingRow, report: Report) -> str:
     same = f", same arithmetic as {code(row.same_as)}" if row.same_as else ""
     if row.on_frontier:
-        return f"✓{same}"
+        # With several frontiers a tick says of which.
+        several = len(report.frontiers) > 1
+        of = f" {conditions(row.quantize_start, row.path)}" if several else ""
+        return f"✓{of}{same}"
     return f"beaten by {code(row.beaten_by)}{same}"
+
+
+def conditions(start: int, path: str) -> str:
+    """Which positions are scored on which path: ``stress``, ``deployment from 512``."""
+    words = f"deployment from {start}" if start else "stress"
+    return words if path == "deployed" else f"{words}, {text(path)} path"
 
 
 def _recommendation(report: Report) -> list[str]:
@@ -164,13 +193,13 @@ def _recommendation(report: Report) -> list[str]:
 def _frontiers(report: Report) -> list[str]:
     lines = []
     for frontier in report.frontiers:
-        start = frontier.quantize_start
-        conditions = "stress" if not start else f"deployment from {start}"
-        if frontier.path != "deployed":
-            conditions += f", {text(frontier.path)} path"
         names = ", ".join(map(code, frontier.settings))
         tied = "; ".join(f"{code(a)} and {code(b)} are tied" for a, b in frontier.tied)
-        lines.append(f"- {conditions}: {names}{f' ({tied})' if tied else ''}")
+        over = f", over {plural(frontier.n_chunks, 'common chunk')}" if frontier.n_chunks else ""
+        lines.append(
+            f"- {conditions(frontier.quantize_start, frontier.path)}{over}: {names}"
+            f"{f' ({tied})' if tied else ''}"
+        )
     if not lines:
         return []
     alone = len(lines) == 1
@@ -186,6 +215,7 @@ def _told_apart(report: Report) -> list[str]:
     listed = pairs
     if len(pairs) > _MANY_PAIRS:
         listed = tuple(pair for pair in pairs if pair.told_apart is not True)
+    equal = len({pair.n_chunks for pair in pairs}) == 1
     computed_as = {row.setting: row.same_as or row.setting for row in report.settings}
     rows = []
     for pair in listed:
@@ -198,20 +228,49 @@ def _told_apart(report: Report) -> list[str]:
         elif apart:
             lower = pair.a if difference < 0 else pair.b
             words = f"{code(lower)} drifts less"
+        elif pair.below_noise_floor:
+            words = "below the noise floor"
         rows.append(
             [
                 f"{code(pair.a)} − {code(pair.b)}",
                 digits(difference, sign=True),
                 interval(pair.interval, sign=True),
                 words,
+                *([] if equal else [count(pair.n_chunks)]),
             ]
         )
-    head = ("pair", "KL mean difference (nats)", "95 % interval (nats)", "told apart?")
-    said = "**Told apart?** Differences paired over the same chunks"
+    head = ["pair", "KL mean difference (nats)", "interval (nats)", "told apart?"]
+    said = "**Told apart?** Differences paired over the chunks that both have"
+    if equal:
+        said = f"**Told apart?** Differences paired over {plural(pairs[0].n_chunks, 'chunk')}"
+    else:
+        head.append("chunks")
+    if speaks_for := next((pair.label for pair in pairs if pair.label), ""):
+        said += f", speaking for {speaks_for}"
     if len(listed) < len(pairs):
         rest = f"{len(pairs) - len(listed)} of {len(pairs)} pairs are"
         said += f"; {rest}, the others:" if listed else f"; all {len(pairs)} pairs are"
-    return [said, "", *(table(head, rows, left=(0, 3)) if rows else []), ""]
+    lines = [said, "", *(table(head, rows, left=(0, 3)) if rows else []), ""]
+    return [*lines, *_as_one_family(report)]
+
+
+def _as_one_family(report: Report) -> list[str]:
+    """How the pairs were told apart together, and which settings were not."""
+    tested = sum(pair.p_value is not None for pair in report.comparisons)
+    if not tested:
+        return []
+    lines = []
+    if tested > 1:
+        lines += [
+            f"{plural(tested, 'pair')} tested as one family, by Holm's method at 5 %; the "
+            "intervals are simultaneous and 95 % sure together (Bonferroni). Holm's method is the "
+            "sharper: it can tell a pair apart whose interval holds 0.",
+            "",
+        ]
+    groups = ["{" + ", ".join(map(code, group)) + "}" for group in report.indistinct]
+    if groups:
+        lines += [f"Cannot be told apart here: {'; '.join(groups)}.", ""]
+    return lines
 
 
 def _how_made(report: Report) -> list[str]:
@@ -238,9 +297,10 @@ def _how_made(report: Report) -> list[str]:
         f"{bytes_of(run.device.memory)}",
         f"- Versions: {versions}",
         *([] if len(report.settings) > 1 else [f"- {_bounds(report.verdict_bounds)}"]),
-        "- Intervals: 95 %, over chunks (over documents from 5 on), p99's a bootstrap over chunks; "
-        "never over positions: those of a chunk are correlated; llama.cpp's ± are standard errors "
-        "that take them as independent and come out smaller",
+        "- Intervals: 95 %, over chunks (over documents from 5 on): Student's t for means, "
+        "Wilson's for flips, a bootstrap for p99; never over positions: those of a chunk are "
+        "correlated; llama.cpp's ± are standard errors that take them as independent and come out "
+        "smaller",
         "",
         "The same again:",
         "",

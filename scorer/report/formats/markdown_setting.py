@@ -16,9 +16,12 @@ from scorer.report.formats.inline import (
     text,
 )
 from scorer.report.formats.markdown_details import changed_layers, details
+from scorer.report.formats.open_verdict import LACKS, settles
 from scorer.report.setting_row import Intervals, SettingNumbers, SettingRow
 from scorer.report.tree import ReferencePart, Report, RunPart
+from scorer.spec.job import FEWEST_REPEATS
 from scorer.spec.thresholds import Metric
+from scorer.stats.noise_floor import NoiseFloor, NoiseOf
 
 _METRIC_WORDS: dict[Metric, str] = {
     "kl_mean": "KL mean",
@@ -59,7 +62,7 @@ def setting_body(row: SettingRow, report: Report) -> list[str]:
     lines = [
         f"**Verdict:** {numbers.verdict_shown}{partial} · {mode}",
         "",
-        *_why(numbers, run),
+        *_why(row, numbers, run),
         *_metrics(row, numbers),
     ]
     if alone:
@@ -111,12 +114,12 @@ def interval_sentence(ends: Intervals, said: str) -> str:
 def _failure(row: SettingRow) -> list[str]:
     failure = row.failure
     if failure is None:
-        return ["No chunk is scored that all settings of the run have.", ""]
+        return ["No chunk is scored yet.", ""]
     hint = f" ({prose(failure.hint)})" if failure.hint else ""
     return [f"{code(failure.error)}: {prose(failure.message)}{hint}", ""]
 
 
-def _why(numbers: SettingNumbers, run: RunPart) -> list[str]:
+def _why(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> list[str]:
     lines = []
     for held in numbers.verdict_held_by:
         scale, unit = _unit(held.metric)
@@ -125,30 +128,23 @@ def _why(numbers: SettingNumbers, run: RunPart) -> list[str]:
             f"{digits(scale * held.value)} {unit} is above "
             f"{digits(scale * held.threshold)} {unit}"
         )
+    for lacking in numbers.verdict_without_interval:
+        lines.append(f"- open: {_METRIC_WORDS[lacking.metric]}: {LACKS[lacking.why]}")
     for bound in numbers.verdict_open:
         scale, unit = _unit(bound.metric)
         lines.append(
             f"- open: {_METRIC_WORDS[bound.metric]} "
             f"{digits(scale * bound.value)} {unit}, 95 % interval "
-            f"{interval(bound.interval, scale=scale)} {unit}, crosses the bound of "
+            f"{interval(bound.interval, scale=scale)} {unit}, "
+            f"{'near' if bound.below_noise_floor else 'crosses'} the bound of "
             f"{bound.tier} ({digits(scale * bound.threshold)} {unit}); "
-            f"{_settle(bound.more_chunks, run)}"
+            f"{settles(bound, row.n_chunks, run.corpus.total_chunks)}"
         )
     return [*lines, ""] if lines else []
 
 
 def _unit(metric: Metric) -> tuple[float, str]:
     return (100.0, "%") if metric == "flip_rate" else (1.0, "nats")
-
-
-def _settle(more: int | None, run: RunPart) -> str:
-    if more is None:
-        return "no number of chunks settles a value on the bound"
-    words = f"about {count(more)} more {'chunk' if more == 1 else 'chunks'} would settle it"
-    total = run.corpus.total_chunks
-    if total is not None and more > total - len(run.chunks):
-        words += f", more than the {count(total)} of this text leave"
-    return words
 
 
 def _metrics(row: SettingRow, numbers: SettingNumbers) -> list[str]:
@@ -180,13 +176,33 @@ def _metrics(row: SettingRow, numbers: SettingNumbers) -> list[str]:
     ]
     lines = table(("metric", "value", "95 % interval"), rows)
     lines += ["", interval_sentence(ends, "Intervals over"), ""]
-    if row.noise_floor is not None:
-        lines += [
-            f"Noise floor of the KL mean: {digits(row.noise_floor)} nats (standard deviation "
-            "when the last bit of the input changes); smaller differences mean nothing.",
-            "",
-        ]
+    if row.noise_floors is not None:
+        lines += [_noise(row.noise_floors), ""]
+    elif row.noise_floor is not None:
+        lines += [f"Noise floor of the KL mean: {digits(row.noise_floor)} nats.", ""]
     return lines
+
+
+def _noise(floor: NoiseFloor) -> str:
+    """The noise floor: what it is, how well it is known, what it does not cover."""
+    shown = []
+    for metric, words in _METRIC_WORDS.items():
+        scale, unit = _unit(metric)
+        found: NoiseOf | None = getattr(floor, metric)
+        if found is not None:
+            ends = digits(scale * found.deviation), digits(scale * found.upper)
+            shown.append(f"{words} {ends[0]} {unit} (at most {ends[1]})")
+    few = ""
+    if floor.repeats < FEWEST_REPEATS:
+        few = f" {floor.repeats} repeats say next to nothing: measure it with at least "
+        few += f"{FEWEST_REPEATS}."
+    return (
+        f"Noise floor over {floor.repeats} repeats, standard deviation when the last bit of the "
+        f"input changes, with the upper end of its 95 % interval: {', '.join(shown)}.{few} "
+        "Differences below that end are not ranked. It is a lower bound of what other arithmetic "
+        "does: another device, BLAS or version of MLX can move the figures by several times as "
+        "much."
+    )
 
 
 def _deployment(row: SettingRow) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 
 class Quantizer(ABC):
@@ -50,6 +51,15 @@ class Quantizer(ABC):
     @abstractmethod
     def group_size(self) -> int:
         """Elements that are quantized together."""
+
+    def with_group(self, size: int) -> Self:
+        """The same quantizer with groups of another size.
+
+        Raises:
+            InputError: It has no such size.
+        """
+        made: Self = dataclasses.replace(cast(Any, self), group_size=size)
+        return made
 
     @property
     @abstractmethod

@@ -101,6 +101,25 @@ class Setting(ABC):
             InputError: It cannot; names the setting, what stands against it and what would do.
         """
 
+    @property
+    def written(self) -> str:
+        """The setting as a job keeps it: the key, and whatever was asked that the key leaves out.
+
+        Parsing it gives the setting, and resolving that the same for every model.
+        """
+        return self.key
+
+    def resolved(self, geometry: KVGeometry) -> Self:
+        """The setting for a model of this geometry, with what was not asked for chosen.
+
+        It is the resolved setting that is scored, stored and shown.
+        """
+        return self
+
+    def fitting(self, geometry: KVGeometry) -> Self | None:
+        """What comes nearest of all that :meth:`check` accepts; None where nothing does."""
+        return None
+
     @abstractmethod
     def control(self) -> Self:
         """The same quantization on the dequantized path; itself where it is on it already."""

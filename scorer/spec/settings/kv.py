@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, get_args
 
 from scorer.common.errors import InputError
@@ -46,6 +46,8 @@ class KVSetting(Setting):
         start: 0 for stress (quantized from the first token); n > 0 for deployment: the first
             n tokens run at full precision, then the whole stored cache converts.
         path: ``deployed`` is what a runtime computes, ``dequantized`` the quantizer alone.
+        group_given: Whether the group size was asked for; else it is the default, and
+            :meth:`resolved` chooses a smaller one where that does not divide the heads.
     """
 
     kind: ClassVar[str] = "kv"
@@ -54,12 +56,13 @@ class KVSetting(Setting):
     values: Side
     start: int
     path: ComputePath
+    group_given: bool = field(compare=False)
 
     def __init__(
         self,
         k_bits: int,
         v_bits: int,
-        group_size: int = DEFAULT_GROUP,
+        group_size: int | None = None,
         start: int = 0,
         path: ComputePath = "deployed",
     ) -> None:
@@ -68,7 +71,8 @@ class KVSetting(Setting):
         Args:
             k_bits: Bits per key element: 2, 3, 4, 5, 6, 8, or 16 for full precision.
             v_bits: Bits per value element, as ``k_bits``.
-            group_size: Elements that share a scale and a bias: 32, 64 or 128.
+            group_size: Elements that share a scale and a bias: 32, 64 or 128; None for the
+                default.
             start: As the attribute.
             path: As the attribute.
 
@@ -76,14 +80,21 @@ class KVSetting(Setting):
             InputError: A value is not legal, or nothing is quantized.
         """
         _check_widths(k_bits, v_bits)
+        size = DEFAULT_GROUP if group_size is None else group_size
         keys, values = (
-            None if bits == FULL_PRECISION else STOCK(bits, group_size) for bits in (k_bits, v_bits)
+            None if bits == FULL_PRECISION else STOCK(bits, size) for bits in (k_bits, v_bits)
         )
-        self._set(keys, values, start, path)
+        self._set(keys, values, start, path, group_size is not None)
 
     @classmethod
     def of(
-        cls, keys: Side, values: Side, start: int = 0, path: ComputePath = "deployed"
+        cls,
+        keys: Side,
+        values: Side,
+        start: int = 0,
+        path: ComputePath = "deployed",
+        *,
+        group_given: bool = True,
     ) -> KVSetting:
         """Keys and values in any quantizers; arguments as the attributes.
 
@@ -92,10 +103,12 @@ class KVSetting(Setting):
                 different sizes.
         """
         made = object.__new__(cls)
-        made._set(keys, values, start, path)
+        made._set(keys, values, start, path, group_given)
         return made
 
-    def _set(self, keys: Side, values: Side, start: int, path: ComputePath) -> None:
+    def _set(
+        self, keys: Side, values: Side, start: int, path: ComputePath, group_given: bool
+    ) -> None:
         sides = [side for side in (keys, values) if side is not None]
         if not sides:
             raise InputError(
@@ -113,15 +126,18 @@ class KVSetting(Setting):
             raise InputError(
                 f"`{path}` is not a path", f"paths: {', '.join(get_args(ComputePath))}"
             )
-        for name, value in (("keys", keys), ("values", values), ("start", start), ("path", path)):
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "keys", keys)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "start", start)
+        object.__setattr__(self, "path", path)
+        object.__setattr__(self, "group_given", group_given)
 
     @classmethod
     def from_form(
         cls,
         form: SettingForm,
         *,
-        group_size: int = DEFAULT_GROUP,
+        group_size: int | None = None,
         start: int = 0,
         path: ComputePath = "deployed",
     ) -> KVSetting:
@@ -129,7 +145,7 @@ class KVSetting(Setting):
 
         Args:
             form: A setting of this kind.
-            group_size: Group size where none is written.
+            group_size: Group size where none is written; None for the default.
             start: Start where none is written.
             path: Path where none is written.
 
@@ -142,20 +158,26 @@ class KVSetting(Setting):
             raise unknown(form, f"{form.options[0][0]}=")
         if not any(side.name for side in form.sides):
             _check_widths(*(int(side.number) for side in form.sides))
-        keys, values = (_quantizer(form, side, group_size) for side in form.sides)
+        size = DEFAULT_GROUP if group_size is None else group_size
+        keys, values = (_quantizer(form, side, size) for side in form.sides)
         written = [side.group for side in form.sides]
         for made, group, other in ((keys, *written), (values, *reversed(written))):
             if made is None and group not in (None, other):
                 raise InputError(f"setting `{form.text}`: a side at full precision has no groups")
-        start = start if form.start is None else form.start
-        return cls.of(keys, values, start, form.path or path)  # type: ignore[arg-type]  # _set checks
+        return cls.of(
+            keys,
+            values,
+            start if form.start is None else form.start,
+            form.path or path,  # type: ignore[arg-type]  # _set checks
+            group_given=group_size is not None or any(group is not None for group in written),
+        )
 
     @classmethod
     def parse(
         cls,
         text: str,
         *,
-        group_size: int = DEFAULT_GROUP,
+        group_size: int | None = None,
         start: int = 0,
         path: ComputePath = "deployed",
     ) -> KVSetting:
@@ -163,7 +185,7 @@ class KVSetting(Setting):
 
         Args:
             text: One setting of this kind.
-            group_size: Group size where the notation names none.
+            group_size: Group size where the notation names none; None for the default.
             start: Start where the notation names none.
             path: Path where the notation names none.
 
@@ -242,6 +264,42 @@ class KVSetting(Setting):
         )
         return LayerSides(keys, values)
 
+    @property
+    def written(self) -> str:
+        """The key; with the group size where the default was asked for: ``8:64``."""
+        store = self._store
+        if not (self.group_given and self.is_stock and self.group_size == DEFAULT_GROUP):
+            return self.key
+        return f"{store}:{DEFAULT_GROUP}{self.key.removeprefix(store)}"
+
+    def resolved(self, geometry: KVGeometry) -> KVSetting:
+        """With the largest group size up to the default that divides the heads of every cache.
+
+        A group size that was asked for stays, and so does one that no other could replace.
+        """
+        if self.group_given:
+            return self
+        found = self.fitting(geometry)
+        return self if found is None or found.group_size >= self.group_size else found
+
+    def fitting(self, geometry: KVGeometry) -> KVSetting | None:
+        """With the largest group size up to its own that divides the heads, or else the least."""
+        legal = self._legal(geometry)
+        sizes = [size for size in legal if size <= self.group_size] or legal[:1]
+        return self._with_group(max(sizes)) if sizes else None
+
+    def _with_group(self, size: int) -> KVSetting:
+        keys, values = (
+            None if side is None else side.with_group(size) for side in (self.keys, self.values)
+        )
+        return KVSetting.of(keys, values, self.start, self.path)
+
+    def _legal(self, geometry: KVGeometry) -> tuple[int, ...]:
+        """Group sizes with which every quantized side can be stored, ascending."""
+        sides = ((self.keys, geometry.k_dims()), (self.values, geometry.v_dims()))
+        found = [set(side.legal_groups(dims)) for side, dims in sides if side is not None]
+        return tuple(sorted(set.intersection(*found)))
+
     def sides(self, geometry: KVGeometry) -> list[LayerSides]:
         """Every cache alike: keys in ``keys``, values in ``values``."""
         return [self.every_cache] * len(geometry.layers)
@@ -255,19 +313,26 @@ class KVSetting(Setting):
         for layer in geometry.layers:
             for quantizer, dim in ((self.keys, layer.k_dim), (self.values, layer.v_dim)):
                 if quantizer is not None and not quantizer.takes(dim):
-                    legal = quantizer.legal_groups(geometry.dims())
-                    raise InputError(
-                        f"setting `{self.key}`: group size {quantizer.group_size} does not divide "
-                        f"the head dimension {dim}",
-                        f"groups that do: {', '.join(map(str, legal))}"
-                        if legal
-                        else "no group size MLX has divides it: this model's cache cannot be "
-                        "quantized",
-                    )
+                    raise self._does_not_divide(quantizer, dim, geometry)
+
+    def _does_not_divide(self, quantizer: Quantizer, dim: int, geometry: KVGeometry) -> InputError:
+        legal = self._legal(geometry)
+        if legal:
+            fitting = (self._with_group(size).key for size in legal)
+            remedy = f"settings that fit: {', '.join(f'`{key}`' for key in fitting)}"
+        else:
+            remedy = "no group size of MLX divides it: this side cannot be quantized"
+        return InputError(
+            f"setting `{self.written}`: group size {quantizer.group_size} does not divide the "
+            f"head dimension {dim}",
+            remedy,
+        )
 
     def control(self) -> KVSetting:
         """The same setting on the dequantized path."""
-        return KVSetting.of(self.keys, self.values, self.start, "dequantized")
+        return KVSetting.of(
+            self.keys, self.values, self.start, "dequantized", group_given=self.group_given
+        )
 
 
 def kv_settings(settings: Iterable[Setting]) -> tuple[KVSetting, ...]:

@@ -6,14 +6,14 @@ from typing import Protocol
 
 from scorer.spec.settings.base import ComputePath, Setting
 from scorer.spec.settings.grammar import SettingForm, parse_form, split_list, unknown
-from scorer.spec.settings.kv import DEFAULT_GROUP, KVSetting
+from scorer.spec.settings.kv import KVSetting
 
 
 class Parser(Protocol):
     """Makes a setting of one kind; arguments and errors as :func:`parse_setting` has them."""
 
     def __call__(
-        self, form: SettingForm, *, group_size: int, start: int, path: ComputePath
+        self, form: SettingForm, *, group_size: int | None, start: int, path: ComputePath
     ) -> Setting:
         """The setting that is written so."""
 
@@ -25,7 +25,7 @@ KINDS: dict[str, Parser] = {KVSetting.kind: KVSetting.from_form}
 def parse_setting(
     text: str,
     *,
-    group_size: int = DEFAULT_GROUP,
+    group_size: int | None = None,
     start: int = 0,
     path: ComputePath = "deployed",
 ) -> Setting:
@@ -33,7 +33,8 @@ def parse_setting(
 
     Args:
         text: The setting; also in the notation of mlx-quant-fidelity, ``stock:4:64``.
-        group_size: Group size where the text names none.
+        group_size: Group size where the text names none; None for the default, in whose place
+            a model may take a smaller one, see :meth:`Setting.resolved`.
         start: First tokens kept at full precision where the text names no number.
         path: ``deployed`` or ``dequantized`` where the text names none.
 
@@ -51,7 +52,7 @@ def parse_setting(
 def parse_settings(
     text: str,
     *,
-    group_size: int = DEFAULT_GROUP,
+    group_size: int | None = None,
     start: int = 0,
     path: ComputePath = "deployed",
 ) -> tuple[Setting, ...]:

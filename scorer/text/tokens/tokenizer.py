@@ -1,24 +1,43 @@
 """The interface of tokenizers, and one for ``tokenizer.json`` without transformers.
 
-Importing transformers takes a second. ``tokenizers`` gives the same ids in 0.02 s, because only the
-post-processor in ``tokenizer.json`` adds special tokens. Other repos need transformers.
+Importing transformers takes a second. For most models ``tokenizers`` gives the same ids in 0.02 s;
+:mod:`scorer.lm.tokenizer` finds out for which.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
-from scorer.text.tokens.chat_template import ChatTemplate
+from scorer.text.chat_rows import Conversation
 from scorer.text.tokens.faults import as_ids, explained
 from scorer.text.tokens.long_text import WINDOW, Encoded, encode_in_windows
 from scorer.text.tokens.pieces import PieceBytes, piece_bytes_of
 
 Ids = NDArray[np.int32]
+
+CHAT_HINT = "give rows with `text` instead of `messages`"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChatEncoder:
+    """How conversations become tokens.
+
+    Attributes:
+        encode: Returns the ids of a conversation, those that the chat template writes included.
+        sha256: Returns the hex SHA-256 of the files that determine them.
+        versions: Package to version of the libraries that do.
+    """
+
+    encode: Callable[[Conversation], list[int]]
+    sha256: Callable[[], str]
+    versions: Mapping[str, str]
 
 
 class TextTokenizer(ABC):
@@ -27,14 +46,18 @@ class TextTokenizer(ABC):
     Attributes:
         name: Repo id if it was read from the Hugging Face cache, else the folder's name.
         sha256: Hex SHA-256 of the files that determine the ids.
-        chat_template: The model's chat template, or None.
+        versions: Package to version of the libraries that decide the ids of a text.
+        chat: Encodes conversations; None where this is not known how.
+        cautions: What the reader of a report should know of the tokenizer, one line each.
         adds_bos: Whether the default encoding adds a BOS token.
     """
 
-    def __init__(self, name: str, sha256: str, chat_template: ChatTemplate | None) -> None:
+    def __init__(self, name: str, sha256: str, versions: Mapping[str, str]) -> None:
         self.name = name
         self.sha256 = sha256
-        self.chat_template = chat_template
+        self.versions = dict(versions)
+        self.chat: ChatEncoder | None = None
+        self.cautions: tuple[str, ...] = ()
         with_special, without = list(self._ids("a", True)), list(self._ids("a", False))
         self._affixes = _affixes(with_special, without)
         # An appended EOS makes the encoding longer too. Only a different first token is a BOS.
@@ -99,22 +122,28 @@ class TextTokenizer(ABC):
         """
         return as_ids(self._ids(text, special_tokens), self.name)
 
+    def encode_list(self, text: str) -> list[int]:
+        """Return the ids of the default encoding of a text; see :meth:`encode`."""
+        ids: list[int] = self.encode(text).tolist()
+        return ids
+
     @property
     def bos_token_id(self) -> int | None:
         """The first token of the default encoding, else the configured BOS, else None."""
         return self._configured_bos() if self._probed_bos is None else self._probed_bos
 
-    def apply_chat_template(self, messages: list[dict[str, Any]]) -> str:
-        """Render a conversation with the chat template, special tokens written out.
+    def encode_conversation(self, conversation: Conversation) -> Ids:
+        """Encode a conversation with the model's chat template.
+
+        Returns:
+            (n,) int32 ids.
 
         Raises:
-            InputError: The model has no chat template, or the template raises an error.
+            InputError: The model has no chat template, or it refuses the conversation.
         """
-        if self.chat_template is None:
-            raise InputError(
-                f"`{self.name}` has no chat template", "give rows with `text` instead of `messages`"
-            )
-        return self.chat_template.render(messages)
+        if self.chat is None:
+            raise InputError(f"the chat template of `{self.name}` was not read", CHAT_HINT)
+        return as_ids(self.chat.encode(conversation), self.name)
 
 
 class FileTokenizer(TextTokenizer):
@@ -124,7 +153,7 @@ class FileTokenizer(TextTokenizer):
         backend: A ``tokenizers.Tokenizer``; its truncation and padding are disabled.
         name: As in :class:`TextTokenizer`.
         sha256: As in :class:`TextTokenizer`.
-        chat_template: As in :class:`TextTokenizer`.
+        versions: As in :class:`TextTokenizer`.
         bos_token: Text of the configured BOS token.
     """
 
@@ -133,7 +162,7 @@ class FileTokenizer(TextTokenizer):
         backend: Any,
         name: str,
         sha256: str,
-        chat_template: ChatTemplate | None = None,
+        versions: Mapping[str, str],
         bos_token: str | None = None,
     ) -> None:
         # A truncation setting in tokenizer.json would silently shorten the corpus.
@@ -143,7 +172,7 @@ class FileTokenizer(TextTokenizer):
         self._bos_token = bos_token
         self._piece_bytes: PieceBytes | None = None
         self._added: dict[int, str] | None = None
-        super().__init__(name, sha256, chat_template)
+        super().__init__(name, sha256, versions)
 
     def _encoding(self, text: str, special_tokens: bool) -> Any:
         with explained(f"the tokenizer of `{self.name}` cannot encode the text", ""):

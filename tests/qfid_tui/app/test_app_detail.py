@@ -26,6 +26,7 @@ from qfid_tui.app.widgets.depth_chart import DepthChart
 from qfid_tui.app.widgets.histogram import Histogram
 from qfid_tui.app.widgets.scatter import Scatter, ScatterPoint
 from qfid_tui.app.widgets.tail_list import TailList
+from qfid_tui.state.chart_points import FrontierChart
 from scorer.common.folders import runs_folder
 
 SIZES = [(80, 24), (140, 45)]
@@ -75,7 +76,8 @@ def fill(app: App[None]) -> None:
         ("4", 6480, 0.132, "bad", True, False),
         ("2", 3600, 3.86, "bad", True, False),
     ]
-    app.query_one(Scatter).show([ScatterPoint(*row) for row in rows])
+    points = tuple(ScatterPoint(*row) for row in rows)
+    app.query_one(Scatter).show(FrontierChart(points, n_chunks=32))
     seeded = random.Random(7)
     spans = [(i * 64, i * 64 + 64, seeded.uniform(0.1, 0.16)) for i in range(8)]
     app.query_one(DepthChart).show("4", spans)
@@ -284,6 +286,23 @@ async def test_a_border_that_comes_takes_the_title() -> None:
         assert not lines(chart)[0].startswith("KL by position")
 
 
+@driven
+async def test_rows_that_are_left_out_are_named_with_the_reason_or_counted() -> None:
+    points = (ScatterPoint("8", 12240, 0.001, "good", True, False),)
+    left_out = (("4@64", ("first 64 tokens at full precision, not 0",)), ("8", ("text",)))
+    app = Charts()
+    async with app.run_test(size=(140, 40)) as pilot:
+        chart = app.query_one(Scatter)
+        chart.show(FrontierChart(points, 32, left_out))
+        foot = "◆ frontier  over 32 chunks  left out: "
+        reasons = "4@64: first 64 tokens at full precision, not 0; 8: text"
+        await until(pilot, lambda: str(chart.border_subtitle) == foot + reasons)
+        await pilot.resize_terminal(60, 40)
+        await until(pilot, lambda: str(chart.border_subtitle) == foot + "4@64, 8")
+        await pilot.resize_terminal(34, 40)
+        await until(pilot, lambda: str(chart.border_subtitle) == "over 32 chunks  2 left out")
+
+
 FLOATS = st.floats() | st.sampled_from([0.0, 1e-300, 5e-324, 1.7e308])
 NAMES = st.text(st.characters(codec=None), max_size=6)
 POINTS = st.lists(
@@ -298,7 +317,7 @@ def test_any_data_at_any_size_fill_the_widget(
 ) -> None:
     scatter, depth, chunks, histogram = Scatter(), DepthChart(), ChunkChart(), Histogram()
     name = data.draw(NAMES)
-    scatter.show(points)
+    scatter.show(FrontierChart(tuple(points), n_chunks=4))
     depth.show(name, [(i, i + 1, value) for i, value in enumerate(values)])
     chunks.show(name, list(enumerate(values)))
     counts = data.draw(st.lists(st.integers(0, 10**9), max_size=40))

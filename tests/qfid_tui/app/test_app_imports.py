@@ -108,7 +108,9 @@ def test_before_the_first_frame_only_textual_s_basics_are_imported() -> None:
         "scorer._version",
         "scorer.common",
         "scorer.common.errors",
+        "scorer.common.folders",
         "scorer.common.inert_text",
+        "scorer.common.process_limits",
     }
 
 

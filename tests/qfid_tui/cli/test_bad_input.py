@@ -134,10 +134,6 @@ def one_token_chunks(asked: Asked) -> None:
     asked.length(1)
 
 
-def chunks_beyond_the_context(asked: Asked) -> None:
-    asked.length(1025)
-
-
 def no_chunks(asked: Asked) -> None:
     asked.set("--max-chunks", "0", "max_chunks", 0)
 
@@ -175,7 +171,7 @@ CASES: list[tuple[Case, str, str]] = [
     (a_config_without_weights, "it has config.json but no weights", "download the folder again"),
     (truncated_weights, "`model.safetensors` is cut off", "download the folder again"),
     (weights_of_another_shape, "does not load: ", "check config.json against the weights"),
-    (weights_with_a_layer_missing, "does not load: ", "check config.json against the weights"),
+    (weights_with_a_layer_missing, "does not load: its weights lack `", "download the model again"),
     (pickled_weights, "`pytorch_model.bin`, a format that can run code", "safetensors"),
     (an_unknown_architecture, "`abacus`", "mlx-lm"),
     (no_tokenizer, "it has no tokenizer", "download the folder again"),
@@ -183,18 +179,17 @@ CASES: list[tuple[Case, str, str]] = [
     (a_tokenizer_of_another_model, "token id `9999` of the tokenizer", "do not belong together"),
     (seven_bits, "`7` bits", "widths: 2, 3, 4, 5, 6, 8"),
     (nothing_quantized, "`k16v16` quantizes nothing", "fewer than 16 bits"),
-    (group_of_128, "group size 128 does not divide the head dimension 64", "do: 32, 64"),
+    (group_of_128, "group size 128 does not divide the head dimension 64", "fit: `8:32`, `8`"),
     (group_of_48, "`48` is not a group size", "32, 64, 128"),
     (empty_text, "`corpus.txt` holds no text", ""),
     (blank_text, "`corpus.txt` holds no text", ""),
     (binary_text, "`corpus.txt` is binary: byte 13 is zero", "UTF-8"),
     (latin1_text, "`corpus.txt` is not UTF-8: byte 2", "UTF-8"),
     (short_text, "holds 10 tokens, fewer than the 32 of a chunk", "--chunk-length 10 would fit"),
-    (no_such_text, "there is no file `/nowhere/text.txt`", ".txt .md .jsonl .parquet"),
+    (no_such_text, "there is no file `/nowhere/text.txt`", "text, JSON lines or Parquet"),
     (a_row_that_is_no_json, "line 2 of `corpus.jsonl` is not JSON", '{"text": '),
     (a_table_that_is_none, "`corpus.parquet` is not a Parquet file", ""),
     (one_token_chunks, "chunk length `1` leaves no token to predict", "at least 2"),
-    (chunks_beyond_the_context, "longer than the context", "--chunk-length 1024 or less"),
     (no_chunks, "`0` chunks score nothing", "at least 1"),
     (a_start_at_the_end, "start 31 leaves no position", "--quantize-start must be below 31"),
     (a_start_beyond_the_end, "start 512 leaves no position", "must be below 31"),

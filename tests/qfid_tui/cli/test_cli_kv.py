@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import shlex
@@ -24,10 +25,13 @@ from cli_saved_runs import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from report_builders import make_facts, random_positions, scored
 
 from qfid_tui.cli import main
 from qfid_tui.cli.job_options import job_of
 from qfid_tui.cli.parser import Parser
+from qfid_tui.cli.report_formats import Delivery
+from scorer.report.build import build_report
 from scorer.report.commands import kv_command
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.tree import Report
@@ -55,7 +59,7 @@ def job(*words: str) -> Job:
             "a/b --kv-bits 4 --kv-group-size 32",
             {"settings": (KVSetting(4, 4, 32),)},
         ),
-        ("a/b --kv-bits 8 --max-chunks 8", {"settings": parse_settings("8"), "max_chunks": 8}),
+        ("a/b --kv-bits 8", {"settings": parse_settings("8")}),
         ("a/b --kv-bits 8 --format json", {"settings": parse_settings("8")}),
         ("a/b", {"settings": parse_settings("8,4")}),
         ("a/b --kv-bits 8,4,2 --quantize-start 9", {"settings": parse_settings("8@9,4@9,2@9")}),
@@ -72,9 +76,16 @@ def job(*words: str) -> Job:
         ("a/b --model-revision v1", {"revision": "v1"}),
         ("a/b --protocol llama.cpp", {"protocol": "llama.cpp"}),
         ("a/b --chunks spread", {"chunks": "spread"}),
+        ("a/b --max-chunks 9", {"chunks": "spread", "max_chunks": 9}),
+        ("a/b --max-chunks 9 --chunks first", {"chunks": "first", "max_chunks": 9}),
+        (
+            "a/b --max-chunks 9 --protocol llama.cpp",
+            {"chunks": "first", "max_chunks": 9, "protocol": "llama.cpp"},
+        ),
         ("a/b --kernel mlx-lm --control", {"kernel": "mlx-lm", "control": True}),
         ("a/b --noise-floor 16 --batch-size 2", {"noise_floor": 16, "batch": 2}),
-        ("a/b --batch 2 --allow-custom-code", {"batch": 2, "allow_custom_code": True}),
+        # Consent is no part of a job.
+        ("a/b --batch 2 --allow-custom-code", {"batch": 2}),
         ("a/b --force", {"force": True}),
         ("a/b --corpus builtin", {"corpus": CorpusSpec("builtin")}),
         ("demo", {"model": "demo", "corpus": CorpusSpec("builtin")}),
@@ -110,9 +121,8 @@ SETTINGS = st.builds(
         max_chunks=st.none() | st.integers(1, 10**6),
         kernel=st.sampled_from(("auto", "mlx-lm")),
         control=st.booleans(),
-        noise_floor=st.sampled_from((0, 2, 16)),
+        noise_floor=st.sampled_from((0, 4, 16)),
         batch=st.none() | st.integers(1, 64),
-        allow_custom_code=st.booleans(),
         force=st.booleans(),
     )
 )
@@ -147,7 +157,9 @@ def test_a_whole_run_is_reported(
     )
     assert f"saved as run {run.id}" in err
     assert "1 of 4 chunks scored" in err and "4 of 4 chunks scored" in err
-    asked = Job("demo", parse_settings("8,4"), CorpusSpec("builtin"), max_chunks=CHUNKS)
+    asked = Job(
+        "demo", parse_settings("8,4"), CorpusSpec("builtin"), chunks="spread", max_chunks=CHUNKS
+    )
     assert Job.from_json(request_of(path)) == asked
     assert "run" not in request_of(path)
 
@@ -211,12 +223,39 @@ def test_a_setting_under_the_gate_is_named(
     assert f"worse than --fail-under {tier}: {', '.join(named)}\n" in err
 
 
-def test_settings_that_pass_the_gate_end_with_0(
+def test_a_stopped_run_says_how_many_chunks_each_figure_rests_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = save_run(chunks={"8": CHUNKS, "4": 2})
+    end = Finished(report_of(run), complete=False)
+    play(monkeypatch, script(tmp_path / "s", opening(run), end))
+    assert main(["kv", "demo"]) == 130
+    out, err = capfd.readouterr()
+    said = f"settings are reported on 2 to {CHUNKS} of {CHUNKS} chunks, frontiers on those in "
+    assert f"interrupted: {said}common (2)\n" in err
+    assert f"covers 2 to {CHUNKS} of {CHUNKS} chunks, each setting its own" in out
+
+
+def test_an_open_verdict_that_passes_the_gate_ends_with_0_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     play(monkeypatch, script(tmp_path / "s", recording(save_run("8"))))
     assert main(["kv", "demo", "--kv-bits", "8", "--fail-under", "good"]) == 0
-    assert "fail-under" not in capfd.readouterr().err
+    said = "--fail-under good is passed by point estimates alone: open is `8` (good?)\n"
+    assert said in capfd.readouterr().err
+
+
+def test_a_settled_verdict_that_passes_the_gate_says_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    job = Job("m", (KVSetting(8, 8),), chunk_length=512)
+    facts = make_facts("8", job=job, chunk_length=512, n_chunks=80)
+    positions = random_positions(n_chunks=80, n_depth=511, scale=1e-4, flip_rate=0.0)
+    report = build_report(facts, [scored("8", positions)])
+    assert report.settings[0].numbers is not None and not report.settings[0].numbers.is_open
+    delivery = Delivery(argparse.Namespace(format=None, output=None, fail_under="good"))
+    assert delivery.exit_code(report) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_a_failed_setting_ends_with_1_and_the_others_are_reported(
@@ -303,6 +342,21 @@ def test_a_child_that_dies_before_its_run_says_that_nothing_was_saved(
         "error: the scorer was ended by SIGABRT without a report",
         "hint: `qfid doctor` examines this machine; nothing was saved",
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "OMP: Error #34: System unable to allocate necessary resources for OMP thread:",
+        "OpenBLAS blas_thread_init: pthread_create failed for thread 1 of 2",
+    ],
+)
+def test_a_child_whose_library_could_start_no_thread_is_told_with_the_limit(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    play(monkeypatch, script(tmp_path / "s", f"!say {line}", "!say the end", "!abort"))
+    assert main(["kv", "demo"]) == 1
+    assert "`ulimit -u`" in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_infinite_drift_is_shown_and_harms_nothing(

@@ -197,6 +197,21 @@ def test_changes_are_accepted_on_demand_only(
     assert request_of(path)["accept_changes"] is True
 
 
+@pytest.mark.parametrize("words", [(), ("--allow-custom-code",)])
+def test_consent_is_given_with_the_command_and_stored_nowhere(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = save_run(chunks=1, finished=False)
+    stored = (run.path / "job.json").read_text()
+    (run.path / "job.json").write_text(
+        stored.replace('"allow_custom_code": false', '"allow_custom_code": true')
+    )
+    path = script(tmp_path / "s", opening(run), Finished(report_of(run)))
+    play(monkeypatch, path)
+    assert main(["resume", run.id, *words]) == 0
+    assert request_of(path)["allow_custom_code"] is bool(words)
+
+
 def test_what_is_scored_already_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
 ) -> None:

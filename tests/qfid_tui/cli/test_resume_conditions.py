@@ -28,10 +28,11 @@ OTHER = {
 
 
 def recorded_as(run_id: str, changes: dict[str, Any]) -> None:
-    """Let the run have been scored under other conditions."""
+    """Let the run have been scored under other conditions; None for one not recorded."""
     path = find_run(run_id).path / "job.json"
     data = json.loads(path.read_text())
-    data["facts"]["identity"] |= changes
+    fields = data["facts"]["identity"] | changes
+    data["facts"]["identity"] = {name: fields[name] for name in fields if fields[name] is not None}
     data["identity"] = identity_hash(data["facts"]["identity"])
     path.write_text(json.dumps(data))
 
@@ -82,6 +83,26 @@ def test_a_run_of_mixed_conditions_says_so_in_every_later_report(small: Small) -
     told = [text for text in report.run.warnings if "--accept-changes" in text]
     assert ["0.1.2" in text for text in told] == [True, False]
     assert ["0.1.3" in text for text in told] == [False, True]
+
+
+def test_a_field_that_an_older_run_lacks_is_unknown_and_its_report_says_so(
+    small: Small, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = small.job("8,4")
+    run = planned(stopped(job, after=1)).run
+    real = find_run(run).facts.identity
+    recorded_as(run, {"BLAS": None, "tokenizer": None})
+    assert "BLAS" not in find_run(run).facts.identity
+    assert main(["resume", run, "--format", "json"]) == 0
+    out, err = capfd.readouterr()
+    assert f"run `{run}` does not say under which tokenizer, BLAS it was begun" in err
+    (warning,) = [text for text in json.loads(out)["run"]["warnings"] if "not known" in text]
+    assert warning.endswith("the same before and after: tokenizer, BLAS")
+    # It is known from now on, and what was not is not forgotten.
+    assert dict(find_run(run).facts.identity) == dict(real)
+    recorded_as(run, {"BLAS": "OpenBLAS 0.3"})
+    assert [*score(job, run=run)][-1].to_json()["exit_code"] == 2
+    assert warning in finished_report(find_run(run)).run.warnings
 
 
 def test_a_run_of_nothing_yet_mixes_nothing(small: Small) -> None:

@@ -71,6 +71,7 @@ def test_a_value_half_way_by_ratio_is_half_way_on_the_logarithmic_axis(
         ([1e-4], (-5, -4)),
         ([0.00043, 3.86], (-4, 1)),
         ([5e-324, 1.7e308], (-323, 308)),
+        ([5e-324], (-323, -322)),
         ([0.0, -1.0, math.inf, math.nan, None], None),
     ],
 )

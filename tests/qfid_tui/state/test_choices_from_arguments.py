@@ -45,7 +45,13 @@ def test_bits_are_ticked_at_the_options_given() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--kv-bits", "7"], ["--kv-group-size", "9"], ["--path", "x"], ["--chunk-length", "1"]],
+    [
+        ["--kv-bits", "7"],
+        ["--kv-group-size", "9"],
+        ["--path", "x"],
+        ["--chunk-length", "1"],
+        ["--corpus", "-"],
+    ],
 )
 def test_a_wrong_option_is_refused_before_the_app_opens(words: list[str]) -> None:
     with pytest.raises(InputError):

@@ -47,7 +47,7 @@ from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
 from scorer.spec.thresholds import KV
 from scorer.stats.depth import depth_edges
-from scorer.stats.intervals import mean_interval, units_of
+from scorer.stats.intervals import mean_interval, units_of, with_width
 from scorer.stats.verdict import verdict_of
 
 
@@ -117,11 +117,12 @@ def test_live_numbers_are_the_means_over_chunks_with_their_interval(
     assert figures is not None and figures.chunks == len(chunks)
     kls = [kl for kl, _, _ in chunks]
     assert figures.kl_mean == pytest.approx(math.fsum(kls) / len(kls), abs=1e-12)
-    expected = mean_interval(kls, [1] * len(kls), units_of(range(len(kls)), {}))
-    if expected is None:
-        assert figures.kl_interval is None
+    units = units_of(range(len(kls)), {})
+    expected = with_width(mean_interval(kls, [1] * len(kls), units, lowest=0.0))
+    if figures.kl_interval is None:
+        assert expected is None or expected.high - expected.low < 1e-9
     else:
-        assert figures.kl_interval is not None
+        assert expected is not None
         assert figures.kl_interval.low == pytest.approx(expected.low, abs=1e-9)
         assert figures.kl_interval.high == pytest.approx(expected.high, abs=1e-9)
     p99 = math.fsum(p for _, _, p in chunks) / len(chunks)
@@ -214,9 +215,9 @@ def test_a_settled_good_setting_is_preferred_to_a_cheaper_open_one() -> None:
     comparison = begun("8,6,4")
     comparison.kv_bytes = {"8": 80.0, "6": 60.0, "4": 40.0, "": 160.0}
     for chunk in range(4):
-        comparison.add(chunk_scored("8", chunk, 0.001))
-        comparison.add(chunk_scored("6", chunk, (0.0001, 0.019, 0.0001, 0.019)[chunk]))
-        comparison.add(chunk_scored("4", chunk, 0.5))
+        comparison.add(chunk_scored("8", chunk, 0.001 + 1e-5 * chunk, 511))
+        comparison.add(chunk_scored("6", chunk, (0.0001, 0.019, 0.0001, 0.019)[chunk], 511))
+        comparison.add(chunk_scored("4", chunk, 0.5, 511))
     found = comparison.cheapest_good()
     assert found is not None and found[0] == "8" and not found[1].is_open
     assert begun().cheapest_good() is None
@@ -225,8 +226,8 @@ def test_a_settled_good_setting_is_preferred_to_a_cheaper_open_one() -> None:
 def test_where_no_setting_is_good_the_one_that_drifts_least_is_named() -> None:
     comparison = begun("4,2")
     for chunk in range(4):
-        comparison.add(chunk_scored("4", chunk, 0.5 + chunk / 1000))
-        comparison.add(chunk_scored("2", chunk, 3.0))
+        comparison.add(chunk_scored("4", chunk, 0.5 + chunk / 1000, 511))
+        comparison.add(chunk_scored("2", chunk, 3.0, 511))
     line = best_line(comparison)
     assert line == [("no setting is good so far; 4 drifts least: bad", "text")]
     assert best_line(begun()) is None
@@ -277,12 +278,13 @@ def test_live_intervals_take_documents_as_units_as_the_report_does(
         comparison.set_documents(documents)
     figures = comparison.figures("8")
     units = units_of(range(len(chunks)), documents)
-    expected = mean_interval([kl for kl, _ in chunks], [1] * len(chunks), units)
+    kls = [kl for kl, _ in chunks]
+    expected = with_width(mean_interval(kls, [1] * len(chunks), units, lowest=0.0))
     assert figures is not None
-    if expected is None:
-        assert figures.kl_interval is None
+    if figures.kl_interval is None:
+        assert expected is None or expected.high - expected.low < 1e-5
     else:
-        assert figures.kl_interval is not None
+        assert expected is not None
         # Sums of squares that all but cancel leave half of the digits.
         assert figures.kl_interval.low == pytest.approx(expected.low, abs=1e-6)
         assert figures.kl_interval.high == pytest.approx(expected.high, abs=1e-6)
@@ -308,8 +310,10 @@ def test_chunks_to_settle_that_the_text_lacks_are_told_so(chunks: int, said: boo
     for event in opening(run):
         comparison.add(dataclasses.replace(event, text_chunks=chunks) if is_plan(event) else event)
     # KL means around the bound of "good", so far apart that the verdict stays open.
-    for number, kl in enumerate((0.002, 0.012, 0.004, 0.008)):
-        comparison.add(chunk_scored("8", number, kl))
+    for number, kl in enumerate((0.003, 0.013, 0.005, 0.009)):
+        event = chunk_scored("8", number, kl, 511)
+        # One flip a chunk: as much as chance, so that flips settle.
+        comparison.add(dataclasses.replace(event, flips=1, kl_squares=0.0))
     row = next(row for row in table_rows(Choices(), comparison, None) if row.name == "8")
     assert row.figures is not None and row.figures.more_chunks is not None
     assert 12 < 4 + row.figures.more_chunks < 40

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-import pytest
-from cli_saved_runs import recording, report_of, save_run
+import dataclasses
+from typing import Any
 
-from qfid_tui.state.chart_points import chart_row, chunk_points, depth_spans, scatter_points
+import pytest
+from cli_saved_runs import CHUNKS, chunk_scored, recording, report_of, save_run
+
+from qfid_tui.state.chart_points import (
+    FrontierChart,
+    chart_row,
+    chunk_points,
+    depth_spans,
+    frontier_chart,
+)
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import earlier_settings
+from qfid_tui.state.saved_comparison import open_comparison
 from qfid_tui.state.table_rows import TableRow, table_rows
+from qfid_tui.words import run_lines
+from qfid_tui.words.about_line import about_row
+from scorer.runs.listing import Run
 from scorer.spec.geometry import KVGeometry, KVLayer
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.job import CorpusSpec, Job
+from scorer.spec.settings.registry import parse_settings
 
 GEOMETRY = KVGeometry((KVLayer(3, 64, 64),) * 30, 30)
+
+
+def parse_job(settings: str) -> Job:
+    return Job("demo", parse_settings(settings))
 
 
 def rows_of(comparison: Comparison, **changes: object) -> list[TableRow]:
@@ -77,9 +95,12 @@ def test_charts_show_the_row_with_the_cursor_else_the_first_scored() -> None:
     assert chunk_points(comparison, None) == [] and depth_spans(comparison, None) == []
     spans = depth_spans(comparison, rows[0])
     assert spans[0][0] == 0 and spans[-1][1] == 15
-    points = {(p.label, p.earlier): p for p in scatter_points(rows)}
+    chart = frontier_chart(rows, rows[0])
+    points = {(p.label, p.earlier): p for p in chart.points}
     assert set(points) == {("8", False), ("4", False), ("8", True), ("4", True)}
     assert all(point.frontier for point in points.values())
+    assert (chart.n_chunks, chart.left_out) == (4, ())
+    assert frontier_chart(rows, None) == frontier_chart(rows, rows[1]) == FrontierChart()
 
 
 def test_a_setting_that_costs_more_and_loses_more_is_off_the_frontier() -> None:
@@ -89,6 +110,125 @@ def test_a_setting_that_costs_more_and_loses_more_is_off_the_frontier() -> None:
     for event in recording(run):
         comparison.add(event)
     rows = [row for row in rows_of(comparison) if not row.origin]
-    worse = TableRow("5", KVSetting(5, 5), True, rows[0].cost, rows[3].figures)
-    points = {point.label: point.frontier for point in scatter_points([*rows, worse])}
-    assert points == {"8": True, "4": True, "5": False}
+    worse = dataclasses.replace(rows[3], name="5", cost=rows[0].cost)
+    chart = frontier_chart([*rows, worse], rows[0])
+    assert {point.label: point.frontier for point in chart.points} == {
+        "8": True,
+        "4": True,
+        "5": False,
+    }
+
+
+def played(run: Run, chunks: int = CHUNKS) -> Comparison:
+    comparison = Comparison()
+    comparison.begin(run.job)
+    for event in recording(run, chunks):
+        comparison.add(event)
+    return comparison
+
+
+@pytest.mark.parametrize(
+    ("job", "differs"),
+    [
+        ({"corpus": CorpusSpec("/a/notes.md")}, ("text",)),
+        ({"protocol": "llama.cpp"}, ("protocol llama.cpp, not mqf",)),
+        ({"kernel": "mlx-lm"}, ("kernel mlx-lm, not auto",)),
+    ],
+)
+def test_runs_of_other_conditions_are_on_no_common_frontier(
+    job: dict[str, Any], differs: tuple[str, ...]
+) -> None:
+    """An earlier run of another text would beat this one everywhere; it is not on its chart."""
+    save_run("8", job=job)
+    rows = rows_of(played(save_run("8,4")))
+    earlier = next(row for row in rows if row.origin and row.differs)
+    assert earlier.differs == differs
+    assert not any(row.differs for row in rows if not row.origin)
+    chart = frontier_chart(rows, rows[0])
+    assert chart.left_out == (("8", differs),)
+    assert [point.label for point in chart.points if point.earlier] == ["8", "4"]
+    # The cursor on it shows what it may be ranked with.
+    alone = frontier_chart(rows, earlier)
+    assert [point.label for point in alone.points] == ["8"]
+    assert len(alone.left_out) == 4
+    words = about_row(earlier, with_costs=False, with_note=True, width=140, names={})
+    assert words.endswith(f"not ranked here: {differs[0]}")
+
+
+def test_an_earlier_run_that_says_too_little_is_left_out() -> None:
+    save_run("8", identity={"model": "demo", "model revision": "none"})
+    rows = rows_of(played(save_run("8")))
+    (_, differs), *_ = frontier_chart(rows, rows[0]).left_out
+    assert "batch unknown" in differs and "tokenizer unknown" in differs
+    narrow = about_row(
+        next(row for row in rows if row.differs),
+        with_costs=False,
+        with_note=True,
+        width=80,
+        names={},
+    )
+    assert len(narrow) <= 80 and "not ranked here: files of the model unknown" in narrow
+
+
+def test_the_frontier_rests_on_the_chunks_in_common() -> None:
+    """`4` has two chunks, `8` four: its later ones are not held against it."""
+    run = save_run(chunks={"8": CHUNKS, "4": 2}, finished=False)
+    comparison = open_comparison(run.id)
+    rows = [row for row in rows_of(comparison) if not row.origin]
+    assert [row.figures.chunks for row in rows if row.figures] == [CHUNKS, 2]
+    chart = frontier_chart(rows, rows[0])
+    eight = next(row for row in rows if row.name == "8")
+    assert eight.figures is not None
+    (point,) = (point for point in chart.points if point.label == "8")
+    assert chart.n_chunks == 2
+    assert point.kl_mean == pytest.approx(sum(eight.kl[:2]) / 2)
+    assert point.kl_mean != pytest.approx(eight.figures.kl_mean)
+
+
+def test_an_earlier_run_of_other_chunks_is_left_out() -> None:
+    save_run("4", chunks=2)
+    rows = rows_of(played(save_run("8")))
+    chart = frontier_chart(rows, rows[0])
+    assert (chart.n_chunks, chart.left_out) == (CHUNKS, (("4", ("chunks",)),))
+
+
+def test_other_starts_of_this_comparison_are_not_ranked() -> None:
+    comparison = Comparison()
+    comparison.begin(parse_job("8,2@4,4~dequantized,4"))
+    for name, kl in (("8", 0.5), ("2@4", 0.0), ("4~dequantized", 0.0), ("4", 0.6)):
+        for chunk in range(3):
+            comparison.add_chunks(chunk_scored(name, chunk, kl, 511))
+    comparison.kv_bytes = {"8": 4.0, "2@4": 1.0, "4~dequantized": 2.0, "4": 2.0}
+    assert list(comparison.ranked()) == ["8", "4"]
+    assert comparison.cheapest_good() is None
+    rows = [row for row in rows_of(comparison) if row.figures is not None]
+    assert {row.name: bool(row.differs) for row in rows} == {
+        "8": False,
+        "4": False,
+        "2@4": True,
+        "4~dequantized": True,
+    }
+    chart = frontier_chart(rows, rows[0])
+    assert sorted(point.label for point in chart.points) == ["4", "8"]
+    (line,) = [run_lines.best_line(comparison)]
+    assert line is not None and "8 drifts least" in line[0][0]
+
+
+def test_a_cheaper_open_setting_stands_beside_the_settled_one() -> None:
+    comparison = Comparison()
+    comparison.begin(parse_job("8,6,4"))
+    for chunk in range(40):
+        # Of `6`, the mean is near the bound of good and varies; `4` is far above.
+        for name, kl in (("8", 1e-4), ("6", 0.006 + 0.012 * (chunk % 2)), ("4", 1.0)):
+            scale = 1 + 0.01 * (chunk % 3)
+            comparison.add_chunks(chunk_scored(name, chunk, 0.8 * kl * scale, 511))
+    comparison.kv_bytes = {"": 8.0, "8": 4.0, "6": 3.0, "4": 2.0}
+    figures = {name: comparison.figures(name) for name in ("8", "6")}
+    assert [f and f.shown_verdict for f in figures.values()] == ["good", "good?"]
+    assert comparison.cheapest_good() == ("8", figures["8"])
+    assert comparison.cheaper_open() == "6"
+    line = run_lines.best_line(comparison)
+    assert line is not None
+    assert "".join(text for text, _ in line) == (
+        "cheapest good setting so far: 8 (50 % of the 16-bit cache); 6? costs less and is open"
+    )

@@ -30,9 +30,9 @@ def test_choices_last() -> None:
     assert not list(choices_file().parent.glob(".*"))
 
 
-def test_consent_to_run_foreign_code_does_not_last() -> None:
-    save_choices(Choices(model="org/x", allow_custom_code=True, force=True))
-    assert not load_choices().allow_custom_code and not load_choices().force
+def test_what_is_forced_once_does_not_last() -> None:
+    save_choices(Choices(model="org/x", force=True))
+    assert not load_choices().force
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(

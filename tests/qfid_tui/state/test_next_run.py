@@ -53,7 +53,7 @@ def test_other_conditions_make_a_new_run() -> None:
     for changes in (
         {"max_chunks": 9},
         {"corpus": "/x.txt"},
-        {"noise_floor": 2},
+        {"noise_floor": 4},
         {"chunks": "first"},
     ):
         assert next_run(chosen(**changes), finished()).kind == "new", changes

@@ -111,12 +111,27 @@ def test_headline_numbers_have_intervals_units_and_verdict() -> None:
     assert row.numbers is not None
     ends = row.numbers.intervals.kl_mean
     assert ends is not None
-    assert shown[0].startswith("✗ bad  KL mean > 0.1")
+    assert shown[0].startswith("✗ bad?  KL mean > 0.1")
     mean = next(line for line in shown if line.startswith("KL mean, nats"))
     assert f"{row.numbers.kl.mean:.3g}" in mean
     assert f"{ends.low:.3g} … {ends.high:.3g}" in mean
     assert any(line.startswith("KV memory") and "6\u202f480 bytes/token" in line for line in shown)
     assert all("\n" not in line for line in shown)
+
+
+def test_a_setting_that_is_ranked_on_fewer_chunks_says_on_how_many() -> None:
+    report = build_report(
+        make_facts("8,4"),
+        [
+            scored("8", random_positions()),
+            scored("4", random_positions(chunks=[0, 1, 2], scale=0.2)),
+        ],
+    )
+    (frontier,) = report.frontiers
+    eight, four = (words(headline(row, frontier.n_chunks)) for row in report.settings)
+    assert "scored        180 positions, 12 chunks" in eight
+    assert "ranked        on the frontier, on 3 common chunks" in eight
+    assert not any(line.startswith("ranked") for line in four)
 
 
 def test_a_failed_setting_says_why_and_what_to_do() -> None:

@@ -158,9 +158,9 @@ def test_top_tokens_complete_the_character_before_them() -> None:
 
 def view_bytes(token: int) -> bytes:
     from scorer.demo import demo_model_path
-    from scorer.text.tokens.load import load_tokenizer
+    from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
-    return load_tokenizer(demo_model_path()).token_bytes(int(token))
+    return load_tokenizer_file(demo_model_path()).token_bytes(int(token))
 
 
 def test_a_character_is_joined_across_neighbouring_chunks_only() -> None:

@@ -81,8 +81,8 @@ def test_what_libraries_print_never_garbles_the_events(small: Small, tmp_path: P
     (folder / "noisy.py").write_text(NOISY)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_file": "noisy.py"}))
-    job = small.job("4", model=str(folder), allow_custom_code=True)
-    events, code, errors = scored_by_child(job)
+    request = small.job("4", model=str(folder)).to_json() | {"allow_custom_code": True}
+    events, code, errors = scored_by_child(request)
     assert code == 0 and finished(events).complete
     assert "written by a library in C" in errors and "said by a process of its own" in errors
 

@@ -14,7 +14,7 @@ from scorer.demo import demo_model_path
 from scorer.demo.perplexity import chunked, model_perplexity, unigram_perplexity
 from scorer.demo.text import Collected, builtin_documents, collect
 from scorer.demo.train import CONFIG, Recipe, make
-from scorer.text.tokens.load import load_tokenizer
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_predicts_held_out_text_far_better_than_token_counts(
     documents: list[tuple[str, str]],
 ) -> None:
     folder = demo_model_path()
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer_file(folder)
     held_out = "\n\n".join(body for _, body in documents)
     tokens = np.array(tokenizer.encode(held_out), dtype=np.int32)
     chunks = chunked(tokens, 256)[::16]
@@ -63,7 +63,7 @@ def test_nothing_held_out_was_trained_on() -> None:
 
 
 def test_any_text_survives_the_tokenizer() -> None:
-    tokenizer = load_tokenizer(demo_model_path())
+    tokenizer = load_tokenizer_file(demo_model_path())
     for sample in ("def f(x):\n\treturn x", "naïve — 你好 🙂", "  spaces   kept\n\n\n", "\x00\x1b"):
         assert tokenizer.decode(tokenizer.encode(sample)) == sample
 

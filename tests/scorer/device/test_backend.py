@@ -73,7 +73,7 @@ def test_a_missing_backend_is_one_line_with_the_extra_that_brings_it(tmp_path: P
 
 @pytest.mark.parametrize(
     ("system", "hint"),
-    [("Darwin", "install plain `pip install qfid`"), ("Linux", "`qfid[cuda12]`")],
+    [("Darwin", "pip install qfid"), ("Linux", "'qfid[cuda12]'")],
 )
 def test_the_extra_named_is_that_of_the_platform(
     monkeypatch: pytest.MonkeyPatch, system: str, hint: str

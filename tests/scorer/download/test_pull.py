@@ -183,6 +183,21 @@ def test_damaged_files_are_fetched_again(
     assert outside.read_bytes() == repo.files[WEIGHTS]
 
 
+def test_a_small_file_whose_blob_is_a_link_out_of_the_cache_is_fetched_again(
+    hub: LoopbackHub, repo: Repo, tmp_path: Path
+) -> None:
+    config = pull(REPO) / "config.json"
+    blob = config.resolve()
+    blob.rename(tmp_path / "mine")
+    blob.symlink_to(tmp_path / "mine")
+    with pytest.raises(ModelNotCached, match="out of the cache"):
+        resolve_model(REPO)
+    pull(REPO)
+    assert not config.resolve().is_symlink() and config.resolve().parent == blob.parent
+    assert resolve_model(REPO).layers == 30
+    assert (tmp_path / "mine").read_bytes() == repo.files["config.json"]
+
+
 def test_files_that_are_damaged_on_the_hub_send_nobody_in_circles(
     hub: LoopbackHub, repo: Repo
 ) -> None:

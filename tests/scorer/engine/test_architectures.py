@@ -154,15 +154,15 @@ def test_a_group_that_does_not_divide_one_layers_dimension_is_refused(tmp_path: 
     model, text = write_tiny_model(tmp_path / "model", "gemma4"), write_text(tmp_path)
     from scorer.score import score
 
-    (*_, last) = score(job_of(model, text, "8"))
+    (*_, last) = score(job_of(model, text, "8:64"))
     assert "group size 64 does not divide the head dimension 32" in str(last)
-    assert "groups that do: 32" in str(last)
+    assert "settings that fit: `8:32`" in str(last)
 
 
 @pytest.mark.parametrize(
     ("architecture", "changes", "settings", "message"),
     [
-        ("gemma4", {}, "8", "group size 64 does not divide the head dimension 32"),
+        ("gemma4", {}, "8:64", "group size 64 does not divide the head dimension 32"),
         ("mamba", {}, "8:32", "`mamba` keeps no keys and values"),
         ("llama", {"num_key_value_heads": 3}, "8:32", "cannot run what its config.json describes"),
     ],

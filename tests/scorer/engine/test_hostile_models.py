@@ -24,7 +24,7 @@ from scorer.models.architectures import caution
 from scorer.score import score
 from scorer.spec.events import Event, Loading, Warned
 from scorer.text.chunks import build_corpus
-from scorer.text.tokens.load import load_tokenizer
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 Capture = pytest.CaptureFixture[str]
 
@@ -58,7 +58,7 @@ def test_code_of_its_own_that_gives_no_model_is_one_line(own: Small, end: str) -
     source, said = ENDS[end]
     (own.model / "modeling.py").write_text(source)
     edit(own.model / "config.json", lambda c: c.update(model_file="modeling.py"))
-    events = [*score(own.job("8", allow_custom_code=True))]
+    events = [*score(own.job("8"), allow_custom_code=True)]
     (warned,) = (event for event in events if isinstance(event, Warned))
     assert warned.message == "`tiny-llama` runs code of its own: `modeling.py`"
     failure = failed(events)
@@ -211,7 +211,7 @@ def test_an_added_first_token_beyond_the_vocabulary_neither(own: Small) -> None:
 def test_negative_ids_of_a_tokenizer_that_is_code_are_refused(
     own: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokenizer = load_tokenizer(own.model)
+    tokenizer = load_tokenizer_file(own.model)
     ids = np.array([-1] * 64, np.int32)
     monkeypatch.setattr(type(tokenizer), "encode", lambda self, text, **_: ids)
     with pytest.raises(InputError, match="gives the token id `-1`"):

@@ -31,7 +31,7 @@ from tiny_configs import tiny_config
 from tiny_models import build_module
 from tiny_values import VOCAB
 
-from scorer.common.errors import Interrupted, QfidError
+from scorer.common.errors import Interrupted
 from scorer.engine import loop
 from scorer.engine.outcomes import LaneFailed, PassDone, Scored, ScoreTask
 from scorer.engine.tiles import tile_positions
@@ -267,7 +267,7 @@ def test_infinite_kl_is_a_number(split: SplitModel, memory: str) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
-def test_a_reference_that_gives_no_number_ends_the_batch(
+def test_a_reference_that_gives_no_number_fails_the_lanes_that_need_it(
     split: SplitModel, value: float, memory: str
 ) -> None:
     class Broken(ReferenceLane):
@@ -275,8 +275,14 @@ def test_a_reference_that_gives_no_number_ends_the_batch(
             spoilt = Spoilt(2, 13, target(2, 13), value)
             return spoilt(ReferenceLane.logits(self, hidden, start, stop), start, stop)
 
-    with pytest.raises(QfidError, match=r"full-precision.*chunk 12, position 13"):
-        run(split, lanes(split, "8,4"), batch(), reference=Broken(ModelHandle(split)))
+    outcomes = run(split, lanes(split, "8,4,2@15"), batch(), reference=Broken(ModelHandle(split)))
+    failures = [o for o in outcomes if isinstance(o, LaneFailed)]
+    assert [o.lane.key for o in failures] == ["8", "4"]
+    for failure in failures:
+        assert "full-precision" in failure.error.message
+        assert "chunk 12, position 13" in failure.error.message
+    # A single likelihood before its first position is not a number that it needs.
+    assert [o.lane.key for o in outcomes if isinstance(o, Scored)] == ["2@15"]
 
 
 @pytest.mark.parametrize("asked", [0, 1, 3])

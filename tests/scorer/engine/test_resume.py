@@ -34,6 +34,7 @@ from scorer.runs.listing import find_run, list_runs, newest_unfinished
 from scorer.score import score
 from scorer.spec.events import ChunkScored, Event, Finished, Planned
 from scorer.spec.job import CorpusSpec, Job
+from scorer.spec.settings.registry import parse_settings
 
 SETTINGS = "8,4~dequantized,k8v4@9"
 CHUNKS = 3
@@ -80,13 +81,27 @@ def test_a_stopped_run_keeps_what_is_scored_and_ends_as_an_uninterrupted_one(
     assert len(list_runs()) == 1
 
 
-def test_a_partial_report_is_about_the_chunks_that_all_settings_have(small: Small) -> None:
+def test_a_partial_report_is_about_all_chunks_that_each_setting_has(small: Small) -> None:
     events = stopped(small.job("8,4", max_chunks=3), after=3)
     report = finished(events).report
-    assert [row["n_chunks"] for row in report["settings"]] == [1, 1]
-    assert report["run"]["chunks"] == [0] and report["run"]["complete"] is False
+    assert [row["n_chunks"] for row in report["settings"]] == [2, 1]
+    assert [row["chunks"] for row in report["settings"]] == [[0, 1], [0]]
+    assert report["frontiers"][0]["n_chunks"] == report["comparisons"][0]["n_chunks"] == 1
+    assert report["run"]["chunks"] == [0, 1] and report["run"]["complete"] is False
     run = find_run(planned(events).run)
     assert run.report() == report and (run.path / "report.md").exists()
+
+
+def test_settings_that_are_added_and_stopped_leave_the_others_their_figures(small: Small) -> None:
+    events = small.score("8,4", max_chunks=3)
+    before, run = finished(events).report, planned(events).run
+    job = small.job("8,4,2", max_chunks=3)
+    after = finished(stopped(job, after=1, run=run)).report
+    assert [row["n_chunks"] for row in after["settings"]] == [3, 3, 1]
+    for key in ("kl", "flip_rate", "intervals", "kl_by_depth", "verdict_shown", "seconds"):
+        for old, new in zip(before["settings"], after["settings"], strict=False):
+            assert new[key] == old[key], key
+    assert after["frontiers"][0]["n_chunks"] == 1
 
 
 def test_whole_cells_of_the_grid_are_scored_again(small: Small) -> None:
@@ -152,6 +167,46 @@ def test_damaged_positions_are_scored_again(
     assert cells(rest)[1:] == ALL[after:] and cells(rest)[0] in ALL[:after]
     assert numbers(finished(rest).report) == whole
     assert find_run(run.id).whole
+
+
+def evenly_spread(total: int, choice: str, n: int) -> tuple[int, ...]:
+    """The rule of the first version."""
+    return tuple((2 * i + 1) * total // (2 * n) for i in range(n))
+
+
+def test_a_run_of_an_earlier_rule_keeps_its_chunks(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = small.job("8", chunks="spread", max_chunks=3)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("scorer.text.chunks.select_chunks", evenly_spread)
+        run = planned(stopped(job, after=1)).run
+    kept = find_run(run).facts.chunks
+    assert kept is not None and kept == tuple(sorted(kept))
+    events = resumed(job, run)
+    assert planned(events).chunks == list(kept) and cells(events) == [("8", c) for c in kept[1:]]
+    # Settings added to it are scored on the same chunks.
+    added = resumed(dataclasses.replace(job, settings=parse_settings("8,4")), run)
+    assert cells(added) == [("4", chunk) for chunk in kept]
+    report = finished(added).report
+    assert report["run"]["chunks"] == list(kept)
+    assert any(f"`qfid resume {run}` these" in text for text in report["run"]["warnings"])
+    # A new run takes others, and says nothing.
+    new = small.score("8", chunks="spread", max_chunks=3)
+    assert set(planned(new).chunks) != set(kept)
+    assert not any("rule" in text for text in finished(new).report["run"]["warnings"])
+
+
+def test_batches_are_cut_from_the_order_and_more_chunks_hold_the_fewer(small: Small) -> None:
+    events = small.score("8", chunks="spread", max_chunks=5, batch=2)
+    order = planned(events).chunks
+    assert [chunk for _, chunk in cells(events)] == order != sorted(order)
+    fewer = small.score("8", chunks="spread", max_chunks=4, batch=2)
+    assert planned(fewer).chunks == order[:4]
+    # The same batches give the same bits.
+    one, other = (find_run(planned(found).run).read()["8"] for found in (events, fewer))
+    kl = {int(p.chunk[0]): p.kl.tobytes() for p, _ in one}
+    assert {int(p.chunk[0]): p.kl.tobytes() for p, _ in other} == {c: kl[c] for c in order[:4]}
 
 
 def test_a_finished_run_is_not_scored_again(small: Small) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import shutil
 from pathlib import Path
@@ -25,7 +26,8 @@ from scorer.engine.run_facts import (
 from scorer.models.file_hashes import model_files
 from scorer.runs.facts import StoredFacts
 from scorer.runs.listing import find_run, identity_differences, identity_hash
-from scorer.spec.job import Job
+from scorer.spec.job import CorpusSpec, Job
+from scorer.text.chunk_order import select_chunks
 
 
 def prepare(job: Job) -> Prepared:
@@ -51,7 +53,7 @@ def test_the_identity_names_everything_but_the_settings(small: Small) -> None:
         "corpus": sha256(small.text),
         "protocol": "mqf",
         "chunk length": LENGTH,
-        "chunks": f"{total // 4},{3 * total // 4}",
+        "chunks": ",".join(map(str, select_chunks(total, "spread", 2))),
         "batch": 1,
         "kernel": "auto",
         "compute dtype": "float32",
@@ -60,11 +62,33 @@ def test_the_identity_names_everything_but_the_settings(small: Small) -> None:
         "mlx version": backend.versions["mlx"],
         "mlx-lm version": backend.versions["mlx-lm"],
     }
-    assert set(identity) == {
-        *("model", "model revision", "model files", "corpus", "tokenizer", "protocol"),
-        *("chunk length", "chunks", "batch", "kernel", "device", "compute dtype", "BLAS"),
+    libraries = {"BLAS version": backend.mlx_blas, "NumPy BLAS": backend.numpy_blas}
+    on_cpu = backend.kind == "cpu"
+    assert {name: identity[name] for name in libraries if name in identity} == (
+        libraries if on_cpu else {}
+    )
+    assert set(identity) - set(libraries) == {
+        *("model", "model revision", "model files", "model content", "corpus"),
+        *("tokenizer", "tokenizer versions", "protocol", "chunk length", "chunks", "batch"),
+        *("kernel", "device", "compute dtype", "BLAS"),
         *("arithmetic", "mlx version", "mlx-lm version"),
     }
+
+
+def test_versions_of_the_tokenizer_are_named(small: Small) -> None:
+    backend = start_backend()
+    prepared = prepare(small.job("8"))
+    version = importlib.metadata.version("tokenizers")
+    assert identity_of(prepared, backend)["tokenizer versions"] == f"tokenizers {version}"
+    assert run_facts(prepared, backend).versions["tokenizers"] == version
+
+
+def test_what_is_to_be_known_of_the_text_is_in_the_report(small: Small, tmp_path: Path) -> None:
+    path = tmp_path / "newlines.txt"
+    path.write_text("\n" * 200 + "x")
+    job = dataclasses.replace(small.job("8"), corpus=CorpusSpec(str(path)))
+    (warning,) = run_facts(prepare(job), start_backend()).warnings
+    assert "distinct tokens" in warning
 
 
 @pytest.mark.parametrize(
@@ -73,7 +97,7 @@ def test_the_identity_names_everything_but_the_settings(small: Small) -> None:
         ({"chunks": "spread"}, ["chunks"]),
         ({"max_chunks": 3}, ["chunks"]),
         ({"batch": 2}, ["batch"]),
-        ({"kernel": "mlx-lm"}, ["kernel", "arithmetic"]),
+        ({"kernel": "mlx-lm"}, ["kernel", "arithmetic", "NumPy BLAS"]),
         ({"protocol": "llama.cpp"}, ["protocol"]),
         ({"chunk_length": 40}, ["chunk length"]),
         ({"control": True}, []),
@@ -185,10 +209,17 @@ def test_the_arithmetic_is_one_line(small: Small) -> None:
     assert line.startswith(f"{backend.kind}, float32")
     assert "weights dequantized" not in line and "\n" not in line
     if backend.kind == "cpu":
-        assert line.endswith(f"BLAS: {backend.blas}")
+        in_numpy, rest = line.split("BLAS: ")[1].split(" in NumPy; ")
+        assert in_numpy == (backend.numpy_blas or "unknown")
+        assert backend.blas in rest and rest.endswith(" for what MLX multiplies")
         assert ("attention and linear layers in NumPy" in line) == (backend.arithmetic == "numpy")
         own = arithmetic_line(prepare(small.job("8", kernel="mlx-lm")), backend)
         assert "NumPy" not in own, "mlx-lm's own arithmetic is asked for"
+        assert own.endswith(f"BLAS: {backend.mlx_blas or backend.blas}")
+        none = dataclasses.replace(backend, blas="none found", numpy_blas=None, mlx_blas="b.so.3")
+        assert arithmetic_line(prepared, none).endswith(
+            "BLAS: unknown in NumPy; none found: b.so.3 for what MLX multiplies"
+        )
 
 
 def test_quantized_weights_are_said_to_be_dequantized(tmp_path: Path, small: Small) -> None:

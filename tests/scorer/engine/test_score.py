@@ -40,6 +40,7 @@ from scorer.spec.events import (
     parse_line,
 )
 from scorer.stats.quantiles import quantile
+from scorer.text.chunk_order import select_chunks
 
 
 def kinds(events: list[Event]) -> list[str]:
@@ -84,7 +85,7 @@ def test_the_plan_names_what_will_be_scored(small: Small) -> None:
     assert plan.settings == ["8", "k8v4@10", "k16v4"]
     assert plan.model == "tiny-llama"
     total = small.text.stat().st_size // LENGTH
-    assert plan.chunks == [total // 4, 3 * total // 4]
+    assert plan.chunks == list(select_chunks(total, "spread", 2))
     assert plan.done == {"8": 0, "k8v4@10": 0, "k16v4": 0}
     assert plan.positions_per_chunk == {"8": 31, "k8v4@10": 21, "k16v4": 31}
     # Four layers, two heads of 64: codes, and a 16-bit scale and bias per group of 64.
@@ -342,16 +343,18 @@ def test_nan_fails_one_setting_and_names_the_place(
     assert numbers(finished(again).report) == numbers(whole)
 
 
-def test_a_reference_that_is_not_finite_ends_the_run_with_what_is_saved(
+def test_a_reference_that_is_not_finite_fails_every_setting_and_keeps_what_is_saved(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Each logits call of a reference lane is one chunk here; the first ones check the model.
     broken(monkeypatch, ReferenceLane, None, call=2)
     events = small.score("8,4", max_chunks=3)
-    failure = failed(events)
-    assert (failure.error, failure.exit_code) == ("QfidError", 1)
-    assert "no finite likelihood at chunk 1, position 5" in failure.message
-    assert (failure.run, failure.saved) == (planned(events).run, 2)
+    failures = [event for event in events if isinstance(event, SettingFailedEvent)]
+    assert [failure.setting for failure in failures] == ["8", "4"]
+    for failure in failures:
+        assert failure.error == "SettingFailed" and "the full-precision model" in failure.message
+        assert "no finite likelihood at chunk 1, position 5" in failure.message
+    assert {row["status"] for row in finished(events).report["settings"]} == {"failed"}
     assert find_run(planned(events).run).scored() == {"8": {0}, "4": {0}}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,9 +23,8 @@ from scorer.lm.caches import fresh_caches
 from scorer.lm.split_model import SplitModel
 from scorer.runs.listing import find_run
 from scorer.score import score
-from scorer.spec.events import Warned
+from scorer.spec.events import Failed, Warned
 from scorer.spec.settings.registry import parse_settings
-from scorer.stats.noise_floor import noise_floor
 
 LENGTH = 24
 ULP = 2.0**-23
@@ -122,36 +120,32 @@ def test_reference_and_settings_are_fed_the_same_noise(
     assert np.array_equal(states(lane), reference)
 
 
-def test_the_floor_is_the_sample_standard_deviation_of_the_means() -> None:
-    sums = [[1.0, 2.0, 4.0], [3.0, 3.0, 2.0]]
-    means = [(a + b) / 20 for a, b in zip(*sums, strict=True)]
-    assert noise_floor(sums, 20) == pytest.approx(statistics.stdev(means), rel=1e-12)
-
-
-@pytest.mark.parametrize("sums", [[], [[1.0]], [[1.0, 2.0], []]])
-def test_no_floor_without_two_repeats_of_every_chunk(sums: list[list[float]]) -> None:
-    assert noise_floor(sums, 20) is None
-
-
 def floors(report: dict[str, Any]) -> list[float]:
     return [row["noise_floor"] for row in report["settings"]]
 
 
 def test_the_report_holds_the_floor_of_every_setting(small: Small) -> None:
     plain = finished(small.score("8,4")).report
-    report = finished(small.score("8,4", noise_floor=3)).report
+    report = finished(small.score("8,4", noise_floor=5)).report
     assert floors(plain) == [None, None]
     for row, without in zip(report["settings"], plain["settings"], strict=True):
         assert row["noise_floor"] > 0
         if report["reference"]["compute_dtype"] == "float32":
             assert row["noise_floor"] < row["kl"]["mean"]
         assert row["kl"] == without["kl"]
-    assert "--noise-floor 3" in report["run"]["command"]
+        found = row["noise_floors"]
+        assert found["repeats"] == 5
+        assert found["kl_mean"]["deviation"] == row["noise_floor"]
+        # √(4 / χ²(0.025, 4)) = √(4 / 0.484)
+        assert found["kl_mean"]["upper"] == pytest.approx(2.874 * row["noise_floor"], rel=1e-3)
+        assert found["kl_p99"]["deviation"] > 0
+        assert found["flip_rate"]["deviation"] >= 0
+    assert "--noise-floor 5" in report["run"]["command"]
 
 
 def test_a_resumed_run_has_the_same_floor(small: Small) -> None:
-    whole = finished(small.score("8,4", noise_floor=2, batch=1)).report
-    job = small.job("8,4", noise_floor=2, batch=1)
+    whole = finished(small.score("8,4", noise_floor=4, batch=1)).report
+    job = small.job("8,4", noise_floor=4, batch=1)
     run = planned(stopped(job, 2)).run
     assert len(find_run(run).read()["8"]) == 1
     again = finished(list(score(job, run=run))).report
@@ -159,11 +153,26 @@ def test_a_resumed_run_has_the_same_floor(small: Small) -> None:
     assert all(map(math.isfinite, floors(again)))
 
 
+@pytest.mark.parametrize("repeats", [2, 3])
+def test_fewer_than_four_repeats_are_for_runs_that_have_them(
+    small: Small, monkeypatch: pytest.MonkeyPatch, repeats: int
+) -> None:
+    job = small.job("8", noise_floor=repeats, batch=1)
+    (failed,) = (event for event in score(job) if isinstance(event, Failed))
+    assert failed.exit_code == 2
+    assert f"`{repeats}` repeats" in failed.message
+    with monkeypatch.context() as patch:
+        patch.setattr("scorer.spec.job.Job.check_new", lambda job: None)
+        run = planned(stopped(job, 1)).run
+    again = finished(list(score(job, run=run))).report
+    assert again["settings"][0]["noise_floors"]["repeats"] == repeats
+
+
 def test_a_model_that_embeds_in_its_own_way_is_named(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scorer.lm.patches.EMBEDDINGS", ())
-    events = small.score("8", noise_floor=2)
+    events = small.score("8", noise_floor=4)
     (warning,) = (event for event in events if isinstance(event, Warned))
     assert "noise floor" in warning.message
     assert floors(finished(events).report) == [None]

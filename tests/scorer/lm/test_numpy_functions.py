@@ -28,7 +28,7 @@ from scorer.lm.load import load
 from scorer.lm.patches import pass_options
 from scorer.lm.split_model import SplitModel
 from scorer.metrics.definition import Reference
-from scorer.text.tokens.load import load_tokenizer
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 # What is special about each.
 ARCHITECTURES = [
@@ -84,7 +84,7 @@ def test_the_demo_model_drifts_from_itself_by_less_than_a_billionth_of_a_nat() -
     backend = Backend("cpu", "", 0, 0, "", None, {})
     model = load(folder, backend).module
     text = builtin_documents()[0][1]
-    tokens = np.array(load_tokenizer(folder).encode(text)[:513], dtype=np.int32)
+    tokens = np.array(load_tokenizer_file(folder).encode(text)[:513], dtype=np.int32)
     plain, fast = (logits(model, mx.array(tokens[None, :-1]), a)[0] for a in (MLX, NUMPY))
     drift = Reference(plain, tokens[1:], plain=True).compare(fast)
     assert not np.array_equal(plain, fast), "nothing ran in NumPy"

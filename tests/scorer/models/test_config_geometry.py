@@ -32,6 +32,38 @@ def test_other_names_do_too() -> None:
     assert (hidden_size(config), query_heads(config), max_context(config)) == (256, 4, 99)
 
 
+YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+
+
+@pytest.mark.parametrize(
+    ("changes", "tokens"),
+    [
+        ({"max_position_embeddings": 64}, 64),
+        ({"max_position_embeddings": 64.0}, 64),
+        *[({"max_position_embeddings": absent}, None)
+          for absent in (-1, 0, None, True, "64", 1e30, 2**80, {"__float__": "Infinity"})],
+        ({"max_position_embeddings": -1, "n_positions": 99}, 99),
+        # Stretched: the original length times the factor, whichever of both is stated.
+        ({"max_position_embeddings": 64, "rope_scaling": YARN}, 256),
+        ({"max_position_embeddings": 256, "rope_scaling": YARN}, 256),
+        ({"max_position_embeddings": 300, "rope_scaling": YARN}, 300),
+        ({"max_position_embeddings": 64, "rope_scaling": {"type": "linear", "factor": 2}}, 128),
+        ({"max_position_embeddings": 64, "rope_parameters": {"rope_theta": 1e4} | YARN}, 256),
+        ({"max_position_embeddings": 64,
+          "rope_parameters": {"full_attention": YARN, "sliding_attention": {}}}, 256),
+        ({"max_position_embeddings": -1, "rope_scaling": YARN}, 256),
+        ({"max_position_embeddings": 64,
+          "rope_scaling": {"rope_type": "default", "factor": 4.0}}, 64),
+        *[({"max_position_embeddings": 64, "rope_scaling": YARN | {"factor": factor}}, 64)
+          for factor in (1.0, 0.5, -4, "4", None, float("inf"), float("nan"))],
+    ],
+)  # fmt: skip
+def test_the_longest_context(changes: dict[str, Any], tokens: int | None) -> None:
+    config = {key: value for key, value in LLAMA.items() if key != "max_position_embeddings"}
+    assert max_context(config | changes) == tokens
+    assert max_context({"text_config": config | changes}) == tokens
+
+
 def test_a_stated_head_dimension_counts() -> None:
     assert guessed_geometry({**LLAMA, "head_dim": 128}).layers == (KVLayer(3, 128, 128),) * 30
 

@@ -79,8 +79,10 @@ def test_what_is_damaged_is_as_if_it_were_not_there(content: str) -> None:
     assert recall(key) == OUTCOMES[1]
 
 
-def test_where_nothing_can_be_written_this_process_knows_all_the_same() -> None:
-    cache_folder().parent.mkdir(parents=True)
+def test_where_nothing_can_be_written_this_process_knows_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QFID_DATA_DIR", str(tmp_path))
     cache_folder().write_text("a file where the folder belongs")
     remember(config_key(b"{}"), OUTCOMES[0])
     assert recall(config_key(b"{}")) == OUTCOMES[0]
@@ -127,6 +129,10 @@ def test_what_the_config_states_is_left(tmp_path: Path) -> None:
     [
         (NotBuilt("mlx-lm cannot build it"), "mlx-lm cannot build it"),
         (Measured(KVGeometry((), 4)), "`llama` keeps no keys and values"),
+        (
+            Measured(KVGeometry((KVLayer(2, 80, 80),), 1)),
+            "no group size of MLX divides heads of 80",
+        ),
     ],
 )
 def test_a_model_is_refused_by_what_is_kept(tmp_path: Path, outcome: Outcome, reason: str) -> None:

@@ -40,8 +40,9 @@ def test_models_of_a_cache_are_measured_in_one_child(monkeypatch: pytest.MonkeyP
     write_repo(hub, "org/latent", model_files(tiny_config("deepseek_v3")))
     write_repo(hub, "org/state-space", model_files(MAMBA))
     write_repo(hub, "org/cut", model_files(num_hidden_layers=None))
+    write_repo(hub, "org/eighty", model_files(head_dim=80))
     listed = list_models().scorable
-    assert len(listed) == 4 and not any(model.geometry.exact for model in listed)
+    assert len(listed) == 5 and not any(model.geometry.exact for model in listed)
 
     children: list[object] = []
     popen = measuring.subprocess.Popen
@@ -60,12 +61,14 @@ def test_models_of_a_cache_are_measured_in_one_child(monkeypatch: pytest.MonkeyP
     mamba, cut = found["org/state-space"], found["org/cut"]
     assert isinstance(mamba, Unscorable) and "keeps no keys and values" in mamba.reason
     assert isinstance(cut, Unscorable) and "missing" in cut.reason and "\n" not in cut.reason
+    eighty = found["org/eighty"]
+    assert isinstance(eighty, Unscorable) and "divides heads of 80 elements" in eighty.reason
 
     # Another process finds it all kept, and measures nothing.
     kept_geometry._known.clear()
     again = list_models()
     assert {model.name for model in again.scorable} == {"org/llama", "org/latent"}
-    assert {repo.name for repo in again.unscorable} == {"org/state-space", "org/cut"}
+    assert {repo.name for repo in again.unscorable} == {"org/state-space", "org/cut", "org/eighty"}
     assert list(measured_models(again.scorable)) == [] and len(children) == 1
 
 

@@ -58,7 +58,7 @@ def without(*names: str, **changes: Any) -> dict[str, bytes]:
         (without(WEIGHTS) | {"weights.npz": b"x"}, "a format that can run code", "safetensors"),
         (without(WEIGHTS) | {"model.Q4.gguf": b"x"}, "GGUF", "MLX version"),
         ({"model.Q4.gguf": b"x"}, "GGUF", "MLX version"),
-        (without(WEIGHTS) | {"x.safetensors": safetensors()}, "`model*.safetensors`", "convert"),
+        (without(WEIGHTS) | {"x.safetensors": safetensors()}, "`model*.safetensors`", "rename it"),
         ({"adapter_config.json": b"{}"}, "an adapter, not a model", "mlx_lm.fuse"),
         ({"model_index.json": b"{}"}, "image pipeline", "config.json"),
         (without(WEIGHTS) | {"model-00001-of-00002.safetensors": safetensors()},
@@ -104,7 +104,7 @@ def test_each_is_named_with_its_reason(
         (safetensors(elements=500)[:40], "is cut off"),
         (struct.pack("<Q", 1 << 40) + b"{}", "is not a safetensors file"),
         (struct.pack("<Q", (1 << 64) - 1) + b"{}", "is not a safetensors file"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "not a safetensors file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "is a pointer of git-lfs"),
         (header(b"[]"), "is not a safetensors file"),
         (header(b'{"w": '), "not valid JSON"),
         (header(b'{"w": 3}', b""), "is not a safetensors file"),
@@ -204,6 +204,35 @@ def test_a_blob_that_is_a_link_out_of_the_cache(hub: Path) -> None:
     blob.rename(outside)
     blob.symlink_to(outside)
     assert_unscorable("config.json is a link that leads out of the cache")
+    # What is named as a folder is the user's own.
+    assert resolve_model(str(snapshot)).revision == snapshot.name
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5981180\n"
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "config.json", "tokenizer.json"])
+def test_a_pointer_of_git_lfs(hub: Path, name: str) -> None:
+    write_repo(hub, REPO, model_files() | {name: POINTER})
+    assert_refused(f"`{name}` is a pointer of git-lfs", f"qfid pull {REPO}")
+    folder = write_folder(hub.parent / "my clone", model_files() | {name: POINTER})
+    assert_refused("git-lfs", f"git -C '{folder}' lfs pull", str(folder))
+
+
+def test_a_tokenizer_for_another_library_is_named(hub: Path) -> None:
+    write_repo(hub, REPO, without("tokenizer.json") | {"tekken.json": b"{}"})
+    assert_unscorable("its only tokenizer is `tekken.json`", "`tokenizer.json`")
+
+
+def test_weights_whose_blob_was_moved_to_another_disk(hub: Path) -> None:
+    snapshot = write_repo(hub, REPO, model_files())
+    blob = (snapshot / WEIGHTS).resolve()
+    moved = hub.parent / "disk"
+    blob.rename(moved)
+    blob.symlink_to(moved)
+    assert resolve_model(REPO).size_bytes == moved.stat().st_size
+    moved.unlink()
+    assert_unscorable(f"`{WEIGHTS}` is a link to {moved}, which is not there", "qfid pull")
 
 
 def test_a_snapshot_that_is_a_link_out_of_the_cache(hub: Path, tmp_path: Path) -> None:
@@ -290,7 +319,7 @@ class TestCustomCode:
         ("auto_map", "named"),
         [
             ({"AutoTokenizer": ["own.OwnTokenizer", None]}, "`own.py`"),
-            ({"AutoTokenizer": "other/repo--own.OwnTokenizer"}, "`own.py`"),
+            ({"AutoTokenizer": "other/repo--own.OwnTokenizer"}, "`other/repo/own.py`"),
             (["own.OwnTokenizer", None], "`own.py`"),
             ({"AutoTokenizer": "x\x1b[31m.T"}, "`x?[31m.py`"),
             ({"AutoTokenizer": 3}, "`tokenizer_config.json`"),
@@ -310,19 +339,6 @@ class TestCustomCode:
         files = model_files(auto_map={"AutoModelForCausalLM": "own.Own"}) | {"own.py": b"exit()"}
         write_repo(hub, REPO, files)
         assert resolve_model(REPO).custom_code is None
-
-
-def test_an_index_is_believed_only_as_a_map(hub: Path) -> None:
-    index = "model.safetensors.index.json"
-    for weight_map in ([], {"w": 3}, None):
-        folder = write_folder(
-            hub.parent / "mine",
-            model_files() | {index: json.dumps({"weight_map": weight_map}).encode()},
-        )
-        assert_refused("maps no weights to files", "again", str(folder))
-    missing = {"weight_map": {"w": "model-2.safetensors", "x": WEIGHTS}}
-    write_folder(folder, {index: json.dumps(missing).encode()})
-    assert_refused("`model-2.safetensors` of its weight files is missing", "again", str(folder))
 
 
 def test_the_others_are_listed_beside_a_broken_one(

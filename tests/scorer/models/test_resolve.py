@@ -156,6 +156,35 @@ def test_a_folder_named_like_a_command_or_a_repo(
     assert_refused("there is no config.json", "config.json", "./org/model")
 
 
+def test_a_folder_named_like_a_repo_that_is_not_cached(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "org" / "model", {"x.Q4.gguf": b"GGUF"})
+    assert_refused("its weights are GGUF", "MLX version", "org/model")
+    (tmp_path / "org" / "model" / "x.Q4.gguf").unlink()
+    assert_refused("`org/model`: it is not a model: there is no config.json", "", "org/model")
+
+
+@pytest.mark.parametrize("newest", [{}, {"config.json": model_files()["config.json"]}])
+def test_an_older_revision_that_is_whole_is_named(hub: Path, newest: dict[str, bytes]) -> None:
+    whole, broken = OTHER_COMMIT, "f" * 40
+    write_repo(hub, REPO, model_files(), commit=whole, ref=None)
+    write_repo(hub, REPO, {"config.json": b"{"}, commit=broken, ref=None)
+    (hub / "models--org--model" / "refs").mkdir(exist_ok=True)
+    (hub / "models--org--model" / "refs" / "main").write_text(COMMIT)
+    if newest:
+        write_repo(hub, REPO, newest)
+    said = f"qfid kv {REPO} --revision {whole[:12]}, or qfid pull {REPO}"
+    error = assert_refused(whole[:12], said, REPO)
+    assert isinstance(error, ModelNotCached)
+    assert resolve_model(REPO, whole[:12]).revision == whole
+    # Who names a revision means that one.
+    assert "--revision" not in assert_refused("", "qfid pull", REPO, "fff0").hint.replace(
+        "--revision fff0", ""
+    )
+
+
 def test_a_snapshot_given_as_a_folder_keeps_its_name_and_commit(hub: Path) -> None:
     path = write_repo(hub, REPO, model_files())
     info = resolve_model(str(path))
@@ -205,13 +234,24 @@ def test_the_demo_model() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", ["org/Model", "orgg/model", "other/model", "org/modle", "model", "ORG/MODEL"]
+    ("asked", "also"),
+    [
+        ("org/Model", False),
+        ("orgg/model", False),
+        ("other/model", True),
+        ("org/modle", False),
+        ("model", False),
+        ("ORG/MODEL", False),
+    ],
 )
-def test_a_slip_is_answered_by_what_is_there(hub: Path, asked: str) -> None:
+def test_a_slip_is_answered_by_what_is_there(hub: Path, asked: str, also: bool) -> None:
     write_repo(hub, REPO, model_files())
     if (hub / f"models--{asked.replace('/', '--')}").exists():
         pytest.skip("file names ignore case here")
-    error = assert_refused("`org/model` is", f"qfid pull {asked}", asked)
+    error = assert_refused("`org/model` is", "qfid kv org/model", asked)
+    # Another owner's may be meant; what nobody meant is not in a command.
+    assert (f"qfid pull {asked}" in error.hint) is also
+    assert also or error.hint == "qfid kv org/model"
     assert isinstance(error, ModelNotCached) and error.repo == asked
 
 

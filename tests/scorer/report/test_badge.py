@@ -27,8 +27,11 @@ FAILURE = FailureFacts("SettingFailed", "setting `4`: NaN", "")
 
 def report_of(name: str = "8", facts: Any = None, **changes: Any) -> Report:
     start = KVSetting.parse(name).start
-    positions = random_positions(first=start, n_depth=15 - start, scale=0.001, flip_rate=0.0)
-    return build_report(facts or make_facts(name), [scored(name, positions, **changes)])
+    positions = random_positions(
+        n_chunks=120, first=start, n_depth=15 - start, scale=0.001, flip_rate=0.0
+    )
+    facts = facts or make_facts(name, n_chunks=120)
+    return build_report(facts, [scored(name, positions, **changes)])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_builders import again, built, make_facts, make_positions, random_positions, scored
+from report_builders import (
+    again,
+    built,
+    by_turns,
+    make_facts,
+    random_positions,
+    scored,
+)
 
 from scorer.report.build import UNITS
 from scorer.report.formats.csv_export import to_csv
@@ -19,6 +26,7 @@ from scorer.report.formats.markdown import to_markdown
 from scorer.runs.facts import DeviceFacts, FailureFacts
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
+from scorer.stats.noise_floor import NoiseFloor, NoiseOf
 
 # What mlx-quant-fidelity's report of a KV setting holds, as far as ours carries it.
 PEER_KEYS = {
@@ -153,26 +161,12 @@ def test_no_other_object_looks_like_a_settings_report() -> None:
 
 
 def test_units_are_of_keys_that_exist() -> None:
-    report = one(noise_floor=1e-5)
+    report = one(noise_floor=NoiseFloor(repeats=4, kl_mean=NoiseOf(1e-5, 4e-5)))
     assert set(UNITS) <= {key for found in objects(report) for key in found}
     assert report["units"][0] == {"key": "kl", "unit": "nats"}
 
 
 # --- which chunks ---------------------------------------------------------------------------
-
-
-def test_an_unfinished_setting_limits_all_to_the_chunks_they_share() -> None:
-    whole, part = random_positions(), random_positions(chunks=[0, 1, 2, 5], scale=0.2, seed=1)
-    report = built(make_facts("8,4"), [scored("8", whole), scored("4", part)])
-    run = report["run"]
-    assert run["complete"] is False
-    assert run["chunks"] == [0, 1, 2, 5]
-    assert {row["n_chunks"] for row in report["settings"]} == {4}
-    only = whole.select(np.isin(whole.chunk, [0, 1, 2, 5]))
-    assert row_of(report, "8")["kl"]["mean"] == pytest.approx(only.kl.mean(), rel=1e-12)
-    assert report["comparisons"][0]["n_chunks"] == 4
-    assert "4 of 12 chunks, those that all its settings have" in run["warnings"][0]
-    assert row_of(report, "8")["intervals"]["note"] == "intervals from 4 chunks are rough"
 
 
 def test_a_setting_that_waits_or_failed_takes_no_chunks_away() -> None:
@@ -204,7 +198,6 @@ def test_damaged_positions_fail_their_setting_only() -> None:
     failed = row_of(report, "4")
     assert failed["status"] == "failed"
     assert failed["failure"]["message"].startswith("setting `4`: position 5 of chunk 1")
-    # The damaged setting held the common chunks down to 2; without it there are 12.
     assert row_of(report, "8")["n_chunks"] == 12
 
 
@@ -314,7 +307,8 @@ def test_the_command_names_the_commit_and_off_the_cpu_the_batch() -> None:
     report = one()
     assert report["run"]["command"] == (
         "qfid kv local-test/SmolLM2 --settings 8 "
-        "--revision 0123456789abcdef0123456789abcdef01234567 --chunk-length 16 --max-chunks 12"
+        "--revision 0123456789abcdef0123456789abcdef01234567 --chunk-length 16 --chunks first "
+        "--max-chunks 12"
     )
     metal = make_facts("8", device=DeviceFacts("metal", "M4"), batch=4)
     report = built(metal, [scored("8", random_positions())])
@@ -342,19 +336,16 @@ def test_costs() -> None:
 
 
 def test_an_open_verdict_names_the_bound_and_the_chunks() -> None:
-    """Twelve chunks of one position each: KL means 0.004 and 0.014 by turns, mean 0.009.
+    """Twelve chunks with KL means of 0.004 and 0.014 by turns, mean 0.009.
 
     Sample sd 0.005·√(12/11), half-width t(0.975, 11) · 0.005/√11 = 2.2010 · 0.0015076 = 0.0033181,
-    so the interval 0.00568 … 0.01232 crosses 0.01, and 12·(0.0033181/0.001)² − 12 = 120.1: 121
-    chunks more.
+    so the interval 0.00568 … 0.01232 crosses 0.01. With m chunks the error is 0.0015076 · √(12/m):
+    m = 12 · (t · 1.5076)² is 107.2 with t(0.975, 107) = 1.9824, so that 108 chunks are enough.
     """
-    positions = make_positions(
-        chunk=range(12), position=[0] * 12, kl=[0.004, 0.014] * 6, nll_quant=[1.0] * 12
-    )
-    facts = make_facts("8", chunk_length=2)
+    facts, positions = by_turns()
     row = built(facts, [scored("8", positions)])["settings"][0]
     assert row["verdict_shown"] == "good?"
     (bound,) = row["verdict_open"]
     assert (bound["metric"], bound["tier"], bound["threshold"]) == ("kl_mean", "good", 0.01)
-    assert bound["more_chunks"] == 121
+    assert bound["more_chunks"] == 96
     assert row["verdict_held_by"] == []

@@ -56,9 +56,8 @@ JOBS = st.builds(
     max_chunks=st.none() | st.integers(1, 900),
     kernel=st.sampled_from(("auto", "mlx-lm")),
     control=st.booleans(),
-    noise_floor=st.sampled_from((0, 2, 16)),
+    noise_floor=st.sampled_from((0, 4, 16)),
     batch=st.none() | st.integers(1, 8),
-    allow_custom_code=st.booleans(),
     force=st.booleans(),
 )
 
@@ -79,6 +78,9 @@ def test_defaults_are_left_out() -> None:
     assert kv_command(Job("org/model", (KVSetting(8, 8), KVSetting(8, 4)))) == (
         "qfid kv org/model --settings 8,k8v4"
     )
+    # Which chunks is said wherever not all are taken.
+    some = Job("org/model", (KVSetting(8, 8),), max_chunks=4)
+    assert kv_command(some) == "qfid kv org/model --settings 8 --chunks first --max-chunks 4"
     # The demo's own text is the built-in one: another has to be named.
     demo = Job("demo", (KVSetting(4, 4),))
     assert kv_command(demo) == "qfid kv demo --settings 4 --corpus wikitext2"

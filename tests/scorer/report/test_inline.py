@@ -82,7 +82,7 @@ def test_numbers() -> None:
     [
         (0.00040241, 9.01e-5, "0.000402 ± 0.000090"),
         (0.12217, 0.030554, "0.122 ± 0.031"),
-        (0.5, 0.0, "0.5 ± 0"),
+        (0.5, 0.0, "0.5"),
         (123.4, 25.2, "123 ± 25"),
         (1234.0, 250.0, "1234 ± 2.5e+02"),
         (1e-9, 2e-10, "1e-09 ± 2e-10"),
@@ -92,6 +92,21 @@ def test_margin(value: float, half: float, shown: str) -> None:
     assert with_margin(value, Interval(value - half, value + half)) == shown
     assert with_margin(value, None) == digits(value)
     assert with_margin(math.inf, Interval(0, 1)) == "∞"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "shown"),
+    [
+        (0.0108, 0.0080, 0.0146, "1.08 (0.80–1.46)"),
+        (0.0, 0.0, 0.0146, "0.00 (0–1.46)"),
+        (1.0, 0.7, 1.0, "100 (70–100)"),
+        (-1e-9, -1e-9, 0.5, "0 (0–50)"),
+        (1e-12, 0.0, 3e-12, "1e-10 (0–3e-10)"),
+    ],
+)
+def test_an_asymmetric_interval(value: float, low: float, high: float, shown: str) -> None:
+    found = with_margin(value, Interval(low, high), scale=100)
+    assert found.replace("−", "") == shown
 
 
 def test_margin_in_percent() -> None:

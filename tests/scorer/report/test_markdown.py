@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_builders import make_facts, make_positions, random_positions, scored
+from report_builders import by_turns, make_facts, random_positions, scored
 
 from scorer.report.build import build_report
 from scorer.report.formats.inline import columns
@@ -20,6 +20,7 @@ from scorer.runs.facts import DeviceFacts, FailureFacts
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_settings
+from scorer.stats.noise_floor import NoiseFloor, NoiseOf
 
 FAILURE = FailureFacts(
     "SettingFailed", "setting `4`: quantization did not engage", "please report the model"
@@ -120,25 +121,59 @@ def test_what_holds_the_verdict() -> None:
     ("total", "rest"), [(595, ""), (100, ", more than the 100 of this text leave")]
 )
 def test_what_is_open_and_what_would_settle_it(total: int, rest: str) -> None:
-    # KL means 0.004 and 0.014 by turns; tests/test_report.py has the arithmetic.
-    positions = make_positions(
-        chunk=range(12), position=[0] * 12, kl=[0.004, 0.014] * 6, nll_quant=[1.0] * 12
-    )
-    facts = make_facts("8", chunk_length=2)
+    # KL means 0.004 and 0.014 by turns; test_build.py has the arithmetic.
+    facts, positions = by_turns()
     facts = replace(facts, corpus=replace(facts.corpus, total_chunks=total))
     lines = to_markdown(build_report(facts, [scored("8", positions)])).splitlines()
     assert one_line(lines, "**Verdict:**").startswith("**Verdict:** good? ")
-    assert one_line(lines, "- open:") == (
+    assert one_line(lines, "- open: KL mean") == (
         "- open: KL mean 0.009 nats, 95 % interval 0.005682 … 0.01232 nats, crosses the bound of "
-        f"good (0.01 nats); about 121 more chunks would settle it{rest}"
+        f"good (0.01 nats); about 96 more chunks would settle it{rest}"
     )
-    assert "about 121 more chunks" in one_line(lines, "**Recommendation:**")
+    assert "about 96 more chunks" in one_line(lines, "**Recommendation:**")
 
 
 def test_noise_floor() -> None:
-    line = one_line(page(noise_floor=1.25e-5), "Noise floor of the KL mean")
-    assert "1.25e-05 nats" in line
+    floor = NoiseFloor(
+        repeats=8, kl_mean=NoiseOf(1.25e-5, 2.5e-5), flip_rate=NoiseOf(0.0012, 0.0024)
+    )
+    line = one_line(page(noise_floor=floor), "Noise floor over 8 repeats")
+    assert "KL mean 1.25e-05 nats (at most 2.5e-05), flip rate 0.12 % (at most 0.24)" in line
+    assert "lower bound of what other arithmetic does" in line
+    assert "say next to nothing" not in line
+    few = NoiseFloor(repeats=2, kl_mean=NoiseOf(1.25e-5, 4e-4))
+    assert "2 repeats say next to nothing" in one_line(page(noise_floor=few), "Noise floor over 2")
     assert not any(line.startswith("Noise floor") for line in page())
+
+
+def test_what_rounding_can_cause_is_not_ranked() -> None:
+    floor = NoiseFloor(repeats=4, kl_mean=NoiseOf(0.1, 0.4))
+    names = ["8", "4"]
+    found = [
+        scored("8", random_positions(), noise_floor=floor),
+        scored("4", random_positions(scale=0.2, seed=1), noise_floor=floor),
+    ]
+    lines = to_markdown(build_report(make_facts(names), found)).splitlines()
+    assert one_line(lines, "| `8` − `4`").endswith("| below the noise floor |")
+    assert "(`4` and `8` are tied)" in one_line(lines, "- stress, over 12 common chunks:")
+    assert one_line(lines, "Cannot be told apart here: {`8`, `4`}.")
+    assert any("near the bound of good" in line for line in lines)
+    apart = [replace(one, facts=replace(one.facts, noise_floor=None)) for one in found]
+    lines = to_markdown(build_report(make_facts(names), apart)).splitlines()
+    assert "`8` drifts less" in one_line(lines, "| `8` − `4`")
+
+
+def test_pairs_say_that_they_are_a_family_and_what_they_speak_for() -> None:
+    lines = several()
+    assert "speaking for these passages only" in one_line(lines, "**Told apart?**")
+    assert "Holm's method at 5 %" in one_line(lines, "3 pairs tested as one family")
+
+
+def test_a_metric_without_an_interval_is_named() -> None:
+    lines = page()
+    assert one_line(lines, "**Verdict:**").startswith("**Verdict:** good? ")
+    few = "- open: KL p99: fewer than 200 positions give no interval"
+    assert one_line(lines, "- open: KL p99") == few
 
 
 def test_deployment_says_what_is_scored_and_where_depth_counts_from() -> None:
@@ -194,101 +229,6 @@ def test_weights_of_many_files_are_only_counted() -> None:
     facts = make_facts("8", model_files=files)
     found = to_markdown(build_report(facts, [scored("8", random_positions())]))
     assert "- Weights: 5 files, hashes in the JSON report" in found
-
-
-# --- several settings -----------------------------------------------------------------------
-
-
-def test_comparison_stands_on_top() -> None:
-    lines = several()
-    assert lines[0] == "# KV-fidelity: `local-test/SmolLM2`, 3 settings"
-    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
-        "setting",
-        "KV bytes/token",
-        "KL mean (nats)",
-        "p99 (nats)",
-        "flips (%)",
-        "perplexity Δ",
-        "verdict",
-        "frontier",
-    ]
-    assert [line.split("|")[1].strip() for line in lines[4:7]] == ["`8`", "`4`", "`k8v4`"]
-    assert " 12\u202f240 (53 %) " in lines[4]
-    assert [line for line in lines if line.startswith("## ")] == [
-        "## `8`: 8-bit (group 64)",
-        "## `4`: 4-bit (group 64)",
-        "## `k8v4`: k8v4-bit (group 64) via affine",
-        "## Side by side",
-        "## How it was measured",
-    ]
-    assert sum(line.startswith("Measured on") for line in lines) == 1
-    assert one_line(lines, "- stress: `4`, `k8v4`, `8`")
-    assert one_line(lines, "± is half of the 95 % interval over 12 chunks")
-
-
-def test_failed_and_waiting_settings_keep_their_rows() -> None:
-    report = build_report(
-        make_facts("8,4,2"),
-        [scored("8", random_positions()), scored("4", None, failure=FAILURE), scored("2", None)],
-    )
-    lines = to_markdown(report).splitlines()
-    assert "**failed**" in lines[5] and "**waiting**" in lines[6]
-    assert "No chunk is scored that all settings of the run have." in lines
-    assert "## Side by side" not in lines
-
-
-def test_other_positions_are_named_apart() -> None:
-    report = build_report(
-        make_facts("4,4@5"),
-        [
-            scored("4", random_positions(scale=0.2)),
-            scored("4@5", random_positions(scale=0.2, first=5, n_depth=10)),
-        ],
-    )
-    lines = to_markdown(report).splitlines()
-    assert one_line(lines, "`4`: Measured on **wikitext-2-raw/test**: 180 positions")
-    assert one_line(lines, "`4@5`: Measured on **wikitext-2-raw/test**: 120 positions")
-    assert one_line(lines, "- deployment from 5: `4@5`")
-    assert "never ranked" in one_line(lines, "**Frontier**")
-
-
-def test_positions_are_named_in_the_order_of_the_settings() -> None:
-    report = build_report(
-        make_facts("4,4@5,2"),
-        [
-            scored("4", random_positions(scale=0.2)),
-            scored("4@5", random_positions(scale=0.2, first=5, n_depth=10)),
-            scored("2", random_positions(scale=2.0)),
-        ],
-    )
-    named = [line for line in to_markdown(report).splitlines() if ": Measured on" in line]
-    assert [line.partition(": Measured")[0] for line in named] == ["`4`, `2`", "`4@5`"]
-
-
-def test_settings_computed_once_are_no_finding_about_the_text() -> None:
-    positions = random_positions()
-    report = build_report(
-        make_facts("8,8~dequantized,4"),
-        [
-            scored("8", positions),
-            scored("8~dequantized", positions, same_as="8"),
-            scored("4", random_positions(scale=0.2, seed=1)),
-        ],
-    )
-    lines = to_markdown(report).splitlines()
-    assert "same arithmetic here" in one_line(lines, "| `8` − `8~dequantized`")
-    assert "`8~dequantized` drifts less" in one_line(lines, "| `8~dequantized` − `4`")
-
-
-def test_many_settings_stay_readable() -> None:
-    names = "8,6,5,4,3,2,8:32,6:32,4:32"
-    found = [
-        scored(name, random_positions(scale=0.001 * (i + 1) ** 2, seed=i))
-        for i, name in enumerate(names.split(","))
-    ]
-    lines = to_markdown(build_report(make_facts(names), found)).splitlines()
-    assert max(columns(line) for line in lines if line.startswith("|")) <= 120
-    assert "36 pairs are" in one_line(lines, "**Told apart?**")
 
 
 # --- tables and foreign text ----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from typing import Any
@@ -11,15 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_builders import bytes_per_token
 
+from scorer.report.formats.open_verdict import settling
 from scorer.report.ranking import Candidate, beaten_by, frontiers
 from scorer.report.recommendation import recommend
-from scorer.report.tree import Frontier, Recommendation
+from scorer.report.tree import Frontier, OpenSetting, Recommendation
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
-from scorer.spec.thresholds import KV, TIERS, Verdict
+from scorer.spec.thresholds import KV, TIERS, Metric, Verdict
 from scorer.stats.intervals import Interval
 from scorer.stats.pairs import PairedDifference
-from scorer.stats.verdict import tier_rank, verdict_of
+from scorer.stats.verdict import MissingInterval, OpenBound, tier_rank, verdict_of
 
 FULL = 23040.0
 
@@ -135,25 +137,101 @@ def test_infinite_drift_is_not_the_best_because_it_is_cheap() -> None:
 
 
 def test_an_open_verdict_is_said_with_what_would_settle_it() -> None:
-    found = recommended([candidate("8", 0.009, is_open=True, more_chunks=14)])
-    assert found.verdict_shown == "good?"
-    assert found.sentences[1] == (
-        "This verdict is open: an interval crosses a bound; about 14 more chunks would settle it"
+    found = recommended([candidate("8", 0.009, is_open=True, settling="about 14 would do")])
+    assert (found.setting, found.verdict_shown) == ("8", "good?")
+    assert found.sentences == (
+        "No setting scored is settled as good; the best is `8` (good?): 53.1 % of the 16-bit KV "
+        "cache",
+        "This verdict is open: about 14 would do",
     )
-    on_the_bound = recommended([candidate("8", 0.01, is_open=True)])
-    assert on_the_bound.sentences[1] == "This verdict is open: an interval crosses a bound"
+    assert found.cheaper_open is None
 
 
-def test_more_chunks_than_the_text_has_are_no_advice() -> None:
-    open_one = candidate("8", 0.009, is_open=True, more_chunks=14)
-    said = {}
-    for left in (13, 14, None):
-        found = recommend([open_one], {}, FULL, job([open_one]), left)
-        assert found is not None
-        said[left] = found.sentences[-1]
-    assert said[13].endswith("about 14 more chunks would settle it, more than this text has")
-    assert said[14] == said[None]
-    assert said[14].endswith("about 14 more chunks would settle it")
+def test_a_cheaper_open_setting_stands_beside_the_settled_one() -> None:
+    five = candidate("5", 0.009, is_open=True, more_chunks=14, settling="about 14 would do")
+    four = candidate("4", 0.0095, is_open=True, more_chunks=90, settling="about 90 would do")
+    found = recommended([candidate("8", 0.0003), candidate("6", 0.005), five, four])
+    assert (found.setting, found.verdict_shown) == ("6", "good")
+    assert "--kv-bits 6" in (found.command or "")
+    assert found.sentences == (
+        "`6` is the cheapest good setting scored whose verdict is settled: 40.6 % of the 16-bit "
+        "KV cache",
+        "`4` (good?) is cheaper and open: about 90 would do",
+    )
+    assert found.cheaper_open == OpenSetting(
+        setting="4",
+        verdict="good",
+        verdict_shown="good?",
+        kv_bytes_share=6480 / FULL,
+        more_chunks=90,
+        settling="about 90 would do",
+    )
+
+
+def test_an_open_setting_that_costs_more_is_no_alternative() -> None:
+    found = recommended([candidate("8", 0.0003, is_open=True), candidate("6", 0.005)])
+    assert (found.setting, found.cheaper_open) == ("6", None)
+
+
+def test_where_no_good_one_is_settled_the_best_stands_with_the_cheapest_open_one() -> None:
+    found = recommended([candidate("8", 0.0003, is_open=True), candidate("6", 0.005, is_open=True)])
+    assert found.setting == "8" and found.sentences[0].startswith("No setting scored is settled")
+    assert found.cheaper_open is not None and found.cheaper_open.setting == "6"
+
+
+def test_a_worse_tier_that_is_open_is_no_alternative() -> None:
+    found = recommended([candidate("8", 0.0003), candidate("6", 0.02, is_open=True)])
+    assert (found.setting, found.cheaper_open) == ("8", None)
+
+
+def test_settings_of_other_starts_and_paths_are_named_and_not_ranked() -> None:
+    settings = [
+        candidate("4~dequantized", 0.001),
+        candidate("2@508", 0.0, runnable=True),
+        candidate("4@508", 0.0),
+        candidate("8", 0.02),
+    ]
+    found = recommended(settings)
+    assert found.setting == "8"
+    assert found.sentences == (
+        "No setting scored is good; the best is `8` (marginal): 53.1 % of the 16-bit KV cache",
+        "`4~dequantized` is not ranked with it: dequantized path, not deployed",
+        "`2@508`, `4@508` are not ranked with it: first 508 tokens at full precision, not 0",
+    )
+    assert [left.settings for left in found.left_out] == [("4~dequantized",), ("2@508", "4@508")]
+
+
+def test_deployment_alone_is_ranked() -> None:
+    found = recommended([candidate("8@508", 0.0003), candidate("6@508", 0.005)])
+    assert (found.setting, found.left_out) == ("6@508", ())
+
+
+@pytest.mark.parametrize("runnable", [True, False])
+def test_figures_of_the_dequantized_path_give_no_command(runnable: bool) -> None:
+    settings = [candidate("8~dequantized", 0.0003), candidate("k8v4~dequantized", 0.2)]
+    found = recommended([dataclasses.replace(c, runnable=runnable) for c in settings])
+    assert (found.setting, found.command, found.mlx_lm) == ("8~dequantized", None, None)
+    assert found.sentences[1] == (
+        "`8~dequantized` is the quantizer alone, which no runtime computes: score `8` before it "
+        "is used"
+    )
+
+
+def test_what_no_number_of_chunks_settles_is_said_first() -> None:
+    def bound(metric: Metric, more: int | None, noisy: bool = False) -> OpenBound:
+        return OpenBound(metric, "good", 0.01, 0.009, Interval(0.0, 0.02), more, noisy)
+
+    twelve, ninety = bound("kl_mean", 12), bound("flip_rate", 90)
+    assert settling([], [], 500, 595) == ""
+    assert settling([twelve, ninety], [], 500, None) == "about 90 more chunks would settle it"
+    assert settling([twelve, ninety], [], 506, 595) == (
+        "about 90 more chunks would settle it, more than the 595 of this text leave"
+    )
+    assert settling([ninety, bound("kl_p99", None)], [], 5, 595).startswith("no number of chunks")
+    noisy = [bound("kl_p99", None), bound("kl_mean", None, True)]
+    assert settling(noisy, [], 5, 595).startswith("that is within the noise floor")
+    lacking = [MissingInterval("kl_mean", "one chunk"), MissingInterval("kl_p99", "one chunk")]
+    assert settling([ninety], lacking, 5, 595) == "one chunk gives no interval"
 
 
 def test_nothing_scored() -> None:
@@ -218,7 +296,7 @@ def scored_settings(draw: st.DrawFn) -> tuple[list[Candidate], dict[Any, PairedD
     found = [candidate(c.name, c.kl_mean, "bad") if math.isnan(c.kl_mean) else c for c in found]
     pairs = {}
     for a, b in itertools.combinations(found, 2):
-        if a.setting.start == b.setting.start and draw(st.integers(0, 9)):
+        if not a.key.differences(b.key) and draw(st.integers(0, 9)):
             difference = a.kl_mean - b.kl_mean
             known = math.isfinite(difference)
             pairs[a.name, b.name] = (
@@ -246,7 +324,7 @@ def test_no_member_of_a_frontier_is_dominated(case: Any) -> None:
         assert [c.cost for c in on_it] == sorted(c.cost for c in on_it)
     for loser, winner in beaten.items():
         a, b = by_name[winner], by_name[loser]
-        assert a.conditions == b.conditions and a.cost <= b.cost and a.kl_mean <= b.kl_mean
+        assert not a.key.differences(b.key) and a.cost <= b.cost and a.kl_mean <= b.kl_mean
         assert (
             a.cost < b.cost or pairs.get((a.name, b.name), pairs.get((b.name, a.name))).told_apart
         )
@@ -264,15 +342,27 @@ def test_the_recommendation_is_never_worse_than_it_could_be(case: Any) -> None:
     assert found is not None
     pick = by_name[found.setting]
     assert not math.isnan(pick.kl_mean)
+    groups = {(c.setting.path != "deployed", c.setting.start) for c in candidates}
+    assert (pick.setting.path != "deployed", pick.setting.start) == min(groups)
+    apart = [c.name for c in candidates if c.key.differences(pick.key)]
+    assert sorted(apart) == sorted(name for left in found.left_out for name in left.settings)
+    candidates = [c for c in candidates if c.name not in apart]
     if math.isinf(pick.kl_mean) and pick.verdict != "good":
         assert all(math.isinf(c.kl_mean) for c in candidates if c.verdict == pick.verdict)
     best = max(tier_rank(c.verdict) for c in candidates)
     assert tier_rank(pick.verdict) == best
-    if pick.verdict == "good":
-        assert pick.cost == min(c.cost for c in candidates if c.verdict == "good")
+    good = [c for c in candidates if c.verdict == "good"]
+    settled = [c.cost for c in good if not c.is_open]
+    if settled:
+        assert not pick.is_open and pick.cost == min(settled)
+    cheaper = [c.cost for c in good if c.is_open and c.cost < pick.cost]
+    assert (found.cheaper_open is None) == (not cheaper)
+    if found.cheaper_open is not None:
+        other = by_name[found.cheaper_open.setting]
+        assert other.is_open and other.cost == min(cheaper)
     for name in found.tied_with:
         assert by_name[name].verdict == pick.verdict
-    runs = [c for c in candidates if c.runnable]
+    runs = [c for c in candidates if c.runnable and c.setting.path == "deployed"]
     command = found.command or (found.mlx_lm and found.mlx_lm.command)
     if not runs:
         assert command is None

@@ -27,6 +27,7 @@ from scorer.report.measured import ScoredSetting
 from scorer.report.tree import Report
 from scorer.runs.facts import FailureFacts, RunFacts, StoredFacts
 from scorer.runs.listing import find_run
+from scorer.stats.noise_floor import NoiseFloor, NoiseOf
 from scorer.stats.positions import Positions
 
 FAILURE = FailureFacts(
@@ -63,7 +64,7 @@ def test_the_saved_text_gives_the_same_bytes_again() -> None:
     report = build_report(
         make_facts("8,4,k8v4"),
         [
-            scored("8", random_positions(), noise_floor=1e-5),
+            scored("8", random_positions(), noise_floor=FLOOR),
             scored("4", None, failure=FAILURE),
             scored("k8v4", random_positions(scale=0.02, seed=3)),
         ],
@@ -76,7 +77,7 @@ def test_the_saved_text_gives_the_same_bytes_again() -> None:
 
 def test_stored_facts_give_the_same_bytes_again() -> None:
     facts = make_facts("8", documents={i: i // 2 for i in range(12)}, warnings=("w",))
-    setting = scored("8", random_positions(), noise_floor=1e-5, kv_layers_skipped={"X": 2})
+    setting = scored("8", random_positions(), noise_floor=FLOOR, kv_layers_skipped={"X": 2})
     stored = stored_facts(facts, settings={"8": setting.facts}).to_json()
     read = StoredFacts.from_json(json.loads(json.dumps(stored)))
     assert read.run is not None
@@ -84,6 +85,7 @@ def test_stored_facts_give_the_same_bytes_again() -> None:
     assert report_text(again) == report_text(build_report(facts, [setting]))
 
 
+FLOOR = NoiseFloor(repeats=4, kl_mean=NoiseOf(1e-5, 4e-5), flip_rate=NoiseOf(1e-3, 4e-3))
 SIX = tuple(range(6))
 
 
@@ -135,7 +137,7 @@ def test_any_positions_make_strict_json_and_whole_pages(rows: list[Any]) -> None
 
 
 def test_a_saved_run_prints_the_same_bytes_again(small: Small) -> None:
-    events = small.score("8,k8v4,4@5", control=True, noise_floor=2)
+    events = small.score("8,k8v4,4@5", control=True, noise_floor=4)
     run = find_run(planned(events).run)
     stored = Report.from_json(run.report())
     again = finished_report(run)
@@ -147,7 +149,7 @@ def test_a_saved_run_prints_the_same_bytes_again(small: Small) -> None:
 
 
 def test_the_command_of_a_run_asks_for_the_job_of_the_run(small: Small) -> None:
-    events = small.score("8,k8v4:32,4@5", noise_floor=2)
+    events = small.score("8,k8v4:32,4@5", noise_floor=4)
     run = find_run(planned(events).run)
     report = run.report()
     assert report is not None

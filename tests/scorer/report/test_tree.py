@@ -30,20 +30,30 @@ def stored() -> dict[str, Any]:
     return values
 
 
+def only_keys_of(earlier: Any, values: Any) -> Any:
+    """The values without the keys that an earlier version did not write."""
+    if isinstance(earlier, dict) and isinstance(values, dict):
+        return {k: only_keys_of(earlier[k], v) for k, v in values.items() if k in earlier}
+    if isinstance(earlier, list) and isinstance(values, list):
+        return [only_keys_of(*both) for both in zip(earlier, values, strict=True)]
+    return values
+
+
 def test_a_stored_report_is_written_again_byte_for_byte() -> None:
     report = Report.from_json(stored())
-    assert json.dumps(report.to_json(), indent=1) + "\n" == STORED.read_text("utf-8")
+    values = only_keys_of(stored(), report.to_json())
+    assert json.dumps(values, indent=1) + "\n" == STORED.read_text("utf-8")
     assert Report.from_json(report.to_json()) == report
 
 
 def test_the_keys_of_a_report_and_their_order() -> None:
     values = built(make_facts("8"), [scored("8", random_positions())])
-    own = ["schema", "reference", "settings", "comparisons", "frontiers", "recommendation"]
-    own += ["verdict_bounds", "run", "units"]
+    own = ["schema", "rules", "reference", "settings", "comparisons", "frontiers", "recommendation"]
+    own += ["verdict_bounds", "run", "indistinct", "units"]
     (row,) = values["settings"]
     assert list(values) == [*own, *row], "one setting stands at the top level too"
-    assert list(row) == list(stored()["settings"][0])
-    assert list(values["run"]) == list(stored()["run"])
+    for made, earlier in ((row, stored()["settings"][0]), (values["run"], stored()["run"])):
+        assert [key for key in made if key in earlier] == list(earlier)
 
 
 def infinite(positions: Positions) -> Positions:
@@ -72,7 +82,7 @@ def test_undefined_numbers_are_null_and_nan() -> None:
     numbers = Report.from_json(values).settings[0].numbers
     assert numbers is not None and math.isnan(numbers.perplexity_delta)
     assert numbers.kl.mean == math.inf
-    assert Report.from_json(values).to_json() == values
+    assert only_keys_of(values, Report.from_json(values).to_json()) == values
 
 
 NEWER = ("beaten_by", "on_frontier", "noise_floor", "engagement", "control_note", "kv_context")

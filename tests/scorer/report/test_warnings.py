@@ -13,7 +13,7 @@ EIGHT = KVSetting(8, 8)
 
 
 def test_nothing_to_warn_of() -> None:
-    assert run_warnings(make_facts(), [20.0, 21.0], 12, False) == []
+    assert run_warnings(make_facts(), [20.0, 21.0], [12, 12]) == []
     assert setting_warnings(SettingFacts(), EIGHT, "good", -0.01, 0) == []
 
 
@@ -28,7 +28,7 @@ def test_nothing_to_warn_of() -> None:
     ],
 )
 def test_absurd_perplexity(perplexities: list[float], said: str | None) -> None:
-    found = run_warnings(make_facts(), perplexities, 12, False)
+    found = run_warnings(make_facts(), perplexities, [12] * len(perplexities))
     assert len(found) == (said is not None)
     if said is not None:
         assert said in found[0] and "backwards" in found[0]
@@ -36,18 +36,23 @@ def test_absurd_perplexity(perplexities: list[float], said: str | None) -> None:
 
 def test_text_without_known_unigrams() -> None:
     facts = make_facts(corpus=CorpusFacts(name="own.txt"))
-    assert run_warnings(facts, [999.0], 12, False) == []
-    assert len(run_warnings(facts, [1001.0], 12, False)) == 1
+    assert run_warnings(facts, [999.0], [12]) == []
+    assert len(run_warnings(facts, [1001.0], [12])) == 1
 
 
 def test_unfinished_run() -> None:
-    assert run_warnings(make_facts(), [20.0], 5, False) == [
+    assert run_warnings(make_facts(), [20.0, 20.0], [5, 5]) == [
         "unfinished run: this report covers 5 of 12 chunks"
     ]
-    assert run_warnings(make_facts(), [20.0], 5, True) == [
-        "unfinished run: this report covers 5 of 12 chunks, those that all its settings have"
+    assert run_warnings(make_facts(), [20.0, 21.0], [12, 5]) == [
+        "unfinished run: this report covers 5 to 12 of 12 chunks, each setting its own"
     ]
-    assert run_warnings(make_facts(), [], 0, False) == []
+    assert run_warnings(make_facts(), [], []) == []
+
+
+def test_few_chunks_of_one_setting_are_no_warning_about_the_run() -> None:
+    unfinished = "unfinished run: this report covers 2 to 12 of 12 chunks, each setting its own"
+    assert run_warnings(make_facts(), [20.0, 21.0], [12, 2]) == [unfinished]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +64,7 @@ def test_unfinished_run() -> None:
     ],
 )
 def test_few_chunks(n_chunks: int, said: str | None) -> None:
-    found = run_warnings(make_facts(n_chunks=n_chunks), [20.0], n_chunks, False)
+    found = run_warnings(make_facts(n_chunks=n_chunks), [20.0], [n_chunks])
     assert len(found) == (said is not None)
     if said is not None:
         assert found[0].startswith(said)
@@ -68,7 +73,7 @@ def test_few_chunks(n_chunks: int, said: str | None) -> None:
 def test_protocol_and_the_runs_own_warnings_come_last() -> None:
     job = Job("m", (EIGHT,), protocol="llama.cpp")
     facts = make_facts(job=job, warnings=("the batch was halved",))
-    protocol, own = run_warnings(facts, [20.0], 12, False)
+    protocol, own = run_warnings(facts, [20.0], [12])
     assert "`llama.cpp`" in protocol and "never rank" in protocol
     assert own == "the batch was halved"
 

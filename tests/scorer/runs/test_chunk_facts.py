@@ -12,6 +12,7 @@ from project import ROOT
 
 from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
 from scorer.runs.engagement import Engagement, SideEngagement
+from scorer.stats.noise_floor import PerturbedRepeats
 
 SIDE = SideEngagement("3.1", "k", "DequantizedKVCache", 4, 64, 31, None, True)
 FULL = ChunkFacts(
@@ -19,7 +20,7 @@ FULL = ChunkFacts(
     peak_memory_bytes=1 << 40,
     smaller_pass=SmallerPass(2, 1 << 24),
     engagement=Engagement((SIDE,), 1, (("0", "never filled"),)),
-    perturbed_kl_sums=(0.1, 5e-324),
+    perturbed=PerturbedRepeats((0.1, 5e-324), (0, 3), ((0.1, 1e-320), (2.0, 1.0))),
 )
 
 
@@ -37,7 +38,16 @@ def test_what_is_not_set_is_left_out() -> None:
         "pass",
         "engagement",
         "perturbed_kl_sums",
+        "perturbed_flips",
+        "perturbed_largest_kl",
     ]
+
+
+def test_repeats_of_an_earlier_version_are_read() -> None:
+    """It kept no more than the sums of KL."""
+    found = ChunkFacts.from_json({"perturbed_kl_sums": [0.1, 0.2]})
+    assert found.perturbed == PerturbedRepeats(kl_sums=(0.1, 0.2))
+    assert ChunkFacts.from_json(found.to_json()) == found
 
 
 def test_facts_of_a_saved_run_are_read_and_written_as_they_were() -> None:
@@ -79,6 +89,9 @@ def test_keys_of_a_later_version_are_ignored() -> None:
         {"engagement": {"sides": 3, "quantized": 1, "skipped": []}},
         {"perturbed_kl_sums": 3},
         {"perturbed_kl_sums": ["x"]},
+        {"perturbed_flips": [0.5]},
+        {"perturbed_largest_kl": [1.0]},
+        {"perturbed_largest_kl": [["x"]]},
     ],
 )
 def test_a_known_key_of_another_type_is_refused(data: Any) -> None:

@@ -77,6 +77,36 @@ def test_one_process_cannot_lock_twice(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_disk_that_fails_leaves_no_lock_that_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fails(*arguments: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    held = RunLock(tmp_path)
+    held.acquire()
+    with monkeypatch.context() as patch:
+        patch.setattr(lock.os, "ftruncate", fails)
+        held.release()
+    # The file still names this process, which lives and holds nothing.
+    assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
+    assert holder(tmp_path) is None
+    real = os.write
+
+    def stored(descriptor: int, data: bytes) -> int:
+        real(descriptor, data)
+        return fails()
+
+    with monkeypatch.context() as patch, pytest.raises(QfidError):
+        patch.setattr(lock.os, "write", stored)
+        held.acquire()
+    assert holder(tmp_path) is None
+    with held:
+        named = holder(tmp_path)
+        assert named is not None and named.pid == os.getpid()
+
+
 def test_a_later_process_of_the_same_id_is_not_the_holder(tmp_path: Path) -> None:
     data = {"pid": os.getpid(), "started": "long ago", "since": "2026-11-24T02:05:01+00:00"}
     (tmp_path / "lock").write_text(json.dumps(data))

@@ -30,7 +30,6 @@ jobs = st.builds(
     control=st.booleans(),
     noise_floor=st.just(0) | st.integers(2, 64),
     batch=st.none() | st.integers(1, 64),
-    allow_custom_code=st.booleans(),
     force=st.booleans(),
 )
 
@@ -115,8 +114,8 @@ def test_any_json_is_a_job_or_an_input_error(data: Any) -> None:
         ({"chunk_length": 1}, "chunk length `1` leaves no token", "at least 2"),
         ({"chunk_length": -5}, "chunk length `-5` leaves no token", "at least 2"),
         ({"max_chunks": 0}, "`0` chunks score nothing", "at least 1"),
-        ({"noise_floor": 1}, "`1` repeats give no standard deviation", "at least 2"),
-        ({"noise_floor": -2}, "`-2` repeats", "at least 2"),
+        ({"noise_floor": 1}, "`1` repeats give no standard deviation", "at least 4"),
+        ({"noise_floor": -2}, "`-2` repeats", "at least 4"),
         ({"batch": 0}, "batch `0` holds no chunk", "at least 1"),
         ({"protocol": "gguf"}, "`gguf` is not a protocol", "mqf, llama.cpp"),
         ({"chunks": "last"}, "`last` is not a choice of chunks", "first, spread"),

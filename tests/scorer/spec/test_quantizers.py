@@ -111,7 +111,9 @@ def test_cost_and_legality_are_those_of_each_side() -> None:
     assert (sides.keys.quantizer, sides.values.quantizer) == (STOCK(8), Rotated(2, 64))
     with pytest.raises(InputError, match="does not divide the head dimension 96") as caught:
         KVSetting.of(None, Rotated(2, 64)).check(KVGeometry((KVLayer(2, 64, 96),), 1))
-    assert caught.value.hint == "groups that do: 32"
+    assert caught.value.hint == "settings that fit: `16/turned2:32`"
+    unwritten = parse_setting("16/turned2:seed=3")
+    assert unwritten.resolved(KVGeometry((KVLayer(2, 64, 96),), 1)).key == "16/turned2:32:seed=3"
 
 
 @pytest.mark.parametrize(

@@ -157,12 +157,12 @@ def test_every_cache_names_the_first_tokens_it_keeps() -> None:
     ("setting", "dims", "refused", "hint"),
     [
         ("4", (64, 64), None, ""),
-        ("4:128", (64, 64), 64, "groups that do: 32, 64"),
-        ("4", (64, 96), 96, "groups that do: 32"),
+        ("4:128", (64, 64), 64, "settings that fit: `4:32`, `4`"),
+        ("4", (64, 96), 96, "settings that fit: `4:32`"),
         ("k4v16", (64, 96), None, ""),
         ("k16v4:128", (64, 128), None, ""),
         ("8", (64, 0), None, ""),
-        ("8", (80, 80), 80, "no group size MLX has divides it"),
+        ("8", (80, 80), 80, "no group size of MLX divides it"),
     ],
 )
 def test_only_quantized_sides_need_a_group_that_divides(
@@ -177,6 +177,52 @@ def test_only_quantized_sides_need_a_group_that_divides(
     assert f"setting `{setting}`: group size" in caught.value.message
     assert f"does not divide the head dimension {refused}" in caught.value.message
     assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("written", "dims", "resolved"),
+    [
+        ("8", (96, 96), "8:32"),
+        ("8", (64, 96), "8:32"),
+        ("8", (128, 128), "8"),
+        ("8", (32, 32), "8:32"),
+        ("4@9~dequantized", (96, 96), "4:32@9~dequantized"),
+        ("k8v4", (96, 64), "k8v4:32"),
+        ("k16v4", (80, 64), "k16v4"),
+        ("k16v4", (80, 96), "k16v4:32"),
+        # Latent attention keeps no values.
+        ("8", (576, 0), "8"),
+        ("8", (80, 80), "8"),
+        # What was asked for stays.
+        ("8:64", (96, 96), "8"),
+        ("4:128", (96, 96), "4:128"),
+        ("k8v4:64", (96, 96), "k8v4"),
+    ],
+)
+def test_a_width_without_a_group_takes_the_largest_that_divides(
+    written: str, dims: tuple[int, int], resolved: str
+) -> None:
+    geometry = KVGeometry((KVLayer(1, 384, 384), KVLayer(1, *dims)), 2)
+    setting = KVSetting.parse(written)
+    found = setting.resolved(geometry)
+    assert found.key == resolved and found.resolved(geometry) == found
+    assert (found.start, found.path) == (setting.start, setting.path)
+    assert found.control() == setting.control().resolved(geometry)
+    if ":64" not in written:
+        # What is stored by its key is the same setting when the key is read again.
+        assert KVSetting.parse(found.key).resolved(geometry) == found
+
+
+@pytest.mark.parametrize("text", ["8", "8:64", "8:32", "k8v4:64@5", "k16v4:64", "4:64~dequantized"])
+def test_what_a_job_keeps_says_whether_the_group_was_asked_for(text: str) -> None:
+    setting = KVSetting.parse(text)
+    again = KVSetting.parse(setting.written)
+    assert setting.written == text and again == setting
+    assert again.group_given == setting.group_given == (":" in text)
+    assert setting.key == text.replace(":64", "")
+    assert KVSetting.parse("8", group_size=64).written == "8:64"
+    assert KVSetting.parse("stock:8:64").written == KVSetting(8, 8, 64).written == "8:64"
+    assert KVSetting(8, 8).written == "8" and KVSetting(8, 8) == KVSetting(8, 8, 64)
 
 
 @given(kv_settings)

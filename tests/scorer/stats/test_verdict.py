@@ -12,10 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorer.spec.thresholds import KV, METRICS, Metric
-from scorer.stats.intervals import Interval
+from scorer.stats.intervals import ClusteredMean, Interval
+from scorer.stats.proportions import Proportion
+from scorer.stats.settling import Outlook
+from scorer.stats.student_t import t_quantile
 from scorer.stats.verdict import (
-    chunks_to_settle,
-    open_bounds,
+    Estimate,
+    Judgement,
+    MissingInterval,
+    judge,
     shown_verdict,
     tier_rank,
     verdict_of,
@@ -86,55 +91,109 @@ def values(kl_mean: float, kl_p99: float, flip_rate: float) -> dict[Metric, floa
     return {"kl_mean": kl_mean, "kl_p99": kl_p99, "flip_rate": flip_rate}
 
 
-def test_a_settled_verdict_has_no_open_bound() -> None:
-    intervals = {
-        "kl_mean": Interval(0.001, 0.002),
-        "kl_p99": Interval(0.01, 0.05),
-        "flip_rate": None,
+Ends = tuple[float, float]
+
+
+def judged(
+    point: dict[Metric, float],
+    ends: dict[Metric, Ends | None],
+    chunks: int = 12,
+    positions: int = 6000,
+    noise: dict[Metric, float] | None = None,
+) -> Judgement:
+    """The verdict on values with these intervals; what they are made of is left out."""
+    estimates = {
+        metric: Estimate(
+            point[metric],
+            None if (pair := ends.get(metric)) is None else Interval(*pair),
+            noise=(noise or {}).get(metric, 0.0),
+        )
+        for metric in METRICS
     }
-    assert open_bounds(values(0.0015, 0.03, 0.004), intervals, 8) == []  # type: ignore[arg-type]
+    return judge(estimates, positions, Outlook(chunks))
+
+
+SURE: dict[Metric, Ends | None] = {
+    "kl_mean": (0.001, 0.002),
+    "kl_p99": (0.01, 0.05),
+    "flip_rate": (0.001, 0.005),
+}
+GOOD = values(0.0015, 0.03, 0.004)
+
+
+def test_a_settled_verdict_has_nothing_open() -> None:
+    found = judged(GOOD, SURE)
+    assert found == Judgement("good", (), (), ())
+    assert not found.is_open
 
 
 def test_an_interval_across_a_bound_of_good_is_open() -> None:
-    intervals: dict[Metric, Interval | None] = {
-        "kl_mean": Interval(0.006, 0.012),
-        "kl_p99": Interval(0.01, 0.05),
-        "flip_rate": Interval(0.001, 0.005),
-    }
-    (bound,) = open_bounds(values(0.009, 0.03, 0.003), intervals, 10)
+    found = judged(values(0.009, 0.03, 0.003), SURE | {"kl_mean": (0.006, 0.012)}, 10)
+    (bound,) = found.open_bounds
     assert (bound.metric, bound.tier, bound.threshold) == ("kl_mean", "good", 0.01)
     # half-width 0.003, distance 0.001: 10 · 9 − 10 = 80
-    assert bound.more_chunks == 80
+    assert bound.more_chunks == found.more_chunks == 80
+    assert found.is_open
 
 
 def test_a_crossed_bound_that_cannot_change_the_verdict_is_not_open() -> None:
     # Flips are surely marginal, so KL mean across the bound of good decides nothing.
-    intervals: dict[Metric, Interval | None] = {
-        "kl_mean": Interval(0.006, 0.012),
-        "kl_p99": Interval(0.01, 0.05),
-        "flip_rate": Interval(0.02, 0.04),
-    }
-    assert open_bounds(values(0.009, 0.03, 0.03), intervals, 10) == []
+    ends = SURE | {"kl_mean": (0.006, 0.012), "flip_rate": (0.02, 0.04)}
+    assert not judged(values(0.009, 0.03, 0.03), ends).is_open
 
 
 def test_every_bound_that_holds_the_verdict_down_is_named() -> None:
-    intervals: dict[Metric, Interval | None] = {
-        "kl_mean": Interval(0.008, 0.014),
-        "kl_p99": Interval(0.01, 0.05),
-        "flip_rate": Interval(0.005, 0.019),
-    }
-    found = open_bounds(values(0.011, 0.03, 0.012), intervals, 10)
+    ends = SURE | {"kl_mean": (0.008, 0.014), "flip_rate": (0.005, 0.019)}
+    found = judged(values(0.011, 0.03, 0.012), ends).open_bounds
     assert [(b.metric, b.tier) for b in found] == [("kl_mean", "good"), ("flip_rate", "good")]
 
 
 def test_an_interval_across_two_tiers_opens_both_bounds() -> None:
-    intervals: dict[Metric, Interval | None] = {
-        "kl_mean": Interval(0.001, 0.2),
-        "kl_p99": None,
-        "flip_rate": None,
-    }
-    found = open_bounds(values(0.009, 0.03, 0.0), intervals, 3)
+    found = judged(values(0.009, 0.03, 0.003), SURE | {"kl_mean": (0.001, 0.2)}).open_bounds
     assert [(b.metric, b.tier) for b in found] == [("kl_mean", "good"), ("kl_mean", "marginal")]
+
+
+@pytest.mark.parametrize("verdict", ["good", "marginal", "bad"])
+def test_one_chunk_leaves_every_verdict_open(verdict: str) -> None:
+    point = {"good": GOOD, "marginal": values(0.05, 0.5, 0.02), "bad": values(2.0, 9.0, 0.5)}
+    found = judged(point[verdict], {}, chunks=1)
+    assert found.verdict == verdict
+    assert [(m.metric, m.why) for m in found.without_interval] == [
+        (metric, "one chunk") for metric in METRICS
+    ]
+    assert found.is_open and found.more_chunks is None
+
+
+def test_few_positions_leave_p99_and_the_verdict_open() -> None:
+    assert judged(GOOD, SURE, positions=200) == judged(GOOD, SURE)
+    found = judged(GOOD, SURE, positions=199)
+    assert found.without_interval == (MissingInterval("kl_p99", "few positions"),)
+    assert found.is_open and not found.open_bounds
+
+
+@pytest.mark.parametrize("ends", [None, (0.0015, 0.0015)])
+def test_an_interval_without_width_leaves_the_verdict_open(ends: Ends | None) -> None:
+    found = judged(GOOD, SURE | {"kl_mean": ends})
+    assert found.without_interval == (MissingInterval("kl_mean", "no width"),)
+    assert found.is_open
+
+
+def test_an_infinite_kl_is_no_matter_of_chance() -> None:
+    endless = values(math.inf, math.inf, 0.5)
+    ends: dict[Metric, Ends | None] = {"kl_mean": None, "kl_p99": None, "flip_rate": (0.4, 0.6)}
+    assert judged(endless, ends) == Judgement("bad", judged(endless, ends).held_by, (), ())
+    assert judged(endless, {}, chunks=1).is_open
+
+
+def test_what_rounding_could_move_across_a_bound_is_open() -> None:
+    point = values(0.0095, 0.03, 0.003)
+    ends = SURE | {"kl_mean": (0.0094, 0.0096)}
+    assert not judged(point, ends, noise={"kl_mean": 0.0004}).is_open
+    found = judged(point, ends, noise={"kl_mean": 0.0006})
+    (bound,) = found.open_bounds
+    assert (bound.metric, bound.tier, bound.below_noise_floor) == ("kl_mean", "good", True)
+    assert bound.more_chunks is found.more_chunks is None
+    assert bound.interval == Interval(0.0094, 0.0096)
 
 
 @settings(max_examples=200, deadline=None)
@@ -143,34 +202,47 @@ def test_open_exactly_where_moving_within_intervals_changes_the_verdict(
     kl_mean: float, kl_p99: float, flip_rate: float, widths: list[float]
 ) -> None:
     point = values(kl_mean, kl_p99, flip_rate)
-    intervals: dict[Metric, Interval | None] = {
-        metric: Interval(point[metric] - widths[2 * i], point[metric] + widths[2 * i + 1])
+    ends: dict[Metric, Ends | None] = {
+        metric: (point[metric] - widths[2 * i], point[metric] + widths[2 * i + 1])
         for i, metric in enumerate(METRICS)
     }
-    lowest = {m: i.low for m, i in intervals.items() if i}
-    highest = {m: i.high for m, i in intervals.items() if i}
+    lowest = {m: pair[0] for m, pair in ends.items() if pair}
+    highest = {m: pair[1] for m, pair in ends.items() if pair}
     reachable = {
         verdict_of(**lowest, thresholds=KV),
         verdict_of(**highest, thresholds=KV),
         verdict_of(**point, thresholds=KV),
     }
-    found = open_bounds(point, intervals, 12)
-    assert bool(found) == (len(reachable) > 1)
-    for bound in found:
-        interval = intervals[bound.metric]
-        assert interval is not None
-        assert interval.low <= bound.threshold < interval.high
+    found = judged(point, ends)
+    assert bool(found.open_bounds) == (len(reachable) > 1)
+    for bound in found.open_bounds:
+        assert bound.interval.low <= bound.threshold < bound.interval.high
         assert bound.more_chunks is None or bound.more_chunks >= 1
 
 
-def test_chunks_to_settle() -> None:
-    assert chunks_to_settle(0.5, Interval(0.0, 1.0), 1.0, 8) == 1
-    assert chunks_to_settle(0.5, Interval(0.3, 0.9), 0.7, 8) == 24
-    # the side of the threshold counts: below it the half-width is 0.2
-    assert chunks_to_settle(0.5, Interval(0.3, 0.9), 0.4, 8) == 24
-    assert chunks_to_settle(0.5, Interval(0.3, 0.9), 0.5, 8) is None
-    assert chunks_to_settle(0.5, Interval(0.3, math.inf), 0.6, 8) is None
-    assert chunks_to_settle(0.5, Interval(0.3, 0.9), 0.5 + 1e-15, 8) is not None
+def test_chunks_that_settle_follow_the_interval_of_each_metric() -> None:
+    """Two chunks: t falls from 12.7 to 1.96, and the share has the error it has at the bound."""
+    kl = ClusteredMean(0.009, 0.001, 2)
+    flips = Proportion(0.02, 500.0, 2)
+    estimates = {
+        "kl_mean": Estimate(kl.mean, kl.interval(), kl),
+        "kl_p99": Estimate(0.03, Interval(0.02, 0.05)),
+        "flip_rate": Estimate(flips.share, flips.interval(), flips),
+    }
+    found = judge(estimates, 1022, Outlook(2))  # type: ignore[arg-type]
+    more = {(b.metric, b.tier): b.more_chunks for b in found.open_bounds}
+    # Smallest m with t(m − 1)² · error² · 2 / m ≤ distance².
+    errors = {
+        ("kl_mean", "good"): (0.001, 0.001),
+        ("flip_rate", "good"): (math.sqrt(0.01 * 0.99 / 500), 0.01),
+        ("flip_rate", "marginal"): (math.sqrt(0.05 * 0.95 / 500), 0.03),
+    }
+    for key, (error, distance) in errors.items():
+        if key not in more:
+            continue
+        widths = ((m, t_quantile(0.975, m - 1) * error * (2 / m) ** 0.5) for m in range(3, 999))
+        assert more[key] == next(m for m, width in widths if width <= distance) - 2
+    assert len(more) >= 2
 
 
 def test_shown_verdict() -> None:
@@ -180,7 +252,7 @@ def test_shown_verdict() -> None:
 
 def test_live_helpers_import_no_numpy() -> None:
     code = (
-        "import sys, scorer.stats.verdict, scorer.stats.intervals, scorer.common.inert_text\n"
+        "import sys, scorer.stats.verdict, scorer.stats.noise_floor, scorer.common.inert_text\n"
         "import scorer.report.formats.markdown, scorer.runs.facts\n"
         "import scorer.report.setting_report, scorer.report.commands\n"
         "import scorer.report.warnings\n"

@@ -164,7 +164,8 @@ def test_one_chunk() -> None:
     names = ("kl_mean", "kl_p99", "flip_rate", "perplexity_delta", "perplexity_ratio")
     assert [ends[name] for name in names] == [None] * 5
     assert ends["note"] == "1 chunk gives no interval"
-    assert row["verdict_shown"] == "bad"
+    assert row["verdict_shown"] == "bad?"
+    assert {lack["why"] for lack in row["verdict_without_interval"]} == {"one chunk"}
 
 
 def test_a_chunk_each() -> None:
@@ -172,30 +173,37 @@ def test_a_chunk_each() -> None:
 
     With m = 2 the sample standard deviation is |x₁ − x₂|/√2, its mean's |x₁ − x₂|/2, and
     t(0.975, 1) = tan(0.475 π) = 12.706204736174694.
-        KL mean    0.18266101282628 ± 12.7062047361747 · 0.1609480116265283
-        flips      0.5 ± 12.7062047361747 · 0.5
+        KL mean    0.18266101282628 ± 12.7062047361747 · 0.1609480116265283, but not below 0
+        flips      error 0.5, of independent positions √(½·½/2) = √⅛: design effect ¼ ÷ ⅛ = 2, so
+                   both are worth 1; Wilson with p = ½ and n = 1 is ½ ± t ÷ 2√(1 + t²)
         ln ratio   ½ ln 1.25 ± 12.7062047361747 · ½ (ln 2.5 − ln ½)   (the differences of the
-                   NLLs are ln 4 − ln 8/5 = ln 2.5 and ln 8 − ln 16 = ln ½)
-    Of the resamples a quarter is {0, 0}, a quarter {1, 1}: with 2 000 both tails of 2.5 % lie
-    inside, so the p99's interval runs from the one value to the other.
+                   NLLs are ln 4 − ln 8/5 = ln 2.5 and ln 8 − ln 16 = ln ½), but not below
+                   −½ ln 25.6, where the quantized perplexity is 1
+    Two positions are too few for an interval of p99.
     """
     report = report_of(positions((0, 1), (0, 0)), n_chunks=2, chunk_length=2)
     row = report["settings"][0]
     ends = row["intervals"]
     t = math.tan(0.475 * math.pi)
     assert t == pytest.approx(12.706204736174694, rel=1e-12)
-    for name, mean, half in (
-        ("kl_mean", 0.18266101282628, t * 0.1609480116265283),
-        ("flip_rate", 0.5, t * 0.5),
-        ("ln_perplexity_ratio", 0.5 * math.log(1.25), t * 0.5 * math.log(5)),
+    wilson = t / 2 / math.sqrt(1 + t * t)
+    for name, low, high in (
+        ("kl_mean", 0.0, 0.18266101282628 + t * 0.1609480116265283),
+        ("flip_rate", 0.5 - wilson, 0.5 + wilson),
+        (
+            "ln_perplexity_ratio",
+            -0.5 * math.log(25.6),
+            0.5 * math.log(1.25) + t * 0.5 * math.log(5),
+        ),
     ):
-        assert ends[name] == pytest.approx({"low": mean - half, "high": mean + half}, rel=1e-9)
+        assert ends[name] == pytest.approx({"low": low, "high": high}, rel=1e-9)
     high = math.exp(ends["ln_perplexity_ratio"]["high"])
     assert ends["perplexity_ratio"]["high"] == pytest.approx(high, rel=1e-12)
     assert ends["perplexity_delta"]["high"] == pytest.approx(
         5.059644256269407 * (high - 1), rel=1e-12
     )
-    assert ends["kl_p99"] == pytest.approx({"low": KL[1], "high": KL[0]}, rel=1e-12)
+    assert ends["kl_p99"] is None
+    assert row["verdict_without_interval"] == [{"metric": "kl_p99", "why": "few positions"}]
     assert (ends["unit"], ends["n_units"], ends["label"]) == ("chunk", 2, "these passages only")
     assert ends["note"] == "intervals from 2 chunks are rough"
     assert row["kl_mean_per_chunk"] == pytest.approx(KL, rel=1e-12)

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tiny_tokenizers import BOS, BOS_ID, CHATML, EOS, byte_level, sentencepiece, write_model
 
 from scorer.common.errors import InputError
 from scorer.common.json_values import json_values
+from scorer.lm.tokenizer import load_tokenizer
 from scorer.spec.job import CorpusSpec
-from scorer.text.chunks import ChunkedCorpus, build_corpus, select_chunks, unigram_perplexity
-from scorer.text.tokens.load import load_tokenizer
+from scorer.text.chunks import (
+    ChunkedCorpus,
+    build_corpus,
+    repetitive_chunks,
+    unigram_perplexity,
+)
 from scorer.text.tokens.tokenizer import TextTokenizer
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 TEXT = "".join(chr(ord("a") + i % 26) for i in range(103))
 
 
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> TextTokenizer:
-    return load_tokenizer(write_model(tmp_path / "bytes", byte_level()))
+    return load_tokenizer_file(write_model(tmp_path / "bytes", byte_level()))
 
 
 @pytest.fixture
 def bos_tokenizer(tmp_path: Path) -> TextTokenizer:
-    return load_tokenizer(write_model(tmp_path / "bos", byte_level(bos=True), bos_token=BOS))
+    return load_tokenizer_file(write_model(tmp_path / "bos", byte_level(bos=True), bos_token=BOS))
 
 
 @pytest.fixture
@@ -67,25 +69,18 @@ def test_the_first_and_the_spread_chunks(tokenizer: TextTokenizer, text: CorpusS
     first = build(text, tokenizer, max_chunks=3)
     assert (first.indices, first.total, first.n_tokens) == ((0, 1, 2), 10, 30)
     spread = build(text, tokenizer, max_chunks=3, chunks="spread")
-    assert spread.indices == (1, 5, 8)
+    assert spread.indices == (0, 5, 2)
     assert bytes(spread.ids[1].astype(np.uint8)).decode() == TEXT[50:60]
 
 
-@settings(max_examples=200, deadline=None)
-@given(total=st.integers(1, 2000), n=st.integers(1, 2500))
-def test_spread_chunks_are_even(total: int, n: int) -> None:
-    indices = select_chunks(total, "spread", n)
-    kept = min(n, total)
-    assert len(indices) == kept
-    assert list(indices) == [math.floor((i + 0.5) * total / kept + 1e-9) for i in range(kept)]
-    assert 0 <= indices[0] and indices[-1] < total
-    gaps = {b - a for a, b in itertools.pairwise(indices)}
-    assert all(total // kept <= gap <= total // kept + 1 for gap in gaps)
-
-
-@pytest.mark.parametrize("choice", ["first", "spread"])
-def test_no_limit_takes_every_chunk(choice: Any) -> None:
-    assert select_chunks(7, choice, None) == select_chunks(7, choice, 9) == tuple(range(7))
+def test_a_run_that_goes_on_keeps_its_own_chunks(
+    tokenizer: TextTokenizer, text: CorpusSpec
+) -> None:
+    earlier = build(text, tokenizer, max_chunks=3, chunks="spread", stored=(1, 5, 8))
+    assert earlier.indices == (1, 5, 8)
+    assert bytes(earlier.ids[2].astype(np.uint8)).decode() == TEXT[80:90]
+    # A text that has become shorter is refused by its hash, not by a missing chunk.
+    assert build(text, tokenizer, max_chunks=2, stored=(1, 10)).indices == (0, 1)
 
 
 def test_bos_stands_in_the_first_chunk_only(bos_tokenizer: TextTokenizer, text: CorpusSpec) -> None:
@@ -176,7 +171,7 @@ def test_each_chunk_carries_the_document_of_its_first_token(
 
 
 def test_documents_survive_added_tokens(tmp_path: Path) -> None:
-    both = load_tokenizer(write_model(tmp_path / "m", byte_level(bos=True, eos=True)))
+    both = load_tokenizer_file(write_model(tmp_path / "m", byte_level(bos=True, eos=True)))
     spec = rows(tmp_path, {"text": "a" * 9}, {"text": "b" * 9})
     corpus = build(spec, both, chunk_length=11)  # BOS, 9, 2 | 9, EOS
     assert corpus.documents == (0, 0)
@@ -184,7 +179,7 @@ def test_documents_survive_added_tokens(tmp_path: Path) -> None:
 
 
 def test_documents_of_a_vocabulary_with_an_added_space(tmp_path: Path) -> None:
-    pieces = load_tokenizer(write_model(tmp_path / "m", sentencepiece()))
+    pieces = load_tokenizer_file(write_model(tmp_path / "m", sentencepiece()))
     corpus = build(
         rows(tmp_path, {"text": "ab ab ab"}, {"text": "ab ab ab"}), pieces, chunk_length=2
     )
@@ -215,9 +210,37 @@ def test_chat_rows_go_through_the_template_one_by_one(tmp_path: Path) -> None:
     assert facts.bos_policy == facts.normalization == "chat-template"
 
 
-def test_a_refused_conversation_is_named(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+def test_a_refused_conversation_is_named(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(write_model(tmp_path / "bytes", byte_level()))
     with pytest.raises(InputError, match=r"line 1 of `own\.jsonl`: .*no chat template"):
         build(rows(tmp_path, {"messages": [{"role": "u", "content": "x"}]}), tokenizer)
+
+
+def test_tools_of_a_conversation_reach_its_template(tmp_path: Path) -> None:
+    template = "{% if tools %}{{ tools[0].name }}{% endif %}{{ messages[0].content }}"
+    folder = write_model(tmp_path / "m", byte_level(), chat_template=template)
+    talk, tools = [{"role": "u", "content": "ab"}], [{"name": "xyz"}]
+    corpus = build(
+        rows(tmp_path, {"messages": talk}, {"messages": talk, "tools": tools}),
+        load_tokenizer(folder),
+        chunk_length=7,
+    )
+    assert bytes(corpus.ids.ravel().tolist()) == b"abxyzab"
+
+
+@pytest.mark.parametrize(
+    ("ids", "warning"),
+    [
+        ([[*range(16)] * 4, [*range(64)]], None),
+        ([[*range(15), *[0] * 49], [*range(64)]], "1 of 2 chunks holds fewer than 16 distinct"),
+        ([[7] * 64, [8] * 64], "2 of 2 chunks hold fewer than 16 distinct"),
+        ([[1, 2] * 4], None),
+        ([[1] * 8], "1 of 1 chunks holds fewer than 2 distinct"),
+    ],
+)
+def test_chunks_of_few_distinct_tokens_are_told(ids: list[list[int]], warning: str | None) -> None:
+    found = repetitive_chunks(np.array(ids, np.int32))
+    assert (warning is None and not found) or (warning is not None and warning in found[0])
 
 
 def test_unigram_perplexity() -> None:

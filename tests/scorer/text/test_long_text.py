@@ -12,8 +12,8 @@ from tiny_tokenizers import BOS_ID, EOS_ID, byte_level, sentencepiece, write_mod
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import scorer.text.tokens.tokenizer
-from scorer.text.tokens.load import load_tokenizer
 from scorer.text.tokens.long_text import Encoded, encode_in_windows
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 
 def words() -> Tokenizer:
@@ -97,7 +97,7 @@ def test_offsets_out_of_order_are_not_joined() -> None:
 
 
 def test_a_long_text_keeps_its_bos_and_eos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = load_tokenizer(write_model(tmp_path, byte_level(bos=True, eos=True)))
+    loaded = load_tokenizer_file(write_model(tmp_path, byte_level(bos=True, eos=True)))
     text = "one two\n" * 9000
     whole_ids, whole_offsets = loaded.encode_with_offsets(text)
     monkeypatch.setattr(scorer.text.tokens.tokenizer, "WINDOW", 1000)

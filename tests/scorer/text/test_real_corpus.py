@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from scorer.lm.mlx_lm_tokenizer import MlxLmTokenizer
+from scorer.lm.tokenizer import load_tokenizer
 from scorer.models.hub_cache import hub_folder
 from scorer.spec.job import CorpusSpec
 from scorer.text.chunks import build_corpus
-from scorer.text.tokens.load import load_tokenizer
 from scorer.text.tokens.long_text import Encoded, encode_in_windows
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 from scorer.text.wikitext import cached_wikitext2, read_wikitext2
 
 WIKITEXT = cached_wikitext2()
@@ -36,7 +38,7 @@ MQF_FIRST_4 = "2857adb91cec24ed84879be6967b1bf34d79ef51a6d04f97b2ee8c5693bcd0ae"
 
 def test_chunks_are_those_of_mqf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert SMOLLM2 is not None and WIKITEXT is not None
-    tokenizer = load_tokenizer(SMOLLM2.parent)
+    tokenizer = load_tokenizer_file(SMOLLM2.parent)
 
     def cached(*_: str) -> Path:
         assert WIKITEXT is not None
@@ -53,6 +55,18 @@ def test_chunks_are_those_of_mqf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert hashlib.sha256(four.ids.astype("<i4").tobytes()).hexdigest() == MQF_FIRST_4
     windows = build_corpus(CorpusSpec(), tokenizer, protocol="llama.cpp", fetch=cached, **options)
     assert (windows.total, windows.scored_from) == (592, 256)
+    raw = tmp_path / "wiki.test.raw"
+    raw.write_bytes(read_wikitext2("llama.cpp", path=WIKITEXT).text.encode())
+    own = build_corpus(CorpusSpec(str(raw)), tokenizer, protocol="llama.cpp", **options)
+    assert np.array_equal(own.ids, windows.ids) and own.documents == windows.documents
+
+
+def test_its_tokenizer_json_gives_the_ids_of_mlx_lm() -> None:
+    assert SMOLLM2 is not None and WIKITEXT is not None
+    text = read_wikitext2(path=WIKITEXT).text[:100_000]
+    ours = load_tokenizer(SMOLLM2.parent)
+    assert ours.versions.keys() == {"tokenizers"}
+    assert ours.encode_list(text) == MlxLmTokenizer(SMOLLM2.parent).encode(text)
 
 
 def test_windows_give_the_tokens_of_one_call() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -16,6 +18,8 @@ from hypothesis import strategies as st
 
 from scorer.common.errors import InputError
 from scorer.spec.job import CorpusSpec
+from scorer.text import content, parquet
+from scorer.text.chat_rows import Conversation
 from scorer.text.source_text import SourceText, join_documents
 from scorer.text.sources import read_source
 
@@ -34,6 +38,10 @@ def write(folder: Path, name: str, content: bytes | str | list[Any]) -> Path:
     return path
 
 
+def chat_row(*, tools: Any = None, **message: Any) -> bytes:
+    return json.dumps({"messages": [message], "tools": tools}).encode()
+
+
 def refusal(path: Path) -> InputError:
     with pytest.raises(InputError) as caught:
         read(path)
@@ -42,7 +50,7 @@ def refusal(path: Path) -> InputError:
     return caught.value
 
 
-@pytest.mark.parametrize("name", ["a.txt", "b.md", "C.TXT"])
+@pytest.mark.parametrize("name", ["a.txt", "b.md", "C.TXT", "code.py", "wiki.test.raw", "README"])
 def test_plain_text_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
     content = " ü one\r\n\n two \n"
     source = read(write(tmp_path, name, content))
@@ -54,6 +62,61 @@ def test_plain_text_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     assert read(write(tmp_path, "a.txt", b"\xef\xbb\xbfhi")).text == "hi"
     assert read(write(tmp_path, "a.jsonl", b'\xef\xbb\xbf{"text": "hi"}')).text == "hi"
+
+
+JSONL = b'{"text": "one"}\n{"text": "two"}\n'
+
+
+def parquet_bytes(**columns: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [JSONL, b'[\n {"text": "one"},\n {"text": "two"}]', parquet_bytes(text=["one", "two"])],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_content_says_what_a_file_is(tmp_path: Path, content: bytes, packed: bool) -> None:
+    source = read(write(tmp_path, "rows", gzip.compress(content) if packed else content))
+    assert source.text == "one\n\ntwo"
+    assert len(source.documents) == 2 and source.name == "rows"
+
+
+@pytest.mark.parametrize(
+    "content", ['{"level": "info"}\n', "{\n  1: 2\n}", "[1, 2]", "[a link](there)", "{}"]
+)
+def test_other_json_is_text(tmp_path: Path, content: str) -> None:
+    assert read(write(tmp_path, "a.json", content)).text == content
+
+
+def test_gzip_of_several_members(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "a.txt.gz", gzip.compress(b"one, ", mtime=0) + gzip.compress("zwö".encode())
+    )
+    assert (read(path).text, read(path).name) == ("one, zwö", "a.txt.gz")
+
+
+def test_content_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "LARGEST", 3 << 20)
+    bomb = gzip.compress(b"a" * (64 << 20))
+    assert len(bomb) < 70_000
+    assert "more than 3 MiB" in refusal(write(tmp_path, "a", bomb)).message
+    monkeypatch.setattr(parquet, "LARGEST", 3 << 20)
+    rows = parquet_bytes(text=pa.array(["a" * (1 << 20)]).take(pa.array([0] * 200)))
+    assert len(rows) < 200_000
+    assert "more than 3 MiB" in refusal(write(tmp_path, "b", rows)).message
+
+
+def test_standard_input_is_read_from_a_file_of_its_own(tmp_path: Path) -> None:
+    path = write(tmp_path, "kept", gzip.compress(JSONL))
+    source = read_source(CorpusSpec("-"), text_file=path)
+    assert (source.name, source.text) == ("standard input", "one\n\ntwo")
+    with pytest.raises(InputError, match="only `qfid kv` reads"):
+        read_source(CorpusSpec("-"))
+    with pytest.raises(InputError, match="not kept"):
+        read_source(CorpusSpec("-"), text_file=tmp_path / "gone")
 
 
 def test_rows_are_joined_with_blank_lines(tmp_path: Path) -> None:
@@ -76,6 +139,47 @@ def test_chat_rows_are_one_json_line_each(tmp_path: Path) -> None:
     first, second = source.text.split("\n")
     assert json.loads(first) == talk and json.loads(second) == talk[:1]
     assert source.documents == ((0, "line 1"), (len(first) + 1, "line 2"))
+
+
+def test_content_of_messages_is_prepared_as_a_server_does(tmp_path: Path) -> None:
+    call = {"id": "1", "function": {"name": "add", "arguments": '{"a": 2}'}}
+    parts = [{"type": "text", "text": "two "}, {"type": "text", "text": "and two"}]
+    talk = [
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "assistant", "tool_calls": [{**call, "function": {"arguments": {"a": 2}}}]},
+    ]
+    tools = [{"type": "function", "function": {"name": "add"}}]
+    first, second = read(
+        write(tmp_path, "a", [{"messages": talk, "tools": tools}, {"messages": talk[:1]}])
+    ).text.split("\n")
+    assert Conversation.from_line(first) == Conversation(
+        [
+            {"role": "user", "content": "two and two"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "1", "function": {"name": "add", "arguments": {"a": 2}}}],
+            },
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "1", "function": {"arguments": {"a": 2}}}],
+            },
+        ],
+        tools,
+    )
+    assert Conversation.from_line(second).tools is None
+
+
+def test_tools_of_parquet_rows(tmp_path: Path) -> None:
+    talk = [{"role": "user", "content": "hi", "name": None}, {"role": "tool", "content": "4"}]
+    tools = [{"name": "add", "note": None}, {"name": "sub", "note": "x"}]
+    source = read(write(tmp_path, "a", parquet_bytes(messages=[talk], tools=[tools])))
+    assert Conversation.from_line(source.text) == Conversation(
+        [{"role": "user", "content": "hi"}, {"role": "tool", "content": "4"}],
+        [{"name": "add"}, {"name": "sub", "note": "x"}],
+    )
 
 
 def test_a_row_with_both_is_text(tmp_path: Path) -> None:
@@ -149,8 +253,27 @@ def test_documents_start_where_they_are_said_to(texts: list[str], separator: str
         ("a.jsonl", b'{"messages": [{"role": "u", "content": "\\udc00"}]}', "surrogate"),
         ("a.parquet", b"", "not a Parquet file"),
         ("a.parquet", b"PAR1 and more PAR1", "not a Parquet file"),
-        ("a.pdf", b"%PDF", "unknown kind"),
-        ("README", b"text", "unknown kind"),
+        ("a.parquet", b"hello", "`68 65 6c 6c`"),
+        ("a.pdf", b"%PDF-1.7\n", "a PDF"),
+        ("a.txt.gz", b"plain", "not gzip: it begins with the bytes `70 6c 61 69`"),
+        ("a", gzip.compress(b"some text", mtime=0)[:-4], "damaged gzip after 9 unpacked bytes"),
+        ("a", b"\x1f\x8b\x08" + b"\xff" * 40, "damaged gzip after 0 unpacked bytes"),
+        ("a", gzip.compress(gzip.compress(b"x", mtime=0), mtime=0), "gzip within gzip"),
+        ("a.gz", gzip.compress(b"abc\0", mtime=0), "byte 3 is zero"),
+        ("a", b'{"text": "a"}\nplain\n', "line 2 "),
+        ("a.jsonl.gz", gzip.compress(b"plain", mtime=0), "line 1 "),
+        ("a.jsonl", chat_row(role="u"), "line 1 .*`content`"),
+        ("a.jsonl", chat_row(role="u", content=None), "line 1 .*`content`"),
+        ("a.jsonl", chat_row(role="u", content=[{"type": "image"}]), "line 1 .*text parts"),
+        ("a.jsonl", chat_row(role="u", content=[{"type": "text"}]), "line 1 .*text parts"),
+        ("a.jsonl", chat_row(role="u", content="", tool_calls=1), "line 1 .*`tool_calls`"),
+        (
+            "a.jsonl",
+            chat_row(role="u", content="", tool_calls=[{"function": {"arguments": "{"}}]),
+            "line 1 .*`arguments`",
+        ),
+        ("a.jsonl", chat_row(role="u", content="a", tools="[]"), "line 1 .*`tools`"),
+        ("a.jsonl", chat_row(role="u", content="a", tools=["add"]), "line 1 .*`tools`"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -190,7 +313,7 @@ def test_a_message_with_bytes_is_refused(tmp_path: Path) -> None:
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     assert "there is no file" in refusal(tmp_path / "none.txt").message
-    assert "neither a known corpus" in refusal(tmp_path / "wikitxt2").message
+    assert "neither a known corpus nor a file" in refusal(tmp_path / "wikitxt2").message
     (tmp_path / "folder.txt").mkdir()
     assert "is a folder" in refusal(tmp_path / "folder.txt").message
     (tmp_path / "loop.txt").symlink_to("loop.txt")
@@ -202,7 +325,8 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
-    assert "not a regular file" in refusal(tmp_path / "pipe.txt").message
+    error = refusal(tmp_path / "pipe.txt")
+    assert "not a regular file" in error.message and "--corpus -" in error.hint
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")

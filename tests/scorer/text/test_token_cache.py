@@ -11,20 +11,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_tokenizers import CHATML, byte_level, write_model
 
+from scorer.lm.tokenizer import load_tokenizer
 from scorer.spec.job import CorpusSpec
 from scorer.text.chunks import tokenize
 from scorer.text.source_text import SourceText
 from scorer.text.sources import read_source
 from scorer.text.tokens.cache import TokenizedText, load_tokens, save_tokens
-from scorer.text.tokens.load import load_tokenizer
 from scorer.text.tokens.tokenizer import TextTokenizer
+from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 ROWS = SourceText.of("own.jsonl", "one\n\ntwo", ((0, "a"), (5, "b")))
 
 
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> TextTokenizer:
-    return load_tokenizer(write_model(tmp_path / "bytes", byte_level()))
+    return load_tokenizer_file(write_model(tmp_path / "bytes", byte_level()))
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_whatever_changes_the_tokens_changes_the_file(
     tokenizer: TextTokenizer, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    other = load_tokenizer(write_model(tmp_path / "bos", byte_level(bos=True)))
+    other = load_tokenizer_file(write_model(tmp_path / "bos", byte_level(bos=True)))
     tokenize(ROWS, tokenizer, cache_dir=cache)
     tokenize(ROWS, tokenizer, cache_dir=cache, protocol="llama.cpp")
     tokenize(ROWS, other, cache_dir=cache)
@@ -95,6 +96,15 @@ def test_another_chat_template_changes_the_file(tmp_path: Path) -> None:
         tokens = tokenize(source, load_tokenizer(folder), cache_dir=tmp_path / "cache")
         texts.append(bytes(tokens.ids.astype(np.uint8)))
     assert texts == [b"<|u|>hello\n", b"hello"]
+
+
+def test_another_version_of_a_library_changes_the_file(
+    tokenizer: TextTokenizer, tmp_path: Path, encodes: Callable[[], int]
+) -> None:
+    tokenize(ROWS, tokenizer, cache_dir=tmp_path)
+    tokenizer.versions["transformers"] = "99.0.0"
+    tokenize(ROWS, tokenizer, cache_dir=tmp_path)
+    assert encodes() == 2
 
 
 @settings(

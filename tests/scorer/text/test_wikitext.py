@@ -11,7 +11,7 @@ import pytest
 
 from scorer.common.errors import CorpusNotCached, InputError, Interrupted
 from scorer.spec.job import CorpusSpec
-from scorer.text import wikitext
+from scorer.text import files, wikitext
 from scorer.text.sources import read_source
 
 ROWS = [
@@ -27,8 +27,6 @@ ROWS = [
     " Two . \n",
     "",
 ]
-# Of wiki.test.raw as llama.cpp downloads it.
-WIKI_TEST_RAW_SHA256 = "173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08"
 CACHED = wikitext.cached_wikitext2()  # before a test changes the environment
 
 
@@ -74,6 +72,21 @@ def test_llama_cpp_joins_rows_with_nothing(empty_cache: Path) -> None:
     assert source.text.endswith(" Two . \n \n")
     assert [title for _, title in source.documents] == ["First", "Second ( film )"]
     assert source.text.startswith(" = Second", source.documents[1][0])
+
+
+def test_wiki_test_raw_is_the_same_text_with_the_same_articles(
+    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(empty_cache)
+    split = read_source(CorpusSpec(), "llama.cpp", fetch=no_fetch)
+    path = tmp_path / "wiki.test.raw"
+    path.write_bytes(split.text.encode())
+    assert read_source(CorpusSpec(str(path))).documents == (), "a text like it is not taken for it"
+    monkeypatch.setattr(files, "RAW_SHA256", split.sha256)
+    for protocol in ("mqf", "llama.cpp"):
+        own = read_source(CorpusSpec(str(path)), protocol)  # type: ignore[arg-type]
+        assert (own.text, own.documents) == (split.text, split.documents)
+        assert own.name == "wiki.test.raw"
 
 
 def test_text_before_the_first_title_belongs_to_no_article() -> None:
@@ -185,7 +198,7 @@ def test_the_real_file() -> None:
     raw = wikitext.read_wikitext2("llama.cpp", path=CACHED)
     content = raw.text.encode()
     assert len(content) == 1_290_590
-    assert raw.sha256 == hashlib.sha256(content).hexdigest() == WIKI_TEST_RAW_SHA256
+    assert raw.sha256 == hashlib.sha256(content).hexdigest() == wikitext.RAW_SHA256
     assert [title for _, title in raw.documents] == [title for _, title in mqf.documents]
     for source in (mqf, raw):
         for offset, title in source.documents[1:]:

@@ -1,65 +1,30 @@
-"""Tokenizers of repos without ``tokenizer.json``, loaded with transformers."""
+"""Tokenizers that transformers implements in Python."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.text.tokens.chat_template import ChatTemplate
 from scorer.text.tokens.faults import explained
-from scorer.text.tokens.tokenizer import FileTokenizer, Ids, TextTokenizer
-
-
-def load_with_transformers(
-    model_path: Path,
-    name: str,
-    sha256: str,
-    chat_template: ChatTemplate | None,
-    *,
-    allow_custom_code: bool = False,
-) -> TextTokenizer:
-    """Read a tokenizer with ``AutoTokenizer``, from the local folder only.
-
-    Args:
-        model_path: Folder of the model.
-        name: Name of the tokenizer.
-        sha256: Hash of its tokenizer files.
-        chat_template: Its chat template.
-        allow_custom_code: Allow transformers to run the repo's Python file.
-
-    Raises:
-        InputError: transformers cannot read the files.
-    """
-    from transformers import AutoTokenizer
-
-    with explained(f"the tokenizer in `{model_path}` is broken"):
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(model_path), local_files_only=True, trust_remote_code=allow_custom_code
-        )
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        return FileTokenizer(backend, name, sha256, chat_template, tokenizer.bos_token)
-    return PythonTokenizer(tokenizer, name, sha256, chat_template)
+from scorer.text.tokens.tokenizer import Ids, TextTokenizer
 
 
 class PythonTokenizer(TextTokenizer):
-    """A tokenizer that transformers implements in Python; it has no offsets.
+    """A tokenizer called as transformers calls it; it has no offsets.
 
     Args:
-        tokenizer: A ``transformers`` tokenizer without a backend of the tokenizers library.
+        tokenizer: A ``transformers`` tokenizer.
         name: As in :class:`TextTokenizer`.
         sha256: As in :class:`TextTokenizer`.
-        chat_template: As in :class:`TextTokenizer`.
+        versions: As in :class:`TextTokenizer`.
     """
 
-    def __init__(
-        self, tokenizer: Any, name: str, sha256: str, chat_template: ChatTemplate | None = None
-    ) -> None:
+    def __init__(self, tokenizer: Any, name: str, sha256: str, versions: Mapping[str, str]) -> None:
         self._tokenizer = tokenizer
-        super().__init__(name, sha256, chat_template)
+        super().__init__(name, sha256, versions)
 
     def _ids(self, text: str, special_tokens: bool) -> list[int]:
         with explained(f"the tokenizer of `{self.name}` cannot encode the text", ""):

@@ -1,0 +1,115 @@
+"""mlx-lm's own tokenizer of a model, which a runtime would use.
+
+It is transformers' ``AutoTokenizer`` with what mlx-lm passes to chat templates. Importing it takes
+a second or two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from scorer.common.errors import InputError
+from scorer.lm.mlx_lm_import import import_mlx_lm_with_tokenizers
+from scorer.text.chat_rows import Conversation
+from scorer.text.tokens.faults import explained
+from scorer.text.tokens.tokenizer import CHAT_HINT
+from scorer.text.tokens.tokenizer_file import tokenizer_name
+
+
+class _FixedDate(datetime.datetime):
+    """The default date of Llama 3.x templates. With today's the text would change every day."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> _FixedDate:
+        return cls(2024, 7, 26, tzinfo=tz)
+
+
+@contextlib.contextmanager
+def _fixed_date() -> Iterator[None]:
+    """Let transformers give chat templates a fixed date in the block.
+
+    It has no parameter for it: functions that are passed to a template are taken out.
+    """
+    from transformers.utils import chat_template_utils
+
+    before = chat_template_utils.datetime
+    chat_template_utils.datetime = _FixedDate
+    try:
+        yield
+    finally:
+        chat_template_utils.datetime = before
+
+
+class MlxLmTokenizer:
+    """mlx-lm's tokenizer of a model folder, loaded when it is first needed.
+
+    Args:
+        model_path: The folder. Nothing is fetched.
+        allow_custom_code: Allow transformers to run the Python file that the folder names.
+    """
+
+    def __init__(self, model_path: Path, *, allow_custom_code: bool = False) -> None:
+        self._path = model_path
+        self._allow_custom_code = allow_custom_code
+
+    @cached_property
+    def wrapper(self) -> Any:
+        """``mlx_lm.tokenizer_utils.TokenizerWrapper``.
+
+        Raises:
+            InputError: It cannot read the files.
+        """
+        utils = import_mlx_lm_with_tokenizers()
+        with explained(f"mlx-lm cannot read the tokenizer in `{self._path}`"):
+            # False, not None: transformers would ask the user, on standard input.
+            options = {"trust_remote_code": self._allow_custom_code, "local_files_only": True}
+            return utils.load_tokenizer(self._path, options)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of transformers inside."""
+        return self.wrapper._tokenizer
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text by the default encoding.
+
+        Raises:
+            InputError: The tokenizer cannot encode it.
+        """
+        with explained("mlx-lm's tokenizer cannot encode the text", ""):
+            return [int(i) for i in self.wrapper.encode(text, verbose=False)]
+
+    def encode_conversation(self, conversation: Conversation) -> list[int]:
+        """Return the ids of a conversation, without a prompt for a further answer.
+
+        The chat template runs in the sandbox of transformers. A template that asks for the date
+        gets a fixed one.
+
+        Raises:
+            InputError: There is no chat template, or it refuses the conversation.
+        """
+        wrapper = self.wrapper
+        if not wrapper.has_chat_template:
+            raise self._no_template()
+        dated = "strftime_now" in str(wrapper.chat_template)
+        with (
+            explained("the chat template refuses the messages", CHAT_HINT),
+            _fixed_date() if dated else contextlib.nullcontext(),
+        ):
+            ids = wrapper.apply_chat_template(conversation.messages, tools=conversation.tools)
+            return [int(i) for i in ids]
+
+    def _no_template(self) -> InputError:
+        name = tokenizer_name(self._path)
+        if (self._path / "chat_template.json").is_file():
+            return InputError(
+                f"`{name}` has no chat template that mlx-lm reads: chat_template.json is not one",
+                "save its `chat_template` as chat_template.jinja in the same folder, "
+                f"or {CHAT_HINT}",
+            )
+        return InputError(f"`{name}` has no chat template", CHAT_HINT)

@@ -1,0 +1,49 @@
+"""Hashes of the files that define a tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+TOKENIZER = (
+    "tokenizer.json",
+    "*.model",
+    "*.tiktoken",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tekken.json",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+)
+"""Files that can define the ids of a text."""
+
+READING = (*TOKENIZER, "config.json", "*.py")
+"""Files that decide as what transformers reads them."""
+
+CHAT = (*READING, "chat_template.jinja", "additional_chat_templates/*.jinja")
+"""Files that decide the ids of a conversation."""
+
+
+def files_of(model_path: Path, patterns: Sequence[str]) -> list[Path]:
+    """Return the files of a model folder that match a pattern, each once, in order."""
+    return sorted({file for glob in patterns for file in model_path.glob(glob) if file.is_file()})
+
+
+def files_sha256(model_path: Path, patterns: Sequence[str], *more: str) -> str:
+    """Return the hexadecimal SHA-256 of names and content of files.
+
+    Args:
+        model_path: Folder of a model.
+        patterns: Which of its files.
+        more: What else it depends on.
+    """
+    digest = hashlib.sha256()
+    for file in files_of(model_path, patterns):
+        data = file.read_bytes()
+        digest.update(f"{file.name}\0{len(data)}\0".encode() + data)
+    for part in more:
+        digest.update(f"{part}\0".encode())
+    return digest.hexdigest()
