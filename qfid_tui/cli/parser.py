@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from qfid_tui.cli.diagnostics import say_with_hint
-from qfid_tui.cli.foreign_options import hint_for
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,6 +23,8 @@ class Parser(argparse.ArgumentParser):
 
     def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
         """Refuse words that no option takes; an option of another program is named with ours."""
+        from qfid_tui.cli.foreign_options import hint_for
+
         hint = hint_for(words) or f"`{self.prog} --help` lists the options"
         self.refuse(f"unrecognized arguments: {' '.join(words)}", hint)
 

@@ -17,7 +17,8 @@ from scorer.common.errors import QfidError
 
 if TYPE_CHECKING:
     from scorer.report.setting_row import SettingNumbers
-    from scorer.runs.run import Run, RunInfo
+    from scorer.runs.run import Run
+    from scorer.runs.run_info import RunInfo
 
 _RUNS = 20
 _ROWS = 24

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scorer.runs.run import RunInfo
+    from scorer.runs.run_info import RunInfo
 
 
 @dataclass(frozen=True, slots=True)

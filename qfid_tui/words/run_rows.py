@@ -10,7 +10,7 @@ from qfid_tui.state.text_names import CORPORA, text_name
 from qfid_tui.words.model_list import shortened
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import columns
-from scorer.runs.run import RunInfo
+from scorer.runs.run_info import RunInfo
 
 STATES = {
     "finished": "✓ finished",

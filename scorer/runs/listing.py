@@ -20,8 +20,9 @@ from scorer.common.folders import cache_folder, runs_folder
 from scorer.runs.facts import StoredFacts
 from scorer.runs.identity import Identity, identity_differences, identity_hash
 from scorer.runs.kept_text import keep_text
-from scorer.runs.run import Run, RunInfo
+from scorer.runs.run import Run
 from scorer.runs.run_files import job_json
+from scorer.runs.run_info import RunInfo
 from scorer.runs.run_lock import NO_LOCKS, RunLock, holder
 from scorer.spec.job import Job
 

@@ -20,10 +20,9 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from scorer.common.atomic_files import remove_temporary_files, storage_error, write_atomic
 from scorer.common.errors import InputError
@@ -31,6 +30,7 @@ from scorer.runs.facts import FailureFacts, StoredFacts
 from scorer.runs.identity import Identity, identity_hash, is_identity
 from scorer.runs.positions_schema import UnknownContent, refusal
 from scorer.runs.run_files import RUN_SCHEMA, job_json, json_object
+from scorer.runs.run_info import RunInfo
 from scorer.runs.run_lock import RunLock, holder
 from scorer.runs.run_state import RunState, read_state, write_state
 from scorer.runs.stored_counts import StoredCounts, count_chunks
@@ -41,45 +41,6 @@ if TYPE_CHECKING:
     from scorer.runs.positions_file import PositionsWriter
     from scorer.runs.positions_format import StoredChunk
     from scorer.stats.positions import Positions
-
-State = Literal["finished", "unfinished", "running", "broken"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunInfo:
-    """One line of the list of runs.
-
-    Attributes:
-        id: Name of the run's folder.
-        path: The folder.
-        state: ``running`` while a living process writes to it; ``broken`` where it cannot be
-            read.
-        reason: Why it is broken, else "".
-        model: The model as the job names it; "" for a broken run, as are the next two.
-        settings: The settings in notation, in the order of the report.
-        corpus: Name or path of the text.
-        chunk_length: Tokens of a chunk; None of a broken run.
-        created: When the run began, ISO 8601, UTC.
-        chunks_done: Stored (setting, chunk) pairs, damaged ones not yet told apart; settings that
-            share their arithmetic share what is stored.
-        chunks_planned: Pairs that the job asks for; None where the facts name no chunks.
-        failed: Settings that failed.
-        read_only: Why this version can read the run and not go on with it; "" where it can.
-    """
-
-    id: str
-    path: Path
-    state: State
-    reason: str = ""
-    model: str = ""
-    settings: tuple[str, ...] = ()
-    corpus: str = ""
-    chunk_length: int | None = None
-    created: str = ""
-    chunks_done: int = 0
-    chunks_planned: int | None = None
-    failed: tuple[str, ...] = ()
-    read_only: str = ""
 
 
 class Run:

@@ -28,7 +28,7 @@ from qfid_tui.words.run_rows import all_about, deletable, matches, resumable, wh
 from scorer.common.errors import QfidError
 from scorer.report.formats.inline import plural
 from scorer.runs.listing import find_run, list_runs
-from scorer.runs.run import RunInfo
+from scorer.runs.run_info import RunInfo
 
 
 @dataclass(frozen=True, slots=True)

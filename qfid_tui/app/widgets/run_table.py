@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from qfid_tui.words.run_rows import cells, heads
-from scorer.runs.run import RunInfo
+from scorer.runs.run_info import RunInfo
 
 
 class RunTable(DataTable[Text], inherit_bindings=False):

@@ -10,7 +10,7 @@ from qfid_tui.state.run_results import RunResult, results_of
 from qfid_tui.words.run_rows import read_only_note
 
 if TYPE_CHECKING:
-    from scorer.runs.run import RunInfo
+    from scorer.runs.run_info import RunInfo
 
 _HEAD = ("run", "state", "scored", "model", "text", "length", "setting: KL mean (nats), verdict")
 

@@ -25,7 +25,7 @@ from qfid_tui.app.screens.fault import Fault, FaultScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryScreen
 from scorer.common.errors import InputError
-from scorer.runs.run import RunInfo
+from scorer.runs.run_info import RunInfo
 
 # Opening a screen takes longer than drawing many texts on it: 10 sets of 20 make 200 texts.
 TEXTS, EXAMPLES = 20, 10

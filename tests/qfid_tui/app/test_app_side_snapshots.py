@@ -22,7 +22,7 @@ from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.fault import Fault, FaultScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryScreen
-from scorer.runs.run import RunInfo
+from scorer.runs.run_info import RunInfo
 from scorer.spec.settings.registry import parse_settings
 
 MODEL = "local-test/SmolLM2-135M-Instruct-4bit"

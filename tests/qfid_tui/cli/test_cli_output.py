@@ -198,7 +198,7 @@ def test_a_dash_is_standard_output(
         ("--output R.JSON", "json"),
         ("--output r.csv", "csv"),
         ("--output r.md", "md"),
-        ("--output r.html", "md"),
+        ("--output r.txt", "md"),
         ("--output json", "md"),
         ("--output r.json --format csv", "csv"),
         ("--output r.csv --format md", "md"),

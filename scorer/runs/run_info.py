@@ -1,0 +1,46 @@
+"""What a list of runs says of one of them. Pure standard library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+State = Literal["finished", "unfinished", "running", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """One line of the list of runs.
+
+    Attributes:
+        id: Name of the run's folder.
+        path: The folder.
+        state: ``running`` while a living process writes to it; ``broken`` where it cannot be
+            read.
+        reason: Why it is broken, else "".
+        model: The model as the job names it; "" for a broken run, as are the next two.
+        settings: The settings in notation, in the order of the report.
+        corpus: Name or path of the text.
+        chunk_length: Tokens of a chunk; None of a broken run.
+        created: When the run began, ISO 8601, UTC.
+        chunks_done: Stored (setting, chunk) pairs, damaged ones not yet told apart; settings that
+            share their arithmetic share what is stored.
+        chunks_planned: Pairs that the job asks for; None where the facts name no chunks.
+        failed: Settings that failed.
+        read_only: Why this version can read the run and not go on with it; "" where it can.
+    """
+
+    id: str
+    path: Path
+    state: State
+    reason: str = ""
+    model: str = ""
+    settings: tuple[str, ...] = ()
+    corpus: str = ""
+    chunk_length: int | None = None
+    created: str = ""
+    chunks_done: int = 0
+    chunks_planned: int | None = None
+    failed: tuple[str, ...] = ()
+    read_only: str = ""
