@@ -36,7 +36,12 @@ def to_json(listing: Listing, hub: str) -> dict[str, Any]:
         "cache": hub,
         "models": [info.to_json() for info in listing.scorable],
         "unscorable": [
-            {"name": repo.name, "reason": repo.reason, "size_bytes": repo.size_bytes}
+            {
+                "name": repo.name,
+                "reason": repo.reason,
+                "size_bytes": repo.size_bytes,
+                "kv_bytes_per_token_16bit": repo.geometry and repo.geometry.bytes_per_token_16bit(),
+            }
             for repo in listing.unscorable
         ],
     }

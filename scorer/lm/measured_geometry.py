@@ -98,7 +98,7 @@ def measure_folder(folder: Path, *, allow_custom_code: Consent = False) -> tuple
         geometry, _, columns = _traced_skeleton(module)
     except InputError as error:
         if code is None and isinstance(error.__cause__, _OF_THE_CONFIG):
-            return key, NotBuilt(error.message)
+            return key, NotBuilt(error.message, _without_the_rest(folder, config))
         raise
     with contextlib.suppress(AttributeError, TypeError):
         layers: Any = module.layers
@@ -109,6 +109,15 @@ def measure_folder(folder: Path, *, allow_custom_code: Consent = False) -> tuple
         _embedding_width(module),
         max(_integers(module, _HEADS), default=None),
     )
+
+
+def _without_the_rest(folder: Path, config: dict[str, Any]) -> KVGeometry | None:
+    """The caches of a model whose config lacks values that they do not depend on."""
+    try:
+        module = build_skeleton(folder, config, allow_custom_code=False, stand_ins=True)
+        return _traced_skeleton(module).geometry
+    except InputError:
+        return None
 
 
 def _traced_skeleton(module: nn.Module) -> _Traced:

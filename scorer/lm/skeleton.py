@@ -18,6 +18,7 @@ import mlx.nn as nn
 from scorer.common.error_text import named_line
 from scorer.common.errors import InputError
 from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
+from scorer.lm.stand_ins import with_stand_ins
 from scorer.models.config import untagged
 from scorer.models.config_geometry import guessed_geometry, vocab_size
 from scorer.models.custom_code import Consent, allowed_content, model_code
@@ -29,7 +30,7 @@ _CALLS_PER_CHECK = 2000
 
 
 def build_skeleton(
-    folder: Path, config: dict[str, Any], *, allow_custom_code: Consent
+    folder: Path, config: dict[str, Any], *, allow_custom_code: Consent, stand_ins: bool = False
 ) -> nn.Module:
     """Build mlx-lm's module of a config, as ``mlx_lm.utils.load_model`` does before the weights.
 
@@ -37,6 +38,7 @@ def build_skeleton(
         folder: The model's folder; only a Python file of its own is read from it.
         config: The whole of ``config.json``.
         allow_custom_code: Whether the Python file that the config names may run.
+        stand_ins: Take any value for what the config lacks and no cache depends on.
 
     Raises:
         CustomCodeRefused: It may not.
@@ -58,7 +60,10 @@ def build_skeleton(
         ):
             model_class, arguments_class = _classes(folder, config, utils, allow_custom_code)
             # Some classes change what they are given.
-            module: nn.Module = model_class(arguments_class.from_dict(untagged(config)))
+            given = untagged(config)
+            if stand_ins:
+                given = with_stand_ins(arguments_class, given)
+            module: nn.Module = model_class(arguments_class.from_dict(given))
             module.eval()
     except (KeyboardInterrupt, InputError):
         raise

@@ -202,6 +202,18 @@ def with_kept_geometry(info: ModelInfo) -> ModelInfo:
     return info if outcome is None else with_geometry(info, outcome)
 
 
+class CannotBeBuilt(InputError):
+    """mlx-lm cannot build a model from its ``config.json``.
+
+    Attributes:
+        geometry: Its caches, where the config says enough of them; else None.
+    """
+
+    def __init__(self, message: str, hint: str, geometry: KVGeometry | None) -> None:
+        super().__init__(message, hint)
+        self.geometry = geometry
+
+
 def with_geometry(info: ModelInfo, outcome: Outcome) -> ModelInfo:
     """A model with its measured geometry, and the sizes that its config does not state.
 
@@ -226,8 +238,10 @@ def check_measured(outcome: Outcome, architecture: str) -> Measured:
             no groups for them.
     """
     if isinstance(outcome, NotBuilt):
-        raise InputError(
-            outcome.reason, "the model is damaged, or made for another version of mlx-lm"
+        raise CannotBeBuilt(
+            outcome.reason,
+            "the model is damaged, or made for another version of mlx-lm",
+            outcome.geometry,
         )
     if not outcome.geometry.layers:
         raise InputError(

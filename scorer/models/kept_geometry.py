@@ -25,7 +25,7 @@ from scorer.models.config import read_small
 from scorer.spec.geometry import KVGeometry
 
 # To be raised when the same config measures differently.
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,11 @@ class NotBuilt:
 
     Attributes:
         reason: Why, one line.
+        geometry: Its caches, where the config says enough of them; else None.
     """
 
     reason: str
+    geometry: KVGeometry | None = None
 
 
 Outcome = Measured | NotBuilt
@@ -116,7 +118,8 @@ def remember(key: str, outcome: Outcome) -> None:
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     """An outcome as JSON values."""
     if isinstance(outcome, NotBuilt):
-        return {"not_built": outcome.reason}
+        known = outcome.geometry
+        return {"not_built": outcome.reason, "geometry": known and known.to_json()}
     sizes = {name: getattr(outcome, name) for name in ("vocab", "hidden", "heads")}
     return {"geometry": outcome.geometry.to_json()} | sizes
 
@@ -130,9 +133,10 @@ def outcome_from_json(data: Any) -> Outcome:
     if not isinstance(data, Mapping):
         raise ValueError("no JSON object")
     reason = data.get("not_built")
-    if isinstance(reason, str):
-        return NotBuilt(reason)
     geometry = data.get("geometry")
+    if isinstance(reason, str):
+        known = KVGeometry.from_json(geometry) if isinstance(geometry, Mapping) else None
+        return NotBuilt(reason, known and dataclasses.replace(known, exact=True))
     if not isinstance(geometry, Mapping):
         raise ValueError("no geometry")
     sizes = {name: data.get(name) for name in ("vocab", "hidden", "heads")}

@@ -16,7 +16,8 @@ from scorer.models.hub_cache import (
     is_repo_id,
     link_bounds,
 )
-from scorer.models.info import ModelInfo, describe_model
+from scorer.models.info import CannotBeBuilt, ModelInfo, describe_model
+from scorer.spec.geometry import KVGeometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,13 @@ class Unscorable:
         name: Repo id.
         reason: Why, one line.
         size_bytes: Its bytes in the cache.
+        geometry: Its KV cache, where that is known all the same; else None.
     """
 
     name: str
     reason: str
     size_bytes: int
+    geometry: KVGeometry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ def iter_models(
                 thorough=False,
             )
         except QfidError as error:
-            yield Unscorable(repo, _reason(error), folder_bytes(folder / "blobs"))
+            geometry = error.geometry if isinstance(error, CannotBeBuilt) else None
+            yield Unscorable(repo, _reason(error), folder_bytes(folder / "blobs"), geometry)
         except Exception as error:
             # A listing shows every repo, whatever its state.
             yield Unscorable(repo, f"unreadable: {type(error).__name__}", 0)

@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 
 from scorer.lm.measured_geometry import measure_folder
-from scorer.models.kept_geometry import Measured
+from scorer.models.kept_geometry import (
+    Measured,
+    NotBuilt,
+    outcome_from_json,
+    outcome_to_json,
+)
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 OTHERS: dict[str, Any] = {
@@ -175,3 +180,24 @@ def test_the_cache_of_a_published_model_is_the_one_counted_by_hand(
     assert isinstance(outcome, Measured), outcome
     # A context shorter than every window: windows count in full.
     assert outcome.geometry.bytes_per_token_16bit(64) == expected
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_is_known_too_where_a_config_lacks_what_no_cache_depends_on(
+    tmp_path: Path, name: str
+) -> None:
+    config, expected = MODELS[name]
+    kept = {key: value for key, value in config.items() if key not in MAMBA}
+    (tmp_path / "config.json").write_text(json.dumps(kept))
+    _, outcome = measure_folder(tmp_path)
+    assert outcome.geometry is not None
+    assert outcome.geometry.bytes_per_token_16bit(64) == expected
+    assert outcome_from_json(json.loads(json.dumps(outcome_to_json(outcome)))) == outcome
+
+
+def test_what_a_cache_depends_on_is_never_made_up(tmp_path: Path) -> None:
+    config = OTHERS | MODELS["Llama-3.1-8B"][0]
+    del config["num_attention_heads"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    _, outcome = measure_folder(tmp_path)
+    assert isinstance(outcome, NotBuilt) and outcome.geometry is None
