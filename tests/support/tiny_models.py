@@ -64,7 +64,8 @@ def write_tiny_model(
     if bits is not None:
         nn.quantize(model, 32, bits, class_predicate=_divides)
         config["quantization"] = {"group_size": 32, "bits": bits}
-    write_model(folder, byte_level())
+    # Without the class, transformers takes that of the architecture, which may want `<unk>`.
+    write_model(folder, byte_level(), tokenizer_class="PreTrainedTokenizerFast")
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
     weights = dict(tree_flatten(model.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
