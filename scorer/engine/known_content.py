@@ -51,8 +51,13 @@ def files_and_hashes(content: ModelContent) -> dict[str, str | int]:
 
 
 def is_recorded(facts: StoredFacts) -> bool:
-    """Whether the hashes stand in the facts."""
-    return facts.identity.get(CONTENT) is not None
+    """Whether the hashes stand in the facts, in the identity and file by file.
+
+    The last hash can become known after the one was written and before the other.
+    """
+    files = {} if facts.run is None else facts.run.model_files
+    by_file = all(isinstance(known, str) for known in files.values())
+    return facts.identity.get(CONTENT) is not None and by_file
 
 
 def with_hashes(facts: StoredFacts, content: ModelContent) -> StoredFacts:

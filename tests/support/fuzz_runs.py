@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,13 @@ def look(folder: Path, changes: dict[str, bytes], *, finished: bool = False) -> 
             refused_or(read)
         report = refused_or(lambda: saved_report(run))
         for format in FORMATS if report is not None else ():
-            text = refused_or(lambda: "".join(rendered(format, report, run.id)))  # noqa: B023
+            text = refused_or(lambda: joined(rendered(format, report, run.id)))  # noqa: B023
             assert not ACTS.search((text or "").replace("\n", "")), format
+
+
+def joined(parts: Iterable[str | bytes]) -> str:
+    """The parts as one text; Parquet, which is none, is made and passed over."""
+    return "".join([part for part in parts if isinstance(part, str)])
 
 
 def refused_or(read: Any) -> Any:

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from fake_hub_cache import write_repo
 from tiny_runs import Small, cells, failed, finished, planned, stopped
 
+from scorer.engine.known_content import is_recorded
 from scorer.models import file_hashes
 from scorer.models.model_content import ModelContent
 from scorer.runs.listing import Run, find_run, list_runs
@@ -309,3 +311,11 @@ def test_a_run_whose_folder_is_gone_ends_at_the_next_chunk(own: Small, renamed: 
     assert cells(events) == [("8", 0)] and failure.run is None
     assert {path.name: path.read_bytes() for path in first.path.iterdir()} == before
     assert other.complete and len(list_runs()) == 1
+
+
+def test_hashes_that_come_between_two_fields_are_recorded_in_both(small: Small) -> None:
+    run = find_run(planned(small.score("8")).run)
+    assert is_recorded(run.facts)
+    assert run.facts.run is not None
+    sizes = replace(run.facts.run, model_files={"model.safetensors": 3})
+    assert not is_recorded(replace(run.facts, run=sizes))
