@@ -239,5 +239,8 @@ class Choices:
 
 
 def same_conditions(one: Job, other: Job) -> bool:
-    """Whether two jobs differ only in their settings, so that one run can hold both."""
-    return dataclasses.replace(one, settings=other.settings) == other
+    """Whether one run can hold both jobs: they differ in their settings, and in ``force`` at most.
+
+    ``force`` says whether memory is checked; no number depends on it.
+    """
+    return dataclasses.replace(one, settings=other.settings, force=other.force) == other
