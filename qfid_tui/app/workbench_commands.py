@@ -81,7 +81,7 @@ class WorkbenchCommands:
         self._owner.update(state.changed(own_scale=not state.own_scale))
 
     def run(self) -> bool:
-        """Score what is ticked: start a run, or go on with the one on the screen.
+        """Score what is ticked: start a run, or go on with the one on the screen or a saved one.
 
         If no model is chosen, the highlighted one is chosen first.
 
@@ -95,6 +95,9 @@ class WorkbenchCommands:
             return False
         try:
             planned, comparison = changes.run_comparison(state)
+            if planned.kind == "reopen" and planned.run is not None:
+                self._reader.open_run(planned.run, self._go_on, keep_ticks=True)
+                return False
             self._host.score(planned.request(), comparison)
         except QfidError as error:
             self._owner.tell(changes.error_text(error), "warning")
@@ -103,6 +106,12 @@ class WorkbenchCommands:
         self._owner.update(changes.with_comparison(state, comparison))
         self._host.keep_choices()
         return True
+
+    def _go_on(self) -> None:
+        """Score what the run on the screen lacks of what is ticked."""
+        planned = self._owner.state.planned
+        if not isinstance(planned, QfidError) and planned.kind in ("go_on", "add"):
+            self.run()
 
     def stop(self) -> None:
         """Ask the run to stop; asked again, end it at once."""

@@ -105,16 +105,18 @@ class WorkbenchReader:
 
         self._call(show)
 
-    def open_run(self, run: str, then: Callable[[], object]) -> None:
+    def open_run(self, run: str, then: Callable[[], object], *, keep_ticks: bool = False) -> None:
         """Read a saved run and show it.
 
         Args:
             run: Id of the run.
             then: Called when the run is shown.
+            keep_ticks: Leave the choices as they are where the run can go on with them.
         """
-        self._start("open", partial(self._open_run, run, then), exclusive=True)
+        self._start("open", partial(self._open_run, run, then, keep_ticks), exclusive=True)
 
-    def _open_run(self, run: str, then: Callable[[], object]) -> None:
+    def _open_run(self, run: str, then: Callable[[], object], keep_ticks: bool) -> None:
+        worker = get_current_worker()
         try:
             comparison = open_comparison(run)
         except QfidError as error:
@@ -122,7 +124,10 @@ class WorkbenchReader:
             return
 
         def show() -> None:
-            self._owner.update(open_run(self._owner.state, comparison))
+            # The key may have been pressed twice, or a run may have started meanwhile.
+            if worker.is_cancelled or self._owner.state.comparison.is_active:
+                return
+            self._owner.update(open_run(self._owner.state, comparison, keep_ticks=keep_ticks))
             self.read_earlier()
             then()
 

@@ -192,7 +192,11 @@ class Choices:
         dataclasses.replace(self, model=self.model or DEMO).job(settings).check_new()
 
     def of_job(self, job: Job) -> Choices:
-        """Choose the model, the options and the settings of a job; other choices stay."""
+        """Choose the model, the options and the settings of a job; other choices stay.
+
+        Of the options that shape the offered rows, those are chosen under which most settings of
+        the job are offered rows; the other settings are added.
+        """
         default = "builtin" if job.model == DEMO else "wikitext2"
         choices = dataclasses.replace(
             self,
@@ -209,9 +213,34 @@ class Choices:
             batch=job.batch,
             force=job.force,
         )
-        return choices.ticking_only(job.settings)
+        return choices._offering(job.settings).ticking_only(job.settings)
+
+    def _offering(self, settings: tuple[Setting, ...]) -> Choices:
+        """The options under which most of these settings are offered rows; added ones count not."""
+        tried = [self]
+        for setting in settings:
+            if isinstance(setting, KVSetting):
+                shape = dataclasses.replace(
+                    self,
+                    key_bits=None,
+                    group_size=setting.group_size or DEFAULT_GROUP,
+                    start=setting.start,
+                    path=setting.path,
+                )
+                tried.append(shape)
+                if setting.k_bits != setting.v_bits:
+                    tried.append(dataclasses.replace(shape, key_bits=setting.k_bits))
+        return max(tried, key=lambda choices: choices._offered_of(settings))
+
+    def _offered_of(self, settings: tuple[Setting, ...]) -> int:
+        """How many of these settings are offered rows."""
+        rows = dataclasses.replace(self, added=()).offered()
+        return sum(setting in rows for setting in settings)
 
 
 def same_conditions(one: Job, other: Job) -> bool:
-    """Whether two jobs differ only in their settings, so that one run can hold both."""
-    return dataclasses.replace(one, settings=other.settings) == other
+    """Whether one run can hold both jobs: they differ in their settings, and in ``force`` at most.
+
+    ``force`` says whether memory is checked; no number depends on it.
+    """
+    return dataclasses.replace(one, settings=other.settings, force=other.force) == other

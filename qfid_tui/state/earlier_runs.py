@@ -9,6 +9,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qfid_tui.state.next_run import SavedRun
 from qfid_tui.state.saved_report import stored_report
 from qfid_tui.state.setting_results import figures_of
 from qfid_tui.state.table_rows import EarlierSetting
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _RUNS = 20
 _ROWS = 24
+_CONTINUED = ("finished", "unfinished")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ class EarlierRuns:
         settings: The settings they scored, see :func:`earlier_settings`.
         unfinished: Id of the newest run that can go on; None if there is none.
         is_deleted: Whether the run on the screen has been deleted.
+        saved: The runs that can be continued, newest first.
     """
 
     model: str | None
     settings: tuple[EarlierSetting, ...] = ()
     unfinished: str | None = None
     is_deleted: bool = False
+    saved: tuple[SavedRun, ...] = ()
 
 
 def read_earlier(model: str | None, shown: str | None, *, is_saved: bool) -> EarlierRuns:
@@ -53,7 +57,9 @@ def read_earlier(model: str | None, shown: str | None, *, is_saved: bool) -> Ear
     if model is None:
         return EarlierRuns(None, is_deleted=deleted)
     settings = earlier_settings(model, () if shown is None else (shown,))
-    return EarlierRuns(model, tuple(settings), _unfinished_run(model), deleted)
+    return EarlierRuns(
+        model, tuple(settings), _unfinished_run(model), deleted, tuple(_saved_runs(model))
+    )
 
 
 def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[EarlierSetting]:
@@ -90,6 +96,25 @@ def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[Earlier
 def _is_same(one: EarlierSetting, other: EarlierSetting) -> bool:
     """Whether two rows are the same setting under the same conditions, chunks apart."""
     return one.name == other.name and not one.key.differences(other.key)
+
+
+def _saved_runs(model: str) -> list[SavedRun]:
+    """The runs of a model that can be continued, or opened because they lack nothing."""
+    from scorer.runs.listing import Run, list_runs
+
+    found = []
+    try:
+        for info in list_runs():
+            if info.model != model or info.read_only or info.state not in _CONTINUED:
+                continue
+            run = Run(info.path)
+            scored = [n for n in info.settings if info.state == "finished" and n not in info.failed]
+            revision = run.readable_facts.identity.get("model revision")
+            named = None if revision in (None, "none") else str(revision)
+            found.append(SavedRun(info.id, run.job, named, tuple(scored)))
+    except (QfidError, OSError):
+        return found
+    return found
 
 
 def _unfinished_run(model: str) -> str | None:

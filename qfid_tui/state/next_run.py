@@ -11,9 +11,31 @@ from typing import TYPE_CHECKING, Any, Literal
 from qfid_tui.state.choices import same_conditions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
     from scorer.spec.job import Job
+
+
+_REFUSED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRun:
+    """A saved run that could be opened instead of starting a new one.
+
+    Attributes:
+        id: Its id.
+        job: Its job.
+        revision: Commit of the model that it scored; None where it has none.
+        scored: Settings, in notation, that lack nothing; empty for an unfinished run.
+    """
+
+    id: str
+    job: Job
+    revision: str | None = None
+    scored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +43,15 @@ class NextRun:
     """The next run.
 
     Attributes:
-        kind: ``new`` for a run of its own; ``go_on`` with what a run lacks; ``add`` settings to
-            a run that is complete; ``nothing`` where everything ticked is scored.
+        kind: ``new`` for a run of its own; ``reopen`` for a saved run of what is chosen, which is
+            opened first; ``go_on`` with what a run lacks; ``add`` settings to a run that is
+            complete; ``nothing`` where everything ticked is scored.
         job: What it would score.
         run: Id of the run it continues; None for a new one.
         missing: Settings, in notation, that it would score.
     """
 
-    kind: Literal["new", "go_on", "add", "nothing"]
+    kind: Literal["new", "reopen", "go_on", "add", "nothing"]
     job: Job
     run: str | None
     missing: tuple[str, ...]
@@ -39,18 +62,28 @@ class NextRun:
         return request if self.run is None else {**request, "run": self.run}
 
 
-def next_run(choices: Choices, comparison: Comparison) -> NextRun:
+def next_run(choices: Choices, comparison: Comparison, saved: Iterable[SavedRun] = ()) -> NextRun:
     """What would be run.
 
     A run is continued where nothing but settings differs, because only then do its numbers belong
-    in one table with the new ones.
+    in one table with the new ones. One that the scorer has refused to continue is not tried again.
+
+    Args:
+        choices: What is chosen.
+        comparison: The comparison on the screen.
+        saved: Runs of the chosen model that can be continued, newest first.
 
     Raises:
         InputError: What is chosen makes no job.
     """
     job = choices.job()
     known, run = comparison.job, comparison.run
-    if known is None or run is None or not same_conditions(job, known):
+    failure = comparison.failure if comparison.phase == "failed" else None
+    refused = run if failure is not None and failure.exit_code == _REFUSED else None
+    if known is None or run is None or run == refused or not same_conditions(job, known):
+        for same in saved:
+            if same.id != refused and same_conditions(job, same.job):
+                return _reopened(job, same)
         job.check_new()
         return NextRun("new", job, None, tuple(setting.key for setting in job.settings))
     names = dict.fromkeys(s.key for s in (*known.settings, *job.settings))
@@ -59,3 +92,9 @@ def next_run(choices: Choices, comparison: Comparison) -> NextRun:
         return NextRun("nothing", job, run, ())
     new = not any(name in comparison.settings for name in missing)
     return NextRun("add" if new else "go_on", job, run, missing)
+
+
+def _reopened(job: Job, same: SavedRun) -> NextRun:
+    names = dict.fromkeys(setting.key for setting in (*same.job.settings, *job.settings))
+    missing = tuple(name for name in names if name not in same.scored)
+    return NextRun("reopen", job, same.id, missing)

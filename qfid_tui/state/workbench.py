@@ -17,7 +17,7 @@ from qfid_tui.state.chart_points import chart_row
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.memory_fit import Fit, fit_of
-from qfid_tui.state.next_run import NextRun, next_run
+from qfid_tui.state.next_run import NextRun, SavedRun, next_run
 from qfid_tui.state.run_options import OPTIONS, Option
 from qfid_tui.state.table_rows import EarlierSetting, TableRow, table_rows
 from scorer.common.errors import InputError
@@ -67,6 +67,7 @@ class WorkbenchState:
         sizes: Sizes of the models whose weight headers were read; None if they cannot be read.
         earlier: Settings of earlier runs of the chosen model.
         unfinished: Id of the newest run of the model that lacks something; None for none.
+        saved: Runs of the chosen model that can be continued, newest first.
         probed: The device as the probe described it; None until it answers.
         key_names: Default keys to the user's own keys, as the footer shows them.
         filter: Text that names in the list of models must contain.
@@ -91,6 +92,7 @@ class WorkbenchState:
     sizes: Mapping[ModelInfo, ModelSizes | None] = field(default_factory=dict)
     earlier: tuple[EarlierSetting, ...] = ()
     unfinished: str | None = None
+    saved: tuple[SavedRun, ...] = ()
     probed: Hello | None = None
     key_names: Mapping[str, str] = field(default_factory=dict)
     filter: str = ""
@@ -187,8 +189,10 @@ class WorkbenchState:
     @cached_property
     def planned(self) -> NextRun | InputError:
         """What the run key would do; an error if the choices make no job."""
+        revision = None if self.model is None else self.model.revision
+        saved = [run for run in self.saved if revision in (None, run.revision)]
         try:
-            return next_run(self.choices, self.comparison)
+            return next_run(self.choices, self.comparison, saved)
         except InputError as error:
             return error
 
@@ -207,7 +211,7 @@ _COMPARISON = frozenset({"comparison", "version"})
 # For each cached property, the fields that it is computed from.
 _COMPUTED_FROM = {
     "rows": _MODEL | _COMPARISON | {"earlier"},
-    "planned": _COMPARISON | {"choices"},
+    "planned": _MODEL | _COMPARISON | {"saved"},
     "fit": _MODEL | _COMPARISON | {"sizes", "probed"},
 }
 

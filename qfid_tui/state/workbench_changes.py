@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qfid_tui.state.choices import same_conditions
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import EarlierRuns
 from qfid_tui.state.next_run import NextRun
@@ -76,7 +77,9 @@ def earlier_read(
         return state
     if earlier.is_deleted and comparison is state.comparison and not comparison.is_active:
         state = with_comparison(state, Comparison())
-    return state.changed(earlier=earlier.settings, unfinished=earlier.unfinished)
+    return state.changed(
+        earlier=earlier.settings, unfinished=earlier.unfinished, saved=earlier.saved
+    )
 
 
 def comparison_changed(state: WorkbenchState) -> WorkbenchState:
@@ -102,7 +105,7 @@ def choose_model(state: WorkbenchState, name: str) -> Outcome:
             return Outcome(state, _run_goes_on(state, "choose another model"))
         choices = dataclasses.replace(state.choices, model=name, revision=None)
         state = with_comparison(state, Comparison())
-        state = state.changed(choices=choices, earlier=(), unfinished=None)
+        state = state.changed(choices=choices, earlier=(), unfinished=None, saved=())
     return _with_legal_group(close_filter(show_panel(state, "settings")))
 
 
@@ -180,16 +183,22 @@ def run_comparison(state: WorkbenchState) -> tuple[NextRun, Comparison]:
     return planned, Comparison() if planned.kind == "new" else state.comparison
 
 
-def open_run(state: WorkbenchState, comparison: Comparison) -> WorkbenchState:
+def open_run(
+    state: WorkbenchState, comparison: Comparison, *, keep_ticks: bool = False
+) -> WorkbenchState:
     """Show a saved run and choose what it was scored with.
 
     Args:
         state: The state now.
         comparison: The run, read from its files.
+        keep_ticks: Leave the choices as they are where the run can go on with them.
     """
-    assert comparison.job is not None
-    state = state.changed(choices=state.choices.of_job(comparison.job))
-    return with_comparison(state, comparison)
+    job = comparison.job
+    assert job is not None
+    choices = state.choices
+    if not (keep_ticks and same_conditions(choices.job(), job)):
+        choices = choices.of_job(job)
+    return with_comparison(state.changed(choices=choices), comparison)
 
 
 def cannot_open(state: WorkbenchState) -> str:

@@ -130,6 +130,10 @@ def fit_line(state: WorkbenchState) -> Line:
 
 def _next_line(planned: NextRun, comparison: Comparison) -> Line:
     names = ", ".join(planned.missing)
+    if planned.kind == "reopen":
+        if not planned.missing:
+            return [("scored already: ", "text"), *key("r", f" opens {planned.run}")]
+        return [*key("r", f" goes on with {planned.run}: scores {names}")]
     if planned.kind == "new":
         settings = plural(len(planned.missing), "setting")
         if comparison.phase == "idle":

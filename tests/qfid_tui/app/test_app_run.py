@@ -83,7 +83,7 @@ async def test_pick_tick_run_watch_stop_go_on_and_add_with_the_real_scorer() -> 
 
 @piloted
 async def test_numbers_arrive_verdicts_appear_and_a_finished_run_says_so(tmp_path: Path) -> None:
-    run = save_run("8,4", job={"chunks": "spread"})
+    run = save_run("8,4", job={"chunks": "spread", "kernel": "mlx-lm"})
     file = script(tmp_path / "s", recording(run))
     async with running(faked(), script=file) as (app, pilot):
         await pilot.press("r")
@@ -285,3 +285,26 @@ async def test_an_unfinished_run_is_told_of_and_a_key_away() -> None:
         await until(pilot, lambda: "2 of 4 chunks scored" in screen_text(app), "painted")
         assert "r goes on with 8, 4" in screen_text(app)
         assert app.workbench.check_action("resume", ()) is False
+
+
+@piloted
+async def test_a_saved_run_of_what_is_chosen_is_gone_on_with(tmp_path: Path) -> None:
+    run = save_run("8,4", finished=False, chunks=2, job={"chunks": "spread"})
+    whole = save_run("8,4", job={"chunks": "spread", "max_chunks": 5})
+    file = script(tmp_path / "s", recording(whole))
+    async with running(faked(), script=file) as (app, pilot):
+        await until(pilot, lambda: f"r goes on with {run.id}" in screen_text(app), "offered")
+        await pilot.press("r")
+        await until(pilot, lambda: app.comparison.phase == "finished", "finished")
+    assert request_of(file)["run"] == run.id
+
+
+@piloted
+async def test_a_finished_run_of_what_is_chosen_is_opened_and_not_scored_anew() -> None:
+    run = save_run("8,4", job={"chunks": "spread"})
+    async with running(faked()) as (app, pilot):
+        await until(pilot, lambda: f"scored already: r opens {run.id}" in screen_text(app), "said")
+        await pilot.press("r")
+        await until(pilot, lambda: app.comparison.run == run.id, "opened")
+        assert app.comparison.phase == "finished"
+        assert app.workbench.state.choices.ticked_settings() == faked().ticked_settings()

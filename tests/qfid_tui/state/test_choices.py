@@ -9,7 +9,9 @@ import pytest
 
 from qfid_tui.state.choices import Choices, same_conditions
 from scorer.common.errors import InputError
+from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_setting
 
 
 def names(settings: Any) -> list[str]:
@@ -74,3 +76,23 @@ def test_the_choices_of_a_job_make_that_job() -> None:
     assert set(other.job().settings) == set(job.settings) and other.theme == "textual-light"
     assert same_conditions(other.job(), job)
     assert not same_conditions(dataclasses.replace(other, max_chunks=6).job(), job)
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        (("8:32", "4:32"), {"group_size": 32}),
+        (("4", "2"), {"group_size": 64}),
+        (("k8v4", "k8v2"), {"key_bits": 8}),
+        (("4@128", "8@128"), {"start": 128}),
+        (("8:32", "4", "2"), {"group_size": 64}),
+    ],
+)
+def test_a_job_brings_the_options_that_offer_its_settings(
+    settings: tuple[str, ...], options: dict[str, object]
+) -> None:
+    job = Job("demo", tuple(map(parse_setting, settings)))
+    before = Choices(group_size=128, start=64, path="dequantized", added=("k6v3",))
+    choices = before.of_job(job)
+    assert {name: getattr(choices, name) for name in options} == options
+    assert set(choices.ticked_settings()) == set(job.settings)

@@ -10,9 +10,11 @@ from cli_saved_runs import CHUNKS, recording, report_of, save_run
 
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.next_run import next_run
+from qfid_tui.state.earlier_runs import read_earlier
+from qfid_tui.state.next_run import SavedRun, next_run
 from qfid_tui.state.saved_comparison import open_comparison
 from scorer.common.errors import QfidError
+from scorer.spec.events import Failed
 
 
 def chosen(**changes: Any) -> Choices:
@@ -88,3 +90,28 @@ def test_a_run_without_a_chunk_opens_empty_and_one_that_is_not_there_is_an_error
     assert (comparison.phase, comparison.saved) == ("stopped", 0)
     with pytest.raises(QfidError):
         open_comparison("nothing")
+
+
+def test_what_a_saved_run_holds_is_not_scored_anew() -> None:
+    run = save_run(job={"chunks": "spread"})
+    saved = read_earlier("demo", None, is_saved=False).saved
+    assert [(one.id, one.scored) for one in saved] == [(run.id, ("8", "4"))]
+    planned = next_run(chosen(ticked=(8, 4, 6), force=True), Comparison(), saved)
+    assert (planned.kind, planned.run, planned.missing) == ("reopen", run.id, ("6",))
+    assert next_run(chosen(), Comparison(), saved).missing == ()
+    assert next_run(chosen(max_chunks=9), Comparison(), saved).kind == "new"
+
+
+def test_the_newest_of_equal_runs_is_continued() -> None:
+    saved = [SavedRun("newer", chosen().job()), SavedRun("older", chosen().job())]
+    assert next_run(chosen(), Comparison(), saved).run == "newer"
+
+
+def test_a_run_that_the_scorer_refused_to_continue_is_not_tried_again() -> None:
+    run = save_run(job={"chunks": "spread"})
+    comparison = open_comparison(run.id)
+    comparison.begin(chosen(ticked=(8, 4, 6)).job())
+    comparison.add(Failed("InputError", "scored under other conditions", "", 2, ""))
+    comparison.end(by_user=False)
+    saved = read_earlier("demo", None, is_saved=False).saved
+    assert next_run(chosen(), comparison, saved).kind == "new"
