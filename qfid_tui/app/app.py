@@ -174,11 +174,21 @@ class QfidApp(App[int]):
 
     def take_keys(self, choices: Choices) -> Mapping[str, str]:
         """See :meth:`WorkbenchHost.take_keys`; every action keeps at least one key."""
-        from qfid_tui.app.own_keys import names_of, own_keys
+        from qfid_tui.app.own_keys import names_of, own_keys, unknown_keys
 
         bindings = (*type(self.workbench).BINDINGS, *self.BINDINGS)
         keys, refused = own_keys(choices.keys, bindings)
         self.set_keymap(keys)
+        if self._keep:
+            from qfid_tui.state.kept_choices import choices_faults
+
+            refused += choices_faults()
+        if choices.keys:
+            from qfid_tui.app.binding_ids import binding_ids
+
+            own = Binding.make_bindings(self.BINDINGS)
+            known = binding_ids() | {binding.id or "" for binding in own}
+            refused += unknown_keys(choices.keys, known)
         for text in refused:
             self.notify(text, severity="warning", markup=False, timeout=12)
         return names_of(keys, bindings, lambda key: self.get_key_display(Binding(key, "", "")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from textual.binding import Binding, BindingType
 
@@ -64,3 +64,21 @@ def own_keys(
     if "workbench.run" in found:
         found.setdefault("fault.resume", found["workbench.run"])
     return found, refused
+
+
+def unknown_keys(wanted: Iterable[str], known: Collection[str]) -> list[str]:
+    """Return a sentence for each id that no binding has, with the nearest one that exists.
+
+    Args:
+        wanted: Ids for which the user gives keys.
+        known: The ids of all bindings.
+    """
+    import difflib
+
+    found = []
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else "; `?` lists the ids at its end"
+            found.append(f"app.json gives keys for `{inert(name)}`, which is no action{hint}")
+    return found

@@ -44,21 +44,14 @@ def kept_theme() -> str | None:
 
 def load_choices() -> Choices:
     """The choices of the last session; the default of each that is missing or not valid."""
-    import json
-
     from qfid_tui.state.choices import Choices
     from scorer.common.errors import InputError
 
-    try:
-        data: Any = json.loads(choices_file().read_text("utf-8"))
-    except (OSError, ValueError, RecursionError, InputError):
-        data = None
-    if not isinstance(data, dict):
-        return Choices()
+    data, _ = _read()
     values: dict[str, Any] = {}
     for name, kinds in _kinds().items():
-        value = data.get(name)
-        if name in data and type(value) in kinds and _is_valid(name, value):
+        if name in data and _fits(name, data[name], kinds):
+            value = data[name]
             values[name] = tuple(value) if isinstance(value, list) else value
     choices = Choices(**values)
     try:
@@ -69,14 +62,65 @@ def load_choices() -> Choices:
     return choices
 
 
-def save_choices(choices: Choices) -> bool:
-    """Write the choices for the next session; False if they cannot be written."""
+def choices_faults() -> list[str]:
+    """What of the file cannot be used, a sentence each; it stays in the file as it is."""
+    data, fault = _read()
+    faults = [fault] if fault else []
+    for name, kinds in _kinds().items():
+        if name in data and not _fits(name, data[name], kinds):
+            faults.append(f"`{name}` in app.json is not usable: the default is taken")
+    return faults
+
+
+def _read() -> tuple[dict[str, Any], str]:
+    """The content of the file, empty where there is none; why it cannot be read, or ""."""
     import json
 
+    from scorer.common.error_text import first_line
+    from scorer.common.errors import InputError
+    from scorer.common.inert_text import inert
+
+    try:
+        text = choices_file().read_text("utf-8")
+    except (FileNotFoundError, InputError):
+        return {}, ""
+    except (OSError, ValueError) as error:
+        return {}, f"app.json cannot be read and stays as it is: {inert(first_line(error))}"
+    if not text.strip():
+        return {}, ""
+    try:
+        data: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return {}, f"app.json is no JSON and stays as it is: {inert(first_line(error))}"
+    if not isinstance(data, dict):
+        return {}, "app.json holds no JSON object and stays as it is"
+    return data, ""
+
+
+def save_choices(choices: Choices) -> bool:
+    """Write the choices for the next session.
+
+    What the file holds that is not understood is kept: unknown names, and values that are not
+    usable where nothing else was chosen.
+
+    Returns:
+        False if they cannot be written, or the file that is there cannot be read.
+    """
+    import json
+
+    from qfid_tui.state.choices import Choices
     from scorer.common.atomic_files import write_atomic
     from scorer.common.errors import QfidError
 
-    data = {name: getattr(choices, name) for name in _kinds()}
+    data, fault = _read()
+    if fault:
+        return False
+    defaults = Choices()
+    for name, kinds in _kinds().items():
+        own = getattr(choices, name)
+        unusable = name in data and not _fits(name, data[name], kinds)
+        if not (unusable and own == getattr(defaults, name)):
+            data[name] = own
     try:
         path = choices_file()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +128,10 @@ def save_choices(choices: Choices) -> bool:
     except (OSError, QfidError):
         return False
     return True
+
+
+def _fits(name: str, value: Any, kinds: tuple[type, ...]) -> bool:
+    return type(value) in kinds and _is_valid(name, value)
 
 
 def _is_valid(name: str, value: Any) -> bool:

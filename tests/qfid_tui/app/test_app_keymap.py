@@ -8,7 +8,8 @@ from app_pilot import demo_choices, piloted, running, screen_text, until
 from cli_saved_runs import script
 
 from qfid_tui.app.actions import help_keys, screen_actions
-from qfid_tui.app.own_keys import names_of, own_keys
+from qfid_tui.app.binding_ids import binding_ids
+from qfid_tui.app.own_keys import names_of, own_keys, unknown_keys
 from qfid_tui.app.screens.workbench import WorkbenchScreen
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.state.choices import Choices
@@ -74,3 +75,23 @@ async def test_sentences_name_the_user_s_own_keys(tmp_path: Path) -> None:
 def test_a_key_is_named_as_the_footer_shows_it() -> None:
     found = names_of({"workbench.help": "f1"}, WorkbenchScreen.BINDINGS, {"f1": "F1"}.get)  # type: ignore[arg-type]
     assert list(found.values()) == ["F1"]
+
+
+def test_an_id_that_no_action_has_is_named_with_the_nearest() -> None:
+    known = binding_ids()
+    assert {"workbench.run", "fault.resume"} <= known
+    assert unknown_keys({"workbench.run": "f5"}, known) == []
+    (near,) = unknown_keys({"workbench.rum": "f5"}, known)
+    assert near == (
+        "app.json gives keys for `workbench.rum`, which is no action; did you mean `workbench.run`?"
+    )
+
+
+@piloted
+async def test_what_of_the_file_cannot_be_used_is_said_at_the_start() -> None:
+    choices_file().parent.mkdir(parents=True, exist_ok=True)
+    choices_file().write_text('{"model": "demo",}')
+    async with running(keep=True) as (app, pilot):
+        await until(pilot, lambda: "app.json is no JSON" in screen_text(app), "the notice")
+        app.keep_choices()
+    assert choices_file().read_text() == '{"model": "demo",}'

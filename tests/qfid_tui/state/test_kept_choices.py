@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qfid_tui.state.choices import Choices
-from qfid_tui.state.kept_choices import choices_file, kept_theme, load_choices, save_choices
+from qfid_tui.state.kept_choices import (
+    choices_faults,
+    choices_file,
+    kept_theme,
+    load_choices,
+    save_choices,
+)
 
 
 def test_choices_last() -> None:
@@ -67,3 +73,25 @@ def test_a_file_of_nonsense_gives_the_defaults(text: str) -> None:
     choices_file().write_text(text)
     assert kept_theme() is None
     assert load_choices() == Choices()
+
+
+@pytest.mark.parametrize("text", ["[]", '{"keys": {"workbench.run": "f5"}, }', "\x00", "\ud800"])
+def test_a_file_that_cannot_be_read_is_never_overwritten(text: str) -> None:
+    content = text.encode("utf-8", "surrogatepass")
+    choices_file().parent.mkdir(parents=True, exist_ok=True)
+    choices_file().write_bytes(content)
+    (fault,) = choices_faults()
+    assert fault.startswith("app.json ") and "stays as it is" in fault
+    assert not save_choices(Choices(model="org/x"))
+    assert choices_file().read_bytes() == content
+
+
+def test_what_is_not_understood_stays_in_the_file() -> None:
+    stored = {"keys": {"workbench.run": 5}, "later": [1], "ticked": [8], "max_chunks": "all"}
+    choices_file().parent.mkdir(parents=True, exist_ok=True)
+    choices_file().write_text(json.dumps(stored))
+    assert [fault.split("`")[1] for fault in choices_faults()] == ["max_chunks", "keys"]
+    assert save_choices(Choices(model="org/x", ticked=(4,), max_chunks=7))
+    kept = json.loads(choices_file().read_text())
+    assert (kept["keys"], kept["later"]) == (stored["keys"], stored["later"])
+    assert (kept["model"], kept["ticked"], kept["max_chunks"]) == ("org/x", [4], 7)
