@@ -16,7 +16,7 @@ from qfid_tui.state.earlier_runs import EarlierRuns
 from qfid_tui.state.next_run import NextRun
 from qfid_tui.state.run_options import Option, put, step, with_legal_group
 from qfid_tui.state.table_rows import TableRow
-from qfid_tui.state.workbench import ChartName, Panel, WorkbenchState
+from qfid_tui.state.workbench import ChartName, Panel, StripsShown, WorkbenchState
 from scorer.common.errors import InputError, QfidError
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable
@@ -25,6 +25,7 @@ from scorer.spec.settings.base import Setting
 
 Severity = Literal["information", "warning", "error"]
 _CHARTS: tuple[ChartName, ...] = ("chunks", "depth")
+_STRIPS: tuple[StripsShown, ...] = ("both", "KL", "flips")
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +229,9 @@ def next_chart(state: WorkbenchState) -> WorkbenchState:
     """Show the next chart beside the scatter plot."""
     index = (_CHARTS.index(state.chart) + 1) % len(_CHARTS)
     return state.changed(chart=_CHARTS[index])
+
+
+def next_strips(state: WorkbenchState) -> WorkbenchState:
+    """Draw strips of KL and flips, of KL only, or of flips only."""
+    index = (_STRIPS.index(state.strips) + 1) % len(_STRIPS)
+    return state.changed(strips=_STRIPS[index])

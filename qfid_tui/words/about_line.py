@@ -93,6 +93,7 @@ def about_row(
         words = [f"{row.name}: {note(row)}"]
     if with_note and row.figures is not None:
         words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
+        words.append(_perplexity(row.figures))
     said = _with_differences(" · ".join(words), row, width)
     if with_costs and row.cost is not None:
         costs = [
@@ -120,12 +121,13 @@ def _with_differences(said: str, row: TableRow, width: int) -> str:
     return short if len(short) <= width else f"{said} · not ranked here"
 
 
-def note(row: TableRow, *, with_p99: bool = False) -> str:
+def note(row: TableRow, *, with_hidden: bool = False) -> str:
     """What a row's numbers mean, in a few words; its costs if it has no numbers.
 
     Args:
         row: The row.
-        with_p99: Include the 99th percentile of KL.
+        with_hidden: Include the 99th percentile of KL and the change of perplexity, for which a
+            narrow table has no columns.
     """
     figures = row.figures
     if row.failure is not None:
@@ -139,8 +141,8 @@ def note(row: TableRow, *, with_p99: bool = False) -> str:
         sign = row.cost.sign
         return " · ".join(f"{tokens >> 10}k {sign}{short_bytes(held)}" for tokens, held in at)
     words = [plural(figures.chunks, "chunk")]
-    if with_p99:
-        words.append(f"p99 {digits(figures.kl_p99, significant=3)}")
+    if with_hidden:
+        words += [f"p99 {digits(figures.kl_p99, significant=3)}", _perplexity(figures)]
     if figures.chunks == 1 and not figures.final:
         words.append("no interval yet")
     elif figures.is_open:
@@ -148,6 +150,10 @@ def note(row: TableRow, *, with_p99: bool = False) -> str:
     elif figures.held_by:
         words.append("held down by " + ", ".join(METRICS.get(m, m) for m in figures.held_by))
     return " · ".join(words)
+
+
+def _perplexity(figures: Figures) -> str:
+    return f"Δppl {digits(figures.perplexity_delta, sign=True, significant=2)}"
 
 
 def _open(figures: Figures, text_chunks: int) -> str:

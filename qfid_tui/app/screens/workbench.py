@@ -345,12 +345,12 @@ class WorkbenchScreen(Screen[None]):
         self.paint_keys()
 
     def action_flips(self) -> None:
-        """Draw strips of KL or of flips."""
-        self.commands.toggle_flips()
+        """Draw strips of KL and flips, of KL only, or of flips only."""
+        self.commands.next_strips()
 
     def action_scale(self) -> None:
         """One scale for all strips, or one for each."""
-        self.commands.toggle_scale()
+        self.commands.toggle_scale(self.table.strips.has_own_scales)
 
     def action_chart(self) -> None:
         """Show the next chart beside the scatter plot, where there is room for two charts."""

@@ -22,7 +22,7 @@ BINDINGS: list[BindingType] = [
     Binding("u", "resume", "Unfinished", id="workbench.resume", tooltip="Open the unfinished run"),
     Binding("slash", "filter", "Filter", id="workbench.filter", tooltip="Filter the models"),
     Binding("z", "zoom", "Zoom", id="workbench.zoom", tooltip="Enlarge the panel, or not"),
-    Binding("f", "flips", "Flips", id="workbench.strips", tooltip="Strips of KL or of flips"),
+    Binding("f", "flips", "Strips", id="workbench.strips", tooltip="Strips: KL, flips, or both"),
     Binding(
         "w", "scale", "Scale", id="workbench.scale", tooltip="One scale for all strips, or not"
     ),
