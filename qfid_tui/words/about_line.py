@@ -93,7 +93,6 @@ def about_row(
         words = [f"{row.name}: {note(row)}"]
     if with_note and row.figures is not None:
         words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
-        words.append(_perplexity(row.figures))
     said = _with_differences(" · ".join(words), row, width)
     if with_costs and row.cost is not None:
         costs = [
@@ -142,17 +141,21 @@ def note(row: TableRow, *, with_hidden: bool = False) -> str:
         return " · ".join(f"{tokens >> 10}k {sign}{short_bytes(held)}" for tokens, held in at)
     words = [plural(figures.chunks, "chunk")]
     if with_hidden:
-        words += [f"p99 {digits(figures.kl_p99, significant=3)}", _perplexity(figures)]
+        words.append(f"p99 {digits(figures.kl_p99, significant=3)}")
     if figures.chunks == 1 and not figures.final:
         words.append("no interval yet")
     elif figures.is_open:
         words.append(f"open: {_open(figures, row.text_chunks)}")
     elif figures.held_by:
         words.append("held down by " + ", ".join(METRICS.get(m, m) for m in figures.held_by))
+    if with_hidden:
+        # Last: where it has no room, the panel of the run says it of the row with the cursor.
+        words.append(perplexity_text(figures))
     return " · ".join(words)
 
 
-def _perplexity(figures: Figures) -> str:
+def perplexity_text(figures: Figures) -> str:
+    """The change of perplexity: ``Δppl +0.32``."""
     return f"Δppl {digits(figures.perplexity_delta, sign=True, significant=2)}"
 
 

@@ -22,9 +22,9 @@ from qfid_tui.state.workbench import StripsShown
 from scorer.common.inert_text import inert
 
 LEAST_STRIP = 6
-_RANGE = 11
+_RANGE = 13
 # With less room for both, a row says its range in the legend only.
-_LEAST_WITH_RANGE = 18
+_LEAST_WITH_RANGE = 12
 
 
 @dataclass(frozen=True, slots=True)
