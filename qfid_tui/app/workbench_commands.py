@@ -44,7 +44,7 @@ class WorkbenchCommands:
 
     def tick(self, row: TableRow) -> None:
         """Tick a row, or untick it."""
-        self._owner.update(changes.tick(self._owner.state, row))
+        self._owner.take(changes.tick(self._owner.state, row))
 
     def remove(self, row: TableRow) -> None:
         """Remove a row that the user added."""

@@ -124,16 +124,31 @@ def _run_goes_on(state: WorkbenchState, then: str) -> str:
 # Settings and options
 
 
-def tick(state: WorkbenchState, row: TableRow) -> WorkbenchState:
+def tick(state: WorkbenchState, row: TableRow) -> Outcome:
     """Tick a row, or untick it; a row without a tick box stays as it is."""
     if row.setting is None:
-        return state
-    return state.changed(choices=state.choices.ticking(row.setting, not row.ticked))
+        return Outcome(state)
+    return _ticking(state, row.setting, not row.ticked)
 
 
-def add_setting(state: WorkbenchState, setting: Setting) -> WorkbenchState:
+def add_setting(state: WorkbenchState, setting: Setting) -> Outcome:
     """Tick a setting that was typed."""
-    return state.changed(choices=state.choices.ticking(setting, True))
+    return _ticking(state, setting, True)
+
+
+def _ticking(state: WorkbenchState, setting: Setting, ticked: bool) -> Outcome:
+    """Tick a setting or untick it; say what that means for a run that goes on."""
+    next_state = state.changed(choices=state.choices.ticking(setting, ticked))
+    comparison = state.comparison
+    if not comparison.is_active:
+        return Outcome(next_state)
+    is_in_run = setting.key in comparison.settings
+    if ticked and not is_in_run:
+        run = state.key_names.get("r", "r")
+        return Outcome(next_state, f"{setting.key} waits: when this run has ended, {run} adds it")
+    if not ticked and is_in_run:
+        return Outcome(next_state, f"The run that goes on scores {setting.key} all the same")
+    return Outcome(next_state)
 
 
 def remove(state: WorkbenchState, row: TableRow) -> WorkbenchState:

@@ -14,6 +14,7 @@ from scorer.spec.settings.kv import KVSetting
 from scorer.stats.verdict import Lack
 
 if TYPE_CHECKING:
+    from qfid_tui.state.kv_cost import KVCost
     from qfid_tui.state.setting_results import Figures
     from qfid_tui.state.table_rows import TableRow
     from qfid_tui.state.workbench import WorkbenchState
@@ -44,7 +45,8 @@ def about_text(state: WorkbenchState, width: int) -> str:
         return ABOUT_FILTER
     return about_row(
         state.row,
-        with_costs=state.has_numbers,
+        # The title of a table with low rows says them.
+        with_costs=state.has_numbers and state.tall_rows,
         with_note=not state.tall_rows,
         width=width,
         names=state.key_names,
@@ -95,16 +97,21 @@ def about_row(
         words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
     said = _with_differences(" · ".join(words), row, width)
     if with_costs and row.cost is not None:
-        costs = [
-            f"{tokens >> 10}k {row.cost.sign}{short_bytes(held)}"
-            for tokens, held in zip(CONTEXTS, row.cost.at, strict=False)
-        ]
+        costs = context_costs(row.cost)
         # The cost at the longest context is left out last.
         for first in range(len(costs)):
             longer = f"{said} · KV {', '.join(costs[first:])}"
             if len(longer) <= width:
                 return longer
     return said
+
+
+def context_costs(cost: KVCost) -> list[str]:
+    """The memory of the cache at each context: ``8k 61.9 MiB``."""
+    return [
+        f"{tokens >> 10}k {cost.sign}{short_bytes(held)}"
+        for tokens, held in zip(CONTEXTS, cost.at, strict=False)
+    ]
 
 
 def _with_differences(said: str, row: TableRow, width: int) -> str:
@@ -136,9 +143,7 @@ def note(row: TableRow, *, with_hidden: bool = False) -> str:
     if figures is None:
         if row.cost is None:
             return ""
-        at = zip(CONTEXTS, row.cost.at, strict=False)
-        sign = row.cost.sign
-        return " · ".join(f"{tokens >> 10}k {sign}{short_bytes(held)}" for tokens, held in at)
+        return " · ".join(context_costs(row.cost))
     words = [plural(figures.chunks, "chunk")]
     if with_hidden:
         words.append(f"p99 {digits(figures.kl_p99, significant=3)}")

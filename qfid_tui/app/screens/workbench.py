@@ -19,6 +19,7 @@ from qfid_tui.app.widgets.title_line import TitleLine
 from scorer.common.inert_text import inert
 
 if TYPE_CHECKING:
+    from textual.events import Key
     from textual.widgets import Input
 
     from qfid_tui.app.run_worker import ChildExit
@@ -273,15 +274,28 @@ class WorkbenchScreen(Screen[None]):
 
     def on_rows_pressed(self, message: Rows.Pressed) -> None:
         """The user presses enter on a row, or clicks it twice."""
-        row = self.state.row
         if message.rows is self.picker:
             self.choose_at_cursor()
         elif message.rows is self.body.options:
             self.side.ask_option()
-        elif row is not None and row.run:
+        elif self.check_action("detail", ()):
             self.action_detail()
         else:
-            self.action_run()
+            self.say_why_not("detail")
+
+    def on_key(self, event: Key) -> None:
+        """A key that can do nothing now says why; keys that something has used do not come here."""
+        if self.is_filled:
+            from qfid_tui.app.actions import refused_action
+
+            self.say_why_not(refused_action(self, event.key))
+
+    def say_why_not(self, action: str | None) -> None:
+        """Say why the key of an action does nothing now."""
+        from qfid_tui.state.workbench_actions import why_not
+
+        if action is not None:
+            self.tell(why_not(self.state, action), "warning")
 
     def on_settings_table_ticked(self, message: SettingsTable.Ticked) -> None:
         """Tick a row, or untick it."""
@@ -366,6 +380,10 @@ class WorkbenchScreen(Screen[None]):
         from qfid_tui.app.screens.side_screens import SideScreens
 
         return SideScreens(self, self, self._host.allow_code)
+
+    def action_copy(self) -> None:
+        """Copy the command line that uses the setting with the cursor."""
+        self.side.copy_command()
 
     def action_help(self) -> None:
         """Explain the screen and its numbers."""

@@ -16,7 +16,7 @@ from qfid_tui.state.kv_cost import short_bytes
 from qfid_tui.state.setting_results import Figures
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import RowCursor, StripsShown, WorkbenchState
-from qfid_tui.words.about_line import note
+from qfid_tui.words.about_line import context_costs, note
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import ABSENT, count, digits, is_symmetric, with_margin
 
@@ -89,11 +89,11 @@ class SettingsTable(Rows):
     """Rows of settings; rows are two lines high where there is room."""
 
     HELP = """\
-    One row a setting. **space** ticks it for the next run, **enter** runs what is ticked.
+    One row a setting. **space** ticks it for the next run, **enter** opens its detail.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "enter", "press", "Run", show=False, id="settings.press", tooltip="Run what is ticked"
+            "enter", "press", "Open", show=False, id="settings.press", tooltip="Open its detail"
         ),
         Binding(
             "delete,backspace",
@@ -168,6 +168,7 @@ class SettingsTable(Rows):
         super().rows_changed()
         if self.row_height() != self._row_height:
             self._row_height = self.row_height()
+            self._show_legend()
             self.post_message(self.Reshaped())
 
     def row_count(self) -> int:
@@ -197,7 +198,12 @@ class SettingsTable(Rows):
         self._show_legend()
 
     def _show_legend(self) -> None:
+        """The scales of the strips below, and above the costs that the table has no columns for."""
         self.border_subtitle = self.strips.legend(self.row) if self.has_numbers else ""
+        self.border_title, row = "Settings", self.row
+        if self.has_numbers and self.row_height() == 1 and row is not None and row.cost is not None:
+            costs = ", ".join(context_costs(row.cost))
+            self.border_title += f" · {inert(row.name or '16 bit')}: KV {costs}" if costs else ""
 
     def action_tick(self) -> None:
         """Tick the row with the cursor, or untick it."""
