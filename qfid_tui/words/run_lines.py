@@ -190,9 +190,10 @@ def told_apart_text(state: WorkbenchState) -> str:
         return f"{row.name}: told apart from {best[0]}? known when the run ends, {change}"
     for pair in comparison.report.comparisons:
         if {pair.a, pair.b} == {row.name, best[0]}:
-            said = {True: "told apart from", False: "cannot be told apart from"}.get(
-                pair.told_apart, "no interval against"
-            )
+            if pair.told_apart is None:
+                said = "no interval against"
+            else:
+                said = "told apart from" if pair.told_apart else "cannot be told apart from"
             return f"{row.name}: {said} {best[0]}, {change}"
     return f"{row.name}: not compared with {best[0]}, {change}"
 

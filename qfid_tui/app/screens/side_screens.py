@@ -7,7 +7,7 @@ from typing import Any
 
 from textual.screen import Screen
 
-from qfid_tui.app.actions import help_keys
+from qfid_tui.app.actions import help_keys, refused_action
 from qfid_tui.app.clipboard import copy
 from qfid_tui.app.run_worker import ChildExit
 from qfid_tui.app.screens.confirm import ConfirmScreen
@@ -22,7 +22,7 @@ from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.workbench import ShownRun, exported_run, shown_run
-from qfid_tui.state.workbench_actions import no_numbers
+from qfid_tui.state.workbench_actions import no_numbers, possible_actions, why_not
 from qfid_tui.state.workbench_changes import add_setting, error_text, put_option, step_option
 from qfid_tui.words.use_command import use_command
 from scorer.common.errors import CustomCodeRefused, QfidError
@@ -66,10 +66,18 @@ class SideScreens:
             self._push(InspectorScreen(shown.run, shown.setting, settings=shown.settings))
 
     def _shown_run(self) -> ShownRun | None:
-        shown = shown_run(self._owner.state)
+        state = self._owner.state
+        # Without numbers of its own the row would open that of the charts.
+        shown = shown_run(state) if possible_actions(state)["detail"] else None
         if shown is None:
             self._owner.tell(no_numbers(self._owner.state), "warning")
         return shown
+
+    def say_why_not(self, key: str) -> None:
+        """Say why a key of the workbench can do nothing now."""
+        action = refused_action(self._screen, key)
+        if action is not None:
+            self._owner.tell(why_not(self._owner.state, action), "warning")
 
     def open_export(self) -> None:
         """Offer the formats of the report, if there is a run."""

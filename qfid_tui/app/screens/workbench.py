@@ -197,8 +197,8 @@ class WorkbenchScreen(Screen[None]):
         self.set_class(state.panel != "settings", "-choosing")
         for chart in ("chunks", "depth"):
             self.set_class(state.chart == chart, f"-chart-{chart}")
+        # A list may move its cursor, and the next panels show what it is on.
         for widget in (self._title, *self.body.panels):
-            # A list may move its cursor, and the next panels show what it is on.
             widget.show(self.state)
         if charts:
             self.body.charts.show(self.state)
@@ -229,9 +229,8 @@ class WorkbenchScreen(Screen[None]):
         """The footer and the line below the table follow the focus."""
         self.paint(charts=False)
 
-    def on_settings_table_reshaped(self) -> None:
-        """The line below the table says what its rows have no room for."""
-        self.paint(charts=False)
+    # The line below the table says what its rows have no room for.
+    on_settings_table_reshaped = on_descendant_focus
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
         """Texts and charts follow the cursor."""
@@ -278,24 +277,13 @@ class WorkbenchScreen(Screen[None]):
             self.choose_at_cursor()
         elif message.rows is self.body.options:
             self.side.ask_option()
-        elif self.check_action("detail", ()):
-            self.action_detail()
         else:
-            self.say_why_not("detail")
+            self.action_detail()
 
     def on_key(self, event: Key) -> None:
         """A key that can do nothing now says why; keys that something has used do not come here."""
         if self.is_filled:
-            from qfid_tui.app.actions import refused_action
-
-            self.say_why_not(refused_action(self, event.key))
-
-    def say_why_not(self, action: str | None) -> None:
-        """Say why the key of an action does nothing now."""
-        from qfid_tui.state.workbench_actions import why_not
-
-        if action is not None:
-            self.tell(why_not(self.state, action), "warning")
+            self.side.say_why_not(event.key)
 
     def on_settings_table_ticked(self, message: SettingsTable.Ticked) -> None:
         """Tick a row, or untick it."""
