@@ -77,8 +77,7 @@ class WorkbenchScreen(Screen[None]):
         self._state: WorkbenchState | None = None
         self._title = TitleLine(id="title")
         self._possible: object = None
-        self._ticks = 0
-        self.is_filled = False
+        self._ticks, self.is_filled = 0, False
 
     def compose(self) -> ComposeResult:
         """The first frame."""
@@ -208,9 +207,8 @@ class WorkbenchScreen(Screen[None]):
         """Let the footer follow the keys that work now; they change seldom."""
         from qfid_tui.state.workbench_actions import possible_actions
 
-        possible = self.focused, possible_actions(self.state)
-        if possible != self._possible:
-            self._possible = possible
+        before, self._possible = self._possible, (self.focused, possible_actions(self.state))
+        if before != self._possible:
             self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> Possible:
@@ -226,11 +224,13 @@ class WorkbenchScreen(Screen[None]):
         self.call_after_refresh(self.paint)
 
     def on_descendant_focus(self) -> None:
-        """The footer and the line below the table follow the focus."""
+        """The footer and the line below the table follow the focus, the filter and the rows."""
         self.paint(charts=False)
 
     # The line below the table says what its rows have no room for.
     on_settings_table_reshaped = on_descendant_focus
+    # The models are filtered while the user types.
+    on_input_changed = on_descendant_focus
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
         """Texts and charts follow the cursor."""
@@ -257,10 +257,6 @@ class WorkbenchScreen(Screen[None]):
             self.side.open_fault(ending, lambda: self.call_later(self.run_action, "run"))
 
     # What the user does in the panels
-
-    def on_input_changed(self) -> None:
-        """Filter the models while the user types."""
-        self.paint(charts=False)
 
     def on_input_submitted(self) -> None:
         """Choose the model that the filter has left."""
@@ -400,6 +396,6 @@ class WorkbenchScreen(Screen[None]):
     def history_left(self, choice: HistoryChoice | None) -> None:
         """Open the run that was chosen in the history; read the runs again."""
         if choice is not None:
-            then = self.action_run if choice.action == "resume" else lambda: None
-            self.commands.open_run(choice.run, then)
+            resumes = choice.action == "resume"
+            self.commands.open_run(choice.run, *([self.action_run] if resumes else []))
         self.reader.read_earlier()
