@@ -227,10 +227,8 @@ class WorkbenchScreen(Screen[None]):
         """The footer and the line below the table follow the focus, the filter and the rows."""
         self.paint(charts=False)
 
-    # The line below the table says what its rows have no room for.
-    on_settings_table_reshaped = on_descendant_focus
-    # The models are filtered while the user types.
-    on_input_changed = on_descendant_focus
+    # What rows have no room for stands below; the models are filtered while the user types.
+    on_settings_table_reshaped = on_input_changed = on_descendant_focus
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
         """Texts and charts follow the cursor."""
@@ -302,10 +300,10 @@ class WorkbenchScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Leave the enlarged panel, the filter or the open panel."""
-        before = self.state
+        enlarged, filtering = self.state.enlarged, self.state.filtering
         self.commands.back()
-        if not before.enlarged:
-            (self.picker if before.filtering else self.table).focus()
+        if not enlarged:
+            (self.picker if filtering else self.table).focus()
 
     def action_filter(self) -> None:
         """Type part of a model's name."""
@@ -396,6 +394,6 @@ class WorkbenchScreen(Screen[None]):
     def history_left(self, choice: HistoryChoice | None) -> None:
         """Open the run that was chosen in the history; read the runs again."""
         if choice is not None:
-            resumes = choice.action == "resume"
-            self.commands.open_run(choice.run, *([self.action_run] if resumes else []))
+            then = self.action_run if choice.action == "resume" else lambda: None
+            self.commands.open_run(choice.run, then)
         self.reader.read_earlier()
