@@ -48,6 +48,7 @@ class RunPanel(Widget):
     RunPanel {
         height: auto;
         background: $surface;
+        border-subtitle-align: left;
         & > .run--text { color: $foreground; }
         & > .run--muted { text-style: dim; }
         & > .run--strong { text-style: bold; }
