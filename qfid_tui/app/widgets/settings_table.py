@@ -126,6 +126,7 @@ class SettingsTable(Rows):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, classes="panel")
         self.border_title = "Settings"
+        self._titles = ("", "")
         self.rows: Sequence[TableRow] = ()
         self.has_numbers = False
         self._wanted: tuple[StripsShown, bool | None] = ("both", None)
@@ -199,11 +200,15 @@ class SettingsTable(Rows):
 
     def _show_legend(self) -> None:
         """The scales of the strips below, and above the costs that the table has no columns for."""
-        self.border_subtitle = self.strips.legend(self.row) if self.has_numbers else ""
-        self.border_title, row = "Settings", self.row
+        title, row = "Settings", self.row
         if self.has_numbers and self.row_height() == 1 and row is not None and row.cost is not None:
             costs = ", ".join(context_costs(row.cost))
-            self.border_title += f" · {inert(row.name or '16 bit')}: KV {costs}" if costs else ""
+            title += f" · {inert(row.name or '16 bit')}: KV {costs}" if costs else ""
+        legend = self.strips.legend(row) if self.has_numbers else ""
+        # A title that is set paints the whole table, even if it is the same.
+        if (title, legend) != self._titles:
+            self._titles = title, legend
+            self.border_title, self.border_subtitle = title, legend
 
     def action_tick(self) -> None:
         """Tick the row with the cursor, or untick it."""

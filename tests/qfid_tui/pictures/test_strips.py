@@ -123,7 +123,7 @@ def test_a_scale_of_its_own_draws_what_a_common_scale_draws_flat() -> None:
     row = [0.10, 0.11, 0.12, 0.13]
     common = kl_scale([row, [1e-4]])
     assert is_flat(row, common) and not is_flat(row, row_scale(row))
-    assert strip(row, 4, 1, row_scale(row)) == ["▁▃▆█"]
+    assert strip(row, 4, 1, row_scale(row)) == ["▁▄▆█"]
     assert strip([0.0, 0.1], 2, 1, row_scale([0.0, 0.1])) == ["_█"]
     assert strip([0.2, 0.2], 2, 1, row_scale([0.2, 0.2])) == ["▄▄"]
     assert not is_flat([0.2, 0.2], common)
