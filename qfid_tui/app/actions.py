@@ -94,6 +94,15 @@ def screen_actions(screen: Screen[Any]) -> list[ScreenAction]:
     return sorted(found.values(), key=lambda action: not action.in_footer)
 
 
+def refused_action(screen: Screen[Any], key: str) -> str | None:
+    """Return the name of the screen's action on a key if it cannot be done now, else None."""
+    for binding in _mapped(screen):
+        if binding.key == key:
+            target, name, parameters = _target(screen, binding.action)
+            return None if target.check_action(name, parameters) else name
+    return None
+
+
 def help_keys(screen: Screen[Any]) -> list[HelpKey]:
     """The keys of a screen, for the help over it."""
     return [

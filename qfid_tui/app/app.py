@@ -11,11 +11,11 @@ import dataclasses
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, work
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
@@ -288,6 +288,11 @@ class QfidApp(App[int]):
         self._prober = None
 
     # The end
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Textual's commands, without those that this app has of its own: quitting and keys."""
+        commands = super().get_system_commands(screen)
+        return (command for command in commands if command.title not in ("Quit", "Keys"))
 
     async def action_quit(self) -> None:
         """Leave; ask first while a run goes on."""

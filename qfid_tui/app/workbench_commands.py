@@ -44,7 +44,7 @@ class WorkbenchCommands:
 
     def tick(self, row: TableRow) -> None:
         """Tick a row, or untick it."""
-        self._owner.update(changes.tick(self._owner.state, row))
+        self._owner.take(changes.tick(self._owner.state, row))
 
     def remove(self, row: TableRow) -> None:
         """Remove a row that the user added."""
@@ -70,15 +70,17 @@ class WorkbenchCommands:
         """Show the next chart beside the scatter plot."""
         self._owner.update(changes.next_chart(self._owner.state))
 
-    def toggle_flips(self) -> None:
-        """Draw strips of flips, or of KL."""
-        state = self._owner.state
-        self._owner.update(state.changed(show_flips=not state.show_flips))
+    def next_strips(self) -> None:
+        """Draw strips of KL and flips, of KL only, or of flips only."""
+        self._owner.update(changes.next_strips(self._owner.state))
 
-    def toggle_scale(self) -> None:
-        """Give each strip a scale of its own, or all the same."""
-        state = self._owner.state
-        self._owner.update(state.changed(own_scale=not state.own_scale))
+    def toggle_scale(self, is_own: bool) -> None:
+        """Give each strip a scale of its own, or all the same.
+
+        Args:
+            is_own: Whether each has its own now.
+        """
+        self._owner.update(self._owner.state.changed(own_scale=not is_own))
 
     def run(self) -> bool:
         """Score what is ticked: start a run, or go on with the one on the screen or a saved one.

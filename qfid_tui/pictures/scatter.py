@@ -129,13 +129,24 @@ def _as_text(
     canvas = Canvas(width, height)
     rows = [(p.label, p.shown_cost, value_text(p.kl_mean, 3), p.shown_verdict) for p in points]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
-    first = min(max(0, (cursor or 0) - height + 1), max(len(points) - height, 0))
+    shown = _most_wanted(points) if cursor is None else cursor
+    first = min(max(0, shown - height + 1), max(len(points) - height, 0))
     for y, point in enumerate(points[first : first + height]):
         role: Role = "cursor" if cursor == first + y else point.role
         label, cost, kl, verdict = rows[first + y]
         line = f"{point.mark} {label:{widths[0]}} {cost:>{widths[1]}} B {kl:{widths[2]}} {verdict}"
         canvas.write(0, y, fitted(line.rstrip(), width), role)
     return Picture(canvas, [(0, i - first) for i in range(len(points))])
+
+
+def _most_wanted(points: Sequence[ScatterPoint]) -> int:
+    """Index of the good point with the fewest bytes, else of that with the least KL."""
+    order = range(len(points))
+    good = [i for i in order if points[i].shown_verdict.startswith("✓")]
+    if good:
+        return min(good, key=lambda i: points[i].bytes_per_token)
+    drawable = [i for i in order if points[i].drawable]
+    return min(drawable, key=lambda i: points[i].kl_mean, default=0)
 
 
 def _spot(point: ScatterPoint, x_axis: Axis, y_axis: Axis, plot: Plot) -> tuple[int, int]:

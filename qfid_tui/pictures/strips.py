@@ -1,4 +1,4 @@
-"""Sparkline strips: one cell per value, the same scale for all rows, any float.
+"""Sparkline strips: a cell per value or per group of values, one scale for all rows or one each.
 
 Textual's sparkline scales every row separately, has no logarithmic scale and crashes on NaN.
 Standard library only, so that it can be used before large imports.
@@ -7,8 +7,10 @@ Standard library only, so that it can be used before large imports.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 from qfid_tui.pictures.scale import decade_text, decades, fraction, placeable, power_of_ten
@@ -65,6 +67,76 @@ def flips_scale(rows: Iterable[Sequence[float | None]]) -> StripScale:
         (value for row in rows for value in _ends(row) if placeable(value, log=False)), default=0.0
     )
     return StripScale(0.0, largest if largest > 0 else 1.0, log=False)
+
+
+def row_scale(row: Sequence[float | None]) -> StripScale:
+    """Return the linear scale of one row: its least value is the lowest block, its largest full.
+
+    Zeros are drawn as ``_``. Equal values are drawn at half height.
+    """
+    ends = _finite_ends(row)
+    if ends is None or ends[1] <= 0:
+        return StripScale(0.0, 1.0, log=False)
+    least, most = ends
+    if least == most:
+        return StripScale(0.0, most if most > sys.float_info.max / 2 else 2 * most, log=False)
+    # One of the eight levels below the least value, so that it does not look like a zero.
+    low = max(0.0, least - (most - least) / _LEVELS)
+    return StripScale(low, most, log=False)
+
+
+def is_flat(row: Sequence[float | None], scale: StripScale) -> bool:
+    """Return whether unequal values of a row differ by at most one of eight levels on a scale."""
+    ends = _finite_ends(row)
+    if ends is None or ends[0] == ends[1]:
+        return False
+    low, high = (fraction(end, scale.low, scale.high, log=scale.log) for end in ends)
+    return (high - low) * _LEVELS <= 1
+
+
+def range_text(row: Sequence[float | None], *, percent: bool = False) -> str:
+    """Format the least and the largest value: ``0.081–0.15``, ``3.1–9.4 %``; "" for no value.
+
+    Args:
+        row: Values; those that are not finite are ignored.
+        percent: Whether the values are shares, 0 to 1, to be given in percent.
+    """
+    ends = _finite_ends(row)
+    if ends is None:
+        return ""
+    least, most = (_short(100 * end if percent else end) for end in ends)
+    return (least if least == most else f"{least}–{most}") + (" %" if percent else "")
+
+
+def averaged(values: Sequence[float | None], cells: int) -> Sequence[float | None]:
+    """Return the values if they fit, else the means of ``cells`` groups of neighbours.
+
+    Values that are missing or NaN are ignored; a group without any other is None.
+    """
+    count = len(values)
+    if count <= cells or cells <= 0:
+        return values
+    ends = [i * count // cells for i in range(cells + 1)]
+    return [_mean(values[a:b]) for a, b in pairwise(ends)]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    # Each divided first: a sum of finite floats may be infinite.
+    return sum(value / len(known) for value in known) if known else None
+
+
+def _finite_ends(row: Sequence[float | None]) -> tuple[float, float] | None:
+    known = [value for value in _ends(row) if placeable(value, log=False)]
+    return (min(known), max(known)) if known else None
+
+
+def _short(value: float) -> str:
+    """Two digits: ``0.081``, ``12``, ``1.1e-4``."""
+    if value == 0 or 1e-3 <= value < 100:
+        return f"{value:.2g}"
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{value:.0f}" if 100 <= value < 1e4 else f"{mantissa}e{int(exponent)}"
 
 
 def _ends(row: Sequence[float | None]) -> Sequence[float | None]:

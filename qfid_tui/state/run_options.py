@@ -94,14 +94,14 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "key_bits",
-        "keys",
+        "key bits",
         (None, 8, 16),
         _keys,
         "Bits of the keys: as many as the values have, or always 8 or 16. For k8v4 and the like.",
     ),
     Option(
         "start",
-        "full until",
+        "16-bit until",
         (0, 64, 128, 256),
         _start,
         "Tokens computed at full precision before the cache is quantized. 0 is the hardest test.",
@@ -109,7 +109,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "path",
-        "path",
+        "cache path",
         ("deployed", "dequantized"),
         str,
         "deployed: what mlx-lm computes. dequantized: the quantizer's own error alone.",
@@ -140,7 +140,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "chunks",
-        "which",
+        "which chunks",
         ("spread", "first"),
         str,
         "spread: evenly over the whole text. first: from its beginning.",

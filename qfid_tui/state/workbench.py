@@ -29,6 +29,7 @@ from scorer.spec.geometry import KVGeometry
 
 Panel = Literal["models", "options", "settings"]
 ChartName = Literal["chunks", "depth"]
+StripsShown = Literal["both", "KL", "flips"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,9 @@ class WorkbenchState:
         panel: The panel that is open; on a narrow screen it takes the place of the others.
         enlarged: Whether a panel fills the screen.
         tall_rows: Whether the rows of the settings table are two lines high.
-        show_flips: Whether the strips show flips and not KL.
-        own_scale: Whether each strip has a scale of its own.
+        strips: What the strips of the settings table show.
+        own_scale: Whether each strip has a scale of its own; None: where one scale for all would
+            draw flat lines.
         chart: The chart beside the scatter plot where there is room for two charts.
     """
 
@@ -104,8 +106,8 @@ class WorkbenchState:
     panel: Panel = "settings"
     enlarged: bool = False
     tall_rows: bool = False
-    show_flips: bool = False
-    own_scale: bool = False
+    strips: StripsShown = "both"
+    own_scale: bool | None = None
     chart: ChartName = "chunks"
 
     def changed(self, **changes: Any) -> WorkbenchState:

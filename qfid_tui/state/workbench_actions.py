@@ -38,3 +38,39 @@ def _can_run(state: WorkbenchState) -> Possible:
     if isinstance(state.planned, InputError):
         return True
     return None if state.planned.kind == "nothing" else True
+
+
+def why_not(state: WorkbenchState, action: str) -> str:
+    """Why the key of an action does nothing now, and what to do first; "" where that is plain."""
+    names = state.key_names
+    run, stop, tick, settings = (names.get(key, key) for key in ("r", "x", "space", "s"))
+    if action == "run":
+        if state.comparison.is_active:
+            return f"A run goes on: {stop} stops it"
+        return f"Everything ticked is scored: {tick} ticks another setting"
+    if action == "stop":
+        return f"Nothing runs: {run} starts a run"
+    if action == "resume":
+        if state.comparison.is_active:
+            return f"A run goes on: {stop} stops it, then open another one"
+        return "No run of this model is unfinished"
+    if action == "tick":
+        return f"Settings are ticked in their table: {settings} goes there"
+    if action in ("detail", "inspect"):
+        return no_numbers(state)
+    if action == "export":
+        return f"Nothing is scored that could be exported: {run} starts a run"
+    return ""
+
+
+def no_numbers(state: WorkbenchState) -> str:
+    """Why the row with the cursor has nothing to open."""
+    row = state.row
+    if row is None or (row.setting is None and not row.run):
+        return "16 bit is the reference: it has no numbers of its own"
+    if row.failure is not None:
+        return f"{row.name} failed: it has no numbers"
+    if state.comparison.is_active:
+        return f"{row.name} has no numbers yet"
+    tick, run = (state.key_names.get(key, key) for key in ("space", "r"))
+    return f"{row.name} has no numbers yet: {tick} ticks it, {run} runs"

@@ -17,7 +17,7 @@ from qfid_tui.state.earlier_runs import EarlierRuns
 from qfid_tui.state.next_run import NextRun
 from qfid_tui.state.run_options import Option, put, step, with_legal_group
 from qfid_tui.state.table_rows import TableRow
-from qfid_tui.state.workbench import ChartName, Panel, WorkbenchState
+from qfid_tui.state.workbench import ChartName, Panel, StripsShown, WorkbenchState
 from scorer.common.errors import InputError, QfidError
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable
@@ -26,6 +26,7 @@ from scorer.spec.settings.base import Setting
 
 Severity = Literal["information", "warning", "error"]
 _CHARTS: tuple[ChartName, ...] = ("chunks", "depth")
+_STRIPS: tuple[StripsShown, ...] = ("both", "KL", "flips")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +127,31 @@ def _run_goes_on(state: WorkbenchState, then: str) -> str:
 # Settings and options
 
 
-def tick(state: WorkbenchState, row: TableRow) -> WorkbenchState:
+def tick(state: WorkbenchState, row: TableRow) -> Outcome:
     """Tick a row, or untick it; a row without a tick box stays as it is."""
     if row.setting is None:
-        return state
-    return state.changed(choices=state.choices.ticking(row.setting, not row.ticked))
+        return Outcome(state)
+    return _ticking(state, row.setting, not row.ticked)
 
 
-def add_setting(state: WorkbenchState, setting: Setting) -> WorkbenchState:
+def add_setting(state: WorkbenchState, setting: Setting) -> Outcome:
     """Tick a setting that was typed."""
-    return state.changed(choices=state.choices.ticking(setting, True))
+    return _ticking(state, setting, True)
+
+
+def _ticking(state: WorkbenchState, setting: Setting, ticked: bool) -> Outcome:
+    """Tick a setting or untick it; say what that means for a run that goes on."""
+    next_state = state.changed(choices=state.choices.ticking(setting, ticked))
+    comparison = state.comparison
+    if not comparison.is_active:
+        return Outcome(next_state)
+    is_in_run = setting.key in comparison.settings
+    if ticked and not is_in_run:
+        run = state.key_names.get("r", "r")
+        return Outcome(next_state, f"{setting.key} waits: when this run has ended, {run} adds it")
+    if not ticked and is_in_run:
+        return Outcome(next_state, f"The run that goes on scores {setting.key} all the same")
+    return Outcome(next_state)
 
 
 def remove(state: WorkbenchState, row: TableRow) -> WorkbenchState:
@@ -237,3 +253,9 @@ def next_chart(state: WorkbenchState) -> WorkbenchState:
     """Show the next chart beside the scatter plot."""
     index = (_CHARTS.index(state.chart) + 1) % len(_CHARTS)
     return state.changed(chart=_CHARTS[index])
+
+
+def next_strips(state: WorkbenchState) -> WorkbenchState:
+    """Draw strips of KL and flips, of KL only, or of flips only."""
+    index = (_STRIPS.index(state.strips) + 1) % len(_STRIPS)
+    return state.changed(strips=_STRIPS[index])

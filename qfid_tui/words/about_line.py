@@ -14,6 +14,7 @@ from scorer.spec.settings.kv import KVSetting
 from scorer.stats.verdict import Lack
 
 if TYPE_CHECKING:
+    from qfid_tui.state.kv_cost import KVCost
     from qfid_tui.state.setting_results import Figures
     from qfid_tui.state.table_rows import TableRow
     from qfid_tui.state.workbench import WorkbenchState
@@ -44,7 +45,8 @@ def about_text(state: WorkbenchState, width: int) -> str:
         return ABOUT_FILTER
     return about_row(
         state.row,
-        with_costs=state.has_numbers,
+        # The title of a table with low rows says them.
+        with_costs=state.has_numbers and state.tall_rows,
         with_note=not state.tall_rows,
         width=width,
         names=state.key_names,
@@ -95,16 +97,21 @@ def about_row(
         words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
     said = _with_differences(" · ".join(words), row, width)
     if with_costs and row.cost is not None:
-        costs = [
-            f"{tokens >> 10}k {row.cost.sign}{short_bytes(held)}"
-            for tokens, held in zip(CONTEXTS, row.cost.at, strict=False)
-        ]
+        costs = context_costs(row.cost)
         # The cost at the longest context is left out last.
         for first in range(len(costs)):
             longer = f"{said} · KV {', '.join(costs[first:])}"
             if len(longer) <= width:
                 return longer
     return said
+
+
+def context_costs(cost: KVCost) -> list[str]:
+    """The memory of the cache at each context: ``8k 61.9 MiB``."""
+    return [
+        f"{tokens >> 10}k {cost.sign}{short_bytes(held)}"
+        for tokens, held in zip(CONTEXTS, cost.at, strict=False)
+    ]
 
 
 def _with_differences(said: str, row: TableRow, width: int) -> str:
@@ -120,12 +127,13 @@ def _with_differences(said: str, row: TableRow, width: int) -> str:
     return short if len(short) <= width else f"{said} · not ranked here"
 
 
-def note(row: TableRow, *, with_p99: bool = False) -> str:
+def note(row: TableRow, *, with_hidden: bool = False) -> str:
     """What a row's numbers mean, in a few words; its costs if it has no numbers.
 
     Args:
         row: The row.
-        with_p99: Include the 99th percentile of KL.
+        with_hidden: Include the 99th percentile of KL and the change of perplexity, for which a
+            narrow table has no columns.
     """
     figures = row.figures
     if row.failure is not None:
@@ -135,11 +143,9 @@ def note(row: TableRow, *, with_p99: bool = False) -> str:
     if figures is None:
         if row.cost is None:
             return ""
-        at = zip(CONTEXTS, row.cost.at, strict=False)
-        sign = row.cost.sign
-        return " · ".join(f"{tokens >> 10}k {sign}{short_bytes(held)}" for tokens, held in at)
+        return " · ".join(context_costs(row.cost))
     words = [plural(figures.chunks, "chunk")]
-    if with_p99:
+    if with_hidden:
         words.append(f"p99 {digits(figures.kl_p99, significant=3)}")
     if figures.chunks == 1 and not figures.final:
         words.append("no interval yet")
@@ -147,7 +153,15 @@ def note(row: TableRow, *, with_p99: bool = False) -> str:
         words.append(f"open: {_open(figures, row.text_chunks)}")
     elif figures.held_by:
         words.append("held down by " + ", ".join(METRICS.get(m, m) for m in figures.held_by))
+    if with_hidden:
+        # Last: where it has no room, the panel of the run says it of the row with the cursor.
+        words.append(perplexity_text(figures))
     return " · ".join(words)
+
+
+def perplexity_text(figures: Figures) -> str:
+    """The change of perplexity: ``Δppl +0.32``."""
+    return f"Δppl {digits(figures.perplexity_delta, sign=True, significant=2)}"
 
 
 def _open(figures: Figures, text_chunks: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qfid_tui.state.kv_cost import short_bytes
+from qfid_tui.words.about_line import perplexity_text
 from qfid_tui.words.progress import duration, loading_text, rate_text
 from scorer.common.errors import InputError
 from scorer.report.formats.inline import plural
@@ -17,6 +18,7 @@ from scorer.report.formats.inline import plural
 if TYPE_CHECKING:
     from qfid_tui.state.comparison import Comparison
     from qfid_tui.state.next_run import NextRun
+    from qfid_tui.state.setting_results import Figures
     from qfid_tui.state.workbench import WorkbenchState
 
 Line = list[tuple[str, str]]
@@ -139,7 +141,7 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
         if comparison.phase == "idle":
             chunks = planned.job.max_chunks
             on = "the whole text" if chunks is None else plural(chunks, "chunk")
-            return [(f"{settings} on {on}: ", "text"), *key("r", " or "), *key("enter", " runs")]
+            return [(f"{settings} on {on}: ", "text"), *key("r", " runs")]
         if comparison.run is None:
             return [*key("r", " tries again")]
         return [("model or options changed: ", "text"), *key("r", f" compares {settings} anew")]
@@ -167,14 +169,37 @@ def ended_line(comparison: Comparison) -> Line:
     return [("✗ ", "bad"), (f"{failure.message}{hint}", "text")]
 
 
-def _least_drift(comparison: Comparison) -> str:
-    ranked = comparison.ranked()
-    known = [(figures.kl_mean, name, figures) for name, figures in ranked.items()]
-    finite = [entry for entry in known if math.isfinite(entry[0])]
-    if not finite:
+def _least_drift(comparison: Comparison) -> tuple[str, Figures] | None:
+    finite = [
+        (figures.kl_mean, name, figures)
+        for name, figures in comparison.ranked().items()
+        if math.isfinite(figures.kl_mean)
+    ]
+    return min(finite, key=lambda entry: entry[:2])[1:] if finite else None
+
+
+def told_apart_text(state: WorkbenchState) -> str:
+    """Whether the setting with the cursor is told apart from the best one; "" without numbers.
+
+    The best one is the cheapest good setting, else the one that drifts least.
+    """
+    row, comparison = state.row, state.comparison
+    best = comparison.cheapest_good() or _least_drift(comparison)
+    if row is None or row.figures is None or row.run or best is None:
         return ""
-    _, name, figures = min(finite, key=lambda entry: entry[0])
-    return f"; {name} drifts least: {figures.verdict}{'?' if figures.is_open else ''}"
+    change = perplexity_text(row.figures)
+    if row.name == best[0]:
+        return f"{row.name}: the best here, {change}"
+    if comparison.report is None:
+        return f"{row.name}: told apart from {best[0]}? known when the run ends, {change}"
+    for pair in comparison.report.comparisons:
+        if {pair.a, pair.b} == {row.name, best[0]}:
+            if pair.told_apart is None:
+                said = "no interval against"
+            else:
+                said = "told apart from" if pair.told_apart else "cannot be told apart from"
+            return f"{row.name}: {said} {best[0]}, {change}"
+    return f"{row.name}: not compared with {best[0]}, {change}"
 
 
 def best_line(comparison: Comparison) -> Line | None:
@@ -184,7 +209,10 @@ def best_line(comparison: Comparison) -> Line | None:
     found = comparison.cheapest_good()
     so_far = "" if comparison.phase == "finished" else " so far"
     if found is None:
-        return [(f"no setting is good{so_far}{_least_drift(comparison)}", "text")]
+        text = f"no setting is good{so_far}"
+        if (least := _least_drift(comparison)) is not None:
+            text += f"; {least[0]} drifts least: {least[1].shown_verdict}"
+        return [(text, "text")]
     name, figures = found
     full = comparison.kv_bytes.get("", 0.0)
     cost = comparison.kv_bytes.get(name)

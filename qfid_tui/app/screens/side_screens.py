@@ -7,7 +7,8 @@ from typing import Any
 
 from textual.screen import Screen
 
-from qfid_tui.app.actions import help_keys
+from qfid_tui.app.actions import help_keys, refused_action
+from qfid_tui.app.clipboard import copy
 from qfid_tui.app.run_worker import ChildExit
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.detail import DetailScreen
@@ -21,8 +22,10 @@ from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.workbench import ShownRun, exported_run, shown_run
-from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
-from scorer.common.errors import CustomCodeRefused
+from qfid_tui.state.workbench_actions import no_numbers, possible_actions, why_not
+from qfid_tui.state.workbench_changes import add_setting, error_text, put_option, step_option
+from qfid_tui.words.use_command import use_command
+from scorer.common.errors import CustomCodeRefused, QfidError
 
 
 class SideScreens:
@@ -63,10 +66,18 @@ class SideScreens:
             self._push(InspectorScreen(shown.run, shown.setting, settings=shown.settings))
 
     def _shown_run(self) -> ShownRun | None:
-        shown = shown_run(self._owner.state)
+        state = self._owner.state
+        # Without numbers of its own the row would open that of the charts.
+        shown = shown_run(state) if possible_actions(state)["detail"] else None
         if shown is None:
-            self._owner.tell("This setting has no numbers yet", "warning")
+            self._owner.tell(no_numbers(self._owner.state), "warning")
         return shown
+
+    def say_why_not(self, key: str) -> None:
+        """Say why a key of the workbench can do nothing now."""
+        action = refused_action(self._screen, key)
+        if action is not None:
+            self._owner.tell(why_not(self._owner.state, action), "warning")
 
     def open_export(self) -> None:
         """Offer the formats of the report, if there is a run."""
@@ -75,6 +86,19 @@ class SideScreens:
         if run is not None:
             title = f"{state.choices.model}, {', '.join(state.comparison.settings)}"
             self._push(ExportScreen(run, title, self._screen.app.export_screenshot))
+
+    def copy_command(self) -> None:
+        """Copy the command line that uses the setting with the cursor, and show it."""
+        try:
+            command = use_command(self._owner.state)
+        except QfidError as error:
+            self._owner.tell(error_text(error), "warning")
+            return
+        self._screen.run_worker(self._copy(command))
+
+    async def _copy(self, command: str) -> None:
+        how = await copy(self._screen.app, command)
+        self._owner.tell(f"{command} · {how}")
 
     def open_history(self, left: Callable[[HistoryChoice | None], None]) -> None:
         """Open the list of saved runs.
@@ -123,7 +147,7 @@ class SideScreens:
         prompt, answered = setting_prompt(
             state.choices,
             geometry,
-            lambda setting: owner.update(add_setting(owner.state, setting)),
+            lambda setting: owner.take(add_setting(owner.state, setting)),
         )
         self._push(prompt, answered)
 

@@ -19,6 +19,7 @@ from qfid_tui.app.widgets.title_line import TitleLine
 from scorer.common.inert_text import inert
 
 if TYPE_CHECKING:
+    from textual.events import Key
     from textual.widgets import Input
 
     from qfid_tui.app.run_worker import ChildExit
@@ -76,8 +77,7 @@ class WorkbenchScreen(Screen[None]):
         self._state: WorkbenchState | None = None
         self._title = TitleLine(id="title")
         self._possible: object = None
-        self._ticks = 0
-        self.is_filled = False
+        self._ticks, self.is_filled = 0, False
 
     def compose(self) -> ComposeResult:
         """The first frame."""
@@ -196,8 +196,8 @@ class WorkbenchScreen(Screen[None]):
         self.set_class(state.panel != "settings", "-choosing")
         for chart in ("chunks", "depth"):
             self.set_class(state.chart == chart, f"-chart-{chart}")
+        # A list may move its cursor, and the next panels show what it is on.
         for widget in (self._title, *self.body.panels):
-            # A list may move its cursor, and the next panels show what it is on.
             widget.show(self.state)
         if charts:
             self.body.charts.show(self.state)
@@ -207,9 +207,8 @@ class WorkbenchScreen(Screen[None]):
         """Let the footer follow the keys that work now; they change seldom."""
         from qfid_tui.state.workbench_actions import possible_actions
 
-        possible = self.focused, possible_actions(self.state)
-        if possible != self._possible:
-            self._possible = possible
+        before, self._possible = self._possible, (self.focused, possible_actions(self.state))
+        if before != self._possible:
             self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> Possible:
@@ -225,12 +224,11 @@ class WorkbenchScreen(Screen[None]):
         self.call_after_refresh(self.paint)
 
     def on_descendant_focus(self) -> None:
-        """The footer and the line below the table follow the focus."""
+        """The footer and the line below the table follow the focus, the filter and the rows."""
         self.paint(charts=False)
 
-    def on_settings_table_reshaped(self) -> None:
-        """The line below the table says what its rows have no room for."""
-        self.paint(charts=False)
+    # What rows have no room for stands below; the models are filtered while the user types.
+    on_settings_table_reshaped = on_input_changed = on_descendant_focus
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
         """Texts and charts follow the cursor."""
@@ -258,10 +256,6 @@ class WorkbenchScreen(Screen[None]):
 
     # What the user does in the panels
 
-    def on_input_changed(self) -> None:
-        """Filter the models while the user types."""
-        self.paint(charts=False)
-
     def on_input_submitted(self) -> None:
         """Choose the model that the filter has left."""
         self.choose_at_cursor()
@@ -273,15 +267,17 @@ class WorkbenchScreen(Screen[None]):
 
     def on_rows_pressed(self, message: Rows.Pressed) -> None:
         """The user presses enter on a row, or clicks it twice."""
-        row = self.state.row
         if message.rows is self.picker:
             self.choose_at_cursor()
         elif message.rows is self.body.options:
             self.side.ask_option()
-        elif row is not None and row.run:
-            self.action_detail()
         else:
-            self.action_run()
+            self.action_detail()
+
+    def on_key(self, event: Key) -> None:
+        """A key that can do nothing now says why; keys that something has used do not come here."""
+        if self.is_filled:
+            self.side.say_why_not(event.key)
 
     def on_settings_table_ticked(self, message: SettingsTable.Ticked) -> None:
         """Tick a row, or untick it."""
@@ -304,10 +300,10 @@ class WorkbenchScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Leave the enlarged panel, the filter or the open panel."""
-        before = self.state
+        enlarged, filtering = self.state.enlarged, self.state.filtering
         self.commands.back()
-        if not before.enlarged:
-            (self.picker if before.filtering else self.table).focus()
+        if not enlarged:
+            (self.picker if filtering else self.table).focus()
 
     def action_filter(self) -> None:
         """Type part of a model's name."""
@@ -345,12 +341,12 @@ class WorkbenchScreen(Screen[None]):
         self.paint_keys()
 
     def action_flips(self) -> None:
-        """Draw strips of KL or of flips."""
-        self.commands.toggle_flips()
+        """Draw strips of KL and flips, of KL only, or of flips only."""
+        self.commands.next_strips()
 
     def action_scale(self) -> None:
         """One scale for all strips, or one for each."""
-        self.commands.toggle_scale()
+        self.commands.toggle_scale(self.table.strips.has_own_scales)
 
     def action_chart(self) -> None:
         """Show the next chart beside the scatter plot, where there is room for two charts."""
@@ -366,6 +362,10 @@ class WorkbenchScreen(Screen[None]):
         from qfid_tui.app.screens.side_screens import SideScreens
 
         return SideScreens(self, self, self._host.allow_code)
+
+    def action_copy(self) -> None:
+        """Copy the command line that uses the setting with the cursor."""
+        self.side.copy_command()
 
     def action_help(self) -> None:
         """Explain the screen and its numbers."""

@@ -12,6 +12,7 @@ BINDINGS: list[BindingType] = [
     Binding("d", "detail", "Detail", id="workbench.detail", tooltip="One setting in charts"),
     Binding("i", "inspect", "Inspect", id="workbench.inspect", tooltip="The text, token by token"),
     Binding("e", "export", "Export", id="workbench.export", tooltip="Write the report"),
+    Binding("y", "copy", "Copy", id="workbench.copy", tooltip="Copy the line that uses it"),
     Binding("m", "show('models')", "Models", id="workbench.models", tooltip="Choose a model"),
     Binding(
         "o", "show('options')", "Options", id="workbench.options", tooltip="Text, chunks, group"
@@ -22,7 +23,7 @@ BINDINGS: list[BindingType] = [
     Binding("u", "resume", "Unfinished", id="workbench.resume", tooltip="Open the unfinished run"),
     Binding("slash", "filter", "Filter", id="workbench.filter", tooltip="Filter the models"),
     Binding("z", "zoom", "Zoom", id="workbench.zoom", tooltip="Enlarge the panel, or not"),
-    Binding("f", "flips", "Flips", id="workbench.strips", tooltip="Strips of KL or of flips"),
+    Binding("f", "flips", "Strips", id="workbench.strips", tooltip="Strips: KL, flips, or both"),
     Binding(
         "w", "scale", "Scale", id="workbench.scale", tooltip="One scale for all strips, or not"
     ),

@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from qfid_tui.app.widgets.rows import Part, fitted
 from qfid_tui.state.workbench import WorkbenchState
-from qfid_tui.words.run_lines import run_lines, run_title
+from qfid_tui.words.run_lines import run_lines, run_title, told_apart_text
 from scorer.common.inert_text import inert
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -48,6 +48,7 @@ class RunPanel(Widget):
     RunPanel {
         height: auto;
         background: $surface;
+        border-subtitle-align: left;
         & > .run--text { color: $foreground; }
         & > .run--muted { text-style: dim; }
         & > .run--strong { text-style: bold; }
@@ -69,6 +70,7 @@ class RunPanel(Widget):
         """Show the run of a state: a bar while it goes on, and lines below."""
         comparison = state.comparison
         fraction = comparison.fraction if comparison.is_active else None
+        self.border_subtitle = inert(told_apart_text(state))
         self.show_lines(run_title(comparison), run_lines(state), fraction)
 
     def show_lines(

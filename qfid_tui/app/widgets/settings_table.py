@@ -11,12 +11,12 @@ from textual.geometry import Size
 from textual.message import Message
 
 from qfid_tui.app.widgets.rows import Part, Rows, fitted
-from qfid_tui.pictures.strips import StripScale, flips_scale, kl_scale, scale_label, strip
+from qfid_tui.app.widgets.table_strips import table_strips
 from qfid_tui.state.kv_cost import short_bytes
 from qfid_tui.state.setting_results import Figures
 from qfid_tui.state.table_rows import TableRow
-from qfid_tui.state.workbench import RowCursor, WorkbenchState
-from qfid_tui.words.about_line import note
+from qfid_tui.state.workbench import RowCursor, StripsShown, WorkbenchState
+from qfid_tui.words.about_line import context_costs, note
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import ABSENT, count, digits, is_symmetric, with_margin
 
@@ -25,10 +25,9 @@ _MARKS = {True: "[x]", False: "[ ]", None: "   "}
 _EARLIER = "old"
 _EARLIER_IN_VIEW = 1
 _NAME_WIDTHS = (8, 25)
-# Below the second width the 99th percentile gives its column to the strip, which needs a cell for
-# each of 32 chunks, and is said in the row's second line.
+# Below the second width the 99th percentile and the change of perplexity give their columns to the
+# strips, and are said in the row's second line or below the table.
 _WIDE, _WIDER = 90, 120
-_LEAST_STRIP = 8
 _TALL_SCREEN = 36
 
 
@@ -40,13 +39,14 @@ class Columns:
     cost: int = 8
     kl: int = 18
     flips: int = 7
+    perplexity: int = 0
     p99: int = 0
     verdict: int = 11
 
     @property
     def numbers(self) -> int:
         """Cells of the numbers and the gap behind them."""
-        return self.kl + self.flips + 8 + self.p99 + 2
+        return self.kl + self.flips + self.perplexity + self.p99 + 2
 
     @property
     def total(self) -> int:
@@ -89,11 +89,11 @@ class SettingsTable(Rows):
     """Rows of settings; rows are two lines high where there is room."""
 
     HELP = """\
-    One row a setting. **space** ticks it for the next run, **enter** runs what is ticked.
+    One row a setting. **space** ticks it for the next run, **enter** opens its detail.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "enter", "press", "Run", show=False, id="settings.press", tooltip="Run what is ticked"
+            "enter", "press", "Open", show=False, id="settings.press", tooltip="Open its detail"
         ),
         Binding(
             "delete,backspace",
@@ -126,31 +126,29 @@ class SettingsTable(Rows):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, classes="panel")
         self.border_title = "Settings"
+        self._titles = ("", "")
         self.rows: Sequence[TableRow] = ()
-        self.show_flips = False
-        self.own_scale = False
         self.has_numbers = False
-        self._scale: StripScale = kl_scale([])
+        self._wanted: tuple[StripsShown, bool | None] = ("both", None)
+        self.strips = table_strips((), *self._wanted)
         self._shape = (0, False)
         self._row_height = 1
 
     def show(self, state: WorkbenchState) -> None:
         """Show the rows of a state; the cursor stays on its setting."""
-        shown = state.rows, state.show_flips, state.own_scale
-        if shown[0] is self.rows and shown[1:] == (self.show_flips, self.own_scale):
+        wanted = state.strips, state.own_scale
+        if state.rows is self.rows and wanted == self._wanted:
             return
         cursor = self.row_cursor
-        self.rows, self.show_flips, self.own_scale = shown
+        self.rows, self._wanted = state.rows, wanted
         self.cursor = cursor.find(self.rows)
         self.has_numbers = state.has_numbers
         shape = len(self.rows), self.has_numbers
         if shape != self._shape:
             self._shape = shape
             self.refresh(layout=True)
-        ranked = [row for row in self.rows if not row.differs]
-        values = [row.flips if self.show_flips else row.kl for row in ranked]
-        self._scale = flips_scale(values) if self.show_flips else kl_scale(values)
-        self.border_subtitle = self._legend()
+        self.strips = table_strips(self.rows, *wanted)
+        self._show_legend()
         self.rows_changed()
 
     @property
@@ -171,6 +169,7 @@ class SettingsTable(Rows):
         super().rows_changed()
         if self.row_height() != self._row_height:
             self._row_height = self.row_height()
+            self._show_legend()
             self.post_message(self.Reshaped())
 
     def row_count(self) -> int:
@@ -194,15 +193,22 @@ class SettingsTable(Rows):
         """What to do."""
         return "choose a model first (m)" if line == 0 else ""
 
-    def _legend(self) -> str:
-        if not self.has_numbers:
-            return ""
-        what = "flips a chunk" if self.show_flips else "KL a chunk, nats"
-        if self.own_scale:
-            return f"{what}: a scale of its own in each row"
-        apart = any(row.differs and row.kl for row in self.rows)
-        others = "; rows of other conditions each on their own" if apart else ""
-        return f"{what}: {scale_label(self._scale)}{others}"
+    def move_to(self, index: int) -> None:
+        """See :meth:`Rows.move_to`; the legend is about the row with the cursor."""
+        super().move_to(index)
+        self._show_legend()
+
+    def _show_legend(self) -> None:
+        """The scales of the strips below, and above the costs that the table has no columns for."""
+        title, row = "Settings", self.row
+        if self.has_numbers and self.row_height() == 1 and row is not None and row.cost is not None:
+            costs = ", ".join(context_costs(row.cost))
+            title += f" · {inert(row.name or '16 bit')}: KV {costs}" if costs else ""
+        legend = self.strips.legend(row) if self.has_numbers else ""
+        # A title that is set paints the whole table, even if it is the same.
+        if (title, legend) != self._titles:
+            self._titles = title, legend
+            self.border_title, self.border_subtitle = title, legend
 
     def action_tick(self) -> None:
         """Tick the row with the cursor, or untick it."""
@@ -234,9 +240,11 @@ class SettingsTable(Rows):
             return [(start + "".join(fitted(h, 12, right=True) for h in heads), "head")]
         rest = fitted("KV B/token" if columns.cost > 10 else "B/token", columns.cost, right=True)
         rest += fitted("KL mean, nats", columns.kl, right=True)
-        rest += fitted("flips", columns.flips, right=True) + fitted("Δppl", 8, right=True)
+        rest += fitted("flips", columns.flips, right=True)
+        rest += fitted("Δppl", columns.perplexity, right=True) if columns.perplexity else ""
         rest += fitted("KL p99", columns.p99, right=True) if columns.p99 else ""
-        return [(start + rest + "  " + fitted("verdict", columns.verdict), "head")]
+        strips = self.strips.head(width - columns.total, self.row_height())
+        return [(start + rest + "  " + fitted("verdict", columns.verdict) + strips, "head")]
 
     def row_line(self, index: int, line: int, width: int) -> Iterable[Part]:
         """A line of a row: numbers in the first, what they mean in the second."""
@@ -278,34 +286,32 @@ class SettingsTable(Rows):
             return [(" " * columns.numbers, "text"), (fitted(word, columns.verdict), style)]
         cells = fitted(margin_text(figures), columns.kl, right=True)
         cells += fitted(share_text(figures.flip_rate), columns.flips, right=True)
-        cells += fitted(digits(figures.perplexity_delta, sign=True, significant=2), 8, right=True)
+        if columns.perplexity:
+            change = digits(figures.perplexity_delta, sign=True, significant=2)
+            cells += fitted(change, columns.perplexity, right=True)
         if columns.p99:
             cells += fitted(digits(figures.kl_p99, significant=3), columns.p99, right=True)
         verdict = style if row.origin else figures.verdict
         return [(cells + "  ", style), (fitted(verdict_text(figures), columns.verdict), verdict)]
 
     def _second(self, row: TableRow, columns: Columns, width: int) -> list[Part]:
-        text = fitted(" " * 6 + inert(note(row, with_p99=not columns.p99)), columns.total)
+        text = fitted(" " * 6 + inert(note(row, with_hidden=not columns.p99)), columns.total)
         return [(text, "bad" if row.failure else "muted"), *self._strip_of(row, 1, columns, width)]
 
     def _strip_of(self, row: TableRow, line: int, columns: Columns, width: int) -> list[Part]:
-        room = width - columns.total
-        values = row.flips if self.show_flips else row.kl
-        if room < _LEAST_STRIP or not values:
+        lines = self.strips.lines(row, width - columns.total, self.row_height())
+        if not lines:
             return []
-        scale = self._scale
-        if self.own_scale or row.differs:
-            scale = flips_scale([values]) if self.show_flips else kl_scale([values])
-        lines = strip(values, room - 1, self.row_height(), scale)
         figures = row.figures
-        style = "muted" if row.origin or figures is None else figures.verdict
-        return [(" ", "text"), (lines[line], style)]
+        return [(lines[line], "muted" if row.origin or figures is None else figures.verdict)]
 
     def _columns(self, width: int) -> Columns:
         longest = max((len(row.name) for row in self.rows), default=0) + 1
         least, most = _NAME_WIDTHS
         if width >= _WIDER:
-            return Columns(min(max(least, longest), most), cost=12, kl=20, flips=9, p99=10)
+            return Columns(
+                min(max(least, longest), most), cost=12, kl=20, flips=9, perplexity=9, p99=10
+            )
         if width >= _WIDE:
             return Columns(min(max(least, longest), most))
         return Columns(min(max(least, longest), least + max(0, width - 78)))

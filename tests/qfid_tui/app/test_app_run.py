@@ -34,7 +34,7 @@ def faked(**changes: Any) -> Any:
 async def test_pick_tick_run_watch_stop_go_on_and_add_with_the_real_scorer() -> None:
     async with running(demo_choices(model=None, max_chunks=24, chunk_length=256)) as (app, pilot):
         comparison = app.comparison
-        await pilot.press("enter", "enter")
+        await pilot.press("enter", "r")
         await until(pilot, lambda: app.comparison is not comparison, "a comparison of its own")
         comparison = app.comparison
         await until(pilot, lambda: comparison.phase == "scoring", "the plan")

@@ -155,12 +155,19 @@ async def test_strips_show_kl_or_flips_on_one_scale_or_their_own() -> None:
         app.workbench.commands.open_run(run.id)
         await until(pilot, lambda: app.comparison.run == run.id)
         table = app.workbench.table
-        assert table.border_subtitle.startswith("KL a chunk, nats: ")
-        shared = screen_text(app)
+        own = table.strips.has_own_scales
+        assert "KL a chunk" in table.border_subtitle and "flips a chunk" in table.border_subtitle
+        assert "%" in table.border_subtitle
+        before = screen_text(app)
         await pilot.press("w")
-        assert "of its own" in table.border_subtitle and screen_text(app) != shared
+        assert table.strips.has_own_scales is not own and screen_text(app) != before
+        assert ("a scale per row" in table.border_subtitle) is not own
         await pilot.press("f")
-        assert table.border_subtitle.startswith("flips a chunk")
+        assert "flips a chunk" not in table.border_subtitle
+        await pilot.press("f")
+        assert "KL a chunk" not in table.border_subtitle
+        await pilot.press("f")
+        assert table.strips.shown == "both"
 
 
 @piloted
@@ -343,7 +350,8 @@ async def test_the_line_below_the_table_leaves_out_whole_what_has_no_room() -> N
         await until(pilot, lambda: app.workbench.table.has_numbers, "numbers")
         await until(pilot, lambda: "128k 170 MiB" in screen_text(app), "the longest context")
         await pilot.resize_terminal(60, 24)
-        await until(pilot, lambda: "8k 10.6" not in screen_text(app), "what has room")
+        await until(pilot, lambda: app.workbench.size.width == 60, "the new size")
+        assert "KV 8k 10.6" in screen_text(app)
         [line] = [line for line in screen_text(app).splitlines() if " 8: " in line[:5]]
         assert "…" not in line
 
@@ -368,7 +376,10 @@ async def test_at_140_columns_the_strip_holds_more_than_twenty_chunks_and_no_num
         result = app.comparison.settings["8"]
         result.kl[:] = [0.01] * 40
         show_news(app)
-        assert "".join(text for text, _ in table.row_line(0, 1, table.size.width)).count("█") >= 20
+        await pilot.press("w")
+        if table.strips.has_own_scales:
+            await pilot.press("w")
+        assert "".join(text for text, _ in table.row_line(0, 0, table.size.width)).count("█") >= 20
         assert "4 chunks · p99 0." in screen_text(app)
 
 
@@ -391,3 +402,18 @@ async def test_the_charts_stay_where_they_are_when_the_first_numbers_come() -> N
         panel.show_lines("Running", [[("one", "text")], [("best", "text")]], 0.2)
         await pilot.pause()
         assert app.workbench.query_one("#charts").region == before
+
+
+@piloted
+async def test_enter_opens_the_detail_and_a_key_that_can_do_nothing_says_why() -> None:
+    run = save_run("8,4")
+    async with running(demo_choices()) as (app, pilot):
+        await pilot.press("s", "x")
+        assert "Nothing runs" in screen_text(app)
+        await pilot.press("enter")
+        assert app.screen is app.workbench and not app.comparison.is_active
+        assert "has no numbers yet" in screen_text(app)
+        app.workbench.commands.open_run(run.id)
+        await until(pilot, lambda: app.workbench.table.has_numbers)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is not app.workbench, "the detail")

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qfid_tui.pictures.strips import BLOCKS, StripScale, flips_scale, kl_scale, scale_label, strip
+from qfid_tui.pictures.strips import (
+    BLOCKS,
+    StripScale,
+    averaged,
+    flips_scale,
+    is_flat,
+    kl_scale,
+    range_text,
+    row_scale,
+    scale_label,
+    strip,
+)
 
 ANY = st.none() | st.floats()
 ROWS = st.lists(st.lists(ANY, max_size=12), max_size=5)
@@ -106,3 +117,26 @@ def test_flips_rise_in_proportion_from_zero() -> None:
 def test_ends_that_are_no_scale_are_refused(low: float, high: float, log: bool) -> None:
     with pytest.raises(ValueError, match="no scale from"):
         StripScale(low, high, log)
+
+
+def test_a_scale_of_its_own_draws_what_a_common_scale_draws_flat() -> None:
+    row = [0.10, 0.11, 0.12, 0.13]
+    common = kl_scale([row, [1e-4]])
+    assert is_flat(row, common) and not is_flat(row, row_scale(row))
+    assert strip(row, 4, 1, row_scale(row)) == ["▁▄▆█"]
+    assert strip([0.0, 0.1], 2, 1, row_scale([0.0, 0.1])) == ["_█"]
+    assert strip([0.2, 0.2], 2, 1, row_scale([0.2, 0.2])) == ["▄▄"]
+    assert not is_flat([0.2, 0.2], common)
+
+
+def test_ranges_name_the_least_and_the_largest_value() -> None:
+    assert range_text([0.0811, 0.152, math.inf]) == "0.081–0.15"
+    assert range_text([0.031, 0.094], percent=True) == "3.1–9.4 %"
+    assert range_text([3.12e-4]) == "3.1e-4"
+    assert range_text([math.nan]) == ""
+
+
+def test_values_without_room_are_averaged_in_groups_of_neighbours() -> None:
+    assert averaged([1.0, 3.0, 5.0, 7.0], 2) == [2.0, 6.0]
+    assert averaged([1.0, math.nan, math.nan, math.nan], 2) == [1.0, None]
+    assert averaged([1.0, 2.0], 2) == [1.0, 2.0]

@@ -35,7 +35,7 @@ def test_a_change_to_the_same_values_is_the_same_state() -> None:
 def test_a_step_of_a_cursor_computes_no_row_and_other_changes_do() -> None:
     state = workbench()
     rows, planned = state.rows, state.planned
-    moved = state.changed(row_cursor=RowCursor(2, "5"), focus="settings", show_flips=True)
+    moved = state.changed(row_cursor=RowCursor(2, "5"), focus="settings", strips="flips")
     assert moved.rows is rows and moved.planned is planned
     assert moved.row is rows[2]
     choices = dataclasses.replace(state.choices, group_size=32)

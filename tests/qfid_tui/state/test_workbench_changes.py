@@ -104,13 +104,23 @@ def test_earlier_runs_are_read_with_what_is_unfinished_and_what_is_gone() -> Non
 def test_ticks_of_rows() -> None:
     state = workbench()
     rows = {row.name: row for row in state.rows}
-    assert changes.tick(state, rows["6"]).choices.is_ticked(KVSetting(6, 6))
-    assert not changes.tick(state, rows["8"]).choices.is_ticked(KVSetting(8, 8))
-    assert changes.tick(state, rows[""]) is state
-    added = changes.add_setting(state, KVSetting.parse("k8v4"))
+    assert changes.tick(state, rows["6"]).state.choices.is_ticked(KVSetting(6, 6))
+    assert not changes.tick(state, rows["8"]).state.choices.is_ticked(KVSetting(8, 8))
+    assert changes.tick(state, rows[""]).state is state
+    added = changes.add_setting(state, KVSetting.parse("k8v4")).state
     row = next(row for row in added.rows if row.name == "k8v4")
     assert row.ticked and changes.remove(added, row).choices == state.choices
     assert changes.remove(state, rows["8"]) is state and changes.remove(state, rows[""]) is state
+
+
+def test_ticking_during_a_run_says_what_becomes_of_it() -> None:
+    comparison = Comparison()
+    comparison.begin(workbench().choices.job())
+    state = changes.with_comparison(workbench(), comparison)
+    rows = {row.name: row for row in state.rows}
+    assert changes.tick(state, rows["6"]).notice.startswith("6 waits")
+    assert "all the same" in changes.tick(state, rows["8"]).notice
+    assert changes.tick(workbench(), rows["6"]).notice == ""
 
 
 def test_an_option_that_contradicts_another_changes_nothing_and_says_so() -> None:
