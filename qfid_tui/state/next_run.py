@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from qfid_tui.state.choices import same_conditions
+from qfid_tui.state.table_rows import refusal
+from scorer.common.errors import InputError
 
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
+    from scorer.spec.geometry import KVGeometry
     from scorer.spec.job import Job
 
 
@@ -39,16 +42,32 @@ class NextRun:
         return request if self.run is None else {**request, "run": self.run}
 
 
-def next_run(choices: Choices, comparison: Comparison) -> NextRun:
-    """What would be run.
+def next_run(
+    choices: Choices, comparison: Comparison, geometry: KVGeometry | None = None
+) -> NextRun:
+    """What would be run: of what is ticked, the settings that the model can take.
 
     A run is continued where nothing but settings differs, because only then do its numbers belong
     in one table with the new ones.
 
+    Args:
+        choices: What is chosen.
+        comparison: What is on the screen.
+        geometry: The chosen model's; None if it is not known.
+
     Raises:
         InputError: What is chosen makes no job.
     """
-    job = choices.job()
+    ticked = choices.ticked_settings()
+    reasons = [refusal(setting, geometry) for setting in ticked]
+    if reasons and all(reasons):
+        raise InputError(
+            reasons[0],
+            "add another setting"
+            if geometry is not None and geometry.quantizable
+            else "choose another model",
+        )
+    job = choices.job(tuple(s for s, why in zip(ticked, reasons, strict=True) if not why))
     known, run = comparison.job, comparison.run
     if known is None or run is None or not same_conditions(job, known):
         job.check_new()

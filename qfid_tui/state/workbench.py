@@ -188,7 +188,10 @@ class WorkbenchState:
     def planned(self) -> NextRun | InputError:
         """What the run key would do; an error if the choices make no job."""
         try:
-            return next_run(self.choices, self.comparison)
+            model = self.model
+            return next_run(
+                self.choices, self.comparison, None if model is None else model.geometry
+            )
         except InputError as error:
             return error
 
@@ -207,7 +210,7 @@ _COMPARISON = frozenset({"comparison", "version"})
 # For each cached property, the fields that it is computed from.
 _COMPUTED_FROM = {
     "rows": _MODEL | _COMPARISON | {"earlier"},
-    "planned": _COMPARISON | {"choices"},
+    "planned": _COMPARISON | {"choices", "found"},
     "fit": _MODEL | _COMPARISON | {"sizes", "probed"},
 }
 

@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qfid_tui.state.app_hints import error_text
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import EarlierRuns
 from qfid_tui.state.next_run import NextRun
 from qfid_tui.state.run_options import Option, put, step, with_legal_group
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import ChartName, Panel, WorkbenchState
-from scorer.common.errors import InputError, QfidError
+from scorer.common.errors import InputError
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable
 from scorer.models.sizes import ModelSizes
@@ -40,11 +41,6 @@ class Outcome:
     state: WorkbenchState
     notice: str = ""
     severity: Severity = "information"
-
-
-def error_text(error: QfidError) -> str:
-    """An error and its hint on one line."""
-    return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
 # What workers find
@@ -123,11 +119,14 @@ def _run_goes_on(state: WorkbenchState, then: str) -> str:
 # Settings and options
 
 
-def tick(state: WorkbenchState, row: TableRow) -> WorkbenchState:
+def tick(state: WorkbenchState, row: TableRow) -> Outcome:
     """Tick a row, or untick it; a row without a tick box stays as it is."""
     if row.setting is None:
-        return state
-    return state.changed(choices=state.choices.ticking(row.setting, not row.ticked))
+        return Outcome(state)
+    if row.refusal:
+        return Outcome(state, f"This model cannot take {row.name}: {row.refusal}", "warning")
+    choices = state.choices.ticking(row.setting, not row.ticked)
+    return Outcome(state.changed(choices=choices))
 
 
 def add_setting(state: WorkbenchState, setting: Setting) -> WorkbenchState:
@@ -148,7 +147,7 @@ def step_option(state: WorkbenchState, option: Option, by: int) -> Outcome:
     try:
         return Outcome(state.changed(choices=step(state.choices, option, by, geometry)))
     except InputError as error:
-        return Outcome(state, error_text(error), "warning")
+        return Outcome(state, error_text(error, state.key_names), "warning")
 
 
 def put_option(state: WorkbenchState, option: Option, value: Any) -> Outcome:
@@ -156,7 +155,7 @@ def put_option(state: WorkbenchState, option: Option, value: Any) -> Outcome:
     try:
         return Outcome(state.changed(choices=put(state.choices, option, value)))
     except InputError as error:
-        return Outcome(state, error_text(error), "warning")
+        return Outcome(state, error_text(error, state.key_names), "warning")
 
 
 # Runs

@@ -19,6 +19,7 @@ from qfid_tui.app.screens.inspector import InspectorScreen
 from qfid_tui.app.screens.typed_values import option_prompt, setting_prompt
 from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.allowed_code import code_question
+from qfid_tui.state.app_hints import in_app
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.workbench import ShownRun, exported_run, shown_run
 from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
@@ -101,7 +102,8 @@ class SideScreens:
             if answer == "resume":
                 resume()
 
-        self._push(FaultScreen(fault_of(comparison, ending)), left)
+        names = self._owner.state.key_names
+        self._push(FaultScreen(fault_of(comparison, ending, names)), left)
 
     def _ask_code(
         self, comparison: Comparison, files: Mapping[str, str], resume: Callable[[], object]
@@ -140,19 +142,22 @@ class SideScreens:
         self._push(prompt, answered)
 
 
-def fault_of(comparison: Comparison, ending: ChildExit) -> Fault:
+def fault_of(
+    comparison: Comparison, ending: ChildExit, names: Mapping[str, str] | None = None
+) -> Fault:
     """Describe a run that failed.
 
     Args:
         comparison: The comparison that the run belongs to.
         ending: How its child process ended.
+        names: Default keys to the user's own keys.
     """
     failure, again = comparison.failure, comparison.run
     if failure is not None:
         is_input = failure.exit_code == 2
         title = "This cannot be scored" if is_input else "The run failed"
         again = None if is_input else failure.run
-        message, hint = failure.message, failure.hint
+        message, hint = failure.message, in_app(failure.hint, names)
     else:
         title = f"The scorer {ending.words}"
         message = f"The scorer {ending.words} without a report."

@@ -49,9 +49,7 @@ async def test_the_cursor_follows_a_view_that_the_wheel_scrolls() -> None:
         )
         await pilot.press("home")
         for _ in range(8):
-            picker.post_message(
-                events.MouseScrollDown(picker, 5, 5, 0, 0, 0, False, False, False)
-            )
+            picker.post_message(events.MouseScrollDown(picker, 5, 5, 0, 0, 0, False, False, False))
             await pilot.pause()
         assert picker.scroll_offset.y > 8 and in_view(picker)
         assert picker.cursor == picker.scroll_offset.y

@@ -104,9 +104,9 @@ def test_earlier_runs_are_read_with_what_is_unfinished_and_what_is_gone() -> Non
 def test_ticks_of_rows() -> None:
     state = workbench()
     rows = {row.name: row for row in state.rows}
-    assert changes.tick(state, rows["6"]).choices.is_ticked(KVSetting(6, 6))
-    assert not changes.tick(state, rows["8"]).choices.is_ticked(KVSetting(8, 8))
-    assert changes.tick(state, rows[""]) is state
+    assert changes.tick(state, rows["6"]).state.choices.is_ticked(KVSetting(6, 6))
+    assert not changes.tick(state, rows["8"]).state.choices.is_ticked(KVSetting(8, 8))
+    assert changes.tick(state, rows[""]).state is state
     added = changes.add_setting(state, KVSetting.parse("k8v4"))
     row = next(row for row in added.rows if row.name == "k8v4")
     assert row.ticked and changes.remove(added, row).choices == state.choices
