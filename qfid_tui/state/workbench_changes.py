@@ -92,7 +92,8 @@ def choose_model(state: WorkbenchState, name: str) -> Outcome:
     """Choose a model; a comparison of another model leaves the screen and stays saved."""
     found = state.found.get(name)
     if isinstance(found, Unscorable):
-        return Outcome(state, f"{found.name} cannot be scored: {found.reason}", "warning")
+        remedy = f"; `{found.command}` fetches what it lacks" if found.command else ""
+        return Outcome(state, f"{found.name} cannot be scored: {found.reason}{remedy}", "warning")
     if state.choices.model != name:
         if state.comparison.is_active:
             return Outcome(state, _run_goes_on(state, "choose another model"))

@@ -21,6 +21,7 @@ from scorer.common.inert_text import inert
 if TYPE_CHECKING:
     from textual.widgets import Input
 
+    from qfid_tui.app.model_download import ModelDownload
     from qfid_tui.app.run_worker import ChildExit
     from qfid_tui.app.screens.history import HistoryChoice
     from qfid_tui.app.screens.side_screens import SideScreens
@@ -267,9 +268,13 @@ class WorkbenchScreen(Screen[None]):
         self.choose_at_cursor()
 
     def choose_at_cursor(self) -> None:
-        """Choose the model with the cursor, or say why it cannot be scored."""
+        """Choose the model with the cursor, or say why it cannot be scored, or offer to fetch it."""
+        from qfid_tui.state.workbench import lacking
+
         if self.commands.choose_at_cursor():
             self.table.focus()
+        elif (repo := lacking(self.state)) is not None:
+            self.download.ask(repo)
 
     def on_rows_pressed(self, message: Rows.Pressed) -> None:
         """The user presses enter on a row, or clicks it twice."""
@@ -359,6 +364,13 @@ class WorkbenchScreen(Screen[None]):
         self.call_after_refresh(self.paint)
 
     # Other screens
+
+    @cached_property
+    def download(self) -> ModelDownload:
+        """Fetches models that are not whole."""
+        from qfid_tui.app.model_download import ModelDownload
+
+        return ModelDownload(self, self, self.reader.read_models)
 
     @cached_property
     def side(self) -> SideScreens:
