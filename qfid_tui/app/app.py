@@ -69,6 +69,15 @@ class QfidApp(App[int]):
             priority=True,
             tooltip="Leave, also while typing",
         ),
+        Binding(
+            "ctrl+z",
+            "suspend_process",
+            "Suspend",
+            show=False,
+            id="app.suspend",
+            priority=True,
+            tooltip="Back to the shell; `fg` returns",
+        ),
     ]
 
     def __init__(
@@ -136,6 +145,7 @@ class QfidApp(App[int]):
         theme = kept_theme() if self._choices is None else self._choices.theme
         if theme in self.available_themes:
             self.theme = theme
+        self.app_resume_signal.subscribe(self, self._paint_again)
         loop = asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -151,6 +161,12 @@ class QfidApp(App[int]):
 
             event.text = "\n".join(inert(line) for line in event.text.splitlines())
         await super().on_event(event)
+
+    def _paint_again(self, _: object) -> None:
+        """Paint every line: the terminal is empty after `fg`."""
+        for screen in self.screen_stack:
+            for widget in screen.walk_children(with_self=True):
+                widget.refresh()
 
     def _on_signal(self, number: int) -> None:
         self._leaving = True

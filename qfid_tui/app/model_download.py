@@ -14,6 +14,7 @@ from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.app_hints import error_text
 from qfid_tui.state.kv_cost import short_bytes
+from scorer.common.error_text import first_line
 from scorer.common.errors import Interrupted, QfidError
 from scorer.common.inert_text import inert
 
@@ -70,6 +71,9 @@ class ModelDownload:
             self._call(self._end, error.message)
         except QfidError as error:
             text = error_text(error, self._owner.state.key_names)
+            self._call(self._end, text, "error", _FAULT_SECONDS)
+        except Exception as error:
+            text = f"{repo} could not be fetched: {first_line(error)}"
             self._call(self._end, text, "error", _FAULT_SECONDS)
 
     def _call(self, call: Callable[..., object], *arguments: Any) -> None:

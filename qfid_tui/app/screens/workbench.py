@@ -268,7 +268,7 @@ class WorkbenchScreen(Screen[None]):
         self.choose_at_cursor()
 
     def choose_at_cursor(self) -> None:
-        """Choose the model with the cursor, or say why it cannot be scored, or offer to fetch it."""
+        """Choose the model with the cursor; else say why not, or offer to fetch it."""
         from qfid_tui.state.workbench import lacking
 
         if self.commands.choose_at_cursor():
