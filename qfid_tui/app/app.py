@@ -19,6 +19,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from qfid_tui.app.app_keys import BINDINGS
 from qfid_tui.app.closed_terminal import when_closed
 from qfid_tui.state.kept_choices import kept_theme
 
@@ -55,30 +56,7 @@ class QfidApp(App[int]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]  # noqa: RUF012
     COMMANDS = App.COMMANDS | {_commands}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave; asks while a run goes on"),
-        Binding(
-            "ctrl+p", "command_palette", "All", id="app.palette", tooltip="Every action, by name"
-        ),
-        Binding(
-            "ctrl+q",
-            "quit",
-            "Quit",
-            show=False,
-            id="app.quit_always",
-            priority=True,
-            tooltip="Leave, also while typing",
-        ),
-        Binding(
-            "ctrl+z",
-            "suspend_process",
-            "Suspend",
-            show=False,
-            id="app.suspend",
-            priority=True,
-            tooltip="Back to the shell; `fg` returns",
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = BINDINGS
 
     def __init__(
         self,
