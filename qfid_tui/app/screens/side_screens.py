@@ -16,12 +16,13 @@ from qfid_tui.app.screens.fault import Fault, FaultScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryChoice, HistoryScreen
 from qfid_tui.app.screens.inspector import InspectorScreen
+from qfid_tui.app.screens.model_download import ModelDownload
 from qfid_tui.app.screens.typed_values import option_prompt, setting_prompt
 from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.app_hints import in_app
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.workbench import ShownRun, exported_run, shown_run
+from qfid_tui.state.workbench import ShownRun, exported_run, lacking, shown_run
 from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
 from scorer.common.errors import CustomCodeRefused
 
@@ -43,6 +44,7 @@ class SideScreens:
             allow_code: Called with a model and its Python files that the user allows to run.
         """
         self._screen, self._owner, self._allow_code = screen, owner, allow_code
+        self._download = ModelDownload(screen, owner)
 
     def _push(self, screen: Screen[Any], callback: Callable[[Any], None] | None = None) -> None:
         self._screen.app.push_screen(screen, callback)
@@ -50,6 +52,16 @@ class SideScreens:
     def open_help(self) -> None:
         """Explain the keys and the numbers of the workbench."""
         self._push(HelpScreen(help_keys(self._screen)))
+
+    def offer_download(self, arrived: Callable[[], object]) -> None:
+        """Ask whether to fetch the model with the cursor, if it is only half in the cache.
+
+        Args:
+            arrived: Called when it has been fetched.
+        """
+        repo = lacking(self._owner.state)
+        if repo is not None:
+            self._download.ask(repo, arrived)
 
     def open_detail(self) -> None:
         """Open the charts and the tail of the setting with the cursor."""

@@ -21,7 +21,6 @@ from scorer.common.inert_text import inert
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from qfid_tui.app.model_download import ModelDownload
     from qfid_tui.app.run_worker import ChildExit
     from qfid_tui.app.screens.history import HistoryChoice
     from qfid_tui.app.screens.side_screens import SideScreens
@@ -226,12 +225,10 @@ class WorkbenchScreen(Screen[None]):
         self.call_after_refresh(self.paint)
 
     def on_descendant_focus(self) -> None:
-        """The footer and the line below the table follow the focus."""
+        """The footer and the line below the table follow focus and height of rows."""
         self.paint(charts=False)
 
-    def on_settings_table_reshaped(self) -> None:
-        """The line below the table says what its rows have no room for."""
-        self.paint(charts=False)
+    on_settings_table_reshaped = on_descendant_focus
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
         """Texts and charts follow the cursor."""
@@ -269,12 +266,10 @@ class WorkbenchScreen(Screen[None]):
 
     def choose_at_cursor(self) -> None:
         """Choose the model with the cursor; else say why not, or offer to fetch it."""
-        from qfid_tui.state.workbench import lacking
-
         if self.commands.choose_at_cursor():
             self.table.focus()
-        elif (repo := lacking(self.state)) is not None:
-            self.download.ask(repo)
+        else:
+            self.side.offer_download(self.reader.read_models)
 
     def on_rows_pressed(self, message: Rows.Pressed) -> None:
         """The user presses enter on a row, or clicks it twice."""
@@ -364,13 +359,6 @@ class WorkbenchScreen(Screen[None]):
         self.call_after_refresh(self.paint)
 
     # Other screens
-
-    @cached_property
-    def download(self) -> ModelDownload:
-        """Fetches models that are not whole."""
-        from qfid_tui.app.model_download import ModelDownload
-
-        return ModelDownload(self, self, self.reader.read_models)
 
     @cached_property
     def side(self) -> SideScreens:

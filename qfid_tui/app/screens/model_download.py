@@ -28,31 +28,31 @@ _SECONDS_BETWEEN = 0.25
 class ModelDownload:
     """One download at a time, in a thread of its own that keeps nothing alive."""
 
-    def __init__(
-        self, screen: Screen[None], owner: StateOwner, arrived: Callable[[], object]
-    ) -> None:
+    def __init__(self, screen: Screen[None], owner: StateOwner) -> None:
         """Make it; nothing is fetched yet.
 
         Args:
             screen: The screen of the workbench.
             owner: The owner of its state, which shows the progress.
-            arrived: Called when a model has been fetched.
         """
-        self._screen, self._owner, self._arrived = screen, owner, arrived
+        self._screen, self._owner = screen, owner
         self._repo = ""
+        self._arrived: Callable[[], object] = lambda: None
         self._stop = threading.Event()
 
-    def ask(self, repo: str) -> None:
+    def ask(self, repo: str, arrived: Callable[[], object]) -> None:
         """Find out how much a model lacks, and ask whether to fetch it.
 
         Args:
             repo: Repo id of a model that is not whole; while one is being fetched, the question is
                 whether to stop that.
+            arrived: Called when it has been fetched.
         """
         if self._repo:
             question = f"{inert(self._repo)} is being fetched. What arrived whole is kept. Stop?"
             self._question(question, "Stop", "Keep on", self.stop)
             return
+        self._arrived = arrived
         self._begin(repo, "asking the Hub …", self._ask)
 
     def stop(self) -> None:
