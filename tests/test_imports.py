@@ -158,7 +158,7 @@ def _text(node: ast.expr) -> str:
 
 BY_NAME = {
     # The one exception: the command line opens the app without importing Textual before.
-    "qfid_tui/cli/command_line.py": {"qfid_tui.cli.commands.{}", "qfid_tui.app.app"},
+    "qfid_tui/cli/command_line.py": {"qfid_tui.cli.commands.{}", "qfid_tui.app.run_app"},
     # The public names of the package, imported on first use.
     "scorer/__init__.py": {"{}"},
     "scorer/lm/mlx_lm_import.py": {"mlx_lm.tokenizer_utils", "mlx_lm.utils"},

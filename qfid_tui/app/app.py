@@ -19,12 +19,11 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from qfid_tui.app.app_keys import BINDINGS
 from qfid_tui.app.closed_terminal import when_closed
 from qfid_tui.state.kept_choices import kept_theme
 
 if TYPE_CHECKING:
-    import argparse
-
     from textual.command import Provider
 
     from qfid_tui.app.run_worker import RunningScorer
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from qfid_tui.state.comparison import Comparison
 
 _INTERRUPTED = 130
-_THREADS = 8
 # A killed child is gone at once; what cannot be killed is no reason to keep the user waiting.
 _PATIENCE = 1.5
 # After the panels are filled, when nobody is likely to press a key.
@@ -55,21 +53,7 @@ class QfidApp(App[int]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]  # noqa: RUF012
     COMMANDS = App.COMMANDS | {_commands}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave; asks while a run goes on"),
-        Binding(
-            "ctrl+p", "command_palette", "All", id="app.palette", tooltip="Every action, by name"
-        ),
-        Binding(
-            "ctrl+q",
-            "quit",
-            "Quit",
-            show=False,
-            id="app.quit_always",
-            priority=True,
-            tooltip="Leave, also while typing",
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = BINDINGS
 
     def __init__(
         self,
@@ -136,6 +120,7 @@ class QfidApp(App[int]):
         theme = kept_theme() if self._choices is None else self._choices.theme
         if theme in self.available_themes:
             self.theme = theme
+        self.app_resume_signal.subscribe(self, self._paint_again)
         loop = asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -151,6 +136,12 @@ class QfidApp(App[int]):
 
             event.text = "\n".join(inert(line) for line in event.text.splitlines())
         await super().on_event(event)
+
+    def _paint_again(self, _: object) -> None:
+        """Paint every line: the terminal is empty after `fg`."""
+        for screen in self.screen_stack:
+            for widget in screen.walk_children(with_self=True):
+                widget.refresh()
 
     def _on_signal(self, number: int) -> None:
         self._leaving = True
@@ -343,63 +334,3 @@ def spare_collections() -> None:
 
     gc.collect()
     gc.freeze()
-
-
-def run_app(args: argparse.Namespace | None) -> int:
-    """Open the app.
-
-    Args:
-        args: The command line's, an option that was not given being None; None for none at all.
-
-    Returns:
-        Exit code: 0, or 128 and the number of the signal that ended it.
-
-    Raises:
-        InputError: An option's value is not valid, or there is no terminal.
-    """
-    import sys
-
-    from scorer.common.process_limits import require_threads
-
-    hint = "`qfid kv MODEL` scores without one"
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        from scorer.common.errors import InputError
-
-        raise InputError("the app needs a terminal", hint)
-    if os.environ.get("TERM") == "dumb":
-        from scorer.common.errors import InputError
-
-        raise InputError("the app needs a terminal that it can paint, and TERM is `dumb`", hint)
-    # Its own and Textual's, before the terminal is taken.
-    require_threads(_THREADS)
-    choices, allowed = (None, None) if args is None else _chosen(args)
-    app = QfidApp(choices, allowed=allowed)
-    try:
-        code = app.run()
-    finally:
-        app.kill_children()
-    return (app.return_code or 0) if code is None else code
-
-
-def _chosen(args: argparse.Namespace) -> tuple[Choices, AllowedCode]:
-    """The choices of the last session with the command line's, and the code that may run.
-
-    The model is downloaded if asked.
-    """
-    from qfid_tui.state.allowed_code import AllowedCode
-    from qfid_tui.state.choices_from_arguments import with_arguments
-    from qfid_tui.state.kept_choices import load_choices
-
-    choices = with_arguments(load_choices(), args)
-    allowed = AllowedCode()
-    if args.model is not None:
-        from qfid_tui.cli.cached_model import ensure_model
-        from scorer.models.custom_code import hashes
-
-        consent = bool(args.allow_custom_code)
-        info = ensure_model(
-            args.model, args.revision, allow_custom_code=consent, pull=bool(args.pull)
-        )
-        if consent and choices.model is not None:
-            allowed.allow(choices.model, hashes(info.code))
-    return choices, allowed

@@ -8,6 +8,7 @@ from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.app.workbench_host import WorkbenchHost
 from qfid_tui.app.workbench_reader import WorkbenchReader
 from qfid_tui.state import workbench_changes as changes
+from qfid_tui.state.app_hints import error_text
 from qfid_tui.state.run_options import Option
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import Panel
@@ -102,7 +103,7 @@ class WorkbenchCommands:
                 return False
             self._host.score(planned.request(), comparison)
         except QfidError as error:
-            self._owner.tell(changes.error_text(error), "warning")
+            self._owner.tell(error_text(error, state.key_names), "warning")
             return False
         comparison.begin(planned.job)
         self._owner.update(changes.with_comparison(state, comparison))

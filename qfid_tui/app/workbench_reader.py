@@ -14,13 +14,13 @@ from textual.worker import Worker, get_current_worker
 
 from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state import model_reading
+from qfid_tui.state.app_hints import error_text
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import read_earlier
 from qfid_tui.state.saved_comparison import open_comparison
 from qfid_tui.state.workbench_changes import (
     earlier_read,
-    error_text,
     models_found,
     open_run,
     sizes_read,

@@ -148,14 +148,7 @@ def _refuse_misspelled_command(words: list[str]) -> None:
 
 
 def _open_app(args: argparse.Namespace | None) -> int:
-    try:
-        app = importlib.import_module("qfid_tui.app.app")
-    except ModuleNotFoundError as error:
-        if error.name != "qfid_tui.app.app":
-            raise
-        raise InputError(
-            "the app is not part of this version", "`qfid kv MODEL` scores a model"
-        ) from None
+    app = importlib.import_module("qfid_tui.app.run_app")
     code: int = app.run_app(args)
     return code
 

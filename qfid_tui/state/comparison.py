@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+from qfid_tui.state.app_hints import in_app
 from qfid_tui.state.progress import Clock, RunProgress
 from qfid_tui.state.setting_results import Figures, SettingResult
 from scorer.common.errors import InputError
@@ -131,7 +132,7 @@ class Comparison:
         elif isinstance(event, Planned):
             self._plan(event)
         elif isinstance(event, Warned):
-            self.warnings.append((event.message, event.hint))
+            self.warnings.append((event.message, in_app(event.hint)))
         elif isinstance(event, SettingFailedEvent):
             self._fail_setting(event)
         elif isinstance(event, Finished):
@@ -181,7 +182,7 @@ class Comparison:
 
     def _fail_setting(self, event: SettingFailedEvent) -> None:
         result = self._setting(event.setting)
-        result.failure = f"{event.message}; {event.hint}" if event.hint else event.message
+        result.failure = f"{event.message}; {in_app(event.hint)}" if event.hint else event.message
 
     def _finish(self, event: Finished) -> None:
         from scorer.report.tree import Report

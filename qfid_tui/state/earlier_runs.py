@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qfid_tui.state.choices import DEMO
 from qfid_tui.state.next_run import SavedRun
 from qfid_tui.state.saved_report import stored_report
 from qfid_tui.state.setting_results import figures_of
@@ -18,6 +20,7 @@ from scorer.common.errors import QfidError
 
 if TYPE_CHECKING:
     from scorer.report.setting_row import SettingNumbers
+    from scorer.runs.facts import StoredFacts
     from scorer.runs.run import Run
     from scorer.runs.run_info import RunInfo
 
@@ -108,13 +111,28 @@ def _saved_runs(model: str) -> list[SavedRun]:
             if info.model != model or info.read_only or info.state not in _CONTINUED:
                 continue
             run = Run(info.path)
-            scored = [n for n in info.settings if info.state == "finished" and n not in info.failed]
-            revision = run.readable_facts.identity.get("model revision")
+            facts = run.readable_facts
+            revision = facts.identity.get("model revision")
             named = None if revision in (None, "none") else str(revision)
+            if named is None and not _is_of_present_files(run.job.model, facts):
+                continue
+            scored = [n for n in info.settings if info.state == "finished" and n not in info.failed]
             found.append(SavedRun(info.id, run.job, named, tuple(scored)))
     except (QfidError, OSError):
         return found
     return found
+
+
+def _is_of_present_files(model: str, facts: StoredFacts) -> bool:
+    """Whether a model without a commit has the files that a run scored, as far as is known."""
+    if model == DEMO:
+        return True
+    from scorer.models.model_content import file_states
+
+    try:
+        return facts.files == file_states(Path(model).expanduser())
+    except (OSError, RuntimeError):
+        return False
 
 
 def _unfinished_run(model: str) -> str | None:

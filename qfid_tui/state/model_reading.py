@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from qfid_tui.state.app_hints import error_text
 from scorer.common.errors import QfidError
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable, iter_models
@@ -33,7 +34,7 @@ def chosen_models(choices: Choices) -> tuple[list[ModelInfo | Unscorable], str]:
     try:
         info = resolve_model(name, choices.revision, allow_custom_code=True)
     except QfidError as error:
-        return found, f"{error.message}; {error.hint}" if error.hint else error.message
+        return found, error_text(error)
     # A folder is named by its path, as in the job.
     return [*found, dataclasses.replace(info, name=name)], ""
 

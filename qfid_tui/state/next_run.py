@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from qfid_tui.state.choices import same_conditions
+from qfid_tui.state.table_rows import refusal
+from scorer.common.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
+    from scorer.spec.geometry import KVGeometry
     from scorer.spec.job import Job
 
 
@@ -62,8 +65,13 @@ class NextRun:
         return request if self.run is None else {**request, "run": self.run}
 
 
-def next_run(choices: Choices, comparison: Comparison, saved: Iterable[SavedRun] = ()) -> NextRun:
-    """What would be run.
+def next_run(
+    choices: Choices,
+    comparison: Comparison,
+    saved: Iterable[SavedRun] = (),
+    geometry: KVGeometry | None = None,
+) -> NextRun:
+    """What would be run: of what is ticked, the settings that the model can take.
 
     A run is continued where nothing but settings differs, because only then do its numbers belong
     in one table with the new ones. One that the scorer has refused to continue is not tried again.
@@ -72,11 +80,21 @@ def next_run(choices: Choices, comparison: Comparison, saved: Iterable[SavedRun]
         choices: What is chosen.
         comparison: The comparison on the screen.
         saved: Runs of the chosen model that can be continued, newest first.
+        geometry: The chosen model's; None if it is not known.
 
     Raises:
         InputError: What is chosen makes no job.
     """
-    job = choices.job()
+    ticked = choices.ticked_settings()
+    reasons = [refusal(setting, geometry) for setting in ticked]
+    if reasons and all(reasons):
+        raise InputError(
+            reasons[0],
+            "add another setting"
+            if geometry is not None and geometry.quantizable
+            else "choose another model",
+        )
+    job = choices.job(tuple(s for s, why in zip(ticked, reasons, strict=True) if not why))
     known, run = comparison.job, comparison.run
     failure = comparison.failure if comparison.phase == "failed" else None
     refused = run if failure is not None and failure.exit_code == _REFUSED else None

@@ -6,6 +6,7 @@ Pure standard library.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ class TableRow:
         chunks: Index of each chunk of ``kl``.
         key: What its figures depend on; None before the first chunk.
         differs: In what it differs from the rows that are ranked, in words; empty for those.
+        refusal: Why the model cannot take the setting; "" if it can, or if that is not known.
     """
 
     name: str
@@ -60,6 +62,7 @@ class TableRow:
     chunks: Sequence[int] = ()
     key: ComparabilityKey | None = None
     differs: tuple[str, ...] = ()
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,20 @@ def table_rows(
     return _compared(rows)
 
 
+def refusal(setting: Setting, geometry: KVGeometry | None) -> str:
+    """Why a model cannot take a setting; "" if it can, or if its geometry is not measured."""
+    if geometry is None or not geometry.exact:
+        return ""
+    try:
+        setting.resolved(geometry).check(geometry)
+    except InputError as error:
+        reason = error.message.partition("`: ")[2] or error.message
+        if setting.fitting(geometry) is None:
+            return re.sub("group size [0-9]+ does not divide", "no group size divides", reason)
+        return reason
+    return ""
+
+
 def _compared(rows: list[TableRow]) -> list[TableRow]:
     """The rows with what each differs in from those that are ranked.
 
@@ -171,7 +188,8 @@ def _row(
     cost = None if geometry is None else kv_cost(geometry, setting)
     ticked = choices.is_ticked(setting)
     if result is None:
-        return TableRow(name, setting, ticked, cost)
+        refused = refusal(setting, geometry)
+        return TableRow(name, setting, ticked, None if refused else cost, refusal=refused)
     return TableRow(
         name,
         setting,

@@ -65,6 +65,7 @@ class WorkbenchState:
         version: :attr:`Comparison.version` when this value was made.
         found: Models of the cache by name, those included that cannot be scored.
         reading: Whether the cache is still being read.
+        fetching: How far the download of a model is, in words; "" for none.
         sizes: Sizes of the models whose weight headers were read; None if they cannot be read.
         earlier: Settings of earlier runs of the chosen model.
         unfinished: Id of the newest run of the model that lacks something; None for none.
@@ -91,6 +92,7 @@ class WorkbenchState:
     version: int = 0
     found: Mapping[str, ModelInfo | Unscorable] = field(default_factory=dict)
     reading: bool = True
+    fetching: str = ""
     sizes: Mapping[ModelInfo, ModelSizes | None] = field(default_factory=dict)
     earlier: tuple[EarlierSetting, ...] = ()
     unfinished: str | None = None
@@ -194,7 +196,8 @@ class WorkbenchState:
         revision = None if self.model is None else self.model.revision
         saved = [run for run in self.saved if revision in (None, run.revision)]
         try:
-            return next_run(self.choices, self.comparison, saved)
+            geometry = None if self.model is None else self.model.geometry
+            return next_run(self.choices, self.comparison, saved, geometry)
         except InputError as error:
             return error
 
@@ -250,6 +253,12 @@ def shown_run(state: WorkbenchState) -> ShownRun | None:
         return None
     names = tuple(name for name, result in comparison.settings.items() if result.figures)
     return ShownRun(comparison.run, row.name, names)
+
+
+def lacking(state: WorkbenchState) -> str | None:
+    """Repo id of the model with the cursor if a download would make it whole; else None."""
+    found = None if state.model_cursor is None else state.found.get(state.model_cursor)
+    return found.name if isinstance(found, Unscorable) and found.command else None
 
 
 def exported_run(state: WorkbenchState) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qfid_tui.state.app_hints import error_text
 from qfid_tui.state.choices import same_conditions
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import EarlierRuns
@@ -18,7 +19,7 @@ from qfid_tui.state.next_run import NextRun
 from qfid_tui.state.run_options import Option, put, step, with_legal_group
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import ChartName, Panel, StripsShown, WorkbenchState
-from scorer.common.errors import InputError, QfidError
+from scorer.common.errors import InputError
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable
 from scorer.models.sizes import ModelSizes
@@ -42,11 +43,6 @@ class Outcome:
     state: WorkbenchState
     notice: str = ""
     severity: Severity = "information"
-
-
-def error_text(error: QfidError) -> str:
-    """An error and its hint on one line."""
-    return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
 # What workers find
@@ -100,7 +96,8 @@ def choose_model(state: WorkbenchState, name: str) -> Outcome:
     """Choose a model; a comparison of another model leaves the screen and stays saved."""
     found = state.found.get(name)
     if isinstance(found, Unscorable):
-        return Outcome(state, f"{found.name} cannot be scored: {found.reason}", "warning")
+        remedy = f"; `{found.command}` fetches what it lacks" if found.command else ""
+        return Outcome(state, f"{found.name} cannot be scored: {found.reason}{remedy}", "warning")
     if state.choices.model != name:
         if state.comparison.is_active:
             return Outcome(state, _run_goes_on(state, "choose another model"))
@@ -131,6 +128,8 @@ def tick(state: WorkbenchState, row: TableRow) -> Outcome:
     """Tick a row, or untick it; a row without a tick box stays as it is."""
     if row.setting is None:
         return Outcome(state)
+    if row.refusal:
+        return Outcome(state, f"This model cannot take {row.name}: {row.refusal}", "warning")
     return _ticking(state, row.setting, not row.ticked)
 
 
@@ -167,7 +166,7 @@ def step_option(state: WorkbenchState, option: Option, by: int) -> Outcome:
     try:
         return Outcome(state.changed(choices=step(state.choices, option, by, geometry)))
     except InputError as error:
-        return Outcome(state, error_text(error), "warning")
+        return Outcome(state, error_text(error, state.key_names), "warning")
 
 
 def put_option(state: WorkbenchState, option: Option, value: Any) -> Outcome:
@@ -175,7 +174,7 @@ def put_option(state: WorkbenchState, option: Option, value: Any) -> Outcome:
     try:
         return Outcome(state.changed(choices=put(state.choices, option, value)))
     except InputError as error:
-        return Outcome(state, error_text(error), "warning")
+        return Outcome(state, error_text(error, state.key_names), "warning")
 
 
 # Runs

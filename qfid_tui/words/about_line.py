@@ -90,6 +90,8 @@ def about_row(
         detail, inspect = (names.get(key, key) for key in ("d", "i"))
         opened = f"{row.name}: an earlier run, {row.origin}; {detail} and {inspect} open it"
         return _with_differences(opened, row, width)
+    if row.refusal:
+        return f"this model cannot take {row.name}: {row.refusal}"
     words = [_described(row)]
     if with_note and (row.figures is not None or row.failure is not None):
         words = [f"{row.name}: {note(row)}"]
@@ -136,8 +138,8 @@ def note(row: TableRow, *, with_hidden: bool = False) -> str:
             narrow table has no columns.
     """
     figures = row.figures
-    if row.failure is not None:
-        return row.failure
+    if row.failure is not None or row.refusal:
+        return row.failure or row.refusal
     if row.origin:
         return row.origin
     if figures is None:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.kv_cost import short_bytes
 from qfid_tui.words.about_line import perplexity_text
 from qfid_tui.words.progress import duration, loading_text, rate_text
@@ -47,7 +48,7 @@ def run_lines(state: WorkbenchState) -> list[Line]:
         if comparison.phase == "stopping":
             lines.append([("stopping after this step; ", "text"), *key("x", " stops at once")])
     else:
-        lines = [] if comparison.phase == "idle" else [ended_line(comparison)]
+        lines = [] if comparison.phase == "idle" else [ended_line(comparison, state.key_names)]
         lines += _next_lines(state)
         if comparison.phase == "idle" and state.unfinished is not None:
             lines.append(
@@ -104,7 +105,7 @@ def _next_lines(state: WorkbenchState) -> list[Line]:
         return [[(text, "text"), *key("m", " chooses another model")]]
     planned = state.planned
     if isinstance(planned, InputError):
-        return [[(f"{planned.message}: {planned.hint}", "text")]]
+        return [[(error_text(planned, state.key_names), "text")]]
     lines = [_next_line(planned, comparison)]
     if comparison.phase == "idle":
         lines.append(fit_line(state))
@@ -142,6 +143,13 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
             chunks = planned.job.max_chunks
             on = "the whole text" if chunks is None else plural(chunks, "chunk")
             return [(f"{settings} on {on}: ", "text"), *key("r", " runs")]
+        if comparison.run is None and _would_fail_again(planned, comparison):
+            return [
+                ("change what it names first: ", "text"),
+                *key("m", " models, "),
+                *key("o", " options, "),
+                *key("s", " settings"),
+            ]
         if comparison.run is None:
             return [*key("r", " tries again")]
         return [("model or options changed: ", "text"), *key("r", f" compares {settings} anew")]
@@ -152,8 +160,20 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
     return [*key("space", " ticks another setting to add, "), *key("e", " writes the report")]
 
 
-def ended_line(comparison: Comparison) -> Line:
-    """How a run has ended."""
+def _would_fail_again(planned: NextRun, comparison: Comparison) -> bool:
+    """Whether the same job was refused for what it asks; a missing file may be there by now."""
+    failure = comparison.failure
+    refused = failure is not None and failure.error == InputError.__name__
+    return refused and planned.job == comparison.job
+
+
+def ended_line(comparison: Comparison, names: Mapping[str, str] | None = None) -> Line:
+    """How a run has ended.
+
+    Args:
+        comparison: What was scored.
+        names: Default keys to the user's own keys.
+    """
     if comparison.phase == "finished":
         chunks = plural(comparison.planned_chunks, "chunk")
         return [("✓ ", "good"), (f"{chunks} scored, saved as {comparison.run}", "text")]
@@ -165,7 +185,7 @@ def ended_line(comparison: Comparison) -> Line:
     failure = comparison.failure
     if failure is None:
         return [("✗ ", "bad"), ("the scorer ended without a report", "text")]
-    hint = f"; {failure.hint}" if failure.hint else ""
+    hint = f"; {in_app(failure.hint, names)}" if failure.hint else ""
     return [("✗ ", "bad"), (f"{failure.message}{hint}", "text")]
 
 

@@ -94,6 +94,22 @@ def pull(
     return folder
 
 
+def missing_bytes(repo: str, revision: str | None = None) -> int:
+    """Ask the Hub how many bytes :func:`pull` would download now.
+
+    Args:
+        repo: Repo id.
+        revision: Branch, tag or commit; None for ``main``.
+
+    Raises:
+        InputError: The Hub cannot be reached, refuses, or does not answer with a listing.
+    """
+    check_reachable()
+    commit, files = _list_files(repo, revision)
+    wanted = {name: file for name, file in files.items() if _wanted(name, False)}
+    return PartialDownload(repo, commit, hub_folder()).missing_bytes(wanted)
+
+
 class _Offline(InputError):
     """HF_HUB_OFFLINE forbids a request to the Hub."""
 

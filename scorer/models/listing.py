@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scorer.common.errors import CustomCodeRefused, InputError, QfidError
+from scorer.common.errors import CustomCodeRefused, InputError, ModelNotCached, QfidError
 from scorer.models.hub_cache import (
     cached_repos,
     find_snapshot,
@@ -15,6 +15,7 @@ from scorer.models.hub_cache import (
     hub_folder,
     is_repo_id,
     link_bounds,
+    pull_command,
 )
 from scorer.models.info import CannotBeBuilt, ModelInfo, describe_model
 from scorer.spec.geometry import KVGeometry
@@ -29,12 +30,14 @@ class Unscorable:
         reason: Why, one line.
         size_bytes: Its bytes in the cache.
         geometry: Its KV cache, where that is known all the same; else None.
+        command: The command that fetches what it lacks; "" where no download makes it whole.
     """
 
     name: str
     reason: str
     size_bytes: int
     geometry: KVGeometry | None = None
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,22 @@ def iter_models(
             )
         except QfidError as error:
             geometry = error.geometry if isinstance(error, CannotBeBuilt) else None
-            yield Unscorable(repo, _reason(error), folder_bytes(folder / "blobs"), geometry)
+            size = folder_bytes(folder / "blobs")
+            yield Unscorable(repo, _reason(error), size, geometry, _command(repo, error))
         except Exception as error:
             # A listing shows every repo, whatever its state.
             yield Unscorable(repo, f"unreadable: {type(error).__name__}", 0)
+
+
+def _command(repo: str, error: QfidError) -> str:
+    """The download that makes a repo whole, as :func:`~scorer.models.resolve.resolve_model` says.
+
+    An error without a hint is about files that are damaged or not there.
+    """
+    if isinstance(error, CustomCodeRefused | CannotBeBuilt) or not is_repo_id(repo):
+        return ""
+    lacks = isinstance(error, ModelNotCached) or not error.hint
+    return pull_command(repo, None) if lacks else ""
 
 
 def _reason(error: QfidError) -> str:

@@ -73,6 +73,19 @@ def is_read(name: str) -> bool:
     return is_weight_file(name) or name.endswith(_SUFFIXES) or name in _NAMES
 
 
+def file_states(folder: Path) -> dict[str, FileStamp]:
+    """File name to state of every file of a model's folder that can change what is computed.
+
+    Raises:
+        OSError: The folder or a file cannot be looked at.
+    """
+    return {name: FileStamp.of((folder / name).stat()) for name in _read_names(folder)}
+
+
+def _read_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if is_read(path.name))
+
+
 class ModelContent:
     """The files of a model's folder, watched.
 
@@ -203,7 +216,7 @@ class ModelContent:
 
     def _names(self) -> list[str]:
         try:
-            return sorted(path.name for path in self.folder.iterdir() if is_read(path.name))
+            return _read_names(self.folder)
         except OSError as error:
             raise self._unreadable(self.folder, error) from error
 

@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 from qfid_tui.app.screens.panel import PanelScreen
 from qfid_tui.app.shown_text import shown
 from qfid_tui.app.widgets.field import Field
+from qfid_tui.state.app_hints import error_text
 from scorer.common.errors import InputError
 
 
@@ -74,7 +75,7 @@ class PromptScreen(PanelScreen[str | None]):
         try:
             found, right = self._meaning(text), True
         except InputError as error:
-            found, right = error.message + (f"; {error.hint}" if error.hint else ""), False
+            found, right = error_text(error), False
         meaning.set_class(not right and bool(text.strip()), "-wrong")
         sign = "" if not text.strip() else "→ " if right else "✗ "
         meaning.update(Content.assemble(sign, shown(found)))

@@ -17,13 +17,15 @@ from qfid_tui.app.screens.fault import Fault, FaultScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryChoice, HistoryScreen
 from qfid_tui.app.screens.inspector import InspectorScreen
+from qfid_tui.app.screens.model_download import ModelDownload
 from qfid_tui.app.screens.typed_values import option_prompt, setting_prompt
 from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.allowed_code import code_question
+from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.workbench import ShownRun, exported_run, shown_run
+from qfid_tui.state.workbench import ShownRun, exported_run, lacking, shown_run
 from qfid_tui.state.workbench_actions import no_numbers, possible_actions, why_not
-from qfid_tui.state.workbench_changes import add_setting, error_text, put_option, step_option
+from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
 from qfid_tui.words.use_command import use_command
 from scorer.common.errors import CustomCodeRefused, QfidError
 
@@ -45,6 +47,7 @@ class SideScreens:
             allow_code: Called with a model and its Python files that the user allows to run.
         """
         self._screen, self._owner, self._allow_code = screen, owner, allow_code
+        self._download = ModelDownload(screen, owner)
 
     def _push(self, screen: Screen[Any], callback: Callable[[Any], None] | None = None) -> None:
         self._screen.app.push_screen(screen, callback)
@@ -52,6 +55,16 @@ class SideScreens:
     def open_help(self) -> None:
         """Explain the keys and the numbers of the workbench."""
         self._push(HelpScreen(help_keys(self._screen)))
+
+    def offer_download(self, arrived: Callable[[], object]) -> None:
+        """Ask whether to fetch the model with the cursor, if it is only half in the cache.
+
+        Args:
+            arrived: Called when it has been fetched.
+        """
+        repo = lacking(self._owner.state)
+        if repo is not None:
+            self._download.ask(repo, arrived)
 
     def open_detail(self) -> None:
         """Open the charts and the tail of the setting with the cursor."""
@@ -92,7 +105,7 @@ class SideScreens:
         try:
             command = use_command(self._owner.state)
         except QfidError as error:
-            self._owner.tell(error_text(error), "warning")
+            self._owner.tell(error_text(error, self._owner.state.key_names), "warning")
             return
         self._screen.run_worker(self._copy(command))
 
@@ -125,7 +138,8 @@ class SideScreens:
             if answer == "resume":
                 resume()
 
-        self._push(FaultScreen(fault_of(comparison, ending)), left)
+        names = self._owner.state.key_names
+        self._push(FaultScreen(fault_of(comparison, ending, names)), left)
 
     def _ask_code(
         self, comparison: Comparison, files: Mapping[str, str], resume: Callable[[], object]
@@ -164,19 +178,22 @@ class SideScreens:
         self._push(prompt, answered)
 
 
-def fault_of(comparison: Comparison, ending: ChildExit) -> Fault:
+def fault_of(
+    comparison: Comparison, ending: ChildExit, names: Mapping[str, str] | None = None
+) -> Fault:
     """Describe a run that failed.
 
     Args:
         comparison: The comparison that the run belongs to.
         ending: How its child process ended.
+        names: Default keys to the user's own keys.
     """
     failure, again = comparison.failure, comparison.run
     if failure is not None:
         is_input = failure.exit_code == 2
         title = "This cannot be scored" if is_input else "The run failed"
         again = None if is_input else failure.run
-        message, hint = failure.message, failure.hint
+        message, hint = failure.message, in_app(failure.hint, names)
     else:
         title = f"The scorer {ending.words}"
         message = f"The scorer {ending.words} without a report."

@@ -20,7 +20,6 @@ from scorer.common.inert_text import inert
 
 if TYPE_CHECKING:
     from textual.events import Key
-    from textual.widgets import Input
 
     from qfid_tui.app.run_worker import ChildExit
     from qfid_tui.app.screens.history import HistoryChoice
@@ -120,11 +119,6 @@ class WorkbenchScreen(Screen[None]):
     def table(self) -> SettingsTable:
         """The table of settings."""
         return self.body.table
-
-    @property
-    def filter_field(self) -> Input:
-        """The field for part of a model's name."""
-        return self.body.filter_field
 
     # The state
 
@@ -261,9 +255,11 @@ class WorkbenchScreen(Screen[None]):
         self.choose_at_cursor()
 
     def choose_at_cursor(self) -> None:
-        """Choose the model with the cursor, or say why it cannot be scored."""
+        """Choose the model with the cursor; else say why not, or offer to fetch it."""
         if self.commands.choose_at_cursor():
             self.table.focus()
+        else:
+            self.side.offer_download(self.reader.read_models)
 
     def on_rows_pressed(self, message: Rows.Pressed) -> None:
         """The user presses enter on a row, or clicks it twice."""
@@ -308,7 +304,7 @@ class WorkbenchScreen(Screen[None]):
     def action_filter(self) -> None:
         """Type part of a model's name."""
         self.commands.open_filter()
-        self.filter_field.focus()
+        self.body.filter_field.focus()
 
     def action_pick(self, by: int) -> None:
         """Move in the list of models while its filter has the focus."""

@@ -60,6 +60,7 @@ class ModelPicker(Rows):
         self._found: Mapping[str, ModelInfo | Unscorable] = {}
         self._shown: list[ModelInfo | Unscorable] = []
         self._filter = ""
+        self._fetching = ""
 
     def show(self, state: WorkbenchState) -> None:
         """Show the models of a state.
@@ -72,6 +73,9 @@ class ModelPicker(Rows):
         if listed != (self._found, self._filter, self.is_reading):
             self._found, self._filter, self.is_reading = listed
             self._list(None if known is None else known.name)
+        if state.fetching != self._fetching:
+            self._fetching = state.fetching
+            self._entitle()
         if arrives:
             self.chosen = chosen
             self._move_to_name(chosen)
@@ -82,10 +86,13 @@ class ModelPicker(Rows):
         for index, model in enumerate(self._shown):
             if model.name == at_cursor:
                 self.cursor = index
+        self._entitle()
+        self.rows_changed()
+
+    def _entitle(self) -> None:
         total = len(self._found)
         shown = f"{len(self._shown)} of {total}" if self._filter.split() else f"{total}"
-        self.border_subtitle = "reading …" if self.is_reading else shown
-        self.rows_changed()
+        self.border_subtitle = self._fetching or ("reading …" if self.is_reading else shown)
 
     def _move_to_name(self, name: str | None) -> None:
         for index, model in enumerate(self._shown):
@@ -115,7 +122,9 @@ class ModelPicker(Rows):
         mark += "● " if model.name == self.chosen else "  "
         if not isinstance(model, ModelInfo):
             name = shortened(model.name, max(8, width // 2))
-            reason = f"✗ {inert(model.reason)}"
+            reason = (
+                "✗ not whole: enter fetches it" if model.command else f"✗ {inert(model.reason)}"
+            )
             return [
                 (mark, "strong"),
                 (fitted(name, max(8, width // 2)) + " ", "muted"),

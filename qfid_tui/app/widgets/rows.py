@@ -35,7 +35,8 @@ class Rows(ScrollView, can_focus=True):
     """Rows of equal height under fixed head lines; arrows and hjkl move, a click moves too.
 
     Subclasses say how many rows there are and what a line of one shows. The highlighted row
-    bears a sign besides its colour.
+    bears a sign besides its colour. It is always in view: the view follows the cursor, and the
+    cursor follows a view that the mouse scrolls. Enter never takes a row that nobody sees.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -110,6 +111,9 @@ class Rows(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.cursor = 0
+        # What the view was fitted to: a change of any of them can put the cursor out of it.
+        self._fitted = (0, 0, 0, 0)
+        self._by_mouse = False
         self._styles: dict[tuple[str, bool], Style] = {}
 
     def row_count(self) -> int:
@@ -133,7 +137,8 @@ class Rows(ScrollView, can_focus=True):
         return ""
 
     def rows_changed(self) -> None:
-        """Fit the scrollable size and the cursor to the rows, and paint."""
+        """Fit the scrollable size, the cursor and the view to the rows, and paint."""
+        self._by_mouse = False
         height = self.HEAD + self.row_count() * self.row_height()
         size = Size(self.scrollable_content_region.width, height)
         if self.virtual_size != size:
@@ -141,12 +146,48 @@ class Rows(ScrollView, can_focus=True):
         last = max(0, self.row_count() - 1)
         if self.cursor > last:
             self.move_to(last)
+        if self._fitted != self._fitted_now():
+            self._show_cursor()
         self.refresh()
+
+    def _fitted_now(self) -> tuple[int, int, int, int]:
+        return self.cursor, self.row_count(), self.row_height(), self.size.height
 
     def on_resize(self) -> None:
         """A height that depends on the room changes with it."""
         self.rows_changed()
         self._show_cursor()
+
+    def on_mouse_scroll_down(self) -> None:
+        """The wheel scrolls the view."""
+        self._by_mouse = True
+
+    def on_mouse_scroll_up(self) -> None:
+        """The wheel scrolls the view."""
+        self._by_mouse = True
+
+    def on_scroll_to(self) -> None:
+        """The bar is dragged."""
+        self._by_mouse = True
+
+    def on_scroll_down(self) -> None:
+        """The bar is clicked below its handle."""
+        self._by_mouse = True
+
+    def on_scroll_up(self) -> None:
+        """The bar is clicked above its handle."""
+        self._by_mouse = True
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Keep the cursor in a view that the mouse has scrolled."""
+        super().watch_scroll_y(old_value, new_value)
+        height, top = self.row_height(), round(new_value)
+        room = self.size.height - self.HEAD
+        if not self._by_mouse or room < height:
+            return
+        first, last = -(-top // height), (top + room) // height - 1
+        self.move_to(min(max(self.cursor, first), max(first, last)))
+        self._by_mouse = True
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a row and scroll it into view."""
@@ -160,6 +201,8 @@ class Rows(ScrollView, can_focus=True):
         self._show_cursor()
 
     def _show_cursor(self) -> None:
+        self._by_mouse = False
+        self._fitted = self._fitted_now()
         height = self.row_height()
         top = self.HEAD + self.cursor * height
         # The head covers the first lines of what is in view.

@@ -23,6 +23,7 @@ from scorer.report.formats.inline import ABSENT, count, digits, is_symmetric, wi
 SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
 _MARKS = {True: "[x]", False: "[ ]", None: "   "}
 _EARLIER = "old"
+_REFUSED = " ✗ "
 _EARLIER_IN_VIEW = 1
 _NAME_WIDTHS = (8, 25)
 # Below the second width the 99th percentile and the change of perplexity give their columns to the
@@ -62,6 +63,13 @@ def share_text(share: float) -> str:
 def verdict_text(figures: Figures) -> str:
     """Sign and word: ``✓ good``, ``~ marginal?`` where it is open."""
     return f"{SIGNS.get(figures.verdict, '?')} {figures.shown_verdict}"
+
+
+def _mark(row: TableRow) -> str:
+    """What stands where the tick box has its place."""
+    if row.origin:
+        return _EARLIER
+    return _REFUSED if row.refusal else _MARKS[row.ticked]
 
 
 def margin_text(figures: Figures, width: int = 17) -> str:
@@ -258,11 +266,14 @@ class SettingsTable(Rows):
         cost = ABSENT if row.cost is None else row.cost.sign + count(row.cost.per_token)
         parts: list[Part] = [
             (at_cursor, "strong"),
-            (_EARLIER if row.origin else _MARKS[row.ticked], "strong" if row.ticked else "muted"),
+            (_mark(row), "strong" if row.ticked and not row.refusal else "muted"),
             (" ", "text"),
-            (fitted(shown, columns.name), "strong" if row.ticked else style),
+            (fitted(shown, columns.name), "strong" if row.ticked and not row.refusal else style),
             (fitted(cost, columns.cost if self.has_numbers else 12, right=True), style),
         ]
+        if row.refusal:
+            text = fitted("  ✗ " + inert(row.refusal), max(0, width - 6 - columns.name))
+            return [*parts[:4], (text, "muted")]
         if not self.has_numbers:
             return [*parts, *self._costs(row, style, width - 18 - columns.name)]
         parts += self._numbers(row, columns, style)

@@ -144,7 +144,7 @@ def test_any_name_of_a_model_or_a_text_is_drawn_inert() -> None:
                 found = [Unscorable(name, reason, 1) for name, reason in ((a, c), (f"o/{b}", d))]
                 app.workbench.reader.add_models(found, c)
                 app.workbench.action_filter()
-                app.workbench.filter_field.value = d
+                app.workbench.body.filter_field.value = d
                 await pilot.pause()
                 assert_inert(app)  # type: ignore[arg-type]
                 app.workbench.action_back()

@@ -96,6 +96,7 @@ def test_before_the_first_frame_only_textual_s_basics_are_imported() -> None:
         "qfid_tui.cli",
         "qfid_tui.state",
         "qfid_tui.cli.command_line",
+        "qfid_tui.app.app_keys",
         "qfid_tui.app.closed_terminal",
         "qfid_tui.cli.diagnostics",
         "qfid_tui.state.kept_choices",

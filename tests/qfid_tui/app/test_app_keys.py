@@ -230,7 +230,7 @@ async def test_arrows_move_in_the_list_while_its_filter_is_typed() -> None:
         await pilot.press("slash", *"model", "up", "up", "up", "down")
         await pilot.pause()
         assert app.workbench.picker.model.name == "org/model-1"
-        assert app.focused is app.workbench.filter_field
+        assert app.focused is app.workbench.body.filter_field
 
 
 @piloted

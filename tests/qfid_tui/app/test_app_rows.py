@@ -3,13 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
 from app_pilot import piloted, running
+from textual import events
 
 from qfid_tui.app import run_worker
 from qfid_tui.app.widgets.rows import Rows
+from scorer.models.listing import Unscorable
+from scorer.models.resolve import resolve_model
+
+
+def in_view(rows: Rows) -> bool:
+    """Whether the row with the cursor is on a line of the widget."""
+    lines = [rows.row_at(y) for y in range(rows.size.height)]
+    return rows.cursor in lines
+
+
+@piloted
+async def test_the_cursor_stays_in_view_of_a_list_that_grows_and_shrinks() -> None:
+    async with running() as (app, pilot):
+        picker = app.workbench.picker
+        models = [
+            dataclasses.replace(resolve_model("demo"), name=f"org/model-{i}", last_used=float(i))
+            for i in range(40)
+        ]
+        app.workbench.reader.add_models([*models, Unscorable("org/none", "no weights", 0)])
+        await pilot.pause()
+        assert picker.model is not None and picker.model.name == "demo"
+        assert picker.cursor == 40 and in_view(picker)
+        await pilot.press("slash", *"-3")
+        await pilot.pause()
+        assert picker.row_count() == 11 and in_view(picker)
+
+
+@piloted
+async def test_the_cursor_follows_a_view_that_the_wheel_scrolls() -> None:
+    async with running() as (app, pilot):
+        picker = app.workbench.picker
+        demo = resolve_model("demo")
+        app.workbench.reader.add_models(
+            [dataclasses.replace(demo, name=f"org/model-{i:02}") for i in range(40)]
+        )
+        await pilot.press("home")
+        for _ in range(8):
+            picker.post_message(events.MouseScrollDown(picker, 5, 5, 0, 0, 0, False, False, False))
+            await pilot.pause()
+        assert picker.scroll_offset.y > 8 and in_view(picker)
+        assert picker.cursor == picker.scroll_offset.y
+        await pilot.press("enter")
+        assert app.choices.model == f"org/model-{picker.cursor:02}"
 
 
 @piloted

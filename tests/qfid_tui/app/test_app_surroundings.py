@@ -10,7 +10,8 @@ import threading
 import pytest
 from app_pilot import piloted, running, screen_text, until
 
-from qfid_tui.app.app import QfidApp, run_app
+from qfid_tui.app.app import QfidApp
+from qfid_tui.app.run_app import run_app
 from scorer.common.errors import InputError
 
 
