@@ -42,7 +42,7 @@ async def asked(app: QfidApp, pilot: Pilot[Any], key: str) -> None:
 
 @piloted
 async def test_yes_runs_it_and_is_kept_for_this_content_alone(tmp_path: Path) -> None:
-    run = save_run("8,4", job={"chunks": "spread"})
+    run = save_run("8,4", job={"chunks": "spread", "kernel": "mlx-lm"})
     file = refused(tmp_path / "s", FILES)
     async with running(faked(), script=file, keep=True) as (app, pilot):
         await pilot.press("r")
