@@ -1,23 +1,52 @@
 """Network access: forbidden by the user, or by the scorer for the libraries that it loads.
 
-Libraries that load a model or a tokenizer check the Hub for newer files. The scorer prevents this
-with the environment variable that a user would set, but may still fetch a corpus on first use.
+Libraries that load a model or a tokenizer check the Hub for newer files. The scorer forbids it to
+them, but may still fetch a corpus on first use. In a process of our own that is done with the
+environment variable that a user would set; in any process a thread can forbid it to itself alone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from scorer.common.loans import GiveBack, Loan, replace_attribute
 
 _VARIABLE = "HF_HUB_OFFLINE"
 # A true value for every library, but not one that is documented for users. Child processes inherit
 # it and can distinguish it from a value that the user has set.
 _SET_BY_SCORER = "on"
+_offline: ContextVar[bool | None] = ContextVar("qfid_offline", default=None)
+
+
+class _OfflineHere:
+    """Stands in for huggingface_hub's constant: true in the threads that are offline.
+
+    Args:
+        elsewhere: Whether the other threads are offline.
+    """
+
+    def __init__(self, elsewhere: bool) -> None:
+        self._elsewhere = elsewhere
+
+    def __bool__(self) -> bool:
+        here = _offline.get()
+        return bool(self._elsewhere) if here is None else here
+
+
+def _take() -> GiveBack:
+    from huggingface_hub import constants
+
+    return replace_attribute(constants, _VARIABLE, _OfflineHere(constants.HF_HUB_OFFLINE))
+
+
+_in_place = Loan(_take)
 
 
 def forbid_to_libraries() -> None:
-    """Set huggingface_hub offline in this process; call this before the import."""
+    """Forbid the network to the libraries of a process of our own; call it before any import."""
     os.environ.setdefault(_VARIABLE, _SET_BY_SCORER)
 
 
@@ -28,17 +57,28 @@ def forbidden_by_user() -> bool:
     return value.upper() in {"1", "ON", "YES", "TRUE"}
 
 
-@contextlib.contextmanager
-def allowed() -> Iterator[None]:
-    """Allow network access in the block, unless the user has set offline mode."""
-    from huggingface_hub import constants
+@contextmanager
+def libraries_offline() -> Iterator[None]:
+    """Forbid the network to huggingface_hub and transformers in this thread, inside the block."""
+    with _set(offline=True):
+        yield
 
+
+@contextmanager
+def allowed() -> Iterator[None]:
+    """Allow this thread the network in the block, if only the scorer has forbidden it."""
     if os.environ.get(_VARIABLE) != _SET_BY_SCORER or forbidden_by_user():
         yield
         return
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = False
-    try:
+    with _set(offline=False):
         yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
+
+
+@contextmanager
+def _set(*, offline: bool) -> Iterator[None]:
+    with _in_place:
+        before = _offline.set(offline)
+        try:
+            yield
+        finally:
+            _offline.reset(before)

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from scorer.common.errors import InputError, QfidError
+from scorer.common.loans import GiveBack, Loan
 
 THREADS_VARIABLE = "QFID_THREADS"
 """Limits how many threads share the work in NumPy."""
@@ -100,15 +101,31 @@ def file_limit() -> int | None:
     return None if hard == resource.RLIM_INFINITY else hard
 
 
-def raise_file_limit() -> None:
-    """Raise the soft limit on open files to 2048, or as far as the hard one allows."""
+def raise_file_limit() -> GiveBack:
+    """Raise the soft limit on open files to 2048, or as far as the hard one allows.
+
+    Returns:
+        A function that lowers it again, unless it was set meanwhile.
+    """
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     infinite = resource.RLIM_INFINITY
     wanted = _OPEN_FILES if hard == infinite else min(_OPEN_FILES, hard)
-    if soft != infinite and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if soft == infinite or soft >= wanted:
+        return lambda: None
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+    def give_back() -> None:
+        now, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if now == wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    return give_back
+
+
+many_open_files = Loan(raise_file_limit)
+"""Lends a higher soft limit on open files, see :func:`raise_file_limit`."""
 
 
 def require_weight_files(count: int) -> None:

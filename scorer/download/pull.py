@@ -12,6 +12,7 @@ from pathlib import Path
 from scorer.common.error_text import first_line
 from scorer.common.errors import CorpusNotCached, InputError, ModelNotCached, QfidError
 from scorer.common.inert_text import shown
+from scorer.common.loans import GiveBack, Loan
 from scorer.common.offline import allowed
 from scorer.download.partial import PartialDownload, RemoteFile
 from scorer.download.progress import DownloadProgress, ProgressMeter
@@ -202,7 +203,7 @@ def _fetch(
 
     total = sum(file.size or 0 for file in wanted.values())
     meter = ProgressMeter(total or None, total - missing, on_progress or _no_progress)
-    with _explained(repo, commit), _quiet():
+    with _explained(repo, commit), _quiet:
         meter.advance(0)
         folder = snapshot_download(
             repo,
@@ -253,7 +254,7 @@ def fetch_dataset_file(repo: str, filename: str, revision: str) -> Path:
 
 
 def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
-    with _explained(repo, revision), _quiet():
+    with _explained(repo, revision), _quiet:
         from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
         hub = hub_folder()
@@ -265,9 +266,7 @@ def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
         )
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress the progress bars and the log of huggingface_hub; qfid shows the progress."""
+def _take_quiet() -> GiveBack:
     from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
@@ -279,12 +278,17 @@ def _quiet() -> Iterator[None]:
     hub_logging.set_verbosity(logging.ERROR)
     if enabled:
         disable_progress_bars()
-    try:
-        yield
-    finally:
+
+    def give_back() -> None:
         hub_logging.set_verbosity(verbosity)
         if enabled:
             enable_progress_bars()
+
+    return give_back
+
+
+_quiet = Loan(_take_quiet)
+"""Suppresses the progress bars and the log of huggingface_hub; qfid shows the progress."""
 
 
 @contextlib.contextmanager

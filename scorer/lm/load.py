@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from scorer.common.errors import CustomCodeRefused, InputError
 from scorer.common.process_limits import require_weight_files
 from scorer.device.backend import Backend
 from scorer.lm.load_errors import load_failure
-from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
+from scorer.lm.mlx_lm_import import import_mlx_lm
 from scorer.lm.model_arguments import Arguments
 from scorer.lm.skeleton import custom_classes
 from scorer.models.config import read_object
@@ -72,7 +70,8 @@ def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) ->
     """
     require_weight_files(sum(1 for _ in path.glob("model*.safetensors")))
     utils = import_mlx_lm()
-    from scorer.lm.patches import arguments_recorded, exact_weight_paths
+    from scorer.lm.build_patches import exact_weight_paths
+    from scorer.lm.building import model_is_built
 
     code: dict[str, Any] = {}
     name = model_code(read_object(path / "config.json"))
@@ -82,14 +81,8 @@ def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) ->
             "model_config": {"model_file": None},
             "get_model_classes": lambda config: custom_classes(path, name, allow_custom_code),
         }
-    output = io.StringIO()
     try:
-        with (
-            kept_file_limit(),
-            contextlib.redirect_stdout(output),
-            exact_weight_paths(utils),
-            arguments_recorded() as arguments,
-        ):
+        with model_is_built() as arguments, exact_weight_paths():
             module, config = utils.load_model(path, lazy=backend.kind != "cpu", **code)
     except (KeyboardInterrupt, MemoryError, CustomCodeRefused):
         raise

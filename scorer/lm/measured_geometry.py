@@ -193,7 +193,9 @@ def _unevaluated(run: Callable[[mx.array], mx.array], tokens: mx.array) -> None:
     Some expert layers route by values. Each such module is passed over, as if it returned what it
     is given, and the function is traced again.
     """
-    with contextlib.ExitStack() as passed_over:
+    from scorer.lm.build_patches import passed_over
+
+    with contextlib.ExitStack() as left_out:
         for left in reversed(range(1 + _MOST_PASSED_OVER)):
             try:
                 # vmap traces on every device; compile would first start g++ on a CPU, to see
@@ -204,7 +206,7 @@ def _unevaluated(run: Callable[[mx.array], mx.array], tokens: mx.array) -> None:
                 kind = _module_that_failed(error.__traceback__)
                 if "[eval]" not in str(error) or kind is None or not left:
                     raise
-                passed_over.enter_context(_passed_over(kind))
+                left_out.enter_context(passed_over(kind))
 
 
 def _module_that_failed(traceback: TracebackType | None) -> type[nn.Module] | None:
@@ -217,16 +219,6 @@ def _module_that_failed(traceback: TracebackType | None) -> type[nn.Module] | No
             kind = type(owner)
         traceback = traceback.tb_next
     return kind
-
-
-@contextlib.contextmanager
-def _passed_over(kind: Any) -> Iterator[None]:
-    call = kind.__call__
-    kind.__call__ = lambda self, x, *args, **kwargs: x
-    try:
-        yield
-    finally:
-        kind.__call__ = call
 
 
 def _integers(model: nn.Module, names: tuple[str, ...]) -> Iterator[int]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
+import logging
 import resource
 import sys
+import threading
 import types
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-from scorer.common.process_limits import raise_file_limit
+from scorer.common.loans import GiveBack, Loan, replace_attribute
+from scorer.common.process_limits import many_open_files
+from scorer.lm.quiet_transformers import quiet_first_import
 
-_setrlimit = resource.setrlimit
+_keeps_limit: ContextVar[bool] = ContextVar("qfid_keeps_file_limit", default=False)
+_one_at_a_time = threading.RLock()
 
 
 def import_mlx_lm(*, light: bool = False) -> Any:
@@ -25,7 +31,7 @@ def import_mlx_lm(*, light: bool = False) -> Any:
             other code there could no longer ``from mlx_lm import load``. Where mlx-lm is laid out
             differently the plain import is used.
     """
-    with kept_file_limit():
+    with _importing():
         if light and "mlx_lm" not in sys.modules:
             _put_stand_ins()
             try:
@@ -43,7 +49,7 @@ def import_mlx_lm_with_tokenizers() -> Any:
     """
     utils = import_mlx_lm()
     if getattr(sys.modules["mlx_lm.tokenizer_utils"], "load", None) is None:
-        with kept_file_limit():
+        with _importing():
             del sys.modules["mlx_lm.tokenizer_utils"]
             tokenizers = importlib.import_module("mlx_lm.tokenizer_utils")
         utils.TokenizerWrapper = tokenizers.TokenizerWrapper
@@ -65,22 +71,37 @@ def _put_stand_ins() -> None:
     sys.modules["mlx_lm.tokenizer_utils"] = tokenizers
 
 
-@contextlib.contextmanager
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Import mlx-lm or transformers in the block, as far as the program around us is concerned."""
+    with _one_at_a_time, quiet_first_import(), kept_file_limit():
+        yield
+
+
+def _take() -> GiveBack:
+    set_limit = resource.setrlimit
+
+    def set_others(kind: int, limits: tuple[int, int]) -> None:
+        if kind != resource.RLIMIT_NOFILE or not _keeps_limit.get():
+            set_limit(kind, limits)
+
+    return replace_attribute(resource, "setrlimit", set_others)
+
+
+_in_place = Loan(_take)
+
+
+@contextmanager
 def kept_file_limit() -> Iterator[None]:
-    """Keep mlx-lm from setting the limits on open files in the block.
+    """Keep mlx-lm from setting the limits on open files in the block, in this thread.
 
     At its import it sets them to 2048 and 4096: it lowers a hard limit for good, and where that is
     below 4096 its import fails. The soft limit is raised here instead, as far as the hard one
-    allows.
+    allows, until the end of the block.
     """
-    raise_file_limit()
-
-    def set_others(kind: int, limits: tuple[int, int]) -> None:
-        if kind != resource.RLIMIT_NOFILE:
-            _setrlimit(kind, limits)
-
-    resource.setrlimit = set_others
-    try:
-        yield
-    finally:
-        resource.setrlimit = _setrlimit
+    with many_open_files, _in_place:
+        before = _keeps_limit.set(True)
+        try:
+            yield
+        finally:
+            _keeps_limit.reset(before)

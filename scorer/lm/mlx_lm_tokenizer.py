@@ -9,40 +9,54 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from scorer.common.errors import InputError
+from scorer.common.loans import GiveBack, Loan, replace_attribute
+from scorer.common.offline import libraries_offline
 from scorer.lm.mlx_lm_import import import_mlx_lm_with_tokenizers
+from scorer.lm.quiet_transformers import quiet_transformers
 from scorer.text.chat_rows import Conversation
 from scorer.text.tokens.faults import explained
 from scorer.text.tokens.tokenizer import CHAT_HINT
 from scorer.text.tokens.tokenizer_file import tokenizer_name
 
 
-class _FixedDate(datetime.datetime):
-    """The default date of Llama 3.x templates. With today's the text would change every day."""
+_fixed: ContextVar[bool] = ContextVar("qfid_fixed_date", default=False)
+
+
+class _Date(datetime.datetime):
+    """Where it is fixed, the default date of Llama 3.x templates; today's changes every day."""
 
     @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> _FixedDate:
-        return cls(2024, 7, 26, tzinfo=tz)
+    def now(cls, tz: datetime.tzinfo | None = None) -> _Date:
+        return cls(2024, 7, 26, tzinfo=tz) if _fixed.get() else super().now(tz)
+
+
+def _take() -> GiveBack:
+    from transformers.utils import chat_template_utils
+
+    return replace_attribute(chat_template_utils, "datetime", _Date)
+
+
+_in_place = Loan(_take)
 
 
 @contextlib.contextmanager
 def _fixed_date() -> Iterator[None]:
-    """Let transformers give chat templates a fixed date in the block.
+    """Let transformers give chat templates a fixed date in the block, in this thread.
 
     It has no parameter for it: functions that are passed to a template are taken out.
     """
-    from transformers.utils import chat_template_utils
-
-    before = chat_template_utils.datetime
-    chat_template_utils.datetime = _FixedDate
-    try:
-        yield
-    finally:
-        chat_template_utils.datetime = before
+    with _in_place:
+        before = _fixed.set(True)
+        try:
+            yield
+        finally:
+            _fixed.reset(before)
 
 
 class MlxLmTokenizer:
@@ -68,7 +82,8 @@ class MlxLmTokenizer:
         with explained(f"mlx-lm cannot read the tokenizer in `{self._path}`"):
             # False, not None: transformers would ask the user, on standard input.
             options = {"trust_remote_code": self._allow_custom_code, "local_files_only": True}
-            return utils.load_tokenizer(self._path, options)
+            with libraries_offline(), quiet_transformers():
+                return utils.load_tokenizer(self._path, options)
 
     @property
     def tokenizer(self) -> Any:

@@ -12,28 +12,24 @@ What is replaced                                          What takes its place
 ``nn.silu``, ``nn.gelu_approx``, mlx-lm's ``swiglu``      NumPy
 ``nn.Linear.__call__``, ``nn.Embedding.as_linear``        NumPy
 ``nn.Embedding.__call__``, ``nn.QuantizedEmbedding…``     perturbed output, for the noise floor
-``glob`` of ``mlx_lm.utils``, while a model is loaded     the weight files of that folder, sorted
-``BaseModelArgs.from_dict``, while a model is built       gives ``rope_parameters``, and records
 ========================================================  ======================================
 
-The last two stand in place while a model is loaded or built, in one thread at a time. The others
-stand in place once for all threads, as long as anything is scored; nested and concurrent uses are
-counted, and the last one to end puts the originals back. What a replacement does is chosen per
-thread by :class:`PassOptions`; without options it calls the original. Two more replacements belong
-to one object and not to a library: :class:`scorer.lm.split_model.SplitModel` replaces the body of
-its own module, and :func:`scorer.lm.layer_window.layer_window` the update of the caches of a pass.
+They stand in place once for all threads, as long as anything is scored. What a replacement does is
+chosen per thread by :class:`PassOptions`; without options it calls the original. Two more
+replacements belong to one object and not to a library:
+:class:`scorer.lm.split_model.SplitModel` replaces the body of its own module, and
+:func:`scorer.lm.layer_window.layer_window` the update of the caches of a pass. What is replaced
+while a model is built stands in :mod:`scorer.lm.build_patches`.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import mlx.core as mx
@@ -41,6 +37,7 @@ import mlx.nn as nn
 from mlx_lm.models import activations as mlx_lm_activations
 from mlx_lm.models import base as mlx_lm_base
 
+from scorer.common.loans import GiveBack, Loan
 from scorer.device.cpu_arithmetic import MLX, NUMPY
 from scorer.device.threads import single_threaded_numpy_blas
 from scorer.lm import attention_blocks
@@ -49,8 +46,6 @@ from scorer.lm.cpu import activation as cpu_activation
 from scorer.lm.cpu import attention as cpu_attention
 from scorer.lm.cpu import linear as cpu_linear
 from scorer.lm.layer_window import layer_window
-from scorer.lm.model_arguments import Arguments, recorded_arguments
-from scorer.models.weight_files import weight_paths
 
 Perturbation = Callable[[nn.Module, mx.array, mx.array], mx.array]
 """Changes what an embedding table returns.
@@ -109,60 +104,41 @@ def body_pass(arithmetic: str, caches: Sequence[Any], layers_ahead: int) -> Iter
         yield
 
 
-_loading = threading.Lock()
+# What is in place: where, under which name, the original and its replacement.
+_replaced: list[tuple[Any, str, Any, Any]] = []
 
 
-@contextmanager
-def exact_weight_paths(utils: Any) -> Iterator[None]:
-    """Let mlx-lm load the weights of the folder it is given.
-
-    It makes a pattern of the path: a folder ``g[1]`` would give the weights of ``g1``. And it
-    takes the files in the order of the file system.
-
-    Args:
-        utils: ``mlx_lm.utils``.
-    """
-
-    def paths(pattern: str) -> list[str]:
-        return [str(path) for path in weight_paths(Path(pattern).parent)]
-
-    with _loading:
-        original = utils.glob
-        utils.glob = SimpleNamespace(glob=paths)
-        try:
-            yield
-        finally:
-            utils.glob = original
+def _put_in_place() -> GiveBack:
+    modules = _model_modules()
+    try:
+        for owner, name, make in _table():
+            original = getattr(owner, name)
+            replacement = make(original)
+            for place in _holders(owner, name, original, modules):
+                _replaced.append((place, name, original, replacement))
+                setattr(place, name, replacement)
+    except BaseException:
+        _put_back()
+        raise
+    return _put_back
 
 
-_building = threading.RLock()
+def _put_back() -> None:
+    # A module imported meanwhile holds the replacement that it imported by name.
+    modules = _model_modules()
+    for owner, name, original, replacement in _replaced:
+        if owner in (mlx_lm_base, mlx_lm_activations):
+            for module in modules:
+                if getattr(module, name, None) is replacement:
+                    setattr(module, name, original)
+    while _replaced:
+        owner, name, original, replacement = _replaced.pop()
+        # Another function is one that the program around us has put there meanwhile.
+        if getattr(owner, name, None) is replacement:
+            setattr(owner, name, original)
 
 
-@contextmanager
-def arguments_recorded() -> Iterator[list[Arguments]]:
-    """Record what mlx-lm's classes take of a config, and give them ``rope_parameters``.
-
-    Yields:
-        A list that grows with each object of arguments that is made inside the block.
-    """
-    found: list[Arguments] = []
-    base: Any = mlx_lm_base.BaseModelArgs
-    with _building:
-        original = base.__dict__["from_dict"]
-        make = original.__func__
-        base.from_dict = classmethod(
-            lambda cls, params: recorded_arguments(make, cls, params, found)
-        )
-        try:
-            yield found
-        finally:
-            base.from_dict = original
-
-
-# What is in place now: how many blocks need it, and what to put back.
-_lock = threading.RLock()
-_users = 0
-_originals: list[tuple[Any, str, Any]] = []
+_in_place = Loan(_put_in_place)
 
 
 @contextmanager
@@ -172,46 +148,8 @@ def patched() -> Iterator[None]:
     Every pass enters this by itself. A caller with many passes ahead enters it around them all, so
     that they do not replace and restore each time.
     """
-    global _users
-    with _lock:
-        if not _users:
-            _put_in_place()
-        _users += 1
-    try:
+    with _in_place:
         yield
-    finally:
-        with _lock:
-            _users -= 1
-            if not _users:
-                _put_back()
-
-
-def _put_in_place() -> None:
-    modules = _model_modules()
-    try:
-        for owner, name, make in _table():
-            original = getattr(owner, name)
-            replacement = make(original)
-            for place in _holders(owner, name, original, modules):
-                _originals.append((place, name, original))
-                setattr(place, name, replacement)
-    except BaseException:
-        _put_back()
-        raise
-
-
-def _put_back() -> None:
-    # A module imported meanwhile holds the replacement that it imported by name.
-    modules = _model_modules()
-    for owner, name, original in _originals:
-        if owner in (mlx_lm_base, mlx_lm_activations):
-            replacement = getattr(owner, name)
-            for module in modules:
-                if getattr(module, name, None) is replacement:
-                    setattr(module, name, original)
-    while _originals:
-        owner, name, original = _originals.pop()
-        setattr(owner, name, original)
 
 
 def _holders(owner: Any, name: str, original: Any, modules: list[ModuleType]) -> list[Any]:

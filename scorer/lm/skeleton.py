@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import resource
 import sys
 import time
@@ -17,7 +16,7 @@ import mlx.nn as nn
 
 from scorer.common.error_text import named_line
 from scorer.common.errors import InputError
-from scorer.lm.mlx_lm_import import import_mlx_lm, kept_file_limit
+from scorer.lm.mlx_lm_import import import_mlx_lm
 from scorer.lm.stand_ins import with_stand_ins
 from scorer.models.config import untagged
 from scorer.models.config_geometry import guessed_geometry, vocab_size
@@ -49,15 +48,10 @@ def build_skeleton(
     guessed_geometry(config)
     vocab_size(config)
     utils = import_mlx_lm()
-    from scorer.lm.patches import arguments_recorded
+    from scorer.lm.building import model_is_built
 
     try:
-        with (
-            kept_file_limit(),
-            contextlib.redirect_stdout(io.StringIO()),
-            arguments_recorded(),
-            building_limits(),
-        ):
+        with model_is_built(), building_limits():
             model_class, arguments_class = _classes(folder, config, utils, allow_custom_code)
             # Some classes change what they are given.
             given = untagged(config)

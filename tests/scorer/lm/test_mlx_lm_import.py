@@ -39,4 +39,4 @@ def test_mlx_lm_is_imported_where_few_files_may_be_open() -> None:
         [sys.executable, "-c", IMPORTS], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [[1024, 1024], True]
+    assert json.loads(done.stdout) == [[64, 1024], True]

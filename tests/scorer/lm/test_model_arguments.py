@@ -12,7 +12,7 @@ from mlx_lm.models.base import BaseModelArgs
 from tiny_configs import tiny_config
 
 from scorer.lm.model_arguments import Arguments
-from scorer.lm.patches import arguments_recorded
+from scorer.lm.build_patches import arguments_recorded
 
 
 @dataclasses.dataclass
