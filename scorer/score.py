@@ -115,13 +115,15 @@ def score(
         Hello first; Finished or Failed last. Errors of the input and of the run are events, not
         exceptions.
     """
-    from scorer.device.backend import start_backend
+    from scorer.device.backend import running_backend
 
     session: Session | None = None
     try:
-        backend = start_backend()
-        yield hello(backend)
-        with MemoryWatch(read_memory, at_once=out_of_memory) as watch:
+        with (
+            running_backend() as backend,
+            MemoryWatch(read_memory, at_once=out_of_memory) as watch,
+        ):
+            yield hello(backend)
             session = Session(
                 job,
                 backend,

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from scorer.bench.options import add_options
 from scorer.common.errors import InputError, QfidError, SettingFailed
-from scorer.device.backend import Backend, start_backend
+from scorer.device.backend import Backend, running_backend
 from scorer.device.pipeline import PLAIN, Pipeline, choose_pipeline
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.registry import parse_settings
@@ -89,22 +89,22 @@ def bench_start(args: argparse.Namespace) -> dict[str, Any]:
         QfidError: The model cannot be scored.
     """
     job = job_of(args)
-    backend = start_backend()
-    from scorer.lm.mlx_lm_import import import_mlx_lm
+    with running_backend() as backend:
+        from scorer.lm.mlx_lm_import import import_mlx_lm
 
-    import_mlx_lm(light=True)
-    from scorer.bench.start import measured_starts
+        import_mlx_lm(light=True)
+        from scorer.bench.start import measured_starts
 
-    return {
-        "model": job.model,
-        "device": backend.kind,
-        "device_name": backend.name,
-        "versions": backend.versions,
-        "settings": [str(setting) for setting in job.settings],
-        "path": args.path,
-        "chunk_length": job.chunk_length,
-        "starts": measured_starts(job, args.shape, backend),
-    }
+        return {
+            "model": job.model,
+            "device": backend.kind,
+            "device_name": backend.name,
+            "versions": backend.versions,
+            "settings": [str(setting) for setting in job.settings],
+            "path": args.path,
+            "chunk_length": job.chunk_length,
+            "starts": measured_starts(job, args.shape, backend),
+        }
 
 
 def bench(args: argparse.Namespace) -> dict[str, Any]:
@@ -118,34 +118,34 @@ def bench(args: argparse.Namespace) -> dict[str, Any]:
         QfidError: The model cannot be scored, or a setting gave no number.
     """
     job = job_of(args)
-    backend = start_backend()
-    from scorer.lm.mlx_lm_import import import_mlx_lm
+    with running_backend() as backend:
+        from scorer.lm.mlx_lm_import import import_mlx_lm
 
-    import_mlx_lm(light=True)
-    from scorer.bench.metrics_kernel import kernel_speed
-    from scorer.bench.subject import cached_subject, random_subject
-    from scorer.metrics.reduce import Metrics
+        import_mlx_lm(light=True)
+        from scorer.bench.metrics_kernel import kernel_speed
+        from scorer.bench.subject import cached_subject, random_subject
+        from scorer.metrics.reduce import Metrics
 
-    if args.shape:
-        subject = random_subject(args.shape, job, backend)
-    else:
-        subject = cached_subject(job, backend)
-    metrics = Metrics.for_device(backend.kind)
-    return {
-        "model": subject.name,
-        "device": backend.kind,
-        "device_name": backend.name,
-        "versions": backend.versions,
-        "compute_dtype": subject.dtype,
-        "settings": [lane.key for lane in subject.lanes],
-        "path": args.path,
-        "chunk_length": int(subject.ids.shape[1]),
-        "chunks": len(subject.ids),
-        "batch": subject.size.batch,
-        "repeats": args.repeats,
-        **_measured(subject, metrics, backend, args.repeats),
-        "metrics_kernel": kernel_speed(backend.kind, subject.vocab, subject.dtype),
-    }
+        if args.shape:
+            subject = random_subject(args.shape, job, backend)
+        else:
+            subject = cached_subject(job, backend)
+        metrics = Metrics.for_device(backend.kind)
+        return {
+            "model": subject.name,
+            "device": backend.kind,
+            "device_name": backend.name,
+            "versions": backend.versions,
+            "compute_dtype": subject.dtype,
+            "settings": [lane.key for lane in subject.lanes],
+            "path": args.path,
+            "chunk_length": int(subject.ids.shape[1]),
+            "chunks": len(subject.ids),
+            "batch": subject.size.batch,
+            "repeats": args.repeats,
+            **_measured(subject, metrics, backend, args.repeats),
+            "metrics_kernel": kernel_speed(backend.kind, subject.vocab, subject.dtype),
+        }
 
 
 def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int) -> dict[str, Any]:

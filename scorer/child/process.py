@@ -17,6 +17,7 @@ from typing import IO, Any
 from scorer.child.ending import INTERRUPTED, Ending
 from scorer.common.error_text import named_line
 from scorer.common.errors import InputError, QfidError
+from scorer.common.offline import forbid_to_libraries
 from scorer.common.process_limits import (
     leave_missing_folder,
     limit_reached,
@@ -43,6 +44,7 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
     Returns:
         Exit code: 0 report, 130 interrupted, else the error's.
     """
+    forbid_to_libraries()
     folder_is_gone = not working_folder_exists()
     leave_missing_folder()
     if arguments == ["--probe"]:
@@ -202,8 +204,10 @@ def _probe(events: IO[str]) -> int:
 
 def _doctor(events: IO[str], folder_is_gone: bool) -> int:
     from scorer.child.doctor import examine
+    from scorer.device.run_state import environment
 
-    found = examine(folder_is_gone=folder_is_gone)
+    with environment:
+        found = examine(folder_is_gone=folder_is_gone)
     events.write(json.dumps(found) + "\n")
     events.flush()
     return 0 if found["error"] is None else InputError.exit_code

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import importlib.util
 import os
 import platform
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
-from scorer.common.folders import cache_folder
-from scorer.common.offline import forbid_to_libraries
 from scorer.common.process_limits import (
     check_thread_limit,
     core_count,
-    raise_file_limit,
     require_threads,
     require_working_folder,
 )
 from scorer.device import cpu_arithmetic
 from scorer.device.blas import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
 from scorer.device.blas_version import mlx_blas, numpy_blas
-from scorer.device.memory import device_memory, limit_metal_memory
+from scorer.device.memory import device_memory
+from scorer.device.run_state import chosen_device, environment, lent_to_run
 
 # Threads of a run beside those that share its products: to save, hash, tokenize, and MLX's own.
 _OWN_THREADS = 9
 # MKL, NumPy's BLAS and scorer.device.threads start one for each core but the first.
 _LIBRARIES = 3
+_DEVICE = "QFID_DEVICE"
 _MACOS = platform.system() == "Darwin"
 
 
@@ -77,57 +77,73 @@ def missing_backend() -> InputError:
     )
 
 
-@cache
+_starting = threading.Lock()
+
+
+@contextmanager
+def running_backend() -> Iterator[Backend]:
+    """Lend this process to a run, see :mod:`scorer.device.run_state`, and give it back after.
+
+    Yields:
+        The device that scores.
+
+    Raises:
+        InputError: As :func:`start_backend`.
+    """
+    with environment:
+        backend = start_backend()
+        with lent_to_run(backend.kind, os.environ.get(_DEVICE, "")):
+            yield backend
+
+
 def start_backend() -> Backend:
-    """Set the environment that MLX reads at import, load the BLAS, import MLX, choose the device.
+    """Load the BLAS, import MLX and describe the device.
 
     Raises:
         InputError: MLX is not installed, has no backend for this machine, or lacks the device
             that ``QFID_DEVICE`` names; or the system allows too few threads, or the working
             directory has been deleted.
     """
+    with _starting, environment:
+        blas = _import_mlx()
+        import mlx.core as mx
+
+        with chosen_device(os.environ.get(_DEVICE, "")):
+            return _describe(blas, on_gpu=mx.default_device() == mx.gpu)
+
+
+@cache
+def _import_mlx() -> str:
+    """Import MLX, after the BLAS that it is to use; return the name of that."""
     check_thread_limit()
     # Before NumPy is imported: its BLAS ends the process where it cannot start its threads.
     require_threads(_OWN_THREADS + _LIBRARIES * (_threads_of_each() - 1))
     require_working_folder()
-    raise_file_limit()
-    # Compute float32 products in full precision, not in TensorFloat-32 (read at import).
-    os.environ.setdefault("MLX_ENABLE_TF32", "0")
-    # Model folders are resolved once; libraries may not use the network.
-    forbid_to_libraries()
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # On CUDA, MLX compiles a kernel at its first use, up to half a minute each, and by default
-    # caches it in a temporary folder. The key is only its name, so each version has a folder.
-    # Without a home folder there may be none; what needs one says so.
-    with contextlib.suppress(InputError):
-        kernels = cache_folder() / "cuda-kernels" / _versions()["mlx"]
-        os.environ.setdefault("MLX_PTX_CACHE_DIR", str(kernels))
     blas = preload_blas()
     try:
-        import mlx.core as mx
+        import mlx.core  # noqa: F401
     except ImportError:
         raise missing_backend() from None
-    _choose_device(os.environ.get("QFID_DEVICE", ""))
-    if mx.default_device() == mx.gpu:
+    return blas
+
+
+@cache
+def _describe(blas: str, *, on_gpu: bool) -> Backend:
+    """Describe the default device of MLX."""
+    import mlx.core as mx
+
+    if on_gpu:
         kind: DeviceKind = "cuda" if mx.cuda.is_available() else "metal"
-        info = mx.device_info()
-        if kind == "metal":
-            limit_metal_memory(info)
         memory = device_memory(kind)
         return Backend(
             kind,
-            str(info.get("device_name", kind)),
+            str(mx.device_info().get("device_name", kind)),
             memory.total,
             memory.available,
             "n/a",
             None,
             _versions(),
         )
-    # MLX builds compiled CPU kernels with a C++ compiler in a shared folder: slow to start, unsafe
-    # with several processes, and no faster in this program.
-    os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
-    mx.disable_compile()
     memory = device_memory("cpu")
     return Backend(
         "cpu",
@@ -149,20 +165,6 @@ def _threads_of_each() -> int:
     if chosen.isdecimal() and int(chosen) > 0:
         return min(core_count(), int(chosen))
     return core_count()
-
-
-def _choose_device(name: str) -> None:
-    """Use the device that ``QFID_DEVICE`` names; if empty, the default of MLX."""
-    import mlx.core as mx
-
-    if not name:
-        return
-    device = {"cpu": mx.cpu, "gpu": mx.gpu}.get(name)
-    if device is None or not mx.is_available(device):
-        raise InputError(
-            f"QFID_DEVICE: there is no device `{name}` here", "it may be `cpu`, `gpu` or unset"
-        )
-    mx.set_default_device(device)
 
 
 def _versions() -> dict[str, str]:

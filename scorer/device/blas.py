@@ -55,8 +55,6 @@ def preload_blas() -> str:
         # Too late: MLX uses the library that the importing program has loaded.
         _chosen = _loaded_blas() or NONE_FOUND
         return _chosen
-    # By default MKL's threads spin for 0.2 s after a product, on the cores that NumPy needs next.
-    os.environ.setdefault("KMP_BLOCKTIME", "0")
     _chosen = _from_environment() or _first_that_loads() or NONE_FOUND
     return _chosen
 

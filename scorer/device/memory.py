@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from scorer.common.device_kind import DeviceKind
+from scorer.common.loans import GiveBack
 from scorer.device.host_memory import HostMemory, host_memory
 
 
-def limit_metal_memory(info: Mapping[str, Any]) -> None:
+def limit_metal_memory(info: Mapping[str, Any]) -> GiveBack:
     """Limit MLX to the working set that Metal recommends; call it before anything is loaded.
 
     The default limit of MLX is 1.5 times as high, and Macs have panicked under memory pressure. The
@@ -20,15 +21,25 @@ def limit_metal_memory(info: Mapping[str, Any]) -> None:
 
     Args:
         info: Result of ``mlx.core.device_info``; without a recommended working set nothing is set.
+
+    Returns:
+        A function that sets the former limits.
     """
     import mlx.core as mx
 
     recommended = int(info.get("max_recommended_working_set_size") or 0)
-    if recommended:
-        mx.set_memory_limit(recommended)
-        # Before macOS 15 memory cannot be wired, and MLX may raise an error.
-        with contextlib.suppress(RuntimeError, ValueError):
-            mx.set_wired_limit(recommended)
+    if not recommended:
+        return lambda: None
+    former = [(mx.set_memory_limit, mx.set_memory_limit(recommended))]
+    # Before macOS 15 memory cannot be wired, and MLX may raise an error.
+    with contextlib.suppress(RuntimeError, ValueError):
+        former.append((mx.set_wired_limit, mx.set_wired_limit(recommended)))
+
+    def give_back() -> None:
+        for put, limit in former:
+            put(limit)
+
+    return give_back
 
 
 def device_memory(kind: DeviceKind) -> HostMemory:

@@ -49,9 +49,13 @@ def check(name: str, folder: Path) -> dict[str, Any]:
 def main() -> None:
     warnings.simplefilter("error")
     folder, names = Path(sys.argv[1]), sys.argv[2:]
-    from scorer.device.backend import start_backend
+    from scorer.device.backend import running_backend
 
-    start_backend()
+    with running_backend():
+        check_all(folder, names)
+
+
+def check_all(folder: Path, names: list[str]) -> None:
     for name in names:
         own = folder / f"of-{name}"
         own.mkdir(parents=True)

@@ -17,9 +17,9 @@ from tiny_runs import Small
 
 from scorer import __version__
 from scorer.device import backend
-from scorer.device.backend import missing_backend, start_backend
+from scorer.device.backend import missing_backend, running_backend, start_backend
 from scorer.device.host_memory import host_memory
-from scorer.device.memory import memory_in_use, peak_memory
+from scorer.device.memory import limit_metal_memory, memory_in_use, peak_memory
 from scorer.score import hello, score
 from scorer.spec.events import Failed, Hello, Warned
 
@@ -53,9 +53,9 @@ def test_hello_says_what_the_backend_is() -> None:
     )
 
 
-def test_products_are_full_float32_and_nothing_behind_a_path_asks_the_network() -> None:
-    start_backend()
-    assert os.environ["MLX_ENABLE_TF32"] == "0" and os.environ["HF_HUB_OFFLINE"] == "1"
+def test_products_are_full_float32() -> None:
+    with running_backend():
+        assert os.environ["MLX_ENABLE_TF32"] == "0"
 
 
 def test_a_missing_backend_is_one_line_with_the_extra_that_brings_it(tmp_path: Path) -> None:
@@ -126,12 +126,12 @@ def test_memory_in_use_grows_with_what_is_held() -> None:
 
 def test_the_device_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "preload_blas", lambda: "n/a")
-    start_backend.cache_clear()
+    backend._describe.cache_clear()
     monkeypatch.setenv("QFID_DEVICE", "cpu")
     try:
         assert start_backend().kind == "cpu"
     finally:
-        start_backend.cache_clear()
+        backend._describe.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["tpu", "CPU", "0"])
@@ -143,8 +143,8 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
 
 
 def test_compiled_kernels_outlive_the_temporary_folder() -> None:
-    start_backend()
-    assert "cuda-kernels" in os.environ["MLX_PTX_CACHE_DIR"]
+    with running_backend():
+        assert "cuda-kernels" in os.environ["MLX_PTX_CACHE_DIR"]
 
 
 GIB = 1 << 30
@@ -155,17 +155,19 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """What MLX's limits are set to, in order; this machine may have no Metal."""
     found: list[tuple[str, int]] = []
     for name in ("set_memory_limit", "set_wired_limit"):
-        monkeypatch.setattr(mx, name, lambda size, name=name: found.append((name, size)))
+        monkeypatch.setattr(mx, name, lambda size, name=name: found.append((name, size)) or GIB)
     return found
 
 
 def test_metal_is_limited_to_its_own_figure(limits: list[tuple[str, int]]) -> None:
-    backend.limit_metal_memory({"max_recommended_working_set_size": 11 * GIB})
+    give_back = limit_metal_memory({"max_recommended_working_set_size": 11 * GIB})
     assert limits == [("set_memory_limit", 11 * GIB), ("set_wired_limit", 11 * GIB)]
+    give_back()
+    assert limits[2:] == [("set_memory_limit", GIB), ("set_wired_limit", GIB)]
 
 
 def test_a_device_without_a_figure_is_not_limited(limits: list[tuple[str, int]]) -> None:
-    backend.limit_metal_memory({"device_name": "none"})
+    limit_metal_memory({"device_name": "none"})
     assert limits == []
 
 
@@ -176,7 +178,7 @@ def test_a_system_that_cannot_wire_memory_still_scores(
         raise ValueError("[metal::set_wired_limit] not on this system")
 
     monkeypatch.setattr(mx, "set_wired_limit", refused)
-    backend.limit_metal_memory({"max_recommended_working_set_size": GIB})
+    limit_metal_memory({"max_recommended_working_set_size": GIB})
     assert limits == [("set_memory_limit", GIB)]
 
 
@@ -190,17 +192,18 @@ def metal(monkeypatch: pytest.MonkeyPatch, limits: list[tuple[str, int]]) -> Ite
     monkeypatch.setattr(mx.cuda, "is_available", lambda: False)
     monkeypatch.setattr(mx, "device_info", lambda: info)
     monkeypatch.setattr(mx, "get_active_memory", lambda: 3 * GIB)
-    start_backend.cache_clear()
+    backend._describe.cache_clear()
     yield
-    start_backend.cache_clear()
+    backend._describe.cache_clear()
 
 
 @pytest.mark.usefixtures("metal")
 def test_metal_is_limited_before_anything_is_loaded(limits: list[tuple[str, int]]) -> None:
-    found = start_backend()
-    assert (found.kind, found.name) == ("metal", "Apple M9")
-    assert (found.memory_total, found.memory_free) == (11 * GIB, 8 * GIB)
-    assert [name for name, _ in limits] == ["set_memory_limit", "set_wired_limit"]
+    with running_backend() as found:
+        assert (found.kind, found.name) == ("metal", "Apple M9")
+        assert (found.memory_total, found.memory_free) == (11 * GIB, 8 * GIB)
+        assert [name for name, _ in limits] == ["set_memory_limit", "set_wired_limit"]
+    assert limits[2:] == [("set_memory_limit", GIB), ("set_wired_limit", GIB)]
 
 
 @pytest.mark.parametrize(
