@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import (
@@ -17,7 +15,7 @@ from scorer.common.errors import (
     SettingFailed,
     WillNotFit,
 )
-from scorer.spec.events import Event, Failed, Finished, Planned, SettingFailedEvent, Warned
+from scorer.spec.events import Failed, Finished, Planned, SettingFailedEvent, Warned
 from scorer.spec.job import (
     ChunkChoice,
     CorpusSpec,
@@ -144,32 +142,18 @@ def _run(job: Job, allow_custom_code: bool) -> SettingReport:
 
     rows: list[str] = []
     events = score(job, allow_custom_code=True) if allow_custom_code else score(job)
-    with _ended(events):
-        for event in events:
-            if isinstance(event, Warned):
-                warnings.warn(event.message, stacklevel=3)
-            elif isinstance(event, Planned):
-                rows = event.settings
-            elif isinstance(event, SettingFailedEvent) and event.setting not in rows:
-                warnings.warn(f"the control failed: {event.message}", stacklevel=3)
-            elif isinstance(event, Failed):
-                raise _error(event)
-            elif isinstance(event, Finished):
-                return SettingReport.from_report(Report.from_json(event.report))
+    for event in events:
+        if isinstance(event, Warned):
+            warnings.warn(event.message, stacklevel=3)
+        elif isinstance(event, Planned):
+            rows = event.settings
+        elif isinstance(event, SettingFailedEvent) and event.setting not in rows:
+            warnings.warn(f"the control failed: {event.message}", stacklevel=3)
+        elif isinstance(event, Failed):
+            raise _error(event)
+        elif isinstance(event, Finished):
+            return SettingReport.from_report(Report.from_json(event.report))
     raise QfidError("the run ended without a report")
-
-
-@contextmanager
-def _ended(events: Iterable[Event]) -> Iterator[None]:
-    """End a run with the block: what it has changed of this process is given back then.
-
-    An exception that leaves the block would else keep the run alive as long as its traceback.
-    """
-    try:
-        yield
-    finally:
-        if isinstance(events, Generator):
-            events.close()
 
 
 def _error(event: Failed) -> QfidError:
