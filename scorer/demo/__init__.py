@@ -1,4 +1,4 @@
-"""The demo: a small model in the package, and a corpus from Python's standard library.
+"""The demo: a small model in the package, and a corpus from Python's documentation.
 
 With both, every part of a measurement runs without a download. The numbers are those of a small
 model on technical English. They show how the measurement works, not what a large model loses.

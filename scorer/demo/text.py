@@ -1,7 +1,9 @@
 """Text that comes with CPython: docstrings of the standard library and pydoc's topics.
 
-`python -m scorer.demo.text FILE` writes both sides of the split to a JSON file, so that training
-can run on another machine and be repeated on the same text.
+From it the demo model and its corpus were made; nothing is read from here while a model is scored
+(see `scorer.demo.corpus`). `python -m scorer.demo.text FILE` writes both sides of the split to a
+JSON file, so that training can run on another machine and be repeated on the same text. With
+`--corpus` it writes the held-out side alone, as the package holds it.
 
 Modules are parsed, never imported. The split into training and held-out text depends only on a
 hash of each name, so it is the same on every platform and Python version. Paragraphs of held-out
@@ -10,6 +12,7 @@ documents are removed from the training text.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import dataclasses
 import functools
@@ -17,15 +20,12 @@ import hashlib
 import inspect
 import json
 import platform
-import sys
 import sysconfig
 import tokenize
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from scorer.common.errors import CorpusNotCached
 
 HELD_OUT_PERCENT = 18
 """Percentage of the names (top-level modules, single topics) that is held out."""
@@ -68,23 +68,19 @@ class _Source:
     path: Path | None = None
 
 
-def builtin_documents() -> list[tuple[str, str]]:
-    """Return the built-in corpus: the held-out documents of the running Python.
+def held_out_documents() -> list[tuple[str, str]]:
+    """Return the held-out documents of the running Python.
 
     Returns:
         (title, text) pairs in a fixed order, which mixes modules and topics so that the first
-        few documents are a fair sample. The result is the same in every process of one Python.
-        Another version of Python has other docstrings, so the text differs.
+        few documents are a fair sample. Another version of Python has other docstrings.
 
     Raises:
-        CorpusNotCached: The standard library has no source files.
+        FileNotFoundError: The standard library has no source files.
     """
     documents = list(_held_out())
     if not documents:
-        raise CorpusNotCached(
-            f"The standard library in `{_stdlib()}` holds no Python sources to read text from",
-            "choose another corpus, or a Python that ships its `.py` files",
-        )
+        raise FileNotFoundError(f"there are no Python sources in {_stdlib()}")
     return documents
 
 
@@ -107,7 +103,7 @@ class Collected:
     Attributes:
         python: Version of that Python, as `3.11.7`.
         training: The result of `training_text`.
-        documents: The result of `builtin_documents`: held-out (title, text) pairs.
+        documents: The result of `held_out_documents`: held-out (title, text) pairs.
     """
 
     python: str
@@ -117,7 +113,7 @@ class Collected:
 
 def collect() -> Collected:
     """Return both sides of the split for the running Python."""
-    return Collected(platform.python_version(), training_text(), builtin_documents())
+    return Collected(platform.python_version(), training_text(), held_out_documents())
 
 
 @functools.cache
@@ -228,6 +224,7 @@ def _comments(path: Path) -> str:
 
 def _parse(path: Path) -> ast.Module | None:
     source = _read(path)
+    # The filters are those of the whole process: this is for scripts, not for a thread of a run.
     with warnings.catch_warnings():
         # Some tests of the standard library have deliberate syntax errors.
         warnings.simplefilter("ignore")
@@ -272,5 +269,18 @@ def _digest(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
+def main() -> None:
+    """Parse the command line and write the file."""
+    parser = argparse.ArgumentParser(prog="python -m scorer.demo.text", description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--corpus", action="store_true", help="only what is held out")
+    options = parser.parse_args()
+    found = dataclasses.asdict(collect())
+    if options.corpus:
+        del found["training"]
+    lines = json.dumps(found, ensure_ascii=False, indent=0)
+    options.file.write_text(lines + "\n", "utf-8")
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(dataclasses.asdict(collect())), "utf-8")
+    main()

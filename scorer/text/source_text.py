@@ -67,7 +67,7 @@ class SourceText:
 
 
 def join_documents(
-    documents: list[tuple[str, str]], separator: str = "\n\n"
+    documents: Sequence[tuple[str, str]], separator: str = "\n\n"
 ) -> tuple[str, tuple[Document, ...]]:
     """Join (title, text) pairs with ``separator``, as mlx-quant-fidelity joins rows.
 

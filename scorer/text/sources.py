@@ -39,7 +39,7 @@ def read_source(
 
         return read_wikitext2(protocol, fetch=fetch)
     if source == "builtin":
-        from scorer.demo.text import builtin_documents
+        from scorer.demo.corpus import builtin_documents
 
         text, documents = join_documents(builtin_documents())
         return SourceText.of("builtin", text, documents)

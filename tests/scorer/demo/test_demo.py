@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
 from pathlib import Path
 
 import mlx.core as mx
@@ -12,14 +14,15 @@ from mlx_lm.models import llama
 
 from scorer.demo import demo_model_path
 from scorer.demo.perplexity import chunked, model_perplexity, unigram_perplexity
-from scorer.demo.text import Collected, builtin_documents, collect
+from scorer.demo.corpus import CORPUS_FILE, builtin_documents
+from scorer.demo.text import Collected, collect, held_out_documents
 from scorer.demo.train import CONFIG, Recipe, make
 from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 
 @pytest.fixture(scope="module")
 def documents() -> list[tuple[str, str]]:
-    return builtin_documents()
+    return list(builtin_documents())
 
 
 def _model(folder: Path) -> llama.Model:
@@ -50,6 +53,21 @@ def test_predicts_held_out_text_far_better_than_token_counts(
     tokens = np.array(tokenizer.encode(held_out), dtype=np.int32)
     chunks = chunked(tokens, 256)[::16]
     assert model_perplexity(_model(folder), chunks) < unigram_perplexity(chunked(tokens, 256)) / 6
+
+
+def test_the_corpus_does_not_depend_on_the_python_that_reads_it() -> None:
+    content = CORPUS_FILE.read_bytes()
+    digest = "522011ef60de94264405139b27da7525a3a27c69e1e202d96d866ab794944231"
+    assert hashlib.sha256(content).hexdigest() == digest, "every figure of the demo changes"
+    assert f"CPython {json.loads(content)['python']}" in (demo_model_path() / "README.md").read_text()
+
+
+@pytest.mark.skipif(
+    platform.python_version() != json.loads(CORPUS_FILE.read_bytes())["python"],
+    reason="another Python has other documentation",
+)
+def test_the_corpus_is_what_the_script_makes(documents: list[tuple[str, str]]) -> None:
+    assert held_out_documents() == documents
 
 
 @pytest.mark.slow

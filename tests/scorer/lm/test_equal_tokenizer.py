@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from scorer.common.errors import InputError
 from scorer.common.folders import cache_folder
 from scorer.demo import demo_model_path
-from scorer.demo.text import builtin_documents
+from scorer.demo.corpus import builtin_documents
 from scorer.lm.mlx_lm_tokenizer import MlxLmTokenizer
 from scorer.lm.tokenizer import (
     SAMPLE,

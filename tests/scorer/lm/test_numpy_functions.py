@@ -17,7 +17,7 @@ from tiny_models import build_module
 
 from scorer.common.errors import InputError
 from scorer.demo import demo_model_path
-from scorer.demo.text import builtin_documents
+from scorer.demo.corpus import builtin_documents
 from scorer.device import threads as cpu_threads
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX, NUMPY, choose

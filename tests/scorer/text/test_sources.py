@@ -205,7 +205,7 @@ def test_parquet_chat_rows(tmp_path: Path) -> None:
 
 
 def test_builtin_joins_its_documents() -> None:
-    from scorer.demo.text import builtin_documents
+    from scorer.demo.corpus import builtin_documents
 
     documents = builtin_documents()
     source = read_source(CorpusSpec("builtin"))
