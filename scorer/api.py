@@ -15,6 +15,7 @@ from scorer.common.errors import (
     SettingFailed,
     WillNotFit,
 )
+from scorer.device.forks import refuse_after_fork
 from scorer.spec.events import Failed, Finished, Planned, SettingFailedEvent, Warned
 from scorer.spec.job import (
     ChunkChoice,
@@ -95,7 +96,7 @@ def measure_kv_fidelity(
         ``.perplexity_delta`` and others; ``.to_json()`` returns every number.
 
     Raises:
-        InputError: The request cannot be scored.
+        InputError: The request cannot be scored, or this process was forked after MLX had worked.
         ModelNotCached: The repo is not in the local cache; a subclass of InputError.
         CustomCodeRefused: The model would run Python files of its own, and that was not allowed; a
             subclass of InputError.
@@ -108,6 +109,7 @@ def measure_kv_fidelity(
     Warns:
         UserWarning: Each warning that the command line would print.
     """
+    refuse_after_fork()
     if (kv_bits is None) == (setting is None):
         raise InputError("give either `kv_bits` or `setting`", "kv_bits=8, or setting='k8v4'")
     if setting is None:

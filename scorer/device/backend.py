@@ -22,6 +22,7 @@ from scorer.common.process_limits import (
 from scorer.device import cpu_arithmetic
 from scorer.device.blas import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
 from scorer.device.blas_version import mlx_blas, numpy_blas
+from scorer.device.forks import refuse_after_fork
 from scorer.device.memory import device_memory
 from scorer.device.run_state import chosen_device, environment, lent_to_run
 
@@ -90,6 +91,8 @@ def running_backend() -> Iterator[Backend]:
     Raises:
         InputError: As :func:`start_backend`.
     """
+    # Before any lock, which a thread that is not here may have held.
+    refuse_after_fork()
     with environment:
         backend = start_backend()
         with lent_to_run(backend.kind, os.environ.get(_DEVICE, "")):
@@ -102,8 +105,9 @@ def start_backend() -> Backend:
     Raises:
         InputError: MLX is not installed, has no backend for this machine, or lacks the device
             that ``QFID_DEVICE`` names; or the system allows too few threads, or the working
-            directory has been deleted.
+            directory has been deleted, or this process was forked after MLX had worked.
     """
+    refuse_after_fork()
     with _starting, environment:
         blas = _import_mlx()
         import mlx.core as mx
