@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from scorer.common.loans import GiveBack, Loan
 from scorer.common.process_limits import THREADS_VARIABLE, core_count
 
 _Item = TypeVar("_Item")
@@ -90,36 +89,18 @@ def run_each(work: Callable[[_Item], None], items: Sequence[_Item], size: int) -
             raise failure
 
 
-_blas_lock = threading.Lock()
-_blas_users = 0
-_blas_threads = 0
-
-
-@contextmanager
-def single_threaded_numpy_blas() -> Iterator[None]:
-    """Limit NumPy's BLAS to one thread in the block.
-
-    The number of threads is a setting of the whole process: the first block of any thread sets it
-    to 1, and the end of the last block restores it.
-    """
-    global _blas_users, _blas_threads
+def _one_blas_thread() -> GiveBack:
     found = _numpy_blas()
     if found is None:
-        yield
-        return
+        return lambda: None
     get, put = found
-    with _blas_lock:
-        if not _blas_users:
-            _blas_threads = get()
-            put(1)
-        _blas_users += 1
-    try:
-        yield
-    finally:
-        with _blas_lock:
-            _blas_users -= 1
-            if not _blas_users:
-                put(_blas_threads)
+    before = get()
+    put(1)
+    return lambda: put(before)
+
+
+single_threaded_numpy_blas = Loan(_one_blas_thread)
+"""Limits NumPy's BLAS to one thread: a setting of the whole process."""
 
 
 @cache

@@ -81,7 +81,7 @@ _options: ContextVar[PassOptions] = ContextVar("qfid_pass_options", default=_NO_
 def pass_options(**changes: Any) -> Iterator[None]:
     """Compute in this thread with some of :class:`PassOptions` changed inside the block."""
     options = replace(_options.get(), **changes)
-    blas = single_threaded_numpy_blas() if options.arithmetic == NUMPY else nullcontext()
+    blas = single_threaded_numpy_blas if options.arithmetic == NUMPY else nullcontext()
     with patched(), blas:
         before = _options.set(options)
         try:

@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 
 @pytest.fixture(autouse=True)
 def _on_the_cpu_device() -> Iterator[None]:
-    with mx.stream(mx.cpu), cpu_threads.single_threaded_numpy_blas():
+    with mx.stream(mx.cpu), cpu_threads.single_threaded_numpy_blas:
         yield
 
 

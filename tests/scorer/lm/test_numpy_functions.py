@@ -174,7 +174,7 @@ def test_numpys_blas_keeps_to_one_thread_meanwhile() -> None:
         pytest.skip("NumPy's BLAS is not the OpenBLAS of its wheels")
     get, _ = found
     before = get()
-    with cpu_threads.single_threaded_numpy_blas():
+    with cpu_threads.single_threaded_numpy_blas:
         assert get() == 1
     assert get() == before
 

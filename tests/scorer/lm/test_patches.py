@@ -208,12 +208,12 @@ def test_numpys_blas_is_kept_to_one_thread_until_the_last_block_ends() -> None:
         inside, leave = threading.Event(), threading.Event()
 
         def other() -> None:
-            with threads.single_threaded_numpy_blas():
+            with threads.single_threaded_numpy_blas:
                 inside.set()
                 leave.wait(DEADLINE)
 
         thread = threading.Thread(target=other)
-        with threads.single_threaded_numpy_blas():
+        with threads.single_threaded_numpy_blas:
             thread.start()
             assert inside.wait(DEADLINE) and get() == 1
         assert get() == 1
