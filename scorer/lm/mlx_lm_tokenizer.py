@@ -24,7 +24,6 @@ from scorer.text.tokens.faults import explained
 from scorer.text.tokens.tokenizer import CHAT_HINT
 from scorer.text.tokens.tokenizer_file import tokenizer_name
 
-
 _fixed: ContextVar[bool] = ContextVar("qfid_fixed_date", default=False)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from scorer.lm.model_arguments import Arguments
 from scorer.lm.build_patches import arguments_recorded
+from scorer.lm.model_arguments import Arguments
 from scorer.lm.unused_config import unused_values
 
 

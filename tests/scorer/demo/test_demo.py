@@ -13,8 +13,8 @@ import pytest
 from mlx_lm.models import llama
 
 from scorer.demo import demo_model_path
-from scorer.demo.perplexity import chunked, model_perplexity, unigram_perplexity
 from scorer.demo.corpus import CORPUS_FILE, builtin_documents
+from scorer.demo.perplexity import chunked, model_perplexity, unigram_perplexity
 from scorer.demo.text import Collected, collect, held_out_documents
 from scorer.demo.train import CONFIG, Recipe, make
 from scorer.text.tokens.tokenizer_file import load_tokenizer_file
@@ -59,7 +59,9 @@ def test_the_corpus_does_not_depend_on_the_python_that_reads_it() -> None:
     content = CORPUS_FILE.read_bytes()
     digest = "522011ef60de94264405139b27da7525a3a27c69e1e202d96d866ab794944231"
     assert hashlib.sha256(content).hexdigest() == digest, "every figure of the demo changes"
-    assert f"CPython {json.loads(content)['python']}" in (demo_model_path() / "README.md").read_text()
+    assert (
+        f"CPython {json.loads(content)['python']}" in (demo_model_path() / "README.md").read_text()
+    )
 
 
 @pytest.mark.skipif(

@@ -11,8 +11,8 @@ from config_alarms import built
 from mlx_lm.models.base import BaseModelArgs
 from tiny_configs import tiny_config
 
-from scorer.lm.model_arguments import Arguments
 from scorer.lm.build_patches import arguments_recorded
+from scorer.lm.model_arguments import Arguments
 
 
 @dataclasses.dataclass
