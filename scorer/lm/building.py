@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import mlx.core as mx
 
@@ -40,7 +41,8 @@ def model_is_built() -> Iterator[list[Arguments]]:
 @contextmanager
 def _kept_random_numbers() -> Iterator[None]:
     # Each thread has a state of its own: the two halves of the number that seeds it.
-    high, low = mx.random.state[0].tolist()
+    state: Any = mx.random.state
+    high, low = state[0].tolist()
     try:
         yield
     finally:
