@@ -138,13 +138,12 @@ def measure_kv_fidelity(
 def _run(job: Job, allow_custom_code: bool) -> SettingReport:
     import warnings
 
+    from scorer.child.apart import scored_for_program
     from scorer.report.setting_report import SettingReport
     from scorer.report.tree import Report
-    from scorer.score import score
 
     rows: list[str] = []
-    events = score(job, allow_custom_code=True) if allow_custom_code else score(job)
-    for event in events:
+    for event in scored_for_program(job, allow_custom_code=allow_custom_code):
         if isinstance(event, Warned):
             warnings.warn(event.message, stacklevel=3)
         elif isinstance(event, Planned):

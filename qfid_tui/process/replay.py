@@ -26,6 +26,7 @@ from typing import NoReturn
 
 from qfid_tui.process.recording import Recording, read_recording
 from scorer.common.errors import QfidError
+from scorer.common.python_command import python_command
 
 _INTERRUPTED = 130
 _CUT_OFF = 1
@@ -33,7 +34,7 @@ _CUT_OFF = 1
 
 def replay_command(path: Path, speed: float = 1.0) -> tuple[str, ...]:
     """Return the command that plays a recording, to use instead of the scorer."""
-    return sys.executable, "-P", "-m", "qfid_tui.replay", str(path), "--speed", str(speed)
+    return python_command("qfid_tui.replay", str(path), "--speed", str(speed))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +19,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from scorer.common.errors import InputError, QfidError
 from scorer.common.process_limits import limit_reached
+from scorer.common.python_command import python_command
 from scorer.spec.events import Event, Failed, Finished, parse_line
 
 if TYPE_CHECKING:
     from qfid_tui.process.recording import Recorder
 
-# -P: do not import modules from the current folder.
-COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "scorer")
+COMMAND: tuple[str, ...] = python_command("scorer")
 
 _LONGEST_LINE = 256 << 20
 _LOG_LINES = 20

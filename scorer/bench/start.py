@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorer.common.errors import QfidError
+from scorer.common.python_command import python_command
 from scorer.spec.events import ChunkScored, Failed, Hello, Loading, Planned, parse_line
 from scorer.spec.job import CorpusSpec, Job
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CACHES = ("empty", "warm")
 """State of the folder of compiled kernels when the process starts."""
-_COMMAND = [sys.executable, "-P", "-m", "scorer"]
+_COMMAND = python_command("scorer")
 # Kernels have to come from the folder of this measurement.
 _DROPPED = ("MLX_PTX_CACHE_DIR", "QFID_DATA_DIR", "QFID_RECORD")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,10 +18,11 @@ from pathlib import Path
 from types import TracebackType
 
 from scorer.common.process_limits import core_count
+from scorer.common.python_command import python_command
 from scorer.device.host_memory import host_memory
 from scorer.device.kernel_tasks import KernelTask
 
-COMMAND = (sys.executable, "-P", "-m", "scorer.device.kernel_worker")
+COMMAND = python_command("scorer.device.kernel_worker")
 HOST_BYTES = 3 << 30
 """Memory that a process takes while it compiles: 2.7 GiB for a quantized matmul."""
 DEVICE_BYTES = 640 << 20

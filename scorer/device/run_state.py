@@ -14,11 +14,16 @@ from scorer.common.loans import GiveBack, Loan, lend_environment
 from scorer.common.process_limits import many_open_files
 from scorer.device.memory import limit_metal_memory
 
+FULL_FLOAT32 = ("MLX_ENABLE_TF32", "0")
+"""Variable and value for float32 products in full precision, not in TensorFloat-32.
+
+MLX reads it when a GPU computes its first product.
+"""
+
 
 def _variables() -> dict[str, str]:
     found = {
-        # Compute float32 products in full precision, not in TensorFloat-32.
-        "MLX_ENABLE_TF32": "0",
+        FULL_FLOAT32[0]: FULL_FLOAT32[1],
         "TOKENIZERS_PARALLELISM": "false",
         # By default MKL's threads spin for 0.2 s after a product, on the cores that NumPy needs.
         "KMP_BLOCKTIME": "0",

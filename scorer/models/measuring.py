@@ -9,7 +9,6 @@ import contextlib
 import json
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from scorer.common.errors import QfidError
+from scorer.common.python_command import python_command
 from scorer.models.custom_code import Consent, consent_to_json
 from scorer.models.info import ModelInfo, with_kept_geometry
 from scorer.models.kept_geometry import outcome_from_json, remember
 from scorer.models.listing import Unscorable
 
-# -P: a file of the user's named like a module of ours is not imported from the current folder.
-COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "scorer", "--geometry")
+COMMAND: tuple[str, ...] = python_command("scorer", "--geometry")
 
 # The first answer waits for imports, on a cold disk; a model takes a tenth of a second.
 _PATIENCE = 120.0

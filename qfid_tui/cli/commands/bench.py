@@ -28,11 +28,11 @@ def run(args: argparse.Namespace) -> int:
         QfidError: It cannot be started.
     """
     import subprocess
-    import sys
 
     from qfid_tui.process.scorer_process import not_started
+    from scorer.common.python_command import python_command
 
-    command = [sys.executable, "-P", "-m", "scorer.bench", *_arguments(args)]
+    command = python_command("scorer.bench", *_arguments(args))
     try:
         code = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
     except OSError as error:
