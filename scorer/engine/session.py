@@ -165,7 +165,7 @@ class Session:
                     f"run `{twin.id}` of the same model and text is unfinished",
                     f"`qfid resume {twin.id}` goes on with it; this run starts anew",
                 )
-            run = self.run = new_run(self.job, facts, self.text_file)
+            run = self.run = new_run(self.job, facts, self.text_file, locked=True)
         else:
             run = find_run(self.wanted_run)
         with run.open_writer() as writer:

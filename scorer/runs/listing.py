@@ -48,7 +48,9 @@ _SHOWN = 5
 _HALF_MADE_SECONDS = 3600
 
 
-def new_run(job: Job, facts: StoredFacts, text_file: Path | None = None) -> Run:
+def new_run(
+    job: Job, facts: StoredFacts, text_file: Path | None = None, *, locked: bool = False
+) -> Run:
     """Make the folder of a new run, with its ``job.json``.
 
     Args:
@@ -57,6 +59,8 @@ def new_run(job: Job, facts: StoredFacts, text_file: Path | None = None) -> Run:
             continue another: model, revision, corpus, tokenizer, protocol, chunks, batch, kernel,
             arithmetic; not the settings. The chunks let lists show how much is done.
         text_file: A text that no later process could read again; kept with the run.
+        locked: Take the run's lock before another process can see the run; its first writer has
+            the lock then. Otherwise the run looks like one that was left unfinished.
 
     Raises:
         InputError: The folder of runs cannot be made or written.
@@ -69,19 +73,23 @@ def new_run(job: Job, facts: StoredFacts, text_file: Path | None = None) -> Run:
     _remove_leavings(folder)
     # Made under a name that lists pass over, so that no list ever meets half a run.
     fresh = folder / f".new-{secrets.token_hex(6)}"
+    lock = RunLock(fresh)
     try:
         fresh.mkdir(parents=True)
+        if locked:
+            lock.acquire()
         if text_file is not None:
             keep_text(fresh, text_file)
         write_atomic(fresh / "job.json", text)
         run = _named(fresh, f"{now:%Y%m%d-%H%M%S}-{_slug(job.model)}")
+        sync_folder(folder)
+        return Run(run, lock if locked else None)
     except BaseException as error:
+        lock.release()
         shutil.rmtree(fresh, ignore_errors=True)
         if isinstance(error, OSError):
             raise _no_folder(folder, error) from error
         raise
-    sync_folder(folder)
-    return Run(run)
 
 
 def check_place() -> None:

@@ -54,12 +54,17 @@ class Run:
         identity: SHA-256 of the identity, hexadecimal.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock: RunLock | None = None) -> None:
         """Read the run in the folder ``path``.
+
+        Args:
+            path: Its folder.
+            lock: Its lock, where it is held already; the first writer takes it over.
 
         Raises:
             InputError: There is no run, or its ``job.json`` is malformed.
         """
+        self._lock = lock
         self.path = path
         self.id = path.name
         self._counted = StoredCounts()
@@ -166,8 +171,10 @@ class Run:
         """
         from scorer.runs.positions_file import PositionsWriter
 
-        lock = RunLock(self.path)
-        lock.acquire()
+        lock, self._lock = self._lock, None
+        if lock is None:
+            lock = RunLock(self.path)
+            lock.acquire()
         try:
             remove_temporary_files(self.path)
             self._load()

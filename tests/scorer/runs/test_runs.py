@@ -31,6 +31,7 @@ from scorer.runs.listing import (
     twins,
     unfinished_twin,
 )
+from scorer.runs.run_lock import holder
 from scorer.spec.job import CorpusSpec
 
 
@@ -90,6 +91,26 @@ def test_facts_without_an_identity_are_a_mistake_of_the_caller(folder: Path) -> 
         with pytest.raises(ValueError):
             new_run(job(), StoredFacts(identity=identity))
     assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def test_a_run_that_begins_is_never_seen_as_unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = runs._named
+
+    def at_work(fresh: Path, stem: str) -> Path:
+        assert holder(fresh) is not None
+        return named(fresh, stem)
+
+    monkeypatch.setattr(runs, "_named", at_work)
+    run = new_run(job(), FACTS, locked=True)
+    assert [info.state for info in list_runs()] == ["running"]
+    assert unfinished_twin(IDENTITY) is None
+    with run.open_writer():
+        assert [info.state for info in list_runs()] == ["running"]
+        with pytest.raises(InputError, match="is being written"):
+            run.open_writer()
+    assert [info.state for info in list_runs()] == ["unfinished"]
+    with run.open_writer():
+        pass
 
 
 def test_positions_are_appended_and_read_in_order_of_chunks() -> None:
