@@ -15,6 +15,7 @@ from scorer.common.errors import (
     QfidError,
     WillNotFit,
 )
+from scorer.common.foreign_packages import foreign_import
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.common.process_limits import limit_reached
 from scorer.device.host_memory import HostMemory, host_memory
@@ -141,6 +142,11 @@ def score(
             yield from session.events()
     except QfidError as error:
         yield failure(error, None if session is None else session.run)
+    except (ImportError, SyntaxError) as error:
+        foreign = foreign_import(error)
+        if foreign is None:
+            raise
+        yield failure(foreign, None if session is None else session.run)
     except (MemoryError, RuntimeError, OSError) as error:
         shortage = limit_reached(error)
         if shortage is None and is_out_of_memory(error):

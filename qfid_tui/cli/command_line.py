@@ -159,12 +159,13 @@ def _internal_error(error: Exception) -> int:
     import traceback
 
     from scorer.common.error_text import named_line
+    from scorer.common.foreign_packages import foreign_import
     from scorer.common.process_limits import limit_reached
 
-    shortage = limit_reached(error)
-    if shortage is not None:
-        show_error(shortage)
-        return shortage.exit_code
+    known = limit_reached(error) or foreign_import(error)
+    if known is not None:
+        show_error(known)
+        return known.exit_code
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
     say_with_hint(

@@ -55,7 +55,7 @@ def needs_child() -> bool:
         return False
     try:
         return start_backend().kind != "cpu"
-    except QfidError:
+    except (QfidError, ImportError, SyntaxError):
         # Scoring says what is missing.
         return False
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import runs_folder
+from scorer.common.foreign_packages import HINT, foreign_import, packages_from_variable
 from scorer.common.offline import forbidden_by_user
 from scorer.common.process_limits import (
     FEW_FILES,
@@ -129,6 +130,11 @@ def _backend() -> tuple[Backend | None, InputError | None]:
         return start_backend(), None
     except InputError as error:
         return None, error
+    except (ImportError, SyntaxError) as error:
+        foreign = foreign_import(error)
+        if foreign is None:
+            raise
+        return None, foreign
 
 
 def _matmul(backend: Backend | None) -> dict[str, float] | None:
@@ -257,7 +263,10 @@ def _findings(
     runs: Folder | None,
     kernels: dict[str, dict[str, str | bool] | None],
 ) -> list[Finding]:
-    found = []
+    found = [
+        Finding(f"`{package}` comes from `{folder}`, not from the environment of qfid", HINT)
+        for package, folder in packages_from_variable().items()
+    ]
     metrics, quantizer = kernels["metrics"], kernels["quantizer"]
     if metrics is not None and not metrics["fused"]:
         found.append(

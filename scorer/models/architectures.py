@@ -9,11 +9,13 @@ import ast
 import importlib.util
 import re
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from scorer.common.errors import InputError
+from scorer.common.foreign_packages import HINT, packages_from_variable
 from scorer.common.inert_text import shown
 from scorer.models.config import ModelConfig
 
@@ -73,9 +75,10 @@ def architecture_of(config: dict[str, Any]) -> str:
     by_class = next((class_aliases[pair] for pair in pairs if pair in class_aliases), None)
     name = by_class or aliases.get(model_type, model_type)
     if not has_architecture(name):
+        foreign = packages_from_variable(("mlx_lm",))
         raise InputError(
-            f"mlx-lm has no architecture {shown(model_type)}",
-            "it runs text models; a newer mlx-lm may know this one",
+            f"{_mlx_lm_named(foreign)} has no architecture {shown(model_type)}",
+            HINT if foreign else "it runs text models; a newer mlx-lm may know this one",
         )
     for each in classes:
         if _OTHER_TASK.search(each):
@@ -107,6 +110,10 @@ def caution(name: str) -> str | None:
 def has_position_table(name: str) -> bool:
     """Whether an architecture has no positions beyond those its config states."""
     return name in _POSITION_TABLES
+
+
+def _mlx_lm_named(foreign: Mapping[str, Path]) -> str:
+    return "".join(f"mlx-lm in `{folder}`" for folder in foreign.values()) or "mlx-lm"
 
 
 def _classes(config: dict[str, Any]) -> list[str]:
