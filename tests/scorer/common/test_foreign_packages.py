@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,7 @@ def test_an_architecture_is_missed_in_the_mlx_lm_that_is_looked_at(foreign: Path
 
 
 def test_the_whole_way(foreign: Path) -> None:
+    shutil.rmtree(foreign / "mlx_lm")
     path = os.pathsep.join([str(foreign), str(ROOT)])
     done = subprocess.run(
         [sys.executable, "-P", "-m", "qfid_tui.cli", "kv", "demo"],
