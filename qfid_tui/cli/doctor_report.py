@@ -68,7 +68,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     versions = {name: known or "not installed" for name, known in found["versions"].items()}
     return [
         ("device", f"{device['kind']}, {text(device['name'])}" if device else ABSENT),
-        ("system", f"{text(found['system'])}, {plural(found['cpu_count'], 'core')}"),
+        ("system", f"{text(found['system'])}, {_cores(found)}"),
         ("BLAS", _blas(found)),
         ("attention", _attention(found)),
         ("metrics", _kernel(found, "metrics")),
@@ -127,6 +127,11 @@ def _folder(folder: Mapping[str, Any] | None, noun: str) -> str:
     room = "" if free is None else f", {bytes_of(free)} free on its disk"
     held = f"{plural(folder['entries'], noun)}, {bytes_of(folder['bytes'])}"
     return f"{code(folder['path'])}: {held}{room}"
+
+
+def _cores(found: Mapping[str, Any]) -> str:
+    cores, quota = plural(found["cpu_count"], "core"), found.get("cpu_quota")
+    return cores if quota is None else f"{cores} (the control group allows the time of {quota:g})"
 
 
 def _offline(found: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scorer.common.control_groups import cpu_quota
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import runs_folder
 from scorer.common.foreign_packages import HINT, foreign_import, packages_from_variable
@@ -83,7 +84,8 @@ def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
     Returns:
         JSON values. ``device`` (kind and name), ``blas`` and ``matmul`` (seconds of a 512³ float32
         product on the CPU device, and Gflop/s) are null if MLX has no backend; then ``error`` holds
-        message and hint. ``matmul`` is also null on a GPU. ``arithmetic``: the library that
+        message and hint. ``cpu_count``: the cores that are used; ``cpu_quota``: those whose time
+        the control group allows, null without a limit. ``matmul`` is also null on a GPU. ``arithmetic``: the library that
         computes attention on the CPU device (``numpy`` or ``mlx``) and the number of threads of
         NumPy; null on a GPU. ``metrics``: whether a GPU reduces logits with the fused kernel
         (``fused``), and the reason (``why``); ``quantizer``: the same for the quantizer of keys and
@@ -108,6 +110,7 @@ def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
         "device": backend and {"kind": backend.kind, "name": backend.name},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu_count": core_count(),
+        "cpu_quota": cpu_quota(),
         "blas": backend and backend.blas,
         "blas_version": backend and (None if backend.blas == NONE_FOUND else backend.mlx_blas),
         "matmul": _matmul(backend),

@@ -6,10 +6,12 @@ Standard library only.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import threading
 from pathlib import Path
 
+from scorer.common.control_groups import cpu_quota
 from scorer.common.errors import InputError, QfidError
 from scorer.common.loans import GiveBack, Loan
 
@@ -30,7 +32,17 @@ FILES_HINT = "`ulimit -Hn` shows the limit here; a container has one too (`--uli
 
 
 def core_count() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use.
+
+    Where its control group limits the time of the processor, as many as that keeps busy: more
+    threads would be stopped together until the next period.
+    """
+    cores, quota = cores_here(), cpu_quota()
+    return cores if quota is None else min(cores, math.ceil(quota))
+
+
+def cores_here() -> int:
+    """Cores that this process may run on."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:

@@ -1,7 +1,7 @@
 """Total memory of this machine, and memory available without swapping.
 
 Linux: ``MemAvailable``, the limits of all control groups of this process, and the limit of its
-address space. macOS: the kernel's level of free memory. Standard library only.
+address space. macOS: the kernel's level of free memory. No third-party package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_GROUPS = Path("/sys/fs/cgroup")
+from scorer.common.control_groups import group_folders, read_lines
+
 _LOW_SHARE = 20
 _LOW_MOST = 2 << 30
 # Address space that a run maps but does not use: stacks and allocator arenas of threads, buffers of
@@ -74,7 +75,7 @@ def _machine_memory() -> HostMemory:
 def _address_space() -> HostMemory | None:
     """Return the limit of ``ulimit -v`` and the bytes left below it, or None without a limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    mapped = _lines(Path("/proc/self/statm"))
+    mapped = read_lines(Path("/proc/self/statm"))
     if limit == resource.RLIM_INFINITY or not mapped:
         return None
     unmapped = limit - int(mapped[0].split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -97,44 +98,21 @@ def free_percent() -> int | None:
 
 
 def _control_groups() -> Iterator[tuple[int, int]]:
-    """Yield limit and use in bytes of each control group of this process that has a limit.
-
-    Version 2 has one path for all controllers, version 1 one for ``memory``. In a container the
-    path may be outside the mount, and then the mount itself is the group.
-    """
-    for line in _lines(Path("/proc/self/cgroup")) or ["0::/"]:
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers == "":
-            base, names = _GROUPS, ("memory.max", "memory.current")
-        elif "memory" in controllers.split(","):
-            base = _GROUPS / "memory"
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
-        else:
-            continue
-        own = base / path.strip().lstrip("/")
-        for folder in (own, *own.parents):
-            if folder == base or base in folder.parents:
-                group = _limit_and_use(folder, *names)
-                if group is not None:
-                    yield group
+    """Yield limit and use in bytes of each control group of this process that has a limit."""
+    for folder, unified in group_folders("memory"):
+        names = ("max", "current") if unified else ("limit_in_bytes", "usage_in_bytes")
+        group = _limit_and_use(folder, *(f"memory.{name}" for name in names))
+        if group is not None:
+            yield group
 
 
 def _limit_and_use(folder: Path, limit_name: str, used_name: str) -> tuple[int, int] | None:
     try:
-        limit = int("".join(_lines(folder / limit_name)))
-        used = int("".join(_lines(folder / used_name)))
+        limit = int("".join(read_lines(folder / limit_name)))
+        used = int("".join(read_lines(folder / used_name)))
     except ValueError:
         return None
     # Inactive file pages count as used, but the kernel frees them first.
-    stat = dict(line.split(" ", 1) for line in _lines(folder / "memory.stat") if " " in line)
+    stat = dict(line.split(" ", 1) for line in read_lines(folder / "memory.stat") if " " in line)
     cached = stat.get("total_inactive_file", stat.get("inactive_file", "")).strip()
     return limit, max(used - (int(cached) if cached.isdecimal() else 0), 0)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read().splitlines()
-    except OSError:
-        return []

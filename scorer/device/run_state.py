@@ -11,7 +11,7 @@ from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
 from scorer.common.folders import cache_folder
 from scorer.common.loans import GiveBack, Loan, lend_environment
-from scorer.common.process_limits import many_open_files
+from scorer.common.process_limits import core_count, cores_here, many_open_files
 from scorer.device.memory import limit_metal_memory
 
 FULL_FLOAT32 = ("MLX_ENABLE_TF32", "0")
@@ -28,6 +28,9 @@ def _variables() -> dict[str, str]:
         # By default MKL's threads spin for 0.2 s after a product, on the cores that NumPy needs.
         "KMP_BLOCKTIME": "0",
     }
+    if core_count() < cores_here():
+        # Libraries count the cores and know nothing of control groups.
+        found["OMP_NUM_THREADS"] = str(core_count())
     # On CUDA, MLX compiles a kernel at its first use, up to half a minute each, and by default
     # caches it in a temporary folder. The key is only its name, so each version has a folder.
     # Without a home folder there may be none; what needs one says so.

@@ -197,6 +197,22 @@ def test_a_gpu_that_lies_idle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("quiet")
+def test_the_limit_of_a_control_group_and_foreign_packages_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(doctor, "cpu_quota", lambda: 1.5)
+    monkeypatch.setattr(doctor, "core_count", lambda: 2)
+    lines = to_markdown(json.loads(json.dumps(examine())))
+    assert any("2 cores (the control group allows the time of 1.5)" in line for line in lines)
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (finding,) = findings(monkeypatch, GOOD)
+    assert f"`numpy` comes from `{tmp_path / 'numpy'}`" in finding["what"]
+    assert "`unset PYTHONPATH`" in finding["fix"]
+
+
+@pytest.mark.usefixtures("quiet")
 def test_a_fused_kernel_that_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     metal = Backend("metal", "M", 80 * GIB, 70 * GIB, "n/a", None, {})
     monkeypatch.setattr(fused_selftest, "usable_kernel", lambda *_: (None, "it is off by 3 nats"))

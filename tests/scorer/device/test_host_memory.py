@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scorer.common import control_groups
 from scorer.device import host_memory as module
 from scorer.device.host_memory import HostMemory, free_percent, host_memory, memory_for_run
 from scorer.device.memory import memory_in_use
@@ -24,7 +25,8 @@ def readable(monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
             raise FileNotFoundError(path)
         return io.StringIO(files[str(path)])
 
-    monkeypatch.setattr(module, "open", opened, raising=False)
+    for reader in (module, control_groups):
+        monkeypatch.setattr(reader, "open", opened, raising=False)
 
 
 @pytest.mark.parametrize(
