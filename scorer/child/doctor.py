@@ -19,6 +19,7 @@ from scorer.common.control_groups import cpu_quota
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import runs_folder
 from scorer.common.foreign_packages import HINT, foreign_import, packages_from_variable
+from scorer.common.install_command import install_command
 from scorer.common.offline import forbidden_by_user
 from scorer.common.process_limits import (
     FEW_FILES,
@@ -85,9 +86,9 @@ def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
         JSON values. ``device`` (kind and name), ``blas`` and ``matmul`` (seconds of a 512³ float32
         product on the CPU device, and Gflop/s) are null if MLX has no backend; then ``error`` holds
         message and hint. ``cpu_count``: the cores that are used; ``cpu_quota``: those whose time
-        the control group allows, null without a limit. ``matmul`` is also null on a GPU. ``arithmetic``: the library that
-        computes attention on the CPU device (``numpy`` or ``mlx``) and the number of threads of
-        NumPy; null on a GPU. ``metrics``: whether a GPU reduces logits with the fused kernel
+        the control group allows, null without a limit. ``matmul`` is also null on a GPU.
+        ``arithmetic``: the library that computes attention on the CPU device (``numpy`` or ``mlx``)
+        and the number of threads of NumPy; null on a GPU. ``metrics``: whether a GPU reduces logits with the fused kernel
         (``fused``), and the reason (``why``); ``quantizer``: the same for the quantizer of keys and
         values; both null on the CPU. ``compiled_kernels``: the folder of the kernels that MLX has
         compiled on CUDA; null elsewhere. ``memory`` and folders are in bytes; a folder is null if
@@ -301,7 +302,8 @@ def _findings(
             found.append(
                 Finding(
                     "there is an NVIDIA GPU and MLX's CPU backend is installed",
-                    "`pip install 'qfid[cuda13]'`, or `qfid[cuda12]` where the driver is older",
+                    f"`{install_command('mlx[cuda13]')}`, or `mlx[cuda12]` where the driver is "
+                    "older",
                 )
             )
     if free < _LITTLE_MEMORY:
@@ -333,7 +335,9 @@ def _slow_blas(backend: Backend) -> Finding:
             f"{1000 * seconds:.0f} ms where {1000 * SLOW_MATMUL_SECONDS:.0f} would be slow",
             _blas_install(),
         )
-    limits = [name for name in _THREAD_LIMITS if os.environ.get(name)]
+    # As many threads as cores are no limit.
+    unlimited = ("", str(core_count()))
+    limits = [name for name in _THREAD_LIMITS if os.environ.get(name, "") not in unlimited]
     return Finding(
         f"a product took {1000 * seconds:.0f} ms although {backend.blas} is loaded",
         f"unset {', '.join(limits)}" if limits else "end other programs that keep the cores busy",
@@ -342,6 +346,6 @@ def _slow_blas(backend: Backend) -> Finding:
 
 def _blas_install() -> str:
     if platform.system() == "Linux" and platform.machine() == "x86_64":
-        return "`pip install 'qfid[cpu]'`, which brings MKL"
+        return f"`{install_command('mkl')}`"
     # MKL exists for x86-64 only.
     return "install OpenBLAS, for instance `apt install libopenblas0`"

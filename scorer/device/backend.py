@@ -13,6 +13,7 @@ from functools import cache
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
+from scorer.common.install_command import install_command
 from scorer.common.process_limits import (
     check_thread_limit,
     core_count,
@@ -71,10 +72,11 @@ class Backend:
 def missing_backend() -> InputError:
     """Return the error for an installation of MLX without a backend for this machine."""
     if platform.system() == "Darwin":
-        return InputError("MLX has no backend here", "pip install qfid")
+        return InputError("MLX has no backend here", install_command("mlx"))
     return InputError(
         "MLX has no backend here",
-        "pip install 'qfid[cpu]', or with an NVIDIA GPU 'qfid[cuda12]' or 'qfid[cuda13]'",
+        f"{install_command('mlx[cpu]')}; with an NVIDIA GPU 'mlx[cuda13]', or 'mlx[cuda12]' for an "
+        "older driver",
     )
 
 

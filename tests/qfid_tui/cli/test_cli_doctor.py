@@ -145,7 +145,7 @@ def test_attention_kept_in_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("system", "machine", "fix"),
     [
-        ("Linux", "x86_64", "`pip install 'qfid[cpu]'`"),
+        ("Linux", "x86_64", "-m pip install mkl`"),
         ("Linux", "aarch64", "OpenBLAS"),
     ],
 )
@@ -165,6 +165,7 @@ def test_a_fast_blas_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = dataclasses.replace(GOOD, matmul_seconds=0.1)
     (finding,) = findings(monkeypatch, slow)
     assert "although MKL is loaded" in finding["what"] and "other programs" in finding["fix"]
+    monkeypatch.setattr(doctor, "core_count", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert findings(monkeypatch, slow)[0]["fix"] == "unset OMP_NUM_THREADS"
     monkeypatch.setenv("QFID_BLAS", "none")
@@ -176,7 +177,7 @@ def test_a_fast_blas_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_gpu_that_lies_idle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor, "_NVIDIA", tmp_path)
     (finding,) = findings(monkeypatch, GOOD)
-    assert "NVIDIA" in finding["what"] and "qfid[cuda13]" in finding["fix"]
+    assert "NVIDIA" in finding["what"] and "pip install 'mlx[cuda13]'`" in finding["fix"]
     cuda = Backend("cuda", "H", 80 * GIB, 70 * GIB, "n/a", None, {})
     monkeypatch.setattr(fused_selftest, "usable_kernel", lambda *_: (object(), "built"))
     monkeypatch.setattr(fused_quantizer, "usable_quantizer", lambda *_: (object(), "built"))
