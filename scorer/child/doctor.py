@@ -88,13 +88,13 @@ def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
         message and hint. ``cpu_count``: the cores that are used; ``cpu_quota``: those whose time
         the control group allows, null without a limit. ``matmul`` is also null on a GPU.
         ``arithmetic``: the library that computes attention on the CPU device (``numpy`` or ``mlx``)
-        and the number of threads of NumPy; null on a GPU. ``metrics``: whether a GPU reduces logits with the fused kernel
-        (``fused``), and the reason (``why``); ``quantizer``: the same for the quantizer of keys and
-        values; both null on the CPU. ``compiled_kernels``: the folder of the kernels that MLX has
-        compiled on CUDA; null elsewhere. ``memory`` and folders are in bytes; a folder is null if
-        the user has no home folder for it. ``open_files``: how many this process may open at once,
-        null for any number. ``offline``: whether HF_HUB_OFFLINE forbids the network. ``findings``
-        is empty if nothing is slow, short or in the way.
+        and the number of threads of NumPy; null on a GPU. ``metrics``: whether a GPU reduces logits
+        with the fused kernel (``fused``), and the reason (``why``); ``quantizer``: the same for the
+        quantizer of keys and values; both null on the CPU. ``compiled_kernels``: the folder of the
+        kernels that MLX has compiled on CUDA; null elsewhere. ``memory`` and folders are in bytes;
+        a folder is null if the user has no home folder for it. ``open_files``: how many this
+        process may open at once, null for any number. ``offline``: whether HF_HUB_OFFLINE forbids
+        the network. ``findings`` is empty if nothing is slow, short or in the way.
     """
     backend, error = _backend()
     total, free = host_memory()

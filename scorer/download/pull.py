@@ -17,6 +17,7 @@ from scorer.common.offline import allowed
 from scorer.download.partial import PartialDownload, RemoteFile
 from scorer.download.progress import DownloadProgress, ProgressMeter
 from scorer.download.reachable import check_reachable
+from scorer.download.variables import check_variables
 from scorer.models.architectures import architecture_of
 from scorer.models.config import read_object
 from scorer.models.custom_code import (
@@ -71,6 +72,7 @@ def pull(
         raise InputError(f"{shown(repo)} is not a repo id", "write a repo as org/name")
     if revision is not None:
         check_revision(revision)
+    check_variables()
     try:
         commit, files = _list_files(repo, revision)
     except _Offline:
@@ -105,6 +107,7 @@ def missing_bytes(repo: str, revision: str | None = None) -> int:
     Raises:
         InputError: The Hub cannot be reached, refuses, or does not answer with a listing.
     """
+    check_variables()
     check_reachable()
     commit, files = _list_files(repo, revision)
     wanted = {name: file for name, file in files.items() if _wanted(name, False)}
@@ -260,6 +263,7 @@ def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
         hub = hub_folder()
         known = try_to_load_from_cache(repo, filename, hub, revision, kind)
         if not isinstance(known, str):
+            check_variables()
             check_reachable()
         return Path(
             hf_hub_download(repo, filename, repo_type=kind, revision=revision, cache_dir=hub)
