@@ -32,14 +32,15 @@ def model_is_built() -> Iterator[list[Arguments]]:
         hidden_output(),
         libraries_offline(),
         quiet_transformers(),
-        _kept_random_numbers(),
+        kept_random_numbers(),
         arguments_recorded() as arguments,
     ):
         yield arguments
 
 
 @contextmanager
-def _kept_random_numbers() -> Iterator[None]:
+def kept_random_numbers() -> Iterator[None]:
+    """Give MLX's random numbers of this thread back as they were before the block."""
     # Each thread has a state of its own: the two halves of the number that seeds it.
     state: Any = mx.random.state
     high, low = state[0].tolist()

@@ -71,7 +71,7 @@ def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) ->
     require_weight_files(sum(1 for _ in path.glob("model*.safetensors")))
     utils = import_mlx_lm()
     from scorer.lm.build_patches import exact_weight_paths
-    from scorer.lm.building import model_is_built
+    from scorer.lm.building import kept_random_numbers, model_is_built
 
     code: dict[str, Any] = {}
     name = model_code(read_object(path / "config.json"))
@@ -94,7 +94,8 @@ def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) ->
     module.eval()
     dequantized = False
     if backend.kind == "cpu":
-        dequantized = _densify(module, utils)
+        with kept_random_numbers():
+            dequantized = _densify(module, utils)
     mx.eval(module.parameters())
     return LoadedModel(
         module, config, _dtype(module), vocab_rows(module), dequantized, tuple(arguments)

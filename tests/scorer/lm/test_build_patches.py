@@ -18,7 +18,7 @@ import mlx_lm.utils
 import pytest
 from deadline import DEADLINE
 from mlx_lm.models.base import BaseModelArgs
-from tiny_runs import Small
+from tiny_models import write_tiny_model
 from transformers.utils import chat_template_utils
 
 from scorer.lm.build_patches import arguments_recorded, exact_weight_paths, passed_over
@@ -156,11 +156,13 @@ def test_transformers_is_quiet_in_one_thread() -> None:
     assert records == ["heard", "an error", "heard too"] and handler.filters == []
 
 
-def test_loading_a_model_draws_no_random_numbers(small: Small) -> None:
+@pytest.mark.parametrize("bits", [None, 4])
+def test_loading_a_model_draws_no_random_numbers(bits: int | None, tmp_path: Path) -> None:
     from scorer.device.backend import start_backend
 
+    model = write_tiny_model(tmp_path / "tiny", "llama", head_dim=64, bits=bits)
     mx.random.seed(7)
     expected = mx.random.uniform(shape=(4,)).tolist()
     mx.random.seed(7)
-    load(small.model, start_backend())
+    load(model, start_backend())
     assert mx.random.uniform(shape=(4,)).tolist() == expected
