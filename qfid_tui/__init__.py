@@ -47,4 +47,18 @@ def _require_own_scorer() -> None:
     raise SystemExit(2)
 
 
+def leave_out_working_folder() -> None:
+    """Import nothing more from the folder in which ``python -m`` was called, as ``qfid`` does.
+
+    A file there that is named like a package would else go before it. Where this package lies in
+    that folder it stays.
+    """
+    import sys
+
+    # Two names up, as above; `python -m` puts the whole path of its folder first.
+    folder = sys.path[0] if sys.path else ""
+    if not sys.flags.safe_path and folder != __file__.rsplit("/", 2)[0]:
+        del sys.path[:1]
+
+
 _require_own_scorer()

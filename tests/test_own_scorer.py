@@ -47,3 +47,11 @@ def test_a_distribution_that_replaced_files_of_ours_is_found(tmp_path: Path) -> 
     done = ran("-m", "qfid_tui.cli", "--version", folder=tmp_path, path=site)
     assert done.returncode == 2
     assert f"not qfid's: {site / 'scorer' / '__init__.py'}" in done.stderr
+
+
+@pytest.mark.parametrize("entry", ["qfid_tui", "qfid_tui.cli"])
+def test_a_package_in_the_working_directory_is_not_imported(tmp_path: Path, entry: str) -> None:
+    for name in ("numpy", "huggingface_hub", "rich"):
+        (tmp_path / f"{name}.py").write_text("raise AssertionError('it must not run')\n")
+    done = ran("-m", entry, "pull", "org/name", folder=tmp_path)
+    assert done.returncode == 2 and "HF_HUB_OFFLINE forbids" in done.stderr, done.stderr
