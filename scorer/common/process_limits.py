@@ -9,11 +9,10 @@ import errno
 import math
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from scorer.common.control_groups import cpu_quota
 from scorer.common.errors import InputError, QfidError
-from scorer.common.loans import GiveBack, Loan
 
 THREADS_VARIABLE = "QFID_THREADS"
 """Limits how many threads share the work in NumPy."""
@@ -37,6 +36,8 @@ def core_count() -> int:
     Where its control group limits the time of the processor, as many as that keeps busy: more
     threads would be stopped together until the next period.
     """
+    from scorer.common.control_groups import cpu_quota
+
     cores, quota = cores_here(), cpu_quota()
     return cores if quota is None else min(cores, math.ceil(quota))
 
@@ -113,7 +114,7 @@ def file_limit() -> int | None:
     return None if hard == resource.RLIM_INFINITY else hard
 
 
-def raise_file_limit() -> GiveBack:
+def raise_file_limit() -> Callable[[], None]:
     """Raise the soft limit on open files to 2048, or as far as the hard one allows.
 
     Returns:
@@ -134,10 +135,6 @@ def raise_file_limit() -> GiveBack:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     return give_back
-
-
-many_open_files = Loan(raise_file_limit)
-"""Lends a higher soft limit on open files, see :func:`raise_file_limit`."""
 
 
 def require_weight_files(count: int) -> None:

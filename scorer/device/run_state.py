@@ -11,7 +11,7 @@ from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
 from scorer.common.folders import cache_folder
 from scorer.common.loans import GiveBack, Loan, lend_environment
-from scorer.common.process_limits import core_count, cores_here, many_open_files
+from scorer.common.process_limits import core_count, cores_here, raise_file_limit
 from scorer.device.memory import limit_metal_memory
 
 FULL_FLOAT32 = ("MLX_ENABLE_TF32", "0")
@@ -42,6 +42,10 @@ def _variables() -> dict[str, str]:
 
 environment = lend_environment(_variables)
 """Lends what MLX, MKL and the tokenizers read; enter it before they are imported."""
+
+
+many_open_files = Loan(raise_file_limit)
+"""Lends a higher soft limit on open files, see :func:`raise_file_limit`."""
 
 
 def _compile_off() -> GiveBack:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from scorer.common.loans import GiveBack, Loan, replace_attribute
-from scorer.common.process_limits import many_open_files
+from scorer.device.run_state import many_open_files
 from scorer.lm.quiet_transformers import quiet_first_import
 
 _keeps_limit: ContextVar[bool] = ContextVar("qfid_keeps_file_limit", default=False)
