@@ -95,7 +95,7 @@ class MlxLmTokenizer:
         Raises:
             InputError: The tokenizer cannot encode it.
         """
-        with explained("mlx-lm's tokenizer cannot encode the text", ""):
+        with explained("mlx-lm's tokenizer cannot encode the text", ""), quiet_transformers():
             return [int(i) for i in self.wrapper.encode(text, verbose=False)]
 
     def encode_conversation(self, conversation: Conversation) -> list[int]:
@@ -113,6 +113,7 @@ class MlxLmTokenizer:
         dated = "strftime_now" in str(wrapper.chat_template)
         with (
             explained("the chat template refuses the messages", CHAT_HINT),
+            quiet_transformers(),
             _fixed_date() if dated else contextlib.nullcontext(),
         ):
             ids = wrapper.apply_chat_template(conversation.messages, tools=conversation.tools)
