@@ -26,6 +26,9 @@ class _ThreadOutput:
 
 
 def _take() -> GiveBack:
+    if sys.stdout is None:
+        # Closed: what is printed goes nowhere.
+        return lambda: None
     return replace_attribute(sys, "stdout", _ThreadOutput(sys.stdout))
 
 

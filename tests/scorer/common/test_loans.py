@@ -124,6 +124,14 @@ def test_output_is_hidden_in_one_thread_alone(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == "of the program\nafter\n"
 
 
+def test_a_closed_output_stays_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with hidden_output():
+        print("of the model")
+        assert elsewhere(lambda: print("of the program") is None)
+    assert sys.stdout is None
+
+
 def test_a_thread_is_offline_alone() -> None:
     from huggingface_hub import constants, is_offline_mode
 
