@@ -72,7 +72,7 @@ def _put_stand_ins() -> None:
 
 @contextmanager
 def _importing() -> Iterator[None]:
-    """Import mlx-lm or transformers in the block, as far as the program around us is concerned."""
+    """Import mlx-lm or transformers in the block; of the process only its modules change."""
     with _one_at_a_time, quiet_first_import(), kept_file_limit():
         yield
 
