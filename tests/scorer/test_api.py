@@ -34,7 +34,6 @@ from scorer.spec.events import Event, Failed
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 
-
 # Two chunks of a random model are few, and far from any text.
 pytestmark = pytest.mark.filterwarnings("ignore::scorer.common.warning_categories.ReportWarning")
 

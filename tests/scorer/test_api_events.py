@@ -32,7 +32,7 @@ def test_it_gets_every_event_in_order(small: Small) -> None:
     report = measure(small, settings=["8", "4"], on_event=listen)[0]
     assert kinds(events) == kinds(small.score("8,4", chunks="first"))
     assert isinstance(events[0], Hello) and threads == {threading.get_ident()}
-    assert cells(events) == [("8", 0), ("8", 1), ("4", 0), ("4", 1)]
+    assert cells(events) == [("8", 0), ("4", 0), ("8", 1), ("4", 1)]
     assert finished(events).report["settings"][0]["kl"]["mean"] == report.kl.mean
     for event in events:
         again = parse_line(event.to_line())
@@ -78,7 +78,7 @@ def test_an_exception_of_it_ends_the_run_and_leaves_it_whole(
     (run,) = list_runs()
     found = find_run(run.id)
     assert found.finished == (kind is Finished)
-    scored = [] if kind is Planned else [0, 1]
+    scored = {Planned: [], ChunkScored: [0], Finished: [0, 1]}[kind]
     assert sorted(found.scored().get("8", [])) == scored
     # Nobody holds its lock, and it goes on to the same figures.
     events = list(score(found.job, run=run.id))

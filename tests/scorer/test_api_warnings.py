@@ -57,7 +57,7 @@ def test_what_was_told_during_the_run_is_not_told_again(small: Small, tmp_path: 
 def test_a_warning_that_is_an_error_ends_the_run_and_leaves_it_whole(small: Small) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ReportWarning)
-        with pytest.raises(ReportWarning, match="few chunks"):
+        with pytest.raises(ReportWarning, match="far outside"):
             measure(small, kv_bits=8)
     (run,) = list_runs()
     assert run.state == "finished"

@@ -243,6 +243,7 @@ def test_a_perturbed_repeat_without_a_number_fails_its_setting(
     ]
 
 
+@pytest.mark.filterwarnings("ignore::scorer.common.warning_categories.ReportWarning")
 def test_a_control_without_a_number_is_said_and_the_run_ends(
     marked: Small, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -257,7 +258,7 @@ def test_a_control_without_a_number_is_said_and_the_run_ends(
         assert four["control_note"] == "the control failed"
         where = f"chunk {CHUNK}, position {POSITION}"
         assert any("its control failed" in text and where in text for text in four["warnings"])
-        with pytest.warns(UserWarning, match="the control failed: setting `4~dequantized`"):
+        with pytest.warns(RunWarning, match="the control failed: setting `4~dequantized`"):
             measure_kv_fidelity(
                 str(marked.model),
                 kv_bits=4,
