@@ -19,7 +19,7 @@ from qfid_tui.cli import main
 report = measure_kv_fidelity(Path("demo"), kv_bits=4, on_event=lambda event: print(event.kind))
 reports = measure_kv_fidelity("demo", settings=["8", "k8v4"])
 flips: float = report.flip_rate + reports[0].flip_rate
-low: float | None = report.intervals.kl_mean and report.intervals.kl_mean.low
+low = 0.0 if report.intervals.kl_mean is None else report.intervals.kl_mean.low
 code: int = main(["--version"])
 reveal_type(report.verdict)
 """

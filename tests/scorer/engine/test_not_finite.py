@@ -15,6 +15,7 @@ from tiny_runs import Small, cells, edit_weights, finished, planned
 
 from qfid_tui.cli import main
 from scorer import measure_kv_fidelity
+from scorer.common.warning_categories import RunWarning
 from scorer.lanes.kv.lane import KVLane
 from scorer.lanes.noise import EmbeddingNoise
 from scorer.report.from_run import finished_report
