@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from scorer.runs.run import Run
     from scorer.stats.positions import Positions
 
-FORMATS = ("md", "json", "csv", "positions", "parquet", "badge", "card")
+FORMATS = ("md", "json", "mqf-json", "csv", "positions", "parquet", "badge", "card")
+MQF_JSON = "mqf-json"
 _ENDINGS = {
     "": "md",
     ".md": "md",
@@ -33,7 +34,8 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format",
         choices=FORMATS,
-        help="md (default), json, csv: a line per setting, positions: a line per token, "
+        help="md (default), json, mqf-json: one setting as mlx-quant-fidelity writes it, csv: a "
+        "line per setting, positions: a line per token, "
         "parquet: the same for data frames, badge: an image line per setting, card: a block for a "
         "Hugging Face model card",
     )
@@ -77,6 +79,20 @@ class Delivery:
             from qfid_tui.cli.output import ReportFile
 
             self._file = ReportFile(args.output)
+
+    def check_settings(self, settings: Sequence[str]) -> None:
+        """Refuse, before anything is scored, settings that the format cannot hold.
+
+        Args:
+            settings: Those of the report, in notation.
+
+        Raises:
+            InputError: They are too many.
+        """
+        if self.format == MQF_JSON:
+            from scorer.report.formats.mqf_json import check_one_setting
+
+            check_one_setting(settings)
 
     def deliver(self, report: Report, run_id: str) -> None:
         """Print the report or write it to its file.
@@ -182,6 +198,10 @@ def rendered_text(format: str, report: Report, run_id: str) -> Iterable[str]:
         from scorer.report.formats.json_text import report_text
 
         return [report_text(report)]
+    if format == MQF_JSON:
+        from scorer.report.formats.mqf_json import to_mqf_json
+
+        return [to_mqf_json(report)]
     if format == "csv":
         from scorer.report.formats.csv_export import to_csv
 
