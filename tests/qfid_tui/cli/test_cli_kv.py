@@ -82,6 +82,14 @@ def job(*words: str) -> Job:
             "a/b --max-chunks 9 --protocol llama.cpp",
             {"chunks": "first", "max_chunks": 9, "protocol": "llama.cpp"},
         ),
+        (
+            "a/b --max-chunks 9 --format mqf-json --kv-bits 4",
+            {"chunks": "first", "max_chunks": 9, "settings": parse_settings("4")},
+        ),
+        (
+            "a/b --max-chunks 9 --format mqf-json --kv-bits 4 --chunks spread",
+            {"chunks": "spread", "max_chunks": 9, "settings": parse_settings("4")},
+        ),
         ("a/b --kernel mlx-lm --control", {"kernel": "mlx-lm", "control": True}),
         ("a/b --noise-floor 16 --batch-size 2", {"noise_floor": 16, "batch": 2}),
         # Consent is no part of a job.
