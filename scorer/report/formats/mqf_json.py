@@ -32,7 +32,7 @@ def check_one_setting(settings: Sequence[str]) -> None:
         named = ", ".join(f"`{name}`" for name in settings)
         raise InputError(
             f"mqf-json holds one setting, and this report has {len(settings)}: {named}",
-            "--format json holds them all",
+            "name one, or take --format json, which holds them all",
         )
 
 
