@@ -40,6 +40,11 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
         "Hugging Face model card",
     )
     group.add_argument(
+        "--only",
+        metavar="SETTING",
+        help="which setting mqf-json holds, if the report has several",
+    )
+    group.add_argument(
         "--output",
         metavar="FILE",
         help="write the report to FILE (-: print it); without --format its ending chooses: "
@@ -64,9 +69,18 @@ class Delivery:
         """Check the options.
 
         Raises:
-            InputError: ``--output`` cannot be written, or does not say which format is meant.
+            InputError: ``--output`` cannot be written, or does not say which format is meant; or
+                ``--only`` stands with a format that holds all settings.
         """
         self.format: str = args.format or _format_of(args.output)
+        self._only: str | None = args.only
+        if self._only is not None and self.format != MQF_JSON:
+            from scorer.common.errors import InputError
+
+            raise InputError(
+                f"--only chooses the setting of --format {MQF_JSON}",
+                f"the format {self.format} holds all settings",
+            )
         self._fail_under: str | None = args.fail_under
         self._file: ReportFile | None = None
         if self.format == "parquet" and args.output is None:
@@ -87,12 +101,12 @@ class Delivery:
             settings: Those of the report, in notation.
 
         Raises:
-            InputError: They are too many.
+            InputError: They are too many, or the one that is wanted is not among them.
         """
         if self.format == MQF_JSON:
-            from scorer.report.formats.mqf_json import check_one_setting
+            from scorer.report.formats.mqf_json import chosen_setting
 
-            check_one_setting(settings)
+            chosen_setting(settings, self._only)
 
     def deliver(self, report: Report, run_id: str) -> None:
         """Print the report or write it to its file.
@@ -103,7 +117,7 @@ class Delivery:
         from qfid_tui.cli.diagnostics import say
         from qfid_tui.cli.output import print_report
 
-        parts = rendered(self.format, report, run_id)
+        parts = rendered(self.format, report, run_id, self._only)
         if self._file is None:
             print_report(parts)
         else:
@@ -164,22 +178,29 @@ def below_tier(report: Report, tier: str) -> list[tuple[str, str]]:
     ]
 
 
-def rendered(format: str, report: Report, run_id: str) -> Iterable[str | bytes]:
+def rendered(
+    format: str, report: Report, run_id: str, only: str | None = None
+) -> Iterable[str | bytes]:
     """The report as parts of text, or of bytes for ``parquet``.
 
     Args:
         format: One of ``FORMATS``.
         report: The report.
         run_id: Its run; the formats ``positions`` and ``parquet`` read its positions.
+        only: The setting that ``mqf-json`` holds; None where there is only one.
 
     Raises:
-        QfidError: The run cannot be read.
+        QfidError: The run cannot be read, or the format cannot hold the report.
     """
     if format == "parquet":
         from scorer.report.formats.parquet_export import positions_parquet
         from scorer.runs.listing import find_run
 
         return positions_parquet(_stored_positions(find_run(run_id), report))
+    if format == MQF_JSON:
+        from scorer.report.formats.mqf_json import to_mqf_json
+
+        return [to_mqf_json(report, only)]
     return rendered_text(format, report, run_id)
 
 
@@ -187,7 +208,7 @@ def rendered_text(format: str, report: Report, run_id: str) -> Iterable[str]:
     """The report as parts of text.
 
     Args:
-        format: One of ``FORMATS`` but ``parquet``.
+        format: One of ``FORMATS`` but ``parquet`` and ``mqf-json``.
         report: The report.
         run_id: Its run; the format ``positions`` reads its positions.
 
@@ -198,10 +219,6 @@ def rendered_text(format: str, report: Report, run_id: str) -> Iterable[str]:
         from scorer.report.formats.json_text import report_text
 
         return [report_text(report)]
-    if format == MQF_JSON:
-        from scorer.report.formats.mqf_json import to_mqf_json
-
-        return [to_mqf_json(report)]
     if format == "csv":
         from scorer.report.formats.csv_export import to_csv
 

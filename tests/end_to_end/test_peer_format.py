@@ -52,6 +52,7 @@ def read(path: Path) -> dict[str, str]:
         "--settings 4~dequantized",
         "--kv-bits 4 --control --kernel mlx-lm",
         "--kv-bits 2 --chunks spread",
+        "--kv-bits 8,4 --only 4",
     ],
 )
 def test_its_reader_takes_our_report(small: Small, tmp_path: Path, options: str) -> None:

@@ -15,38 +15,53 @@ from scorer.common.errors import InputError, SettingFailed
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.tree import Report
 from scorer.runs.facts import reads_codes
+from scorer.spec.settings.registry import parse_setting
 from scorer.stats.summary_values import DepthSpan
 from scorer.text.provenance import CorpusProvenance
 
 
-def check_one_setting(settings: Sequence[str]) -> None:
-    """Refuse a report that this format cannot hold.
+def chosen_setting(settings: Sequence[str], only: str | None = None) -> str:
+    """The setting of a report that this format is to hold.
 
     Args:
-        settings: Its settings in notation.
+        settings: Those of the report, in notation.
+        only: The one that is wanted, in any notation of it; None where there is only one.
 
     Raises:
-        InputError: It is not exactly one.
+        InputError: There are several and none is named, or the named one is not among them.
     """
+    named = ", ".join(f"`{name}`" for name in settings)
+    if only is not None:
+        wanted = parse_setting(only).key
+        # A width without a group may have come to another group with this model.
+        for name in (wanted, *settings):
+            group = parse_setting(name).kv_method.group_size
+            if name in settings and parse_setting(only, group_size=group).key == name:
+                return name
+        raise InputError(f"the report has no setting `{wanted}`", f"it has {named}")
     if len(settings) != 1:
-        named = ", ".join(f"`{name}`" for name in settings)
         raise InputError(
             f"mqf-json holds one setting, and this report has {len(settings)}: {named}",
-            "name one, or take --format json, which holds them all",
+            f"--only {settings[0]} writes one; --format json holds them all",
         )
+    return settings[0]
 
 
-def to_mqf_json(report: Report) -> str:
-    """The only setting of a report as JSON text: indented, keys sorted, newline at the end.
+def to_mqf_json(report: Report, only: str | None = None) -> str:
+    """One setting of a report as JSON text: indented, keys sorted, newline at the end.
 
     Infinite numbers are written ``Infinity``, as that package writes and reads them.
 
+    Args:
+        report: The report.
+        only: The setting; None where there is only one.
+
     Raises:
-        InputError: The report has several settings.
-        SettingFailed: Its setting has no numbers.
+        InputError: As of :func:`chosen_setting`.
+        SettingFailed: The setting has no numbers.
     """
-    check_one_setting([row.setting for row in report.settings])
-    (row,) = report.settings
+    chosen = chosen_setting([row.setting for row in report.settings], only)
+    row = next(row for row in report.settings if row.setting == chosen)
     if row.failure is not None:
         raise SettingFailed(row.failure.message, row.failure.hint)
     if row.numbers is None:

@@ -197,20 +197,6 @@ def test_a_saved_run_prints_the_same_report_again(
         assert {line.split(",")[0] for line in lines[1:]} == {"8", "4"}
 
 
-@pytest.mark.parametrize("command", ["kv demo --kv-bits 8,4", "report {run}", "resume {run}"])
-def test_a_format_of_one_setting_refuses_several_before_anything_is_scored(
-    command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    run = save_run()
-    monkeypatch.setenv("QFID_SCORER", "/nowhere/it-is-not-started")
-    assert main([*command.format(run=run.id).split(), "--format", "mqf-json"]) == 2
-    out, err = capfd.readouterr()
-    assert out == "" and err.splitlines()[-2:] == [
-        "error: mqf-json holds one setting, and this report has 2: `8`, `4`",
-        "hint: name one, or take --format json, which holds them all",
-    ]
-
-
 def test_positions_of_a_setting_computed_as_another_are_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -275,7 +261,7 @@ def test_a_settled_verdict_that_passes_the_gate_says_nothing(
     positions = random_positions(n_chunks=80, n_depth=511, scale=1e-4, flip_rate=0.0)
     report = build_report(facts, [scored("8", positions)])
     assert report.settings[0].numbers is not None and not report.settings[0].numbers.is_open
-    delivery = Delivery(argparse.Namespace(format=None, output=None, fail_under="good"))
+    delivery = Delivery(argparse.Namespace(format=None, output=None, only=None, fail_under="good"))
     assert delivery.exit_code(report) == 0
     assert capfd.readouterr().err == ""
 

@@ -101,6 +101,9 @@ def test_several_settings_are_refused() -> None:
     )
     with pytest.raises(InputError, match="holds one setting, and this report has 2: `8`, `4`"):
         to_mqf_json(report)
+    assert json.loads(to_mqf_json(report, "4:64"))["kv_bits"] == 4
+    with pytest.raises(InputError, match="the report has no setting `2`"):
+        to_mqf_json(report, "2")
 
 
 def test_a_failed_setting_has_no_numbers_to_write() -> None:
