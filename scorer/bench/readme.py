@@ -190,7 +190,7 @@ def block(report: Report, others: Sequence[OtherArithmetic], machine: str) -> li
         "",
         *_settings_table(report),
         "",
-        f"± or (low–high): 95 % interval over {over}; {told}.",
+        f"± or (low-high): 95 % interval over {over}; {told}.",
         "",
         *_arithmetics_table(others),
     ]

@@ -93,6 +93,8 @@ class Planned(Event):
         conditions: What the figures of all settings depend on, see
             :func:`scorer.runs.comparability.run_conditions`; empty where the scorer does not send
             it.
+        resolved: Each setting asked for, as it was written, to the one of ``settings`` that it
+            comes to with this model; empty where the scorer does not send it.
     """
 
     kind: ClassVar[str] = "planned"
@@ -110,6 +112,7 @@ class Planned(Event):
     text_chunks: int = 0
     equal_chunks: dict[int, int] = field(default_factory=dict)
     conditions: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    resolved: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     job = job_of(args)
     delivery = Delivery(args)
+    delivery.check_settings([setting.key for setting in job.settings])
     info = ensure_model(
         job.model, job.revision, allow_custom_code=args.allow_custom_code, pull=args.pull
     )

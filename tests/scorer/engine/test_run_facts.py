@@ -170,6 +170,16 @@ def no_kernel(*_: object, **__: object) -> NoReturn:
     raise RuntimeError("[quantized_matmul] No implementation for problem shape: 1x3x64x4")
 
 
+@pytest.mark.parametrize(("setting", "share"), [("8", 1.0), ("k8v4", 1.0), ("k16v4", 0.5)])
+def test_facts_of_a_setting_say_what_its_dequantized_sides_take(
+    small: Small, setting: str, share: float
+) -> None:
+    prepared = prepare(small.job(setting))
+    (row,) = prepared.planned
+    found = setting_facts(prepared, row).dequantized_bytes_per_token
+    assert found == share * run_facts(prepared, start_backend()).kv_bytes_per_token_16bit
+
+
 def test_a_device_without_the_kernel_does_not_make_a_setting_unrunnable(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
