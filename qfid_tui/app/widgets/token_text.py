@@ -24,7 +24,8 @@ from scorer.common.inert_text import inert
 if TYPE_CHECKING:
     from qfid_tui.pictures.token_glyphs import IntArray
     from qfid_tui.pictures.token_lines import Lines
-    from qfid_tui.state.token_view import SettingTokens, TokenView
+    from qfid_tui.state.setting_tokens import SettingTokens
+    from qfid_tui.state.token_view import TokenView
 
 BARS = "▁▂▃▄▅▆▇█"
 """One sign a level of KL: what stands on a token where bars are shown."""

@@ -11,7 +11,8 @@ import pytest
 from token_text_runs import HALVES, PROSE, demo_ids, positions_of, token_run
 
 from qfid_tui.pictures.token_glyphs import MISSING
-from qfid_tui.state.token_view import LEVEL_EDGES, UNSCORED, TokenView, read_token_view
+from qfid_tui.state.setting_tokens import LEVEL_EDGES, UNSCORED
+from qfid_tui.state.token_view import TokenView, read_token_view
 from scorer.common.errors import InputError
 from scorer.common.folders import cache_folder
 from scorer.runs.chunk_facts import ChunkFacts
