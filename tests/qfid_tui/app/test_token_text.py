@@ -18,11 +18,12 @@ from textual.app import App, ComposeResult
 from token_text_runs import positions_of, token_run
 
 from qfid_tui.app.widgets.token_legend import TokenLegend
-from qfid_tui.app.widgets.token_panel import TokenPanel, panel_rows, probability_text
+from qfid_tui.app.widgets.token_panel import TokenPanel
 from qfid_tui.app.widgets.token_text import BARS, TokenText
 from qfid_tui.state.run_tokens import Spelling
 from qfid_tui.state.setting_tokens import setting_tokens
 from qfid_tui.state.token_view import TokenView
+from qfid_tui.words.token_rows import panel_rows, probability_text
 
 _ACTS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b\u200e\u200f\ud800-\udfff]")
 
