@@ -58,10 +58,12 @@ def panel_rows(
         return [*head, *said]
     if height >= _TALL:
         return [*head, *_tall(facts, setting, width, room, said)]
-    said = said or _place_rows(facts.cost, setting, width)
-    # The place in the ranking gives way to the settings, a message does not.
-    if not message and room - len(said) < len(facts.settings) + 2:
-        said = [] if facts.cost is not None else said
+    if not said:
+        said = _place_rows(facts.cost, setting, width)
+        # The place in the ranking gives way to the settings, and stays if they need two columns.
+        count = len(facts.settings)
+        needed = 2 + (count if room >= count + 2 else (count + 1) // 2)
+        said = said if room - len(said) >= needed else []
     return [*head, *said, *_settings(facts, setting, width, room - len(said))]
 
 
@@ -132,10 +134,10 @@ def _place_rows(cost: TokenCost | None, setting: str, width: int) -> list[Row]:
 def _tall(facts: TokenFacts, setting: str, width: int, height: int, said: list[Row]) -> list[Row]:
     rows: list[Row] = [()]
     if (cost := facts.cost) is not None:
-        share = f"larger than {_share(cost.below)} of {cost.scored:,}".replace(",", " ")
         rows += [
             ((f"setting {setting}: KL ", MUTED), (kl_text(cost.kl), STRONG)),
-            ((f"{share}, rank {cost.rank:,}".replace(",", " "), PLAIN),),
+            ((f"larger than {_share(cost.below)} of {_grouped(cost.scored)}", PLAIN),),
+            ((f"rank {_grouped(cost.rank)}", PLAIN),),
         ]
     rows += [*(said or [()]), ()]
     count = len(facts.settings)
@@ -203,13 +205,15 @@ def _in_two(facts: TokenFacts, setting: str, width: int, height: int) -> list[Ro
     label = _name_width(facts, each)
     columns = _columns(label, each, this=False)
     reference = _reference(facts)
-    top = _guessed(reference.top_ref, width - label - _THIS_FULL - 18)
-    rest = f"   this token {probability_text(-reference.nll_ref)}"
-    chosen = [(name, cost) for name, cost in facts.settings if name == setting]
-    for name, cost in chosen:
-        if cost is not None:
-            rest += f", {probability_text(-cost.nll_quant)} under {name}"
-    rows: list[Row] = [((f"{_OTHER}{_REFERENCE}  top token ", MUTED), (top, PLAIN), (rest, PLAIN))]
+    top = _guessed(reference.top_ref, max(20, width // 3))
+    row: Row = ((f"{_OTHER}{_REFERENCE}  top token ", MUTED), (top, PLAIN))
+    pieces = [f"   this token {probability_text(-reference.nll_ref)}"]
+    if facts.cost is not None:
+        pieces.append(f", {probability_text(-facts.cost.nll_quant)} under {setting}")
+    for piece in pieces:
+        if sum(cell_len(text) for text, _ in row) + cell_len(piece) <= width:
+            row = (*row, (piece, PLAIN))
+    rows = [row]
     room = max(1, height - 1)
     if room > (len(facts.settings) + 1) // 2:
         heads = ("", _right("KL nats ", columns[1]), "", "top token")
@@ -239,7 +243,7 @@ def _window(facts: TokenFacts, setting: str, room: int) -> Sequence[tuple[str, T
 
 def _columns(label: int, width: int, this: bool) -> tuple[int, ...]:
     """Cells of name, KL, flip, top token and, where there is room, the token itself."""
-    narrow = width < 40
+    narrow = width < 50
     first, kl, flip = label + 3, 9 if narrow else 11, _FLIP + 1 if narrow else _FLIP + 2
     rest = width - first - kl - flip
     for own in (_THIS_FULL, _THIS_SHORT) if this else ():
@@ -252,8 +256,11 @@ def _setting_row(name: str, cost: TokenCost | None, setting: str, columns: tuple
     label = _label(name, setting)
     if cost is None:
         return _table_row((columns[0], sum(columns[1:])), label, (" not scored here", MUTED))
-    digits = 2 if columns[1] < 10 else 3
-    kl = "infinite" if math.isinf(cost.kl) else f"{cost.kl:.{digits}g}"
+    kl = next(
+        (text for text in (f"{cost.kl:.{digits}g}" for digits in (3, 2)) if len(text) < columns[1]),
+        f"{cost.kl:.1g}",
+    )
+    kl = "infinite" if math.isinf(cost.kl) else kl
     style = STRONG if cost.flipped else PLAIN
     cells = [
         label,
@@ -307,6 +314,10 @@ def _guessed(guess: Guess, width: int) -> str:
     if cell_len(name) > room:
         name = set_cell_size(name, max(0, room - 1)).rstrip() + "…" if room else ""
     return name if alone else f"{name} {chance}"
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _share(share: float) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from qfid_tui.state.token_view import TokenView
 
 _FIND = ("find", "match")
+_SHORTEST_MODEL = 20
 
 
 class InspectorScreen(Screen[None]):
@@ -124,6 +125,11 @@ class InspectorScreen(Screen[None]):
         if event.token != self._shown[1]:
             self._show_token()
 
+    def on_resize(self) -> None:
+        """Fit the title to the new width."""
+        if self._view is not None:
+            self.query_one("#title", Static).update(self._title())
+
     @property
     def _text(self) -> TokenText:
         return self.query_one(TokenText)
@@ -172,19 +178,17 @@ class InspectorScreen(Screen[None]):
         """Model, text and the settings; where they have no room, the one that is shown."""
         assert self._view is not None
         width = self.app.size.width - 2
-        name = (
-            f"{shortened(self._view.model, max(20, width // 2))} · {text_name(self._view.corpus)}"
-        )
-        name = f"{inert(name)} · setting"
+        text = f" · {text_name(self._view.corpus)} · setting "
         names = [inert(setting) for setting in self._settings]
         at = self._settings.index(self._setting)
-        parts: list[tuple[str, str]] = [(name, "")]
-        if cell_len(name) + sum(cell_len(shown) + 1 for shown in names) + 2 > width:
-            of = f" {at + 1} of {len(names)}"
-            return Content.assemble(name, " ", (f"[{names[at]}]", "bold reverse"), of)
-        for i, shown in enumerate(names):
-            parts += [(" ", ""), (f"[{shown}]", "bold reverse") if i == at else (shown, "")]
-        return Content.assemble(*parts)
+        chosen = f"[{names[at]}]"
+        before, after = "".join(f"{name} " for name in names[:at]), " ".join(["", *names[at + 1 :]])
+        room = width - cell_len(text + before + chosen + after)
+        if room < min(cell_len(self._view.model), _SHORTEST_MODEL):
+            before, after = "", f" {at + 1} of {len(names)}"
+            room = width - cell_len(text + chosen + after)
+        model = shortened(self._view.model, max(_SHORTEST_MODEL, room))
+        return Content.assemble(model, text, before, (chosen, "bold reverse"), after)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only leaving and the help while nothing is read; settings need two to switch."""
