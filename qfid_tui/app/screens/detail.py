@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, work
@@ -24,9 +25,11 @@ from qfid_tui.state.text_names import text_name
 from qfid_tui.words.setting_headline import Tone, headline
 from scorer.common.errors import QfidError
 from scorer.common.inert_text import inert
+from scorer.report.formats.inline import plural
 
 if TYPE_CHECKING:
     from qfid_tui.state.setting_detail import SettingDetail
+    from qfid_tui.state.workbench import RunSoFar
 
 _STYLES: dict[Tone, str] = {
     "plain": "$foreground",
@@ -37,6 +40,11 @@ _STYLES: dict[Tone, str] = {
 }
 # What empty panels say: the headline says why they are empty.
 _NOTHING = "—"
+# How often a run that goes on is looked at, how often at most it is read, and the pause after a
+# reading as a multiple of its time.
+_LOOK_SECONDS = 0.5
+_FOLLOW_SECONDS = 2.0
+_PAUSE = 10
 
 
 class HeadlinePanel(VerticalScroll):
@@ -135,19 +143,32 @@ class DetailScreen(Screen[None]):
         ),
     ]
 
-    def __init__(self, run: str, setting: str, *, settings: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        run: str,
+        setting: str,
+        *,
+        settings: Sequence[str] = (),
+        so_far: Callable[[], RunSoFar | None] = lambda: None,
+    ) -> None:
         """Show a setting of a saved run.
 
         Args:
             run: Id of the run.
             setting: The setting in notation.
             settings: The settings that ``[`` and ``]`` go through.
+            so_far: Says how far the run has come; None if it does not go on.
         """
         super().__init__()
         self._run = run
         self._setting = setting
         self._settings = tuple(settings) or (setting,)
+        self._so_far = so_far
         self._read: dict[str, SettingDetail] = {}
+        # Setting to its scored chunks when it was last read; None after the run.
+        self._read_at: dict[str, int | None] = {}
+        self._is_reading = False
+        self._next_read = 0.0
 
     def compose(self) -> ComposeResult:
         """The frame; numbers come when they are read."""
@@ -165,6 +186,7 @@ class DetailScreen(Screen[None]):
         """Read the setting."""
         self.query_one("#headline").border_title = Content("Value · 95 % interval")
         self._show_setting(self._setting)
+        self.set_interval(_LOOK_SECONDS, self._follow)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Going to another setting needs another one."""
@@ -210,7 +232,13 @@ class DetailScreen(Screen[None]):
         elif isinstance(self.focused, ChunkChart):
             chunk = self.focused.chunk
         self.app.push_screen(
-            InspectorScreen(self._run, self._setting, chunk=chunk, settings=self._settings)
+            InspectorScreen(
+                self._run,
+                self._setting,
+                chunk=chunk,
+                settings=self._settings,
+                so_far=self._so_far,
+            )
         )
 
     def on_click(self, event: events.Click) -> None:
@@ -231,11 +259,33 @@ class DetailScreen(Screen[None]):
             self._show(known)
         else:
             self._title("reading …")
-            self._load(setting)
+        if known is None or self._read_at[setting] != self._scored():
+            self._begin_reading()
+
+    def _scored(self) -> int | None:
+        """Scored chunks of the setting; None if the run does not go on."""
+        run = self._so_far()
+        return None if run is None else run.chunks.get(self._setting, 0)
+
+    def _follow(self) -> None:
+        """Read again what a run that goes on has scored since, at a low rate, and at its end."""
+        if not self.is_current:
+            return
+        if (run := self._so_far()) is not None and run.settings != self._settings:
+            self._settings = tuple(dict.fromkeys((*run.settings, self._setting)))
+            self.refresh_bindings()
+        is_news = self._read_at.get(self._setting) != self._scored()
+        if is_news and not self._is_reading and time.monotonic() >= self._next_read:
+            self._begin_reading()
+
+    def _begin_reading(self) -> None:
+        self._is_reading = True
+        self._read_at[self._setting] = self._scored()
+        self._load(self._setting)
 
     @work(thread=True, exclusive=True, group="detail", exit_on_error=False)
     def _load(self, setting: str) -> None:
-        worker = get_current_worker()
+        worker, began = get_current_worker(), time.monotonic()
         try:
             from qfid_tui.state.setting_detail import read_setting_detail
 
@@ -245,11 +295,14 @@ class DetailScreen(Screen[None]):
         except (OSError, KeyError, TypeError, ValueError, LookupError) as error:
             found = f"run `{self._run}` cannot be read: {type(error).__name__}: {error}"
         if not worker.is_cancelled:
-            self.app.call_from_thread(self._loaded, setting, found)
+            self.app.call_from_thread(self._loaded, setting, found, time.monotonic() - began)
 
-    def _loaded(self, setting: str, found: SettingDetail | str) -> None:
+    def _loaded(self, setting: str, found: SettingDetail | str, seconds: float) -> None:
         if not self.is_attached or setting != self._setting:
             return
+        self._is_reading = False
+        # The run needs the machine more than this screen does.
+        self._next_read = time.monotonic() + max(_FOLLOW_SECONDS, _PAUSE * seconds)
         if isinstance(found, str):
             self._title("cannot be read")
             lines = Content("\n").join(Content(inert(line)) for line in found.splitlines())
@@ -260,7 +313,11 @@ class DetailScreen(Screen[None]):
             self._show(found)
 
     def _show(self, found: SettingDetail) -> None:
-        self._title(f"{found.model} · {text_name(found.corpus)}", found.notice)
+        notice = found.notice
+        if (run := self._so_far()) is not None:
+            chunks = f"{self._read_at[self._setting]} of {plural(run.planned, 'chunk')}"
+            notice = " · ".join(filter(None, (f"follows the run, {chunks} so far", notice)))
+        self._title(f"{found.model} · {text_name(found.corpus)}", notice)
         lines = [
             Content.assemble(*((text, _STYLES[tone]) for text, tone in line))
             for line in headline(found.row, found.ranked_on)
@@ -288,6 +345,6 @@ class DetailScreen(Screen[None]):
         )
 
     def _title(self, about: str, notice: str = "") -> None:
-        parts = [f"setting {self._setting}", about, f"run {self._run}", notice]
+        parts = [f"setting {self._setting}", about, notice, f"run {self._run}"]
         text = " · ".join(part for part in parts if part)
         self.query_one("#what", Static).update(Content(inert(text)))

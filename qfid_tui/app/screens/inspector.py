@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,9 +27,11 @@ from qfid_tui.words.model_list import shortened
 from qfid_tui.words.token_rows import other_settings
 from scorer.common.errors import QfidError
 from scorer.common.inert_text import inert
+from scorer.report.formats.inline import plural
 
 if TYPE_CHECKING:
     from qfid_tui.state.token_view import TokenView
+    from qfid_tui.state.workbench import RunSoFar
 
 _FIND = ("find", "match")
 _SHORTEST_MODEL = 20
@@ -72,6 +74,7 @@ class InspectorScreen(Screen[None]):
         *,
         chunk: int | None = None,
         settings: Sequence[str] = (),
+        so_far: Callable[[], RunSoFar | None] = lambda: None,
     ) -> None:
         """Inspect a saved run.
 
@@ -80,10 +83,11 @@ class InspectorScreen(Screen[None]):
             setting: The setting to show first, in notation.
             chunk: Index of the chunk to begin with; None for the first one scored.
             settings: The settings to switch among; all of the run where empty.
+            so_far: Says how far the run has come; None if it does not go on.
         """
         super().__init__()
         self._run, self._setting, self._chunk = run, setting, chunk
-        self._wanted = tuple(settings)
+        self._wanted, self._so_far = tuple(settings), so_far
         self._settings: tuple[str, ...] = (setting,)
         self._view: TokenView | None = None
         # Where the walk by KL is: the rank of the token it went to, and that token.
@@ -137,9 +141,9 @@ class InspectorScreen(Screen[None]):
     def _begin(self, view: TokenView) -> None:
         self._view = view
         self._settings = tuple(dict.fromkeys((*view.settings, self._setting)))
-        if view.notice:
+        if notices := [text for text in (self._snapshot(view), view.notice) if text]:
             notice = self.query_one("#notice", Static)
-            notice.update(inert(view.notice))
+            notice.update(inert(" · ".join(notices)))
             notice.add_class("-shown")
         self.remove_class("-reading").add_class("-ready")
         self._text.cursor = view.first_scored(self._setting, self._chunk)
@@ -148,6 +152,13 @@ class InspectorScreen(Screen[None]):
         self._show_setting()
         self._text.focus()
         self.refresh_bindings()
+
+    def _snapshot(self, view: TokenView) -> str:
+        """What to know of a run that goes on: the text on the screen does not grow."""
+        if (run := self._so_far()) is None:
+            return ""
+        chunks = f"{len(view.chunks)} of {plural(run.planned, 'chunk')}"
+        return f"a snapshot: the run goes on, {chunks} so far; open it again for more"
 
     def _failed(self, error: BaseException | None) -> None:
         if isinstance(error, QfidError):

@@ -46,6 +46,10 @@ class ChunkChart(Chart):
             chunks: Index of the chunk in the text and its KL mean in nats, in order.
         """
         if (name, tuple(chunks)) != (self._setting, self._chunks):
+            if (picked := self.chunk) is not None:
+                # A run that goes on may have scored chunks before it.
+                order = [index for index, _ in chunks]
+                self._cursor = order.index(picked) if picked in order else None
             self._setting, self._chunks = name, tuple(chunks)
             self.changed()
 
