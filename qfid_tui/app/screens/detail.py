@@ -313,11 +313,7 @@ class DetailScreen(Screen[None]):
             self._show(found)
 
     def _show(self, found: SettingDetail) -> None:
-        notice = found.notice
-        if (run := self._so_far()) is not None:
-            chunks = f"{self._read_at[self._setting]} of {plural(run.planned, 'chunk')}"
-            notice = " · ".join(filter(None, (f"follows the run, {chunks} so far", notice)))
-        self._title(f"{found.model} · {text_name(found.corpus)}", notice)
+        self._title(f"{found.model} · {text_name(found.corpus)}", found.notice)
         lines = [
             Content.assemble(*((text, _STYLES[tone]) for text, tone in line))
             for line in headline(found.row, found.ranked_on)
@@ -345,6 +341,11 @@ class DetailScreen(Screen[None]):
         )
 
     def _title(self, about: str, notice: str = "") -> None:
-        parts = [f"setting {self._setting}", about, notice, f"run {self._run}"]
+        follows = ""
+        run, scored = self._so_far(), self._read_at.get(self._setting)
+        if run is not None and scored is not None:
+            chunks = f"{scored} of {plural(run.planned, 'chunk')}"
+            follows = f"follows the run, {chunks} so far"
+        parts = [f"setting {self._setting}", follows, about, f"run {self._run}", notice]
         text = " · ".join(part for part in parts if part)
         self.query_one("#what", Static).update(Content(inert(text)))
