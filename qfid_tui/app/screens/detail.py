@@ -274,8 +274,9 @@ class DetailScreen(Screen[None]):
         if (run := self._so_far()) is not None and run.settings != self._settings:
             self._settings = tuple(dict.fromkeys((*run.settings, self._setting)))
             self.refresh_bindings()
-        is_news = self._read_at.get(self._setting) != self._scored()
-        if is_news and not self._is_reading and time.monotonic() >= self._next_read:
+        scored = self._scored()
+        is_due = scored is None or time.monotonic() >= self._next_read
+        if is_due and not self._is_reading and scored != self._read_at.get(self._setting):
             self._begin_reading()
 
     def _begin_reading(self) -> None:

@@ -19,6 +19,7 @@ from qfid_tui.app.widgets.find_line import FindLine
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.app.widgets.token_panel import TokenPanel
 from qfid_tui.app.widgets.token_text import TokenText
+from qfid_tui.state.workbench import RunSoFar
 
 SIZES = [(80, 24), (140, 45)]
 THEMES = ["textual-dark", "textual-light"]
@@ -331,6 +332,16 @@ async def test_ids_are_shown_with_the_reason_where_the_tokenizer_is_gone() -> No
         await opened(pilot)
         assert "org/gone[/x]" in str(app.inspector.query_one("#notice", Static).render())
         assert f"id {app.view.ids[1]}" in app.panel()
+
+
+@driven
+async def test_a_run_that_goes_on_is_said_to_be_a_snapshot() -> None:
+    token_run(name=RUN, chunks=(0, 1))
+    app = Inspecting(so_far=lambda: RunSoFar({"4": 2}, 6, ("4",)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        notice = str(app.inspector.query_one("#notice", Static).render())
+        assert "a snapshot: the run goes on, 2 of 6 chunks so far" in notice
 
 
 @driven
