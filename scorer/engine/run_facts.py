@@ -145,11 +145,10 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
         skipped["no keys and values"] = geometry.total_layers - len(geometry.layers)
     warnings = []
     if row.setting.kv_method.bits is None and row.setting.path == "deployed":
-        warnings.append("mlx-lm holds one width for K and V: no shipped runtime runs this setting")
+        warnings.append("mlx-lm cannot run this setting: its cache holds one width for K and V")
     elif not row.runnable_by_mlx_lm:
         warnings.append(
-            "mlx-lm cannot run this setting on this model: no shipped runtime does, and the "
-            "figure is the quantizer's"
+            "mlx-lm cannot run this setting on this model; the figure is the quantizer's"
         )
     elif row.mlx_lm == "elsewhere":
         warnings.append(
