@@ -151,8 +151,10 @@ def by_present_rules(report: Report) -> Report:
     For lists, which read stored reports alone: all else takes the positions. Whatever its rules,
     its warnings are those of this version.
     """
-    rows = (replace(row, warnings=reworded(row.warnings)) for row in report.settings)
-    report = replace(report, settings=tuple(rows))
+    warnings = [reworded(row.warnings) for row in report.settings]
+    if warnings != [row.warnings for row in report.settings]:
+        rows = zip(report.settings, warnings, strict=True)
+        report = replace(report, settings=tuple(replace(row, warnings=own) for row, own in rows))
     if report.rules >= RULES:
         return report
     return replace(report, settings=tuple(map(_opened, report.settings)))
