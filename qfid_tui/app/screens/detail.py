@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from qfid_tui.app.screens.detail_charts import show_charts
 from qfid_tui.app.widgets.chunk_chart import ChunkChart
 from qfid_tui.app.widgets.depth_chart import DepthChart
 from qfid_tui.app.widgets.histogram import Histogram
@@ -141,6 +142,13 @@ class DetailScreen(Screen[None]):
             id="detail.next",
             tooltip="Show the next setting",
         ),
+        Binding(
+            "c",
+            "compare",
+            "Compare",
+            id="detail.compare",
+            tooltip="Lay another setting over the charts, then the next one, then none",
+        ),
     ]
 
     def __init__(
@@ -164,6 +172,8 @@ class DetailScreen(Screen[None]):
         self._setting = setting
         self._settings = tuple(settings) or (setting,)
         self._so_far = so_far
+        # The setting that is laid over the charts; None for none.
+        self._other: str | None = None
         self._read: dict[str, SettingDetail] = {}
         # Setting to its scored chunks when it was last read; None after the run.
         self._read_at: dict[str, int | None] = {}
@@ -193,7 +203,9 @@ class DetailScreen(Screen[None]):
         if action == "setting":
             by = parameters[0]
             assert isinstance(by, int)
-            return True if self._other(by) is not None else None
+            return True if self._beside(by) is not None else None
+        if action == "compare":
+            return True if len(self._settings) > 1 else None
         return True
 
     def action_back(self) -> None:
@@ -212,8 +224,15 @@ class DetailScreen(Screen[None]):
 
     def action_setting(self, by: int) -> None:
         """Show the previous or the next setting."""
-        if (other := self._other(by)) is not None:
+        if (other := self._beside(by)) is not None:
             self._show_setting(other)
+
+    def action_compare(self) -> None:
+        """Lay the next of the other settings over the charts, after the last one none."""
+        others = (None, *(name for name in self._settings if name != self._setting))
+        at = others.index(self._other) if self._other in others else 0
+        self._other = others[(at + 1) % len(others)]
+        self._show_setting(self._setting)
 
     def action_help(self) -> None:
         """Explain the keys and the numbers."""
@@ -246,7 +265,7 @@ class DetailScreen(Screen[None]):
         if event.chain == 2 and isinstance(event.widget, Widget) and self.focused is not None:
             self.action_enlarge()
 
-    def _other(self, by: int) -> str | None:
+    def _beside(self, by: int) -> str | None:
         if self._setting not in self._settings:
             return None
         index = self._settings.index(self._setting) + by
@@ -254,18 +273,21 @@ class DetailScreen(Screen[None]):
 
     def _show_setting(self, setting: str) -> None:
         self._setting = setting
+        if self._other == setting:
+            self._other = None
         self.refresh_bindings()
         if (known := self._read.get(setting)) is not None:
             self._show(known)
         else:
             self._title("reading …")
-        if known is None or self._read_at[setting] != self._scored():
+        other_known = self._other is None or self._other in self._read
+        if known is None or not other_known or self._read_at.get(setting) != self._scored(setting):
             self._begin_reading()
 
-    def _scored(self) -> int | None:
-        """Scored chunks of the setting; None if the run does not go on."""
+    def _scored(self, setting: str) -> int | None:
+        """Scored chunks of a setting; None if the run does not go on."""
         run = self._so_far()
-        return None if run is None else run.chunks.get(self._setting, 0)
+        return None if run is None else run.chunks.get(setting, 0)
 
     def _follow(self) -> None:
         """Read again what a run that goes on has scored since, at a low rate, and at its end."""
@@ -274,29 +296,37 @@ class DetailScreen(Screen[None]):
         if (run := self._so_far()) is not None and run.settings != self._settings:
             self._settings = tuple(dict.fromkeys((*run.settings, self._setting)))
             self.refresh_bindings()
-        scored = self._scored()
+        scored = self._scored(self._setting)
         is_due = scored is None or time.monotonic() >= self._next_read
         if is_due and not self._is_reading and scored != self._read_at.get(self._setting):
             self._begin_reading()
 
     def _begin_reading(self) -> None:
         self._is_reading = True
-        self._read_at[self._setting] = self._scored()
-        self._load(self._setting)
+        for setting in filter(None, (self._setting, self._other)):
+            self._read_at[setting] = self._scored(setting)
+        self._load(self._setting, self._other)
 
     @work(thread=True, exclusive=True, group="detail", exit_on_error=False)
-    def _load(self, setting: str) -> None:
+    def _load(self, setting: str, other: str | None) -> None:
         worker, began = get_current_worker(), time.monotonic()
+        found = self._detail(setting)
+        beside = None if other is None else self._detail(other)
+        if other is not None and beside is not None and not isinstance(beside, str):
+            self._read[other] = beside
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self._loaded, setting, found, time.monotonic() - began)
+
+    def _detail(self, setting: str) -> SettingDetail | str:
+        """Read a setting, or why it cannot be read; in a thread."""
         try:
             from qfid_tui.state.setting_detail import read_setting_detail
 
-            found: SettingDetail | str = read_setting_detail(self._run, setting)
+            return read_setting_detail(self._run, setting)
         except QfidError as error:
-            found = f"{error.message}\n{error.hint}".strip()
+            return f"{error.message}\n{error.hint}".strip()
         except (OSError, KeyError, TypeError, ValueError, LookupError) as error:
-            found = f"run `{self._run}` cannot be read: {type(error).__name__}: {error}"
-        if not worker.is_cancelled:
-            self.app.call_from_thread(self._loaded, setting, found, time.monotonic() - began)
+            return f"run `{self._run}` cannot be read: {type(error).__name__}: {error}"
 
     def _loaded(self, setting: str, found: SettingDetail | str, seconds: float) -> None:
         if not self.is_attached or setting != self._setting:
@@ -317,23 +347,13 @@ class DetailScreen(Screen[None]):
         self._title(f"{found.model} · {text_name(found.corpus)}", found.notice)
         lines = [
             Content.assemble(*((text, _STYLES[tone]) for text, tone in line))
-            for line in headline(found.row, found.ranked_on)
+            for line in headline(found.row, found.ranked_on, found.pairs, self._other)
         ]
         self.query_one("#numbers", Static).update(Content("\n").join(lines))
         self._draw(found)
 
     def _draw(self, found: SettingDetail | None) -> None:
-        name = self._setting
-        histogram = None if found is None else found.histogram
-        self.query_one(ChunkChart).show(name, () if found is None else found.chunks)
-        self.query_one(DepthChart).show(name, () if found is None else found.spans)
-        self.query_one(Histogram).show(
-            name,
-            () if histogram is None else histogram.edges,
-            () if histogram is None else histogram.counts,
-            nonpositive=0 if histogram is None else histogram.nonpositive,
-            infinite=0 if histogram is None else histogram.infinite,
-        )
+        show_charts(self, self._setting, found, self._read.get(self._other or ""))
         tail = self.query_one(TailList)
         tail.show(() if found is None else found.tail)
         count = 0 if found is None else len(found.tail)

@@ -188,6 +188,44 @@ async def test_settings_are_gone_through_with_brackets(saved: str) -> None:
         assert app.return_code == 0
 
 
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "140x45"])
+def test_snapshot_of_two_settings(snap_compare: object, saved: str, size: tuple[int, int]) -> None:
+    async def compare(pilot: Pilot[None]) -> None:
+        await until(pilot, loaded(pilot.app))
+        await pilot.press("c", "c")
+        await until(pilot, compared(pilot.app, "4, ━ 6"))
+        await pilot.press("tab", "right")
+
+    assert callable(snap_compare)
+    assert snap_compare(Detail(run=saved), terminal_size=size, run_before=compare)
+
+
+def compared(app: App[None], names: str) -> Callable[[], bool]:
+    return lambda: names in app.screen.query_one(ChunkChart).heading()
+
+
+@driven
+async def test_settings_are_laid_over_the_charts_one_after_another(saved: str) -> None:
+    app = Detail(run=saved)
+    async with app.run_test(size=(140, 45)) as pilot:
+        await until(pilot, loaded(app))
+        charts = [app.screen.query_one(kind) for kind in (ChunkChart, DepthChart, Histogram)]
+        for other in ("8", "6", "2"):
+            await pilot.press("c")
+            await until(pilot, compared(app, f"setting 4, ━ {other}".removeprefix("setting ")))
+            assert all(f"4, ━ {other}" in chart.heading() for chart in charts)
+            assert all(f"less {other}: " in chart.readings()[0] for chart in charts)
+            numbers = str(app.screen.query_one("#numbers", Static).render())
+            assert f"KL mean less {other}: " in numbers and "told apart" in numbers
+        # A setting is not compared with itself, and after the last one with none.
+        await pilot.press("right_square_bracket")
+        await until(pilot, loaded(app, "2"))
+        assert all("━" not in chart.heading() for chart in charts)
+        await pilot.press("c", "c", "c", "c")
+        await until(pilot, loaded(app, "2"))
+        assert "less" not in charts[0].readings()[0]
+
+
 @pytest.mark.parametrize("key", ["z", "enter"])
 @driven
 async def test_every_panel_is_enlarged_and_left_with_escape(saved: str, key: str) -> None:
