@@ -66,7 +66,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         "--path",
         default="deployed",
         metavar="PATH",
-        help="deployed (as a runtime computes, default) or dequantized (the quantizer alone)",
+        help="deployed (as mlx-lm computes, default) or dequantized (the quantizer alone)",
     )
     group.add_argument(
         "--kernel",

@@ -232,7 +232,7 @@ class ShownRun:
     Attributes:
         run: Id of the run.
         setting: The setting in notation.
-        settings: All settings of the run that have numbers, in notation.
+        settings: All settings of the run that have numbers, in the order of the table.
     """
 
     run: str
@@ -245,14 +245,42 @@ def shown_run(state: WorkbenchState) -> ShownRun | None:
     row = state.charted_row
     if row is None or row.figures is None:
         return None
+    run = row.run or state.comparison.run
+    return None if run is None else ShownRun(run, row.name, _scored(state, row.run))
+
+
+def _scored(state: WorkbenchState, run: str) -> tuple[str, ...]:
+    """The settings of a run that have numbers, in the order of the table.
+
+    Args:
+        state: The state of the workbench.
+        run: Id of an earlier run; "" for the run on the screen.
+    """
+    return tuple(row.name for row in state.rows if row.run == run and row.figures is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSoFar:
+    """How far a run that goes on has come, for the screens over the workbench.
+
+    Attributes:
+        chunks: Setting to its scored chunks.
+        planned: Chunks of the run.
+        settings: The settings that have numbers, in the order of the table.
+    """
+
+    chunks: Mapping[str, int]
+    planned: int
+    settings: tuple[str, ...]
+
+
+def run_so_far(state: WorkbenchState, run: str) -> RunSoFar | None:
+    """How far a run has come; None if it does not go on."""
     comparison = state.comparison
-    if row.run:
-        same = tuple(other.name for other in state.earlier if other.run == row.run)
-        return ShownRun(row.run, row.name, same)
-    if comparison.run is None:
+    if run != comparison.run or not comparison.is_active:
         return None
-    names = tuple(name for name, result in comparison.settings.items() if result.figures)
-    return ShownRun(comparison.run, row.name, names)
+    chunks = {name: len(result.chunks) for name, result in comparison.settings.items()}
+    return RunSoFar(chunks, comparison.planned_chunks, _scored(state, ""))
 
 
 def lacking(state: WorkbenchState) -> str | None:

@@ -248,6 +248,12 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "nats",
         ),
         Entry(
+            "┬●┴, ━",
+            "In the charts of a setting: a mean with its 95 % interval, and the values of the "
+            "setting that it is compared with.",
+            "nats; positions",
+        ),
+        Entry(
             "_ · ^",
             "In a sparkline: 0 or below the scale, missing, infinite.",
         ),

@@ -9,7 +9,10 @@ NOTATION = (
     ("k16v4", "keys at full precision, values in 4 bits"),
     ("4@512", "the first 512 tokens run at full precision; then the whole cache is quantized"),
     ("4~dequantized", "quantize, dequantize, then attend: the error of the quantizer alone"),
-    ("4~deployed", "attend as a runtime does; what is meant where nothing else is said"),
+    (
+        "4~deployed",
+        "attend over the codes, as mlx-lm does; what is meant where nothing else is said",
+    ),
 )
 """Notation and what it means."""
 

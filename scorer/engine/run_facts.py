@@ -18,6 +18,7 @@ from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
 from scorer.lanes.kv.plan import PlannedSetting
 from scorer.lm.unused_config import added_values
 from scorer.models.custom_code import hashes
+from scorer.report.reworded import NOT_THIS_MODEL, ONE_WIDTH
 from scorer.runs.facts import (
     DEQUANTIZED_ATTENTION,
     ArithmeticFacts,
@@ -151,12 +152,9 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
         skipped["no keys and values"] = geometry.total_layers - len(geometry.layers)
     warnings = []
     if row.setting.kv_method.bits is None and row.setting.path == "deployed":
-        warnings.append("mlx-lm holds one width for K and V: no shipped runtime runs this setting")
+        warnings.append(ONE_WIDTH)
     elif not row.runnable_by_mlx_lm:
-        warnings.append(
-            "mlx-lm cannot run this setting on this model: no shipped runtime does, and the "
-            "figure is the quantizer's"
-        )
+        warnings.append(NOT_THIS_MODEL)
     elif row.mlx_lm == "elsewhere":
         warnings.append(
             "mlx-lm's own quantized attention has no kernel for this model on this device: "

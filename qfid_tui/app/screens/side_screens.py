@@ -23,7 +23,14 @@ from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.workbench import ShownRun, exported_run, lacking, shown_run
+from qfid_tui.state.workbench import (
+    RunSoFar,
+    ShownRun,
+    exported_run,
+    lacking,
+    run_so_far,
+    shown_run,
+)
 from qfid_tui.state.workbench_actions import no_numbers, possible_actions, why_not
 from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
 from qfid_tui.words.use_command import use_command
@@ -70,13 +77,22 @@ class SideScreens:
         """Open the charts and the tail of the setting with the cursor."""
         shown = self._shown_run()
         if shown is not None:
-            self._push(DetailScreen(shown.run, shown.setting, settings=shown.settings))
+            so_far = self._so_far(shown.run)
+            self._push(
+                DetailScreen(shown.run, shown.setting, settings=shown.settings, so_far=so_far)
+            )
 
     def open_inspector(self) -> None:
         """Open the text with the KL of every token under the setting with the cursor."""
         shown = self._shown_run()
         if shown is not None:
-            self._push(InspectorScreen(shown.run, shown.setting, settings=shown.settings))
+            so_far = self._so_far(shown.run)
+            self._push(
+                InspectorScreen(shown.run, shown.setting, settings=shown.settings, so_far=so_far)
+            )
+
+    def _so_far(self, run: str) -> Callable[[], RunSoFar | None]:
+        return lambda: run_so_far(self._owner.state, run)
 
     def _shown_run(self) -> ShownRun | None:
         state = self._owner.state

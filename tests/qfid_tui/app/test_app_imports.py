@@ -117,7 +117,7 @@ def test_before_the_first_frame_only_textual_s_basics_are_imported() -> None:
 
 def test_choosing_running_and_watching_need_nothing_heavy(tmp_path: Path) -> None:
     save_run("8")
-    run = save_run("8,4", job={"chunks": "spread"})
+    run = save_run("8,4", job={"chunks": "spread", "kernel": "mlx-lm"})
     file = script(tmp_path / "s", recording(run))
     command = (sys.executable, str(SUPPORT / "scripted_scorer.py"), str(file))
     found = modules(_RUN.format(command=command))

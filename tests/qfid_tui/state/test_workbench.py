@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from cli_saved_runs import save_run
+from cli_saved_runs import chunk_scored, save_run
 from workbench_states import DEMO, scored, workbench
 
 from qfid_tui.state.choices import Choices
@@ -13,7 +13,7 @@ from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import read_earlier
 from qfid_tui.state.model_reading import read_sizes
 from qfid_tui.state.next_run import NextRun
-from qfid_tui.state.workbench import RowCursor, WorkbenchState, exported_run, shown_run
+from qfid_tui.state.workbench import RowCursor, WorkbenchState, exported_run, run_so_far, shown_run
 from scorer.common.errors import InputError
 from scorer.models.info import ModelInfo
 from scorer.spec.events import Hello
@@ -137,3 +137,27 @@ def test_detail_of_an_earlier_run_has_the_settings_of_that_run() -> None:
     shown = shown_run(state)
     assert shown is not None and (shown.run, shown.setting) == (run.id, "4")
     assert set(shown.settings) == {"8", "4"} and exported_run(state) == run.id
+
+
+def test_settings_of_a_run_come_in_the_order_of_the_table() -> None:
+    comparison = scored()
+    comparison.add(chunk_scored("4", 0, 0.2))
+    assert list(comparison.settings) == ["8", "4"]
+    comparison.settings = dict(reversed(comparison.settings.items()))
+    state = workbench(comparison=comparison, version=1)
+    shown = shown_run(state)
+    assert shown is not None and shown.settings == ("8", "4")
+    assert [row.name for row in state.rows if row.figures] == ["8", "4"]
+
+
+def test_only_a_run_that_goes_on_is_followed() -> None:
+    comparison = scored(3)
+    state = workbench(comparison=comparison, version=1)
+    assert comparison.run is not None
+    so_far = run_so_far(state, comparison.run)
+    assert so_far is not None
+    assert (so_far.chunks["8"], so_far.chunks["4"], so_far.planned) == (3, 0, 4)
+    assert so_far.settings == ("8",)
+    assert run_so_far(state, "another") is None
+    comparison.end(by_user=True)
+    assert run_so_far(state, comparison.run) is None
