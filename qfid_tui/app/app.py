@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import events, work
+from textual import constants, events, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -24,7 +24,9 @@ from qfid_tui.app.closed_terminal import when_closed
 from qfid_tui.state.kept_choices import kept_theme
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from textual.command import Provider
+    from textual.driver import Driver
 
     from qfid_tui.app.run_worker import RunningScorer
     from qfid_tui.app.screens.workbench import WorkbenchScreen
@@ -46,7 +48,11 @@ def _commands() -> type[Provider]:
 
 
 class QfidApp(App[int]):
-    """The comparison of KV settings, driven by the keyboard."""
+    """The comparison of KV settings, driven by the keyboard.
+
+    Attributes:
+        has_failed: Whether an error of the app itself has ended it.
+    """
 
     TITLE = "qfid"
     # Textual declares these in a way that a type checker takes for instance variables.
@@ -82,6 +88,20 @@ class QfidApp(App[int]):
         self._scorer: RunningScorer | None = None
         self._prober: RunningScorer | None = None
         self._leaving = False
+        self.has_failed = False
+
+    def get_driver_class(self) -> type[Driver]:
+        """The driver: Textual's, with an input that no byte can break."""
+        if constants.DRIVER is not None:
+            return super().get_driver_class()
+        from qfid_tui.app.terminal.driver import TerminalDriver
+
+        return TerminalDriver
+
+    def panic(self, *renderables: RenderableType) -> None:
+        """End the app because of an error of its own."""
+        self.has_failed = True
+        super().panic(*renderables)
 
     @property
     def workbench(self) -> WorkbenchScreen:
