@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from qfid_tui.state.allowed_code import AllowedCode
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
+    from scorer.spec.events import Event
 
 _INTERRUPTED = 130
 # A killed child is gone at once; what cannot be killed is no reason to keep the user waiting.
@@ -225,18 +226,28 @@ class QfidApp(App[int]):
 
     async def listen(self, scorer: RunningScorer, comparison: Comparison) -> None:
         """Put the events of a child process into a comparison until the process ends."""
-        from scorer.spec.events import Planned
-
         async for block in scorer.blocks():
             for event in block:
-                comparison.add(event)
-                if isinstance(event, Planned):
-                    self._read_saved(comparison, event.run, comparison.lacks)
+                if comparison.is_active:
+                    self._take(event, scorer, comparison)
         self._scorer = None
         ending = scorer.ending
         comparison.end(by_user=ending.killed or ending.code == _INTERRUPTED)
         if not self._leaving:
             self.workbench.run_ended(ending)
+
+    def _take(self, event: Event, scorer: RunningScorer, comparison: Comparison) -> None:
+        """Put an event into a comparison; one that makes no sense ends the run."""
+        from scorer.spec.events import Planned
+
+        try:
+            comparison.add(event)
+        except Exception as error:
+            scorer.kill()
+            comparison.fail(f"the scorer sent a `{event.kind}` that makes no sense: {error!r:.200}")
+            return
+        if isinstance(event, Planned):
+            self._read_saved(comparison, event.run, comparison.lacks)
 
     @work(thread=True, group="saved", exit_on_error=False)
     def _read_saved(self, comparison: Comparison, run: str, chunks: bool) -> None:

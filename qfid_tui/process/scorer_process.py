@@ -7,6 +7,7 @@ ends the child, not the session.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shlex
@@ -18,9 +19,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
+from qfid_tui.process.child_output import LONGEST_LINE, LineTooLong, lines_of
 from scorer.common.errors import InputError, QfidError
 from scorer.common.process_limits import limit_reached
-from scorer.spec.events import Event, Failed, Finished, parse_line
+from scorer.spec.events import Event, Failed, Finished, Planned, damaged_kind, parse_line
 
 if TYPE_CHECKING:
     from qfid_tui.process.recording import Recorder
@@ -28,10 +30,14 @@ if TYPE_CHECKING:
 # -P: do not import modules from the current folder.
 COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "scorer")
 
-_LONGEST_LINE = 256 << 20
+# The events without which a run cannot be shown.
+_NEEDED = frozenset((Planned.kind, Finished.kind, Failed.kind))
 _LOG_LINES = 20
 _LOG_WIDTH = 400
 _TIMEOUT_SECONDS = 5.0
+_LOG_SECONDS = 1.0
+# Of a scorer that says it has failed; any other is that of an internal error.
+_FAILED_CODES = frozenset({1, 2, 3, 4, 130})
 
 
 def scorer_command() -> tuple[str, ...]:
@@ -79,7 +85,8 @@ class ScorerProcess:
             raise RuntimeError("the scorer must be started from the main thread")
         self.killed = False
         self._has_emitted = False
-        self._ended = False
+        self._ended = self._is_gone = False
+        self._run: str | None = None
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         words = list(command or scorer_command())
         self._recorder = None if request is None else _recorder(request)
@@ -128,17 +135,38 @@ class ScorerProcess:
         """Yield the output lines of the child as they arrive, until it closes its output."""
         stdout = self._process.stdout
         assert stdout is not None
-        while line := stdout.readline(_LONGEST_LINE):
-            self._record(line)
-            yield line
+        try:
+            for line in lines_of(stdout.fileno(), lambda: self._poll() is not None):
+                self._record(line)
+                yield line
+        except LineTooLong:
+            self._signal_group(signal.SIGKILL)
+            yield self._fault(f"sent a line of more than {LONGEST_LINE >> 20} MiB").encode()
 
     def take(self, line: bytes) -> Event | None:
-        """Parse a line; return its event, or None. Call it with all :meth:`lines`, in order."""
+        """Parse a line; return its event, or None. Call it with all :meth:`lines`, in order.
+
+        Without its plan or its last event a run cannot be shown: where one of them is damaged, the
+        run has failed. Other lines that are no event are skipped.
+        """
         event = parse_line(line)
+        if event is None and (kind := damaged_kind(line)) in _NEEDED:
+            event = parse_line(self._fault(f"sent a damaged `{kind}`"))
+        if isinstance(event, Failed) and event.exit_code not in _FAILED_CODES:
+            event = dataclasses.replace(event, exit_code=1)
         if event is not None:
             self._has_emitted = True
             self._ended = isinstance(event, Finished | Failed)
+        if isinstance(event, Planned):
+            self._run = event.run
         return event
+
+    def _fault(self, what: str) -> str:
+        """The line of the last event where the child's own cannot be read."""
+        hint = "`qfid doctor` examines this machine"
+        if self._run is not None:
+            hint = f"`qfid resume {self._run}` goes on with what is saved"
+        return Failed("ScorerFault", f"the scorer {what}", hint, run=self._run).to_line()
 
     def interrupt(self) -> None:
         """Ask the child to stop in order, with a report of what is scored.
@@ -152,24 +180,38 @@ class ScorerProcess:
             self.kill()
 
     def pause(self) -> None:
-        """Suspend the child until :meth:`proceed`."""
-        self._process.send_signal(signal.SIGSTOP)
+        """Suspend the child, and what it has started, until :meth:`proceed`."""
+        self._signal_group(signal.SIGSTOP)
 
     def proceed(self) -> None:
         """Continue a suspended child."""
-        self._process.send_signal(signal.SIGCONT)
+        self._signal_group(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill the child; a run that it has saved can be resumed."""
+        """Kill the child and what it has started; a run that it has saved can be resumed."""
         self.killed = True
-        self._process.kill()
+        self._signal_group(signal.SIGKILL)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to the child and to the processes that it has started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _poll(self) -> int | None:
+        """The child's exit code; None while it runs. What it has started ends with it."""
+        code = self._process.poll()
+        if code is not None and not self._is_gone:
+            self._is_gone = True
+            # The number of the group is not given to another as long as it has a member.
+            self._signal_group(signal.SIGKILL)
+        return code
 
     def close(self) -> int:
         """Wait for the child to end, kill it after a timeout, and return its exit code.
 
         The code is negative for a signal, as :attr:`subprocess.Popen.returncode`.
         """
-        code = self._process.poll()
+        code = self._poll()
         if code is None and self._ended:
             code = self._wait()
         if code is None:
@@ -178,10 +220,11 @@ class ScorerProcess:
                 self._stdin.close()
             code = self._wait()
         if code is None:
-            self._process.kill()
+            self._signal_group(signal.SIGKILL)
             code = self._process.wait()
+        self._poll()
         # A process started by the child may keep the log open after the child has ended.
-        self._drain.join(_TIMEOUT_SECONDS)
+        self._drain.join(_LOG_SECONDS)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -215,8 +258,8 @@ class ScorerProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._process.poll() is None:
-            self._process.kill()
+        if kind is not None and self._poll() is None:
+            self._signal_group(signal.SIGKILL)
         self.close()
 
     @property

@@ -256,7 +256,7 @@ class InputBytes:
         end = self._pasted.find(_PASTE_END, max(0, before - len(_PASTE_END)))
         if end < 0:
             if len(self._pasted) > _LONGEST_PASTE:
-                del self._pasted[_LONGEST_PASTE:-len(_PASTE_END)]
+                del self._pasted[_LONGEST_PASTE : -len(_PASTE_END)]
             return len(data)
         after = at + end + len(_PASTE_END) - before
         del self._pasted[end:]
