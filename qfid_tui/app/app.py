@@ -70,6 +70,7 @@ class QfidApp(App[int]):
         probe: bool = True,
         keep: bool = True,
         allowed: AllowedCode | None = None,
+        kept: Choices | None = None,
     ) -> None:
         """Make the app.
 
@@ -80,9 +81,10 @@ class QfidApp(App[int]):
             probe: Whether to ask a child process about the device.
             keep: Whether to save the choices for the next session.
             allowed: Which Python files of a model's own may run; None for none.
+            kept: The choices as they were read from their file; None if they were not.
         """
         super().__init__()
-        self._choices = choices
+        self._choices, self._kept = choices, kept
         self._workbench: WorkbenchScreen | None = None
         self._command, self._probe, self._keep = command, probe, keep
         self._allowed = allowed
@@ -182,7 +184,10 @@ class QfidApp(App[int]):
         """See :meth:`WorkbenchHost.start_choices`."""
         from qfid_tui.state.kept_choices import load_choices
 
-        return load_choices() if self._choices is None else self._choices
+        if self._choices is not None:
+            return self._choices
+        self._kept = load_choices()
+        return self._kept
 
     def take_keys(self, choices: Choices) -> Mapping[str, str]:
         """See :meth:`WorkbenchHost.take_keys`; every action keeps at least one key."""
@@ -352,7 +357,9 @@ class QfidApp(App[int]):
         if self._keep and self.workbench.is_filled:
             from qfid_tui.state.kept_choices import save_choices
 
-            save_choices(dataclasses.replace(self.choices, theme=self.theme))
+            choices = dataclasses.replace(self.choices, theme=self.theme)
+            if save_choices(choices, self._kept):
+                self._kept = choices
 
 
 def spare_collections() -> None:

@@ -12,9 +12,6 @@ from scorer.report.formats.inline import plural
 if TYPE_CHECKING:
     import argparse
 
-    from qfid_tui.state.allowed_code import AllowedCode
-    from qfid_tui.state.choices import Choices
-
 _THREADS = 8
 
 
@@ -44,8 +41,7 @@ def run_app(args: argparse.Namespace | None) -> int:
         raise InputError("the app needs a terminal that it can paint, and TERM is `dumb`", hint)
     # Its own and Textual's, before the terminal is taken.
     require_threads(_THREADS)
-    choices, allowed = (None, None) if args is None else _chosen(args)
-    app = QfidApp(choices, allowed=allowed)
+    app = QfidApp() if args is None else _chosen_app(args)
     try:
         code = app.run()
     finally:
@@ -64,8 +60,8 @@ def _saved(app: QfidApp) -> str:
     return f"{chunks} of it saved: `qfid resume {run}` goes on"
 
 
-def _chosen(args: argparse.Namespace) -> tuple[Choices, AllowedCode]:
-    """The choices of the last session with the command line's, and the code that may run.
+def _chosen_app(args: argparse.Namespace) -> QfidApp:
+    """The app with the choices of the last session and those of the command line.
 
     The model is downloaded if asked.
     """
@@ -73,7 +69,8 @@ def _chosen(args: argparse.Namespace) -> tuple[Choices, AllowedCode]:
     from qfid_tui.state.choices_from_arguments import with_arguments
     from qfid_tui.state.kept_choices import load_choices
 
-    choices = with_arguments(load_choices(), args)
+    kept = load_choices()
+    choices = with_arguments(kept, args)
     allowed = AllowedCode()
     if args.model is not None:
         from qfid_tui.cli.cached_model import ensure_model
@@ -85,4 +82,4 @@ def _chosen(args: argparse.Namespace) -> tuple[Choices, AllowedCode]:
         )
         if consent and choices.model is not None:
             allowed.allow(choices.model, hashes(info.code))
-    return choices, allowed
+    return QfidApp(choices, allowed=allowed, kept=kept)
