@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-import os
 from pathlib import Path
 
 from scorer.common.errors import CustomCodeRefused, InputError, ModelNotCached
@@ -91,7 +90,7 @@ def _local_folder(model: str) -> Path | None:
         raise InputError("no model was named", "give org/name, a folder, or `demo`")
     path = Path(model)
     try:
-        os.path.abspath(model).encode()
+        str(path.absolute()).encode()
     except UnicodeEncodeError:
         raise InputError(
             f"the path {shown(model)} is not UTF-8, and MLX cannot open files there",
