@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
@@ -22,7 +23,16 @@ from typing import IO, TYPE_CHECKING, Any
 from qfid_tui.process.child_output import LONGEST_LINE, LineTooLong, lines_of
 from scorer.common.errors import InputError, QfidError
 from scorer.common.process_limits import limit_reached
-from scorer.spec.events import Event, Failed, Finished, Planned, damaged_kind, parse_line
+from scorer.device.host_memory import host_memory
+from scorer.spec.events import (
+    ChunkScored,
+    Event,
+    Failed,
+    Finished,
+    Planned,
+    damaged_kind,
+    parse_line,
+)
 
 if TYPE_CHECKING:
     from qfid_tui.process.recording import Recorder
@@ -36,6 +46,8 @@ _LOG_LINES = 20
 _LOG_WIDTH = 400
 _TIMEOUT_SECONDS = 5.0
 _LOG_SECONDS = 1.0
+# With the time that noticing takes, two seconds.
+_INTERRUPT_SECONDS = 1.5
 # Of a scorer that says it has failed; any other is that of an internal error.
 _FAILED_CODES = frozenset({1, 2, 3, 4, 130})
 
@@ -87,6 +99,9 @@ class ScorerProcess:
         self._has_emitted = False
         self._ended = self._is_gone = False
         self._run: str | None = None
+        self._has_scored = False
+        self._deadline: float | None = None
+        self._shortage = ""
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         words = list(command or scorer_command())
         self._recorder = None if request is None else _recorder(request)
@@ -136,9 +151,11 @@ class ScorerProcess:
         stdout = self._process.stdout
         assert stdout is not None
         try:
-            for line in lines_of(stdout.fileno(), lambda: self._poll() is not None):
+            for line in lines_of(stdout.fileno(), self._has_ended):
                 self._record(line)
                 yield line
+            if self._shortage:
+                yield self._shortage.encode()
         except LineTooLong:
             self._signal_group(signal.SIGKILL)
             yield self._fault(f"sent a line of more than {LONGEST_LINE >> 20} MiB").encode()
@@ -159,6 +176,9 @@ class ScorerProcess:
             self._ended = isinstance(event, Finished | Failed)
         if isinstance(event, Planned):
             self._run = event.run
+            self._has_scored = any(event.done.values())
+        elif isinstance(event, ChunkScored):
+            self._has_scored = True
         return event
 
     def _fault(self, what: str) -> str:
@@ -174,10 +194,28 @@ class ScorerProcess:
         Before its first event it does not listen yet, and there is nothing to report: it is
         killed then.
         """
-        if self._has_emitted:
-            self._process.send_signal(signal.SIGINT)
-        else:
+        if not self._has_emitted:
             self.kill()
+            return
+        self._process.send_signal(signal.SIGINT)
+        if self._deadline is None:
+            self._deadline = time.monotonic() + _INTERRUPT_SECONDS
+
+    def _has_ended(self) -> bool:
+        """Whether the child has ended; end one that cannot do so itself.
+
+        Before the first chunk a child reads the model's files. A call into a library can hold its
+        interpreter, so that neither its signals nor its own watch over the memory are served.
+        """
+        if self._poll() is not None:
+            return True
+        if not self._has_scored and not self._ended:
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                self.kill()
+            elif self._run is None and (shortage := _memory_shortage()):
+                self._shortage = shortage
+                self._signal_group(signal.SIGKILL)
+        return False
 
     def pause(self) -> None:
         """Suspend the child, and what it has started, until :meth:`proceed`."""
@@ -276,6 +314,20 @@ class ScorerProcess:
                 text = piece.decode("utf-8", "replace").rstrip().rpartition("\r")[2].strip()
                 if text:
                     self._log.append(text[:_LOG_WIDTH])
+
+
+def _memory_shortage() -> str:
+    """The last event of a child that takes the rest of the memory; "" as long as there is some."""
+    memory = host_memory()
+    if memory.available >= memory.low // 2:
+        return ""
+    return Failed(
+        "WillNotFit",
+        "memory ran short before anything was scored: the scorer was ended before the machine "
+        "swaps",
+        "another text, or fewer files of the model's own, take less",
+        3,
+    ).to_line()
 
 
 def _recorder(request: Mapping[str, Any]) -> Recorder | None:

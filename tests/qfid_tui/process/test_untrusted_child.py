@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 import time
@@ -14,9 +15,10 @@ from deadline import DEADLINE
 
 from qfid_tui.app import run_worker
 from qfid_tui.app.run_worker import RunningScorer
-from qfid_tui.process import child_output
+from qfid_tui.process import child_output, scorer_process
 from qfid_tui.process.scorer_process import ScorerProcess
 from qfid_tui.state.setting_results import SettingResult
+from scorer.device.host_memory import HostMemory
 from scorer.spec.events import Failed, Finished, Loading, Planned, parse_line
 
 CHOICES = demo_choices(chunk_length=16, corpus="wikitext2")
@@ -106,6 +108,60 @@ def test_a_kill_ends_what_the_child_has_started(tmp_path: Path) -> None:
     while not is_gone(int(pid_file.read_text())):
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+HOLDING = (
+    "import ctypes, signal\n"
+    "signal.signal(signal.SIGINT, lambda *_: None)\n"
+    # A call of PyDLL keeps the interpreter, as a library that reads a model's file can.
+    f"sys.stdout.write({Loading('tokenizing').to_line()!r}); sys.stdout.flush()\n"
+    "while True: ctypes.PyDLL(None).sleep(600)\n"
+)
+
+
+def test_one_interrupt_ends_a_child_whose_interpreter_is_held() -> None:
+    with ScorerProcess(None, command=child(HOLDING)) as process:
+        events = process.events()
+        assert isinstance(next(events), Loading)
+        start = time.monotonic()
+        process.interrupt()
+        assert list(events) == []
+        assert 1 < time.monotonic() - start < 2.5
+        assert process.killed
+
+
+def test_a_child_that_takes_the_memory_before_its_plan_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory = [HostMemory(64 << 30, 20 << 30)]
+    monkeypatch.setattr(scorer_process, "host_memory", lambda: memory[0])
+    with ScorerProcess(None, command=child(HOLDING)) as process:
+        events = process.events()
+        assert isinstance(next(events), Loading)
+        memory[0] = HostMemory(64 << 30, 100 << 20)
+        (last,) = events
+    assert isinstance(last, Failed) and last.exit_code == 3 and "memory ran short" in last.message
+
+
+def test_a_child_that_scores_is_left_to_end_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorer_process, "_INTERRUPT_SECONDS", 0.0)
+    (plan,) = (e for e in opening(save_run("8")) if isinstance(e, Planned))
+    planned = dataclasses.replace(plan, done={"8": 1}).to_line()
+    quick = child(
+        "import signal, threading\n"
+        "asked = threading.Event()\n"
+        "signal.signal(signal.SIGINT, lambda *_: asked.set())\n"
+        f"sys.stdout.write({planned!r}); sys.stdout.flush()\n"
+        "asked.wait(); time.sleep(0.6)\n"
+        f"sys.stdout.write({Failed('Interrupted', 'stopped', '', 130).to_line()!r})\n"
+        "sys.stdout.flush(); os._exit(130)\n"
+    )
+    with ScorerProcess(None, command=quick) as process:
+        events = process.events()
+        assert isinstance(next(events), Planned)
+        process.interrupt()
+        (last,) = events
+        assert isinstance(last, Failed) and last.exit_code == 130 and not process.killed
 
 
 @piloted
