@@ -13,6 +13,7 @@ from qfid_tui.state.run_options import Option
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import Panel
 from scorer.common.errors import QfidError
+from scorer.common.interrupts import Interrupts
 
 
 class WorkbenchCommands:
@@ -27,6 +28,7 @@ class WorkbenchCommands:
             reader: Reads earlier runs when another model is chosen.
         """
         self._owner, self._host, self._reader = owner, host, reader
+        self._stops = Interrupts()
 
     def choose_at_cursor(self) -> bool:
         """Choose the model with the cursor, or say why it cannot be scored.
@@ -117,8 +119,15 @@ class WorkbenchCommands:
             self.run()
 
     def stop(self) -> None:
-        """Ask the run to stop; asked again, end it at once."""
+        """Ask the run to stop; asked again, end it at once.
+
+        A key that repeats within 200 ms is one press.
+        """
         comparison = self._owner.state.comparison
+        if comparison.phase != "stopping":
+            self._stops = Interrupts()
+        if self._stops.add() == "same":
+            return
         at_once = comparison.phase == "stopping"
         if self._host.stop_scoring(at_once=at_once) and not at_once:
             comparison.stop()

@@ -78,6 +78,8 @@ def progress_line(comparison: Comparison) -> Line:
         return [(_step_text(comparison), "text"), (" …", "muted")]
     words = [f"chunk {min(run.complete + 1, run.chunks)} of {run.chunks}"]
     words.append(f"setting {run.current}" if run.current else "reference")
+    if run.silence is not None:
+        words.append(f"no news for {duration(run.silence)}")
     if run.rate is not None:
         words.append(rate_text(run.rate))
     if run.seconds_left is not None:

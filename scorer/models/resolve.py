@@ -89,6 +89,15 @@ def _local_folder(model: str) -> Path | None:
     if not model.strip() or "\0" in model:
         raise InputError("no model was named", "give org/name, a folder, or `demo`")
     path = Path(model)
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the path {shown(model)} is not UTF-8, and MLX cannot open files there",
+            "rename the folder, or link to it from a path of plain letters",
+        ) from None
+    except OSError:
+        pass
     written_as_path = model.startswith((".", "/", "~")) or path.is_absolute()
     try:
         path = path.expanduser()

@@ -255,7 +255,8 @@ def test_a_report_that_was_edited_gives_no_numbers_and_no_crash(spoil: object) -
     comparison = begun()
     for event in [*opening(run), *chunk_events(run), Finished(report)]:
         comparison.add(event)
-    assert (comparison.phase, comparison.report) == ("finished", None)
+    assert (comparison.phase, comparison.report) == ("failed", None)
+    assert comparison.failure is not None and comparison.failure.exit_code == 1
     figures = comparison.figures("8")
     assert figures is not None and not figures.final, "what is known is that of the chunks"
 

@@ -404,3 +404,17 @@ def test_only_json_and_headers_are_read(hub: Path) -> None:
 )
 def test_what_the_hub_takes_for_a_repo_id(text: str, valid: bool) -> None:
     assert is_repo_id(text) is valid
+
+
+def test_a_path_that_is_not_utf_8_is_refused_and_a_link_to_it_is_not(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff"))
+    try:
+        write_folder(folder, model_files())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    with pytest.raises(InputError, match="is not UTF-8") as caught:
+        resolve_model(str(folder))
+    assert "link to it" in caught.value.hint
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert resolve_model(str(link)).path == link
