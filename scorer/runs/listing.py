@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,12 +39,15 @@ __all__ = [
     "new_run",
     "newest_run",
     "newest_unfinished",
+    "run_ids",
+    "run_infos",
     "runs_folder",
     "twins",
     "unfinished_twin",
 ]
 
 _SLUG_LENGTH = 40
+_ID = re.compile(r"\d{8}-\d{6}-(.+)-[0-9a-f]{4}")
 _SHOWN = 5
 _HALF_MADE_SECONDS = 3600
 
@@ -128,6 +132,33 @@ def _remove_leavings(folder: Path) -> None:
 def list_runs() -> list[RunInfo]:
     """All runs, newest first; unreadable ones are listed as broken, with the reason."""
     return sorted(map(_info, _folders()), key=_age, reverse=True)
+
+
+def run_ids(model: str | None = None) -> list[str]:
+    """Ids of all runs, newest first, without reading any of them.
+
+    Args:
+        model: Leave out ids that :func:`new_run` gives to runs of other models only. What is left
+            may still be of another one.
+
+    Raises:
+        InputError: The folder of runs cannot be read.
+    """
+    slug = None if model is None else _slug(model)
+    ids = (path.name for path in _folders())
+    return [i for i in ids if slug is None or _slug_in(i) in (None, slug)]
+
+
+def run_infos(ids: Iterable[str]) -> list[RunInfo]:
+    """Some of the runs, newest first, as :func:`list_runs` has them; one that is gone is left out.
+
+    Args:
+        ids: Their ids, as :func:`run_ids` gives them.
+    """
+    folder = runs_folder()
+    found = [_info(folder / i) for i in ids]
+    there = [info for info in found if info.state != "broken" or os.path.lexists(info.path)]
+    return sorted(there, key=_age, reverse=True)
 
 
 def find_run(text: str) -> Run:
@@ -285,6 +316,12 @@ def _slug(model: str) -> str:
     """The last part of a model's name, in characters that are safe in any file name."""
     last = re.split(r"[/\\]", model.rstrip("/\\"))[-1]
     return re.sub(r"[^A-Za-z0-9._]+", "-", last)[:_SLUG_LENGTH].strip("-.") or "model"
+
+
+def _slug_in(run_id: str) -> str | None:
+    """What :func:`_slug` gave when a run was named; None where somebody else has named it."""
+    named = _ID.fullmatch(run_id)
+    return None if named is None else named[1]
 
 
 def _some(ids: list[str]) -> str:

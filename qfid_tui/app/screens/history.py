@@ -13,10 +13,12 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.events import Key
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from qfid_tui.app.actions import help_keys
+from qfid_tui.app.actions import help_keys, refused_action
+from qfid_tui.app.screens.compared_runs import ComparedRunsScreen
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.help import HelpScreen
@@ -24,11 +26,29 @@ from qfid_tui.app.shown_text import shown
 from qfid_tui.app.widgets.field import Field
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.app.widgets.run_table import RunTable
-from qfid_tui.words.run_rows import all_about, deletable, matches, resumable, when
+from qfid_tui.state.run_list import RunList, bytes_of_run, read_infos
+from qfid_tui.state.run_results import RunOutcome, read_outcomes
+from qfid_tui.words.run_rows import (
+    RunRow,
+    all_about,
+    count_text,
+    deletion_question,
+    matches,
+    why_not_deleted,
+    why_not_read,
+    why_not_resumed,
+)
 from scorer.common.errors import QfidError
-from scorer.report.formats.inline import plural
-from scorer.runs.listing import find_run, list_runs
+from scorer.runs.listing import find_run
 from scorer.runs.run_info import RunInfo
+
+
+# Runs that are read in one go, and runs whose results are.
+_PART, _RESULTS = 40, 8
+_FOOTER = (
+    *("history.help", "history.open", "history.mark", "history.compare", "history.close"),
+    *("history.delete", "history.resume", "history.export", "history.filter", "history.all"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +104,10 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         ),
         Binding("enter", "open", "Open", id="history.open", tooltip="Look at this run"),
         Binding("g", "resume", "Go on", id="history.resume", tooltip="Score what it still lacks"),
+        Binding("space", "mark", "Mark", id="history.mark", tooltip="Mark this run for c"),
+        Binding(
+            "c", "compare", "Compare", id="history.compare", tooltip="The marked runs in one table"
+        ),
         Binding("e", "export", "Export", id="history.export", tooltip="Write its report to a file"),
         Binding("d,delete", "delete", "Delete", id="history.delete", tooltip="Delete this run"),
         Binding("slash", "filter", "Filter", id="history.filter", tooltip="Show only some runs"),
@@ -91,24 +115,29 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         Binding("escape", "close", "Close", id="history.close", tooltip="Leave the history"),
     ]
 
-    def __init__(self, model: str | None) -> None:
+    def __init__(self, model: str | None, on_workbench: str | None = None) -> None:
         """Show the runs of a model.
 
         Args:
             model: The model as jobs name it; None for all models.
+            on_workbench: Id of the run that the workbench shows; None for none.
         """
         super().__init__()
         self._model = model
+        self._on_workbench = on_workbench
         self._all = model is None
-        self._runs: list[RunInfo] | None = None
+        self._runs: RunList | None = None
+        self._outcomes: dict[RunInfo, RunOutcome] = {}
+        self._marked: dict[str, RunInfo] = {}
         self._fault: QfidError | None = None
         self._shown: list[RunInfo] = []
+        self._is_reading_on = self._oldest_wanted = False
         self._deleting: asyncio.Future[None] | None = None
 
     @property
     def is_read(self) -> bool:
-        """Whether the list of runs has been read."""
-        return self._runs is not None
+        """Whether everything that is on the screen has been read."""
+        return self._runs is not None and not self._is_reading_on
 
     def compose(self) -> ComposeResult:
         """Title, filter, the table, and all about the run under the cursor."""
@@ -119,11 +148,19 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         yield RunTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
         yield Static(Content("reading …"), id="empty")
         yield Static(id="run-about")
-        yield KeyBar()
+        yield KeyBar(_FOOTER)
+
+    @property
+    def _table(self) -> RunTable:
+        return self.query_one(RunTable)
+
+    @property
+    def _words(self) -> str:
+        return self.query_one("#runs-filter", Input).value
 
     def on_mount(self) -> None:
         """Read the runs."""
-        self.query_one(RunTable).focus()
+        self._table.focus()
         self._show()
 
     def on_screen_resume(self) -> None:
@@ -132,62 +169,183 @@ class HistoryScreen(Screen[HistoryChoice | None]):
 
     @work(exclusive=True, group="read", exit_on_error=False)
     async def _read(self) -> None:
+        """List the runs anew, and read as many of them as were read before."""
+        before = 0 if self._runs is None else self._runs.counts[0]
+        model = None if self._all else self._model
         try:
-            self._runs, self._fault = await asyncio.to_thread(list_runs), None
+            runs = await asyncio.to_thread(RunList, model)
+            ids = runs.next_ids(max(before, _PART))
+            runs.add(ids, await asyncio.to_thread(read_infos, ids))
+            self._fault = None
         except QfidError as error:
-            self._runs, self._fault = [], error
+            self._fault = error
+            self._runs = None
+            self._show()
+            return
+        self._runs = runs
+        self._marked = {
+            run.id: run for run in runs.infos if run.id in self._marked
+        } | {name: run for name, run in self._marked.items() if run.path.exists()}
         self._show()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read what has come into view and the runs after it, unless that goes on already."""
+        if not self._is_reading_on:
+            self._is_reading_on = True
+            self._read_what_is_shown()
+
+    @work(group="read_on", exit_on_error=False)
+    async def _read_what_is_shown(self) -> None:
+        try:
+            while await self._read_part():
+                pass
+        finally:
+            self._is_reading_on = False
+
+    async def _read_part(self) -> bool:
+        """Read some of what is missing; False if nothing is."""
+        runs = self._runs
+        if runs is None:
+            return False
+        if not runs.is_whole and (self._oldest_wanted or len(self._shown) < self._rows_wanted()):
+            ids = runs.next_ids(_PART)
+            infos = await asyncio.to_thread(read_infos, ids)
+            if runs is self._runs:
+                self._append(runs.add(ids, infos))
+            return True
+        self._oldest_wanted = False
+        unread = [run for run in self._in_view() if run not in self._outcomes][:_RESULTS]
+        if unread:
+            self._outcomes.update(
+                zip(unread, await asyncio.to_thread(read_outcomes, unread), strict=True)
+            )
+            self._change(unread)
+        return bool(unread)
+
+    def _rows_wanted(self) -> int:
+        """Rows that are to be there: those in view, and as many again below the cursor."""
+        table = self._table
+        page = max(table.size.height, 1)
+        return max(table.cursor_row, int(table.scroll_offset.y) + page) + page
+
+    def _in_view(self) -> list[RunInfo]:
+        """The run under the cursor, and those on the screen."""
+        found = [self._shown[i] for i in self._table.in_view if i < len(self._shown)]
+        return list(dict.fromkeys(found if self.run is None else [self.run, *found]))
 
     @property
     def run(self) -> RunInfo | None:
         """The run under the cursor."""
-        row = self.query_one(RunTable).cursor_row
+        row = self._table.cursor_row
         return self._shown[row] if 0 <= row < len(self._shown) else None
+
+    def _row(self, run: RunInfo) -> RunRow:
+        return RunRow(run, self._outcomes.get(run), run.id in self._marked)
 
     def on_resize(self) -> None:
         """Give the columns the new width."""
         self._show()
+        self.call_after_refresh(self._read_on)
 
     def _show(self) -> None:
-        table = self.query_one(RunTable)
-        words = self.query_one("#runs-filter", Input).value
-        kept = self.run
-        mine = [run for run in self._runs or () if self._all or run.model == self._model]
-        self._shown = [run for run in mine if matches(run, words)]
+        kept, table = self.run, self._table
+        infos = [] if self._runs is None else self._runs.infos
+        self._shown = [run for run in infos if matches(run, self._words)]
         with self.app.batch_update():
-            table.fill(self._shown, self.size.width - 2, models=self._all, keep=kept)
-            table.display = bool(self._shown)
-            empty = self.query_one("#empty", Static)
-            empty.display = not self._shown
-            empty.update(self._empty(bool(mine), words))
-            self.query_one("#runs-title", Static).update(self._title(len(mine)))
+            table.fill(
+                [*map(self._row, self._shown)],
+                self.size.width - 2,
+                models=self._all,
+                keep=None if kept is None else kept.id,
+            )
+            self._show_counts()
         self._show_about()
 
-    def _title(self, count: int) -> Content:
-        whose = Content("all models") if self._all else shown(self._model or "", 200)
-        few = f", {len(self._shown)} shown" if len(self._shown) != count else ""
-        return Content.assemble("Earlier runs of ", whose, f" · {count}{few}")
+    def _append(self, infos: Sequence[RunInfo]) -> None:
+        """Show more runs below those that are shown."""
+        more = [run for run in infos if matches(run, self._words)]
+        if not self._shown:
+            self._show()
+            return
+        self._shown += more
+        self._table.append([*map(self._row, more)])
+        if self._oldest_wanted:
+            self._table.action_scroll_bottom()
+        self._show_counts()
 
-    def _empty(self, any_run: bool, words: str) -> Content:
+    def _change(self, infos: Sequence[RunInfo]) -> None:
+        """Show runs anew, as far as they are in the table."""
+        places = {run: i for i, run in enumerate(self._shown)}
+        for run in infos:
+            if run in places:
+                self._table.change(places[run], self._row(run))
+        self._show_about()
+
+    def _show_counts(self) -> None:
+        self._table.display = bool(self._shown)
+        empty = self.query_one("#empty", Static)
+        empty.display = not self._shown
+        empty.update(self._empty())
+        self.query_one("#runs-title", Static).update(self._title())
+
+    def _title(self) -> Content:
+        whose = Content("all models") if self._all else shown(self._model or "", 200)
+        counts = "" if self._runs is None else count_text(self._runs, len(self._shown))
+        marked = f" · {len(self._marked)} marked" if self._marked else ""
+        return Content.assemble("Earlier runs of ", whose, f"{counts}{marked}")
+
+    def _empty(self) -> Content:
         if self._fault is not None:
             return Content.assemble("✗ ", shown(self._fault.message), "\n→ ", self._fault.hint)
-        if self._runs is None:
+        if self._runs is None or not self._runs.is_whole:
             return Content("reading …")
-        if any_run:
-            return Content.assemble("No run holds ", shown(words, 100), ". Escape shows all again.")
-        if self._runs:
-            return Content("No run of this model is saved yet. a shows those of all models.")
-        return Content("No run is saved yet. Escape goes back; r there makes one.")
+        if self._runs.infos:
+            return Content.assemble(
+                "No run holds ", shown(self._words, 100), ". Escape shows all again."
+            )
+        if self._all:
+            return Content("No run is saved yet. Escape goes back; r there makes one.")
+        return Content("No run of this model is saved yet. a shows those of all models.")
 
     def on_data_table_row_highlighted(self) -> None:
         """Tell all about the run under the cursor."""
         self._show_about()
+        self._read_on()
+
+    def on_run_table_scrolled(self) -> None:
+        """Read what has come into view."""
+        self._read_on()
+
+    def on_run_table_oldest_wanted(self) -> None:
+        """Read all runs, in parts; any key that moves the cursor ends that."""
+        self._oldest_wanted = True
+        self._read_on()
+
+    def on_key(self, event: Key) -> None:
+        """Stop on the way to the oldest run; a key that can do nothing now says why."""
+        if event.key not in ("end", "G"):
+            self._oldest_wanted = False
+        refused = refused_action(self, event.key)
+        if refused is not None and (why := self._why_not(refused)):
+            self.notify(why, severity="warning", markup=False)
+
+    def _why_not(self, action: str) -> str:
+        """Why an action can do nothing now; "" where that is plain."""
+        if action == "compare":
+            return "Mark two runs or more: space marks the one under the cursor"
+        run = self.run
+        if run is None:
+            return "There is no run under the cursor"
+        if action == "delete":
+            return why_not_deleted(run)
+        return why_not_resumed(run) if action == "resume" else why_not_read(run)
 
     def _show_about(self) -> None:
         run, about = self.run, self.query_one("#run-about", Static)
         about.display = run is not None
         if run is not None:
-            about.update(_table(all_about(run)))
+            about.update(_facts(all_about(self._row(run))))
         self.refresh_bindings()
 
     def on_data_table_row_selected(self) -> None:
@@ -197,23 +355,26 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     def on_input_changed(self) -> None:
         """Keep the runs that hold what was typed."""
         self._show()
+        self._read_on()
 
     def on_input_submitted(self) -> None:
         """Leave the field, keep the filter."""
         self.query_one(RunTable).focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what can be done with the run under the cursor."""
+        """Offer what can be done with the run under the cursor, or with those marked."""
         if action == "all":
             return self._model is not None
-        if action not in ("open", "resume", "export", "delete"):
+        if action == "compare":
+            return len(self._marked) > 1 or None
+        if action not in ("open", "resume", "mark", "export", "delete"):
             return True
         run = self.run
-        if run is None or run.state == "broken":
+        if run is None or why_not_read(run):
             return None
-        if action == "resume" and not resumable(run):
+        if action == "resume" and why_not_resumed(run):
             return None
-        return None if action == "delete" and not deletable(run) else True
+        return None if action == "delete" and why_not_deleted(run) else True
 
     def action_open(self) -> None:
         """Look at the run."""
@@ -224,6 +385,18 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         """Score what the run still lacks."""
         if self.run is not None:
             self.dismiss(HistoryChoice(self.run.id, "resume"))
+
+    def action_mark(self) -> None:
+        """Mark the run for a comparison, or take its mark away."""
+        if (run := self.run) is not None:
+            if self._marked.pop(run.id, None) is None:
+                self._marked[run.id] = run
+            self._change([run])
+            self._show_counts()
+
+    def action_compare(self) -> None:
+        """Show the settings of the runs that are marked in one table, newest run first."""
+        self.app.push_screen(ComparedRunsScreen(sorted(self._marked, reverse=True)))
 
     def action_export(self) -> None:
         """Write the run's report."""
@@ -264,10 +437,8 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         run = self.run
         if run is None:
             return
-        question = (
-            f"Delete the run of {run.model[:200]}, {', '.join(run.settings)[:200]}, from "
-            f"{when(run)}? Its {plural(run.chunks_done, 'scored chunk')} cannot be brought back."
-        )
+        size = await asyncio.to_thread(bytes_of_run, run.path)
+        question = deletion_question(run, size, is_shown=run.id == self._on_workbench)
         if not await self.app.push_screen_wait(ConfirmScreen(question, "delete", "keep")):
             return
         try:
@@ -280,7 +451,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         self._read()
 
 
-def _table(rows: Sequence[tuple[str, str]]) -> Table:
+def _facts(rows: Sequence[tuple[str, str]]) -> Table:
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(width=8)
     table.add_column(overflow="fold")
