@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scorer.runs.listing import run_ids, run_infos
+from scorer.runs.listing import may_be_of, run_ids, run_infos
 from scorer.runs.run_info import RunInfo
 
 
@@ -15,6 +15,7 @@ class RunList:
     """The runs of a model, or of all models; only their ids are known at first.
 
     Attributes:
+        is_folder_empty: Whether no run of any model is saved.
         infos: The runs read so far, newest first; runs of other models are left out.
     """
 
@@ -28,7 +29,9 @@ class RunList:
             InputError: The folder of runs cannot be read.
         """
         self._model = model
-        self._ids = run_ids(model)
+        ids = run_ids()
+        self.is_folder_empty = not ids
+        self._ids = [i for i in ids if model is None or may_be_of(i, model)]
         self._read = 0
         self.infos: list[RunInfo] = []
 

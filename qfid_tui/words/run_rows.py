@@ -53,15 +53,25 @@ def read_only_note(info: RunInfo) -> str:
     return f"read-only, its positions file: {info.read_only}" if info.read_only else ""
 
 
-def why_not_read(info: RunInfo) -> str:
-    """Why a run cannot be looked at; "" where it can be."""
-    return f"qfid cannot read this run: {info.reason}" if info.state == "broken" else ""
+def why_not(action: str, info: RunInfo | None) -> str:
+    """Why an action of the history can do nothing now; "" where it can.
 
-
-def why_not_resumed(info: RunInfo) -> str:
-    """Why a run is not gone on with; "" where chunks or failed settings are left to score."""
+    Args:
+        action: As the bindings of the history name it.
+        info: The run under the cursor; None for none.
+    """
+    if action == "compare":
+        return "Mark two runs or more: space marks the one under the cursor"
+    if info is None:
+        return "There is no run under the cursor"
+    if action == "delete":
+        return _why_not_deleted(info)
     if info.state == "broken":
-        return why_not_read(info)
+        return f"qfid cannot read this run: {info.reason}"
+    return _why_not_resumed(info) if action == "resume" else ""
+
+
+def _why_not_resumed(info: RunInfo) -> str:
     if info.read_only:
         return f"This run can be looked at only: {read_only_note(info)}"
     if info.state == "running":
@@ -71,8 +81,7 @@ def why_not_resumed(info: RunInfo) -> str:
     return ""
 
 
-def why_not_deleted(info: RunInfo) -> str:
-    """Why a run is not deleted; "" where it can be."""
+def _why_not_deleted(info: RunInfo) -> str:
     if info.state == "running":
         return "This run is being scored: stop it before it is deleted"
     if info.state == "broken":

@@ -36,6 +36,7 @@ __all__ = [
     "identity_differences",
     "identity_hash",
     "list_runs",
+    "may_be_of",
     "new_run",
     "newest_run",
     "newest_unfinished",
@@ -134,19 +135,19 @@ def list_runs() -> list[RunInfo]:
     return sorted(map(_info, _folders()), key=_age, reverse=True)
 
 
-def run_ids(model: str | None = None) -> list[str]:
+def run_ids() -> list[str]:
     """Ids of all runs, newest first, without reading any of them.
-
-    Args:
-        model: Leave out ids that :func:`new_run` gives to runs of other models only. What is left
-            may still be of another one.
 
     Raises:
         InputError: The folder of runs cannot be read.
     """
-    slug = None if model is None else _slug(model)
-    ids = (path.name for path in _folders())
-    return [i for i in ids if slug is None or _slug_in(i) in (None, slug)]
+    return [path.name for path in _folders()]
+
+
+def may_be_of(run_id: str, model: str) -> bool:
+    """Whether a run can be of a model, by its id alone; False only where it certainly is not."""
+    named = _ID.fullmatch(run_id)
+    return named is None or named[1] == _slug(model)
 
 
 def run_infos(ids: Iterable[str]) -> list[RunInfo]:
@@ -316,12 +317,6 @@ def _slug(model: str) -> str:
     """The last part of a model's name, in characters that are safe in any file name."""
     last = re.split(r"[/\\]", model.rstrip("/\\"))[-1]
     return re.sub(r"[^A-Za-z0-9._]+", "-", last)[:_SLUG_LENGTH].strip("-.") or "model"
-
-
-def _slug_in(run_id: str) -> str | None:
-    """What :func:`_slug` gave when a run was named; None where somebody else has named it."""
-    named = _ID.fullmatch(run_id)
-    return None if named is None else named[1]
 
 
 def _some(ids: list[str]) -> str:

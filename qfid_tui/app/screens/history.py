@@ -19,6 +19,7 @@ from textual.widgets import Input, Static
 
 from qfid_tui.app.actions import help_keys, refused_action
 from qfid_tui.app.screens.compared_runs import ComparedRunsScreen
+from qfid_tui.app.history_reader import HistoryReader
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.help import HelpScreen
@@ -26,25 +27,20 @@ from qfid_tui.app.shown_text import shown
 from qfid_tui.app.widgets.field import Field
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.app.widgets.run_table import RunTable
-from qfid_tui.state.run_list import RunList, bytes_of_run, read_infos
-from qfid_tui.state.run_results import RunOutcome, read_outcomes
+from qfid_tui.state.run_list import bytes_of_run
 from qfid_tui.words.run_rows import (
     RunRow,
     all_about,
     count_text,
     deletion_question,
     matches,
-    why_not_deleted,
-    why_not_read,
-    why_not_resumed,
+    why_not,
 )
 from scorer.common.errors import QfidError
 from scorer.runs.listing import find_run
 from scorer.runs.run_info import RunInfo
 
 
-# Runs that are read in one go, and runs whose results are.
-_PART, _RESULTS = 40, 8
 _FOOTER = (
     *("history.help", "history.open", "history.mark", "history.compare", "history.close"),
     *("history.delete", "history.resume", "history.export", "history.filter", "history.all"),
@@ -126,18 +122,16 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         self._model = model
         self._on_workbench = on_workbench
         self._all = model is None
-        self._runs: RunList | None = None
-        self._outcomes: dict[RunInfo, RunOutcome] = {}
-        self._marked: dict[str, RunInfo] = {}
-        self._fault: QfidError | None = None
+        self._reader = HistoryReader(self, self)
+        self._marked: set[str] = set()
         self._shown: list[RunInfo] = []
-        self._is_reading_on = self._oldest_wanted = False
+        self._oldest_wanted = False
         self._deleting: asyncio.Future[None] | None = None
 
     @property
     def is_read(self) -> bool:
         """Whether everything that is on the screen has been read."""
-        return self._runs is not None and not self._is_reading_on
+        return self._reader.is_at_rest
 
     def compose(self) -> ComposeResult:
         """Title, filter, the table, and all about the run under the cursor."""
@@ -161,99 +155,38 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     def on_mount(self) -> None:
         """Read the runs."""
         self._table.focus()
-        self._show()
+        self.show_runs()
 
     def on_screen_resume(self) -> None:
         """Read again: a run may have been deleted, exported or gone on with meanwhile."""
         self._read()
 
-    @work(exclusive=True, group="read", exit_on_error=False)
-    async def _read(self) -> None:
-        """List the runs anew, and read as many of them as were read before."""
-        before = 0 if self._runs is None else self._runs.counts[0]
-        model = None if self._all else self._model
-        try:
-            runs = await asyncio.to_thread(RunList, model)
-            ids = runs.next_ids(max(before, _PART))
-            runs.add(ids, await asyncio.to_thread(read_infos, ids))
-            self._fault = None
-        except QfidError as error:
-            self._fault = error
-            self._runs = None
-            self._show()
-            return
-        self._runs = runs
-        self._marked = {
-            run.id: run for run in runs.infos if run.id in self._marked
-        } | {name: run for name, run in self._marked.items() if run.path.exists()}
-        self._show()
-        self._read_on()
+    def _read(self) -> None:
+        self._reader.read_anew(None if self._all else self._model)
 
-    def _read_on(self) -> None:
-        """Read what has come into view and the runs after it, unless that goes on already."""
-        if not self._is_reading_on:
-            self._is_reading_on = True
-            self._read_what_is_shown()
+    # What the reader asks for and finds
 
-    @work(group="read_on", exit_on_error=False)
-    async def _read_what_is_shown(self) -> None:
-        try:
-            while await self._read_part():
-                pass
-        finally:
-            self._is_reading_on = False
-
-    async def _read_part(self) -> bool:
-        """Read some of what is missing; False if nothing is."""
-        runs = self._runs
-        if runs is None:
-            return False
-        if not runs.is_whole and (self._oldest_wanted or len(self._shown) < self._rows_wanted()):
-            ids = runs.next_ids(_PART)
-            infos = await asyncio.to_thread(read_infos, ids)
-            if runs is self._runs:
-                self._append(runs.add(ids, infos))
-            return True
-        self._oldest_wanted = False
-        unread = [run for run in self._in_view() if run not in self._outcomes][:_RESULTS]
-        if unread:
-            self._outcomes.update(
-                zip(unread, await asyncio.to_thread(read_outcomes, unread), strict=True)
-            )
-            self._change(unread)
-        return bool(unread)
-
-    def _rows_wanted(self) -> int:
-        """Rows that are to be there: those in view, and as many again below the cursor."""
+    @property
+    def lacks_rows(self) -> bool:
+        """Whether the rows end before, or soon after, what is on the screen."""
         table = self._table
         page = max(table.size.height, 1)
-        return max(table.cursor_row, int(table.scroll_offset.y) + page) + page
+        wanted = max(table.cursor_row, int(table.scroll_offset.y) + page) + page
+        return self._oldest_wanted or len(self._shown) < wanted
 
-    def _in_view(self) -> list[RunInfo]:
+    @property
+    def in_view(self) -> Sequence[RunInfo]:
         """The run under the cursor, and those on the screen."""
         found = [self._shown[i] for i in self._table.in_view if i < len(self._shown)]
         return list(dict.fromkeys(found if self.run is None else [self.run, *found]))
 
-    @property
-    def run(self) -> RunInfo | None:
-        """The run under the cursor."""
-        row = self._table.cursor_row
-        return self._shown[row] if 0 <= row < len(self._shown) else None
-
-    def _row(self, run: RunInfo) -> RunRow:
-        return RunRow(run, self._outcomes.get(run), run.id in self._marked)
-
-    def on_resize(self) -> None:
-        """Give the columns the new width."""
-        self._show()
-        self.call_after_refresh(self._read_on)
-
-    def _show(self) -> None:
-        kept, table = self.run, self._table
-        infos = [] if self._runs is None else self._runs.infos
+    def show_runs(self) -> None:
+        """Show the list anew, as far as it has been read."""
+        kept, runs = self.run, self._reader.runs
+        infos = [] if runs is None else runs.infos
         self._shown = [run for run in infos if matches(run, self._words)]
         with self.app.batch_update():
-            table.fill(
+            self._table.fill(
                 [*map(self._row, self._shown)],
                 self.size.width - 2,
                 models=self._all,
@@ -262,11 +195,12 @@ class HistoryScreen(Screen[HistoryChoice | None]):
             self._show_counts()
         self._show_about()
 
-    def _append(self, infos: Sequence[RunInfo]) -> None:
+    def append_runs(self, infos: Sequence[RunInfo]) -> None:
         """Show more runs below those that are shown."""
         more = [run for run in infos if matches(run, self._words)]
-        if not self._shown:
-            self._show()
+        if more and not self._shown:
+            # The columns follow the first runs.
+            self.show_runs()
             return
         self._shown += more
         self._table.append([*map(self._row, more)])
@@ -274,13 +208,27 @@ class HistoryScreen(Screen[HistoryChoice | None]):
             self._table.action_scroll_bottom()
         self._show_counts()
 
-    def _change(self, infos: Sequence[RunInfo]) -> None:
+    def change_runs(self, infos: Sequence[RunInfo]) -> None:
         """Show runs anew, as far as they are in the table."""
         places = {run: i for i, run in enumerate(self._shown)}
         for run in infos:
             if run in places:
                 self._table.change(places[run], self._row(run))
         self._show_about()
+
+    @property
+    def run(self) -> RunInfo | None:
+        """The run under the cursor."""
+        row = self._table.cursor_row
+        return self._shown[row] if 0 <= row < len(self._shown) else None
+
+    def _row(self, run: RunInfo) -> RunRow:
+        return RunRow(run, self._reader.outcomes.get(run), run.id in self._marked)
+
+    def on_resize(self) -> None:
+        """Give the columns the new width."""
+        self.show_runs()
+        self.call_after_refresh(self._reader.read_on)
 
     def _show_counts(self) -> None:
         self._table.display = bool(self._shown)
@@ -291,55 +239,45 @@ class HistoryScreen(Screen[HistoryChoice | None]):
 
     def _title(self) -> Content:
         whose = Content("all models") if self._all else shown(self._model or "", 200)
-        counts = "" if self._runs is None else count_text(self._runs, len(self._shown))
+        runs = self._reader.runs
+        counts = "" if runs is None else count_text(runs, len(self._shown))
         marked = f" · {len(self._marked)} marked" if self._marked else ""
         return Content.assemble("Earlier runs of ", whose, f"{counts}{marked}")
 
     def _empty(self) -> Content:
-        if self._fault is not None:
-            return Content.assemble("✗ ", shown(self._fault.message), "\n→ ", self._fault.hint)
-        if self._runs is None or not self._runs.is_whole:
+        fault, runs = self._reader.fault, self._reader.runs
+        if fault is not None:
+            return Content.assemble("✗ ", shown(fault.message), "\n→ ", fault.hint)
+        if runs is None or not runs.is_whole:
             return Content("reading …")
-        if self._runs.infos:
-            return Content.assemble(
-                "No run holds ", shown(self._words, 100), ". Escape shows all again."
-            )
-        if self._all:
+        if runs.infos:
+            words = shown(self._words, 100)
+            return Content.assemble("No run holds ", words, ". Escape shows all again.")
+        if runs.is_folder_empty:
             return Content("No run is saved yet. Escape goes back; r there makes one.")
         return Content("No run of this model is saved yet. a shows those of all models.")
 
     def on_data_table_row_highlighted(self) -> None:
         """Tell all about the run under the cursor."""
         self._show_about()
-        self._read_on()
+        self._reader.read_on()
 
     def on_run_table_scrolled(self) -> None:
         """Read what has come into view."""
-        self._read_on()
+        self._reader.read_on()
 
     def on_run_table_oldest_wanted(self) -> None:
         """Read all runs, in parts; any key that moves the cursor ends that."""
         self._oldest_wanted = True
-        self._read_on()
+        self._reader.read_on()
 
     def on_key(self, event: Key) -> None:
         """Stop on the way to the oldest run; a key that can do nothing now says why."""
         if event.key not in ("end", "G"):
             self._oldest_wanted = False
         refused = refused_action(self, event.key)
-        if refused is not None and (why := self._why_not(refused)):
+        if refused is not None and (why := why_not(refused, self.run)):
             self.notify(why, severity="warning", markup=False)
-
-    def _why_not(self, action: str) -> str:
-        """Why an action can do nothing now; "" where that is plain."""
-        if action == "compare":
-            return "Mark two runs or more: space marks the one under the cursor"
-        run = self.run
-        if run is None:
-            return "There is no run under the cursor"
-        if action == "delete":
-            return why_not_deleted(run)
-        return why_not_resumed(run) if action == "resume" else why_not_read(run)
 
     def _show_about(self) -> None:
         run, about = self.run, self.query_one("#run-about", Static)
@@ -354,8 +292,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
 
     def on_input_changed(self) -> None:
         """Keep the runs that hold what was typed."""
-        self._show()
-        self._read_on()
+        self._reader.show()
 
     def on_input_submitted(self) -> None:
         """Leave the field, keep the filter."""
@@ -370,11 +307,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         if action not in ("open", "resume", "mark", "export", "delete"):
             return True
         run = self.run
-        if run is None or why_not_read(run):
-            return None
-        if action == "resume" and why_not_resumed(run):
-            return None
-        return None if action == "delete" and why_not_deleted(run) else True
+        return None if run is None or why_not(action, run) else True
 
     def action_open(self) -> None:
         """Look at the run."""
@@ -389,9 +322,8 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     def action_mark(self) -> None:
         """Mark the run for a comparison, or take its mark away."""
         if (run := self.run) is not None:
-            if self._marked.pop(run.id, None) is None:
-                self._marked[run.id] = run
-            self._change([run])
+            self._marked ^= {run.id}
+            self.change_runs([run])
             self._show_counts()
 
     def action_compare(self) -> None:
@@ -417,7 +349,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     def action_all(self) -> None:
         """Switch between this model and all."""
         self._all = not self._all
-        self._show()
+        self._read()
 
     async def action_close(self) -> None:
         """Drop the filter, or leave, not before a run that is being deleted is gone."""
@@ -446,6 +378,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
                 asyncio.to_thread(lambda: find_run(run.id).delete())
             )
             await self._deleting
+            self._marked.discard(run.id)
         except QfidError as error:
             self.notify(" ".join((error.message, error.hint)), severity="error", markup=False)
         self._read()

@@ -119,7 +119,8 @@ class SideScreens:
         Args:
             left: Called with the user's choice; None if the user chose no run.
         """
-        self._push(HistoryScreen(self._owner.state.choices.model), left)
+        state = self._owner.state
+        self._push(HistoryScreen(state.choices.model, state.comparison.run), left)
 
     def open_fault(self, ending: ChildExit, resume: Callable[[], object]) -> None:
         """Say what happened to a run that failed; where code may not run, ask whether it may.

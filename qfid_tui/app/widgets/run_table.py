@@ -39,9 +39,7 @@ class RunTable(DataTable[Text], inherit_bindings=False):
 
     _shape: Sequence[tuple[str, int]] = ()
 
-    def fill(
-        self, rows: Sequence[RunRow], width: int, *, models: bool, keep: str | None
-    ) -> None:
+    def fill(self, rows: Sequence[RunRow], width: int, *, models: bool, keep: str | None) -> None:
         """Show these runs instead of those shown so far.
 
         Args:
