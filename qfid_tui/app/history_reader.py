@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from textual.screen import Screen
 from textual.worker import Worker
@@ -48,7 +48,7 @@ class HistoryReader:
         fault: Why there is no list; None where there is one.
     """
 
-    def __init__(self, screen: Screen[object], shown: ShownRuns) -> None:
+    def __init__(self, screen: Screen[Any], shown: ShownRuns) -> None:
         """Make the reader.
 
         Args:
@@ -96,7 +96,11 @@ class HistoryReader:
         """Read what has come into view and the runs after it, unless that goes on already."""
         if not self._is_reading_on and self.runs is not None:
             self._is_reading_on = True
-            self._screen.run_worker(self._read_on(), group="read_on", exit_on_error=False)
+            # What is in view is known when the rows have their places.
+            self._screen.call_after_refresh(self._start)
+
+    def _start(self) -> None:
+        self._screen.run_worker(self._read_on(), group="read_on", exit_on_error=False)
 
     async def _read_on(self) -> None:
         try:

@@ -77,5 +77,5 @@ def bytes_of_run(folder: Path) -> int:
     for place, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_size
+                total += Path(place, name).lstat().st_size
     return total

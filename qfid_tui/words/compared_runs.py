@@ -27,7 +27,7 @@ TonedLine = tuple[tuple[str, Tone], ...]
 
 _WIDE = 110
 _MARGIN = 2
-_WIDTHS = {"rank": 4, "run": 3, "setting": 16, "cache": 5, "KL mean": 7, "flips": 6}
+_WIDTHS = {"rank": 4, "run": 3, "setting": 16, "cache": 5, "KL mean": 8, "flips": 6}
 _LATER = {"verdict": 9, "chunks": 6}
 _INTERVAL, _BAR = 21, 40
 _LEAST_BAR = 4
@@ -76,7 +76,8 @@ def _group_lines(
     if group.differs:
         yield from _wrapped(f"unlike {_letter(0)}: {', '.join(group.differs)}", width, "marginal")
     shape = _shape(width)
-    yield tuple((f"{name:<{wide}}  ", "muted") for name, wide in shape.items())
+    heads = "".join(_padded(name, wide + _MARGIN) for name, wide in shape.items())
+    yield ((heads.rstrip(), "muted"),)
     for row, rank in zip(group.rows, group.ranks, strict=True):
         yield _row(row, rank, shape, axis)
 
@@ -128,10 +129,11 @@ def _row(row: ComparedRow, rank: int | None, shape: dict[str, int], axis: Axis) 
         "chunks": str(figures.chunks),
     }
     tones: dict[str, Tone] = {"verdict": figures.verdict, "": "muted"}
-    return tuple(
+    parts: list[tuple[str, Tone]] = [
         (_padded(cut(texts[name], wide), wide + _MARGIN), tones.get(name, "plain"))
         for name, wide in shape.items()
-    )
+    ]
+    return (*parts[:-1], (parts[-1][0].rstrip(), parts[-1][1]))
 
 
 def _padded(text: str, width: int) -> str:

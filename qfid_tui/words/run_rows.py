@@ -22,11 +22,15 @@ STATES = {
     "broken": "✗ unusable",
 }
 _DATED = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)\d\d")
-_STATE, _CHUNKS = 12, 7
-_SETTING, _KL, _FLIPS, _VERDICT = 8, 7, 6, 9
+_STATE, _CHUNKS = 12, 9
+_SETTING, _KL, _FLIPS, _VERDICT = 8, 8, 7, 9
 _LEAST = 8
 MARK = "●"
 """Stands before a run that is marked for a comparison."""
+# As many as have room below the list at 80 columns.
+_RESULTS = 6
+GAP = 1
+"""Blank columns behind each column."""
 # From this width on, the year and the name of the text fit.
 _WIDE = 110
 
@@ -46,6 +50,12 @@ def chunks(info: RunInfo) -> str:
         return ""
     planned = "?" if info.chunks_planned is None else str(info.chunks_planned)
     return f"{info.chunks_done}/{planned}"
+
+
+def _state_and_chunks(info: RunInfo) -> str:
+    """The sign of the state, and chunks as :func:`chunks` has them, once where all are scored."""
+    whole = info.chunks_done == info.chunks_planned
+    return f"{STATES[info.state][0]} {info.chunks_done if whole else chunks(info)}"
 
 
 def read_only_note(info: RunInfo) -> str:
@@ -137,17 +147,17 @@ def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[st
 
     Args:
         runs: The runs of the list.
-        width: Columns of the terminal, including one blank at each side of a column.
+        width: Columns of the terminal, including :data:`GAP` behind each column.
         models: Whether the runs have different models.
     """
     wide = width >= _WIDE
     fixed = [
-        ("", 1),
+        ("", 2),
         ("when", 16 if wide else 11),
-        ("state", _STATE if wide else 1),
+        *([("state", _STATE)] if wide else []),
         ("scored", _CHUNKS),
         ("best", _SETTING),
-        ("KL mean", _KL),
+        ("KL, nats", _KL),
         ("flips", _FLIPS),
         ("verdict", _VERDICT),
     ]
@@ -156,8 +166,8 @@ def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[st
         *(["text"] if wide or not models else []),
         *(["others"] if wide else []),
     ]
-    free = width - sum(wide for _, wide in fixed) - 2 * (len(fixed) + len(wanted))
-    shares = {"model": 4, "text": 2, "others": 4}
+    free = width - sum(columns for _, columns in fixed) - GAP * (len(fixed) + len(wanted))
+    shares = {"model": 4, "text": 3, "others": 4}
     longest = {
         "model": max((columns(run.model) for run in runs), default=0),
         "text": max((columns(text_name(run.corpus)) for run in runs), default=0),
@@ -176,10 +186,10 @@ def cells(row: RunRow, shape: Sequence[tuple[str, int]]) -> list[str]:
     """Return the cells of a run, cut to their columns; for an unusable run, the reason."""
     info = row.info
     found = {
-        "": MARK if row.marked else "",
+        "": f" {MARK}" if row.marked else "",
         "when": when(info),
         "state": STATES[info.state],
-        "scored": chunks(info),
+        "scored": chunks(info) if "state" in dict(shape) else _state_and_chunks(info),
         "model": info.model,
         "text": text_name(info.corpus),
         **_results(row),
@@ -190,8 +200,6 @@ def cells(row: RunRow, shape: Sequence[tuple[str, int]]) -> list[str]:
     for name, width in shape:
         if name == "when":
             made.append(found[name][-width:])
-        elif name == "state" and width == 1:
-            made.append(found[name][:1])
         elif name in ("model", "text"):
             made.append(_named(found[name], width))
         else:
@@ -201,7 +209,7 @@ def cells(row: RunRow, shape: Sequence[tuple[str, int]]) -> list[str]:
 
 def _results(row: RunRow) -> dict[str, str]:
     """The cells about what was found; the settings where nothing was."""
-    empty = dict.fromkeys(("best", "KL mean", "flips", "verdict", "others"), "")
+    empty = dict.fromkeys(("best", "KL, nats", "flips", "verdict", "others"), "")
     if row.info.state == "broken":
         return empty
     if row.outcome is None:
@@ -217,15 +225,15 @@ def _results(row: RunRow) -> dict[str, str]:
     )
     return {
         "best": best.setting,
-        "KL mean": digits(best.kl_mean, significant=3),
-        "flips": percent(best.flip_rate, significant=3),
+        "KL, nats": digits(best.kl_mean, significant=3),
+        "flips": percent(best.flip_rate, significant=2),
         "verdict": best.verdict,
         "others": ", ".join(others),
     }
 
 
 def result_text(result: RunResult) -> str:
-    """A result in a line: ``8: KL mean 0.00035 nats, flips 0.4 %, good?``."""
+    """A result in a line: ``8: KL 0.00035, flips 0.4 %, good?``, KL in nats."""
     kl, flips = digits(result.kl_mean, significant=3), percent(result.flip_rate, significant=3)
     return f"{result.setting}: KL {kl}, flips {flips}, {result.verdict}"
 
@@ -238,12 +246,12 @@ def deletion_question(info: RunInfo, size: int, *, is_shown: bool) -> str:
         size: Bytes of its files.
         is_shown: Whether it is the one on the workbench.
     """
-    lost = f"{plural(info.chunks_done, 'scored chunk')} and the report"
+    what = f"{info.model[:200]} with {', '.join(info.settings)[:200]}, begun {when(info)}"
     more = " It is the run on the workbench, which is emptied." if is_shown else ""
     return (
-        f"Delete run {info.id} ({bytes_of(size)})?\n"
-        f"{info.model[:200]}: {', '.join(info.settings)[:200]}, begun {when(info)}.\n"
-        f"Its {lost} are lost for good.{more}"
+        f"Delete run {info.id}, {bytes_of(size)}? It is {what}. Its "
+        f"{plural(info.chunks_done, 'scored chunk')} and what is reported of them are lost for "
+        f"good.{more}"
     )
 
 
@@ -278,9 +286,10 @@ def _all_results(row: RunRow) -> str:
     found = {result.setting: result for result in row.outcome.results}
     said = [
         result_text(found[name]) if name in found else f"{name}: no result"
-        for name in row.info.settings
+        for name in row.info.settings[:_RESULTS]
     ]
-    return " · ".join(said)
+    more = len(row.info.settings) - len(said)
+    return " · ".join([*said, *([f"and {more} more"] if more else [])])
 
 
 def _named(text: str, width: int) -> str:

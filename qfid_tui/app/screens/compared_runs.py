@@ -29,6 +29,8 @@ _STYLES = {
     "marginal": "$text-warning bold",
     "bad": "$text-error bold",
 }
+# Both margins and the scroll bar.
+_FRAME = 4
 
 
 class ComparedRunsScreen(Screen[None]):
@@ -101,7 +103,7 @@ class ComparedRunsScreen(Screen[None]):
 
     def _show(self) -> None:
         if self._compared is not None:
-            lines = compared_lines(self._compared, self.size.width - 3)
+            lines = compared_lines(self._compared, self.size.width - _FRAME)
             parts = [
                 Content.assemble(*((text, _STYLES[tone]) for text, tone in line)) for line in lines
             ]

@@ -18,8 +18,8 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from qfid_tui.app.actions import help_keys, refused_action
-from qfid_tui.app.screens.compared_runs import ComparedRunsScreen
 from qfid_tui.app.history_reader import HistoryReader
+from qfid_tui.app.screens.compared_runs import ComparedRunsScreen
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.help import HelpScreen
@@ -39,7 +39,6 @@ from qfid_tui.words.run_rows import (
 from scorer.common.errors import QfidError
 from scorer.runs.listing import find_run
 from scorer.runs.run_info import RunInfo
-
 
 _FOOTER = (
     *("history.help", "history.open", "history.mark", "history.compare", "history.close"),
@@ -139,7 +138,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         yield Field(
             placeholder="model, setting, text, state …", id="runs-filter", select_on_focus=False
         )
-        yield RunTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
+        yield RunTable(cursor_type="row", zebra_stripes=False, cell_padding=0)
         yield Static(Content("reading …"), id="empty")
         yield Static(id="run-about")
         yield KeyBar(_FOOTER)
@@ -228,7 +227,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     def on_resize(self) -> None:
         """Give the columns the new width."""
         self.show_runs()
-        self.call_after_refresh(self._reader.read_on)
+        self._reader.read_on()
 
     def _show_counts(self) -> None:
         self._table.display = bool(self._shown)
@@ -389,5 +388,5 @@ def _facts(rows: Sequence[tuple[str, str]]) -> Table:
     table.add_column(width=8)
     table.add_column(overflow="fold")
     for name, text in rows:
-        table.add_row(Text(name, style="dim"), Text(shown(text, 150).plain))
+        table.add_row(Text(name, style="dim"), Text(shown(text, 400).plain))
     return table

@@ -11,7 +11,7 @@ from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widgets import DataTable
 
-from qfid_tui.words.run_rows import RunRow, cells, heads
+from qfid_tui.words.run_rows import GAP, RunRow, cells, heads
 
 
 class RunTable(DataTable[Text], inherit_bindings=False):
@@ -52,7 +52,7 @@ class RunTable(DataTable[Text], inherit_bindings=False):
         self._shape = heads([row.info for row in rows], width, models=models)
         self.clear(columns=True)
         for name, columns in self._shape:
-            self.add_column(Text(name), width=columns)
+            self.add_column(Text(name), width=columns + GAP)
         self.append(rows)
         if keep is not None:
             ids = [row.info.id for row in rows]
