@@ -59,9 +59,7 @@ def sizes_read(state: WorkbenchState, model: ModelInfo, sizes: ModelSizes | None
     return state.changed(sizes={**state.sizes, model: sizes})
 
 
-def earlier_read(
-    state: WorkbenchState, comparison: Comparison, earlier: EarlierRuns
-) -> Outcome:
+def earlier_read(state: WorkbenchState, comparison: Comparison, earlier: EarlierRuns) -> Outcome:
     """Take the earlier runs of a model, unless another model was chosen meanwhile.
 
     Args:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.coordinate import Coordinate
+from textual.events import Click
 from textual.message import Message
 from textual.widgets import DataTable
 
@@ -82,6 +83,15 @@ class RunTable(DataTable[Text], inherit_bindings=False):
         super().watch_scroll_y(old_value, new_value)
         if int(old_value) != int(new_value):
             self.post_message(self.Scrolled())
+
+    def on_click(self, event: Click) -> None:
+        """Make a click on any cell of the run under the cursor one on the cursor.
+
+        Textual's table compares cells, also where its cursor is a row.
+        """
+        at = event.style.meta
+        if at.get("row") == self.cursor_row and "column" in at:
+            self.move_cursor(column=at["column"], scroll=False)
 
     def action_oldest(self) -> None:
         """Go to the oldest run."""

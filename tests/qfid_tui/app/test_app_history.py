@@ -78,7 +78,9 @@ def test_a_run_is_opened(key: str) -> None:
         await filled(app, pilot, 2)
         await put_cursor(app, pilot, whole)
         if key == "click":
-            await pilot.click(DataTable, offset=(3, app.screen.query_one(DataTable).cursor_row + 1))
+            await pilot.click(
+                DataTable, offset=(30, app.screen.query_one(DataTable).cursor_row + 1)
+            )
         else:
             await pilot.press(key)
         await until(pilot, lambda: app.done)
