@@ -15,7 +15,7 @@ from scorer.common.errors import QfidError
 from scorer.runs.run_info import RunInfo
 
 # Runs that are read in one go, and runs whose results are.
-_PART, _RESULTS = 40, 8
+_PART, _RESULTS = 20, 8
 
 
 class ShownRuns(Protocol):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scorer.runs.listing import may_be_of, run_ids, run_infos
+from scorer.runs.listing import run_ids, run_infos
 from scorer.runs.run_info import RunInfo
 
 
@@ -29,9 +29,8 @@ class RunList:
             InputError: The folder of runs cannot be read.
         """
         self._model = model
-        ids = run_ids()
-        self.is_folder_empty = not ids
-        self._ids = [i for i in ids if model is None or may_be_of(i, model)]
+        self._ids = run_ids(model)
+        self.is_folder_empty = not self._ids and not run_ids()
         self._read = 0
         self.infos: list[RunInfo] = []
 

@@ -36,7 +36,6 @@ __all__ = [
     "identity_differences",
     "identity_hash",
     "list_runs",
-    "may_be_of",
     "new_run",
     "newest_run",
     "newest_unfinished",
@@ -135,19 +134,21 @@ def list_runs() -> list[RunInfo]:
     return sorted(map(_info, _folders()), key=_age, reverse=True)
 
 
-def run_ids() -> list[str]:
+def run_ids(model: str | None = None) -> list[str]:
     """Ids of all runs, newest first, without reading any of them.
+
+    Args:
+        model: Leave out the ids that :func:`new_run` has given to runs of other models. A run
+            that is left may still be of another one.
 
     Raises:
         InputError: The folder of runs cannot be read.
     """
-    return [path.name for path in _folders()]
-
-
-def may_be_of(run_id: str, model: str) -> bool:
-    """Whether a run can be of a model, by its id alone; False only where it certainly is not."""
-    named = _ID.fullmatch(run_id)
-    return named is None or named[1] == _slug(model)
+    ids = _names()
+    if model is None:
+        return ids
+    slug = _slug(model)
+    return [i for i in ids if (named := _ID.fullmatch(i)) is None or named[1] == slug]
 
 
 def run_infos(ids: Iterable[str]) -> list[RunInfo]:
@@ -273,10 +274,15 @@ def _unusable(path: Path) -> str:
 def _folders() -> list[Path]:
     """The entries of the folder of runs, newest first; plain files and dot names are no runs."""
     folder = runs_folder()
+    return [folder / name for name in _names()]
+
+
+def _names() -> list[str]:
+    folder = runs_folder()
     try:
         with os.scandir(folder) as entries:
             found = [
-                folder / entry.name
+                entry.name
                 for entry in entries
                 if not entry.name.startswith(".") and (entry.is_symlink() or entry.is_dir())
             ]
@@ -284,7 +290,7 @@ def _folders() -> list[Path]:
         return []
     except OSError as error:
         raise _no_folder(folder, error) from error
-    return sorted(found, key=lambda path: path.name, reverse=True)
+    return sorted(found, reverse=True)
 
 
 def _name_of_path(folder: Path, text: str) -> str:

@@ -84,6 +84,10 @@ class RunTable(DataTable[Text], inherit_bindings=False):
         if int(old_value) != int(new_value):
             self.post_message(self.Scrolled())
 
+    def on_resize(self) -> None:
+        """Tell the screen that more or fewer rows are on it."""
+        self.post_message(self.Scrolled())
+
     def on_click(self, event: Click) -> None:
         """Make a click on any cell of the run under the cursor one on the cursor.
 
