@@ -26,11 +26,8 @@ TonedLine = tuple[tuple[str, Tone], ...]
 """Parts of a line, each with its tone."""
 
 _WIDE = 110
-_MARGIN = 2
-_WIDTHS = {"rank": 4, "run": 3, "setting": 16, "cache": 5, "KL mean": 8, "flips": 6}
-_LATER = {"verdict": 9, "chunks": 6}
-_INTERVAL, _BAR = 21, 40
-_LEAST_BAR = 4
+_LONGEST_SETTING, _LEAST_SETTING = 24, 9
+_LONGEST_BAR, _LEAST_BAR = 36, 4
 
 
 def compared_lines(compared: ComparedRuns, width: int) -> list[TonedLine]:
@@ -45,11 +42,14 @@ def compared_lines(compared: ComparedRuns, width: int) -> list[TonedLine]:
         lines += _run_lines(i, run, width)
     for i, group in enumerate(compared.groups):
         lines += [(), *_group_lines(group, i, compared.runs, width)]
+    if any(rank for group in compared.groups for rank in group.ranks):
+        lines += [(), *_wrapped(_RANK, width, "muted")]
     if len(compared.groups) > 1:
-        lines += [(), *_wrapped(_UNLIKE, width, "muted")]
+        lines += _wrapped(_UNLIKE, width, "muted")
     return lines
 
 
+_RANK = "Rank 1: no other row of the group is told apart as better; each that is adds 1."
 _UNLIKE = (
     "Unlike groups share no rank and no scale: beside the setting something else differs, so that "
     "a difference between them says nothing about the settings."
@@ -75,8 +75,8 @@ def _group_lines(
     yield ((_heading(group, index, axis), "strong"),)
     if group.differs:
         yield from _wrapped(f"unlike {_letter(0)}: {', '.join(group.differs)}", width, "marginal")
-    shape = _shape(width)
-    heads = "".join(_padded(name, wide + _MARGIN) for name, wide in shape.items())
+    shape = _shape(width, max(columns(row.name) for row in group.rows))
+    heads = "".join(_padded(name, wide) for name, wide in shape.items())
     yield ((heads.rstrip(), "muted"),)
     for row, rank in zip(group.rows, group.ranks, strict=True):
         yield _row(row, rank, shape, axis)
@@ -100,18 +100,27 @@ def _heading(group: ComparedGroup, index: int, axis: Axis) -> str:
     return " · ".join(said)
 
 
-def _shape(width: int) -> dict[str, int]:
-    """The columns and their widths; bars take what is left."""
-    wide = {"95 % interval": _INTERVAL} if width >= _WIDE else {}
-    taken = {**_WIDTHS, **wide, **_LATER}
-    left = width - sum(taken.values()) - _MARGIN * (len(taken) + 1)
-    setting = min(24, _WIDTHS["setting"] + max(0, left - _BAR))
-    if left < _LEAST_BAR:
-        setting = max(8, setting + left - _LEAST_BAR)
-    bar = min(_BAR, max(_LEAST_BAR, width - sum(taken.values()) - _MARGIN * (len(taken) + 1)))
-    shape = {**_WIDTHS, "setting": setting}
-    before = {name: shape[name] for name in ("rank", "run", "setting", "cache", "KL mean")}
-    return {**before, **wide, "": bar, "flips": shape["flips"], **_LATER}
+def _shape(width: int, longest: int) -> dict[str, int]:
+    """The columns and their widths, with the blanks behind them; bars take what is left.
+
+    Args:
+        width: Columns of the screen.
+        longest: Columns of the longest setting.
+    """
+    is_wide = width >= _WIDE
+    shape = {
+        **{"rank": 4, "run": 3},
+        "setting": min(max(longest, len("setting")), _LONGEST_SETTING),
+        **{"cache": 5, "KL mean": 8},
+        **({"95 % interval": 21} if is_wide else {}),
+        **{"": _LEAST_BAR, "flips": 7, "verdict": 9, "chunks": 6},
+    }
+    shape = {name: columns + (2 if is_wide else 1) for name, columns in shape.items()}
+    left = width - sum(shape.values())
+    if left < 0:
+        shape["setting"] = max(_LEAST_SETTING, shape["setting"] + left)
+    shape[""] += min(max(left, 0), _LONGEST_BAR)
+    return shape
 
 
 def _row(row: ComparedRow, rank: int | None, shape: dict[str, int], axis: Axis) -> TonedLine:
@@ -123,14 +132,14 @@ def _row(row: ComparedRow, rank: int | None, shape: dict[str, int], axis: Axis) 
         "cache": percent(row.cache, significant=2),
         "KL mean": digits(figures.kl_mean, significant=3),
         "95 % interval": interval(figures.kl_interval, significant=3),
-        "": horizontal_bar(figures.kl_mean, axis, shape[""]),
-        "flips": percent(figures.flip_rate, significant=3),
+        "": horizontal_bar(figures.kl_mean, axis, shape[""] - 1),
+        "flips": percent(figures.flip_rate, significant=2),
         "verdict": figures.shown_verdict,
         "chunks": str(figures.chunks),
     }
     tones: dict[str, Tone] = {"verdict": figures.verdict, "": "muted"}
     parts: list[tuple[str, Tone]] = [
-        (_padded(cut(texts[name], wide), wide + _MARGIN), tones.get(name, "plain"))
+        (_padded(cut(texts[name], wide - 1), wide), tones.get(name, "plain"))
         for name, wide in shape.items()
     ]
     return (*parts[:-1], (parts[-1][0].rstrip(), parts[-1][1]))

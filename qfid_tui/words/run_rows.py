@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -156,7 +156,7 @@ def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[st
         ("when", 16 if wide else 11),
         *([("state", _STATE)] if wide else []),
         ("scored", _CHUNKS),
-        ("best", _SETTING),
+        ("best", 14 if wide else _SETTING),
         ("KL, nats", _KL),
         ("flips", _FLIPS),
         ("verdict", _VERDICT),
@@ -219,7 +219,7 @@ def _results(row: RunRow) -> dict[str, str]:
         return {**empty, "best": ABSENT, "others": ", ".join(row.info.settings)}
     found = {result.setting: result for result in row.outcome.results}
     others = (
-        f"{name} {found[name].verdict if name in found else ABSENT}"
+        f"{name} {_said(name, row.info, found)}"
         for name in row.info.settings
         if name != best.setting
     )
@@ -230,6 +230,13 @@ def _results(row: RunRow) -> dict[str, str]:
         "verdict": best.verdict,
         "others": ", ".join(others),
     }
+
+
+def _said(name: str, info: RunInfo, found: Mapping[str, RunResult]) -> str:
+    """What a list says of a setting beside its name."""
+    if name in found:
+        return found[name].verdict
+    return "failed" if name in info.failed else ABSENT
 
 
 def result_text(result: RunResult) -> str:
@@ -285,7 +292,9 @@ def _all_results(row: RunRow) -> str:
         return "reading …"
     found = {result.setting: result for result in row.outcome.results}
     said = [
-        result_text(found[name]) if name in found else f"{name}: no result"
+        result_text(found[name])
+        if name in found
+        else f"{name}: {'failed' if name in row.info.failed else 'no result'}"
         for name in row.info.settings[:_RESULTS]
     ]
     more = len(row.info.settings) - len(said)
