@@ -291,6 +291,10 @@ def _all_results(row: RunRow) -> str:
     if row.outcome is None:
         return "reading …"
     found = {result.setting: result for result in row.outcome.results}
+    if not found:
+        names = ", ".join(row.info.settings)
+        running = row.info.state == "running"
+        return f"{names}: {'known when it has ended' if running else 'no report is stored'}"
     said = [
         result_text(found[name])
         if name in found
