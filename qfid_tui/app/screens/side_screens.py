@@ -23,7 +23,7 @@ from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.workbench import ShownRun, exported_run, lacking, shown_run
+from qfid_tui.state.workbench import ShownRun, exported_run, exported_title, lacking, shown_run
 from qfid_tui.state.workbench_actions import no_numbers, possible_actions, why_not
 from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
 from qfid_tui.words.use_command import use_command
@@ -97,8 +97,8 @@ class SideScreens:
         state = self._owner.state
         run = exported_run(state)
         if run is not None:
-            title = f"{state.choices.model}, {', '.join(state.comparison.settings)}"
-            self._push(ExportScreen(run, title, self._screen.app.export_screenshot))
+            picture = self._screen.app.export_screenshot
+            self._push(ExportScreen(run, exported_title(state), picture))
 
     def copy_command(self) -> None:
         """Copy the command line that uses the setting with the cursor, and show it."""

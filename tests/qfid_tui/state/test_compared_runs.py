@@ -87,6 +87,15 @@ def test_two_models_are_read_in_groups_of_their_own() -> None:
     assert "files of the model" in second.differs
 
 
+def test_a_run_without_a_report_has_what_is_scored_so_far() -> None:
+    part = save_run("8,4", chunks=2, finished=False)
+    empty = save_run("8", chunks=0, finished=False)
+    compared = read_compared([part.id, empty.id])
+    (group,) = compared.groups
+    assert [(row.name, row.figures.chunks) for row in group.rows] == [("8", 2), ("4", 2)]
+    assert not compared.runs[0].fault and compared.runs[1].fault
+
+
 @pytest.mark.parametrize("width", [40, 76, 136, 200])
 def test_the_lines_fit_and_name_what_differs(width: int) -> None:
     eight = save_run(identity={**IDENTITY, "model files": "bbbb"}, job={"model": "org/w-8bit"})
