@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from qfid_tui.pictures.bars import horizontal_bar
@@ -40,8 +40,10 @@ def compared_lines(compared: ComparedRuns, width: int) -> list[TonedLine]:
     lines: list[TonedLine] = []
     for i, run in enumerate(compared.runs, 1):
         lines += _run_lines(i, run, width)
+    names = [row.name for group in compared.groups for row in group.rows]
+    shape = _shape(width, max(map(columns, names), default=0))
     for i, group in enumerate(compared.groups):
-        lines += [(), *_group_lines(group, i, compared.runs, width)]
+        lines += [(), *_group_lines(group, i, shape, width)]
     if any(rank for group in compared.groups for rank in group.ranks):
         lines += [(), *_wrapped(_RANK, width, "muted")]
     if len(compared.groups) > 1:
@@ -69,13 +71,14 @@ def _run_lines(number: int, run: ComparedRun, width: int) -> Iterator[TonedLine]
 
 
 def _group_lines(
-    group: ComparedGroup, index: int, runs: Sequence[ComparedRun], width: int
+    group: ComparedGroup, index: int, shape: Mapping[str, int], width: int
 ) -> Iterator[TonedLine]:
-    axis = log_axis([row.figures.kl_mean for row in group.rows], 2)
-    yield ((_heading(group, index, axis), "strong"),)
+    # One bar would have nothing to be compared with.
+    several = len(group.rows) > 1
+    axis = log_axis([row.figures.kl_mean for row in group.rows], 2) if several else None
+    yield from _wrapped(_heading(group, index, axis), width, "strong", 0)
     if group.differs:
         yield from _wrapped(f"unlike {_letter(0)}: {', '.join(group.differs)}", width, "marginal")
-    shape = _shape(width, max(columns(row.name) for row in group.rows))
     heads = "".join(_padded(name, wide) for name, wide in shape.items())
     yield ((heads.rstrip(), "muted"),)
     for row, rank in zip(group.rows, group.ranks, strict=True):
@@ -88,15 +91,15 @@ def _letter(index: int) -> str:
     return chr(ord("A") + index % 26) + (str(again + 1) if again else "")
 
 
-def _heading(group: ComparedGroup, index: int, axis: Axis) -> str:
+def _heading(group: ComparedGroup, index: int, axis: Axis | None) -> str:
     numbers = sorted({row.run + 1 for row in group.rows})
     named = ("run " if len(numbers) == 1 else "runs ") + ", ".join(map(str, numbers))
     said = [f"{_letter(index)}  {named}"]
-    if len(group.rows) > 1:
+    if axis is not None:
         chunks = plural(group.common, "common chunk")
         said.append(f"ranked on {chunks}" if any(group.ranks) else f"not ranked: {chunks}")
-    ticks = [text for _, text in (axis.ticks[0], axis.ticks[-1])]
-    said.append(f"bars from {ticks[0]} to {ticks[1]} nats, logarithmic")
+        ends = axis.ticks[0][1], axis.ticks[-1][1]
+        said.append(f"log bars {ends[0]} to {ends[1]} nats")
     return " · ".join(said)
 
 
@@ -123,7 +126,9 @@ def _shape(width: int, longest: int) -> dict[str, int]:
     return shape
 
 
-def _row(row: ComparedRow, rank: int | None, shape: dict[str, int], axis: Axis) -> TonedLine:
+def _row(
+    row: ComparedRow, rank: int | None, shape: Mapping[str, int], axis: Axis | None
+) -> TonedLine:
     figures = row.figures
     texts = {
         "rank": ABSENT if rank is None else str(rank),
@@ -132,7 +137,7 @@ def _row(row: ComparedRow, rank: int | None, shape: dict[str, int], axis: Axis) 
         "cache": percent(row.cache, significant=2),
         "KL mean": digits(figures.kl_mean, significant=3),
         "95 % interval": interval(figures.kl_interval, significant=3),
-        "": horizontal_bar(figures.kl_mean, axis, shape[""] - 1),
+        "": "" if axis is None else horizontal_bar(figures.kl_mean, axis, shape[""] - 1),
         "flips": percent(figures.flip_rate, significant=2),
         "verdict": figures.shown_verdict,
         "chunks": str(figures.chunks),
