@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qfid_tui.pictures.canvas import Canvas, Picture, Plot, Role, fitted
-from qfid_tui.pictures.scale import Axis, linear_axis, log_axis, placeable
+from qfid_tui.pictures.scale import Axis, fraction, linear_axis, log_axis, placeable
 from qfid_tui.pictures.strips import StripScale, column, strip
 from scorer.report.formats.inline import digits
 
@@ -252,6 +252,23 @@ def _draw_ticks(
     if end_tick:
         canvas.write(end - len(end_tick), line + 1, fitted(end_tick, plot.width), "axis")
         canvas.write(end - 1, line, "┬", "axis")
+
+
+def horizontal_bar(value: float, axis: Axis, width: int) -> str:
+    """Return a bar from the left, in eighths of a cell; at least one eighth for a placeable value.
+
+    Args:
+        value: Its length on the axis; without a place on it the bar is empty.
+        axis: The scale.
+        width: Cells of the longest bar.
+    """
+    if value == math.inf:
+        return "█" * width
+    if not placeable(value, log=axis.log):
+        return ""
+    share = fraction(value, axis.low, axis.high, log=axis.log)
+    eighths = max(1, round(8 * width * share))
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def value_text(value: float | None, significant: int = 2) -> str:

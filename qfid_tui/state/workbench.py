@@ -293,3 +293,11 @@ def exported_run(state: WorkbenchState) -> str | None:
     """Id of the run whose report is exported; None if there is none."""
     row = state.charted_row
     return row.run if row is not None and row.run else state.comparison.run
+
+
+def exported_title(state: WorkbenchState) -> str:
+    """What is exported: the model, and the settings on the screen or the earlier run."""
+    row = state.charted_row
+    if row is not None and row.run:
+        return f"{state.choices.model}, the earlier run of {row.name}, {row.origin}"
+    return f"{state.choices.model}, {', '.join(state.comparison.settings)}"

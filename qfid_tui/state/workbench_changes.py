@@ -59,9 +59,7 @@ def sizes_read(state: WorkbenchState, model: ModelInfo, sizes: ModelSizes | None
     return state.changed(sizes={**state.sizes, model: sizes})
 
 
-def earlier_read(
-    state: WorkbenchState, comparison: Comparison, earlier: EarlierRuns
-) -> WorkbenchState:
+def earlier_read(state: WorkbenchState, comparison: Comparison, earlier: EarlierRuns) -> Outcome:
     """Take the earlier runs of a model, unless another model was chosen meanwhile.
 
     Args:
@@ -71,12 +69,15 @@ def earlier_read(
         earlier: The runs.
     """
     if earlier.model != state.choices.model:
-        return state
+        return Outcome(state)
+    notice = ""
     if earlier.is_deleted and comparison is state.comparison and not comparison.is_active:
+        notice = f"Run {comparison.run} has been deleted: its numbers leave the screen"
         state = with_comparison(state, Comparison())
-    return state.changed(
+    state = state.changed(
         earlier=earlier.settings, unfinished=earlier.unfinished, saved=earlier.saved
     )
+    return Outcome(state, notice, "warning")
 
 
 def comparison_changed(state: WorkbenchState) -> WorkbenchState:

@@ -201,19 +201,27 @@ def _least_drift(comparison: Comparison) -> tuple[str, Figures] | None:
 
 
 def told_apart_text(state: WorkbenchState) -> str:
-    """Whether the setting with the cursor is told apart from the best one; "" without numbers.
+    """Whether the setting with the cursor is told apart from the best one.
 
-    The best one is the cheapest good setting, else the one that drifts least.
+    The best one is the cheapest good setting, else the one that drifts least. "" where there is
+    none, and for a row that has nothing to compare: 16 bit, a failed setting.
     """
     row, comparison = state.row, state.comparison
     best = comparison.cheapest_good() or _least_drift(comparison)
-    if row is None or row.figures is None or row.run or best is None:
+    if row is None or row.failure is not None or best is None:
         return ""
+    if row.run:
+        return f"{row.name}: an earlier run, not compared with {best[0]} of this one"
+    if row.setting is None:
+        return ""
+    if row.figures is None:
+        return f"{row.name}: told apart from {best[0]}? not known before it is scored"
     change = perplexity_text(row.figures)
     if row.name == best[0]:
         return f"{row.name}: the best here, {change}"
     if comparison.report is None:
-        return f"{row.name}: told apart from {best[0]}? known when the run ends, {change}"
+        when = "when the run ends" if comparison.is_active else "when the run is finished"
+        return f"{row.name}: told apart from {best[0]}? known {when}, {change}"
     for pair in comparison.report.comparisons:
         if {pair.a, pair.b} == {row.name, best[0]}:
             if pair.told_apart is None:

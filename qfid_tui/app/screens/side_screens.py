@@ -27,6 +27,7 @@ from qfid_tui.state.workbench import (
     RunSoFar,
     ShownRun,
     exported_run,
+    exported_title,
     lacking,
     run_so_far,
     shown_run,
@@ -113,8 +114,8 @@ class SideScreens:
         state = self._owner.state
         run = exported_run(state)
         if run is not None:
-            title = f"{state.choices.model}, {', '.join(state.comparison.settings)}"
-            self._push(ExportScreen(run, title, self._screen.app.export_screenshot))
+            picture = self._screen.app.export_screenshot
+            self._push(ExportScreen(run, exported_title(state), picture))
 
     def copy_command(self) -> None:
         """Copy the command line that uses the setting with the cursor, and show it."""
@@ -135,7 +136,8 @@ class SideScreens:
         Args:
             left: Called with the user's choice; None if the user chose no run.
         """
-        self._push(HistoryScreen(self._owner.state.choices.model), left)
+        state = self._owner.state
+        self._push(HistoryScreen(state.choices.model, state.comparison.run), left)
 
     def open_fault(self, ending: ChildExit, resume: Callable[[], object]) -> None:
         """Say what happened to a run that failed; where code may not run, ask whether it may.

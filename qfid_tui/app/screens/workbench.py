@@ -106,6 +106,7 @@ class WorkbenchScreen(Screen[None]):
         self.action_show("models" if self.state.choices.model is None else "settings")
         self.reader.read_models()
         self.reader.read_earlier()
+        self.reader.watch_run()
         self._host.probe_device()
         self.set_interval(1 / _PAINTS_PER_SECOND, self._paint_news)
         self._host.when_filled()

@@ -9,8 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from qfid_tui.pictures.bars import MEAN_SIGN, OTHER_SIGN, Bar, Mean, draw_bars, range_of, value_text
+from qfid_tui.pictures.bars import (
+    MEAN_SIGN,
+    OTHER_SIGN,
+    Bar,
+    Mean,
+    draw_bars,
+    horizontal_bar,
+    range_of,
+    value_text,
+)
 from qfid_tui.pictures.canvas import Canvas, fitted
+from qfid_tui.pictures.scale import Axis, log_axis
 from qfid_tui.pictures.scatter import ScatterPoint, draw_scatter
 from scorer.common.inert_text import inert
 
@@ -267,3 +277,17 @@ def test_ranges_and_values_in_words() -> None:
         "NaN",
         "—",
     ]
+
+
+@given(st.floats(), st.lists(st.floats(), max_size=4), st.integers(1, 60))
+def test_any_horizontal_bar_has_room(value: float, values: list[float], width: int) -> None:
+    bar = horizontal_bar(value, log_axis([value, *values], 2), width)
+    assert cell_len(bar) <= width and bool(bar) is (value > 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "bar"),
+    [(1.0, "████"), (0.01, "██"), (1e-4, "▏"), (0.0316, "██▌"), (0.0, ""), (math.inf, "████")],
+)
+def test_a_horizontal_bar_is_as_long_as_its_value(value: float, bar: str) -> None:
+    assert horizontal_bar(value, Axis(1e-4, 1.0, True, ()), 4) == bar

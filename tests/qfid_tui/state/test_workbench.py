@@ -13,7 +13,14 @@ from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import read_earlier
 from qfid_tui.state.model_reading import read_sizes
 from qfid_tui.state.next_run import NextRun
-from qfid_tui.state.workbench import RowCursor, WorkbenchState, exported_run, run_so_far, shown_run
+from qfid_tui.state.workbench import (
+    RowCursor,
+    WorkbenchState,
+    exported_run,
+    exported_title,
+    run_so_far,
+    shown_run,
+)
 from scorer.common.errors import InputError
 from scorer.models.info import ModelInfo
 from scorer.spec.events import Hello
@@ -126,6 +133,7 @@ def test_detail_opens_the_row_with_the_cursor_or_the_first_that_has_numbers() ->
     assert shown is not None and comparison.run is not None
     assert (shown.run, shown.setting, shown.settings) == (comparison.run, "8", ("8",))
     assert exported_run(state) == comparison.run
+    assert exported_title(state) == "demo, 8, 4"
 
 
 def test_detail_of_an_earlier_run_has_the_settings_of_that_run() -> None:
@@ -137,6 +145,7 @@ def test_detail_of_an_earlier_run_has_the_settings_of_that_run() -> None:
     shown = shown_run(state)
     assert shown is not None and (shown.run, shown.setting) == (run.id, "4")
     assert set(shown.settings) == {"8", "4"} and exported_run(state) == run.id
+    assert exported_title(state).startswith("demo, the earlier run of 4, ")
 
 
 def test_settings_of_a_run_come_in_the_order_of_the_table() -> None:
