@@ -346,8 +346,8 @@ def _original_context(
     name = f"{key}.{ORIGINAL}"
     implied = arguments.stated.get(ORIGINAL) or arguments.stated.get("max_position_embeddings")
     # Read with a default, or left to the default of the rotary positions' own class.
-    used = {arguments.defaults.get(name)} | {_default_of(part, ORIGINAL) for part in parts}
-    used.discard(None)
+    found = [arguments.defaults.get(name), *(_default_of(part, ORIGINAL) for part in parts)]
+    used = {value for value in found if value is not None}
     if implied is not None and used and not _among(implied, used):
         yield Unused(name, implied, _either(used), implied=True)
 
