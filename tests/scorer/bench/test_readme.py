@@ -121,7 +121,7 @@ def test_times_are_written_with_what_they_are_of() -> None:
     assert text.startswith("2 cores; load of the machine before: 0.3.\n")
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert [figures(row) for row in rows] == [[1.23, 1.04], [3.0, 1.04]]
-    assert "on 4 chunks take 36 s as a whole process." in text and "compare kv" not in text
+    assert "on 2 chunks take 36 s as a whole process." in text and "compare kv" not in text
     text = speed_block(replace(speed, peer="mlx-quant-fidelity 0.10.0", peer_s=436.4))
     assert "`mlx-quant-fidelity compare kv` 0.10.0 takes 436 s" in text
 
@@ -169,7 +169,7 @@ def test_the_readme_says_what_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 @pytest.mark.slow
 def test_the_readme_says_how_fast_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Some 7 minutes on two cores, where no other process takes them."""
+    """Some 4 minutes on two cores, where no other process takes them."""
     if os.getloadavg()[0] > 0.5:
         pytest.skip("the machine has other work: times would not be those of scoring")
     speed = measured_speed(real_models(monkeypatch, tmp_path)[0], None)
