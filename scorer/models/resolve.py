@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import shlex
 from pathlib import Path
 
 from scorer.common.errors import CustomCodeRefused, InputError, ModelNotCached
@@ -30,6 +31,8 @@ DEMO = "demo"
 
 # Likeness of two names from which one may be a slip for the other, as difflib counts it.
 _CLOSE = 0.85
+# Two letters of a name so short that changed places.
+_CLOSE_TO_DEMO = 0.75
 
 
 def resolve_model(
@@ -103,7 +106,10 @@ def _local_folder(model: str) -> Path | None:
     if exists and not is_folder:
         raise InputError(f"`{model}` is a file, not a model", "give the folder that holds it")
     if written_as_path:
-        raise InputError(f"there is no folder `{model}`", "give org/name, a folder, or `demo`")
+        message, near = f"there is no folder `{model}`", _similar_folder(model)
+        if near is None:
+            raise InputError(message, "give org/name, a folder, or `demo`")
+        raise InputError(f"{message}; `{near}` is", f"qfid kv {shlex.quote(near)}")
     if not is_repo_id(model):
         raise InputError(
             f"{shown(model)} is neither a folder nor a repo id", "write a repo as org/name"
@@ -116,9 +122,13 @@ def _resolve_repo(repo: str, revision: str | None, allow_custom_code: bool) -> M
     try:
         snapshot = find_snapshot(repo, revision, hub)
     except ModelNotCached as error:
-        similar = None if repo_folder(repo, hub).is_dir() else _similar(repo, hub)
+        known = repo_folder(repo, hub).is_dir()
+        folder = None if known else _similar_folder(repo)
+        similar = folder if known or folder else _similar(repo, hub)
         hint = error.hint if similar is None else _instead(repo, similar)
         also = "" if similar is None else f"; `{similar}` is"
+        also = f"; the folder `{folder}` is a model" if folder else also
+        also = f"; `{DEMO}` is built in" if similar == DEMO else also
         raise _with_whole_revision(error.message + also, hint, repo, revision) from None
     try:
         return describe_model(
@@ -165,14 +175,28 @@ def _instead(repo: str, similar: str) -> str:
     """What to do where a cached repo has nearly the name that was given."""
     owner, other = (name.lower().rpartition("/")[0] for name in (repo, similar))
     slip = not owner or difflib.SequenceMatcher(None, owner, other).ratio() >= _CLOSE
-    use = f"qfid kv {similar}"
+    use = f"qfid kv {shlex.quote(similar)}"
     # The same model of another owner may be meant.
     return use if slip else f"{use}, or {pull_command(repo, None)} for that one"
+
+
+def _similar_folder(path: str) -> str | None:
+    """The path of a model's folder that has nearly the name of one that is not there."""
+    named = Path(path)
+    try:
+        beside = sorted(named.expanduser().parent.iterdir())
+        names = [each.name for each in beside if (each / "config.json").is_file()]
+    except (OSError, RuntimeError, ValueError):
+        return None
+    close = difflib.get_close_matches(named.name, names, n=1, cutoff=_CLOSE)
+    return path[: path.rindex(named.name)] + close[0] if close and named.name else None
 
 
 def _similar(repo: str, hub: Path) -> str | None:
     cached = {name.lower(): name for name, _ in cached_repos(hub)}
     wanted = repo.lower()
+    if difflib.SequenceMatcher(None, wanted, DEMO).ratio() >= _CLOSE_TO_DEMO:
+        return DEMO
     for lower, name in cached.items():
         if lower.rpartition("/")[2] == wanted.rpartition("/")[2]:
             return name
