@@ -25,7 +25,7 @@ from scorer.models.hub_cache import (
     snapshot_repo,
 )
 from scorer.models.info import ModelInfo, describe_model
-from scorer.models.lfs_pointers import LfsPointer, fetch_command
+from scorer.models.lfs_pointers import LfsPointer, completing
 
 DEMO = "demo"
 
@@ -73,7 +73,7 @@ def resolve_model(
             ) from None
         except InputError as error:
             again = "copy or download the folder again"
-            command = fetch_command(folder) if isinstance(error, LfsPointer) else again
+            command = completing(folder) if isinstance(error, LfsPointer) else again
             raise InputError(f"`{model}`: {error.message}", error.hint or command) from None
     return _resolve_repo(model, revision, allow_custom_code)
 
