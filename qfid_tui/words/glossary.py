@@ -50,7 +50,9 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "p99",
-            "The 99th percentile of the KL divergence: the tail, where text goes wrong first.",
+            "The 99th percentile of the KL divergence: the tail, where text goes wrong first; its "
+            "interval comes from the chunks' own percentiles while a run goes on, in a report from "
+            "a bootstrap.",
             "nats",
             _bounds(_GOOD.kl_p99, _FAIR.kl_p99),
         ),

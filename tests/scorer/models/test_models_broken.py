@@ -251,6 +251,8 @@ def test_a_pointer_of_git_lfs(hub: Path, name: str) -> None:
     write_repo(hub, REPO, model_files() | {name: POINTER})
     assert_refused(f"`{name}` is a pointer of git-lfs", f"qfid pull {REPO}")
     folder = write_folder(hub.parent / "my clone", model_files() | {name: POINTER})
+    assert_refused("git-lfs", "no clone any more: run `git lfs pull` where", str(folder))
+    (folder / ".git").mkdir()
     assert_refused("git-lfs", f"git -C '{folder}' lfs pull", str(folder))
 
 

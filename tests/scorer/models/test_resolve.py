@@ -233,35 +233,6 @@ def test_the_demo_model() -> None:
     assert (info.name, info.architecture, info.head_dim) == ("demo", "llama", 64)
 
 
-@pytest.mark.parametrize(
-    ("asked", "also"),
-    [
-        ("org/Model", False),
-        ("orgg/model", False),
-        ("other/model", True),
-        ("org/modle", False),
-        ("model", False),
-        ("ORG/MODEL", False),
-    ],
-)
-def test_a_slip_is_answered_by_what_is_there(hub: Path, asked: str, also: bool) -> None:
-    write_repo(hub, REPO, model_files())
-    if (hub / f"models--{asked.replace('/', '--')}").exists():
-        pytest.skip("file names ignore case here")
-    error = assert_refused("`org/model` is", "qfid kv org/model", asked)
-    # Another owner's may be meant; what nobody meant is not in a command.
-    assert (f"qfid pull {asked}" in error.hint) is also
-    assert also or error.hint == "qfid kv org/model"
-    assert isinstance(error, ModelNotCached) and error.repo == asked
-
-
-def test_what_is_quite_another_name_is_not_suggested(hub: Path) -> None:
-    write_repo(hub, REPO, model_files())
-    assert assert_refused("not in the local cache", "qfid pull", "some/thing").message.endswith(
-        "cache"
-    )
-
-
 def test_the_last_used_comes_first(hub: Path) -> None:
     for age, repo in enumerate(["org/c", "org/a", "org/b"]):
         path = write_repo(hub, repo, model_files(vocab_size=1000 + age)) / "model.safetensors"
