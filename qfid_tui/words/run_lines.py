@@ -100,6 +100,9 @@ def _next_lines(state: WorkbenchState) -> list[Line]:
             [("Choose a model: ", "text"), *key("arrows", " move, "), *key("enter", " takes it")]
         ]
         return lines if state.highlighted is None else [*lines, fit_line(state)]
+    if state.highlighted is not None:
+        taken = [*key("enter", f" takes {state.highlighted.name}, "), *key("r", " runs it at once")]
+        return [taken, fit_line(state)]
     if state.model is None:
         text = f"{state.choices.model} is not at hand; "
         return [[(text, "text"), *key("m", " chooses another model")]]

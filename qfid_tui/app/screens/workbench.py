@@ -310,6 +310,10 @@ class WorkbenchScreen(Screen[None]):
         """Move in the list of models while its filter has the focus."""
         self.picker.action_move(by)
 
+    def action_sort(self) -> None:
+        """Sort the list of models in the next order."""
+        self.commands.next_order()
+
     def action_tick(self) -> None:
         """Tick the row with the cursor, or untick it."""
         self.table.action_tick()

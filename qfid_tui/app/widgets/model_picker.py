@@ -1,4 +1,4 @@
-"""The list of models in the cache."""
+"""The list of models in the cache: as many facts of each as the panel is wide enough for."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from textual.binding import Binding, BindingType
 from qfid_tui.app.widgets.field import Field
 from qfid_tui.app.widgets.rows import Part, Rows, fitted
 from qfid_tui.state.kv_cost import short_bytes
-from qfid_tui.state.listed_models import listed_models
+from qfid_tui.state.listed_models import ModelOrder, listed_models
 from qfid_tui.state.workbench import WorkbenchState
-from qfid_tui.words.model_list import shortened
+from qfid_tui.words.model_list import day, shortened
 from scorer.common.inert_text import inert
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable
 from scorer.models.resolve import DEMO
 
-_SIZE, _BITS = 10, 7
-# In fewer columns the name needs the room; it mostly contains the width of the weights.
-_ROOM_FOR_BITS = 60
+# Cells of the columns beside the name, with a gap of at least one before each.
+_SIZE, _BITS, _USED, _LEAST_ARCHITECTURE, _MOST_ARCHITECTURE = 10, 8, 12, 6, 18
+# With less room the name needs it; it mostly contains the width of the weights.
+_LEAST_NAME = 28
+_SAID = {"last used": "last used first", "size": "largest first", "name": "by name"}
 
 
 class ModelFilter(Field):
@@ -43,7 +45,7 @@ class ModelFilter(Field):
 
 
 class ModelPicker(Rows):
-    """One line for each model, the last used first; those that cannot be scored are last."""
+    """One line for each model; those that cannot be scored are last."""
 
     HELP = """\
     The models in the local Hugging Face cache and the built-in demo. **enter** chooses one.
@@ -60,7 +62,10 @@ class ModelPicker(Rows):
         self._found: Mapping[str, ModelInfo | Unscorable] = {}
         self._shown: list[ModelInfo | Unscorable] = []
         self._filter = ""
+        self._order: ModelOrder = "last used"
         self._fetching = ""
+        self._sort_key = "v"
+        self._architecture_width = _LEAST_ARCHITECTURE
 
     def show(self, state: WorkbenchState) -> None:
         """Show the models of a state.
@@ -69,12 +74,13 @@ class ModelPicker(Rows):
         """
         known, chosen = self.model, state.choices.model
         arrives = chosen != self.chosen or (chosen in state.found and chosen not in self._found)
-        listed = state.found, state.filter, state.reading
-        if listed != (self._found, self._filter, self.is_reading):
-            self._found, self._filter, self.is_reading = listed
+        listed = state.found, state.filter, state.order, state.reading
+        if listed != (self._found, self._filter, self._order, self.is_reading):
+            self._found, self._filter, self._order, self.is_reading = listed
             self._list(None if known is None else known.name)
-        if state.fetching != self._fetching:
-            self._fetching = state.fetching
+        said = state.fetching, state.key_names.get("v", "v")
+        if said != (self._fetching, self._sort_key):
+            self._fetching, self._sort_key = said
             self._entitle()
         if arrives:
             self.chosen = chosen
@@ -82,17 +88,22 @@ class ModelPicker(Rows):
             self.refresh()
 
     def _list(self, at_cursor: str | None) -> None:
-        self._shown = listed_models(self._found.values(), self._filter)
+        self._shown = listed_models(self._found.values(), self._filter, self._order)
         for index, model in enumerate(self._shown):
             if model.name == at_cursor:
                 self.cursor = index
+        names = [len(m.architecture) for m in self._shown if isinstance(m, ModelInfo)]
+        wanted = 2 + max(names, default=0)
+        self._architecture_width = min(max(_LEAST_ARCHITECTURE, wanted), _MOST_ARCHITECTURE)
         self._entitle()
         self.rows_changed()
 
     def _entitle(self) -> None:
         total = len(self._found)
         shown = f"{len(self._shown)} of {total}" if self._filter.split() else f"{total}"
-        self.border_subtitle = self._fetching or ("reading …" if self.is_reading else shown)
+        order = f"{_SAID[self._order]}, {self._sort_key} sorts"
+        now = "reading …" if self.is_reading else f"{shown} · {order}"
+        self.border_subtitle = self._fetching or now
 
     def _move_to_name(self, name: str | None) -> None:
         for index, model in enumerate(self._shown):
@@ -116,7 +127,7 @@ class ModelPicker(Rows):
         return lines[line] if line < len(lines) else ""
 
     def row_line(self, index: int, line: int, width: int) -> Iterable[Part]:
-        """Name, weight bits and size; the reason of a model that cannot be scored."""
+        """Name and facts of a model; the reason of one that cannot be scored."""
         model = self._shown[index]
         mark = "▸ " if index == self.cursor else "  "
         mark += "● " if model.name == self.chosen else "  "
@@ -130,14 +141,29 @@ class ModelPicker(Rows):
                 (fitted(name, max(8, width // 2)) + " ", "muted"),
                 (fitted(reason, max(0, width - width // 2 - 5)), "muted"),
             ]
-        figures = fitted(short_bytes(model.size_bytes), _SIZE, right=True)
-        if width >= _ROOM_FOR_BITS:
-            bits = "" if model.weight_bits is None else f"{model.weight_bits:g}-bit"
-            figures = fitted(bits, _BITS, right=True) + figures
+        figures = self._figures(model, width)
         room = max(8, width - 4 - len(figures))
         name = "demo (built in)" if model.name == DEMO else model.name
         style = "strong" if model.name == self.chosen else "text"
         return [(mark, "strong"), (fitted(shortened(name, room), room), style), (figures, "muted")]
+
+    def _figures(self, model: ModelInfo, width: int) -> str:
+        """Architecture, bits of the weights, size and day of the last use, as far as they fit."""
+        room = width - 4 - _LEAST_NAME - _SIZE
+        size = fitted(short_bytes(model.size_bytes), _SIZE, right=True)
+        if room < _BITS:
+            return size
+        bits = "" if model.weight_bits is None else f"{model.weight_bits:g}-bit"
+        shown = fitted(bits, _BITS, right=True) + size
+        room -= _BITS
+        if room < _USED:
+            return shown
+        shown += fitted(day(model.last_used), _USED, right=True)
+        room -= _USED
+        if room < self._architecture_width:
+            return shown
+        architecture = fitted(inert(model.architecture), self._architecture_width - 2)
+        return f"  {architecture}{shown}"
 
     def action_press(self) -> None:
         """Choose the model with the cursor."""
