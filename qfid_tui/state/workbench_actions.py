@@ -77,4 +77,5 @@ def no_numbers(state: WorkbenchState) -> str:
     if state.comparison.is_active:
         return f"{row.name} has no numbers yet"
     tick, run = (state.key_names.get(key, key) for key in ("space", "r"))
-    return f"{row.name} has no numbers yet: {tick} ticks it, {run} runs"
+    todo = f"{run} runs" if row.ticked else f"{tick} ticks it, {run} runs"
+    return f"{row.name} has no numbers yet: {todo}"
