@@ -9,7 +9,6 @@ from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable
 from scorer.models.resolve import DEMO
 
-
 ModelOrder = Literal["last used", "size", "name"]
 """By what the list is sorted."""
 ORDERS: tuple[ModelOrder, ...] = ("last used", "size", "name")
@@ -33,9 +32,7 @@ def listed_models(
     return sorted(kept, key=lambda model: _place(model, order))
 
 
-def _place(
-    model: ModelInfo | Unscorable, order: ModelOrder
-) -> tuple[bool, bool, float, str, str]:
+def _place(model: ModelInfo | Unscorable, order: ModelOrder) -> tuple[bool, bool, float, str, str]:
     value = 0.0
     if order == "size":
         value = -float(model.size_bytes)

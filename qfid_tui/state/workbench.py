@@ -126,7 +126,8 @@ class WorkbenchState:
             return self
         state = dataclasses.replace(self, **changes)
         for name, fields in _COMPUTED_FROM.items():
-            if name in self.__dict__ and not different & fields:
+            same_model = name not in _OF_SHOWN_MODEL or state.highlighted is self.highlighted
+            if name in self.__dict__ and not different & fields and same_model:
                 state.__dict__[name] = self.__dict__[name]
         return state
 
@@ -177,7 +178,8 @@ class WorkbenchState:
         """The rows of the settings table; those of the highlighted model have costs only."""
         if self.highlighted is None:
             return table_rows(self.choices, self.comparison, self.geometry, self.earlier)
-        return table_rows(with_legal_group(self.choices, self.geometry), Comparison(), self.geometry)
+        choices = with_legal_group(self.choices, self.geometry)
+        return table_rows(choices, Comparison(), self.geometry)
 
     @property
     def row(self) -> TableRow | None:
@@ -224,14 +226,16 @@ class WorkbenchState:
         return fit_of(sizes, device, self.choices.chunk_length, self.choices.batch)
 
 
-_MODEL = frozenset({"choices", "found", "model_cursor", "focus"})
+_MODEL = frozenset({"choices", "found"})
 _COMPARISON = frozenset({"comparison", "version"})
 # For each cached property, the fields that it is computed from.
 _COMPUTED_FROM = {
     "rows": _MODEL | _COMPARISON | {"earlier"},
-    "planned": {"choices", "found"} | _COMPARISON | {"saved"},
+    "planned": _MODEL | _COMPARISON | {"saved"},
     "fit": _MODEL | _COMPARISON | {"sizes", "probed"},
 }
+# Those that depend on the highlighted model too.
+_OF_SHOWN_MODEL = frozenset({"rows", "fit"})
 
 
 def _differ(one: object, other: object) -> bool:

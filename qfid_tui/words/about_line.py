@@ -101,6 +101,8 @@ def about_row(
         words = [f"{row.name}: {note(row)}"]
     if with_note and row.figures is not None:
         words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
+    while len(words) > 1 and len(" · ".join(words)) > width:
+        words.pop()
     said = _with_differences(" · ".join(words), row, width)
     if with_costs and row.cost is not None:
         costs = context_costs(row.cost)

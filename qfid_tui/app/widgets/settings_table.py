@@ -137,7 +137,6 @@ class SettingsTable(Rows):
             self._shape = shape
             self.refresh(layout=True)
         self.strips = table_strips(self.rows, *wanted)
-        self._show_legend()
         self.rows_changed()
 
     @property
@@ -156,9 +155,9 @@ class SettingsTable(Rows):
     def rows_changed(self) -> None:
         """See :meth:`Rows.rows_changed`; posts :class:`Reshaped` if the height of rows changes."""
         super().rows_changed()
+        self._show_legend()
         if self.row_height() != self._row_height:
             self._row_height = self.row_height()
-            self._show_legend()
             self.post_message(self.Reshaped())
 
     def row_count(self) -> int:
@@ -193,13 +192,25 @@ class SettingsTable(Rows):
         if self._costs_of:
             title += f" · costs of {inert(self._costs_of)}"
         if self.has_numbers and self.row_height() == 1 and row is not None and row.cost is not None:
-            costs = ", ".join(context_costs(row.cost))
-            title += f" · {inert(row.name or '16 bit')}: KV {costs}" if costs else ""
-        legend = self.strips.legend(row) if self.has_numbers else ""
+            title += self._costs_in_title(row.name, context_costs(row.cost))
+        legend = self.strips.legend(row, self._room_in_border) if self.has_numbers else ""
         # A title that is set paints the whole table, even if it is the same.
         if (title, legend) != self._titles:
             self._titles = title, legend
             self.border_title, self.border_subtitle = title, legend
+
+    @property
+    def _room_in_border(self) -> int:
+        """Cells for a text in the border; as many as one likes before the first layout."""
+        return self.outer_size.width - 6 if self.outer_size.width else 1000
+
+    def _costs_in_title(self, name: str, costs: list[str]) -> str:
+        """The costs that have room behind the title; those of short contexts go first."""
+        for first in range(len(costs)):
+            said = f" · {inert(name or '16 bit')}: KV {', '.join(costs[first:])}"
+            if len(f"Settings{said}") <= self._room_in_border:
+                return said
+        return ""
 
     def action_tick(self) -> None:
         """Tick the row with the cursor, or untick it."""
