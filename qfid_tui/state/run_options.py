@@ -151,7 +151,7 @@ OPTIONS: tuple[Option, ...] = (
         "protocol",
         tuple(_PROTOCOLS),
         lambda name: _PROTOCOLS.get(name, name),
-        "Which positions count: every one, or each chunk's second half, as in llama.cpp.",
+        "Positions that count: every one, or each chunk's second half as in llama.cpp.",
     ),
     Option(
         "noise_floor",

@@ -42,9 +42,11 @@ def cost_text(cost: KVCost, width: int) -> str:
 def number_text(value: float | None, width: int, *, significant: int, sign: bool = False) -> str:
     """A number: ``+0.00045``, or ``+4.5e-120`` where that is too long."""
     shown = digits(value, sign=sign, significant=significant)
-    if len(shown) <= width or value is None:
-        return shown
-    return ("+" if sign and value >= 0 else "") + _power(value, significant - 1)
+    for places in range(significant - 1, -1, -1):
+        if len(shown) <= width or value is None:
+            break
+        shown = ("+" if sign and value >= 0 else "") + _power(value, places)
+    return shown
 
 
 def margin_text(figures: Figures, width: int = 17) -> str:
@@ -69,4 +71,5 @@ def margin_text(figures: Figures, width: int = 17) -> str:
 
 def _power(value: float, places: int) -> str:
     mantissa, _, exponent = f"{value:.{places}e}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    shown = f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    return shown.replace("-", "−", 1) if value < 0 else shown

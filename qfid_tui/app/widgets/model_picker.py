@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from qfid_tui.app.widgets.field import Field
-from qfid_tui.app.widgets.rows import Part, Rows, fitted
+from qfid_tui.app.widgets.rows import Part, Rows, cell, fitted, number_cell
 from qfid_tui.state.kv_cost import short_bytes
 from qfid_tui.state.listed_models import ModelOrder, listed_models
 from qfid_tui.state.workbench import WorkbenchState
@@ -19,9 +19,9 @@ from scorer.models.listing import Unscorable
 from scorer.models.resolve import DEMO
 
 # Cells of the columns beside the name, with a gap of at least one before each.
-_SIZE, _BITS, _USED, _LEAST_ARCHITECTURE, _MOST_ARCHITECTURE = 10, 8, 12, 6, 18
+_SIZE, _BITS, _USED, _LEAST_ARCHITECTURE, _MOST_ARCHITECTURE = 10, 9, 12, 6, 18
 # With less room the name needs it; it mostly contains the width of the weights.
-_LEAST_NAME = 28
+_LEAST_NAME = 26
 _SAID = {"last used": "last used first", "size": "largest first", "name": "by name"}
 
 
@@ -93,7 +93,7 @@ class ModelPicker(Rows):
             if model.name == at_cursor:
                 self.cursor = index
         names = [len(m.architecture) for m in self._shown if isinstance(m, ModelInfo)]
-        wanted = 2 + max(names, default=0)
+        wanted = 1 + max(names, default=0)
         self._architecture_width = min(max(_LEAST_ARCHITECTURE, wanted), _MOST_ARCHITECTURE)
         self._entitle()
         self.rows_changed()
@@ -142,28 +142,28 @@ class ModelPicker(Rows):
                 (fitted(reason, max(0, width - width // 2 - 5)), "muted"),
             ]
         figures = self._figures(model, width)
-        room = max(8, width - 4 - len(figures))
+        # The name ends before a gap: the architecture behind it stands at the left of its column.
+        room = max(8, width - 5 - len(figures))
         name = "demo (built in)" if model.name == DEMO else model.name
         style = "strong" if model.name == self.chosen else "text"
-        return [(mark, "strong"), (fitted(shortened(name, room), room), style), (figures, "muted")]
+        return [(mark, "strong"), (cell(shortened(name, room), room + 1), style), (figures, "muted")]
 
     def _figures(self, model: ModelInfo, width: int) -> str:
         """Architecture, bits of the weights, size and day of the last use, as far as they fit."""
-        room = width - 4 - _LEAST_NAME - _SIZE
-        size = fitted(short_bytes(model.size_bytes), _SIZE, right=True)
+        room = width - 5 - _LEAST_NAME - _SIZE
+        size = number_cell(short_bytes(model.size_bytes), _SIZE)
         if room < _BITS:
             return size
-        bits = "" if model.weight_bits is None else f"{model.weight_bits:g}-bit"
-        shown = fitted(bits, _BITS, right=True) + size
+        bits = "" if model.weight_bits is None else f"{model.weight_bits:.3g}-bit"
+        shown = number_cell(bits, _BITS) + size
         room -= _BITS
         if room < _USED:
             return shown
-        shown += fitted(day(model.last_used), _USED, right=True)
+        shown += number_cell(day(model.last_used), _USED)
         room -= _USED
         if room < self._architecture_width:
             return shown
-        architecture = fitted(inert(model.architecture), self._architecture_width - 2)
-        return f"  {architecture}{shown}"
+        return cell(inert(model.architecture), self._architecture_width) + shown
 
     def action_press(self) -> None:
         """Choose the model with the cursor."""

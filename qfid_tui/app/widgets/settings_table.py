@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
-from qfid_tui.app.widgets.rows import Part, Rows, fitted
+from qfid_tui.app.widgets.rows import Part, Rows, cell, fitted, number_cell
 from qfid_tui.app.widgets.table_strips import LEAST_STRIP, table_strips
 from qfid_tui.state.kv_cost import short_bytes
 from qfid_tui.state.table_rows import TableRow
@@ -236,16 +236,16 @@ class SettingsTable(Rows):
     def head_line(self, line: int, width: int) -> Iterable[Part]:
         """Names of the columns."""
         columns = self._columns(width)
-        start = " " * 6 + _left("setting", columns.name)
+        start = " " * 6 + cell("setting", columns.name)
         if not self.has_numbers:
             heads = ["KV B/token", "of 16 bit", "at 8k", "at 32k", "at 128k"]
             shown = _with_room(heads, width - 6 - columns.name)
-            return [(start + "".join(_right(head, _COST) for head in shown), "head")]
-        rest = _right("KV B/token" if columns.cost > 10 else "B/token", columns.cost)
-        rest += _right("KL mean, nats", columns.kl)
-        rest += _right("flips", columns.flips)
-        rest += _right("Δppl", columns.perplexity)
-        rest += _right("KL p99", columns.p99)
+            return [(start + "".join(number_cell(head, _COST) for head in shown), "head")]
+        rest = number_cell("KV B/token" if columns.cost > 10 else "B/token", columns.cost)
+        rest += number_cell("KL mean, nats", columns.kl)
+        rest += number_cell("flips", columns.flips)
+        rest += number_cell("Δppl", columns.perplexity)
+        rest += number_cell("KL p99", columns.p99)
         strips = self.strips.head(width - columns.total, self.row_height())
         return [(start + rest + "  " + fitted("verdict", columns.verdict) + strips, "head")]
 
@@ -264,8 +264,8 @@ class SettingsTable(Rows):
             (at_cursor, "strong"),
             (_mark(row), "strong" if row.ticked and not row.refusal else "muted"),
             (" ", "text"),
-            (_left(shown, columns.name), "strong" if row.ticked and not row.refusal else style),
-            (_right(cost, across), style),
+            (cell(shown, columns.name), "strong" if row.ticked and not row.refusal else style),
+            (number_cell(cost, across), style),
         ]
         if row.refusal:
             text = fitted("  ✗ " + inert(row.refusal), max(0, width - 6 - columns.name))
@@ -284,7 +284,7 @@ class SettingsTable(Rows):
         cells = [f"{100 * row.cost.share:.0f} %"]
         cells += [row.cost.sign + short_bytes(at) for at in row.cost.at]
         shown = _with_room(["", *cells], room + _COST)[1:]
-        return [("".join(_right(cell, _COST) for cell in shown), style)]
+        return [("".join(number_cell(text, _COST) for text in shown), style)]
 
     def _numbers(self, row: TableRow, columns: Columns, style: str) -> list[Part]:
         figures = row.figures
@@ -292,16 +292,16 @@ class SettingsTable(Rows):
             word = "✗ failed" if row.failure else "· waiting" if row.waiting else ""
             style = "bad" if row.failure else "muted"
             return [(" " * columns.numbers, "text"), (fitted(word, columns.verdict), style)]
-        cells = _right(margin_text(figures, columns.kl - 1), columns.kl)
-        cells += _right(share_text(figures.flip_rate), columns.flips)
+        cells = number_cell(margin_text(figures, columns.kl - 1), columns.kl)
+        cells += number_cell(share_text(figures.flip_rate), columns.flips)
         if columns.perplexity:
             change = number_text(
                 figures.perplexity_delta, columns.perplexity - 1, significant=2, sign=True
             )
-            cells += _right(change, columns.perplexity)
+            cells += number_cell(change, columns.perplexity)
         if columns.p99:
             tail = number_text(figures.kl_p99, columns.p99 - 1, significant=3)
-            cells += _right(tail, columns.p99)
+            cells += number_cell(tail, columns.p99)
         verdict = style if row.origin else figures.verdict
         return [(cells + "  ", style), (fitted(verdict_text(figures), columns.verdict), verdict)]
 
@@ -329,16 +329,6 @@ class SettingsTable(Rows):
         # Strips of both kinds are worth more than the end of a long name, which stands below.
         room = min(most, width - columns.total - 2 * (LEAST_STRIP + 1))
         return replace(columns, name=max(least, min(longest, room)))
-
-
-def _left(text: str, width: int) -> str:
-    """A text and a gap."""
-    return fitted(text, width - 1) + " " if width > 0 else ""
-
-
-def _right(text: str, width: int) -> str:
-    """A gap and a number at the right."""
-    return " " + fitted(text, width - 1, right=True) if width > 0 else ""
 
 
 def _with_room(cells: list[str], width: int) -> list[str]:
