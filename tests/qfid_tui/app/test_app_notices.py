@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from app_pilot import compare, demo_choices, piloted, running, screen_text
-from test_app_workbench_snapshots import scored
 from textual.widgets._toast import Toast
+from workbench_states import scored
 
 from qfid_tui.app.widgets.run_panel import wrapped
 
@@ -19,7 +19,7 @@ LONG = (
 @piloted
 async def test_a_notice_covers_no_verdict_and_no_recommendation(size: tuple[int, int]) -> None:
     async with running(demo_choices(), size=size) as (app, pilot):
-        comparison = scored(app, 7)
+        comparison = scored(chunks=4)
         comparison.end(by_user=True)
         compare(app, comparison)
         await pilot.pause()
