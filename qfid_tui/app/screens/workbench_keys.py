@@ -12,7 +12,7 @@ BINDINGS: list[BindingType] = [
     Binding("d", "detail", "Detail", id="workbench.detail", tooltip="One setting in charts"),
     Binding("i", "inspect", "Inspect", id="workbench.inspect", tooltip="The text, token by token"),
     Binding("e", "export", "Export", id="workbench.export", tooltip="Write the report"),
-    Binding("y", "copy", "Copy", id="workbench.copy", tooltip="Copy the line that uses it"),
+    Binding("y", "copy", "Copy", id="workbench.copy", tooltip="Copy the command that uses it"),
     Binding("m", "show('models')", "Models", id="workbench.models", tooltip="Choose a model"),
     Binding(
         "o", "show('options')", "Options", id="workbench.options", tooltip="Text, chunks, group"

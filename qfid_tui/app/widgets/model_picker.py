@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 
 from qfid_tui.app.widgets.field import Field
@@ -20,8 +21,8 @@ from scorer.models.resolve import DEMO
 
 # Cells of the columns beside the name, with a gap of at least one before each.
 _SIZE, _BITS, _USED, _LEAST_ARCHITECTURE, _MOST_ARCHITECTURE = 10, 9, 12, 6, 18
-# With less room the name needs it; it mostly contains the width of the weights.
-_LEAST_NAME = 26
+# A name without its owner is whole before there is another column; up to so many cells.
+_MOST_NAME = 34
 _SAID = {"last used": "last used first", "size": "largest first", "name": "by name"}
 
 
@@ -65,7 +66,7 @@ class ModelPicker(Rows):
         self._order: ModelOrder = "last used"
         self._fetching = ""
         self._sort_key = "v"
-        self._architecture_width = _LEAST_ARCHITECTURE
+        self._name_width, self._architecture_width = 0, _LEAST_ARCHITECTURE
 
     def show(self, state: WorkbenchState) -> None:
         """Show the models of a state.
@@ -92,8 +93,10 @@ class ModelPicker(Rows):
         for index, model in enumerate(self._shown):
             if model.name == at_cursor:
                 self.cursor = index
-        names = [len(m.architecture) for m in self._shown if isinstance(m, ModelInfo)]
-        wanted = 1 + max(names, default=0)
+        scorable = [model for model in self._shown if isinstance(model, ModelInfo)]
+        names = (cell_len(inert(model.name.rpartition("/")[2])) for model in scorable)
+        self._name_width = min(max(names, default=0), _MOST_NAME)
+        wanted = 1 + max((len(model.architecture) for model in scorable), default=0)
         self._architecture_width = min(max(_LEAST_ARCHITECTURE, wanted), _MOST_ARCHITECTURE)
         self._entitle()
         self.rows_changed()
@@ -150,7 +153,7 @@ class ModelPicker(Rows):
 
     def _figures(self, model: ModelInfo, width: int) -> str:
         """Architecture, bits of the weights, size and day of the last use, as far as they fit."""
-        room = width - 5 - _LEAST_NAME - _SIZE
+        room = width - 5 - self._name_width - _SIZE
         size = number_cell(short_bytes(model.size_bytes), _SIZE)
         if room < _BITS:
             return size

@@ -16,6 +16,7 @@ from qfid_tui.state.kv_cost import short_bytes
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import RowCursor, StripsShown, WorkbenchState
 from qfid_tui.words.about_line import context_costs, note
+from qfid_tui.words.model_list import shortened
 from qfid_tui.words.table_cells import (
     cost_text,
     margin_text,
@@ -190,7 +191,8 @@ class SettingsTable(Rows):
         """The scales of the strips below, and above the costs that the table has no columns for."""
         title, row = "Settings", self.row
         if self._costs_of:
-            title += f" · costs of {inert(self._costs_of)}"
+            room = max(8, self._room_in_border - len(f"{title} · costs of "))
+            title += f" · costs of {shortened(self._costs_of, room)}"
         if self.has_numbers and self.row_height() == 1 and row is not None and row.cost is not None:
             title += self._costs_in_title(row.name, context_costs(row.cost))
         legend = self.strips.legend(row, self._room_in_border) if self.has_numbers else ""

@@ -87,6 +87,6 @@ async def test_no_two_columns_of_the_models_touch(width: int) -> None:
         cells = text.split()
         assert "TiB" in cells and "0.998" in cells
         assert ("16.2-bit" in cells) == (width >= 58)
-        assert any(cell.startswith("2023-11-1") for cell in cells) == (width >= 62)
+        assert any(cell.startswith("2023-11-1") for cell in cells) == (width >= 70)
         assert any(cell.startswith("an_arch") for cell in cells) == (width >= 90)
         assert any(cell.endswith("4bit") for cell in cells)
