@@ -185,7 +185,7 @@ def _keys_table(keys: Sequence[HelpKey], columns: int) -> Table:
     blank = (Text(""), Text(""))
     blocks: list[list[tuple[Text, Text]]] = []
     for title, group in grouped((key.id, key) for key in keys):
-        block = [(Text(""), Text(title, style="bold underline"))]
+        block = [(Text(""), Text(shown(title, 40).plain, style="bold underline"))]
         for key in group:
             what = Text(shown(key.what, 200).plain)
             block.append((Text(shown(key.keys, 40).plain, style="bold"), what))

@@ -94,7 +94,7 @@ class ModelPicker(Rows):
             if model.name == at_cursor:
                 self.cursor = index
         scorable = [model for model in self._shown if isinstance(model, ModelInfo)]
-        names = (cell_len(inert(model.name.rpartition("/")[2])) for model in scorable)
+        names = (cell_len(inert(_name(model).rpartition("/")[2])) for model in scorable)
         self._name_width = min(max(names, default=0), _MOST_NAME)
         wanted = 1 + max((len(model.architecture) for model in scorable), default=0)
         self._architecture_width = min(max(_LEAST_ARCHITECTURE, wanted), _MOST_ARCHITECTURE)
@@ -147,9 +147,13 @@ class ModelPicker(Rows):
         figures = self._figures(model, width)
         # The name ends before a gap: the architecture behind it stands at the left of its column.
         room = max(8, width - 5 - len(figures))
-        name = "demo (built in)" if model.name == DEMO else model.name
+        name = _name(model)
         style = "strong" if model.name == self.chosen else "text"
-        return [(mark, "strong"), (cell(shortened(name, room), room + 1), style), (figures, "muted")]
+        return [
+            (mark, "strong"),
+            (cell(shortened(name, room), room + 1), style),
+            (figures, "muted"),
+        ]
 
     def _figures(self, model: ModelInfo, width: int) -> str:
         """Architecture, bits of the weights, size and day of the last use, as far as they fit."""
@@ -172,3 +176,8 @@ class ModelPicker(Rows):
         """Choose the model with the cursor."""
         if self.model is not None:
             self.post_message(self.Pressed(self, self.cursor))
+
+
+def _name(model: ModelInfo) -> str:
+    """The name as the list shows it."""
+    return "demo (built in)" if model.name == DEMO else model.name

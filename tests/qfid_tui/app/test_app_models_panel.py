@@ -77,7 +77,7 @@ async def test_wide_terminals_show_bits_architecture_and_the_last_use() -> None:
         assert cells[0] == "org/model-00" and DEMO.architecture in cells
         assert "16-bit" in cells and cells[-1].startswith("2023-11-1")
         await pilot.resize_terminal(110, 40)
-        await until(pilot, lambda: "16-bit    2 GiB" in screen_text(app), "the narrow list")
+        await until(pilot, lambda: "16-bit     2 GiB" in screen_text(app), "the narrow list")
         assert "2023-11-1" not in screen_text(app)
 
 
