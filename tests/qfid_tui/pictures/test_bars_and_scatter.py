@@ -236,9 +236,9 @@ def test_ranges_and_values_in_words() -> None:
 
 def test_the_cheapest_good_point_is_named_where_there_is_room_for_few() -> None:
     crowd = [
-        ScatterPoint(f"long-name-{i}", 1000.0 + i, 1.0 / (i + 1), "bad", True, False)
+        ScatterPoint(f"long-name-{i}", 1000.0 + i, 0.004 * (1 + i / 9), "bad", True, False)
         for i in range(12)
     ]
-    good = ScatterPoint("wanted", 1006.0, 0.004, "good", False, False)
+    good = ScatterPoint("wanted", 1006.0, 0.0052, "good", False, False)
     picture = draw_scatter([*crowd, good], 34, 6)
     assert picture.missing and "wanted" not in picture.missing
