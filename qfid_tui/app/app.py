@@ -61,6 +61,19 @@ class QfidApp(App[int]):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]  # noqa: RUF012
     COMMANDS = App.COMMANDS | {_commands}
     BINDINGS: ClassVar[list[BindingType]] = BINDINGS
+    # Notices are flat and stand at the bottom, over charts: tables and the run stay readable.
+    CSS = """
+    ToastRack {
+        max-height: 50%;
+        overflow-y: hidden;
+    }
+    Toast {
+        width: auto;
+        max-width: 100%;
+        margin-top: 0;
+        padding: 0 1;
+    }
+    """
 
     def __init__(
         self,
@@ -153,7 +166,12 @@ class QfidApp(App[int]):
             when_closed(0, self._on_closed_terminal)
 
     async def on_event(self, event: events.Event) -> None:
-        """Make what is pasted inert, wherever it goes: Textual would draw it raw."""
+        """Make what is pasted inert, wherever it goes: Textual would draw it raw.
+
+        No key opens a screen while the app is being left.
+        """
+        if self._leaving and isinstance(event, events.Key):
+            return
         if isinstance(event, events.Paste) and not event.is_forwarded:
             from scorer.common.inert_text import inert
 

@@ -65,6 +65,10 @@ class WorkbenchCommands:
         """Open the filter of the list of models."""
         self._owner.update(changes.open_filter(self._owner.state))
 
+    def next_order(self) -> None:
+        """Sort the list of models in the next order."""
+        self._owner.update(changes.next_order(self._owner.state))
+
     def back(self) -> None:
         """Leave the enlarged panel, the filter or the open panel."""
         self._owner.update(changes.back(self._owner.state))
@@ -88,7 +92,7 @@ class WorkbenchCommands:
     def run(self) -> bool:
         """Score what is ticked: start a run, or go on with the one on the screen or a saved one.
 
-        If no model is chosen, the highlighted one is chosen first.
+        If the list of models has its cursor on another model, that one is chosen first.
 
         Returns:
             Whether a run has started.

@@ -15,6 +15,7 @@ from qfid_tui.state.app_hints import error_text
 from qfid_tui.state.choices import same_conditions
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import EarlierRuns
+from qfid_tui.state.listed_models import ORDERS
 from qfid_tui.state.next_run import NextRun
 from qfid_tui.state.run_options import Option, put, step, with_legal_group
 from qfid_tui.state.table_rows import TableRow
@@ -238,6 +239,12 @@ def open_filter(state: WorkbenchState) -> WorkbenchState:
 def close_filter(state: WorkbenchState) -> WorkbenchState:
     """Close the filter and list all models."""
     return state.changed(filtering=False, filter="")
+
+
+def next_order(state: WorkbenchState) -> WorkbenchState:
+    """Sort the list of models in the next order."""
+    index = (ORDERS.index(state.order) + 1) % len(ORDERS)
+    return state.changed(order=ORDERS[index])
 
 
 def back(state: WorkbenchState) -> WorkbenchState:

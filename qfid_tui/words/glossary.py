@@ -204,7 +204,7 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "The cache is quantized from the first token on, a harder test than a chat.",
         ),
         Entry(
-            "deployment, 16-bit until",
+            "quantize from, deployment",
             "The first tokens have a full-precision cache, which is then quantized as a whole, as "
             "in mlx-lm; only later positions are scored.",
         ),

@@ -25,6 +25,9 @@ RULES = (
 """What holds for all of them, a sentence or two each."""
 
 
+TITLE = "How a setting of the KV cache is written"
+
+
 def notation_text(width: int = 80) -> str:
     """Return the page as plain text.
 
@@ -34,7 +37,7 @@ def notation_text(width: int = 80) -> str:
     import textwrap
 
     first = max(len(written) for written, _ in NOTATION) + 4
-    lines = ["How a setting of the KV cache is written", ""]
+    lines = [TITLE, ""]
     for written, meaning in NOTATION:
         head = f"  {written}".ljust(first)
         lines += textwrap.wrap(meaning, width, initial_indent=head, subsequent_indent=" " * first)

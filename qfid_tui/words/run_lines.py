@@ -45,10 +45,12 @@ def run_lines(state: WorkbenchState) -> list[Line]:
     comparison = state.comparison
     if comparison.is_active:
         lines = [progress_line(comparison)]
+        lines += _best_lines(comparison)
         if comparison.phase == "stopping":
             lines.append([("stopping after this step; ", "text"), *key("x", " stops at once")])
     else:
         lines = [] if comparison.phase == "idle" else [ended_line(comparison, state.key_names)]
+        lines += _best_lines(comparison)
         lines += _next_lines(state)
         if comparison.phase == "idle" and state.unfinished is not None:
             lines.append(
@@ -56,9 +58,13 @@ def run_lines(state: WorkbenchState) -> list[Line]:
             )
     if comparison.is_active and comparison.warnings:
         lines.append([("! ", "warning"), (comparison.warnings[-1][0], "text")])
-    if (best := best_line(comparison)) is not None:
-        lines.append(best)
     return [_with_own_keys(line, state.key_names) for line in lines]
+
+
+def _best_lines(comparison: Comparison) -> list[Line]:
+    """The recommendation: what follows it is cut first on a low screen."""
+    best = best_line(comparison)
+    return [] if best is None else [best]
 
 
 def key(name: str, what: str) -> Line:
@@ -102,6 +108,9 @@ def _next_lines(state: WorkbenchState) -> list[Line]:
             [("Choose a model: ", "text"), *key("arrows", " move, "), *key("enter", " takes it")]
         ]
         return lines if state.highlighted is None else [*lines, fit_line(state)]
+    if state.highlighted is not None:
+        taken = [*key("enter", f" takes {state.highlighted.name}, "), *key("r", " runs it at once")]
+        return [taken, fit_line(state)]
     if state.model is None:
         text = f"{state.choices.model} is not at hand; "
         return [[(text, "text"), *key("m", " chooses another model")]]

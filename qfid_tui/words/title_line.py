@@ -19,7 +19,10 @@ _WIDE = 110
 
 
 def title_text(state: WorkbenchState, width: int) -> str:
-    """Model, text, chunks and device in one line; the model's owner is cut first.
+    """Model, text, chunks and device in one line.
+
+    Of what has no room the arithmetic goes first, then the model's owner, the device and the
+    chunks.
 
     During a run they are those of the run, even if the user has chosen others since. The number
     of chunks is that of the run on the screen as long as no other is asked for: a text may have
@@ -37,15 +40,18 @@ def title_text(state: WorkbenchState, width: int) -> str:
             choices = of_run
         if _asked(choices) == _asked(of_run):
             scored, in_text = comparison.planned_chunks, comparison.text_chunks
-    rest = f" · {text_name(choices.text)} · {chunks_text(choices, scored, in_text)}"
-    model = choices.model or "no model chosen"
+    text = f" · {text_name(choices.text)}"
+    rest = f"{text} · {chunks_text(choices, scored, in_text)}"
+    forms = [rest, rest.removesuffix(f", {choices.chunks}"), text]
     if machine is not None:
-        full = f"{rest} · {comparison.arithmetic}"
-        # The report names the arithmetic too; the model's own name is not cut for it.
-        fits = len(model.rpartition("/")[2]) + len(full) + 8 <= width
-        with_room = comparison.arithmetic and width >= _WIDE and fits
-        rest = full if with_room else f"{rest} · {machine.device}"
-    return shortened(model, max(8, width - len(rest) - 8)) + rest
+        forms.insert(0, f"{rest} · {machine.device}")
+        if comparison.arithmetic and width >= _WIDE:
+            # The report names the arithmetic too.
+            forms.insert(0, f"{rest} · {comparison.arithmetic}")
+    model = choices.model or "no model chosen"
+    own = len(model.rpartition("/")[2])
+    kept = next((form for form in forms if own + len(form) + 8 <= width), text)
+    return shortened(model, max(8, width - len(kept) - 8)) + kept
 
 
 def chunks_text(choices: Choices, scored: int = 0, in_text: int = 0) -> str:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _PAINTS_PER_SECOND = 8
 _PAINTS_PER_CHART = 4
-_FAILURE_SECONDS = 12
+_FAILURE_SECONDS, _WIDER = 12, 140
 
 
 class WorkbenchScreen(Screen[None]):
@@ -189,6 +189,7 @@ class WorkbenchScreen(Screen[None]):
         for panel in ("models", "options"):
             self.set_class(state.panel == panel, f"-{panel}")
         self.set_class(state.panel != "settings", "-choosing")
+        self.set_class(self.size.width >= _WIDER, "-wider")
         for chart in ("chunks", "depth"):
             self.set_class(state.chart == chart, f"-chart-{chart}")
         # A list may move its cursor, and the next panels show what it is on.
@@ -310,6 +311,10 @@ class WorkbenchScreen(Screen[None]):
     def action_pick(self, by: int) -> None:
         """Move in the list of models while its filter has the focus."""
         self.picker.action_move(by)
+
+    def action_sort(self) -> None:
+        """Sort the list of models in the next order."""
+        self.commands.next_order()
 
     def action_tick(self) -> None:
         """Tick the row with the cursor, or untick it."""

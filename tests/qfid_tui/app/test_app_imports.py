@@ -46,7 +46,8 @@ before = set(sys.modules)
 
 async def main():
     choices = Choices(
-        model="demo", ticked=(8, 4), chunk_length=16, max_chunks=4, corpus="wikitext2"
+        # Not the conditions of a saved run, which the key would open.
+        model="demo", ticked=(8, 4), chunk_length=32, max_chunks=4, corpus="wikitext2"
     )
     app = qfid_tui.app.app.QfidApp(choices, command={command!r}, probe=False, keep=False)
     async with app.run_test(size=(140, 45)) as pilot:

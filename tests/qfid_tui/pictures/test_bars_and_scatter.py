@@ -291,3 +291,13 @@ def test_any_horizontal_bar_has_room(value: float, values: list[float], width: i
 )
 def test_a_horizontal_bar_is_as_long_as_its_value(value: float, bar: str) -> None:
     assert horizontal_bar(value, Axis(1e-4, 1.0, True, ()), 4) == bar
+
+
+def test_the_cheapest_good_point_is_named_where_there_is_room_for_few() -> None:
+    crowd = [
+        ScatterPoint(f"long-name-{i}", 1000.0 + i, 0.004 * (1 + i / 9), "bad", True, False)
+        for i in range(12)
+    ]
+    good = ScatterPoint("wanted", 1006.0, 0.0052, "good", False, False)
+    picture = draw_scatter([*crowd, good], 34, 6)
+    assert picture.missing and "wanted" not in picture.missing

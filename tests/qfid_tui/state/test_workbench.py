@@ -24,6 +24,7 @@ from qfid_tui.state.workbench import (
 from scorer.common.errors import InputError
 from scorer.models.info import ModelInfo
 from scorer.spec.events import Hello
+from scorer.spec.geometry import KVGeometry, KVLayer
 
 DEVICE = Hello("cpu", "Test CPU", 16 << 30, 8 << 30, "MKL", {})
 
@@ -87,6 +88,28 @@ def test_costs_are_those_of_the_highlighted_model_until_one_is_chosen() -> None:
     assert state.rows[0].cost is not None
     assert workbench(model_cursor=None).shown_model == DEMO
     assert isinstance(DEMO, ModelInfo) and workbench().scorable_models == 1
+
+
+def test_while_one_looks_for_another_model_its_costs_are_shown_and_nothing_else() -> None:
+    other = dataclasses.replace(
+        DEMO, name="org/other", geometry=KVGeometry((KVLayer(4, 96, 96),) * 3, 3)
+    )
+    state = workbench(found={"demo": DEMO, "org/other": other}, model_cursor="org/other")
+    comparison = scored()
+    comparison.end(by_user=True)
+    own = state.changed(comparison=comparison, version=9)
+    assert own.highlighted is None and own.has_numbers
+    looking = own.changed(focus="models")
+    assert looking.highlighted == looking.shown_model == other and looking.model == DEMO
+    assert not looking.has_numbers and looking.rows[0].cost != own.rows[0].cost
+    # Groups of 64 do not divide 96 elements: the costs are those of what the model would get.
+    assert looking.rows[0].name == "8:32" and not looking.rows[0].refusal
+    assert looking.changed(model_cursor="demo").rows == own.rows
+    assert looking.changed(focus="settings").rows == own.rows
+    # During a run the numbers stay.
+    comparison.phase = "scoring"
+    assert looking.highlighted is None
+    assert looking.changed(focus="filter", version=10).has_numbers
 
 
 def test_the_fit_is_known_once_the_device_and_the_sizes_are() -> None:
