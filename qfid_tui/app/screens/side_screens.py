@@ -23,6 +23,7 @@ from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.running_elsewhere import running_elsewhere
 from qfid_tui.state.workbench import (
     RunSoFar,
     ShownRun,
@@ -138,6 +139,27 @@ class SideScreens:
         """
         state = self._owner.state
         self._push(HistoryScreen(state.choices.model, state.comparison.run), left)
+
+    def ask_before_run(self, run: Callable[[], object]) -> None:
+        """Run, and ask first where another process is scoring the same.
+
+        Args:
+            run: Starts the run.
+        """
+        state = self._owner.state
+        planned, other = state.planned, None
+        if not state.comparison.is_active and not isinstance(planned, QfidError):
+            other = running_elsewhere(planned.job) if planned.kind == "new" else None
+        if other is None:
+            run()
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                run()
+
+        question = f"{other.words[0].upper()}{other.words[1:]}. Score it here too?"
+        self._push(ConfirmScreen(question, "score it", "do not"), answered)
 
     def open_fault(self, ending: ChildExit, resume: Callable[[], object]) -> None:
         """Say what happened to a run that failed; where code may not run, ask whether it may.

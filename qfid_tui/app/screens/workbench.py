@@ -135,20 +135,10 @@ class WorkbenchScreen(Screen[None]):
 
             self._state = WorkbenchState(self._host.start_choices())
         if self.is_filled:
-            self._state = self._state.changed(**self._of_widgets())
+            self._state = self._state.changed(
+                enlarged=self.maximized is not None, **self.body.values(self.focused)
+            )
         return self._state
-
-    def _of_widgets(self) -> dict[str, object]:
-        body, focused, model = self.body, self.focused, self.body.picker.model
-        return {
-            "focus": "" if focused is None else focused.id or "",
-            "enlarged": self.maximized is not None,
-            "filter": body.filter_field.value,
-            "model_cursor": None if model is None else model.name,
-            "row_cursor": body.table.row_cursor,
-            "option_cursor": body.options.cursor,
-            "tall_rows": body.table.row_height() == 2,
-        }
 
     def update(self, state: WorkbenchState) -> None:
         """Take the next state and show it."""
@@ -322,6 +312,9 @@ class WorkbenchScreen(Screen[None]):
 
     def action_run(self) -> None:
         """Score what is ticked: start a run, or go on with the one on the screen."""
+        self.side.ask_before_run(self._run)
+
+    def _run(self) -> None:
         if self.commands.run():
             self.action_show("settings")
 
