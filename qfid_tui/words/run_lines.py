@@ -49,8 +49,11 @@ def run_lines(state: WorkbenchState) -> list[Line]:
         if comparison.phase == "stopping":
             lines.append([("stopping after this step; ", "text"), *key("x", " stops at once")])
     else:
-        lines = [] if comparison.phase == "idle" else [ended_line(comparison, state.key_names)]
-        lines += _best_lines(comparison)
+        ended = [] if comparison.phase == "idle" else [ended_line(comparison, state.key_names)]
+        # The title says that a run has finished; of another end the first line says more.
+        lines = [*_best_lines(comparison), *ended]
+        if comparison.phase != "finished":
+            lines = [*ended, *_best_lines(comparison)]
         lines += _next_lines(state)
         if comparison.phase == "idle" and state.unfinished is not None:
             lines.append(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _PAINTS_PER_SECOND = 8
 _PAINTS_PER_CHART = 4
+_LOW = 18
 _FAILURE_SECONDS, _WIDER = 12, 140
 
 
@@ -206,7 +207,8 @@ class WorkbenchScreen(Screen[None]):
         return possible_actions(self.state).get(action, True)
 
     def on_resize(self) -> None:
-        """Texts fit the width."""
+        """Texts fit the width; a low screen shows one panel at a time."""
+        self.set_class(self.size.height < _LOW, "-low")
         self.call_after_refresh(self.paint)
 
     def on_descendant_focus(self) -> None:

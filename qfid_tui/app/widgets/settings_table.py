@@ -244,7 +244,7 @@ class SettingsTable(Rows):
             shown = _with_room(heads, width - 6 - columns.name)
             return [(start + "".join(number_cell(head, _COST) for head in shown), "head")]
         rest = number_cell("KV B/token" if columns.cost > 10 else "B/token", columns.cost)
-        rest += number_cell("KL mean, nats", columns.kl)
+        rest += number_cell("KL mean, nats" if columns.kl > 13 else "KL mean", columns.kl)
         rest += number_cell("flips", columns.flips)
         rest += number_cell("Δppl", columns.perplexity)
         rest += number_cell("KL p99", columns.p99)
@@ -324,9 +324,11 @@ class SettingsTable(Rows):
         else:
             columns = Columns()
         least, most = _NAME_WIDTHS
-        if width < columns.total + least:
-            # What a setting does to the text matters more than its bytes.
-            columns = replace(columns, cost=0)
+        # What a setting does to the text matters more than its bytes, and its verdict more than
+        # the numbers that it is made of.
+        for without in ({"cost": 0}, {"kl": 10}, {"flips": 0}):
+            if width < columns.total + least:
+                columns = replace(columns, **without)
         longest = max((len(row.name) for row in self.rows), default=0) + 1
         # Strips of both kinds are worth more than the end of a long name, which stands below.
         room = min(most, width - columns.total - 2 * (LEAST_STRIP + 1))
