@@ -1,8 +1,14 @@
-"""The Python interface: measures a KV setting of a model in the calling process."""
+"""The Python interface: measures KV settings of a model in the calling process."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import itertools
+import warnings
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 from scorer.common.errors import (
     CorpusNotCached,
@@ -15,8 +21,10 @@ from scorer.common.errors import (
     SettingFailed,
     WillNotFit,
 )
+from scorer.common.process_limits import missing_working_folder
+from scorer.common.warning_categories import QfidWarning, ReportWarning, RunWarning
 from scorer.device.forks import refuse_after_fork
-from scorer.spec.events import Failed, Finished, Planned, SettingFailedEvent, Warned
+from scorer.spec.events import Event, Failed, Finished, Planned, SettingFailedEvent, Warned
 from scorer.spec.job import (
     ChunkChoice,
     CorpusSpec,
@@ -26,11 +34,13 @@ from scorer.spec.job import (
     default_chunks,
 )
 from scorer.spec.settings.base import ComputePath, Setting
+from scorer.spec.settings.grammar import split_list
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_setting
 
 if TYPE_CHECKING:
     from scorer.report.setting_report import SettingReport
+    from scorer.report.tree import Report
 
 _ERRORS: dict[str, type[QfidError]] = {
     cls.__name__: cls
@@ -45,17 +55,19 @@ _ERRORS: dict[str, type[QfidError]] = {
 }
 
 
+@overload
 def measure_kv_fidelity(
-    model: str,
+    model: str | PathLike[str],
     *,
     kv_bits: int | None = None,
     kv_group_size: int | None = None,
     setting: Setting | str | None = None,
+    settings: None = None,
     quantize_start: int = 0,
     path: ComputePath = "deployed",
     kernel: Kernel = "auto",
     control: bool = False,
-    corpus: str | None = None,
+    corpus: str | PathLike[str] | None = None,
     protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
     chunks: ChunkChoice | None = None,
@@ -63,24 +75,76 @@ def measure_kv_fidelity(
     revision: str | None = None,
     allow_custom_code: bool = False,
     force: bool = False,
-) -> SettingReport:
+    on_event: Callable[[Event], object] | None = None,
+) -> SettingReport: ...
+
+
+@overload
+def measure_kv_fidelity(
+    model: str | PathLike[str],
+    *,
+    settings: Sequence[Setting | str],
+    kv_group_size: int | None = None,
+    quantize_start: int = 0,
+    path: ComputePath = "deployed",
+    kernel: Kernel = "auto",
+    control: bool = False,
+    corpus: str | PathLike[str] | None = None,
+    protocol: TextProtocol = "mqf",
+    chunk_length: int = 512,
+    chunks: ChunkChoice | None = None,
+    max_chunks: int | None = None,
+    revision: str | None = None,
+    allow_custom_code: bool = False,
+    force: bool = False,
+    on_event: Callable[[Event], object] | None = None,
+) -> list[SettingReport]: ...
+
+
+def measure_kv_fidelity(
+    model: str | PathLike[str],
+    *,
+    kv_bits: int | None = None,
+    kv_group_size: int | None = None,
+    setting: Setting | str | None = None,
+    settings: Sequence[Setting | str] | None = None,
+    quantize_start: int = 0,
+    path: ComputePath = "deployed",
+    kernel: Kernel = "auto",
+    control: bool = False,
+    corpus: str | PathLike[str] | None = None,
+    protocol: TextProtocol = "mqf",
+    chunk_length: int = 512,
+    chunks: ChunkChoice | None = None,
+    max_chunks: int | None = None,
+    revision: str | None = None,
+    allow_custom_code: bool = False,
+    force: bool = False,
+    on_event: Callable[[Event], object] | None = None,
+) -> SettingReport | list[SettingReport]:
     """Measure how far a quantized KV cache drifts from full precision.
 
-    The model runs in this process with teacher forcing on fixed chunks of real text; nothing is
-    generated. The run is saved.
+    The model runs with teacher forcing on fixed chunks of real text, in this process, or on a GPU
+    in a child unless ``MLX_ENABLE_TF32=0`` is set; nothing is generated. The run is saved. N settings are one run, which takes N + 1 forward passes a batch
+    of chunks: the full-precision model runs once for all of them.
 
     Args:
-        model: Repo id in the local Hugging Face cache, path of a folder, or ``demo``.
+        model: Repo id in the local Hugging Face cache, path of a folder, or ``demo``. A
+            ``pathlib.Path`` is always a folder.
         kv_bits: Bits per element of keys and values: 2, 3, 4, 5, 6 or 8.
         kv_group_size: Elements that share a scale and a bias: 32, 64 or 128; None for 64, or 32
             where 64 does not divide the model's heads.
         setting: A setting, or its notation such as ``k8v4:32@512``, instead of ``kv_bits``.
+        settings: Several of them, instead of ``kv_bits`` and ``setting``; or a string that lists
+            them as on the command line, ``"8,4:32,k8v4"``.
         quantize_start: 0 for stress; n > 0 for deployment, see
-            :class:`~scorer.spec.settings.kv.KVSetting`.
+            :class:`~scorer.spec.settings.kv.KVSetting`. Like ``kv_group_size`` and ``path`` it
+            holds for notations that do not name one.
         path: ``deployed`` or ``dequantized``.
         kernel: ``auto``, or ``mlx-lm`` for mlx-lm's cache class and attention.
         control: Also score the dequantized path of a deployed setting.
-        corpus: ``wikitext2``, ``builtin`` or a file; None for the model's default.
+        corpus: ``wikitext2``, ``builtin`` or a file; None for the model's default. A
+            ``pathlib.Path`` is always a file.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
         chunks: ``first`` or ``spread``; None for ``spread`` where ``max_chunks`` is given, but
@@ -90,10 +154,17 @@ def measure_kv_fidelity(
         allow_custom_code: Allow the model's own Python files to run, as they are now; a warning
             names them. Nothing remembers it.
         force: Score even if memory seems insufficient.
+        on_event: Called with every event of the run, in order, in the calling thread, while the
+            run waits: one of the dataclasses of :mod:`scorer.spec.events`, ``Hello`` first and
+            ``Finished`` or ``Failed`` last. A chunk is saved before its ``ChunkScored`` comes.
+            What it returns is ignored. An exception that it raises ends the run, as Ctrl-C does,
+            and is raised from here; what is scored stays saved, and ``qfid resume`` goes on.
 
     Returns:
         The setting's report: ``.kl.mean`` (nats), ``.flip_rate``, ``.verdict``,
-        ``.perplexity_delta`` and others; ``.to_json()`` returns every number.
+        ``.perplexity_delta``, ``.intervals``, ``.run_id`` and others; ``.to_json()`` returns every
+        number. With ``settings`` a list of them, in the order of ``settings``, also where two
+        notations come to the same setting.
 
     Raises:
         InputError: The request cannot be scored, or this process was forked after MLX had worked.
@@ -103,26 +174,46 @@ def measure_kv_fidelity(
         CorpusNotCached: The corpus is neither cached nor reachable; a subclass of InputError.
         WillNotFit: Too little memory.
         ModelChanged: Files of the model were changed while it was scored.
-        SettingFailed: The setting gave no usable number.
+        SettingFailed: A setting gave no usable number. The others are scored first; its ``reports``
+            has their reports by notation.
         QfidError: Any other error that ends the run.
 
     Warns:
-        UserWarning: Each warning that the command line would print.
+        RunWarning: Each warning that the command line would print, as soon as it is known. Message
+            and hint stand on a line each.
+        ReportWarning: Each entry of ``report.warnings``, when the run is over, unless it was told
+            before. Both are subclasses of QfidWarning, a UserWarning, in
+            :mod:`scorer.common.warning_categories`. A filter that makes them errors ends the run
+            as an exception of ``on_event`` does.
     """
     refuse_after_fork()
-    if (kv_bits is None) == (setting is None):
-        raise InputError("give either `kv_bits` or `setting`", "kv_bits=8, or setting='k8v4'")
-    if setting is None:
-        assert kv_bits is not None
-        wanted: Setting = KVSetting(kv_bits, kv_bits, kv_group_size, quantize_start, path)
-    elif isinstance(setting, str):
-        wanted = parse_setting(setting, group_size=kv_group_size, start=quantize_start, path=path)
+    given = [value is not None for value in (kv_bits, setting, settings)]
+    if sum(given) != 1:
+        raise InputError(
+            "give one of `kv_bits`, `setting` and `settings`",
+            "kv_bits=8, setting='k8v4', or settings=['8', 'k8v4']",
+        )
+
+    def read(wanted: Setting | str) -> Setting:
+        if not isinstance(wanted, str):
+            return wanted
+        return parse_setting(wanted, group_size=kv_group_size, start=quantize_start, path=path)
+
+    if kv_bits is not None:
+        asked: tuple[Setting, ...] = (
+            KVSetting(kv_bits, kv_bits, kv_group_size, quantize_start, path),
+        )
+    elif setting is not None:
+        asked = (read(setting),)
     else:
-        wanted = setting
+        assert settings is not None
+        listed = split_list(settings) if isinstance(settings, str) else settings
+        asked = tuple(map(read, listed))
+    source = "builtin" if model == "demo" else "wikitext2"
     job = Job(
-        model=model,
-        settings=(wanted,),
-        corpus=CorpusSpec(corpus or ("builtin" if model == "demo" else "wikitext2")),
+        model=_located(model),
+        settings=asked,
+        corpus=CorpusSpec(source if corpus is None else _located(corpus)),
         revision=revision,
         protocol=protocol,
         chunk_length=chunk_length,
@@ -132,29 +223,87 @@ def measure_kv_fidelity(
         control=control,
         force=force,
     )
-    return _run(job, allow_custom_code)
+    reports = _run(job, allow_custom_code, on_event)
+    return reports[0] if settings is None else reports
 
 
-def _run(job: Job, allow_custom_code: bool) -> SettingReport:
-    import warnings
+def _located(name: str | PathLike[str]) -> str:
+    """A name as it is; a path object as an absolute path, which is no name of something else.
 
+    Raises:
+        InputError: The path is relative, and the working directory has been deleted.
+    """
+    if isinstance(name, str):
+        return name
+    try:
+        return str(Path(name).expanduser().absolute())
+    except OSError:
+        raise missing_working_folder() from None
+    except RuntimeError:
+        # There is no such user.
+        return str(Path(name))
+
+
+def _run(
+    job: Job, allow_custom_code: bool, on_event: Callable[[Event], object] | None
+) -> list[SettingReport]:
+    """Score a job; the reports of its settings in their order."""
     from scorer.child.apart import scored_for_program
-    from scorer.report.setting_report import SettingReport
     from scorer.report.tree import Report
 
-    rows: list[str] = []
-    for event in scored_for_program(job, allow_custom_code=allow_custom_code):
-        if isinstance(event, Warned):
-            warnings.warn(event.message, stacklevel=3)
-        elif isinstance(event, Planned):
-            rows = event.settings
-        elif isinstance(event, SettingFailedEvent) and event.setting not in rows:
-            warnings.warn(f"the control failed: {event.message}", stacklevel=3)
-        elif isinstance(event, Failed):
-            raise _error(event)
-        elif isinstance(event, Finished):
-            return SettingReport.from_report(Report.from_json(event.report))
+    events = scored_for_program(job, allow_custom_code=allow_custom_code)
+    planned: Planned | None = None
+    told: set[str] = set()
+    # An exception on the way leaves the run as Ctrl-C does: unlocked, and what is scored saved.
+    with contextlib.closing(events):
+        for event in events:
+            if on_event is not None:
+                on_event(event)
+            if isinstance(event, Planned):
+                planned = event
+            elif isinstance(event, Warned):
+                told.add(event.message)
+                _warn(RunWarning, event.message, event.hint)
+            elif isinstance(event, SettingFailedEvent):
+                if planned is not None and event.setting not in planned.settings:
+                    _warn(RunWarning, f"the control failed: {event.message}", event.hint)
+            elif isinstance(event, Failed):
+                raise _error(event)
+            elif isinstance(event, Finished):
+                assert planned is not None
+                report = Report.from_json(event.report)
+                of_settings = (row.warnings for row in report.settings)
+                for message in dict.fromkeys(itertools.chain.from_iterable(of_settings)):
+                    if message not in told:
+                        _warn(ReportWarning, message)
+                return _reports(job, planned, report)
     raise QfidError("the run ended without a report")
+
+
+def _warn(category: type[QfidWarning], message: str, hint: str = "") -> None:
+    """Warn at the line that called ``measure_kv_fidelity``; ``_run`` calls this."""
+    warnings.warn(f"{message}\n{hint}" if hint else message, category, stacklevel=4)
+
+
+def _reports(job: Job, planned: Planned, report: Report) -> list[SettingReport]:
+    """The reports of the job's settings, in their order.
+
+    Raises:
+        SettingFailed: A setting gave no usable number.
+    """
+    from scorer.report.setting_report import SettingReport
+
+    found: dict[str, SettingReport] = {}
+    failed: SettingFailed | None = None
+    for row in report.settings:
+        try:
+            found[row.setting] = SettingReport.from_report(report, planned.run, row.setting)
+        except SettingFailed as error:
+            failed = failed or error
+    if failed is not None:
+        failed.reports = found
+        raise failed
+    return [found[planned.resolved[setting.written]] for setting in job.settings]
 
 
 def _error(event: Failed) -> QfidError:

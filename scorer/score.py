@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ def score(
     closing: Callable[[], None] = nothing,
     read_memory: Callable[[], HostMemory] = host_memory,
     out_of_memory: Callable[[WillNotFit], None] | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Score a job in this process.
 
     Args:

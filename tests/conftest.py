@@ -24,6 +24,8 @@ os.environ["MLX_ENABLE_TF32"] = "0"
 os.environ["MLX_DISABLE_COMPILE"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# What the app shows depends on how many colours the terminal has.
+os.environ["COLORTERM"] = "truecolor"
 # Every core has a worker already: threads that wait for work would take it from the others.
 for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(threads, "1")

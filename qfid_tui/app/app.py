@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import events, work
+from textual import constants, events, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -24,13 +24,16 @@ from qfid_tui.app.closed_terminal import when_closed
 from qfid_tui.state.kept_choices import kept_theme
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from textual.command import Provider
+    from textual.driver import Driver
 
     from qfid_tui.app.run_worker import RunningScorer
     from qfid_tui.app.screens.workbench import WorkbenchScreen
     from qfid_tui.state.allowed_code import AllowedCode
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
+    from scorer.spec.events import Event
 
 _INTERRUPTED = 130
 # A killed child is gone at once; what cannot be killed is no reason to keep the user waiting.
@@ -46,7 +49,11 @@ def _commands() -> type[Provider]:
 
 
 class QfidApp(App[int]):
-    """The comparison of KV settings, driven by the keyboard."""
+    """The comparison of KV settings, driven by the keyboard.
+
+    Attributes:
+        has_failed: Whether an error of the app itself has ended it.
+    """
 
     TITLE = "qfid"
     # Textual declares these in a way that a type checker takes for instance variables.
@@ -54,6 +61,19 @@ class QfidApp(App[int]):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]  # noqa: RUF012
     COMMANDS = App.COMMANDS | {_commands}
     BINDINGS: ClassVar[list[BindingType]] = BINDINGS
+    # Notices are flat and stand at the bottom, over charts: tables and the run stay readable.
+    CSS = """
+    ToastRack {
+        max-height: 50%;
+        overflow-y: hidden;
+    }
+    Toast {
+        width: auto;
+        max-width: 100%;
+        margin-top: 0;
+        padding: 0 1;
+    }
+    """
 
     def __init__(
         self,
@@ -63,6 +83,7 @@ class QfidApp(App[int]):
         probe: bool = True,
         keep: bool = True,
         allowed: AllowedCode | None = None,
+        kept: Choices | None = None,
     ) -> None:
         """Make the app.
 
@@ -73,15 +94,30 @@ class QfidApp(App[int]):
             probe: Whether to ask a child process about the device.
             keep: Whether to save the choices for the next session.
             allowed: Which Python files of a model's own may run; None for none.
+            kept: The choices as they were read from their file; None if they were not.
         """
         super().__init__()
-        self._choices = choices
+        self._choices, self._kept = choices, kept
         self._workbench: WorkbenchScreen | None = None
         self._command, self._probe, self._keep = command, probe, keep
         self._allowed = allowed
         self._scorer: RunningScorer | None = None
         self._prober: RunningScorer | None = None
         self._leaving = False
+        self.has_failed = False
+
+    def get_driver_class(self) -> type[Driver]:
+        """The driver: Textual's, with an input that no byte can break."""
+        if constants.DRIVER is not None:
+            return super().get_driver_class()
+        from qfid_tui.app.terminal.driver import TerminalDriver
+
+        return TerminalDriver
+
+    def panic(self, *renderables: RenderableType) -> None:
+        """End the app because of an error of its own."""
+        self.has_failed = True
+        super().panic(*renderables)
 
     @property
     def workbench(self) -> WorkbenchScreen:
@@ -130,7 +166,12 @@ class QfidApp(App[int]):
             when_closed(0, self._on_closed_terminal)
 
     async def on_event(self, event: events.Event) -> None:
-        """Make what is pasted inert, wherever it goes: Textual would draw it raw."""
+        """Make what is pasted inert, wherever it goes: Textual would draw it raw.
+
+        No key opens a screen while the app is being left.
+        """
+        if self._leaving and isinstance(event, events.Key):
+            return
         if isinstance(event, events.Paste) and not event.is_forwarded:
             from scorer.common.inert_text import inert
 
@@ -161,7 +202,10 @@ class QfidApp(App[int]):
         """See :meth:`WorkbenchHost.start_choices`."""
         from qfid_tui.state.kept_choices import load_choices
 
-        return load_choices() if self._choices is None else self._choices
+        if self._choices is not None:
+            return self._choices
+        self._kept = load_choices()
+        return self._kept
 
     def take_keys(self, choices: Choices) -> Mapping[str, str]:
         """See :meth:`WorkbenchHost.take_keys`; every action keeps at least one key."""
@@ -205,18 +249,28 @@ class QfidApp(App[int]):
 
     async def listen(self, scorer: RunningScorer, comparison: Comparison) -> None:
         """Put the events of a child process into a comparison until the process ends."""
-        from scorer.spec.events import Planned
-
         async for block in scorer.blocks():
             for event in block:
-                comparison.add(event)
-                if isinstance(event, Planned):
-                    self._read_saved(comparison, event.run, comparison.lacks)
+                if comparison.is_active:
+                    self._take(event, scorer, comparison)
         self._scorer = None
         ending = scorer.ending
         comparison.end(by_user=ending.killed or ending.code == _INTERRUPTED)
         if not self._leaving:
             self.workbench.run_ended(ending)
+
+    def _take(self, event: Event, scorer: RunningScorer, comparison: Comparison) -> None:
+        """Put an event into a comparison; one that makes no sense ends the run."""
+        from scorer.spec.events import Planned
+
+        try:
+            comparison.add(event)
+        except Exception as error:
+            scorer.kill()
+            comparison.fail(f"the scorer sent a `{event.kind}` that makes no sense: {error!r:.200}")
+            return
+        if isinstance(event, Planned):
+            self._read_saved(comparison, event.run, comparison.lacks)
 
     @work(thread=True, group="saved", exit_on_error=False)
     def _read_saved(self, comparison: Comparison, run: str, chunks: bool) -> None:
@@ -321,7 +375,9 @@ class QfidApp(App[int]):
         if self._keep and self.workbench.is_filled:
             from qfid_tui.state.kept_choices import save_choices
 
-            save_choices(dataclasses.replace(self.choices, theme=self.theme))
+            choices = dataclasses.replace(self.choices, theme=self.theme)
+            if save_choices(choices, self._kept):
+                self._kept = choices
 
 
 def spare_collections() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from textual.binding import Binding
 from textual.dom import DOMNode
 
+from qfid_tui.app.screens.compared_runs import ComparedRunsScreen
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.detail import DetailScreen, HeadlinePanel
 from qfid_tui.app.screens.export import ExportScreen, FormatList
@@ -31,6 +32,7 @@ from qfid_tui.app.widgets.token_text import TokenText
 _OWNERS: tuple[type[DOMNode], ...] = (
     *(WorkbenchScreen, ConfirmScreen, DetailScreen, HeadlinePanel, ExportScreen),
     *(FormatList, FaultScreen, HelpScreen, HistoryScreen, InspectorScreen, PromptScreen),
+    ComparedRunsScreen,
     *(Chart, ModelFilter, ModelPicker, OptionsPanel, Rows, RunTable, SettingsTable),
     *(TailList, TokenText),
 )

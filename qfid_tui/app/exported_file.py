@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterable, Sequence
@@ -48,6 +49,8 @@ FORMATS = (
     ExportFormat(
         "positions", "Positions CSV", "-positions.csv", "one line per scored token: large"
     ),
+    ExportFormat("card", "Model card", "-card.md", "a block for a model card on Hugging Face"),
+    ExportFormat("badge", "Badges", "-badge.md", "an image line per setting, for a README"),
     SCREENSHOT,
 )
 
@@ -66,6 +69,23 @@ def export_name(run_id: str, model: str, settings: Sequence[str], suffix: str) -
     parts = ["qfid", _safe(re.split(r"[/\\]", model.rstrip("/\\"))[-1])[:_MODEL_LENGTH]]
     parts += [_settings_part(settings), stamp]
     return "-".join(part.strip("-.") for part in parts if part.strip("-.")) + suffix
+
+
+def own_name(typed: str, suffix: str) -> str:
+    """A file name that the user has typed, with the format's ending where it has not its suffix.
+
+    Args:
+        typed: The name, not empty.
+        suffix: How files of the format end: ``-card.md``. A name that ends in ``.md`` is kept.
+
+    Raises:
+        InputError: It is no name of a file in a folder.
+    """
+    name = typed.strip()
+    if "/" in name or "\\" in name or name.strip(".") == "" or not name.isprintable():
+        raise InputError(f"`{name[:80]}` is no file name", "folders stand in the line above it")
+    ending = suffix[suffix.rindex(".") :]
+    return name if name.casefold().endswith(ending) else name + suffix
 
 
 def _settings_part(settings: Sequence[str]) -> str:
@@ -104,6 +124,36 @@ def export_path(folder: str, name: str) -> Path:
         raise InputError(f"`{folder}` names nobody's home", "name a folder in full") from error
     except (OSError, ValueError) as error:
         raise storage_error(error, Path(folder)) from error
+
+
+def missing_folder(folder: str) -> Path | None:
+    """The folder that would have to be made; None where it is there, or something else is.
+
+    Args:
+        folder: As for :func:`export_path`.
+
+    Raises:
+        QfidError: The disk refuses.
+    """
+    try:
+        found = Path(folder.strip() or ".").expanduser()
+        return None if os.path.lexists(found) else found.absolute()
+    except RuntimeError:
+        return None
+    except (OSError, ValueError) as error:
+        raise storage_error(error, Path(folder)) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        QfidError: The disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, folder) from error
 
 
 def in_the_way(path: Path) -> bool:

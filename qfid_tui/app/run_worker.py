@@ -21,6 +21,10 @@ from qfid_tui.process.scorer_process import ScorerProcess, ending
 from scorer.common.out_of_memory import says_out_of_memory
 from scorer.spec.events import Event, Failed, Finished
 
+# Lines, and their bytes, that may wait to be handled; the child waits when there are more.
+_MOST_LINES = 2000
+_MOST_BYTES = 32 << 20
+_FULL_SECONDS = 0.05
 # Lines handled before the loop may do something else: less than a millisecond.
 _BLOCK = 20
 # A key passes through a dozen turns of the loop. A turn that took much longer than the shortest one
@@ -73,6 +77,7 @@ class RunningScorer:
         """
         self._process = ScorerProcess(request, command=command)
         self._lines: deque[bytes] = deque()
+        self._waiting_bytes = 0
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._woken = False
@@ -102,7 +107,9 @@ class RunningScorer:
     def _block(self) -> list[Event]:
         block = []
         for _ in range(min(_BLOCK, len(self._lines))):
-            event = self._process.take(self._lines.popleft())
+            line = self._lines.popleft()
+            self._waiting_bytes -= len(line)
+            event = self._process.take(line)
             if event is not None:
                 block.append(event)
             if isinstance(event, Finished | Failed):
@@ -134,11 +141,18 @@ class RunningScorer:
     def _read(self) -> None:
         for line in self._process.lines():
             self._lines.append(line)
+            self._waiting_bytes += len(line)
             self._wake()
+            while self._is_full and not (self._process.killed or self._loop.is_closed()):
+                time.sleep(_FULL_SECONDS)
         code = self._process.close()
         self._ending = ChildExit(code, self._process.killed, tuple(self._process.log))
         self._woken = False
         self._wake()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._lines) >= _MOST_LINES or self._waiting_bytes > _MOST_BYTES
 
     def _wake(self) -> None:
         # One call for a burst of events: each call is a write to the pipe of the loop.

@@ -13,6 +13,7 @@ from qfid_tui.state.run_options import Option
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import Panel
 from scorer.common.errors import QfidError
+from scorer.common.interrupts import Interrupts
 
 
 class WorkbenchCommands:
@@ -27,6 +28,7 @@ class WorkbenchCommands:
             reader: Reads earlier runs when another model is chosen.
         """
         self._owner, self._host, self._reader = owner, host, reader
+        self._stops = Interrupts()
 
     def choose_at_cursor(self) -> bool:
         """Choose the model with the cursor, or say why it cannot be scored.
@@ -63,6 +65,10 @@ class WorkbenchCommands:
         """Open the filter of the list of models."""
         self._owner.update(changes.open_filter(self._owner.state))
 
+    def next_order(self) -> None:
+        """Sort the list of models in the next order."""
+        self._owner.update(changes.next_order(self._owner.state))
+
     def back(self) -> None:
         """Leave the enlarged panel, the filter or the open panel."""
         self._owner.update(changes.back(self._owner.state))
@@ -86,7 +92,7 @@ class WorkbenchCommands:
     def run(self) -> bool:
         """Score what is ticked: start a run, or go on with the one on the screen or a saved one.
 
-        If no model is chosen, the highlighted one is chosen first.
+        If the list of models has its cursor on another model, that one is chosen first.
 
         Returns:
             Whether a run has started.
@@ -117,8 +123,15 @@ class WorkbenchCommands:
             self.run()
 
     def stop(self) -> None:
-        """Ask the run to stop; asked again, end it at once."""
+        """Ask the run to stop; asked again, end it at once.
+
+        A key that repeats within 200 ms is one press.
+        """
         comparison = self._owner.state.comparison
+        if comparison.phase != "stopping":
+            self._stops = Interrupts()
+        if self._stops.add() == "same":
+            return
         at_once = comparison.phase == "stopping"
         if self._host.stop_scoring(at_once=at_once) and not at_once:
             comparison.stop()

@@ -17,7 +17,7 @@ from qfid_tui.state import model_reading
 from qfid_tui.state.app_hints import error_text
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.earlier_runs import read_earlier
+from qfid_tui.state.earlier_runs import is_deleted, read_earlier
 from qfid_tui.state.saved_comparison import open_comparison
 from qfid_tui.state.workbench_changes import (
     earlier_read,
@@ -30,6 +30,7 @@ from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable
 
 _FAULT_SECONDS = 12.0
+_WATCH_SECONDS = 2.0
 
 
 class WorkbenchReader:
@@ -101,9 +102,22 @@ class WorkbenchReader:
         def show() -> None:
             # Cancelled: a later thread reads what has changed meanwhile.
             if not worker.is_cancelled:
-                self._owner.update(earlier_read(self._owner.state, comparison, earlier))
+                self._owner.take(earlier_read(self._owner.state, comparison, earlier))
 
         self._call(show)
+
+    def watch_run(self) -> None:
+        """Notice from now on when another process deletes the run on the screen."""
+        self._screen.set_interval(_WATCH_SECONDS, self._look_for_run)
+
+    def _look_for_run(self) -> None:
+        comparison = self._owner.state.comparison
+        if comparison.run is not None and comparison.saved > 0 and not comparison.is_active:
+            self._start("watch", partial(self._read_if_deleted, comparison.run), exclusive=True)
+
+    def _read_if_deleted(self, run: str) -> None:
+        if is_deleted(run):
+            self._call(self.read_earlier)
 
     def open_run(self, run: str, then: Callable[[], object], *, keep_ticks: bool = False) -> None:
         """Read a saved run and show it.

@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         memory, 4 ``--fail-under`` not met, 130 interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _reserve_descriptors()
     try:
         code = _dispatch(words)
         if sys.stdout is not None:
@@ -145,6 +146,17 @@ def _refuse_misspelled_command(words: list[str]) -> None:
             f"`{model}` is neither a command nor a folder",
             f"did you mean `{shlex.join(['qfid', close[0], *words[1:]])}`?",
         )
+
+
+def _reserve_descriptors() -> None:
+    """Let no file take the place of a standard stream that was closed: it would be written to."""
+    import os
+
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _open_app(args: argparse.Namespace | None) -> int:

@@ -80,6 +80,7 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("memory", f"{bytes_of(memory['total'])}, {bytes_of(memory['free'])} free"),
         ("versions", ", ".join(f"{text(name)} {text(known)}" for name, known in versions.items())),
+        ("package `scorer`", f"qfid's own, in {code(found['package'])}"),
         ("open files", "no limit" if files is None else f"at most {count(files)} at once"),
         ("model cache", _folder(found["model_cache"], "repo") + _offline(found)),
         ("saved runs", _folder(found["runs"], "run")),

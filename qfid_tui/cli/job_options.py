@@ -9,7 +9,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scorer.spec.job import Job
+    from scorer.spec.job import ChunkChoice, Job
     from scorer.spec.settings.base import Setting
 
 DEFAULT_BITS = "8,4"
@@ -66,7 +66,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         "--path",
         default="deployed",
         metavar="PATH",
-        help="deployed (as a runtime computes, default) or dequantized (the quantizer alone)",
+        help="deployed (as mlx-lm computes, default) or dequantized (the quantizer alone)",
     )
     group.add_argument(
         "--kernel",
@@ -107,7 +107,7 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
         "--chunks",
         metavar="WHICH",
         help="first or spread over the text: which chunks if not all (default: spread; first "
-        "with --protocol llama.cpp)",
+        "with --protocol llama.cpp and --format mqf-json)",
     )
     group.add_argument(
         "--max-chunks", type=int, metavar="N", help="number of chunks to score (default: all)"
@@ -154,6 +154,17 @@ def settings_of(args: argparse.Namespace) -> tuple[Setting, ...]:
     )
 
 
+def _default_chunks(args: argparse.Namespace) -> ChunkChoice:
+    """Which chunks are scored where nobody says."""
+    from qfid_tui.cli.report_formats import MQF_JSON
+    from scorer.spec.job import default_chunks
+
+    # What is written for mlx-quant-fidelity is of the chunks that it takes.
+    if args.format == MQF_JSON:
+        return "first"
+    return default_chunks(args.protocol, args.max_chunks)
+
+
 def job_of(args: argparse.Namespace) -> Job:
     """Make the job that the options describe.
 
@@ -166,7 +177,7 @@ def job_of(args: argparse.Namespace) -> Job:
     from qfid_tui.state.text_names import CORPORA
     from scorer.common.errors import InputError
     from scorer.models.resolve import DEMO
-    from scorer.spec.job import STANDARD_INPUT, CorpusSpec, Job, default_chunks
+    from scorer.spec.job import STANDARD_INPUT, CorpusSpec, Job
 
     if (args.chunks or "").isdecimal():
         raise InputError(
@@ -185,7 +196,7 @@ def job_of(args: argparse.Namespace) -> Job:
         revision=args.revision,
         protocol=args.protocol,
         chunk_length=args.chunk_length,
-        chunks=args.chunks or default_chunks(args.protocol, args.max_chunks),
+        chunks=args.chunks or _default_chunks(args),
         max_chunks=args.max_chunks,
         kernel=args.kernel,
         control=args.control,

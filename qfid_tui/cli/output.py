@@ -97,9 +97,23 @@ class ReportFile:
 
 
 def print_report(parts: Iterable[str | bytes]) -> None:
+    """Write the report of a saved run to standard output, see :func:`print_text`.
+
+    Raises:
+        QfidError: Standard output cannot be written.
+    """
+    print_text(parts, "report", "the run is saved; `qfid report` prints it again")
+
+
+def print_text(parts: Iterable[str | bytes], what: str = "output", hint: str = "") -> None:
     """Write the parts to standard output, text as UTF-8 in any locale.
 
     A closed pipe (``| head``) is no error.
+
+    Args:
+        parts: The text.
+        what: What it is, for a message.
+        hint: What to do where it cannot be written.
 
     Raises:
         QfidError: Standard output cannot be written.
@@ -117,8 +131,7 @@ def print_report(parts: Iterable[str | bytes]) -> None:
         silence_stdout()
         reason = error.strerror if isinstance(error, OSError) else None
         raise QfidError(
-            f"the report cannot be written to standard output: {reason or error}",
-            "the run is saved; `qfid report` prints it again",
+            f"the {what} cannot be written to standard output: {reason or error}", hint
         ) from error
 
 

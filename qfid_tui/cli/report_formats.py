@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from scorer.runs.run import Run
     from scorer.stats.positions import Positions
 
-FORMATS = ("md", "json", "csv", "positions", "parquet", "badge", "card")
+FORMATS = ("md", "json", "mqf-json", "csv", "positions", "parquet", "badge", "card")
+MQF_JSON = "mqf-json"
 _ENDINGS = {
     "": "md",
     ".md": "md",
@@ -33,9 +34,15 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format",
         choices=FORMATS,
-        help="md (default), json, csv: a line per setting, positions: a line per token, "
+        help="md (default), json, mqf-json: one setting as mlx-quant-fidelity writes it, csv: a "
+        "line per setting, positions: a line per token, "
         "parquet: the same for data frames, badge: an image line per setting, card: a block for a "
         "Hugging Face model card",
+    )
+    group.add_argument(
+        "--only",
+        metavar="SETTING",
+        help="which setting mqf-json holds, if the report has several",
     )
     group.add_argument(
         "--output",
@@ -62,9 +69,18 @@ class Delivery:
         """Check the options.
 
         Raises:
-            InputError: ``--output`` cannot be written, or does not say which format is meant.
+            InputError: ``--output`` cannot be written, or does not say which format is meant; or
+                ``--only`` stands with a format that holds all settings.
         """
         self.format: str = args.format or _format_of(args.output)
+        self._only: str | None = args.only
+        if self._only is not None and self.format != MQF_JSON:
+            from scorer.common.errors import InputError
+
+            raise InputError(
+                f"--only chooses the setting of --format {MQF_JSON}",
+                f"the format {self.format} holds all settings",
+            )
         self._fail_under: str | None = args.fail_under
         self._file: ReportFile | None = None
         if self.format == "parquet" and args.output is None:
@@ -78,6 +94,20 @@ class Delivery:
 
             self._file = ReportFile(args.output)
 
+    def check_settings(self, settings: Sequence[str]) -> None:
+        """Refuse, before anything is scored, settings that the format cannot hold.
+
+        Args:
+            settings: Those of the report, in notation.
+
+        Raises:
+            InputError: They are too many, or the one that is wanted is not among them.
+        """
+        if self.format == MQF_JSON:
+            from scorer.report.formats.mqf_json import chosen_setting
+
+            chosen_setting(settings, self._only)
+
     def deliver(self, report: Report, run_id: str) -> None:
         """Print the report or write it to its file.
 
@@ -87,7 +117,7 @@ class Delivery:
         from qfid_tui.cli.diagnostics import say
         from qfid_tui.cli.output import print_report
 
-        parts = rendered(self.format, report, run_id)
+        parts = rendered(self.format, report, run_id, self._only)
         if self._file is None:
             print_report(parts)
         else:
@@ -148,22 +178,29 @@ def below_tier(report: Report, tier: str) -> list[tuple[str, str]]:
     ]
 
 
-def rendered(format: str, report: Report, run_id: str) -> Iterable[str | bytes]:
+def rendered(
+    format: str, report: Report, run_id: str, only: str | None = None
+) -> Iterable[str | bytes]:
     """The report as parts of text, or of bytes for ``parquet``.
 
     Args:
         format: One of ``FORMATS``.
         report: The report.
         run_id: Its run; the formats ``positions`` and ``parquet`` read its positions.
+        only: The setting that ``mqf-json`` holds; None where there is only one.
 
     Raises:
-        QfidError: The run cannot be read.
+        QfidError: The run cannot be read, or the format cannot hold the report.
     """
     if format == "parquet":
         from scorer.report.formats.parquet_export import positions_parquet
         from scorer.runs.listing import find_run
 
         return positions_parquet(_stored_positions(find_run(run_id), report))
+    if format == MQF_JSON:
+        from scorer.report.formats.mqf_json import to_mqf_json
+
+        return [to_mqf_json(report, only)]
     return rendered_text(format, report, run_id)
 
 
@@ -171,7 +208,7 @@ def rendered_text(format: str, report: Report, run_id: str) -> Iterable[str]:
     """The report as parts of text.
 
     Args:
-        format: One of ``FORMATS`` but ``parquet``.
+        format: One of ``FORMATS`` but ``parquet`` and ``mqf-json``.
         report: The report.
         run_id: Its run; the format ``positions`` reads its positions.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qfid_tui.cli import diagnostics
 from qfid_tui.cli.progress_display import ProgressLines, progress_display
 from qfid_tui.process.scorer_process import ScorerProcess, ending
-from scorer.common.errors import WillNotFit
+from scorer.common.errors import InputError, WillNotFit
 from scorer.common.interrupts import Interrupts
 from scorer.common.out_of_memory import says_out_of_memory
 from scorer.common.process_limits import THREADS_HINT, says_too_few_threads
@@ -85,7 +85,13 @@ def _finished(event: Finished, display: ProgressLines, delivery: Delivery) -> in
     run_id = "" if planned is None else planned.run
     from scorer.report.tree import Report
 
-    report = Report.from_json(event.report)
+    try:
+        report = Report.from_json(event.report)
+    except InputError as error:
+        what = f"the report of the scorer cannot be read: {error.message}"
+        diagnostics.say_with_hint("error", what, "")
+        _say_how_to_resume(run_id or None)
+        return 1
     delivery.deliver(report, run_id)
     if not event.complete:
         diagnostics.say(f"interrupted: {_covered(report, display.run.chunks)}")

@@ -8,13 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qfid_tui.pictures.canvas import Canvas, Picture, Plot, Role, fitted
-from qfid_tui.pictures.scale import Axis, linear_axis, log_axis, placeable
+from qfid_tui.pictures.scale import Axis, fraction, linear_axis, log_axis, placeable
 from qfid_tui.pictures.strips import StripScale, column, strip
 from scorer.report.formats.inline import digits
 
 # Above this ratio of values, the small bars of a linear axis would be flat.
 _LOG_FROM_RATIO = 30
 _WIDEST_LONE_BAR = 7
+# Columns that the bars keep beside the means, and lines in which an interval can be seen.
+_FEWEST_COLUMNS = 12
+_FEWEST_ROWS = 5
+OTHER_SIGN, MEAN_SIGN = "━", "●"
+"""What marks another row of bars, and a mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,22 @@ class Bar:
         value: Its height; NaN and None are drawn as missing.
         tick: Text below it, at its left edge, or centred if the bars are apart.
         text: Text above it if there is room.
+        other: Value of another row of bars, marked by a line at its height; None for none.
     """
 
     value: float | None
     tick: str
     text: str
+    other: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean with the ends of its interval; None where there is no interval."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
 
 
 def bar_axis(values: Sequence[float | None], most_ticks: int) -> Axis:
@@ -54,6 +70,7 @@ def draw_bars(
     end_tick: str = "",
     linear: bool = False,
     cursor: int | None = None,
+    means: Sequence[Mean] = (),
 ) -> Picture:
     """Draw bars with a value axis at the left and ticks below.
 
@@ -69,14 +86,19 @@ def draw_bars(
         end_tick: Tick at the right end of bars that touch.
         linear: Use a linear axis from 0 for any values.
         cursor: Index of the highlighted bar, or None.
+        means: Drawn with their intervals at the right end if there is room: that of the bars,
+            then that of the other row.
     """
     canvas = Canvas(width, height)
     values = [bar.value for bar in bars]
     rows = height - 2
+    means = means if rows >= _FEWEST_ROWS else ()
+    shown = [*values, *(bar.other for bar in bars)]
+    shown += [value for mean in means for value in (mean.value, mean.high)]
     axis = (
-        linear_axis(values, max(2, rows // 2), from_zero=True)
+        linear_axis(shown, max(2, rows // 2), from_zero=True)
         if linear
-        else bar_axis(values, max(2, rows // 2))
+        else bar_axis(shown, max(2, rows // 2))
     )
     margin = max(len(text) for _, text in axis.ticks) + 1
     if rows < 2 or width - margin < 6 or not bars:
@@ -85,7 +107,9 @@ def draw_bars(
         ):
             canvas.write(0, y, row, "bar")
         return Picture(canvas, [(min(i, max(width - 1, 0)), None) for i in range(len(bars))])
-    plot = Plot(margin, 0, width - margin, rows)
+    # A free column before each of them.
+    means = means if width - margin - 2 * len(means) >= _FEWEST_COLUMNS else ()
+    plot = Plot(margin, 0, width - margin - 2 * len(means), rows)
     slots = _slots(bars, plot, apart)
     text_rows = _text_rows(slots, plot)
     drawn = Plot(plot.x, text_rows, plot.width, plot.height - text_rows)
@@ -100,6 +124,10 @@ def draw_bars(
         if text_rows:
             top = drawn.y + len(cells) - len(cells.lstrip(" "))
             canvas.write(slot.middle - len(slot.bar.text) // 2, top - 1, slot.bar.text, "text")
+        if (line := _top(slot.bar.other, drawn.height, scale)) is not None:
+            canvas.write(slot.x, drawn.y + line, OTHER_SIGN * slot.width, "other")
+    for i, mean in enumerate(means):
+        _draw_mean(canvas, mean, plot.x + plot.width + 1 + 2 * i, drawn, scale, i > 0)
     _draw_ticks(canvas, slots, plot, apart=apart, end_tick=end_tick)
     chosen = next((slot for slot in slots if slot.holds(cursor)), None)
     if chosen is not None:
@@ -108,6 +136,29 @@ def draw_bars(
         (slot.middle, None) for slot in slots for _ in range(slot.first, slot.last + 1)
     ]
     return Picture(canvas, spots)
+
+
+def _top(value: float | None, height: int, scale: StripScale) -> int | None:
+    """Return the line in which a bar of this value ends; None if there is no such bar."""
+    if value is None or not math.isfinite(value):
+        return None
+    cells = column(value, height, scale)
+    return len(cells) - len(cells.lstrip(" "))
+
+
+def _draw_mean(
+    canvas: Canvas, mean: Mean, x: int, plot: Plot, scale: StripScale, is_other: bool
+) -> None:
+    """Draw a mean and its interval in one column."""
+    role: Role = "other" if is_other else "line"
+    low, high = (_top(end, plot.height, scale) for end in (mean.low, mean.high))
+    if low is not None and high is not None:
+        canvas.column(x, plot.y + high, "│" * (low + 1 - high), role)
+        if low > high:
+            canvas.write(x, plot.y + high, "┬", role)
+            canvas.write(x, plot.y + low, "┴", role)
+    if (row := _top(mean.value, plot.height, scale)) is not None:
+        canvas.write(x, plot.y + row, MEAN_SIGN, role)
 
 
 def draw_value_axis(canvas: Canvas, axis: Axis, plot: Plot) -> None:
@@ -168,7 +219,9 @@ def _largest(bars: Sequence[Bar]) -> Bar:
     """Return the highest bar with the tick of the first; a missing one only if all are missing."""
     known = [bar for bar in bars if bar.value is not None and not math.isnan(bar.value)]
     highest = max(known, key=lambda bar: bar.value or 0.0, default=bars[0])
-    return Bar(highest.value, bars[0].tick, highest.text if len(bars) == 1 else "")
+    others = [bar.other for bar in bars if bar.other is not None and not math.isnan(bar.other)]
+    text = highest.text if len(bars) == 1 else ""
+    return Bar(highest.value, bars[0].tick, text, max(others, default=None))
 
 
 def _text_rows(slots: Sequence[_Slot], plot: Plot) -> int:
@@ -199,6 +252,23 @@ def _draw_ticks(
     if end_tick:
         canvas.write(end - len(end_tick), line + 1, fitted(end_tick, plot.width), "axis")
         canvas.write(end - 1, line, "┬", "axis")
+
+
+def horizontal_bar(value: float, axis: Axis, width: int) -> str:
+    """Return a bar from the left, in eighths of a cell; at least one eighth for a placeable value.
+
+    Args:
+        value: Its length on the axis; without a place on it the bar is empty.
+        axis: The scale.
+        width: Cells of the longest bar.
+    """
+    if value == math.inf:
+        return "█" * width
+    if not placeable(value, log=axis.log):
+        return ""
+    share = fraction(value, axis.low, axis.high, log=axis.log)
+    eighths = max(1, round(8 * width * share))
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def value_text(value: float | None, significant: int = 2) -> str:

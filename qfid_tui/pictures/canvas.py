@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from scorer.common.inert_text import inert
 
 Role = Literal[
-    "text", "axis", "guide", "line", "bar", "cursor", "good", "marginal", "bad", "earlier"
+    "text", "axis", "guide", "line", "bar", "cursor", "good", "marginal", "bad", "earlier", "other"
 ]
 ROLES: tuple[Role, ...] = (
     "text",
@@ -28,6 +28,7 @@ ROLES: tuple[Role, ...] = (
     "marginal",
     "bad",
     "earlier",
+    "other",
 )
 _REPLACEMENT = "?"
 _ELLIPSIS = "…"

@@ -219,9 +219,15 @@ def _draw_points(
     names: int,
 ) -> list[str]:
     """Draw marks, then labels in order of importance; return the labels without room."""
+    wanted = _most_wanted(points)
     ranked = sorted(
         (i for i, point in enumerate(points) if point.drawable),
-        key=lambda i: (points[i] is not picked, points[i].earlier, not points[i].frontier),
+        key=lambda i: (
+            points[i] is not picked,
+            i != wanted,
+            points[i].earlier,
+            not points[i].frontier,
+        ),
     )
     for i in reversed(ranked):
         role: Role = "cursor" if points[i] is picked else points[i].role

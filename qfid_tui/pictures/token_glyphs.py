@@ -79,6 +79,11 @@ class TokenGlyphs:
         own = self.glyph[self.first[token] : self.first[token + 1]]
         return "".join(self.texts[i] for i in own)
 
+    def draws_part_number(self, token: int) -> bool:
+        """Whether a token is drawn as the number of its part of a character, and nothing else."""
+        parts = self.parts.get(token, ())
+        return bool(parts) and self.text(token) == _PARTS[parts[0].number]
+
 
 def inert_text(data: bytes) -> str:
     """Decode the bytes of one token to one line; bytes that are not UTF-8 become ``‹E4›``."""

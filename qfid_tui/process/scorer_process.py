@@ -7,30 +7,48 @@ ends the child, not the session.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shlex
 import signal
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
+from qfid_tui.process.child_output import LONGEST_LINE, LineTooLong, lines_of
 from scorer.common.errors import InputError, QfidError
 from scorer.common.process_limits import limit_reached
 from scorer.common.python_command import python_command
-from scorer.spec.events import Event, Failed, Finished, parse_line
+from scorer.device.host_memory import host_memory
+from scorer.spec.events import (
+    ChunkScored,
+    Event,
+    Failed,
+    Finished,
+    Planned,
+    damaged_kind,
+    parse_line,
+)
 
 if TYPE_CHECKING:
     from qfid_tui.process.recording import Recorder
 
 COMMAND: tuple[str, ...] = python_command("scorer")
 
-_LONGEST_LINE = 256 << 20
+# The events without which a run cannot be shown.
+_NEEDED = frozenset((Planned.kind, Finished.kind, Failed.kind))
 _LOG_LINES = 20
 _LOG_WIDTH = 400
 _TIMEOUT_SECONDS = 5.0
+_LOG_SECONDS = 1.0
+# With the time that noticing takes, two seconds.
+_INTERRUPT_SECONDS = 1.5
+# Of a scorer that says it has failed; any other is that of an internal error.
+_FAILED_CODES = frozenset({1, 2, 3, 4, 130})
 
 
 def scorer_command() -> tuple[str, ...]:
@@ -78,7 +96,11 @@ class ScorerProcess:
             raise RuntimeError("the scorer must be started from the main thread")
         self.killed = False
         self._has_emitted = False
-        self._ended = False
+        self._ended = self._is_gone = False
+        self._run: str | None = None
+        self._has_scored = False
+        self._deadline: float | None = None
+        self._shortage = ""
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         words = list(command or scorer_command())
         self._recorder = None if request is None else _recorder(request)
@@ -127,17 +149,43 @@ class ScorerProcess:
         """Yield the output lines of the child as they arrive, until it closes its output."""
         stdout = self._process.stdout
         assert stdout is not None
-        while line := stdout.readline(_LONGEST_LINE):
-            self._record(line)
-            yield line
+        try:
+            for line in lines_of(stdout.fileno(), self._has_ended):
+                self._record(line)
+                yield line
+            if self._shortage:
+                yield self._shortage.encode()
+        except LineTooLong:
+            self._signal_group(signal.SIGKILL)
+            yield self._fault(f"sent a line of more than {LONGEST_LINE >> 20} MiB").encode()
 
     def take(self, line: bytes) -> Event | None:
-        """Parse a line; return its event, or None. Call it with all :meth:`lines`, in order."""
+        """Parse a line; return its event, or None. Call it with all :meth:`lines`, in order.
+
+        Without its plan or its last event a run cannot be shown: where one of them is damaged, the
+        run has failed. Other lines that are no event are skipped.
+        """
         event = parse_line(line)
+        if event is None and (kind := damaged_kind(line)) in _NEEDED:
+            event = parse_line(self._fault(f"sent a damaged `{kind}`"))
+        if isinstance(event, Failed) and event.exit_code not in _FAILED_CODES:
+            event = dataclasses.replace(event, exit_code=1)
         if event is not None:
             self._has_emitted = True
             self._ended = isinstance(event, Finished | Failed)
+        if isinstance(event, Planned):
+            self._run = event.run
+            self._has_scored = any(event.done.values())
+        elif isinstance(event, ChunkScored):
+            self._has_scored = True
         return event
+
+    def _fault(self, what: str) -> str:
+        """The line of the last event where the child's own cannot be read."""
+        hint = "`qfid doctor` examines this machine"
+        if self._run is not None:
+            hint = f"`qfid resume {self._run}` goes on with what is saved"
+        return Failed("ScorerFault", f"the scorer {what}", hint, run=self._run).to_line()
 
     def interrupt(self) -> None:
         """Ask the child to stop in order, with a report of what is scored.
@@ -145,30 +193,62 @@ class ScorerProcess:
         Before its first event it does not listen yet, and there is nothing to report: it is
         killed then.
         """
-        if self._has_emitted:
-            self._process.send_signal(signal.SIGINT)
-        else:
+        if not self._has_emitted:
             self.kill()
+            return
+        self._process.send_signal(signal.SIGINT)
+        if self._deadline is None:
+            self._deadline = time.monotonic() + _INTERRUPT_SECONDS
+
+    def _has_ended(self) -> bool:
+        """Whether the child has ended; end one that cannot do so itself.
+
+        Before the first chunk a child reads the model's files. A call into a library can hold its
+        interpreter, so that neither its signals nor its own watch over the memory are served.
+        """
+        if self._poll() is not None:
+            return True
+        if not self._has_scored and not self._ended:
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                self.kill()
+            elif self._run is None and (shortage := _memory_shortage()):
+                self._shortage = shortage
+                self._signal_group(signal.SIGKILL)
+        return False
 
     def pause(self) -> None:
-        """Suspend the child until :meth:`proceed`."""
-        self._process.send_signal(signal.SIGSTOP)
+        """Suspend the child, and what it has started, until :meth:`proceed`."""
+        self._signal_group(signal.SIGSTOP)
 
     def proceed(self) -> None:
         """Continue a suspended child."""
-        self._process.send_signal(signal.SIGCONT)
+        self._signal_group(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill the child; a run that it has saved can be resumed."""
+        """Kill the child and what it has started; a run that it has saved can be resumed."""
         self.killed = True
-        self._process.kill()
+        self._signal_group(signal.SIGKILL)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to the child and to the processes that it has started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _poll(self) -> int | None:
+        """The child's exit code; None while it runs. What it has started ends with it."""
+        code = self._process.poll()
+        if code is not None and not self._is_gone:
+            self._is_gone = True
+            # The number of the group is not given to another as long as it has a member.
+            self._signal_group(signal.SIGKILL)
+        return code
 
     def close(self) -> int:
         """Wait for the child to end, kill it after a timeout, and return its exit code.
 
         The code is negative for a signal, as :attr:`subprocess.Popen.returncode`.
         """
-        code = self._process.poll()
+        code = self._poll()
         if code is None and self._ended:
             code = self._wait()
         if code is None:
@@ -177,10 +257,11 @@ class ScorerProcess:
                 self._stdin.close()
             code = self._wait()
         if code is None:
-            self._process.kill()
+            self._signal_group(signal.SIGKILL)
             code = self._process.wait()
+        self._poll()
         # A process started by the child may keep the log open after the child has ended.
-        self._drain.join(_TIMEOUT_SECONDS)
+        self._drain.join(_LOG_SECONDS)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -214,8 +295,8 @@ class ScorerProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._process.poll() is None:
-            self._process.kill()
+        if kind is not None and self._poll() is None:
+            self._signal_group(signal.SIGKILL)
         self.close()
 
     @property
@@ -232,6 +313,20 @@ class ScorerProcess:
                 text = piece.decode("utf-8", "replace").rstrip().rpartition("\r")[2].strip()
                 if text:
                     self._log.append(text[:_LOG_WIDTH])
+
+
+def _memory_shortage() -> str:
+    """The last event of a child that takes the rest of the memory; "" as long as there is some."""
+    memory = host_memory()
+    if memory.available >= memory.low // 2:
+        return ""
+    return Failed(
+        "WillNotFit",
+        "memory ran short before anything was scored: the scorer was ended before the machine "
+        "swaps",
+        "another text, or fewer files of the model's own, take less",
+        3,
+    ).to_line()
 
 
 def _recorder(request: Mapping[str, Any]) -> Recorder | None:

@@ -1,4 +1,4 @@
-"""Hints of the scorer in the words of the app: its keys take the place of command-line options.
+"""Hints of the scorer in the words of the app: keys take the place of options and commands.
 
 Pure standard library.
 """
@@ -12,7 +12,7 @@ from qfid_tui.state.run_options import OPTIONS
 from scorer.common.errors import QfidError
 
 _LABELS = {option.field: option.label for option in OPTIONS}
-# The first that matches a part of a hint replaces it. {o} and {t} stand for the user's own keys.
+# The first that matches a part of a hint replaces it. Keys in braces stand for the user's own.
 _RULES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -35,7 +35,15 @@ _RULES = tuple(
             "another option ({o}) scores anew; `qfid resume --accept-changes` mixes the two",
         ),
         (r"`qfid resume ([^` ]+)` goes on with it", r"{t} lists \1, to go on with it"),
-        (r"score it with `qfid resume ([^` ]+)`", r"{t} lists \1, to go on with it"),
+        (
+            r"score (?:it|them)(?: again)? with `qfid resume ([^` ]+)`",
+            r"{t} lists \1, to go on with it",
+        ),
+        (r"score it again with `qfid kv` once", "{r} scores it again once"),
+        (r"score (?:it )?anew with `qfid kv`", "another option ({o}) scores anew"),
+        (r"`qfid report ([^` ]+)` prints what it holds", r"{t} lists \1 and shows what it holds"),
+        (r"`qfid models` lists", "{m} lists"),
+        (r"`qfid kv demo` makes one", "{r} makes one"),
     )
 )
 
@@ -49,7 +57,7 @@ def in_app(hint: str, names: Mapping[str, str] | None = None) -> str:
     """
     names = names or {}
     for pattern, replacement in _RULES:
-        for key in "ot":
+        for key in "mort":
             replacement = replacement.replace("{" + key + "}", names.get(key, key))
         hint = pattern.sub(replacement, hint)
     return hint

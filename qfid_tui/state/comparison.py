@@ -5,7 +5,6 @@ Events change it; the state of the workbench refers to it by its version. Pure s
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections import deque
@@ -187,9 +186,19 @@ class Comparison:
     def _finish(self, event: Finished) -> None:
         from scorer.report.tree import Report
 
-        with contextlib.suppress(InputError):
+        try:
             self.take_report(Report.from_json(event.report))
+        except InputError as error:
+            self.fail(f"the report of the scorer cannot be read: {error.message}")
+            return
         self.phase = "finished" if event.complete else "stopped"
+
+    def fail(self, why: str) -> None:
+        """Note that the run has failed because of what the scorer sent."""
+        hint = "" if self.run is None else f"score it with `qfid resume {self.run}`"
+        self.failure = Failed("ScorerFault", why, hint, run=self.run)
+        self.phase = "failed"
+        self.version += 1
 
     def take_report(self, report: Report) -> None:
         """Take the final numbers from the report of a run."""

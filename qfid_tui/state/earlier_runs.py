@@ -56,7 +56,7 @@ def read_earlier(model: str | None, shown: str | None, *, is_saved: bool) -> Ear
         shown: Id of the run on the screen, which is left out; None for none.
         is_saved: Whether the run on the screen has been saved, so that its folder must exist.
     """
-    deleted = is_saved and shown is not None and _is_deleted(shown)
+    deleted = is_saved and shown is not None and is_deleted(shown)
     if model is None:
         return EarlierRuns(None, is_deleted=deleted)
     settings = earlier_settings(model, () if shown is None else (shown,))
@@ -146,7 +146,7 @@ def _unfinished_run(model: str) -> str | None:
     return None if run is None else run.id
 
 
-def _is_deleted(run: str) -> bool:
+def is_deleted(run: str) -> bool:
     """Whether the folder of a saved run no longer exists."""
     from scorer.common.folders import runs_folder
 

@@ -97,11 +97,16 @@ def _read() -> tuple[dict[str, Any], str]:
     return data, ""
 
 
-def save_choices(choices: Choices) -> bool:
+def save_choices(choices: Choices, before: Choices | None = None) -> bool:
     """Write the choices for the next session.
 
-    What the file holds that is not understood is kept: unknown names, and values that are not
-    usable where nothing else was chosen.
+    Only what was changed is written. The rest stays as the file has it: it may have been edited, or
+    written by another session, meanwhile. What is not understood is kept: unknown names, and values
+    that are not usable where nothing else was chosen.
+
+    Args:
+        choices: The choices.
+        before: Those that were read from the file or last written to it; None to write all.
 
     Returns:
         False if they cannot be written, or the file that is there cannot be read.
@@ -118,6 +123,8 @@ def save_choices(choices: Choices) -> bool:
     defaults = Choices()
     for name, kinds in _kinds().items():
         own = getattr(choices, name)
+        if before is not None and own == getattr(before, name) and name in data:
+            continue
         unusable = name in data and not _fits(name, data[name], kinds)
         if not (unusable and own == getattr(defaults, name)):
             data[name] = own

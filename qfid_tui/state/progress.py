@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from qfid_tui.state.work_time import WorkTime
 from scorer.spec.events import (
     ChunkScored,
     Event,
@@ -28,7 +29,7 @@ class RunProgress:
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._began = 0.0
+        self._work_time: WorkTime | None = None
         self._at_begin = 0
         self._of_batch = 0.0
         self._kl: dict[str, tuple[float, int]] = {}
@@ -40,6 +41,8 @@ class RunProgress:
 
     def add(self, event: Event) -> None:
         """Apply one event."""
+        if self._work_time is not None:
+            self._work_time.news()
         if isinstance(event, ChunkScored):
             before, count = self.complete, self.scored.get(event.setting, 0)
             self.scored[event.setting] = count + 1
@@ -57,7 +60,7 @@ class RunProgress:
             self.planned = event
             self.scored = {name: event.done.get(name, 0) for name in event.settings}
             self._complete = None
-            self._began = self._clock()
+            self._work_time = WorkTime(self._clock)
             self._at_begin = self.complete
         elif isinstance(event, Progress):
             self.current = event.setting
@@ -93,10 +96,15 @@ class RunProgress:
     @property
     def rate(self) -> float | None:
         """Chunks per second, each scored by every setting; None before the first."""
-        seconds = self._clock() - self._began
+        seconds = 0.0 if self._work_time is None else self._work_time.seconds
         if self.complete <= self._at_begin or seconds <= 0:
             return None
         return self._work() / seconds
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds since the last event where that is unusually long; else None."""
+        return None if self._work_time is None else self._work_time.silence
 
     @property
     def seconds_left(self) -> float | None:

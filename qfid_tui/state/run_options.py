@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scorer.spec.geometry import KVGeometry
 
 ALL = "all"
+_PROTOCOLS = {"mqf": "every position (mqf)", "llama.cpp": "2nd halves (llama.cpp)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,12 @@ class Option:
 
 def _keys(bits: int | None) -> str:
     if bits is None:
-        return "as values"
+        return "same as values"
     return "16 bit (full)" if bits == 16 else f"{bits} bit"
 
 
 def _start(tokens: int) -> str:
-    return "0 (stress)" if tokens == 0 else f"{tokens} tokens"
+    return "token 0 (hardest)" if tokens == 0 else f"token {tokens}"
 
 
 def _text(source: str | None) -> str:
@@ -90,26 +91,26 @@ OPTIONS: tuple[Option, ...] = (
         "group size",
         GROUP_SIZES,
         str,
-        "Elements that share a scale and a bias. Smaller is more exact and takes more bytes.",
+        "Elements that share a scale and a bias. Smaller: more exact and more bytes.",
     ),
     Option(
         "key_bits",
         "key bits",
         (None, 8, 16),
         _keys,
-        "Bits of the keys: as many as the values have, or always 8 or 16. For k8v4 and the like.",
+        "Bits of the keys: as many as the values have, or always 8 or 16, as in k8v4.",
     ),
     Option(
         "start",
-        "16-bit until",
+        "quantize from",
         (0, 64, 128, 256),
         _start,
-        "Tokens computed at full precision before the cache is quantized. 0 is the hardest test.",
+        "The first tokens run at full precision, then the whole cache is quantized.",
         _number,
     ),
     Option(
         "path",
-        "cache path",
+        "attention",
         ("deployed", "dequantized"),
         str,
         "deployed: what mlx-lm computes. dequantized: the quantizer's own error alone.",
@@ -148,16 +149,16 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "protocol",
         "protocol",
-        ("mqf", "llama.cpp"),
-        str,
-        "Positions that count: all (mqf), or each chunk's second half, first chunks (llama.cpp).",
+        tuple(_PROTOCOLS),
+        lambda name: _PROTOCOLS.get(name, name),
+        "Positions that count: every one, or each chunk's second half as in llama.cpp.",
     ),
     Option(
         "noise_floor",
         "noise floor",
         (0, FEWEST_REPEATS, 8, 16),
         lambda n: "off" if n == 0 else f"{n} repeats",
-        "Repeats with the last bit of the input changed: how much KL is mere rounding. Slow.",
+        "Repeats with the last bit of the input changed: the KL of mere rounding. Slow.",
     ),
 )
 

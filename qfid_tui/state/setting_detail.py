@@ -6,8 +6,8 @@ Imports numpy: load it in a thread, when the screen is opened.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,10 @@ from qfid_tui.state.run_tokens import spelling_of
 from qfid_tui.state.saved_report import saved_report
 from scorer.common.errors import InputError
 from scorer.report.setting_row import SettingRow
+from scorer.report.tree import Report
 from scorer.runs.listing import find_run
 from scorer.runs.run import Run
+from scorer.stats.intervals import Interval
 from scorer.stats.positions import FloatArray, Positions
 
 TAIL = 200
@@ -84,6 +86,26 @@ class KLHistogram:
     nonpositive: int
     infinite: int
 
+    @property
+    def positions(self) -> int:
+        """All positions."""
+        return sum(self.counts) + self.nonpositive + self.infinite
+
+
+@dataclass(frozen=True, slots=True)
+class PairedMeans:
+    """KL mean of one setting minus that of another on the same chunks.
+
+    Attributes:
+        difference: Nats; None where it is undefined.
+        interval: Its interval, nats; None where there is none.
+        told_apart: Whether the two are told apart; None where there is no interval.
+    """
+
+    difference: float | None
+    interval: Interval | None
+    told_apart: bool | None
+
 
 @dataclass(frozen=True, slots=True)
 class SettingDetail:
@@ -102,6 +124,7 @@ class SettingDetail:
         histogram: Of all its positions.
         tail: Positions of the largest KL, the largest first.
         notice: What the reader should know, in one line; mostly "".
+        pairs: Each setting that it was compared with, and its KL mean minus that one's.
     """
 
     run: str
@@ -115,6 +138,7 @@ class SettingDetail:
     histogram: KLHistogram
     tail: tuple[TailPosition, ...]
     notice: str
+    pairs: Mapping[str, PairedMeans] = field(default_factory=dict)
 
 
 def read_setting_detail(run: str, setting: str) -> SettingDetail:
@@ -161,7 +185,19 @@ def read_setting_detail(run: str, setting: str) -> SettingDetail:
         histogram=kl_histogram(np.zeros(0) if positions is None else positions.kl),
         tail=tail,
         notice=notice,
+        pairs=dict(_paired(report, setting)),
     )
+
+
+def _paired(report: Report, setting: str) -> Iterator[tuple[str, PairedMeans]]:
+    for pair in report.comparisons:
+        mean, ends = pair.kl_mean_difference, pair.interval
+        if pair.a == setting:
+            yield pair.b, PairedMeans(mean, ends, pair.told_apart)
+        elif pair.b == setting:
+            mean = None if mean is None else -mean
+            ends = None if ends is None else Interval(-ends.high, -ends.low)
+            yield pair.a, PairedMeans(mean, ends, pair.told_apart)
 
 
 def kl_histogram(kl: FloatArray) -> KLHistogram:

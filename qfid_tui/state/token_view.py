@@ -28,43 +28,12 @@ from qfid_tui.state.run_tokens import (
     spelling_of,
     stored_ids,
 )
+from qfid_tui.state.setting_tokens import NO_ROW, SettingTokens, setting_tokens
+from qfid_tui.state.text_search import TextSearch
 from scorer.common.errors import InputError
 from scorer.runs.listing import find_run
 from scorer.runs.run import Run
 from scorer.spec.settings.registry import parse_setting
-from scorer.stats.positions import Positions
-
-FloatArray = NDArray[np.float64]
-
-LEVEL_EDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""KL in nats at which the next level begins: half decades around the verdicts' thresholds."""
-UNSCORED = -1
-_NOT_SCORED_ROW = -1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SettingTokens:
-    """What one setting cost, per token of the text.
-
-    Attributes:
-        positions: What was scored, chunk by chunk; None where nothing was.
-        row: (T,) int32, row in ``positions`` of each token, -1 where it was not scored.
-        level: (T,) int8, 0 to 7 by ``LEVEL_EDGES``, ``UNSCORED`` where it was not scored.
-        flipped: (T,) bool, whether the top token changed where the token was predicted.
-        ranking: Scored tokens by KL, the largest first, the earlier first of equals.
-        sorted_kl: The scored KL, ascending, nats.
-    """
-
-    positions: Positions | None
-    row: IntArray
-    level: NDArray[np.int8]
-    flipped: NDArray[np.bool_]
-    ranking: IntArray
-    sorted_kl: FloatArray
-
-    def looks(self, glyphs: TokenGlyphs) -> IntArray:
-        """(n,) int32, for every glyph what its token looks like: ``2 * level + flipped``."""
-        return (2 * self.level.astype(np.int32) + self.flipped)[glyphs.token]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +92,8 @@ class TokenFacts:
         text: Its own text, inert; None where the vocabulary cannot be read.
         parts: The characters it spells only in part.
         cost: What the setting cost here, or None.
-        unscored: Why there is no cost, in a few words; else "".
+        settings: All settings of the view in its order, with what each cost here, or None.
+        unscored: Why the setting has no cost here, in a few words; else "".
     """
 
     chunk: int
@@ -132,6 +102,7 @@ class TokenFacts:
     text: str | None
     parts: tuple[CharacterPart, ...]
     cost: TokenCost | None
+    settings: tuple[tuple[str, TokenCost | None], ...]
     unscored: str = ""
 
 
@@ -162,6 +133,7 @@ class TokenView:
     _run: Run
     _batches: Batches
     _costs: dict[str, SettingTokens]
+    _search: TextSearch | None = None
 
     @property
     def chunk_starts(self) -> NDArray[np.intp]:
@@ -179,7 +151,7 @@ class TokenView:
         """The line above a chunk: what it cost under a setting."""
         cost = self.cost(setting)
         row = cost.row[number * self.length : (number + 1) * self.length]
-        own = row[row != _NOT_SCORED_ROW]
+        own = row[row != NO_ROW]
         name = f"chunk {self.chunks[number]}"
         if cost.positions is None or not len(own):
             return f"{name} · not scored under {setting}"
@@ -192,7 +164,7 @@ class TokenView:
         begin = 0
         if chunk in self.chunks:
             begin = self.chunks.index(chunk) * self.length
-        scored = np.flatnonzero(self.cost(setting).row[begin:] != _NOT_SCORED_ROW)
+        scored = np.flatnonzero(self.cost(setting).row[begin:] != NO_ROW)
         return begin + int(scored[0]) if len(scored) else begin
 
     def chunk_beside(self, token: int, step: int) -> int | None:
@@ -203,11 +175,40 @@ class TokenView:
 
     def flip_beside(self, setting: str, token: int, step: int) -> int | None:
         """The next flip after a token, or with a negative step the last one before it."""
-        flipped = self.cost(setting).flipped
-        found = np.flatnonzero(flipped[token + 1 :] if step > 0 else flipped[:token])
-        if not len(found):
-            return None
-        return token + 1 + int(found[0]) if step > 0 else int(found[-1])
+        return _beside(np.flatnonzero(self.cost(setting).flipped), token, step)
+
+    def rivals(self, setting: str) -> tuple[str, ...]:
+        """The other settings, without those that show the same stored numbers."""
+        own = self._run.stored_as(setting)
+        return tuple(name for name in self.settings if self._run.stored_as(name) != own)
+
+    def own_flip_beside(
+        self, setting: str, others: Sequence[str], token: int, step: int
+    ) -> int | None:
+        """The next token that flips under a setting and under none of some others.
+
+        Tokens that none of the others has scored do not count.
+
+        Args:
+            setting: The setting whose flips are walked through.
+            others: The settings that must not flip there.
+            token: Where the walk begins.
+            step: 1 for the first one after ``token``, -1 for the last one before it.
+        """
+        costs = [self.cost(other) for other in others]
+        scored, flipped = np.zeros((2, len(self.ids)), np.bool_)
+        for cost in costs:
+            scored |= cost.scored
+            flipped |= cost.flipped
+        own = self.cost(setting).flipped & scored & ~flipped
+        return _beside(np.flatnonzero(own), token, step)
+
+    def matches(self, words: str) -> tuple[int, ...]:
+        """The tokens in which the matches of a search in the text begin, ascending."""
+        if self._search is None:
+            gaps = np.flatnonzero(np.diff(self.chunks) != 1) + 1
+            self._search = TextSearch(self.glyphs, (gaps * self.length).tolist())
+        return self._search.find(words)
 
     def ranked(self, setting: str, rank: int) -> int | None:
         """The token at a place of the ranking by KL, 0 for the largest."""
@@ -217,17 +218,30 @@ class TokenView:
     def facts(self, setting: str, token: int) -> TokenFacts:
         """What is known of one token under a setting."""
         number, place = divmod(token, self.length)
-        cost, own = self.cost(setting), int(self.ids[token])
-        parts, text = self.glyphs.parts.get(token, ()), self._text(own)
-        row = int(cost.row[token])
-        if cost.positions is None or row == _NOT_SCORED_ROW:
-            reason = self._unscored(setting, number, place)
-            return TokenFacts(self.chunks[number], place, own, text, parts, None, reason)
-        p, pending = cost.positions, self._pending(token)
+        own, pending = int(self.ids[token]), self._pending(token)
+        names = dict.fromkeys((*self.settings, setting))
+        costs = {name: self._cost_at(name, token, pending) for name in names}
+        cost = costs[setting]
+        return TokenFacts(
+            chunk=self.chunks[number],
+            place=place,
+            token=own,
+            text=self._text(own),
+            parts=self.glyphs.parts.get(token, ()),
+            cost=cost,
+            settings=tuple(costs.items()),
+            unscored="" if cost is not None else self._unscored(setting, number, place),
+        )
+
+    def _cost_at(self, setting: str, token: int, pending: bytes) -> TokenCost | None:
+        cost = self.cost(setting)
+        p, row = cost.positions, int(cost.row[token])
+        if p is None or row == NO_ROW:
+            return None
         kl = float(p.kl[row])
-        found = TokenCost(
+        return TokenCost(
             kl=kl,
-            rank=int(np.flatnonzero(cost.ranking == token)[0]) + 1,
+            rank=cost.rank(token),
             scored=len(cost.sorted_kl),
             below=int(np.searchsorted(cost.sorted_kl, kl)) / len(cost.sorted_kl),
             nll_ref=float(p.nll_ref[row]),
@@ -235,7 +249,6 @@ class TokenView:
             top_ref=self._guess(p.top_ref[row], p.top_ref_logprob[row], pending),
             top_quant=self._guess(p.top_quant[row], p.top_quant_logprob[row], pending),
         )
-        return TokenFacts(self.chunks[number], place, own, text, parts, found)
 
     def _text(self, token: int, pending: bytes = b"") -> str | None:
         """A token's text; with ``pending``, the character it would complete."""
@@ -264,7 +277,7 @@ class TokenView:
 
     def _unscored(self, setting: str, number: int, place: int) -> str:
         row = self.cost(setting).row
-        if (row[number * self.length : (number + 1) * self.length] == _NOT_SCORED_ROW).all():
+        if (row[number * self.length : (number + 1) * self.length] == NO_ROW).all():
             return f"this chunk is not scored under {setting}"
         if place == 0:
             return "nothing comes before it in its chunk, so it is not predicted"
@@ -274,6 +287,15 @@ class TokenView:
         if self._run.job.protocol == "llama.cpp" and place <= self.length // 2:
             return "llama.cpp's protocol scores the second half of a chunk"
         return "it was not scored"
+
+
+def _beside(tokens: NDArray[np.intp], token: int, step: int) -> int | None:
+    """The first of ascending tokens after one, or with a negative step the last before it."""
+    if step > 0:
+        after = int(np.searchsorted(tokens, token, "right"))
+        return int(tokens[after]) if after < len(tokens) else None
+    before = int(np.searchsorted(tokens, token, "left"))
+    return int(tokens[before - 1]) if before else None
 
 
 def read_token_view(run: str, settings: Sequence[str] = ()) -> TokenView:
@@ -324,36 +346,4 @@ def read_token_view(run: str, settings: Sequence[str] = ()) -> TokenView:
         _run=found,
         _batches=batches,
         _costs={},
-    )
-
-
-def setting_tokens(
-    batches: Sequence[tuple[Positions, Any]], chunks: list[int], length: int
-) -> SettingTokens:
-    """What one setting cost, per token of the text.
-
-    Args:
-        batches: What was scored under it, chunk by chunk.
-        chunks: Indices of the text's chunks, ascending; those of ``batches`` are among them.
-        length: Tokens of a chunk.
-    """
-    total = len(chunks) * length
-    row = np.full(total, _NOT_SCORED_ROW, np.int32)
-    level = np.full(total, UNSCORED, np.int8)
-    flipped = np.zeros(total, np.bool_)
-    if not batches:
-        return SettingTokens(None, row, level, flipped, np.zeros(0, np.int32), np.zeros(0))
-    positions = Positions.concatenate([positions for positions, _ in batches])
-    number = np.searchsorted(chunks, positions.chunk)
-    tokens = (number * length + positions.position + 1).astype(np.int32)
-    row[tokens] = np.arange(len(tokens), dtype=np.int32)
-    flipped[tokens] = positions.flips
-    level[tokens] = np.searchsorted(LEVEL_EDGES, positions.kl, side="right")
-    return SettingTokens(
-        positions=positions,
-        row=row,
-        level=level,
-        flipped=flipped,
-        ranking=tokens[np.lexsort((tokens, -positions.kl))],
-        sorted_kl=np.sort(positions.kl),
     )

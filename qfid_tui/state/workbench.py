@@ -16,9 +16,10 @@ from typing import Any, Literal
 from qfid_tui.state.chart_points import chart_row
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.listed_models import ModelOrder
 from qfid_tui.state.memory_fit import Fit, fit_of
 from qfid_tui.state.next_run import NextRun, SavedRun, next_run
-from qfid_tui.state.run_options import OPTIONS, Option
+from qfid_tui.state.run_options import OPTIONS, Option, with_legal_group
 from qfid_tui.state.table_rows import EarlierSetting, TableRow, table_rows
 from scorer.common.errors import InputError
 from scorer.models.info import ModelInfo
@@ -74,6 +75,7 @@ class WorkbenchState:
         key_names: Default keys to the user's own keys, as the footer shows them.
         filter: Text that names in the list of models must contain.
         filtering: Whether the filter field is open.
+        order: By what the list of models is sorted.
         model_cursor: Name of the model with the cursor; None in an empty list.
         row_cursor: Where the cursor of the settings table is.
         option_cursor: Index of the option with the cursor.
@@ -101,6 +103,7 @@ class WorkbenchState:
     key_names: Mapping[str, str] = field(default_factory=dict)
     filter: str = ""
     filtering: bool = False
+    order: ModelOrder = "last used"
     model_cursor: str | None = None
     row_cursor: RowCursor = RowCursor()
     option_cursor: int = 0
@@ -123,7 +126,8 @@ class WorkbenchState:
             return self
         state = dataclasses.replace(self, **changes)
         for name, fields in _COMPUTED_FROM.items():
-            if name in self.__dict__ and not different & fields:
+            same_model = name not in _OF_SHOWN_MODEL or state.highlighted is self.highlighted
+            if name in self.__dict__ and not different & fields and same_model:
                 state.__dict__[name] = self.__dict__[name]
         return state
 
@@ -139,8 +143,16 @@ class WorkbenchState:
 
     @property
     def highlighted(self) -> ModelInfo | None:
-        """The model with the cursor while no model is chosen; its costs are shown."""
-        return self._scorable(self.model_cursor) if self.choices.model is None else None
+        """The model with the cursor, unless it is the chosen one; its costs are shown.
+
+        Where a model is chosen, only while the list has the focus, and not during a run.
+        """
+        is_browsing = self.focus in ("models", "filter") and not self.comparison.is_active
+        if self.model_cursor == self.choices.model:
+            return None
+        if self.choices.model is None or is_browsing:
+            return self._scorable(self.model_cursor)
+        return None
 
     def _scorable(self, name: str | None) -> ModelInfo | None:
         found = None if name is None else self.found.get(name)
@@ -148,8 +160,8 @@ class WorkbenchState:
 
     @property
     def shown_model(self) -> ModelInfo | None:
-        """The model whose costs are shown: the chosen one, else the highlighted one."""
-        return self.model or self.highlighted
+        """The model whose costs are shown: the highlighted one, else the chosen one."""
+        return self.highlighted or self.model
 
     @property
     def geometry(self) -> KVGeometry | None:
@@ -163,8 +175,11 @@ class WorkbenchState:
 
     @cached_property
     def rows(self) -> list[TableRow]:
-        """The rows of the settings table."""
-        return table_rows(self.choices, self.comparison, self.geometry, self.earlier)
+        """The rows of the settings table; those of the highlighted model have costs only."""
+        if self.highlighted is None:
+            return table_rows(self.choices, self.comparison, self.geometry, self.earlier)
+        choices = with_legal_group(self.choices, self.geometry)
+        return table_rows(choices, Comparison(), self.geometry)
 
     @property
     def row(self) -> TableRow | None:
@@ -211,7 +226,7 @@ class WorkbenchState:
         return fit_of(sizes, device, self.choices.chunk_length, self.choices.batch)
 
 
-_MODEL = frozenset({"choices", "found", "model_cursor"})
+_MODEL = frozenset({"choices", "found"})
 _COMPARISON = frozenset({"comparison", "version"})
 # For each cached property, the fields that it is computed from.
 _COMPUTED_FROM = {
@@ -219,6 +234,8 @@ _COMPUTED_FROM = {
     "planned": _MODEL | _COMPARISON | {"saved"},
     "fit": _MODEL | _COMPARISON | {"sizes", "probed"},
 }
+# Those that depend on the highlighted model too.
+_OF_SHOWN_MODEL = frozenset({"rows", "fit"})
 
 
 def _differ(one: object, other: object) -> bool:
@@ -232,7 +249,7 @@ class ShownRun:
     Attributes:
         run: Id of the run.
         setting: The setting in notation.
-        settings: All settings of the run that have numbers, in notation.
+        settings: All settings of the run that have numbers, in the order of the table.
     """
 
     run: str
@@ -245,14 +262,42 @@ def shown_run(state: WorkbenchState) -> ShownRun | None:
     row = state.charted_row
     if row is None or row.figures is None:
         return None
+    run = row.run or state.comparison.run
+    return None if run is None else ShownRun(run, row.name, _scored(state, row.run))
+
+
+def _scored(state: WorkbenchState, run: str) -> tuple[str, ...]:
+    """The settings of a run that have numbers, in the order of the table.
+
+    Args:
+        state: The state of the workbench.
+        run: Id of an earlier run; "" for the run on the screen.
+    """
+    return tuple(row.name for row in state.rows if row.run == run and row.figures is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSoFar:
+    """How far a run that goes on has come, for the screens over the workbench.
+
+    Attributes:
+        chunks: Setting to its scored chunks.
+        planned: Chunks of the run.
+        settings: The settings that have numbers, in the order of the table.
+    """
+
+    chunks: Mapping[str, int]
+    planned: int
+    settings: tuple[str, ...]
+
+
+def run_so_far(state: WorkbenchState, run: str) -> RunSoFar | None:
+    """How far a run has come; None if it does not go on."""
     comparison = state.comparison
-    if row.run:
-        same = tuple(other.name for other in state.earlier if other.run == row.run)
-        return ShownRun(row.run, row.name, same)
-    if comparison.run is None:
+    if run != comparison.run or not comparison.is_active:
         return None
-    names = tuple(name for name, result in comparison.settings.items() if result.figures)
-    return ShownRun(comparison.run, row.name, names)
+    chunks = {name: len(result.chunks) for name, result in comparison.settings.items()}
+    return RunSoFar(chunks, comparison.planned_chunks, _scored(state, ""))
 
 
 def lacking(state: WorkbenchState) -> str | None:
@@ -265,3 +310,11 @@ def exported_run(state: WorkbenchState) -> str | None:
     """Id of the run whose report is exported; None if there is none."""
     row = state.charted_row
     return row.run if row is not None and row.run else state.comparison.run
+
+
+def exported_title(state: WorkbenchState) -> str:
+    """What is exported: the model, and the settings on the screen or the earlier run."""
+    row = state.charted_row
+    if row is not None and row.run:
+        return f"{state.choices.model}, the earlier run of {row.name}, {row.origin}"
+    return f"{state.choices.model}, {', '.join(state.comparison.settings)}"

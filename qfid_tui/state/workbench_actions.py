@@ -25,6 +25,7 @@ def possible_actions(state: WorkbenchState) -> Mapping[str, Possible]:
         "resume": state.unfinished is not None and comparison.phase == "idle",
         "back": state.enlarged or state.panel != "settings",
         "tick": state.focus == "settings",
+        "sort": state.focus == "models",
         "detail": has_numbers,
         "inspect": has_numbers,
         "export": is_earlier or (comparison.run is not None and comparison.saved > 0),
@@ -56,6 +57,9 @@ def why_not(state: WorkbenchState, action: str) -> str:
         return "No run of this model is unfinished"
     if action == "tick":
         return f"Settings are ticked in their table: {settings} goes there"
+    if action == "sort":
+        models = names.get("m", "m")
+        return f"Models are sorted in their list: {models} goes there"
     if action in ("detail", "inspect"):
         return no_numbers(state)
     if action == "export":
@@ -73,4 +77,5 @@ def no_numbers(state: WorkbenchState) -> str:
     if state.comparison.is_active:
         return f"{row.name} has no numbers yet"
     tick, run = (state.key_names.get(key, key) for key in ("space", "r"))
-    return f"{row.name} has no numbers yet: {tick} ticks it, {run} runs"
+    todo = f"{run} runs" if row.ticked else f"{tick} ticks it, {run} runs"
+    return f"{row.name} has no numbers yet: {todo}"

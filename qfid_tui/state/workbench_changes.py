@@ -15,6 +15,7 @@ from qfid_tui.state.app_hints import error_text
 from qfid_tui.state.choices import same_conditions
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import EarlierRuns
+from qfid_tui.state.listed_models import ORDERS
 from qfid_tui.state.next_run import NextRun
 from qfid_tui.state.run_options import Option, put, step, with_legal_group
 from qfid_tui.state.table_rows import TableRow
@@ -59,9 +60,7 @@ def sizes_read(state: WorkbenchState, model: ModelInfo, sizes: ModelSizes | None
     return state.changed(sizes={**state.sizes, model: sizes})
 
 
-def earlier_read(
-    state: WorkbenchState, comparison: Comparison, earlier: EarlierRuns
-) -> WorkbenchState:
+def earlier_read(state: WorkbenchState, comparison: Comparison, earlier: EarlierRuns) -> Outcome:
     """Take the earlier runs of a model, unless another model was chosen meanwhile.
 
     Args:
@@ -71,12 +70,15 @@ def earlier_read(
         earlier: The runs.
     """
     if earlier.model != state.choices.model:
-        return state
+        return Outcome(state)
+    notice = ""
     if earlier.is_deleted and comparison is state.comparison and not comparison.is_active:
+        notice = f"Run {comparison.run} has been deleted: its numbers leave the screen"
         state = with_comparison(state, Comparison())
-    return state.changed(
+    state = state.changed(
         earlier=earlier.settings, unfinished=earlier.unfinished, saved=earlier.saved
     )
+    return Outcome(state, notice, "warning")
 
 
 def comparison_changed(state: WorkbenchState) -> WorkbenchState:
@@ -237,6 +239,12 @@ def open_filter(state: WorkbenchState) -> WorkbenchState:
 def close_filter(state: WorkbenchState) -> WorkbenchState:
     """Close the filter and list all models."""
     return state.changed(filtering=False, filter="")
+
+
+def next_order(state: WorkbenchState) -> WorkbenchState:
+    """Sort the list of models in the next order."""
+    index = (ORDERS.index(state.order) + 1) % len(ORDERS)
+    return state.changed(order=ORDERS[index])
 
 
 def back(state: WorkbenchState) -> WorkbenchState:

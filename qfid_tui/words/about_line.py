@@ -40,7 +40,7 @@ def about_text(state: WorkbenchState, width: int) -> str:
     if state.focus == "options":
         return state.option.explained
     if state.focus == "models":
-        return about_models(state.scorable_models, state.key_names)
+        return about_models(state.scorable_models, state.key_names, width)
     if state.focus == "filter":
         return ABOUT_FILTER
     return about_row(
@@ -53,18 +53,22 @@ def about_text(state: WorkbenchState, width: int) -> str:
     )
 
 
-def about_models(scorable: int, names: Mapping[str, str]) -> str:
+def about_models(scorable: int, names: Mapping[str, str], width: int) -> str:
     """The keys of the list of models.
 
     Args:
         scorable: Number of models that can be scored, the built-in one included.
         names: Default keys to the user's own keys.
+        width: Cells of the line: the longest form that fits is taken.
     """
     run, find = (names.get(key, key) for key in ("r", "/"))
-    keys = f"enter takes the model, {run} runs it at once"
+    keys, short = f"enter takes the model, {run} runs it at once", f"enter takes it, {run} runs it"
     if scorable > 1:
-        return f"{keys}, {find} filters"
-    return f"{keys} · no other is cached: `qfid pull org/name`"
+        forms = [f"{keys}, {find} filters", f"{short}, {find} filters"]
+    else:
+        pull = "no other is cached: `qfid pull org/name`"
+        forms = [f"{keys} · {pull}", f"{short} · {pull}", f"{pull} fetches one", pull]
+    return next((form for form in forms if len(form) <= width), forms[-1])
 
 
 def about_row(
@@ -92,11 +96,13 @@ def about_row(
         return _with_differences(opened, row, width)
     if row.refusal:
         return f"this model cannot take {row.name}: {row.refusal}"
-    words = [_described(row)]
+    words = [_described(row, width)]
     if with_note and (row.figures is not None or row.failure is not None):
         words = [f"{row.name}: {note(row)}"]
     if with_note and row.figures is not None:
         words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
+    while len(words) > 1 and len(" · ".join(words)) > width:
+        words.pop()
     said = _with_differences(" · ".join(words), row, width)
     if with_costs and row.cost is not None:
         costs = context_costs(row.cost)
@@ -180,14 +186,20 @@ def _open(figures: Figures, text_chunks: int) -> str:
     return f"about {count(more)} more to settle"
 
 
-def _described(row: TableRow) -> str:
+def _described(row: TableRow, width: int) -> str:
     if row.setting is None:
         return "16 bit: the cache as it is without quantization"
-    return setting_text(row.setting)
+    text = setting_text(row.setting)
+    return text if len(text) <= width else setting_text(row.setting, short=True)
 
 
-def setting_text(setting: Setting) -> str:
-    """A setting in words; its key where there are none for it."""
+def setting_text(setting: Setting, *, short: bool = False) -> str:
+    """A setting in words; its key where there are none for it.
+
+    Args:
+        setting: The setting.
+        short: In fewer words.
+    """
     if not isinstance(setting, KVSetting) or not setting.is_stock:
         return setting.key
     if setting.k_bits == setting.v_bits:
@@ -196,5 +208,6 @@ def setting_text(setting: Setting) -> str:
         text = f"keys {setting.k_bits} bit, values {setting.v_bits} bit"
     text += f", groups of {setting.group_size}"
     if setting.start:
-        text += f", the first {setting.start} tokens at full precision"
+        full = "16 bit" if short else "at full precision"
+        text += f", {'' if short else 'the '}first {setting.start} tokens {full}"
     return text + (", dequantized" if setting.path == "dequantized" else "")

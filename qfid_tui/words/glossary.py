@@ -50,7 +50,9 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "p99",
-            "The 99th percentile of the KL divergence: the tail, where text goes wrong first.",
+            "The 99th percentile of the KL divergence: the tail, where text goes wrong first; its "
+            "interval comes from the chunks' own percentiles while a run goes on, in a report from "
+            "a bootstrap.",
             "nats",
             _bounds(_GOOD.kl_p99, _FAIR.kl_p99),
         ),
@@ -202,7 +204,7 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "The cache is quantized from the first token on, a harder test than a chat.",
         ),
         Entry(
-            "deployment, 16-bit until",
+            "quantize from, deployment",
             "The first tokens have a full-precision cache, which is then quantized as a whole, as "
             "in mlx-lm; only later positions are scored.",
         ),
@@ -246,6 +248,12 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "KL mean of each chunk on a log scale, the same for all rows that are ranked, whose "
             "ends are shown; flips on a linear scale from 0.",
             "nats",
+        ),
+        Entry(
+            "┬●┴, ━",
+            "In the charts of a setting: a mean with its 95 % interval, and the values of the "
+            "setting that it is compared with.",
+            "nats; positions",
         ),
         Entry(
             "_ · ^",

@@ -75,7 +75,7 @@ def _markdown_row(info: ModelInfo) -> list[str]:
         _measured(info, info.kv_heads),
         _measured(info, info.head_dim),
         _measured(info, info.kv_bytes_per_token_16bit),
-        _day(info.last_used),
+        day(info.last_used),
     ]
 
 
@@ -129,7 +129,7 @@ def _figures(info: ModelInfo) -> list[str]:
         count(info.layers) if info.layers else ABSENT,
         ABSENT if info.kv_heads is None else f"{info.kv_heads}×{info.head_dim}",
         _measured(info, info.kv_bytes_per_token_16bit),
-        _day(info.last_used),
+        day(info.last_used),
     ]
 
 
@@ -144,7 +144,8 @@ def _bits(info: ModelInfo) -> str:
     return ABSENT if info.weight_bits is None else f"{info.weight_bits:g}"
 
 
-def _day(when: float | None) -> str:
+def day(when: float | None) -> str:
+    """A unix time as its local date; a dash for none."""
     if when is None:
         return ABSENT
     try:

@@ -9,7 +9,10 @@ NOTATION = (
     ("k16v4", "keys at full precision, values in 4 bits"),
     ("4@512", "the first 512 tokens run at full precision; then the whole cache is quantized"),
     ("4~dequantized", "quantize, dequantize, then attend: the error of the quantizer alone"),
-    ("4~deployed", "attend as a runtime does; what is meant where nothing else is said"),
+    (
+        "4~deployed",
+        "attend over the codes, as mlx-lm does; what is meant where nothing else is said",
+    ),
 )
 """Notation and what it means."""
 
@@ -22,6 +25,9 @@ RULES = (
 """What holds for all of them, a sentence or two each."""
 
 
+TITLE = "How a setting of the KV cache is written"
+
+
 def notation_text(width: int = 80) -> str:
     """Return the page as plain text.
 
@@ -31,7 +37,7 @@ def notation_text(width: int = 80) -> str:
     import textwrap
 
     first = max(len(written) for written, _ in NOTATION) + 4
-    lines = ["How a setting of the KV cache is written", ""]
+    lines = [TITLE, ""]
     for written, meaning in NOTATION:
         head = f"  {written}".ljust(first)
         lines += textwrap.wrap(meaning, width, initial_indent=head, subsequent_indent=" " * first)

@@ -45,10 +45,15 @@ def run_lines(state: WorkbenchState) -> list[Line]:
     comparison = state.comparison
     if comparison.is_active:
         lines = [progress_line(comparison)]
+        lines += _best_lines(comparison)
         if comparison.phase == "stopping":
             lines.append([("stopping after this step; ", "text"), *key("x", " stops at once")])
     else:
-        lines = [] if comparison.phase == "idle" else [ended_line(comparison, state.key_names)]
+        ended = [] if comparison.phase == "idle" else [ended_line(comparison, state.key_names)]
+        # The title says that a run has finished; of another end the first line says more.
+        lines = [*_best_lines(comparison), *ended]
+        if comparison.phase != "finished":
+            lines = [*ended, *_best_lines(comparison)]
         lines += _next_lines(state)
         if comparison.phase == "idle" and state.unfinished is not None:
             lines.append(
@@ -56,9 +61,13 @@ def run_lines(state: WorkbenchState) -> list[Line]:
             )
     if comparison.is_active and comparison.warnings:
         lines.append([("! ", "warning"), (comparison.warnings[-1][0], "text")])
-    if (best := best_line(comparison)) is not None:
-        lines.append(best)
     return [_with_own_keys(line, state.key_names) for line in lines]
+
+
+def _best_lines(comparison: Comparison) -> list[Line]:
+    """The recommendation: what follows it is cut first on a low screen."""
+    best = best_line(comparison)
+    return [] if best is None else [best]
 
 
 def key(name: str, what: str) -> Line:
@@ -78,6 +87,8 @@ def progress_line(comparison: Comparison) -> Line:
         return [(_step_text(comparison), "text"), (" …", "muted")]
     words = [f"chunk {min(run.complete + 1, run.chunks)} of {run.chunks}"]
     words.append(f"setting {run.current}" if run.current else "reference")
+    if run.silence is not None:
+        words.append(f"no news for {duration(run.silence)}")
     if run.rate is not None:
         words.append(rate_text(run.rate))
     if run.seconds_left is not None:
@@ -100,6 +111,9 @@ def _next_lines(state: WorkbenchState) -> list[Line]:
             [("Choose a model: ", "text"), *key("arrows", " move, "), *key("enter", " takes it")]
         ]
         return lines if state.highlighted is None else [*lines, fit_line(state)]
+    if state.highlighted is not None:
+        taken = [*key("enter", f" takes {state.highlighted.name}, "), *key("r", " runs it at once")]
+        return [taken, fit_line(state)]
     if state.model is None:
         text = f"{state.choices.model} is not at hand; "
         return [[(text, "text"), *key("m", " chooses another model")]]
@@ -199,19 +213,27 @@ def _least_drift(comparison: Comparison) -> tuple[str, Figures] | None:
 
 
 def told_apart_text(state: WorkbenchState) -> str:
-    """Whether the setting with the cursor is told apart from the best one; "" without numbers.
+    """Whether the setting with the cursor is told apart from the best one.
 
-    The best one is the cheapest good setting, else the one that drifts least.
+    The best one is the cheapest good setting, else the one that drifts least. "" where there is
+    none, and for a row that has nothing to compare: 16 bit, a failed setting.
     """
     row, comparison = state.row, state.comparison
     best = comparison.cheapest_good() or _least_drift(comparison)
-    if row is None or row.figures is None or row.run or best is None:
+    if row is None or row.failure is not None or best is None:
         return ""
+    if row.run:
+        return f"{row.name}: an earlier run, not compared with {best[0]} of this one"
+    if row.setting is None:
+        return ""
+    if row.figures is None:
+        return f"{row.name}: told apart from {best[0]}? not known before it is scored"
     change = perplexity_text(row.figures)
     if row.name == best[0]:
         return f"{row.name}: the best here, {change}"
     if comparison.report is None:
-        return f"{row.name}: told apart from {best[0]}? known when the run ends, {change}"
+        when = "when the run ends" if comparison.is_active else "when the run is finished"
+        return f"{row.name}: told apart from {best[0]}? known {when}, {change}"
     for pair in comparison.report.comparisons:
         if {pair.a, pair.b} == {row.name, best[0]}:
             if pair.told_apart is None:

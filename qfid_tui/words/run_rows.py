@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from qfid_tui.state.run_list import RunList
+from qfid_tui.state.run_results import RunOutcome, RunResult
 from qfid_tui.state.text_names import CORPORA, text_name
 from qfid_tui.words.model_list import shortened
 from scorer.common.inert_text import inert
-from scorer.report.formats.inline import columns
+from scorer.report.formats.inline import ABSENT, bytes_of, columns, digits, percent, plural
 from scorer.runs.run_info import RunInfo
 
 STATES = {
@@ -19,8 +22,15 @@ STATES = {
     "broken": "✗ unusable",
 }
 _DATED = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)\d\d")
-_STATE, _CHUNKS = 12, 8
+_STATE, _CHUNKS = 12, 9
+_SETTING, _KL, _FLIPS, _VERDICT = 8, 8, 7, 9
 _LEAST = 8
+MARK = "●"
+"""Stands before a run that is marked for a comparison."""
+# As many as have room below the list at 80 columns.
+_RESULTS = 6
+GAP = 1
+"""Blank columns behind each column."""
 # From this width on, the year and the name of the text fit.
 _WIDE = 110
 
@@ -42,21 +52,65 @@ def chunks(info: RunInfo) -> str:
     return f"{info.chunks_done}/{planned}"
 
 
+def _state_and_chunks(info: RunInfo) -> str:
+    """The sign of the state, and chunks as :func:`chunks` has them, once where all are scored."""
+    whole = info.chunks_done == info.chunks_planned
+    return f"{STATES[info.state][0]} {info.chunks_done if whole else chunks(info)}"
+
+
 def read_only_note(info: RunInfo) -> str:
     """Why a run can be looked at and not gone on with; "" where it can."""
     return f"read-only, its positions file: {info.read_only}" if info.read_only else ""
 
 
-def resumable(info: RunInfo) -> bool:
-    """Return whether chunks, or settings that failed, are left to score and can be added."""
+def why_not(action: str, info: RunInfo | None) -> str:
+    """Why an action of the history can do nothing now; "" where it can.
+
+    Args:
+        action: As the bindings of the history name it.
+        info: The run under the cursor; None for none.
+    """
+    if action == "compare":
+        return "Mark two runs or more: space marks the one under the cursor"
+    if info is None:
+        return "There is no run under the cursor"
+    if action == "delete":
+        return _why_not_deleted(info)
+    if info.state == "broken":
+        return f"qfid cannot read this run: {info.reason}"
+    return _why_not_resumed(info) if action == "resume" else ""
+
+
+def _why_not_resumed(info: RunInfo) -> str:
     if info.read_only:
-        return False
-    return info.state == "unfinished" or (info.state == "finished" and bool(info.failed))
+        return f"This run can be looked at only: {read_only_note(info)}"
+    if info.state == "running":
+        return "This run is being scored"
+    if info.state == "finished" and not info.failed:
+        return "This run is finished: nothing is left to score"
+    return ""
 
 
-def deletable(info: RunInfo) -> bool:
-    """Return whether the run can be deleted: it is readable and no process writes to it."""
-    return info.state in ("finished", "unfinished")
+def _why_not_deleted(info: RunInfo) -> str:
+    if info.state == "running":
+        return "This run is being scored: stop it before it is deleted"
+    if info.state == "broken":
+        return "qfid cannot read this run and does not delete it: remove its folder yourself"
+    return ""
+
+
+def count_text(runs: RunList, shown: int) -> str:
+    """How many runs a list has: read, in the folder, and shown.
+
+    Args:
+        runs: The list.
+        shown: How many of them a filter leaves.
+    """
+    read, entries = runs.counts
+    few = f", {shown} shown" if shown != len(runs.infos) else ""
+    if runs.is_whole:
+        return f" · {len(runs.infos)}{few}"
+    return f" · {read} of {entries} read{few}"
 
 
 def matches(info: RunInfo, words: str) -> bool:
@@ -73,51 +127,144 @@ def matches(info: RunInfo, words: str) -> bool:
     return all(word in text for word in words.casefold().split())
 
 
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run in the list.
+
+    Attributes:
+        info: The run.
+        outcome: Its results; None while they have not been read.
+        marked: Whether it is marked for a comparison.
+    """
+
+    info: RunInfo
+    outcome: RunOutcome | None
+    marked: bool
+
+
 def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[str, int]]:
     """Return the columns that fit, with their widths.
 
     Args:
         runs: The runs of the list.
-        width: Columns of the terminal, including one blank at each side of a column.
+        width: Columns of the terminal, including :data:`GAP` behind each column.
         models: Whether the runs have different models.
     """
     wide = width >= _WIDE
-    fixed = [("when", 16 if wide else 11), ("state", _STATE), ("scored", _CHUNKS)]
-    wanted = ["settings", *(["model"] if models else []), *(["text"] if wide or not models else [])]
-    free = width - sum(wide for _, wide in fixed) - 2 * (len(fixed) + len(wanted))
-    longest = max((len(", ".join(run.settings)) for run in runs), default=0)
-    settings = max(_LEAST, min(longest, free * 3 // 10 if models else free * 2 // 3))
-    text = max(_LEAST, (free - settings) // 3 if models else free - settings)
-    model = max(_LEAST, free - settings - (text if "text" in wanted else 0))
-    widths = {"settings": settings, "model": model, "text": text}
+    fixed = [
+        ("", 2),
+        ("when", 16 if wide else 11),
+        *([("state", _STATE)] if wide else []),
+        ("scored", _CHUNKS),
+        ("best", 14 if wide else _SETTING),
+        ("KL, nats", _KL),
+        ("flips", _FLIPS),
+        ("verdict", _VERDICT),
+    ]
+    wanted = [
+        *(["model"] if models else []),
+        *(["text"] if wide or not models else []),
+        *(["others"] if wide else []),
+    ]
+    free = width - sum(columns for _, columns in fixed) - GAP * (len(fixed) + len(wanted))
+    shares = {"model": 4, "text": 3, "others": 4}
+    longest = {
+        "model": max((columns(run.model) for run in runs), default=0),
+        "text": max((columns(text_name(run.corpus)) for run in runs), default=0),
+        "others": free,
+    }
+    widths = {}
+    for i, name in enumerate(wanted):
+        left = sum(shares[other] for other in wanted[i:])
+        room = max(_LEAST, free * shares[name] // left)
+        widths[name] = free if i == len(wanted) - 1 else min(room, max(_LEAST, longest[name]))
+        free = max(_LEAST, free - widths[name])
     return [*fixed, *((name, widths[name]) for name in wanted)]
 
 
-def cells(info: RunInfo, shape: Sequence[tuple[str, int]]) -> list[str]:
+def cells(row: RunRow, shape: Sequence[tuple[str, int]]) -> list[str]:
     """Return the cells of a run, cut to their columns; for an unusable run, the reason."""
+    info = row.info
     found = {
+        "": f" {MARK}" if row.marked else "",
         "when": when(info),
         "state": STATES[info.state],
-        "scored": chunks(info),
-        "settings": ", ".join(info.settings),
+        "scored": chunks(info) if "state" in dict(shape) else _state_and_chunks(info),
         "model": info.model,
         "text": text_name(info.corpus),
+        **_results(row),
     }
     if info.state == "broken":
         found["model" if "model" in dict(shape) else "text"] = info.reason
-    row = []
+    made = []
     for name, width in shape:
         if name == "when":
-            row.append(found[name][-width:])
+            made.append(found[name][-width:])
         elif name in ("model", "text"):
-            row.append(_named(found[name], width))
+            made.append(_named(found[name], width))
         else:
-            row.append(cut(found[name], width))
-    return row
+            made.append(cut(found[name], width))
+    return made
 
 
-def all_about(info: RunInfo) -> list[tuple[str, str]]:
+def _results(row: RunRow) -> dict[str, str]:
+    """The cells about what was found; the settings where nothing was."""
+    empty = dict.fromkeys(("best", "KL, nats", "flips", "verdict", "others"), "")
+    if row.info.state == "broken":
+        return empty
+    if row.outcome is None:
+        return {**empty, "best": "…"}
+    best = row.outcome.best
+    if best is None:
+        return {**empty, "best": ABSENT, "others": ", ".join(row.info.settings)}
+    found = {result.setting: result for result in row.outcome.results}
+    others = (
+        f"{name} {_said(name, row.info, found)}"
+        for name in row.info.settings
+        if name != best.setting
+    )
+    return {
+        "best": best.setting,
+        "KL, nats": digits(best.kl_mean, significant=3),
+        "flips": percent(best.flip_rate, significant=2),
+        "verdict": best.verdict,
+        "others": ", ".join(others),
+    }
+
+
+def _said(name: str, info: RunInfo, found: Mapping[str, RunResult]) -> str:
+    """What a list says of a setting beside its name."""
+    if name in found:
+        return found[name].verdict
+    return "failed" if name in info.failed else ABSENT
+
+
+def result_text(result: RunResult) -> str:
+    """A result in a line: ``8: KL 0.00035, flips 0.4 %, good?``, KL in nats."""
+    kl, flips = digits(result.kl_mean, significant=3), percent(result.flip_rate, significant=3)
+    return f"{result.setting}: KL {kl}, flips {flips}, {result.verdict}"
+
+
+def deletion_question(info: RunInfo, size: int, *, is_shown: bool) -> str:
+    """What is asked before a run is deleted: which run, its size, and what is lost with it.
+
+    Args:
+        info: The run.
+        size: Bytes of its files.
+        is_shown: Whether it is the one on the workbench.
+    """
+    what = f"{info.model[:200]} with {', '.join(info.settings)[:200]}, begun {when(info)}"
+    more = " It is the run on the workbench, which is emptied." if is_shown else ""
+    return (
+        f"Delete run {info.id}, {bytes_of(size)}? It is {what}. Its "
+        f"{plural(info.chunks_done, 'scored chunk')} and what is reported of them are lost for "
+        f"good.{more}"
+    )
+
+
+def all_about(row: RunRow) -> list[tuple[str, str]]:
     """Return names and values of all facts about a run."""
+    info = row.info
     if info.state == "broken":
         return [
             ("why", info.reason),
@@ -132,12 +279,30 @@ def all_about(info: RunInfo) -> list[tuple[str, str]]:
     return [
         *([("note", note)] if note else []),
         ("model", info.model),
-        ("settings", ", ".join(info.settings)),
+        ("results", _all_results(row)),
         ("text", CORPORA.get(info.corpus, info.corpus)),
         ("state", state),
-        ("started", when(info)),
-        ("run", info.id),
+        ("run", f"{info.id}, begun {when(info)}"),
     ]
+
+
+def _all_results(row: RunRow) -> str:
+    """KL, flips and verdict of every setting; a setting without a result stands alone."""
+    if row.outcome is None:
+        return "reading …"
+    found = {result.setting: result for result in row.outcome.results}
+    if not found:
+        names = ", ".join(row.info.settings)
+        running = row.info.state == "running"
+        return f"{names}: {'known when it has ended' if running else 'no report is stored'}"
+    said = [
+        result_text(found[name])
+        if name in found
+        else f"{name}: {'failed' if name in row.info.failed else 'no result'}"
+        for name in row.info.settings[:_RESULTS]
+    ]
+    more = len(row.info.settings) - len(said)
+    return " · ".join([*said, *([f"and {more} more"] if more else [])])
 
 
 def _named(text: str, width: int) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Literal
 
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import count, digits, interval, percent, plural
@@ -12,6 +13,9 @@ from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.spec.thresholds import Metric, Verdict
 from scorer.stats.intervals import Interval
 from scorer.stats.verdict import HeldBound, OpenBound
+
+if TYPE_CHECKING:
+    from qfid_tui.state.setting_detail import PairedMeans
 
 Tone = Literal["plain", "muted", "good", "marginal", "bad"]
 TonedLine = tuple[tuple[str, Tone], ...]
@@ -23,17 +27,26 @@ _NAME_WIDTH = 13
 _VALUE_WIDTH = 8
 
 
-def headline(row: SettingRow, ranked_on: int = 0) -> list[TonedLine]:
+def headline(
+    row: SettingRow,
+    ranked_on: int = 0,
+    pairs: Mapping[str, PairedMeans] | None = None,
+    other: str | None = None,
+) -> list[TonedLine]:
     """Return lines with the numbers of a setting, or with the reason why there are none.
 
     Args:
         row: The setting's row of a report.
         ranked_on: Chunks of its frontier; 0 where that is not known.
+        pairs: The settings that it was compared with.
+        other: The one of them to say the difference from, or None.
     """
     if row.numbers is None:
         lines = _without_numbers(row)
     else:
         lines = _numbers(row, row.numbers, ranked_on)
+        if other is not None:
+            lines = chain(_paired(other, (pairs or {}).get(other)), lines)
     return [*lines, *(((f"! {inert(warning)}", "muted"),) for warning in row.warnings)]
 
 
@@ -60,6 +73,18 @@ def _numbers(row: SettingRow, numbers: SettingNumbers, ranked_on: int) -> Iterat
         yield _figure("ranked", f"{place}, on {plural(ranked_on, 'common chunk')}")
     basis = [f"95 % over {plural(ends.n_units, ends.unit)}", ends.label, ends.note]
     yield _figure("intervals", ", ".join(part for part in basis if part))
+
+
+def _paired(other: str, pair: PairedMeans | None) -> Iterator[TonedLine]:
+    name = f"less {inert(other)}"
+    if pair is None:
+        yield ((f"{name}: not compared in the report", "muted"),)
+        return
+    said = {True: "told apart", False: "not told apart", None: "no interval"}[pair.told_apart]
+    value = _short(pair.difference, sign=True)
+    yield (f"KL mean {name}: ", "muted"), (f"{value} nats", "plain"), (f", {said}", "muted")
+    if pair.interval is not None:
+        yield ((f"  {_ends(pair.interval, sign=True)}, over all pairs at once", "muted"),)
 
 
 def _verdict(numbers: SettingNumbers) -> Iterator[TonedLine]:

@@ -5,28 +5,51 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError
-from scorer.report.commands import generate_command
+from scorer.report.commands import generate_command, plain_command
 from scorer.spec.settings.registry import parse_setting
 
 if TYPE_CHECKING:
+    from qfid_tui.state.table_rows import TableRow
     from qfid_tui.state.workbench import WorkbenchState
 
 
 def use_command(state: WorkbenchState) -> str:
     """The ``mlx_lm.generate`` line that uses the setting with the cursor.
 
+    The row of 16 bit has the line without a quantized cache.
+
     Raises:
-        InputError: There is none: no model, no setting, or mlx-lm has no words for it.
+        InputError: There is none: no model, no setting, or mlx-lm cannot run it.
     """
     model, row = state.choices.model, state.row
-    if model is None or row is None or not row.name:
+    if model is None or row is None:
         raise InputError("no setting is under the cursor", "move to one in the table of settings")
     if model == "demo":
         raise InputError("mlx-lm does not know the built-in model", "choose another model")
-    command = generate_command(model, parse_setting(row.name))
-    if command is None:
+    if not row.name:
+        return plain_command(model)
+    setting = parse_setting(row.name)
+    if setting.path != "deployed":
+        raise InputError(
+            f"no runtime computes {row.name}: it is the quantizer alone",
+            f"the line that uses {row.name.partition('~')[0]} is in the row of that setting",
+        )
+    if setting.kv_method.bits is None:
         raise InputError(
             f"mlx_lm.generate has no options for {row.name}",
             "it takes one width for keys and values",
         )
+    command = generate_command(model, setting)
+    if command is None:
+        raise InputError(
+            f"mlx_lm.generate has no options for {row.name}", "it knows MLX's own quantizer only"
+        )
+    if _cannot_run(state, row):
+        raise InputError(f"mlx-lm cannot run {row.name} on this model", "choose another setting")
     return command
+
+
+def _cannot_run(state: WorkbenchState, row: TableRow) -> bool:
+    """Whether the run on the screen has found that mlx-lm cannot run the setting of a row."""
+    result = None if row.run else state.comparison.settings.get(row.name)
+    return result is not None and result.row is not None and not result.row.runnable_by_mlx_lm

@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--path",
         choices=("dequantized", "deployed"),
         default="dequantized",
-        help="the quantizer alone (default), or the computation of a runtime",
+        help="the quantizer alone (default), or the computation of mlx-lm",
     )
     for name, default, text in (
         ("--max-chunks", 4, "chunks to score"),

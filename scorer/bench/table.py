@@ -24,10 +24,10 @@ def to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
     yield "| what | per chunk | tokens per second |"
     yield "|---|---|---|"
     speed = result["tokens_per_s"]
-    yield f"| bare forward | {_ms(result['bare_s_per_chunk'])} | {speed['bare']:,.0f} |"
+    yield f"| bare forward | {_ms(result['bare_s_per_chunk'])} | {speed['bare']:.0f} |"
     yield (
         f"| scoring, {passes} passes | {_ms(result['scoring_s_per_chunk'])} | "
-        f"{speed['scoring']:,.0f} |"
+        f"{speed['scoring']:.0f} |"
     )
     yield ""
     repeats = ", ".join(f"{ratio:.3f}" for ratio in result["ratio_of_each_repeat"])
@@ -68,4 +68,4 @@ def _terabytes(speed: float) -> str:
 
 
 def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:,.0f} ms" if seconds >= 0.1 else f"{1000 * seconds:.2f} ms"
+    return f"{1000 * seconds:.0f} ms" if seconds >= 0.1 else f"{1000 * seconds:.2f} ms"

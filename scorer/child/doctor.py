@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scorer.child.own_package import PLACE, other_scorers
 from scorer.common.control_groups import cpu_quota
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import runs_folder
@@ -93,7 +94,8 @@ def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
         quantizer of keys and values; both null on the CPU. ``compiled_kernels``: the folder of the
         kernels that MLX has compiled on CUDA; null elsewhere. ``memory`` and folders are in bytes;
         a folder is null if the user has no home folder for it. ``open_files``: how many this
-        process may open at once, null for any number. ``offline``: whether HF_HUB_OFFLINE forbids
+        process may open at once, null for any number. ``package``: the folder of the package
+        ``scorer`` that runs. ``offline``: whether HF_HUB_OFFLINE forbids
         the network. ``findings`` is empty if nothing is slow, short or in the way.
     """
     backend, error = _backend()
@@ -103,7 +105,7 @@ def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
     in_the_way: list[QfidError] = [missing_working_folder()] if folder_is_gone else []
     cache = _known_folder(hub_folder, _repos, in_the_way)
     runs = _known_folder(runs_folder, _runs, in_the_way)
-    in_the_way += _limits(runs is not None)
+    in_the_way += [*_limits(runs is not None), *other_scorers()]
     kernels = _kernels(backend)
     findings = [Finding(error.message, error.hint) for error in in_the_way]
     findings += _findings(backend, free, cache, runs, kernels)
@@ -120,6 +122,7 @@ def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
         "compiled_kernels": _compiled_kernels(backend),
         "memory": {"total": total, "free": free},
         "versions": _versions(),
+        "package": str(PLACE),
         "open_files": file_limit(),
         "model_cache": cache and dataclasses.asdict(cache),
         "offline": forbidden_by_user(),

@@ -14,6 +14,7 @@ QfidError                  1  internal error
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class QfidError(Exception):
@@ -83,7 +84,16 @@ class ModelChanged(QfidError):
 
 
 class SettingFailed(QfidError):
-    """One setting failed while scoring; names setting, chunk and position where known."""
+    """One setting failed while scoring; names setting, chunk and position where known.
+
+    Attributes:
+        reports: From ``measure_kv_fidelity``: setting in notation to its
+            :class:`~scorer.report.setting_report.SettingReport`, of the settings that were scored.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.reports: Mapping[str, Any] = {}
 
 
 class Interrupted(QfidError):

@@ -18,17 +18,20 @@ from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
 from scorer.lanes.kv.plan import PlannedSetting
 from scorer.lm.unused_config import added_values
 from scorer.models.custom_code import hashes
+from scorer.report.reworded import NOT_THIS_MODEL, ONE_WIDTH
 from scorer.runs.facts import (
+    DEQUANTIZED_ATTENTION,
     ArithmeticFacts,
     DeviceFacts,
     RunFacts,
     SettingFacts,
     StoredFacts,
 )
+from scorer.spec.geometry import KVGeometry
 from scorer.text.equal_chunks import equal_chunks
 
 _ARITHMETIC = {
-    DEQUANTIZED: "quantize, dequantize, attention",
+    DEQUANTIZED: DEQUANTIZED_ATTENTION,
     CODES: "quantized matmuls over codes, query heads grouped",
     MLX_LM: "mlx-lm's quantized cache and attention",
 }
@@ -98,11 +101,15 @@ def arithmetic_line(prepared: Prepared, backend: Backend) -> str:
     return f"{backend.kind}, {prepared.model.dtype_name}{dense}{numpy}{blas}"
 
 
+def _context(geometry: KVGeometry, chunk_length: int) -> int | None:
+    """The context that bytes per token hold for; None where they do not depend on it."""
+    return chunk_length if any(layer.window is not None for layer in geometry.layers) else None
+
+
 def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
     """Facts of the run, the same for all its settings."""
     corpus, geometry, info = prepared.corpus, prepared.geometry, prepared.info
-    windows = any(layer.window is not None for layer in geometry.layers)
-    context = corpus.chunk_length if windows else None
+    context = _context(geometry, corpus.chunk_length)
     return RunFacts(
         job=prepared.asked,
         model_id=info.name,
@@ -145,12 +152,9 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
         skipped["no keys and values"] = geometry.total_layers - len(geometry.layers)
     warnings = []
     if row.setting.kv_method.bits is None and row.setting.path == "deployed":
-        warnings.append("mlx-lm holds one width for K and V: no shipped runtime runs this setting")
+        warnings.append(ONE_WIDTH)
     elif not row.runnable_by_mlx_lm:
-        warnings.append(
-            "mlx-lm cannot run this setting on this model: no shipped runtime does, and the "
-            "figure is the quantizer's"
-        )
+        warnings.append(NOT_THIS_MODEL)
     elif row.mlx_lm == "elsewhere":
         warnings.append(
             "mlx-lm's own quantized attention has no kernel for this model on this device: "
@@ -166,6 +170,9 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
         runnable_by_mlx_lm=row.runnable_by_mlx_lm,
         warnings=tuple(warnings),
         fingerprint=dict(row.setting.fingerprint()),
+        dequantized_bytes_per_token=geometry.dequantized_bytes_per_token(
+            row.setting.sides(geometry), _context(geometry, prepared.corpus.chunk_length)
+        ),
     )
 
 

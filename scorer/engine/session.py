@@ -307,6 +307,10 @@ class Session:
             text_chunks=corpus.total,
             equal_chunks=equal_chunks(corpus.ids, corpus.indices),
             conditions=dict(run_conditions(run.facts)),
+            resolved={
+                setting.written: setting.resolved(prepared.info.geometry).key
+                for setting in prepared.asked.settings
+            },
         )
 
 

@@ -29,6 +29,8 @@ class Arguments:
             <scorer.models.rope_parameters>`.
         read: Names of the values that were read of it so far, with those of the objects in it:
             ``rope_scaling.factor``.
+        defaults: Names inside those objects that are not stated, with the values that were used
+            in their place, as far as the reader named one.
         values: The object; None while it is made.
     """
 
@@ -37,6 +39,7 @@ class Arguments:
     fields: frozenset[str]
     added: dict[str, Any]
     read: set[str] = field(default_factory=set)
+    defaults: dict[str, Any] = field(default_factory=dict)
     values: Any = None
 
     @property
@@ -82,7 +85,7 @@ def recorded_arguments(
     given = arguments.stated | arguments.added
     for name in _FOLLOWED:
         if isinstance(given.get(name), dict):
-            given[name] = _Followed(given[name], name, arguments.read)
+            given[name] = _Followed(given[name], name, arguments)
     arguments.values = original(_recording(cls, arguments.read), given)
     found.append(arguments)
     return arguments.values
@@ -104,9 +107,9 @@ def _recording(cls: type, read: set[str]) -> type:
 class _Followed(dict[str, Any]):
     """An object of a config that records which of its keys are read."""
 
-    def __init__(self, values: dict[str, Any], name: str, read: set[str]) -> None:
+    def __init__(self, values: dict[str, Any], name: str, of: Arguments) -> None:
         super().__init__(values)
-        self._name, self._read = name, read
+        self._name, self._read, self._defaults = name, of.read, of.defaults
 
     def _all_read(self) -> None:
         self._read.update(f"{self._name}.{key}" for key in super().keys())
@@ -117,6 +120,8 @@ class _Followed(dict[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         self._read.add(f"{self._name}.{key}")
+        if key not in self:
+            self._defaults[f"{self._name}.{key}"] = default
         return super().get(key, default)
 
     def __iter__(self) -> Any:

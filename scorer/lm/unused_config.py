@@ -9,6 +9,7 @@ No weights are needed, but the module must have run once: some values are read b
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import mlx.nn as nn
 from scorer.common.inert_text import shown
 from scorer.lm.built_in_values import activation_named, activations_of, constants_of
 from scorer.lm.model_arguments import Arguments
-from scorer.models.rope_parameters import scaling_of
+from scorer.models.rope_parameters import FROM_ORIGINAL, ORIGINAL, scaling_of
 
 # Keys, and the values under which a model computes as one that has no such key.
 _WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
@@ -86,14 +87,21 @@ class Unused:
         key: Its key, ``rope_scaling.factor`` for one inside an object.
         stated: The value.
         used: What the module uses in its place; empty where it has no such thing.
+        implied: The key is not stated; transformers derives the value from another.
     """
 
     key: str
     stated: Any
     used: str = ""
+    implied: bool = False
 
     def sentence(self, architecture: str) -> str:
         """The warning of a report."""
+        if self.implied:
+            return (
+                f"config.json: `{self.key}` is not stated: transformers takes "
+                f"{shown(self.stated)}, mlx-lm's `{architecture}` uses {self.used}"
+            )
         instead = f"it uses {self.used}" if self.used else "it has no such thing"
         return (
             f"config.json: `{self.key}` is {shown(self.stated)}, which mlx-lm's `{architecture}` "
@@ -307,6 +315,7 @@ def _scaling(arguments: Arguments, parts: Sequence[nn.Module]) -> Iterator[Unuse
             continue
         if key in arguments.fields and getattr(arguments.values, key) is not None:
             yield from _parts_of_scaling(arguments, key, scaling)
+            yield from _original_context(arguments, key, scaling, parts)
 
 
 def _parts_of_scaling(
@@ -323,3 +332,27 @@ def _parts_of_scaling(
         if not _among(value, neutral):
             usual = _brief(neutral[0]) if neutral else "a value of its own"
             yield Unused(f"{key}.{part}", value, usual)
+
+
+def _original_context(
+    arguments: Arguments, key: str, scaling: Mapping[str, Any], parts: Sequence[nn.Module]
+) -> Iterator[Unused]:
+    """The context before stretching, where it is not stated and a default takes its place.
+
+    Source of what transformers takes: ``PreTrainedConfig.standardize_rope_params``.
+    """
+    if ORIGINAL in scaling or scaling["type"] not in FROM_ORIGINAL or ORIGINAL in arguments.read:
+        return
+    name = f"{key}.{ORIGINAL}"
+    implied = arguments.stated.get(ORIGINAL) or arguments.stated.get("max_position_embeddings")
+    # Read with a default, or left to the default of the rotary positions' own class.
+    found = [arguments.defaults.get(name), *(_default_of(part, ORIGINAL) for part in parts)]
+    used = {value for value in found if value is not None}
+    if implied is not None and used and not _among(implied, used):
+        yield Unused(name, implied, _either(used), implied=True)
+
+
+def _default_of(part: nn.Module, name: str) -> Any:
+    parameter = inspect.signature(type(part)).parameters.get(name)
+    default = None if parameter is None else parameter.default
+    return default if isinstance(default, int) else None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from scorer.common.errors import InputError
 from scorer.common.inert_text import inert, shown
+from scorer.models.model_content import is_read
 from scorer.models.weight_files import is_weight_file, missing_shards
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -32,12 +33,15 @@ class ModelFiles:
         sizes: Bytes of each file that can be read.
         broken: Other names, and why they cannot be read: a link to a missing file, as after an
             interrupted download, a circular link, or a link out of the cache.
+        special: Names under which there is no file: a pipe, a socket, a device, or a folder where
+            a file would be read; and what it is. Opening one may never end.
         last_used: When a weight file was last read or written, unix time, or None.
     """
 
     folder: Path
     sizes: dict[str, int] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    special: dict[str, str] = field(default_factory=dict)
     last_used: float | None = None
 
     @property
@@ -70,9 +74,11 @@ def scan_folder(folder: Path, within: Sequence[str] = ()) -> ModelFiles:
                     files.broken[entry.name] = str(error)
                     continue
                 if stat.S_ISDIR(found.st_mode):
+                    if is_read(entry.name):
+                        files.special[entry.name] = "is a folder"
                     continue
                 if not stat.S_ISREG(found.st_mode):
-                    files.broken[entry.name] = "is no regular file"
+                    files.special[entry.name] = "is no regular file"
                     continue
                 files.sizes[entry.name] = found.st_size
                 if is_weight_file(entry.name):
@@ -134,6 +140,29 @@ def _grandparent(path: str) -> str:
 
 def _is_inside(path: str, folders: Sequence[str]) -> bool:
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def check_regular(files: ModelFiles) -> None:
+    """Refuse a folder in which a file name stands for something that is no file.
+
+    Libraries open files that they find by name, whether they need them or not.
+
+    Raises:
+        InputError: There is such a name.
+    """
+    for name, what in sorted(files.special.items()):
+        raise InputError(f"{shown(name)} {what}", "remove it from the model's folder")
+
+
+def check_links(files: ModelFiles) -> None:
+    """Refuse a folder in which a file that is read is a link out of the cache.
+
+    Raises:
+        InputError: There is such a link.
+    """
+    for name, why in sorted(files.broken.items()):
+        if why == _OUTSIDE and is_read(name):
+            raise InputError(f"{shown(name)} {why}", "")
 
 
 def check_is_model(files: ModelFiles) -> None:

@@ -28,6 +28,8 @@ from scorer.models.custom_code import (
 from scorer.models.files import (
     ModelFiles,
     check_is_model,
+    check_links,
+    check_regular,
     check_tokenizer,
     check_weights,
     scan_folder,
@@ -152,6 +154,7 @@ def describe_model(
         InputError: It cannot be scored; the message says why.
     """
     files = scan_folder(folder, bounds)
+    check_regular(files)
     check_is_model(files)
     config = read_object(folder / "config.json")
     custom_code = model_code(config)
@@ -161,6 +164,7 @@ def describe_model(
     if not tokenizer:
         # Code can read a tokenizer from any file.
         check_tokenizer(files)
+    check_links(files)
     bits = _weight_bits(config, files, thorough)
     if thorough:
         check_repeated_tensors(folder, files.weights)

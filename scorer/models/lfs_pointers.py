@@ -53,6 +53,9 @@ def refuse_small_pointer(path: Path, size: int) -> None:
     refuse_pointer(path, begin)
 
 
-def fetch_command(folder: Path) -> str:
-    """The command line that replaces the pointers of a clone by the files."""
-    return f"git -C {shlex.quote(str(folder))} lfs pull"
+def completing(folder: Path) -> str:
+    """What replaces the pointers in a folder by the files: a command line where it is a clone."""
+    whole = folder.absolute()
+    if any((each / ".git").exists() for each in (whole, *whole.parents)):
+        return f"git -C {shlex.quote(str(folder))} lfs pull"
+    return "it is no clone any more: run `git lfs pull` where it was copied from and copy it again"

@@ -28,6 +28,8 @@ from scorer.models.weight_files import is_weight_file
 
 _SUFFIXES = (".json", ".jinja", ".model", ".py", ".tiktoken")
 _NAMES = ("vocab.txt", "merges.txt")
+# The one folder inside a model's folder that transformers reads of a tokenizer.
+_TEMPLATES = "additional_chat_templates"
 _BLOCK = 4 << 20
 # Hashed and not kept: as soon done as looked up.
 _SMALL_BYTES = 1 << 20
@@ -83,7 +85,11 @@ def file_states(folder: Path) -> dict[str, FileStamp]:
 
 
 def _read_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if is_read(path.name))
+    names = [path.name for path in folder.iterdir() if is_read(path.name)]
+    templates = folder / _TEMPLATES
+    if templates.is_dir():
+        names += [f"{_TEMPLATES}/{path.name}" for path in templates.glob("*.jinja")]
+    return sorted(names)
 
 
 class ModelContent:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import shlex
 from pathlib import Path
 
 from scorer.common.errors import CustomCodeRefused, InputError, ModelNotCached
@@ -24,12 +25,14 @@ from scorer.models.hub_cache import (
     snapshot_repo,
 )
 from scorer.models.info import ModelInfo, describe_model
-from scorer.models.lfs_pointers import LfsPointer, fetch_command
+from scorer.models.lfs_pointers import LfsPointer, completing
 
 DEMO = "demo"
 
 # Likeness of two names from which one may be a slip for the other, as difflib counts it.
 _CLOSE = 0.85
+# Two letters of a name so short that changed places.
+_CLOSE_TO_DEMO = 0.75
 
 
 def resolve_model(
@@ -70,7 +73,7 @@ def resolve_model(
             ) from None
         except InputError as error:
             again = "copy or download the folder again"
-            command = fetch_command(folder) if isinstance(error, LfsPointer) else again
+            command = completing(folder) if isinstance(error, LfsPointer) else again
             raise InputError(f"`{model}`: {error.message}", error.hint or command) from None
     return _resolve_repo(model, revision, allow_custom_code)
 
@@ -89,6 +92,15 @@ def _local_folder(model: str) -> Path | None:
     if not model.strip() or "\0" in model:
         raise InputError("no model was named", "give org/name, a folder, or `demo`")
     path = Path(model)
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the path {shown(model)} is not UTF-8, and MLX cannot open files there",
+            "rename the folder, or link to it from a path of plain letters",
+        ) from None
+    except OSError:
+        pass
     written_as_path = model.startswith((".", "/", "~")) or path.is_absolute()
     try:
         path = path.expanduser()
@@ -103,7 +115,10 @@ def _local_folder(model: str) -> Path | None:
     if exists and not is_folder:
         raise InputError(f"`{model}` is a file, not a model", "give the folder that holds it")
     if written_as_path:
-        raise InputError(f"there is no folder `{model}`", "give org/name, a folder, or `demo`")
+        message, near = f"there is no folder `{model}`", _similar_folder(model)
+        if near is None:
+            raise InputError(message, "give org/name, a folder, or `demo`")
+        raise InputError(f"{message}; `{near}` is", f"qfid kv {shlex.quote(near)}")
     if not is_repo_id(model):
         raise InputError(
             f"{shown(model)} is neither a folder nor a repo id", "write a repo as org/name"
@@ -116,9 +131,13 @@ def _resolve_repo(repo: str, revision: str | None, allow_custom_code: bool) -> M
     try:
         snapshot = find_snapshot(repo, revision, hub)
     except ModelNotCached as error:
-        similar = None if repo_folder(repo, hub).is_dir() else _similar(repo, hub)
+        known = repo_folder(repo, hub).is_dir()
+        folder = None if known else _similar_folder(repo)
+        similar = folder if known or folder else _similar(repo, hub)
         hint = error.hint if similar is None else _instead(repo, similar)
         also = "" if similar is None else f"; `{similar}` is"
+        also = f"; the folder `{folder}` is a model" if folder else also
+        also = f"; `{DEMO}` is built in" if similar == DEMO else also
         raise _with_whole_revision(error.message + also, hint, repo, revision) from None
     try:
         return describe_model(
@@ -165,14 +184,28 @@ def _instead(repo: str, similar: str) -> str:
     """What to do where a cached repo has nearly the name that was given."""
     owner, other = (name.lower().rpartition("/")[0] for name in (repo, similar))
     slip = not owner or difflib.SequenceMatcher(None, owner, other).ratio() >= _CLOSE
-    use = f"qfid kv {similar}"
+    use = f"qfid kv {shlex.quote(similar)}"
     # The same model of another owner may be meant.
     return use if slip else f"{use}, or {pull_command(repo, None)} for that one"
+
+
+def _similar_folder(path: str) -> str | None:
+    """The path of a model's folder that has nearly the name of one that is not there."""
+    named = Path(path)
+    try:
+        beside = sorted(named.expanduser().parent.iterdir())
+        names = [each.name for each in beside if (each / "config.json").is_file()]
+    except (OSError, RuntimeError, ValueError):
+        return None
+    close = difflib.get_close_matches(named.name, names, n=1, cutoff=_CLOSE)
+    return path[: path.rindex(named.name)] + close[0] if close and named.name else None
 
 
 def _similar(repo: str, hub: Path) -> str | None:
     cached = {name.lower(): name for name, _ in cached_repos(hub)}
     wanted = repo.lower()
+    if difflib.SequenceMatcher(None, wanted, DEMO).ratio() >= _CLOSE_TO_DEMO:
+        return DEMO
     for lower, name in cached.items():
         if lower.rpartition("/")[2] == wanted.rpartition("/")[2]:
             return name

@@ -17,11 +17,11 @@ from typing import Any
 _BASE = ("rope_theta", "rotary_emb_base")
 _SLIDING_BASE = ("rope_local_base_freq", "rope_local_theta")
 _PARTIAL = ("partial_rotary_factor", "rotary_pct")
-_ORIGINAL = "original_max_position_embeddings"
+ORIGINAL = "original_max_position_embeddings"
 _FULL, _SLIDING = "full_attention", "sliding_attention"
 # Kinds of scaling that transformers counts from the context before stretching, and where it does
 # not stand in them takes it from the config.
-_FROM_ORIGINAL = ("llama3", "yarn", "longrope")
+FROM_ORIGINAL = ("llama3", "yarn", "longrope")
 _NOT_SCALING = ("rope_theta", "partial_rotary_factor", "rope_type", "type")
 
 
@@ -77,14 +77,14 @@ def _plain(
 ) -> dict[str, Any]:
     """The values of one kind of layers that a class has a name for."""
     scaling = scaling_of(part)
-    if scaling is not None and scaling["type"] in _FROM_ORIGINAL:
-        original = config.get(_ORIGINAL) or config.get("max_position_embeddings")
-        scaling = {_ORIGINAL: original} | scaling if original else scaling
+    if scaling is not None and scaling["type"] in FROM_ORIGINAL:
+        original = config.get(ORIGINAL) or config.get("max_position_embeddings")
+        scaling = {ORIGINAL: original} | scaling if original else scaling
     values = (
         (_named(_BASE, fields), part.get("rope_theta")),
         (_named(_PARTIAL, fields), part.get("partial_rotary_factor")),
         (_named(("rope_scaling",), fields), scaling),
-        (_named((_ORIGINAL,), fields), part.get(_ORIGINAL)),
+        (_named((ORIGINAL,), fields), part.get(ORIGINAL)),
     )
     return {name: value for name, value in values if name is not None and value is not None}
 

@@ -50,6 +50,7 @@ UNITS = {
     "noise_floor": "nats",
     "kv_bytes_per_token": "bytes",
     "measured_kv_bytes_per_token": "bytes",
+    "working_set_bytes_per_token": "bytes",
     "kv_bytes_at_context": "bytes",
     "kv_context": "tokens",
     "peak_memory_bytes": "bytes",

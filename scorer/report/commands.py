@@ -11,6 +11,8 @@ from scorer.common.inert_text import inert
 from scorer.spec.job import Job
 from scorer.spec.settings.base import Setting
 
+_GENERATE = "mlx_lm.generate --model"
+
 
 def shell_word(text: str) -> str:
     """The text as one word of a POSIX-like shell, on one line and without active characters.
@@ -93,6 +95,15 @@ def generate_command(model: str, setting: Setting) -> str | None:
     if model == "demo" or not method.is_stock:
         return None
     return (
-        f"mlx_lm.generate --model {shell_word(model)} --kv-bits {method.bits} "
+        f"{_GENERATE} {shell_word(model)} --kv-bits {method.bits} "
         f"--kv-group-size {method.group_size} --quantized-kv-start {setting.start} --prompt …"
     )
+
+
+def plain_command(model: str) -> str:
+    """The ``mlx_lm.generate`` line without a quantized cache.
+
+    Args:
+        model: Repo id or path.
+    """
+    return f"{_GENERATE} {shell_word(model)} --prompt …"

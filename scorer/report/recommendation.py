@@ -74,7 +74,7 @@ def recommend(
     second: RecommendedSetting | None = None
     if pick.setting.path != "deployed":
         sentences.append(
-            f"`{pick.name}` is the quantizer alone, which no runtime computes: score "
+            f"`{pick.name}` is the quantizer alone, which mlx-lm does not compute: score "
             f"`{_deployed(pick.setting)}` before it is used"
         )
     elif not pick.runnable:

@@ -7,7 +7,8 @@ import dataclasses
 from scorer.report.measured import Measured, ScoredSetting
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.warnings import setting_warnings
-from scorer.runs.facts import RunFacts
+from scorer.runs.facts import RunFacts, reads_codes
+from scorer.spec.settings.base import KVMethod
 from scorer.stats.verdict import shown_verdict
 from scorer.text.provenance import CorpusProvenance
 
@@ -45,6 +46,8 @@ def setting_row(
         kv_group_size=method.group_size,
         kv_method=own.kv_method,
         kv_method_params=dict(method.params),
+        kv_method_provenance=_method_provenance(facts, method),
+        drift_footing="bundled" if reads_codes(own.arithmetic) else "quantizer_only",
         kv_layers_quantized=own.kv_layers_quantized,
         kv_layers_skipped=own.kv_layers_skipped,
         kv_layers_total=own.kv_layers_total,
@@ -72,6 +75,7 @@ def setting_row(
         kv_bytes_per_token_16bit=full,
         kv_bytes_share=None if per_token is None or not full else per_token / full,
         measured_kv_bytes_per_token=own.measured_kv_bytes_per_token,
+        working_set_bytes_per_token=_working_set(facts, scored),
         kv_context=context,
         kv_bytes_at_context=None if per_token is None or context is None else per_token * context,
         kv_bytes_at_context_16bit=None if context is None else full * context,
@@ -127,6 +131,28 @@ def _numbers(measured: Measured) -> SettingNumbers:
         verdict_open=judgement.open_bounds,
         verdict_without_interval=judgement.without_interval,
     )
+
+
+def _method_provenance(facts: RunFacts, method: KVMethod) -> dict[str, str]:
+    """Where the method comes from, in mlx-quant-fidelity's words."""
+    package = "mlx-lm" if method.is_stock else "mlx"
+    found = {"package": package}
+    if version := facts.versions.get(package):
+        found["version"] = version
+    if not method.is_stock:
+        found |= {name: str(value) for name, value in method.params.items()}
+    return found
+
+
+def _working_set(facts: RunFacts, scored: ScoredSetting) -> float | None:
+    """Bytes per token that a deployment of the setting holds beside the stored ones."""
+    own, setting = scored.facts, scored.setting
+    if reads_codes(own.arithmetic) or (setting.path == "deployed" and own.runnable_by_mlx_lm):
+        return 0.0
+    if own.dequantized_bytes_per_token is None and setting.kv_method.bits is not None:
+        # Both sides are quantized.
+        return facts.kv_bytes_per_token_16bit
+    return own.dequantized_bytes_per_token
 
 
 def _control_note(facts: RunFacts, scored: ScoredSetting, measured: Measured | None) -> str | None:

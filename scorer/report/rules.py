@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
+from scorer.report.reworded import reworded
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.tree import Report
 from scorer.spec.thresholds import METRICS, Metric
@@ -147,8 +148,13 @@ def with_warning(report: Report, *sentences: str) -> Report:
 def by_present_rules(report: Report) -> Report:
     """An older report whose verdicts without a usable interval are open.
 
-    For lists, which read stored reports alone: all else takes the positions.
+    For lists, which read stored reports alone: all else takes the positions. Whatever its rules,
+    its warnings are those of this version.
     """
+    warnings = [reworded(row.warnings) for row in report.settings]
+    if warnings != [row.warnings for row in report.settings]:
+        rows = zip(report.settings, warnings, strict=True)
+        report = replace(report, settings=tuple(replace(row, warnings=own) for row, own in rows))
     if report.rules >= RULES:
         return report
     return replace(report, settings=tuple(map(_opened, report.settings)))

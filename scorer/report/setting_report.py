@@ -7,7 +7,7 @@ from typing import Any
 
 from scorer.common.errors import InputError, SettingFailed
 from scorer.common.json_values import json_values
-from scorer.report.setting_row import SettingRow
+from scorer.report.setting_row import Intervals, SettingRow
 from scorer.report.tree import Report
 from scorer.spec.thresholds import Verdict
 from scorer.stats.summary_values import KLSummary
@@ -19,6 +19,8 @@ class SettingReport:
 
     Attributes:
         setting: The setting in notation.
+        run_id: Id of the saved run, for ``qfid report``, ``qfid resume`` and
+            :func:`scorer.read_positions`.
         kl: KL in nats.
         flip_rate: Share of positions whose top token changed, 0 to 1.
         verdict: ``good``, ``marginal`` or ``bad``, by the point estimates.
@@ -26,12 +28,15 @@ class SettingReport:
         perplexity_ref: Perplexity of the reference.
         perplexity_quant: Perplexity with the quantized cache.
         perplexity_delta: Quantized minus reference.
+        intervals: 95 % intervals of these numbers, and what they rest on: ``.kl_mean.low`` and
+            ``.high``, ``.kl_p99``, ``.flip_rate``, ``.perplexity_delta``; None where there is none.
         n_chunks: Chunks scored.
         n_positions: Positions scored.
         warnings: What to know before quoting a number.
     """
 
     setting: str
+    run_id: str
     kl: KLSummary
     flip_rate: float
     verdict: Verdict
@@ -39,6 +44,7 @@ class SettingReport:
     perplexity_ref: float
     perplexity_quant: float
     perplexity_delta: float
+    intervals: Intervals
     n_chunks: int
     n_positions: int
     warnings: tuple[str, ...]
@@ -50,11 +56,12 @@ class SettingReport:
         return values
 
     @classmethod
-    def from_report(cls, report: Report, setting: str | None = None) -> SettingReport:
+    def from_report(cls, report: Report, run_id: str, setting: str | None = None) -> SettingReport:
         """Take one setting out of a report.
 
         Args:
             report: The report.
+            run_id: Id of its run.
             setting: Notation of the setting; None where the report has only one.
 
         Raises:
@@ -76,6 +83,7 @@ class SettingReport:
             raise SettingFailed(f"setting `{setting}` has no scored chunk yet")
         return cls(
             setting=setting,
+            run_id=run_id,
             kl=numbers.kl,
             flip_rate=numbers.flip_rate,
             verdict=numbers.verdict,
@@ -83,6 +91,7 @@ class SettingReport:
             perplexity_ref=numbers.perplexity_ref,
             perplexity_quant=numbers.perplexity_quant,
             perplexity_delta=numbers.perplexity_delta,
+            intervals=numbers.intervals,
             n_chunks=row.n_chunks,
             n_positions=numbers.n_positions,
             warnings=row.warnings,

@@ -16,6 +16,7 @@ from scorer.stats.verdict import HeldBound, MissingInterval, OpenBound, is_open,
 from scorer.text.provenance import CorpusProvenance
 
 Status = Literal["scored", "failed", "waiting"]
+DriftFooting = Literal["bundled", "quantizer_only"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,12 @@ class SettingRow:
         kv_group_size: Elements that share a scale and a bias.
         kv_method: ``stock`` or ``affine``.
         kv_method_params: Its parameters by name.
+        kv_method_provenance: ``package`` that the method is of and its ``version``, where that is
+            known; for ``affine`` also ``k_bits``, ``v_bits`` and ``group_size``, as text.
+        drift_footing: ``bundled`` where attention was computed on the quantized keys and values,
+            so that the drift holds the rounding of that kernel; ``quantizer_only`` where it was
+            computed on dequantized ones. None in reports of earlier versions.
+        cache_supported: Always true: a model whose cache cannot be quantized is not scored.
         kv_layers_quantized: Layers whose cache quantized.
         kv_layers_skipped: Cache class of the layers kept at full precision to their number.
         kv_layers_total: Layers that hold a cache.
@@ -158,6 +165,9 @@ class SettingRow:
         kv_bytes_share: The one by the other.
         measured_kv_bytes_per_token: Bytes of the stored arrays per token; None where no codes are
             stored.
+        working_set_bytes_per_token: Bytes per token that a deployment holds beside the stored ones:
+            0 where attention reads the codes, else the dequantized sides at 16 bit. None where the
+            run's facts do not say.
         kv_context: Tokens that the next two are about; None where the config does not say.
         kv_bytes_at_context: Stored bytes of so many tokens.
         kv_bytes_at_context_16bit: The same without quantization.
@@ -185,6 +195,9 @@ class SettingRow:
     kv_group_size: int
     kv_method: str
     kv_method_params: dict[str, int]
+    kv_method_provenance: dict[str, str] = field(default_factory=dict)
+    drift_footing: DriftFooting | None = None
+    cache_supported: bool = True
     kv_layers_quantized: int
     kv_layers_skipped: dict[str, int]
     kv_layers_total: int
@@ -202,6 +215,7 @@ class SettingRow:
     kv_bytes_per_token_16bit: float
     kv_bytes_share: float | None = None
     measured_kv_bytes_per_token: float | None = None
+    working_set_bytes_per_token: float | None = None
     kv_context: int | None = None
     kv_bytes_at_context: float | None = None
     kv_bytes_at_context_16bit: float | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scorer.report.reworded import reworded
 from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.spec.settings.base import Setting
 from scorer.spec.thresholds import Verdict
@@ -99,4 +100,4 @@ def setting_warnings(
             f"perplexity is lower than the reference's, which is no sign of quality at verdict "
             f"`{verdict}`: judge `{setting.key}` by KL and flips"
         )
-    return [*found, *facts.warnings]
+    return [*found, *reworded(facts.warnings)]

@@ -21,6 +21,18 @@ from scorer.text.provenance import CorpusFacts
 REPORT_SCHEMA = 1
 """Version of the facts and of the report that is made of them."""
 
+DEQUANTIZED_ATTENTION = "quantize, dequantize, attention"
+"""The ``arithmetic`` of a setting whose keys and values attention reads at full precision."""
+
+
+def reads_codes(arithmetic: str) -> bool:
+    """Whether attention was computed on the quantized keys and values themselves.
+
+    Args:
+        arithmetic: What computed a setting, in words; empty where that is not known.
+    """
+    return arithmetic not in ("", DEQUANTIZED_ATTENTION)
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
@@ -160,6 +172,8 @@ class SettingFacts:
         failure: Why it was given up; None where it was not.
         fingerprint: What the setting's key resolved to, see
             :meth:`scorer.spec.settings.base.Setting.fingerprint`.
+        dequantized_bytes_per_token: Bytes per token of the quantized sides once they are
+            dequantized to 16 bit; None where an older run does not say.
     """
 
     arithmetic: str = ""
@@ -177,6 +191,7 @@ class SettingFacts:
     warnings: tuple[str, ...] = ()
     failure: FailureFacts | None = None
     fingerprint: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
+    dequantized_bytes_per_token: float | None = field(default=None, metadata=OMITTED_IF_NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,12 +39,15 @@ __all__ = [
     "new_run",
     "newest_run",
     "newest_unfinished",
+    "run_ids",
+    "run_infos",
     "runs_folder",
     "twins",
     "unfinished_twin",
 ]
 
 _SLUG_LENGTH = 40
+_ID = re.compile(r"\d{8}-\d{6}-(.+)-[0-9a-f]{4}")
 _SHOWN = 5
 _HALF_MADE_SECONDS = 3600
 
@@ -136,6 +140,35 @@ def _remove_leavings(folder: Path) -> None:
 def list_runs() -> list[RunInfo]:
     """All runs, newest first; unreadable ones are listed as broken, with the reason."""
     return sorted(map(_info, _folders()), key=_age, reverse=True)
+
+
+def run_ids(model: str | None = None) -> list[str]:
+    """Ids of all runs, newest first, without reading any of them.
+
+    Args:
+        model: Leave out the ids that :func:`new_run` has given to runs of other models. A run
+            that is left may still be of another one.
+
+    Raises:
+        InputError: The folder of runs cannot be read.
+    """
+    ids = _names()
+    if model is None:
+        return ids
+    slug = _slug(model)
+    return [i for i in ids if (named := _ID.fullmatch(i)) is None or named[1] == slug]
+
+
+def run_infos(ids: Iterable[str]) -> list[RunInfo]:
+    """Some of the runs, newest first, as :func:`list_runs` has them; one that is gone is left out.
+
+    Args:
+        ids: Their ids, as :func:`run_ids` gives them.
+    """
+    folder = runs_folder()
+    found = [_info(folder / i) for i in ids]
+    there = [info for info in found if info.state != "broken" or os.path.lexists(info.path)]
+    return sorted(there, key=_age, reverse=True)
 
 
 def find_run(text: str) -> Run:
@@ -249,10 +282,15 @@ def _unusable(path: Path) -> str:
 def _folders() -> list[Path]:
     """The entries of the folder of runs, newest first; plain files and dot names are no runs."""
     folder = runs_folder()
+    return [folder / name for name in _names()]
+
+
+def _names() -> list[str]:
+    folder = runs_folder()
     try:
         with os.scandir(folder) as entries:
             found = [
-                folder / entry.name
+                entry.name
                 for entry in entries
                 if not entry.name.startswith(".") and (entry.is_symlink() or entry.is_dir())
             ]
@@ -260,7 +298,7 @@ def _folders() -> list[Path]:
         return []
     except OSError as error:
         raise _no_folder(folder, error) from error
-    return sorted(found, key=lambda path: path.name, reverse=True)
+    return sorted(found, reverse=True)
 
 
 def _name_of_path(folder: Path, text: str) -> str:

@@ -93,6 +93,8 @@ class Planned(Event):
         conditions: What the figures of all settings depend on, see
             :func:`scorer.runs.comparability.run_conditions`; empty where the scorer does not send
             it.
+        resolved: Each setting asked for, as it was written, to the one of ``settings`` that it
+            comes to with this model; empty where the scorer does not send it.
     """
 
     kind: ClassVar[str] = "planned"
@@ -110,6 +112,7 @@ class Planned(Event):
     text_chunks: int = 0
     equal_chunks: dict[int, int] = field(default_factory=dict)
     conditions: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    resolved: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,15 +237,27 @@ def parse_line(line: str | bytes) -> Event | None:
         The event, or None where the line is no event this version knows: not JSON, no object,
         an unknown kind, a field that is missing or of the wrong type. Unknown fields are dropped.
     """
-    try:
-        # The decoder would look for UTF-16 and UTF-32 in bytes.
-        data = json.loads(line if isinstance(line, str) else line.decode())
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(data, dict) or not isinstance(data.get("event"), str):
-        return None
-    reader = _READERS.get(data["event"])
+    kind, data = _kind_of(line)
+    reader = _READERS.get(kind)
     try:
         return None if reader is None else reader.read(data)
     except InputError:
         return None
+
+
+def damaged_kind(line: str | bytes) -> str | None:
+    """The kind of an event whose fields cannot be read; None for any other line."""
+    kind, _ = _kind_of(line)
+    return kind if kind in _READERS and parse_line(line) is None else None
+
+
+def _kind_of(line: str | bytes) -> tuple[str, dict[str, Any]]:
+    """The kind of the event on a line, "" if it is no event, and its values."""
+    try:
+        # The decoder would look for UTF-16 and UTF-32 in bytes.
+        data = json.loads(line if isinstance(line, str) else line.decode())
+    except (ValueError, RecursionError):
+        return "", {}
+    if not isinstance(data, dict) or not isinstance(data.get("event"), str):
+        return "", {}
+    return data["event"], data

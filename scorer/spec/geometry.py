@@ -70,12 +70,29 @@ class KVGeometry:
         Returns:
             Bytes per token of context at the 16-bit deployment dtype. Source: definitions, "Cost".
         """
+        return self._per_token(
+            ((s.keys.bytes_per_element, s.values.bytes_per_element) for s in sides), context
+        )
+
+    def dequantized_bytes_per_token(
+        self, sides: Iterable[LayerSides], context: int | None = None
+    ) -> float:
+        """Bytes per token of the quantized sides alone, dequantized to 16 bit.
+
+        Attention that does not read the codes holds so much beside them. Arguments as of
+        :meth:`bytes_per_token`.
+        """
+        return self._per_token(
+            ((2.0 * s.keys.is_quantized, 2.0 * s.values.is_quantized) for s in sides), context
+        )
+
+    def _per_token(
+        self, bytes_per_element: Iterable[tuple[float, float]], context: int | None
+    ) -> float:
+        """Bytes per token from those of an element of the keys and the values of each cache."""
         total = 0.0
-        for layer, stored_as in zip(self.layers, sides, strict=True):
-            stored = layer.kv_heads * (
-                layer.k_dim * stored_as.keys.bytes_per_element
-                + layer.v_dim * stored_as.values.bytes_per_element
-            )
+        for layer, (keys, values) in zip(self.layers, bytes_per_element, strict=True):
+            stored = layer.kv_heads * (layer.k_dim * keys + layer.v_dim * values)
             tokens = layer.tokens(context)
             total += stored if not context or tokens is None else stored * tokens / context
         return total

@@ -21,6 +21,11 @@ class StoredSide:
     start: int = 0
 
     @property
+    def is_quantized(self) -> bool:
+        """Whether a quantizer stores it."""
+        return self.quantizer is not None
+
+    @property
     def bytes_per_element(self) -> float:
         """Stored bytes per element at the 16-bit deployment dtype."""
         return 2.0 if self.quantizer is None else self.quantizer.bytes_per_element

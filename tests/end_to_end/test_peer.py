@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from peer import MAIN, NEEDS_PEER, mkl, peer
 from real_models import REPO, use_real_cache
 from tiny_runs import finished
 
@@ -34,16 +32,10 @@ from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_settings
 
 MODEL = f"{REPO}-fp32"
-PYTHON = os.environ.get("QFID_PEER_PYTHON")
 # Relative standard deviation of the KL mean of 511 positions, by that mean in nats: measured.
 FLOOR = ((3.49e-4, 0.05), (0.115, 0.01))
 
-pytestmark = [
-    pytest.mark.peer,
-    pytest.mark.skipif(not PYTHON, reason="QFID_PEER_PYTHON names no Python with the peer"),
-]
-
-MAIN = "import sys; from mlx_quant_fidelity.cli import main; sys.exit(main())"
+pytestmark = NEEDS_PEER
 NLLS = """
 import sys
 from pathlib import Path
@@ -105,29 +97,6 @@ def nll_tolerance(kl_mean: float, positions: int) -> float:
     return 2 * math.sqrt(2) * math.sqrt(2 * kl_mean / positions)
 
 
-def mkl() -> Path | None:
-    """The library that this Python's MLX multiplies with, where it is MKL."""
-    return max(Path(sys.prefix, "lib").glob("libmkl_rt.so*"), default=None)
-
-
-def peer(*arguments: str) -> str:
-    """Standard output of the peer's Python, with the fast BLAS of this one."""
-    assert PYTHON is not None
-    library = mkl()
-    preload = {} if library is None else {"LD_PRELOAD": str(library)}
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [PYTHON, *arguments],
-        env=environ | preload | {"HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("peer")
@@ -159,8 +128,13 @@ def test_both_measure_the_same(case: Compared) -> None:
     other = theirs(case)
     for key in ("model_id", "n_chunks", "n_positions", "quantize_mode", "quantize_start"):
         assert ours[key] == other[key], key
-    for key in ("kv_bits", "kv_group_size", "kv_partial", "kv_method"):
+    for key in ("kv_bits", "kv_group_size", "kv_partial", "kv_method", "cache_supported"):
         assert ours[key] == other[key], key
+    assert ours["working_set_bytes_per_token"] == other["working_set_bytes_per_token"]
+    # On the CPU ours reads dequantized keys and values, and the peer's stock method does not.
+    assert ours["drift_footing"] == "quantizer_only"
+    for key, value in ours["kv_method_provenance"].items():
+        assert key == "version" or value == other["kv_method_provenance"][key], key
     for key in ("chunk_length", "stride", "bos_policy", "n_tokens", "dataset_revision", "split"):
         assert ours["corpus"][key] == other["corpus"][key], key
     print(f"\n{case.setting}: ours, the peer's, tolerance")
@@ -192,6 +166,7 @@ def test_mlx_lms_own_kernel_gives_the_peers_figures(monkeypatch: pytest.MonkeyPa
     (ours,) = finished(list(score(ours_job))).report["settings"]
     arguments = ("kv", MODEL, "--kv-bits", "4", "--max-chunks", "2", "--format", "json")
     other = json.loads(peer("-c", MAIN, *arguments))
+    assert ours["drift_footing"] == other["drift_footing"] == "bundled"
     print("KL mean", ours["kl"]["mean"], other["kl"]["mean"], "flips", ours["flip_rate"])
     assert ours["kl"]["mean"] == pytest.approx(other["kl"]["mean"], rel=2e-4)
     assert ours["kl"]["p99"] == pytest.approx(other["kl"]["p99"], rel=2e-4)

@@ -1,4 +1,4 @@
-"""``measure_kv_fidelity``: one call, one setting, numbers or an exception."""
+"""``measure_kv_fidelity``: numbers of one setting or of several, or an exception."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
-import warnings
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import pytest
+from measured import measure
 from project import ROOT
-from tiny_runs import Small, edit_weights, finished, stopped
+from tiny_runs import Small, edit_weights, finished
 
 from scorer import api, measure_kv_fidelity
 from scorer.common.errors import (
@@ -33,15 +34,8 @@ from scorer.spec.events import Event, Failed
 from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 
-
-def measure(small: Small, **options: Any) -> Any:
-    values = {
-        "corpus": str(small.text),
-        "chunk_length": 32,
-        "chunks": "first",
-        "max_chunks": 2,
-    }
-    return measure_kv_fidelity(str(small.model), **{**values, **options})
+# Two chunks of a random model are few, and far from any text.
+pytestmark = pytest.mark.filterwarnings("ignore::scorer.common.warning_categories.ReportWarning")
 
 
 def test_one_call_gives_the_figures_of_one_setting(small: Small) -> None:
@@ -79,8 +73,8 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     class Asked(Exception):
         pass
 
-    def remember(job: Job, allow_custom_code: bool) -> None:
-        assert allow_custom_code
+    def remember(job: Job, allow_custom_code: bool, on_event: object) -> None:
+        assert allow_custom_code and on_event is print
         asked.append(job)
         raise Asked
 
@@ -99,7 +93,13 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     }
     with pytest.raises(Asked):
         measure_kv_fidelity(
-            "a/b", kv_bits=4, kv_group_size=32, quantize_start=9, path="dequantized", **options
+            "a/b",
+            kv_bits=4,
+            kv_group_size=32,
+            quantize_start=9,
+            path="dequantized",
+            on_event=print,
+            **options,
         )
     (job,) = asked
     assert job.settings == (KVSetting(4, 4, 32, 9, "dequantized"),)
@@ -107,7 +107,8 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     del options["corpus"]
     # Consent is no part of a job.
     assert {name: getattr(job, name) for name in options} == options | {"allow_custom_code": False}
-    taken = {"model", "kv_bits", "kv_group_size", "setting", "quantize_start", "path", "corpus"}
+    taken = {"model", "kv_bits", "kv_group_size", "setting", "settings", "quantize_start", "path"}
+    taken |= {"corpus", "on_event"}
     assert set(inspect.signature(measure_kv_fidelity).parameters) == taken | set(options)
 
 
@@ -125,7 +126,12 @@ def test_some_of_the_chunks_are_spread_over_the_text(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], chunks: str
 ) -> None:
     asked: list[Job] = []
-    monkeypatch.setattr(api, "_run", lambda job, allow_custom_code: asked.append(job))
+
+    def remember(job: Job, *_: object) -> list[None]:
+        asked.append(job)
+        return [None]
+
+    monkeypatch.setattr(api, "_run", remember)
     measure_kv_fidelity("a/b", kv_bits=8, **options)
     assert [job.chunks for job in asked] == [chunks]
 
@@ -149,8 +155,14 @@ def test_a_setting_is_a_width_a_notation_or_a_value(
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({}, InputError, "give either `kv_bits` or `setting`"),
-        ({"kv_bits": 8, "setting": "8"}, InputError, "give either `kv_bits` or `setting`"),
+        ({}, InputError, "give one of `kv_bits`, `setting` and `settings`"),
+        ({"kv_bits": 8, "setting": "8"}, InputError, "give one of `kv_bits`"),
+        ({"kv_bits": 8, "settings": ["8"]}, InputError, "give one of `kv_bits`"),
+        ({"setting": "8", "settings": ["4"]}, InputError, "give one of `kv_bits`"),
+        ({"settings": []}, InputError, "the job has no setting"),
+        ({"settings": ""}, InputError, "no setting was given"),
+        ({"settings": ["8", "8:64"]}, InputError, "setting `8` is named twice"),
+        ({"settings": ["8", "7"]}, InputError, "`7` bits for the key side"),
         ({"kv_bits": 7}, InputError, "`7` bits for the key side"),
         ({"kv_bits": 8, "kv_group_size": 128}, InputError, "does not divide the head dimension"),
         ({"kv_bits": 8, "corpus": "nowhere.txt"}, InputError, "there is no file `nowhere.txt`"),
@@ -207,8 +219,8 @@ def test_a_failed_setting_raises(small: Small, tmp_path: Path) -> None:
 def test_every_failure_comes_back_as_the_exception_it_was(
     error: QfidError, monkeypatch: pytest.MonkeyPatch, small: Small
 ) -> None:
-    def score(job: Job) -> list[Event]:
-        return [failure(error)]
+    def score(job: Job) -> Generator[Event, None, None]:
+        yield failure(error)
 
     monkeypatch.setattr("scorer.score.score", score)
     with pytest.raises(QfidError) as caught:
@@ -221,24 +233,11 @@ def test_every_failure_comes_back_as_the_exception_it_was(
 def test_an_error_of_a_newer_kind_keeps_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, small: Small
 ) -> None:
-    unheard = [Failed("Unheard", "m", exit_code=3)]
-    monkeypatch.setattr("scorer.score.score", lambda job: unheard)
+    unheard = Failed("Unheard", "m", exit_code=3)
+    monkeypatch.setattr("scorer.score.score", lambda job: (event for event in [unheard]))
     with pytest.raises(QfidError) as caught:
         measure(small, kv_bits=8)
     assert type(caught.value) is QfidError and caught.value.exit_code == 3
-
-
-def test_warnings_are_warnings(small: Small) -> None:
-    stopped(small.job("8"), after=1)
-    with pytest.warns(UserWarning, match="of the same model and text is unfinished") as caught:
-        measure(small, kv_bits=8)
-    assert caught[0].filename == __file__
-
-
-def test_a_quiet_run_warns_of_nothing(small: Small) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        measure(small, kv_bits=4)
 
 
 GONE = """

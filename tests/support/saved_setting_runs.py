@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from report_builders import make_facts, stored_facts
@@ -28,10 +29,17 @@ TEXT = (
 )
 
 
-def saved_run(settings: str = "8,6,4,2", *, report: bool = True) -> Run:
-    """Write a run as the scorer does; with ``report`` it is finished."""
+def saved_run(
+    settings: str = "8,6,4,2", *, report: bool = True, scored: Sequence[int] = CHUNKS
+) -> Run:
+    """Write a run as the scorer does.
+
+    Args:
+        settings: Its settings.
+        report: Whether it is finished.
+        scored: The chunks that are scored.
+    """
     tokenizer = load_tokenizer_file(demo_model_path())
-    ids = tokenizer.encode(TEXT * 4, special_tokens=False)[:LENGTH]
     job = Job("demo", parse_settings(settings), chunk_length=LENGTH, max_chunks=len(CHUNKS))
     facts = make_facts(settings, n_chunks=len(CHUNKS), chunk_length=LENGTH)
     facts = dataclasses.replace(
@@ -46,15 +54,22 @@ def saved_run(settings: str = "8,6,4,2", *, report: bool = True) -> Run:
     identity = {"model": "demo", "tokenizer": tokenizer.sha256}
     settings_facts = {str(setting): own for setting in job.settings}
     run = new_run(job, stored_facts(facts, identity, settings_facts))
-    with run.open_writer() as writer:
-        for setting in job.settings:
-            for chunk in CHUNKS:
-                key = CellKey(str(setting), chunk)
-                positions = _positions(key.setting, chunk, ids)
-                writer.append(key, positions, ChunkFacts(seconds=1.0))
+    add_chunks(run, scored)
     if report:
         run.save_report(finished_report(run).to_json(), "# report\n")
     return run
+
+
+def add_chunks(run: Run, chunks: Sequence[int]) -> None:
+    """Score chunks under every setting of a run."""
+    tokenizer = load_tokenizer_file(demo_model_path())
+    ids = tokenizer.encode(TEXT * 4, special_tokens=False)[:LENGTH]
+    with run.open_writer() as writer:
+        for setting in run.job.settings:
+            for chunk in chunks:
+                key = CellKey(str(setting), chunk)
+                positions = _positions(key.setting, chunk, ids)
+                writer.append(key, positions, ChunkFacts(seconds=1.0))
 
 
 def _positions(setting: str, chunk: int, ids: np.ndarray) -> Positions:

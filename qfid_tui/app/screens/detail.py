@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, work
@@ -15,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from qfid_tui.app.screens.detail_charts import show_charts
 from qfid_tui.app.widgets.chunk_chart import ChunkChart
 from qfid_tui.app.widgets.depth_chart import DepthChart
 from qfid_tui.app.widgets.histogram import Histogram
@@ -24,9 +26,11 @@ from qfid_tui.state.text_names import text_name
 from qfid_tui.words.setting_headline import Tone, headline
 from scorer.common.errors import QfidError
 from scorer.common.inert_text import inert
+from scorer.report.formats.inline import plural
 
 if TYPE_CHECKING:
     from qfid_tui.state.setting_detail import SettingDetail
+    from qfid_tui.state.workbench import RunSoFar
 
 _STYLES: dict[Tone, str] = {
     "plain": "$foreground",
@@ -37,6 +41,11 @@ _STYLES: dict[Tone, str] = {
 }
 # What empty panels say: the headline says why they are empty.
 _NOTHING = "—"
+# How often a run that goes on is looked at, how often at most it is read, and the pause after a
+# reading as a multiple of its time.
+_LOOK_SECONDS = 0.5
+_FOLLOW_SECONDS = 2.0
+_PAUSE = 10
 
 
 class HeadlinePanel(VerticalScroll):
@@ -133,21 +142,43 @@ class DetailScreen(Screen[None]):
             id="detail.next",
             tooltip="Show the next setting",
         ),
+        Binding(
+            "c",
+            "compare",
+            "Compare",
+            id="detail.compare",
+            tooltip="Lay another setting over the charts, then the next one, then none",
+        ),
     ]
 
-    def __init__(self, run: str, setting: str, *, settings: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        run: str,
+        setting: str,
+        *,
+        settings: Sequence[str] = (),
+        so_far: Callable[[], RunSoFar | None] = lambda: None,
+    ) -> None:
         """Show a setting of a saved run.
 
         Args:
             run: Id of the run.
             setting: The setting in notation.
             settings: The settings that ``[`` and ``]`` go through.
+            so_far: Says how far the run has come; None if it does not go on.
         """
         super().__init__()
         self._run = run
         self._setting = setting
         self._settings = tuple(settings) or (setting,)
+        self._so_far = so_far
+        # The setting that is laid over the charts; None for none.
+        self._other: str | None = None
         self._read: dict[str, SettingDetail] = {}
+        # Setting to its scored chunks when it was last read; None after the run.
+        self._read_at: dict[str, int | None] = {}
+        self._is_reading = False
+        self._next_read = 0.0
 
     def compose(self) -> ComposeResult:
         """The frame; numbers come when they are read."""
@@ -165,13 +196,16 @@ class DetailScreen(Screen[None]):
         """Read the setting."""
         self.query_one("#headline").border_title = Content("Value · 95 % interval")
         self._show_setting(self._setting)
+        self.set_interval(_LOOK_SECONDS, self._follow)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Going to another setting needs another one."""
         if action == "setting":
             by = parameters[0]
             assert isinstance(by, int)
-            return True if self._other(by) is not None else None
+            return True if self._beside(by) is not None else None
+        if action == "compare":
+            return True if len(self._settings) > 1 else None
         return True
 
     def action_back(self) -> None:
@@ -190,8 +224,15 @@ class DetailScreen(Screen[None]):
 
     def action_setting(self, by: int) -> None:
         """Show the previous or the next setting."""
-        if (other := self._other(by)) is not None:
+        if (other := self._beside(by)) is not None:
             self._show_setting(other)
+
+    def action_compare(self) -> None:
+        """Lay the next of the other settings over the charts, after the last one none."""
+        others = (None, *(name for name in self._settings if name != self._setting))
+        at = others.index(self._other) if self._other in others else 0
+        self._other = others[(at + 1) % len(others)]
+        self._show_setting(self._setting)
 
     def action_help(self) -> None:
         """Explain the keys and the numbers."""
@@ -210,7 +251,13 @@ class DetailScreen(Screen[None]):
         elif isinstance(self.focused, ChunkChart):
             chunk = self.focused.chunk
         self.app.push_screen(
-            InspectorScreen(self._run, self._setting, chunk=chunk, settings=self._settings)
+            InspectorScreen(
+                self._run,
+                self._setting,
+                chunk=chunk,
+                settings=self._settings,
+                so_far=self._so_far,
+            )
         )
 
     def on_click(self, event: events.Click) -> None:
@@ -218,7 +265,7 @@ class DetailScreen(Screen[None]):
         if event.chain == 2 and isinstance(event.widget, Widget) and self.focused is not None:
             self.action_enlarge()
 
-    def _other(self, by: int) -> str | None:
+    def _beside(self, by: int) -> str | None:
         if self._setting not in self._settings:
             return None
         index = self._settings.index(self._setting) + by
@@ -226,30 +273,67 @@ class DetailScreen(Screen[None]):
 
     def _show_setting(self, setting: str) -> None:
         self._setting = setting
+        if self._other == setting:
+            self._other = None
         self.refresh_bindings()
         if (known := self._read.get(setting)) is not None:
             self._show(known)
         else:
             self._title("reading …")
-            self._load(setting)
+        other_known = self._other is None or self._other in self._read
+        if known is None or not other_known or self._read_at.get(setting) != self._scored(setting):
+            self._begin_reading()
+
+    def _scored(self, setting: str) -> int | None:
+        """Scored chunks of a setting; None if the run does not go on."""
+        run = self._so_far()
+        return None if run is None else run.chunks.get(setting, 0)
+
+    def _follow(self) -> None:
+        """Read again what a run that goes on has scored since, at a low rate, and at its end."""
+        if not self.is_current:
+            return
+        if (run := self._so_far()) is not None and run.settings != self._settings:
+            self._settings = tuple(dict.fromkeys((*run.settings, self._setting)))
+            self.refresh_bindings()
+        scored = self._scored(self._setting)
+        is_due = scored is None or time.monotonic() >= self._next_read
+        if is_due and not self._is_reading and scored != self._read_at.get(self._setting):
+            self._begin_reading()
+
+    def _begin_reading(self) -> None:
+        self._is_reading = True
+        for setting in filter(None, (self._setting, self._other)):
+            self._read_at[setting] = self._scored(setting)
+        self._load(self._setting, self._other)
 
     @work(thread=True, exclusive=True, group="detail", exit_on_error=False)
-    def _load(self, setting: str) -> None:
-        worker = get_current_worker()
+    def _load(self, setting: str, other: str | None) -> None:
+        worker, began = get_current_worker(), time.monotonic()
+        found = self._detail(setting)
+        beside = None if other is None else self._detail(other)
+        if other is not None and beside is not None and not isinstance(beside, str):
+            self._read[other] = beside
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self._loaded, setting, found, time.monotonic() - began)
+
+    def _detail(self, setting: str) -> SettingDetail | str:
+        """Read a setting, or why it cannot be read; in a thread."""
         try:
             from qfid_tui.state.setting_detail import read_setting_detail
 
-            found: SettingDetail | str = read_setting_detail(self._run, setting)
+            return read_setting_detail(self._run, setting)
         except QfidError as error:
-            found = f"{error.message}\n{error.hint}".strip()
+            return f"{error.message}\n{error.hint}".strip()
         except (OSError, KeyError, TypeError, ValueError, LookupError) as error:
-            found = f"run `{self._run}` cannot be read: {type(error).__name__}: {error}"
-        if not worker.is_cancelled:
-            self.app.call_from_thread(self._loaded, setting, found)
+            return f"run `{self._run}` cannot be read: {type(error).__name__}: {error}"
 
-    def _loaded(self, setting: str, found: SettingDetail | str) -> None:
+    def _loaded(self, setting: str, found: SettingDetail | str, seconds: float) -> None:
         if not self.is_attached or setting != self._setting:
             return
+        self._is_reading = False
+        # The run needs the machine more than this screen does.
+        self._next_read = time.monotonic() + max(_FOLLOW_SECONDS, _PAUSE * seconds)
         if isinstance(found, str):
             self._title("cannot be read")
             lines = Content("\n").join(Content(inert(line)) for line in found.splitlines())
@@ -263,23 +347,13 @@ class DetailScreen(Screen[None]):
         self._title(f"{found.model} · {text_name(found.corpus)}", found.notice)
         lines = [
             Content.assemble(*((text, _STYLES[tone]) for text, tone in line))
-            for line in headline(found.row, found.ranked_on)
+            for line in headline(found.row, found.ranked_on, found.pairs, self._other)
         ]
         self.query_one("#numbers", Static).update(Content("\n").join(lines))
         self._draw(found)
 
     def _draw(self, found: SettingDetail | None) -> None:
-        name = self._setting
-        histogram = None if found is None else found.histogram
-        self.query_one(ChunkChart).show(name, () if found is None else found.chunks)
-        self.query_one(DepthChart).show(name, () if found is None else found.spans)
-        self.query_one(Histogram).show(
-            name,
-            () if histogram is None else histogram.edges,
-            () if histogram is None else histogram.counts,
-            nonpositive=0 if histogram is None else histogram.nonpositive,
-            infinite=0 if histogram is None else histogram.infinite,
-        )
+        show_charts(self, self._setting, found, self._read.get(self._other or ""))
         tail = self.query_one(TailList)
         tail.show(() if found is None else found.tail)
         count = 0 if found is None else len(found.tail)
@@ -288,6 +362,11 @@ class DetailScreen(Screen[None]):
         )
 
     def _title(self, about: str, notice: str = "") -> None:
-        parts = [f"setting {self._setting}", about, f"run {self._run}", notice]
+        follows = ""
+        run, scored = self._so_far(), self._read_at.get(self._setting)
+        if run is not None and scored is not None:
+            chunks = f"{scored} of {plural(run.planned, 'chunk')}"
+            follows = f"follows the run, {chunks} so far"
+        parts = [f"setting {self._setting}", follows, about, f"run {self._run}", notice]
         text = " · ".join(part for part in parts if part)
         self.query_one("#what", Static).update(Content(inert(text)))

@@ -46,7 +46,7 @@ class ExportScreen(PanelScreen[None]):
         width: 100;
     }
     ExportScreen FormatList {
-        height: 5;
+        height: 7;
         border: none;
         padding: 0;
         background: $surface;
@@ -68,7 +68,7 @@ class ExportScreen(PanelScreen[None]):
         padding-left: 1;
         color: $text-muted;
     }
-    ExportScreen #folder {
+    ExportScreen Field {
         width: 1fr;
     }
     ExportScreen #file {
@@ -90,6 +90,7 @@ class ExportScreen(PanelScreen[None]):
             "c", "copy", "Copy report", id="export.copy", tooltip="Copy the Markdown and write it"
         ),
         Binding("f", "folder", "Folder", id="export.folder", tooltip="Type another folder"),
+        Binding("n", "name", "Name", id="export.name", tooltip="Type another file name"),
         Binding("escape", "close", "Close", id="export.close", tooltip="Back to the screen behind"),
     ]
 
@@ -110,7 +111,8 @@ class ExportScreen(PanelScreen[None]):
         self._settings: tuple[str, ...] = ()
         self.is_ready = False
         self._busy = False
-        self._folder = ""
+        # What the fields held when they were left, by their ids.
+        self._kept = {"folder": "", "file-name": ""}
         self._messages: list[Content] = []
 
     def compose(self) -> ComposeResult:
@@ -121,6 +123,9 @@ class ExportScreen(PanelScreen[None]):
             with Horizontal(classes="line -first"):
                 yield Label("folder", classes="name")
                 yield Field(placeholder="the current folder; f to type another", id="folder")
+            with Horizontal(classes="line"):
+                yield Label("name", classes="name")
+                yield Field(placeholder="as below; n to type another name", id="file-name")
             with Horizontal(classes="line"):
                 yield Label("file", classes="name")
                 yield Static(id="file")
@@ -162,25 +167,38 @@ class ExportScreen(PanelScreen[None]):
 
     def on_option_list_option_highlighted(self) -> None:
         """Name the file of the format chosen now."""
-        self._show_file()
+        self._changed()
 
     def on_input_changed(self) -> None:
-        """Name the file in the folder typed so far."""
-        self._show_file()
+        """Name the file by the folder and the name typed so far."""
+        self._changed()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keep the folder."""
-        self._folder = event.value
+        """Keep what was typed."""
+        self._kept[event.input.id or ""] = event.value
         self.query_one(FormatList).focus()
 
-    def _file_name(self, kind: ExportFormat) -> str:
+    def _changed(self) -> None:
+        """Name the file, and drop what was said of another one."""
+        if not self._busy:
+            self._messages = []
+            self.query_one("#messages").display = False
+        self._show_file()
+
+    def _file_name(self, kind: ExportFormat, typed: str) -> str:
+        if typed.strip():
+            return exported_file.own_name(typed, kind.suffix)
         return exported_file.export_name(self._run, self._model, self._settings, kind.suffix)
 
     def _show_file(self) -> None:
         if not self.is_ready:
             return
         folder = self.query_one("#folder", Input).value.strip()
-        shown_path = str(Path(folder or ".") / self._file_name(self.format))
+        typed = self.query_one("#file-name", Input).value
+        try:
+            shown_path = str(Path(folder or ".") / self._file_name(self.format, typed))
+        except QfidError as error:
+            shown_path = f"✗ {error.message}: {error.hint}"
         self.query_one("#file", Static).update(shown(shown_path, 1000))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -193,11 +211,14 @@ class ExportScreen(PanelScreen[None]):
         """Let the folder be typed."""
         self.query_one("#folder").focus()
 
+    def action_name(self) -> None:
+        """Let the name of the file be typed."""
+        self.query_one("#file-name").focus()
+
     def action_close(self) -> None:
-        """Leave the field with the folder it had, or the screen."""
-        folder = self.query_one("#folder", Input)
-        if folder.has_focus:
-            folder.value = self._folder
+        """Leave a field with what it held before, or the screen."""
+        if isinstance(field := self.focused, Input):
+            field.value = self._kept[field.id or ""]
             self.query_one(FormatList).focus()
         else:
             self.dismiss(None)
@@ -211,7 +232,8 @@ class ExportScreen(PanelScreen[None]):
         self._begin(self._copy())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self._folder = self.query_one("#folder", Input).value
+        for name in self._kept:
+            self._kept[name] = self.query_one(f"#{name}", Input).value
         self._busy = True
         self.refresh_bindings()
         # The worker belongs to the app: it goes on when this screen is left.
@@ -229,10 +251,8 @@ class ExportScreen(PanelScreen[None]):
             self.refresh_bindings()
 
     async def _write(self, kind: ExportFormat) -> None:
-        path = await asyncio.to_thread(
-            exported_file.export_path, self._folder, self._file_name(kind)
-        )
-        if await self._may_write(path):
+        path = await self._path(kind)
+        if path is not None and await self._may_write(path):
             self.show_message("…", f"writing {path.name}")
             size = await asyncio.to_thread(self._write_parts, kind, path)
             self.show_message("✓", f"written, {bytes_of(size)}", path)
@@ -246,9 +266,9 @@ class ExportScreen(PanelScreen[None]):
     async def _copy(self) -> None:
         text = await asyncio.to_thread(self._markdown)
         self.show_message("✓", f"report {await clipboard.copy(self.app, text)}")
-        path = await asyncio.to_thread(
-            exported_file.export_path, self._folder, self._file_name(MARKDOWN)
-        )
+        path = await self._path(MARKDOWN)
+        if path is None:
+            return
         if await asyncio.to_thread(exported_file.holds, path, text):
             self.show_message("✓", "it is in a file too", path)
         elif await self._may_write(path):
@@ -257,6 +277,22 @@ class ExportScreen(PanelScreen[None]):
 
     def _markdown(self) -> str:
         return "".join(exported_file.report_parts(MARKDOWN.key, self._run))
+
+    async def _path(self, kind: ExportFormat) -> Path | None:
+        """Where the file goes; a folder that is not there is made if the user says so, else None.
+
+        Raises:
+            QfidError: There can be no such file.
+        """
+        folder, name = self._kept["folder"], self._file_name(kind, self._kept["file-name"])
+        missing = await asyncio.to_thread(exported_file.missing_folder, folder)
+        if missing is not None:
+            question = ConfirmScreen(f"There is no folder {missing}. Make it?", "make it", "do not")
+            if not await self.app.push_screen_wait(question):
+                self.show_message("·", "nothing is written, the folder is not there", missing)
+                return None
+            await asyncio.to_thread(exported_file.make_folder, missing)
+        return await asyncio.to_thread(exported_file.export_path, folder, name)
 
     async def _may_write(self, path: Path) -> bool:
         """Ask before a file is replaced."""

@@ -1,7 +1,8 @@
-"""The keys of the screen below, and every number explained in a sentence."""
+"""The keys of the screen below, how settings are written, and every number in a sentence."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
@@ -18,13 +19,15 @@ from qfid_tui.app.shown_text import shown
 from qfid_tui.app.widgets.field import Field
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.words.glossary import Entry, matching
+from qfid_tui.words.key_groups import group_of, grouped
+from qfid_tui.words.notation import NOTATION, RULES, TITLE
 
 _WIDE = 120
 _OWN_KEYS = "Keys of your own"
 
 
 class HelpScreen(Screen[None]):
-    """Keys, then the glossary; ``/`` narrows both."""
+    """Keys by panel, how a setting is written, then the glossary; ``/`` narrows all of it."""
 
     DEFAULT_CSS = """
     HelpScreen #page {
@@ -35,10 +38,18 @@ class HelpScreen(Screen[None]):
         height: auto;
         margin-bottom: 1;
     }
+    HelpScreen #texts {
+        height: auto;
+    }
+    HelpScreen.-wide #page {
+        layout: horizontal;
+    }
     HelpScreen.-wide #keys {
-        dock: left;
         width: 48;
         margin-right: 2;
+    }
+    HelpScreen.-wide #texts {
+        width: 1fr;
     }
     HelpScreen #find {
         dock: top;
@@ -55,6 +66,9 @@ class HelpScreen(Screen[None]):
         Binding("escape,question_mark,q", "close", "Close", id="help.close", tooltip="Back"),
         Binding("slash", "find", "Find", id="help.find", tooltip="Show only what holds a word"),
         Binding("n", "numbers", "Numbers", id="help.numbers", tooltip="Down to the numbers"),
+        Binding(
+            "s", "notation", "Settings", id="help.notation", tooltip="How a setting is written"
+        ),
         Binding("j", "scroll_page(1)", "Down", show=False, id="help.down"),
         Binding("k", "scroll_page(-1)", "Up", show=False, id="help.up"),
         Binding("space", "scroll_page(20)", "Page", show=False, id="help.page"),
@@ -76,7 +90,9 @@ class HelpScreen(Screen[None]):
         )
         with VerticalScroll(id="page"):
             yield Static(id="keys")
-            yield Static(id="glossary")
+            with Vertical(id="texts"):
+                yield Static(id="notation")
+                yield Static(id="glossary")
         yield KeyBar()
 
     def on_resize(self) -> None:
@@ -95,9 +111,12 @@ class HelpScreen(Screen[None]):
             _add_section(table, section, entries)
         if named:
             _add_ids(table, named)
-        if not keys and not sections and not named:
+        if not keys and not sections and not named and not _notation_table(wanted):
             table.add_row("", Text("nothing here holds these words; escape shows all again"))
         self.query_one("#glossary", Static).update(table)
+        notation = _notation_table(wanted)
+        self.query_one("#notation").display = notation is not None
+        self.query_one("#notation", Static).update(notation or "")
 
     @property
     def _key_columns(self) -> int:
@@ -130,9 +149,14 @@ class HelpScreen(Screen[None]):
 
     def action_numbers(self) -> None:
         """Go down to the numbers."""
-        self.query_one("#page").scroll_to_widget(
-            self.query_one("#glossary"), top=True, animate=False
-        )
+        self._go_to("#glossary")
+
+    def action_notation(self) -> None:
+        """Go down to how a setting is written."""
+        self._go_to("#notation")
+
+    def _go_to(self, part: str) -> None:
+        self.query_one("#page").scroll_to_widget(self.query_one(part), top=True, animate=False)
 
     def action_scroll_page(self, lines: int) -> None:
         """Move the page by some lines."""
@@ -140,7 +164,8 @@ class HelpScreen(Screen[None]):
 
 
 def _holds(key: HelpKey, words: Sequence[str], section: str = "") -> bool:
-    text = f"{section} {key.keys} {key.what} {key.id if section else ''}".casefold()
+    about = f"{section} {key.id}" if section else group_of(key.id)
+    text = f"{about} {key.keys} {key.what}".casefold()
     return all(word in text for word in words)
 
 
@@ -152,21 +177,45 @@ def _grid() -> Table:
 
 
 def _keys_table(keys: Sequence[HelpKey], columns: int) -> Table:
-    """The keys, down the first column and then down the next."""
+    """The keys by panel, down the first column and then down the next."""
     table = Table.grid(padding=(0, 2, 0, 0), expand=True)
     for _ in range(columns):
         table.add_column(width=9)
         table.add_column(ratio=1)
-    table.add_row(Text("Keys", style="bold underline"))
-    height = -(-len(keys) // columns)
-    for row in range(height):
-        cells = []
-        for key in keys[row::height]:
-            cells += [
-                Text(shown(key.keys, 40).plain, style="bold"),
-                Text(shown(key.what, 200).plain),
-            ]
-        table.add_row(*cells)
+    blank = (Text(""), Text(""))
+    blocks: list[list[tuple[Text, Text]]] = []
+    for title, group in grouped((key.id, key) for key in keys):
+        block = [(Text(""), Text(shown(title, 40).plain, style="bold underline"))]
+        for key in group:
+            what = Text(shown(key.what, 200).plain)
+            block.append((Text(shown(key.keys, 40).plain, style="bold"), what))
+        blocks.append([*block, blank])
+    # A panel's keys stay together: the columns are as equal as that allows.
+    sides: list[list[tuple[Text, Text]]] = [[] for _ in range(columns)]
+    half, at = sum(map(len, blocks)) / columns, 0
+    for block in blocks:
+        if sides[at] and len(sides[at]) + len(block) / 2 > half:
+            at = min(at + 1, columns - 1)
+        sides[at] += block
+    for cells in itertools.zip_longest(*sides, fillvalue=blank):
+        table.add_row(*itertools.chain.from_iterable(cells))
+    return table
+
+
+def _notation_table(words: Sequence[str]) -> Table | None:
+    """How a setting is written, as far as it holds the words; None if nothing does."""
+    rows = [*NOTATION, *(("", rule) for rule in RULES)]
+    kept = [
+        (written, meaning)
+        for written, meaning in rows
+        if all(word in f"{TITLE} {written} {meaning}".casefold() for word in words)
+    ]
+    if not kept:
+        return None
+    table = _grid()
+    table.add_row(Text(""), Text(TITLE, style="bold underline"))
+    for written, meaning in kept:
+        table.add_row(Text(written, style="bold"), Text(meaning))
     return table
 
 

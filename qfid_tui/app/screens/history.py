@@ -13,10 +13,13 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.events import Key
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from qfid_tui.app.actions import help_keys
+from qfid_tui.app.actions import help_keys, refused_action
+from qfid_tui.app.history_reader import HistoryReader
+from qfid_tui.app.screens.compared_runs import ComparedRunsScreen
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.help import HelpScreen
@@ -24,11 +27,23 @@ from qfid_tui.app.shown_text import shown
 from qfid_tui.app.widgets.field import Field
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.app.widgets.run_table import RunTable
-from qfid_tui.words.run_rows import all_about, deletable, matches, resumable, when
+from qfid_tui.state.run_list import bytes_of_run
+from qfid_tui.words.run_rows import (
+    RunRow,
+    all_about,
+    count_text,
+    deletion_question,
+    matches,
+    why_not,
+)
 from scorer.common.errors import QfidError
-from scorer.report.formats.inline import plural
-from scorer.runs.listing import find_run, list_runs
+from scorer.runs.listing import find_run
 from scorer.runs.run_info import RunInfo
+
+_FOOTER = (
+    *("history.help", "history.open", "history.mark", "history.compare", "history.close"),
+    *("history.delete", "history.resume", "history.export", "history.filter", "history.all"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,10 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         ),
         Binding("enter", "open", "Open", id="history.open", tooltip="Look at this run"),
         Binding("g", "resume", "Go on", id="history.resume", tooltip="Score what it still lacks"),
+        Binding("space", "mark", "Mark", id="history.mark", tooltip="Mark this run for c"),
+        Binding(
+            "c", "compare", "Compare", id="history.compare", tooltip="The marked runs in one table"
+        ),
         Binding("e", "export", "Export", id="history.export", tooltip="Write its report to a file"),
         Binding("d,delete", "delete", "Delete", id="history.delete", tooltip="Delete this run"),
         Binding("slash", "filter", "Filter", id="history.filter", tooltip="Show only some runs"),
@@ -91,24 +110,27 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         Binding("escape", "close", "Close", id="history.close", tooltip="Leave the history"),
     ]
 
-    def __init__(self, model: str | None) -> None:
+    def __init__(self, model: str | None, on_workbench: str | None = None) -> None:
         """Show the runs of a model.
 
         Args:
             model: The model as jobs name it; None for all models.
+            on_workbench: Id of the run that the workbench shows; None for none.
         """
         super().__init__()
         self._model = model
+        self._on_workbench = on_workbench
         self._all = model is None
-        self._runs: list[RunInfo] | None = None
-        self._fault: QfidError | None = None
+        self._reader = HistoryReader(self, self)
+        self._marked: set[str] = set()
         self._shown: list[RunInfo] = []
+        self._oldest_wanted = False
         self._deleting: asyncio.Future[None] | None = None
 
     @property
     def is_read(self) -> bool:
-        """Whether the list of runs has been read."""
-        return self._runs is not None
+        """Whether everything that is on the screen has been read."""
+        return self._reader.is_at_rest
 
     def compose(self) -> ComposeResult:
         """Title, filter, the table, and all about the run under the cursor."""
@@ -116,78 +138,151 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         yield Field(
             placeholder="model, setting, text, state …", id="runs-filter", select_on_focus=False
         )
-        yield RunTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
+        yield RunTable(cursor_type="row", zebra_stripes=False, cell_padding=0)
         yield Static(Content("reading …"), id="empty")
         yield Static(id="run-about")
-        yield KeyBar()
+        yield KeyBar(_FOOTER)
+
+    @property
+    def _table(self) -> RunTable:
+        return self.query_one(RunTable)
+
+    @property
+    def _words(self) -> str:
+        return self.query_one("#runs-filter", Input).value
 
     def on_mount(self) -> None:
         """Read the runs."""
-        self.query_one(RunTable).focus()
-        self._show()
+        self._table.focus()
+        self.show_runs()
 
     def on_screen_resume(self) -> None:
         """Read again: a run may have been deleted, exported or gone on with meanwhile."""
         self._read()
 
-    @work(exclusive=True, group="read", exit_on_error=False)
-    async def _read(self) -> None:
-        try:
-            self._runs, self._fault = await asyncio.to_thread(list_runs), None
-        except QfidError as error:
-            self._runs, self._fault = [], error
-        self._show()
+    def _read(self) -> None:
+        self._reader.read_anew(None if self._all else self._model)
+
+    # What the reader asks for and finds
+
+    @property
+    def lacks_rows(self) -> bool:
+        """Whether the rows end before, or soon after, what is on the screen."""
+        table = self._table
+        page = max(table.size.height, 1)
+        wanted = max(table.cursor_row, int(table.scroll_offset.y) + page) + page
+        return self._oldest_wanted or len(self._shown) < wanted
+
+    @property
+    def in_view(self) -> Sequence[RunInfo]:
+        """The run under the cursor, and those on the screen."""
+        found = [self._shown[i] for i in self._table.in_view if i < len(self._shown)]
+        return list(dict.fromkeys(found if self.run is None else [self.run, *found]))
+
+    def show_runs(self) -> None:
+        """Show the list anew, as far as it has been read."""
+        kept, runs = self.run, self._reader.runs
+        infos = [] if runs is None else runs.infos
+        self._shown = [run for run in infos if matches(run, self._words)]
+        with self.app.batch_update():
+            self._table.fill(
+                [*map(self._row, self._shown)],
+                self.size.width - 2,
+                models=self._all,
+                keep=None if kept is None else kept.id,
+            )
+            self._show_counts()
+        self._show_about()
+
+    def append_runs(self, infos: Sequence[RunInfo]) -> None:
+        """Show more runs below those that are shown."""
+        more = [run for run in infos if matches(run, self._words)]
+        if more and not self._shown:
+            # The columns follow the first runs.
+            self.show_runs()
+            return
+        self._shown += more
+        self._table.append([*map(self._row, more)])
+        if self._oldest_wanted:
+            self._table.action_scroll_bottom()
+        self._show_counts()
+
+    def change_runs(self, infos: Sequence[RunInfo]) -> None:
+        """Show runs anew, as far as they are in the table."""
+        places = {run: i for i, run in enumerate(self._shown)}
+        for run in infos:
+            if run in places:
+                self._table.change(places[run], self._row(run))
+        self._show_about()
 
     @property
     def run(self) -> RunInfo | None:
         """The run under the cursor."""
-        row = self.query_one(RunTable).cursor_row
+        row = self._table.cursor_row
         return self._shown[row] if 0 <= row < len(self._shown) else None
+
+    def _row(self, run: RunInfo) -> RunRow:
+        return RunRow(run, self._reader.outcomes.get(run), run.id in self._marked)
 
     def on_resize(self) -> None:
         """Give the columns the new width."""
-        self._show()
+        self.show_runs()
+        self._reader.read_on()
 
-    def _show(self) -> None:
-        table = self.query_one(RunTable)
-        words = self.query_one("#runs-filter", Input).value
-        kept = self.run
-        mine = [run for run in self._runs or () if self._all or run.model == self._model]
-        self._shown = [run for run in mine if matches(run, words)]
-        with self.app.batch_update():
-            table.fill(self._shown, self.size.width - 2, models=self._all, keep=kept)
-            table.display = bool(self._shown)
-            empty = self.query_one("#empty", Static)
-            empty.display = not self._shown
-            empty.update(self._empty(bool(mine), words))
-            self.query_one("#runs-title", Static).update(self._title(len(mine)))
-        self._show_about()
+    def _show_counts(self) -> None:
+        self._table.display = bool(self._shown)
+        empty = self.query_one("#empty", Static)
+        empty.display = not self._shown
+        empty.update(self._empty())
+        self.query_one("#runs-title", Static).update(self._title())
 
-    def _title(self, count: int) -> Content:
+    def _title(self) -> Content:
         whose = Content("all models") if self._all else shown(self._model or "", 200)
-        few = f", {len(self._shown)} shown" if len(self._shown) != count else ""
-        return Content.assemble("Earlier runs of ", whose, f" · {count}{few}")
+        runs = self._reader.runs
+        counts = "" if runs is None else count_text(runs, len(self._shown))
+        marked = f" · {len(self._marked)} marked" if self._marked else ""
+        return Content.assemble("Earlier runs of ", whose, f"{counts}{marked}")
 
-    def _empty(self, any_run: bool, words: str) -> Content:
-        if self._fault is not None:
-            return Content.assemble("✗ ", shown(self._fault.message), "\n→ ", self._fault.hint)
-        if self._runs is None:
+    def _empty(self) -> Content:
+        fault, runs = self._reader.fault, self._reader.runs
+        if fault is not None:
+            return Content.assemble("✗ ", shown(fault.message), "\n→ ", fault.hint)
+        if runs is None or not runs.is_whole:
             return Content("reading …")
-        if any_run:
-            return Content.assemble("No run holds ", shown(words, 100), ". Escape shows all again.")
-        if self._runs:
-            return Content("No run of this model is saved yet. a shows those of all models.")
-        return Content("No run is saved yet. Escape goes back; r there makes one.")
+        if runs.infos:
+            words = shown(self._words, 100)
+            return Content.assemble("No run holds ", words, ". Escape shows all again.")
+        if runs.is_folder_empty:
+            return Content("No run is saved yet. Escape goes back; r there makes one.")
+        return Content("No run of this model is saved yet. a shows those of all models.")
 
     def on_data_table_row_highlighted(self) -> None:
         """Tell all about the run under the cursor."""
         self._show_about()
+        self._reader.read_on()
+
+    def on_run_table_scrolled(self) -> None:
+        """Read what has come into view."""
+        self._reader.read_on()
+
+    def on_run_table_oldest_wanted(self) -> None:
+        """Read all runs, in parts; any key that moves the cursor ends that."""
+        self._oldest_wanted = True
+        self._reader.read_on()
+
+    def on_key(self, event: Key) -> None:
+        """Stop on the way to the oldest run; a key that can do nothing now says why."""
+        if event.key not in ("end", "G"):
+            self._oldest_wanted = False
+        refused = refused_action(self, event.key)
+        if refused is not None and (why := why_not(refused, self.run)):
+            self.notify(why, severity="warning", markup=False)
 
     def _show_about(self) -> None:
         run, about = self.run, self.query_one("#run-about", Static)
         about.display = run is not None
         if run is not None:
-            about.update(_table(all_about(run)))
+            about.update(_facts(all_about(self._row(run))))
         self.refresh_bindings()
 
     def on_data_table_row_selected(self) -> None:
@@ -196,24 +291,22 @@ class HistoryScreen(Screen[HistoryChoice | None]):
 
     def on_input_changed(self) -> None:
         """Keep the runs that hold what was typed."""
-        self._show()
+        self._reader.show()
 
     def on_input_submitted(self) -> None:
         """Leave the field, keep the filter."""
         self.query_one(RunTable).focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what can be done with the run under the cursor."""
+        """Offer what can be done with the run under the cursor, or with those marked."""
         if action == "all":
             return self._model is not None
-        if action not in ("open", "resume", "export", "delete"):
+        if action == "compare":
+            return len(self._marked) > 1 or None
+        if action not in ("open", "resume", "mark", "export", "delete"):
             return True
         run = self.run
-        if run is None or run.state == "broken":
-            return None
-        if action == "resume" and not resumable(run):
-            return None
-        return None if action == "delete" and not deletable(run) else True
+        return None if run is None or why_not(action, run) else True
 
     def action_open(self) -> None:
         """Look at the run."""
@@ -224,6 +317,17 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         """Score what the run still lacks."""
         if self.run is not None:
             self.dismiss(HistoryChoice(self.run.id, "resume"))
+
+    def action_mark(self) -> None:
+        """Mark the run for a comparison, or take its mark away."""
+        if (run := self.run) is not None:
+            self._marked ^= {run.id}
+            self.change_runs([run])
+            self._show_counts()
+
+    def action_compare(self) -> None:
+        """Show the settings of the runs that are marked in one table, newest run first."""
+        self.app.push_screen(ComparedRunsScreen(sorted(self._marked, reverse=True)))
 
     def action_export(self) -> None:
         """Write the run's report."""
@@ -244,7 +348,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     def action_all(self) -> None:
         """Switch between this model and all."""
         self._all = not self._all
-        self._show()
+        self._read()
 
     async def action_close(self) -> None:
         """Drop the filter, or leave, not before a run that is being deleted is gone."""
@@ -264,10 +368,8 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         run = self.run
         if run is None:
             return
-        question = (
-            f"Delete the run of {run.model[:200]}, {', '.join(run.settings)[:200]}, from "
-            f"{when(run)}? Its {plural(run.chunks_done, 'scored chunk')} cannot be brought back."
-        )
+        size = await asyncio.to_thread(bytes_of_run, run.path)
+        question = deletion_question(run, size, is_shown=run.id == self._on_workbench)
         if not await self.app.push_screen_wait(ConfirmScreen(question, "delete", "keep")):
             return
         try:
@@ -275,15 +377,16 @@ class HistoryScreen(Screen[HistoryChoice | None]):
                 asyncio.to_thread(lambda: find_run(run.id).delete())
             )
             await self._deleting
+            self._marked.discard(run.id)
         except QfidError as error:
             self.notify(" ".join((error.message, error.hint)), severity="error", markup=False)
         self._read()
 
 
-def _table(rows: Sequence[tuple[str, str]]) -> Table:
+def _facts(rows: Sequence[tuple[str, str]]) -> Table:
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(width=8)
     table.add_column(overflow="fold")
     for name, text in rows:
-        table.add_row(Text(name, style="dim"), Text(shown(text, 150).plain))
+        table.add_row(Text(name, style="dim"), Text(shown(text, 400).plain))
     return table

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
+from qfid_tui.app.screens.inspector_keys import BINDINGS
+from qfid_tui.app.widgets.find_line import FindLine
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.app.widgets.token_legend import TokenLegend
 from qfid_tui.app.widgets.token_panel import TokenPanel
 from qfid_tui.app.widgets.token_text import TokenText
 from qfid_tui.state.text_names import text_name
 from qfid_tui.words.model_list import shortened
+from qfid_tui.words.token_rows import other_settings
 from scorer.common.errors import QfidError
 from scorer.common.inert_text import inert
+from scorer.report.formats.inline import plural
 
 if TYPE_CHECKING:
     from qfid_tui.state.token_view import TokenView
+    from qfid_tui.state.workbench import RunSoFar
 
-
-def _key(keys: str, action: str, name: str, tooltip: str, show: bool = False) -> Binding:
-    identifier = f"inspector.{name.lower().replace(' ', '_')}"
-    return Binding(keys, action, name, show=show, id=identifier, tooltip=tooltip)
+_FIND = ("find", "match")
+_SHORTEST_MODEL = 20
 
 
 class InspectorScreen(Screen[None]):
@@ -48,42 +53,19 @@ class InspectorScreen(Screen[None]):
         #body { height: 1fr; }
         #text { height: 1fr; width: 1fr; }
         #waiting { height: 1fr; padding: 1 2; }
-        #panel { height: 7; border-top: solid $foreground 25%; padding: 0 1; }
+        #panel { height: auto; border-top: solid $foreground 25%; padding: 0 1; }
         &.-wide #body { layout: horizontal; }
         &.-wide #panel {
             width: 44; height: 1fr; border-top: none; border-left: solid $foreground 25%;
         }
         &.-reading #text, &.-reading #panel { display: none; }
         &.-ready #waiting { display: none; }
+        &.-finding TokenLegend { display: none; }
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012
     AUTO_FOCUS = "#text"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        _key("question_mark", "help", "Help", "Explain the keys and the numbers", True),
-        _key("n", "flip(1)", "Flip", "Go to the next token whose top token changed", True),
-        _key("m", "largest(1)", "Worst", "Go to the largest KL, then the next largest", True),
-        _key("right_square_bracket", "chunk(1)", "Chunk", "Go to the next chunk", True),
-        _key("s", "setting(1)", "Setting", "Show the next setting at the same token", True),
-        _key("b", "bars", "Bars", "Show the KL as a bar on each token", True),
-        _key("escape", "back", "Back", "Leave the inspector", True),
-        _key("N", "flip(-1)", "Previous flip", "Go to the flip before the cursor"),
-        _key("M", "largest(-1)", "Worse", "Go back to the next larger KL"),
-        _key("left_square_bracket", "chunk(-1)", "Previous chunk", "Go to the chunk before"),
-        _key("S", "setting(-1)", "Previous setting", "Show the setting before"),
-        _key("tab", "setting(1)", "Setting on", "Show the next setting at the same token"),
-        _key("shift+tab", "setting(-1)", "Setting back", "Show the setting before"),
-        _key("left,h", "token(-1)", "Previous token", "Move the cursor one token back"),
-        _key("right,l", "token(1)", "Next token", "Move the cursor one token on"),
-        _key("up,k", "line(-1)", "Line up", "Move the cursor one line up"),
-        _key("down,j", "line(1)", "Line down", "Move the cursor one line down"),
-        _key("pageup,ctrl+b", "page(-1)", "Page up", "Move the cursor one page up"),
-        _key("pagedown,ctrl+f,space", "page(1)", "Page down", "Move the cursor one page down"),
-        _key("home,0", "edge(False)", "Line start", "Go to the first token of the line"),
-        _key("end,dollar_sign", "edge(True)", "Line end", "Go to the last token of the line"),
-        _key("g", "end(False)", "First token", "Go to the first token of the text"),
-        _key("G", "end(True)", "Last token", "Go to the last token of the text"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = BINDINGS
 
     def __init__(
         self,
@@ -92,6 +74,7 @@ class InspectorScreen(Screen[None]):
         *,
         chunk: int | None = None,
         settings: Sequence[str] = (),
+        so_far: Callable[[], RunSoFar | None] = lambda: None,
     ) -> None:
         """Inspect a saved run.
 
@@ -100,14 +83,18 @@ class InspectorScreen(Screen[None]):
             setting: The setting to show first, in notation.
             chunk: Index of the chunk to begin with; None for the first one scored.
             settings: The settings to switch among; all of the run where empty.
+            so_far: Says how far the run has come; None if it does not go on.
         """
         super().__init__()
         self._run, self._setting, self._chunk = run, setting, chunk
-        self._wanted = tuple(settings)
+        self._wanted, self._so_far = tuple(settings), so_far
         self._settings: tuple[str, ...] = (setting,)
         self._view: TokenView | None = None
         # Where the walk by KL is: the rank of the token it went to, and that token.
         self._walk = (-1, -1)
+        # Which settings must not flip where an own flip is looked for; None for all others.
+        self._rival: str | None = None
+        self._words = ""
         # What the panel shows: setting, token, message.
         self._shown = ("", -1, "")
 
@@ -121,13 +108,12 @@ class InspectorScreen(Screen[None]):
             yield text
             yield TokenPanel(id="panel")
         yield TokenLegend(text)
+        yield FindLine(self._count)
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Read the run in a thread; the screen never waits."""
         self.add_class("-reading")
-        # Without colours the levels are told apart by their bars.
-        self._text.show_bars(self.app.no_color)
         read = partial(_read, self._run, self._wanted)
         self.run_worker(read, name="read", thread=True, exit_on_error=False)
 
@@ -143,6 +129,11 @@ class InspectorScreen(Screen[None]):
         if event.token != self._shown[1]:
             self._show_token()
 
+    def on_resize(self) -> None:
+        """Fit the title to the new width."""
+        if self._view is not None:
+            self.query_one("#title", Static).update(self._title())
+
     @property
     def _text(self) -> TokenText:
         return self.query_one(TokenText)
@@ -150,15 +141,24 @@ class InspectorScreen(Screen[None]):
     def _begin(self, view: TokenView) -> None:
         self._view = view
         self._settings = tuple(dict.fromkeys((*view.settings, self._setting)))
-        if view.notice:
+        if notices := [text for text in (self._snapshot(view), view.notice) if text]:
             notice = self.query_one("#notice", Static)
-            notice.update(inert(view.notice))
+            notice.update(inert(" · ".join(notices)))
             notice.add_class("-shown")
         self.remove_class("-reading").add_class("-ready")
         self._text.cursor = view.first_scored(self._setting, self._chunk)
+        # Where the terminal's colours do not tell the levels apart, their bars do.
+        self._text.show_bars(self.app.no_color or self._text.levels_look_alike())
         self._show_setting()
         self._text.focus()
         self.refresh_bindings()
+
+    def _snapshot(self, view: TokenView) -> str:
+        """What to know of a run that goes on: the text on the screen does not grow."""
+        if (run := self._so_far()) is None:
+            return ""
+        chunks = f"{len(view.chunks)} of {plural(run.planned, 'chunk')}"
+        return f"a snapshot: the run goes on, {chunks} so far; open it again for more"
 
     def _failed(self, error: BaseException | None) -> None:
         if isinstance(error, QfidError):
@@ -171,6 +171,8 @@ class InspectorScreen(Screen[None]):
     def _show_setting(self) -> None:
         if self._view is not None:
             self._walk = (-1, -1)
+            if self._rival == self._setting:
+                self._rival = None
             self._text.show(self._view, self._setting)
             self.query_one("#title", Static).update(self._title())
             self._show_token()
@@ -184,21 +186,27 @@ class InspectorScreen(Screen[None]):
             self.query_one(TokenPanel).show(facts, inert(self._setting), message)
 
     def _title(self) -> Content:
+        """Model, text and the settings; where they have no room, the one that is shown."""
         assert self._view is not None
-        width = max(20, self.app.size.width // 2)
-        name = f"{shortened(self._view.model, width)} · {text_name(self._view.corpus)} · setting"
-        parts: list[tuple[str, str]] = [(inert(name), "")]
-        for setting in self._settings:
-            shown, chosen = inert(setting), setting == self._setting
-            parts += [(" ", ""), (f"[{shown}]", "bold reverse") if chosen else (shown, "")]
-        return Content.assemble(*parts)
+        width = self.app.size.width - 2
+        text = f" · {text_name(self._view.corpus)} · setting "
+        names = [inert(setting) for setting in self._settings]
+        at = self._settings.index(self._setting)
+        chosen = f"[{names[at]}]"
+        before, after = "".join(f"{name} " for name in names[:at]), " ".join(["", *names[at + 1 :]])
+        room = width - cell_len(text + before + chosen + after)
+        if room < min(cell_len(self._view.model), _SHORTEST_MODEL):
+            before, after = "", f" {at + 1} of {len(names)}"
+            room = width - cell_len(text + chosen + after)
+        model = shortened(self._view.model, max(_SHORTEST_MODEL, room))
+        return Content.assemble(model, text, before, (chosen, "bold reverse"), after)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only leaving and the help while nothing is read; settings need two to switch."""
-        if action in ("flip", "largest", "chunk", "setting", "bars"):
+        if action in ("flip", "own_flip", "rival", "largest", "chunk", "setting", "bars", *_FIND):
             if self._view is None:
                 return False
-            if action == "setting" and len(self._settings) < 2:
+            if action in ("setting", "own_flip", "rival") and len(self._settings) < 2:
                 return False
             if action == "chunk" and len(self._view.chunks) < 2:
                 return False
@@ -212,8 +220,11 @@ class InspectorScreen(Screen[None]):
         self.app.push_screen(HelpScreen(help_keys(self)))
 
     def action_back(self) -> None:
-        """Leave the inspector."""
-        self.dismiss(None)
+        """Leave the search, else the inspector."""
+        if self.query_one(FindLine).is_open:
+            self._close_find()
+        else:
+            self.dismiss(None)
 
     def action_token(self, step: int) -> None:
         """Move by tokens."""
@@ -264,6 +275,79 @@ class InspectorScreen(Screen[None]):
             target = self._view.flip_beside(self._setting, self._text.cursor, step)
             self._go(target, f"no flip {'after' if step > 0 else 'before'} this token")
 
+    def action_own_flip(self, step: int) -> None:
+        """Go to the flip of this setting alone before or after the cursor."""
+        view = self._view
+        if view is None:
+            return
+        own, rivals = inert(self._setting), self._rivals()
+        if not rivals:
+            self._show_token(f"no other setting here has numbers other than those of {own}")
+            return
+        others = other_settings(rivals)
+        target = view.own_flip_beside(self._setting, rivals, self._text.cursor, step)
+        if target is None:
+            side = "after" if step > 0 else "before"
+            self._show_token(f"no token {side} this one flips under {own} but not {others}")
+        else:
+            self._go(target, "", f"flips under {own}, not {others}")
+
+    def action_rival(self) -> None:
+        """Choose which settings must not flip: all others, or one after another."""
+        if self._view is None:
+            return
+        choices = (None, *self._view.rivals(self._setting))
+        at = choices.index(self._rival) if self._rival in choices else 0
+        self._rival = choices[(at + 1) % len(choices)]
+        others = other_settings(self._rivals()) or "under any other"
+        self._show_token(f"own flips: those under {inert(self._setting)}, not {others}")
+
+    def _rivals(self) -> tuple[str, ...]:
+        assert self._view is not None
+        return self._view.rivals(self._setting) if self._rival is None else (self._rival,)
+
+    def action_find(self) -> None:
+        """Ask for words to search the text for."""
+        if self._view is not None:
+            self.add_class("-finding")
+            self.query_one(FindLine).open()
+
+    def _count(self, words: str) -> int:
+        return 0 if self._view is None else len(self._view.matches(words))
+
+    def _close_find(self) -> None:
+        self.remove_class("-finding")
+        self.query_one(FindLine).close()
+        self._text.focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Go to the first match from the cursor on."""
+        event.stop()
+        self._close_find()
+        if event.value:
+            self._words = event.value
+            self._find(self._text.cursor - 1, 1)
+
+    def action_match(self, step: int) -> None:
+        """Go to another match; ask for words where nothing was searched yet."""
+        if self._view is not None:
+            if self._words:
+                self._find(self._text.cursor, step)
+            else:
+                self.action_find()
+
+    def _find(self, token: int, step: int) -> None:
+        """Go to the match after or before a token, round the ends of the text."""
+        assert self._view is not None
+        found, words = self._view.matches(self._words), f'"{self._words}"'
+        if not found:
+            self._show_token(f"{words} is not in the text of these chunks")
+            return
+        at = bisect_right(found, token) if step > 0 else bisect_left(found, token) - 1
+        around = "" if 0 <= at < len(found) else f", from the {'start' if step > 0 else 'end'}"
+        at %= len(found)
+        self._go(found[at], "", f"{words}: match {at + 1} of {len(found)}{around}")
+
     def action_largest(self, step: int) -> None:
         """Walk by KL: from anywhere to the largest, from there on down or up again."""
         if self._view is None:
@@ -275,15 +359,19 @@ class InspectorScreen(Screen[None]):
             self._walk = (rank, target)
         self._go(target, "no token has a larger KL" if step < 0 else "no token has a smaller KL")
 
-    def _go(self, token: int | None, otherwise: str) -> None:
+    def _go(self, token: int | None, otherwise: str, found: str = "") -> None:
         if token is None:
             self._show_token(otherwise)
         else:
             self._text.move_to(token)
-            self._show_token()
+            self._show_token(found)
 
 
 def _read(run: str, settings: tuple[str, ...]) -> TokenView:
     from qfid_tui.state.token_view import read_token_view
 
-    return read_token_view(run, settings)
+    view = read_token_view(run, settings)
+    # The panel asks for all of them at every move of the cursor.
+    for setting in view.settings:
+        view.cost(setting)
+    return view

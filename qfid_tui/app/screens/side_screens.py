@@ -23,7 +23,16 @@ from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.workbench import ShownRun, exported_run, lacking, shown_run
+from qfid_tui.state.running_elsewhere import running_elsewhere
+from qfid_tui.state.workbench import (
+    RunSoFar,
+    ShownRun,
+    exported_run,
+    exported_title,
+    lacking,
+    run_so_far,
+    shown_run,
+)
 from qfid_tui.state.workbench_actions import no_numbers, possible_actions, why_not
 from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
 from qfid_tui.words.use_command import use_command
@@ -70,13 +79,22 @@ class SideScreens:
         """Open the charts and the tail of the setting with the cursor."""
         shown = self._shown_run()
         if shown is not None:
-            self._push(DetailScreen(shown.run, shown.setting, settings=shown.settings))
+            so_far = self._so_far(shown.run)
+            self._push(
+                DetailScreen(shown.run, shown.setting, settings=shown.settings, so_far=so_far)
+            )
 
     def open_inspector(self) -> None:
         """Open the text with the KL of every token under the setting with the cursor."""
         shown = self._shown_run()
         if shown is not None:
-            self._push(InspectorScreen(shown.run, shown.setting, settings=shown.settings))
+            so_far = self._so_far(shown.run)
+            self._push(
+                InspectorScreen(shown.run, shown.setting, settings=shown.settings, so_far=so_far)
+            )
+
+    def _so_far(self, run: str) -> Callable[[], RunSoFar | None]:
+        return lambda: run_so_far(self._owner.state, run)
 
     def _shown_run(self) -> ShownRun | None:
         state = self._owner.state
@@ -97,8 +115,8 @@ class SideScreens:
         state = self._owner.state
         run = exported_run(state)
         if run is not None:
-            title = f"{state.choices.model}, {', '.join(state.comparison.settings)}"
-            self._push(ExportScreen(run, title, self._screen.app.export_screenshot))
+            picture = self._screen.app.export_screenshot
+            self._push(ExportScreen(run, exported_title(state), picture))
 
     def copy_command(self) -> None:
         """Copy the command line that uses the setting with the cursor, and show it."""
@@ -119,7 +137,29 @@ class SideScreens:
         Args:
             left: Called with the user's choice; None if the user chose no run.
         """
-        self._push(HistoryScreen(self._owner.state.choices.model), left)
+        state = self._owner.state
+        self._push(HistoryScreen(state.choices.model, state.comparison.run), left)
+
+    def ask_before_run(self, run: Callable[[], object]) -> None:
+        """Run, and ask first where another process is scoring the same.
+
+        Args:
+            run: Starts the run.
+        """
+        state = self._owner.state
+        planned, other = state.planned, None
+        if not state.comparison.is_active and not isinstance(planned, QfidError):
+            other = running_elsewhere(planned.job) if planned.kind == "new" else None
+        if other is None:
+            run()
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                run()
+
+        question = f"{other.words[0].upper()}{other.words[1:]}. Score it here too?"
+        self._push(ConfirmScreen(question, "score it", "do not"), answered)
 
     def open_fault(self, ending: ChildExit, resume: Callable[[], object]) -> None:
         """Say what happened to a run that failed; where code may not run, ask whether it may.

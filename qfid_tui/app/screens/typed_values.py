@@ -21,10 +21,10 @@ Prompt = tuple[PromptScreen, Callable[[str | None], None]]
 """A screen to push, and the function that receives its answer."""
 
 _NOTATION = """\
-k8v4     keys at 8 bits, values at 4; 16 leaves a side as it is: k16v4
-4:32     4 bits in groups of 32
-4@512    the first 512 tokens at full precision
-4~dequantized   the quantizer alone"""
+k8v4           keys at 8 bits, values at 4; 16 leaves a side as it is: k16v4
+4:32           4 bits in groups of 32
+4@512          the first 512 tokens at full precision
+4~dequantized  the quantizer alone; `?` outside of this prompt says more"""
 
 
 def setting_prompt(

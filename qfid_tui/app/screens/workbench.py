@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 _PAINTS_PER_SECOND = 8
 _PAINTS_PER_CHART = 4
-_FAILURE_SECONDS = 12
+_LOW = 18
+_FAILURE_SECONDS, _WIDER = 12, 140
 
 
 class WorkbenchScreen(Screen[None]):
@@ -106,6 +107,7 @@ class WorkbenchScreen(Screen[None]):
         self.action_show("models" if self.state.choices.model is None else "settings")
         self.reader.read_models()
         self.reader.read_earlier()
+        self.reader.watch_run()
         self._host.probe_device()
         self.set_interval(1 / _PAINTS_PER_SECOND, self._paint_news)
         self._host.when_filled()
@@ -134,20 +136,10 @@ class WorkbenchScreen(Screen[None]):
 
             self._state = WorkbenchState(self._host.start_choices())
         if self.is_filled:
-            self._state = self._state.changed(**self._of_widgets())
+            self._state = self._state.changed(
+                enlarged=self.maximized is not None, **self.body.values(self.focused)
+            )
         return self._state
-
-    def _of_widgets(self) -> dict[str, object]:
-        body, focused, model = self.body, self.focused, self.body.picker.model
-        return {
-            "focus": "" if focused is None else focused.id or "",
-            "enlarged": self.maximized is not None,
-            "filter": body.filter_field.value,
-            "model_cursor": None if model is None else model.name,
-            "row_cursor": body.table.row_cursor,
-            "option_cursor": body.options.cursor,
-            "tall_rows": body.table.row_height() == 2,
-        }
 
     def update(self, state: WorkbenchState) -> None:
         """Take the next state and show it."""
@@ -188,6 +180,7 @@ class WorkbenchScreen(Screen[None]):
         for panel in ("models", "options"):
             self.set_class(state.panel == panel, f"-{panel}")
         self.set_class(state.panel != "settings", "-choosing")
+        self.set_class(self.size.width >= _WIDER, "-wider")
         for chart in ("chunks", "depth"):
             self.set_class(state.chart == chart, f"-chart-{chart}")
         # A list may move its cursor, and the next panels show what it is on.
@@ -214,7 +207,8 @@ class WorkbenchScreen(Screen[None]):
         return possible_actions(self.state).get(action, True)
 
     def on_resize(self) -> None:
-        """Texts fit the width."""
+        """Texts fit the width; a low screen shows one panel at a time."""
+        self.set_class(self.size.height < _LOW, "-low")
         self.call_after_refresh(self.paint)
 
     def on_descendant_focus(self) -> None:
@@ -310,12 +304,19 @@ class WorkbenchScreen(Screen[None]):
         """Move in the list of models while its filter has the focus."""
         self.picker.action_move(by)
 
+    def action_sort(self) -> None:
+        """Sort the list of models in the next order."""
+        self.commands.next_order()
+
     def action_tick(self) -> None:
         """Tick the row with the cursor, or untick it."""
         self.table.action_tick()
 
     def action_run(self) -> None:
         """Score what is ticked: start a run, or go on with the one on the screen."""
+        self.side.ask_before_run(self._run)
+
+    def _run(self) -> None:
         if self.commands.run():
             self.action_show("settings")
 

@@ -12,7 +12,7 @@ BINDINGS: list[BindingType] = [
     Binding("d", "detail", "Detail", id="workbench.detail", tooltip="One setting in charts"),
     Binding("i", "inspect", "Inspect", id="workbench.inspect", tooltip="The text, token by token"),
     Binding("e", "export", "Export", id="workbench.export", tooltip="Write the report"),
-    Binding("y", "copy", "Copy", id="workbench.copy", tooltip="Copy the line that uses it"),
+    Binding("y", "copy", "Copy", id="workbench.copy", tooltip="Copy the command that uses it"),
     Binding("m", "show('models')", "Models", id="workbench.models", tooltip="Choose a model"),
     Binding(
         "o", "show('options')", "Options", id="workbench.options", tooltip="Text, chunks, group"
@@ -22,6 +22,7 @@ BINDINGS: list[BindingType] = [
     Binding("t", "history", "History", id="workbench.history", tooltip="Earlier runs of the model"),
     Binding("u", "resume", "Unfinished", id="workbench.resume", tooltip="Open the unfinished run"),
     Binding("slash", "filter", "Filter", id="workbench.filter", tooltip="Filter the models"),
+    Binding("v", "sort", "Sort", id="workbench.sort", tooltip="Models by last use, size or name"),
     Binding("z", "zoom", "Zoom", id="workbench.zoom", tooltip="Enlarge the panel, or not"),
     Binding("f", "flips", "Strips", id="workbench.strips", tooltip="Strips: KL, flips, or both"),
     Binding(
@@ -37,6 +38,7 @@ FOOTER = (
     "filter.leave",
     "workbench.back",
     "models.choose",
+    "workbench.sort",
     "options.more",
     "options.type",
     "workbench.run",

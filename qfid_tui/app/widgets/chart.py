@@ -42,6 +42,7 @@ class Chart(Widget, can_focus=True):
         & > .chart--marginal { color: $text-warning; text-style: bold; }
         & > .chart--bad { color: $text-error; text-style: bold; }
         & > .chart--earlier { color: $text-muted; }
+        & > .chart--other { color: $text-warning; text-style: bold; }
         &.-maximized { width: 1fr; height: 1fr; }
     }
     """

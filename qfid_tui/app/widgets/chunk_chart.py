@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import overload
 
 from qfid_tui.app.widgets.chart import Chart
-from qfid_tui.pictures.bars import Bar, draw_bars, range_of, value_text
+from qfid_tui.app.widgets.compared import mean_difference, means_of, named, reading, values_of
+from qfid_tui.pictures.bars import Bar, Mean, draw_bars, range_of, value_text
 from qfid_tui.pictures.canvas import Picture
+from qfid_tui.state.overlay import Overlay
 
 
 class _Readings(Sequence[str]):
     """Chunks in words, each written when it is read: a run has thousands and changes often."""
 
-    def __init__(self, chunks: Sequence[tuple[int, float]]) -> None:
-        self._chunks = chunks
+    def __init__(self, chunks: Sequence[tuple[int, float]], other: Overlay | None = None) -> None:
+        self._chunks, self._other = chunks, other
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -25,9 +27,9 @@ class _Readings(Sequence[str]):
     def __getitem__(self, at: slice) -> Sequence[str]: ...
     def __getitem__(self, at: int | slice) -> str | Sequence[str]:
         if isinstance(at, slice):
-            return _Readings(self._chunks[at])
+            return [self[i] for i in range(*at.indices(len(self)))]
         index, kl = self._chunks[at]
-        return f"chunk {index}: {value_text(kl, 3)} nats"
+        return reading(f"chunk {index}", kl, self._other, at)
 
 
 class ChunkChart(Chart):
@@ -37,16 +39,32 @@ class ChunkChart(Chart):
 
     _setting = ""
     _chunks: Sequence[tuple[int, float]] = ()
+    _mean: Mean | None = None
+    _other: Overlay | None = None
 
-    def show(self, name: str, chunks: Sequence[tuple[int, float]]) -> None:
+    def show(
+        self,
+        name: str,
+        chunks: Sequence[tuple[int, float]],
+        *,
+        mean: Mean | None = None,
+        other: Overlay | None = None,
+    ) -> None:
         """Show a setting.
 
         Args:
             name: The setting.
             chunks: Index of the chunk in the text and its KL mean in nats, in order.
+            mean: Their mean with its interval, nats.
+            other: A setting to compare with.
         """
-        if (name, tuple(chunks)) != (self._setting, self._chunks):
-            self._setting, self._chunks = name, tuple(chunks)
+        data = name, tuple(chunks), mean, other
+        if data != (self._setting, self._chunks, self._mean, self._other):
+            if (picked := self.chunk) is not None:
+                # A run that goes on may have scored chunks before it.
+                order = [index for index, _ in chunks]
+                self._cursor = order.index(picked) if picked in order else None
+            self._setting, self._chunks, self._mean, self._other = data
             self.changed()
 
     @property
@@ -56,21 +74,26 @@ class ChunkChart(Chart):
 
     def heading(self) -> str:
         """See :meth:`Chart.heading`."""
-        return f"KL per chunk, nats · setting {self._setting}" if self._chunks else "KL per chunk"
+        if not self._chunks:
+            return "KL per chunk"
+        return f"KL per chunk, nats · {named(self._setting, self._other)}"
 
     def summary(self) -> str:
         """See :meth:`Chart.summary`."""
-        return range_of([kl for _, kl in self._chunks])
+        values = [kl for _, kl in self._chunks]
+        return mean_difference(values, self._other) or range_of(values)
 
     def readings(self) -> Sequence[str]:
         """See :meth:`Chart.readings`."""
-        return _Readings(self._chunks)
+        return _Readings(self._chunks, self._other)
 
     def draw(self, width: int, height: int, cursor: int | None) -> Picture:
         """See :meth:`Chart.draw`."""
         # More bars than columns have no room for text.
         has_text = len(self._chunks) <= width
         bars = [
-            Bar(kl, str(index), value_text(kl) if has_text else "") for index, kl in self._chunks
+            Bar(kl, str(index), value_text(kl) if has_text else "", other)
+            for (index, kl), other in zip(self._chunks, values_of(self._other), strict=False)
         ]
-        return draw_bars(bars, width, height, apart=True, cursor=cursor)
+        means = means_of(self._mean, self._other)
+        return draw_bars(bars, width, height, apart=True, cursor=cursor, means=means)

@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 
 from qfid_tui.app.widgets.chart import Chart
+from qfid_tui.app.widgets.compared import named
 from qfid_tui.pictures.bars import Bar, draw_bars, value_text
 from qfid_tui.pictures.canvas import Picture
 from qfid_tui.pictures.scale import decade_text, placeable, power_of_ten
+from qfid_tui.state.overlay import Overlay
 from scorer.report.formats.inline import count as grouped
 
 # Cells that the counts at the left take.
@@ -25,6 +27,7 @@ class Histogram(Chart):
     _counts: tuple[int, ...] = ()
     _nonpositive = 0
     _infinite = 0
+    _other: Overlay | None = None
 
     def show(
         self,
@@ -34,6 +37,7 @@ class Histogram(Chart):
         *,
         nonpositive: int = 0,
         infinite: int = 0,
+        other: Overlay | None = None,
     ) -> None:
         """Show a setting.
 
@@ -44,6 +48,8 @@ class Histogram(Chart):
             counts: Positions in each bin, one fewer than ``edges``.
             nonpositive: Positions whose KL is zero or, from rounding, slightly below.
             infinite: Positions whose KL is +inf.
+            other: Positions of a setting to compare with, for as many positions in all: those
+                that are zero or below, those of each bin, the infinite ones.
 
         Raises:
             ValueError: There is not exactly one edge more than counts.
@@ -51,8 +57,10 @@ class Histogram(Chart):
         if len(edges) != len(counts) + 1 and (edges or counts):
             raise ValueError(f"{len(edges)} edges for {len(counts)} counts")
         data = name, tuple(edges), tuple(counts), nonpositive, infinite
-        if data != (self._setting, self._edges, self._counts, self._nonpositive, self._infinite):
+        known = self._setting, self._edges, self._counts, self._nonpositive, self._infinite
+        if (data, other) != (known, self._other):
             self._setting, self._edges, self._counts, self._nonpositive, self._infinite = data
+            self._other = other
             self.changed()
 
     def heading(self) -> str:
@@ -60,7 +68,9 @@ class Histogram(Chart):
         total = sum(self._counts) + self._nonpositive + self._infinite
         if not total:
             return "Positions by KL"
-        return f"Positions by KL, nats · setting {self._setting} · {grouped(total)} positions"
+        unit = ", nats" if self._other is None else ""
+        setting = named(self._setting, self._other)
+        return f"Positions by KL{unit} · {setting} · {grouped(total)} positions"
 
     def summary(self) -> str:
         """See :meth:`Chart.summary`."""
@@ -73,27 +83,42 @@ class Histogram(Chart):
         if not total:
             return []
         steps = zip(self._edges, self._edges[1:], self._counts, strict=False)
-        named = [
+        bins = [
             (f"{value_text(low)} to {value_text(high)} nats", count) for low, high, count in steps
         ]
-        if self._nonpositive:
-            named.insert(0, ("zero or below", self._nonpositive))
-        if self._infinite:
-            named.append(("infinite", self._infinite))
-        return [f"{name}: {grouped(n)} ({100 * n / total:.1f} %)" for name, n in named]
+        steps_and_ends = [("zero or below", self._nonpositive), *bins, ("infinite", self._infinite)]
+        found = [
+            self._reading(name, n, total, None if self._other is None else self._other.values[i])
+            for i, (name, n) in enumerate(steps_and_ends)
+        ]
+        return found[0 if self._nonpositive else 1 : len(found) - (0 if self._infinite else 1)]
+
+    def _reading(self, name: str, count: int, total: int, its: float | None) -> str:
+        """One bar in words, with a second setting as the difference of the two shares."""
+        share = 100 * count / total
+        if self._other is None or its is None:
+            return f"{name}: {grouped(count)} ({share:.1f} %)"
+        other = 100 * its / total
+        shares = f"{share:.1f} %, {self._other.name}: {other:.1f} %"
+        return f"{name} less {self._other.name}: {share - other:+.1f} % ({shares})"
 
     def draw(self, width: int, height: int, cursor: int | None) -> Picture:
         """See :meth:`Chart.draw`."""
         merged = _merged(len(self._counts), width)
+        others = [None] * (len(self._counts) + 2) if self._other is None else self._other.values
         bars = [
-            _count_bar(sum(self._counts[i : i + merged]), _edge_text(self._edges[i]))
+            _count_bar(
+                sum(self._counts[i : i + merged]),
+                _edge_text(self._edges[i]),
+                _sum(others[1 + i : 1 + min(i + merged, len(self._counts))]),
+            )
             for i in range(0, len(self._counts), merged)
         ]
         if self._nonpositive:
-            bars.insert(0, _count_bar(self._nonpositive, "≤0"))
+            bars.insert(0, _count_bar(self._nonpositive, "≤0", others[0]))
         end = _edge_text(self._edges[-1]) if self._edges else ""
         if self._infinite:
-            bars.append(_count_bar(self._infinite, "∞"))
+            bars.append(_count_bar(self._infinite, "∞", others[-1]))
             end = ""
         zero = 1 if self._nonpositive else 0
         chosen = cursor
@@ -113,8 +138,13 @@ def _merged(bins: int, width: int) -> int:
     return next((n for n in (1, 2, 4) if bins <= n * room), max(4, -(-bins // room)))
 
 
-def _count_bar(positions: int, tick: str) -> Bar:
-    return Bar(positions, tick, str(positions) if positions else " ")
+def _count_bar(positions: int, tick: str, other: float | None) -> Bar:
+    return Bar(positions, tick, str(positions) if positions else " ", other or None)
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _edge_text(edge: float) -> str:

@@ -1,26 +1,29 @@
-"""The list of models in the cache."""
+"""The list of models in the cache: as many facts of each as the panel is wide enough for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 
 from qfid_tui.app.widgets.field import Field
-from qfid_tui.app.widgets.rows import Part, Rows, fitted
+from qfid_tui.app.widgets.rows import Part, Rows, cell, fitted, number_cell
 from qfid_tui.state.kv_cost import short_bytes
-from qfid_tui.state.listed_models import listed_models
+from qfid_tui.state.listed_models import ModelOrder, listed_models
 from qfid_tui.state.workbench import WorkbenchState
-from qfid_tui.words.model_list import shortened
+from qfid_tui.words.model_list import day, shortened
 from scorer.common.inert_text import inert
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable
 from scorer.models.resolve import DEMO
 
-_SIZE, _BITS = 10, 7
-# In fewer columns the name needs the room; it mostly contains the width of the weights.
-_ROOM_FOR_BITS = 60
+# Cells of the columns beside the name, with a gap of at least one before each.
+_SIZE, _BITS, _USED, _LEAST_ARCHITECTURE, _MOST_ARCHITECTURE = 10, 9, 12, 6, 18
+# A name without its owner is whole before there is another column; up to so many cells.
+_MOST_NAME = 34
+_SAID = {"last used": "last used first", "size": "largest first", "name": "by name"}
 
 
 class ModelFilter(Field):
@@ -43,7 +46,7 @@ class ModelFilter(Field):
 
 
 class ModelPicker(Rows):
-    """One line for each model, the last used first; those that cannot be scored are last."""
+    """One line for each model; those that cannot be scored are last."""
 
     HELP = """\
     The models in the local Hugging Face cache and the built-in demo. **enter** chooses one.
@@ -60,7 +63,10 @@ class ModelPicker(Rows):
         self._found: Mapping[str, ModelInfo | Unscorable] = {}
         self._shown: list[ModelInfo | Unscorable] = []
         self._filter = ""
+        self._order: ModelOrder = "last used"
         self._fetching = ""
+        self._sort_key = "v"
+        self._name_width, self._architecture_width = 0, _LEAST_ARCHITECTURE
 
     def show(self, state: WorkbenchState) -> None:
         """Show the models of a state.
@@ -69,12 +75,13 @@ class ModelPicker(Rows):
         """
         known, chosen = self.model, state.choices.model
         arrives = chosen != self.chosen or (chosen in state.found and chosen not in self._found)
-        listed = state.found, state.filter, state.reading
-        if listed != (self._found, self._filter, self.is_reading):
-            self._found, self._filter, self.is_reading = listed
+        listed = state.found, state.filter, state.order, state.reading
+        if listed != (self._found, self._filter, self._order, self.is_reading):
+            self._found, self._filter, self._order, self.is_reading = listed
             self._list(None if known is None else known.name)
-        if state.fetching != self._fetching:
-            self._fetching = state.fetching
+        said = state.fetching, state.key_names.get("v", "v")
+        if said != (self._fetching, self._sort_key):
+            self._fetching, self._sort_key = said
             self._entitle()
         if arrives:
             self.chosen = chosen
@@ -82,17 +89,24 @@ class ModelPicker(Rows):
             self.refresh()
 
     def _list(self, at_cursor: str | None) -> None:
-        self._shown = listed_models(self._found.values(), self._filter)
+        self._shown = listed_models(self._found.values(), self._filter, self._order)
         for index, model in enumerate(self._shown):
             if model.name == at_cursor:
                 self.cursor = index
+        scorable = [model for model in self._shown if isinstance(model, ModelInfo)]
+        names = (cell_len(inert(_name(model).rpartition("/")[2])) for model in scorable)
+        self._name_width = min(max(names, default=0), _MOST_NAME)
+        wanted = 1 + max((len(model.architecture) for model in scorable), default=0)
+        self._architecture_width = min(max(_LEAST_ARCHITECTURE, wanted), _MOST_ARCHITECTURE)
         self._entitle()
         self.rows_changed()
 
     def _entitle(self) -> None:
         total = len(self._found)
         shown = f"{len(self._shown)} of {total}" if self._filter.split() else f"{total}"
-        self.border_subtitle = self._fetching or ("reading …" if self.is_reading else shown)
+        order = f"{_SAID[self._order]}, {self._sort_key} sorts"
+        now = "reading …" if self.is_reading else f"{shown} · {order}"
+        self.border_subtitle = self._fetching or now
 
     def _move_to_name(self, name: str | None) -> None:
         for index, model in enumerate(self._shown):
@@ -116,7 +130,7 @@ class ModelPicker(Rows):
         return lines[line] if line < len(lines) else ""
 
     def row_line(self, index: int, line: int, width: int) -> Iterable[Part]:
-        """Name, weight bits and size; the reason of a model that cannot be scored."""
+        """Name and facts of a model; the reason of one that cannot be scored."""
         model = self._shown[index]
         mark = "▸ " if index == self.cursor else "  "
         mark += "● " if model.name == self.chosen else "  "
@@ -130,16 +144,40 @@ class ModelPicker(Rows):
                 (fitted(name, max(8, width // 2)) + " ", "muted"),
                 (fitted(reason, max(0, width - width // 2 - 5)), "muted"),
             ]
-        figures = fitted(short_bytes(model.size_bytes), _SIZE, right=True)
-        if width >= _ROOM_FOR_BITS:
-            bits = "" if model.weight_bits is None else f"{model.weight_bits:g}-bit"
-            figures = fitted(bits, _BITS, right=True) + figures
-        room = max(8, width - 4 - len(figures))
-        name = "demo (built in)" if model.name == DEMO else model.name
+        figures = self._figures(model, width)
+        # The name ends before a gap: the architecture behind it stands at the left of its column.
+        room = max(8, width - 5 - len(figures))
+        name = _name(model)
         style = "strong" if model.name == self.chosen else "text"
-        return [(mark, "strong"), (fitted(shortened(name, room), room), style), (figures, "muted")]
+        return [
+            (mark, "strong"),
+            (cell(shortened(name, room), room + 1), style),
+            (figures, "muted"),
+        ]
+
+    def _figures(self, model: ModelInfo, width: int) -> str:
+        """Architecture, bits of the weights, size and day of the last use, as far as they fit."""
+        room = width - 5 - self._name_width - _SIZE
+        size = number_cell(short_bytes(model.size_bytes), _SIZE)
+        if room < _BITS:
+            return size
+        bits = "" if model.weight_bits is None else f"{model.weight_bits:.3g}-bit"
+        shown = number_cell(bits, _BITS) + size
+        room -= _BITS
+        if room < _USED:
+            return shown
+        shown += number_cell(day(model.last_used), _USED)
+        room -= _USED
+        if room < self._architecture_width:
+            return shown
+        return cell(inert(model.architecture), self._architecture_width) + shown
 
     def action_press(self) -> None:
         """Choose the model with the cursor."""
         if self.model is not None:
             self.post_message(self.Pressed(self, self.cursor))
+
+
+def _name(model: ModelInfo) -> str:
+    """The name as the list shows it."""
+    return "demo (built in)" if model.name == DEMO else model.name

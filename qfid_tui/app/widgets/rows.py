@@ -31,6 +31,16 @@ def fitted(text: str, width: int, *, right: bool = False) -> str:
     return pad + text if right else text + pad
 
 
+def cell(text: str, width: int) -> str:
+    """A text in a column: at the left, with a gap behind it. 0 cells for a column left out."""
+    return fitted(text, width - 1) + " " if width > 0 else ""
+
+
+def number_cell(text: str, width: int) -> str:
+    """A number in a column: at the right, with a gap before it. 0 cells for a column left out."""
+    return " " + fitted(text, width - 1, right=True) if width > 0 else ""
+
+
 class Rows(ScrollView, can_focus=True):
     """Rows of equal height under fixed head lines; arrows and hjkl move, a click moves too.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from qfid_tui.state.workbench import WorkbenchState
 from qfid_tui.words.run_lines import run_lines, run_title, told_apart_text
 from scorer.common.inert_text import inert
 
+_RUNNING = 3
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -27,7 +29,25 @@ def bar(fraction: float, width: int) -> tuple[str, str]:
     return filled, "░" * (width - len(filled))
 
 
-_RUNNING = 3
+def wrapped(line: Sequence[Part], width: int) -> list[list[Part]]:
+    """A line as lines of ``width`` cells at most, broken at blanks; a longer word is cut later.
+
+    Args:
+        line: Texts, made inert already, and the names of their styles.
+        width: Cells; 0 while it is not known.
+    """
+    if width <= 0 or sum(cell_len(text) for text, _ in line) <= width:
+        return [list(line)]
+    lines: list[list[Part]] = [[]]
+    used = 0
+    for text, style in line:
+        for word in re.findall(r"\S+\s*|\s+", text):
+            if used and used + cell_len(word.rstrip()) > width:
+                lines.append([])
+                used = 0
+            lines[-1].append((word, style))
+            used += cell_len(word)
+    return lines
 
 
 class RunPanel(Widget):
@@ -80,19 +100,28 @@ class RunPanel(Widget):
         self.border_title = title
         if (lines, fraction) == (self._lines, self._fraction):
             return
-        before = self._wanted_height()
+        width = self.size.width
+        before = self._wanted_height(width)
         self._lines, self._fraction = lines, fraction
-        self.refresh(layout=self._wanted_height() != before)
+        self.refresh(layout=self._wanted_height(width) != before)
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         """The lines, and the bar."""
-        return self._wanted_height()
+        return self._wanted_height(width)
 
-    def _wanted_height(self) -> int:
+    def _wanted_height(self, width: int) -> int:
         if self._fraction is None:
-            return max(1, len(self._lines))
+            return max(1, len(self._wrapped(width)))
         # The line about the best setting comes soon: the charts need not move for it.
-        return max(_RUNNING, 1 + len(self._lines))
+        return max(_RUNNING, 1 + len(self._wrapped(width)))
+
+    def _wrapped(self, width: int) -> list[list[Part]]:
+        """The lines, each with a blank before it, in the width of the panel."""
+        found: list[list[Part]] = []
+        for line in self._lines:
+            parts = [(inert(text), style) for text, style in line]
+            found += ([(" ", "text"), *part] for part in wrapped(parts, width - 1))
+        return found
 
     def render_line(self, y: int) -> Strip:
         """The bar first, then the lines."""
@@ -104,15 +133,16 @@ class RunPanel(Widget):
                 parts: Sequence[Part] = [(" " + filled, "bar"), (rest, "rest"), (percent, "strong")]
                 return self._strip(parts, width, base)
             y -= 1
-        if y >= len(self._lines):
+        lines = self._wrapped(width)
+        if y >= len(lines):
             return Strip.blank(width, base)
-        return self._strip([(" ", "text"), *self._lines[y]], width, base)
+        return self._strip(lines[y], width, base)
 
     def _strip(self, parts: Sequence[Part], width: int, base: Style) -> Strip:
         segments, used = [], 0
         for text, name in parts:
-            shown = inert(text)
-            if used + cell_len(shown) > width:
+            shown = text
+            if used + cell_len(shown.rstrip()) > width:
                 shown = fitted(shown, max(0, width - used))
             used += cell_len(shown)
             style = base + self.get_component_rich_style(f"run--{name}", partial=True)

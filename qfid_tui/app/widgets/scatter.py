@@ -42,15 +42,17 @@ class Scatter(Chart):
         }
         present = {point.mark for point in self._points}
         legend = [f"{mark} {text}" for mark, text in marks.items() if mark in present]
-        over = f"over {plural(self._chart.n_chunks, 'chunk')}"
+        chunks = plural(self._chart.n_chunks, "chunk")
+        over = f"over {chunks}"
         missing = self._picture().missing
         no_room = [f"no room: {', '.join(missing)}"] if missing else []
         left_out = self._left_out()
         forms = [[*legend, over, *no_room, *said] for said in left_out]
+        forms.append([*legend, chunks, *no_room, *left_out[-1]])
         # Why each row is left out stands in the line about it, too; the marks in the help.
         forms.append([over, *no_room, *left_out[-1]])
         lines = ["  ".join(form) for form in forms]
-        return next((line for line in lines if len(line) <= self.content_size.width - 2), lines[-1])
+        return next((line for line in lines if len(line) <= self.content_size.width - 4), lines[-1])
 
     def _left_out(self) -> list[list[str]]:
         """What is said of rows that are not ranked with these, from long to short."""

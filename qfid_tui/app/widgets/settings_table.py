@@ -3,41 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
-from qfid_tui.app.widgets.rows import Part, Rows, fitted
-from qfid_tui.app.widgets.table_strips import table_strips
+from qfid_tui.app.widgets.rows import Part, Rows, cell, fitted, number_cell
+from qfid_tui.app.widgets.table_strips import LEAST_STRIP, table_strips
 from qfid_tui.state.kv_cost import short_bytes
-from qfid_tui.state.setting_results import Figures
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import RowCursor, StripsShown, WorkbenchState
 from qfid_tui.words.about_line import context_costs, note
+from qfid_tui.words.model_list import shortened
+from qfid_tui.words.table_cells import (
+    cost_text,
+    margin_text,
+    number_text,
+    share_text,
+    verdict_text,
+)
 from scorer.common.inert_text import inert
-from scorer.report.formats.inline import ABSENT, count, digits, is_symmetric, with_margin
+from scorer.report.formats.inline import ABSENT
 
-SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
 _MARKS = {True: "[x]", False: "[ ]", None: "   "}
 _EARLIER = "old"
 _REFUSED = " ✗ "
 _EARLIER_IN_VIEW = 1
 _NAME_WIDTHS = (8, 25)
-# Below the second width the 99th percentile and the change of perplexity give their columns to the
+# Cells of a column of costs, while there are no numbers.
+_COST = 12
+# Below this width the 99th percentile and the change of perplexity give their columns to the
 # strips, and are said in the row's second line or below the table.
-_WIDE, _WIDER = 90, 120
+_WIDER = 120
 _TALL_SCREEN = 36
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Widths of the table's columns in cells, the gap before each included; 0 is left out."""
+    """Widths of the table's columns in cells, with a gap of at least one; 0 is left out.
 
-    name: int
-    cost: int = 8
+    The gap stands behind a name and before a number, so that no two columns touch.
+    """
+
+    name: int = 0
+    cost: int = 9
     kl: int = 18
     flips: int = 7
     perplexity: int = 0
@@ -55,42 +66,11 @@ class Columns:
         return 6 + self.name + self.cost + self.numbers + self.verdict
 
 
-def share_text(share: float) -> str:
-    """A share from 0 to 1 as percent in at most six cells."""
-    return f"{100 * share:.1f} %" if share >= 0.1 else f"{100 * share:.2f} %"
-
-
-def verdict_text(figures: Figures) -> str:
-    """Sign and word: ``✓ good``, ``~ marginal?`` where it is open."""
-    return f"{SIGNS.get(figures.verdict, '?')} {figures.shown_verdict}"
-
-
 def _mark(row: TableRow) -> str:
     """What stands where the tick box has its place."""
     if row.origin:
         return _EARLIER
     return _REFUSED if row.refusal else _MARKS[row.ticked]
-
-
-def margin_text(figures: Figures, width: int = 17) -> str:
-    """KL mean and half its 95 % interval: ``0.1162 ±.0061``, or ``1.36e-4 ±6.2e-6``.
-
-    An interval that ends at 0 is not symmetric: ``0.0012 (0–.0031)``, or ``1.36e-4 (0–3e-4)``.
-    """
-    interval = figures.kl_interval
-    shown = with_margin(figures.kl_mean, interval)
-    shown = shown.replace(" ± 0.", " ±.").replace("(0–0.", "(0–.")
-    if len(shown) <= width or interval is None:
-        return shown
-    if not is_symmetric(figures.kl_mean, interval):
-        return f"{_power(figures.kl_mean, 2)} (0–{_power(interval.high, 0)})"
-    half = (interval.high - interval.low) / 2
-    return f"{_power(figures.kl_mean, 2)} ±{_power(half, 1)}"
-
-
-def _power(value: float, places: int) -> str:
-    mantissa, _, exponent = f"{value:.{places}e}".partition("e")
-    return f"{mantissa}e{int(exponent)}"
 
 
 class SettingsTable(Rows):
@@ -135,6 +115,7 @@ class SettingsTable(Rows):
         super().__init__(id=id, classes="panel")
         self.border_title = "Settings"
         self._titles = ("", "")
+        self._costs_of = ""
         self.rows: Sequence[TableRow] = ()
         self.has_numbers = False
         self._wanted: tuple[StripsShown, bool | None] = ("both", None)
@@ -149,6 +130,7 @@ class SettingsTable(Rows):
             return
         cursor = self.row_cursor
         self.rows, self._wanted = state.rows, wanted
+        self._costs_of = "" if state.highlighted is None else state.highlighted.name
         self.cursor = cursor.find(self.rows)
         self.has_numbers = state.has_numbers
         shape = len(self.rows), self.has_numbers
@@ -156,7 +138,6 @@ class SettingsTable(Rows):
             self._shape = shape
             self.refresh(layout=True)
         self.strips = table_strips(self.rows, *wanted)
-        self._show_legend()
         self.rows_changed()
 
     @property
@@ -175,9 +156,9 @@ class SettingsTable(Rows):
     def rows_changed(self) -> None:
         """See :meth:`Rows.rows_changed`; posts :class:`Reshaped` if the height of rows changes."""
         super().rows_changed()
+        self._show_legend()
         if self.row_height() != self._row_height:
             self._row_height = self.row_height()
-            self._show_legend()
             self.post_message(self.Reshaped())
 
     def row_count(self) -> int:
@@ -209,14 +190,29 @@ class SettingsTable(Rows):
     def _show_legend(self) -> None:
         """The scales of the strips below, and above the costs that the table has no columns for."""
         title, row = "Settings", self.row
+        if self._costs_of:
+            room = max(8, self._room_in_border - len(f"{title} · costs of "))
+            title += f" · costs of {shortened(self._costs_of, room)}"
         if self.has_numbers and self.row_height() == 1 and row is not None and row.cost is not None:
-            costs = ", ".join(context_costs(row.cost))
-            title += f" · {inert(row.name or '16 bit')}: KV {costs}" if costs else ""
-        legend = self.strips.legend(row) if self.has_numbers else ""
+            title += self._costs_in_title(row.name, context_costs(row.cost))
+        legend = self.strips.legend(row, self._room_in_border) if self.has_numbers else ""
         # A title that is set paints the whole table, even if it is the same.
         if (title, legend) != self._titles:
             self._titles = title, legend
             self.border_title, self.border_subtitle = title, legend
+
+    @property
+    def _room_in_border(self) -> int:
+        """Cells for a text in the border; as many as one likes before the first layout."""
+        return self.outer_size.width - 6 if self.outer_size.width else 1000
+
+    def _costs_in_title(self, name: str, costs: list[str]) -> str:
+        """The costs that have room behind the title; those of short contexts go first."""
+        for first in range(len(costs)):
+            said = f" · {inert(name or '16 bit')}: KV {', '.join(costs[first:])}"
+            if len(f"Settings{said}") <= self._room_in_border:
+                return said
+        return ""
 
     def action_tick(self) -> None:
         """Tick the row with the cursor, or untick it."""
@@ -242,15 +238,16 @@ class SettingsTable(Rows):
     def head_line(self, line: int, width: int) -> Iterable[Part]:
         """Names of the columns."""
         columns = self._columns(width)
-        start = " " * 6 + fitted("setting", columns.name)
+        start = " " * 6 + cell("setting", columns.name)
         if not self.has_numbers:
-            heads = ("KV B/token", "of 16 bit", "at 8k", "at 32k", "at 128k")
-            return [(start + "".join(fitted(h, 12, right=True) for h in heads), "head")]
-        rest = fitted("KV B/token" if columns.cost > 10 else "B/token", columns.cost, right=True)
-        rest += fitted("KL mean, nats", columns.kl, right=True)
-        rest += fitted("flips", columns.flips, right=True)
-        rest += fitted("Δppl", columns.perplexity, right=True) if columns.perplexity else ""
-        rest += fitted("KL p99", columns.p99, right=True) if columns.p99 else ""
+            heads = ["KV B/token", "of 16 bit", "at 8k", "at 32k", "at 128k"]
+            shown = _with_room(heads, width - 6 - columns.name)
+            return [(start + "".join(number_cell(head, _COST) for head in shown), "head")]
+        rest = number_cell("KV B/token" if columns.cost > 10 else "B/token", columns.cost)
+        rest += number_cell("KL mean, nats" if columns.kl > 13 else "KL mean", columns.kl)
+        rest += number_cell("flips", columns.flips)
+        rest += number_cell("Δppl", columns.perplexity)
+        rest += number_cell("KL p99", columns.p99)
         strips = self.strips.head(width - columns.total, self.row_height())
         return [(start + rest + "  " + fitted("verdict", columns.verdict) + strips, "head")]
 
@@ -263,19 +260,20 @@ class SettingsTable(Rows):
             return self._second(row, columns, width)
         at_cursor = "▸ " if index == self.cursor else "  "
         shown = row.name or "16 bit"
-        cost = ABSENT if row.cost is None else row.cost.sign + count(row.cost.per_token)
+        across = columns.cost if self.has_numbers else _COST
+        cost = ABSENT if row.cost is None else cost_text(row.cost, across - 1)
         parts: list[Part] = [
             (at_cursor, "strong"),
             (_mark(row), "strong" if row.ticked and not row.refusal else "muted"),
             (" ", "text"),
-            (fitted(shown, columns.name), "strong" if row.ticked and not row.refusal else style),
-            (fitted(cost, columns.cost if self.has_numbers else 12, right=True), style),
+            (cell(shown, columns.name), "strong" if row.ticked and not row.refusal else style),
+            (number_cell(cost, across), style),
         ]
         if row.refusal:
             text = fitted("  ✗ " + inert(row.refusal), max(0, width - 6 - columns.name))
             return [*parts[:4], (text, "muted")]
         if not self.has_numbers:
-            return [*parts, *self._costs(row, style, width - 18 - columns.name)]
+            return [*parts, *self._costs(row, style, width - 6 - columns.name - _COST)]
         parts += self._numbers(row, columns, style)
         return [*parts, *self._strip_of(row, 0, columns, width)]
 
@@ -287,7 +285,8 @@ class SettingsTable(Rows):
             return []
         cells = [f"{100 * row.cost.share:.0f} %"]
         cells += [row.cost.sign + short_bytes(at) for at in row.cost.at]
-        return [("".join(fitted(cell, 12, right=True) for cell in cells), style)]
+        shown = _with_room(["", *cells], room + _COST)[1:]
+        return [("".join(number_cell(text, _COST) for text in shown), style)]
 
     def _numbers(self, row: TableRow, columns: Columns, style: str) -> list[Part]:
         figures = row.figures
@@ -295,13 +294,16 @@ class SettingsTable(Rows):
             word = "✗ failed" if row.failure else "· waiting" if row.waiting else ""
             style = "bad" if row.failure else "muted"
             return [(" " * columns.numbers, "text"), (fitted(word, columns.verdict), style)]
-        cells = fitted(margin_text(figures), columns.kl, right=True)
-        cells += fitted(share_text(figures.flip_rate), columns.flips, right=True)
+        cells = number_cell(margin_text(figures, columns.kl - 1), columns.kl)
+        cells += number_cell(share_text(figures.flip_rate), columns.flips)
         if columns.perplexity:
-            change = digits(figures.perplexity_delta, sign=True, significant=2)
-            cells += fitted(change, columns.perplexity, right=True)
+            change = number_text(
+                figures.perplexity_delta, columns.perplexity - 1, significant=2, sign=True
+            )
+            cells += number_cell(change, columns.perplexity)
         if columns.p99:
-            cells += fitted(digits(figures.kl_p99, significant=3), columns.p99, right=True)
+            tail = number_text(figures.kl_p99, columns.p99 - 1, significant=3)
+            cells += number_cell(tail, columns.p99)
         verdict = style if row.origin else figures.verdict
         return [(cells + "  ", style), (fitted(verdict_text(figures), columns.verdict), verdict)]
 
@@ -317,12 +319,23 @@ class SettingsTable(Rows):
         return [(lines[line], "muted" if row.origin or figures is None else figures.verdict)]
 
     def _columns(self, width: int) -> Columns:
-        longest = max((len(row.name) for row in self.rows), default=0) + 1
-        least, most = _NAME_WIDTHS
         if width >= _WIDER:
-            return Columns(
-                min(max(least, longest), most), cost=12, kl=20, flips=9, perplexity=9, p99=10
-            )
-        if width >= _WIDE:
-            return Columns(min(max(least, longest), most))
-        return Columns(min(max(least, longest), least + max(0, width - 78)))
+            columns = Columns(cost=12, kl=20, flips=9, perplexity=9, p99=10)
+        else:
+            columns = Columns()
+        least, most = _NAME_WIDTHS
+        # What a setting does to the text matters more than its bytes, and its verdict more than
+        # the numbers that it is made of.
+        for without in ({"cost": 0}, {"kl": 10}, {"flips": 0}):
+            if width < columns.total + least:
+                columns = replace(columns, **without)
+        longest = max((len(row.name) for row in self.rows), default=0) + 1
+        # Strips of both kinds are worth more than the end of a long name, which stands below.
+        room = min(most, width - columns.total - 2 * (LEAST_STRIP + 1))
+        return replace(columns, name=max(least, min(longest, room)))
+
+
+def _with_room(cells: list[str], width: int) -> list[str]:
+    """The columns of costs that have room; those of short contexts go first."""
+    kept = min(len(cells), max(1, width // _COST))
+    return cells[: min(2, kept)] + cells[len(cells) - max(0, kept - 2) :]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
+
 from qfid_tui.app.widgets.rows import fitted
 from qfid_tui.pictures.strips import (
     StripScale,
@@ -98,8 +100,13 @@ class TableStrips:
             return f" {fitted('KL', cells)} {fitted('flips', cells)}"
         return f" {fitted('KL above, flips below', cells)}"
 
-    def legend(self, row: TableRow | None) -> str:
-        """The scales; where each row has its own, the range of the row with the cursor."""
+    def legend(self, row: TableRow | None, width: int) -> str:
+        """The scales; where each row has its own, the range of the row with the cursor.
+
+        Args:
+            row: The row with the cursor.
+            width: Cells for it; a part without room is left out whole.
+        """
         parts = []
         for what, scale in (("KL", self.kl), ("flips", self.flips)):
             if self.shown not in (what, "both"):
@@ -114,10 +121,13 @@ class TableStrips:
                 text = scale_label(scale)
             parts.append(f"{what} a chunk {text}{'' if percent or not text else ' nats'}".rstrip())
         said = ", ".join(parts)
+        forms = [said, *parts]
         if self.has_own_scales:
             name = "" if row is None or not row.kl else f"{inert(row.name)}: "
-            return f"{name}{said}; a scale per row"
-        return said + ("; rows of other conditions each on their own" if self.apart else "")
+            forms = [f"{name}{said}; a scale per row", *(f"{name}{form}" for form in forms)]
+        elif self.apart:
+            forms = [f"{said}; rows of other conditions each on their own", *forms]
+        return next((form for form in forms if cell_len(form) <= width), "")
 
     def _strip(self, row: TableRow, what: StripsShown, cells: int, height: int) -> list[str]:
         values = row.flips if what == "flips" else row.kl

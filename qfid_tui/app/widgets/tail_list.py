@@ -111,10 +111,16 @@ class TailList(ScrollView, can_focus=True):
         self._cursor = 0
 
     def show(self, rows: Sequence[TailPosition]) -> None:
-        """Show positions, the one with the largest KL first."""
-        self._rows, self._cursor = tuple(rows), 0
+        """Show positions, the one with the largest KL first; the cursor stays on its own."""
+        picked, top = self.picked, self.scroll_offset.y
+        places = {(row.chunk, row.position): i for i, row in enumerate(rows)}
+        at = 0 if picked is None else places.get((picked.chunk, picked.position), 0)
+        old, self._cursor = self._cursor, at if self._cursor else 0
+        self._rows = tuple(rows)
         self._measure()
-        self.scroll_to(y=0, animate=False)
+        # It keeps its line on the screen.
+        self.scroll_to(y=max(0, top + self._cursor - old), animate=False)
+        self._follow(self._cursor)
         self.refresh()
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.console import COLOR_SYSTEMS
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import BindingType
@@ -24,7 +25,8 @@ from scorer.common.inert_text import inert
 if TYPE_CHECKING:
     from qfid_tui.pictures.token_glyphs import IntArray
     from qfid_tui.pictures.token_lines import Lines
-    from qfid_tui.state.token_view import SettingTokens, TokenView
+    from qfid_tui.state.setting_tokens import SettingTokens
+    from qfid_tui.state.token_view import TokenView
 
 BARS = "▁▂▃▄▅▆▇█"
 """One sign a level of KL: what stands on a token where bars are shown."""
@@ -69,12 +71,13 @@ class TokenText(ScrollView, inherit_bindings=False):
         & > .token-text--heading { color: $text-muted; text-style: bold; }
         & > .token-text--bars { color: $foreground 55%; }
         & > .token-text--pointer { color: $text-accent; text-style: bold; }
+        /* Shares of colour that 256 colours still tell apart, in the default themes. */
         &:dark {
             & > .token-text--level-1 { background: $error 10%; }
-            & > .token-text--level-2 { background: $error 18%; }
-            & > .token-text--level-3 { background: $error 28%; }
-            & > .token-text--level-4 { background: $error 42%; }
-            & > .token-text--level-5 { background: $error 70%; color: auto; }
+            & > .token-text--level-2 { background: $error 20%; }
+            & > .token-text--level-3 { background: $error 43%; }
+            & > .token-text--level-4 { background: $error 60%; }
+            & > .token-text--level-5 { background: $error 76%; color: auto; }
             & > .token-text--level-6 {
                 background: $warning 65%; color: auto; text-style: bold;
             }
@@ -82,9 +85,9 @@ class TokenText(ScrollView, inherit_bindings=False):
         }
         &:light {
             & > .token-text--level-1 { background: $warning 10%; }
-            & > .token-text--level-2 { background: $warning 18%; }
-            & > .token-text--level-3 { background: $warning 28%; }
-            & > .token-text--level-4 { background: $warning 45%; }
+            & > .token-text--level-2 { background: $warning 24%; }
+            & > .token-text--level-3 { background: $warning 42%; }
+            & > .token-text--level-4 { background: $warning 57%; }
             & > .token-text--level-5 { background: $warning 80%; color: auto; }
             & > .token-text--level-6 { background: $error 65%; color: auto; text-style: bold; }
             & > .token-text--level-7 { background: $error; color: auto; text-style: bold; }
@@ -170,6 +173,22 @@ class TokenText(ScrollView, inherit_bindings=False):
         if self.wrapped is not None:
             line = self.wrapped.of_token(self.cursor)[0]
             self.move_to(self.wrapped.token_at(line, self._width if to_end else 0))
+
+    def levels_look_alike(self) -> bool:
+        """Whether the terminal has too few colours to tell the levels of KL apart.
+
+        Only their backgrounds are compared: bold or other letters are easily overlooked.
+        """
+        system = self.app.console.color_system
+        if system is None:
+            return True
+        grounds = set()
+        for level in range(len(BARS)):
+            ground = self.get_component_rich_style(f"token-text--level-{level}").bgcolor
+            shown = None if ground is None else ground.downgrade(COLOR_SYSTEMS[system])
+            # The name stays that of the colour before; number and triplet say what is shown.
+            grounds.add(None if shown is None else (shown.number, shown.triplet))
+        return len(grounds) < len(BARS)
 
     @property
     def page(self) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.message import Message
+from textual.widget import Widget
 
 from qfid_tui.app.widgets.about_line import AboutLine
 from qfid_tui.app.widgets.charts_panel import ChartsPanel
@@ -72,6 +73,22 @@ class WorkbenchBody(Container):
     def on_mount(self) -> None:
         """Post :class:`Filled` after the layout."""
         self.call_after_refresh(self.post_message, self.Filled())
+
+    def values(self, focused: Widget | None) -> dict[str, Any]:
+        """Fields of the state that the widgets own.
+
+        Args:
+            focused: The widget with the focus.
+        """
+        model = self.picker.model
+        return {
+            "focus": "" if focused is None else focused.id or "",
+            "filter": self.filter_field.value,
+            "model_cursor": None if model is None else model.name,
+            "row_cursor": self.table.row_cursor,
+            "option_cursor": self.options.cursor,
+            "tall_rows": self.table.row_height() == 2,
+        }
 
     @property
     def panels(self) -> tuple[StatePanel, ...]:

@@ -29,13 +29,13 @@ def run(args: argparse.Namespace) -> int:
 
     from qfid_tui.cli.diagnostics import say_with_hint
     from qfid_tui.cli.doctor_report import examine_in_child, to_markdown
-    from qfid_tui.cli.output import print_report
+    from qfid_tui.cli.output import print_text
 
     found = examine_in_child()
     if args.format == "json":
-        print_report([json.dumps(found, indent=2) + "\n"])
+        print_text([json.dumps(found, indent=2) + "\n"])
     else:
-        print_report(f"{line}\n" for line in to_markdown(found))
+        print_text(f"{line}\n" for line in to_markdown(found))
     if found["error"] is None:
         return 0
     say_with_hint("error", found["error"]["message"], found["error"]["hint"])

@@ -50,16 +50,21 @@ def run(args: argparse.Namespace) -> int:
         QfidError: The job is not valid, or the report cannot be delivered.
     """
     from qfid_tui.cli.cached_model import ensure_model
+    from qfid_tui.cli.diagnostics import say
     from qfid_tui.cli.scoring import score
     from qfid_tui.cli.standard_input import text_from_standard_input
+    from qfid_tui.state.running_elsewhere import running_elsewhere
     from scorer.spec.job import STANDARD_INPUT
 
     job = job_of(args)
     delivery = Delivery(args)
+    delivery.check_settings([setting.key for setting in job.settings])
     info = ensure_model(
         job.model, job.revision, allow_custom_code=args.allow_custom_code, pull=args.pull
     )
     job = _with_absolute_model(job, info)
+    if (other := running_elsewhere(job)) is not None:
+        say(f"warning: {other.words}")
     allowed = args.allow_custom_code
     if job.corpus.source != STANDARD_INPUT:
         return score(job, delivery, allow_custom_code=allowed)

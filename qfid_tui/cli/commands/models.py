@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the list and return 0."""
     from qfid_tui.cli.diagnostics import say
-    from qfid_tui.cli.output import print_report
+    from qfid_tui.cli.output import print_text
     from scorer.models.hub_cache import hub_folder
     from scorer.models.listing import list_models
     from scorer.models.measuring import measured_models
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     listing = list_models(hub)
     if list(measured_models(listing.scorable)):
         listing = list_models(hub)
-    print_report(_parts(listing, args.format, str(hub)))
+    print_text(_parts(listing, args.format, str(hub)))
     if not listing.scorable:
         say(
             f"no model in `{hub}` can be scored; `qfid pull org/name` downloads one, "

@@ -15,8 +15,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the page and return 0."""
     import shutil
 
-    from qfid_tui.cli.output import print_report
+    from qfid_tui.cli.output import print_text
     from qfid_tui.words.notation import notation_text
 
-    print_report([notation_text(min(100, shutil.get_terminal_size().columns))])
+    print_text([notation_text(min(100, shutil.get_terminal_size().columns))])
     return 0

@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
         Interrupted: The user stopped it.
     """
     from qfid_tui.cli.download import download
-    from qfid_tui.cli.output import print_report
+    from qfid_tui.cli.output import print_text
 
     folder = download(args.repo, args.revision, allow_custom_code=args.allow_custom_code)
-    print_report([f"{folder}\n"])
+    print_text([f"{folder}\n"])
     return 0

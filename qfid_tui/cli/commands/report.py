@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if args.run is None:
         say(f"the newest run: `{found.id}`")
     report = saved_report(found)
+    delivery.check_settings([row.setting for row in report.settings])
     delivery.deliver(report, found.id)
     if not found.finished:
         say(f"run `{found.id}` is unfinished: `qfid resume {found.id}` scores the rest")

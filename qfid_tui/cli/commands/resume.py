@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
     found = _chosen_run(args.run)
     delivery = Delivery(args)
+    delivery.check_settings([setting.key for setting in found.job.settings])
     # Report another process that writes to the run before the model is loaded.
     with RunLock(found.path):
         pass

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         QfidError: The folder of runs cannot be read, or a run cannot be deleted.
     """
     from qfid_tui.cli.diagnostics import say
-    from qfid_tui.cli.output import print_report
+    from qfid_tui.cli.output import print_text
     from scorer.common.folders import runs_folder
     from scorer.runs.listing import list_runs
 
@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
         return _delete(args.delete, asked=args.yes)
     found = list_runs()
     if args.format == "json":
-        print_report([_json(found)])
+        print_text([_json(found)])
     elif found:
-        print_report(f"{line}\n" for line in table([_HEAD, *map(_row, found)]))
+        print_text(f"{line}\n" for line in table([_HEAD, *map(_row, found)]))
     if not found:
         say(f"no run is saved in `{runs_folder()}` yet; `qfid kv demo` makes one")
     return 0

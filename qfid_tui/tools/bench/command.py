@@ -77,7 +77,7 @@ def _replay(folder: Path, rounds: int) -> Iterator[Figure]:
     from qfid_tui.tools.bench.in_process import replay
 
     found = replay(folder, 2000, rounds)
-    yield Figure("replay of 2 000 chunks × 8 settings", found.total, 0.5, "s")
+    yield Figure("replay of 2000 chunks × 8 settings", found.total, 0.5, "s")
     yield Figure("CPU of the app's process meanwhile", found.cpu, None, "s")
     yield Figure(f"a key's latency meanwhile, p95 of {found.keys}", 1000 * found.latency, 15, "ms")
 
@@ -100,7 +100,7 @@ def _inspector(folder: Path, rounds: int) -> Iterator[Figure]:
     for name, seconds in inspector(rounds).items():
         # A page or a jump redraws the whole screen, whatever the length of the text.
         target = None if name in ("page", "largest") else 5.0
-        what = f"inspector over 65 536 tokens, CPU of one move by {name}"
+        what = f"inspector over 65536 tokens, CPU of one move by {name}"
         yield Figure(what, 1000 * seconds, target, "ms")
 
 

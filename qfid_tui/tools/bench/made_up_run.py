@@ -10,7 +10,7 @@ from typing import Any
 
 from qfid_tui.process.recording import write_recording
 from qfid_tui.state.choices import Choices
-from scorer.spec.events import ChunkScored, Finished, Hello, Planned, Progress
+from scorer.spec.events import ChunkScored, Failed, Hello, Planned, Progress
 from scorer.stats.depth import DEPTH_SPANS
 
 SETTINGS = ("8", "6", "5", "4", "3", "2", "k8v4", "k16v4")
@@ -80,7 +80,8 @@ def _events(chunks: int, progress: bool) -> Iterator[dict[str, Any]]:
                 kl_p99_so_far=5 * 10 ** (-4 + 0.5 * i),
                 positions_so_far=511 * (chunk + 1),
             ).to_json()
-    yield Finished({}).to_json()
+    # There are no positions that a report could be made of: it ends as a run that was stopped.
+    yield Failed("Interrupted", "made up", exit_code=130, run="made-up").to_json()
 
 
 def save_tokens_run(chunks: int, length: int) -> str:

@@ -80,7 +80,7 @@ class MeasuredApp(QfidApp):
                 if not self.first:
                     self.first, self.cpu = time.perf_counter(), -time.process_time()
                 yield block
-                if comparison.phase == "finished" and not self.last:
+                if comparison.failure is not None and not self.last:
                     self.workbench.update(comparison_changed(self.workbench.state))
                     self.last = time.perf_counter()
                     self.cpu += time.process_time()

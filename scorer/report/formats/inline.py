@@ -191,6 +191,21 @@ def columns(shown: str) -> int:
     )
 
 
+# A code span, which is left as it is; or a character of a number, see ``plain_numbers``.
+_OF_NUMBERS = re.compile(
+    r"(`+).+?\1(?!`)|(?<=\d)\u202f(?=\d)|\u2212(?=[\d.\u221e])|(?<=\d)\u2013(?=\d)|\u221e"
+)
+_PLAIN = {"\u202f": "", "\u2212": "-", "\u2013": "-", "\u221e": "inf"}
+
+
+def plain_numbers(cell: str) -> str:
+    """A cell with its numbers as programs read them: nothing but ASCII, no thousands set apart.
+
+    In sentences numbers are typeset for people. A table is copied into spreadsheets and scripts.
+    """
+    return _OF_NUMBERS.sub(lambda match: _PLAIN.get(match[0], match[0]), cell)
+
+
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], *, left: Sequence[int] = (0,)
 ) -> list[str]:
@@ -198,10 +213,10 @@ def table(
 
     Args:
         head: Names of the columns.
-        rows: Cells, Markdown already.
+        rows: Cells, Markdown already; their numbers become plain ones.
         left: Indices of the columns of text; the others are numbers and end flush.
     """
-    cells = [list(head), *(list(row) for row in rows)]
+    cells = [list(head), *(list(map(plain_numbers, row)) for row in rows)]
     widths = [max(3, *(columns(row[i]) for row in cells)) for i in range(len(head))]
 
     def line(row: list[str]) -> str:

@@ -111,7 +111,7 @@ def comparison(report: Report) -> list[str]:
     over: dict[str, list[str]] = {}
     for same in alike.values():
         ends = same[0][1].intervals
-        margin = "± or (low–high): 95 % interval over" if ends.kl_mean else "No interval of KL over"
+        margin = "± or (low-high): 95 % interval over" if ends.kl_mean else "No interval of KL over"
         names = [code(row.setting) for row, _ in same]
         over.setdefault(interval_sentence(ends, margin), []).extend(names)
     sentences = [
@@ -232,7 +232,7 @@ def _told_apart(report: Report) -> list[str]:
             words = "below the noise floor"
         rows.append(
             [
-                f"{code(pair.a)} − {code(pair.b)}",
+                f"{code(pair.a)} - {code(pair.b)}",
                 digits(difference, sign=True),
                 interval(pair.interval, sign=True),
                 words,

@@ -43,7 +43,8 @@ def files_sha256(model_path: Path, patterns: Sequence[str], *more: str) -> str:
     digest = hashlib.sha256()
     for file in files_of(model_path, patterns):
         data = file.read_bytes()
-        digest.update(f"{file.name}\0{len(data)}\0".encode() + data)
+        name = file.relative_to(model_path).as_posix()
+        digest.update(f"{name}\0{len(data)}\0".encode() + data)
     for part in more:
         digest.update(f"{part}\0".encode())
     return digest.hexdigest()

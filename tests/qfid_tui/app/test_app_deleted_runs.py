@@ -9,6 +9,7 @@ from app_pilot import demo_choices, piloted, running, until
 from cli_saved_runs import save_run
 from deadline import DEADLINE
 
+from qfid_tui.app import workbench_reader
 from qfid_tui.app.app import QfidApp
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.history import HistoryScreen
@@ -57,3 +58,24 @@ async def test_a_deleted_comparison_leaves_the_screen() -> None:
         app.workbench.history_left(None)
         await until(pilot, lambda: app.comparison.run is None, "nothing on the screen")
         assert not grey(app) and not app.workbench.table.has_numbers
+
+
+@piloted
+async def test_a_comparison_that_another_process_deletes_leaves_the_screen_and_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workbench_reader, "_WATCH_SECONDS", 0.05)
+    run = save_run("8", job={"chunk_length": 128})
+    notices: list[str] = []
+    async with running(demo_choices()) as (app, pilot):
+        notify = app.workbench.notify
+        monkeypatch.setattr(
+            app.workbench,
+            "notify",
+            lambda text, **more: (notices.append(text), notify(text, **more)),
+        )
+        app.workbench.commands.open_run(run.id)
+        await until(pilot, lambda: app.comparison.run == run.id, "the opened run")
+        run.delete()
+        await until(pilot, lambda: app.comparison.run is None, "nothing on the screen")
+    assert notices[-1] == f"Run {run.id} has been deleted: its numbers leave the screen"

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import random
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
+from detail_pilot import Detail, compared, driven, lines, loaded, saved_detail, screen_of, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from saved_setting_runs import saved_run
 from textual.app import App, ComposeResult
 from textual.geometry import Size
 from textual.pilot import Pilot
-from textual.widget import Widget
 
 from qfid_tui.app.screens.detail import DetailScreen
 from qfid_tui.app.screens.inspector import InspectorScreen
@@ -27,7 +22,6 @@ from qfid_tui.app.widgets.histogram import Histogram
 from qfid_tui.app.widgets.scatter import Scatter, ScatterPoint
 from qfid_tui.app.widgets.tail_list import TailList
 from qfid_tui.state.chart_points import FrontierChart
-from scorer.common.folders import runs_folder
 
 SIZES = [(80, 24), (140, 45)]
 THEMES = ["textual-dark", "textual-light"]
@@ -36,16 +30,6 @@ THEMES = ["textual-dark", "textual-light"]
 @pytest.fixture(autouse=True)
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
-
-
-def driven(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a coroutine test in a loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 class Charts(App[None]):
@@ -88,50 +72,9 @@ def fill(app: App[None]) -> None:
     app.query_one(Histogram).show("4", edges, counts, nonpositive=5, infinite=1)
 
 
-class Detail(App[None]):
-    def __init__(self, theme: str = "textual-dark", run: str = "", setting: str = "4") -> None:
-        super().__init__()
-        self._wanted, self._run_id, self._first = theme, run, setting
-
-    def on_mount(self) -> None:
-        self.theme = self._wanted
-        screen = DetailScreen(self._run_id, self._first, settings=("8", "6", "4", "2"))
-        self.push_screen(screen, lambda _: self.exit())
-
-
-async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if holds():
-            await pilot.pause()
-            return
-        await pilot.pause(0.01)
-    raise AssertionError("it did not come")
-
-
-def screen_of(app: App[None]) -> DetailScreen:
-    assert isinstance(app.screen, DetailScreen)
-    return app.screen
-
-
-def lines(widget: Widget) -> list[str]:
-    return [widget.render_line(y).text for y in range(widget.content_size.height)]
-
-
-def loaded(app: App[None], setting: str = "4") -> Callable[[], bool]:
-    def holds() -> bool:
-        found = app.screen.query(ChunkChart)
-        return bool(found) and any(f"setting {setting}" in c.heading() for c in found)
-
-    return holds
-
-
 @pytest.fixture
 def saved() -> str:
-    """A run with a fixed id: the title of the screen names it."""
-    run = saved_run()
-    fixed = runs_folder() / "20261124-200122-demo-06e8"
-    run.path.rename(fixed)
-    return fixed.name
+    return saved_detail()
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -175,6 +118,18 @@ async def test_settings_are_gone_through_with_brackets(saved: str) -> None:
             await until(pilot, loaded(app, setting))
         await pilot.press("escape")
         assert app.return_code == 0
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "140x45"])
+def test_snapshot_of_two_settings(snap_compare: object, saved: str, size: tuple[int, int]) -> None:
+    async def compare(pilot: Pilot[None]) -> None:
+        await until(pilot, loaded(pilot.app))
+        await pilot.press("c", "c")
+        await until(pilot, compared(pilot.app, "4, ━ 6"))
+        await pilot.press("tab", "right")
+
+    assert callable(snap_compare)
+    assert snap_compare(Detail(run=saved), terminal_size=size, run_before=compare)
 
 
 @pytest.mark.parametrize("key", ["z", "enter"])

@@ -55,7 +55,7 @@ def printed(run: Run, key: str, capture: pytest.CaptureFixture[bytes]) -> bytes:
     return capture.readouterr().out
 
 
-@pytest.mark.parametrize("kind", range(4))
+@pytest.mark.parametrize("kind", range(6))
 def test_each_format_is_written_as_the_command_prints_it(
     kind: int, run: Run, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -78,7 +78,7 @@ def test_a_picture_is_of_the_screen_below_and_fetches_nothing(run: Run, tmp_path
         await until(pilot, lambda: "✓ written" in told(app))
 
     drive(lambda app: ExportScreen(run.id, "x", app.export_screenshot), steps)
-    svg = (tmp_path / name_of(run, 4)).read_text("utf-8")
+    svg = (tmp_path / name_of(run, 6)).read_text("utf-8")
     assert "the&#160;screen&#160;behind" in svg and "Export" not in svg
     assert "@font-face" not in svg and "url(http" not in svg
     assert set(re.findall(r"https?://[^\s\"'<)]+", svg)) <= {
@@ -130,15 +130,55 @@ def test_another_folder_is_typed(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "deep" / name_of(run)).is_file()
 
 
-@pytest.mark.parametrize("folder", ["missing", "[/x]"])
-def test_a_folder_that_is_not_there_is_one_error(folder: str, run: Run) -> None:
+@pytest.mark.parametrize("folder", ["missing/deeper", "[/x]"])
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_a_folder_that_is_not_there_is_made_when_asked(
+    folder: str, answer: str, run: Run, tmp_path: Path
+) -> None:
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await ready(app, pilot)
         await pilot.press("f")
         app.screen.query_one("#folder", Input).value = folder
         await pilot.press("enter", "enter")
-        await until(pilot, lambda: "→ create it" in told(app))
-        assert f"✗ there is no folder `{folder}`" in told(app)
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert f"There is no folder {tmp_path / folder}. Make it?" in text_of(app, "#question")
+        assert not (tmp_path / folder).exists()
+        await pilot.press(answer)
+        done = "✓ written" if answer == "y" else "· nothing is written"
+        await until(pilot, lambda: done in told(app))
+
+    drive(screen(run), steps)
+    assert (tmp_path / folder / name_of(run)).is_file() is (answer == "y")
+    assert (tmp_path / folder).exists() is (answer == "y")
+
+
+def test_a_name_of_ones_own(run: Run, tmp_path: Path) -> None:
+    async def steps(app: Below, pilot: Pilot[Any]) -> None:
+        await ready(app, pilot)
+        await pilot.press("n", *"mine", "enter")
+        assert text_of(app, "#file") == "mine.md" and isinstance(app.focused, OptionList)
+        await pilot.press("down")
+        await until(pilot, lambda: text_of(app, "#file") == "mine.json")
+        await pilot.press("n", *"/x")
+        await until(pilot, lambda: "`/x` is no file name" in text_of(app, "#file"))
+        await pilot.press("escape")
+        assert app.screen.query_one("#file-name", Input).value == "mine"
+        await pilot.press("enter")
+        await until(pilot, lambda: "✓ written" in told(app))
+
+    drive(screen(run), steps)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.json"]
+
+
+def test_what_was_said_of_a_file_goes_when_another_one_is_meant(run: Run) -> None:
+    async def steps(app: Below, pilot: Pilot[Any]) -> None:
+        await ready(app, pilot)
+        for change in (["down"], ["n", "x", "enter"], ["f", "y", "escape"]):
+            await pilot.press("enter")
+            await until(pilot, lambda: "✓ written" in told(app))
+            assert app.screen.query_one("#messages").display
+            await pilot.press(*change)
+            await until(pilot, lambda: not app.screen.query_one("#messages").display)
 
     drive(screen(run), steps)
 
@@ -167,7 +207,10 @@ def test_copying_without_a_folder_still_copies(run: Run) -> None:
         await ready(app, pilot)
         app.screen.query_one("#folder", Input).value = "gone"
         await pilot.press("c")
-        await until(pilot, lambda: "there is no folder" in told(app))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.press("n")
+        await until(pilot, lambda: "nothing is written" in told(app))
+        assert "✓ report sent" in told(app)
 
     assert len(drive(screen(run), steps).copied) == 1
 

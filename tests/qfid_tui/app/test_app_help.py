@@ -110,3 +110,36 @@ def test_the_names_for_keys_of_ones_own_are_there() -> None:
         assert "workbench.stop" not in said(app)
 
     drive(HelpScreen(KEYS), steps)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_key_can_be_reached_under_the_name_of_its_panel(size: tuple[int, int]) -> None:
+    keys = [HelpKey(f"key{i}", f"what {i} does", f"workbench.k{i}") for i in range(60)]
+    keys += [HelpKey("space", "Score it", "workbench.tick"), HelpKey("q", "Leave", "app.quit")]
+
+    async def steps(app: Below, pilot: Pilot[Any]) -> None:
+        text = said(app)
+        order = [text.index(title) for title in ("Settings", "Panels", "Everywhere")]
+        if size[0] > 120:
+            assert order == sorted(order)
+        # The column of keys is longer than the screen and scrolls with the page.
+        table, page = app.screen.query_one("#keys"), app.screen.query_one("#page")
+        assert table.region.height > page.region.height
+        await pilot.press("end")
+        await until(pilot, lambda: table.region.bottom <= page.region.bottom)
+
+    drive(HelpScreen(keys), steps, size=size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_how_settings_are_written_is_one_key_away(size: tuple[int, int]) -> None:
+    async def steps(app: Below, pilot: Pilot[Any]) -> None:
+        page, part = app.screen.query_one("#page"), app.screen.query_one("#notation")
+        await pilot.press("s")
+        await until(pilot, lambda: part.region.y == page.region.y)
+        await pilot.press("slash")
+        app.screen.query_one(Input).value = "k16v4"
+        await until(pilot, lambda: not app.screen.query_one("#keys").display)
+        assert part.display and "nothing here" not in said(app)
+
+    drive(HelpScreen(KEYS * 12), steps, size=size)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cli_saved_runs import save_run
 from later_positions import rewrite
-from side_screen_app import Below, drive, footer_width, text_of, until
+from side_screen_app import Below, drive, text_of, until
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input
 
@@ -16,6 +16,7 @@ from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryChoice, HistoryScreen
+from qfid_tui.app.widgets.key_bar import KeyBar
 from scorer.runs import listing as runs
 from scorer.runs.run import Run
 
@@ -28,8 +29,11 @@ def rows(app: Below) -> list[list[str]]:
 
 
 async def filled(app: Below, pilot: Pilot[Any], count: int) -> None:
-    await until(pilot, lambda: not isinstance(app.screen, HistoryScreen) or len(rows(app)) == count)
-    await until(pilot, lambda: len(rows(app)) == count)
+    def is_so() -> bool:
+        screen = app.screen
+        return isinstance(screen, HistoryScreen) and screen.is_read and len(rows(app)) == count
+
+    await until(pilot, is_so)
 
 
 async def put_cursor(app: Below, pilot: Pilot[Any], run: Run | str) -> None:
@@ -52,17 +56,14 @@ def test_runs_of_the_model_then_of_all() -> None:
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await filled(app, pilot, 2)
         assert text_of(app, "#runs-title") == "Earlier runs of demo · 2"
-        assert {(row[1], row[2], row[3]) for row in rows(app)} == {
-            ("✓ finished", "8/8", "8, 4"),
-            ("… unfinished", "2/4", "8"),
-        }
+        assert {(row[2], row[3]) for row in rows(app)} == {("✓ 8", "8"), ("… 2/4", "—")}
         await put_cursor(app, pilot, part)
         assert "… unfinished · 2/4 chunks" in text_of(app, "#run-about")
         await pilot.press("a")
         await filled(app, pilot, 3)
         assert text_of(app, "#runs-title") == "Earlier runs of all models · 3"
         assert part.id in text_of(app, "#run-about"), "the cursor stays on its run"
-        assert {row[4] for row in rows(app)} == {"demo", "local-test/Other-4bit"}
+        assert {row[7] for row in rows(app)} == {"demo", "loca…/Other-4bit"}
         await pilot.press("a")
         await filled(app, pilot, 2)
 
@@ -77,7 +78,9 @@ def test_a_run_is_opened(key: str) -> None:
         await filled(app, pilot, 2)
         await put_cursor(app, pilot, whole)
         if key == "click":
-            await pilot.click(DataTable, offset=(3, app.screen.query_one(DataTable).cursor_row + 1))
+            await pilot.click(
+                DataTable, offset=(30, app.screen.query_one(DataTable).cursor_row + 1)
+            )
         else:
             await pilot.press(key)
         await until(pilot, lambda: app.done)
@@ -135,7 +138,10 @@ def test_deleting_is_asked(answer: str, left: int) -> None:
         await put_cursor(app, pilot, part)
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        assert "Its 2 scored chunks cannot be brought back." in text_of(app, "#question")
+        question = text_of(app, "#question")
+        assert f"Delete run {part.id}, " in question and "KiB?" in question
+        assert "Its 2 scored chunks and what is reported of them are lost for good." in question
+        assert "workbench" not in question
         assert part.path.exists()
         await pilot.press(answer)
         await filled(app, pilot, left)
@@ -149,9 +155,15 @@ def test_a_run_that_is_written_to_is_neither_deleted_nor_gone_on_with() -> None:
 
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await filled(app, pilot, 1)
-        assert rows(app)[0][1] == "▸ running"
+        assert rows(app)[0][2] == "▸ 2/8"
+        notes: list[str] = []
+        app.screen.notify = lambda text, **_: notes.append(text)  # type: ignore[method-assign]
         await pilot.press("d", "g")
         assert isinstance(app.screen, HistoryScreen) and not app.done
+        assert notes == [
+            "This run is being scored: stop it before it is deleted",
+            "This run is being scored",
+        ]
 
     with run.open_writer():
         drive(HistoryScreen(None), steps)
@@ -181,7 +193,7 @@ def test_an_unusable_run_is_named_with_why_and_left_alone() -> None:
 
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await filled(app, pilot, 1)
-        assert rows(app)[0][:2] == ["2020-01-01 00:00", "✗ unusable"]
+        assert rows(app)[0][1:3] == ["2020-01-01 00:00", "✗ unusable"]
         about = text_of(app, "#run-about")
         assert "is missing" in about and "␛[31m[red]broken" in about and str(broken.parent) in about
         await pilot.press("enter", "g", "d", "e")
@@ -287,7 +299,8 @@ def test_resizing_leaves_it_alive_and_the_footer_fits() -> None:
 
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await filled(app, pilot, 2)
-        assert footer_width(app) <= 80
+        shown = [verb for _, _, verb, _ in app.screen.query_one(KeyBar).shown()]
+        assert shown[:5] == ["help", "open", "mark", "close", "delete"] and len(shown) > 6
         for width, height in ((5, 3), (30, 8), (140, 45), (200, 60), (80, 24)):
             await pilot.resize_terminal(width, height)
             await filled(app, pilot, 2)

@@ -46,7 +46,8 @@ before = set(sys.modules)
 
 async def main():
     choices = Choices(
-        model="demo", ticked=(8, 4), chunk_length=16, max_chunks=4, corpus="wikitext2"
+        # Not the conditions of a saved run, which the key would open.
+        model="demo", ticked=(8, 4), chunk_length=32, max_chunks=4, corpus="wikitext2"
     )
     app = qfid_tui.app.app.QfidApp(choices, command={command!r}, probe=False, keep=False)
     async with app.run_test(size=(140, 45)) as pilot:
@@ -105,6 +106,10 @@ def test_before_the_first_frame_only_textual_s_basics_are_imported() -> None:
         "qfid_tui.app.screens.workbench_keys",
         "qfid_tui.app.widgets",
         "qfid_tui.app.widgets.title_line",
+        "qfid_tui.app.terminal",
+        "qfid_tui.app.terminal.driver",
+        "qfid_tui.app.terminal.input_bytes",
+        "qfid_tui.app.terminal.key_sequences",
         "scorer",
         "scorer._version",
         "scorer.common",
@@ -117,7 +122,7 @@ def test_before_the_first_frame_only_textual_s_basics_are_imported() -> None:
 
 def test_choosing_running_and_watching_need_nothing_heavy(tmp_path: Path) -> None:
     save_run("8")
-    run = save_run("8,4", job={"chunks": "spread"})
+    run = save_run("8,4", job={"chunks": "spread", "kernel": "mlx-lm"})
     file = script(tmp_path / "s", recording(run))
     command = (sys.executable, str(SUPPORT / "scripted_scorer.py"), str(file))
     found = modules(_RUN.format(command=command))

@@ -19,11 +19,13 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from qfid_tui.app.actions import HelpKey
+from qfid_tui.app.screens.compared_runs import ComparedRunsScreen
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.fault import Fault, FaultScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryScreen
+from qfid_tui.state.compared_runs import ComparedRun
 from scorer.common.errors import InputError
 from scorer.runs.run_info import RunInfo
 
@@ -60,8 +62,14 @@ def screens(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scree
     job = SimpleNamespace(model=a, settings=[SimpleNamespace(file_name=text) for text in texts])
     monkeypatch.setattr("qfid_tui.app.screens.export.find_run", lambda _: SimpleNamespace(job=job))
     yield ExportScreen(d, c, lambda: b)
-    monkeypatch.setattr("qfid_tui.app.screens.history.list_runs", lambda: infos(texts))
+    monkeypatch.setattr("qfid_tui.state.run_list.run_ids", lambda _: texts)
+    monkeypatch.setattr("qfid_tui.app.history_reader.read_infos", lambda _: infos(texts))
     yield HistoryScreen(None)
+    monkeypatch.setattr(
+        "qfid_tui.state.compared_runs._read",
+        lambda i, text: (ComparedRun(text, a, b, c) if i else ComparedRun(text, fault=d), []),
+    )
+    yield ComparedRunsScreen(texts)
 
 
 @contextmanager
@@ -107,7 +115,7 @@ def test_any_text_is_drawn_inert(monkeypatch: pytest.MonkeyPatch) -> None:
             async def steps(app: Below, pilot: Pilot[Any]) -> None:
                 for screen in screens(texts, monkeypatch):
                     await app.push_screen(screen)
-                    if isinstance(screen, HistoryScreen):
+                    if isinstance(screen, HistoryScreen | ComparedRunsScreen):
                         await until(pilot, lambda: screen.is_read)  # noqa: B023
                     if isinstance(screen, ExportScreen):
                         await until(pilot, lambda: screen.is_ready)  # noqa: B023

@@ -16,7 +16,9 @@ from token_text_runs import HALVES, PROSE, token_run
 
 from qfid_tui.app.screens.inspector import InspectorScreen
 from qfid_tui.app.widgets.key_bar import KeyBar
+from qfid_tui.app.widgets.token_panel import TokenPanel
 from qfid_tui.app.widgets.token_text import TokenText
+from qfid_tui.state.workbench import RunSoFar
 
 SIZES = [(80, 24), (140, 45)]
 THEMES = ["textual-dark", "textual-light"]
@@ -145,6 +147,41 @@ async def test_another_setting_is_shown_at_the_same_token() -> None:
             assert app.text.cost is app.view.cost(setting)
 
 
+@pytest.mark.parametrize("size", [(60, 18), (80, 24), (140, 45)])
+@driven
+async def test_every_setting_and_its_top_token_are_in_sight(size: tuple[int, int]) -> None:
+    token_run(PROSE, "8,6,k8v4,4,3,2", name=RUN, length=160)
+    app = Inspecting()
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot)
+        await pilot.press("m")
+        panel = app.inspector.query_one(TokenPanel)
+        shown = [panel.render_line(y).text for y in range(panel.content_size.height)]
+        for setting, cost in app.view.facts("4", app.text.cursor).settings:
+            assert cost is not None and cost.top_quant.text is not None
+            said = f"{'flip' if cost.flipped else 'same'}", f'"{cost.top_quant.text[:3]}'
+            own = [line for line in shown if f" {setting} " in line and said[1] in line]
+            assert any(said[0] in line for line in own), setting
+        assert "reference" in "\n".join(shown)
+        assert app.text.size.height >= 6
+
+
+@driven
+async def test_the_title_shows_the_chosen_setting_at_any_width() -> None:
+    token_run(name=RUN, settings="8:32,6:32,k8v4:32,4:32,3:32,2:32", length=32)
+    app = Inspecting(setting="2:32")
+    async with app.run_test(size=(140, 45)) as pilot:
+        await opened(pilot)
+        title = app.inspector.query_one("#title", Static)
+        for width, whole in ((140, True), (50, False), (80, True)):
+            await pilot.resize_terminal(width, 24)
+            await pilot.pause()
+            assert app.inspector.size.width == width
+            shown = str(title.render())
+            assert "[2:32]" in shown and len(shown) <= width - 2
+            assert ("k8v4:32" in shown) is whole and ("6 of 6" in shown) is not whole
+
+
 @driven
 async def test_a_click_puts_the_cursor_on_a_token() -> None:
     token_run(name=RUN, length=128)
@@ -234,6 +271,16 @@ async def test_ids_are_shown_with_the_reason_where_the_tokenizer_is_gone() -> No
         await opened(pilot)
         assert "org/gone[/x]" in str(app.inspector.query_one("#notice", Static).render())
         assert f"id {app.view.ids[1]}" in app.panel()
+
+
+@driven
+async def test_a_run_that_goes_on_is_said_to_be_a_snapshot() -> None:
+    token_run(name=RUN, chunks=(0, 1))
+    app = Inspecting(so_far=lambda: RunSoFar({"4": 2}, 6, ("4",)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        notice = str(app.inspector.query_one("#notice", Static).render())
+        assert "a snapshot: the run goes on, 2 of 6 chunks so far" in notice
 
 
 @driven

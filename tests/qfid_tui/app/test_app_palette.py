@@ -16,6 +16,7 @@ from textual.screen import Screen
 
 from qfid_tui.app.actions import help_keys, screen_actions
 from qfid_tui.app.palette import QfidCommands
+from qfid_tui.app.screens.compared_runs import ComparedRunsScreen
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.fault import Fault, FaultScreen
@@ -25,6 +26,7 @@ from qfid_tui.app.screens.history import HistoryScreen
 FAULT = Fault("title", "message", "", ("log",), 1, "run")
 SCREENS: dict[str, Callable[[], Screen[Any]]] = {
     "history": lambda: HistoryScreen(None),
+    "compared": lambda: ComparedRunsScreen([]),
     "export": lambda: ExportScreen("run", "title", lambda: "<svg/>"),
     "help": lambda: HelpScreen([]),
     "fault": lambda: FaultScreen(FAULT),
@@ -102,7 +104,7 @@ def test_what_is_not_possible_now_comes_last_and_says_so() -> None:
         await until(pilot, lambda: not app.screen.query_one("#run-about").display)
         hits = await discovered(app.screen)
         states = [str(hit.help).startswith("Not possible now · ") for hit in hits]
-        assert states == sorted(states) and sum(states) == 4
+        assert states == sorted(states) and sum(states) == 6
         notes: list[str] = []
         app.notify = lambda text, **_: notes.append(text)  # type: ignore[method-assign]
         (delete,) = [hit for hit in hits if str(hit.text).startswith("Delete")]

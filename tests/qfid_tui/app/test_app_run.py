@@ -21,6 +21,7 @@ from cli_saved_runs import (
     script,
 )
 
+from scorer.common.interrupts import SAME_PRESS_SECONDS
 from scorer.runs.listing import find_run
 from scorer.spec.events import SettingFailedEvent, Warned
 
@@ -199,9 +200,12 @@ async def test_stop_works_on_a_child_that_hangs(tmp_path: Path, hello: bool) -> 
         await until(pilot, file.with_suffix(".pid").exists, "the child")
         if hello:
             await until(pilot, lambda: app.comparison.machine is not None, "hello")
-            await pilot.press("x")
+            # A key that repeats is one press.
+            await pilot.press("x", "x")
             assert app.comparison.phase == "stopping"
             await until(pilot, lambda: "x stops at once" in screen_text(app), "told")
+            await pilot.pause(1.1 * SAME_PRESS_SECONDS)
+            assert app.comparison.phase == "stopping"
         await pilot.press("x")
         await until(pilot, lambda: app.comparison.phase == "stopped", "stopped")
         assert is_gone(int(file.with_suffix(".pid").read_text()))

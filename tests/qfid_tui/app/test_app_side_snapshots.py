@@ -17,13 +17,20 @@ from textual.screen import Screen
 
 import qfid_tui
 from qfid_tui.app.actions import HelpKey
+from qfid_tui.app.screens.compared_runs import ComparedRunsScreen
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.fault import Fault, FaultScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryScreen
+from qfid_tui.state.compared_runs import ComparedGroup, ComparedRow, ComparedRun, ComparedRuns
+from qfid_tui.state.run_results import RunOutcome, RunResult
+from qfid_tui.state.setting_results import Figures
+from scorer.runs.comparability import ComparabilityKey
 from scorer.runs.run_info import RunInfo
 from scorer.spec.settings.registry import parse_settings
+from scorer.stats.intervals import Interval
+from scorer.stats.summary_values import ChunkSums
 
 MODEL = "local-test/SmolLM2-135M-Instruct-4bit"
 RUN = "20261124-201425-SmolLM2-135M-Instruct-4bit-eaba"
@@ -79,6 +86,50 @@ RUNS = [
         "run `20261119-101112-old-1a2b` was written by another version of qfid (schema `0`)",
     ),
 ]
+
+
+def outcome(run: RunInfo) -> RunOutcome:
+    """Made-up results; a run that is unfinished or unusable has none yet."""
+    if run.state in ("broken", "running"):
+        return RunOutcome()
+    verdicts = {"8": "good", "6": "good?", "k8v4": "marginal?"}
+    results = tuple(
+        RunResult(name, 0.000123 * 5**i, 0.0041 * 3**i, verdicts.get(name, "bad"))
+        for i, name in enumerate(run.settings)
+        if name not in run.failed
+    )
+    return RunOutcome(results, results[0])
+
+
+def compared_row(run: int, name: str, kl: float, verdict: Any, *, is_open: bool) -> ComparedRow:
+    figures = Figures(
+        *(32, kl, Interval(0.8 * kl, 1.3 * kl), 9 * kl, 3 * kl**0.5 / 10, 20.0, 0.1, verdict),
+        *(is_open, None, (), True),
+    )
+    key = ComparabilityKey(str(run), None, 0, "deployed", frozenset(range(32)))
+    return ComparedRow(run, name, figures, 0.53, key, ChunkSums((), (), (), (), ()), {})
+
+
+def compared_group(run: int, *differs: str) -> ComparedGroup:
+    rows = (
+        compared_row(run, "8", 0.000561 * (run + 1), "good", is_open=True),
+        compared_row(run, "k8v4", 0.0258 * (run + 1), "marginal", is_open=True),
+        compared_row(run, "4@512~dequantized", 0.149 * (run + 1), "bad", is_open=False),
+    )
+    return ComparedGroup(rows, (1, 1, 3), 32, differs)
+
+
+COMPARED = ComparedRuns(
+    (
+        ComparedRun(RUN, MODEL, "WikiText-2, chunks of 512"),
+        ComparedRun(RUN, MODEL.replace("4bit", "8bit"), "WikiText-2, chunks of 512"),
+        ComparedRun(RUN, "demo", "built-in text, chunks of 512", "nothing is scored yet"),
+    ),
+    (
+        compared_group(0),
+        compared_group(1, "files of the model", "content of the model's files", "batch 4, not 8"),
+    ),
+)
 JOB = SimpleNamespace(job=SimpleNamespace(model=MODEL, settings=parse_settings("8,6,4")))
 
 Steps = Callable[[Any, Pilot[Any]], Any]
@@ -90,8 +141,13 @@ async def nothing(app: Below, pilot: Pilot[Any]) -> None:
 
 async def listed(app: Below, pilot: Pilot[Any]) -> None:
     await until(pilot, lambda: app.screen.query_one("RunTable").display)
+    await pilot.press("space")
     await pilot.press("down")
     await until(pilot, lambda: app.screen.query_one("RunTable").cursor_row == 1)  # type: ignore[attr-defined]
+
+
+async def compared(app: Below, pilot: Pilot[Any]) -> None:
+    await until(pilot, lambda: app.screen.is_read)  # type: ignore[attr-defined]
 
 
 async def unusable(app: Below, pilot: Pilot[Any]) -> None:
@@ -115,6 +171,7 @@ async def logged(app: Below, pilot: Pilot[Any]) -> None:
 SCREENS: dict[str, tuple[Callable[[], Screen[Any]], Steps]] = {
     "history": (lambda: HistoryScreen(None), listed),
     "history_unusable": (lambda: HistoryScreen(None), unusable),
+    "compared_runs": (lambda: ComparedRunsScreen([RUN] * 3), compared),
     "export": (lambda: ExportScreen(RUN, f"{MODEL} · 8, 6, 4", lambda: ""), exported),
     "help": (lambda: HelpScreen(KEYS), nothing),
     "fault": (lambda: FaultScreen(FAULT), logged),
@@ -128,7 +185,12 @@ SCREENS: dict[str, tuple[Callable[[], Screen[Any]], Steps]] = {
 @pytest.fixture(autouse=True)
 def _still(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Made-up runs and the time of no place in particular."""
-    monkeypatch.setattr("qfid_tui.app.screens.history.list_runs", lambda: RUNS)
+    monkeypatch.setattr("qfid_tui.state.run_list.run_ids", lambda _: [run.id for run in RUNS])
+    monkeypatch.setattr("qfid_tui.app.history_reader.read_infos", lambda _: RUNS)
+    monkeypatch.setattr(
+        "qfid_tui.app.history_reader.read_outcomes", lambda runs: [*map(outcome, runs)]
+    )
+    monkeypatch.setattr("qfid_tui.app.screens.compared_runs.read_compared", lambda _: COMPARED)
     monkeypatch.setattr("qfid_tui.app.screens.export.find_run", lambda _: JOB)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

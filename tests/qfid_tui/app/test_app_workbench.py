@@ -220,7 +220,7 @@ async def test_with_an_empty_cache_one_key_runs_the_demo(tmp_path: Path) -> None
     file = script(tmp_path / "s", opening(), "!wait", "!exit 130")
     async with running(script=file) as (app, pilot):
         text = screen_text(app)
-        assert "r runs it at once" in text and "qfid pull" in text
+        assert "r runs it" in text and "`qfid pull org/name`" in text
         assert "1 360" in text, "costs of the model under the cursor"
         await pilot.press("r")
         await until(pilot, lambda: app.comparison.machine is not None, "a run")
@@ -351,7 +351,7 @@ async def test_the_line_below_the_table_leaves_out_whole_what_has_no_room() -> N
         await until(pilot, lambda: "128k 170 MiB" in screen_text(app), "the longest context")
         await pilot.resize_terminal(60, 24)
         await until(pilot, lambda: app.workbench.size.width == 60, "the new size")
-        assert "KV 8k 10.6" in screen_text(app)
+        assert "8: KV 32k 42.5 MiB, 128k 170 MiB ─" in screen_text(app)
         [line] = [line for line in screen_text(app).splitlines() if " 8: " in line[:5]]
         assert "…" not in line
 

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qfid_tui.app import exported_file
-from qfid_tui.app.exported_file import FORMATS, export_name, export_path, in_the_way, write_export
+from qfid_tui.app.exported_file import (
+    FORMATS,
+    export_name,
+    export_path,
+    in_the_way,
+    make_folder,
+    missing_folder,
+    own_name,
+    write_export,
+)
 from qfid_tui.cli import main
 from scorer.common.errors import InputError, QfidError
 from scorer.spec.settings.registry import parse_setting
@@ -65,6 +74,40 @@ def test_no_name_leaves_its_folder(
     assert Path(name).name == name and name.endswith(kind.suffix)
     assert name.isascii() and name.isprintable() and len(name) < 255
     assert name.startswith("qfid") and " " not in name
+
+
+@pytest.mark.parametrize(
+    ("typed", "suffix", "name"),
+    [
+        ("mine", ".md", "mine.md"),
+        (" mine ", "-card.md", "mine-card.md"),
+        ("mine.MD", "-card.md", "mine.MD"),
+        ("v1.2", ".json", "v1.2.json"),
+        ("mine.md", ".json", "mine.md.json"),
+        (".hidden", ".svg", ".hidden.svg"),
+    ],
+)
+def test_a_name_that_is_typed_gets_the_ending_it_lacks(typed: str, suffix: str, name: str) -> None:
+    assert own_name(typed, suffix) == name
+
+
+@pytest.mark.parametrize("typed", ["a/b", "/", "..", ".", "a\\b", "a\nb", "\x1b[31m"])
+def test_a_name_that_leaves_its_folder_is_refused(typed: str) -> None:
+    with pytest.raises(InputError, match="is no file name"):
+        own_name(typed, ".md")
+
+
+def test_only_a_folder_that_is_not_there_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert missing_folder("") is missing_folder(str(tmp_path)) is None
+    assert missing_folder(str(tmp_path / "file")) is missing_folder(str(tmp_path / "link")) is None
+    deep = tmp_path / "a" / "b"
+    assert missing_folder(f" {deep} ") == deep
+    make_folder(deep)
+    assert missing_folder(str(deep)) is None
+    with pytest.raises(QfidError):
+        make_folder(tmp_path / "file" / "below")
 
 
 def test_folders_are_taken_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,12 @@ from textual.app import App, ComposeResult
 from token_text_runs import positions_of, token_run
 
 from qfid_tui.app.widgets.token_legend import TokenLegend
-from qfid_tui.app.widgets.token_panel import TokenPanel, panel_rows, probability_text
+from qfid_tui.app.widgets.token_panel import TokenPanel
 from qfid_tui.app.widgets.token_text import BARS, TokenText
 from qfid_tui.state.run_tokens import Spelling
-from qfid_tui.state.token_view import TokenView, setting_tokens
+from qfid_tui.state.setting_tokens import setting_tokens
+from qfid_tui.state.token_view import TokenView
+from qfid_tui.words.token_rows import panel_rows
 
 _ACTS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b\u200e\u200f\ud800-\udfff]")
 
@@ -141,8 +143,27 @@ async def test_levels_flips_cursor_and_unscored_are_told_apart_without_colour() 
 
 
 @pytest.mark.parametrize(
-    ("logprob", "text"),
-    [(0.0, "100 %"), (-1e-4, "99.990 %"), (-1.0, "36.8 %"), (-8.0, "0.0335 %"), (-1e4, "0 %")],
+    ("term", "colorterm", "theme", "bars"),
+    [
+        ("xterm", "", "textual-dark", True),
+        ("xterm", "", "textual-light", True),
+        ("xterm-256color", "", "textual-dark", False),
+        ("xterm-256color", "", "textual-light", False),
+        ("xterm", "truecolor", "textual-dark", False),
+        ("xterm", "truecolor", "ansi-dark", True),
+    ],
 )
-def test_probabilities_in_percent(logprob: float, text: str) -> None:
-    assert probability_text(logprob) == text
+@driven
+async def test_levels_that_the_terminal_cannot_tell_apart_have_bars(
+    monkeypatch: pytest.MonkeyPatch, term: str, colorterm: str, theme: str, bars: bool
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("COLORTERM", colorterm)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    token_run(name=RUN)
+    app = Inspecting(theme=theme)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        assert app.text.bars is bars
+        await pilot.press("b")
+        assert app.text.bars is not bars

@@ -82,6 +82,14 @@ def job(*words: str) -> Job:
             "a/b --max-chunks 9 --protocol llama.cpp",
             {"chunks": "first", "max_chunks": 9, "protocol": "llama.cpp"},
         ),
+        (
+            "a/b --max-chunks 9 --format mqf-json --kv-bits 4",
+            {"chunks": "first", "max_chunks": 9, "settings": parse_settings("4")},
+        ),
+        (
+            "a/b --max-chunks 9 --format mqf-json --kv-bits 4 --chunks spread",
+            {"chunks": "spread", "max_chunks": 9, "settings": parse_settings("4")},
+        ),
         ("a/b --kernel mlx-lm --control", {"kernel": "mlx-lm", "control": True}),
         ("a/b --noise-floor 16 --batch-size 2", {"noise_floor": 16, "batch": 2}),
         # Consent is no part of a job.
@@ -253,7 +261,7 @@ def test_a_settled_verdict_that_passes_the_gate_says_nothing(
     positions = random_positions(n_chunks=80, n_depth=511, scale=1e-4, flip_rate=0.0)
     report = build_report(facts, [scored("8", positions)])
     assert report.settings[0].numbers is not None and not report.settings[0].numbers.is_open
-    delivery = Delivery(argparse.Namespace(format=None, output=None, fail_under="good"))
+    delivery = Delivery(argparse.Namespace(format=None, output=None, only=None, fail_under="good"))
     assert delivery.exit_code(report) == 0
     assert capfd.readouterr().err == ""
 

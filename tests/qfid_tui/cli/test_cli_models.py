@@ -12,6 +12,7 @@ import pytest
 from fake_hub_cache import COMMIT, model_files, safetensors, write_repo
 from hypothesis import example, given
 from hypothesis import strategies as st
+from markdown_cells import unlike_plain
 
 from qfid_tui.cli import main
 from qfid_tui.words.model_list import shortened, to_markdown, to_text
@@ -89,10 +90,11 @@ def test_what_was_not_measured_is_a_guess_and_says_so(
 
 def test_markdown(hub: Path, capfd: pytest.CaptureFixture[str]) -> None:
     lines = printed(capfd, "--format", "md").splitlines()
+    assert unlike_plain("\n".join(lines)) == []
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert rows[0][:4] == ["model", "revision", "architecture", "weight bits"]
     assert rows[2][0] == "`org/first`" and rows[2][1] == f"`{COMMIT[:12]}`"
-    assert rows[2][5:9] == ["30", "3", "64", "23\u202f040"]
+    assert rows[2][5:9] == ["30", "3", "64", "23040"]
     assert "Cannot be scored:" in lines
     assert rows[-1][0] == "`org/half`" and rows[-1][2] == "it has config.json but no weights"
 

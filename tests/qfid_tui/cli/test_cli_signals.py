@@ -251,6 +251,20 @@ def test_a_full_disk_behind_standard_output_is_one_error(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.parametrize("command", ["models", "notation", "runs"])
+def test_a_full_disk_says_nothing_of_a_run_that_there_is_not(command: str, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    save_run()
+    with Path("/dev/full").open("wb") as full:
+        with started(tmp_path / "s", command, stdout=full) as process:
+            _, err = process.communicate()
+    assert process.returncode == 1
+    assert err.splitlines() == [
+        "error: the output cannot be written to standard output: No space left on device"
+    ]
+
+
 def test_the_report_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
     path = script(tmp_path / "s", recording(save_run()))
     env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join([str(ROOT)])}

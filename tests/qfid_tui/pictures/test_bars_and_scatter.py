@@ -9,8 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from qfid_tui.pictures.bars import Bar, draw_bars, range_of, value_text
+from qfid_tui.pictures.bars import (
+    MEAN_SIGN,
+    OTHER_SIGN,
+    Bar,
+    Mean,
+    draw_bars,
+    horizontal_bar,
+    range_of,
+    value_text,
+)
 from qfid_tui.pictures.canvas import Canvas, fitted
+from qfid_tui.pictures.scale import Axis, log_axis
 from qfid_tui.pictures.scatter import ScatterPoint, draw_scatter
 from scorer.common.inert_text import inert
 
@@ -31,7 +41,10 @@ def check(canvas: Canvas, width: int, height: int) -> None:
         assert inert(row) == row
 
 
-@given(st.lists(st.builds(Bar, ANY, TEXT, TEXT), max_size=60), SIZES, st.data())
+MEANS = st.lists(st.builds(Mean, st.floats(), ANY, ANY), max_size=2)
+
+
+@given(st.lists(st.builds(Bar, ANY, TEXT, TEXT, ANY), max_size=60), SIZES, st.data())
 def test_any_bars_at_any_size(bars: list[Bar], size: tuple[int, int], data: st.DataObject) -> None:
     cursor = data.draw(st.none() | st.integers(0, len(bars) - 1)) if bars else None
     picture = draw_bars(
@@ -41,6 +54,7 @@ def test_any_bars_at_any_size(bars: list[Bar], size: tuple[int, int], data: st.D
         linear=data.draw(st.booleans()),
         end_tick=data.draw(TEXT),
         cursor=cursor,
+        means=data.draw(MEANS),
     )
     check(picture.canvas, *size)
     assert len(picture.spots) == len(bars)
@@ -69,6 +83,37 @@ def test_bars_rise_with_their_values(values: list[float], height: int) -> None:
         for b, height_b in zip(values, heights, strict=True):
             assert height_a <= height_b or a > b
     assert max(heights) == 8 * len(rows)
+
+
+def test_another_row_of_bars_is_marked_where_its_own_bars_would_end() -> None:
+    bars = [Bar(1.0, "a", "", 4.0), Bar(2.0, "b", "", 3.0), Bar(4.0, "c", "", None)]
+    bars += [Bar(3.0, "d", "", math.nan)]
+    rows = draw_bars(bars, 40, 10, linear=True).canvas.rows()
+    swapped = [Bar(bar.other, bar.tick, "") for bar in bars[:2]]
+    other = draw_bars([*swapped, *bars[2:]], 40, 10, linear=True)
+    for bar, (x, _) in zip(bars, other.spots, strict=True):
+        marks = [y for y, row in enumerate(rows[:-2]) if row[x] == OTHER_SIGN]
+        if bar.other is None or math.isnan(bar.other):
+            assert not marks
+        else:
+            top = next(y for y, row in enumerate(other.canvas.rows()) if row[x] != " ")
+            assert marks == [top]
+
+
+def test_means_stand_at_the_right_with_their_intervals() -> None:
+    bars = [Bar(value, "", "") for value in (2.0, 4.0, 8.0)]
+    rows = draw_bars(
+        bars, 40, 10, linear=True, means=[Mean(4.0, 2.0, 8.0), Mean(6.0)]
+    ).canvas.rows()
+    own, other = ([row[x] for row in rows[:-2]] for x in (37, 39))
+    assert "".join(own) == "┬│││●│┴ "
+    assert "".join(other) == "  ●     "
+    # An interval beyond the bars has room; a negative end is cut at the axis.
+    rows = draw_bars(bars, 40, 10, linear=True, means=[Mean(4.0, -3.0, 20.0)]).canvas.rows()
+    own = [row[39] for row in rows[:-2]]
+    assert own[0] == "┬" and own[-1] == "┴" and MEAN_SIGN in own
+    low = draw_bars(bars, 40, 6, linear=True, means=[Mean(4.0, 2.0, 8.0)]).canvas.rows()
+    assert MEAN_SIGN not in "".join(low)
 
 
 POINT = st.builds(
@@ -232,3 +277,27 @@ def test_ranges_and_values_in_words() -> None:
         "NaN",
         "—",
     ]
+
+
+@given(st.floats(), st.lists(st.floats(), max_size=4), st.integers(1, 60))
+def test_any_horizontal_bar_has_room(value: float, values: list[float], width: int) -> None:
+    bar = horizontal_bar(value, log_axis([value, *values], 2), width)
+    assert cell_len(bar) <= width and bool(bar) is (value > 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "bar"),
+    [(1.0, "████"), (0.01, "██"), (1e-4, "▏"), (0.0316, "██▌"), (0.0, ""), (math.inf, "████")],
+)
+def test_a_horizontal_bar_is_as_long_as_its_value(value: float, bar: str) -> None:
+    assert horizontal_bar(value, Axis(1e-4, 1.0, True, ()), 4) == bar
+
+
+def test_the_cheapest_good_point_is_named_where_there_is_room_for_few() -> None:
+    crowd = [
+        ScatterPoint(f"long-name-{i}", 1000.0 + i, 0.004 * (1 + i / 9), "bad", True, False)
+        for i in range(12)
+    ]
+    good = ScatterPoint("wanted", 1006.0, 0.0052, "good", False, False)
+    picture = draw_scatter([*crowd, good], 34, 6)
+    assert picture.missing and "wanted" not in picture.missing

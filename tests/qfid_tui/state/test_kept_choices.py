@@ -95,3 +95,21 @@ def test_what_is_not_understood_stays_in_the_file() -> None:
     kept = json.loads(choices_file().read_text())
     assert (kept["keys"], kept["later"]) == (stored["keys"], stored["later"])
     assert (kept["model"], kept["ticked"], kept["max_chunks"]) == ("org/x", [4], 7)
+
+
+def test_only_what_was_changed_is_written() -> None:
+    start = Choices(model="org/old", max_chunks=8)
+    assert save_choices(start)
+    # Another session, and the user's editor, write while this session is open.
+    data = json.loads(choices_file().read_text())
+    data |= {"model": "org/newer", "ticked": [2], "own": 1, "keys": {"workbench.run": "f5"}}
+    choices_file().write_text(json.dumps(data))
+    changed = Choices(model="org/old", max_chunks=16)
+    assert save_choices(changed, start)
+    kept = json.loads(choices_file().read_text())
+    assert kept["max_chunks"] == 16 and kept["own"] == 1
+    assert (kept["model"], kept["ticked"]) == ("org/newer", [2])
+    assert kept["keys"] == {"workbench.run": "f5"}
+    # What was changed here is newer than what another session wrote before.
+    assert save_choices(Choices(model="org/mine", max_chunks=16), changed)
+    assert json.loads(choices_file().read_text())["model"] == "org/mine"

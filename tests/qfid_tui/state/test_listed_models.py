@@ -20,6 +20,16 @@ def test_the_last_used_is_first_and_what_cannot_be_scored_last() -> None:
     assert listed_models(found) == [NEW, OLD, NEVER, DEMO, BROKEN]
 
 
+def test_it_is_sorted_by_size_and_by_name_too() -> None:
+    small = dataclasses.replace(NEW, name="org/Small", size_bytes=10)
+    large = dataclasses.replace(OLD, name="org/alarge", size_bytes=10**9)
+    found = [small, BROKEN, DEMO, large, NEVER]
+    assert listed_models(found, order="size") == [large, NEVER, small, DEMO, BROKEN]
+    assert listed_models(found, order="name") == [large, NEVER, small, DEMO, BROKEN]
+    assert listed_models([NEW, small, large], order="name") == [large, NEW, small]
+    assert listed_models(found, "small", "size") == [small]
+
+
 def test_every_word_of_the_filter_is_in_the_name_in_any_case() -> None:
     found = [BROKEN, DEMO, OLD, NEW]
     assert listed_models(found, "4BIT") == [OLD, BROKEN]

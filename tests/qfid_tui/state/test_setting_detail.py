@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from report_builders import make_facts, random_positions, scored
 from saved_setting_runs import CHUNKS, LENGTH, saved_run
 
-from qfid_tui.state.setting_detail import TAIL, kl_histogram, read_setting_detail
+from qfid_tui.state.setting_detail import TAIL, PairedMeans, kl_histogram, read_setting_detail
 from qfid_tui.words.setting_headline import headline
 from scorer.common.errors import InputError
 from scorer.report.build import build_report
 from scorer.runs.facts import FailureFacts
+from scorer.stats.intervals import Interval
 from scorer.stats.positions import Positions
 
 KL = st.lists(st.just(math.inf) | st.floats(-1e-5, 1e308), max_size=60)
@@ -142,3 +143,24 @@ def test_a_failed_setting_says_why_and_what_to_do() -> None:
     failed, waiting = (words(headline(row)) for row in report.settings)
     assert failed[:3] == ["✗ failed", "NaN at [/x] 3", "try `4`"]
     assert waiting[0] == "no chunk is scored yet"
+
+
+def test_the_headline_says_the_difference_from_another_setting_first() -> None:
+    found = read_setting_detail(saved_run("8,4").id, "4")
+
+    def lines(other: str | None, pairs: dict[str, PairedMeans]) -> list[str]:
+        toned = headline(found.row, 0, pairs, other)
+        return ["".join(text for text, _ in line) for line in toned]
+
+    plain = lines(None, dict(found.pairs))
+    pair = PairedMeans(0.125, Interval(0.1, 0.15), True)
+    assert lines("8", {"8": pair}) == [
+        "KL mean less 8: +0.125 nats, told apart",
+        "  +0.1 … +0.15, over all pairs at once",
+        *plain,
+    ]
+    assert lines("8", {"8": PairedMeans(-0.125, None, None)})[:2] == [
+        "KL mean less 8: −0.125 nats, no interval",
+        plain[0],
+    ]
+    assert lines("6", {"8": pair})[:2] == ["less 6: not compared in the report", plain[0]]

@@ -11,7 +11,8 @@ import pytest
 from token_text_runs import HALVES, PROSE, demo_ids, positions_of, token_run
 
 from qfid_tui.pictures.token_glyphs import MISSING
-from qfid_tui.state.token_view import LEVEL_EDGES, UNSCORED, TokenView, read_token_view
+from qfid_tui.state.setting_tokens import LEVEL_EDGES, UNSCORED
+from qfid_tui.state.token_view import TokenView, read_token_view
 from scorer.common.errors import InputError
 from scorer.common.folders import cache_folder
 from scorer.runs.chunk_facts import ChunkFacts
@@ -119,10 +120,73 @@ def test_ranks_shares_and_levels() -> None:
     assert [view.ranked("4", r) for r in (0, n - 1, n, -1)] == [LENGTH - 1, 1, None, None]
 
 
+def test_every_setting_is_told_at_a_token() -> None:
+    run = token_run(chunks=(0, 1), scored={"2": (1,)})
+    view = read_token_view(run.id)
+    facts = view.facts("4", 5)
+    assert facts.settings == (
+        ("8", view.facts("8", 5).cost),
+        ("4", facts.cost),
+        ("2", None),
+    )
+    assert dict(view.facts("4", LENGTH + 5).settings)["2"] == view.facts("2", LENGTH + 5).cost
+    assert [name for name, _ in view.facts("k8v4", 5).settings] == ["8", "4", "2", "k8v4"]
+
+
+def test_the_rank_is_the_place_in_the_ranking_for_every_token() -> None:
+    kl = np.tile([0.5, 0.1, 0.5, math.inf, 0.1, 0.0], 6)[: LENGTH - 1]
+    cost = read_token_view(token_run(chunks=(0,), settings="4", columns={"kl": kl}).id).cost("4")
+    assert [cost.rank(token) for token in cost.ranking.tolist()] == list(range(1, LENGTH))
+
+
+def test_flips_of_one_setting_alone() -> None:
+    """Under 4 alone, under 4 and 2, under 2 alone, where 2 is not scored."""
+    view = read_token_view(token_run(settings="8,4,2", chunks=(0, 1), scored={"2": (0,)}).id)
+    for name, flips in (("8", [9]), ("4", [3, 5, 9, 20, LENGTH + 4]), ("2", [5, 7])):
+        flipped = view.cost(name).flipped
+        flipped[:] = False
+        flipped[flips] = True
+
+    def walk(setting: str, *others: str) -> list[int]:
+        forward, at = [], -1
+        while (found := view.own_flip_beside(setting, others, at, 1)) is not None:
+            forward.append(at := found)
+        back, at = [], len(view.ids)
+        while (found := view.own_flip_beside(setting, others, at, -1)) is not None:
+            back.append(at := found)
+        assert forward == back[::-1]
+        return forward
+
+    assert view.rivals("4") == ("8", "2")
+    assert walk("4", "8", "2") == [3, 20, LENGTH + 4]
+    assert walk("4", "2") == [3, 9, 20]
+    assert walk("4", "8") == [3, 5, 20, LENGTH + 4]
+    assert walk("2", "4") == [7]
+    assert walk("4") == []
+
+
+def test_settings_that_share_their_numbers_are_no_rivals() -> None:
+    run = token_run(settings="4,4~dequantized,8", same_as={"4~dequantized": "4"})
+    view = read_token_view(run.id)
+    assert view.rivals("4") == view.rivals("4~dequantized") == ("8",)
+
+
+def test_the_text_is_searched_but_not_across_chunks_that_are_apart() -> None:
+    near, apart = (read_token_view(token_run(chunks=chunks).id) for chunks in ((0, 1), (0, 2)))
+    text = "".join(near.glyphs.texts[i] for i in near.glyphs.glyph.tolist())
+    cells = near.glyphs.first[LENGTH]
+    across = text[cells - 4 : cells + 4]
+    (found,) = near.matches(across)
+    assert LENGTH - 4 <= found < LENGTH
+    assert apart.matches(across) == ()
+    assert apart.matches("RIVER") != () and apart.matches("volcano") == ()
+
+
 def test_a_setting_of_the_same_arithmetic_shows_what_the_other_stored() -> None:
     run = token_run(settings="4,4~dequantized", same_as={"4~dequantized": "4"})
     view = read_token_view(run.id)
     assert view.facts("4~dequantized", 5) == view.facts("4", 5)
+    assert dict(view.facts("4", 5).settings)["4~dequantized"] == view.facts("4", 5).cost
 
 
 def test_going_from_flip_to_flip_and_from_chunk_to_chunk() -> None:

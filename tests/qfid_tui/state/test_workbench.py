@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from cli_saved_runs import save_run
+from cli_saved_runs import chunk_scored, save_run
 from workbench_states import DEMO, scored, workbench
 
 from qfid_tui.state.choices import Choices
@@ -13,10 +13,18 @@ from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import read_earlier
 from qfid_tui.state.model_reading import read_sizes
 from qfid_tui.state.next_run import NextRun
-from qfid_tui.state.workbench import RowCursor, WorkbenchState, exported_run, shown_run
+from qfid_tui.state.workbench import (
+    RowCursor,
+    WorkbenchState,
+    exported_run,
+    exported_title,
+    run_so_far,
+    shown_run,
+)
 from scorer.common.errors import InputError
 from scorer.models.info import ModelInfo
 from scorer.spec.events import Hello
+from scorer.spec.geometry import KVGeometry, KVLayer
 
 DEVICE = Hello("cpu", "Test CPU", 16 << 30, 8 << 30, "MKL", {})
 
@@ -82,6 +90,28 @@ def test_costs_are_those_of_the_highlighted_model_until_one_is_chosen() -> None:
     assert isinstance(DEMO, ModelInfo) and workbench().scorable_models == 1
 
 
+def test_while_one_looks_for_another_model_its_costs_are_shown_and_nothing_else() -> None:
+    other = dataclasses.replace(
+        DEMO, name="org/other", geometry=KVGeometry((KVLayer(4, 96, 96),) * 3, 3)
+    )
+    state = workbench(found={"demo": DEMO, "org/other": other}, model_cursor="org/other")
+    comparison = scored()
+    comparison.end(by_user=True)
+    own = state.changed(comparison=comparison, version=9)
+    assert own.highlighted is None and own.has_numbers
+    looking = own.changed(focus="models")
+    assert looking.highlighted == looking.shown_model == other and looking.model == DEMO
+    assert not looking.has_numbers and looking.rows[0].cost != own.rows[0].cost
+    # Groups of 64 do not divide 96 elements: the costs are those of what the model would get.
+    assert looking.rows[0].name == "8:32" and not looking.rows[0].refusal
+    assert looking.changed(model_cursor="demo").rows == own.rows
+    assert looking.changed(focus="settings").rows == own.rows
+    # During a run the numbers stay.
+    comparison.phase = "scoring"
+    assert looking.highlighted is None
+    assert looking.changed(focus="filter", version=10).has_numbers
+
+
 def test_the_fit_is_known_once_the_device_and_the_sizes_are() -> None:
     state = workbench()
     assert state.fit is None
@@ -126,6 +156,7 @@ def test_detail_opens_the_row_with_the_cursor_or_the_first_that_has_numbers() ->
     assert shown is not None and comparison.run is not None
     assert (shown.run, shown.setting, shown.settings) == (comparison.run, "8", ("8",))
     assert exported_run(state) == comparison.run
+    assert exported_title(state) == "demo, 8, 4"
 
 
 def test_detail_of_an_earlier_run_has_the_settings_of_that_run() -> None:
@@ -137,3 +168,28 @@ def test_detail_of_an_earlier_run_has_the_settings_of_that_run() -> None:
     shown = shown_run(state)
     assert shown is not None and (shown.run, shown.setting) == (run.id, "4")
     assert set(shown.settings) == {"8", "4"} and exported_run(state) == run.id
+    assert exported_title(state).startswith("demo, the earlier run of 4, ")
+
+
+def test_settings_of_a_run_come_in_the_order_of_the_table() -> None:
+    comparison = scored()
+    comparison.add(chunk_scored("4", 0, 0.2))
+    assert list(comparison.settings) == ["8", "4"]
+    comparison.settings = dict(reversed(comparison.settings.items()))
+    state = workbench(comparison=comparison, version=1)
+    shown = shown_run(state)
+    assert shown is not None and shown.settings == ("8", "4")
+    assert [row.name for row in state.rows if row.figures] == ["8", "4"]
+
+
+def test_only_a_run_that_goes_on_is_followed() -> None:
+    comparison = scored(3)
+    state = workbench(comparison=comparison, version=1)
+    assert comparison.run is not None
+    so_far = run_so_far(state, comparison.run)
+    assert so_far is not None
+    assert (so_far.chunks["8"], so_far.chunks["4"], so_far.planned) == (3, 0, 4)
+    assert so_far.settings == ("8",)
+    assert run_so_far(state, "another") is None
+    comparison.end(by_user=True)
+    assert run_so_far(state, comparison.run) is None

@@ -74,19 +74,22 @@ def test_a_model_that_cannot_be_scored_says_why() -> None:
 def test_earlier_runs_of_another_model_are_ignored() -> None:
     state = workbench()
     other = EarlierRuns("org/other", unfinished="a run")
-    assert changes.earlier_read(state, state.comparison, other) is state
+    assert changes.earlier_read(state, state.comparison, other).state is state
     mine = changes.earlier_read(state, state.comparison, EarlierRuns("demo", unfinished="a run"))
-    assert mine.unfinished == "a run"
+    assert mine.state.unfinished == "a run" and not mine.notice
 
 
 def test_a_deleted_run_leaves_the_screen_unless_it_goes_on_or_another_has_come() -> None:
     deleted = EarlierRuns("demo", is_deleted=True)
     comparison = scored()
     state = changes.with_comparison(workbench(), comparison)
-    assert changes.earlier_read(state, comparison, deleted).comparison is comparison
+    assert changes.earlier_read(state, comparison, deleted).state.comparison is comparison
     comparison.end(by_user=True)
-    assert changes.earlier_read(state, Comparison(), deleted).comparison is comparison
-    assert changes.earlier_read(state, comparison, deleted).comparison.phase == "idle"
+    other = changes.earlier_read(state, Comparison(), deleted)
+    assert other.state.comparison is comparison and not other.notice
+    gone = changes.earlier_read(state, comparison, deleted)
+    assert gone.state.comparison.phase == "idle"
+    assert "has been deleted: its numbers leave the screen" in gone.notice
 
 
 def test_earlier_runs_are_read_with_what_is_unfinished_and_what_is_gone() -> None:

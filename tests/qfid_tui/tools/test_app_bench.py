@@ -12,14 +12,14 @@ from qfid_tui.process.recording import read_recording
 from qfid_tui.state.token_view import read_token_view
 from qfid_tui.tools.bench import command as bench
 from qfid_tui.tools.bench import in_process, in_terminal, made_up_run
-from scorer.spec.events import ChunkScored, Finished, parse_line
+from scorer.spec.events import ChunkScored, Failed, parse_line
 
 
 def test_a_made_up_recording_is_a_whole_run(tmp_path: Path) -> None:
     made_up_run.record(tmp_path / "r.jsonl", 5, every=0.5, progress=True)
     recording = read_recording(tmp_path / "r.jsonl")
     events = [parse_line(line) for _, line in recording.lines]
-    assert None not in events and isinstance(events[-1], Finished)
+    assert None not in events and isinstance(events[-1], Failed)
     chunks = [event for event in events if isinstance(event, ChunkScored)]
     assert len(chunks) == 5 * len(made_up_run.SETTINGS)
     assert [at for at, _ in recording.lines[:3]] == [0.0, 0.5, 1.0]

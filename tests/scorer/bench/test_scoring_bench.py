@@ -12,6 +12,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from fake_hub_cache import model_files, write_repo
+from markdown_cells import cells, unlike_plain
 
 from qfid_tui.cli.commands.bench import _arguments
 from scorer.bench.options import SHAPES
@@ -59,6 +60,7 @@ def test_the_page_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     page = capsys.readouterr().out
     assert "# qfid bench: tiny" in page
     assert "2 chunks of 40 tokens, 2 at a time; best of 2; dequantized path: 8, k8v4" in page
+    assert cells(page) and unlike_plain(page) == []
     assert "scoring, 3 passes" in page and "scoring ÷ (3 × bare)" in page
 
 

@@ -75,6 +75,7 @@ def test_every_way_to_write_the_group_counts(
     assert "group size 64 does not divide the head dimension 96" in capfd.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore::scorer.common.warning_categories.ReportWarning")
 def test_python_has_the_same_default(phi: Small) -> None:
     def measured(**options: int) -> str:
         return measure_kv_fidelity(

@@ -10,6 +10,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from tiny_models import write_text, write_tiny_model
 
 from scorer.common.errors import InputError
 from scorer.common.folders import cache_folder
@@ -98,6 +99,31 @@ def test_dequantized_settings_need_no_quantized_matmul() -> None:
     plain = Job("demo", parse_settings("8,4", path="dequantized"), CorpusSpec("builtin"))
     operations = [task.operation for task in tasks_of(plain, info, model_sizes(info))]
     assert operations == ["swiglu", "take"]
+
+
+def test_kernels_are_compiled_for_the_groups_that_are_scored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Heads of 96 take groups of 32 where none is asked for; a width may be of either side."""
+    model = write_tiny_model(tmp_path / "model", "llama", head_dim=96)
+    asked = Job(
+        str(model),
+        parse_settings("8,k8v4,4:32"),
+        CorpusSpec(str(write_text(tmp_path))),
+        chunk_length=64,
+        max_chunks=1,
+    )
+    found: list[list[KernelTask]] = []
+
+    def noted(job: Job, _: Backend, info: Any, sizes: Any) -> KernelProcesses:
+        found.append(list(tasks_of(job, info, sizes)))
+        return KernelProcesses([], tmp_path, 0)
+
+    monkeypatch.setattr(preparation, "compiling", noted)
+    for _ in Preparation(asked, start_backend(), cache_folder() / "tokens").steps():
+        pass
+    groups = [task.group_size for task in found[0] if task.operation == "quantized_matmul"]
+    assert groups == [32] * 6
 
 
 def test_the_preparation_says_what_it_waits_for(

@@ -15,6 +15,7 @@ from tiny_runs import Small, cells, edit_weights, finished, planned
 
 from qfid_tui.cli import main
 from scorer import measure_kv_fidelity
+from scorer.common.warning_categories import RunWarning
 from scorer.lanes.kv.lane import KVLane
 from scorer.lanes.noise import EmbeddingNoise
 from scorer.report.from_run import finished_report
@@ -243,6 +244,7 @@ def test_a_perturbed_repeat_without_a_number_fails_its_setting(
     ]
 
 
+@pytest.mark.filterwarnings("ignore::scorer.common.warning_categories.ReportWarning")
 def test_a_control_without_a_number_is_said_and_the_run_ends(
     marked: Small, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -257,7 +259,7 @@ def test_a_control_without_a_number_is_said_and_the_run_ends(
         assert four["control_note"] == "the control failed"
         where = f"chunk {CHUNK}, position {POSITION}"
         assert any("its control failed" in text and where in text for text in four["warnings"])
-        with pytest.warns(UserWarning, match="the control failed: setting `4~dequantized`"):
+        with pytest.warns(RunWarning, match="the control failed: setting `4~dequantized`"):
             measure_kv_fidelity(
                 str(marked.model),
                 kv_bits=4,

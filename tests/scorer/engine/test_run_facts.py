@@ -161,13 +161,25 @@ def test_facts_of_a_setting_say_how_it_is_computed(small: Small) -> None:
     assert facts["8"].same_as is None and facts["8~dequantized"].same_as == "8"
     assert facts["8"].runnable_by_mlx_lm and not facts["k8v4"].runnable_by_mlx_lm
     assert facts["8"].warnings == ()
-    assert "no shipped runtime runs this setting" in facts["k8v4"].warnings[0]
+    assert facts["k8v4"].warnings == (
+        "mlx-lm cannot run this setting: its cache holds one width for K and V",
+    )
     assert {(f.kv_layers_quantized, f.kv_layers_total) for f in facts.values()} == {(4, 4)}
 
 
 def no_kernel(*_: object, **__: object) -> NoReturn:
     """What MLX raises where its CUDA backend is asked for grouped queries over codes."""
     raise RuntimeError("[quantized_matmul] No implementation for problem shape: 1x3x64x4")
+
+
+@pytest.mark.parametrize(("setting", "share"), [("8", 1.0), ("k8v4", 1.0), ("k16v4", 0.5)])
+def test_facts_of_a_setting_say_what_its_dequantized_sides_take(
+    small: Small, setting: str, share: float
+) -> None:
+    prepared = prepare(small.job(setting))
+    (row,) = prepared.planned
+    found = setting_facts(prepared, row).dequantized_bytes_per_token
+    assert found == share * run_facts(prepared, start_backend()).kv_bytes_per_token_16bit
 
 
 def test_a_device_without_the_kernel_does_not_make_a_setting_unrunnable(

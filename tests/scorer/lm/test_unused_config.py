@@ -93,6 +93,45 @@ def test_a_value_that_llama_takes_or_that_changes_nothing(changes: dict[str, Any
     assert alarms({k: v for k, v in (llama() | changes).items() if v is not None}) == {}
 
 
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("scaling", "used"),
+    [({"rope_type": "yarn", "factor": 4.0}, "`4096`"), (LLAMA3, "`8192`")],
+    ids=["yarn", "llama3"],
+)
+def test_the_context_before_stretching_is_stated_or_a_default_is_said(
+    scaling: dict[str, Any], used: str
+) -> None:
+    key = "rope_scaling.original_max_position_embeddings"
+    config = llama(rope_scaling=scaling, max_position_embeddings=32768)
+    assert alarms(config) == {key: (32768, used)}
+    # The default is what the config implies, or the value is stated.
+    implied = int(used.strip("`"))
+    assert alarms(config | {"max_position_embeddings": implied}) == {}
+    stated = scaling | {"original_max_position_embeddings": 1024}
+    assert alarms(config | {"rope_scaling": stated}) == {}
+    # Under the name of transformers 5 the class is given what the config implies.
+    later = {k: v for k, v in config.items() if k not in ("rope_scaling", "rope_theta")}
+    assert alarms(later | {"rope_parameters": scaling | {"rope_theta": 1e4}}) == {}
+
+
+def test_a_class_with_stretched_positions_of_its_own() -> None:
+    scaling = {"type": "yarn", "factor": 4.0, "mscale": 1.0, "mscale_all_dim": 1.0}
+    config = tiny_config("deepseek_v2") | {"rope_scaling": scaling}
+    found = alarms(config | {"max_position_embeddings": 2048})
+    assert found["rope_scaling.original_max_position_embeddings"] == (2048, "`4096`")
+
+
+def test_what_is_not_stated_is_said_so() -> None:
+    line = Unused("rope_scaling.x", 32768, "`4096`", implied=True).sentence("llama")
+    assert line == (
+        "config.json: `rope_scaling.x` is not stated: transformers takes `32768`, "
+        "mlx-lm's `llama` uses `4096`"
+    )
+
+
 def test_an_epsilon_that_no_norm_has() -> None:
     assert alarms(tiny_config("dbrx") | {"norm_eps": 1e-3}) == {"norm_eps": (1e-3, "`1e-05`")}
     assert alarms(tiny_config("dbrx") | {"norm_eps": 1e-5}) == {}

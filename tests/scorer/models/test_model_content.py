@@ -108,6 +108,23 @@ def test_whatever_changes_them_is_noticed_at_the_end(
         content.check_unchanged()
 
 
+def test_chat_templates_of_a_folder_of_their_own_are_read_too(folder: Path) -> None:
+    templates = folder / "additional_chat_templates"
+    templates.mkdir()
+    write(templates / "notes.txt", b"read by nothing")
+    without = ModelContent(folder)
+    assert without.hashes() == {WEIGHTS: sha256(b"w" * 1000), "config.json": sha256(b"{}")}
+    write(templates / "tool_use.jinja", b"{{ tools }}")
+    with pytest.raises(ModelChanged, match=r"`additional_chat_templates/tool_use\.jinja`"):
+        without.check_read()
+    content = ModelContent(folder)
+    assert content.hashes()["additional_chat_templates/tool_use.jinja"] == sha256(b"{{ tools }}")
+    assert content.digest() != without.digest()
+    write(templates / "tool_use.jinja", b"{{ other }}")
+    with pytest.raises(ModelChanged, match=r"tool_use\.jinja"):
+        content.check_unchanged()
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_and_once_they_are_read(folder: Path, change: Callable[[Path], None]) -> None:
     content = ModelContent(folder)

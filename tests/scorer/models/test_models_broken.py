@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import struct
 import sys
 from pathlib import Path
@@ -181,7 +183,6 @@ def test_a_newest_revision_without_files(hub: Path) -> None:
         ("outside", "is a link that leads out of the cache"),
         ("../../../../../outside", "is a link that leads out of the cache"),
         ("/dev/zero", "is a link that leads out of the cache"),
-        ("pipe", "is no regular file"),
     ],
 )
 def test_links_that_lead_nowhere_or_out(hub: Path, name: str, target: str, reason: str) -> None:
@@ -189,12 +190,46 @@ def test_links_that_lead_nowhere_or_out(hub: Path, name: str, target: str, reaso
     (hub.parent / "outside").write_bytes(model_files()[name])
     (hub.parent.parent / "outside").write_bytes(model_files()[name])
     (snapshot / name).unlink()
-    if target == "pipe":
-        os.mkfifo(snapshot / name)
-    else:
-        targets = {"itself": name, "outside": str(hub.parent / "outside")}
-        (snapshot / name).symlink_to(targets.get(target, target))
+    targets = {"itself": name, "outside": str(hub.parent / "outside")}
+    (snapshot / name).symlink_to(targets.get(target, target))
     assert_unscorable(reason)
+
+
+NAMES = ("config.json", WEIGHTS, "tokenizer.json", "chat_template.jinja", "added_tokens.json")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "generation_config.json", "vocab.txt", "README.md"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket", "folder"])
+def test_what_is_no_file_is_refused_before_anything_opens_it(
+    hub: Path, name: str, kind: str, tmp_path: Path
+) -> None:
+    snapshot = write_repo(hub, REPO, model_files())
+    own = write_folder(tmp_path / "own", model_files())
+    for folder, named in ((snapshot, REPO), (own, str(own))):
+        path = folder / name
+        path.unlink(missing_ok=True)
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "device":
+            path.symlink_to("/dev/zero")
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            with socket.socket(socket.AF_UNIX) as end, contextlib.chdir(folder):
+                end.bind(name)
+        if name == "README.md" and (kind == "folder" or (kind == "device" and named == REPO)):
+            # Nobody reads it.
+            assert resolve_model(named).layers == 30
+            continue
+        with pytest.raises(InputError) as caught:
+            resolve_model(named)
+        assert name in caught.value.message and caught.value.hint
+        if kind == "device" and named == REPO:
+            assert "leads out of the cache" in caught.value.message
+        else:
+            what = {"folder": "is a folder"}.get(kind, "is no regular file")
+            assert what in caught.value.message
+            assert "remove it" in caught.value.hint
 
 
 def test_a_blob_that_is_a_link_out_of_the_cache(hub: Path) -> None:
@@ -216,6 +251,8 @@ def test_a_pointer_of_git_lfs(hub: Path, name: str) -> None:
     write_repo(hub, REPO, model_files() | {name: POINTER})
     assert_refused(f"`{name}` is a pointer of git-lfs", f"qfid pull {REPO}")
     folder = write_folder(hub.parent / "my clone", model_files() | {name: POINTER})
+    assert_refused("git-lfs", "no clone any more: run `git lfs pull` where", str(folder))
+    (folder / ".git").mkdir()
     assert_refused("git-lfs", f"git -C '{folder}' lfs pull", str(folder))
 
 

@@ -233,35 +233,6 @@ def test_the_demo_model() -> None:
     assert (info.name, info.architecture, info.head_dim) == ("demo", "llama", 64)
 
 
-@pytest.mark.parametrize(
-    ("asked", "also"),
-    [
-        ("org/Model", False),
-        ("orgg/model", False),
-        ("other/model", True),
-        ("org/modle", False),
-        ("model", False),
-        ("ORG/MODEL", False),
-    ],
-)
-def test_a_slip_is_answered_by_what_is_there(hub: Path, asked: str, also: bool) -> None:
-    write_repo(hub, REPO, model_files())
-    if (hub / f"models--{asked.replace('/', '--')}").exists():
-        pytest.skip("file names ignore case here")
-    error = assert_refused("`org/model` is", "qfid kv org/model", asked)
-    # Another owner's may be meant; what nobody meant is not in a command.
-    assert (f"qfid pull {asked}" in error.hint) is also
-    assert also or error.hint == "qfid kv org/model"
-    assert isinstance(error, ModelNotCached) and error.repo == asked
-
-
-def test_what_is_quite_another_name_is_not_suggested(hub: Path) -> None:
-    write_repo(hub, REPO, model_files())
-    assert assert_refused("not in the local cache", "qfid pull", "some/thing").message.endswith(
-        "cache"
-    )
-
-
 def test_the_last_used_comes_first(hub: Path) -> None:
     for age, repo in enumerate(["org/c", "org/a", "org/b"]):
         path = write_repo(hub, repo, model_files(vocab_size=1000 + age)) / "model.safetensors"
@@ -404,3 +375,17 @@ def test_only_json_and_headers_are_read(hub: Path) -> None:
 )
 def test_what_the_hub_takes_for_a_repo_id(text: str, valid: bool) -> None:
     assert is_repo_id(text) is valid
+
+
+def test_a_path_that_is_not_utf_8_is_refused_and_a_link_to_it_is_not(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff"))
+    try:
+        write_folder(folder, model_files())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    with pytest.raises(InputError, match="is not UTF-8") as caught:
+        resolve_model(str(folder))
+    assert "link to it" in caught.value.hint
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert resolve_model(str(link)).path == link

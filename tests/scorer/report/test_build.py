@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import peer
 import pytest
 from report_builders import (
     again,
@@ -28,51 +29,6 @@ from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
 from scorer.stats.noise_floor import NoiseFloor, NoiseOf
 
-# What mlx-quant-fidelity's report of a KV setting holds, as far as ours carries it.
-PEER_KEYS = {
-    "model_id",
-    "model_revision",
-    "kv_bits",
-    "kv_group_size",
-    "kv_method",
-    "kv_method_params",
-    "kv_layers_quantized",
-    "kv_layers_skipped",
-    "kv_layers_total",
-    "kv_partial",
-    "measured_kv_bytes_per_token",
-    "quantize_mode",
-    "quantize_start",
-    "corpus",
-    "n_chunks",
-    "n_positions",
-    "kl",
-    "kl_by_depth",
-    "flip_rate",
-    "perplexity_ref",
-    "perplexity_quant",
-    "perplexity_delta",
-    "control_kl",
-    "control_flip_rate",
-    "verdict",
-    "warnings",
-    "device",
-    "mlx_version",
-    "mlx_lm_version",
-    "peak_memory_bytes",
-}
-CORPUS_KEYS = {
-    "name",
-    "split",
-    "tokenizer_id",
-    "chunk_length",
-    "stride",
-    "bos_policy",
-    "final_chunk_policy",
-    "normalization",
-    "n_tokens",
-    "dataset_revision",
-}
 FAILURE = FailureFacts(
     "SettingFailed", "setting `4`: quantization did not engage", "please report it"
 )
@@ -94,9 +50,9 @@ def test_one_setting_stands_at_the_top_level_too() -> None:
     report = one()
     row = report["settings"][0]
     assert report["schema"] == 1
-    assert PEER_KEYS <= row.keys()
+    assert peer.KEYS <= row.keys()
     assert {key: report[key] for key in row} == row
-    assert set(row["corpus"]) == CORPUS_KEYS
+    assert set(row["corpus"]) == peer.CORPUS_KEYS
     assert set(row["kl"]) == {"mean", "median", "p99", "max"}
     assert set(row["kl_by_depth"][0]) == {"start", "end", "kl_mean", "kl_p99", "n_positions"}
     assert isinstance(row["kv_layers_skipped"], dict)
@@ -108,7 +64,7 @@ def test_several_settings_do_not() -> None:
         make_facts("8,4"),
         [scored("8", random_positions()), scored("4", random_positions(scale=0.2, seed=1))],
     )
-    assert not PEER_KEYS & report.keys()
+    assert not peer.KEYS & report.keys()
     assert [row["setting"] for row in report["settings"]] == ["8", "4"]
 
 

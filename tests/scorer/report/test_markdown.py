@@ -154,13 +154,13 @@ def test_what_rounding_can_cause_is_not_ranked() -> None:
         scored("4", random_positions(scale=0.2, seed=1), noise_floor=floor),
     ]
     lines = to_markdown(build_report(make_facts(names), found)).splitlines()
-    assert one_line(lines, "| `8` − `4`").endswith("| below the noise floor |")
+    assert one_line(lines, "| `8` - `4`").endswith("| below the noise floor |")
     assert "(`4` and `8` are tied)" in one_line(lines, "- stress, over 12 common chunks:")
     assert one_line(lines, "Cannot be told apart here: {`8`, `4`}.")
     assert any("near the bound of good" in line for line in lines)
     apart = [replace(one, facts=replace(one.facts, noise_floor=None)) for one in found]
     lines = to_markdown(build_report(make_facts(names), apart)).splitlines()
-    assert "`8` drifts less" in one_line(lines, "| `8` − `4`")
+    assert "`8` drifts less" in one_line(lines, "| `8` - `4`")
 
 
 def test_pairs_say_that_they_are_a_family_and_what_they_speak_for() -> None:

@@ -73,9 +73,9 @@ def test_faces_say_how_many_chunks_each_figure_rests_on() -> None:
     assert "`4`: Measured on **wikitext-2-raw/test**: 60 positions of 4 chunks" in shown
     assert "- stress, over 4 common chunks: " in shown
     assert "own chunks: `8` 12, `6` 12, `4` 4." in shown
-    lines = [line for line in shown.splitlines() if line.startswith("| `8` − `6`")]
+    lines = [line for line in shown.splitlines() if line.startswith("| `8` - `6`")]
     assert lines[0].rstrip(" |").endswith("12")
-    assert "`4`: ± or (low–high): 95 % interval over 4 chunks" in shown
+    assert "`4`: ± or (low-high): 95 % interval over 4 chunks" in shown
     rows = list(csv.DictReader(io.StringIO(to_csv(report))))
     assert [row["n_chunks"] for row in rows] == ["12", "12", "4"]
     # Of equal chunks nothing more is said than how many.

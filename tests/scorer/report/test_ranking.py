@@ -212,8 +212,8 @@ def test_figures_of_the_dequantized_path_give_no_command(runnable: bool) -> None
     found = recommended([dataclasses.replace(c, runnable=runnable) for c in settings])
     assert (found.setting, found.command, found.mlx_lm) == ("8~dequantized", None, None)
     assert found.sentences[1] == (
-        "`8~dequantized` is the quantizer alone, which no runtime computes: score `8` before it "
-        "is used"
+        "`8~dequantized` is the quantizer alone, which mlx-lm does not compute: score `8` before "
+        "it is used"
     )
 
 

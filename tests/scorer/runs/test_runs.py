@@ -345,3 +345,18 @@ def test_listing_runs_imports_nothing_heavy() -> None:
         [sys.executable, "-c", HEAVY], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert told.stdout == "[]\n"
+
+
+def test_ids_are_listed_without_reading_and_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = (new_run(job(model=name), FACTS) for name in ("org/one-4bit", "other/one-8bit"))
+    named = old.path.rename(old.path.with_name("a name of mine")).name
+    gone = "20200101-000000-gone-0000"
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "Run", None)
+        assert runs.run_ids() == [named, new.id]
+        assert runs.run_ids("org/one-4bit") == [named], "a folder with another name may be of it"
+        assert runs.run_ids("third/one-8bit") == [named, new.id]
+    assert [info.id for info in runs.run_infos([named, new.id, gone])] == [
+        info.id for info in list_runs()
+    ]
+    assert runs.run_infos([gone]) == []

@@ -36,6 +36,17 @@ def test_sliding_layers_count_the_tokens_they_keep() -> None:
     assert mixed.bytes_per_token_16bit(1024) == 256 + 256 * 512 / 1024
 
 
+@pytest.mark.parametrize(
+    ("setting", "elements"), [("8", 192), ("k8v4@9", 192), ("k16v4", 128), ("k4v16", 64)]
+)
+def test_dequantized_sides_cost_two_bytes_an_element(setting: str, elements: int) -> None:
+    full, sliding = KVLayer(2, 64, 128), KVLayer(1, 64, 128, 512, "sliding")
+    caches = KVGeometry((full, sliding), 2)
+    sides = KVSetting.parse(setting).sides(caches)
+    assert caches.dequantized_bytes_per_token(sides) == 2 * 3 * elements
+    assert caches.dequantized_bytes_per_token(sides, 1024) == 2 * 2.5 * elements
+
+
 @given(
     st.lists(
         st.builds(

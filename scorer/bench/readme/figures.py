@@ -1,24 +1,13 @@
-"""The README's figures, measured anew: ``python -m scorer.bench.readme QUANTIZED FULL``.
-
-QUANTIZED and FULL are SmolLM2-135M-Instruct with 4-bit weights (group 32) and with float32
-weights. ``--peer`` names a Python that has mlx-quant-fidelity. ``--write`` puts the block into a
-file, between the two marks. Every run is one of a child process with a data folder of its own.
-"""
+"""KL, flips and perplexity of the README: the table of settings, and that of arithmetics."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-from scorer.common.errors import QfidError
+from scorer.bench.readme.measuring import PEER, measured_report, peer_run, peer_version
+from scorer.bench.readme.subject import described
 from scorer.report.formats.inline import code, count, digits, percent, table, with_margin
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.tree import Report
@@ -26,16 +15,11 @@ from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
 from scorer.stats.noise_floor import NoiseFloor
 
-BEGIN = "<!-- Begin of what `python -m scorer.bench.readme` writes. -->"
-END = "<!-- End of what `python -m scorer.bench.readme` writes. -->"
 SETTINGS = "8,6,5,4:32,4,k8v4,3,2"
 CHUNKS = 32
 OTHER_SETTINGS = "8,4"
 OTHER_CHUNKS = 2
 REPEATS = 4
-PEER = "mlx-quant-fidelity"
-_PEER_MAIN = f"import sys; from {PEER.replace('-', '_')}.cli import main; sys.exit(main())"
-_PEER_VERSION = f"from importlib.metadata import version; print(version('{PEER}'))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +54,8 @@ class OtherArithmetic:
     floors: dict[str, NoiseFloor]
 
 
-def measured_report(job: Job, environment: Mapping[str, str]) -> Report:
-    """Score a job in a child process, whose run is thrown away.
-
-    Args:
-        job: What to score.
-        environment: Variables for the child beside those of this process.
-
-    Raises:
-        QfidError: The child gave no report.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "scorer"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **environment, "QFID_DATA_DIR": folder},
-        )
-        assert child.stdin is not None and child.stdout is not None
-        # The input stays open: its end would end the child.
-        with child, child.stdin:
-            child.stdin.write(json.dumps(job.to_json()).encode() + b"\n")
-            child.stdin.flush()
-            last: dict[str, Any] = {}
-            for line in child.stdout:
-                last = json.loads(line)
-    if last.get("event") != "finished":
-        raise QfidError(f"no report of `{job.model}`: {last.get('message', 'the scorer ended')}")
-    return Report.from_json(last["report"])
-
-
 def peer_figures(python: str, model: str) -> OtherArithmetic:
-    """What mlx-quant-fidelity gives for the same settings, with the BLAS of this Python's MLX.
+    """What mlx-quant-fidelity gives for the same settings.
 
     Args:
         python: A Python that has it.
@@ -110,30 +64,17 @@ def peer_figures(python: str, model: str) -> OtherArithmetic:
     Raises:
         QfidError: It fails.
     """
-    library = max(Path(sys.prefix, "lib").glob("libmkl_rt.so*"), default=None)
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    if library is not None:
-        environment["LD_PRELOAD"] = str(library)
-
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [python, *arguments], env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise QfidError(f"`{python}`: {done.stderr[-300:]}")
-        return done.stdout
-
     found = {}
     for bits in OTHER_SETTINGS.split(","):
         options = ("--kv-bits", bits, "--max-chunks", str(OTHER_CHUNKS), "--format", "json")
-        values = json.loads(run("-c", _PEER_MAIN, "kv", model, *options))
+        values = json.loads(peer_run(python, "kv", model, *options))
         found[bits] = Figures(
             values["kl"]["mean"],
             values["kl"]["p99"],
             values["flip_rate"],
             values["perplexity_ref"],
         )
-    return OtherArithmetic(f"{PEER} {run('-c', _PEER_VERSION).strip()}", found, {})
+    return OtherArithmetic(f"{PEER} {peer_version(python)}", found, {})
 
 
 def of_report(name: str, report: Report) -> OtherArithmetic:
@@ -163,17 +104,16 @@ def other_arithmetics(model: str, peer: str | None) -> Iterator[OtherArithmetic]
         yield peer_figures(peer, model)
 
 
-def block(report: Report, others: Sequence[OtherArithmetic], machine: str) -> list[str]:
+def figures_lines(
+    report: Report, others: Sequence[OtherArithmetic], machine: str | None = None
+) -> list[str]:
     """Lines of Markdown: the table of settings, and that of arithmetics.
 
     Args:
         report: Of :data:`SETTINGS`.
         others: Of :data:`OTHER_SETTINGS`.
-        machine: The CPU and its cores.
+        machine: The CPU and its cores; None for those of this machine.
     """
-    versions = report.run.versions
-    names = ("mlx", "mlx-lm", "numpy")
-    where = ", ".join([machine, *(f"{name} {versions[name]}" for name in names)])
     first = next(found for _, found in _scored(report))
     unit, units = first.intervals.unit, first.intervals.n_units
     over = f"{units} articles" if unit == "document" else f"{units} chunks"
@@ -182,7 +122,7 @@ def block(report: Report, others: Sequence[OtherArithmetic], machine: str) -> li
     if not all(apart):
         told = f"{sum(1 for found in apart if found)} of {len(apart)} pairs are told apart"
     return [
-        f"{where}; {report.run.arithmetic.description}.",
+        f"{described(report, machine)}.",
         "",
         "```bash",
         f"qfid kv MODEL --settings {SETTINGS} --chunks spread --max-chunks {CHUNKS}",
@@ -190,7 +130,7 @@ def block(report: Report, others: Sequence[OtherArithmetic], machine: str) -> li
         "",
         *_settings_table(report),
         "",
-        f"± or (low–high): 95 % interval over {over}; {told}.",
+        f"± or (low-high): 95 % interval over {over}; {told}.",
         "",
         *_arithmetics_table(others),
     ]
@@ -251,14 +191,8 @@ def _scored(report: Report) -> list[tuple[SettingRow, SettingNumbers]]:
     return [(row, row.numbers) for row in report.settings if row.numbers is not None]
 
 
-def machine_name(report: Report) -> str:
-    """The CPU that a report is of, and how many cores this process may use."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    return f"{cores} cores of {report.run.device.name}"
-
-
-def readme_block(quantized: str, full: str, peer: str | None) -> str:
-    """Measure and write the block; takes several minutes.
+def figures_block(quantized: str, full: str, peer: str | None) -> str:
+    """Measure and write both tables; takes 8 minutes on two cores.
 
     Args:
         quantized: The model with 4-bit weights.
@@ -270,51 +204,4 @@ def readme_block(quantized: str, full: str, peer: str | None) -> str:
     """
     job = Job(quantized, parse_settings(SETTINGS), chunks="spread", max_chunks=CHUNKS)
     report = measured_report(job, {})
-    lines = block(report, list(other_arithmetics(full, peer)), machine_name(report))
-    return "\n".join(lines)
-
-
-def with_block(readme: str, made: str) -> str:
-    """A README with another block between its marks.
-
-    Raises:
-        QfidError: It has no marks.
-    """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise QfidError("the file has no marks to write between")
-    return f"{before}{BEGIN}\n\n{made}\n\n{END}{after}"
-
-
-def block_of(readme: str) -> str:
-    """What stands between the marks of a README."""
-    return readme.partition(BEGIN)[2].partition(END)[0].strip()
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and print or write.
-
-    Returns:
-        0, or the exit code of what went wrong.
-    """
-    parser = argparse.ArgumentParser(prog="python -m scorer.bench.readme", description=__doc__)
-    parser.add_argument("quantized", metavar="QUANTIZED")
-    parser.add_argument("full", metavar="FULL")
-    parser.add_argument("--peer", metavar="PYTHON", default=os.environ.get("QFID_PEER_PYTHON"))
-    parser.add_argument("--write", metavar="FILE", type=Path)
-    args = parser.parse_args(arguments)
-    try:
-        made = readme_block(args.quantized, args.full, args.peer)
-        if args.write is None:
-            print(made)
-        else:
-            args.write.write_text(with_block(args.write.read_text("utf-8"), made), "utf-8")
-    except QfidError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return "\n".join(figures_lines(report, list(other_arithmetics(full, peer))))

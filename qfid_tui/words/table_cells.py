@@ -1,0 +1,75 @@
+"""The numbers of the settings table as text that is never longer than its column.
+
+A number that is cut would be another number: each has a shorter form for a column that is too
+narrow for its usual one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qfid_tui.state.kv_cost import short_bytes
+from scorer.report.formats.inline import count, digits, is_symmetric, with_margin
+
+if TYPE_CHECKING:
+    from qfid_tui.state.kv_cost import KVCost
+    from qfid_tui.state.setting_results import Figures
+
+SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
+"""What stands before a verdict, so that colour is not its only sign."""
+
+
+def verdict_text(figures: Figures) -> str:
+    """Sign and word: ``✓ good``, ``~ marginal?`` where it is open."""
+    return f"{SIGNS.get(figures.verdict, '?')} {figures.shown_verdict}"
+
+
+def share_text(share: float) -> str:
+    """A share from 0 to 1 as percent, three digits at most: ``0.86 %``, ``46.8 %``, ``100 %``."""
+    percent = 100 * share
+    places = 2 if percent < 9.995 else 1 if percent < 99.95 else 0
+    return f"{percent:.{places}f} %"
+
+
+def cost_text(cost: KVCost, width: int) -> str:
+    """Bytes per token: ``327 680``, or ``320 KiB`` where that is too long."""
+    shown = count(cost.per_token)
+    if len(cost.sign + shown) > width:
+        shown = short_bytes(cost.per_token)
+    return cost.sign + shown
+
+
+def number_text(value: float | None, width: int, *, significant: int, sign: bool = False) -> str:
+    """A number: ``+0.00045``, or ``+4.5e-120`` where that is too long."""
+    shown = digits(value, sign=sign, significant=significant)
+    for places in range(significant - 1, -1, -1):
+        if len(shown) <= width or value is None:
+            break
+        shown = ("+" if sign and value >= 0 else "") + _power(value, places)
+    return shown
+
+
+def margin_text(figures: Figures, width: int = 17) -> str:
+    """KL mean and half its 95 % interval: ``0.1162 ±.0061``, or ``1.36e-4 ±6.2e-6``.
+
+    An interval that ends at 0 is not symmetric: ``0.0012 (0–.0031)``, or ``1.36e-4 (0–3e-4)``.
+    Without room for either the interval is left out.
+    """
+    interval, mean = figures.kl_interval, figures.kl_mean
+    shown = with_margin(mean, interval).replace(" ± 0.", " ±.").replace("(0–0.", "(0–.")
+    if len(shown) <= width:
+        return shown
+    shown = _power(mean, 2)
+    if interval is None:
+        return shown
+    if not is_symmetric(mean, interval):
+        end = f" (0–{_power(interval.high, 0)})"
+    else:
+        end = f" ±{_power((interval.high - interval.low) / 2, 1)}"
+    return shown + end if len(shown + end) <= width else shown
+
+
+def _power(value: float, places: int) -> str:
+    mantissa, _, exponent = f"{value:.{places}e}".partition("e")
+    shown = f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    return shown.replace("-", "−", 1) if value < 0 else shown

@@ -1,0 +1,1 @@
+"""The README's figures, measured anew and written into it: ``python -m scorer.bench.readme``."""

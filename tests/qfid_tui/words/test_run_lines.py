@@ -1,0 +1,50 @@
+"""What the run panel says of the row with the cursor."""
+
+from __future__ import annotations
+
+import pytest
+from cli_saved_runs import chunk_scored, save_run
+from workbench_states import scored, workbench
+
+from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.earlier_runs import earlier_settings
+from qfid_tui.state.workbench import RowCursor, WorkbenchState
+from qfid_tui.words.run_lines import told_apart_text
+from scorer.report.from_run import finished_report
+
+
+def text_at(state: WorkbenchState, name: str, run: str = "") -> str:
+    return told_apart_text(state.changed(row_cursor=RowCursor(0, name, run)))
+
+
+def test_nothing_is_said_before_there_is_a_best_setting_or_of_16_bit() -> None:
+    assert text_at(workbench(), "8") == ""
+    assert text_at(workbench(comparison=scored()), "") == ""
+
+
+def test_while_a_run_goes_on_it_says_when_that_is_known() -> None:
+    comparison = scored()
+    state = workbench(comparison=comparison)
+    assert text_at(state, "4") == "4: told apart from 8? not known before it is scored"
+    assert text_at(state, "8").startswith("8: the best here, ")
+    for chunk in range(2):
+        comparison.add(chunk_scored("4", chunk, 0.3))
+    state = workbench(comparison=comparison)
+    assert "4: told apart from 8? known when the run ends, " in text_at(state, "4")
+    comparison.end(by_user=True)
+    assert "known when the run is finished, " in text_at(workbench(comparison=comparison), "4")
+
+
+@pytest.mark.parametrize(("chunks", "words"), [(4, "told apart from"), (1, "no interval against")])
+def test_a_report_says_it(chunks: int, words: str) -> None:
+    run = save_run(chunks=chunks)
+    comparison = Comparison(run.job)
+    comparison.take_report(finished_report(run))
+    state = workbench(comparison=comparison)
+    assert text_at(state, "4").startswith(f"4: {words} 8, Δppl ")
+
+
+def test_an_earlier_row_is_compared_with_nothing_of_this_run() -> None:
+    run = save_run()
+    state = workbench(comparison=scored(), earlier=tuple(earlier_settings("demo")))
+    assert text_at(state, "4", run.id) == "4: an earlier run, not compared with 8 of this one"

@@ -1,0 +1,59 @@
+"""The numbers of the settings table are never longer than their column, and never cut."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from qfid_tui.state.kv_cost import KVCost
+from qfid_tui.state.setting_results import Figures
+from qfid_tui.words.table_cells import cost_text, margin_text, number_text, share_text
+from scorer.stats.intervals import Interval
+
+
+def figures(mean: float, low: float | None = None, high: float = 0.0) -> Figures:
+    ends = None if low is None else Interval(low, high)
+    return Figures(9, mean, ends, mean, 0.1, 9.0, 0.1, "bad", False, None, (), True)
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [
+        (0.0, "0.00 %"),
+        (0.00974, "0.97 %"),
+        (0.000974, "0.10 %"),
+        (0.09996, "10.0 %"),
+        (0.468, "46.8 %"),
+        (0.99949, "99.9 %"),
+        (0.9996, "100 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_shares_take_six_cells(share: float, shown: str) -> None:
+    assert share_text(share) == shown and len(shown) <= 6
+
+
+def test_a_kl_of_any_size_fits_with_its_interval_or_without() -> None:
+    for power, half in itertools.product(range(-15, 7), (1e-3, 0.1, 0.9)):
+        mean = 1.2345 * 10.0**power
+        ends = mean * (1 - half), mean * (1 + half)
+        for made in (figures(mean), figures(mean, *ends), figures(mean, 0.0, 30 * mean)):
+            for width in (17, 19):
+                shown = margin_text(made, width)
+                assert 0 < len(shown) <= width and "…" not in shown, (mean, half, shown)
+    assert margin_text(figures(0.1162, 0.1101, 0.1223)) == "0.1162 ±.0061"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.00045, "+0.00045"), (-0.061, "−0.061"), (4.5e120, "+4.5e120"), (None, "—")],
+)
+def test_a_change_of_perplexity_fits(value: float | None, shown: str) -> None:
+    assert number_text(value, 8, significant=2, sign=True) == shown
+
+
+def test_bytes_per_token_that_are_too_many_digits_are_shortened() -> None:
+    assert cost_text(KVCost(327680, 1.0, (), exact=False), 8) == "≈327\u202f680"
+    assert cost_text(KVCost(2621440, 1.0, (), exact=False), 8) == "≈2.5 MiB"
+    assert cost_text(KVCost(2621440, 1.0, ()), 11) == "2\u202f621\u202f440"
