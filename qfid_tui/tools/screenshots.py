@@ -90,6 +90,9 @@ async def _shoot_run(camera: _Camera, chunks: int) -> None:
         lambda: app.comparison.complete >= chunks / 2 or not app.comparison.is_active, "half a run"
     )
     await camera.shoot("live-run")
+    await camera.pilot.resize_terminal(*SMALL)
+    await camera.shoot("live-run-80x24")
+    await camera.pilot.resize_terminal(*LARGE)
     await camera.until(lambda: not app.comparison.is_active, "the run's end")
     if app.comparison.phase != "finished":
         raise QfidError(f"the run {app.comparison.phase}: {app.comparison.failure}")
