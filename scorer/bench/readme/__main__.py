@@ -89,7 +89,7 @@ def measured(section: str, quantized: str, full: str, peer: str | None) -> str:
     if section == FIGURES:
         return figures_block(quantized, full, peer)
     if section == SPEED:
-        return speed_block(measured_speed(quantized, peer))
+        return speed_block(measured_speed(quantized, full, peer))
     assert section == ARCHITECTURES
     return architectures_block(measured_architectures())
 

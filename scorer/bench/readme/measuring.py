@@ -77,9 +77,16 @@ def _peer(python: str, *arguments: str) -> str:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     if library is not None:
         environment["LD_PRELOAD"] = str(library)
-    done = subprocess.run(
-        [python, *arguments], env=environment, capture_output=True, text=True, check=False
-    )
+    # It writes files of its own into the working folder.
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [python, *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode:
         raise QfidError(f"`{python}`: {done.stderr[-300:]}")
     return done.stdout

@@ -46,18 +46,19 @@ class Speed:
     peer_s: float
 
 
-def measured_speed(model: str, peer: str | None) -> Speed:
+def measured_speed(model: str, full: str, peer: str | None) -> Speed:
     """Time everything, one after the other; takes 8 minutes on two cores.
 
     Args:
         model: The model with 4-bit weights.
+        full: The model with float32 weights, which both programs multiply by the same BLAS.
         peer: A Python that has mlx-quant-fidelity; None leaves it out.
 
     Raises:
         QfidError: The model cannot be scored, or the peer fails.
     """
     load = os.getloadavg()[0]
-    job = Job(model, parse_settings(SETTINGS), chunks="first", max_chunks=CHUNKS)
+    job = Job(full, parse_settings(SETTINGS), chunks="first", max_chunks=CHUNKS)
     start = time.perf_counter()
     report = measured_report(job, {})
     process_s = time.perf_counter() - start
@@ -66,7 +67,7 @@ def measured_speed(model: str, peer: str | None) -> Speed:
     if peer is not None:
         start = time.perf_counter()
         configs = ",".join(f"{bits}:64" for bits in SETTINGS.split(","))
-        peer_run(peer, "compare", "kv", model, "--configs", configs, "--max-chunks", str(CHUNKS))
+        peer_run(peer, "compare", "kv", full, "--configs", configs, "--max-chunks", str(CHUNKS))
         peer_s = time.perf_counter() - start
     named = None if peer is None else f"{PEER} {peer_version(peer)}"
     return Speed(described(report), load, own, mlx, process_s, named, peer_s)
@@ -115,7 +116,7 @@ def speed_block(speed: Speed) -> str:
             *table(head, rows, left=(0,)),
             "",
             f"`qfid bench MODEL --kv-bits {SETTINGS} --max-chunks {BENCH_CHUNKS}`, the fastest of "
-            f"{speed.own['repeats']} repeats. The same settings on {CHUNKS} chunks take "
-            f"{speed.process_s:.0f} s as a whole process.{beside}",
+            f"{speed.own['repeats']} repeats. The same settings on {CHUNKS} chunks of "
+            f"FULL take {speed.process_s:.0f} s as a whole process.{beside}",
         ]
     )

@@ -174,7 +174,8 @@ def test_the_readme_says_how_fast_it_is(monkeypatch: pytest.MonkeyPatch, tmp_pat
     """Some 4 minutes on two cores, where no other process takes them."""
     if os.getloadavg()[0] > 0.5:
         pytest.skip("the machine has other work: times would not be those of scoring")
-    speed = measured_speed(real_models(monkeypatch, tmp_path)[0], None)
+    quantized, full = real_models(monkeypatch, tmp_path)
+    speed = measured_speed(quantized, full, None)
     kept = section_of(README, SPEED)
     if not kept.startswith(f"{speed.where};"):
         pytest.skip(f"the README's times are those of another machine: {kept.splitlines()[0]}")
