@@ -59,6 +59,11 @@ def stopped(job: Job, after: int, **more: Any) -> list[Event]:
     return list(stop.watch(score(job, stop=stop, **more)))
 
 
+def resumed(job: Job, run: str, **more: Any) -> list[Event]:
+    """The events of a saved run that goes on."""
+    return list(score(job, run=run, **more))
+
+
 def planned(events: list[Event]) -> Planned:
     (found,) = (event for event in events if isinstance(event, Planned))
     return found

@@ -17,10 +17,9 @@ from huggingface_hub import constants
 from loopback_hub import LoopbackHub, Repo, etag, serving
 from tiny_configs import tiny_config
 
-from scorer.common.errors import CorpusNotCached, InputError, ModelNotCached
-from scorer.common.offline import forbid_to_libraries
+from scorer.common.errors import InputError, ModelNotCached
 from scorer.download.progress import DownloadProgress
-from scorer.download.pull import fetch_dataset_file, pull
+from scorer.download.pull import pull
 from scorer.models.hub_cache import hub_folder
 from scorer.models.resolve import resolve_model
 
@@ -347,54 +346,6 @@ def test_offline_what_is_here_is_found_and_the_rest_is_named(hub: LoopbackHub) -
     with mock.patch.object(constants, "HF_HUB_OFFLINE", True):
         assert pull(REPO) == folder == pull(REPO, COMMIT[:9])
     assert len(hub.requests) == before
-
-
-def test_a_dataset_file_is_fetched_once(hub: LoopbackHub) -> None:
-    hub.repos["datasets", "org/text"] = Repo({"raw/test.parquet": b"PAR1 rows PAR1"})
-    path = fetch_dataset_file("org/text", "raw/test.parquet", COMMIT)
-    assert path.read_bytes() == b"PAR1 rows PAR1"
-    before = len(hub.requests)
-    with mock.patch.object(socket, "getaddrinfo", side_effect=AssertionError("no network")):
-        assert fetch_dataset_file("org/text", "raw/test.parquet", COMMIT) == path
-    assert len(hub.requests) == before
-
-
-@pytest.mark.parametrize(
-    ("repo_id", "filename", "message"),
-    [
-        ("org/missing", "x.parquet", "no public repo"),
-        ("org/text", "gone.parquet", "no such file"),
-    ],
-)
-def test_a_dataset_file_that_is_not_there(
-    hub: LoopbackHub, repo_id: str, filename: str, message: str
-) -> None:
-    hub.repos["datasets", "org/text"] = Repo({"raw/test.parquet": b"rows"})
-    with pytest.raises(CorpusNotCached, match=message) as caught:
-        fetch_dataset_file(repo_id, filename, COMMIT)
-    assert caught.value.hint
-
-
-def test_what_a_scorer_forbids_to_libraries_does_not_keep_a_text_away(
-    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub.repos["datasets", "org/text"] = Repo({"raw/test.parquet": b"PAR1 rows PAR1"})
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    forbid_to_libraries()
-    with mock.patch.object(constants, "HF_HUB_OFFLINE", True):
-        assert fetch_dataset_file("org/text", "raw/test.parquet", COMMIT).is_file()
-        assert constants.HF_HUB_OFFLINE is True
-
-
-def test_a_dataset_file_offline(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    forbid_to_libraries()
-    with (
-        mock.patch.object(constants, "HF_HUB_OFFLINE", True),
-        pytest.raises(CorpusNotCached, match="HF_HUB_OFFLINE"),
-    ):
-        fetch_dataset_file("org/text", "raw/test.parquet", COMMIT)
-    assert not hub.requests
 
 
 def test_pulled_files_are_as_the_library_left_them(hub: LoopbackHub, repo: Repo) -> None:
