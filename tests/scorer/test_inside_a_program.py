@@ -23,6 +23,9 @@ from scorer.common.errors import InputError
 from scorer.score import score
 from scorer.spec.events import Planned
 
+# The text is made up.
+pytestmark = pytest.mark.filterwarnings("ignore::scorer.common.warning_categories.ReportWarning")
+
 _LENT = (
     "HF_HUB_OFFLINE",
     "KMP_BLOCKTIME",

@@ -123,7 +123,7 @@ def test_times_are_written_with_what_they_are_of() -> None:
     assert text.startswith("2 cores; load of the machine before: 0.3.\n")
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert [figures(row) for row in rows] == [[1.23, 1.04], [3.0, 1.04]]
-    assert "on 2 chunks take 36 s as a whole process." in text and "compare kv" not in text
+    assert "on 2 chunks of FULL take 36 s as a whole process." in text and "compare kv" not in text
     text = speed_block(replace(speed, peer="mlx-quant-fidelity 0.10.0", peer_s=436.4))
     assert "`mlx-quant-fidelity compare kv` 0.10.0 takes 436 s" in text
 
