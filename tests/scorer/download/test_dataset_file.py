@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from unittest import mock
 
 import pytest
 from fake_hub_cache import COMMIT
 from huggingface_hub import constants
-from loopback_hub import LoopbackHub, Repo
+from loopback_hub import LoopbackHub, Repo, serving
 
 from scorer.common.errors import CorpusNotCached
 from scorer.common.offline import forbid_to_libraries
 from scorer.download.pull import fetch_dataset_file
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    with serving() as server:
+        yield server
 
 
 def test_a_dataset_file_is_fetched_once(hub: LoopbackHub) -> None:
