@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="qfid-screenshots-") as folder:
             os.environ["QFID_DATA_DIR"] = folder
+            # A picture has every colour, whatever the terminal is that the command runs in.
+            os.environ |= {"COLORTERM": "truecolor", "TERM": "xterm-256color"}
+            os.environ.pop("NO_COLOR", None)
             asyncio.run(_take_all(args.out, args.model, args.max_chunks))
     except (QfidError, OSError, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
