@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from qfid_tui.pictures.bars import horizontal_bar
-from qfid_tui.pictures.scale import Axis, log_axis
+from qfid_tui.pictures.scale import Axis, decade_text, log_axis
 from qfid_tui.state.compared_runs import ComparedGroup, ComparedRow, ComparedRun, ComparedRuns
 from qfid_tui.words.model_list import shortened
 from qfid_tui.words.run_rows import cut
@@ -98,8 +99,8 @@ def _heading(group: ComparedGroup, index: int, axis: Axis | None) -> str:
     if axis is not None:
         chunks = plural(group.common, "common chunk")
         said.append(f"ranked on {chunks}" if any(group.ranks) else f"not ranked: {chunks}")
-        ends = axis.ticks[0][1], axis.ticks[-1][1]
-        said.append(f"log bars {ends[0]} to {ends[1]} nats")
+        low, high = (decade_text(round(math.log10(end))) for end in (axis.low, axis.high))
+        said.append(f"log bars {low} to {high} nats")
     return " · ".join(said)
 
 

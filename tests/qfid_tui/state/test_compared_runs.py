@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import pytest
 from cli_saved_runs import save_run
+from hypothesis import given
+from hypothesis import strategies as st
 
-from qfid_tui.state.compared_runs import ComparedRow, grouped, read_compared
+from qfid_tui.pictures.scale import log_axis
+from qfid_tui.state.compared_runs import ComparedGroup, ComparedRow, grouped, read_compared
 from qfid_tui.state.setting_results import Figures
-from qfid_tui.words.compared_runs import compared_lines
+from qfid_tui.words.compared_runs import _heading, compared_lines
 from scorer.report.formats.inline import columns
 from scorer.runs.comparability import ComparabilityKey
 from scorer.stats.summary_values import ChunkSums
@@ -110,3 +114,12 @@ def test_the_lines_fit_and_name_what_differs(width: int) -> None:
     assert "share no rank and no scale" in " ".join(text.split())
     if width >= 76:
         assert max(map(columns, lines)) <= width
+
+
+@given(st.lists(st.floats(1e-9, 50), min_size=2, max_size=6))
+def test_the_heading_names_the_ends_of_the_bars(means: list[float]) -> None:
+    axis = log_axis(means, 2)
+    said = _heading(ComparedGroup((), (), 3, ()), 0, axis)
+    low, high = re.search(r"log bars (\S+) to (\S+) nats", said).groups()  # type: ignore[union-attr]
+    assert float(low) == pytest.approx(axis.low) and float(high) == pytest.approx(axis.high)
+    assert all(float(low) <= mean * 1.001 and mean <= float(high) * 1.001 for mean in means)
