@@ -51,12 +51,20 @@ if os.environ["QFID_DEVICE"] == "cpu":
 
     mlx.core.set_default_device(mlx.core.cpu)
 
-settings.register_profile(
-    "qfid", max_examples=200, derandomize=True, deadline=None, print_blob=False
-)
+for name, examples in (("qfid", 100), ("qfid-slow", 1000)):
+    settings.register_profile(
+        name, max_examples=examples, derandomize=True, deadline=None, print_blob=False
+    )
 settings.load_profile("qfid")
 
 _numbers = count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """More examples where slow tests are asked for: ``-m "slow or not slow"`` runs all with them."""
+    expression = str(config.option.markexpr)
+    if "slow" in expression.replace("not slow", ""):
+        settings.load_profile("qfid-slow")
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fake_hub_cache import LLAMA
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scorer.common.errors import InputError
@@ -148,7 +148,6 @@ _KEYS = st.sampled_from(
 
 
 @given(st.dictionaries(_KEYS, _JSON, max_size=6), st.booleans())
-@settings(max_examples=200, deadline=None)
 def test_any_config_gives_a_guess_or_an_input_error(config: dict[str, Any], complete: bool) -> None:
     config = {**LLAMA, **config} if complete else config
     try:

@@ -222,7 +222,6 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path, path: Path) -> None:
 
 
 EXAMPLES = settings(
-    max_examples=200,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

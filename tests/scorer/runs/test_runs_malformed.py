@@ -91,7 +91,6 @@ JSON = st.recursive(
 
 
 @settings(
-    max_examples=200,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scorer.spec.geometry import KINDS, KVGeometry, KVLayer
@@ -63,7 +63,6 @@ def test_dequantized_sides_cost_two_bytes_an_element(setting: str, elements: int
     st.sampled_from(BITS),
     st.sampled_from(GROUP_SIZES),
 )
-@settings(max_examples=200)
 def test_costs_are_ordered(layers: list[KVLayer], context: int, bits: int, group: int) -> None:
     caches = KVGeometry(tuple(layers), len(layers))
     setting = KVSetting(bits, bits, group)

@@ -51,7 +51,6 @@ def test_t_approaches_the_normal_distribution() -> None:
     assert t_quantile(0.975, 200_000) == pytest.approx(1.959963984540054, abs=2e-5)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.floats(0.001, 0.999), st.integers(1, 2000))
 def test_t_quantile_inverts_the_distribution(p: float, df: int) -> None:
     t = t_quantile(p, df)
@@ -59,7 +58,6 @@ def test_t_quantile_inverts_the_distribution(p: float, df: int) -> None:
     assert t_quantile(1 - p, df) == pytest.approx(-t, rel=1e-9, abs=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.floats(0.51, 0.999), st.integers(1, 500))
 def test_t_quantile_falls_with_more_degrees_of_freedom(p: float, df: int) -> None:
     assert t_quantile(p, df) > t_quantile(p, df + 1)
@@ -84,7 +82,6 @@ def test_t_quantile_refuses(p: float, df: int) -> None:
 means = st.lists(st.floats(0, 100), min_size=2, max_size=40)
 
 
-@settings(max_examples=200, deadline=None)
 @given(means, st.integers(1, 511))
 def test_chunk_interval_equals_the_definition(chunk_means: list[float], size: int) -> None:
     units = units_of(range(len(chunk_means)), {})
@@ -97,7 +94,6 @@ def test_chunk_interval_equals_the_definition(chunk_means: list[float], size: in
     assert found.high >= np.mean(chunk_means) - 1e-9
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.integers(0, 9), min_size=5, max_size=30),
     st.integers(1, 6),
@@ -216,7 +212,6 @@ def test_paired_interval_is_narrower_than_the_settings_own() -> None:
     assert own.holds(summarize(b).kl.mean)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 12))
 def test_paired_difference_is_antisymmetric(seed: int, n_chunks: int) -> None:
     a = summarize(random_positions(n_chunks=n_chunks, seed=seed)).per_chunk

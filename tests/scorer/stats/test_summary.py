@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import oracle_summary as oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from report_builders import make_positions, random_positions
 
@@ -124,7 +124,6 @@ values = st.floats(-1e-7, 50.0) | st.just(math.inf) | st.sampled_from([0.0, 1.0,
 finite = st.floats(0.0, 40.0)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(values, min_size=1, max_size=300), st.sampled_from(list(oracle.FRACTIONS)))
 def test_quantiles_equal_exact_ones_also_with_infinities(data: list[float], name: str) -> None:
     found = quantile(np.array(data), float(oracle.FRACTIONS[name]))
@@ -133,7 +132,6 @@ def test_quantiles_equal_exact_ones_also_with_infinities(data: list[float], name
     )
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=300))
 def test_finite_quantiles_equal_numpys_bit_for_bit(data: list[float]) -> None:
     array = np.array(data)
@@ -157,7 +155,6 @@ def test_index_of_every_ladder_fraction_is_exact_where_it_is_whole() -> None:
             assert n * fraction == exact.numerator * multiple
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(values, min_size=1, max_size=100))
 def test_quantiles_are_monotone_and_bounded(data: list[float]) -> None:
     found = ladder(np.array(data), DELTA_P_LADDER)
@@ -191,7 +188,6 @@ def scored_positions(draw: st.DrawFn) -> Positions:
     )
 
 
-@settings(max_examples=200, deadline=None)
 @given(scored_positions())
 def test_summary_equals_oracle(positions: Positions) -> None:
     summary = summarize(positions)
@@ -216,7 +212,6 @@ def test_summary_equals_oracle(positions: Positions) -> None:
         )
 
 
-@settings(max_examples=200, deadline=None)
 @given(scored_positions())
 def test_depth_and_confidence_equal_oracle(positions: Positions) -> None:
     summary = summarize(positions)
@@ -250,7 +245,6 @@ def test_depth_and_confidence_equal_oracle(positions: Positions) -> None:
             assert bucket.kl_mean == pytest.approx(oracle.mean(kl), rel=1e-14, abs=1e-22)
 
 
-@settings(max_examples=200, deadline=None)
 @given(scored_positions(), st.randoms(use_true_random=False))
 def test_order_of_positions_does_not_matter(positions: Positions, random: object) -> None:
     order = list(range(len(positions)))
@@ -259,7 +253,6 @@ def test_order_of_positions_does_not_matter(positions: Positions, random: object
     assert summarize(shuffled) == summarize(positions)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.integers(2, 200), st.integers(0, 2**32 - 1))
 def test_correlation_equals_oracle(n: int, seed: int) -> None:
     random = np.random.RandomState(seed)

@@ -8,7 +8,7 @@ import sys
 
 import oracle_summary as oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scorer.spec.thresholds import KV, METRICS, Metric
@@ -72,13 +72,11 @@ kl = st.floats(0, 2) | st.sampled_from([0.01, 0.1, 1.0])
 flips = st.floats(0, 0.2) | st.sampled_from([0.01, 0.05])
 
 
-@settings(max_examples=200, deadline=None)
 @given(kl, kl, flips)
 def test_verdict_equals_oracle(kl_mean: float, kl_p99: float, flip_rate: float) -> None:
     assert verdict_of(kl_mean, kl_p99, flip_rate, KV) == oracle.verdict(kl_mean, kl_p99, flip_rate)
 
 
-@settings(max_examples=200, deadline=None)
 @given(kl, kl, flips, kl, kl, flips)
 def test_more_drift_never_gives_a_better_verdict(
     a: float, b: float, c: float, more_a: float, more_b: float, more_c: float
@@ -196,7 +194,6 @@ def test_what_rounding_could_move_across_a_bound_is_open() -> None:
     assert bound.interval == Interval(0.0094, 0.0096)
 
 
-@settings(max_examples=200, deadline=None)
 @given(kl, kl, flips, st.lists(st.floats(0, 0.3), min_size=6, max_size=6))
 def test_open_exactly_where_moving_within_intervals_changes_the_verdict(
     kl_mean: float, kl_p99: float, flip_rate: float, widths: list[float]

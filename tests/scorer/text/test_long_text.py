@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny_tokenizers import BOS_ID, EOS_ID, byte_level, sentencepiece, write_model
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -38,7 +38,6 @@ def encode(tokenizer: Tokenizer, text: str) -> Encoded:
 KINDS = {"bytes": byte_level(), "words": words(), "pieces": sentencepiece()}
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     text=st.lists(st.sampled_from(["ab", " ab", "abab ", "\n\n", "ü", "中", " ", "<s>"])).map(

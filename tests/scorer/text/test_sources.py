@@ -216,7 +216,6 @@ def test_builtin_joins_its_documents() -> None:
         assert source.text.startswith(text, offset)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     texts=st.lists(st.text(max_size=5), min_size=1), separator=st.sampled_from(["", "\n", "\n\n"])
 )
@@ -342,9 +341,7 @@ def test_no_name(source: str) -> None:
         read_source(CorpusSpec(source))
 
 
-FUZZ = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200
-)
+FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 rows = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=8),

@@ -107,9 +107,7 @@ def test_another_version_of_a_library_changes_the_file(
     assert encodes() == 2
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_a_damaged_file_is_made_again(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "tokens.npz"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny_tokenizers import BOS, BOS_ID, EOS_ID, byte_level, sentencepiece, write_model
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -75,14 +75,12 @@ def test_bos_token_may_be_spelled_as_an_object(tmp_path: Path) -> None:
     assert load_tokenizer_file(folder).bos_token_id == BOS_ID
 
 
-@settings(max_examples=200, deadline=None)
 @given(text=st.text(st.characters(codec="utf-8")))
 def test_byte_level_bytes_give_back_the_text(bytes_tokenizer: TextTokenizer, text: str) -> None:
     ids = bytes_tokenizer.encode(text)
     assert b"".join(bytes_tokenizer.token_bytes(int(i)) for i in ids) == text.encode()
 
 
-@settings(max_examples=200, deadline=None)
 @given(text=st.text(st.characters(codec="utf-8", exclude_characters="▁")))
 def test_sentencepiece_bytes_give_back_the_text(pieces_tokenizer: TextTokenizer, text: str) -> None:
     ids = pieces_tokenizer.encode(text, special_tokens=False)
