@@ -61,7 +61,7 @@ _numbers = count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """More examples where slow tests are asked for: ``-m "slow or not slow"`` runs all with them."""
+    """Where slow tests are asked for, properties are tried on more examples."""
     expression = str(config.option.markexpr)
     if "slow" in expression.replace("not slow", ""):
         settings.load_profile("qfid-slow")
