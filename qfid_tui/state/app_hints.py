@@ -34,6 +34,10 @@ _RULES = tuple(
             r"score anew with `qfid kv`, or mix the two with --accept-changes",
             "another option ({o}) scores anew; `qfid resume --accept-changes` mixes the two",
         ),
+        (
+            r"score it in a run of its own with `qfid kv`",
+            "another option ({o}) scores it in a run of its own",
+        ),
         (r"`qfid resume ([^` ]+)` goes on with it", r"{t} lists \1, to go on with it"),
         (
             r"score (?:it|them)(?: again)? with `qfid resume ([^` ]+)`",

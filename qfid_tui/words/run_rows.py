@@ -48,14 +48,18 @@ def chunks(info: RunInfo) -> str:
     """Return scored and planned chunks, counted over all settings."""
     if info.state == "broken":
         return ""
-    planned = "?" if info.chunks_planned is None else str(info.chunks_planned)
-    return f"{info.chunks_done}/{planned}"
+    if info.chunks_planned is None:
+        return str(info.chunks_done)
+    whole = info.chunks_done == info.chunks_planned
+    return f"all {info.chunks_done}" if whole else f"{info.chunks_done} of {info.chunks_planned}"
 
 
 def _state_and_chunks(info: RunInfo) -> str:
-    """The sign of the state, and chunks as :func:`chunks` has them, once where all are scored."""
-    whole = info.chunks_done == info.chunks_planned
-    return f"{STATES[info.state][0]} {info.chunks_done if whole else chunks(info)}"
+    """The sign of the state, and which share of the chunks is scored."""
+    share = chunks(info)
+    if info.chunks_planned and info.chunks_done < info.chunks_planned:
+        share = f"{100 * info.chunks_done / info.chunks_planned:.0f} %"
+    return f"{STATES[info.state][0]} {share}"
 
 
 def read_only_note(info: RunInfo) -> str:
@@ -155,7 +159,7 @@ def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[st
         ("", 2),
         ("when", 16 if wide else 11),
         *([("state", _STATE)] if wide else []),
-        ("scored", _CHUNKS),
+        ("scored", 12 if wide else _CHUNKS),
         ("best", 14 if wide else _SETTING),
         ("KL, nats", _KL),
         ("flips", _FLIPS),

@@ -56,9 +56,9 @@ def test_runs_of_the_model_then_of_all() -> None:
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await filled(app, pilot, 2)
         assert text_of(app, "#runs-title") == "Earlier runs of demo · 2"
-        assert {(row[2], row[3]) for row in rows(app)} == {("✓ 8", "8"), ("… 2/4", "—")}
+        assert {(row[2], row[3]) for row in rows(app)} == {("✓ all 8", "8"), ("… 50 %", "—")}
         await put_cursor(app, pilot, part)
-        assert "… unfinished · 2/4 chunks" in text_of(app, "#run-about")
+        assert "… unfinished · 2 of 4 chunks" in text_of(app, "#run-about")
         await pilot.press("a")
         await filled(app, pilot, 3)
         assert text_of(app, "#runs-title") == "Earlier runs of all models · 3"
@@ -155,7 +155,7 @@ def test_a_run_that_is_written_to_is_neither_deleted_nor_gone_on_with() -> None:
 
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await filled(app, pilot, 1)
-        assert rows(app)[0][2] == "▸ 2/8"
+        assert rows(app)[0][2] == "▸ 25 %"
         notes: list[str] = []
         app.screen.notify = lambda text, **_: notes.append(text)  # type: ignore[method-assign]
         await pilot.press("d", "g")
