@@ -22,6 +22,7 @@ from qfid_tui.state.saved_comparison import open_comparison
 from qfid_tui.state.workbench_changes import (
     earlier_read,
     models_found,
+    models_listed,
     open_run,
     sizes_read,
 )
@@ -45,14 +46,19 @@ class WorkbenchReader:
         """
         self._screen, self._owner = screen, owner
 
-    def read_models(self) -> None:
-        """Read the chosen model, then the whole cache; then measure the models new in it."""
-        self._start("models", partial(self._read_models, self._owner.state.choices))
+    def read_models(self, *, again: bool = False) -> None:
+        """Read the chosen model, then the whole cache; then measure the models new in it.
 
-    def _read_models(self, choices: Choices) -> None:
+        Args:
+            again: They have been read before: what is wrong with the chosen one has been told.
+        """
+        read = partial(self._read_models, self._owner.state.choices, again)
+        self._start("models", read, exclusive=True)
+
+    def _read_models(self, choices: Choices, again: bool) -> None:
         worker = get_current_worker()
         found, fault = model_reading.chosen_models(choices)
-        self._call(self.add_models, found, fault)
+        self._call(self.add_models, found, "" if again else fault)
         guessed = [*found]
         try:
             for block in model_reading.read_models():
@@ -61,7 +67,9 @@ class WorkbenchReader:
         except QfidError as error:
             # The folder of cached models is not known: the built-in model can still be scored.
             self._call(self.add_models, [], error_text(error))
-        self._call(lambda: self._owner.update(self._owner.state.changed(reading=False)))
+        if worker.is_cancelled:
+            return
+        self._call(lambda: self._owner.update(models_listed(self._owner.state, guessed)))
         for block in model_reading.measure_models(guessed, lambda: worker.is_cancelled):
             self._call(self.add_models, block)
 

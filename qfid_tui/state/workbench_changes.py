@@ -55,6 +55,22 @@ def models_found(state: WorkbenchState, found: Iterable[ModelInfo | Unscorable])
     return _with_legal_group(state.changed(found=known))
 
 
+def models_listed(state: WorkbenchState, found: Iterable[ModelInfo | Unscorable]) -> WorkbenchState:
+    """Note that the cache has been read; models whose folder is gone leave the list.
+
+    Args:
+        state: The state.
+        found: All that was read.
+    """
+    names = {model.name for model in found}
+    kept = {
+        name: model
+        for name, model in state.found.items()
+        if name in names or (isinstance(model, ModelInfo) and model.path.exists())
+    }
+    return state.changed(reading=False, found=kept)
+
+
 def sizes_read(state: WorkbenchState, model: ModelInfo, sizes: ModelSizes | None) -> WorkbenchState:
     """Add what the headers of a model's weights say; None if they cannot be read."""
     return state.changed(sizes={**state.sizes, model: sizes})

@@ -287,6 +287,9 @@ class WorkbenchScreen(Screen[None]):
         """Go to a panel; on a narrow screen it takes the place of the others."""
         self.commands.show_panel(panel)
         self.query_one(f"#{panel}").focus()
+        if panel == "models" and not self.state.reading:
+            # The cache may have changed since it was read.
+            self.reader.read_models(again=True)
 
     def action_back(self) -> None:
         """Leave the enlarged panel, the filter or the open panel."""

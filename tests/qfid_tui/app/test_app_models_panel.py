@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import pytest
 from app_pilot import SIZES, compare, demo_choices, piloted, running, screen_text, until
+from fake_hub_cache import model_files, write_repo
 from workbench_states import scored
 
 from qfid_tui.app.app import QfidApp
 from qfid_tui.state.choices import Choices
+from scorer.models.hub_cache import hub_folder
 from scorer.models.resolve import resolve_model
 from scorer.spec.geometry import KVGeometry, KVLayer
 
@@ -115,3 +118,18 @@ async def test_the_key_says_where_models_are_sorted() -> None:
         await pilot.pause()
         assert "m goes there" in screen_text(app)
         assert app.workbench.state.order == "last used"
+
+
+@piloted
+async def test_the_list_is_read_again_when_it_is_opened() -> None:
+    gone = write_repo(hub_folder(), "org/gone", model_files()).parents[1]
+    async with running(demo_choices()) as (app, pilot):
+        await until(pilot, lambda: not app.workbench.state.reading, "the models")
+        assert "org/gone" in app.workbench.state.found
+        shutil.rmtree(gone)
+        write_repo(hub_folder(), "org/new", model_files())
+        await pilot.press("m")
+        found = app.workbench.state
+        await until(pilot, lambda: "org/new" in app.workbench.state.found, "the new one")
+        await until(pilot, lambda: "org/gone" not in app.workbench.state.found, "the gone one")
+        assert "demo" in found.found and app.workbench.state.model is not None
