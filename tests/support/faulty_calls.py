@@ -142,9 +142,18 @@ def counted(folder: Path, fault: Fault | None = None) -> Iterator[Calls]:
             path = path_of(target, options.get("dir_fd"))
             if path is not None and calls.inside(path):
                 calls.before(name, path)
-            return call(target, *more, **options)
+            result = call(target, *more, **options)
+            if name == "rename" and path is not None:
+                moved(path, str(path_of(more[0], options.get("dst_dir_fd"))))
+            return result
 
         return counted_call
+
+    def moved(before: str, after: str) -> None:
+        """The kernel names an open file by where it is now."""
+        for descriptor, path in calls.files.items():
+            if path == before or path.startswith(before + os.sep):
+                calls.files[descriptor] = after + path.removeprefix(before)
 
     def opened(path: Any, flags: int, *more: Any, **options: Any) -> int:
         full = path_of(path, options.get("dir_fd"))
