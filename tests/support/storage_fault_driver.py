@@ -135,6 +135,10 @@ class Demo(Fake):
         return numbers(report)
 
 
+NEVER_MADE = "the call was never made"
+_TRIES = 5
+
+
 def live_and_die(engine: Fake, folder: Path, fault: Fault, told: Path) -> None:
     """Live until the fault ends this process, telling into a file."""
     descriptor = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -209,7 +213,7 @@ def disturbed(engine: Fake, folder: Path, fault: Fault) -> tuple[set[str], str]:
         except Exception as error:
             ended = error
     if not calls.fired:
-        return told, "the call was never made"
+        return told, NEVER_MADE
     if late:
         return told, f"told once the folder was gone: {late}"
     if ended is None:
@@ -249,8 +253,12 @@ def all_faults(engine: Fake, folder: Path, kinds: str, shares: int, step: int) -
     bad: list[str] = []
     faults = matrix(made, kinds.split(","), shares)[::step]  # type: ignore[arg-type]
     for fault in faults:
-        others = fresh(folder)
-        told, trouble = disturbed(engine, folder, fault)
+        for _ in range(_TRIES):
+            others = fresh(folder)
+            told, trouble = disturbed(engine, folder, fault)
+            # Under load the hashes of the model can be stored with other calls, or by fewer.
+            if trouble != NEVER_MADE:
+                break
         cost, report = afterwards(engine, told, fault)
         if not (cost or engine.same(report) == engine.same(whole)):
             cost = "the report is another one"
