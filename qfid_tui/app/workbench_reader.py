@@ -69,7 +69,9 @@ class WorkbenchReader:
             self._call(self.add_models, [], error_text(error))
         if worker.is_cancelled:
             return
-        self._call(lambda: self._owner.update(models_listed(self._owner.state, guessed)))
+        shown = self._screen.app.call_from_thread(lambda: self._owner.state.found)
+        gone = model_reading.gone_models(shown.values(), guessed)
+        self._call(lambda: self._owner.update(models_listed(self._owner.state, gone)))
         for block in model_reading.measure_models(guessed, lambda: worker.is_cancelled):
             self._call(self.add_models, block)
 

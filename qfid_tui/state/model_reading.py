@@ -78,3 +78,20 @@ def read_sizes(model: ModelInfo) -> ModelSizes | None:
         return model_sizes(model)
     except (QfidError, OSError, ValueError, KeyError):
         return None
+
+
+def gone_models(
+    shown: Iterable[ModelInfo | Unscorable], found: Iterable[ModelInfo | Unscorable]
+) -> set[str]:
+    """Names of models that are shown and are no more.
+
+    Args:
+        shown: The models of the list.
+        found: The models of the cache now.
+    """
+    names = {model.name for model in found}
+    return {
+        model.name
+        for model in shown
+        if model.name not in names and not (isinstance(model, ModelInfo) and model.path.exists())
+    }

@@ -7,7 +7,7 @@ an :class:`Outcome`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,19 +55,14 @@ def models_found(state: WorkbenchState, found: Iterable[ModelInfo | Unscorable])
     return _with_legal_group(state.changed(found=known))
 
 
-def models_listed(state: WorkbenchState, found: Iterable[ModelInfo | Unscorable]) -> WorkbenchState:
-    """Note that the cache has been read; models whose folder is gone leave the list.
+def models_listed(state: WorkbenchState, gone: Container[str]) -> WorkbenchState:
+    """Note that the cache has been read.
 
     Args:
         state: The state.
-        found: All that was read.
+        gone: Names of models that it has no more.
     """
-    names = {model.name for model in found}
-    kept = {
-        name: model
-        for name, model in state.found.items()
-        if name in names or (isinstance(model, ModelInfo) and model.path.exists())
-    }
+    kept = {name: model for name, model in state.found.items() if name not in gone}
     return state.changed(reading=False, found=kept)
 
 
