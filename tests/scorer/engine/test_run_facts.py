@@ -14,7 +14,7 @@ import pytest
 from fake_hub_cache import COMMIT, write_repo
 from tiny_runs import LENGTH, Small, planned
 
-from scorer.device.backend import start_backend
+from scorer.device.backend import Backend, start_backend
 from scorer.engine.preparation import Preparation, Prepared
 from scorer.engine.run_facts import (
     arithmetic_line,
@@ -25,6 +25,7 @@ from scorer.engine.run_facts import (
 )
 from scorer.models.file_hashes import model_files
 from scorer.runs.facts import StoredFacts
+from scorer.runs.identity import Identity
 from scorer.runs.listing import find_run, identity_differences, identity_hash
 from scorer.spec.job import CorpusSpec, Job
 from scorer.text.chunk_order import select_chunks
@@ -42,10 +43,16 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def known_identity(prepared: Prepared, backend: Backend) -> Identity:
+    """The identity with the hashes of the model's files, which are made beside the scoring."""
+    prepared.content.hashes()
+    return identity_of(prepared, backend)
+
+
 def test_the_identity_names_everything_but_the_settings(small: Small) -> None:
     backend = start_backend()
-    identity = identity_of(prepare(small.job("8,4@9", chunks="spread")), backend)
-    assert identity == identity_of(prepare(small.job("k8v4", chunks="spread")), backend)
+    identity = known_identity(prepare(small.job("8,4@9", chunks="spread")), backend)
+    assert identity == known_identity(prepare(small.job("k8v4", chunks="spread")), backend)
     total = small.text.stat().st_size // LENGTH
     assert identity == identity | {
         "model": "tiny-llama",
@@ -108,8 +115,8 @@ def test_the_identity_follows_the_job(
     small: Small, changes: dict[str, object], named: list[str]
 ) -> None:
     backend = start_backend()
-    one = identity_of(prepare(small.job("8")), backend)
-    other = identity_of(prepare(small.job("8", **changes)), backend)
+    one = known_identity(prepare(small.job("8")), backend)
+    other = known_identity(prepare(small.job("8", **changes)), backend)
     assert [text.split(" (")[0] for text in identity_differences(one, other)] == named
     assert (identity_hash(one) == identity_hash(other)) == (not named)
 
