@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from textual.pilot import Pilot
 from qfid_tui.app.app import QfidApp
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
+from scorer.models.info import ModelInfo
 from scorer.spec.events import Hello, Planned, Progress, SettingFailedEvent
 
 RUN = "20261101-120000-demo-1a2b"
@@ -76,8 +78,16 @@ def nothing(app: QfidApp) -> None:
     """What is there when the app opens."""
 
 
+def dated(app: QfidApp) -> None:
+    """The list of models, which shows when the files of the built-in one were last read."""
+    model = app.workbench.state.found["demo"]
+    assert isinstance(model, ModelInfo)
+    noon = datetime(2026, 11, 28, 12).timestamp()
+    app.workbench.reader.add_models([dataclasses.replace(model, last_used=noon)])
+
+
 STATES: dict[str, tuple[Choices, Callable[[QfidApp], None]]] = {
-    "no_model": (Choices(), nothing),
+    "no_model": (Choices(), dated),
     "ready": (demo_choices(), nothing),
     "live": (demo_choices(), live),
     "one_failed": (demo_choices(), one_failed),
