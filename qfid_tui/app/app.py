@@ -344,15 +344,14 @@ class QfidApp(App[int]):
         if not self.is_scoring or self._leaving:
             await self._leave(0)
             return
-        from qfid_tui.app.screens.confirm import ConfirmScreen
+        from qfid_tui.app.screens.confirm import ConfirmScreen, ask
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.run_worker(self._leave(0), exit_on_error=False)
+        def leave() -> None:
+            self.run_worker(self._leave(0), exit_on_error=False)
 
         if not isinstance(self.screen, ConfirmScreen):
             question = "A run goes on. What is scored is saved. Quit?"
-            self.push_screen(ConfirmScreen(question, "Quit", "Keep running"), answered)
+            ask(self, question, "Quit", "Keep running", leave)
 
     async def _leave(self, code: int) -> None:
         """End the children, keep the choices, and only then the app."""

@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from qfid_tui.app.app import QfidApp
-from scorer.report.formats.inline import plural
 
 if TYPE_CHECKING:
     import argparse
@@ -28,16 +27,13 @@ def run_app(args: argparse.Namespace | None) -> int:
     Raises:
         InputError: An option's value is not valid, or there is no terminal.
     """
+    from scorer.common.errors import InputError
     from scorer.common.process_limits import require_threads
 
     hint = "`qfid kv MODEL` scores without one"
     if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
-        from scorer.common.errors import InputError
-
         raise InputError("the app needs a terminal", hint)
     if os.environ.get("TERM") == "dumb":
-        from scorer.common.errors import InputError
-
         raise InputError("the app needs a terminal that it can paint, and TERM is `dumb`", hint)
     # Its own and Textual's, before the terminal is taken.
     require_threads(_THREADS)
@@ -56,6 +52,8 @@ def _saved(app: QfidApp) -> str:
     """What the run on the screen has saved, and the command that goes on with it."""
     if not app.workbench.is_filled or app.comparison.run is None or not app.comparison.saved:
         return "no scored chunk was waiting to be saved"
+    from scorer.report.formats.inline import plural
+
     run, chunks = app.comparison.run, plural(app.comparison.saved, "scored chunk")
     return f"{chunks} of it saved: `qfid resume {run}` goes on"
 

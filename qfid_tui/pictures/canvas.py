@@ -30,6 +30,8 @@ ROLES: tuple[Role, ...] = (
     "earlier",
     "other",
 )
+VERDICT_SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
+"""What stands before a verdict, so that colour is not its only sign."""
 _REPLACEMENT = "?"
 _ELLIPSIS = "…"
 

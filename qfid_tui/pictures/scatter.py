@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qfid_tui.pictures.bars import draw_value_axis, value_text
-from qfid_tui.pictures.canvas import Canvas, Picture, Plot, Role, cells_of, fitted
+from qfid_tui.pictures.canvas import VERDICT_SIGNS, Canvas, Picture, Plot, Role, cells_of, fitted
 from qfid_tui.pictures.scale import Axis, linear_axis, log_axis, placeable
 from scorer.report.formats.inline import count
 from scorer.spec.thresholds import KV
 
-_SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
 # With fewer rows, a label two rows away would be next to another point.
 _ROWS_FOR_FAR_LABELS = 10
 _COVERABLE: frozenset[Role] = frozenset({"guide"})
@@ -51,7 +50,7 @@ class ScatterPoint:
     @property
     def shown_verdict(self) -> str:
         """The verdict with its sign: ``✓ good``."""
-        sign = _SIGNS.get(self.verdict.rstrip("?"), "")
+        sign = VERDICT_SIGNS.get(self.verdict.rstrip("?"), "")
         return f"{sign} {self.verdict}".strip()
 
     @property
@@ -246,7 +245,8 @@ def _draw_points(
 
 def _name(point: ScatterPoint, length: int) -> str:
     """Return the label with sign of the verdict and value (2), with the sign (1), or alone (0)."""
-    sign = _SIGNS.get(point.verdict.rstrip("?"), "") + ("?" if point.verdict.endswith("?") else "")
+    is_open = point.verdict.endswith("?")
+    sign = VERDICT_SIGNS.get(point.verdict.rstrip("?"), "") + ("?" if is_open else "")
     parts = [point.label, sign, value_text(point.kl_mean)]
     return " ".join(part for part in parts[: 1 + length] if part)
 

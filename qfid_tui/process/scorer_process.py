@@ -20,7 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from qfid_tui.process.child_output import LONGEST_LINE, LineTooLong, lines_of
-from scorer.common.errors import InputError, QfidError
+from qfid_tui.process.scorer_fault import scorer_fault
+from scorer.common.errors import InputError, QfidError, WillNotFit
 from scorer.common.process_limits import limit_reached
 from scorer.common.python_command import python_command
 from scorer.device.host_memory import host_memory
@@ -30,7 +31,7 @@ from scorer.spec.events import (
     Failed,
     Finished,
     Planned,
-    damaged_kind,
+    kind_of,
     parse_line,
 )
 
@@ -157,7 +158,8 @@ class ScorerProcess:
                 yield self._shortage.encode()
         except LineTooLong:
             self._signal_group(signal.SIGKILL)
-            yield self._fault(f"sent a line of more than {LONGEST_LINE >> 20} MiB").encode()
+            fault = self._fault(f"sent a line of more than {LONGEST_LINE >> 20} MiB")
+            yield fault.to_line().encode()
 
     def take(self, line: bytes) -> Event | None:
         """Parse a line; return its event, or None. Call it with all :meth:`lines`, in order.
@@ -166,8 +168,8 @@ class ScorerProcess:
         run has failed. Other lines that are no event are skipped.
         """
         event = parse_line(line)
-        if event is None and (kind := damaged_kind(line)) in _NEEDED:
-            event = parse_line(self._fault(f"sent a damaged `{kind}`"))
+        if event is None and (kind := kind_of(line)) in _NEEDED:
+            event = self._fault(f"sent a damaged `{kind}`")
         if isinstance(event, Failed) and event.exit_code not in _FAILED_CODES:
             event = dataclasses.replace(event, exit_code=1)
         if event is not None:
@@ -180,12 +182,8 @@ class ScorerProcess:
             self._has_scored = True
         return event
 
-    def _fault(self, what: str) -> str:
-        """The line of the last event where the child's own cannot be read."""
-        hint = "`qfid doctor` examines this machine"
-        if self._run is not None:
-            hint = f"`qfid resume {self._run}` goes on with what is saved"
-        return Failed("ScorerFault", f"the scorer {what}", hint, run=self._run).to_line()
+    def _fault(self, what: str) -> Failed:
+        return scorer_fault(f"the scorer {what}", self._run)
 
     def interrupt(self) -> None:
         """Ask the child to stop in order, with a report of what is scored.
@@ -317,15 +315,14 @@ class ScorerProcess:
 
 def _memory_shortage() -> str:
     """The last event of a child that takes the rest of the memory; "" as long as there is some."""
-    memory = host_memory()
-    if memory.available >= memory.low // 2:
+    if not host_memory().is_all_but_gone:
         return ""
     return Failed(
-        "WillNotFit",
+        WillNotFit.__name__,
         "memory ran short before anything was scored: the scorer was ended before the machine "
         "swaps",
         "another text, or fewer files of the model's own, take less",
-        3,
+        WillNotFit.exit_code,
     ).to_line()
 
 

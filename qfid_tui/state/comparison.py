@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+from qfid_tui.process.scorer_fault import scorer_fault
 from qfid_tui.state.app_hints import in_app
 from qfid_tui.state.progress import Clock, RunProgress
 from qfid_tui.state.setting_results import Figures, SettingResult
@@ -195,8 +196,7 @@ class Comparison:
 
     def fail(self, why: str) -> None:
         """Note that the run has failed because of what the scorer sent."""
-        hint = "" if self.run is None else f"score it with `qfid resume {self.run}`"
-        self.failure = Failed("ScorerFault", why, hint, run=self.run)
+        self.failure = scorer_fault(why, self.run)
         self.phase = "failed"
         self.version += 1
 

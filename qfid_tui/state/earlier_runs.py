@@ -5,7 +5,8 @@ Reads stored reports only: nothing heavier than JSON.
 
 from __future__ import annotations
 
-from collections.abc import Container
+import itertools
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,9 +60,10 @@ def read_earlier(model: str | None, shown: str | None, *, is_saved: bool) -> Ear
     deleted = is_saved and shown is not None and is_deleted(shown)
     if model is None:
         return EarlierRuns(None, is_deleted=deleted)
-    settings = earlier_settings(model, () if shown is None else (shown,))
+    runs = _runs_of(model)
+    settings = _settings(info for info in runs if info.id != shown)
     return EarlierRuns(
-        model, tuple(settings), _unfinished_run(model), deleted, tuple(_saved_runs(model))
+        model, tuple(settings), _unfinished_run(runs), deleted, tuple(_saved_runs(runs))
     )
 
 
@@ -75,14 +77,24 @@ def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[Earlier
         model: The model as jobs name it.
         leave_out: Ids of runs that are on the screen already.
     """
-    from scorer.runs.listing import Run, list_runs
+    return _settings(info for info in _runs_of(model) if info.id not in leave_out)
+
+
+def _runs_of(model: str) -> list[RunInfo]:
+    """The runs of a model, newest first; none where the folder of runs cannot be read."""
+    from scorer.runs.listing import run_ids, run_infos
 
     try:
-        runs = [info for info in list_runs() if info.model == model and info.id not in leave_out]
+        return [info for info in run_infos(run_ids(model)) if info.model == model]
     except (QfidError, OSError):
         return []
+
+
+def _settings(runs: Iterable[RunInfo]) -> list[EarlierSetting]:
+    from scorer.runs.listing import Run
+
     found: list[EarlierSetting] = []
-    for info in runs[:_RUNS]:
+    for info in itertools.islice(runs, _RUNS):
         try:
             rows = _rows(Run(info.path), info)
         except (QfidError, OSError):
@@ -101,14 +113,14 @@ def _is_same(one: EarlierSetting, other: EarlierSetting) -> bool:
     return one.name == other.name and not one.key.differences(other.key)
 
 
-def _saved_runs(model: str) -> list[SavedRun]:
-    """The runs of a model that can be continued, or opened because they lack nothing."""
-    from scorer.runs.listing import Run, list_runs
+def _saved_runs(runs: Iterable[RunInfo]) -> list[SavedRun]:
+    """The runs that can be continued, or opened because they lack nothing."""
+    from scorer.runs.listing import Run
 
     found = []
     try:
-        for info in list_runs():
-            if info.model != model or info.read_only or info.state not in _CONTINUED:
+        for info in runs:
+            if info.read_only or info.state not in _CONTINUED:
                 continue
             run = Run(info.path)
             facts = run.readable_facts
@@ -135,15 +147,10 @@ def _is_of_present_files(model: str, facts: StoredFacts) -> bool:
         return False
 
 
-def _unfinished_run(model: str) -> str | None:
-    """Id of the newest run of a model that can go on; None if there is none."""
-    from scorer.runs.listing import newest_unfinished
-
-    try:
-        run = newest_unfinished(model)
-    except (QfidError, OSError):
-        return None
-    return None if run is None else run.id
+def _unfinished_run(runs: Iterable[RunInfo]) -> str | None:
+    """Id of the newest run that can go on; None if there is none."""
+    can_go_on = (info.id for info in runs if info.state == "unfinished" and not info.read_only)
+    return next(can_go_on, None)
 
 
 def is_deleted(run: str) -> bool:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
+from qfid_tui.pictures.canvas import VERDICT_SIGNS
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import count, digits, interval, percent, plural
 from scorer.report.formats.open_verdict import LACKS
 from scorer.report.setting_row import SettingNumbers, SettingRow
-from scorer.spec.thresholds import Metric, Verdict
+from scorer.spec.thresholds import Metric
 from scorer.stats.intervals import Interval
 from scorer.stats.verdict import HeldBound, OpenBound
 
@@ -22,7 +23,6 @@ TonedLine = tuple[tuple[str, Tone], ...]
 """Parts of a line, each with its tone."""
 
 _METRICS: dict[Metric, str] = {"kl_mean": "KL mean", "kl_p99": "KL p99", "flip_rate": "flips"}
-_SIGNS: dict[Verdict, str] = {"good": "✓", "marginal": "~", "bad": "✗"}
 _NAME_WIDTH = 13
 _VALUE_WIDTH = 8
 
@@ -91,7 +91,7 @@ def _verdict(numbers: SettingNumbers) -> Iterator[TonedLine]:
     held = ", ".join(
         f"{_METRICS[bound.metric]} > {_bound(bound)}" for bound in numbers.verdict_held_by
     )
-    shown = f"{_SIGNS[numbers.verdict]} {numbers.verdict_shown}"
+    shown = f"{VERDICT_SIGNS[numbers.verdict]} {numbers.verdict_shown}"
     yield ((shown, numbers.verdict), (f"  {held}" if held else "", "muted"))
     for lacking in numbers.verdict_without_interval:
         yield ((f"open: {_METRICS[lacking.metric]}: {LACKS[lacking.why]}", "muted"),)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qfid_tui.pictures.canvas import VERDICT_SIGNS
 from qfid_tui.state.kv_cost import short_bytes
 from scorer.report.formats.inline import count, digits, is_symmetric, with_margin
 
@@ -15,13 +16,10 @@ if TYPE_CHECKING:
     from qfid_tui.state.kv_cost import KVCost
     from qfid_tui.state.setting_results import Figures
 
-SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
-"""What stands before a verdict, so that colour is not its only sign."""
-
 
 def verdict_text(figures: Figures) -> str:
     """Sign and word: ``✓ good``, ``~ marginal?`` where it is open."""
-    return f"{SIGNS.get(figures.verdict, '?')} {figures.shown_verdict}"
+    return f"{VERDICT_SIGNS.get(figures.verdict, '?')} {figures.shown_verdict}"
 
 
 def share_text(share: float) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from scorer.common.loans import GiveBack, Loan, replace_attribute
+from scorer.common.loans import GiveBack, Loan, replace_attribute, set_here
 
 _hidden: ContextVar[io.StringIO | None] = ContextVar("qfid_hidden_output", default=None)
 
@@ -38,9 +38,5 @@ _in_place = Loan(_take)
 @contextmanager
 def hidden_output() -> Iterator[None]:
     """Let nothing that this thread prints in the block reach standard output."""
-    with _in_place:
-        before = _hidden.set(io.StringIO())
-        try:
-            yield
-        finally:
-            _hidden.reset(before)
+    with _in_place, set_here(_hidden, io.StringIO()):
+        yield

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 GiveBack = Callable[[], None]
 """Puts back what was changed."""
@@ -40,17 +42,22 @@ class Loan(AbstractContextManager[None]):
                 self._give_back = self._take()
             self._users += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._users -= 1
             if not self._users and self._give_back is not None:
                 give_back, self._give_back = self._give_back, None
                 give_back()
+
+
+@contextmanager
+def set_here(variable: ContextVar[_T], value: _T) -> Iterator[None]:
+    """Give a context variable a value in this thread, inside the block."""
+    before = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(before)
 
 
 def replace_attribute(owner: Any, name: str, value: Any) -> GiveBack:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from scorer.common.loans import GiveBack, Loan, replace_attribute
+from scorer.common.loans import GiveBack, Loan, replace_attribute, set_here
 
 _VARIABLE = "HF_HUB_OFFLINE"
 # A true value for every library, but not one that is documented for users. Child processes inherit
@@ -76,9 +76,5 @@ def allowed() -> Iterator[None]:
 
 @contextmanager
 def _set(*, offline: bool) -> Iterator[None]:
-    with _in_place:
-        before = _offline.set(offline)
-        try:
-            yield
-        finally:
-            _offline.reset(before)
+    with _in_place, set_here(_offline, offline):
+        yield

@@ -34,6 +34,11 @@ class HostMemory(NamedTuple):
         """Available bytes below which a run should stop: 5 % of the total, at most 2 GiB."""
         return min(self.total // _LOW_SHARE, _LOW_MOST)
 
+    @property
+    def is_all_but_gone(self) -> bool:
+        """Whether so little is available that nothing can be waited for."""
+        return self.available < self.low // 2
+
 
 def host_memory() -> HostMemory:
     """Return the memory of this machine, or of the tightest control group of this process."""

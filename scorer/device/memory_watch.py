@@ -51,7 +51,7 @@ class MemoryWatch:
                 continue
             if self.short is None:
                 self.short = _short(memory)
-            if self._at_once is not None and memory.available < memory.low // 2:
+            if self._at_once is not None and memory.is_all_but_gone:
                 self._at_once(_short(memory))
                 return
 

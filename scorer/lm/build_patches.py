@@ -25,7 +25,7 @@ import mlx.nn as nn
 from mlx_lm import utils as mlx_lm_utils
 from mlx_lm.models import base as mlx_lm_base
 
-from scorer.common.loans import GiveBack, Loan, replace_attribute
+from scorer.common.loans import GiveBack, Loan, replace_attribute, set_here
 from scorer.lm.model_arguments import Arguments, recorded_arguments
 from scorer.lm.patches import patched
 from scorer.models.weight_files import weight_paths
@@ -64,12 +64,8 @@ def exact_weight_paths() -> Iterator[None]:
     It makes a pattern of the path: a folder ``g[1]`` would give the weights of ``g1``. And it
     takes the files in the order of the file system.
     """
-    with _glob_in_place:
-        before = _exact.set(True)
-        try:
-            yield
-        finally:
-            _exact.reset(before)
+    with _glob_in_place, set_here(_exact, True):
+        yield
 
 
 def _take_from_dict() -> GiveBack:
@@ -102,12 +98,8 @@ def arguments_recorded() -> Iterator[list[Arguments]]:
         A list that grows with each object of arguments that this thread makes inside the block.
     """
     found: list[Arguments] = []
-    with _from_dict_in_place:
-        before = _recorded.set(found)
-        try:
-            yield found
-        finally:
-            _recorded.reset(before)
+    with _from_dict_in_place, set_here(_recorded, found):
+        yield found
 
 
 _calls: dict[type, Loan] = {}
@@ -120,12 +112,8 @@ def passed_over(kind: type[nn.Module]) -> Iterator[None]:
     with _calls_lock:
         in_place = _calls.setdefault(kind, Loan(lambda: _take_call(kind)))
     # The call of a layer can be replaced for scoring too: always before, and put back after.
-    with patched(), in_place:
-        before = _over.set(_over.get() | {kind})
-        try:
-            yield
-        finally:
-            _over.reset(before)
+    with patched(), in_place, set_here(_over, _over.get() | {kind}):
+        yield
 
 
 def _take_call(kind: Any) -> GiveBack:

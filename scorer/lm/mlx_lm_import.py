@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from scorer.common.loans import GiveBack, Loan, replace_attribute
+from scorer.common.loans import GiveBack, Loan, replace_attribute, set_here
 from scorer.device.run_state import many_open_files
 from scorer.lm.quiet_transformers import quiet_first_import
 
@@ -98,9 +98,5 @@ def kept_file_limit() -> Iterator[None]:
     below 4096 its import fails. The soft limit is raised here instead, as far as the hard one
     allows, until the end of the block.
     """
-    with many_open_files, _in_place:
-        before = _keeps_limit.set(True)
-        try:
-            yield
-        finally:
-            _keeps_limit.reset(before)
+    with many_open_files, _in_place, set_here(_keeps_limit, True):
+        yield

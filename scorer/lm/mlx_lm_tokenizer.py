@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scorer.common.errors import InputError
-from scorer.common.loans import GiveBack, Loan, replace_attribute
+from scorer.common.loans import GiveBack, Loan, replace_attribute, set_here
 from scorer.common.offline import libraries_offline
 from scorer.lm.mlx_lm_import import import_mlx_lm_with_tokenizers
 from scorer.lm.quiet_transformers import quiet_transformers
@@ -50,12 +50,8 @@ def _fixed_date() -> Iterator[None]:
 
     It has no parameter for it: functions that are passed to a template are taken out.
     """
-    with _in_place:
-        before = _fixed.set(True)
-        try:
-            yield
-        finally:
-            _fixed.reset(before)
+    with _in_place, set_here(_fixed, True):
+        yield
 
 
 class MlxLmTokenizer:

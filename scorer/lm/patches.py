@@ -37,7 +37,7 @@ import mlx.nn as nn
 from mlx_lm.models import activations as mlx_lm_activations
 from mlx_lm.models import base as mlx_lm_base
 
-from scorer.common.loans import GiveBack, Loan
+from scorer.common.loans import GiveBack, Loan, set_here
 from scorer.device.cpu_arithmetic import MLX, NUMPY
 from scorer.device.threads import single_threaded_numpy_blas
 from scorer.lm import attention_blocks
@@ -82,12 +82,8 @@ def pass_options(**changes: Any) -> Iterator[None]:
     """Compute in this thread with some of :class:`PassOptions` changed inside the block."""
     options = replace(_options.get(), **changes)
     blas = single_threaded_numpy_blas if options.arithmetic == NUMPY else nullcontext()
-    with patched(), blas:
-        before = _options.set(options)
-        try:
-            yield
-        finally:
-            _options.reset(before)
+    with patched(), blas, set_here(_options, options):
+        yield
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from scorer.common.loans import GiveBack, Loan, lend_environment
+from scorer.common.loans import GiveBack, Loan, lend_environment, set_here
 
 _LIBRARY = "transformers"
 _LOGGING = "transformers.utils.logging"
@@ -42,12 +42,8 @@ _in_place = Loan(_take)
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Hide what transformers logs in this thread inside the block; errors are shown."""
-    with _in_place:
-        before = _quiet.set(True)
-        try:
-            yield
-        finally:
-            _quiet.reset(before)
+    with _in_place, set_here(_quiet, True):
+        yield
 
 
 def _take_first_import() -> GiveBack:

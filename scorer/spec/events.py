@@ -237,27 +237,25 @@ def parse_line(line: str | bytes) -> Event | None:
         The event, or None where the line is no event this version knows: not JSON, no object,
         an unknown kind, a field that is missing or of the wrong type. Unknown fields are dropped.
     """
-    kind, data = _kind_of(line)
-    reader = _READERS.get(kind)
+    data = _object_of(line)
+    reader = _READERS.get(str(data.get("event")))
     try:
         return None if reader is None else reader.read(data)
     except InputError:
         return None
 
 
-def damaged_kind(line: str | bytes) -> str | None:
-    """The kind of an event whose fields cannot be read; None for any other line."""
-    kind, _ = _kind_of(line)
-    return kind if kind in _READERS and parse_line(line) is None else None
+def kind_of(line: str | bytes) -> str:
+    """The kind that a line claims to be of, whether or not the rest can be read; "" for none."""
+    kind = _object_of(line).get("event")
+    return kind if isinstance(kind, str) else ""
 
 
-def _kind_of(line: str | bytes) -> tuple[str, dict[str, Any]]:
-    """The kind of the event on a line, "" if it is no event, and its values."""
+def _object_of(line: str | bytes) -> dict[str, Any]:
+    """The JSON object on a line; empty where there is none."""
     try:
         # The decoder would look for UTF-16 and UTF-32 in bytes.
         data = json.loads(line if isinstance(line, str) else line.decode())
     except (ValueError, RecursionError):
-        return "", {}
-    if not isinstance(data, dict) or not isinstance(data.get("event"), str):
-        return "", {}
-    return data["event"], data
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
@@ -79,6 +80,24 @@ class ConfirmScreen(PanelScreen[bool]):
     def action_no(self) -> None:
         """Leave everything as it is."""
         self.dismiss(False)
+
+
+def ask(app: App[Any], question: str, yes: str, no: str, then: Callable[[], object]) -> None:
+    """Put a question, and go ahead if the answer is yes.
+
+    Args:
+        app: The app.
+        question: The question.
+        yes: The word for going ahead.
+        no: The word for leaving everything as it is.
+        then: Goes ahead.
+    """
+
+    def answered(answer: bool | None) -> None:
+        if answer:
+            then()
+
+    app.push_screen(ConfirmScreen(question, yes, no), answered)
 
 
 def _labelled(key: str, verb: str) -> Content:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
-from qfid_tui.app.screens.confirm import ConfirmScreen
+from qfid_tui.app.screens.confirm import ask
 from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.state.app_hints import error_text
 from qfid_tui.state.kv_cost import short_bytes
@@ -50,7 +50,7 @@ class ModelDownload:
         """
         if self._repo:
             question = f"{inert(self._repo)} is being fetched. What arrived whole is kept. Stop?"
-            self._question(question, "Stop", "Keep on", self.stop)
+            ask(self._screen.app, question, "Stop", "Keep on", self.stop)
             return
         self._arrived = arrived
         self._begin(repo, "asking the Hub …", self._ask)
@@ -89,29 +89,23 @@ class ModelDownload:
     def _show(self, text: str) -> None:
         self._owner.update(self._owner.state.changed(fetching=text))
 
-    def _question(self, question: str, yes: str, no: str, then: Callable[[], None]) -> None:
-        def answered(answer: bool | None) -> None:
-            if answer:
-                then()
-
-        self._screen.app.push_screen(ConfirmScreen(question, yes, no), answered)
-
     def _ask(self, repo: str) -> None:
         from scorer.download.pull import missing_bytes
 
         size = short_bytes(missing_bytes(repo))
 
-        def ask() -> None:
+        def known() -> None:
             self._end("")
             question = f"{inert(repo)} is not whole: {size} are missing. Fetch them?"
-            self._question(
+            ask(
+                self._screen.app,
                 question,
                 "Fetch",
                 "Do not",
                 lambda: self._begin(repo, f"fetching {size} …", self._fetch),
             )
 
-        self._call(ask)
+        self._call(known)
 
     def _fetch(self, repo: str) -> None:
         from scorer.download.pull import pull

@@ -10,7 +10,7 @@ from textual.screen import Screen
 from qfid_tui.app.actions import help_keys, refused_action
 from qfid_tui.app.clipboard import copy
 from qfid_tui.app.run_worker import ChildExit
-from qfid_tui.app.screens.confirm import ConfirmScreen
+from qfid_tui.app.screens.confirm import ask
 from qfid_tui.app.screens.detail import DetailScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.fault import Fault, FaultScreen
@@ -154,12 +154,8 @@ class SideScreens:
             run()
             return
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                run()
-
         question = f"{other.words[0].upper()}{other.words[1:]}. Score it here too?"
-        self._push(ConfirmScreen(question, "score it", "do not"), answered)
+        ask(self._screen.app, question, "score it", "do not", run)
 
     def open_fault(self, ending: ChildExit, resume: Callable[[], object]) -> None:
         """Say what happened to a run that failed; where code may not run, ask whether it may.
@@ -187,12 +183,11 @@ class SideScreens:
         assert comparison.job is not None
         model = comparison.job.model
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._allow_code(model, files)
-                resume()
+        def allow() -> None:
+            self._allow_code(model, files)
+            resume()
 
-        self._push(ConfirmScreen(code_question(model, files), "Run it", "Do not"), answered)
+        ask(self._screen.app, code_question(model, files), "Run it", "Do not", allow)
 
     def ask_setting(self) -> None:
         """Ask for a setting in notation, and tick it."""
