@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -49,6 +50,20 @@ def test_hostile_bytes_press_nothing_and_end_nothing() -> None:
         quits(app)
     for title in (b"History", b"Keys", b"Add a setting", b"Starting"):
         assert title not in app.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the state of a process is read from /proc")
+def test_ctrl_z_suspends_it_and_everything_is_painted_again() -> None:
+    with TerminalProcess(APP, env={"QFID_SCORER": "false"}) as app:
+        app.read_until(lambda out: b"Ready" in out, DEADLINE)
+        app.write(b"\x1a")
+        stat = Path(f"/proc/{app.process.pid}/stat")
+        app.read_until(lambda _: stat.read_text().rpartition(")")[2].split()[0] == "T", DEADLINE)
+        before = len(app.output)
+        app.process.send_signal(signal.SIGCONT)
+        words = (b"qfid", b"Settings", b"Ready", b"KL per chunk", b"help")
+        app.read_until(lambda out: all(word in out[before:] for word in words), DEADLINE)
+        quits(app)
 
 
 @pytest.mark.parametrize(
