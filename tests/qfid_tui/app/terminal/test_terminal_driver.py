@@ -56,6 +56,8 @@ def test_hostile_bytes_press_nothing_and_end_nothing() -> None:
 def test_ctrl_z_suspends_it_and_everything_is_painted_again() -> None:
     with TerminalProcess(APP, env={"QFID_SCORER": "false"}) as app:
         app.read_until(lambda out: b"Ready" in out, DEADLINE)
+        while app.read(0.7):
+            """What is still to be painted would be painted after the pause too."""
         app.write(b"\x1a")
         stat = Path(f"/proc/{app.process.pid}/stat")
         app.read_until(lambda _: stat.read_text().rpartition(")")[2].split()[0] == "T", DEADLINE)
