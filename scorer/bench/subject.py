@@ -20,7 +20,7 @@ from scorer.lm.measured_geometry import measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import kv_settings
+from scorer.spec.settings.weights import caches_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def random_subject(shape: str, job: Job, backend: Backend) -> Subject:
     split.check(lambda: fresh_caches(model), probe)
     geometry = measured_geometry(split)
     job = job.resolved(geometry)
-    settings = kv_settings(job.settings)
+    settings = caches_of(job.settings)
     for setting in settings:
         setting.check(geometry)
     handle = ModelHandle(split)
@@ -98,7 +98,11 @@ def random_subject(shape: str, job: Job, backend: Backend) -> Subject:
         lanes = [KVLane(handle, setting, DEQUANTIZED) for setting in settings]
     else:
         planned = plan_settings(job, handle, backend.kind, geometry)
-        lanes = [KVLane(handle, p.setting, p.arithmetic) for p in planned if p.same_as is None]
+        lanes = [
+            KVLane(handle, p.cache, p.arithmetic)
+            for p in planned
+            if p.same_as is None and p.cache is not None
+        ]
     hidden = split.hidden(probe, fresh_caches(model))
     vocab = int(split.logits(hidden, 0, 4).shape[-1])
     rng = np.random.default_rng(0)

@@ -23,7 +23,7 @@ Where the field may be None, that is written as null under every key, and read f
 """
 
 OMITTED: Mapping[str, Any] = types.MappingProxyType({_OMIT: True})
-"""Metadata of a field that is not written while it is None or empty."""
+"""Metadata of a field that is not written while it is None, False or empty."""
 
 OMITTED_IF_NONE: Mapping[str, Any] = types.MappingProxyType({_OMIT: None})
 """Metadata of a field that is not written while it is None; an empty value is written."""
@@ -77,7 +77,7 @@ def json_values(value: Any, *, words: bool = False) -> Any:
 
 
 def _is_absent(item: Any, *, or_empty: bool) -> bool:
-    return item is None or (or_empty and item in ((), {}, ""))
+    return item is None or (or_empty and (item is False or item in ((), {}, "")))
 
 
 def _flat_values(

@@ -18,15 +18,16 @@ from scorer.device.pipeline import choose_pipeline
 from scorer.engine.loop import Loop
 from scorer.engine.noise_repeats import Made, perturbed_repeats, progress_of
 from scorer.engine.outcomes import LaneFailed, PassDone, Scored, ScoreTask
-from scorer.engine.preparation import Prepared
+from scorer.engine.prepared import Prepared
 from scorer.engine.saving import Saver
 from scorer.engine.schedule import Cells, Schedule
 from scorer.engine.tiles import Batch
 from scorer.lanes.base import Lane
+from scorer.lanes.noise import SharingLane
 from scorer.metrics.reduce import Metrics
 from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
 from scorer.runs.engagement import Engagement
-from scorer.runs.grid import CellKey, Chunk, Grid, Passage
+from scorer.runs.grid import CellKey, Chunk, Grid, GridBatch, Passage
 from scorer.spec.events import Event, SettingFailedEvent, Warned
 from scorer.stats.chunk_event import chunk_event
 from scorer.stats.noise_floor import PerturbedRepeats
@@ -34,6 +35,7 @@ from scorer.stats.running_p99 import RunningP99
 from scorer.text.equal_chunks import equal_chunks
 
 if TYPE_CHECKING:
+    from scorer.engine.turns import Turns
     from scorer.report.from_run import Batches
     from scorer.runs.positions_file import PositionsWriter
     from scorer.runs.positions_format import StoredChunk
@@ -64,6 +66,7 @@ class CellScorer:
         device: What it is scored on.
         writer: The run's positions file, open; what it holds is not scored again.
         stop: Asked often; True interrupts the run.
+        turns: The turns that sets of weights take; None where all are loaded.
 
     Attributes:
         schedule: What is scored, what is not yet, and what was given up.
@@ -75,13 +78,20 @@ class CellScorer:
         device: DeviceKind,
         writer: PositionsWriter,
         stop: Callable[[], bool],
+        turns: Turns | None = None,
     ) -> None:
         self.prepared = prepared
         self.writer = writer
         self.stop = stop
-        self.schedule = Schedule(run_grid(prepared), writer.stored, prepared.size)
+        self.turns = turns
+        self.schedule = Schedule(
+            run_grid(prepared),
+            writer.stored,
+            prepared.size,
+            None if turns is None else turns.settings,
+        )
         self._metrics = Metrics.for_device(device)
-        self._lanes = {lane.key: lane for lane in prepared.lanes()}
+        self._lanes: dict[str, SharingLane] = {lane.key: lane for lane in prepared.lanes()}
         self._rows = {chunk: row for row, chunk in enumerate(prepared.corpus.indices)}
         self._repeats = prepared.job.noise_floor
         self._with_engagement: set[str] = set()
@@ -128,14 +138,35 @@ class CellScorer:
             if self._repeats:
                 for task in self._tasks():
                     yield from self._repeated(task)
-            else:
+            elif self.turns is None:
                 yield from self._plainly(self._tasks())
+            else:
+                yield from self._in_turns(self.turns)
         except (MemoryError, RuntimeError, ValueError) as error:
             if not is_out_of_memory(error):
                 raise
             # Only the text: the error's traceback holds every array of the pass.
             return first_line(error, empty="no message")
         return None
+
+    def _in_turns(self, turns: Turns) -> Iterator[Event]:
+        """Score what is missing, one set of weights after the other."""
+        for turn in range(len(turns.settings)):
+            missing = self.schedule.begin(turn)
+            if not turn:
+                yield from self._plainly(self._tasks())
+                later = [self._batch(part) for part in self.schedule.lacking_after(0)]
+                yield from turns.keep_states(later)
+            elif missing:
+                probe = self._batch(self.schedule.lacking_after(turn - 1)[0])
+                yield from turns.load(turn, probe)
+                self._lanes |= {lane.key: lane for lane in self.prepared.lanes()}
+                with turns.reading_ahead(turn):
+                    yield from self._plainly(self._tasks())
+                    # A lane holds its model: what is saved needs it no more.
+                    yield from self._saver.events(wait=True)
+                    for name in turns.settings[turn]:
+                        self._lanes.pop(name, None)
 
     def _with_less(self, shortage: str) -> Warned:
         self.schedule.shrink(shortage)
@@ -149,11 +180,13 @@ class CellScorer:
             yield self._task(cells)
 
     def _task(self, cells: Cells) -> ScoreTask:
-        corpus, chunks = self.prepared.corpus, cells.batch.chunks
+        return ScoreTask(self._batch(cells.batch), [self._lanes[name] for name in cells.settings])
+
+    def _batch(self, part: GridBatch) -> Batch:
+        corpus, chunks = self.prepared.corpus, part.chunks
         first = self._rows[chunks[0].index]
         rows = slice(first, first + len(chunks))
-        batch = Batch(corpus.indices[rows], corpus.ids[rows], chunks[0].scored.start)
-        return ScoreTask(batch, [self._lanes[setting] for setting in cells.settings])
+        return Batch(corpus.indices[rows], corpus.ids[rows], chunks[0].scored.start)
 
     def _loop(self, reference: Lane) -> Loop:
         size = self.schedule.size
@@ -179,7 +212,8 @@ class CellScorer:
             perturbed: What the perturbed repeats before it came to.
             repeats: How many there were, for the progress.
         """
-        for outcome in self._loop(self.prepared.reference).score(tasks):
+        reference: Lane = self.prepared.reference if self.turns is None else self.turns.reference
+        for outcome in self._loop(reference).score(tasks):
             if isinstance(outcome, PassDone):
                 yield progress_of(outcome, repeats, repeats)
             elif isinstance(outcome, LaneFailed):

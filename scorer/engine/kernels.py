@@ -18,7 +18,7 @@ from scorer.models.config import read_object
 from scorer.models.info import ModelInfo
 from scorer.models.sizes import ModelSizes
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import kv_settings
+from scorer.spec.settings.weights import caches_of
 
 
 def compiling(job: Job, backend: Backend, info: ModelInfo, sizes: ModelSizes) -> KernelProcesses:
@@ -41,7 +41,7 @@ def tasks_of(job: Job, info: ModelInfo, sizes: ModelSizes) -> Iterator[KernelTas
     """MLX's kernels that a job needs, those that take longest first."""
     length = job.chunk_length - 1
     yield from attention_tasks(
-        kv_settings(job.settings), info.geometry, sizes.heads, length, sizes.dtype
+        caches_of(job.settings), info.geometry, sizes.heads, length, sizes.dtype
     )
     config: dict[str, Any] = read_object(info.path / "config.json")
     yield from reversed(list(model_tasks(info, config, sizes.dtype)))

@@ -81,6 +81,25 @@ def check_tokens(corpus: ChunkedCorpus, rows: int, what: str) -> None:
         )
 
 
+def check_turns(split: SplitModel, job: Job) -> None:
+    """See that sets of weights can take turns: what is kept of the reference is its states.
+
+    Raises:
+        InputError: They cannot.
+    """
+    hint = "score fewer weights at once, or give --force to load all of them together"
+    if not split.split:
+        raise InputError(
+            "the weights take turns in memory, and this architecture does not give its hidden "
+            "states, which that needs",
+            hint,
+        )
+    if job.noise_floor:
+        raise InputError(
+            "the weights take turns in memory, and --noise-floor needs them all at once", hint
+        )
+
+
 def check_forward(split: SplitModel, probe: mx.array, info: ModelInfo) -> int:
     """Run the model on a few tokens; return the number of logits per position."""
     try:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import QfidError
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import kv_settings
+from scorer.spec.settings.weights import caches_of
 
 
 class OwnKernels:
@@ -57,9 +57,7 @@ def _build(job: Job) -> None:
         dtype: mx.Dtype = getattr(mx, model_sizes(info).dtype)
     except (QfidError, OSError):
         return
-    settings = [
-        row for row in kv_settings(job.settings) if job.control or row.path == "dequantized"
-    ]
+    settings = [row for row in caches_of(job.settings) if job.control or row.path == "dequantized"]
     for group_size in dict.fromkeys(row.group_size for row in settings):
         usable_quantizer("cuda", dtype, group_size)
     usable_kernel("cuda", dtype)

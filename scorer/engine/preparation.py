@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 
 import mlx.core as mx
 
-from scorer.common.errors import CustomCodeRefused, InputError
+from scorer.common.errors import CustomCodeRefused, InputError, WillNotFit
 from scorer.common.inert_text import shown
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
+from scorer.engine.candidates import CandidateWeights, find_candidates
 from scorer.engine.kernels import compiling
 from scorer.engine.model_checks import (
     beyond_context,
     check_forward,
     check_settings,
     check_tokens,
+    check_turns,
     query_heads,
 )
 from scorer.engine.model_warnings import model_warnings
+from scorer.engine.prepared import Prepared
 from scorer.fit.fitting import fitting
+from scorer.fit.memory_need import layers_bytes
 from scorer.fit.pass_size import PassSize, default_batch
 from scorer.lanes.base import ReferenceLane
 from scorer.lanes.continuity import check_continuity
 from scorer.lanes.kv.attention_check import check_attention
-from scorer.lanes.kv.lane import KVLane
-from scorer.lanes.kv.plan import PlannedSetting, plan_settings
+from scorer.lanes.kv.plan import plan_settings
 from scorer.lanes.prefixes import Prefixes
 from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
@@ -44,7 +47,6 @@ from scorer.models.model_content import ModelContent
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.spec.events import Event, Loading, Warned
-from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import STANDARD_INPUT, Job
 from scorer.text.chunks import ChunkedCorpus, build_corpus
 from scorer.text.wikitext import to_be_fetched
@@ -53,63 +55,6 @@ from scorer.text.wikitext import to_be_fetched
 _TEXT_FIRST_SECONDS = 0.25
 # Files of a model, where the processor has little else to do.
 _HASHED_AT_A_TIME = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A job ready to be scored.
-
-    Attributes:
-        job: The job, its settings resolved for the model.
-        asked: The job as it was written.
-        info: The resolved model.
-        content: The files that it was read from, watched.
-        model: The loaded model.
-        handle: The model as lanes share it.
-        corpus: The chunks.
-        geometry: Of the caches the model really fills.
-        planned: Every setting, controls included, in the order of the report.
-        batch: Chunks of a cell of the batch grid.
-        vocab: Columns of the logits.
-        size: How much goes through the model at once, as memory allows; its batch is the grid's
-            unless a run is continued with less memory than it began with.
-        prefixes: Full-precision prefixes of deployments, shared by the lanes.
-        warnings: What a reader must know of the model, for the head of the report.
-    """
-
-    job: Job
-    asked: Job
-    info: ModelInfo
-    content: ModelContent
-    model: LoadedModel
-    handle: ModelHandle
-    corpus: ChunkedCorpus
-    geometry: KVGeometry
-    planned: list[PlannedSetting]
-    batch: int
-    vocab: int
-    size: PassSize
-    prefixes: Prefixes
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def split(self) -> SplitModel:
-        """The model's body and tail."""
-        return self.handle.split
-
-    @property
-    def reference(self) -> ReferenceLane:
-        """The full-precision lane."""
-        return ReferenceLane(self.handle, self.prefixes)
-
-    def lanes(self) -> list[KVLane]:
-        """One lane per computation, in the order of the settings."""
-        # A setting can be a row and the control of another row: one lane all the same.
-        computed = {row.setting: row.arithmetic for row in self.planned if row.same_as is None}
-        return [
-            KVLane(self.handle, setting, arithmetic, self.prefixes)
-            for setting, arithmetic in computed.items()
-        ]
 
 
 class Preparation:
@@ -149,6 +94,8 @@ class Preparation:
         self.check = check
         self.content: ModelContent | None = None
         self.text_file = text_file
+        self.candidates: tuple[CandidateWeights, ...] = ()
+        self.in_turns = False
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -179,6 +126,10 @@ class Preparation:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
         info = _measured(info)
         job = self.job = job.resolved(info.geometry)
+        self.candidates = tuple(find_candidates(job, info, threads=threads))
+        for candidate in self.candidates:
+            if candidate.info is not info:
+                self._check_code(candidate.info)
         check_settings(job, info.geometry)
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
         if fetched is not None:
@@ -201,6 +152,8 @@ class Preparation:
             size = yield from self._size(info, sizes)
             with compiling(job, self.backend, info, sizes) as processes:
                 model = yield from self._model(info)
+                if not self.in_turns:
+                    yield from self._load_candidates()
                 corpus = tokens.result()
                 content.check_read()
                 for warning in corpus.warnings:
@@ -210,9 +163,7 @@ class Preparation:
         if model.vocab_rows is not None:
             check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
         yield Loading("checking", "body and tail, cache geometry, arithmetic of each setting")
-        # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
-        own = job.kernel == "mlx-lm"
-        split = SplitModel(model.module, MLX if own else self.backend.arithmetic)
+        split = SplitModel(model.module, self._arithmetic)
         probe = mx.array(corpus.ids[:1, :4])
         if model.vocab_rows is None:
             # Until the logits tell how many tokens there are, only the first is sure to be one.
@@ -226,22 +177,24 @@ class Preparation:
         check_settings(job, geometry)
         handle = ModelHandle(split)
         planned = plan_settings(job, handle, self.backend.kind, geometry)
-        equal = check_continuity(
-            ReferenceLane(handle),
-            mx.array(corpus.ids[:1, :-1]),
-            {setting.start for setting in job.settings},
-            info.architecture,
-        )
+        whole = mx.array(corpus.ids[:1, :-1])
+        starts = {setting.start for setting in job.settings}
+        equal = check_continuity(ReferenceLane(handle), whole, starts, info.architecture)
+        if self.in_turns:
+            check_turns(split, job)
+        for candidate in () if self.in_turns else self.candidates:
+            candidate.check(probe, vocab, planned, whole)
         if self.backend.kind != "cpu":
             for row in planned:
-                check_attention(
-                    row.setting,
-                    row.arithmetic,
-                    geometry,
-                    query_heads(model),
-                    job.chunk_length,
-                    model.dtype,
-                )
+                if row.cache is not None:
+                    check_attention(
+                        row.cache,
+                        row.arithmetic,
+                        geometry,
+                        query_heads(model),
+                        job.chunk_length,
+                        model.dtype,
+                    )
         self.result = Prepared(
             job,
             self.asked,
@@ -257,12 +210,22 @@ class Preparation:
             size,
             Prefixes(handle, equal),
             (*beyond[:1], *about_model),
+            self.candidates,
+            self.in_turns,
         )
 
+    @property
+    def _arithmetic(self) -> str:
+        """What computes attention and linear layers."""
+        # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
+        return MLX if self.job.kernel == "mlx-lm" else self.backend.arithmetic
+
     def close(self) -> None:
-        """Hash no more of the model's files."""
+        """Hash no more of the models' files, and let the candidates' weights go."""
         if self.content is not None:
             self.content.close()
+        for candidate in self.candidates:
+            candidate.close()
 
     def _check_code(self, info: ModelInfo) -> None:
         """Check that the Python files that the model would run may run as they are.
@@ -329,18 +292,38 @@ class Preparation:
             )
         return load(info.path, self.backend, allow_custom_code=hashes(info.code))
 
+    def _load_candidates(self) -> Iterator[Event]:
+        """Load the weights of every candidate, all of which fit."""
+        for candidate in self.candidates:
+            yield Loading("model", candidate.name)
+            candidate.load(self.backend, self._arithmetic, self.allow_custom_code)
+
     def _fitting(self, info: ModelInfo, sizes: ModelSizes, wanted: PassSize) -> PassSize:
+        """The largest size that fits; decides whether the candidates take turns."""
         memory = device_memory(self.backend.kind)
-        return fitting(
-            sizes,
-            self.job,
-            self.backend.kind,
-            memory_for_run(memory) if self.backend.kind == "cpu" else memory,
-            name=info.name,
-            wanted=wanted,
-            in_use=memory_in_use(),
-            shorten=self.grid is None,
-        )
+        sets = [candidate.bytes(self.backend.kind) for candidate in self.candidates]
+
+        def fits(beside: int) -> PassSize:
+            return fitting(
+                sizes,
+                self.job,
+                self.backend.kind,
+                memory_for_run(memory) if self.backend.kind == "cpu" else memory,
+                name=info.name,
+                wanted=wanted,
+                in_use=memory_in_use(),
+                shorten=self.grid is None,
+                beside=beside,
+            )
+
+        if not sets:
+            return fits(0)
+        if not self.job.one_at_a_time:
+            with contextlib.suppress(WillNotFit):
+                return fits(sum(sets))
+        self.in_turns = True
+        # Behind the reference's tail; its layers are gone by then.
+        return fits(max(0, max(sets) - layers_bytes(sizes, self.backend.kind)))
 
 
 def _measured(info: ModelInfo) -> ModelInfo:

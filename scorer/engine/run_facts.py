@@ -13,14 +13,15 @@ from scorer.engine.known_content import (
     files_and_hashes,
     model_identity,
 )
-from scorer.engine.preparation import Prepared
-from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM
+from scorer.engine.prepared import Prepared
+from scorer.lanes.kv.lane import CODES, DEQUANTIZED, FULL_CACHE, MLX_LM
 from scorer.lanes.kv.plan import PlannedSetting
 from scorer.lm.unused_config import added_values
 from scorer.models.custom_code import hashes
 from scorer.report.reworded import NOT_THIS_MODEL, ONE_WIDTH
 from scorer.runs.facts import (
     DEQUANTIZED_ATTENTION,
+    FULL_PRECISION_CACHE,
     ArithmeticFacts,
     DeviceFacts,
     RunFacts,
@@ -34,6 +35,7 @@ _ARITHMETIC = {
     DEQUANTIZED: DEQUANTIZED_ATTENTION,
     CODES: "quantized matmuls over codes, query heads grouped",
     MLX_LM: "mlx-lm's quantized cache and attention",
+    FULL_CACHE: FULL_PRECISION_CACHE,
 }
 
 

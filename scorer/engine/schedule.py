@@ -1,14 +1,15 @@
 """Which cells of a run are scored next, and when a run stops or gives up.
 
-In order: batch after batch, each under every setting that lacks one of its chunks. Whether to
-stop, to give up a setting, or to go on with less memory is decided here and nowhere else, between
-two batches. A user's interrupt is not a decision of the schedule: the loop looks for it at every
+In order: batch after batch, each under every setting that lacks one of its chunks. Where sets of
+weights take turns in memory, turn after turn, and batch after batch within each. Whether to stop,
+to give up a setting, or to go on with less memory is decided here and nowhere else, between two
+batches. A user's interrupt is not a decision of the schedule: the loop looks for it at every
 step, because a batch can take minutes. Imports no mlx.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scorer.common.errors import QfidError, SettingFailed, WillNotFit
@@ -39,6 +40,7 @@ class Schedule:
         grid: All cells of the run.
         done: Keys of the cells that are stored already.
         size: How much goes through the model at once, as memory allows.
+        turns: Settings whose weights are in memory together, turn by turn; None for all at once.
 
     Attributes:
         size: The same, now. Batches of the grid that are larger are cut into parts.
@@ -46,13 +48,39 @@ class Schedule:
         failed: Settings given up, and why.
     """
 
-    def __init__(self, grid: Grid, done: Iterable[CellKey], size: PassSize) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        done: Iterable[CellKey],
+        size: PassSize,
+        turns: Sequence[Sequence[str]] | None = None,
+    ) -> None:
         self.grid = grid
         self.done = set(done)
         self.size = size
         self.failed: dict[str, SettingFailed] = {}
         self._shortages = 0
+        self._turns = [tuple(turn) for turn in (turns or [grid.settings])]
+        self._turn = 0
         self._parts = self._cut()
+
+    def begin(self, turn: int) -> bool:
+        """Hand out the cells of one turn from now on, from its first on.
+
+        Args:
+            turn: Its place among the turns.
+
+        Returns:
+            Whether any of them is missing.
+        """
+        self._turn = turn
+        self._parts = self._cut()
+        return any(self._lacking(part) for part in self.grid.batches())
+
+    def lacking_after(self, turn: int) -> list[GridBatch]:
+        """The batches, cut as they go through a model, that a later turn has yet to score."""
+        later = [name for settings in self._turns[turn + 1 :] for name in settings]
+        return [p for p in self._cut() if any(self._lacks(name, p) for name in later)]
 
     def next(self) -> Cells | None:
         """The next cells to score; None to stop, because nothing is missing any more.
@@ -60,7 +88,7 @@ class Schedule:
         What it has handed out before, and is not scored yet, it does not hand out again.
         """
         for part in self._parts:
-            settings = tuple(name for name in self.grid.settings if self._lacks(name, part))
+            settings = self._lacking(part)
             if settings:
                 return Cells(part, settings)
         return None
@@ -100,6 +128,9 @@ class Schedule:
     def _cut(self) -> Iterator[GridBatch]:
         size = self.size.batch
         return (part for batch in self.grid.batches() for part in batch.parts(size))
+
+    def _lacking(self, part: GridBatch) -> tuple[str, ...]:
+        return tuple(name for name in self._turns[self._turn] if self._lacks(name, part))
 
     def _lacks(self, setting: str, part: GridBatch) -> bool:
         return setting not in self.failed and not self.done.issuperset(part.keys(setting))

@@ -17,7 +17,8 @@ from scorer.spec.job import STANDARD_INPUT, Job
 
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
-    from scorer.engine.preparation import Prepared
+    from scorer.engine.prepared import Prepared
+    from scorer.engine.turns import Turns
     from scorer.models.custom_code import Consent
     from scorer.models.info import ModelInfo
     from scorer.models.model_content import ModelContent
@@ -108,7 +109,7 @@ class Session:
             try:
                 yield from self._in_run(prepared)
             finally:
-                prepared.handle.release()
+                prepared.release()
         finally:
             preparation.close()
 
@@ -175,7 +176,8 @@ class Session:
             for name in run.failures():
                 run.clear_failed(name)
             yield self._planned(prepared, run, run_grid(prepared).missing(writer.stored))
-            cells = CellScorer(prepared, self.backend.kind, writer, self.stop)
+            turns = self._turns(prepared, run)
+            cells = CellScorer(prepared, self.backend.kind, writer, self.stop, turns)
             if writer.stored:
                 cells.go_on_from(run.read())
             ended: QfidError | None = None
@@ -189,6 +191,9 @@ class Session:
                 ended = self.watch.short or Interrupted("stopped before the first chunk was scored")
             except WillNotFit as shortage:
                 ended = shortage
+            finally:
+                if turns is not None:
+                    turns.close()
             self.closing()
             writer.check_in_place()
             stored = run.read()
@@ -205,6 +210,15 @@ class Session:
         if isinstance(ended, WillNotFit):
             raise ended
         yield Finished(values, ended is None)
+
+    def _turns(self, prepared: Prepared, run: Run) -> Turns | None:
+        """The turns that the weights take in memory; None where all are loaded."""
+        from scorer.engine.turns import Loader, Turns
+
+        if not prepared.in_turns:
+            return None
+        loader = Loader(self.backend, prepared.split.arithmetic, self.allow_custom_code)
+        return Turns(prepared, loader, run.path, self.stop)
 
     def _record_hashes(self, run: Run, content: ModelContent) -> None:
         """Store the hashes of the model's files once they are known.

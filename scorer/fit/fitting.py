@@ -28,6 +28,7 @@ def fitting(
     wanted: PassSize,
     in_use: int = 0,
     shorten: bool = True,
+    beside: int = 0,
 ) -> PassSize:
     """Return the largest size that fits, ``wanted`` at most.
 
@@ -40,6 +41,7 @@ def fitting(
         wanted: The size to try first.
         in_use: Bytes that this process holds; they are not free, and not needed again.
         shorten: Whether the message may suggest shorter chunks; not for a saved run.
+        beside: Bytes of the weights that are in memory beside the reference's.
 
     Raises:
         WillNotFit: No size fits; with the figures and the longest chunk that would fit.
@@ -47,18 +49,22 @@ def fitting(
     free = budget(memory, device)
     for size in wanted.sizes():
         # Bytes held by the process are not part of the free memory, so they are subtracted.
-        if need(model, job, device, size, in_use=in_use).total - in_use <= free:
+        if need(model, job, device, size, in_use=in_use, beside=beside).total - in_use <= free:
             return size
     smallest = [*wanted.sizes()][-1]
     if job.force:
         return smallest if job.batch is None else dataclasses.replace(smallest, batch=job.batch)
-    least = need(model, job, device, smallest, in_use=in_use)
+    least = need(model, job, device, smallest, in_use=in_use, beside=beside)
     raise WillNotFit(
         f"`{name}` needs {_bytes(least.total - in_use)} with chunks of {job.chunk_length} tokens "
         f"and {_bytes(max(free, 0))} can be used: {_weights(least, device)}, "
         f"{_bytes(least.caches)} caches, {_bytes(least.attention)} attention, "
         f"{_bytes(least.kept + least.tile)} logits",
-        _remedy(longest_chunk(model, job, device, free + in_use, in_use=in_use), device, shorten),
+        _remedy(
+            longest_chunk(model, job, device, free + in_use - beside, in_use=in_use),
+            device,
+            shorten,
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from scorer.common.device_kind import DeviceKind
 from scorer.fit.pass_size import PassSize
 from scorer.models.sizes import ModelSizes
 from scorer.spec.job import Job
+from scorer.spec.settings.weights import caches_of
 
 SCORES_BYTES = 64 << 20
 """Bytes of attention scores above which the queries of a chunk are processed in blocks."""
@@ -70,6 +71,7 @@ def need(
     *,
     length: int | None = None,
     in_use: int = _PROCESS,
+    beside: int = 0,
 ) -> Need:
     """Estimate the memory that scoring a job takes.
 
@@ -81,6 +83,7 @@ def need(
         length: Tokens per chunk; None for the length in the job.
         in_use: Bytes in use before the model is loaded, by this process on the CPU, on the device
             for a GPU.
+        beside: Bytes of the weights that are in memory beside the reference's.
     """
     cpu = device == "cpu"
     passes = 1 if cpu else _IN_FLIGHT
@@ -93,7 +96,7 @@ def need(
     kept, tile = _logits(model, job, device, size, tokens)
     return Need(
         process=in_use + _SLACK[device],
-        weights=model.dense_bytes if cpu else model.stored_bytes,
+        weights=beside + (model.dense_bytes if cpu else model.stored_bytes),
         caches=passes * _LANE_CACHES * held * per_token * element,
         attention=_scores(model, job, device, size.batch, tokens) + passes * activations,
         kept=kept
@@ -102,6 +105,13 @@ def need(
         tile=tile,
         loading=model.largest_bytes * 5 // 4 if cpu else 0,
     )
+
+
+def layers_bytes(model: ModelSizes, device: DeviceKind) -> int:
+    """Bytes of a model's weights without embedding and output layer, at least."""
+    element = 4 if device == "cpu" else model.element_bytes
+    whole = model.dense_bytes if device == "cpu" else model.stored_bytes
+    return max(0, whole - 2 * model.vocab * model.hidden * element)
 
 
 def _prefix_tokens(job: Job, batch: int, tokens: int) -> int:
@@ -121,7 +131,7 @@ def _scores(model: ModelSizes, job: Job, device: DeviceKind, batch: int, tokens:
         layer.k_dim == layer.v_dim and layer.k_dim in FUSED_DIMENSIONS[device]
         for layer in model.geometry.layers
     )
-    if fused and all(setting.path == "dequantized" for setting in job.settings):
+    if fused and all(cache.path == "dequantized" for cache in caches_of(job.settings)):
         return 0
     block = max(SCORES_BYTES, model.element_bytes * batch * model.heads * 64 * tokens)
     return 3 * min(model.element_bytes * scores, block)

@@ -151,11 +151,11 @@ class ReferenceLane(ModelLane):
         first_position: 0.
     """
 
-    key = "reference"
     first_position = 0
 
     def __init__(self, model: ModelHandle, prefixes: Prefixes | None = None) -> None:
         super().__init__(model)
+        self.key = "reference"
         self.prefixes = prefixes
 
     def unshared(self) -> ReferenceLane:

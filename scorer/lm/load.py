@@ -8,11 +8,12 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten
 
 from scorer.common.errors import CustomCodeRefused, InputError
 from scorer.common.process_limits import require_weight_files
 from scorer.device.backend import Backend
+from scorer.lm.dense_weights import densify
 from scorer.lm.load_errors import load_failure
 from scorer.lm.mlx_lm_import import import_mlx_lm
 from scorer.lm.model_arguments import Arguments
@@ -37,6 +38,8 @@ class LoadedModel:
         vocab_rows: Rows of the embedding: token ids must be below it; MLX checks nothing.
         dequantized: Whether quantized weights were turned into dense ones.
         arguments: What it took of its config; they record what is read of them.
+        weight_bytes: Bytes of its weights as they are deployed: before they were made dense.
+        bits_per_weight: Bits that those keep per weight; None where that was not looked at.
     """
 
     module: nn.Module
@@ -45,6 +48,8 @@ class LoadedModel:
     vocab_rows: int | None
     dequantized: bool
     arguments: tuple[Arguments, ...] = ()
+    weight_bytes: int = 0
+    bits_per_weight: float | None = None
 
     @property
     def dtype_name(self) -> str:
@@ -68,10 +73,32 @@ def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) ->
         InputError: mlx-lm cannot build or fill the model; says which file or key. Or the weights
             lie in more files than may be open at once.
     """
+    lazy = backend.kind != "cpu"
+    module, config, arguments = read_module(path, lazy=lazy, allow_custom_code=allow_custom_code)
+    return prepared_for(module, config, backend, arguments)
+
+
+def read_module(
+    path: Path, *, lazy: bool, allow_custom_code: Consent = False
+) -> tuple[nn.Module, dict[str, Any], tuple[Arguments, ...]]:
+    """Build mlx-lm's model of a folder and fill it with the weights as they are stored.
+
+    Args:
+        path: Folder with config.json and safetensors.
+        lazy: Read no weight before it is needed.
+        allow_custom_code: Whether the Python file that ``config.json`` names may run.
+
+    Returns:
+        The model, its config.json, and what it took of that.
+
+    Raises:
+        CustomCodeRefused: As :func:`load`.
+        InputError: As :func:`load`.
+    """
     require_weight_files(sum(1 for _ in path.glob("model*.safetensors")))
     utils = import_mlx_lm()
     from scorer.lm.build_patches import exact_weight_paths
-    from scorer.lm.building import kept_random_numbers, model_is_built
+    from scorer.lm.building import model_is_built
 
     code: dict[str, Any] = {}
     name = model_code(read_object(path / "config.json"))
@@ -83,7 +110,7 @@ def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) ->
         }
     try:
         with model_is_built() as arguments, exact_weight_paths():
-            module, config = utils.load_model(path, lazy=backend.kind != "cpu", **code)
+            module, config = utils.load_model(path, lazy=lazy, **code)
     except (KeyboardInterrupt, MemoryError, CustomCodeRefused):
         raise
     except BaseException as error:
@@ -91,40 +118,52 @@ def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) ->
         # its own is missing.
         reason, hint = load_failure(error)
         raise InputError(f"`{path.name}` does not load: {reason}", hint) from error
+    return module, config, tuple(arguments)
+
+
+def prepared_for(
+    module: nn.Module, config: dict[str, Any], backend: Backend, arguments: tuple[Arguments, ...]
+) -> LoadedModel:
+    """A module with its weights, which may be lazy, made ready for the device.
+
+    Args:
+        module: mlx-lm's model, as it is deployed.
+        config: Its config.json.
+        backend: The device.
+        arguments: What it took of its config.
+
+    Raises:
+        InputError: It has no floating-point parameters.
+    """
     module.eval()
+    stored = stored_bytes(module)
+    bits = bits_per_weight(module)
     dequantized = False
     if backend.kind == "cpu":
-        with kept_random_numbers():
-            dequantized = _densify(module, utils)
+        dequantized = densify(module)
     mx.eval(module.parameters())
     return LoadedModel(
-        module, config, _dtype(module), vocab_rows(module), dequantized, tuple(arguments)
+        module, config, _dtype(module), vocab_rows(module), dequantized, arguments, stored, bits
     )
 
 
-def _densify(module: nn.Module, utils: Any) -> bool:
-    """Dequantize weights with float32 scales and cast every parameter to float32."""
-    quantized = any("scales" in m for m in module.modules())
-    _cast(module)
-    if quantized:
-        utils.dequantize_model(module)
-        _cast(module)
-    return quantized
+def stored_bytes(module: nn.Module) -> int:
+    """Bytes of the parameters of a module as it is now."""
+    return sum(parameter.nbytes for _, parameter in tree_flatten(module.parameters()))
 
 
-def _cast(module: nn.Module) -> None:
-    module.update(
-        tree_map(
-            lambda p: p.astype(mx.float32) if mx.issubdtype(p.dtype, mx.floating) else p,
-            module.parameters(),
-        )
-    )
+def bits_per_weight(module: nn.Module) -> float:
+    """Bits that a module keeps per weight, as ``mlx_lm.convert`` prints them.
+
+    Source: mlx-lm 0.32.2, ``utils.compute_bits_per_weight``.
+    """
+    from mlx_lm.utils import compute_bits_per_weight
+
+    return float(compute_bits_per_weight(module))
 
 
 def _dtype(module: nn.Module) -> mx.Dtype:
     """The commonest floating dtype of the parameters, weighted by size."""
-    from mlx.utils import tree_flatten
-
     sizes: dict[mx.Dtype, int] = {}
     for _, parameter in tree_flatten(module.parameters()):
         if mx.issubdtype(parameter.dtype, mx.floating):

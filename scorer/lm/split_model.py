@@ -162,6 +162,45 @@ class SplitModel:
             logits: mx.array = self.model(mx.zeros(block.shape[:2], mx.int32))
         return logits
 
+    def release_layers(self, probe: mx.array) -> bool:
+        """Free the layers of the body; the tail goes on giving logits.
+
+        Args:
+            probe: (1, T, H) final hidden states of any tokens, to try it on first.
+
+        Returns:
+            Whether it could be done. Where the tail needs a layer everything stays as it is.
+        """
+        if not self.split:
+            return False
+        body = dict.__getitem__(self._owner, self._name)
+        lists = {
+            name: value
+            for name, value in dict.items(body)
+            if isinstance(value, list) and any(isinstance(each, nn.Module) for each in value)
+        }
+        if not lists:
+            return False
+        before = self.logits(probe, 0, probe.shape[1])
+        mx.eval(before)
+        for name in lists:
+            dict.__setitem__(body, name, [])
+        try:
+            after = self.logits(probe, 0, probe.shape[1])
+            same = bool(mx.array_equal(before, after, equal_nan=True).item())
+        except Exception:
+            same = False
+        if not same:
+            for name, value in lists.items():
+                dict.__setitem__(body, name, value)
+            return False
+        for value in lists.values():
+            for layer in value:
+                for module in layer.modules() if isinstance(layer, nn.Module) else ():
+                    module.clear()
+        mx.clear_cache()
+        return True
+
     @contextmanager
     def _body(self, stand_in: Any) -> Iterator[None]:
         # nn.Module is a dict; going around its __setattr__ keeps its parameters untouched.

@@ -25,13 +25,17 @@ DEQUANTIZED_ATTENTION = "quantize, dequantize, attention"
 """The ``arithmetic`` of a setting whose keys and values attention reads at full precision."""
 
 
+FULL_PRECISION_CACHE = "KV cache at full precision"
+"""The ``arithmetic`` of a setting that quantizes weights alone."""
+
+
 def reads_codes(arithmetic: str) -> bool:
     """Whether attention was computed on the quantized keys and values themselves.
 
     Args:
         arithmetic: What computed a setting, in words; empty where that is not known.
     """
-    return arithmetic not in ("", DEQUANTIZED_ATTENTION)
+    return arithmetic not in ("", DEQUANTIZED_ATTENTION, FULL_PRECISION_CACHE)
 
 
 @dataclass(frozen=True, slots=True)

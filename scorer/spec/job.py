@@ -12,11 +12,13 @@ from typing import Any, Literal, get_args
 
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
-from scorer.common.json_values import converted, json_values
+from scorer.common.json_values import OMITTED, converted, json_values
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.grammar import NOTATION_HINT
 from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.weights import WeightsSetting
+from scorer.spec.thresholds import WEIGHTS, Thresholds
 
 TextProtocol = Literal["mqf", "llama.cpp"]
 ChunkChoice = Literal["first", "spread"]
@@ -89,6 +91,7 @@ class Job:
         allow_custom_code: Always False, and what a file says is ignored: consent to run a model's
             code is no part of a job. Earlier versions wrote this key.
         force: Score also where memory looks too small.
+        one_at_a_time: Load one set of weights after the other, also where all fit in memory.
     """
 
     model: str
@@ -107,6 +110,7 @@ class Job:
     batch: int | None = None
     allow_custom_code: Literal[False] = field(default=False, init=False)
     force: bool = False
+    one_at_a_time: bool = field(default=False, metadata=OMITTED)
 
     def __post_init__(self) -> None:
         if not self.settings:
@@ -158,6 +162,16 @@ class Job:
                 f"`{self.noise_floor}` repeats say next to nothing about the noise floor",
                 f"--noise-floor needs at least {FEWEST_REPEATS}; 0 switches it off",
             )
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The bounds that all its settings are judged by.
+
+        Where any setting has weights of its own they are those of weights, for every row: one table
+        is judged by one measure.
+        """
+        weights = any(isinstance(setting, WeightsSetting) for setting in self.settings)
+        return WEIGHTS if weights else self.settings[0].thresholds
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values; settings in their notation."""

@@ -22,7 +22,8 @@ from tiny_runs import finished
 
 from scorer.device.backend import start_backend
 from scorer.device.cpu_arithmetic import MLX
-from scorer.engine.preparation import Preparation, Prepared
+from scorer.engine.preparation import Preparation
+from scorer.engine.prepared import Prepared
 from scorer.lanes.base import ReferenceLane
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
 from scorer.device.backend import start_backend
-from scorer.engine.preparation import Preparation, Prepared
+from scorer.engine.preparation import Preparation
+from scorer.engine.prepared import Prepared
 from scorer.lanes.base import completed
 from scorer.lanes.kv.caches import CodesKVCache
 from scorer.lanes.kv.engagement import Engagement

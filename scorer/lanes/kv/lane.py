@@ -24,6 +24,7 @@ Arithmetic = str
 DEQUANTIZED = "dequantized"
 CODES = "codes"
 MLX_LM = "mlx-lm"
+FULL_CACHE = "full cache"
 
 
 class KVLane(ModelLane):
@@ -35,12 +36,13 @@ class KVLane(ModelLane):
         arithmetic: ``dequantized``, ``codes`` (our cache of codes) or ``mlx-lm`` (its own class).
         prefixes: Where full-precision prefixes come from, shared by the lanes of a run; None for
             some of its own.
+        key: The name under which results are stored; None for the setting in notation.
 
     Attributes:
         setting: As given.
         arithmetic: As given.
         prefixes: As given.
-        key: The setting in notation.
+        key: As given.
         first_position: Tokens of the full-precision prefix: the first position behind it.
     """
 
@@ -50,17 +52,18 @@ class KVLane(ModelLane):
         setting: KVSetting,
         arithmetic: Arithmetic,
         prefixes: Prefixes | None = None,
+        key: str | None = None,
     ) -> None:
         super().__init__(model)
         self.prefixes = Prefixes(model) if prefixes is None else prefixes
         self.setting = setting
         self.arithmetic = arithmetic
-        self.key = str(setting)
+        self.key = str(setting) if key is None else key
         self.first_position = setting.start
 
     def unshared(self) -> KVLane:
         """The same lane with nothing shared with other lanes but the model."""
-        return KVLane(self.model, self.setting, self.arithmetic)
+        return KVLane(self.model, self.setting, self.arithmetic, key=self.key)
 
     def make_caches(self, held: list[Any] | None = None) -> list[Any]:
         """Caches of this lane: fresh ones, or in place of ``held``, filled by a prefix."""

@@ -17,12 +17,23 @@ from scorer.lanes.kv.generate_rule import (
     lacks_kernel,
     where_generate_runs,
 )
-from scorer.lanes.kv.lane import CODES, DEQUANTIZED, MLX_LM, KVLane, mlx_lm_class_holds
+from scorer.lanes.kv.lane import (
+    CODES,
+    DEQUANTIZED,
+    FULL_CACHE,
+    MLX_LM,
+    KVLane,
+    mlx_lm_class_holds,
+)
 from scorer.lm.caches import fresh_caches
 from scorer.lm.model_handle import ModelHandle
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import Job
-from scorer.spec.settings.kv import KVSetting, kv_settings
+from scorer.spec.settings.base import Setting
+from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.weights import WeightsSource, cache_of, weights_of
+
+RUNS_HERE: MlxLm = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +42,8 @@ class PlannedSetting:
 
     Attributes:
         setting: The setting.
-        arithmetic: ``dequantized``, ``codes`` or ``mlx-lm``.
+        arithmetic: ``dequantized``, ``codes`` or ``mlx-lm``; ``full cache`` where the KV cache
+            stays at full precision.
         computed_as: The setting under which its numbers are stored: an earlier one of the job
             that comes to the same computation on this device, or itself.
         mlx_lm: Where ``mlx_lm.generate`` can run the setting on this model: on this device, on
@@ -39,11 +51,21 @@ class PlannedSetting:
         control_of: The deployed setting this one is the control of, or None for a row of its own.
     """
 
-    setting: KVSetting
+    setting: Setting
     arithmetic: str
-    computed_as: KVSetting
+    computed_as: Setting
     mlx_lm: MlxLm
-    control_of: KVSetting | None = None
+    control_of: Setting | None = None
+
+    @property
+    def weights(self) -> WeightsSource | None:
+        """Its weights; None for the reference's."""
+        return weights_of(self.setting)
+
+    @property
+    def cache(self) -> KVSetting | None:
+        """How it stores the KV cache; None for full precision."""
+        return cache_of(self.setting)
 
     @property
     def runnable_by_mlx_lm(self) -> bool:
@@ -51,7 +73,7 @@ class PlannedSetting:
         return self.mlx_lm != "nowhere"
 
     @property
-    def same_as(self) -> KVSetting | None:
+    def same_as(self) -> Setting | None:
         """The other setting whose numbers these are, or None."""
         return None if self.computed_as == self.setting else self.computed_as
 
@@ -63,7 +85,8 @@ def plan_settings(
 
     Args:
         job: The job.
-        model: Handle of the model.
+        model: Handle of the reference. Settings with weights of their own have its architecture,
+            and so its caches.
         device: Where it runs.
         geometry: Of its caches, from :func:`measured_geometry`.
 
@@ -73,29 +96,24 @@ def plan_settings(
     split = model.split
     filled = caches_of_two_tokens(split.model)
     planned: list[PlannedSetting] = []
-    computed: dict[tuple[Any, ...], KVSetting] = {}
+    computed: dict[tuple[Any, ...], Setting] = {}
 
-    def add(setting: KVSetting, control_of: KVSetting | None) -> None:
-        arithmetic = _arithmetic(setting, job, model, device, dims)
+    def add(setting: Setting, control_of: Setting | None) -> None:
+        cache = cache_of(setting)
+        arithmetic, runs_on = FULL_CACHE, RUNS_HERE
+        if cache is not None:
+            arithmetic = _arithmetic(cache, job, model, device, dims)
+            runs_on = where_generate_runs(split.model, cache, filled, device)
         # The paths of one setting are the same computation where the arithmetic is.
         key = (setting.control(), arithmetic)
         computed_as = computed.setdefault(key, setting)
-        planned.append(
-            PlannedSetting(
-                setting,
-                arithmetic,
-                computed_as,
-                where_generate_runs(split.model, setting, filled, device),
-                control_of,
-            )
-        )
+        planned.append(PlannedSetting(setting, arithmetic, computed_as, runs_on, control_of))
 
-    settings = kv_settings(job.settings)
-    for setting in settings:
+    for setting in job.settings:
         add(setting, None)
     if job.control:
-        for setting in settings:
-            if setting.path == "deployed":
+        for setting in job.settings:
+            if setting.path == "deployed" and cache_of(setting) is not None:
                 add(setting.control(), setting)
     return planned
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, get_args
 
@@ -333,20 +332,6 @@ class KVSetting(Setting):
         return KVSetting.of(
             self.keys, self.values, self.start, "dequantized", group_given=self.group_given
         )
-
-
-def kv_settings(settings: Iterable[Setting]) -> tuple[KVSetting, ...]:
-    """The settings, all of which are of the KV cache alone.
-
-    Raises:
-        InputError: One is of another kind.
-    """
-    found = []
-    for setting in settings:
-        if not isinstance(setting, KVSetting):
-            raise InputError(f"setting `{setting.key}` is not one of the KV cache alone")
-        found.append(setting)
-    return tuple(found)
 
 
 def _check_widths(k_bits: int, v_bits: int) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 from scorer.spec.settings.base import ComputePath, Setting
 from scorer.spec.settings.grammar import SettingForm, parse_form, split_list, unknown
 from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.weights import WeightsSetting
 
 
 class Parser(Protocol):
@@ -18,7 +19,10 @@ class Parser(Protocol):
         """The setting that is written so."""
 
 
-KINDS: dict[str, Parser] = {KVSetting.kind: KVSetting.from_form}
+KINDS: dict[str, Parser] = {
+    KVSetting.kind: KVSetting.from_form,
+    WeightsSetting.kind: WeightsSetting.from_form,
+}
 """Kind of a :class:`~scorer.spec.settings.grammar.SettingForm` to its parser."""
 
 
@@ -45,7 +49,7 @@ def parse_setting(
     form = parse_form(text)
     parser = KINDS.get(form.kind)
     if parser is None:
-        raise unknown(form, form.weights or f"{form.kind}=")
+        raise unknown(form, f"{form.kind}=")
     return parser(form, group_size=group_size, start=start, path=path)
 
 

@@ -237,7 +237,7 @@ def test_an_interrupt_while_a_model_loads_has_nothing_to_report(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import ctypes, scorer.lm.load\n"
-        "scorer.lm.load._densify = lambda *_: ctypes.CDLL(None).sleep(1000)\n"
+        "scorer.lm.load.densify = lambda *_: ctypes.CDLL(None).sleep(1000)\n"
     )
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     with Child(PYTHONPATH=path) as child:

@@ -202,7 +202,7 @@ def test_no_memory_for_the_model_itself_is_one_failure(
     def densify(*_: Any) -> bool:
         raise RuntimeError(OUT)
 
-    monkeypatch.setattr(load, "_densify", densify)
+    monkeypatch.setattr(load, "densify", densify)
     failure = failed(small.score("8"))
     assert (failure.error, failure.exit_code, failure.run) == ("WillNotFit", 3, None)
     assert failure.message == f"out of memory: {OUT}"

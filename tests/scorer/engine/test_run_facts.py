@@ -15,7 +15,8 @@ from fake_hub_cache import COMMIT, write_repo
 from tiny_runs import LENGTH, Small, planned
 
 from scorer.device.backend import Backend, start_backend
-from scorer.engine.preparation import Preparation, Prepared
+from scorer.engine.preparation import Preparation
+from scorer.engine.prepared import Prepared
 from scorer.engine.run_facts import (
     arithmetic_line,
     identity_of,

@@ -18,7 +18,7 @@ from tiny_models import write_text, write_tiny_model
 from scorer.common.errors import SettingFailed
 from scorer.device.dispatch import dispatch_read
 from scorer.engine.checks import check_drift
-from scorer.engine.preparation import Prepared
+from scorer.engine.prepared import Prepared
 from scorer.lanes.base import completed
 from scorer.lanes.kv.engagement import PendingEngagement
 from scorer.lanes.kv.lane import KVLane

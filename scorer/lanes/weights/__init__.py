@@ -1,0 +1,1 @@
+"""Candidates whose weights are not the reference's."""
