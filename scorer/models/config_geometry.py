@@ -55,7 +55,7 @@ def guessed_geometry(config: dict[str, Any]) -> KVGeometry:
         InputError: A size is no positive integer or larger than any model's.
     """
     part = text_config(config)
-    layers = _stated(part, _LAYERS, MAX_LAYERS)
+    layers = layer_count(config)
     heads = query_heads(config)
     kv_heads = _stated(part, _KV_HEADS, MAX_HEADS) or heads
     head_dim = part.optional_integer("head_dim")
@@ -65,6 +65,15 @@ def guessed_geometry(config: dict[str, Any]) -> KVGeometry:
     if not layers or not kv_heads or not head_dim:
         return KVGeometry((), layers or 0, exact=False)
     return KVGeometry((KVLayer(kv_heads, head_dim, head_dim),) * layers, layers, exact=False)
+
+
+def layer_count(config: dict[str, Any]) -> int | None:
+    """Number of layers, or None where the config does not state it by a usual name.
+
+    Raises:
+        InputError: The value is no positive integer or too large.
+    """
+    return _stated(text_config(config), _LAYERS, MAX_LAYERS)
 
 
 def query_heads(config: dict[str, Any]) -> int | None:

@@ -195,7 +195,7 @@ def _checked_end(path: Path, header: bytes) -> int:
     for name, tensor in tensors.items():
         if name == "__metadata__":
             continue
-        start, stop, shape, dtype = _described(path, tensor)
+        start, stop, shape, dtype = described(path, tensor)
         # MLX reads as many bytes as the shape needs, even beyond the tensor.
         if dtype in _BYTES and math.prod(shape) * _BYTES[dtype] != stop - start:
             raise InputError(
@@ -207,7 +207,7 @@ def _checked_end(path: Path, header: bytes) -> int:
     return end
 
 
-def _described(path: Path, tensor: Any) -> tuple[int, int, list[int], str]:
+def described(path: Path, tensor: Any) -> tuple[int, int, list[int], str]:
     """Return the first byte, the byte after the last, shape and dtype of a tensor.
 
     Raises:

@@ -1,0 +1,194 @@
+"""Quantized layers of a model: their format and unquantized shape, from packed shapes.
+
+A packed weight has ``width · bits / 32`` words a row and ``width / group size`` scales. Both follow
+from the width, which mlx-lm takes from the module that it builds. Here it is found in what the
+config and the other tensors say: without it 4 bits in groups of 64 and 8 bits in groups of 32 look
+alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scorer.models.config_geometry import hidden_size, query_heads, text_config
+from scorer.models.stated_quantization import StatedQuantization
+from scorer.models.weight_tensors import FLOATS, Tensor, Tensors
+from scorer.spec.weight_format import AFFINE, AFFINE_BITS, FIXED, WeightFormat
+
+# Parts of a quantized layer beside its weight.
+PARTS = ("scales", "biases", "global_scale")
+
+# MLX reads one bit too, but quantizes to it only where it is asked by name.
+_BITS = (*AFFINE_BITS, 1)
+# Where nothing says which: the usual ones first.
+_GROUPS = (64, 32, 128)
+
+# Layers that read the hidden state, by the last part of their path.
+_OF_HIDDEN = frozenset(
+    "embed_tokens word_embeddings wte tok_embeddings embed_in lm_head embed_out q_proj k_proj v_proj "
+    "qkv_proj query_key_value Wqkv W_pack c_attn q_a_proj kv_a_proj_with_mqa gate_proj up_proj "
+    "gate_up_proj w1 w3 c_fc fc1 dense_h_to_4h gate router in_proj".split()
+)
+# Layers that read what their neighbours in the same block write.
+_AFTER = {
+    "down_proj": ("up_proj", "gate_proj"),
+    "w2": ("w3", "w1"),
+    "fc2": ("fc1",),
+    "dense_4h_to_h": ("dense_h_to_4h",),
+    "q_b_proj": ("q_a_proj",),
+}
+_AFTER_ATTENTION = ("o_proj", "out_proj", "wo", "dense")
+
+
+@dataclass(frozen=True, slots=True)
+class PackedLayer:
+    """A quantized layer.
+
+    Attributes:
+        path: Its path, without ``.weight``.
+        format: How it is stored.
+        width: Elements of a row.
+        elements: Elements of its weight.
+        bytes: Bytes of its codes, scales and biases.
+        scales: MLX's name of the dtype of its scales.
+        widths: Every width that its shapes allow, with the bits and group size of each.
+    """
+
+    path: str
+    format: WeightFormat
+    width: int
+    elements: int
+    bytes: int
+    scales: str
+    widths: tuple[int, ...]
+
+
+def packed_layers(
+    tensors: Tensors, config: Mapping[str, Any], stated: StatedQuantization | None
+) -> dict[str, PackedLayer]:
+    """The quantized layers among tensors in MLX's shapes, by path.
+
+    Args:
+        tensors: As of :func:`scorer.models.foreign_weights.in_mlx_shapes`.
+        config: The whole of ``config.json``.
+        stated: What it says of quantization.
+
+    Raises:
+        InputError: A size in the config is absurd.
+    """
+    pairs = {
+        path: (tensors[f"{path}.weight"], tensor)
+        for name, tensor in tensors.items()
+        if (path := name.removesuffix(".scales")) != name
+        and (weight := tensors.get(f"{path}.weight")) is not None
+        and weight.dtype == "U32"
+    }
+    if not pairs:
+        return {}
+    clues = _Clues(tensors, config, stated)
+    return {
+        path: layer
+        for path, (weight, scales) in pairs.items()
+        if (layer := _layer(path, weight, scales, tensors, clues)) is not None
+    }
+
+
+def _layer(
+    path: str, weight: Tensor, scales: Tensor, tensors: Tensors, clues: _Clues
+) -> PackedLayer | None:
+    by_width = {
+        scales.shape[-1] * each.group_size: each
+        for each in possible_formats(weight, scales, f"{path}.global_scale" in tensors)
+    }
+    if not by_width:
+        return None
+    width = clues.width(path, by_width)
+    parts = (tensors.get(f"{path}.{part}") for part in ("weight", *PARTS))
+    return PackedLayer(
+        path,
+        by_width[width],
+        width,
+        weight.rows * width,
+        sum(part.bytes for part in parts if part is not None),
+        FLOATS.get(scales.dtype, "uint8"),
+        tuple(by_width),
+    )
+
+
+def possible_formats(
+    weight: Tensor, scales: Tensor, global_scale: bool = False
+) -> Iterator[WeightFormat]:
+    """The formats in which MLX makes codes and scales of these shapes, the usual first."""
+    if not weight.shape or not scales.shape or not scales.shape[-1]:
+        return
+    if weight.shape[:-1] != scales.shape[:-1]:
+        return
+    product, rest = divmod(32 * weight.shape[-1], scales.shape[-1])
+    if rest:
+        return
+    if scales.dtype == "U8":
+        for mode, (bits, group) in FIXED.items():
+            if bits * group == product:
+                yield WeightFormat(mode, bits, group, global_scale)
+        return
+    for bits in _BITS:
+        for group in _GROUPS:
+            if bits * group == product:
+                yield WeightFormat(AFFINE, bits, group)
+
+
+class _Clues:
+    """What config and tensors say of the width of a layer, the surest first."""
+
+    def __init__(
+        self, tensors: Tensors, config: Mapping[str, Any], stated: StatedQuantization | None
+    ) -> None:
+        part = text_config(dict(config)).data
+        self._tensors = tensors
+        self._stated = stated
+        self._hidden = hidden_size(dict(config))
+        self._attention = _attention_widths(part, query_heads(dict(config)))
+        lengths = {t.shape[0] for t in tensors.values() if len(t.shape) == 1}
+        sizes = {v for v in part.values() if type(v) is int and v >= _GROUPS[0] // 2}
+        self._sizes = lengths | sizes | self._attention
+
+    def width(self, path: str, by_width: Mapping[int, WeightFormat]) -> int:
+        """The width of a layer, among those that its shapes allow."""
+        left = list(by_width)
+        for clue in self._about(path):
+            kept = [width for width in left if width in clue]
+            left = kept or left
+            if len(left) == 1:
+                return left[0]
+        stated = None if self._stated is None else self._stated.layers.get(path, self._stated.base)
+        for width in left:
+            each = by_width[width]
+            if stated is not None and (each.bits, each.group_size) == (
+                stated.bits,
+                stated.group_size,
+            ):
+                return width
+        return min(left, key=lambda width: _GROUPS.index(by_width[width].group_size))
+
+    def _about(self, path: str) -> Iterator[Collection[int]]:
+        block, _, last = path.rpartition(".")
+        if last in _OF_HIDDEN and self._hidden is not None:
+            yield (self._hidden,)
+        beside = [self._tensors.get(f"{block}.{each}.weight") for each in _AFTER.get(last, ())]
+        yield {each.shape[-2] for each in beside if each is not None and len(each.shape) > 1}
+        if last in _AFTER_ATTENTION:
+            yield self._attention
+        if last == "kv_b_proj":
+            norm = self._tensors.get(f"{block}.kv_a_layernorm.weight")
+            yield norm.shape if norm is not None else ()
+        yield self._sizes
+
+
+def _attention_widths(part: Mapping[str, Any], heads: int | None) -> set[int]:
+    """Widths of what all heads write together."""
+    hidden = part.get("hidden_size")
+    dims = [part.get(name) for name in ("head_dim", "v_head_dim")]
+    found = {heads * dim for dim in dims if heads and type(dim) is int}
+    return found or ({hidden} if type(hidden) is int else set())

@@ -1,0 +1,209 @@
+"""The precision of weights in sentences: what it is, and where config, name and tensors differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from scorer.common.inert_text import shown
+from scorer.models.weight_tensors import FLOATS
+from scorer.spec.weight_format import WeightFormat
+
+if TYPE_CHECKING:
+    from scorer.models.precision import WeightLayout, WeightPrecision
+
+_BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
+# A format of fewer parameters is an exception, not part of a mix.
+_MOST = 0.95
+# Norms and biases are often kept in another dtype than matrices.
+_NEARLY_ALL = 0.99
+_NAMED_BITS = re.compile(r"(?:^|[^0-9a-z])(?:w|q|int|bits?)?([2-8])[-_ ]?bits?(?![a-z0-9])", re.I)
+_NAMED_DTYPE = re.compile(r"(?:^|[^0-9a-z])(fp32|float32|fp16|float16|f16|bf16|bfloat16)(?![a-z0-9])")
+_DTYPES = {"fp32": "float32", "fp16": "float16", "f16": "float16", "bf16": "bfloat16"}
+_HOW_MANY = 3
+
+
+def line_of(precision: WeightPrecision) -> str:
+    """The precision of weights in one line."""
+    if not precision.quantized:
+        return _dtypes(precision)
+    return f"{_formats(precision)}, {precision.bits_per_weight:.2f} bits per weight{_ends(precision)}"
+
+
+def _formats(precision: WeightPrecision) -> str:
+    kinds = precision.quantized
+    first = kinds[0].format
+    formats = list(dict.fromkeys(each.format for each in kinds))
+    total = sum(each.parameters for each in kinds)
+    if len(formats) == 1:
+        wide = "" if kinds[0].scales != "float32" else ", scales in float32"
+        return first.words + wide
+    rest = [each for each in kinds if each.format != first]
+    others = sum(each.parameters for each in rest)
+    if others < (1 - _MOST) * total:
+        layers = sum(each.layers for each in rest)
+        names = _joined(list(dict.fromkeys(each.format.short for each in rest)))
+        return f"{first.words}, in {layers} small layer{'s' * (layers != 1)} {names}"
+    groups = {each.group_size for each in formats if each.mode == "affine"}
+    in_groups = f", groups of {groups.pop()}" if len(groups) == 1 else ""
+    if in_groups:
+        widths = sorted({each.bits for each in formats if each.mode == "affine"})
+        modes = sorted({each.mode for each in formats if each.mode != "affine"})
+        parts = [*map(str, widths)] if not modes else [*(f"{n} bit" for n in widths), *modes]
+        return f"mix of {_joined(parts)}{' bit' * (not modes)}{in_groups}"
+    return f"mix of {_joined([_compact(each) for each in formats])}"
+
+
+def _compact(each: WeightFormat) -> str:
+    return f"{each.bits} bit in groups of {each.group_size}" if each.mode == "affine" else each.mode
+
+
+def _ends(precision: WeightPrecision) -> str:
+    """What is said of embedding and output head."""
+    dtype = precision.unquantized[0][0] if precision.unquantized else "full precision"
+    if precision.embedding is not None and precision.head is not None:
+        return "; embedding and head too"
+    if precision.embedding is None and precision.head is None:
+        return f"; embedding and head in {dtype}"
+    part = "embedding" if precision.embedding is None else "head"
+    return f"; {part} in {dtype}"
+
+
+def _dtypes(precision: WeightPrecision) -> str:
+    total = sum(count for _, count in precision.unquantized)
+    if not total:
+        return "no floating-point weights"
+    (first, most), *_ = precision.unquantized
+    if most >= _NEARLY_ALL * total:
+        return f"{_BITS[first]} bit ({first})"
+    parts = [
+        f"{_BITS[name]} bit ({name}, {100 * count / total:.0f} %)"
+        for name, count in precision.unquantized
+    ]
+    return f"mix of {_joined(parts)}"
+
+
+def disagreements(layout: WeightLayout) -> tuple[str, ...]:
+    """What ``config.json`` and the tensors say otherwise, one sentence each."""
+    return tuple(_disagreements(layout))
+
+
+def _disagreements(layout: WeightLayout) -> Iterator[str]:
+    stated, packed = layout.stated, layout.packed
+    if stated is None:
+        if packed:
+            yield (
+                f"config.json states no quantization, and {_layers(len(packed))} quantized: mlx-lm "
+                "does not load them"
+            )
+        else:
+            yield from _other_dtype(layout)
+        return
+    if stated.base is None and stated.method != "mlx":
+        yield f"config.json states a quantization that mlx-lm does not know: {shown(stated.method)}"
+    if not packed and not layout.foreign:
+        what = stated.base.words if stated.base is not None else "quantized weights"
+        yield f"config.json says {what}, and no tensor is quantized"
+        return
+    others: dict[WeightFormat, int] = {}
+    for path, layer in packed.items():
+        if path in stated.layers:
+            own = stated.layers[path]
+            if own is None or _differ(own, layer.format):
+                what = "not quantized" if own is None else own.words
+                yield (
+                    f"config.json says of {shown(path)}: {what}; its tensors are "
+                    f"{layer.format.words}, and mlx-lm does not load them"
+                )
+        elif stated.base is not None and _differ(stated.base, layer.format):
+            others[layer.format] = others.get(layer.format, 0) + 1
+    for found, count in others.items():
+        assert stated.base is not None
+        yield (
+            f"config.json says {stated.base.words}; {_layers(count)} {found.words}, and mlx-lm goes "
+            "by the tensors"
+        )
+    for path, own in stated.layers.items():
+        weight = layout.tensors.get(f"{path}.weight")
+        if own is not None and path not in packed and weight is not None:
+            yield f"config.json says of {shown(path)}: {own.words}; its tensors are not quantized"
+
+
+def _layers(count: int) -> str:
+    return f"{count} layer{'s are' if count != 1 else ' is'}"
+
+
+def _differ(stated: WeightFormat, found: WeightFormat) -> bool:
+    # mlx-lm sees a global scale in the tensors, whether the config states it or not.
+    mine, theirs = ((f.mode, f.bits, f.group_size) for f in (stated, found))
+    return mine != theirs
+
+
+def _other_dtype(layout: WeightLayout) -> Iterator[str]:
+    """An unquantized model whose config states another dtype: ``mlx_lm.convert`` casts to it."""
+    stated = stated_dtype(layout.config)
+    counts: dict[str, int] = {}
+    for tensor in layout.tensors.values():
+        if tensor.dtype in FLOATS:
+            name = FLOATS[tensor.dtype]
+            counts[name] = counts.get(name, 0) + tensor.elements
+    most = max(counts, key=counts.__getitem__, default=None)
+    if stated is not None and most is not None and most != stated:
+        yield f"config.json says {stated}, and the tensors are {most}"
+
+
+def stated_dtype(config: object) -> str | None:
+    """The dtype to which ``mlx_lm.convert`` casts a model; None where it leaves it as it is."""
+    if not isinstance(config, dict):
+        return None
+    text = config.get("text_config")
+    dtype = config.get("torch_dtype")
+    if dtype is None and isinstance(text, dict):
+        dtype = text.get("dtype")
+    return dtype if dtype in ("float16", "bfloat16", "float32") else None
+
+
+def name_differs(name: str, precision: WeightPrecision) -> str | None:
+    """A sentence if a model's name states another precision than its weights have, or None."""
+    last = name.rpartition("/")[2]
+    bits, dtype = _NAMED_BITS.search(last), _NAMED_DTYPE.search(last.lower())
+    found = {each.format.bits for each in precision.quantized}
+    if bits is not None and int(bits[1]) not in found:
+        return f"its name says {bits[1]} bit and its tensors are {precision.line}"
+    if bits is None and dtype is not None:
+        named = _DTYPES.get(dtype[1], dtype[1])
+        actual = None if found or not precision.unquantized else precision.unquantized[0][0]
+        if named != actual:
+            return f"its name says {dtype[1]} and its tensors are {precision.line}"
+    return None
+
+
+def reference_notes(name: str, precision: WeightPrecision) -> tuple[str, ...]:
+    """What a report has to say of the precision of its reference, a sentence each.
+
+    Args:
+        name: Name of the reference.
+        precision: Its precision.
+
+    Returns:
+        First its precision, and that it is not full precision where it is quantized; then where
+        its name and its config say otherwise.
+    """
+    what = f"The reference is stored in {precision.line}"
+    if precision.is_quantized:
+        notes = [f"{what}: not full precision, so what its quantization lost is not measured."]
+    else:
+        notes = [f"{what}."]
+    differs = name_differs(name, precision)
+    if differs is not None:
+        notes.append(f"Of the reference: {differs}.")
+    found = precision.disagreements
+    notes += [f"Of the reference: {each}." for each in found[:_HOW_MANY]]
+    if len(found) > _HOW_MANY:
+        notes.append(f"Of the reference: {len(found) - _HOW_MANY} more of this kind.")
+    return tuple(notes)
+
+
+def _joined(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
