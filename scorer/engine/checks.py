@@ -9,6 +9,7 @@ import numpy as np
 
 from scorer.common.errors import InputError, SettingFailed
 from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.weights import cache_of, weights_of
 from scorer.stats.positions import Positions
 
 if TYPE_CHECKING:
@@ -78,8 +79,14 @@ def check_tokens(run: str, stored: Batches, corpus: ChunkedCorpus) -> None:
 
 
 def _differ(one: str, other: str) -> bool:
-    """Whether two settings ask for different functions, paths to the same function set aside."""
+    """Whether two settings ask for different functions.
+
+    Paths to the same function are set aside, and so are weights of two sources: a repo can hold
+    what is made of the reference.
+    """
     a, b = (parse_setting(name).control() for name in (one, other))
+    if weights_of(a) is not None and weights_of(b) is not None:
+        return cache_of(a) != cache_of(b)
     return a != b
 
 

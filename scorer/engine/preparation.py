@@ -209,6 +209,7 @@ class Preparation:
             vocab,
             size,
             Prefixes(handle, equal),
+            sizes,
             (*beyond[:1], *about_model),
             self.candidates,
             self.in_turns,

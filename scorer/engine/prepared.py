@@ -16,6 +16,7 @@ from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.models.info import ModelInfo
 from scorer.models.model_content import ModelContent
+from scorer.models.sizes import ModelSizes
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import Job
 from scorer.text.chunks import ChunkedCorpus
@@ -41,6 +42,7 @@ class Prepared:
             unless a run is continued with less memory than it began with.
         prefixes: Full-precision prefixes of deployments, shared by the lanes.
         warnings: What a reader must know of the model, for the head of the report.
+        sizes: Sizes of the reference.
         candidates: The weights that are compared with the reference's; loaded, unless they take
             turns.
         in_turns: Whether they do: one after the other is loaded, behind the reference.
@@ -59,6 +61,7 @@ class Prepared:
     vocab: int
     size: PassSize
     prefixes: Prefixes
+    sizes: ModelSizes
     warnings: tuple[str, ...] = ()
     candidates: tuple[CandidateWeights, ...] = ()
     in_turns: bool = False

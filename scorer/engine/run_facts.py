@@ -14,6 +14,7 @@ from scorer.engine.known_content import (
     model_identity,
 )
 from scorer.engine.prepared import Prepared
+from scorer.engine.weight_facts import candidate_facts, fingerprint, reference_facts
 from scorer.lanes.kv.lane import CODES, DEQUANTIZED, FULL_CACHE, MLX_LM
 from scorer.lanes.kv.plan import PlannedSetting
 from scorer.lm.unused_config import added_values
@@ -28,7 +29,10 @@ from scorer.runs.facts import (
     SettingFacts,
     StoredFacts,
 )
+from scorer.runs.shape_facts import ShapeFacts
+from scorer.runs.weight_facts import WeightFacts
 from scorer.spec.geometry import KVGeometry
+from scorer.spec.settings.weights import WeightsSource
 from scorer.text.equal_chunks import equal_chunks
 
 _ARITHMETIC = {
@@ -37,6 +41,10 @@ _ARITHMETIC = {
     MLX_LM: "mlx-lm's quantized cache and attention",
     FULL_CACHE: FULL_PRECISION_CACHE,
 }
+
+
+Weighed = tuple[WeightFacts, dict[str, str]]
+"""Facts of a set of weights, and its fingerprint."""
 
 
 def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | None]:
@@ -143,17 +151,45 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         warnings=(*prepared.warnings, *corpus.warnings),
         custom_code=hashes(info.code),
         equal_chunks=equal_chunks(corpus.ids, corpus.indices),
+        weights=reference_facts(info, prepared.model, prepared.content),
+        shape=_shape(prepared),
     )
 
 
-def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
-    """What is known of one setting before it is scored."""
+def _shape(prepared: Prepared) -> ShapeFacts:
+    sizes, geometry = prepared.sizes, prepared.geometry
+    return ShapeFacts(
+        sizes.hidden,
+        sizes.inner,
+        sizes.heads,
+        prepared.vocab,
+        geometry.total_layers,
+        geometry.layers,
+    )
+
+
+def setting_facts(
+    prepared: Prepared, row: PlannedSetting, weights: dict[WeightsSource, Weighed]
+) -> SettingFacts:
+    """What is known of one setting before it is scored.
+
+    Args:
+        prepared: The job.
+        row: The setting.
+        weights: Facts and fingerprint of each set of weights beside the reference's.
+    """
     geometry = prepared.geometry
+    own: WeightFacts | None = None
+    of_weights: dict[str, str] = {}
+    if row.weights is not None:
+        own, of_weights = weights[row.weights]
     skipped: dict[str, int] = {}
     if geometry.total_layers > len(geometry.layers):
         skipped["no keys and values"] = geometry.total_layers - len(geometry.layers)
     warnings = []
-    if row.setting.kv_method.bits is None and row.setting.path == "deployed":
+    if row.cache is None:
+        pass
+    elif row.setting.kv_method.bits is None and row.setting.path == "deployed":
         warnings.append(ONE_WIDTH)
     elif not row.runnable_by_mlx_lm:
         warnings.append(NOT_THIS_MODEL)
@@ -165,13 +201,16 @@ def setting_facts(prepared: Prepared, row: PlannedSetting) -> SettingFacts:
     return SettingFacts(
         arithmetic=_ARITHMETIC[row.arithmetic],
         kv_method=row.setting.kv_method.name,
-        kv_layers_quantized=min(len(geometry.layers), geometry.total_layers),
+        kv_layers_quantized=(
+            0 if row.cache is None else min(len(geometry.layers), geometry.total_layers)
+        ),
         kv_layers_total=geometry.total_layers,
         kv_layers_skipped=skipped,
         same_as=None if row.same_as is None else row.same_as.key,
         runnable_by_mlx_lm=row.runnable_by_mlx_lm,
         warnings=tuple(warnings),
-        fingerprint=dict(row.setting.fingerprint()),
+        fingerprint={**row.setting.fingerprint(), **of_weights},
+        weights=own,
         dequantized_bytes_per_token=geometry.dequantized_bytes_per_token(
             row.setting.sides(geometry), _context(geometry, prepared.corpus.chunk_length)
         ),
@@ -183,12 +222,15 @@ def stored_facts(prepared: Prepared, backend: Backend) -> StoredFacts:
     run = run_facts(prepared, backend)
     if prepared.content.is_known:
         run = replace(run, warnings=(*run.warnings, *content_warnings(run, prepared.content)))
+    weights = {c.source: (candidate_facts(c), fingerprint(c)) for c in prepared.candidates}
     return StoredFacts(
         identity=identity_of(prepared, backend),
         chunks=prepared.corpus.indices,
         run=run,
         files=prepared.content.stamps,
-        settings={row.setting.key: setting_facts(prepared, row) for row in prepared.planned},
+        settings={
+            row.setting.key: setting_facts(prepared, row, weights) for row in prepared.planned
+        },
         controls={
             row.control_of.key: row.setting.key
             for row in prepared.planned

@@ -97,7 +97,7 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
         indistinct=tuple(indistinct_groups([s.setting.key for s in scored], pairs)),
         frontiers=tuple(found),
         recommendation=recommend(candidates, pairs, facts.kv_bytes_per_token_16bit, facts.job),
-        verdict_bounds=settings[0].setting.thresholds,
+        verdict_bounds=facts.job.thresholds,
         run=_run(facts, settings, measured, warnings),
         units=tuple(KeyUnit(key, unit) for key, unit in UNITS.items()),
     )

@@ -152,7 +152,7 @@ def measure(facts: RunFacts, scored: ScoredSetting) -> Measured:
                 lowest=-math.log(max(1.0, summary.perplexity_ref)),
             )
         ),
-        judgement=judge(estimates, summary.n_positions, outlook, scored.setting.thresholds),
+        judgement=judge(estimates, summary.n_positions, outlook, facts.job.thresholds),
         control_kl=control_kl,
         control_flip_rate=control_flips,
     )

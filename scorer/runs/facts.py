@@ -13,6 +13,8 @@ from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, json_values
 from scorer.models.file_stamp import FileStamp
 from scorer.runs.engagement import SideEngagement
 from scorer.runs.identity import Identity
+from scorer.runs.shape_facts import ShapeFacts
+from scorer.runs.weight_facts import WeightFacts
 from scorer.spec.job import Job
 from scorer.spec.settings.base import Setting
 from scorer.stats.noise_floor import NoiseFloor
@@ -119,6 +121,8 @@ class RunFacts:
             nothing.
         equal_chunks: Planned chunk to an earlier one, in scoring order, of the same tokens; chunks
             without one are left out. None where an older run does not say.
+        weights: The reference's weights; None where an older run does not say.
+        shape: Sizes that the memory of a deployment follows from; None likewise.
     """
 
     job: Job
@@ -144,6 +148,8 @@ class RunFacts:
     warnings: tuple[str, ...] = ()
     custom_code: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
     equal_chunks: dict[int, int] | None = field(default=None, metadata=OMITTED_IF_NONE)
+    weights: WeightFacts | None = field(default=None, metadata=OMITTED_IF_NONE)
+    shape: ShapeFacts | None = field(default=None, metadata=OMITTED_IF_NONE)
 
     def first_position(self, setting: Setting) -> int:
         """First scored position of a chunk under a setting."""
@@ -178,6 +184,7 @@ class SettingFacts:
             :meth:`scorer.spec.settings.base.Setting.fingerprint`.
         dequantized_bytes_per_token: Bytes per token of the quantized sides once they are
             dequantized to 16 bit; None where an older run does not say.
+        weights: The weights that it runs; None for the reference's.
     """
 
     arithmetic: str = ""
@@ -196,6 +203,7 @@ class SettingFacts:
     failure: FailureFacts | None = None
     fingerprint: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
     dequantized_bytes_per_token: float | None = field(default=None, metadata=OMITTED_IF_NONE)
+    weights: WeightFacts | None = field(default=None, metadata=OMITTED_IF_NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

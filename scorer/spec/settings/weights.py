@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 from urllib.parse import unquote
 
 from scorer.common.errors import InputError
@@ -15,15 +15,9 @@ from scorer.spec.settings.grammar import SettingForm, unknown
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.sides import FULL_CACHE, LayerSides
 from scorer.spec.thresholds import WEIGHTS, Thresholds
+from scorer.spec.weight_format import AFFINE, FIXED, WeightFormat, weight_format
 
-Mode = Literal["affine", "mxfp4", "mxfp8", "nvfp4"]
-"""How MLX packs a weight."""
-
-AFFINE_BITS = (2, 3, 4, 5, 6, 8)
-AFFINE_GROUPS = (32, 64, 128)
 DEFAULT_WEIGHT_GROUP = 64
-FIXED_SHAPES: dict[str, tuple[int, int]] = {"mxfp4": (4, 32), "mxfp8": (8, 32), "nvfp4": (4, 16)}
-"""Bits and group size of the modes that know only one of each. Source: MLX 0.32.4."""
 
 # What a path in notation may not hold unescaped: `,` ends a setting, the others begin a part.
 _ESCAPED = re.compile(r"[%,+@:~\s]")
@@ -43,32 +37,24 @@ class MadeWeights:
 
     bits: int
     group_size: int
-    mode: Mode = "affine"
+    mode: str = AFFINE
 
     def __post_init__(self) -> None:
-        """Refuse what MLX has no kernel for."""
-        if self.mode not in get_args(Mode):
-            raise InputError(f"`{self.mode}` is not a mode", f"modes: {', '.join(get_args(Mode))}")
-        if self.mode != "affine":
-            if (self.bits, self.group_size) != FIXED_SHAPES[self.mode]:
-                bits, group = FIXED_SHAPES[self.mode]
-                raise InputError(f"`{self.mode}` has {bits} bits and groups of {group} only")
-            return
-        if self.bits not in AFFINE_BITS:
-            raise InputError(
-                f"`w{self.bits}`: weights cannot be quantized to {self.bits} bits",
-                f"widths: {', '.join(map(str, AFFINE_BITS))}; modes: {', '.join(FIXED_SHAPES)}",
-            )
-        if self.group_size not in AFFINE_GROUPS:
-            raise InputError(
-                f"`w{self.bits}:{self.group_size}`: weights have no groups of {self.group_size}",
-                f"groups: {', '.join(map(str, AFFINE_GROUPS))}",
-            )
+        """Refuse what MLX has no format for."""
+        try:
+            weight_format(self.mode, self.bits, self.group_size)
+        except InputError as error:
+            raise InputError(f"weights `{self.key}`: {error.message}", error.hint) from None
+
+    @property
+    def format(self) -> WeightFormat:
+        """The format of a layer."""
+        return weight_format(self.mode, self.bits, self.group_size)
 
     @property
     def key(self) -> str:
         """The weights in notation: ``w4``, ``w4:32``, ``wmxfp4``."""
-        if self.mode != "affine":
+        if self.mode != AFFINE:
             return f"w{self.mode}"
         group = "" if self.group_size == DEFAULT_WEIGHT_GROUP else f":{self.group_size}"
         return f"w{self.bits}{group}"
@@ -235,8 +221,8 @@ def _source(text: str) -> WeightsSource:
     match = _MADE.fullmatch(text)
     assert match is not None
     if match["mode"] is not None:
-        bits, group = FIXED_SHAPES[match["mode"]]
-        return MadeWeights(bits, group, match["mode"])  # type: ignore[arg-type]
+        bits, group = FIXED[match["mode"]]
+        return MadeWeights(bits, group, match["mode"])
     group_size = DEFAULT_WEIGHT_GROUP if match["group"] is None else int(match["group"])
     return MadeWeights(int(match["bits"]), group_size)
 

@@ -1,0 +1,101 @@
+"""Precision, bytes and content of the sets of weights of a run, as facts stored with it."""
+
+from __future__ import annotations
+
+from scorer.engine.candidates import CandidateWeights
+from scorer.engine.known_content import files_and_hashes
+from scorer.lm.load import LoadedModel
+from scorer.models.info import ModelInfo
+from scorer.models.model_content import ModelContent
+from scorer.models.precision import WeightPrecision, read_precision
+from scorer.models.predicted_precision import predicted_precision
+from scorer.runs.weight_facts import StoredFormat, WeightFacts
+from scorer.spec.settings.weights import MadeWeights
+
+
+def reference_facts(info: ModelInfo, model: LoadedModel, content: ModelContent) -> WeightFacts:
+    """Facts of the reference's weights.
+
+    Args:
+        info: The reference.
+        model: The same, loaded.
+        content: Its files.
+    """
+    return _facts(
+        info.name, info.name, info.revision, read_precision(info), model, files_and_hashes(content)
+    )
+
+
+def candidate_facts(candidate: CandidateWeights) -> WeightFacts:
+    """Facts of a candidate's weights, loaded or not."""
+    source, info = candidate.source, candidate.info
+    model = None if candidate.opened is None else candidate.opened.model
+    if isinstance(source, MadeWeights):
+        precision = predicted_precision(info, source.bits, source.group_size, source.mode)
+        return _facts(source.name, None, None, precision, model, {})
+    assert candidate.content is not None
+    return _facts(
+        source.name,
+        source.model,
+        info.revision,
+        read_precision(info),
+        model,
+        files_and_hashes(candidate.content),
+    )
+
+
+def fingerprint(candidate: CandidateWeights) -> dict[str, str]:
+    """What the key of a candidate resolved to: revision and content of a repo or folder.
+
+    Waits until its files are hashed.
+
+    Raises:
+        QfidError: A file was changed since it was looked at, or cannot be read.
+    """
+    if candidate.content is None:
+        return {}
+    candidate.content.hashes()
+    found = {"content": candidate.content.digest() or ""}
+    if candidate.info.revision:
+        found["revision"] = candidate.info.revision
+    return found
+
+
+def _facts(
+    name: str,
+    model_id: str | None,
+    revision: str | None,
+    precision: WeightPrecision,
+    model: LoadedModel | None,
+    files: dict[str, str | int],
+) -> WeightFacts:
+    """Facts of weights: what is loaded counts, what the headers say where nothing is."""
+    bits, size = precision.bits_per_weight, precision.loaded_bytes
+    if model is not None and model.bits_per_weight is not None:
+        bits, size = model.bits_per_weight, model.weight_bytes
+    left = [("embedding", precision.embedding), ("head", precision.head)]
+    return WeightFacts(
+        name=name,
+        model_id=model_id,
+        model_revision=revision,
+        precision=precision.line,
+        bits_per_weight=bits,
+        weight_bytes=size,
+        formats=tuple(
+            StoredFormat(
+                each.format.mode,
+                each.format.bits,
+                each.format.group_size,
+                each.layers,
+                each.parameters,
+                each.format.global_scale,
+            )
+            for each in precision.quantized
+        ),
+        unquantized_layers=tuple(
+            part for part, form in left if precision.is_quantized and form is None
+        ),
+        predicted=model is None and not precision.exact,
+        files=files,
+        notes=precision.disagreements,
+    )
