@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from scorer.device.backend import Backend
 from scorer.device.blas import NONE_FOUND
@@ -169,7 +171,9 @@ def _shape(prepared: Prepared) -> ShapeFacts:
 
 
 def setting_facts(
-    prepared: Prepared, row: PlannedSetting, weights: dict[WeightsSource, Weighed]
+    prepared: Prepared,
+    row: PlannedSetting,
+    weights: Mapping[WeightsSource, Weighed] = MappingProxyType({}),
 ) -> SettingFacts:
     """What is known of one setting before it is scored.
 

@@ -19,8 +19,9 @@ from scorer.spec.weight_format import AFFINE, FIXED, WeightFormat, weight_format
 
 DEFAULT_WEIGHT_GROUP = 64
 
-# What a path in notation may not hold unescaped: `,` ends a setting, the others begin a part.
-_ESCAPED = re.compile(r"[%,+@:~\s]")
+# What a path in notation may not hold unescaped: it ends a setting or begins a part of one, or means
+# something to a shell.
+_ESCAPED = re.compile(r"[^\w./=-]")
 _MADE = re.compile(r"w(?:(?P<bits>[0-9]+)(?::(?P<group>[0-9]+))?|(?P<mode>[a-z]+[0-9]+))")
 _PATH_STARTS = ("/", "./", "../")
 
@@ -207,7 +208,7 @@ class WeightsSetting(Setting):
 
 
 def _escape(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode())
+    return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape"))
 
 
 def _source(text: str) -> WeightsSource:
@@ -215,7 +216,7 @@ def _source(text: str) -> WeightsSource:
     if text.startswith("w="):
         name = text.removeprefix("w=")
         if name.startswith(_PATH_STARTS):
-            return StoredWeights(unquote(name))
+            return StoredWeights(unquote(name, errors="surrogateescape"))
         model, _, revision = name.partition("@")
         return StoredWeights(model, revision or None)
     match = _MADE.fullmatch(text)

@@ -15,6 +15,7 @@ from scorer.common.errors import InputError
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_settings
+from scorer.spec.thresholds import KV, WEIGHTS
 
 jobs = st.builds(
     Job,
@@ -46,7 +47,14 @@ def test_a_job_survives_json(made: Job) -> None:
 def test_json_names_settings_in_notation() -> None:
     data = job(settings=parse_settings("8,k8v4:32@9"), corpus=CorpusSpec("builtin")).to_json()
     assert data["settings"] == ["8", "k8v4:32@9"] and data["corpus"] == "builtin"
-    assert set(data) == {field.name for field in dataclasses.fields(Job)}
+    assert set(data) == {field.name for field in dataclasses.fields(Job)} - {"one_at_a_time"}
+    # Earlier versions know no such key: it is written where it says something.
+    assert job(one_at_a_time=True).to_json()["one_at_a_time"] is True
+
+
+def test_all_settings_of_a_job_are_judged_by_one_measure() -> None:
+    assert job(settings=parse_settings("8,k8v4")).thresholds == KV
+    assert job(settings=parse_settings("8,w4+8")).thresholds == WEIGHTS
 
 
 def test_a_short_json_takes_the_defaults() -> None:
@@ -74,7 +82,7 @@ def test_a_short_json_takes_the_defaults() -> None:
             "`protocol` must be one of: mqf, llama.cpp",
         ),
         ({"model": "a/b", "settings": ["7"]}, "`7` bits for the key side"),
-        ({"model": "a/b", "settings": ["8", "w4"]}, "this version does not know `w4`"),
+        ({"model": "a/b", "settings": ["8", "w4+kivi2"]}, "this version does not know `kivi`"),
     ],
 )
 def test_json_that_is_no_job_says_why(data: Any, message: str) -> None:

@@ -14,9 +14,7 @@ from setting_values import kv_settings
 from scorer.common.errors import InputError
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.quantizers.known import STOCK
-from scorer.spec.settings.base import Setting
 from scorer.spec.settings.kv import KVSetting
-from scorer.spec.settings.kv import kv_settings as only_kv_settings
 from scorer.spec.settings.registry import parse_setting
 from scorer.spec.sides import UNQUANTIZED, LayerSides, StoredSide
 from scorer.spec.thresholds import KV
@@ -259,14 +257,3 @@ def test_what_a_report_asks_of_a_setting() -> None:
     assert setting.fingerprint() == {}
     assert setting.first_position(0) == 100 and setting.first_position(255) == 255
     assert (KVSetting(8, 8).mode, setting.mode) == ("stress", "deployment")
-
-
-def test_settings_of_another_kind_are_told_from_those_of_the_cache() -> None:
-    class Other(Setting):
-        key = "w4"
-
-    Other.__abstractmethods__ = frozenset()
-    settings = (KVSetting(8, 8), KVSetting(8, 4))
-    assert only_kv_settings(settings) == settings
-    with pytest.raises(InputError, match="setting `w4` is not one of the KV cache alone"):
-        only_kv_settings((*settings, Other()))
