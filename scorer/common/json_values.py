@@ -25,6 +25,9 @@ Where the field may be None, that is written as null under every key, and read f
 OMITTED: Mapping[str, Any] = types.MappingProxyType({_OMIT: True})
 """Metadata of a field that is not written while it is None, False or empty."""
 
+FLAT_OMITTED: Mapping[str, Any] = types.MappingProxyType({FLAT_KEY: True, _OMIT: None})
+"""Metadata of a flat field whose keys are not written while it is None."""
+
 OMITTED_IF_NONE: Mapping[str, Any] = types.MappingProxyType({_OMIT: None})
 """Metadata of a field that is not written while it is None; an empty value is written."""
 
@@ -85,6 +88,8 @@ def _flat_values(
 ) -> dict[str, Any]:
     if item is not None:
         return typing.cast(dict[str, Any], json_values(item, words=words))
+    if _OMIT in field.metadata:
+        return {}
     inner, _ = flat_class(type(owner), field.name)
     return dict.fromkeys(keys_of(inner))
 

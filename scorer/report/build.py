@@ -21,6 +21,7 @@ from scorer.report.rows import setting_row
 from scorer.report.rules import RULES
 from scorer.report.tree import KeyUnit, PairComparison, ReferencePart, Report, RunPart
 from scorer.report.warnings import few_chunks_warning, run_warnings
+from scorer.report.weights_grid import grid_of, interactions_of
 from scorer.runs.comparability import ComparabilityKey, common_chunks
 from scorer.runs.facts import FailureFacts, RunFacts
 from scorer.spec.job import Job
@@ -100,6 +101,17 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
         verdict_bounds=facts.job.thresholds,
         run=_run(facts, settings, measured, warnings),
         units=tuple(KeyUnit(key, unit) for key, unit in UNITS.items()),
+        grid=grid_of([s.setting for s in settings]),
+        interactions=tuple(
+            interactions_of(
+                [s.setting for s in scored],
+                {name: each.summary.per_chunk for name, each in measured.items()},
+                {name: each.judgement.verdict for name, each in measured.items()},
+                pairs,
+                facts.documents,
+                facts.job.thresholds,
+            )
+        ),
     )
 
 
@@ -215,6 +227,8 @@ def _reference(facts: RunFacts) -> ReferencePart:
         kv_layers=facts.kv_layers,
         max_context=facts.max_context,
         compute_dtype=facts.arithmetic.compute_dtype,
+        weights=facts.weights,
+        shape=facts.shape,
     )
 
 

@@ -70,6 +70,8 @@ class Measured:
         judgement: The verdict and what is open about it.
         control_kl: KL summary of the control, nats; None where none ran.
         control_flip_rate: Its flip rate, 0 to 1; None likewise.
+        kv_judgement: The verdict by the bounds of the KV cache, where that is all that is quantized
+            and the run is judged by those of weights; None else.
     """
 
     summary: Summary
@@ -79,6 +81,7 @@ class Measured:
     judgement: Judgement
     control_kl: KLSummary | None = None
     control_flip_rate: float | None = None
+    kv_judgement: Judgement | None = None
 
     @property
     def intervals(self) -> Intervals:
@@ -155,6 +158,9 @@ def measure(facts: RunFacts, scored: ScoredSetting) -> Measured:
         judgement=judge(estimates, summary.n_positions, outlook, facts.job.thresholds),
         control_kl=control_kl,
         control_flip_rate=control_flips,
+        kv_judgement=judge(estimates, summary.n_positions, outlook, scored.setting.thresholds)
+        if scored.setting.thresholds != facts.job.thresholds
+        else None,
     )
 
 

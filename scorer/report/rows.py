@@ -7,6 +7,7 @@ import dataclasses
 from scorer.report.measured import Measured, ScoredSetting
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.warnings import setting_warnings
+from scorer.report.weight_keys import weight_keys
 from scorer.runs.facts import RunFacts, reads_codes
 from scorer.spec.settings.base import KVMethod
 from scorer.stats.verdict import shown_verdict
@@ -36,6 +37,7 @@ def setting_row(
     per_token = facts.kv_bytes_per_token.get(setting.key)
     context = facts.kv_bytes_context or facts.max_context
     full = facts.kv_bytes_per_token_16bit
+    beside = None if measured is None else measured.kv_judgement
     return SettingRow(
         setting=setting.key,
         status="scored" if summary else "failed" if own.failure else "waiting",
@@ -89,6 +91,12 @@ def setting_row(
         mlx_lm_version=facts.versions.get("mlx-lm"),
         peak_memory_bytes=own.peak_memory_bytes,
         seconds=own.seconds,
+        weights=own.weights,
+        weight_keys=None
+        if own.weights is None
+        else weight_keys(own.weights, facts.weights, facts.model_id, facts.model_revision),
+        kv_verdict=None if beside is None else beside.verdict,
+        kv_verdict_shown=None if beside is None else shown_verdict(beside.verdict, beside.is_open),
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scorer.common.json_values import FLAT
+from scorer.common.json_values import FLAT, FLAT_OMITTED, OMITTED_IF_NONE
+from scorer.report.weight_keys import WeightKeys
 from scorer.runs.engagement import SideEngagement
 from scorer.runs.facts import FailureFacts
+from scorer.runs.weight_facts import WeightFacts
 from scorer.spec.thresholds import Verdict
 from scorer.stats.intervals import CONFIDENCE, Interval, UnitKind
 from scorer.stats.noise_floor import NoiseFloor
@@ -184,6 +186,11 @@ class SettingRow:
         beaten_by: The cheapest setting of the same start and path with no more bytes and no more
             drift on the chunks that all of them have; None where none is.
         on_frontier: No setting of the same start and path beats it.
+        weights: The weights that it runs; None for the reference's.
+        weight_keys: The same in mlx-quant-fidelity's keys, which stand beside the row's.
+        kv_verdict: Tier by the bounds of the KV cache, of a row without weights of its own in a run
+            that is judged by those of weights; None else.
+        kv_verdict_shown: The same with ``?`` where it is open.
     """
 
     setting: str
@@ -231,3 +238,7 @@ class SettingRow:
     seconds: float = 0.0
     beaten_by: str | None = None
     on_frontier: bool = False
+    weights: WeightFacts | None = field(default=None, metadata=OMITTED_IF_NONE)
+    weight_keys: WeightKeys | None = field(default=None, metadata=FLAT_OMITTED)
+    kv_verdict: Verdict | None = field(default=None, metadata=OMITTED_IF_NONE)
+    kv_verdict_shown: str | None = field(default=None, metadata=OMITTED_IF_NONE)

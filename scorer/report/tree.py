@@ -7,14 +7,17 @@ shown before numpy is imported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
-from scorer.common.json_values import json_values
+from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, json_values
 from scorer.report.setting_row import SettingRow
+from scorer.report.weights_grid import GridPart, InteractionPart
 from scorer.runs.facts import REPORT_SCHEMA, ArithmeticFacts, DeviceFacts
+from scorer.runs.shape_facts import ShapeFacts
+from scorer.runs.weight_facts import WeightFacts
 from scorer.spec.job import Job
 from scorer.spec.thresholds import Thresholds, Verdict
 from scorer.stats.intervals import Interval, UnitKind
@@ -36,6 +39,8 @@ class ReferencePart:
         kv_layers: Layers that hold keys and values.
         max_context: Tokens the model was made for; None where the config does not say.
         compute_dtype: What it was computed in; None where the run's facts do not say.
+        weights: Its own precision, bytes and bits per weight; None likewise.
+        shape: Sizes that the memory of a deployment follows from; None likewise.
     """
 
     model_id: str
@@ -48,6 +53,8 @@ class ReferencePart:
     kv_layers: int
     max_context: int | None = None
     compute_dtype: str | None = None
+    weights: WeightFacts | None = field(default=None, metadata=OMITTED_IF_NONE)
+    shape: ShapeFacts | None = field(default=None, metadata=OMITTED_IF_NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +246,9 @@ class Report:
         verdict_bounds: What the verdicts are given by.
         run: What was run, and how.
         units: Units of the keys.
+        grid: Weights beside KV settings; None where no setting has weights of its own.
+        interactions: What weights and KV cache do together, a part for each pair whose two parts
+            were scored alone too.
     """
 
     schema: int = REPORT_SCHEMA
@@ -253,6 +263,8 @@ class Report:
     indistinct: tuple[tuple[str, ...], ...] = ()
     # A list: as one object its keys would be those of a setting's report.
     units: tuple[KeyUnit, ...] = ()
+    grid: GridPart | None = field(default=None, metadata=OMITTED_IF_NONE)
+    interactions: tuple[InteractionPart, ...] = field(default=(), metadata=OMITTED)
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values; with one setting its keys stand at the top level too.

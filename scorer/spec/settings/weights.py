@@ -19,8 +19,8 @@ from scorer.spec.weight_format import AFFINE, FIXED, WeightFormat, weight_format
 
 DEFAULT_WEIGHT_GROUP = 64
 
-# What a path in notation may not hold unescaped: it ends a setting or begins a part of one, or means
-# something to a shell.
+# What a path in notation may not hold unescaped: it ends a setting or begins a part of one, or
+# means something to a shell.
 _ESCAPED = re.compile(r"[^\w./=-]")
 _MADE = re.compile(r"w(?:(?P<bits>[0-9]+)(?::(?P<group>[0-9]+))?|(?P<mode>[a-z]+[0-9]+))")
 _PATH_STARTS = ("/", "./", "../")

@@ -1,0 +1,219 @@
+"""Weights beside KV settings: the grid of a run, what two parts do together, and which is guilty.
+
+Pure functions of what is measured, and values without numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scorer.common.json_values import OMITTED
+from scorer.report.ranking import Pairs
+from scorer.spec.settings.base import Setting
+from scorer.spec.settings.weights import WeightsSetting, cache_of, weights_of
+from scorer.spec.thresholds import Thresholds, Verdict
+from scorer.stats.interaction import interaction
+from scorer.stats.intervals import Interval, UnitKind
+from scorer.stats.summary_values import ChunkSums
+
+Guilty = Literal["weights", "cache", "undecided"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridPart:
+    """The two axes of a run that compares weights; a cell is the setting that joins both.
+
+    Attributes:
+        weights: Weights in notation, down; "" for the reference's.
+        caches: KV settings in notation, across; "" for full precision.
+        cells: A row for each of the weights: the setting of each column, None where it was not
+            asked for. The cell of the reference with a cache at full precision is None.
+    """
+
+    weights: tuple[str, ...]
+    caches: tuple[str, ...]
+    cells: tuple[tuple[str | None, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InteractionPart:
+    """What weights and KV cache cost together, against the sum of what each costs alone.
+
+    Attributes:
+        setting: The pair in notation.
+        weights: The weights alone, in notation.
+        cache: The KV setting alone.
+        joint_kl: KL mean of the pair over the common chunks, nats.
+        weights_kl: That of the weights alone.
+        cache_kl: That of the KV setting alone.
+        interaction: The first minus the other two; None where one is infinite.
+        interval: Its 95 % interval, nats; None where there is none.
+        misleads: Whether adding the two would have misled here: the interaction is not 0, and the
+            sum reaches another tier of the KL mean. None where there is no interval.
+        unit: What was taken as independent.
+        n_chunks: Chunks compared.
+        label: What the interval speaks for where that is not any text of the kind; else "".
+        guilty: Which of the two drifts more where the pair is bad; ``undecided`` where they are not
+            told apart. None where the pair is not bad.
+        sentences: The same in words, each without its full stop.
+    """
+
+    setting: str
+    weights: str
+    cache: str
+    joint_kl: float
+    weights_kl: float
+    cache_kl: float
+    interaction: float | None
+    interval: Interval | None
+    misleads: bool | None
+    unit: UnitKind
+    n_chunks: int
+    label: str = field(default="", metadata=OMITTED)
+    guilty: Guilty | None = None
+    sentences: tuple[str, ...]
+
+
+def grid_of(settings: Sequence[Setting]) -> GridPart | None:
+    """The grid of a run's settings, in their order; None where none has weights of its own."""
+    if not any(isinstance(setting, WeightsSetting) for setting in settings):
+        return None
+    cell = {_place(setting): setting.key for setting in settings}
+    weights = tuple(dict.fromkeys(("", *(down for down, _ in cell))))
+    caches = tuple(dict.fromkeys(("", *(across for _, across in cell))))
+    return GridPart(
+        weights=weights,
+        caches=caches,
+        cells=tuple(tuple(cell.get((down, across)) for across in caches) for down in weights),
+    )
+
+
+def _place(setting: Setting) -> tuple[str, str]:
+    source, cache = weights_of(setting), cache_of(setting)
+    return "" if source is None else source.key, "" if cache is None else cache.key
+
+
+def interactions_of(
+    settings: Sequence[Setting],
+    sums: Mapping[str, ChunkSums],
+    verdicts: Mapping[str, Verdict],
+    pairs: Pairs,
+    documents: Mapping[int, int | None],
+    bounds: Thresholds,
+) -> list[InteractionPart]:
+    """What every scored pair does, whose two parts were scored too.
+
+    Args:
+        settings: The settings of the run.
+        sums: Notation of a scored setting to its sums by chunk.
+        verdicts: Notation of a scored setting to its tier.
+        pairs: Paired comparisons by two notations.
+        documents: Maps a chunk to its document, None if unknown.
+        bounds: What the verdicts are given by.
+    """
+    found = []
+    for setting in settings:
+        if not isinstance(setting, WeightsSetting) or setting.cache is None:
+            continue
+        names = setting.key, setting.alone.key, setting.cache.key
+        if not all(name in sums for name in names):
+            continue
+        part = _interaction(names, sums, verdicts, pairs, documents, bounds)
+        if part is not None:
+            found.append(part)
+    return found
+
+
+def _interaction(
+    names: tuple[str, str, str],
+    sums: Mapping[str, ChunkSums],
+    verdicts: Mapping[str, Verdict],
+    pairs: Pairs,
+    documents: Mapping[int, int | None],
+    bounds: Thresholds,
+) -> InteractionPart | None:
+    joint, weights, cache = names
+    made = interaction(sums[joint], sums[weights], sums[cache], documents)
+    if made is None:
+        return None
+    common = set.intersection(*(set(sums[name].chunks) for name in names))
+    kl = {name: _mean(sums[name], common) for name in names}
+    misleads = None
+    if made.differs is not None:
+        misleads = made.differs and _tier(made.added, bounds) != _tier(made.joint, bounds)
+    guilty = _guilty(weights, cache, kl, pairs) if verdicts.get(joint) == "bad" else None
+    return InteractionPart(
+        setting=joint,
+        weights=weights,
+        cache=cache,
+        joint_kl=kl[joint],
+        weights_kl=kl[weights],
+        cache_kl=kl[cache],
+        interaction=made.mean,
+        interval=made.interval,
+        misleads=misleads,
+        unit=made.unit,
+        n_chunks=made.n_chunks,
+        label=made.label,
+        guilty=guilty,
+        sentences=tuple(_sentences(names, made.joint, made.added, made.differs, bounds, guilty)),
+    )
+
+
+def _mean(sums: ChunkSums, chunks: set[int]) -> float:
+    parts = [
+        (kl, size)
+        for chunk, kl, size in zip(sums.chunks, sums.kl, sums.sizes, strict=True)
+        if chunk in chunks
+    ]
+    total = sum(size for _, size in parts)
+    return sum(kl for kl, _ in parts) / total if total else float("nan")
+
+
+def _tier(kl_mean: float, bounds: Thresholds) -> Verdict:
+    """The tier that a KL mean reaches by itself."""
+    if kl_mean <= bounds.good.kl_mean:
+        return "good"
+    return "marginal" if kl_mean <= bounds.marginal.kl_mean else "bad"
+
+
+def _guilty(weights: str, cache: str, kl: Mapping[str, float], pairs: Pairs) -> Guilty:
+    """The part with the larger single drift, where the two are told apart."""
+    for names in ((weights, cache), (cache, weights)):
+        if (pair := pairs.get(names)) is not None:
+            if pair.told_apart:
+                return "weights" if kl[weights] > kl[cache] else "cache"
+            break
+    return "undecided"
+
+
+def _sentences(
+    names: tuple[str, str, str],
+    joint_kl: float,
+    added: float,
+    differs: bool | None,
+    bounds: Thresholds,
+    guilty: Guilty | None,
+) -> list[str]:
+    joint, weights, cache = (f"`{name}`" for name in names)
+    said = f"adding the drifts of {weights} and {cache} gives {added:.4g} nats, together they cost"
+    sentences = [f"{joint}: {said} {joint_kl:.4g}"]
+    if differs is None:
+        sentences.append("there is no interval to tell the two apart")
+    elif not differs:
+        sentences.append("the two are not told apart, so that adding would not have misled here")
+    elif _tier(added, bounds) == _tier(joint_kl, bounds):
+        sentences.append("they differ, but the sum reaches the same tier of the KL mean")
+    else:
+        sentences.append(
+            f"adding would have misled: the sum is {_tier(added, bounds)} by its KL mean and the "
+            f"pair {_tier(joint_kl, bounds)}"
+        )
+    if guilty == "undecided":
+        sentences.append(f"which of the two makes {joint} bad is undecided")
+    elif guilty is not None:
+        part = f"weights {weights}" if guilty == "weights" else f"KV cache {cache}"
+        sentences.append(f"the {part} drift{'s' * (guilty == 'cache')} more")
+    return sentences
