@@ -35,7 +35,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """Add all other options of a job."""
+    """Add all other options of a job about the KV cache."""
     group = parser.add_argument_group("settings of the KV cache")
     which = group.add_mutually_exclusive_group()
     which.add_argument(
@@ -48,6 +48,12 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="settings in full: 8,4:32,k8v4,4@512 (`qfid notation` lists what can be written)",
     )
+    add_cache_options(group)
+    add_text_options(parser)
+
+
+def add_cache_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options that hold for every KV setting."""
     group.add_argument(
         "--kv-group-size",
         type=int,
@@ -79,10 +85,10 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also score the dequantized path of deployed settings",
     )
-    _add_text_options(parser)
 
 
-def _add_text_options(parser: argparse.ArgumentParser) -> None:
+def add_text_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options about the text, and about what goes through a model at once."""
     group = parser.add_argument_group("text")
     group.add_argument(
         "--corpus",
@@ -165,10 +171,14 @@ def _default_chunks(args: argparse.Namespace) -> ChunkChoice:
     return default_chunks(args.protocol, args.max_chunks)
 
 
-def job_of(args: argparse.Namespace) -> Job:
+def job_of(args: argparse.Namespace, settings: tuple[Setting, ...] | None = None) -> Job:
     """Make the job that the options describe.
 
     Paths are made absolute, so that a run can be resumed from any folder.
+
+    Args:
+        args: The options.
+        settings: The settings; None for those that the options name.
 
     Raises:
         InputError: An option's value is not valid.
@@ -191,7 +201,7 @@ def job_of(args: argparse.Namespace) -> Job:
         corpus = absolute(corpus)
     job = Job(
         model=args.model,
-        settings=settings_of(args),
+        settings=settings_of(args) if settings is None else settings,
         corpus=CorpusSpec(corpus),
         revision=args.revision,
         protocol=args.protocol,
@@ -203,6 +213,7 @@ def job_of(args: argparse.Namespace) -> Job:
         noise_floor=args.noise_floor,
         batch=args.batch,
         force=args.force,
+        one_at_a_time=getattr(args, "one_at_a_time", False),
     )
     job.check_new()
     return job

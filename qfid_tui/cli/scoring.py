@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.cli import diagnostics
 from qfid_tui.cli.progress_display import ProgressLines, progress_display
 from qfid_tui.process.scorer_process import ScorerProcess, ending
+from qfid_tui.state.paths import absolute
 from scorer.common.errors import InputError, WillNotFit
 from scorer.common.interrupts import Interrupts
 from scorer.common.out_of_memory import says_out_of_memory
@@ -19,13 +22,57 @@ from scorer.common.process_limits import THREADS_HINT, says_too_few_threads
 from scorer.spec.events import Event, Failed, Finished
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import argparse
 
     from qfid_tui.cli.report_formats import Delivery
+    from scorer.models.info import ModelInfo
     from scorer.report.tree import Report
     from scorer.spec.job import Job
 
 INTERRUPTED = 130
+
+
+def score_new(job: Job, delivery: Delivery, args: argparse.Namespace) -> int:
+    """Score a job in a run of its own and deliver its report.
+
+    Args:
+        job: What to score.
+        delivery: Where the report goes.
+        args: The options about the model: ``allow_custom_code`` and ``pull``.
+
+    Returns:
+        Exit code of the command.
+
+    Raises:
+        QfidError: A model is not there, or the report cannot be delivered.
+    """
+    from qfid_tui.cli.cached_model import ensure_model
+    from qfid_tui.cli.standard_input import text_from_standard_input
+    from qfid_tui.state.running_elsewhere import running_elsewhere
+    from scorer.spec.job import STANDARD_INPUT
+    from scorer.spec.settings.weights import StoredWeights, sources_of
+
+    allowed = args.allow_custom_code
+    info = ensure_model(job.model, job.revision, allow_custom_code=allowed, pull=args.pull)
+    for source in sources_of(job.settings):
+        if isinstance(source, StoredWeights):
+            ensure_model(source.model, source.revision, allow_custom_code=allowed, pull=args.pull)
+    job = _with_absolute_model(job, info)
+    if (other := running_elsewhere(job)) is not None:
+        diagnostics.say(f"warning: {other.words}")
+    if job.corpus.source != STANDARD_INPUT:
+        return score(job, delivery, allow_custom_code=allowed)
+    with text_from_standard_input() as path:
+        return score(job, delivery, allow_custom_code=allowed, text_file=path)
+
+
+def _with_absolute_model(job: Job, info: ModelInfo) -> Job:
+    """Make the path of a local model absolute, so that the run can be resumed from any folder."""
+    try:
+        is_folder = Path(job.model).expanduser() == info.path
+    except RuntimeError:
+        is_folder = False
+    return dataclasses.replace(job, model=absolute(job.model)) if is_folder else job
 
 
 def score(

@@ -14,7 +14,7 @@ from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, json_values
 from scorer.report.setting_row import SettingRow
-from scorer.report.weights_grid import GridPart, InteractionPart
+from scorer.report.weights_parts import GridPart, InteractionPart
 from scorer.runs.facts import REPORT_SCHEMA, ArithmeticFacts, DeviceFacts
 from scorer.runs.shape_facts import ShapeFacts
 from scorer.runs.weight_facts import WeightFacts

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qfid_tui.cli.job_options import add_job_options, add_model_options, job_of
 from qfid_tui.cli.report_formats import Delivery, add_report_options
-from qfid_tui.state.paths import absolute
-
-if TYPE_CHECKING:
-    from scorer.models.info import ModelInfo
-    from scorer.spec.job import Job
 
 _DESCRIPTION = """\
 Score what quantizing the KV cache costs MODEL on real text: KL divergence in
@@ -49,33 +42,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         QfidError: The job is not valid, or the report cannot be delivered.
     """
-    from qfid_tui.cli.cached_model import ensure_model
-    from qfid_tui.cli.diagnostics import say
-    from qfid_tui.cli.scoring import score
-    from qfid_tui.cli.standard_input import text_from_standard_input
-    from qfid_tui.state.running_elsewhere import running_elsewhere
-    from scorer.spec.job import STANDARD_INPUT
+    from qfid_tui.cli.scoring import score_new
 
     job = job_of(args)
     delivery = Delivery(args)
     delivery.check_settings([setting.key for setting in job.settings])
-    info = ensure_model(
-        job.model, job.revision, allow_custom_code=args.allow_custom_code, pull=args.pull
-    )
-    job = _with_absolute_model(job, info)
-    if (other := running_elsewhere(job)) is not None:
-        say(f"warning: {other.words}")
-    allowed = args.allow_custom_code
-    if job.corpus.source != STANDARD_INPUT:
-        return score(job, delivery, allow_custom_code=allowed)
-    with text_from_standard_input() as path:
-        return score(job, delivery, allow_custom_code=allowed, text_file=path)
-
-
-def _with_absolute_model(job: Job, info: ModelInfo) -> Job:
-    """Make the path of a local model absolute, so that the run can be resumed from any folder."""
-    try:
-        is_folder = Path(job.model).expanduser() == info.path
-    except RuntimeError:
-        is_folder = False
-    return dataclasses.replace(job, model=absolute(job.model)) if is_folder else job
+    return score_new(job, delivery, args)
