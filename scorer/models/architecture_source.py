@@ -75,6 +75,10 @@ def _imported(tree: ast.Module, ending: str) -> list[str]:
     return [name for name in found if has_architecture(name)]
 
 
+class NeedsModel(Exception):
+    """A predicate needs more of the model than the path of a layer."""
+
+
 def predicate_of(
     architecture: str, name: str, config: Mapping[str, Any]
 ) -> tuple[Predicate | None, bool]:
@@ -88,8 +92,8 @@ def predicate_of(
         config: What the predicate sees as the arguments of the model.
 
     Returns:
-        The predicate, or None where the class defines none; and whether that is certain. A
-        predicate that needs more than a path makes it uncertain.
+        The predicate, or None where the class defines none; and whether that is certain. The
+        predicate raises :class:`NeedsModel` where a path is not enough.
     """
     tree = _tree(architecture)
     if tree is None:
@@ -135,7 +139,10 @@ def _made(
     takes_module = predicate.__code__.co_argcount > 1
 
     def chosen(path: str) -> Any:
-        return predicate(path, None) if takes_module else predicate(path)
+        try:
+            return predicate(path, None) if takes_module else predicate(path)
+        except Exception:
+            raise NeedsModel from None
 
     return chosen, True
 

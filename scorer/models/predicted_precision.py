@@ -12,7 +12,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError
-from scorer.models.architecture_source import Predicate, has_bare_gates, predicate_of
+from scorer.models.architecture_source import (
+    NeedsModel,
+    Predicate,
+    has_bare_gates,
+    predicate_of,
+)
 from scorer.models.config_geometry import text_config
 from scorer.models.precision import (
     WeightLayout,
@@ -51,8 +56,7 @@ def predicted_precision(
     Returns:
         The precision. Layers that are quantized already stay as they are. ``exact`` is True where
         bits, bytes and layers are those that would be written; False where the architecture
-        chooses layers by more than their path, or its tensors have names of another library, so
-        that mlx-lm changes their shapes first.
+        chooses layers by more than their path, or mlx-lm changes the shape of a matrix first.
 
     Raises:
         InputError: MLX has no such format, no layer can be quantized to it, or the headers cannot
@@ -71,14 +75,20 @@ def predicted_from(layout: WeightLayout, info: ModelInfo, to: WeightFormat) -> W
     arguments = dict(config) | text_config(dict(config)).data
     choose, certain = predicate_of(info.architecture, "quant_predicate", arguments)
     casts, certain_cast = predicate_of(info.architecture, "cast_predicate", arguments)
-    tensors = _cast(layout, casts)
+    try:
+        tensors = _cast(layout, casts)
+    except NeedsModel:
+        tensors, certain_cast = _cast(layout, None), False
     bare_gates = has_bare_gates(info.architecture)
     packed = dict(layout.packed)
     chosen = 0
     for path, weight in _matrices(tensors, bare_gates).items():
         if path in packed or weight.shape[-1] % to.group_size:
             continue
-        own = _chosen(choose, path, to)
+        try:
+            own = _chosen(choose, path, to)
+        except NeedsModel:
+            own, certain = to, False
         if own is None or weight.shape[-1] % own.group_size:
             continue
         chosen += 1
@@ -94,7 +104,9 @@ def predicted_from(layout: WeightLayout, info: ModelInfo, to: WeightFormat) -> W
         )
     after = dataclasses.replace(layout, tensors=tensors, stored=tensors, packed=packed, stated=None)
     found = precision_of(after)
-    exact = certain and certain_cast and not bare_gates and found.exact
+    # mlx-lm cuts this matrix in two others before it quantizes them.
+    split = any(".kv_b_proj." in name for name in layout.tensors)
+    exact = certain and certain_cast and not split and found.exact
     return dataclasses.replace(found, exact=exact, disagreements=())
 
 
