@@ -28,9 +28,11 @@ _LEAST_WIDTH = 16
 
 # Layers that read the hidden state, by the last part of their path.
 _OF_HIDDEN = frozenset(
-    "embed_tokens word_embeddings wte tok_embeddings embed_in lm_head embed_out q_proj k_proj v_proj "
-    "qkv_proj query_key_value Wqkv W_pack c_attn q_a_proj kv_a_proj_with_mqa gate_proj up_proj "
-    "gate_up_proj w1 w3 c_fc fc1 dense_h_to_4h gate router in_proj".split()
+    (
+        "embed_tokens word_embeddings wte tok_embeddings embed_in lm_head embed_out q_proj k_proj "
+        "v_proj qkv_proj query_key_value Wqkv W_pack c_attn q_a_proj kv_a_proj_with_mqa gate_proj "
+        "up_proj gate_up_proj w1 w3 c_fc fc1 dense_h_to_4h gate router in_proj"
+    ).split()
 )
 # Layers that read what their neighbours in the same block write.
 _AFTER = {

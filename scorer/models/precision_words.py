@@ -19,7 +19,9 @@ _MOST = 0.95
 # Norms and biases are often kept in another dtype than matrices.
 _NEARLY_ALL = 0.99
 _NAMED_BITS = re.compile(r"(?:^|[^0-9a-z])(?:w|q|int|bits?)?([2-8])[-_ ]?bits?(?![a-z0-9])", re.I)
-_NAMED_DTYPE = re.compile(r"(?:^|[^0-9a-z])(fp32|float32|fp16|float16|f16|bf16|bfloat16)(?![a-z0-9])")
+_NAMED_DTYPE = re.compile(
+    r"(?:^|[^0-9a-z])(fp32|float32|fp16|float16|f16|bf16|bfloat16)(?![a-z0-9])"
+)
 _DTYPES = {"fp32": "float32", "fp16": "float16", "f16": "float16", "bf16": "bfloat16"}
 
 
@@ -27,7 +29,9 @@ def line_of(precision: WeightPrecision) -> str:
     """The precision of weights in one line."""
     if not precision.quantized:
         return _dtypes(precision)
-    return f"{_formats(precision)}, {precision.bits_per_weight:.2f} bits per weight{_ends(precision)}"
+    return (
+        f"{_formats(precision)}, {precision.bits_per_weight:.2f} bits per weight{_ends(precision)}"
+    )
 
 
 def _formats(precision: WeightPrecision) -> str:
@@ -120,8 +124,8 @@ def _disagreements(layout: WeightLayout) -> Iterator[str]:
     for found, count in others.items():
         assert stated.base is not None
         yield (
-            f"config.json says {stated.base.words}; {_layers(count)} {found.words}, and mlx-lm goes "
-            "by the tensors"
+            f"config.json says {stated.base.words}; {_layers(count)} {found.words}, and mlx-lm "
+            "goes by the tensors"
         )
     for path, own in stated.layers.items():
         weight = layout.tensors.get(f"{path}.weight")

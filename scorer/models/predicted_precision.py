@@ -19,6 +19,7 @@ from scorer.models.architecture_source import (
     predicate_of,
 )
 from scorer.models.config_geometry import text_config
+from scorer.models.packed_layers import PackedLayer
 from scorer.models.precision import (
     WeightLayout,
     WeightPrecision,
@@ -27,7 +28,6 @@ from scorer.models.precision import (
 )
 from scorer.models.precision_words import stated_dtype
 from scorer.models.weight_tensors import BYTES, FLOATS, Tensor
-from scorer.models.packed_layers import PackedLayer
 from scorer.spec.weight_format import AFFINE, WeightFormat, weight_format
 
 if TYPE_CHECKING:

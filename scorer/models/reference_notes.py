@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -27,6 +28,8 @@ _GROUP, _LEVELS = 32, 16
 _ROWS, _GROUPS_OF_A_ROW, _TENSORS = 16, 8, 24
 # Fewer say nothing: a matrix of zeros and ones, as tests have.
 _FEW = 3
+# One matrix of few values may be a table.
+_LEAST = 2
 
 
 def reference_notes(info: ModelInfo, precision: WeightPrecision) -> tuple[str, ...]:
@@ -52,51 +55,68 @@ def reference_notes(info: ModelInfo, precision: WeightPrecision) -> tuple[str, .
     notes += [f"Of the reference: {each}." for each in found[:_HOW_MANY]]
     if len(found) > _HOW_MANY:
         notes.append(f"Of the reference: {len(found) - _HOW_MANY} more of this kind.")
-    levels = None if precision.is_quantized else coarse_weights(info.path)
-    if levels is not None:
-        name, most = levels
-        bits = math.ceil(math.log2(most))
+    coarse = None if precision.is_quantized else coarse_weights(info.path)
+    if coarse is not None:
+        bits = math.ceil(math.log2(coarse.levels))
         notes.append(
-            f"The values of {shown(name)} in the reference, and of others, take at most {most} "
-            f"levels in each group of {_GROUP}: it was probably made from weights of {bits} bits, "
-            "and what they lost is not measured."
+            f"In {coarse.found} of {coarse.looked_at} matrices of the reference that were looked "
+            f"at, as in {shown(coarse.name)}, the values take at most {coarse.levels} levels in "
+            f"each group of {_GROUP}: they were probably made from weights of {bits} bits, and "
+            "what those lost is not measured."
         )
     return tuple(notes)
 
 
-def coarse_weights(folder: Path) -> tuple[str, int] | None:
+@dataclass(frozen=True, slots=True)
+class CoarseWeights:
+    """Matrices that take few values in each group.
+
+    Attributes:
+        name: Name of one of them.
+        levels: The most values that a group of any of them takes.
+        found: How many there are.
+        looked_at: Among how many.
+    """
+
+    name: str
+    levels: int
+    found: int
+    looked_at: int
+
+
+def coarse_weights(folder: Path) -> CoarseWeights | None:
     """Whether floating-point weights seem to be dequantized ones, of 4 bits or fewer.
 
-    Quantized weights take few values in each group. Some groups of some matrices are read: of
-    those, a twentieth of the model's layers is enough for a yes.
+    Quantized weights take few values in each group. Some groups of some matrices are read.
 
     Args:
         folder: The model's folder.
 
     Returns:
-        Name of such a matrix, and the most values that any group of it takes; None if there is
-        none, or no file can be read.
+        What was found; None if fewer than two matrices are like that, or a file cannot be read.
     """
     found: dict[str, int] = {}
+    looked_at = 0
     try:
-        for path in weight_paths(folder):
-            matrices = dict(_matrices(path))
-            step = max(1, len(matrices) // _TENSORS)
-            for name in list(matrices)[::step]:
-                most = _most_levels(path, matrices[name])
-                if most is not None and _FEW <= most <= _LEVELS:
-                    found[name] = most
+        matrices = [each for path in weight_paths(folder) for each in _matrices(path)]
+        for path, name, description in matrices[:: max(1, len(matrices) // _TENSORS)]:
+            looked_at += 1
+            most = _most_levels(path, description)
+            if most is not None and _FEW <= most <= _LEVELS:
+                found[name] = most
     except (InputError, OSError):
         return None
-    return max(found.items(), key=lambda each: each[1], default=None)
+    if len(found) < _LEAST:
+        return None
+    return CoarseWeights(next(iter(found)), max(found.values()), len(found), looked_at)
 
 
-def _matrices(path: Path) -> Iterator[tuple[str, Any]]:
+def _matrices(path: Path) -> Iterator[tuple[Path, str, Any]]:
     for name, description in tensors_of(path).items():
         _, _, shape, dtype = described(path, description)
         if dtype in FLOATS and len(shape) > 1 and name.endswith(".weight"):
             if shape[-1] >= _GROUP and math.prod(shape[:-1]) >= _ROWS and "norm" not in name:
-                yield name, description
+                yield path, name, description
 
 
 def _most_levels(path: Path, described: Mapping[str, Any]) -> int | None:

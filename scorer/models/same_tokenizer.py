@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +26,9 @@ SAMPLE = (
 _JSON = "tokenizer.json"
 # Beside it, in the order of preference; both folders must have one of them.
 _OTHERS = ("tokenizer.model", "spiece.model", "tiktoken.model", "vocab.json", "vocab.txt")
+TOKENIZER_FILES = (_JSON, "tokenizer_config.json", *_OTHERS)
+"""The files that are looked at."""
+
 _MAX_BYTES = 1 << 29
 # What decides how a text becomes ids, beside the vocabulary.
 _RULES = ("normalizer", "pre_tokenizer", "post_processor")
@@ -47,37 +48,6 @@ _NO_RULES = ("trim_offsets", "dropout")
 _FLAGS = ("single_word", "lstrip", "rstrip")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenizerDigests:
-    """What identifies a tokenizer: two of them with both equal give the same ids.
-
-    Attributes:
-        ids: SHA-256 of which token has which id.
-        rules: SHA-256 of how a text is cut. Rules that are written otherwise can mean the same.
-    """
-
-    ids: str
-    rules: str
-
-
-def tokenizer_digests(folder: Path) -> TokenizerDigests:
-    """Digests of the tokenizer of a folder.
-
-    Raises:
-        InputError: It has no tokenizer, or one that cannot be read.
-    """
-    if (folder / _JSON).is_file():
-        meaning = _Meaning.read(folder)
-        return TokenizerDigests(
-            _digest([sorted(meaning.vocab.items()), meaning.added]), _digest(meaning.rules)
-        )
-    for name in _OTHERS:
-        if (folder / name).is_file():
-            digest = hashlib.sha256(name.encode() + b"\0" + _content(folder / name)).hexdigest()
-            return TokenizerDigests(digest, digest)
-    raise InputError(f"`{folder}` has no tokenizer", "")
-
-
 def tokenizer_difference(reference: Path, candidate: Path) -> str | None:
     """How the tokenizer of a folder differs from that of another.
 
@@ -94,6 +64,8 @@ def tokenizer_difference(reference: Path, candidate: Path) -> str | None:
     """
     both_json = all((folder / _JSON).is_file() for folder in (reference, candidate))
     if both_json:
+        if _same_files(reference, candidate):
+            return None
         return _Meaning.read(reference).difference(_Meaning.read(candidate))
     for name in _OTHERS:
         if all((folder / name).is_file() for folder in (reference, candidate)):
@@ -101,6 +73,17 @@ def tokenizer_difference(reference: Path, candidate: Path) -> str | None:
             return None if same else f"its `{name}` is another"
     mine, theirs = (_tokenizer_file(folder) for folder in (reference, candidate))
     return f"its tokenizer is `{theirs}` and the reference's `{mine}`: they cannot be compared"
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    """Whether the files that count are equal: much sooner known than what they mean."""
+    paths = [folder / _JSON for folder in (one, other)]
+    if not all(path.is_file() for path in paths):
+        return False
+    sizes = {path.stat().st_size for path in paths}
+    if len(sizes) > 1 or len({_content(path) for path in paths}) > 1:
+        return False
+    return bool(_beside(one) == _beside(other))
 
 
 def _tokenizer_file(folder: Path) -> str:
@@ -137,7 +120,7 @@ class _Meaning:
         rules |= {name: model.get(name) or None for name in _MODEL_RULES}
         if rules["type"] is None and "merges" in model:
             rules["type"] = "BPE"
-        rules["merges"] = [_merge(each) for each in model.get("merges") or ()]
+        rules["merges"] = _merges(model.get("merges"))
         return cls(path, _vocab(model.get("vocab")), _added(whole, folder), rules)
 
     def difference(self, other: _Meaning) -> str | None:
@@ -205,15 +188,16 @@ def _vocab(vocab: Any) -> dict[str, Any]:
     return {}
 
 
-def _merge(merge: Any) -> str:
-    return " ".join(map(str, merge)) if isinstance(merge, list) else str(merge)
+def _merges(merges: Any) -> list[str]:
+    """Merges as texts of two parts, which older files have; newer ones have pairs."""
+    listed = merges if isinstance(merges, list) else []
+    return [" ".join(map(str, each)) if isinstance(each, list) else str(each) for each in listed]
 
 
 def _added(whole: Mapping[str, Any], folder: Path) -> list[list[Any]]:
     """Tokens that a text is cut at first: of ``tokenizer.json``, and of the file beside it."""
     found: dict[int, list[Any]] = {}
-    path = folder / "tokenizer_config.json"
-    beside = read_object(path).get("added_tokens_decoder") if path.is_file() else None
+    beside = _beside(folder)
     if isinstance(beside, dict):
         for index, token in beside.items():
             if index.isdecimal() and isinstance(token, dict):
@@ -223,6 +207,11 @@ def _added(whole: Mapping[str, Any], folder: Path) -> list[list[Any]]:
         if isinstance(token, dict) and type(token.get("id")) is int:
             found[token["id"]] = _token(token["id"], token)
     return [token for _, token in sorted(found.items())]
+
+
+def _beside(folder: Path) -> Any:
+    path = folder / "tokenizer_config.json"
+    return read_object(path).get("added_tokens_decoder") if path.is_file() else None
 
 
 def _token(index: int, token: Mapping[str, Any]) -> list[Any]:
@@ -255,7 +244,3 @@ def _content(path: Path) -> bytes:
     if len(content) > _MAX_BYTES:
         raise InputError(f"`{path.name}` is larger than a tokenizer can be", "")
     return content
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -84,7 +84,9 @@ def _foreign(method: str, data: Mapping[str, Any]) -> WeightFormat | None:
     if method == "modelopt":
         return WeightFormat("nvfp4", *FIXED["nvfp4"])
     if method in ("awq", "gptq"):
-        return WeightFormat(AFFINE, _whole(data.get("bits"), 4), _whole(data.get("group_size"), 128))
+        return WeightFormat(
+            AFFINE, _whole(data.get("bits"), 4), _whole(data.get("group_size"), 128)
+        )
     if method == "bitnet":
         return WeightFormat("bitnet", 2, 0)
     return None
