@@ -34,7 +34,8 @@ _OF_HIDDEN = frozenset(
         "up_proj gate_up_proj w1 w3 c_fc fc1 dense_h_to_4h gate router in_proj"
     ).split()
 )
-# Layers that read what their neighbours in the same block write.
+# Layers that read what others in the same block write, all of which have as many rows. Where one of
+# two is missing its rows may be both.
 _AFTER = {
     "down_proj": ("up_proj", "gate_proj"),
     "w2": ("w3", "w1"),
@@ -43,6 +44,8 @@ _AFTER = {
     "q_b_proj": ("q_a_proj",),
 }
 _AFTER_ATTENTION = ("o_proj", "out_proj", "wo", "dense")
+# Beside them stands what makes queries, keys and values at once.
+_FUSED = ("qkv_proj", "query_key_value", "Wqkv", "W_pack", "c_attn", "kv_b_proj", "embed_q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ class _Clues:
         part = text_config(dict(config)).data
         self._tensors = tensors
         self._hidden = hidden_size(dict(config))
-        self._attention = _attention_widths(part, query_heads(dict(config)))
+        self._attention: set[int | None] = _attention_widths(part, query_heads(dict(config)))
         lengths = {t.shape[0] for t in tensors.values() if len(t.shape) == 1}
         sizes = {v for v in part.values() if type(v) is int and v >= _LEAST_WIDTH}
         self._sizes = lengths | sizes | self._attention
@@ -204,20 +207,27 @@ class _Clues:
             return said
         return min(left, key=lambda width: _GROUPS.index(by_width[width].group_size))
 
-    def _of_place(self, path: str) -> Iterator[Collection[int]]:
+    def _of_place(self, path: str) -> Iterator[Collection[int | None]]:
         block, _, last = path.rpartition(".")
         if last in _OF_HIDDEN and self._hidden is not None:
             yield (self._hidden,)
-        beside = [self._tensors.get(f"{block}.{each}.weight") for each in _AFTER.get(last, ())]
-        yield {each.shape[-2] for each in beside if each is not None and len(each.shape) > 1}
+        if (names := _AFTER.get(last)) is not None:
+            rows = [self._rows(f"{block}.{name}") for name in names]
+            yield {*rows} if len({*rows}) == 1 else ()
         if last in _AFTER_ATTENTION:
-            yield self._attention
+            queries = self._rows(f"{block}.q_proj")
+            fused = any(self._rows(f"{block}.{name}") is not None for name in _FUSED)
+            yield self._attention if fused else self._attention & {queries}
         if last == "kv_b_proj":
             norm = self._tensors.get(f"{block}.kv_a_layernorm.weight")
             yield norm.shape if norm is not None else ()
 
+    def _rows(self, path: str) -> int | None:
+        weight = self._tensors.get(f"{path}.weight")
+        return weight.shape[-2] if weight is not None and len(weight.shape) > 1 else None
 
-def _attention_widths(part: Mapping[str, Any], heads: int | None) -> set[int]:
+
+def _attention_widths(part: Mapping[str, Any], heads: int | None) -> set[int | None]:
     """Widths of what all heads write together."""
     hidden = part.get("hidden_size")
     dims = [part.get(name) for name in ("head_dim", "v_head_dim")]

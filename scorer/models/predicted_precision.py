@@ -15,7 +15,7 @@ from scorer.common.errors import InputError
 from scorer.models.architecture_source import (
     NeedsModel,
     Predicate,
-    has_bare_gates,
+    bare_matrices,
     predicate_of,
 )
 from scorer.models.config_geometry import text_config
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _SAFETENSORS = {name: short for short, name in FLOATS.items()}
 # Matrices of modules that mlx-lm does not quantize, by the last part of their path.
 _NEVER = ("norm", "conv", "A_log", "pos_emb", "inv_freq")
-_GATES = (".gate", ".router")
 
 
 def predicted_precision(
@@ -79,10 +78,9 @@ def predicted_from(layout: WeightLayout, info: ModelInfo, to: WeightFormat) -> W
         tensors = _cast(layout, casts)
     except NeedsModel:
         tensors, certain_cast = _cast(layout, None), False
-    bare_gates = has_bare_gates(info.architecture)
     packed = dict(layout.packed)
     chosen = 0
-    for path, weight in _matrices(tensors, bare_gates).items():
+    for path, weight in _matrices(tensors, bare_matrices(info.architecture)).items():
         if path in packed or weight.shape[-1] % to.group_size:
             continue
         try:
@@ -123,17 +121,16 @@ def _cast(layout: WeightLayout, casts: Predicate | None) -> dict[str, Tensor]:
     }
 
 
-def _matrices(tensors: Mapping[str, Tensor], bare_gates: bool) -> dict[str, Tensor]:
+def _matrices(tensors: Mapping[str, Tensor], bare: frozenset[str]) -> dict[str, Tensor]:
     """The weights of layers that may be quantized, by path."""
     found = {}
     for name, tensor in tensors.items():
         path, _, last = name.rpartition(".")
         if last != "weight" or len(tensor.shape) < 2 or tensor.dtype not in FLOATS:
             continue
-        kind = path.rpartition(".")[2]
-        if any(each in kind for each in _NEVER) or (bare_gates and path.endswith(_GATES)):
-            continue
-        found[path] = tensor
+        kind = next((part for part in reversed(path.split(".")) if not part.isdigit()), "")
+        if kind not in bare and not any(each in kind for each in _NEVER):
+            found[path] = tensor
     return found
 
 
