@@ -180,7 +180,7 @@ class _Clues:
         part = text_config(dict(config)).data
         self._tensors = tensors
         self._hidden = hidden_size(dict(config))
-        self._attention: set[int | None] = _attention_widths(part, query_heads(dict(config)))
+        self._attention = _attention_widths(part, query_heads(dict(config)))
         lengths = {t.shape[0] for t in tensors.values() if len(t.shape) == 1}
         sizes = {v for v in part.values() if type(v) is int and v >= _LEAST_WIDTH}
         self._sizes = lengths | sizes | self._attention
@@ -214,10 +214,11 @@ class _Clues:
         if (names := _AFTER.get(last)) is not None:
             rows = [self._rows(f"{block}.{name}") for name in names]
             yield {*rows} if len({*rows}) == 1 else ()
-        if last in _AFTER_ATTENTION:
+        # Linear attention has widths of its own.
+        if last in _AFTER_ATTENTION and f"{block}.A_log" not in self._tensors:
             queries = self._rows(f"{block}.q_proj")
             fused = any(self._rows(f"{block}.{name}") is not None for name in _FUSED)
-            yield self._attention if fused else self._attention & {queries}
+            yield {each for each in self._attention if fused or each == queries}
         if last == "kv_b_proj":
             norm = self._tensors.get(f"{block}.kv_a_layernorm.weight")
             yield norm.shape if norm is not None else ()
@@ -227,7 +228,7 @@ class _Clues:
         return weight.shape[-2] if weight is not None and len(weight.shape) > 1 else None
 
 
-def _attention_widths(part: Mapping[str, Any], heads: int | None) -> set[int | None]:
+def _attention_widths(part: Mapping[str, Any], heads: int | None) -> set[int]:
     """Widths of what all heads write together."""
     hidden = part.get("hidden_size")
     dims = [part.get(name) for name in ("head_dim", "v_head_dim")]
