@@ -26,6 +26,7 @@ from scorer.models.custom_code import (
     hashed_code,
     tokenizer_code,
 )
+from scorer.models.same_tokenizer import SAMPLE
 from scorer.text.tokens.declared import declared_tokens, read_object
 from scorer.text.tokens.faults import MISSING_HINT
 from scorer.text.tokens.files import CHAT, READING, TOKENIZER, files_of, files_sha256
@@ -36,14 +37,6 @@ from scorer.text.tokens.tokenizer_file import load_tokenizer_file, tokenizer_nam
 # To be raised when the same files are compared differently.
 _FORMAT = "1"
 _LIBRARIES = ("mlx-lm", "transformers", "tokenizers", "sentencepiece")
-
-SAMPLE = (
-    "Hello world, it's 1234567 o'clock.\n\n\n  Two  spaces\tand a tab \u2014 \u201cquotes\u201d, "
-    "na\u00efve cafe\u0301, \u4e2d\u6587\u5b57, \u0627\u0644\u0639\u0631\u0628\u064a\u0629, "
-    "\u0939\u093f\u0928\u094d\u0926\u0940 \U0001f642\U0001f3fd\r\n"
-    "def f(x_1): return x_1 == 'y' #!? <tag> WE'LL \u00bd \u2028 end \n"
-)
-"""A text in which classes of tokenizers are cut differently: digits, spaces, scripts, signs."""
 
 # Keeps also what could not be written: a read-only cache must not make this process compare again.
 _equal: set[str] = set()

@@ -23,7 +23,6 @@ _NAMED_DTYPE = re.compile(
     r"(?:^|[^0-9a-z])(fp32|float32|fp16|float16|f16|bf16|bfloat16)(?![a-z0-9])"
 )
 _DTYPES = {"fp32": "float32", "fp16": "float16", "f16": "float16", "bf16": "bfloat16"}
-_HOW_MANY = 3
 
 
 def line_of(precision: WeightPrecision) -> str:
@@ -125,8 +124,8 @@ def _disagreements(layout: WeightLayout) -> Iterator[str]:
     for found, count in others.items():
         assert stated.base is not None
         yield (
-            f"config.json says {stated.base.words}; {_layers(count)} {found.words}, and mlx-lm goes "
-            "by the tensors"
+            f"config.json says {stated.base.words}; {_layers(count)} {found.words}, and mlx-lm "
+            "goes by the tensors"
         )
     for path, own in stated.layers.items():
         weight = layout.tensors.get(f"{path}.weight")
@@ -181,32 +180,6 @@ def name_differs(name: str, precision: WeightPrecision) -> str | None:
         if named != actual:
             return f"its name says {dtype[1]} and its tensors are {precision.line}"
     return None
-
-
-def reference_notes(name: str, precision: WeightPrecision) -> tuple[str, ...]:
-    """What a report has to say of the precision of its reference, a sentence each.
-
-    Args:
-        name: Name of the reference.
-        precision: Its precision.
-
-    Returns:
-        First its precision, and that it is not full precision where it is quantized; then where
-        its name and its config say otherwise.
-    """
-    what = f"The reference is stored in {precision.line}"
-    if precision.is_quantized:
-        notes = [f"{what}: not full precision, so what its quantization lost is not measured."]
-    else:
-        notes = [f"{what}."]
-    differs = name_differs(name, precision)
-    if differs is not None:
-        notes.append(f"Of the reference: {differs}.")
-    found = precision.disagreements
-    notes += [f"Of the reference: {each}." for each in found[:_HOW_MANY]]
-    if len(found) > _HOW_MANY:
-        notes.append(f"Of the reference: {len(found) - _HOW_MANY} more of this kind.")
-    return tuple(notes)
 
 
 def _joined(parts: list[str]) -> str:

@@ -12,7 +12,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError
-from scorer.models.architecture_source import Predicate, has_bare_gates, predicate_of
+from scorer.models.architecture_source import (
+    NeedsModel,
+    Predicate,
+    bare_matrices,
+    predicate_of,
+)
 from scorer.models.config_geometry import text_config
 from scorer.models.packed_layers import PackedLayer
 from scorer.models.precision import (
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
 _SAFETENSORS = {name: short for short, name in FLOATS.items()}
 # Matrices of modules that mlx-lm does not quantize, by the last part of their path.
 _NEVER = ("norm", "conv", "A_log", "pos_emb", "inv_freq")
-_GATES = (".gate", ".router")
 
 
 def predicted_precision(
@@ -51,8 +55,7 @@ def predicted_precision(
     Returns:
         The precision. Layers that are quantized already stay as they are. ``exact`` is True where
         bits, bytes and layers are those that would be written; False where the architecture
-        chooses layers by more than their path, or its tensors have names of another library, so
-        that mlx-lm changes their shapes first.
+        chooses layers by more than their path, or mlx-lm changes the shape of a matrix first.
 
     Raises:
         InputError: MLX has no such format, no layer can be quantized to it, or the headers cannot
@@ -71,14 +74,19 @@ def predicted_from(layout: WeightLayout, info: ModelInfo, to: WeightFormat) -> W
     arguments = dict(config) | text_config(dict(config)).data
     choose, certain = predicate_of(info.architecture, "quant_predicate", arguments)
     casts, certain_cast = predicate_of(info.architecture, "cast_predicate", arguments)
-    tensors = _cast(layout, casts)
-    bare_gates = has_bare_gates(info.architecture)
+    try:
+        tensors = _cast(layout, casts)
+    except NeedsModel:
+        tensors, certain_cast = _cast(layout, None), False
     packed = dict(layout.packed)
     chosen = 0
-    for path, weight in _matrices(tensors, bare_gates).items():
+    for path, weight in _matrices(tensors, bare_matrices(info.architecture)).items():
         if path in packed or weight.shape[-1] % to.group_size:
             continue
-        own = _chosen(choose, path, to)
+        try:
+            own = _chosen(choose, path, to)
+        except NeedsModel:
+            own, certain = to, False
         if own is None or weight.shape[-1] % own.group_size:
             continue
         chosen += 1
@@ -94,7 +102,9 @@ def predicted_from(layout: WeightLayout, info: ModelInfo, to: WeightFormat) -> W
         )
     after = dataclasses.replace(layout, tensors=tensors, stored=tensors, packed=packed, stated=None)
     found = precision_of(after)
-    exact = certain and certain_cast and not bare_gates and found.exact
+    # mlx-lm cuts this matrix in two others before it quantizes them.
+    split = any(".kv_b_proj." in name for name in layout.tensors)
+    exact = certain and certain_cast and not split and found.exact
     return dataclasses.replace(found, exact=exact, disagreements=())
 
 
@@ -111,17 +121,16 @@ def _cast(layout: WeightLayout, casts: Predicate | None) -> dict[str, Tensor]:
     }
 
 
-def _matrices(tensors: Mapping[str, Tensor], bare_gates: bool) -> dict[str, Tensor]:
+def _matrices(tensors: Mapping[str, Tensor], bare: frozenset[str]) -> dict[str, Tensor]:
     """The weights of layers that may be quantized, by path."""
     found = {}
     for name, tensor in tensors.items():
         path, _, last = name.rpartition(".")
         if last != "weight" or len(tensor.shape) < 2 or tensor.dtype not in FLOATS:
             continue
-        kind = path.rpartition(".")[2]
-        if any(each in kind for each in _NEVER) or (bare_gates and path.endswith(_GATES)):
-            continue
-        found[path] = tensor
+        kind = next((part for part in reversed(path.split(".")) if not part.isdigit()), "")
+        if kind not in bare and not any(each in kind for each in _NEVER):
+            found[path] = tensor
     return found
 
 
