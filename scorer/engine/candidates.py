@@ -26,7 +26,9 @@ from scorer.lm.split_model import SplitModel
 from scorer.models.custom_code import Consent, hashes
 from scorer.models.info import ModelInfo
 from scorer.models.model_content import ModelContent
+from scorer.models.predicted_precision import predicted_precision
 from scorer.models.resolve import resolve_model
+from scorer.models.same_model import check_same_model
 from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.spec.job import Job
 from scorer.spec.settings.weights import MadeWeights, StoredWeights, WeightsSource, sources_of
@@ -57,6 +59,7 @@ class CandidateWeights:
         sizes: Sizes of that model.
         content: Its files, watched; None for weights made of the reference, whose files are watched
             already.
+        cautions: What the reader should know of them, one sentence each.
         opened: The weights in memory; None while they are not loaded.
     """
 
@@ -64,6 +67,7 @@ class CandidateWeights:
     info: ModelInfo
     sizes: ModelSizes
     content: ModelContent | None
+    cautions: tuple[str, ...] = ()
     opened: Opened | None = field(default=None, repr=False)
 
     @property
@@ -184,15 +188,21 @@ def find_candidates(job: Job, reference: ModelInfo, *, threads: int) -> list[Can
         threads: Files of one model that are hashed at a time.
 
     Raises:
-        InputError: One of them is not there, or cannot be scored.
+        InputError: One of them is not there, cannot be scored, or is not a copy of the reference in
+            another precision; or weights cannot be made of the reference.
     """
     found = []
     for source in sources_of(job.settings):
         info, content = reference, None
+        cautions: tuple[str, ...] = ()
         if isinstance(source, StoredWeights):
             info = _resolved(source)
             content = ModelContent(info.path, threads=threads)
-        found.append(CandidateWeights(source, info, model_sizes(info), content))
+            cautions = check_same_model(reference, info)
+        else:
+            # Refused before anything is loaded.
+            predicted_precision(info, source.bits, source.group_size, source.mode)
+        found.append(CandidateWeights(source, info, model_sizes(info), content, cautions))
     return found
 
 

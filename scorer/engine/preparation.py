@@ -130,6 +130,8 @@ class Preparation:
         for candidate in self.candidates:
             if candidate.info is not info:
                 self._check_code(candidate.info)
+            for caution in candidate.cautions:
+                yield Warned(caution)
         check_settings(job, info.geometry)
         fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
         if fetched is not None:

@@ -9,6 +9,7 @@ from scorer.models.info import ModelInfo
 from scorer.models.model_content import ModelContent
 from scorer.models.precision import WeightPrecision, read_precision
 from scorer.models.predicted_precision import predicted_precision
+from scorer.models.reference_notes import reference_notes
 from scorer.runs.weight_facts import StoredFormat, WeightFacts
 from scorer.spec.settings.weights import MadeWeights
 
@@ -21,8 +22,15 @@ def reference_facts(info: ModelInfo, model: LoadedModel, content: ModelContent) 
         model: The same, loaded.
         content: Its files.
     """
+    precision = read_precision(info)
     return _facts(
-        info.name, info.name, info.revision, read_precision(info), model, files_and_hashes(content)
+        info.name,
+        info.name,
+        info.revision,
+        precision,
+        model,
+        files_and_hashes(content),
+        reference_notes(info, precision),
     )
 
 
@@ -32,7 +40,7 @@ def candidate_facts(candidate: CandidateWeights) -> WeightFacts:
     model = None if candidate.opened is None else candidate.opened.model
     if isinstance(source, MadeWeights):
         precision = predicted_precision(info, source.bits, source.group_size, source.mode)
-        return _facts(source.name, None, None, precision, model, {})
+        return _facts(source.name, None, None, precision, model, {}, ())
     assert candidate.content is not None
     return _facts(
         source.name,
@@ -41,6 +49,7 @@ def candidate_facts(candidate: CandidateWeights) -> WeightFacts:
         read_precision(info),
         model,
         files_and_hashes(candidate.content),
+        candidate.cautions,
     )
 
 
@@ -68,6 +77,7 @@ def _facts(
     precision: WeightPrecision,
     model: LoadedModel | None,
     files: dict[str, str | int],
+    notes: tuple[str, ...],
 ) -> WeightFacts:
     """Facts of weights: what is loaded counts, what the headers say where nothing is."""
     bits, size = precision.bits_per_weight, precision.loaded_bytes
@@ -97,5 +107,5 @@ def _facts(
         ),
         predicted=model is None and not precision.exact,
         files=files,
-        notes=precision.disagreements,
+        notes=notes,
     )
