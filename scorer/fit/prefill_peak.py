@@ -295,9 +295,7 @@ def _last(kinds: tuple[_Kind, ...], shape: PrefillShape, context: int) -> float:
     return buffers + grown + 3 * shape.vocab * shape.element_bytes
 
 
-def _converting(
-    kinds: tuple[_Kind, ...], kv: KVSetting | None, context: int, step: int
-) -> float:
+def _converting(kinds: tuple[_Kind, ...], kv: KVSetting | None, context: int, step: int) -> float:
     """Bytes while the caches are quantized for the first time: both forms of all of them."""
     if kv is None or context < 2:
         return 0

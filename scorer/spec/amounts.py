@@ -59,9 +59,7 @@ def parse_bytes(text: str, what: str = "--memory") -> int:
         raise InputError(f"{what} `{text}` is not an amount of memory", _MEMORY_HINT)
     number, unit = found[1], found[2].lower()
     if unit not in _UNITS and unit:
-        raise InputError(
-            f"{what} `{text}`: `{found[2]}` is not a unit of memory", _MEMORY_HINT
-        )
+        raise InputError(f"{what} `{text}`: `{found[2]}` is not a unit of memory", _MEMORY_HINT)
     size = int(Fraction(number) * _UNITS.get(unit, 1))
     if size < _LEAST_BYTES:
         forgotten = "" if unit else f": {size} bytes"
