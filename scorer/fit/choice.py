@@ -14,7 +14,7 @@ from typing import Literal
 
 from scorer.common.device_kind import DeviceKind
 from scorer.fit.prefill_peak import DEFAULT_STEP, PrefillShape
-from scorer.fit.total_bytes import TotalBytes, total_bytes
+from scorer.fit.total_bytes import Prices, TotalBytes
 from scorer.spec.amounts import K
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.settings.kv import KVSetting
@@ -80,18 +80,9 @@ class Deployment:
     device: DeviceKind = "metal"
     step: int | None = None
 
-    def bytes_of(self, cell: Cell, step: int) -> TotalBytes:
-        """The bytes of a cell at a prefill step."""
-        return total_bytes(
-            cell.weights_bytes,
-            self.geometry,
-            cell.kv,
-            self.shape,
-            self.context,
-            self.parallel,
-            step,
-            self.device,
-        )
+    def prices(self) -> Prices:
+        """What settings take there."""
+        return Prices(self.geometry, self.shape, self.context, self.parallel, self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,25 +138,32 @@ class Choice:
     longest_context: int | None
 
 
-def best_step(cell: Cell, deployment: Deployment) -> Placed:
+def best_step(cell: Cell, deployment: Deployment, prices: Prices | None = None) -> Placed:
     """A cell at its best prefill step.
 
     That is the one asked for, else the largest of :data:`STEPS` at which the cell fits; a quantized
     cache takes one at which it does not need more than a 16-bit cache at the default, if there is
     one. A cell that fits at no step has the one at which it takes the least.
+
+    Args:
+        cell: The cell.
+        deployment: Where it is to run.
+        prices: Those of the deployment, for many cells.
     """
+    prices = prices or deployment.prices()
+
+    def bytes_at(step: int, kv: KVSetting | None = cell.kv) -> TotalBytes:
+        return prices.bytes_of(cell.weights_bytes, kv, step)
+
     if deployment.step is not None:
-        found = deployment.bytes_of(cell, deployment.step)
+        found = bytes_at(deployment.step)
         return Placed(cell, found, deployment.step, found.total <= deployment.memory)
-    tried = [(step, deployment.bytes_of(cell, step)) for step in _steps(deployment.context)]
+    tried = [(step, bytes_at(step)) for step in _steps(deployment.context)]
     fitting = [(step, found) for step, found in tried if found.total <= deployment.memory]
     if not fitting:
         step, found = min(tried, key=lambda item: item[1].total)
         return Placed(cell, found, step, False)
-    plain = dataclasses.replace(cell, kv=None)
-    limit = (
-        fitting[0][1].total if cell.kv is None else deployment.bytes_of(plain, tried[0][0]).total
-    )
+    limit = fitting[0][1].total if cell.kv is None else bytes_at(tried[0][0], None).total
     step, found = next((item for item in fitting if item[1].total <= limit), fitting[0])
     return Placed(cell, found, step, True)
 
@@ -210,7 +208,8 @@ def choose(cells: Sequence[Cell], deployment: Deployment, beats: Beats) -> Choic
         deployment: Where it is to run.
         beats: Whether one cell is told apart from another as better.
     """
-    placed = [best_step(cell, deployment) for cell in cells]
+    prices = deployment.prices()
+    placed = [best_step(cell, deployment, prices) for cell in cells]
     edge = {p.cell.name for p in frontier(placed)}
     placed = [dataclasses.replace(p, on_frontier=p.cell.name in edge) for p in placed]
     smallest = min(placed, key=lambda p: p.bytes.total, default=None)

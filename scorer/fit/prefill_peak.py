@@ -19,16 +19,13 @@ Imports no mlx.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from scorer.common.device_kind import DeviceKind
-from scorer.fit.cache_bytes import element_sizes
+from scorer.fit.cache_bytes import CacheKind
 from scorer.models.sizes import ModelSizes
-from scorer.spec.geometry import KVGeometry, KVLayer
-from scorer.spec.settings.kv import KVSetting
+from scorer.spec.geometry import KVLayer
 
 DEFAULT_STEP = 2048
 """The prefill step of mlx-lm."""
@@ -102,16 +99,6 @@ _GPU_FLOPS = 220e12
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """Caches of one shape: how many, their shape, bytes of a token unquantized and as stored."""
-
-    count: int
-    layer: KVLayer
-    full: float
-    stored: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Block:
     """A block of a prompt: its tokens, those held at its end, whether it attends over codes."""
 
@@ -120,25 +107,9 @@ class _Block:
     codes: bool
 
 
-@lru_cache(maxsize=1024)
-def _kinds(geometry: KVGeometry, kv: KVSetting | None, element_bytes: int) -> tuple[_Kind, ...]:
-    full = element_sizes(geometry, None, element_bytes)
-    stored = element_sizes(geometry, kv, element_bytes)
-    counted = Counter(zip(geometry.layers, full, stored, strict=True))
-    return tuple(
-        _Kind(count, layer, _per_token(layer, *plain), _per_token(layer, *held))
-        for (layer, plain, held), count in counted.items()
-    )
-
-
-def _per_token(layer: KVLayer, keys: float, values: float) -> float:
-    return layer.kv_heads * (layer.k_dim * keys + layer.v_dim * values)
-
-
-@lru_cache(maxsize=8192)
 def prefill_peak(
-    geometry: KVGeometry,
-    kv: KVSetting | None,
+    kinds: Sequence[CacheKind],
+    quantized_from: int | None,
     shape: PrefillShape,
     context: int,
     step: int = DEFAULT_STEP,
@@ -147,9 +118,10 @@ def prefill_peak(
     """The largest memory, above the weights, while a prompt of one sequence is run.
 
     Args:
-        geometry: The caches of the model.
-        kv: How they are stored; None for 16 bit. On CUDA a quantized cache is this package's own
-            class: mlx-lm's quantized attention does not run there.
+        kinds: The caches of the model, see :func:`scorer.fit.cache_bytes.cache_kinds`.
+        quantized_from: Tokens held before the caches are quantized, mlx-lm's
+            ``--quantized-kv-start``; None where they never are. On CUDA a quantized cache is this
+            package's own class: mlx-lm's quantized attention does not run there.
         shape: Sizes of the model.
         context: Tokens of the prompt. All but the last run in blocks.
         step: Tokens of a block.
@@ -158,35 +130,31 @@ def prefill_peak(
     Returns:
         Bytes, those of the caches included.
     """
-    kinds = _kinds(geometry, kv, shape.element_bytes)
-    found = [0.0]
-    for block in _blocks(kv, context, step):
-        held = _buffers(kinds, block, device)
-        layers = sorted((_written(kind, block, shape, device) for kind in kinds), reverse=True)
-        mean = sum(_written(k, block, shape, device) * k.count for k in kinds) / max(
-            1, sum(kind.count for kind in kinds)
-        )
-        flight = _in_flight(kinds, block, shape, device)
-        found.append(held + (layers[0] if layers else 0) + (flight - 1) * mean)
-    return int(max(*found, _last(kinds, shape, context), _converting(kinds, kv, context, step)))
-
-
-def _blocks(kv: KVSetting | None, context: int, step: int) -> Iterator[_Block]:
-    """The blocks that can be the largest: the first, the last full one, the last.
-
-    The last at full precision as well: a block attends to its tokens before they are quantized.
-    """
     run = context - 1
-    ends = {min(step, run), run // step * step, run}
-    plain_until = _first_converted(kv, run, step)
-    for end in sorted({*ends, plain_until} - {0}):
-        yield _Block(end - (end - 1) // step * step, end, kv is not None and end > plain_until)
+    # The tokens held when mlx-lm quantizes for the first time.
+    plain = run if quantized_from is None else min(run, -(-max(1, quantized_from) // step) * step)
+    found = _last(kinds, shape, context)
+    for block in _blocks(run, step, plain):
+        held = _buffers(kinds, block, device)
+        written = [_written(kind, block, shape, device) for kind in kinds]
+        if written:
+            layers = sum(kind.count for kind in kinds)
+            mean = sum(w * k.count for w, k in zip(written, kinds, strict=True)) / layers
+            held += max(written) + (_in_flight(kinds, block, shape, device) - 1) * mean
+        found = max(found, held)
+        if quantized_from is not None and block.tokens == plain:
+            found = max(found, _buffers(kinds, block, device) + _stored(kinds, block))
+    return int(found)
 
 
-def _first_converted(kv: KVSetting | None, run: int, step: int) -> int:
-    """The tokens held when mlx-lm quantizes the caches for the first time."""
-    start = run if kv is None else max(1, kv.start)
-    return min(run, -(-start // step) * step)
+def _blocks(run: int, step: int, plain: int) -> Iterator[_Block]:
+    """The blocks of ``run`` tokens that can be the largest: the first, the last full one, the last.
+
+    The last that is unquantized as well, up to ``plain`` tokens: a block attends to its own tokens
+    before they are quantized.
+    """
+    for end in sorted({min(step, run), run // step * step, run, plain} - {0}):
+        yield _Block(end - (end - 1) // step * step, end, end > plain)
 
 
 def _in_buffer(layer: KVLayer, tokens: int, rows: int) -> int:
@@ -197,18 +165,18 @@ def _in_buffer(layer: KVLayer, tokens: int, rows: int) -> int:
     return -(-tokens // CACHE_STEP) * CACHE_STEP
 
 
-def _buffers(kinds: tuple[_Kind, ...], block: _Block, device: DeviceKind) -> float:
+def _buffers(kinds: Sequence[CacheKind], block: _Block, device: DeviceKind) -> float:
     """Bytes of all caches at the end of a block."""
     exact = block.codes and device == "cuda"
     return sum(
         kind.count
-        * (kind.stored if block.codes else kind.full)
+        * (kind.stored if block.codes else kind.plain)
         * (block.tokens if exact else _in_buffer(kind.layer, block.tokens, block.rows))
         for kind in kinds
     )
 
 
-def _written(kind: _Kind, block: _Block, shape: PrefillShape, device: DeviceKind) -> float:
+def _written(kind: CacheKind, block: _Block, shape: PrefillShape, device: DeviceKind) -> float:
     """Bytes that one layer writes for a block."""
     layer, rows, size = kind.layer, block.rows, shape.element_bytes
     latent = layer.kind == "latent"
@@ -224,7 +192,7 @@ def _written(kind: _Kind, block: _Block, shape: PrefillShape, device: DeviceKind
     if layer.window is not None:
         seen = min(seen, layer.window - 1 + rows)
     # The old buffer, and the zeros behind it, until the new one is written.
-    grown = (kind.stored if block.codes else kind.full) * seen
+    grown = (kind.stored if block.codes else kind.plain) * seen
     expanded = 2 * shape.heads * _LATENT_HEAD * seen * size if latent else 0
     return rows * width * size + grown + expanded + _scores(layer, block, seen, shape, device)
 
@@ -265,7 +233,7 @@ def is_fused(layer: KVLayer, element_bytes: int, device: DeviceKind) -> bool:
 
 
 def _in_flight(
-    kinds: tuple[_Kind, ...], block: _Block, shape: PrefillShape, device: DeviceKind
+    kinds: Sequence[CacheKind], block: _Block, shape: PrefillShape, device: DeviceKind
 ) -> float:
     """Layers whose arrays MLX holds at the same time."""
     layers = sum(kind.count for kind in kinds)
@@ -285,7 +253,7 @@ def _in_flight(
     return min(layers, graph + behind)
 
 
-def _last(kinds: tuple[_Kind, ...], shape: PrefillShape, context: int) -> float:
+def _last(kinds: Sequence[CacheKind], shape: PrefillShape, context: int) -> float:
     """Bytes of the step that runs the last token: the caches have grown, logits of one token."""
     buffers = sum(
         kind.count * kind.stored * min(_in_buffer(kind.layer, context, 1), context + CACHE_STEP)
@@ -295,13 +263,9 @@ def _last(kinds: tuple[_Kind, ...], shape: PrefillShape, context: int) -> float:
     return buffers + grown + 3 * shape.vocab * shape.element_bytes
 
 
-def _converting(kinds: tuple[_Kind, ...], kv: KVSetting | None, context: int, step: int) -> float:
-    """Bytes while the caches are quantized for the first time: both forms of all of them."""
-    if kv is None or context < 2:
-        return 0
-    tokens = _first_converted(kv, context - 1, step)
-    rows = tokens - (tokens - 1) // step * step
+def _stored(kinds: Sequence[CacheKind], block: _Block) -> float:
+    """Bytes of the caches once they are quantized, beside what they were made from."""
     return sum(
-        kind.count * (kind.full + kind.stored) * _in_buffer(kind.layer, tokens, rows)
+        kind.count * kind.stored * _in_buffer(kind.layer, block.tokens, block.rows)
         for kind in kinds
     )

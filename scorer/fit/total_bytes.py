@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scorer.common.device_kind import DeviceKind
-from scorer.fit.cache_bytes import cache_bytes
+from scorer.fit.cache_bytes import CacheKind, cache_bytes, cache_kinds
 from scorer.fit.prefill_peak import DEFAULT_STEP, PrefillShape, prefill_peak
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.settings.kv import KVSetting
@@ -58,6 +58,45 @@ def total_bytes(
         prefill_step: Tokens of a prefill block, mlx-lm's ``--prefill-step-size``.
         device: The device of the deployment.
     """
-    one = cache_bytes(geometry, kv, context, shape.element_bytes)
-    peak = prefill_peak(geometry, kv, shape, context, prefill_step, device)
-    return TotalBytes(weights_bytes, parallel * one, max(0, peak - one))
+    prices = Prices(geometry, shape, context, parallel, device)
+    return prices.bytes_of(weights_bytes, kv, prefill_step)
+
+
+class Prices:
+    """The bytes of many settings at one context; what they have in common is computed once.
+
+    Arguments as of :func:`total_bytes`.
+    """
+
+    def __init__(
+        self,
+        geometry: KVGeometry,
+        shape: PrefillShape,
+        context: int,
+        parallel: int = 1,
+        device: DeviceKind = "metal",
+    ) -> None:
+        self._geometry = geometry
+        self._shape = shape
+        self._context = context
+        self._parallel = parallel
+        self._device = device
+        self._kinds: dict[KVSetting | None, tuple[CacheKind, ...]] = {}
+        self._found: dict[tuple[KVSetting | None, int], tuple[int, int]] = {}
+
+    def bytes_of(self, weights_bytes: int, kv: KVSetting | None, prefill_step: int) -> TotalBytes:
+        """The bytes of a setting, as :func:`total_bytes` gives them."""
+        found = self._found.get((kv, prefill_step))
+        if found is None:
+            found = self._found[kv, prefill_step] = self._cache_and_peak(kv, prefill_step)
+        return TotalBytes(weights_bytes, *found)
+
+    def _cache_and_peak(self, kv: KVSetting | None, step: int) -> tuple[int, int]:
+        kinds = self._kinds.get(kv)
+        if kinds is None:
+            kinds = cache_kinds(self._geometry, kv, self._shape.element_bytes)
+            self._kinds[kv] = kinds
+        one = cache_bytes(kinds, self._context)
+        start = None if kv is None else kv.start
+        peak = prefill_peak(kinds, start, self._shape, self._context, step, self._device)
+        return self._parallel * one, max(0, peak - one)

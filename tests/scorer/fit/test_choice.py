@@ -131,7 +131,7 @@ def test_less_memory_takes_a_smaller_step() -> None:
     assert tight.fits
     assert tight.step < 2048
     assert tight.bytes.total <= AT_8K.memory
-    larger = AT_8K.bytes_of(W8, 2 * tight.step)
+    larger = AT_8K.prices().bytes_of(W8.weights_bytes, None, 2 * tight.step)
     assert larger.total > AT_8K.memory
 
 
@@ -140,7 +140,8 @@ def test_a_quantized_cache_takes_a_step_at_which_it_needs_less_than_16_bit() -> 
     roomy = dataclasses.replace(AT_8K, memory=10**11)
     found = best_step(eight, roomy)
     assert found.step < 2048
-    assert found.bytes.total <= best_step(W8, roomy).bytes.total < roomy.bytes_of(eight, 2048).total
+    at_default = roomy.prices().bytes_of(eight.weights_bytes, EIGHT, 2048)
+    assert found.bytes.total <= best_step(W8, roomy).bytes.total < at_default.total
 
 
 def test_a_step_that_is_asked_for_is_kept() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorer.common.device_kind import DeviceKind
-from scorer.fit.cache_bytes import cache_bytes
+from scorer.fit.cache_bytes import cache_bytes, cache_kinds
 from scorer.fit.prefill_peak import PrefillShape, is_fused
 from scorer.fit.total_bytes import total_bytes
 from scorer.spec.geometry import KVGeometry, KVLayer
@@ -21,6 +21,13 @@ QWEN_SHAPE = PrefillShape(hidden=896, inner=4864, heads=14, vocab=151_936)
 # bit for each group of 64.
 QWEN_WEIGHTS = {bits: round(494_032_768 * (bits + 0.5) / 8) for bits in (8, 6, 5, 4)}
 EIGHT = KVSetting.parse("8")
+
+
+def held(geometry: KVGeometry, kv: KVSetting | None, context: int, element_bytes: int) -> int:
+    """Bytes of the cache alone."""
+    return cache_bytes(cache_kinds(geometry, kv, element_bytes), context)
+
+
 DEVICES: tuple[DeviceKind, ...] = ("metal", "cuda", "cpu")
 
 
@@ -49,13 +56,13 @@ def test_qwen_at_8k_by_hand(bits: int, megabytes: int) -> None:
 
 
 def test_a_quantized_cache_peaks_higher_at_the_default_step_and_not_at_step_64() -> None:
-    def held(kv: KVSetting | None, step: int) -> int:
+    def above(kv: KVSetting | None, step: int) -> int:
         return total_bytes(0, QWEN, kv, QWEN_SHAPE, 8192, 1, step, "metal").total
 
     scores = 14 * 2048 * 8192 * 2
-    assert held(EIGHT, 2048) > held(None, 2048) + scores - 100e6
-    assert held(EIGHT, 64) < held(None, 64)
-    assert held(EIGHT, 64) < held(None, 2048)
+    assert above(EIGHT, 2048) > above(None, 2048) + scores - 100e6
+    assert above(EIGHT, 64) < above(None, 64)
+    assert above(EIGHT, 64) < above(None, 2048)
 
 
 def test_only_attention_that_is_not_fused_writes_scores() -> None:
@@ -82,11 +89,11 @@ def test_a_window_bounds_cache_and_scores() -> None:
 
 
 def test_elements_of_four_bytes_double_a_cache_and_the_scales_of_a_quantized_one() -> None:
-    assert cache_bytes(SMOLLM2, None, 1000, 4) == 2 * cache_bytes(SMOLLM2, None, 1000)
+    assert held(SMOLLM2, None, 1000, 4) == 2 * held(SMOLLM2, None, 1000, 2)
     one = KVGeometry((KVLayer(1, 64, 64),), 1)
-    assert cache_bytes(one, EIGHT, 1, 2) == 2 * (64 + 2 * 2)
-    assert cache_bytes(one, EIGHT, 1, 4) == 2 * (64 + 2 * 4)
-    assert cache_bytes(one, KVSetting(16, 4, 64), 1, 4) == 64 * 4 + 32 + 2 * 4
+    assert held(one, EIGHT, 1, 2) == 2 * (64 + 2 * 2)
+    assert held(one, EIGHT, 1, 4) == 2 * (64 + 2 * 4)
+    assert held(one, KVSetting(16, 4, 64), 1, 4) == 64 * 4 + 32 + 2 * 4
 
 
 def test_parallel_sequences_multiply_the_cache_alone() -> None:
@@ -112,7 +119,7 @@ def test_one_token_and_one_step_are_counted(kv: KVSetting | None, device: Device
         found = total_bytes(0, QWEN, kv, QWEN_SHAPE, context, 1, 2048, device)
         assert found.cache > 0
         # The buffers of the cache have room for 256 tokens at least.
-        assert found.total >= cache_bytes(QWEN, kv, 256 if device != "cuda" else context)
+        assert found.total >= held(QWEN, kv, 256 if device != "cuda" else context, 2)
 
 
 @given(
