@@ -50,9 +50,9 @@ def kv_command(job: Job, revision: str | None = None, *, allow_custom_code: bool
     words = ["qfid", "kv", *([] if model_last else [shell_word(job.model)])]
     words += ["--settings", ",".join(setting.key for setting in job.settings)]
     if found := revision or job.revision:
-        words += _option("--revision", found)
+        words += option("--revision", found)
     if job.corpus.source != ("builtin" if job.model == "demo" else "wikitext2"):
-        words += _option("--corpus", job.corpus.source)
+        words += option("--corpus", job.corpus.source)
     if job.protocol != "mqf":
         words += ["--protocol", job.protocol]
     if job.chunk_length != 512:
@@ -79,7 +79,8 @@ def kv_command(job: Job, revision: str | None = None, *, allow_custom_code: bool
     return " ".join(words)
 
 
-def _option(name: str, value: str) -> list[str]:
+def option(name: str, value: str) -> list[str]:
+    """An option and its value as words of a shell, one if the value begins with a hyphen."""
     word = shell_word(value)
     return [f"{name}={word}"] if value.startswith("-") else [name, word]
 
