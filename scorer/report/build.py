@@ -13,10 +13,11 @@ from dataclasses import replace
 
 from scorer.common.errors import SettingFailed
 from scorer.report.commands import kv_command
+from scorer.report.deployment import deployment_part
 from scorer.report.formats.open_verdict import settling
 from scorer.report.measured import Measured, ScoredSetting, measure
 from scorer.report.ranking import Candidate, Pairs, beaten_by, frontiers, groups_of
-from scorer.report.recommendation import recommend
+from scorer.report.recommendation import recommend, recommended_deployment
 from scorer.report.rows import setting_row
 from scorer.report.rules import RULES
 from scorer.report.tree import KeyUnit, PairComparison, ReferencePart, Report, RunPart
@@ -24,6 +25,7 @@ from scorer.report.warnings import few_chunks_warning, run_warnings
 from scorer.report.weights_grid import grid_of, interactions_of
 from scorer.runs.comparability import ComparabilityKey, common_chunks
 from scorer.runs.facts import FailureFacts, RunFacts
+from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.job import Job
 from scorer.stats.pairs import (
     PairedDifference,
@@ -84,24 +86,37 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
             few = few_chunks_warning(found_here.summary.n_chunks, facts)
         rows.append(setting_row(facts, s, found_here, warnings, few))
     pairs = as_family(_pairs(facts, scored, measured), _noise(settings))
-    candidates = _candidates(facts, scored, measured)
+    comparisons = tuple(_comparison(names, pair) for names, pair in pairs.items())
+    reference, job = _reference(facts), facts.job
+    grid = grid_of([s.setting for s in settings])
+    deployment = None
+    if grid is not None or job.deployment is not None:
+        spec = job.deployment or DeploymentSpec()
+        deployment = deployment_part(reference, rows, comparisons, spec)
+    costs = facts.kv_bytes_per_token
+    if deployment is not None:
+        costs = {**costs, **{cell.setting: cell.total_bytes for cell in deployment.cells}}
+    candidates = _candidates(facts, scored, measured, costs)
     beaten, found = beaten_by(candidates, pairs), frontiers(candidates, pairs)
     members = {name for frontier in found for name in frontier.settings}
     return Report(
         rules=RULES,
-        reference=_reference(facts),
+        reference=reference,
         settings=tuple(
             replace(row, beaten_by=beaten.get(row.setting), on_frontier=row.setting in members)
             for row in rows
         ),
-        comparisons=tuple(_comparison(names, pair) for names, pair in pairs.items()),
+        comparisons=comparisons,
         indistinct=tuple(indistinct_groups([s.setting.key for s in scored], pairs)),
         frontiers=tuple(found),
-        recommendation=recommend(candidates, pairs, facts.kv_bytes_per_token_16bit, facts.job),
-        verdict_bounds=facts.job.thresholds,
+        recommendation=recommend(candidates, pairs, facts.kv_bytes_per_token_16bit, job)
+        if deployment is None
+        else recommended_deployment(deployment, rows),
+        verdict_bounds=job.thresholds,
         run=_run(facts, settings, measured, warnings),
         units=tuple(KeyUnit(key, unit) for key, unit in UNITS.items()),
-        grid=grid_of([s.setting for s in settings]),
+        grid=grid,
+        deployment=deployment,
         interactions=tuple(
             interactions_of(
                 [s.setting for s in scored],
@@ -109,7 +124,7 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
                 {name: each.judgement.verdict for name, each in measured.items()},
                 pairs,
                 facts.documents,
-                facts.job.thresholds,
+                job.thresholds,
             )
         ),
     )
@@ -173,10 +188,20 @@ def _noise(settings: Sequence[ScoredSetting]) -> dict[str, float]:
 
 
 def _candidates(
-    facts: RunFacts, scored: Sequence[ScoredSetting], measured: Mapping[str, Measured]
+    facts: RunFacts,
+    scored: Sequence[ScoredSetting],
+    measured: Mapping[str, Measured],
+    costs: Mapping[str, float],
 ) -> list[Candidate]:
-    """The scored settings as ranking sees them, in the order asked."""
-    found = [_candidate(facts, s, measured[s.setting.key]) for s in scored]
+    """The scored settings as ranking sees them, in the order asked.
+
+    Args:
+        facts: Of the run.
+        scored: The settings.
+        measured: Their numbers, by notation.
+        costs: Their bytes, by notation: of the KV cache per token, or of all that is deployed.
+    """
+    found = [_candidate(facts, s, measured[s.setting.key], costs) for s in scored]
     kl_means = {}
     for group in groups_of(found):
         common = common_chunks(candidate.key for candidate in group)
@@ -185,12 +210,14 @@ def _candidates(
     return [replace(candidate, kl_mean=kl_means[candidate.name]) for candidate in found]
 
 
-def _candidate(facts: RunFacts, scored: ScoredSetting, measured: Measured) -> Candidate:
+def _candidate(
+    facts: RunFacts, scored: ScoredSetting, measured: Measured, costs: Mapping[str, float]
+) -> Candidate:
     """A setting with its KL mean over all its own chunks."""
     judgement, n_chunks = measured.judgement, measured.summary.n_chunks
     return Candidate(
         setting=scored.setting,
-        cost=facts.kv_bytes_per_token[scored.setting.key],
+        cost=costs[scored.setting.key],
         kl_mean=measured.summary.kl.mean,
         verdict=judgement.verdict,
         is_open=judgement.is_open,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scorer.report.commands import generate_command
+from scorer.report.deployment_part import DeploymentPart
 from scorer.report.ranking import Candidate, Pairs, beats, groups_of, rankable, tied
+from scorer.report.setting_row import SettingRow
 from scorer.report.tree import LeftOut, OpenSetting, Recommendation, RecommendedSetting
 from scorer.runs.comparability import precedence
 from scorer.spec.job import Job
@@ -105,6 +107,31 @@ def recommend(
         mlx_lm=second,
         cheaper_open=cheaper,
         left_out=left_out,
+    )
+
+
+def recommended_deployment(
+    deployment: DeploymentPart, rows: Sequence[SettingRow]
+) -> Recommendation | None:
+    """The choice for a deployment as a recommendation.
+
+    Args:
+        deployment: What fits, and what was chosen.
+        rows: The settings of the report.
+
+    Returns:
+        None where nothing is chosen, or the reference itself is.
+    """
+    row = next((row for row in rows if row.setting == deployment.pick), None)
+    if row is None or row.numbers is None:
+        return None
+    return Recommendation(
+        setting=row.setting,
+        verdict=row.numbers.verdict,
+        verdict_shown=row.numbers.verdict_shown,
+        tied_with=deployment.tied_with,
+        sentences=deployment.sentences,
+        command=deployment.commands[-1] if deployment.commands else None,
     )
 
 

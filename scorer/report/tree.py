@@ -13,6 +13,7 @@ from typing import Any
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, json_values
+from scorer.report.deployment_part import DeploymentPart
 from scorer.report.setting_row import SettingRow
 from scorer.report.weights_parts import GridPart, InteractionPart
 from scorer.runs.facts import REPORT_SCHEMA, ArithmeticFacts, DeviceFacts
@@ -247,6 +248,8 @@ class Report:
         run: What was run, and how.
         units: Units of the keys.
         grid: Weights beside KV settings; None where no setting has weights of its own.
+        deployment: What to run where; None where no setting has weights of its own and nobody
+            asked.
         interactions: What weights and KV cache do together, a part for each pair whose two parts
             were scored alone too.
     """
@@ -264,6 +267,7 @@ class Report:
     # A list: as one object its keys would be those of a setting's report.
     units: tuple[KeyUnit, ...] = ()
     grid: GridPart | None = field(default=None, metadata=OMITTED_IF_NONE)
+    deployment: DeploymentPart | None = field(default=None, metadata=OMITTED_IF_NONE)
     interactions: tuple[InteractionPart, ...] = field(default=(), metadata=OMITTED)
 
     def to_json(self) -> dict[str, Any]:

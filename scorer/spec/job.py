@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
-from scorer.common.json_values import OMITTED, converted, json_values
+from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, converted, json_values
+from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.grammar import NOTATION_HINT
@@ -92,6 +93,7 @@ class Job:
             code is no part of a job. Earlier versions wrote this key.
         force: Score also where memory looks too small.
         one_at_a_time: Load one set of weights after the other, also where all fit in memory.
+        deployment: Where the model is to run; None where nobody says. No number depends on it.
     """
 
     model: str
@@ -111,6 +113,7 @@ class Job:
     allow_custom_code: Literal[False] = field(default=False, init=False)
     force: bool = False
     one_at_a_time: bool = field(default=False, metadata=OMITTED)
+    deployment: DeploymentSpec | None = field(default=None, metadata=OMITTED_IF_NONE)
 
     def __post_init__(self) -> None:
         if not self.settings:

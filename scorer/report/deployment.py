@@ -1,0 +1,210 @@
+"""What to run in a given memory at a given context, from the rows of a report.
+
+A function of the report alone, so that a saved run answers for any memory and context.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from scorer.fit.choice import Cell, Choice, Deployment, choose, over_contexts
+from scorer.fit.prefill_peak import PrefillShape
+from scorer.report.deploy_commands import (
+    DeployCommands,
+    convert_command,
+    converted_folder,
+    deploy_commands,
+)
+from scorer.report.deployment_part import (
+    REFERENCE_CELL,
+    ContextChoice,
+    DeploymentPart,
+    PlacedCell,
+)
+from scorer.report.setting_row import SettingRow
+from scorer.report.tree import PairComparison, ReferencePart
+from scorer.runs.shape_facts import ShapeFacts
+from scorer.runs.weight_facts import WeightFacts
+from scorer.spec.amounts import shown_bytes, tokens_word
+from scorer.spec.deployment import DeploymentSpec
+from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.weights import MadeWeights, StoredWeights, cache_of, weights_of
+
+# More than any machine has.
+_NO_LIMIT = 1 << 62
+
+
+def deployment_part(
+    reference: ReferencePart,
+    rows: Sequence[SettingRow],
+    comparisons: Sequence[PairComparison],
+    spec: DeploymentSpec,
+) -> DeploymentPart | None:
+    """Place every setting of a report in a deployment and choose one.
+
+    Args:
+        reference: The report's reference.
+        rows: Its settings. Those on the dequantized path and those that score other positions are
+            not placed: they are not what a runtime computes.
+        comparisons: Its pairs.
+        spec: The deployment.
+
+    Returns:
+        None where the run's facts do not say what memory follows from.
+    """
+    weights, shape = reference.weights, reference.shape
+    if weights is None or shape is None:
+        return None
+    rows = [row for row in rows if row.path == "deployed" and row.quantize_start == 0]
+    cells = [
+        Cell(REFERENCE_CELL, weights.weight_bytes, kl_mean=0.0, verdict="good"),
+        *(_cell(row, weights) for row in rows),
+    ]
+    deployment = Deployment(
+        geometry=shape.geometry,
+        shape=_prefill_shape(shape),
+        memory=_NO_LIMIT if spec.memory is None else spec.memory,
+        context=spec.context_for(reference.max_context),
+        parallel=spec.parallel,
+        device=spec.device,
+        step=spec.step,
+    )
+    beats = _beats(comparisons)
+    choice = choose(cells, deployment, beats)
+    commands = _commands(reference.model_id, choice, spec)
+    return DeploymentPart(
+        memory=spec.memory,
+        context=deployment.context,
+        parallel=spec.parallel,
+        device=spec.device,
+        cells=tuple(
+            PlacedCell(
+                setting=each.cell.name,
+                weight_bytes=each.bytes.weights,
+                cache_bytes=each.bytes.cache,
+                peak_bytes=each.bytes.peak,
+                total_bytes=each.bytes.total,
+                step=each.step,
+                fits=each.fits,
+                on_frontier=each.on_frontier,
+            )
+            for each in choice.placed
+        ),
+        pick=None if choice.pick is None else choice.pick.cell.name,
+        reason=choice.reason,
+        tied_with=choice.tied_with,
+        sentences=tuple(_sentences(choice, spec)),
+        commands=_lines(commands),
+        notes=() if commands is None else commands.notes,
+        contexts=tuple(
+            ContextChoice(
+                contexts=row.contexts,
+                setting=row.name,
+                total_bytes=row.totals,
+                steps=row.steps,
+                until=row.until,
+            )
+            for row in over_contexts(cells, deployment, beats)
+        ),
+    )
+
+
+def _cell(row: SettingRow, reference: WeightFacts) -> Cell:
+    numbers = row.numbers
+    own = reference if row.weights is None else row.weights
+    return Cell(
+        name=row.setting,
+        weights_bytes=own.weight_bytes,
+        kv=cache_of(parse_setting(row.setting)),
+        kl_mean=None if numbers is None else numbers.kl.mean,
+        verdict=None if numbers is None else numbers.verdict,
+        is_open=numbers is not None and numbers.is_open,
+        runnable=row.runnable_by_mlx_lm,
+    )
+
+
+def _prefill_shape(shape: ShapeFacts) -> PrefillShape:
+    return PrefillShape(shape.hidden, shape.inner, shape.heads, shape.vocab, 2)
+
+
+def _beats(comparisons: Sequence[PairComparison]) -> Callable[[Cell, Cell], bool]:
+    """Whether one cell is told apart from another as the one that drifts less."""
+    differences = {}
+    for pair in comparisons:
+        if pair.told_apart and pair.kl_mean_difference is not None:
+            differences[pair.a, pair.b] = pair.kl_mean_difference
+            differences[pair.b, pair.a] = -pair.kl_mean_difference
+
+    def beats(one: Cell, other: Cell) -> bool:
+        if one.name == REFERENCE_CELL:
+            # It is what drift is measured from.
+            return other.name != REFERENCE_CELL
+        return differences.get((one.name, other.name), math.inf) < 0
+
+    return beats
+
+
+def _commands(model: str, choice: Choice, spec: DeploymentSpec) -> DeployCommands | None:
+    if choice.pick is None or model == "demo":
+        return None
+    name = choice.pick.cell.name
+    source = None if name == REFERENCE_CELL else weights_of(parse_setting(name))
+    convert = None
+    if isinstance(source, MadeWeights):
+        folder = converted_folder(model, source.key)
+        convert = convert_command(
+            model, folder, bits=source.bits, group_size=source.group_size, mode=source.mode
+        )
+        model = folder
+    elif isinstance(source, StoredWeights):
+        model = source.model
+    return deploy_commands(
+        model, choice.pick.cell.kv, choice.pick.step, parallel=spec.parallel, convert=convert
+    )
+
+
+def _lines(commands: DeployCommands | None) -> tuple[str, ...]:
+    if commands is None:
+        return ()
+    lines = (commands.convert, commands.generate, commands.server)
+    return tuple(line for line in lines if line is not None)
+
+
+def _sentences(choice: Choice, spec: DeploymentSpec) -> list[str]:
+    where = f"at {tokens_word(choice.deployment.context)} tokens of context"
+    if spec.parallel > 1:
+        where += f" × {spec.parallel} sequences"
+    limit = "" if spec.memory is None else f" in {shown_bytes(spec.memory)}"
+    pick = choice.pick
+    if pick is None:
+        return _no_choice(choice, f"{limit} {where}")
+    need = pick.bytes
+    parts = (
+        f"{shown_bytes(need.total)}: {shown_bytes(need.weights)} weights, "
+        f"{shown_bytes(need.cache)} KV cache, {shown_bytes(need.peak)} prefill peak at step "
+        f"{pick.step}"
+    )
+    kind = {
+        "cheapest good": "the cheapest setting that is settled as good",
+        "best that fits": "no setting that fits is settled as good; the best is this one",
+    }[choice.reason]
+    found = [f"`{pick.cell.name}`{limit} {where}: {kind}, {parts}"]
+    if choice.tied_with:
+        names = ", ".join(f"`{name}`" for name in choice.tied_with)
+        found.append(f"{names} cannot be told apart from it on this text")
+    return found
+
+
+def _no_choice(choice: Choice, where: str) -> list[str]:
+    smallest = choice.smallest
+    if smallest is None or choice.reason != "nothing fits":
+        what = "scored" if choice.reason == "not scored what fits" else "run by mlx-lm"
+        return [f"Nothing that fits{where} is {what}"]
+    found = [
+        f"Nothing fits{where}: the least is `{smallest.cell.name}` with "
+        f"{shown_bytes(smallest.bytes.total)} at step {smallest.step}"
+    ]
+    if choice.longest_context is not None:
+        found.append(f"It fits up to {tokens_word(choice.longest_context)} tokens of context")
+    return found
