@@ -9,6 +9,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scorer.spec.deployment import DeploymentSpec
     from scorer.spec.job import ChunkChoice, Job
     from scorer.spec.settings.base import Setting
 
@@ -171,7 +172,11 @@ def _default_chunks(args: argparse.Namespace) -> ChunkChoice:
     return default_chunks(args.protocol, args.max_chunks)
 
 
-def job_of(args: argparse.Namespace, settings: tuple[Setting, ...] | None = None) -> Job:
+def job_of(
+    args: argparse.Namespace,
+    settings: tuple[Setting, ...] | None = None,
+    deployment: DeploymentSpec | None = None,
+) -> Job:
     """Make the job that the options describe.
 
     Paths are made absolute, so that a run can be resumed from any folder.
@@ -179,6 +184,7 @@ def job_of(args: argparse.Namespace, settings: tuple[Setting, ...] | None = None
     Args:
         args: The options.
         settings: The settings; None for those that the options name.
+        deployment: Where the model is to run; None where nobody says.
 
     Raises:
         InputError: An option's value is not valid.
@@ -214,6 +220,7 @@ def job_of(args: argparse.Namespace, settings: tuple[Setting, ...] | None = None
         batch=args.batch,
         force=args.force,
         one_at_a_time=getattr(args, "one_at_a_time", False),
+        deployment=deployment,
     )
     job.check_new()
     return job

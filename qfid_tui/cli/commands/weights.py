@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
 from qfid_tui.cli.job_options import (
     add_cache_options,
     add_model_options,
@@ -86,6 +87,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add_cache_options(parser.add_argument_group("every KV setting"))
     add_text_options(parser)
+    add_deployment_options(parser)
     add_report_options(parser)
 
 
@@ -100,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     candidates = list(args.models) if args.reference else args.models[1:]
     args.model = args.reference or args.models[0]
     args.model, args.revision = _pinned(args.model, args.revision)
-    job = job_of(args, settings_of(args, candidates))
+    job = job_of(args, settings_of(args, candidates), deployment_of(args))
     delivery = Delivery(args)
     delivery.check_settings([setting.key for setting in job.settings])
     return score_new(job, delivery, args)
