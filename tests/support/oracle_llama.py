@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from oracle_affine import round_trip
+from oracle_affine import quantize, round_trip
 
 Array = NDArray[Any]
 _DTYPES = {"F16": np.float16, "F32": np.float32}
@@ -61,14 +61,16 @@ class Llama:
     Args:
         folder: With config.json and model.safetensors.
         dtype: Of all arithmetic; keys and values enter the quantizer as float32 in any case.
+        bits: Bits of a weight; 16 leaves them as they are.
+        group: Elements of a weight that share a scale.
     """
 
-    def __init__(self, folder: Path, dtype: type) -> None:
+    def __init__(self, folder: Path, dtype: type, bits: int = FULL, group: int = 64) -> None:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         self.dtype = dtype
+        stored = read_safetensors(folder / "model.safetensors")
         self.weights: dict[str, Array] = {
-            name: tensor.astype(dtype)
-            for name, tensor in read_safetensors(folder / "model.safetensors").items()
+            name: _quantized(tensor, bits, group, dtype) for name, tensor in stored.items()
         }
         self.layers = int(config["num_hidden_layers"])
         self.heads = int(config["num_attention_heads"])
@@ -150,6 +152,19 @@ class Llama:
             weights: Array = np.exp(scores - scores.max(axis=-1, keepdims=True))
             out[head] = weights @ v[head // repeats] / weights.sum(axis=-1, keepdims=True)
         return out
+
+
+def _quantized(tensor: Array, bits: int, group: int, dtype: type) -> Array:
+    """A matrix as its codes give it, scales and biases rounded to float16; others as they are."""
+    if bits == FULL or tensor.ndim != 2 or tensor.shape[1] % group:
+        return tensor.astype(dtype)
+    # As it is stored: in float16.
+    found = quantize(tensor.astype(np.float16), bits, group)
+    scales, biases = (
+        np.repeat(x.astype(dtype), group, axis=-1) for x in (found.scales, found.biases)
+    )
+    matrix: Array = found.codes.astype(dtype) * scales + biases
+    return matrix
 
 
 def log_softmax(logits: Array) -> NDArray[np.float64]:
