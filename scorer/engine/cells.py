@@ -15,6 +15,7 @@ from scorer.common.errors import Interrupted, QfidError
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.memory import peak_memory
 from scorer.device.pipeline import choose_pipeline
+from scorer.engine.looks import looks
 from scorer.engine.loop import Loop
 from scorer.engine.noise_repeats import Made, perturbed_repeats, progress_of
 from scorer.engine.outcomes import LaneFailed, PassDone, Scored, ScoreTask
@@ -28,7 +29,7 @@ from scorer.metrics.reduce import Metrics
 from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
 from scorer.runs.engagement import Engagement
 from scorer.runs.grid import CellKey, Chunk, Grid, GridBatch, Passage
-from scorer.spec.events import Event, SettingFailedEvent, Warned
+from scorer.spec.events import Event, SettingDropped, SettingFailedEvent, Warned
 from scorer.stats.chunk_event import chunk_event
 from scorer.stats.noise_floor import PerturbedRepeats
 from scorer.stats.running_p99 import RunningP99
@@ -67,6 +68,8 @@ class CellScorer:
         writer: The run's positions file, open; what it holds is not scored again.
         stop: Asked often; True interrupts the run.
         turns: The turns that sets of weights take; None where all are loaded.
+        drop: Drops settings that cannot be the answer, and gives the reasons; None for a run that
+            scores every setting on every chunk.
 
     Attributes:
         schedule: What is scored, what is not yet, and what was given up.
@@ -79,11 +82,13 @@ class CellScorer:
         writer: PositionsWriter,
         stop: Callable[[], bool],
         turns: Turns | None = None,
+        drop: Callable[[], dict[str, str]] | None = None,
     ) -> None:
         self.prepared = prepared
         self.writer = writer
         self.stop = stop
         self.turns = turns
+        self._drop = drop
         self.schedule = Schedule(
             run_grid(prepared),
             writer.stored,
@@ -135,13 +140,11 @@ class CellScorer:
             What the device said where memory ran out; what is saved by then is not scored again.
         """
         try:
-            if self._repeats:
-                for task in self._tasks():
-                    yield from self._repeated(task)
-            elif self.turns is None:
-                yield from self._plainly(self._tasks())
-            else:
-                yield from self._in_turns(self.turns)
+            for chunks in self._looks():
+                self.schedule.limit(chunks)
+                yield from self._up_to_limit()
+                if chunks is not None:
+                    yield from self._dropped()
         except (MemoryError, RuntimeError, ValueError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -149,14 +152,47 @@ class CellScorer:
             return first_line(error, empty="no message")
         return None
 
+    def _looks(self) -> list[int | None]:
+        """After how many chunks to look for settings to drop; at last None, for all chunks."""
+        if self._drop is None:
+            return [None]
+        chunks = len(self.prepared.corpus.indices)
+        return [*looks(chunks, in_turns=self.turns is not None), None]
+
+    def _dropped(self) -> Iterator[Event]:
+        """Drop the settings that cannot be the answer any more."""
+        assert self._drop is not None
+        yield from self._saver.events(wait=True)
+        for name, reason in self._drop().items():
+            self.drop_setting(name)
+            yield SettingDropped(name, reason)
+
+    def drop_setting(self, name: str) -> None:
+        """Score a setting no further."""
+        row = next((row for row in self.prepared.planned if row.setting.key == name), None)
+        if row is not None and set(self._rows_of(row.computed_as.key)) <= {name}:
+            self.schedule.drop(row.computed_as.key)
+
+    def _up_to_limit(self) -> Iterator[Event]:
+        if self._repeats:
+            for task in self._tasks():
+                yield from self._repeated(task)
+        elif self.turns is None:
+            yield from self._plainly(self._tasks())
+        else:
+            yield from self._in_turns(self.turns)
+
     def _in_turns(self, turns: Turns) -> Iterator[Event]:
         """Score what is missing, one set of weights after the other."""
         for turn in range(len(turns.settings)):
             missing = self.schedule.begin(turn)
             if not turn:
+                # Its layers are gone afterwards.
+                limit = self.schedule.limit(None)
                 yield from self._plainly(self._tasks())
                 later = [self._batch(part) for part in self.schedule.lacking_after(0)]
                 yield from turns.keep_states(later)
+                self.schedule.limit(limit)
             elif missing:
                 probe = self._batch(self.schedule.lacking_after(turn - 1)[0])
                 yield from turns.load(turn, probe)

@@ -62,6 +62,8 @@ class Schedule:
         self._shortages = 0
         self._turns = [tuple(turn) for turn in (turns or [grid.settings])]
         self._turn = 0
+        self._limit: int | None = None
+        self._dropped: set[str] = set()
         self._parts = self._cut()
 
     def begin(self, turn: int) -> bool:
@@ -75,7 +77,7 @@ class Schedule:
         """
         self._turn = turn
         self._parts = self._cut()
-        return any(self._lacking(part) for part in self.grid.batches())
+        return any(self._lacking(part) for part in self._cut())
 
     def lacking_after(self, turn: int) -> list[GridBatch]:
         """The batches, cut as they go through a model, that a later turn has yet to score."""
@@ -92,6 +94,20 @@ class Schedule:
             if settings:
                 return Cells(part, settings)
         return None
+
+    def limit(self, chunks: int | None) -> int | None:
+        """Hand out only cells of batches that begin before so many chunks; None for all.
+
+        Returns:
+            The limit before.
+        """
+        before, self._limit = self._limit, chunks
+        self._parts = self._cut()
+        return before
+
+    def drop(self, setting: str) -> None:
+        """Hand out no more cells of a setting that cannot be the answer."""
+        self._dropped.add(setting)
 
     def mark_scored(self, key: CellKey) -> bool:
         """Note that a cell is scored; False where it was before."""
@@ -126,11 +142,18 @@ class Schedule:
         self._parts = self._cut()
 
     def _cut(self) -> Iterator[GridBatch]:
-        size = self.size.batch
-        return (part for batch in self.grid.batches() for part in batch.parts(size))
+        size, limit = self.size.batch, self._limit
+        before = 0
+        for batch in self.grid.batches():
+            if limit is not None and before >= limit:
+                return
+            before += len(batch.chunks)
+            yield from batch.parts(size)
 
     def _lacking(self, part: GridBatch) -> tuple[str, ...]:
         return tuple(name for name in self._turns[self._turn] if self._lacks(name, part))
 
     def _lacks(self, setting: str, part: GridBatch) -> bool:
-        return setting not in self.failed and not self.done.issuperset(part.keys(setting))
+        if setting in self.failed or setting in self._dropped:
+            return False
+        return not self.done.issuperset(part.keys(setting))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,6 +150,7 @@ class Session:
     def _in_run(self, prepared: Prepared) -> Iterator[Event]:
         from scorer.engine.cells import CellScorer, run_grid
         from scorer.engine.checks import check_drift
+        from scorer.engine.looks import drop as drop_settings
         from scorer.engine.run_facts import stored_facts
         from scorer.report.formats.markdown import to_markdown
         from scorer.report.from_run import finished_report
@@ -177,7 +179,10 @@ class Session:
                 run.clear_failed(name)
             yield self._planned(prepared, run, run_grid(prepared).missing(writer.stored))
             turns = self._turns(prepared, run)
-            cells = CellScorer(prepared, self.backend.kind, writer, self.stop, turns)
+            drop = partial(drop_settings, run) if self.job.drop_beaten else None
+            cells = CellScorer(prepared, self.backend.kind, writer, self.stop, turns, drop)
+            for name in run.dropped():
+                cells.drop_setting(name)
             if writer.stored:
                 cells.go_on_from(run.read())
             ended: QfidError | None = None

@@ -266,7 +266,10 @@ def _run(
     warnings: list[str],
 ) -> RunPart:
     resolved = all(s.setting.key in measured or s.facts.failure is not None for s in settings)
-    done = resolved and all(m.summary.n_chunks == len(facts.chunks) for m in measured.values())
+    dropped = {s.setting.key for s in settings if s.facts.dropped}
+    done = resolved and all(
+        name in dropped or m.summary.n_chunks == len(facts.chunks) for name, m in measured.items()
+    )
     chunks = sorted({chunk for m in measured.values() for chunk in m.summary.per_chunk.chunks})
     known = {facts.documents.get(chunk) for chunk in chunks} - {None}
     return RunPart(

@@ -152,6 +152,7 @@ def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSettin
         peak_memory_bytes=max((b.peak_memory_bytes for _, b in batches), default=0),
         noise_floor=noise_floor([b.perturbed for _, b in batches], [len(p) for p, _ in batches]),
         failure=failure,
+        dropped=run.dropped().get(name, ""),
     )
     control = run.facts.controls.get(name)
     if control == facts.same_as:

@@ -92,6 +92,7 @@ def setting_row(
         peak_memory_bytes=own.peak_memory_bytes,
         seconds=own.seconds,
         weights=own.weights,
+        dropped=own.dropped,
         weight_keys=None
         if own.weights is None
         else weight_keys(own.weights, facts.weights, facts.model_id, facts.model_revision),

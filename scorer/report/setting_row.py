@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scorer.common.json_values import FLAT, FLAT_OMITTED, OMITTED_IF_NONE
+from scorer.common.json_values import FLAT, FLAT_OMITTED, OMITTED, OMITTED_IF_NONE
 from scorer.report.weight_keys import WeightKeys
 from scorer.runs.engagement import SideEngagement
 from scorer.runs.facts import FailureFacts
@@ -188,6 +188,7 @@ class SettingRow:
         on_frontier: No setting of the same start and path beats it.
         weights: The weights that it runs; None for the reference's.
         weight_keys: The same in mlx-quant-fidelity's keys, which stand beside the row's.
+        dropped: Why it was scored no further than the others; "" where it was not dropped.
         kv_verdict: Tier by the bounds of the KV cache, of a row without weights of its own in a run
             that is judged by those of weights; None else.
         kv_verdict_shown: The same with ``?`` where it is open.
@@ -240,5 +241,6 @@ class SettingRow:
     on_frontier: bool = False
     weights: WeightFacts | None = field(default=None, metadata=OMITTED_IF_NONE)
     weight_keys: WeightKeys | None = field(default=None, metadata=FLAT_OMITTED)
+    dropped: str = field(default="", metadata=OMITTED)
     kv_verdict: Verdict | None = field(default=None, metadata=OMITTED_IF_NONE)
     kv_verdict_shown: str | None = field(default=None, metadata=OMITTED_IF_NONE)

@@ -185,6 +185,7 @@ class SettingFacts:
         dequantized_bytes_per_token: Bytes per token of the quantized sides once they are
             dequantized to 16 bit; None where an older run does not say.
         weights: The weights that it runs; None for the reference's.
+        dropped: Why it was scored no further than the others; "" where it was not dropped.
     """
 
     arithmetic: str = ""
@@ -204,6 +205,7 @@ class SettingFacts:
     fingerprint: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
     dequantized_bytes_per_token: float | None = field(default=None, metadata=OMITTED_IF_NONE)
     weights: WeightFacts | None = field(default=None, metadata=OMITTED_IF_NONE)
+    dropped: str = field(default="", metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,7 +154,12 @@ class Run:
         chunks, stored = self.readable_facts.chunks, self.scored()
         if chunks is None:
             return True
-        settings = [self.stored_as(setting.key) for setting in self.job.settings]
+        dropped = self.dropped()
+        settings = [
+            self.stored_as(setting.key)
+            for setting in self.job.settings
+            if setting.key not in dropped
+        ]
         return all(stored.get(name, set()).issuperset(chunks) for name in settings)
 
     def open_writer(self) -> PositionsWriter:
@@ -304,6 +309,17 @@ class Run:
         state = self._state()
         if state.failures.pop(setting, None) is not None:
             state.complete = [name for name in state.complete if name != setting]
+            self._save_state(state)
+
+    def dropped(self) -> dict[str, str]:
+        """Setting to why it is scored no further."""
+        return self._state().dropped
+
+    def mark_dropped(self, reasons: Mapping[str, str]) -> None:
+        """Record settings that are scored no further, and why."""
+        if reasons:
+            state = self._state()
+            state.dropped |= reasons
             self._save_state(state)
 
     def delete(self) -> None:

@@ -188,6 +188,20 @@ class SettingFailedEvent(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SettingDropped(Event):
+    """One setting is scored no further, because it cannot be the answer; the others go on.
+
+    Attributes:
+        setting: The setting in notation.
+        reason: Why, in words.
+    """
+
+    kind: ClassVar[str] = "setting_dropped"
+    setting: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished(Event):
     """The run is over: its report as JSON values, and whether every chunk was scored."""
 
@@ -218,6 +232,7 @@ _KINDS: tuple[type[Event], ...] = (
     ChunkScored,
     Warned,
     SettingFailedEvent,
+    SettingDropped,
     Finished,
     Failed,
 )

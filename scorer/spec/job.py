@@ -94,6 +94,7 @@ class Job:
         force: Score also where memory looks too small.
         one_at_a_time: Load one set of weights after the other, also where all fit in memory.
         deployment: Where the model is to run; None where nobody says. No number depends on it.
+        drop_beaten: Score settings no further once they cannot be what to run there.
     """
 
     model: str
@@ -114,6 +115,7 @@ class Job:
     force: bool = False
     one_at_a_time: bool = field(default=False, metadata=OMITTED)
     deployment: DeploymentSpec | None = field(default=None, metadata=OMITTED_IF_NONE)
+    drop_beaten: bool = field(default=False, metadata=OMITTED)
 
     def __post_init__(self) -> None:
         if not self.settings:

@@ -170,4 +170,3 @@ def test_the_noise_floor_needs_all_weights_at_once(small: Small) -> None:
     whole: list[Event] = list(score(small.job("w8:32,4", noise_floor=4, max_chunks=1)))
     assert finished(whole).report["settings"][0]["noise_floor"] > 0
     assert len([e for e in whole if isinstance(e, ChunkScored)]) == 2
-
