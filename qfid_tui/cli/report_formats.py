@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from scorer.runs.run import Run
     from scorer.stats.positions import Positions
 
-FORMATS = ("md", "json", "mqf-json", "csv", "positions", "parquet", "badge", "card")
+FORMATS = ("md", "json", "mqf-json", "csv", "positions", "parquet", "badge", "card", "answer")
 MQF_JSON = "mqf-json"
+ANSWER = "answer"
 _ENDINGS = {
     "": "md",
     ".md": "md",
@@ -37,7 +38,7 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
         help="md (default), json, mqf-json: one setting as mlx-quant-fidelity writes it, csv: a "
         "line per setting, positions: a line per token, "
         "parquet: the same for data frames, badge: an image line per setting, card: a block for a "
-        "Hugging Face model card",
+        "Hugging Face model card, answer: what to run where, in a few lines",
     )
     group.add_argument(
         "--only",
@@ -236,6 +237,10 @@ def rendered_text(format: str, report: Report, run_id: str) -> Iterable[str]:
         from scorer.report.formats.model_card import to_model_card
 
         return [to_model_card(report)]
+    if format == ANSWER:
+        from scorer.report.formats.answer import to_answer
+
+        return [to_answer(report, run_id)]
     from scorer.report.formats.markdown import to_markdown
 
     return [to_markdown(report)]

@@ -44,6 +44,22 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_weights_options(parser, bits="8,6,5,4,3 where nothing else is named", kv="none")
+    add_model_options(parser)
+    add_cache_options(parser.add_argument_group("every KV setting"))
+    add_text_options(parser)
+    add_deployment_options(parser)
+    add_report_options(parser)
+
+
+def add_weights_options(parser: argparse.ArgumentParser, *, bits: str, kv: str) -> None:
+    """Add the models and the options for weights and KV settings.
+
+    Args:
+        parser: The parser.
+        bits: What is made of the reference by default, for the help.
+        kv: KV settings by default, likewise.
+    """
     parser.add_argument(
         "models",
         metavar="MODEL",
@@ -56,13 +72,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         metavar="R",
         help="the reference; every MODEL is then a quantized copy",
     )
-    add_model_options(parser)
     group = parser.add_argument_group("weights and KV cache")
     group.add_argument(
         "--bits",
         metavar="LIST",
-        help="precisions made of the reference: 8,6,4:32,mxfp4 (default: 8,6,5,4,3 where nothing "
-        "else is named)",
+        help=f"precisions made of the reference: 8,6,4:32,mxfp4 (default: {bits})",
     )
     group.add_argument(
         "--group-size",
@@ -73,7 +87,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     group.add_argument(
         "--kv",
         metavar="LIST",
-        help="KV settings to score alone and on top of each set of weights: 8,4:32,k8v4",
+        help="KV settings to score alone and on top of each set of weights: 8,4:32,k8v4 "
+        f"(default: {kv})",
     )
     group.add_argument(
         "--settings",
@@ -85,10 +100,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         action="store_true",
         help="load one set of weights after the other, also where all fit in memory",
     )
-    add_cache_options(parser.add_argument_group("every KV setting"))
-    add_text_options(parser)
-    add_deployment_options(parser)
-    add_report_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
 
     candidates = list(args.models) if args.reference else args.models[1:]
     args.model = args.reference or args.models[0]
-    args.model, args.revision = _pinned(args.model, args.revision)
+    args.model, args.revision = pinned(args.model, args.revision)
     job = job_of(args, settings_of(args, candidates), deployment_of(args))
     delivery = Delivery(args)
     delivery.check_settings([setting.key for setting in job.settings])
@@ -134,7 +145,7 @@ def settings_of(args: argparse.Namespace, candidates: list[str]) -> tuple[Settin
     return grid_settings((*weights, *made), caches, others)
 
 
-def _pinned(name: str, revision: str | None) -> tuple[str, str | None]:
+def pinned(name: str, revision: str | None) -> tuple[str, str | None]:
     """A model and its revision, which may stand behind an ``@``."""
     from scorer.models.hub_cache import is_repo_id
 

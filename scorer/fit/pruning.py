@@ -1,0 +1,82 @@
+"""Which settings fit in a deployment, asked before anything is scored or loaded. Imports no mlx."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scorer.fit.choice import Cell, Deployment, Placed, best_step
+from scorer.fit.prefill_peak import PrefillShape
+from scorer.models.info import ModelInfo
+from scorer.models.precision import read_precision
+from scorer.models.predicted_precision import predicted_precision
+from scorer.models.resolve import resolve_model
+from scorer.models.sizes import model_sizes
+from scorer.spec.deployment import DeploymentSpec
+from scorer.spec.settings.base import Setting
+from scorer.spec.settings.weights import (
+    MadeWeights,
+    WeightsSource,
+    cache_of,
+    sources_of,
+    weights_of,
+)
+
+_NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class PricedSetting:
+    """A setting and the memory it takes.
+
+    Attributes:
+        setting: The setting.
+        placed: Its bytes, the prefill step that is counted on, and whether that fits.
+    """
+
+    setting: Setting
+    placed: Placed
+
+
+def priced(
+    settings: Sequence[Setting], info: ModelInfo, spec: DeploymentSpec
+) -> list[PricedSetting]:
+    """What every setting takes in a deployment.
+
+    Args:
+        settings: The settings.
+        info: The reference; its geometry exact.
+        spec: The deployment.
+
+    Raises:
+        InputError: Weights cannot be found, read or made.
+    """
+    sizes = model_sizes(info)
+    deployment = Deployment(
+        geometry=info.geometry,
+        shape=PrefillShape(sizes.hidden, sizes.inner, sizes.heads, sizes.vocab, 2),
+        memory=_NO_LIMIT if spec.memory is None else spec.memory,
+        context=spec.context_for(info.max_context),
+        parallel=spec.parallel,
+        device=spec.device,
+        step=spec.step,
+    )
+    weights: dict[WeightsSource | None, int] = {None: read_precision(info).loaded_bytes}
+    for source in sources_of(settings):
+        weights[source] = _loaded_bytes(source, info)
+    prices = deployment.prices()
+    found = []
+    for setting in settings:
+        resolved = setting.resolved(info.geometry)
+        cell = Cell(setting.key, weights[weights_of(setting)], cache_of(resolved))
+        found.append(PricedSetting(setting, best_step(cell, deployment, prices)))
+    return found
+
+
+def _loaded_bytes(source: WeightsSource, reference: ModelInfo) -> int:
+    if isinstance(source, MadeWeights):
+        return predicted_precision(
+            reference, source.bits, source.group_size, source.mode
+        ).loaded_bytes
+    info = resolve_model(source.model, source.revision, allow_custom_code=True)
+    return read_precision(info).loaded_bytes
