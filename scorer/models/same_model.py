@@ -75,8 +75,8 @@ def model_difference(
     """
     return (
         quick_difference(reference, candidate, mine.config, theirs.config)
-        or tensors_difference(mine, theirs)
         or _other_head(reference, candidate, mine, theirs)
+        or tensors_difference(mine, theirs)
     )
 
 

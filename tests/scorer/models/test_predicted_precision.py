@@ -95,10 +95,9 @@ def test_half_quantized_weights_are_quantized_further(plain: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("bits", "group", "mode"), [(7, 64, "affine"), (4, 48, "affine"), (8, 32, "mxfp4"), (4, 64, "q")]
+    ("bits", "group", "mode"),
+    [(7, 64, "affine"), (4, 48, "affine"), (8, 32, "mxfp4"), (4, 64, "q")],
 )
-def test_formats_that_mlx_lacks_are_refused(
-    plain: Path, bits: int, group: int, mode: str
-) -> None:
+def test_formats_that_mlx_lacks_are_refused(plain: Path, bits: int, group: int, mode: str) -> None:
     with pytest.raises(InputError):
         predicted_precision(info_of(plain), bits, group, mode)
