@@ -38,7 +38,7 @@ def test_relatives_come_by_precision_and_others_with_a_reason(folders: Path) -> 
     models = [damaged, *(info_of(folders / name) for name in names)]
     found = find_relatives(info_of(folders / "plain"), models)
     assert [each.model.name for each in found.relatives] == ["half", "eight", "four"]
-    assert [each.precision.line for each in found.relatives][0] == "16 bit (float16)"
+    assert found.relatives[0].precision.line == "16 bit (float16)"
     reasons = {each.name: each.reason for each in found.strangers}
     assert list(reasons) == ["broken", "damaged", "deeper", "qwen"]
     assert reasons["damaged"] == "it has config.json but no weights"
