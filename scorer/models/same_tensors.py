@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from scorer.common.inert_text import shown
 from scorer.models.packed_layers import PARTS
-from scorer.models.precision import WeightLayout
+from scorer.models.weight_layout import WeightLayout
 from scorer.models.weight_tensors import HEAD, is_tied
 
 # How other libraries wrap the language model, and number experts that mlx-lm stacks.

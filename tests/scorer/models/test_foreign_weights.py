@@ -12,8 +12,9 @@ from mlx_lm.utils import compute_bits_per_weight
 from tiny_configs import tiny_config
 from tiny_models import write_tiny_model
 
-from scorer.models.precision import WeightPrecision, read_precision
+from scorer.models.precision import read_precision
 from scorer.models.predicted_precision import predicted_precision
+from scorer.models.weight_precision import WeightPrecision
 from scorer.spec.weight_format import WeightFormat
 
 Shapes = dict[str, tuple[str, tuple[int, ...]]]

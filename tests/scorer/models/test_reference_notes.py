@@ -10,8 +10,8 @@ from converted_models import convert, edit_config, info_of
 from tiny_models import write_tiny_model
 
 from scorer.demo import demo_model_path
+from scorer.models.disagreements import name_differs
 from scorer.models.precision import read_precision
-from scorer.models.precision_words import name_differs
 from scorer.models.reference_notes import coarse_weights, reference_notes
 
 
