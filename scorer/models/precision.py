@@ -116,7 +116,7 @@ def parameters_of(tensors: Tensors, elements: Mapping[str, int]) -> int:
     total = 0
     for name, tensor in tensors.items():
         path, _, last = name.rpartition(".")
-        if path in parents or (path in elements and last in PARTS):
+        if not path or path in parents or (path in elements and last in PARTS):
             continue
         total += elements[path] if path in elements and last == "weight" else tensor.elements
     return total

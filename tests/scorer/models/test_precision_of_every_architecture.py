@@ -24,7 +24,7 @@ NOT_CONVERTED = {"afm7", "longcat_flash_ngram", "prism_hadamard_qwen35", "rwkv7"
 # Their layers are chosen by more than a path.
 ESTIMATED = {"bailing_moe_v3", "granitemoehybrid"}
 # A matrix is cut in two before it is quantized.
-SPLIT = {"deepseek_v2", "minicpm3"}
+SPLIT = {"deepseek_v2", "minicpm3", "youtu_llm"}
 
 
 def check_as_loaded(folder: Path) -> WeightPrecision:
