@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
-from scorer.spec.weight_format import WeightFormat
+from scorer.spec.weight_format import AFFINE, WeightFormat
 
 _BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
 # A format of fewer parameters is an exception, not part of a mix.
@@ -95,29 +96,36 @@ def _line(precision: WeightPrecision) -> str:
 def _formats(precision: WeightPrecision) -> str:
     kinds = precision.quantized
     first = kinds[0].format
-    formats = list(dict.fromkeys(each.format for each in kinds))
-    total = sum(each.parameters for each in kinds)
-    if len(formats) == 1:
-        wide = "" if kinds[0].scales != "float32" else ", scales in float32"
+    # A scale for the whole tensor makes no other format.
+    rest = [each for each in kinds if _alike(each.format) != _alike(first)]
+    if not rest:
+        wide = ", scales in float32" if any(each.scales == "float32" for each in kinds) else ""
         return first.words + wide
-    rest = [each for each in kinds if each.format != first]
     others = sum(each.parameters for each in rest)
-    if others < (1 - _MOST) * total:
+    if others < (1 - _MOST) * sum(each.parameters for each in kinds):
         layers = sum(each.layers for each in rest)
         names = _joined(list(dict.fromkeys(each.format.short for each in rest)))
         return f"{first.words}, in {layers} small layer{'s' * (layers != 1)} {names}"
-    groups = {each.group_size for each in formats if each.mode == "affine"}
-    in_groups = f", groups of {groups.pop()}" if len(groups) == 1 else ""
-    if in_groups:
-        widths = sorted({each.bits for each in formats if each.mode == "affine"})
-        modes = sorted({each.mode for each in formats if each.mode != "affine"})
-        parts = [*map(str, widths)] if not modes else [*(f"{n} bit" for n in widths), *modes]
-        return f"mix of {_joined(parts)}{' bit' * (not modes)}{in_groups}"
-    return f"mix of {_joined([_compact(each) for each in formats])}"
+    formats = list(dict.fromkeys(_alike(each.format) for each in kinds))
+    affine = [each for each in formats if each.mode == AFFINE]
+    groups = {each.group_size for each in affine}
+    if len(groups) > 1:
+        return f"mix of {_joined([_compact(each) for each in formats])}"
+    widths = [str(each.bits) for each in sorted(affine, key=lambda each: each.bits)]
+    in_groups = f" bit, groups of {groups.pop()}" if groups else ""
+    modes = [each.mode for each in formats if each.mode != AFFINE]
+    if not modes:
+        return f"mix of {_joined(widths)}{in_groups}"
+    parts = [f"{width} bit" for width in widths] + modes
+    return f"mix of {_joined(parts)}"
+
+
+def _alike(each: WeightFormat) -> WeightFormat:
+    return dataclasses.replace(each, global_scale=False)
 
 
 def _compact(each: WeightFormat) -> str:
-    return f"{each.bits} bit in groups of {each.group_size}" if each.mode == "affine" else each.mode
+    return f"{each.bits} bit in groups of {each.group_size}" if each.mode == AFFINE else each.mode
 
 
 def _ends(precision: WeightPrecision) -> str:
