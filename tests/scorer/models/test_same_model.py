@@ -196,6 +196,21 @@ def test_experts_by_one_and_stacked_are_the_same(tmp_path: Path) -> None:
     assert check_same_model(info_of(stacked), info_of(candidate)) == ()
 
 
+def test_a_matrix_that_mlx_lm_cuts_in_two_is_counted(tmp_path: Path) -> None:
+    plain = write_tiny_model(tmp_path / "plain", "deepseek_v3")
+    candidate = convert(plain, tmp_path / "copy", 4, 32)
+
+    def joined(weights: dict[str, mx.array]) -> None:
+        for name in [name for name in weights if name.endswith("embed_q.weight")]:
+            block = name.removesuffix("embed_q.weight")
+            queries, values = weights.pop(name), weights.pop(f"{block}unembed_out.weight")
+            both = mx.concatenate([queries.swapaxes(1, 2), values], axis=1)
+            weights[f"{block}kv_b_proj.weight"] = both.reshape(-1, both.shape[-1])
+
+    _rewrite(plain, joined)
+    assert check_same_model(info_of(plain), info_of(candidate)) == ()
+
+
 def test_a_candidate_called_quantized_has_to_be(reference: Path, tmp_path: Path) -> None:
     candidate = convert(reference, tmp_path / "copy", dtype="float16", quantize=False)
     edit_config(candidate, quantization={"bits": 4, "group_size": 64})
