@@ -59,7 +59,7 @@ class PackedLayer:
         elements: Elements of its weight.
         bytes: Bytes of its codes, scales and biases.
         scales: MLX's name of the dtype of its scales.
-        widths: Every width that its shapes allow, with the bits and group size of each.
+        widths: Every width that its shapes allow.
     """
 
     path: str
