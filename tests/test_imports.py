@@ -45,6 +45,8 @@ def imported_by(code: str) -> set[str]:
         "scorer.spec.events",
         "scorer.common.errors",
         "scorer.models.resolve",
+        "scorer.models.relatives",
+        "scorer.models.predicted_precision",
         "scorer.runs.listing",
         "scorer.child.process",
         "scorer.api",

@@ -143,15 +143,19 @@ def _property(architecture: str, kind: str, name: str) -> tuple[ast.FunctionDef,
 
 
 def _names(architecture: str) -> dict[str, tuple[str, str]]:
-    """Names that an architecture imports from others, with the module and the name there."""
+    """Names that an architecture imports from others, with the module and the name there.
+
+    The name of a module that is imported whole stands for its ``Model``.
+    """
     tree = _tree(architecture)
-    return {
-        each.asname or each.name: (node.module, each.name)
-        for node in (tree.body if tree else ())
-        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module is not None
-        for each in node.names
-        if has_architecture(node.module)
-    }
+    found = {}
+    for node in tree.body if tree else ():
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            for each in node.names:
+                module, name = (node.module, each.name) if node.module else (each.name, "Model")
+                if has_architecture(module):
+                    found[each.asname or each.name] = (module, name)
+    return found
 
 
 def _made(function: ast.FunctionDef, where: str, values: Mapping[str, Any]) -> Any:

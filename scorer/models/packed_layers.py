@@ -59,7 +59,7 @@ class PackedLayer:
         elements: Elements of its weight.
         bytes: Bytes of its codes, scales and biases.
         scales: MLX's name of the dtype of its scales.
-        widths: Every width that its shapes allow, with the bits and group size of each.
+        widths: Every width that its shapes allow.
     """
 
     path: str
@@ -229,8 +229,9 @@ class _Clues:
 
 
 def _attention_widths(part: Mapping[str, Any], heads: int | None) -> set[int]:
-    """Widths of what all heads write together."""
+    """Widths of what all heads write together; empty where layers may have heads of other sizes."""
     hidden = part.get("hidden_size")
-    dims = [part.get(name) for name in ("head_dim", "v_head_dim")]
-    found = {heads * dim for dim in dims if heads and type(dim) is int}
-    return found or ({hidden} if type(hidden) is int else set())
+    dims = [dim for name in ("v_head_dim", "head_dim") if type(dim := part.get(name)) is int]
+    if heads and dims:
+        return {heads * dims[0]} if len({*dims}) == 1 else set()
+    return {hidden} if type(hidden) is int else set()

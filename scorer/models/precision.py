@@ -7,20 +7,13 @@ Config and tensors disagree in the wild: mlx-lm goes by the shapes of the tensor
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scorer.models.config import read_object
-from scorer.models.foreign_weights import foreign_layers, in_mlx_shapes
-from scorer.models.packed_layers import PARTS, PackedLayer, packed_layers
-from scorer.models.stated_quantization import StatedQuantization, stated_quantization
-from scorer.models.weight_tensors import (
-    FLOATS,
-    Tensors,
-    is_tied,
-    loaded_tensors,
-    stored_tensors,
-)
+from scorer.models.disagreements import disagreements
+from scorer.models.packed_layers import PARTS
+from scorer.models.weight_layout import WeightLayout, read_layout
+from scorer.models.weight_precision import QuantizedLayers, WeightPrecision
+from scorer.models.weight_tensors import FLOATS, Tensors, is_tied
 from scorer.spec.weight_format import WeightFormat
 
 if TYPE_CHECKING:
@@ -28,99 +21,6 @@ if TYPE_CHECKING:
 
 _EMBEDDINGS = ("embed_tokens", "word_embeddings", "wte", "tok_embeddings", "embed_in", "embeddings")
 _HEADS = ("lm_head", "embed_out", "output")
-
-
-@dataclass(frozen=True, slots=True)
-class QuantizedLayers:
-    """The layers of a model that are stored in one format.
-
-    Attributes:
-        format: The format.
-        scales: MLX's name of the dtype of their scales, such as ``float16``; ``uint8`` in modes
-            other than affine.
-        layers: How many there are.
-        parameters: Elements of their weights.
-    """
-
-    format: WeightFormat
-    scales: str
-    layers: int
-    parameters: int
-
-
-@dataclass(frozen=True, slots=True)
-class WeightPrecision:
-    """The precision of a model's weights.
-
-    Attributes:
-        quantized: Its quantized layers by format, those with most parameters first.
-        unquantized: MLX's name of a dtype to the elements that are stored in it, of everything
-            that is not quantized, most elements first.
-        embedding: Format of the token embedding; None if it is not quantized.
-        head: Format of the output head; None if it is not quantized. The embedding's where that
-            serves as the head.
-        tied: Whether the token embedding serves as the output head.
-        parameters: As mlx-lm counts them.
-        stored_bytes: Bytes of the tensors in its files that mlx-lm loads.
-        loaded_bytes: Bytes of the model once it is loaded. They differ where mlx-lm converts the
-            weights of another program.
-        exact: Whether all this is certain; False where mlx-lm changes the weights in ways that
-            the headers do not show.
-        disagreements: What config and tensors say otherwise, one sentence each.
-    """
-
-    quantized: tuple[QuantizedLayers, ...]
-    unquantized: tuple[tuple[str, int], ...]
-    embedding: WeightFormat | None
-    head: WeightFormat | None
-    tied: bool
-    parameters: int
-    stored_bytes: int
-    loaded_bytes: int
-    exact: bool = True
-    disagreements: tuple[str, ...] = ()
-
-    @property
-    def bits_per_weight(self) -> float:
-        """Bits of the loaded model, all of it, for each parameter.
-
-        It is mlx-lm's ``compute_bits_per_weight``, but for constants that a model computes when it
-        is built, such as scaled rotary frequencies: some hundred bytes.
-        """
-        return 8 * self.loaded_bytes / self.parameters if self.parameters else 0.0
-
-    @property
-    def is_quantized(self) -> bool:
-        """Whether any layer is quantized."""
-        return bool(self.quantized)
-
-    @property
-    def line(self) -> str:
-        """The precision in plain words, one line."""
-        from scorer.models.precision_words import line_of
-
-        return line_of(self)
-
-
-@dataclass(frozen=True, slots=True)
-class WeightLayout:
-    """The weights of a model, layer by layer.
-
-    Attributes:
-        config: The whole of its ``config.json``.
-        stored: The tensors of its files that mlx-lm loads.
-        tensors: The same in MLX's shapes.
-        packed: Its quantized layers by path.
-        stated: What the config says of quantization.
-        foreign: Paths of layers that are stored in fewer bits than mlx-lm makes of them.
-    """
-
-    config: Mapping[str, Any]
-    stored: Tensors
-    tensors: Tensors
-    packed: Mapping[str, PackedLayer]
-    stated: StatedQuantization | None
-    foreign: frozenset[str]
 
 
 def read_precision(info: ModelInfo) -> WeightPrecision:
@@ -135,30 +35,8 @@ def read_precision(info: ModelInfo) -> WeightPrecision:
     return precision_of(read_layout(info))
 
 
-def read_layout(info: ModelInfo) -> WeightLayout:
-    """Read what a model's weights are, layer by layer.
-
-    Raises:
-        InputError: As of :func:`read_precision`.
-    """
-    config = read_object(info.path / "config.json")
-    stated = stated_quantization(config, info.path)
-    stored = loaded_tensors(stored_tensors(info.path), config)
-    tensors = in_mlx_shapes(stored, stated)
-    return WeightLayout(
-        config=config,
-        stored=stored,
-        tensors=tensors,
-        packed=packed_layers(tensors, config, stated),
-        stated=stated,
-        foreign=foreign_layers(stored, stated),
-    )
-
-
 def precision_of(layout: WeightLayout) -> WeightPrecision:
     """The precision of weights that :func:`read_layout` has read."""
-    from scorer.models.precision_words import disagreements
-
     formats = {path: (layer.format, layer.scales) for path, layer in layout.packed.items()}
     elements = {path: layer.elements for path, layer in layout.packed.items()}
     base = None if layout.stated is None else layout.stated.base
@@ -238,7 +116,7 @@ def parameters_of(tensors: Tensors, elements: Mapping[str, int]) -> int:
     total = 0
     for name, tensor in tensors.items():
         path, _, last = name.rpartition(".")
-        if path in parents or (path in elements and last in PARTS):
+        if not path or path in parents or (path in elements and last in PARTS):
             continue
         total += elements[path] if path in elements and last == "weight" else tensor.elements
     return total

@@ -19,14 +19,11 @@ from scorer.models.architecture_source import (
     predicate_of,
 )
 from scorer.models.config_geometry import text_config
+from scorer.models.disagreements import stated_dtype
 from scorer.models.packed_layers import PackedLayer
-from scorer.models.precision import (
-    WeightLayout,
-    WeightPrecision,
-    precision_of,
-    read_layout,
-)
-from scorer.models.precision_words import stated_dtype
+from scorer.models.precision import precision_of
+from scorer.models.weight_layout import WeightLayout, read_layout
+from scorer.models.weight_precision import WeightPrecision
 from scorer.models.weight_tensors import BYTES, FLOATS, Tensor
 from scorer.spec.weight_format import AFFINE, WeightFormat, weight_format
 

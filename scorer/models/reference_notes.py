@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from scorer.common.errors import InputError
 from scorer.common.inert_text import shown
 from scorer.common.regular_files import open_regular
-from scorer.models.precision_words import name_differs
+from scorer.models.disagreements import name_differs
 from scorer.models.weight_files import described, tensors_of, weight_paths
 from scorer.models.weight_tensors import BYTES, FLOATS
 
 if TYPE_CHECKING:
     from scorer.models.info import ModelInfo
-    from scorer.models.precision import WeightPrecision
+    from scorer.models.weight_precision import WeightPrecision
 
 _HOW_MANY = 3
 # The smallest group of a usual 4-bit format; 16 levels are those of 4 bits.

@@ -50,7 +50,7 @@ def plain_rope_parameters(
         return _lacking(config, none | _plain(config, stated, fields))
     if set(by_type) - {_FULL, _SLIDING}:
         return {}
-    full = by_type.get(_FULL) or by_type[_SLIDING]
+    full = by_type[_FULL if _FULL in by_type else _SLIDING]
     found = none | _plain(config, full, fields)
     base = (by_type.get(_SLIDING) or full).get("rope_theta")
     if base != full.get("rope_theta"):

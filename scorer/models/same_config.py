@@ -127,8 +127,10 @@ class _Values:
     def rope_by_kind(self) -> Any:
         """``rope_parameters`` of kinds of layers that have no plain names."""
         stated = self.part.get("rope_parameters")
-        kinds = isinstance(stated, dict) and any(isinstance(p, dict) for p in stated.values())
-        return stated if kinds and not plain_rope_parameters(self.part, _ROPE) else None
+        if not isinstance(stated, dict) or not any(isinstance(p, dict) for p in stated.values()):
+            return None
+        rest = {name: value for name, value in self.part.items() if name not in _ROPE}
+        return None if plain_rope_parameters(rest, _ROPE) else stated
 
     def _scaling(self, stated: Mapping[str, Any]) -> dict[str, Any] | None:
         scaling = scaling_of(stated)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from scorer.common.errors import InputError
 from scorer.common.regular_files import open_regular
+from scorer.models.disagreements import name_differs
 from scorer.models.kept_comparisons import kept_tokenizer_difference
-from scorer.models.precision import WeightLayout, precision_of, read_layout
-from scorer.models.precision_words import name_differs
+from scorer.models.precision import precision_of
 from scorer.models.repeated_tensors import untied_head
 from scorer.models.same_config import config_difference
 from scorer.models.same_tensors import tensors_difference
 from scorer.models.weight_files import weight_paths
+from scorer.models.weight_layout import WeightLayout, read_layout
 from scorer.models.weight_tensors import is_tied
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def model_difference(
     """
     return (
         quick_difference(reference, candidate, mine.config, theirs.config)
-        or tensors_difference(mine, theirs)
         or _other_head(reference, candidate, mine, theirs)
+        or tensors_difference(mine, theirs)
     )
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from scorer.common.inert_text import shown
 from scorer.models.packed_layers import PARTS
-from scorer.models.precision import WeightLayout
+from scorer.models.weight_layout import WeightLayout
+from scorer.models.weight_tensors import HEAD, is_tied
 
 # How other libraries wrap the language model, and number experts that mlx-lm stacks.
 _WRAPPERS = re.compile(r"^(?:language_model\.|model\.)+")
@@ -53,6 +54,9 @@ def tensors_difference(reference: WeightLayout, candidate: WeightLayout) -> str 
         The difference, one line that speaks of the candidate as "its"; None if there is none.
     """
     mine, theirs = _shapes(reference), _shapes(candidate)
+    if is_tied(reference.config) != is_tied(candidate.config):
+        # The head that only one loads is compared with its embedding instead.
+        mine, theirs = _without_head(mine), _without_head(theirs)
     for name in sorted(mine.keys() & theirs.keys()):
         if not mine[name].can_be(theirs[name]):
             return (
@@ -67,6 +71,10 @@ def tensors_difference(reference: WeightLayout, candidate: WeightLayout) -> str 
     if extra and not missing:
         return f"it has {_named(extra)} that the reference lacks"
     return f"it has {_named(extra)} where the reference has {_named(missing)}"
+
+
+def _without_head(shapes: dict[str, _Shape]) -> dict[str, _Shape]:
+    return {name: shape for name, shape in shapes.items() if HEAD.search(name) is None}
 
 
 def _named(names: list[str]) -> str:

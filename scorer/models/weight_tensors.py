@@ -28,7 +28,9 @@ _NOT_LOADED = re.compile(
     r"|rotary_emb\.inv_freq$|\.masked_bias$"
 )
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
-_HEAD = re.compile(r"(?:^|\.)lm_head\.[a-z]+$")
+
+HEAD = re.compile(r"(?:^|\.)lm_head\.[a-z_]+$")
+"""Names of the tensors of an output head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def loaded_tensors(stored: Tensors, config: Mapping[str, Any]) -> dict[str, Tens
         layer = _LAYER.search(name)
         beyond = layer is not None and layers is not None and int(layer[1]) >= layers
         mask = name.endswith(".attn.bias") and len(tensor.shape) == 4
-        head = tied and _HEAD.search(name) is not None
+        head = tied and HEAD.search(name) is not None
         if not (_NOT_LOADED.search(name) or beyond or mask or head):
             found[name] = tensor
     return found

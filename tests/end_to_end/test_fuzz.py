@@ -9,12 +9,19 @@ from typing import Any
 import fuzz_config
 import fuzz_corpus
 import fuzz_events
+import fuzz_precision
 import fuzz_runs
 import pytest
 from fuzz_inputs import FuzzCase
 from hypothesis import HealthCheck, Phase, given, settings
 
-CASES = [*fuzz_config.CASES, *fuzz_corpus.CASES, *fuzz_events.CASES, *fuzz_runs.CASES]
+CASES = [
+    *fuzz_config.CASES,
+    *fuzz_corpus.CASES,
+    *fuzz_events.CASES,
+    *fuzz_precision.CASES,
+    *fuzz_runs.CASES,
+]
 PLAIN, SLOW = 200, 10_000
 
 

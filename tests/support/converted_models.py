@@ -102,5 +102,6 @@ def write_headers(
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + end)
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
-    (folder / "tokenizer.json").write_text("{}", "utf-8")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_text("{}", "utf-8")
     return folder

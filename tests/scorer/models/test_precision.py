@@ -13,7 +13,8 @@ from mlx_lm.convert import mixed_quant_predicate_builder
 from mlx_lm.utils import compute_bits_per_weight, get_total_parameters
 from tiny_models import write_tiny_model
 
-from scorer.models.precision import WeightPrecision, read_precision
+from scorer.models.precision import read_precision
+from scorer.models.weight_precision import WeightPrecision
 from scorer.spec.weight_format import WeightFormat
 
 FORMATS: list[tuple[int | None, int | None, str]] = [

@@ -10,8 +10,9 @@ from converted_models import convert, edit_config, info_of
 from tiny_models import write_tiny_model
 
 from scorer.common.errors import InputError
-from scorer.models.precision import WeightPrecision, read_precision
+from scorer.models.precision import read_precision
 from scorer.models.predicted_precision import predicted_precision
+from scorer.models.weight_precision import WeightPrecision
 from scorer.spec.weight_format import WeightFormat
 
 FORMATS: list[tuple[int | None, int | None, str]] = [

@@ -42,6 +42,7 @@ BY_TYPE = {
         (None, LLAMA, {}),
         ([1], LLAMA, {}),
         ({}, LLAMA, {}),
+        ({"full_attention": {}}, LLAMA, {}),
     ],
 )  # fmt: skip
 def test_what_a_class_is_given(stated: Any, fields: frozenset[str], given: dict[str, Any]) -> None:

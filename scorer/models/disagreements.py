@@ -1,90 +1,21 @@
-"""The precision of weights in sentences: what it is, and where config, name and tensors differ."""
+"""Where config, name and tensors of a model say otherwise of its precision, in sentences."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from scorer.common.inert_text import shown
+from scorer.models.weight_layout import WeightLayout
+from scorer.models.weight_precision import WeightPrecision
 from scorer.models.weight_tensors import FLOATS
 from scorer.spec.weight_format import WeightFormat
 
-if TYPE_CHECKING:
-    from scorer.models.precision import WeightLayout, WeightPrecision
-
-_BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
-# A format of fewer parameters is an exception, not part of a mix.
-_MOST = 0.95
-# Norms and biases are often kept in another dtype than matrices.
-_NEARLY_ALL = 0.99
 _NAMED_BITS = re.compile(r"(?:^|[^0-9a-z])(?:w|q|int|bits?)?([2-8])[-_ ]?bits?(?![a-z0-9])", re.I)
 _NAMED_DTYPE = re.compile(
     r"(?:^|[^0-9a-z])(fp32|float32|fp16|float16|f16|bf16|bfloat16)(?![a-z0-9])"
 )
 _DTYPES = {"fp32": "float32", "fp16": "float16", "f16": "float16", "bf16": "bfloat16"}
-
-
-def line_of(precision: WeightPrecision) -> str:
-    """The precision of weights in one line."""
-    if not precision.quantized:
-        return _dtypes(precision)
-    return (
-        f"{_formats(precision)}, {precision.bits_per_weight:.2f} bits per weight{_ends(precision)}"
-    )
-
-
-def _formats(precision: WeightPrecision) -> str:
-    kinds = precision.quantized
-    first = kinds[0].format
-    formats = list(dict.fromkeys(each.format for each in kinds))
-    total = sum(each.parameters for each in kinds)
-    if len(formats) == 1:
-        wide = "" if kinds[0].scales != "float32" else ", scales in float32"
-        return first.words + wide
-    rest = [each for each in kinds if each.format != first]
-    others = sum(each.parameters for each in rest)
-    if others < (1 - _MOST) * total:
-        layers = sum(each.layers for each in rest)
-        names = _joined(list(dict.fromkeys(each.format.short for each in rest)))
-        return f"{first.words}, in {layers} small layer{'s' * (layers != 1)} {names}"
-    groups = {each.group_size for each in formats if each.mode == "affine"}
-    in_groups = f", groups of {groups.pop()}" if len(groups) == 1 else ""
-    if in_groups:
-        widths = sorted({each.bits for each in formats if each.mode == "affine"})
-        modes = sorted({each.mode for each in formats if each.mode != "affine"})
-        parts = [*map(str, widths)] if not modes else [*(f"{n} bit" for n in widths), *modes]
-        return f"mix of {_joined(parts)}{' bit' * (not modes)}{in_groups}"
-    return f"mix of {_joined([_compact(each) for each in formats])}"
-
-
-def _compact(each: WeightFormat) -> str:
-    return f"{each.bits} bit in groups of {each.group_size}" if each.mode == "affine" else each.mode
-
-
-def _ends(precision: WeightPrecision) -> str:
-    """What is said of embedding and output head."""
-    dtype = precision.unquantized[0][0] if precision.unquantized else "full precision"
-    if precision.embedding is not None and precision.head is not None:
-        return "; embedding and head too"
-    if precision.embedding is None and precision.head is None:
-        return f"; embedding and head in {dtype}"
-    part = "embedding" if precision.embedding is None else "head"
-    return f"; {part} in {dtype}"
-
-
-def _dtypes(precision: WeightPrecision) -> str:
-    total = sum(count for _, count in precision.unquantized)
-    if not total:
-        return "no floating-point weights"
-    (first, most), *_ = precision.unquantized
-    if most >= _NEARLY_ALL * total:
-        return f"{_BITS[first]} bit ({first})"
-    parts = [
-        f"{_BITS[name]} bit ({name}, {100 * count / total:.0f} %)"
-        for name, count in precision.unquantized
-    ]
-    return f"mix of {_joined(parts)}"
 
 
 def disagreements(layout: WeightLayout) -> tuple[str, ...]:
@@ -180,7 +111,3 @@ def name_differs(name: str, precision: WeightPrecision) -> str | None:
         if named != actual:
             return f"its name says {dtype[1]} and its tensors are {precision.line}"
     return None
-
-
-def _joined(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
