@@ -7,9 +7,10 @@ from scorer.engine.known_content import files_and_hashes
 from scorer.lm.load import LoadedModel
 from scorer.models.info import ModelInfo
 from scorer.models.model_content import ModelContent
-from scorer.models.precision import WeightPrecision, read_precision
+from scorer.models.precision import read_precision
 from scorer.models.predicted_precision import predicted_precision
 from scorer.models.reference_notes import reference_notes
+from scorer.models.weight_precision import WeightPrecision
 from scorer.runs.weight_facts import StoredFormat, WeightFacts
 from scorer.spec.settings.weights import MadeWeights
 
