@@ -99,6 +99,28 @@ _GPU_FLOPS = 220e12
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """What is held, above the weights, at one moment of a prompt.
+
+    Attributes:
+        buffers: Bytes of the buffers of all caches.
+        largest: Bytes that the layer writes which writes the most.
+        mean: Bytes that a layer writes on average.
+        in_flight: Layers whose arrays are held at the same time.
+    """
+
+    buffers: float
+    largest: float
+    mean: float
+    in_flight: float
+
+    @property
+    def total(self) -> int:
+        """Bytes."""
+        return int(self.buffers + self.largest + (self.in_flight - 1) * self.mean)
+
+
+@dataclass(frozen=True, slots=True)
 class _Block:
     """A block of a prompt: its tokens, those held at its end, whether it attends over codes."""
 
@@ -130,21 +152,38 @@ def prefill_peak(
     Returns:
         Bytes, those of the caches included.
     """
+    return prefill_moment(kinds, quantized_from, shape, context, step, device).total
+
+
+def prefill_moment(
+    kinds: Sequence[CacheKind],
+    quantized_from: int | None,
+    shape: PrefillShape,
+    context: int,
+    step: int = DEFAULT_STEP,
+    device: DeviceKind = "metal",
+) -> Moment:
+    """The moment of :func:`prefill_peak`, with what is held then."""
     run = context - 1
-    # The tokens held when mlx-lm quantizes for the first time.
-    plain = run if quantized_from is None else min(run, -(-max(1, quantized_from) // step) * step)
-    found = _last(kinds, shape, context)
+    # The tokens held when the caches are quantized for the first time, by mlx-lm after a block.
+    if quantized_from is None:
+        plain = run
+    elif quantized_from == 0 and device == "cuda":
+        plain = 0
+    else:
+        plain = min(run, -(-max(1, quantized_from) // step) * step)
+    found = [_last(kinds, shape, context)]
     for block in _blocks(run, step, plain):
-        held = _buffers(kinds, block, device)
+        buffers = _buffers(kinds, block, device)
         written = [_written(kind, block, shape, device) for kind in kinds]
         if written:
             layers = sum(kind.count for kind in kinds)
             mean = sum(w * k.count for w, k in zip(written, kinds, strict=True)) / layers
-            held += max(written) + (_in_flight(kinds, block, shape, device) - 1) * mean
-        found = max(found, held)
+            flight = _in_flight(kinds, block, shape, device)
+            found.append(Moment(buffers, max(written), mean, flight))
         if quantized_from is not None and block.tokens == plain:
-            found = max(found, _buffers(kinds, block, device) + _stored(kinds, block))
-    return int(found)
+            found.append(Moment(buffers + _stored(kinds, block), 0, 0, 1))
+    return max(found, key=lambda moment: moment.total)
 
 
 def _blocks(run: int, step: int, plain: int) -> Iterator[_Block]:
@@ -253,14 +292,14 @@ def _in_flight(
     return min(layers, graph + behind)
 
 
-def _last(kinds: Sequence[CacheKind], shape: PrefillShape, context: int) -> float:
-    """Bytes of the step that runs the last token: the caches have grown, logits of one token."""
+def _last(kinds: Sequence[CacheKind], shape: PrefillShape, context: int) -> Moment:
+    """The step that runs the last token: the caches have grown, logits of one token."""
     buffers = sum(
         kind.count * kind.stored * min(_in_buffer(kind.layer, context, 1), context + CACHE_STEP)
         for kind in kinds
     )
     grown = max((kind.stored * (kind.layer.tokens(context) or 0) for kind in kinds), default=0)
-    return buffers + grown + 3 * shape.vocab * shape.element_bytes
+    return Moment(buffers, grown + 3 * shape.vocab * shape.element_bytes, 0, 1)
 
 
 def _stored(kinds: Sequence[CacheKind], block: _Block) -> float:
