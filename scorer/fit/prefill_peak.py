@@ -8,11 +8,12 @@ fused. Fused attention exists for a 16-bit cache on Metal and CUDA, for common h
 
 How many layers are in flight differs. On the CPU MLX queues some hundred operations, about one
 layer. On CUDA it queues graphs of a hundred operations without waiting for the GPU. The counts of
-arrays below are read from MLX 0.32 and mlx-lm 0.32 and compared with measured peaks
-(``python -m scorer.bench.prefill``).
+arrays below are read from MLX 0.32 and mlx-lm 0.32; ``python -m scorer.bench.prefill`` compares
+them with measured peaks.
 
-Estimated and not measured: everything on Metal, latent caches (the keys and values that a layer
-expands them to), and models whose layers are not attention with a gated MLP.
+Estimated and not measured: everything on Metal, where one layer is counted although MLX works
+ahead there too; latent caches (the keys and values that a layer expands them to); models whose
+layers are not attention with a gated MLP; 16-bit models on the CPU.
 
 Imports no mlx.
 """
@@ -172,7 +173,7 @@ def prefill_moment(
         plain = 0
     else:
         plain = min(run, -(-max(1, quantized_from) // step) * step)
-    found = [_last(kinds, shape, context)]
+    found = [_last(kinds, shape, context, device)]
     for block in _blocks(run, step, plain):
         buffers = _buffers(kinds, block, device)
         written = [_written(kind, block, shape, device) for kind in kinds]
@@ -232,6 +233,9 @@ def _written(kind: CacheKind, block: _Block, shape: PrefillShape, device: Device
         seen = min(seen, layer.window - 1 + rows)
     # The old buffer, and the zeros behind it, until the new one is written.
     grown = (kind.stored if block.codes else kind.plain) * seen
+    if block.codes and device == "cuda":
+        # Padded like the scores, see _OWN_COPIES.
+        grown *= 2
     expanded = 2 * shape.heads * _LATENT_HEAD * seen * size if latent else 0
     return rows * width * size + grown + expanded + _scores(layer, block, seen, shape, device)
 
@@ -292,14 +296,17 @@ def _in_flight(
     return min(layers, graph + behind)
 
 
-def _last(kinds: Sequence[CacheKind], shape: PrefillShape, context: int) -> Moment:
-    """The step that runs the last token: the caches have grown, logits of one token."""
-    buffers = sum(
-        kind.count * kind.stored * min(_in_buffer(kind.layer, context, 1), context + CACHE_STEP)
-        for kind in kinds
-    )
-    grown = max((kind.stored * (kind.layer.tokens(context) or 0) for kind in kinds), default=0)
-    return Moment(buffers, grown + 3 * shape.vocab * shape.element_bytes, 0, 1)
+def _last(
+    kinds: Sequence[CacheKind], shape: PrefillShape, context: int, device: DeviceKind
+) -> Moment:
+    """The step that runs the last token: the caches may have grown, logits of one token."""
+    buffers = sum(kind.count * kind.stored * _in_buffer(kind.layer, context, 1) for kind in kinds)
+    grown = [kind.stored * (kind.layer.tokens(context) or 0) for kind in kinds]
+    layers = sum(kind.count for kind in kinds)
+    mean = sum(g * k.count for g, k in zip(grown, kinds, strict=True)) / max(1, layers)
+    logits = 3 * shape.vocab * shape.element_bytes
+    flight = min(layers, _GRAPH_OPS / _LAYER_OPS) if device == "cuda" else 1
+    return Moment(buffers, max(grown, default=0) + logits, mean, max(1, flight))
 
 
 def _stored(kinds: Sequence[CacheKind], block: _Block) -> float:
