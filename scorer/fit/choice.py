@@ -141,9 +141,10 @@ class Choice:
 def best_step(cell: Cell, deployment: Deployment, prices: Prices | None = None) -> Placed:
     """A cell at its best prefill step.
 
-    That is the one asked for, else the largest of :data:`STEPS` at which the cell fits; a quantized
-    cache takes one at which it does not need more than a 16-bit cache at the default, if there is
-    one. A cell that fits at no step has the one at which it takes the least.
+    That is the one asked for, else the largest of :data:`STEPS` at which the cell fits. A quantized
+    cache takes one whose peak is not above that of a 16-bit cache at the default step, if there is
+    one: its attention writes scores out, which can take more than the cache saves. A cell that fits
+    at no step has the one at which it takes the least.
 
     Args:
         cell: The cell.
@@ -163,8 +164,9 @@ def best_step(cell: Cell, deployment: Deployment, prices: Prices | None = None) 
     if not fitting:
         step, found = min(tried, key=lambda item: item[1].total)
         return Placed(cell, found, step, False)
-    limit = fitting[0][1].total if cell.kv is None else bytes_at(tried[0][0], None).total
-    step, found = next((item for item in fitting if item[1].total <= limit), fitting[0])
+    plain = bytes_at(tried[0][0], None).peak
+    quiet = (item for item in fitting if cell.kv is None or item[1].peak <= plain)
+    step, found = next(quiet, fitting[-1])
     return Placed(cell, found, step, True)
 
 
