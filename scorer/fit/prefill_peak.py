@@ -13,7 +13,7 @@ them with measured peaks.
 
 Estimated and not measured: everything on Metal, where one layer is counted although MLX works
 ahead there too; latent caches (the keys and values that a layer expands them to); models whose
-layers are not attention with a gated MLP; 16-bit models on the CPU.
+layers are not attention with a gated MLP.
 
 Imports no mlx.
 """
@@ -88,6 +88,8 @@ _WRITTEN: dict[DeviceKind, _Arrays] = {
     "metal": _Arrays(hidden=4, queries=3, keys_values=3, inner=2),
     "cuda": _Arrays(hidden=4, queries=3, keys_values=3, inner=2),
 }
+# The CPU computes the norms of a 16-bit model in float32.
+_WRITTEN_16BIT_CPU = _Arrays(hidden=16, queries=6, keys_values=2, inner=2)
 # Copies of the scores of a block of queries: MLX writes mask and softmax over the product. Our own
 # cache pads an even number of tokens on CUDA, which takes two copies more.
 _OWN_COPIES = 3
@@ -221,7 +223,7 @@ def _written(kind: CacheKind, block: _Block, shape: PrefillShape, device: Device
     layer, rows, size = kind.layer, block.rows, shape.element_bytes
     latent = layer.kind == "latent"
     head = _LATENT_HEAD if latent else layer.k_dim
-    arrays = _WRITTEN[device]
+    arrays = _WRITTEN_16BIT_CPU if device == "cpu" and size == 2 else _WRITTEN[device]
     width = (
         arrays.hidden * shape.hidden
         + arrays.queries * shape.heads * head

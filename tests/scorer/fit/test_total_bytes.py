@@ -112,6 +112,13 @@ def test_a_cache_that_quantizes_later_holds_its_first_tokens_at_full_precision()
     assert later >= both
 
 
+def test_a_cache_that_would_quantize_behind_the_context_stays_at_full_precision() -> None:
+    plain, later = (
+        total_bytes(0, QWEN, kv, QWEN_SHAPE, 4096) for kv in (None, KVSetting.parse("8@5000"))
+    )
+    assert later == plain
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kv", [None, EIGHT, KVSetting.parse("k8v4")])
 def test_one_token_and_one_step_are_counted(kv: KVSetting | None, device: DeviceKind) -> None:
