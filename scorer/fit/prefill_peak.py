@@ -93,9 +93,11 @@ _WRITTEN_16BIT_CPU = _Arrays(hidden=16, queries=6, keys_values=2, inner=2)
 # Copies of the scores of a block of queries: MLX writes mask and softmax over the product. Our own
 # cache pads an even number of tokens on CUDA, which takes two copies more.
 _OWN_COPIES = 3
-# CUDA: operations of a layer, of a graph that is dispatched as a whole, and the time that the host
-# takes for one; operations of the GPU per second (H100, bfloat16, published prompt speeds).
+# CUDA: operations of a layer with a 16-bit cache and with our own, of a graph that is dispatched as
+# a whole, and the time that the host takes for one; operations of the GPU per second (H100,
+# bfloat16; from prompt speeds and peaks of a 4B model published with MLX's pull request 3077).
 _LAYER_OPS = 20
+_OWN_LAYER_OPS = 45
 _GRAPH_OPS = 100
 _HOST_SECONDS = 30e-6
 _GPU_FLOPS = 220e12
@@ -289,12 +291,13 @@ def _in_flight(
         if block.rows > _own_rows(row):
             # Every block of queries is waited for.
             return 1
-    graph = _GRAPH_OPS / _LAYER_OPS
+    operations = _OWN_LAYER_OPS if block.codes else _LAYER_OPS
+    graph = _GRAPH_OPS / operations
     layer = kinds[0].layer
     weights = shape.hidden * (2 * shape.heads * layer.k_dim + 3 * shape.inner)
     attention = shape.heads * block.tokens * layer.k_dim
     gpu = 2 * block.rows * (weights + attention) / _GPU_FLOPS
-    behind = layers * max(0.0, 1 - _LAYER_OPS * _HOST_SECONDS / gpu)
+    behind = layers * max(0.0, 1 - operations * _HOST_SECONDS / gpu)
     return min(layers, graph + behind)
 
 
