@@ -94,6 +94,8 @@ class Placed:
         bytes: Its bytes at ``step``.
         step: The prefill step that is counted on.
         fits: Whether it fits in the memory.
+        least: Total bytes at the step at which it takes the least. Cells are ranked by these: a cell
+            that fits at a large step is no dearer than one that fits only at a small one.
         on_frontier: Whether it was scored and no other cell takes fewer bytes at a lower KL.
     """
 
@@ -101,6 +103,7 @@ class Placed:
     bytes: TotalBytes
     step: int
     fits: bool
+    least: int
     on_frontier: bool = False
 
 
@@ -141,9 +144,10 @@ class Choice:
 def best_step(cell: Cell, deployment: Deployment, prices: Prices | None = None) -> Placed:
     """A cell at its best prefill step.
 
-    That is the one asked for, else the largest of :data:`STEPS` at which the cell fits; a quantized
-    cache takes one at which it does not need more than a 16-bit cache at the default, if there is
-    one. A cell that fits at no step has the one at which it takes the least.
+    That is the one asked for, else the largest of :data:`STEPS` at which the cell fits. A quantized
+    cache takes one whose peak is not above that of a 16-bit cache at the default step, if there is
+    one: its attention writes scores out, which can take more than the cache saves. A cell that fits
+    at no step has the one at which it takes the least.
 
     Args:
         cell: The cell.
@@ -157,15 +161,18 @@ def best_step(cell: Cell, deployment: Deployment, prices: Prices | None = None) 
 
     if deployment.step is not None:
         found = bytes_at(deployment.step)
-        return Placed(cell, found, deployment.step, found.total <= deployment.memory)
+        fits = found.total <= deployment.memory
+        return Placed(cell, found, deployment.step, fits, found.total)
     tried = [(step, bytes_at(step)) for step in _steps(deployment.context)]
+    least = min(found.total for _, found in tried)
     fitting = [(step, found) for step, found in tried if found.total <= deployment.memory]
     if not fitting:
         step, found = min(tried, key=lambda item: item[1].total)
-        return Placed(cell, found, step, False)
-    limit = fitting[0][1].total if cell.kv is None else bytes_at(tried[0][0], None).total
-    step, found = next((item for item in fitting if item[1].total <= limit), fitting[0])
-    return Placed(cell, found, step, True)
+        return Placed(cell, found, step, False, least)
+    plain = bytes_at(tried[0][0], None).peak
+    quiet = (item for item in fitting if cell.kv is None or item[1].peak <= plain)
+    step, found = next(quiet, fitting[-1])
+    return Placed(cell, found, step, True, least)
 
 
 def _steps(context: int) -> tuple[int, ...]:
@@ -186,7 +193,7 @@ def frontier(placed: Sequence[Placed]) -> list[Placed]:
     """
     kept: list[Placed] = []
     able = [p for p in placed if p.cell.is_scored]
-    for found in sorted(able, key=lambda p: (p.bytes.total, _kl(p))):
+    for found in sorted(able, key=lambda p: (p.least, _kl(p))):
         if not kept or _kl(found) < _kl(kept[-1]):
             kept.append(found)
     return kept
@@ -212,7 +219,7 @@ def choose(cells: Sequence[Cell], deployment: Deployment, beats: Beats) -> Choic
     placed = [best_step(cell, deployment, prices) for cell in cells]
     edge = {p.cell.name for p in frontier(placed)}
     placed = [dataclasses.replace(p, on_frontier=p.cell.name in edge) for p in placed]
-    smallest = min(placed, key=lambda p: p.bytes.total, default=None)
+    smallest = min(placed, key=lambda p: p.least, default=None)
     scored = [p for p in placed if p.fits and p.cell.is_scored]
     pool = [p for p in scored if p.cell.runnable]
     if pool:
@@ -232,12 +239,12 @@ def choose(cells: Sequence[Cell], deployment: Deployment, beats: Beats) -> Choic
 def _pick(pool: Sequence[Placed], beats: Beats) -> tuple[Placed, Reason, tuple[str, ...]]:
     good = [p for p in pool if p.cell.verdict == "good" and not p.cell.is_open]
     if good:
-        return min(good, key=lambda p: (p.bytes.total, _kl(p))), "cheapest good", ()
+        return min(good, key=lambda p: (p.least, _kl(p))), "cheapest good", ()
     top = max(_tier(p) for p in pool)
     tier = [p for p in pool if _tier(p) == top]
-    lowest = min(tier, key=lambda p: (_kl(p), p.bytes.total))
+    lowest = min(tier, key=lambda p: (_kl(p), p.least))
     near = [p for p in tier if p is lowest or not beats(lowest.cell, p.cell)]
-    pick = min(near, key=lambda p: (p.bytes.total, _kl(p)))
+    pick = min(near, key=lambda p: (p.least, _kl(p)))
     return pick, "best that fits", tuple(p.cell.name for p in near if p is not pick)
 
 

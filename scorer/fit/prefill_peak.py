@@ -8,11 +8,12 @@ fused. Fused attention exists for a 16-bit cache on Metal and CUDA, for common h
 
 How many layers are in flight differs. On the CPU MLX queues some hundred operations, about one
 layer. On CUDA it queues graphs of a hundred operations without waiting for the GPU. The counts of
-arrays below are read from MLX 0.32 and mlx-lm 0.32 and compared with measured peaks
-(``python -m scorer.bench.prefill``).
+arrays below are read from MLX 0.32 and mlx-lm 0.32; ``python -m scorer.bench.prefill`` compares
+them with measured peaks.
 
-Estimated and not measured: everything on Metal, latent caches (the keys and values that a layer
-expands them to), and models whose layers are not attention with a gated MLP.
+Estimated and not measured: everything on Metal, where one layer is counted although MLX works
+ahead there too; latent caches (the keys and values that a layer expands them to); models whose
+layers are not attention with a gated MLP.
 
 Imports no mlx.
 """
@@ -87,15 +88,41 @@ _WRITTEN: dict[DeviceKind, _Arrays] = {
     "metal": _Arrays(hidden=4, queries=3, keys_values=3, inner=2),
     "cuda": _Arrays(hidden=4, queries=3, keys_values=3, inner=2),
 }
+# The CPU computes the norms of a 16-bit model in float32.
+_WRITTEN_16BIT_CPU = _Arrays(hidden=16, queries=6, keys_values=2, inner=2)
 # Copies of the scores of a block of queries: MLX writes mask and softmax over the product. Our own
 # cache pads an even number of tokens on CUDA, which takes two copies more.
 _OWN_COPIES = 3
-# CUDA: operations of a layer, of a graph that is dispatched as a whole, and the time that the host
-# takes for one; operations of the GPU per second (H100, bfloat16, published prompt speeds).
+# CUDA: operations of a layer with a 16-bit cache and with our own, of a graph that is dispatched as
+# a whole, and the time that the host takes for one; operations of the GPU per second (H100,
+# bfloat16; from prompt speeds and peaks of a 4B model published with MLX's pull request 3077).
 _LAYER_OPS = 20
+_OWN_LAYER_OPS = 45
 _GRAPH_OPS = 100
 _HOST_SECONDS = 30e-6
 _GPU_FLOPS = 220e12
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is held, above the weights, at one moment of a prompt.
+
+    Attributes:
+        buffers: Bytes of the buffers of all caches.
+        largest: Bytes that the layer writes which writes the most.
+        mean: Bytes that a layer writes on average.
+        in_flight: Layers whose arrays are held at the same time.
+    """
+
+    buffers: float
+    largest: float
+    mean: float
+    in_flight: float
+
+    @property
+    def total(self) -> int:
+        """Bytes."""
+        return int(self.buffers + self.largest + (self.in_flight - 1) * self.mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +157,38 @@ def prefill_peak(
     Returns:
         Bytes, those of the caches included.
     """
+    return prefill_moment(kinds, quantized_from, shape, context, step, device).total
+
+
+def prefill_moment(
+    kinds: Sequence[CacheKind],
+    quantized_from: int | None,
+    shape: PrefillShape,
+    context: int,
+    step: int = DEFAULT_STEP,
+    device: DeviceKind = "metal",
+) -> Moment:
+    """The moment of :func:`prefill_peak`, with what is held then."""
     run = context - 1
-    # The tokens held when mlx-lm quantizes for the first time.
-    plain = run if quantized_from is None else min(run, -(-max(1, quantized_from) // step) * step)
-    found = _last(kinds, shape, context)
+    # The tokens held when the caches are quantized for the first time, by mlx-lm after a block.
+    if quantized_from is None:
+        plain = run
+    elif quantized_from == 0 and device == "cuda":
+        plain = 0
+    else:
+        plain = min(run, -(-max(1, quantized_from) // step) * step)
+    found = [_last(kinds, shape, context, device)]
     for block in _blocks(run, step, plain):
-        held = _buffers(kinds, block, device)
+        buffers = _buffers(kinds, block, device)
         written = [_written(kind, block, shape, device) for kind in kinds]
         if written:
             layers = sum(kind.count for kind in kinds)
             mean = sum(w * k.count for w, k in zip(written, kinds, strict=True)) / layers
-            held += max(written) + (_in_flight(kinds, block, shape, device) - 1) * mean
-        found = max(found, held)
+            flight = _in_flight(kinds, block, shape, device)
+            found.append(Moment(buffers, max(written), mean, flight))
         if quantized_from is not None and block.tokens == plain:
-            found = max(found, _buffers(kinds, block, device) + _stored(kinds, block))
-    return int(found)
+            found.append(Moment(buffers + _stored(kinds, block), 0, 0, 1))
+    return max(found, key=lambda moment: moment.total)
 
 
 def _blocks(run: int, step: int, plain: int) -> Iterator[_Block]:
@@ -181,7 +225,7 @@ def _written(kind: CacheKind, block: _Block, shape: PrefillShape, device: Device
     layer, rows, size = kind.layer, block.rows, shape.element_bytes
     latent = layer.kind == "latent"
     head = _LATENT_HEAD if latent else layer.k_dim
-    arrays = _WRITTEN[device]
+    arrays = _WRITTEN_16BIT_CPU if device == "cpu" and size == 2 else _WRITTEN[device]
     width = (
         arrays.hidden * shape.hidden
         + arrays.queries * shape.heads * head
@@ -193,6 +237,9 @@ def _written(kind: CacheKind, block: _Block, shape: PrefillShape, device: Device
         seen = min(seen, layer.window - 1 + rows)
     # The old buffer, and the zeros behind it, until the new one is written.
     grown = (kind.stored if block.codes else kind.plain) * seen
+    if block.codes and device == "cuda":
+        # Padded like the scores, see _OWN_COPIES.
+        grown *= 2
     expanded = 2 * shape.heads * _LATENT_HEAD * seen * size if latent else 0
     return rows * width * size + grown + expanded + _scores(layer, block, seen, shape, device)
 
@@ -244,23 +291,27 @@ def _in_flight(
         if block.rows > _own_rows(row):
             # Every block of queries is waited for.
             return 1
-    graph = _GRAPH_OPS / _LAYER_OPS
+    operations = _OWN_LAYER_OPS if block.codes else _LAYER_OPS
+    graph = _GRAPH_OPS / operations
     layer = kinds[0].layer
     weights = shape.hidden * (2 * shape.heads * layer.k_dim + 3 * shape.inner)
     attention = shape.heads * block.tokens * layer.k_dim
     gpu = 2 * block.rows * (weights + attention) / _GPU_FLOPS
-    behind = layers * max(0.0, 1 - _LAYER_OPS * _HOST_SECONDS / gpu)
+    behind = layers * max(0.0, 1 - operations * _HOST_SECONDS / gpu)
     return min(layers, graph + behind)
 
 
-def _last(kinds: Sequence[CacheKind], shape: PrefillShape, context: int) -> float:
-    """Bytes of the step that runs the last token: the caches have grown, logits of one token."""
-    buffers = sum(
-        kind.count * kind.stored * min(_in_buffer(kind.layer, context, 1), context + CACHE_STEP)
-        for kind in kinds
-    )
-    grown = max((kind.stored * (kind.layer.tokens(context) or 0) for kind in kinds), default=0)
-    return buffers + grown + 3 * shape.vocab * shape.element_bytes
+def _last(
+    kinds: Sequence[CacheKind], shape: PrefillShape, context: int, device: DeviceKind
+) -> Moment:
+    """The step that runs the last token: the caches may have grown, logits of one token."""
+    buffers = sum(kind.count * kind.stored * _in_buffer(kind.layer, context, 1) for kind in kinds)
+    grown = [kind.stored * (kind.layer.tokens(context) or 0) for kind in kinds]
+    layers = sum(kind.count for kind in kinds)
+    mean = sum(g * k.count for g, k in zip(grown, kinds, strict=True)) / max(1, layers)
+    logits = 3 * shape.vocab * shape.element_bytes
+    flight = min(layers, _GRAPH_OPS / _LAYER_OPS) if device == "cuda" else 1
+    return Moment(buffers, max(grown, default=0) + logits, mean, max(1, flight))
 
 
 def _stored(kinds: Sequence[CacheKind], block: _Block) -> float:

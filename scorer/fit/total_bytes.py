@@ -92,6 +92,9 @@ class Prices:
         return TotalBytes(weights_bytes, *found)
 
     def _cache_and_peak(self, kv: KVSetting | None, step: int) -> tuple[int, int]:
+        if kv is not None and kv.start > self._context:
+            # A cache that never holds as many tokens never quantizes.
+            kv = None
         kinds = self._kinds.get(kv)
         if kinds is None:
             kinds = cache_kinds(self._geometry, kv, self._shape.element_bytes)

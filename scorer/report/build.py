@@ -95,7 +95,7 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
         deployment = deployment_part(reference, rows, comparisons, spec)
     costs = facts.kv_bytes_per_token
     if deployment is not None:
-        costs = {**costs, **{cell.setting: cell.total_bytes for cell in deployment.cells}}
+        costs = {**costs, **{cell.setting: cell.least_bytes for cell in deployment.cells}}
     candidates = _candidates(facts, scored, measured, costs)
     beaten, found = beaten_by(candidates, pairs), frontiers(candidates, pairs)
     members = {name for frontier in found for name in frontier.settings}

@@ -86,6 +86,7 @@ def deployment_part(
                 peak_bytes=each.bytes.peak,
                 total_bytes=each.bytes.total,
                 step=each.step,
+                least_bytes=each.least,
                 fits=each.fits,
                 on_frontier=each.on_frontier,
             )

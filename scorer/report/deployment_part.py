@@ -26,6 +26,7 @@ class PlacedCell:
         peak_bytes: What a prefill block takes beyond both.
         total_bytes: The sum of the three.
         step: The prefill step that is counted on.
+        least_bytes: The total at the step at which it takes the least; settings are ranked by it.
         fits: Whether that fits in the memory; true where there is no limit.
         on_frontier: Whether no other cell takes fewer bytes at a lower KL.
     """
@@ -36,6 +37,7 @@ class PlacedCell:
     peak_bytes: int
     total_bytes: int
     step: int
+    least_bytes: int
     fits: bool
     on_frontier: bool
 

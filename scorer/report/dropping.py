@@ -31,7 +31,7 @@ def droppable(report: Report) -> dict[str, str]:
     rows = {row.setting: row for row in report.settings if row.numbers is not None}
     less = _told_apart(report)
     fits = {cell.setting for cell in deployment.cells if cell.fits}
-    total = {cell.setting: cell.total_bytes for cell in deployment.cells}
+    total = {cell.setting: cell.least_bytes for cell in deployment.cells}
     good = [name for name in rows if name in fits and _is_settled(rows[name], "good")]
     best = min(good, key=lambda name: total[name], default=None)
     found: dict[str, str] = {}

@@ -135,13 +135,37 @@ def test_less_memory_takes_a_smaller_step() -> None:
     assert larger.total > AT_8K.memory
 
 
-def test_a_quantized_cache_takes_a_step_at_which_it_needs_less_than_16_bit() -> None:
+def test_a_quantized_cache_takes_a_step_at_which_its_peak_is_not_above_16_bit() -> None:
     eight = dataclasses.replace(W8, kv=EIGHT)
     roomy = dataclasses.replace(AT_8K, memory=10**11)
-    found = best_step(eight, roomy)
-    assert found.step < 2048
-    at_default = roomy.prices().bytes_of(eight.weights_bytes, EIGHT, 2048)
-    assert found.bytes.total <= best_step(W8, roomy).bytes.total < at_default.total
+    found, plain = best_step(eight, roomy), best_step(W8, roomy)
+    assert (plain.step, found.step) == (2048, 256)
+    assert found.bytes.peak <= plain.bytes.peak < peak_at(eight, 2 * found.step, roomy)
+    assert found.bytes.total < plain.bytes.total
+
+
+def peak_at(of: Cell, step: int, where: Deployment) -> int:
+    return where.prices().bytes_of(of.weights_bytes, of.kv, step).peak
+
+
+@pytest.mark.parametrize(
+    ("memory", "context", "fitting"),
+    [
+        # 525, 401, 340 and 278 MB of weights, 403 MB of cache and at least 17 MB of one layer's
+        # buffer that grows.
+        (940_000_000, 32_768, {"w6": 2048, "w5": 2048, "w4": 2048}),
+        # 101 MB of cache, and 67 MB of activations at step 2048.
+        (650_000_000, 8192, {"w8": 512, "w6": 2048, "w5": 2048, "w4": 2048}),
+    ],
+)
+def test_which_precisions_of_qwen_fit_by_hand(
+    memory: int, context: int, fitting: dict[str, int]
+) -> None:
+    where = Deployment(QWEN, SHAPE, memory, context)
+    found = choose([W8, W6, W5, W4], where, apart)
+    assert {p.cell.name: p.step for p in found.placed if p.fits} == fitting
+    assert found.pick is not None
+    assert found.pick.cell.name == "w6"
 
 
 def test_a_step_that_is_asked_for_is_kept() -> None:
