@@ -44,6 +44,7 @@ DEVICES: tuple[DeviceKind, ...] = ("metal", "cuda", "cpu")
         (SMOLLM2, SMOLLM2_SHAPE, 2049, 2048, EIGHT, 339.5e6),
         (QWEN, dataclasses.replace(QWEN_SHAPE, element_bytes=4), 513, 512, None, 72.8e6),
         (GEMMA, GEMMA_SHAPE, 513, 512, None, 55.8e6),
+        (GEMMA, GEMMA_SHAPE, 1025, 512, None, 79.1e6),
     ],
 )
 def test_peaks_of_real_models_in_float32_on_the_cpu(
