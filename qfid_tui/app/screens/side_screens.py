@@ -20,6 +20,7 @@ from qfid_tui.app.screens.inspector import InspectorScreen
 from qfid_tui.app.screens.model_download import ModelDownload
 from qfid_tui.app.screens.typed_values import option_prompt, setting_prompt
 from qfid_tui.app.state_owner import StateOwner
+from qfid_tui.process.scorer_fault import SCORER_FAULT
 from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.comparison import Comparison
@@ -157,14 +158,22 @@ class SideScreens:
         question = f"{other.words[0].upper()}{other.words[1:]}. Score it here too?"
         ask(self._screen.app, question, "score it", "do not", run)
 
-    def open_fault(self, ending: ChildExit, resume: Callable[[], object]) -> None:
+    def open_fault(
+        self,
+        comparison: Comparison,
+        ending: ChildExit,
+        resume: Callable[[], object],
+        *,
+        is_deleted: bool,
+    ) -> None:
         """Say what happened to a run that failed; where code may not run, ask whether it may.
 
         Args:
+            comparison: The comparison that the run belongs to.
             ending: How its child process ended.
             resume: Called if the user goes on with the run.
+            is_deleted: Whether the folder of the run has been deleted.
         """
-        comparison = self._owner.state.comparison
         failure = comparison.failure
         if failure is not None and failure.error == CustomCodeRefused.__name__:
             self._ask_code(comparison, failure.details.get("files", {}), resume)
@@ -175,7 +184,8 @@ class SideScreens:
                 resume()
 
         names = self._owner.state.key_names
-        self._push(FaultScreen(fault_of(comparison, ending, names)), left)
+        fault = fault_of(comparison, ending, names, is_deleted=is_deleted)
+        self._push(FaultScreen(fault), left)
 
     def _ask_code(
         self, comparison: Comparison, files: Mapping[str, str], resume: Callable[[], object]
@@ -214,7 +224,11 @@ class SideScreens:
 
 
 def fault_of(
-    comparison: Comparison, ending: ChildExit, names: Mapping[str, str] | None = None
+    comparison: Comparison,
+    ending: ChildExit,
+    names: Mapping[str, str] | None = None,
+    *,
+    is_deleted: bool = False,
 ) -> Fault:
     """Describe a run that failed.
 
@@ -222,17 +236,24 @@ def fault_of(
         comparison: The comparison that the run belongs to.
         ending: How its child process ended.
         names: Default keys to the user's own keys.
+        is_deleted: Whether the folder of the run has been deleted.
     """
     failure, again = comparison.failure, comparison.run
+    scored = saved = comparison.saved
     if failure is not None:
         is_input = failure.exit_code == 2
         title = "This cannot be scored" if is_input else "The run failed"
         again = None if is_input else failure.run
         message, hint = failure.message, in_app(failure.hint, names)
+        if comparison.progress.planned is not None and failure.error != SCORER_FAULT:
+            # Counted in the file of the run.
+            saved = failure.saved
     else:
         title = f"The scorer {ending.words}"
         message = f"The scorer {ending.words} without a report."
         hint = "`qfid doctor` looks at this machine"
         if ending.lacked_memory:
             hint = "if memory ran out: close other programs, or take shorter chunks"
-    return Fault(title, message, hint, ending.log, comparison.saved, again)
+    if is_deleted:
+        saved, again = 0, None
+    return Fault(title, message, hint, ending.log, scored, saved, again)

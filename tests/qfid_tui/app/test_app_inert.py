@@ -51,7 +51,7 @@ def screens(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scree
     """Each side screen with the texts wherever it takes any."""
     a, b, c, d, *log = texts
     yield ConfirmScreen(a, b, c)
-    yield FaultScreen(Fault(a, b, c, tuple(log), 3, d))
+    yield FaultScreen(Fault(a, b, c, tuple(log), 3, 3, d))
     yield HelpScreen([HelpKey(a, b, c), HelpKey(c, d, "")])
 
     def unreadable(_: str) -> Any:

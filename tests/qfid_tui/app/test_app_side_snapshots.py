@@ -40,6 +40,7 @@ FAULT = Fault(
     "other programs may have taken the memory: close them, or take fewer settings at once",
     tuple(f"line {i} of what the scorer said before it ended" for i in range(1, 31)),
     36,
+    36,
     RUN,
 )
 KEYS = [
