@@ -164,8 +164,11 @@ class Comparison:
 
     def _setting(self, name: str) -> SettingResult:
         if name not in self.settings:
-            self.settings[name] = SettingResult(name, self.documents, self.equal_chunks)
+            self.settings[name] = self._new(name)
         return self.settings[name]
+
+    def _new(self, name: str) -> SettingResult:
+        return SettingResult(name, self.documents, self.equal_chunks)
 
     def _plan(self, event: Planned) -> None:
         self.run = event.run
@@ -175,6 +178,10 @@ class Comparison:
         self.conditions = event.conditions or None
         self.kv_bytes = {**event.kv_bytes_per_token, "": event.kv_bytes_per_token_16bit}
         for name in event.settings:
+            known = self._setting(name).chunks
+            if len(set(known).intersection(event.chunks)) > event.done.get(name, 0):
+                # The file of the run was deleted: its chunks are scored again.
+                self.settings[name] = self._new(name)
             self._setting(name).reopen()
         if self.phase != "stopping":
             self.phase = "scoring"

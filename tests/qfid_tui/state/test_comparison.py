@@ -169,6 +169,22 @@ def test_a_stopped_run_goes_on_with_the_chunks_it_has() -> None:
     assert comparison.settings["8"].chunks == [0, 1, 2, 3]
 
 
+def test_chunks_that_are_no_longer_saved_are_forgotten_when_the_run_goes_on() -> None:
+    run = save_run(finished=False, chunks=0)
+    comparison = begun()
+    for event in [*opening(run), *chunk_events(run, 2)]:
+        comparison.add(event)
+    comparison.begin(job("8,4"))
+    again = opening(run)
+    object.__setattr__(again[-1], "done", {"4": 2})
+    for event in again:
+        comparison.add(event)
+    assert (comparison.saved, comparison.settings["8"].chunks) == (2, [])
+    assert list(comparison.settings) == ["8", "4"]
+    comparison.add(chunk_scored("8", 0, 0.1))
+    assert comparison.settings["8"].chunks == [0]
+
+
 def test_it_says_when_saved_chunks_were_never_heard_of() -> None:
     run = save_run(finished=False, chunks=0)
     comparison = begun()
