@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from qfid_tui.process.scorer_fault import scorer_fault
@@ -80,6 +80,7 @@ class Comparison:
         self.settings: dict[str, SettingResult] = {}
         self.documents: dict[int, int | None] = {}
         self.equal_chunks: dict[int, int] = {}
+        self._places: dict[int, int] = {}
         self.conditions: Identity | None = None
         self.progress = RunProgress(clock)
         self.memory = 0
@@ -107,15 +108,23 @@ class Comparison:
         self.failure, self.memory = None, 0
         self.version += 1
 
-    def open(self, run: str, chunks: int, conditions: Identity | None = None) -> None:
+    def open(self, run: str, chunks: Collection[int], conditions: Identity | None = None) -> None:
         """Refer to a saved run.
 
         Args:
             run: Its id.
-            chunks: Number of its chunks.
+            chunks: Indices of its chunks.
             conditions: What the figures of its settings depend on; None where not known.
         """
-        self.run, self.planned_chunks, self.conditions = run, chunks, conditions
+        self.run, self.conditions = run, conditions
+        self._set_chunks(chunks)
+
+    def _set_chunks(self, chunks: Collection[int]) -> None:
+        self.planned_chunks = len(chunks)
+        self._places.clear()
+        self._places.update((chunk, place) for place, chunk in enumerate(sorted(chunks)))
+        for result in self.settings.values():
+            result.replan()
 
     def add(self, event: Event) -> None:
         """Apply one event of the child process."""
@@ -168,11 +177,12 @@ class Comparison:
         return self.settings[name]
 
     def _new(self, name: str) -> SettingResult:
-        return SettingResult(name, self.documents, self.equal_chunks)
+        return SettingResult(name, self.documents, self.equal_chunks, self._places)
 
     def _plan(self, event: Planned) -> None:
         self.run = event.run
-        self.planned_chunks, self.text_chunks = len(event.chunks), event.text_chunks
+        self.text_chunks = event.text_chunks
+        self._set_chunks(event.chunks)
         self.arithmetic = event.arithmetic
         self.set_equal_chunks(event.equal_chunks)
         self.conditions = event.conditions or None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from qfid_tui.state.choices import DEMO
 from qfid_tui.state.next_run import SavedRun
 from qfid_tui.state.saved_report import stored_report
-from qfid_tui.state.setting_results import figures_of
+from qfid_tui.state.setting_results import depth_of, figures_of
 from qfid_tui.state.table_rows import EarlierSetting
 from qfid_tui.state.text_names import text_name
 from scorer.common.errors import QfidError
@@ -183,6 +183,7 @@ def _rows(run: Run, info: RunInfo) -> list[EarlierSetting]:
                 chunks=chunks,
                 kl=numbers.kl_mean_per_chunk,
                 flips=_shares(numbers),
+                depth=tuple(depth_of(numbers)),
                 bytes_per_token=row.kv_bytes_per_token,
                 key=ComparabilityKey(
                     info.id, conditions, row.quantize_start, row.path, frozenset(chunks)

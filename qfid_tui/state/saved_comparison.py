@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from qfid_tui.state.comparison import Comparison
@@ -68,8 +69,8 @@ def saved_chunks(run: Run) -> list[ChunkScored]:
     return found
 
 
-def _chunks_of(run: Run) -> int:
+def _chunks_of(run: Run) -> Collection[int]:
     chunks = run.readable_facts.chunks
     if chunks is None:
         raise QfidError(f"run `{run.id}` does not say which chunks it is about")
-    return len(chunks)
+    return chunks

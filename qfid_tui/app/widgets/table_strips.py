@@ -134,7 +134,9 @@ class TableStrips:
         scale = self.flips if what == "flips" else self.kl
         if scale is None or row.differs:
             scale = row_scale(values)
-        return strip(averaged(values, cells), cells, height, scale)
+        kl, flips = row.in_text
+        in_text = (flips if what == "flips" else kl) or values
+        return strip(averaged(in_text, cells), cells, height, scale)
 
 
 def table_strips(

@@ -52,6 +52,19 @@ def test_settings_of_stored_reports_are_found_newest_first_and_once() -> None:
     assert [row.name for row in earlier_settings("demo", {newest.id})] == ["8", "4"]
 
 
+def test_the_charts_of_an_earlier_row_are_those_of_its_report() -> None:
+    run = save_run("8")
+    [row] = [row for row in rows_of(Comparison()) if row.run == run.id]
+    reopened = open_comparison(run.id)
+    [own] = [row for row in rows_of(reopened) if row.name == "8" and not row.run]
+    points = chunk_points(reopened, own)
+    assert [chunk for chunk, _ in points] == [*range(CHUNKS)]
+    assert [kl for _, kl in chunk_points(Comparison(), row)] == pytest.approx(
+        [kl for _, kl in points]
+    )
+    assert depth_spans(Comparison(), row) == depth_spans(reopened, own) != []
+
+
 def test_reports_that_cannot_be_read_are_passed_over() -> None:
     run = save_run("8")
     for text in ("", "[]", '{"settings": 7}', '{"settings": [7, {"setting": "8"}]}'):
