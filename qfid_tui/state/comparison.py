@@ -248,8 +248,16 @@ class Comparison:
     @property
     def complete(self) -> int:
         """Chunks on which every setting has been scored, failed settings left out."""
-        alive = [len(r.chunks) for r in self.settings.values() if r.failure is None]
-        return min(alive, default=0)
+        return min((len(r.chunks) for r in self._alive), default=0)
+
+    @property
+    def most_chunks(self) -> int:
+        """Chunks on which some setting has been scored, failed settings left out."""
+        return max((len(r.chunks) for r in self._alive), default=0)
+
+    @property
+    def _alive(self) -> list[SettingResult]:
+        return [result for result in self.settings.values() if result.failure is None]
 
     @property
     def fraction(self) -> float:

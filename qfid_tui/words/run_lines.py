@@ -193,7 +193,10 @@ def ended_line(comparison: Comparison, names: Mapping[str, str] | None = None) -
         return [("✓ ", "good"), (f"{chunks} scored, saved as {comparison.run}", "text")]
     if comparison.phase == "stopped" and comparison.run is not None:
         of = plural(comparison.planned_chunks, "chunk")
-        return [(f"stopped: {comparison.complete} of {of} scored and saved", "text")]
+        least, most = comparison.complete, comparison.most_chunks
+        # Settings differ where the user stopped the run within a chunk.
+        count = f"{least}" if least == most else f"{least} to {most}"
+        return [(f"stopped: {count} of {of} scored and saved", "text")]
     if comparison.phase == "stopped":
         return [("stopped before anything was scored", "text")]
     failure = comparison.failure

@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 from qfid_tui.app.screens.panel import PanelScreen
 from qfid_tui.app.shown_text import shown
 from qfid_tui.app.widgets.field import Field
+from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.state.app_hints import error_text
 from scorer.common.errors import InputError
 
@@ -70,6 +71,7 @@ class PromptScreen(PanelScreen[str | None]):
             yield Field(self._value, id="value", compact=False, takes_list=self._takes_list)
             yield Static(id="meaning", markup=False)
             yield Static(Content("enter takes it, esc changes nothing"), id="keys")
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Type at once."""
