@@ -67,6 +67,8 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         height: 1;
         padding: 0 1;
         text-style: bold;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
     }
     HistoryScreen #runs-filter {
         display: none;
@@ -88,7 +90,9 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         padding: 0 1;
         border-top: solid $primary;
     }
+    HistoryScreen.-low #run-about { max-height: 4; }
     """
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "question_mark",
