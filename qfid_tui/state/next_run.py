@@ -108,7 +108,8 @@ def next_run(
     missing = tuple(name for name in names if not comparison.is_scored(name))
     if not missing:
         return NextRun("nothing", job, run, ())
-    new = not any(name in comparison.settings for name in missing)
+    # A run that was stopped before its first chunk has nothing to add to.
+    new = comparison.saved > 0 and not any(name in comparison.settings for name in missing)
     return NextRun("add" if new else "go_on", job, run, missing)
 
 

@@ -168,7 +168,8 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
             return [*key("r", " tries again")]
         return [("model or options changed: ", "text"), *key("r", f" compares {settings} anew")]
     if planned.kind == "add":
-        return [*key("r", f" scores {names} alone and adds it to this comparison")]
+        them = "it" if len(planned.missing) == 1 else "them"
+        return [*key("r", f" scores {names} alone and adds {them} to this comparison")]
     if planned.kind == "go_on":
         return [*key("r", f" goes on with {names}")]
     return [*key("space", " ticks another setting to add, "), *key("e", " writes the report")]

@@ -21,8 +21,8 @@ Prompt = tuple[PromptScreen, Callable[[str | None], None]]
 """A screen to push, and the function that receives its answer."""
 
 _NOTATION = """\
-k8v4           keys at 8 bits, values at 4; 16 leaves a side as it is: k16v4
-4:32,6         several, with commas between: 4 bits in groups of 32, and 6 bits
+k8v4, k16v4    keys at 8 bits or left as they are (16), values at 4
+4:32,6         two settings: 4 bits in groups of 32, and 6 bits
 4@512          the first 512 tokens at full precision
 4~dequantized  the quantizer alone; `?` outside of this prompt says more"""
 

@@ -88,6 +88,9 @@ def test_a_run_without_a_chunk_opens_empty_and_one_that_is_not_there_is_an_error
     run = save_run(finished=False, chunks=0)
     comparison = open_comparison(run.id)
     assert (comparison.phase, comparison.saved) == ("stopped", 0)
+    # There is nothing to add to.
+    same = Choices().of_job(run.job)
+    assert next_run(same, comparison).kind == "go_on"
     with pytest.raises(QfidError):
         open_comparison("nothing")
 
