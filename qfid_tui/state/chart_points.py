@@ -94,10 +94,15 @@ def _kl_mean_on(row: TableRow, chunks: frozenset[int]) -> float:
 
 
 def chart_row(rows: Sequence[TableRow], at_cursor: TableRow | None) -> TableRow | None:
-    """The row that charts show: the one with the cursor, else the first that has numbers."""
-    scored = [row for row in rows if row.figures is not None]
+    """The row that charts show: the one with the cursor, else the first that has numbers.
+
+    Before the first numbers of a run that goes on, an earlier run does not stand in its place.
+    """
     if at_cursor is not None and at_cursor.figures is not None:
         return at_cursor
+    scored = [row for row in rows if row.figures is not None]
+    if any(row.waiting for row in rows):
+        scored = [row for row in scored if not row.origin]
     return scored[0] if scored else None
 
 

@@ -34,7 +34,8 @@ class ChartsPanel(Grid):
         """Draw the charts of a state."""
         self._stop_waiting()
         row = state.charted_row
-        name = "" if row is None else row.name
+        # Marked as in the table.
+        name = "" if row is None else f"{row.name} (old)" if row.origin else row.name
         scatter = self.query_one(Scatter)
         chunks = self.query_one(ChunkChart)
         depth = self.query_one(DepthChart)

@@ -125,7 +125,7 @@ class TableStrips:
         forms = [said, *parts]
         if self.has_own_scales:
             name = "" if row is None or not row.kl else f"{inert(row.name)}: "
-            whole = f"{name}{said}; a scale per row" if said else "a scale per row"
+            whole = f"{name}{said}; a scale per row" if said else "strips: a scale per row"
             forms = [whole, *(f"{name}{form}" for form in forms)]
         elif self.apart:
             forms = [f"{said}; rows of other conditions each on their own", *forms]

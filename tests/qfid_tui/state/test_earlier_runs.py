@@ -65,6 +65,20 @@ def test_the_charts_of_an_earlier_row_are_those_of_its_report() -> None:
     assert depth_spans(Comparison(), row) == depth_spans(reopened, own) != []
 
 
+def test_before_the_first_chunk_of_a_run_the_charts_show_no_earlier_run() -> None:
+    run = save_run("8")
+    comparison = Comparison()
+    rows = rows_of(comparison)
+    [old] = [row for row in rows if row.run == run.id]
+    assert chart_row(rows, rows[0]) is old
+    comparison.begin(parse_job("4"))
+    rows = rows_of(comparison)
+    [old] = [row for row in rows if row.run == run.id]
+    assert chart_row(rows, rows[0]) is None and chart_row(rows, old) is old
+    comparison.add(chunk_scored("4", 0, 0.1))
+    assert chart_row(rows_of(comparison), None) is not None
+
+
 def test_reports_that_cannot_be_read_are_passed_over() -> None:
     run = save_run("8")
     for text in ("", "[]", '{"settings": 7}', '{"settings": [7, {"setting": "8"}]}'):
