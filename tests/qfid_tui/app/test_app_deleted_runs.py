@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from app_pilot import demo_choices, piloted, running, screen_text, until
+from app_pilot import demo_choices, painted, piloted, running, until
 from cli_saved_runs import chunk_events, failing, opening, save_run, script
 from deadline import DEADLINE
 
@@ -112,6 +112,5 @@ async def test_a_run_whose_folder_goes_while_it_is_scored_ends_with_one_true_mes
             assert notices == [f"Run {run.id} has been deleted: its numbers leave the screen"]
             return
         await until(pilot, lambda: type(app.screen).__name__ == "FaultScreen", "the fault")
-        text = screen_text(app)
-        assert "Not saved any more: 2 scored chunks" in text and not notices
-        assert "Go on" not in text and not app.workbench.table.has_numbers
+        text = await painted(app, pilot, "Not saved any more: 2 scored chunks", "Close")
+        assert not notices and "Go on" not in text and not app.workbench.table.has_numbers
