@@ -173,6 +173,8 @@ class Chart(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One line of the picture."""
         width = self.content_size.width
+        if not width:
+            return Strip.blank(0)
         picture = self._picture()
         head = self.content_size.height - picture.canvas.height
         if y < head:
