@@ -13,9 +13,8 @@ FRAGMENTS = [
     *("\ud800", "\udfff", "\u202e", "\u2066", "\u200b", "\ufeff", "\U000e0041", "\u0301" * 40),
     *("模型", "🧮", "👩‍👩‍👧", "ﷺ", "a" * 3000, "/", "..", "`", "|", " "),
 ]
-nasty = st.lists(
-    st.sampled_from(FRAGMENTS) | st.text(st.characters(categories=None), max_size=8), max_size=8
-).map("".join)
+_pieces = st.sampled_from(FRAGMENTS) | st.text(st.characters(categories=None), max_size=8)
+nasty = st.lists(_pieces, max_size=8).map("".join)
 
 
 def all_fragments(texts: int, first: int = 0) -> list[str]:

@@ -23,10 +23,11 @@ async def at_rest(pilot: Pilot[Any]) -> None:
     Raises:
         AssertionError: It never does.
     """
-    shown, same = "", 0
+    shown: object = None
+    same = 0
     for _ in range(DEADLINE_STEPS):
         await pilot.pause(STEP)
-        now = str(pilot.app.screen._compositor.render_strips())
+        now = [list(strip) for strip in pilot.app.screen._compositor.render_strips()]
         shown, same = now, same + 1 if now == shown else 0
         if same >= STEPS_AT_REST:
             return

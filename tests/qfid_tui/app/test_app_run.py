@@ -33,14 +33,14 @@ def faked(**changes: Any) -> Any:
 
 @piloted
 async def test_pick_tick_run_watch_stop_go_on_and_add_with_the_real_scorer() -> None:
-    async with running(demo_choices(model=None, max_chunks=24, chunk_length=256)) as (app, pilot):
+    async with running(demo_choices(model=None, max_chunks=16, chunk_length=256)) as (app, pilot):
         comparison = app.comparison
         await pilot.press("enter", "r")
         await until(pilot, lambda: app.comparison is not comparison, "a comparison of its own")
         comparison = app.comparison
         await until(pilot, lambda: comparison.phase == "scoring", "the plan")
-        await until(pilot, lambda: comparison.saved >= 3, "three chunks")
-        words = ("Running", "of 24", " left")
+        await until(pilot, lambda: comparison.saved >= 1, "a chunk")
+        words = ("Running", "of 16", " left")
         await until(pilot, lambda: all(w in screen_text(app) for w in words), "live numbers")
         strips = next(row.kl for row in app.workbench.table.rows if row.name == "8")
         assert len(strips) >= 1
@@ -48,7 +48,7 @@ async def test_pick_tick_run_watch_stop_go_on_and_add_with_the_real_scorer() -> 
         await until(pilot, lambda: not app.comparison.is_active, "stopped")
         assert app.comparison.phase == "stopped"
         kept = app.comparison.complete
-        assert 1 <= kept < 24
+        assert 1 <= kept < 16
         run = find_run(str(app.comparison.run))
         assert not run.finished and len(run.scored()["8"]) >= kept
         await until(pilot, lambda: "r goes on" in screen_text(app), "painted")
@@ -57,7 +57,7 @@ async def test_pick_tick_run_watch_stop_go_on_and_add_with_the_real_scorer() -> 
         await until(pilot, lambda: app.comparison.phase == "finished", "finished")
         assert app.comparison is comparison and app.comparison.run == run.id
         assert sorted(run.scored()["8"]) == sorted(comparison.settings["8"].chunks)
-        assert len(comparison.settings["8"].chunks) == 24
+        assert len(comparison.settings["8"].chunks) == 16
         report = run.report()
         assert report is not None and run.finished
         shown = comparison.figures("4")
@@ -74,9 +74,9 @@ async def test_pick_tick_run_watch_stop_go_on_and_add_with_the_real_scorer() -> 
         grown = (run.path / "positions.arrow").stat().st_size
         assert grown < 1.6 * before
         assert {name: len(chunks) for name, chunks in run.scored().items()} == {
-            "8": 24,
-            "4": 24,
-            "6": 24,
+            "8": 16,
+            "4": 16,
+            "6": 16,
         }
         await pilot.press("r")
         assert comparison.phase == "finished"

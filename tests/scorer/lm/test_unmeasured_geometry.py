@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import textwrap
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +86,23 @@ def test_building_that_takes_too_long_is_one_line(tmp_path: Path) -> None:
 
 def test_caches_without_end_are_one_line(tmp_path: Path) -> None:
     """Loops of a model are a size that only its own architecture reads."""
+    # Each look at the memory finds a MiB more: how far this process must grow to exceed what it
+    # has held before depends on the tests that ran in it.
+    held = count(1 << 30, 1 << 20)
     limits = building_limits(most_bytes=64 << 20)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scorer.lm.skeleton.most_held", lambda: next(held))
         patch.setattr("scorer.lm.measured_geometry.building_limits", lambda: limits)
         with pytest.raises(InputError, match="takes over 0 GiB to build"):
             outcome_of(tmp_path, tiny_config("nanbeige", num_loops=1 << 31))
+
+
+def test_the_memory_held_is_that_of_the_process() -> None:
+    """In a process of its own: what this one has held at most, it need not exceed again."""
+    code = (
+        "from scorer.lm.skeleton import most_held\n"
+        "before = most_held()\n"
+        "held = b'x' * (256 << 20)\n"
+        "assert 200 << 20 < most_held() - before < 300 << 20\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
