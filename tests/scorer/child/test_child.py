@@ -154,6 +154,8 @@ def test_a_setting_that_fails_ends_with_code_1_and_a_report(small: Small, tmp_pa
 
 def test_an_error_of_ours_is_a_failure_that_names_it(small: Small, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
+        "from scorer.device.blas import preload_blas\n"
+        "preload_blas()\n"
         "from scorer.lm.mlx_lm_import import import_mlx_lm\n"
         "import_mlx_lm(light=True)\n"
         "import scorer.lanes.kv.plan\n"
