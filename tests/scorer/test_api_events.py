@@ -59,6 +59,9 @@ def test_a_chunk_is_saved_before_it_is_told(small: Small) -> None:
     assert seen == [True, True]
 
 
+SLOW = pytest.mark.slow
+
+
 class Enough(Exception):
     pass
 
@@ -71,8 +74,14 @@ def undisturbed(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Any:
         return numbers([report.to_json() for report in measure(small, settings=["8", "4"])])
 
 
-@pytest.mark.parametrize("error", [Enough, KeyboardInterrupt, MemoryError, RuntimeError, QfidError])
-@pytest.mark.parametrize("kind", [Planned, ChunkScored, Finished])
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        pytest.param(kind, error, marks=[] if Enough is error or ChunkScored is kind else SLOW)
+        for kind in (Planned, ChunkScored, Finished)
+        for error in (Enough, KeyboardInterrupt, MemoryError, RuntimeError, QfidError)
+    ],
+)
 def test_an_exception_of_it_ends_the_run_and_leaves_it_whole(
     small: Small, undisturbed: Any, error: type[BaseException], kind: type[Event]
 ) -> None:

@@ -48,7 +48,14 @@ def whole(small: Small, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     return made
 
 
-@pytest.mark.parametrize("after", range(1, len(ALL)))
+@pytest.mark.parametrize(
+    "after",
+    # The first and the last cell, the end of a chunk, and within one.
+    [
+        pytest.param(after, marks=[] if after in (1, 3, 5, 8) else pytest.mark.slow)
+        for after in range(1, len(ALL))
+    ],
+)
 def test_a_stopped_run_keeps_what_is_scored_and_ends_as_an_uninterrupted_one(
     small: Small, whole: dict[str, Any], after: int
 ) -> None:
