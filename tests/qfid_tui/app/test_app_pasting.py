@@ -37,6 +37,8 @@ async def test_a_pasted_control_character_is_a_sign(keys: list[str]) -> None:
         assert field.cursor_position == len(field.value)
         assert "a␛]0;title␇b" in screen_text(app)
         assert_inert(app)  # type: ignore[arg-type]
+        # A search of the palette that goes on would miss its list where the app ends.
+        await until(pilot, lambda: all(w.is_finished for w in app.workers), "the search's end")
 
 
 @piloted

@@ -122,9 +122,9 @@ async def test_a_killed_child_is_told_with_its_log_and_goes_on(tmp_path: Path) -
         await until(pilot, lambda: app.comparison.saved == 2, "two chunks")
         os.kill(int(file.with_suffix(".pid").read_text()), signal.SIGKILL)
         await until(pilot, lambda: type(app.screen).__name__ == "FaultScreen", "the fault")
+        await until(pilot, lambda: "if memory ran out" in screen_text(app), "painted")
         text = screen_text(app)
         assert "SIGKILL" in text and "last [/words]" in text and "2 scored chunks saved" in text
-        assert "if memory ran out" in text
         script(file, recording(run))
         await pilot.press("r")
         await until(pilot, lambda: app.comparison.phase == "finished", "finished")
