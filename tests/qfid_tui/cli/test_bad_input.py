@@ -285,9 +285,16 @@ def test_the_command_line_says_it_in_two_lines(
         assert Job.from_json(request_of(path)) == Job.from_json(asked.request)
 
 
+SLOW = pytest.mark.slow
+PLAIN = (seven_bits, no_tokenizer, a_broken_tokenizer, truncated_weights)
+
+
 @pytest.mark.parametrize(
     ("case", "message", "hint"),
-    [known for known in CASES if known[0] in (seven_bits, no_tokenizer, truncated_weights)],
+    [
+        pytest.param(*known, id=known[0].__name__, marks=[] if known[0] in PLAIN else SLOW)
+        for known in CASES
+    ],
 )
 def test_the_command_says_it_in_two_lines(
     asked: Asked, tmp_path: Path, case: Case, message: str, hint: str
