@@ -105,7 +105,13 @@ def test_a_model_of_each_kind_scores(
 
 @pytest.mark.parametrize(
     ("architecture", "bits"),
-    [("llama", 4), ("llama", 8), ("mixtral", 4), ("deepseek_v3", 4), ("seed_oss", 4)],
+    [
+        pytest.param("llama", 4, marks=pytest.mark.slow),
+        ("llama", 8),
+        ("mixtral", 4),
+        ("deepseek_v3", 4),
+        ("seed_oss", 4),
+    ],
 )
 def test_quantized_weights(architecture: str, bits: int, tmp_path: Path) -> None:
     """Experts, latent projections and a tied quantized embedding among them."""
@@ -141,7 +147,9 @@ def test_a_model_without_keys_and_values_is_refused(architecture: str, tmp_path:
     assert not runs_folder().exists() or not any(runs_folder().iterdir())
 
 
-@pytest.mark.parametrize("architecture", ["gemma3_text", "granitemoehybrid"])
+@pytest.mark.parametrize(
+    "architecture", ["gemma3_text", pytest.param("granitemoehybrid", marks=pytest.mark.slow)]
+)
 def test_the_child_process_scores_them_too(architecture: str, tmp_path: Path) -> None:
     model, text = write_tiny_model(tmp_path / architecture, architecture), write_text(tmp_path)
     child = subprocess.Popen(
