@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -18,6 +19,10 @@ from scorer.device.blas import preload_blas
 
 if TYPE_CHECKING:
     from tiny_runs import Small
+
+# Nothing of the many thousand objects that collecting the tests makes is garbage: they are not
+# looked through for it, neither now nor by each test again (see `pytest_collection_finish`).
+gc.disable()
 
 # MLX and the tokenizers read these when they are imported, and no test module is yet.
 os.environ["MLX_ENABLE_TF32"] = "0"
@@ -77,6 +82,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(item.get_closest_marker(name) for name in ("slow", "peer")):
             item.add_marker(pytest.mark.timeout(7200))
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, and seldom: a screen alone makes some 50 000 objects."""
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from fuzz_inputs import FuzzCase
 from hypothesis import HealthCheck, Phase, given, settings
 
 CASES = [*fuzz_config.CASES, *fuzz_corpus.CASES, *fuzz_events.CASES, *fuzz_runs.CASES]
-PLAIN, SLOW = 200, 10_000
+PLAIN, SLOW = 100, 10_000
 
 
 def fed(case: FuzzCase, folder: Path, examples: int) -> int:
@@ -47,7 +47,7 @@ def of_reader(reader: str) -> list[FuzzCase]:
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_some_of_anything_is_read_or_refused(case: FuzzCase, tmp_path: Path) -> None:
-    # A reader's 200 examples are shared out among what can be done to its files.
+    # A reader's 100 examples are shared out among what can be done to its files.
     reader = case.name.split(":")[0]
     fed(case, tmp_path, -(-PLAIN // len(of_reader(reader))))
 

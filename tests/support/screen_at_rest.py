@@ -27,7 +27,8 @@ async def at_rest(pilot: Pilot[Any]) -> None:
     Raises:
         AssertionError: It never does.
     """
-    shown, same = "", 0
+    shown: object = None
+    same = 0
     for _ in range(DEADLINE_STEPS):
         await pilot.pause(STEP)
         now = picture(pilot)
@@ -55,9 +56,9 @@ async def in_time(pilot: Pilot[Any]) -> None:
     assert picture(pilot) == before, "the picture depends on the time: a timer has changed it"
 
 
-def picture(pilot: Pilot[Any]) -> str:
-    """What the screen shows now, with its colours."""
-    return str(pilot.app.screen._compositor.render_strips())
+def picture(pilot: Pilot[Any]) -> list[list[Any]]:
+    """What the screen shows now, with its colours: the segments of its lines."""
+    return [list(strip) for strip in pilot.app.screen._compositor.render_strips()]
 
 
 def is_busy(app: App[Any]) -> bool:

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
-from inert_screens import assert_inert, nasty
+from inert_screens import all_fragments, assert_inert, nasty
 from side_screen_app import Below, until
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -29,8 +29,9 @@ from qfid_tui.state.compared_runs import ComparedRun
 from scorer.common.errors import InputError
 from scorer.runs.run_info import RunInfo
 
-# Opening a screen takes longer than drawing many texts on it: 10 sets of 20 make 200 texts.
-TEXTS, EXAMPLES = 20, 10
+# Opening a screen takes longer than drawing many texts on it.
+TEXTS = 20
+EXAMPLES = [3, pytest.param(50, marks=pytest.mark.slow)]
 
 
 def infos(texts: list[str]) -> list[RunInfo]:
@@ -106,10 +107,12 @@ def one_app() -> Iterator[Any]:
         loop.close()
 
 
-def test_any_text_is_drawn_inert(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_any_text_is_drawn_inert(examples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with one_app() as ask:
 
-        @settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate])
+        @settings(max_examples=examples, phases=[Phase.explicit, Phase.generate])
+        @example(all_fragments(TEXTS))
         @given(st.lists(nasty, min_size=TEXTS, max_size=TEXTS))
         def each(texts: list[str]) -> None:
             async def steps(app: Below, pilot: Pilot[Any]) -> None:

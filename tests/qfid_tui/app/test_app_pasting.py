@@ -40,6 +40,8 @@ async def test_a_pasted_control_character_is_a_sign(keys: list[str]) -> None:
         if keys not in (["a"], ["ctrl+p"]):
             await until(pilot, lambda: "1 more line of what was pasted" in screen_text(app))
         assert_inert(app)  # type: ignore[arg-type]
+        # A search of the palette that goes on would miss its list where the app ends.
+        await until(pilot, lambda: all(w.is_finished for w in app.workers), "the search's end")
 
 
 @piloted

@@ -89,6 +89,7 @@ def test_the_start_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert page.count("to the first batch, kernel cache") == 2 and "s model: demo" in page
 
 
+@pytest.mark.slow
 def test_a_shape_is_started_from_a_folder_with_a_tokenizer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
