@@ -29,6 +29,13 @@ class RunInfo:
         chunks_planned: Pairs that the job asks for; None where the facts name no chunks.
         failed: Settings that failed.
         read_only: Why this version can read the run and not go on with it; "" where it can.
+        conditions: Digest of what a job must share with the run's own to be held by it too, see
+            :attr:`scorer.spec.job.Job.conditions`; "" for a broken run, as is the last but one.
+        revision: Commit of the model; None where it has none.
+        files: Digest of the states of the model's files, see
+            :func:`scorer.models.file_stamp.digest_of`.
+        is_whole: Whether every file that this rests on could be opened. One that could not may be
+            read the next time.
     """
 
     id: str
@@ -44,3 +51,7 @@ class RunInfo:
     chunks_planned: int | None = None
     failed: tuple[str, ...] = ()
     read_only: str = ""
+    conditions: str = ""
+    revision: str | None = None
+    files: str = ""
+    is_whole: bool = True
