@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,9 +42,7 @@ __all__ = [
     "newest_first",
     "newest_run",
     "newest_unfinished",
-    "run_ids",
     "run_index",
-    "run_infos",
     "runs_folder",
     "twins",
     "unfinished_twin",
@@ -142,20 +140,36 @@ def _remove_leavings(folder: Path) -> None:
                 shutil.rmtree(left_over, ignore_errors=True)
 
 
-def run_index() -> RunIndex:
-    """All runs of the folder, to be looked at one by one; their names are newest first.
+def run_index(model: str | None = None) -> RunIndex:
+    """The runs, to be looked at one by one; their names are known at once, newest first.
+
+    Args:
+        model: Leave out the names that :func:`new_run` has given to runs of other models. A run
+            that is left may still be of another one.
 
     Raises:
         InputError: The folder of runs cannot be read.
     """
     names, folders = _entries()
+    if model is not None:
+        slug = _slug(model)
+        names = [n for n in names if (named := _ID.fullmatch(n)) is None or named[1] == slug]
     return RunIndex(runs_folder(), names, folders, _info)
 
 
-def newest_first(index: RunIndex) -> Iterator[ListedRun]:
-    """Look at the runs of an index, newest first, no further than they are taken."""
-    for _, names in itertools.groupby(index.names, key=_second):
-        yield from sorted(map(index.look, names), key=lambda run: _age(run.info), reverse=True)
+def newest_first(index: RunIndex, start: int = 0) -> Iterator[ListedRun]:
+    """Look at the runs of an index, newest first, no further than they are taken.
+
+    A run that has gone since the index was made is left out.
+
+    Args:
+        index: The index.
+        start: Begin with this one of its names.
+    """
+    names = itertools.islice(index.names, start, None)
+    for _, same in itertools.groupby(names, key=_second):
+        runs = [run for run in map(index.look, same) if not _is_gone(run.info)]
+        yield from sorted(runs, key=lambda run: _age(run.info), reverse=True)
 
 
 def list_runs() -> list[RunInfo]:
@@ -164,35 +178,6 @@ def list_runs() -> list[RunInfo]:
     found = [run.info for run in newest_first(index)]
     index.save()
     return found
-
-
-def run_ids(model: str | None = None) -> list[str]:
-    """Ids of all runs, newest first, without reading any of them.
-
-    Args:
-        model: Leave out the ids that :func:`new_run` has given to runs of other models. A run
-            that is left may still be of another one.
-
-    Raises:
-        InputError: The folder of runs cannot be read.
-    """
-    ids = _names()
-    if model is None:
-        return ids
-    slug = _slug(model)
-    return [i for i in ids if (named := _ID.fullmatch(i)) is None or named[1] == slug]
-
-
-def run_infos(ids: Iterable[str]) -> list[RunInfo]:
-    """Some of the runs, newest first, as :func:`list_runs` has them; one that is gone is left out.
-
-    Args:
-        ids: Their ids, as :func:`run_ids` gives them.
-    """
-    folder = runs_folder()
-    found = [_info(folder / i) for i in ids]
-    there = [info for info in found if info.state != "broken" or os.path.lexists(info.path)]
-    return sorted(there, key=_age, reverse=True)
 
 
 def find_run(text: str) -> Run:
@@ -286,6 +271,10 @@ def _age(run: Run | RunInfo) -> tuple[str, str]:
 def _second(name: str) -> str:
     """When a run began, as its name says it."""
     return name[:_DATE_LENGTH]
+
+
+def _is_gone(info: RunInfo) -> bool:
+    return info.state == "broken" and not os.path.lexists(info.path)
 
 
 def _info(path: Path) -> RunInfo:

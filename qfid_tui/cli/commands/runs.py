@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qfid_tui.state.run_results import RunResult, results_of
+from qfid_tui.state.run_results import RunResult, read_outcomes
 from qfid_tui.words.run_rows import read_only_note
 
 if TYPE_CHECKING:
     from scorer.runs.run_info import RunInfo
 
 _HEAD = ("run", "state", "scored", "model", "text", "length", "setting: KL mean (nats), verdict")
+# What JSON says of a run, beside its results.
+_VALUES = (
+    *("id", "path", "state", "reason", "model", "settings", "corpus", "chunk_length", "created"),
+    *("chunks_done", "chunks_planned", "failed", "read_only"),
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -43,15 +49,20 @@ def run(args: argparse.Namespace) -> int:
     from qfid_tui.cli.diagnostics import say
     from qfid_tui.cli.output import print_text
     from scorer.common.folders import runs_folder
-    from scorer.runs.listing import list_runs
+    from scorer.runs.listing import newest_first, run_index
 
     if args.delete:
         return _delete(args.delete, asked=args.yes)
-    found = list_runs()
+    index = run_index()
+    listed = [*newest_first(index)]
+    results = [outcome.results for outcome in read_outcomes(index, listed)]
+    index.save()
+    found = [*zip((run.info for run in listed), results, strict=True)]
     if args.format == "json":
         print_text([_json(found)])
     elif found:
-        print_text(f"{line}\n" for line in table([_HEAD, *map(_row, found)]))
+        rows = [_HEAD, *itertools.starmap(_row, found)]
+        print_text(f"{line}\n" for line in table(rows))
     if not found:
         say(f"no run is saved in `{runs_folder()}` yet; `qfid kv demo` makes one")
     return 0
@@ -82,7 +93,7 @@ def _delete(names: Sequence[str], *, asked: bool) -> int:
     return 0
 
 
-def _row(info: RunInfo) -> tuple[str, ...]:
+def _row(info: RunInfo, results: Sequence[RunResult]) -> tuple[str, ...]:
     if info.state == "broken":
         return info.id, info.state, "", info.reason
     planned = "?" if info.chunks_planned is None else str(info.chunks_planned)
@@ -93,15 +104,15 @@ def _row(info: RunInfo) -> tuple[str, ...]:
         info.model,
         info.corpus,
         str(info.chunk_length),
-        "; ".join(filter(None, (_results(info), read_only_note(info)))),
+        "; ".join(filter(None, (_results(info, results), read_only_note(info)))),
     )
 
 
-def _results(info: RunInfo) -> str:
+def _results(info: RunInfo, results: Sequence[RunResult]) -> str:
     """``8: 0.00035 good?, 4: 0.113 bad, 2``; a setting without a result stands alone."""
     from scorer.report.formats.inline import digits
 
-    found = {result.setting: result for result in results_of(info)}
+    found = {result.setting: result for result in results}
     return ", ".join(
         f"{name}: {digits(found[name].kl_mean, significant=3)} {found[name].verdict}"
         if name in found
@@ -112,19 +123,18 @@ def _results(info: RunInfo) -> str:
     )
 
 
-def _json(found: list[RunInfo]) -> str:
-    import dataclasses
+def _json(found: Sequence[tuple[RunInfo, Sequence[RunResult]]]) -> str:
     import json
 
     from scorer.common.json_values import json_values
 
     rows = [
         {
-            **dataclasses.asdict(info),
+            **{name: getattr(info, name) for name in _VALUES},
             "path": str(info.path),
-            "results": json_values([_values(result) for result in results_of(info)], words=True),
+            "results": json_values([_values(result) for result in results], words=True),
         }
-        for info in found
+        for info, results in found
     ]
     return json.dumps(rows, indent=2) + "\n"
 

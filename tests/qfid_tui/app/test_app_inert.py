@@ -13,6 +13,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from inert_screens import assert_inert, nasty
+from made_up_run_list import made_up_list
 from side_screen_app import Below, until
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -62,8 +63,7 @@ def screens(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scree
     job = SimpleNamespace(model=a, settings=[SimpleNamespace(file_name=text) for text in texts])
     monkeypatch.setattr("qfid_tui.app.screens.export.find_run", lambda _: SimpleNamespace(job=job))
     yield ExportScreen(d, c, lambda: b)
-    monkeypatch.setattr("qfid_tui.state.run_list.run_ids", lambda _: texts)
-    monkeypatch.setattr("qfid_tui.app.history_reader.read_infos", lambda _: infos(texts))
+    made_up_list(monkeypatch, infos(texts))
     yield HistoryScreen(None)
     monkeypatch.setattr(
         "qfid_tui.state.compared_runs._read",

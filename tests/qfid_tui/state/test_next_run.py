@@ -103,7 +103,8 @@ def test_what_a_saved_run_holds_is_not_scored_anew() -> None:
 
 
 def test_the_newest_of_equal_runs_is_continued() -> None:
-    saved = [SavedRun("newer", chosen().job()), SavedRun("older", chosen().job())]
+    conditions = chosen().job().conditions
+    saved = [SavedRun(name, conditions, ("8", "4")) for name in ("newer", "older")]
     assert next_run(chosen(), Comparison(), saved).run == "newer"
 
 
