@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scorer.report.rules import RULES
 
@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from scorer.runs.run_info import RunInfo
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """The result of one setting in the stored report of a run.
+class RunResult(NamedTuple):
+    """The result of one setting in the stored report of a run: a tuple, as lists make thousands.
 
     Attributes:
         setting: In notation.
@@ -91,7 +90,7 @@ def _outcome(index: RunIndex, run: ListedRun) -> RunOutcome:
     # A report that could not be read may be readable the next time.
     if found.results or not run.has_report:
         place = None if found.best is None else found.results.index(found.best)
-        rows = [[r.setting, r.kl_mean, r.flip_rate, r.verdict] for r in found.results]
+        rows = [list(result) for result in found.results]
         index.keep_results(run, [RULES, place, rows])
     return found
 

@@ -169,7 +169,9 @@ def newest_first(index: RunIndex, start: int = 0) -> Iterator[ListedRun]:
     names = itertools.islice(index.names, start, None)
     for _, same in itertools.groupby(names, key=_second):
         runs = [run for run in map(index.look, same) if not _is_gone(run.info)]
-        yield from sorted(runs, key=lambda run: _age(run.info), reverse=True)
+        if len(runs) > 1:
+            runs.sort(key=lambda run: _age(run.info), reverse=True)
+        yield from runs
 
 
 def list_runs() -> list[RunInfo]:
@@ -286,7 +288,7 @@ def _info(path: Path) -> RunInfo:
             reason = error.message
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
-    return RunInfo(id=path.name, path=path, state="broken", reason=reason)
+    return RunInfo(id=path.name, folder=str(path), state="broken", reason=reason)
 
 
 def _unusable(path: Path) -> str:

@@ -338,7 +338,7 @@ class Run:
         running = holder(self.path) is not None
         return RunInfo(
             id=self.id,
-            path=self.path,
+            folder=str(self.path),
             state="running" if running else "finished" if self.finished else "unfinished",
             model=self.job.model,
             settings=settings,

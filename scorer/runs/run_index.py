@@ -44,7 +44,7 @@ _YOUNG = 2_000_000_000
 _LEFT_OVER_SECONDS = 3600
 
 # The files that a line rests on. The last one tells whether a process writes to the run.
-_FILES = ("job.json", "state.json", "report.json", "positions.arrow", LOCK_FILE)
+_FILES = ("/job.json", "/state.json", "/report.json", "/positions.arrow", f"/{LOCK_FILE}")
 _VALUES = 3
 _NO_FILE = (0, 0, 0)
 _REPORT_SIZE, _LOCK_SIZE = _VALUES * 2 + 1, _VALUES * 4 + 1
@@ -67,6 +67,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "files": (str,),
 }
 _ALLOWED = frozenset(product(*_TYPES.values()))
+_STRINGS = frozenset({str})
 _SETTINGS, _FAILED = list(_TYPES).index("settings"), list(_TYPES).index("failed")
 
 
@@ -200,9 +201,10 @@ def _stamps(folder: str) -> list[int] | None:
     The time is that of any change, not of the last writing, which can be set back.
     """
     found: list[int] = []
+    look = os.lstat
     for name in _FILES:
         try:
-            status = os.lstat(f"{folder}/{name}")
+            status = look(folder + name)
         except FileNotFoundError:
             found += _NO_FILE
         except (OSError, ValueError):
@@ -223,14 +225,16 @@ def _kept_info(name: str, folder: str, line: _Line) -> RunInfo | None:
         return None
     if tuple(map(type, values)) not in _ALLOWED:
         return None
-    if not all(type(item) is str for item in (*values[_SETTINGS], *values[_FAILED])):
+    if not _STRINGS.issuperset(map(type, values[_SETTINGS] + values[_FAILED])):
         return None
     # A lock that nobody holds is empty, except where its process was killed.
     if stamps[_LOCK_SIZE] and holder(folder) is not None:
         return None
-    values = [tuple(value) if type(value) is list else value for value in values]
-    more = dict(zip(_TYPES, values, strict=True))
-    return RunInfo(id=name, path=Path(folder), state=cast(State, state), **more)
+    model, settings, corpus, length, created, done, planned, failed, *others = values
+    return RunInfo(
+        *(name, folder, cast(State, state), "", model, tuple(settings), corpus, length),
+        *(created, done, planned, tuple(failed), *others),
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 State = Literal["finished", "unfinished", "running", "broken"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunInfo:
-    """One line of the list of runs.
+class RunInfo(NamedTuple):
+    """One line of the list of runs: a tuple, as thousands are made for one list.
 
     Attributes:
         id: Name of the run's folder.
-        path: The folder.
+        folder: The folder.
         state: ``running`` while a living process writes to it; ``broken`` where it cannot be
             read.
         reason: Why it is broken, else "".
@@ -39,7 +37,7 @@ class RunInfo:
     """
 
     id: str
-    path: Path
+    folder: str
     state: State
     reason: str = ""
     model: str = ""
@@ -55,3 +53,8 @@ class RunInfo:
     revision: str | None = None
     files: str = ""
     is_whole: bool = True
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return Path(self.folder)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.state.run_results import RunResult, read_outcomes
 from qfid_tui.words.run_rows import read_only_note
+from scorer.report.formats.inline import digits
 
 if TYPE_CHECKING:
     from scorer.runs.run_info import RunInfo
@@ -53,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.delete:
         return _delete(args.delete, asked=args.yes)
+    # Collecting garbage would look at thousands of values again and again, and finds none.
+    gc.disable()
     index = run_index()
     listed = [*newest_first(index)]
     results = [outcome.results for outcome in read_outcomes(index, listed)]
@@ -110,8 +114,6 @@ def _row(info: RunInfo, results: Sequence[RunResult]) -> tuple[str, ...]:
 
 def _results(info: RunInfo, results: Sequence[RunResult]) -> str:
     """``8: 0.00035 good?, 4: 0.113 bad, 2``; a setting without a result stands alone."""
-    from scorer.report.formats.inline import digits
-
     found = {result.setting: result for result in results}
     return ", ".join(
         f"{name}: {digits(found[name].kl_mean, significant=3)} {found[name].verdict}"
@@ -152,12 +154,18 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Format rows as lines with aligned columns; control characters are escaped."""
     from scorer.common.inert_text import inert
 
-    cells = [[inert(cell) for cell in row] for row in rows]
+    cells = [row if _is_plain(row) else [inert(cell) for cell in row] for row in rows]
     # The last cell of a short row is a sentence; it does not widen its column.
     full = max(map(len, cells))
-    widths = [max(len(row[i]) for row in cells if len(row) == full) for i in range(full)]
+    columns = zip(*(row for row in cells if len(row) == full), strict=True)
+    widths = [max(map(len, column)) for column in columns]
     lines = []
     for row in cells:
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         lines.append("  ".join(padded).rstrip())
     return lines
+
+
+def _is_plain(row: Sequence[str]) -> bool:
+    text = "".join(row)
+    return text.isascii() and text.isprintable()

@@ -61,7 +61,7 @@ def info(
     return RunInfo(
         **{
             "id": run,
-            "path": Path("/home/me/.local/share/qfid/runs") / run,
+            "folder": f"/home/me/.local/share/qfid/runs/{run}",
             "state": state,
             "model": model,
             "settings": tuple(settings.split(",")),
@@ -82,7 +82,7 @@ RUNS = [
     info(20, "finished", "4@512~dequantized", 32, "demo", corpus="/home/me/notes on birds.md"),
     RunInfo(
         "20261119-101112-old-1a2b",
-        Path("/home/me/.local/share/qfid/runs/20261119-101112-old-1a2b"),
+        "/home/me/.local/share/qfid/runs/20261119-101112-old-1a2b",
         "broken",
         "run `20261119-101112-old-1a2b` was written by another version of qfid (schema `0`)",
     ),

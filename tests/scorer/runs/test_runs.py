@@ -347,7 +347,9 @@ def test_listing_runs_imports_nothing_heavy() -> None:
     assert told.stdout == "[]\n"
 
 
-def test_names_are_listed_without_reading_and_runs_are_read_as_far_as_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_listed_without_reading_and_runs_are_read_as_far_as_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     old, new = (new_run(job(model=name), FACTS) for name in ("org/one-4bit", "other/one-8bit"))
     named = old.path.rename(old.path.with_name("a name of mine")).name
     with monkeypatch.context() as patch:
