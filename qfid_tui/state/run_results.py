@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from scorer.runs.run_index import ListedRun, RunIndex
     from scorer.runs.run_info import RunInfo
 
+_RESULT_TYPES = frozenset({(str, float, float, str)})
+
 
 class RunResult(NamedTuple):
     """The result of one setting in the stored report of a run: a tuple, as lists make thousands.
@@ -100,7 +102,9 @@ def _kept_outcome(values: Any) -> RunOutcome | None:
     if type(values) is not list or len(values) != 3 or values[0] != RULES:
         return None
     _, place, rows = values
-    if type(rows) is not list or not all(_is_result(row) for row in rows):
+    if type(rows) is not list or not all(type(row) is list for row in rows):
+        return None
+    if not _RESULT_TYPES.issuperset(tuple(map(type, row)) for row in rows):
         return None
     results = tuple(RunResult(*row) for row in rows)
     if place is None:
@@ -108,10 +112,6 @@ def _kept_outcome(values: Any) -> RunOutcome | None:
     if type(place) is not int or not 0 <= place < len(results):
         return None
     return RunOutcome(results, results[place])
-
-
-def _is_result(row: Any) -> bool:
-    return type(row) is list and tuple(map(type, row)) == (str, float, float, str)
 
 
 def _best(results: Sequence[RunResult], recommended: str | None) -> RunResult | None:

@@ -28,7 +28,7 @@ from scorer.common.errors import QfidError
 from scorer.common.folders import cache_folder
 from scorer.common.regular_files import open_regular
 from scorer.runs.run_info import RunInfo, State
-from scorer.runs.run_lock import LOCK_FILE, holder
+from scorer.runs.run_lock import holder
 
 SCHEMA = 1
 """Number of the layout of the index, and of what its lines say: a change of either changes it."""
@@ -43,11 +43,12 @@ _SHARE_READ = 1 / 64
 _YOUNG = 2_000_000_000
 _LEFT_OVER_SECONDS = 3600
 
-# The files that a line rests on. The last one tells whether a process writes to the run.
-_FILES = ("/job.json", "/state.json", "/report.json", "/positions.arrow", f"/{LOCK_FILE}")
+# The files that a line rests on. The lock is no such file: that of an unfinished run is looked at
+# each time, and a process that goes on with a finished run replaces its job.json first.
+_FILES = ("/job.json", "/state.json", "/report.json", "/positions.arrow")
 _VALUES = 3
 _NO_FILE = (0, 0, 0)
-_REPORT_SIZE, _LOCK_SIZE = _VALUES * 2 + 1, _VALUES * 4 + 1
+_REPORT_SIZE = _VALUES * 2 + 1
 
 _Line = list[Any]
 """Stamps, state, values of the line, results: see :class:`ListedRun`."""
@@ -220,15 +221,14 @@ def _can_be_kept(info: RunInfo) -> bool:
 
 def _kept_info(name: str, folder: str, line: _Line) -> RunInfo | None:
     """The line of a run as it is kept; None where it is none, or the run is written to now."""
-    stamps, state, values, _ = line
+    _, state, values, _ = line
     if state not in ("finished", "unfinished") or type(values) is not list:
         return None
     if tuple(map(type, values)) not in _ALLOWED:
         return None
     if not _STRINGS.issuperset(map(type, values[_SETTINGS] + values[_FAILED])):
         return None
-    # A lock that nobody holds is empty, except where its process was killed.
-    if stamps[_LOCK_SIZE] and holder(folder) is not None:
+    if state == "unfinished" and holder(folder) is not None:
         return None
     model, settings, corpus, length, created, done, planned, failed, *others = values
     return RunInfo(

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         print_text([_json(found)])
     elif found:
         rows = [_HEAD, *itertools.starmap(_row, found)]
-        print_text(f"{line}\n" for line in table(rows))
+        print_text(["\n".join(table(rows)), "\n"])
     if not found:
         say(f"no run is saved in `{runs_folder()}` yet; `qfid kv demo` makes one")
     return 0
@@ -108,21 +108,17 @@ def _row(info: RunInfo, results: Sequence[RunResult]) -> tuple[str, ...]:
         info.model,
         info.corpus,
         str(info.chunk_length),
-        "; ".join(filter(None, (_results(info, results), read_only_note(info)))),
+        _results(info, results) + (f"; {read_only_note(info)}" if info.read_only else ""),
     )
 
 
 def _results(info: RunInfo, results: Sequence[RunResult]) -> str:
     """``8: 0.00035 good?, 4: 0.113 bad, 2``; a setting without a result stands alone."""
-    found = {result.setting: result for result in results}
-    return ", ".join(
-        f"{name}: {digits(found[name].kl_mean, significant=3)} {found[name].verdict}"
-        if name in found
-        else f"{name}: failed"
-        if name in info.failed
-        else name
-        for name in info.settings
-    )
+    found = dict.fromkeys(info.settings, "") | dict.fromkeys(info.failed, ": failed")
+    for result in results:
+        kl = digits(result.kl_mean, significant=3)
+        found[result.setting] = f": {kl} {result.verdict}"
+    return ", ".join([name + found[name] for name in info.settings])
 
 
 def _json(found: Sequence[tuple[RunInfo, Sequence[RunResult]]]) -> str:
@@ -157,13 +153,11 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     cells = [row if _is_plain(row) else [inert(cell) for cell in row] for row in rows]
     # The last cell of a short row is a sentence; it does not widen its column.
     full = max(map(len, cells))
-    columns = zip(*(row for row in cells if len(row) == full), strict=True)
-    widths = [max(map(len, column)) for column in columns]
-    lines = []
-    for row in cells:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        lines.append("  ".join(padded).rstrip())
-    return lines
+    filled = zip(*(row for row in cells if len(row) == full), strict=True)
+    widths = [max(map(len, column)) for column in filled]
+    columns = [f"{{:<{width}}}" for width in widths]
+    shapes = ["  ".join(columns[:count]) for count in range(full + 1)]
+    return [shapes[len(row)].format(*row).rstrip() for row in cells]
 
 
 def _is_plain(row: Sequence[str]) -> bool:
