@@ -83,7 +83,7 @@ def test_only_runs_near_the_screen_are_read(monkeypatch: pytest.MonkeyPatch) -> 
         await at_rest(app, pilot)
         assert len(seen) == 40 and len(results) < 20
         assert text_of(app, "#runs-title") == "Earlier runs of demo · 40 of 61 read"
-        await pilot.press("pagedown")
+        await pilot.press("pagedown", "pagedown")
         await until(pilot, lambda: len(seen) in (50, 60))
         await at_rest(app, pilot)
         assert row(app, app.screen.query_one(RunTable).cursor)[3] == "8"
