@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from qfid_tui.state.choices import DEMO
 from qfid_tui.state.next_run import SavedRun
+from qfid_tui.state.reading_pauses import ReadingPauses
 from qfid_tui.state.saved_report import stored_report
 from qfid_tui.state.setting_results import figures_of
 from qfid_tui.state.table_rows import EarlierSetting
@@ -98,9 +99,11 @@ def _runs_of(model: str, stopped: Callable[[], bool] = _never) -> list[RunInfo]:
         index = run_index(model)
     except (QfidError, OSError):
         return found
+    pauses = ReadingPauses()
     for number, run in enumerate(newest_first(index), 1):
         if stopped():
             return found
+        pauses.rest()
         if run.info.model == model:
             found.append(run.info)
         if number % _SAVED_EVERY == 0:

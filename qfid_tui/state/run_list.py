@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from qfid_tui.state.reading_pauses import ReadingPauses
 from qfid_tui.state.run_results import RunOutcome, read_outcomes
 from scorer.runs.listing import newest_first, run_index
 from scorer.runs.run_info import RunInfo
@@ -57,13 +58,14 @@ class RunList:
                 quick.
             stopped: Asked before each run whether nobody wants them any more.
         """
-        end, found = time.monotonic() + _SECONDS, list[RunInfo]()
+        end, found, pauses = time.monotonic() + _SECONDS, list[RunInfo](), ReadingPauses()
         while not stopped() and (len(found) < count or time.monotonic() < end):
             run = next(self._looks, None)
             if run is None:
                 self._is_at_end = True
                 break
             found.append(run.info)
+            pauses.rest()
         self._index.save()
         return found
 
