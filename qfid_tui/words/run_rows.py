@@ -199,7 +199,9 @@ def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[st
     for i, name in enumerate(wanted):
         left = sum(shares[other] for other in wanted[i:])
         room = max(_LEAST, free * shares[name] // left)
-        widths[name] = free if i == len(wanted) - 1 else min(room, max(_LEAST, longest[name]))
+        widths[name] = (
+            max(_LEAST, free) if i == len(wanted) - 1 else min(room, max(_LEAST, longest[name]))
+        )
         free = max(_LEAST, free - widths[name])
     return [*fixed, *((name, widths[name]) for name in wanted)]
 

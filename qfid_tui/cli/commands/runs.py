@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.state.run_results import RunResult, read_outcomes
@@ -55,21 +56,32 @@ def run(args: argparse.Namespace) -> int:
 
     if args.delete:
         return _delete(args.delete, asked=args.yes)
-    # Collecting garbage would look at thousands of values again and again, and finds none.
-    gc.disable()
-    index = run_index()
-    listed = [*newest_first(index)]
-    results = [outcome.results for outcome in read_outcomes(index, listed)]
-    index.save()
-    found = [*zip((run.info for run in listed), results, strict=True)]
-    if args.format == "json":
-        print_text([_json(found)])
-    elif found:
-        rows = [_HEAD, *itertools.starmap(_row, found)]
-        print_text(["\n".join(table(rows)), "\n"])
+    with _no_collections():
+        index = run_index()
+        listed = [*newest_first(index)]
+        results = [outcome.results for outcome in read_outcomes(index, listed)]
+        index.save()
+        found = [*zip((run.info for run in listed), results, strict=True)]
+        if args.format == "json":
+            print_text([_json(found)])
+        elif found:
+            rows = [_HEAD, *itertools.starmap(_row, found)]
+            print_text(["\n".join(table(rows)), "\n"])
     if not found:
         say(f"no run is saved in `{runs_folder()}` yet; `qfid kv demo` makes one")
     return 0
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Collect no garbage: that would look at thousands of values again and again, and find none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _delete(names: Sequence[str], *, asked: bool) -> int:

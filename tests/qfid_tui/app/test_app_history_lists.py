@@ -171,3 +171,22 @@ def test_the_question_says_that_the_run_is_on_the_workbench() -> None:
         assert "the run on the workbench, which is emptied" in text_of(app, "#question")
 
     drive(HistoryScreen("demo", run.id), steps)
+
+
+def test_columns_without_room_are_shown_on_request() -> None:
+    save_run()
+
+    def head(app: Below) -> str:
+        return app.screen.query_one(RunTable).render_line(0).text
+
+    async def steps(app: Below, pilot: Pilot[Any]) -> None:
+        await at_rest(app, pilot)
+        assert "scored" in head(app) and "verdict" not in head(app)
+        await pilot.press(*["right"] * 40)
+        assert "verdict" in head(app) and "scored" not in head(app)
+        await pilot.press(*["left"] * 40)
+        assert "when" in head(app)
+        await pilot.resize_terminal(100, 24)
+        await until(pilot, lambda: "verdict" in head(app))
+
+    drive(HistoryScreen("demo"), steps, size=(36, 24))
