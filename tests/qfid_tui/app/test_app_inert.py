@@ -40,7 +40,9 @@ def infos(texts: list[str]) -> list[RunInfo]:
     for i, text in enumerate(texts):
         run = f"202611{10 + i}-000000-{text}"
         found.append(
-            RunInfo(run, f"/runs/{run}", "unfinished", "", text, (text,), text, text, 1, 2, (text,))
+            RunInfo(
+                run, f"/runs/{run}", "unfinished", "", text, (text,), text, 9, text, 1, 2, (text,)
+            )
         )
         found.append(RunInfo(f"b{run}", f"/runs/{run}", "broken", text))
     return found
