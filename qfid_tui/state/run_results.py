@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scorer.report.formats.inline import digits
 from scorer.report.rules import RULES
 
 if TYPE_CHECKING:
@@ -84,6 +85,28 @@ def read_outcomes(index: RunIndex, runs: Iterable[ListedRun]) -> list[RunOutcome
     return [_outcome(index, run) for run in runs]
 
 
+def read_texts(index: RunIndex, runs: Iterable[ListedRun]) -> list[str]:
+    """Read the results of runs as :func:`results_text` gives them, see :func:`read_outcomes`."""
+    return [_text(index, run) for run in runs]
+
+
+def results_text(info: RunInfo, results: Iterable[RunResult]) -> str:
+    """``8: 0.00035 good?, 4: 0.113 bad, 2``, KL mean in nats; one without a result stands alone."""
+    found = dict.fromkeys(info.settings, "") | dict.fromkeys(info.failed, ": failed")
+    for result in results:
+        kl = digits(result.kl_mean, significant=3)
+        found[result.setting] = f": {kl} {result.verdict}"
+    return ", ".join([name + found[name] for name in info.settings])
+
+
+def _text(index: RunIndex, run: ListedRun) -> str:
+    kept = run.results
+    # Thousands of texts take as long to make as to find out that no run has changed.
+    if type(kept) is list and len(kept) == 4 and kept[0] == RULES and type(kept[3]) is str:
+        return kept[3]
+    return results_text(run.info, _outcome(index, run).results)
+
+
 def _outcome(index: RunIndex, run: ListedRun) -> RunOutcome:
     kept = _kept_outcome(run.results)
     if kept is not None:
@@ -93,15 +116,16 @@ def _outcome(index: RunIndex, run: ListedRun) -> RunOutcome:
     if found.results or not run.has_report:
         place = None if found.best is None else found.results.index(found.best)
         rows = [list(result) for result in found.results]
-        index.keep_results(run, [RULES, place, rows])
+        text = results_text(run.info, found.results)
+        index.keep_results(run, [RULES, place, rows, text])
     return found
 
 
 def _kept_outcome(values: Any) -> RunOutcome | None:
     """What the index keeps of the results of a run; None where it is no outcome of these rules."""
-    if type(values) is not list or len(values) != 3 or values[0] != RULES:
+    if type(values) is not list or len(values) != 4 or values[0] != RULES:
         return None
-    _, place, rows = values
+    _, place, rows, _ = values
     if type(rows) is not list or not all(type(row) is list for row in rows):
         return None
     if not _RESULT_TYPES.issuperset(tuple(map(type, row)) for row in rows):

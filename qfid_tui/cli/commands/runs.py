@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qfid_tui.state.run_results import RunResult, read_outcomes
+from qfid_tui.state.run_results import RunOutcome, RunResult, read_outcomes, read_texts
 from qfid_tui.words.run_rows import read_only_note
-from scorer.report.formats.inline import digits
 
 if TYPE_CHECKING:
     from scorer.runs.run_info import RunInfo
@@ -59,15 +57,14 @@ def run(args: argparse.Namespace) -> int:
     with _no_collections():
         index = run_index()
         listed = [*newest_first(index)]
-        results = [outcome.results for outcome in read_outcomes(index, listed)]
-        index.save()
-        found = [*zip((run.info for run in listed), results, strict=True)]
+        infos = [run.info for run in listed]
         if args.format == "json":
-            print_text([_json(found)])
-        elif found:
-            rows = [_HEAD, *itertools.starmap(_row, found)]
+            print_text([_json(infos, read_outcomes(index, listed))])
+        elif listed:
+            rows = [_HEAD, *map(_row, infos, read_texts(index, listed))]
             print_text(["\n".join(table(rows)), "\n"])
-    if not found:
+        index.save()
+    if not listed:
         say(f"no run is saved in `{runs_folder()}` yet; `qfid kv demo` makes one")
     return 0
 
@@ -109,7 +106,7 @@ def _delete(names: Sequence[str], *, asked: bool) -> int:
     return 0
 
 
-def _row(info: RunInfo, results: Sequence[RunResult]) -> tuple[str, ...]:
+def _row(info: RunInfo, results: str) -> tuple[str, ...]:
     if info.state == "broken":
         return info.id, info.state, "", info.reason
     planned = "?" if info.chunks_planned is None else str(info.chunks_planned)
@@ -120,20 +117,11 @@ def _row(info: RunInfo, results: Sequence[RunResult]) -> tuple[str, ...]:
         info.model,
         info.corpus,
         str(info.chunk_length),
-        _results(info, results) + (f"; {read_only_note(info)}" if info.read_only else ""),
+        results + (f"; {read_only_note(info)}" if info.read_only else ""),
     )
 
 
-def _results(info: RunInfo, results: Sequence[RunResult]) -> str:
-    """``8: 0.00035 good?, 4: 0.113 bad, 2``; a setting without a result stands alone."""
-    found = dict.fromkeys(info.settings, "") | dict.fromkeys(info.failed, ": failed")
-    for result in results:
-        kl = digits(result.kl_mean, significant=3)
-        found[result.setting] = f": {kl} {result.verdict}"
-    return ", ".join([name + found[name] for name in info.settings])
-
-
-def _json(found: Sequence[tuple[RunInfo, Sequence[RunResult]]]) -> str:
+def _json(infos: Sequence[RunInfo], outcomes: Sequence[RunOutcome]) -> str:
     import json
 
     from scorer.common.json_values import json_values
@@ -142,9 +130,9 @@ def _json(found: Sequence[tuple[RunInfo, Sequence[RunResult]]]) -> str:
         {
             **{name: getattr(info, name) for name in _VALUES},
             "path": str(info.path),
-            "results": json_values([_values(result) for result in results], words=True),
+            "results": json_values([_values(result) for result in outcome.results], words=True),
         }
-        for info, results in found
+        for info, outcome in zip(infos, outcomes, strict=True)
     ]
     return json.dumps(rows, indent=2) + "\n"
 

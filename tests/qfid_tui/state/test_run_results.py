@@ -11,7 +11,13 @@ from cli_saved_runs import save_run
 from indexed_runs import index_file, use_index
 
 from qfid_tui.state import run_results
-from qfid_tui.state.run_results import RunOutcome, outcome_of, read_outcomes
+from qfid_tui.state.run_results import (
+    RunOutcome,
+    outcome_of,
+    read_outcomes,
+    read_texts,
+    results_text,
+)
 from scorer.runs.listing import newest_first, run_index
 
 
@@ -47,6 +53,11 @@ def test_reports_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found[2].best is not None and found[2].best.setting == "8"
     read = count_reads(monkeypatch)
     assert listed()[0] == found and read == []
+    index = run_index()
+    texts = read_texts(index, newest_first(index))
+    digits = [f"{one.results[0].kl_mean:.3g}" if one.results else "" for one in found]
+    assert read == [] and texts[1] == "8"
+    assert texts[0].startswith(f"4: {digits[0]} ") and texts[2].startswith(f"8: {digits[2]} ")
 
 
 def test_a_report_that_was_edited_in_its_place_is_read_again(
@@ -94,10 +105,11 @@ def test_undefined_figures_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert math.isnan(kept.results[0].kl_mean) and kept.best is None
 
 
+GOOD = ["8", 0.1, 0.1, "good"]
 JUNK: tuple[Any, ...] = (
-    *(3, "x", {}, [], [2], [2, None, None], [2, 0, []], [2, -1, [["8", 0.1, 0.1, "good"]]]),
-    *([2, True, [["8", 0.1, 0.1, "good"]]], [2, None, [["8", 1, 0.1, "good"]]]),
-    *([2, None, [["8", 0.1, 0.1]]], [2, None, ["8888"]], [2, None, [None]], [2, 1, [[]]]),
+    *(3, "x", {}, [], [2], [2, None, None, 0], [2, 0, [], 0], [2, -1, [GOOD], 0]),
+    *([2, True, [GOOD], 0], [2, None, [["8", 1, 0.1, "good"]], 0], [3, None, [GOOD], "x"]),
+    *([2, None, [GOOD[:3]], 0], [2, None, ["8888"], 0], [2, None, [None], 0], [2, 1, [[]], 0]),
 )
 
 
@@ -111,3 +123,8 @@ def test_results_in_the_index_that_make_no_sense_are_read_again(junk: Any) -> No
     line[3] = junk
     index_file().write_text(json.dumps(data))
     assert listed()[0] == found
+    index = run_index()
+    (run,) = newest_first(index)
+    assert run.line is not None
+    run.line[3] = junk
+    assert read_texts(index, [run]) == [results_text(run.info, found[0].results)]
