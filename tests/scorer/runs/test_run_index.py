@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -17,6 +18,7 @@ from running_runs import held
 from saved_runs import FACTS, folder_of_runs, job
 
 from scorer.common.errors import InputError
+from scorer.models.file_stamp import FileStamp, digest_of
 from scorer.runs import run_index, run_state, stored_counts
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.grid import CellKey
@@ -337,3 +339,16 @@ def test_what_killed_processes_left_beside_it_is_removed() -> None:
     os.utime(old, (0, 0))
     list_runs()
     assert young.exists() and not old.exists()
+
+
+def test_a_line_says_what_another_run_must_share_to_go_on_with_it() -> None:
+    files = {"config.json": FileStamp(7, 100, 5), "a.safetensors": FileStamp(8, 200, 6)}
+    facts = dataclasses.replace(FACTS, files=files, identity={"model revision": "abc", "x": 1})
+    new_run(job("8"), facts), new_run(job("4"), FACTS)
+    for _ in range(2):
+        other, info = list_runs()
+        assert info.conditions == job("3").conditions == other.conditions
+        assert (info.revision, other.revision) == ("abc", None)
+        assert info.files == digest_of(dict(reversed(files.items()))) != other.files
+        changed = {**files, "config.json": FileStamp(7, 100, 6)}
+        assert info.files != digest_of(changed)
