@@ -9,8 +9,12 @@ SHAPES = ("llama-1b", "llama-1b-4bit", "smollm-135m", "wide-vocabulary", "tiny")
 _DEFAULT_SETTINGS = "8,6,4,3,2"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a benchmark to a parser."""
+def add_options(parser: argparse.ArgumentParser) -> argparse._ActionsContainer:
+    """Add the options of a benchmark to a parser.
+
+    Returns:
+        The group of those that say what is measured, of which exactly one is given.
+    """
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("model", metavar="MODEL", nargs="?", help="repo id, a folder, or demo")
     which.add_argument(
@@ -49,3 +53,4 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "batch instead, without compiled kernels on disk and with them",
     )
     parser.add_argument("--format", choices=("md", "json"), default="md", help="md (default), json")
+    return which

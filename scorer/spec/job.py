@@ -6,6 +6,8 @@ Pure standard library: the app and ``qfid --help`` import this module.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, get_args
@@ -24,6 +26,8 @@ Kernel = Literal["auto", "mlx-lm"]
 FEWEST_REPEATS = 4
 """Perturbed repeats below which a standard deviation says next to nothing: with 2 its 95 % interval
 reaches to 32 times the value, with 4 to 3.7 times."""
+
+_DIGEST_LENGTH = 32
 
 
 def default_chunks(protocol: str, max_chunks: int | None) -> ChunkChoice:
@@ -158,6 +162,17 @@ class Job:
                 f"`{self.noise_floor}` repeats say next to nothing about the noise floor",
                 f"--noise-floor needs at least {FEWEST_REPEATS}; 0 switches it off",
             )
+
+    @property
+    def conditions(self) -> str:
+        """Digest of all but the settings and ``force``, on which no number depends; hexadecimal.
+
+        Two jobs of equal conditions can be held by one run.
+        """
+        values = self.to_json()
+        del values["settings"], values["force"]
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values; settings in their notation."""

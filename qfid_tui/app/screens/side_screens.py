@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from textual.screen import Screen
+from textual.worker import get_current_worker
 
 from qfid_tui.app.actions import help_keys, refused_action
 from qfid_tui.app.clipboard import copy
@@ -24,7 +25,7 @@ from qfid_tui.process.scorer_fault import SCORER_FAULT
 from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.running_elsewhere import running_elsewhere
+from qfid_tui.state.running_elsewhere import RunningElsewhere, running_elsewhere
 from qfid_tui.state.workbench import (
     RunSoFar,
     ShownRun,
@@ -38,6 +39,7 @@ from qfid_tui.state.workbench_actions import no_numbers, possible_actions, why_n
 from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
 from qfid_tui.words.use_command import use_command
 from scorer.common.errors import CustomCodeRefused, QfidError
+from scorer.spec.job import Job
 
 
 class SideScreens:
@@ -147,14 +149,36 @@ class SideScreens:
         Args:
             run: Starts the run.
         """
-        state = self._owner.state
-        planned, other = state.planned, None
-        if not state.comparison.is_active and not isinstance(planned, QfidError):
-            other = running_elsewhere(planned.job) if planned.kind == "new" else None
-        if other is None:
+        job = self._new_job()
+        if job is None:
             run()
             return
 
+        def look() -> None:
+            worker, other = get_current_worker(), running_elsewhere(job)
+            if not worker.is_cancelled:
+                self._screen.app.call_from_thread(self._looked, job, other, run)
+
+        self._screen.run_worker(
+            look, thread=True, group="elsewhere", exclusive=True, exit_on_error=False
+        )
+
+    def _new_job(self) -> Job | None:
+        """The job of the run that would start now; None where it would be none of its own."""
+        state = self._owner.state
+        planned = state.planned
+        if state.comparison.is_active or isinstance(planned, QfidError) or planned.kind != "new":
+            return None
+        return planned.job
+
+    def _looked(self, job: Job, other: RunningElsewhere | None, run: Callable[[], object]) -> None:
+        if job != self._new_job():
+            # What would run has been changed meanwhile.
+            self.ask_before_run(run)
+            return
+        if other is None:
+            run()
+            return
         question = f"{other.words[0].upper()}{other.words[1:]}. Score it here too?"
         ask(self._screen.app, question, "score it", "do not", run)
 

@@ -104,9 +104,27 @@ def _inspector(folder: Path, rounds: int) -> Iterator[Figure]:
         yield Figure(what, 1000 * seconds, target, "ms")
 
 
+def _runs(folder: Path, rounds: int) -> Iterator[Figure]:
+    from qfid_tui.tools.bench.many_runs import many_runs
+
+    found = many_runs(folder / "runs", rounds)
+    listed_none = found.listed_none
+    most = 1000 * 2 * listed_none
+    yield Figure("`qfid runs` without a run, the whole command", 1000 * listed_none, None, "ms")
+    yield Figure("`qfid runs` with 5000 runs", 1000 * found.listed, None, "ms")
+    yield Figure("`qfid runs`, 5000 runs ÷ none", found.listed / listed_none, 2.0, "")
+    yield Figure("`qfid runs`, 5000 runs for the first time", 1000 * found.listed_first, None, "ms")
+    yield Figure("history of 5000 runs, until its first rows", 1000 * found.history, most, "ms")
+    yield Figure("history of 5000 runs, until the oldest", 1000 * found.history_whole, most, "ms")
+    yield Figure("quitting without a run", 1000 * found.quit_none, None, "ms")
+    yield Figure("quitting with 5000 runs, all listed", 1000 * found.quit, most, "ms")
+    yield Figure("quitting with 5000 runs, just painted", 1000 * found.quit_at_once, most, "ms")
+
+
 _PARTS = {
     "first-paint": _first_paint,
     "replay": _replay,
     "share": _shares,
     "inspector": _inspector,
+    "runs": _runs,
 }

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from inert_screens import all_fragments, assert_inert, nasty
+from made_up_run_list import made_up_list
 from side_screen_app import Below, until
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -41,10 +42,10 @@ def infos(texts: list[str]) -> list[RunInfo]:
         run = f"202611{10 + i}-000000-{text}"
         found.append(
             RunInfo(
-                run, Path("/runs") / run, "unfinished", "", text, (text,), text, text, 1, 2, (text,)
+                run, f"/runs/{run}", "unfinished", "", text, (text,), text, 9, text, 1, 2, (text,)
             )
         )
-        found.append(RunInfo(f"b{run}", Path("/runs") / run, "broken", text))
+        found.append(RunInfo(f"b{run}", f"/runs/{run}", "broken", text))
     return found
 
 
@@ -63,8 +64,7 @@ def screens(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scree
     job = SimpleNamespace(model=a, settings=[SimpleNamespace(file_name=text) for text in texts])
     monkeypatch.setattr("qfid_tui.app.screens.export.find_run", lambda _: SimpleNamespace(job=job))
     yield ExportScreen(d, c, lambda: b)
-    monkeypatch.setattr("qfid_tui.state.run_list.run_ids", lambda _: texts)
-    monkeypatch.setattr("qfid_tui.app.history_reader.read_infos", lambda _: infos(texts))
+    made_up_list(monkeypatch, infos(texts))
     yield HistoryScreen(None)
     monkeypatch.setattr(
         "qfid_tui.state.compared_runs._read",

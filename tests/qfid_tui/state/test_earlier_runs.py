@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_saved_runs import CHUNKS, chunk_scored, recording, report_of, save_run
+from indexed_runs import use_index
 
 from qfid_tui.state.chart_points import (
     FrontierChart,
@@ -17,11 +19,12 @@ from qfid_tui.state.chart_points import (
 )
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.earlier_runs import earlier_settings
+from qfid_tui.state.earlier_runs import earlier_settings, read_earlier
 from qfid_tui.state.saved_comparison import open_comparison
 from qfid_tui.state.table_rows import TableRow, table_rows
 from qfid_tui.words import run_lines
 from qfid_tui.words.about_line import about_row
+from scorer.runs import listing
 from scorer.runs.listing import Run
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.job import CorpusSpec, Job
@@ -259,3 +262,29 @@ def test_a_cheaper_open_setting_stands_beside_the_settled_one() -> None:
     assert "".join(text for text, _ in line) == (
         "cheapest good setting so far: 8 (50 % of the 16-bit cache); 6? costs less and is open"
     )
+
+
+def test_nothing_is_read_on_when_nobody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for second in range(3):
+        run = save_run("8")
+        # Runs of one second are put into their order together.
+        run.path.rename(run.path.with_name(f"20260101-00000{second}-demo-0000"))
+    seen: list[str] = []
+    info = listing._info
+
+    def counted(path: Path) -> Any:
+        seen.append(path.name)
+        return info(path)
+
+    monkeypatch.setattr(listing, "_info", counted)
+    found = read_earlier("demo", None, is_saved=False, stopped=lambda: len(seen) == 2)
+    assert len(seen) == 2 and found.settings == ()
+
+
+def test_the_runs_of_a_model_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_index(monkeypatch)
+    save_run("8"), save_run("4", finished=False)
+    first = read_earlier("demo", None, is_saved=False)
+    assert len(first.saved) == 2 and first.unfinished == first.saved[0].id
+    monkeypatch.setattr(listing, "_info", None)
+    assert read_earlier("demo", None, is_saved=False) == first
