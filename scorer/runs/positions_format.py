@@ -16,6 +16,7 @@ import io
 import json
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import BinaryIO
 
@@ -23,7 +24,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from scorer.runs.arrow_messages import Frame, HeaderType, Table, frames
+from scorer.runs.arrow_bodies import foreign_body
+from scorer.runs.arrow_messages import Frame, HeaderType, frames
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.grid import CellKey
 from scorer.runs.positions_schema import (
@@ -31,9 +33,11 @@ from scorer.runs.positions_schema import (
     COLUMNS,
     METADATA,
     NOT_POSITIONS,
+    NOT_VERSION_1,
     Field,
     UnknownContent,
     difference,
+    difference_of,
     unknown_keys,
 )
 from scorer.stats.positions import Positions
@@ -44,9 +48,8 @@ POSITIONS_SCHEMA = pa.schema(
     [pa.field(name, pa.from_numpy_dtype(dtype), False) for name, dtype in _DTYPES.items()],
     metadata=METADATA,
 )
+_WIDTHS = [np.dtype(dtype).itemsize for dtype in _DTYPES.values()]
 NO_CRC = b"00000000"
-# Slots of the flatbuffers tables: Message.header, RecordBatch.nodes.
-_HEADER, _NODES = 2, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,7 @@ def read_schema(frame: Frame) -> tuple[pa.Schema, str]:
     Raises:
         UnknownContent: Positions cannot be read from such a file.
     """
-    if frame.kind != HeaderType.SCHEMA or frame.size != len(frame.header):
-        raise UnknownContent(NOT_POSITIONS)
+    difference_of(frame)
     try:
         schema = pa.ipc.read_schema(pa.py_buffer(frame.header))
         found = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
@@ -108,7 +110,19 @@ def read_schema(frame: Frame) -> tuple[pa.Schema, str]:
     more = difference(columns, found)
     if not more and not schema.equals(POSITIONS_SCHEMA, check_metadata=True):
         more = "its schema is not that of version 1"
-    return schema, more
+    return (schema if more else POSITIONS_SCHEMA), more
+
+
+def _widths(schema: pa.Schema) -> Sequence[int | None]:
+    """Bytes of a value of each column; None where that varies."""
+    return _WIDTHS if schema is POSITIONS_SCHEMA else [_width(field.type) for field in schema]
+
+
+def _width(kind: pa.DataType) -> int | None:
+    try:
+        return None if kind.bit_width % 8 else kind.bit_width // 8
+    except ValueError:
+        return None
 
 
 def decode(frame: Frame, file: BinaryIO, schema: pa.Schema) -> StoredChunk | None:
@@ -122,21 +136,18 @@ def decode(frame: Frame, file: BinaryIO, schema: pa.Schema) -> StoredChunk | Non
     message = _undamaged(frame, file)
     if message is None:
         return None
-    if what := unknown_keys(set(frame.metadata)):
+    if what := unknown_keys(set(frame.metadata)) or foreign_body(frame, _widths(schema)):
         raise UnknownContent(what)
     try:
-        if frame.kind != HeaderType.RECORD_BATCH or _column_count(frame) != len(schema):
-            raise ValueError("it is not a batch of the file's columns")
         key = CellKey(
             frame.metadata["setting"][1].decode(), int(frame.metadata["chunk"][1].decode())
         )
         facts = ChunkFacts.from_json(json.loads(frame.metadata["facts"][1]))
-        batch = pa.ipc.read_record_batch(pa.ipc.read_message(pa.py_buffer(message)), schema)
+        batch = _record_batch(message, schema)
         batch.validate(full=True)
-        columns = [batch.column(name) for name in _DTYPES]
-        if any(column.null_count for column in columns):
+        if any(batch.column(name).null_count for name in _DTYPES):
             raise ValueError("it holds nulls")
-        positions = Positions(*(column.to_numpy() for column in columns))
+        positions = _positions(batch)
         if fault := key_fault(key, positions):
             raise ValueError(fault)
     except (
@@ -148,10 +159,25 @@ def decode(frame: Frame, file: BinaryIO, schema: pa.Schema) -> StoredChunk | Non
         struct.error,
         RecursionError,
     ) as error:
-        raise UnknownContent(
-            "it holds a batch whose checksum is right and whose content is not of version 1"
-        ) from error
+        raise UnknownContent(NOT_VERSION_1) from error
     return StoredChunk(key, positions, facts)
+
+
+def decode_again(frame: Frame, file: BinaryIO, schema: pa.Schema) -> Positions | None:
+    """The positions in a message that :func:`decode` has understood; None where it is damaged.
+
+    Only its checksum is looked at: the caller knows that it is the one that was decoded.
+    """
+    message = _undamaged(frame, file)
+    return None if message is None else _positions(_record_batch(message, schema))
+
+
+def _record_batch(message: bytes, schema: pa.Schema) -> pa.RecordBatch:
+    return pa.ipc.read_record_batch(pa.ipc.read_message(pa.py_buffer(message)), schema)
+
+
+def _positions(batch: pa.RecordBatch) -> Positions:
+    return Positions(*(batch.column(name).to_numpy() for name in _DTYPES))
 
 
 def _undamaged(frame: Frame, file: BinaryIO) -> bytes | None:
@@ -176,13 +202,6 @@ def _undamaged(frame: Frame, file: BinaryIO) -> bytes | None:
     if len(message) != frame.size or checksum(message) != digits:
         return None
     return bytes(message)
-
-
-def _column_count(frame: Frame) -> int:
-    """Columns that a batch says it has: pyarrow takes too many for the first ones it expects."""
-    batch = Table.message(frame).table(_HEADER)
-    (count,) = struct.unpack_from("<I", batch.data, batch.target(_NODES))
-    return int(count)
 
 
 def checksum(message: bytes | bytearray) -> bytes:
