@@ -55,6 +55,16 @@ def foreign_body(frame: Frame, widths: Sequence[int | None]) -> str:
     return "" if fits else NOT_VERSION_1
 
 
+def column_offsets(frame: Frame) -> list[int]:
+    """Byte of a message at which the values of each column begin.
+
+    Args:
+        frame: A record batch in which :func:`foreign_body` found nothing, all widths known.
+    """
+    buffers = _pairs(Table.message(frame).table(_HEADER), _BUFFERS)
+    return [len(frame.header) + offset for offset, _ in buffers][1::2]
+
+
 def _lie_in(buffers: list[tuple[int, int]], body: int) -> bool:
     """Whether buffers lie one behind the other in a body of so many bytes."""
     end = 0

@@ -28,6 +28,7 @@ from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.grid import CellKey
 from scorer.runs.positions_format import (
     POSITIONS_SCHEMA,
+    Place,
     StoredChunk,
     decode,
     encode,
@@ -53,8 +54,7 @@ class PositionsReader(Iterator[StoredChunk]):
         good_bytes: Bytes read so far and found intact, the schema included.
         ignored_bytes: Once exhausted, the bytes behind them: a torn tail, or damage and whatever
             follows it.
-        start: Byte at which the message of the last chunk begins.
-        crc32: Checksum of that message, eight hexadecimal digits.
+        place: Where the last chunk lies.
         read_only: Why this version may not append to the file, in words that follow the file's
             name and a colon; "" where it may. Known from the first chunk on.
 
@@ -68,8 +68,7 @@ class PositionsReader(Iterator[StoredChunk]):
         self.path = Path(path)
         self.good_bytes = 0
         self.ignored_bytes = 0
-        self.start = 0
-        self.crc32 = b""
+        self.place: Place | None = None
         self.read_only = ""
         self._chunks = self._read()
 
@@ -103,7 +102,7 @@ class PositionsReader(Iterator[StoredChunk]):
                 self.good_bytes = frame.end
                 if chunk.key not in seen:
                     seen.add(chunk.key)
-                    self.start, self.crc32 = frame.start, frame.metadata["crc32"][1]
+                    self.place = Place.of(frame, schema)
                     yield chunk
             self.ignored_bytes = size - self.good_bytes
             if not seen and self.ignored_bytes and first.header != _SCHEMA_BYTES:

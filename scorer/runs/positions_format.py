@@ -12,8 +12,10 @@ or not.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
+import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -24,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from scorer.runs.arrow_bodies import foreign_body
+from scorer.runs.arrow_bodies import column_offsets, foreign_body
 from scorer.runs.arrow_messages import Frame, HeaderType, frames
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.grid import CellKey
@@ -59,6 +61,71 @@ class StoredChunk:
     key: CellKey
     positions: Positions
     facts: ChunkFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an understood message lies in its file, to read its positions again.
+
+    Attributes:
+        start: Byte of the file at which it begins.
+        size: Its bytes.
+        checksum_at: Byte of the message at which the digits of its checksum begin.
+        checksum: These digits.
+        columns: Byte of the message at which each column begins, one tuple for all messages of one
+            layout; None where only pyarrow can tell.
+    """
+
+    start: int
+    size: int
+    checksum_at: int
+    checksum: bytes
+    columns: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, frame: Frame, schema: pa.Schema) -> Place:
+        """The place of a message that :func:`decode` has understood."""
+        columns = None
+        if schema is POSITIONS_SCHEMA:
+            columns = _shared(tuple(column_offsets(frame)))
+        return cls(frame.start, frame.size, *frame.metadata["crc32"], columns)
+
+
+@functools.lru_cache(maxsize=64)
+def _shared(columns: tuple[int, ...]) -> tuple[int, ...]:
+    """The same tuple for equal ones: a run has a place for each of its chunks."""
+    return columns
+
+
+def read_again(
+    place: Place, descriptor: int, schema: pa.Schema, rows: int
+) -> Positions | None:
+    """The positions in a message that has been understood; None where it is not there any more.
+
+    Only the checksum is looked at: equal to the one noted, it says that nothing has changed.
+
+    Args:
+        place: Where the message lies.
+        descriptor: The file.
+        schema: The schema in its first message.
+        rows: Number of positions.
+    """
+    message = os.pread(descriptor, place.size, place.start)
+    digits_end = place.checksum_at + len(NO_CRC)
+    if len(message) != place.size or message[place.checksum_at : digits_end] != place.checksum:
+        return None
+    view = memoryview(message)
+    crc = zlib.crc32(NO_CRC, zlib.crc32(view[: place.checksum_at]))
+    if b"%08x" % zlib.crc32(view[digits_end:], crc) != place.checksum:
+        return None
+    if place.columns is None:
+        return _positions(_record_batch(message, schema))
+    return Positions(
+        *(
+            np.frombuffer(message, dtype, rows, offset)
+            for dtype, offset in zip(_DTYPES.values(), place.columns, strict=True)
+        )
+    )
 
 
 def encode(chunk: StoredChunk) -> bytes:
@@ -161,15 +228,6 @@ def decode(frame: Frame, file: BinaryIO, schema: pa.Schema) -> StoredChunk | Non
     ) as error:
         raise UnknownContent(NOT_VERSION_1) from error
     return StoredChunk(key, positions, facts)
-
-
-def decode_again(frame: Frame, file: BinaryIO, schema: pa.Schema) -> Positions | None:
-    """The positions in a message that :func:`decode` has understood; None where it is damaged.
-
-    Only its checksum is looked at: the caller knows that it is the one that was decoded.
-    """
-    message = _undamaged(frame, file)
-    return None if message is None else _positions(_record_batch(message, schema))
 
 
 def _record_batch(message: bytes, schema: pa.Schema) -> pa.RecordBatch:

@@ -10,16 +10,19 @@ import os
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, overload
+from typing import TYPE_CHECKING, BinaryIO, overload
 
 from scorer.common.atomic_files import storage_error
 from scorer.common.errors import QfidError
 from scorer.runs.arrow_messages import frame_at
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.positions_file import open_positions, read_positions
-from scorer.runs.positions_format import decode_again, read_schema
+from scorer.runs.positions_format import POSITIONS_SCHEMA, Place, read_again, read_schema
 from scorer.runs.positions_schema import UnknownContent
 from scorer.stats.positions import Positions, SummaryColumns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +33,13 @@ class StoredCell:
         chunk: Index of the chunk.
         rows: Number of its scored positions.
         facts: How it was scored.
-        start: Byte at which its message begins.
-        crc32: Checksum of the message, eight hexadecimal digits.
+        place: Where its message lies.
     """
 
     chunk: int
     rows: int
     facts: ChunkFacts
-    start: int
-    crc32: bytes
+    place: Place
 
 
 class StoredChunks(Sequence[tuple[Positions, ChunkFacts]]):
@@ -108,25 +109,23 @@ class StoredChunks(Sequence[tuple[Positions, ChunkFacts]]):
     def _read(self, cells: Sequence[StoredCell]) -> Iterator[Positions]:
         try:
             with os.fdopen(open_positions(self._path, os.O_RDONLY), "rb") as file:
-                yield from self._each(file, cells)
+                schema = _schema(file)
+                for cell in cells:
+                    positions = read_again(cell.place, file.fileno(), schema, cell.rows)
+                    if positions is None:
+                        raise QfidError(f"`{self._path}` was changed while it was read", "try again")
+                    yield positions
         except OSError as error:
             raise storage_error(error, self._path) from error
 
-    def _each(self, file: BinaryIO, cells: Sequence[StoredCell]) -> Iterator[Positions]:
-        size = file.seek(0, os.SEEK_END)
-        first = frame_at(file, 0, size)
-        try:
-            schema = None if first is None else read_schema(first)[0]
-        except UnknownContent:
-            schema = None
-        for cell in cells:
-            frame = frame_at(file, cell.start, size)
-            positions = None
-            if frame is not None and frame.metadata.get("crc32", (0, b""))[1] == cell.crc32:
-                positions = None if schema is None else decode_again(frame, file, schema)
-            if positions is None:
-                raise QfidError(f"`{self._path}` was changed while it was read", "try again")
-            yield positions
+
+def _schema(file: BinaryIO) -> pa.Schema:
+    """The schema of a positions file; that of version 1 where it is none any more."""
+    first = frame_at(file, 0, file.seek(0, os.SEEK_END))
+    try:
+        return POSITIONS_SCHEMA if first is None else read_schema(first)[0]
+    except UnknownContent:
+        return POSITIONS_SCHEMA
 
 
 def stored_chunks(path: Path) -> dict[str, StoredChunks]:
@@ -142,9 +141,8 @@ def stored_chunks(path: Path) -> dict[str, StoredChunks]:
     found: dict[str, list[StoredCell]] = {}
     reader = read_positions(path)
     for chunk in reader:
-        cell = StoredCell(
-            chunk.key.chunk, len(chunk.positions), chunk.facts, reader.start, reader.crc32
-        )
+        assert reader.place is not None
+        cell = StoredCell(chunk.key.chunk, len(chunk.positions), chunk.facts, reader.place)
         found.setdefault(chunk.key.setting, []).append(cell)
     return {
         setting: StoredChunks(path, sorted(cells, key=lambda cell: cell.chunk))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ _VALUES_AT_ONCE = 1 << 16
 
 
 Rows = TypeVar("Rows", Positions, SummaryColumns)
+Number = TypeVar("Number", int, float)
 
 
 def in_order(positions: Rows) -> Rows:
@@ -135,25 +136,23 @@ def _per_chunk(rows: SummaryColumns) -> tuple[ChunkSums, float]:
         chunks=tuple(rows.chunk[starts].tolist()),
         sizes=tuple(sizes.tolist()),
         kl=_of_each(exact_row_sums, rows.kl, sizes),
-        flips=tuple(np.add.reduceat(rows.flips, starts, dtype=np.int64).tolist()),
+        flips=_of_each(lambda chunks: chunks.sum(axis=1).tolist(), rows.flips, sizes),
         nll_difference=_of_each(exact_row_sums, difference, sizes),
         kl_squares=_of_each(_sums_of_squares, rows.kl, sizes),
     ), mean_of(difference)
 
 
 def _of_each(
-    sums: Callable[[NDArray[np.float64]], list[float]],
-    values: NDArray[np.float64],
-    sizes: NDArray[np.intp],
-) -> tuple[float, ...]:
+    sums: Callable[[Any], list[Number]], values: NDArray[Any], sizes: NDArray[np.intp]
+) -> tuple[Number, ...]:
     """One number of each chunk, made of as many chunks of one size at a time as there are in a row.
 
     Args:
-        sums: From (M, T) float64 to M numbers.
-        values: (N,) float64, chunk after chunk.
+        sums: From (M, T) values to M numbers.
+        values: (N,), chunk after chunk.
         sizes: Positions of each chunk.
     """
-    found: list[float] = []
+    found: list[Number] = []
     at = 0
     for size, run in itertools.groupby(sizes.tolist()):
         end = at + size * sum(1 for _ in run)
@@ -223,18 +222,20 @@ def _by_depth(
 
 def _by_confidence(rows: SummaryColumns) -> tuple[ConfidenceBucket, ...]:
     # Rounding can put a log-probability of 0 slightly above it.
-    top = np.minimum(np.exp(rows.top_ref_logprob), 1.0)
-    bucket = np.searchsorted(CONFIDENCE_EDGES[1:-1], top, side="right")
+    top = np.exp(rows.top_ref_logprob)
+    np.minimum(top, 1.0, out=top)
     found = []
-    for i, (low, high) in enumerate(itertools.pairwise(CONFIDENCE_EDGES)):
-        inside = bucket == i
-        n = int(inside.sum())
+    for low, high in itertools.pairwise(CONFIDENCE_EDGES):
+        inside = top >= low
+        if high < 1:
+            inside &= top < high
+        n = int(np.count_nonzero(inside))
         found.append(
             ConfidenceBucket(
                 low=low,
                 high=high,
                 kl_mean=mean_of(rows.kl[inside]) if n else None,
-                flip_rate=int(rows.flips[inside].sum()) / n if n else None,
+                flip_rate=int(np.count_nonzero(rows.flips & inside)) / n if n else None,
                 n_positions=n,
             )
         )
