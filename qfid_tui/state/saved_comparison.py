@@ -59,12 +59,16 @@ def saved_chunks(run: Run) -> list[ChunkScored]:
     repeats = equal_chunks_of(run)
     found = []
     for setting in run.job.settings:
-        batches = stored.get(run.stored_as(setting.key), [])
-        so_far = RunningP99(sum(len(positions) for positions, _ in batches))
-        for positions, facts in batches:
+        chunks = stored.get(run.stored_as(setting.key))
+        if chunks is None:
+            continue
+        so_far = RunningP99(sum(chunks.sizes))
+        for number, (positions, facts) in enumerate(chunks, start=1):
             if int(positions.chunk[0]) not in repeats:
                 so_far.add(positions.kl)
-            found.append(chunk_event(setting.key, positions, facts.seconds, so_far))
+            # The percentile of the last chunk is that of the setting; the others are not shown.
+            last = so_far if number == len(chunks) else None
+            found.append(chunk_event(setting.key, positions, facts.seconds, last))
     return found
 
 
