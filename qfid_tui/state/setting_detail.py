@@ -255,9 +255,7 @@ def _largest(kl: FloatArray) -> NDArray[np.intp]:
     return rows[np.argsort(-kl[rows], kind="stable")][:TAIL]
 
 
-def _tail(
-    run: Run, stored: StoredChunks, kl: FloatArray
-) -> tuple[tuple[TailPosition, ...], str]:
+def _tail(run: Run, stored: StoredChunks, kl: FloatArray) -> tuple[tuple[TailPosition, ...], str]:
     rows = _largest(kl)
     ends = np.cumsum(stored.sizes)
     parts = np.searchsorted(ends, rows, side="right")

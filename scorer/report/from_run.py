@@ -62,9 +62,7 @@ def finished_report(run: Run, stored: Mapping[str, StoredChunks] | None = None) 
     # Equal chunks count once.
     stored = {name: chunks.without(repeats) for name, chunks in stored.items()}
     cells = (
-        cell
-        for chunks in stored.values()
-        for cell in zip(chunks.chunks, chunks.facts, strict=True)
+        cell for chunks in stored.values() for cell in zip(chunks.chunks, chunks.facts, strict=True)
     )
     short = memory_warnings(cells, facts.batch, facts.device.kind)
     notes = [

@@ -170,9 +170,7 @@ def _chunks_of(positions: Positions | StoredChunks) -> list[int]:
 
 
 def _columns(positions: Positions | StoredChunks) -> SummaryColumns:
-    return (
-        SummaryColumns.of(positions) if isinstance(positions, Positions) else positions.columns()
-    )
+    return SummaryColumns.of(positions) if isinstance(positions, Positions) else positions.columns()
 
 
 def _estimates(

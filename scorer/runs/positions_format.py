@@ -97,9 +97,7 @@ def _shared(columns: tuple[int, ...]) -> tuple[int, ...]:
     return columns
 
 
-def read_again(
-    place: Place, descriptor: int, schema: pa.Schema, rows: int
-) -> Positions | None:
+def read_again(place: Place, descriptor: int, schema: pa.Schema, rows: int) -> Positions | None:
     """The positions in a message that has been understood; None where it is not there any more.
 
     Only the checksum is looked at: equal to the one noted, it says that nothing has changed.

@@ -113,7 +113,9 @@ class StoredChunks(Sequence[tuple[Positions, ChunkFacts]]):
                 for cell in cells:
                     positions = read_again(cell.place, file.fileno(), schema, cell.rows)
                     if positions is None:
-                        raise QfidError(f"`{self._path}` was changed while it was read", "try again")
+                        raise QfidError(
+                            f"`{self._path}` was changed while it was read", "try again"
+                        )
                     yield positions
         except OSError as error:
             raise storage_error(error, self._path) from error

@@ -14,10 +14,12 @@ from scorer.stats.quantiles import interpolate, quantile, sorted_quantile
 RESAMPLES = 2000
 SEED = 20_240_229
 _BLOCK = 200
-_MARKS = 128
+_DRAWS = 1 << 15
+_MARKS = 64
 # Ranks of a high quantile are near the top, unless the units differ a lot.
-_TAIL = 4
+_TAIL = 1.5
 _LEAST_TAIL = 4096
+_MORE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,30 +122,41 @@ def resampled_quantiles(
     Returns:
         (2000,) float64.
     """
-    least = _LEAST_TAIL + _TAIL * math.ceil(len(values) * (1 - fraction))
+    least = _LEAST_TAIL + math.ceil(_TAIL * len(values) * (1 - fraction))
     tail = _Tail.of(values, unit_of, n_units, least)
     sizes = np.bincount(unit_of, minlength=n_units)
     # The stream of RandomState is frozen (NumPy enhancement proposal 19), that of Generator is not.
     # A saved run must print the same interval with every version of NumPy.
     random = np.random.RandomState(SEED)
     found: list[float] = []
+    # As many as stay in the cache of a core.
+    at_once = max(1, _DRAWS // n_units)
+    # The last column is for the padding of the tail.
+    times = np.zeros((_BLOCK, n_units + 1), np.intp)
+    as_floats = np.empty((_BLOCK, n_units))
     for _ in range(0, RESAMPLES, _BLOCK):
-        drawn = random.randint(0, n_units, size=(_BLOCK, n_units), dtype=np.int64)
-        cell = (drawn + np.arange(_BLOCK)[:, None] * (n_units + 1)).ravel()
-        times = np.bincount(cell, minlength=_BLOCK * (n_units + 1))
-        times = times.reshape(_BLOCK, n_units + 1)
+        for start in range(0, _BLOCK, at_once):
+            part = slice(start, min(start + at_once, _BLOCK))
+            as_floats[part] = times[part, :-1] = _drawn(random, part.stop - start, n_units)
         total = times[:, :-1] @ sizes
         index = (total - 1) * fraction
         below = np.floor(index).astype(np.intp)
-        as_floats = times[:, :-1].astype(np.float64)
         while ((before := tail.before(as_floats))[:, -1] < total - below).any():
-            least *= _TAIL
+            least *= _MORE
             tail = _Tail.of(values, unit_of, n_units, least)
         low = tail.at_rank(times, before, total - below)
         high = tail.at_rank(times, before, np.maximum(total - below - 1, 1))
         weight = index - below
         found += map(interpolate, low.tolist(), high.tolist(), weight.tolist())
     return np.array(found)
+
+
+def _drawn(random: np.random.RandomState, resamples: int, n_units: int) -> NDArray[np.intp]:
+    """Draw as many units as there are, a few times: (resamples, n_units), how often each."""
+    drawn = random.randint(0, n_units, size=(resamples, n_units), dtype=np.int64)
+    drawn += np.arange(resamples)[:, None] * n_units
+    times = np.bincount(drawn.ravel(), minlength=resamples * n_units)
+    return times.reshape(resamples, n_units)
 
 
 def quantile_interval(

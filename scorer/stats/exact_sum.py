@@ -91,4 +91,3 @@ def _parts_of_rows(rows: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
 def _largest(values: NDArray[np.float64]) -> float:
     """Return the largest absolute value; NaN if one is NaN."""
     return max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
-

@@ -121,4 +121,3 @@ class SummaryColumns:
         if at != rows:
             raise ValueError(f"{at} positions, not {rows}")
         return found
-

@@ -20,6 +20,7 @@ from scorer.runs.grid import CellKey
 from scorer.runs.positions_file import PositionsWriter, read_positions
 from scorer.runs.positions_format import NO_CRC, POSITIONS_SCHEMA, checksum
 
+
 def relaid(change: Callable[[list[int]], list[int]]) -> bytes:
     """A good batch whose number of rows, and last buffer's offset and length, are others."""
     message = bytearray(signed("8", 4, "{}", table(GOOD)))
