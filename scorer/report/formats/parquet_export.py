@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 20
 # Rows of a row group at most, unless they come as one part: what is in memory at a time.
-_ROWS = 1 << 20
+_ROWS = 1 << 18
 
 
 def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[bytes]:
