@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qfid_tui.state.comparison import Comparison
@@ -9,6 +10,7 @@ from scorer.common.errors import QfidError
 
 if TYPE_CHECKING:
     from scorer.runs.run import Run
+    from scorer.runs.stored_chunks import StoredChunks
     from scorer.spec.events import ChunkScored
 
 
@@ -27,9 +29,10 @@ def open_comparison(run_id: str) -> Comparison:
     comparison.open(run.id, _chunks_of(run), run_conditions(run.readable_facts))
     comparison.set_documents(documents_of(run))
     comparison.set_equal_chunks(equal_chunks_of(run))
-    comparison.add_chunks(*saved_chunks(run))
+    stored = run.read()
+    comparison.add_chunks(*saved_chunks(run, stored))
     if comparison.saved:
-        comparison.take_report(saved_report(run))
+        comparison.take_report(saved_report(run, stored))
     comparison.phase = "finished" if run.finished else "stopped"
     return comparison
 
@@ -46,8 +49,14 @@ def equal_chunks_of(run: Run) -> dict[int, int]:
     return {} if facts is None or facts.equal_chunks is None else facts.equal_chunks
 
 
-def saved_chunks(run: Run) -> list[ChunkScored]:
+def saved_chunks(run: Run, stored: Mapping[str, StoredChunks] | None = None) -> list[ChunkScored]:
     """The saved chunks of a run, as the events that reported them.
+
+    Of the percentile of the positions so far only the last event of a setting has one.
+
+    Args:
+        run: The run.
+        stored: What it has stored, where the caller has read that already.
 
     Raises:
         QfidError: The positions cannot be read.
@@ -55,7 +64,7 @@ def saved_chunks(run: Run) -> list[ChunkScored]:
     from scorer.stats.chunk_event import chunk_event
     from scorer.stats.running_p99 import RunningP99
 
-    stored = run.read()
+    stored = run.read() if stored is None else stored
     repeats = equal_chunks_of(run)
     found = []
     for setting in run.job.settings:
