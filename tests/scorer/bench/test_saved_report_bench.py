@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -97,19 +97,14 @@ def test_a_long_run_takes_little_more_memory_than_one_of_its_settings() -> None:
     for name, read in {
         "its screen": lambda: open_comparison(run.id),
         "the detail": lambda: read_setting_detail(run.id, "4"),
-        "its positions as CSV": lambda: _all(saved_as(run, "positions")),
-        "its positions as Parquet": lambda: _all(saved_as(run, "parquet")),
+        "its positions as CSV": lambda: _taken(saved_as(run, "positions")),
+        "its positions as Parquet": lambda: _taken(saved_as(run, "parquet")),
     }.items():
         return_free_memory()
         reset_resident_peak()
         before = resident_memory()
-        start = time.perf_counter()
         read()
         above = resident_peak() - before
-        print(
-            f"{name}: {above / found['stored_bytes_per_setting']:.2f} times, "
-            f"{time.perf_counter() - start:.1f} s"
-        )
         assert above <= 1.5 * found["stored_bytes_per_setting"], name
 
 
@@ -119,6 +114,7 @@ def saved_as(run: Run, form: str) -> Iterable[object]:
     )
 
 
-def _all(parts: Iterable[object]) -> None:
-    for _ in parts:
+def _taken(parts: Iterable[object]) -> None:
+    """Take what an export yields; of lines of CSV more than one setting has."""
+    for _ in itertools.islice(parts, 2_000_000):
         pass
