@@ -109,12 +109,10 @@ def read_again(place: Place, descriptor: int, schema: pa.Schema, rows: int) -> P
         rows: Number of positions.
     """
     message = os.pread(descriptor, place.size, place.start)
-    digits_end = place.checksum_at + len(NO_CRC)
-    if len(message) != place.size or message[place.checksum_at : digits_end] != place.checksum:
+    digits = message[place.checksum_at : place.checksum_at + len(NO_CRC)]
+    if len(message) != place.size or digits != place.checksum:
         return None
-    view = memoryview(message)
-    crc = zlib.crc32(NO_CRC, zlib.crc32(view[: place.checksum_at]))
-    if b"%08x" % zlib.crc32(view[digits_end:], crc) != place.checksum:
+    if not _is_intact(message, place.checksum_at, place.checksum):
         return None
     if place.columns is None:
         return _positions(_record_batch(message, schema))
@@ -237,7 +235,7 @@ def _positions(batch: pa.RecordBatch) -> Positions:
 
 
 def _undamaged(frame: Frame, file: BinaryIO) -> bytes | None:
-    """The bytes of a message, its checksum's digits as zeros; None where they do not fit it.
+    """The bytes of a message; None where they do not fit its checksum.
 
     Raises:
         UnknownContent: The message has no checksum, and never had one.
@@ -251,13 +249,18 @@ def _undamaged(frame: Frame, file: BinaryIO) -> bytes | None:
         if frame.kind == HeaderType.SCHEMA:
             raise UnknownContent("it holds a second schema")
         raise UnknownContent(f"it holds a message of the unknown kind {frame.kind}")
-    offset, digits = frame.metadata["crc32"]
     file.seek(frame.start)
-    message = bytearray(file.read(frame.size))
-    message[offset : offset + len(NO_CRC)] = NO_CRC
-    if len(message) != frame.size or checksum(message) != digits:
+    message = file.read(frame.size)
+    if len(message) != frame.size or not _is_intact(message, *frame.metadata["crc32"]):
         return None
-    return bytes(message)
+    return message
+
+
+def _is_intact(message: bytes, at: int, digits: bytes) -> bool:
+    """Whether the digits of a checksum that stand at a byte of a message are right."""
+    view = memoryview(message)
+    crc = zlib.crc32(NO_CRC, zlib.crc32(view[:at]))
+    return b"%08x" % zlib.crc32(view[at + len(NO_CRC) :], crc) == digits
 
 
 def checksum(message: bytes | bytearray) -> bytes:
