@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 20
 # Rows of a row group at most, unless they come as one part: what is in memory at a time.
-_ROWS = 1 << 18
+_ROWS = 1 << 17
 
 
 def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[bytes]:
@@ -53,7 +53,9 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
         ]
     )
     with tempfile.TemporaryFile() as file:
-        with pq.ParquetWriter(file, schema) as writer:
+        # Almost every float is another: a dictionary of them would take memory for nothing.
+        integers = [field.name for field in schema if not pa.types.is_floating(field.type)]
+        with pq.ParquetWriter(file, schema, use_dictionary=integers) as writer:
             for setting, positions in _row_groups(settings):
                 rows = in_order(positions)
                 columns = [

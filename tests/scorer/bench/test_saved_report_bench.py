@@ -26,6 +26,7 @@ from scorer.report.build import build_report
 from scorer.report.formats.csv_export import positions_csv
 from scorer.report.formats.parquet_export import positions_parquet
 from scorer.report.from_run import _scored_setting, finished_report
+from scorer.report.tree import Report
 from scorer.runs.run import Run
 from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
@@ -93,12 +94,13 @@ def test_a_long_run_takes_little_more_memory_than_one_of_its_settings() -> None:
     found = measured_report(run, repeats=3)
     assert found["ratio_to_stored_bytes_per_setting"] <= 1.5, found
     assert found["ratio_to_reading"] <= 3, found
-    run.save_report(finished_report(run).to_json(), "# report\n")
+    report = finished_report(run)
+    run.save_report(report.to_json(), "# report\n")
     for name, read in {
         "its screen": lambda: open_comparison(run.id),
         "the detail": lambda: read_setting_detail(run.id, "4"),
-        "its positions as CSV": lambda: _taken(saved_as(run, "positions")),
-        "its positions as Parquet": lambda: _taken(saved_as(run, "parquet")),
+        "its positions as CSV": lambda: _taken(saved_as(run, report, "positions")),
+        "its positions as Parquet": lambda: _taken(saved_as(run, report, "parquet")),
     }.items():
         return_free_memory()
         reset_resident_peak()
@@ -108,10 +110,9 @@ def test_a_long_run_takes_little_more_memory_than_one_of_its_settings() -> None:
         assert above <= 1.5 * found["stored_bytes_per_setting"], name
 
 
-def saved_as(run: Run, form: str) -> Iterable[object]:
-    return {"positions": positions_csv, "parquet": positions_parquet}[form](
-        _stored_positions(run, finished_report(run))
-    )
+def saved_as(run: Run, report: Report, form: str) -> Iterable[object]:
+    forms = {"positions": positions_csv, "parquet": positions_parquet}
+    return forms[form](_stored_positions(run, report))
 
 
 def _taken(parts: Iterable[object]) -> None:
