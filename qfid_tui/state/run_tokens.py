@@ -6,7 +6,7 @@ first part are missing. The tokenized text that the scorer keeps beside the runs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from scorer.text.tokens.cache import load_tokens
 from scorer.text.tokens.tokenizer import TextTokenizer
 from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
-Batches = Mapping[str, list[tuple[Positions, ChunkFacts]]]
+Batches = Mapping[str, Sequence[tuple[Positions, ChunkFacts]]]
 
 _KEPT_TEXTS = 50
 

@@ -6,6 +6,8 @@ import argparse
 
 SHAPES = ("llama-1b", "llama-1b-4bit", "smollm-135m", "wide-vocabulary", "tiny")
 """Random-weight models, see :mod:`scorer.bench.shapes`."""
+REPORTED_CHUNKS = 15_000
+"""Chunks of the run that ``--report`` makes up."""
 _DEFAULT_SETTINGS = "8,6,4,3,2"
 
 
@@ -22,6 +24,15 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ActionsContainer:
         choices=SHAPES,
         metavar="SHAPE",
         help=f"a model with random weights, without a download: {', '.join(SHAPES)}",
+    )
+    which.add_argument(
+        "--report",
+        type=int,
+        nargs="?",
+        const=REPORTED_CHUNKS,
+        metavar="CHUNKS",
+        help="the report of a made-up run of so many chunks (%(const)s if left out), saved in a "
+        "temporary folder: its time against reading the run once, and its memory",
     )
     parser.add_argument(
         "--kv-bits",

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorer.bench.options import add_options
+from scorer.bench.saved_report import bench_report
 from scorer.common.errors import InputError, QfidError, SettingFailed
 from scorer.device.backend import Backend, running_backend
 from scorer.device.pipeline import PLAIN, Pipeline, choose_pipeline
@@ -47,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_options(parser)
     args = parser.parse_args(arguments)
     try:
-        result = bench_start(args) if args.start else bench(args)
+        if args.report is not None:
+            result = bench_report(args)
+        else:
+            result = bench_start(args) if args.start else bench(args)
     except QfidError as error:
         hint = f"\nhint: {error.hint}" if error.hint else ""
         print(f"error: {error.message}{hint}", file=sys.stderr)
@@ -55,9 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.format == "json":
         print(json.dumps(result, indent=2))
     else:
-        from scorer.bench.table import start_to_markdown, to_markdown
+        from scorer.bench.table import report_to_markdown, start_to_markdown, to_markdown
 
-        print("\n".join(start_to_markdown(result) if args.start else to_markdown(result)))
+        form = start_to_markdown if args.start else to_markdown
+        print("\n".join((report_to_markdown if args.report is not None else form)(result)))
     return 0
 
 

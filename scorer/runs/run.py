@@ -38,10 +38,8 @@ from scorer.runs.stored_counts import StoredCounts, count_chunks
 from scorer.spec.job import Job
 
 if TYPE_CHECKING:
-    from scorer.runs.chunk_facts import ChunkFacts
     from scorer.runs.positions_file import PositionsWriter
-    from scorer.runs.positions_format import StoredChunk
-    from scorer.stats.positions import Positions
+    from scorer.runs.stored_chunks import StoredChunks
 
 _STATE = "state.json"
 
@@ -201,30 +199,25 @@ class Run:
                 found.setdefault(chunk.key.setting, set()).add(chunk.key.chunk)
         return found
 
-    def read(self) -> dict[str, list[tuple[Positions, ChunkFacts]]]:
+    def read(self) -> dict[str, StoredChunks]:
         """Setting to its scored chunks with their facts, in ascending order of chunk.
+
+        All of the file is checked; positions are read again when they are asked for.
 
         Raises:
             InputError: The positions are not those of a version that this one can read.
             QfidError: The file cannot be opened or the disk fails.
         """
-        from scorer.runs.positions_file import read_positions
+        from scorer.runs.stored_chunks import stored_chunks
 
-        found: dict[str, list[StoredChunk]] = {}
+        found: dict[str, StoredChunks] = {}
         if self.positions_path.exists():
             size = self.positions_path.stat().st_size
-            for chunk in read_positions(self.positions_path):
-                found.setdefault(chunk.key.setting, []).append(chunk)
+            found = stored_chunks(self.positions_path)
             # Taken before: what another thread has appended since makes it void.
             counts = {setting: len(chunks) for setting, chunks in found.items()}
             self._counted = StoredCounts(size, counts)
-        return {
-            setting: [
-                (chunk.positions, chunk.facts)
-                for chunk in sorted(chunks, key=lambda chunk: chunk.key.chunk)
-            ]
-            for setting, chunks in found.items()
-        }
+        return found
 
     def check_appendable(self) -> None:
         """Check, without reading any position, that this version may go on with the run.

@@ -1,4 +1,4 @@
-"""``qfid bench [MODEL | --shape NAME | --runs]``: time scoring, or lists of many saved runs."""
+"""``qfid bench [MODEL | --shape NAME | --runs | --report]``: time scoring, lists, reports."""
 
 from __future__ import annotations
 
@@ -49,7 +49,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _arguments(args: argparse.Namespace) -> list[str]:
     """Return the options as arguments; the model is after ``--``, as it may start with a dash."""
-    names = ("shape", "kv_bits", "path", "max_chunks", "repeats", "chunk_length", "batch", "format")
+    names = (
+        "shape",
+        "report",
+        "kv_bits",
+        "path",
+        "max_chunks",
+        "repeats",
+        "chunk_length",
+        "batch",
+        "format",
+    )
     given = {name: getattr(args, name) for name in names}
     words = [
         f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None

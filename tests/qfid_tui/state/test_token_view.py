@@ -136,7 +136,11 @@ def test_every_setting_is_told_at_a_token() -> None:
 def test_the_rank_is_the_place_in_the_ranking_for_every_token() -> None:
     kl = np.tile([0.5, 0.1, 0.5, math.inf, 0.1, 0.0], 6)[: LENGTH - 1]
     cost = read_token_view(token_run(chunks=(0,), settings="4", columns={"kl": kl}).id).cost("4")
-    assert [cost.rank(token) for token in cost.ranking.tolist()] == list(range(1, LENGTH))
+    found = [cost.position(token) for token in cost.ranking.tolist()]
+    kl = [float(own[0].kl[own[1]]) for own in found if own is not None]
+    assert kl == sorted(kl, reverse=True)
+    ranks = [cost.rank(*pair) for pair in zip(cost.ranking.tolist(), kl, strict=True)]
+    assert ranks == list(range(1, LENGTH))
 
 
 def test_flips_of_one_setting_alone() -> None:

@@ -143,6 +143,8 @@ def test_options_reach_the_process_as_they_were_given() -> None:
         ["org/model", "--batch", "3", "--path", "deployed"],
         ["--", "-odd"],
         ["demo", "--start"],
+        ["--report"],
+        ["--report", "30", "--kv-bits", "8"],
         ["--shape", "llama-1b", "--kv-bits", "8,k8v4", "--repeats", "5", "--format", "json"],
     ):
         args = parser.parse_args(words)
