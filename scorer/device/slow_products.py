@@ -32,13 +32,13 @@ def slow_products(backend: Backend) -> tuple[str, str] | None:
         return (
             f"MLX was imported before {name_of(backend.late_blas)} could be loaded for it, and "
             f"multiplies with reference BLAS: {taken}",
-            "import mlx after the first call of qfid, or start Python with "
+            "import mlx after the first call of measure_kv_fidelity, or start Python with "
             f"LD_PRELOAD={backend.late_blas}",
         )
     if backend.blas == NONE_FOUND:
         return (
-            f"MLX multiplies matrices with reference BLAS, more than ten times slower than need be: "
-            f"{taken}",
+            "MLX multiplies matrices with reference BLAS, more than ten times slower than need be: "
+            + taken,
             _installation(backend),
         )
     # As many threads as cores are no limit.
