@@ -164,7 +164,7 @@ def test_one_that_cannot_multiply_is_left_out_and_the_variable_named(
     # Named by the user it is refused, and nothing else is taken.
     fresh.setattr(cpu, "_chosen", None)
     fresh.setenv("QFID_BLAS", MKL)
-    with pytest.raises(InputError, match="MKL_THREADING_LAYER is `TBB`.*; QFID_BLAS names it"):
+    with pytest.raises(InputError, match=r"MKL_THREADING_LAYER is `TBB`.*; QFID_BLAS names it"):
         cpu.preload_blas()
     assert len(loaded) == 1
 

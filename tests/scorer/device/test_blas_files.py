@@ -1,4 +1,4 @@
-"""Where a BLAS is looked for: MKL wherever its distribution is importable, then as the linker does."""
+"""Where a BLAS is looked for: MKL where its distribution is importable, then as a linker does."""
 
 from __future__ import annotations
 
