@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from scorer.bench.options import add_options
 from scorer.common.errors import InputError, QfidError, SettingFailed
+from scorer.common.folders import temporary_folder
 from scorer.device.backend import Backend, running_backend
 from scorer.device.pipeline import PLAIN, Pipeline, choose_pipeline
 from scorer.spec.job import CorpusSpec, Job
@@ -281,7 +282,7 @@ def _score(
         return []
 
     with (
-        tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder,
+        tempfile.TemporaryDirectory(prefix="qfid-bench-", dir=temporary_folder()) as folder,
         PositionsWriter(Path(folder) / "positions.arrow") as writer,
         Saver(background=pipeline.saves_in_background) as saver,
     ):

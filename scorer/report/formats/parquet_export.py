@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from scorer.common.folders import temporary_folder
+
 if TYPE_CHECKING:
     from scorer.stats.positions import Positions
 
@@ -49,7 +51,7 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
             ("top_quant_p", pa.float64()),
         ]
     )
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(dir=temporary_folder()) as file:
         with pq.ParquetWriter(file, schema) as writer:
             for setting, positions in settings:
                 if len(positions) == 0:
