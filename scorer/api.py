@@ -227,8 +227,8 @@ def measure_kv_fidelity(
     )
     reports, planned = _run(job, allow_custom_code, on_event)
     found = _by_setting(reports, planned.run)
-    listed = [found[planned.resolved[setting.written]] for setting in job.settings]
-    return listed[0] if settings is None else listed
+    ordered = [found[planned.resolved[setting.written]] for setting in job.settings]
+    return ordered[0] if settings is None else ordered
 
 
 def resume_run(

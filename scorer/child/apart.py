@@ -47,9 +47,12 @@ def scored_for_program(
         return
     from scorer.score import score
 
-    yield from score(
-        job, run=run, accept_changes=accept_changes, allow_custom_code=allow_custom_code
-    )
+    options: dict[str, Any] = {
+        "run": run,
+        "accept_changes": accept_changes,
+        "allow_custom_code": allow_custom_code,
+    }
+    yield from score(job, **{name: value for name, value in options.items() if value})
 
 
 def needs_child() -> bool:
