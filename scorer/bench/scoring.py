@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from scorer.bench.options import add_options
 from scorer.bench.saved_report import bench_report
 from scorer.common.errors import InputError, QfidError, SettingFailed
+from scorer.common.folders import temporary_folder
 from scorer.device.backend import Backend, running_backend
 from scorer.device.pipeline import PLAIN, Pipeline, choose_pipeline
 from scorer.spec.job import CorpusSpec, Job
@@ -286,7 +287,7 @@ def _score(
         return []
 
     with (
-        tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder,
+        tempfile.TemporaryDirectory(prefix="qfid-bench-", dir=temporary_folder()) as folder,
         PositionsWriter(Path(folder) / "positions.arrow") as writer,
         Saver(background=pipeline.saves_in_background) as saver,
     ):

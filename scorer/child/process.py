@@ -74,8 +74,11 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
 
 
 def _score(events: IO[str], request: _Request, ending: Ending) -> int:
+    from scorer.lm.torch_later import without_torch
     from scorer.score import score
 
+    if not request.allow_custom_code:
+        without_torch()
     code, planned = 1, ""
     try:
         for event in score(

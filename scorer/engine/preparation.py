@@ -15,6 +15,7 @@ from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
+from scorer.device.slow_products import slow_products
 from scorer.engine.kernels import compiling
 from scorer.engine.model_checks import (
     beyond_context,
@@ -32,6 +33,7 @@ from scorer.lanes.kv.attention_check import check_attention
 from scorer.lanes.kv.lane import KVLane
 from scorer.lanes.kv.plan import PlannedSetting, plan_settings
 from scorer.lanes.prefixes import Prefixes
+from scorer.lm.cpu.linear import has_stacked_matrices
 from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
@@ -210,9 +212,7 @@ class Preparation:
         if model.vocab_rows is not None:
             check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
         yield Loading("checking", "body and tail, cache geometry, arithmetic of each setting")
-        # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
-        own = job.kernel == "mlx-lm"
-        split = SplitModel(model.module, MLX if own else self.backend.arithmetic)
+        split = SplitModel(model.module, self._arithmetic)
         probe = mx.array(corpus.ids[:1, :4])
         if model.vocab_rows is None:
             # Until the logits tell how many tokens there are, only the first is sure to be one.
@@ -320,14 +320,19 @@ class Preparation:
             InputError: It does not load.
         """
         yield Loading("model", info.name)
-        if self.backend.slow_blas:
-            yield Warned(
-                f"matrix products are slow here (BLAS: {self.backend.blas}; a 512³ product takes "
-                f"{1000 * (self.backend.matmul_seconds or 0):.0f} ms)",
-                "install MKL (`pip install mkl`) or OpenBLAS (`apt install libopenblas0`); "
-                "`qfid doctor` checks it",
-            )
-        return load(info.path, self.backend, allow_custom_code=hashes(info.code))
+        for unusable in self.backend.unusable_blas:
+            yield Warned(*unusable.described())
+        model = load(info.path, self.backend, allow_custom_code=hashes(info.code))
+        in_mlx = self._arithmetic == MLX or has_stacked_matrices(model.module)
+        if in_mlx and (slow := slow_products(self.backend)) is not None:
+            yield Warned(*slow)
+        return model
+
+    @property
+    def _arithmetic(self) -> str:
+        """What computes the model: ``numpy`` or ``mlx``."""
+        # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
+        return MLX if self.job.kernel == "mlx-lm" else self.backend.arithmetic
 
     def _fitting(self, info: ModelInfo, sizes: ModelSizes, wanted: PassSize) -> PassSize:
         memory = device_memory(self.backend.kind)

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from scorer.common.folders import temporary_folder
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"the load is {busy:.1f} on {cores} cores: all times except CPU time are too long",
             file=sys.stderr,
         )
-    with tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="qfid-bench-", dir=temporary_folder()) as folder:
         os.environ["QFID_DATA_DIR"] = os.environ["HF_HOME"] = folder
         if args.format == "md":
             print("| what | measured | target | |\n|---|---|---|---|", flush=True)

@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from scorer.common.folders import temporary_folder
+
 if TYPE_CHECKING:
     from scorer.stats.positions import Positions
 
@@ -52,7 +54,7 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
             ("top_quant_p", pa.float64()),
         ]
     )
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(dir=temporary_folder()) as file:
         # Almost every float is another: a dictionary of them would take memory for nothing.
         integers = [field.name for field in schema if not pa.types.is_floating(field.type)]
         with pq.ParquetWriter(file, schema, use_dictionary=integers) as writer:
