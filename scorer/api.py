@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,17 +11,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from scorer.common.errors import (
-    CorpusNotCached,
-    CustomCodeRefused,
-    InputError,
-    Interrupted,
-    ModelChanged,
-    ModelNotCached,
-    QfidError,
-    SettingFailed,
-    WillNotFit,
-)
+from scorer.common.error_values import error_of
+from scorer.common.errors import InputError, QfidError, SettingFailed
 from scorer.common.process_limits import missing_working_folder
 from scorer.common.warning_categories import QfidWarning, ReportWarning, RunWarning
 from scorer.device.forks import refuse_after_fork
@@ -41,18 +33,6 @@ from scorer.spec.settings.registry import parse_setting
 if TYPE_CHECKING:
     from scorer.report.setting_report import SettingReport
     from scorer.report.tree import Report
-
-_ERRORS: dict[str, type[QfidError]] = {
-    cls.__name__: cls
-    for cls in (
-        CorpusNotCached,
-        InputError,
-        Interrupted,
-        ModelChanged,
-        SettingFailed,
-        WillNotFit,
-    )
-}
 
 
 @overload
@@ -269,7 +249,7 @@ def _run(
                 if planned is not None and event.setting not in planned.settings:
                     _warn(RunWarning, f"the control failed: {event.message}", event.hint)
             elif isinstance(event, Failed):
-                raise _error(event)
+                raise error_of(dataclasses.asdict(event))
             elif isinstance(event, Finished):
                 assert planned is not None
                 report = Report.from_json(event.report)
@@ -305,15 +285,3 @@ def _reports(job: Job, planned: Planned, report: Report) -> list[SettingReport]:
         failed.reports = found
         raise failed
     return [found[planned.resolved[setting.written]] for setting in job.settings]
-
-
-def _error(event: Failed) -> QfidError:
-    """Return the exception from which the event was made."""
-    if event.error == ModelNotCached.__name__:
-        repo, revision = event.details["repo"], event.details["revision"]
-        return ModelNotCached(event.message, event.hint, repo, revision)
-    if event.error == CustomCodeRefused.__name__:
-        return CustomCodeRefused(event.message, event.hint, event.details["files"])
-    error = _ERRORS.get(event.error, QfidError)(event.message, event.hint)
-    error.exit_code = event.exit_code
-    return error

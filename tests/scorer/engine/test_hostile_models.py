@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from built_corpus import build_corpus
 from fake_hub_cache import COMMIT, OTHER_COMMIT, write_repo
 from project import ROOT
 from scorer_child import scored_by_child
@@ -23,7 +24,6 @@ from scorer.lm.load import LoadedModel
 from scorer.models.architectures import caution
 from scorer.score import score
 from scorer.spec.events import Event, Loading, Warned
-from scorer.text.chunks import build_corpus
 from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 Capture = pytest.CaptureFixture[str]
