@@ -6,7 +6,7 @@ Imports numpy: load it in a thread, when the screen is opened.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from qfid_tui.pictures.token_glyphs import inert_text
 from qfid_tui.state.run_tokens import spelling_of
 from qfid_tui.state.saved_report import saved_report
 from scorer.common.errors import InputError
+from scorer.models.measuring import never
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
 from scorer.runs.listing import find_run
@@ -141,12 +142,13 @@ class SettingDetail:
     pairs: Mapping[str, PairedMeans] = field(default_factory=dict)
 
 
-def read_setting_detail(run: str, setting: str) -> SettingDetail:
+def read_setting_detail(run: str, setting: str, stop: Callable[[], bool] = never) -> SettingDetail:
     """Read a setting of a saved run; takes up to seconds, so call it in a thread.
 
     Args:
         run: Id of the run.
         setting: The setting in notation.
+        stop: As of :func:`~qfid_tui.state.run_tokens.spelling_of`.
 
     Raises:
         InputError: There is no such run, or it has no such setting.
@@ -160,7 +162,7 @@ def read_setting_detail(run: str, setting: str) -> SettingDetail:
         raise InputError(f"run `{found.id}` has no setting `{setting}`", f"it has {names}")
     numbers, chunks = row.numbers, report.chunks_of(row)
     positions = None if numbers is None else _positions(found, setting, chunks)
-    tail, notice = _tail(found, positions)
+    tail, notice = _tail(found, positions, stop)
     first = max(report.run.scored_from, row.quantize_start)
     means = () if numbers is None else numbers.kl_mean_per_chunk
     return SettingDetail(
@@ -236,7 +238,9 @@ def _positions(run: Run, setting: str, chunks: Sequence[int]) -> Positions:
     return Positions.concatenate(parts)
 
 
-def _tail(run: Run, positions: Positions | None) -> tuple[tuple[TailPosition, ...], str]:
+def _tail(
+    run: Run, positions: Positions | None, stop: Callable[[], bool]
+) -> tuple[tuple[TailPosition, ...], str]:
     if positions is None:
         return (), ""
     worst = np.lexsort((positions.position, positions.chunk, -positions.kl))[:TAIL]
@@ -251,7 +255,7 @@ def _tail(run: Run, positions: Positions | None) -> tuple[tuple[TailPosition, ..
     ids = {int(tokens[j]) for before, after in around for j in (*before, *after)}
     for column in (positions.token, positions.top_ref, positions.top_quant):
         ids |= set(column[worst].tolist())
-    spelling = spelling_of(run, sorted(ids))
+    spelling = spelling_of(run, ids, stop)
 
     def text(rows: list[int]) -> str:
         return _text([int(tokens[j]) for j in rows], spelling.pieces)
