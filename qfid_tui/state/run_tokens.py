@@ -32,6 +32,9 @@ Batches = Mapping[str, list[tuple[Positions, ChunkFacts]]]
 _KEPT_TEXTS = 50
 _KEPT_TOKENIZERS = 4
 _RETRY_SECONDS = 60.0
+# Of the text that is laid out. Natural language has 4 bytes a token, code somewhat more.
+_MOST_BYTES_A_TOKEN = 64
+_LEAST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +126,22 @@ def spelling_of(run: Run, ids: Iterable[int], stop: Callable[[], bool] = never) 
             continue
         return Spelling(found.pieces, bos=found.bos)
     return Spelling({}, f"tokens are shown as ids: {reason}")
+
+
+def drawable(spelling: Spelling, ids: IntArray) -> Spelling:
+    """The spelling; without text where that would be too much to lay out.
+
+    Args:
+        spelling: What tokens stand for.
+        ids: The tokens of the text, any shape.
+    """
+    tokens, counts = np.unique(ids, return_counts=True)
+    sizes = [len(spelling.pieces.get(token, b"")) for token in tokens.tolist()]
+    size = int(np.dot(sizes, counts))
+    if size <= _MOST_BYTES_A_TOKEN * ids.size + _LEAST_BYTES:
+        return spelling
+    reason = f"{ids.size} of them come to {size >> 20} MiB of text"
+    return Spelling({}, f"tokens are shown as ids: {reason}", spelling.bos)
 
 
 def _spelled(

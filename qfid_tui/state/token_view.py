@@ -25,6 +25,7 @@ from qfid_tui.state.run_tokens import (
     Batches,
     Spelling,
     completed_ids,
+    drawable,
     spelling_of,
     stored_ids,
 )
@@ -330,7 +331,7 @@ def read_token_view(
         for column in (positions.top_ref, positions.top_quant)
     ]
     wanted = np.unique(np.concatenate([ids.ravel(), *tops])).tolist()
-    spelling = spelling_of(found, wanted, stop)
+    spelling = drawable(spelling_of(found, wanted, stop), ids)
     facts = found.readable_facts.run
     if facts is not None and facts.corpus.bos_policy == "every-chunk":
         # BOS took the place of the text's own token there.

@@ -165,7 +165,7 @@ class BoundedProcess:
             error = error_of(head)
             if trace := head.get("traceback"):
                 print(trace, file=sys.stderr)
-            if isinstance(error, WillNotFit):
+            if isinstance(error, WillNotFit) and not error.message:
                 raise self._too_much_memory()
             raise error
         return head, bytes(self._received)
