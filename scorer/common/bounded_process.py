@@ -23,7 +23,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import IO, Any, Self
 
@@ -40,7 +39,7 @@ _STEP_SECONDS = 0.1
 # A process that was suspended, and its machine, count one step.
 _LONGEST_STEP = 1.0
 _BLOCK = 1 << 20
-_LOG_LINES = 20
+_LONGEST_LOG_LINE = 64 << 10
 _LOG_SECONDS = 1.0
 
 
@@ -57,7 +56,7 @@ class BoundedProcess:
         Raises:
             QfidError: It cannot be started.
         """
-        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._says_short = False
         self._received = bytearray()
         self._head: dict[str, Any] | None = None
         self._step = "the work"
@@ -82,7 +81,7 @@ class BoundedProcess:
         os.set_blocking(stdout.fileno(), False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(stdout, selectors.EVENT_READ)
-        self._drain = threading.Thread(target=_read_log, args=(stderr, self._log), daemon=True)
+        self._drain = threading.Thread(target=self._read_log, args=(stderr,), daemon=True)
         try:
             self._drain.start()
         except RuntimeError:
@@ -200,18 +199,23 @@ class BoundedProcess:
     def _ended(self) -> QfidError:
         code = self._process.wait()
         self._drain.join(_LOG_SECONDS)
-        if any(says_out_of_memory(line) for line in self._log):
+        if self._says_short:
             return self._too_much_memory()
         ending = f"with code {code}"
         if code < 0:
             with contextlib.suppress(ValueError):
                 ending = f"by {signal.Signals(-code).name}"
-        said = f": {self._log[-1]}" if self._log else ""
-        return InputError(f"{self._step} ended its process {ending}{said}", self._hint)
+        return InputError(f"{self._step} ended its process {ending}", self._hint)
 
     def _too_much_memory(self) -> WillNotFit:
         gib = self._memory / (1 << 30)
         return WillNotFit(f"{self._step} takes more than {gib:.3g} GiB of memory", self._hint)
+
+    def _read_log(self, stderr: IO[bytes]) -> None:
+        """Take what libraries say; only that memory ran out is of use."""
+        with contextlib.suppress(OSError, ValueError), stderr:
+            while piece := stderr.readline(_LONGEST_LOG_LINE):
+                self._says_short |= says_out_of_memory(piece.decode("utf-8", "replace"))
 
     def close(self) -> None:
         """End the process."""
@@ -229,10 +233,3 @@ class BoundedProcess:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _read_log(stderr: IO[bytes], log: deque[str]) -> None:
-    with contextlib.suppress(OSError, ValueError), stderr:
-        while piece := stderr.readline(64 << 10):
-            if text := piece.decode("utf-8", "replace").strip():
-                log.append(text[:400])
