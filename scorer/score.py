@@ -16,7 +16,6 @@ from scorer.common.process_limits import limit_reached
 from scorer.device.host_memory import HostMemory, host_memory
 from scorer.device.memory_watch import MemoryWatch
 from scorer.engine.session import Session
-from scorer.engine.text_process import TextProcess
 from scorer.models.custom_code import Consent
 from scorer.spec.events import Event, Failed, Hello
 from scorer.spec.job import Job
@@ -114,6 +113,8 @@ def score(
             contextlib.ExitStack() as texts,
         ):
             yield hello(backend)
+            from scorer.engine.text_process import TextProcess
+
             text = texts.enter_context(TextProcess())
             session = Session(
                 job,
