@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,7 +102,10 @@ def test_bos_stands_where_it_replaced_the_text(monkeypatch: pytest.MonkeyPatch) 
     run = token_run(corpus={"bos_policy": "every-chunk"})
     assert read_token_view(run.id).ids[LENGTH] == MISSING
     real = run_tokens.read_spelling
-    with_bos = lambda *of: dataclasses.replace(real(*of), bos=5)  # noqa: E731
+
+    def with_bos(folder: Path, name: str, ids: set[int], *more: Any) -> SpelledTokens:
+        return dataclasses.replace(real(folder, name, {*ids, 5}, *more), bos=5)
+
     monkeypatch.setattr(run_tokens, "read_spelling", with_bos)
     monkeypatch.setattr(run_tokens, "_spellings", run_tokens._Spellings())
     view = read_token_view(run.id)
@@ -287,7 +291,8 @@ def test_reading_a_run_imports_neither_mlx_nor_a_tokenizer() -> None:
     program = (
         "import sys; from qfid_tui.state.token_view import read_token_view; "
         f"read_token_view({run.id!r}); "
-        "print([m for m in ('mlx', 'mlx_lm', 'transformers', 'tokenizers', 'textual') if m in sys.modules])"
+        "names = ('mlx', 'mlx_lm', 'transformers', 'tokenizers', 'textual'); "
+        "print([name for name in names if name in sys.modules])"
     )
     found = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
