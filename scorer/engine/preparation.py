@@ -15,6 +15,7 @@ from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
+from scorer.engine import text_process
 from scorer.engine.kernels import compiling
 from scorer.engine.model_checks import (
     beyond_context,
@@ -24,7 +25,6 @@ from scorer.engine.model_checks import (
     query_heads,
 )
 from scorer.engine.model_warnings import model_warnings
-from scorer.engine.text_process import TextProcess
 from scorer.fit.fitting import fitting
 from scorer.fit.pass_size import PassSize, default_batch
 from scorer.lanes.base import ReferenceLane
@@ -127,7 +127,7 @@ class Preparation:
         allow_custom_code: Consent = False,
         check: Callable[[ModelInfo, ModelContent], None] | None = None,
         text_file: Path | None = None,
-        text: TextProcess | None = None,
+        text: text_process.TextProcess | None = None,
         ended: Asked = nobody,
     ) -> None:
         """Begin nothing yet.
@@ -196,7 +196,7 @@ class Preparation:
         if not is_compared(info.path, key):
             named += "; its tokens compared with mlx-lm's, once a model"
         yield Loading("tokenizing", named)
-        with self.text or TextProcess() as text:
+        with self.text or text_process.TextProcess() as text:
             if source == "wikitext2" and cached_wikitext2() is None:
                 # Libraries that load models may not use the network, which is open until then.
                 fetch_wikitext2()
@@ -291,7 +291,7 @@ class Preparation:
             message = f"`{self.job.model}`: {error.message}"
             raise CustomCodeRefused(message, error.hint, error.files) from None
 
-    def _corpus(self, text: TextProcess, info: ModelInfo) -> ChunkedCorpus:
+    def _corpus(self, text: text_process.TextProcess, info: ModelInfo) -> ChunkedCorpus:
         job = self.job
         return cut_corpus(
             text.tokens(self.ended),

@@ -6,6 +6,7 @@ Text, tokenizer and chat template are foreign; see :mod:`scorer.common.bounded_p
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from scorer.common.bounded_process import Asked, BoundedProcess, nobody
 from scorer.models.custom_code import Consent, consent_to_json
@@ -59,17 +60,9 @@ class TextProcess(BoundedProcess):
         source = job.corpus.source
         size = _size(text_file if source == STANDARD_INPUT else Path(source))
         self.ask(
-            {
-                "model": str(info.path),
-                "name": info.name,
-                "key": key,
-                "allow_custom_code": consent_to_json(consent),
-                "corpus": source,
-                "text": "standard input" if source == STANDARD_INPUT else f"`{source}`",
-                "protocol": job.protocol,
-                "text_file": None if text_file is None else str(text_file),
-                "cache_dir": None if cache_dir is None else str(cache_dir),
-            },
+            text_request(
+                job, info, key=key, consent=consent, text_file=text_file, cache_dir=cache_dir
+            ),
             f"reading the tokenizer of `{info.name}`",
             seconds=_LEAST_SECONDS + size / _BYTES_A_SECOND,
             memory=_LEAST_MEMORY + _MEMORY_A_BYTE * size,
@@ -84,6 +77,30 @@ class TextProcess(BoundedProcess):
             QfidError: As of :meth:`~scorer.common.bounded_process.BoundedProcess.answer`.
         """
         return TokenizedSource.from_parts(*self.answer(asked))
+
+
+def text_request(
+    job: Job,
+    info: ModelInfo,
+    *,
+    key: str,
+    consent: Consent,
+    text_file: Path | None,
+    cache_dir: Path | None,
+) -> dict[str, Any]:
+    """What the process is asked; arguments as of :meth:`TextProcess.begin`."""
+    source = job.corpus.source
+    return {
+        "model": str(info.path),
+        "name": info.name,
+        "key": key,
+        "allow_custom_code": consent_to_json(consent),
+        "corpus": source,
+        "text": "standard input" if source == STANDARD_INPUT else f"`{source}`",
+        "protocol": job.protocol,
+        "text_file": None if text_file is None else str(text_file),
+        "cache_dir": None if cache_dir is None else str(cache_dir),
+    }
 
 
 def _size(path: Path | None) -> int:

@@ -29,6 +29,8 @@ from scorer.spec.events import Event, Loading
 from scorer.spec.job import CorpusSpec
 from scorer.text.tokenized import TokenizedSource
 
+pytestmark = pytest.mark.text_process
+
 MEMORY = "takes more than"
 TIME = "took more than"
 
