@@ -105,7 +105,8 @@ def measure_kv_fidelity(
     """Measure how far a quantized KV cache drifts from full precision.
 
     The model runs with teacher forcing on fixed chunks of real text, in this process, or on a GPU
-    in a child unless ``MLX_ENABLE_TF32=0`` is set; nothing is generated. The run is saved. N
+    in a child unless ``MLX_ENABLE_TF32=0`` is set; nothing is generated. A child process reads text
+    and tokenizer, bounded in time and memory. The run is saved. N
     settings are one run, which takes N + 1 forward passes a batch of chunks: the full-precision
     model runs once for all of them.
 
