@@ -38,6 +38,7 @@ Asked = Callable[[], QfidError | None]
 _STEP_SECONDS = 0.1
 # A process that was suspended, and its machine, count one step.
 _LONGEST_STEP = 1.0
+_START_SECONDS = 1.0
 _BLOCK = 1 << 20
 _LONGEST_LOG_LINE = 64 << 10
 _LOG_SECONDS = 1.0
@@ -63,6 +64,8 @@ class BoundedProcess:
         self._hint = ""
         self._seconds = self._waited = 0.0
         self._memory = self._most = 0
+        # When it was first heard of, by the clock of `time.monotonic`.
+        self._begun: float | None = None
         try:
             # In the process group of the caller: whoever ends that ends this process too.
             self._process = subprocess.Popen(
@@ -123,7 +126,8 @@ class BoundedProcess:
         """Wait until the answer is there, or for so many seconds.
 
         Args:
-            seconds: None for as long as the answer may take.
+            seconds: None for as long as the answer may take. A process that still imports gets
+                up to a second more.
             asked: Ends the wait.
 
         Returns:
@@ -134,13 +138,15 @@ class BoundedProcess:
             InputError: It took too long, or the process ended without an answer.
             WillNotFit: It takes too much memory.
         """
-        begun = time.monotonic()
+        asked_at = time.monotonic()
         while not self._is_complete():
             if (error := asked()) is not None:
                 raise error
             before = time.monotonic()
-            if seconds is not None and before - begun > seconds:
-                return False
+            if seconds is not None:
+                begun = max(asked_at, self._begun or asked_at + _START_SECONDS)
+                if before > begun + seconds:
+                    return False
             if self._selector.select(_STEP_SECONDS):
                 self._receive()
             elif self._waited > self._seconds:
@@ -181,6 +187,7 @@ class BoundedProcess:
         block = os.read(self._stdout.fileno(), _BLOCK)
         if not block:
             raise self._ended()
+        self._begun = self._begun or time.monotonic()
         self._received += block
         if len(self._received) > self._most:
             raise InputError(f"{self._step} gives more than {self._most >> 20} MiB", self._hint)

@@ -162,11 +162,7 @@ def limit_memory(most: int) -> None:
             if line.startswith("VmData:"):
                 held = int(line.split()[1]) << 10
         if held:
-            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-            wanted = held + most
-            if hard != resource.RLIM_INFINITY:
-                wanted = min(wanted, hard)
-            resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+            _lower(resource.RLIMIT_DATA, held + most)
 
 
 def limit_processor_time(seconds: float) -> None:
@@ -175,10 +171,16 @@ def limit_processor_time(seconds: float) -> None:
 
     with contextlib.suppress(OSError, ValueError):
         used = resource.getrusage(resource.RUSAGE_SELF)
-        wanted = math.ceil(used.ru_utime + used.ru_stime + seconds)
-        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        if hard == resource.RLIM_INFINITY or wanted < hard:
-            resource.setrlimit(resource.RLIMIT_CPU, (wanted, hard))
+        _lower(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime + seconds))
+
+
+def _lower(which: int, wanted: int) -> None:
+    """Set a soft limit, unless a lower one holds already."""
+    import resource
+
+    soft, hard = resource.getrlimit(which)
+    if all(limit == resource.RLIM_INFINITY or wanted < limit for limit in (soft, hard)):
+        resource.setrlimit(which, (wanted, hard))
 
 
 def working_folder_exists() -> bool:

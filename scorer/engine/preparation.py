@@ -50,7 +50,7 @@ from scorer.spec.job import STANDARD_INPUT, Job
 from scorer.text.chunks import ChunkedCorpus, cut_corpus
 from scorer.text.wikitext import cached_wikitext2, fetch_wikitext2, to_be_fetched
 
-# Seconds a text is given before the model is loaded beside it.
+# Seconds that the process of the text is given before the model is loaded beside it.
 _TEXT_FIRST_SECONDS = 0.25
 # Files of a model, where the processor has little else to do.
 _HASHED_AT_A_TIME = 4
