@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,17 +11,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from scorer.common.errors import (
-    CorpusNotCached,
-    CustomCodeRefused,
-    InputError,
-    Interrupted,
-    ModelChanged,
-    ModelNotCached,
-    QfidError,
-    SettingFailed,
-    WillNotFit,
-)
+from scorer.common.error_values import error_of
+from scorer.common.errors import InputError, QfidError, SettingFailed
 from scorer.common.process_limits import missing_working_folder
 from scorer.common.python_hints import in_python
 from scorer.common.warning_categories import QfidWarning, ReportWarning, RunWarning
@@ -42,18 +34,6 @@ from scorer.spec.settings.registry import parse_setting
 if TYPE_CHECKING:
     from scorer.report.setting_report import SettingReport
     from scorer.report.tree import Report
-
-_ERRORS: dict[str, type[QfidError]] = {
-    cls.__name__: cls
-    for cls in (
-        CorpusNotCached,
-        InputError,
-        Interrupted,
-        ModelChanged,
-        SettingFailed,
-        WillNotFit,
-    )
-}
 
 
 @overload
@@ -126,7 +106,8 @@ def measure_kv_fidelity(
     """Measure how far a quantized KV cache drifts from full precision.
 
     The model runs with teacher forcing on fixed chunks of real text, in this process, or on a GPU
-    in a child unless ``MLX_ENABLE_TF32=0`` is set; nothing is generated. The run is saved. N
+    in a child unless ``MLX_ENABLE_TF32=0`` is set; nothing is generated. A child process reads text
+    and tokenizer, bounded in time and memory. The run is saved. N
     settings are one run, which takes N + 1 forward passes a batch of chunks: the full-precision
     model runs once for all of them.
 
@@ -329,7 +310,7 @@ def _run(
                 if planned is not None and event.setting not in planned.settings:
                     _warn(RunWarning, f"the control failed: {event.message}", event.hint)
             elif isinstance(event, Failed):
-                raise _error(event)
+                raise error_of(dataclasses.asdict(event) | {"hint": in_python(event.hint)})
             elif isinstance(event, Finished):
                 assert planned is not None
                 report = Report.from_json(event.report)
@@ -366,16 +347,3 @@ def _by_setting(report: Report, run: str) -> dict[str, SettingReport]:
         failed.reports = found
         raise failed
     return found
-
-
-def _error(event: Failed) -> QfidError:
-    """Return the exception from which the event was made, with a hint that works in Python."""
-    hint = in_python(event.hint)
-    if event.error == ModelNotCached.__name__:
-        repo, revision = event.details["repo"], event.details["revision"]
-        return ModelNotCached(event.message, hint, repo, revision)
-    if event.error == CustomCodeRefused.__name__:
-        return CustomCodeRefused(event.message, hint, event.details["files"])
-    error = _ERRORS.get(event.error, QfidError)(event.message, hint)
-    error.exit_code = event.exit_code
-    return error

@@ -120,6 +120,18 @@ def own_folders(request: pytest.FixtureRequest, _homes: Path) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def text_here(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs in the test's own process tokenize there too; see support/text_here.py."""
+    if any(map(request.node.get_closest_marker, ("text_process", "real", "peer"))):
+        yield
+        return
+    from text_here import TextHere
+
+    with mock.patch("scorer.engine.text_process.TextProcess", TextHere):
+        yield
+
+
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     """A tiny random llama and a text, made once; tests that change its files copy them first."""

@@ -6,7 +6,7 @@ Imports numpy: load it in a thread, when the screen is opened.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from qfid_tui.pictures.token_glyphs import inert_text
 from qfid_tui.state.run_tokens import spelling_of
 from qfid_tui.state.saved_report import saved_report
 from scorer.common.errors import InputError
+from scorer.models.measuring import never
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
 from scorer.runs.listing import find_run
@@ -142,12 +143,13 @@ class SettingDetail:
     pairs: Mapping[str, PairedMeans] = field(default_factory=dict)
 
 
-def read_setting_detail(run: str, setting: str) -> SettingDetail:
+def read_setting_detail(run: str, setting: str, stop: Callable[[], bool] = never) -> SettingDetail:
     """Read a setting of a saved run; takes up to seconds, so call it in a thread.
 
     Args:
         run: Id of the run.
         setting: The setting in notation.
+        stop: As of :func:`~qfid_tui.state.run_tokens.spelling_of`.
 
     Raises:
         InputError: There is no such run, or it has no such setting.
@@ -162,7 +164,7 @@ def read_setting_detail(run: str, setting: str) -> SettingDetail:
     numbers, chunks = row.numbers, report.chunks_of(row)
     stored = None if numbers is None else _stored(found, setting, chunks)
     kl = np.zeros(0) if stored is None else _all_kl(stored)
-    tail, notice = ((), "") if stored is None else _tail(found, stored, kl)
+    tail, notice = ((), "") if stored is None else _tail(found, stored, kl, stop)
     first = max(report.run.scored_from, row.quantize_start)
     means = () if numbers is None else numbers.kl_mean_per_chunk
     return SettingDetail(
@@ -255,7 +257,9 @@ def _largest(kl: FloatArray) -> NDArray[np.intp]:
     return rows[np.argsort(-kl[rows], kind="stable")][:TAIL]
 
 
-def _tail(run: Run, stored: StoredChunks, kl: FloatArray) -> tuple[tuple[TailPosition, ...], str]:
+def _tail(
+    run: Run, stored: StoredChunks, kl: FloatArray, stop: Callable[[], bool]
+) -> tuple[tuple[TailPosition, ...], str]:
     rows = _largest(kl)
     ends = np.cumsum(stored.sizes)
     parts = np.searchsorted(ends, rows, side="right")
@@ -274,7 +278,7 @@ def _tail(run: Run, stored: StoredChunks, kl: FloatArray) -> tuple[tuple[TailPos
     ids = {int(tokens[j]) for before, after in around for j in (*before, *after)}
     for column in (positions.token, positions.top_ref, positions.top_quant):
         ids |= set(column[worst].tolist())
-    spelling = spelling_of(run, sorted(ids))
+    spelling = spelling_of(run, ids, stop)
 
     def text(rows: list[int]) -> str:
         return _text([int(tokens[j]) for j in rows], spelling.pieces)

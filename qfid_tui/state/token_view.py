@@ -6,7 +6,7 @@ position t predicts token t + 1: everything here belongs to the token that was p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +25,14 @@ from qfid_tui.state.run_tokens import (
     Batches,
     Spelling,
     completed_ids,
+    drawable,
     spelling_of,
     stored_ids,
 )
 from qfid_tui.state.setting_tokens import SettingTokens, setting_tokens
 from qfid_tui.state.text_search import TextSearch
 from scorer.common.errors import InputError
+from scorer.models.measuring import never
 from scorer.runs.listing import find_run
 from scorer.runs.run import Run
 from scorer.spec.settings.registry import parse_setting
@@ -298,12 +300,15 @@ def _beside(tokens: NDArray[np.intp], token: int, step: int) -> int | None:
     return int(tokens[before - 1]) if before else None
 
 
-def read_token_view(run: str, settings: Sequence[str] = ()) -> TokenView:
+def read_token_view(
+    run: str, settings: Sequence[str] = (), stop: Callable[[], bool] = never
+) -> TokenView:
     """Read a saved run and its tokenizer; takes up to seconds, so call it in a thread.
 
     Args:
         run: Id of the run.
         settings: The settings to show; all of the run where empty.
+        stop: As of :func:`~qfid_tui.state.run_tokens.spelling_of`.
 
     Raises:
         InputError: There is no such run, nothing of it is scored yet, or its files do not belong
@@ -321,7 +326,7 @@ def read_token_view(run: str, settings: Sequence[str] = ()) -> TokenView:
     for stored in batches.values():
         for positions in stored.positions():
             used.update(positions.top_ref.tolist(), positions.top_quant.tolist())
-    spelling = spelling_of(found, sorted(used))
+    spelling = drawable(spelling_of(found, sorted(used), stop), ids)
     facts = found.readable_facts.run
     if facts is not None and facts.corpus.bos_policy == "every-chunk":
         # BOS took the place of the text's own token there.

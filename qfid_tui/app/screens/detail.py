@@ -331,7 +331,8 @@ class DetailScreen(Screen[None]):
         try:
             from qfid_tui.state.setting_detail import read_setting_detail
 
-            return read_setting_detail(self._run, setting)
+            worker = get_current_worker()
+            return read_setting_detail(self._run, setting, lambda: worker.is_cancelled)
         except QfidError as error:
             return f"{error.message}\n{error.hint}".strip()
         except (OSError, KeyError, TypeError, ValueError, LookupError) as error:

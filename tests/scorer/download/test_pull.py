@@ -375,3 +375,35 @@ def test_pulled_files_are_as_the_library_left_them(hub: LoopbackHub, repo: Repo)
         assert os.readlink(folder / name) == f"../../blobs/{etag(name, content)}"  # noqa: PTH115
     assert json.loads((folder / "config.json").read_bytes())["model_type"] == "llama"
     assert not list(blobs().glob("*.incomplete"))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("config.json", 17 << 20, "`config.json` of `org/model` has 17 MiB; at most 16"),
+        ("tokenizer.json", 1 << 40, "`tokenizer.json` of `org/model` has 1048576 MiB; at most 256"),
+        ("chat_template.jinja", 300 << 20, "at most 256"),
+        ("tokenizer.json", None, "does not say how large `tokenizer.json` of `org/model` is"),
+        (WEIGHTS, None, "does not say how large `model.safetensors`"),
+        (WEIGHTS, -1, "does not say how large `model.safetensors`"),
+        (WEIGHTS, 1 << 60, "GB more and the disk of"),
+    ],
+)
+def test_a_file_of_such_a_size_is_refused_before_it_is_fetched(
+    hub: LoopbackHub, repo: Repo, name: str, size: int | None, message: str
+) -> None:
+    repo.files.setdefault(name, b"{{ messages }}")
+    repo.sizes[name] = size
+    assert_refused(message, "")
+    assert hub.fetched(name) == 0 and hub.fetched(WEIGHTS) == 0
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_file_that_is_larger_than_the_list_says_is_not_fetched_to_its_end(
+    hub: LoopbackHub, repo: Repo, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("scorer.download.sizes._BESIDE", 1 << 10)
+    repo.sizes = {file: len(content) for file, content in repo.files.items()}
+    repo.files[name] += b" " * (1 << 20)
+    assert_refused("`org/model` sends more than the 0.", "pick another model")
+    assert not list(hub_folder().glob(f"models--org--model/snapshots/*/{name}"))
