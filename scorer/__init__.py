@@ -1,7 +1,8 @@
 """The engine of qfid, which measures how far a quantized KV cache drifts from full precision.
 
-``measure_kv_fidelity`` and ``read_positions`` are imported on first use, so that importing this
-package imports neither mlx nor numpy. ``scorer.score.score`` yields the events of a job.
+``measure_kv_fidelity``, ``resume_run`` and ``read_positions`` are imported on first use, so that
+importing this package imports neither mlx nor numpy. ``scorer.score.score`` yields the events of a
+job.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 from scorer._version import __version__
 
 if TYPE_CHECKING:
-    from scorer.api import measure_kv_fidelity
+    from scorer.api import measure_kv_fidelity, resume_run
     from scorer.results import read_positions
-__all__ = ["__version__", "measure_kv_fidelity", "read_positions"]
+__all__ = ["__version__", "measure_kv_fidelity", "read_positions", "resume_run"]
 
 DISTRIBUTION = "qfid"
 """The distribution that this package is part of; another one installs a package of this name."""
 
-_LAZY = {"measure_kv_fidelity": "scorer.api", "read_positions": "scorer.results"}
+_LAZY = {
+    "measure_kv_fidelity": "scorer.api",
+    "read_positions": "scorer.results",
+    "resume_run": "scorer.api",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,18 +11,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from scorer.common.errors import (
-    CorpusNotCached,
-    CustomCodeRefused,
-    InputError,
-    Interrupted,
-    ModelChanged,
-    ModelNotCached,
-    QfidError,
-    SettingFailed,
-    WillNotFit,
-)
+from scorer.common.error_values import error_of
+from scorer.common.errors import InputError, QfidError, SettingFailed
 from scorer.common.process_limits import missing_working_folder
+from scorer.common.python_hints import in_python
 from scorer.common.warning_categories import QfidWarning, ReportWarning, RunWarning
 from scorer.device.forks import refuse_after_fork
 from scorer.spec.events import Event, Failed, Finished, Planned, SettingFailedEvent, Warned
@@ -41,18 +34,6 @@ from scorer.spec.settings.registry import parse_setting
 if TYPE_CHECKING:
     from scorer.report.setting_report import SettingReport
     from scorer.report.tree import Report
-
-_ERRORS: dict[str, type[QfidError]] = {
-    cls.__name__: cls
-    for cls in (
-        CorpusNotCached,
-        InputError,
-        Interrupted,
-        ModelChanged,
-        SettingFailed,
-        WillNotFit,
-    )
-}
 
 
 @overload
@@ -125,7 +106,8 @@ def measure_kv_fidelity(
     """Measure how far a quantized KV cache drifts from full precision.
 
     The model runs with teacher forcing on fixed chunks of real text, in this process, or on a GPU
-    in a child unless ``MLX_ENABLE_TF32=0`` is set; nothing is generated. The run is saved. N
+    in a child unless ``MLX_ENABLE_TF32=0`` is set; nothing is generated. A child process reads text
+    and tokenizer, bounded in time and memory. The run is saved. N
     settings are one run, which takes N + 1 forward passes a batch of chunks: the full-precision
     model runs once for all of them.
 
@@ -159,7 +141,7 @@ def measure_kv_fidelity(
             run waits: one of the dataclasses of :mod:`scorer.spec.events`, ``Hello`` first and
             ``Finished`` or ``Failed`` last. A chunk is saved before its ``ChunkScored`` comes.
             What it returns is ignored. An exception that it raises ends the run, as Ctrl-C does,
-            and is raised from here; what is scored stays saved, and ``qfid resume`` goes on.
+            and is raised from here; what is scored stays saved, and :func:`resume_run` goes on.
 
     Returns:
         The setting's report: ``.kl.mean`` (nats), ``.flip_rate``, ``.verdict``,
@@ -224,8 +206,61 @@ def measure_kv_fidelity(
         control=control,
         force=force,
     )
-    reports = _run(job, allow_custom_code, on_event)
-    return reports[0] if settings is None else reports
+    reports, planned = _run(job, allow_custom_code, on_event)
+    found = _by_setting(reports, planned.run)
+    ordered = [found[planned.resolved[setting.written]] for setting in job.settings]
+    return ordered[0] if settings is None else ordered
+
+
+def resume_run(
+    run: str | PathLike[str] | None = None,
+    *,
+    accept_changes: bool = False,
+    allow_custom_code: bool = False,
+    force: bool = False,
+    on_event: Callable[[Event], object] | None = None,
+) -> list[SettingReport]:
+    """Score what a saved run lacks, as ``qfid resume`` does.
+
+    The numbers are those of a run that was never interrupted. Settings that failed are tried again.
+
+    Args:
+        run: Id of the run or its unique beginning, or the path of its folder; None for the newest
+            unfinished one.
+        accept_changes: Continue although model, text or arithmetic have changed since; the report
+            says so.
+        allow_custom_code: As in :func:`measure_kv_fidelity`. A run does not remember it.
+        force: Score even if memory seems insufficient.
+        on_event: As in :func:`measure_kv_fidelity`; not called where nothing is left to score.
+
+    Returns:
+        The reports of the run's settings, in the order of its report.
+
+    Raises:
+        InputError: There is no such run, another process writes to it, or it was scored under other
+            conditions, of which each is named.
+        QfidError: As in :func:`measure_kv_fidelity`.
+
+    Warns:
+        RunWarning: As in :func:`measure_kv_fidelity`.
+        ReportWarning: Likewise.
+    """
+    from scorer.report.from_run import finished_report
+    from scorer.runs.resuming import job_to_resume, nothing_is_left, run_to_resume
+
+    refuse_after_fork()
+    try:
+        found = run_to_resume(None if run is None else _located(run))
+        if nothing_is_left(found):
+            report = finished_report(found)
+        else:
+            found.check_appendable()
+            job = job_to_resume(found, accept_changes=accept_changes, force=force)
+            report, _ = _run(job, allow_custom_code, on_event, found.id, accept_changes)
+    except QfidError as error:
+        error.hint = in_python(error.hint)
+        raise
+    return list(_by_setting(report, found.id).values())
 
 
 def _located(name: str | PathLike[str]) -> str:
@@ -246,13 +281,19 @@ def _located(name: str | PathLike[str]) -> str:
 
 
 def _run(
-    job: Job, allow_custom_code: bool, on_event: Callable[[Event], object] | None
-) -> list[SettingReport]:
-    """Score a job; the reports of its settings in their order."""
+    job: Job,
+    allow_custom_code: bool,
+    on_event: Callable[[Event], object] | None,
+    run: str | None = None,
+    accept_changes: bool = False,
+) -> tuple[Report, Planned]:
+    """Score a job, or what a run of it lacks; the report, and what was planned."""
     from scorer.child.apart import scored_for_program
     from scorer.report.tree import Report
 
-    events = scored_for_program(job, allow_custom_code=allow_custom_code)
+    events = scored_for_program(
+        job, allow_custom_code=allow_custom_code, run=run, accept_changes=accept_changes
+    )
     planned: Planned | None = None
     told: set[str] = set()
     # An exception on the way leaves the run as Ctrl-C does: unlocked, and what is scored saved.
@@ -269,7 +310,7 @@ def _run(
                 if planned is not None and event.setting not in planned.settings:
                     _warn(RunWarning, f"the control failed: {event.message}", event.hint)
             elif isinstance(event, Failed):
-                raise _error(event)
+                raise error_of(dataclasses.asdict(event) | {"hint": in_python(event.hint)})
             elif isinstance(event, Finished):
                 assert planned is not None
                 report = Report.from_json(event.report)
@@ -277,17 +318,18 @@ def _run(
                 for message in dict.fromkeys(itertools.chain.from_iterable(of_settings)):
                     if message not in told:
                         _warn(ReportWarning, message)
-                return _reports(job, planned, report)
+                return report, planned
     raise QfidError("the run ended without a report")
 
 
 def _warn(category: type[QfidWarning], message: str, hint: str = "") -> None:
-    """Warn at the line that called ``measure_kv_fidelity``; ``_run`` calls this."""
-    warnings.warn(f"{message}\n{hint}" if hint else message, category, stacklevel=4)
+    """Warn at the line that called a function of this interface; ``_run`` calls this."""
+    text = f"{message}\n{in_python(hint)}" if hint else message
+    warnings.warn(text, category, stacklevel=4)
 
 
-def _reports(job: Job, planned: Planned, report: Report) -> list[SettingReport]:
-    """The reports of the job's settings, in their order.
+def _by_setting(report: Report, run: str) -> dict[str, SettingReport]:
+    """The reports of a run's settings by notation, in their order.
 
     Raises:
         SettingFailed: A setting gave no usable number.
@@ -298,22 +340,10 @@ def _reports(job: Job, planned: Planned, report: Report) -> list[SettingReport]:
     failed: SettingFailed | None = None
     for row in report.settings:
         try:
-            found[row.setting] = SettingReport.from_report(report, planned.run, row.setting)
+            found[row.setting] = SettingReport.from_report(report, run, row.setting)
         except SettingFailed as error:
             failed = failed or error
     if failed is not None:
         failed.reports = found
         raise failed
-    return [found[planned.resolved[setting.written]] for setting in job.settings]
-
-
-def _error(event: Failed) -> QfidError:
-    """Return the exception from which the event was made."""
-    if event.error == ModelNotCached.__name__:
-        repo, revision = event.details["repo"], event.details["revision"]
-        return ModelNotCached(event.message, event.hint, repo, revision)
-    if event.error == CustomCodeRefused.__name__:
-        return CustomCodeRefused(event.message, event.hint, event.details["files"])
-    error = _ERRORS.get(event.error, QfidError)(event.message, event.hint)
-    error.exit_code = event.exit_code
-    return error
+    return found

@@ -38,7 +38,7 @@ def read_positions(run: str | PathLike[str]) -> dict[str, Positions]:
     stored = found.read()
     result = {}
     for setting in found.job.settings:
-        chunks = stored.get(found.stored_as(setting.key), [])
+        chunks = stored.get(found.stored_as(setting.key))
         if chunks:
-            result[setting.key] = in_order(Positions.concatenate([own for own, _ in chunks]))
+            result[setting.key] = in_order(Positions.concatenate(list(chunks.positions())))
     return result

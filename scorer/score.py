@@ -5,16 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scorer.common.error_text import first_line
-from scorer.common.errors import (
-    CustomCodeRefused,
-    ModelChanged,
-    ModelNotCached,
-    QfidError,
-    WillNotFit,
-)
+from scorer.common.error_values import error_details
+from scorer.common.errors import ModelChanged, QfidError, WillNotFit
 from scorer.common.foreign_packages import foreign_import
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.common.process_limits import limit_reached
@@ -71,16 +66,8 @@ def failure(error: QfidError, run: Run | None = None) -> Failed:
         exit_code=error.exit_code,
         run=None if run is None else run.id,
         saved=saved,
-        details=_details(error),
+        details=error_details(error),
     )
-
-
-def _details(error: QfidError) -> dict[str, Any]:
-    if isinstance(error, ModelNotCached):
-        return {"repo": error.repo, "revision": error.revision}
-    if isinstance(error, CustomCodeRefused):
-        return {"files": error.files}
-    return {}
 
 
 def score(
@@ -123,8 +110,12 @@ def score(
         with (
             running_backend() as backend,
             MemoryWatch(read_memory, at_once=out_of_memory) as watch,
+            contextlib.ExitStack() as texts,
         ):
             yield hello(backend)
+            from scorer.engine.text_process import TextProcess
+
+            text = texts.enter_context(TextProcess())
             session = Session(
                 job,
                 backend,
@@ -135,6 +126,7 @@ def score(
                 watch,
                 allow_custom_code,
                 text_file,
+                text,
             )
             from scorer.lm.mlx_lm_import import import_mlx_lm
 

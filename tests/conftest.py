@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -18,6 +19,10 @@ from scorer.device.blas import preload_blas
 
 if TYPE_CHECKING:
     from tiny_runs import Small
+
+# Nothing of the many thousand objects that collecting the tests makes is garbage: they are not
+# looked through for it, neither now nor by each test again (see `pytest_collection_finish`).
+gc.disable()
 
 # MLX and the tokenizers read these when they are imported, and no test module is yet.
 os.environ["MLX_ENABLE_TF32"] = "0"
@@ -79,6 +84,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(7200))
 
 
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, and seldom: a screen alone makes some 50 000 objects."""
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+    gc.enable()
+
+
 @pytest.fixture(scope="session")
 def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("homes")
@@ -105,6 +117,18 @@ def own_folders(request: pytest.FixtureRequest, _homes: Path) -> Iterator[None]:
     ):
         for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
             os.environ.pop(name, None)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def text_here(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs in the test's own process tokenize there too; see support/text_here.py."""
+    if any(map(request.node.get_closest_marker, ("text_process", "real", "peer"))):
+        yield
+        return
+    from text_here import TextHere
+
+    with mock.patch("scorer.engine.text_process.TextProcess", TextHere):
         yield
 
 

@@ -103,6 +103,12 @@ def refused_action(screen: Screen[Any], key: str) -> str | None:
     return None
 
 
+def has_key(screen: Screen[Any], key: str) -> bool:
+    """Whether a key belongs to an action of the focused widget, the screen or the app."""
+    nodes = [screen] if screen.focused is None else screen.focused.ancestors_with_self
+    return any(binding.key == key for node in (*nodes, screen.app) for binding in _mapped(node))
+
+
 def help_keys(screen: Screen[Any]) -> list[HelpKey]:
     """The keys of a screen, for the help over it."""
     return [

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import constants, events, work
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from qfid_tui.app.run_worker import RunningScorer
     from qfid_tui.app.screens.workbench import WorkbenchScreen
+    from qfid_tui.app.terminal.key_places import KeyPlaces
     from qfid_tui.state.allowed_code import AllowedCode
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
@@ -168,10 +170,13 @@ class QfidApp(App[int]):
     async def on_event(self, event: events.Event) -> None:
         """Make what is pasted inert, wherever it goes: Textual would draw it raw.
 
-        No key opens a screen while the app is being left.
+        No key opens a screen while the app is being left. A letter of another keyboard layout is
+        the key in its place.
         """
-        if self._leaving and isinstance(event, events.Key):
-            return
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            if self._leaving:
+                return
+            event = self._key_places.meant(event, self.screen)
         if isinstance(event, events.Paste) and not event.is_forwarded:
             from scorer.common.inert_text import inert
 
@@ -195,6 +200,12 @@ class QfidApp(App[int]):
         with contextlib.suppress(Exception):
             self.keep_choices()
         os._exit(128 + signal.SIGHUP)
+
+    @cached_property
+    def _key_places(self) -> KeyPlaces:
+        from qfid_tui.app.terminal.key_places import KeyPlaces
+
+        return KeyPlaces()
 
     # What the workbench asks for, see WorkbenchHost
 
@@ -231,6 +242,8 @@ class QfidApp(App[int]):
     def when_filled(self) -> None:
         """See :meth:`WorkbenchHost.when_filled`."""
         if not self.is_headless:
+            from qfid_tui.app.garbage import spare_collections
+
             self.set_timer(_FILLED_SECONDS, spare_collections)
 
     def score(self, request: Mapping[str, Any], comparison: Comparison) -> None:
@@ -377,15 +390,3 @@ class QfidApp(App[int]):
             choices = dataclasses.replace(self.choices, theme=self.theme)
             if save_choices(choices, self._kept):
                 self._kept = choices
-
-
-def spare_collections() -> None:
-    """Let the garbage collector pass over what is there by now.
-
-    Each of its full passes over the widgets and styles of a filled screen holds up keys and paints
-    for 40 to 60 ms, and the events of a run bring some on.
-    """
-    import gc
-
-    gc.collect()
-    gc.freeze()

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from textual.screen import Screen
 from textual.worker import Worker
 
-from qfid_tui.state.run_list import RunList, read_infos
-from qfid_tui.state.run_results import RunOutcome, read_outcomes
+from qfid_tui.state.run_list import RunList
+from qfid_tui.state.run_results import RunOutcome
 from scorer.common.errors import QfidError
 from scorer.runs.run_info import RunInfo
 
@@ -59,7 +59,11 @@ class HistoryReader:
         self.runs: RunList | None = None
         self.outcomes: dict[RunInfo, RunOutcome] = {}
         self.fault: QfidError | None = None
-        self._is_reading_on = False
+        self._is_reading_on = self._is_closed = False
+
+    def close(self) -> None:
+        """Stop reading: nobody looks at the runs any more."""
+        self._is_closed = True
 
     @property
     def is_at_rest(self) -> bool:
@@ -80,8 +84,8 @@ class HistoryReader:
         before = 0 if self.runs is None else self.runs.counts[0]
         try:
             runs = await asyncio.to_thread(RunList, model)
-            ids = runs.next_ids(max(before, _PART))
-            runs.add(ids, await asyncio.to_thread(read_infos, ids))
+            count = max(before, _PART)
+            runs.add(await asyncio.to_thread(runs.read, count, lambda: self._is_closed))
             self.runs, self.fault = runs, None
         except QfidError as error:
             self.runs, self.fault = None, error
@@ -112,17 +116,16 @@ class HistoryReader:
     async def _read_part(self) -> bool:
         """Read some of what is missing; False if nothing is."""
         runs = self.runs
-        if runs is None:
+        if runs is None or self._is_closed:
             return False
         if not runs.is_whole and self._shown.lacks_rows:
-            ids = runs.next_ids(_PART)
-            infos = await asyncio.to_thread(read_infos, ids)
+            infos = await asyncio.to_thread(runs.read, _PART, lambda: self._is_closed)
             if runs is self.runs:
-                self._shown.append_runs(runs.add(ids, infos))
+                self._shown.append_runs(runs.add(infos))
             return True
         unread = [run for run in self._shown.in_view if run not in self.outcomes][:_RESULTS]
         if unread:
-            found = await asyncio.to_thread(read_outcomes, unread)
+            found = await asyncio.to_thread(runs.outcomes, unread)
             self.outcomes.update(zip(unread, found, strict=True))
             self._shown.change_runs(unread)
         return bool(unread)

@@ -9,11 +9,14 @@ from qfid_tui.app.workbench_host import WorkbenchHost
 from qfid_tui.app.workbench_reader import WorkbenchReader
 from qfid_tui.state import workbench_changes as changes
 from qfid_tui.state.app_hints import error_text
+from qfid_tui.state.earlier_runs import is_deleted
 from qfid_tui.state.run_options import Option
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import Panel
 from scorer.common.errors import QfidError
 from scorer.common.interrupts import Interrupts
+
+_FAILURE_SECONDS = 12
 
 
 class WorkbenchCommands:
@@ -136,6 +139,27 @@ class WorkbenchCommands:
         if self._host.stop_scoring(at_once=at_once) and not at_once:
             comparison.stop()
             self._owner.update(changes.comparison_changed(self._owner.state))
+
+    def run_ended(self) -> bool:
+        """Show how a run has ended; one whose folder was deleted meanwhile leaves the screen.
+
+        Returns:
+            Whether the folder was deleted. Of a run that failed only the caller says so.
+        """
+        self._owner.update(changes.comparison_changed(self._owner.state))
+        comparison = self._owner.state.comparison
+        for name, result in comparison.settings.items():
+            if result.failure is not None:
+                text = f"setting {name} failed: {result.failure}"
+                self._owner.tell(text, "error", _FAILURE_SECONDS)
+        if comparison.run is None or not is_deleted(comparison.run):
+            return False
+        deleted = changes.run_deleted(self._owner.state)
+        self._owner.update(deleted.state)
+        if comparison.phase != "failed":
+            self._owner.tell(deleted.notice, deleted.severity)
+        self._reader.read_earlier()
+        return True
 
     def open_run(self, run: str, then: Callable[[], object] = lambda: None) -> None:
         """Show a saved run, unless a run goes on.

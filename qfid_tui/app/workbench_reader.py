@@ -107,7 +107,9 @@ class WorkbenchReader:
 
     def _read_earlier(self, model: str | None, comparison: Comparison, is_saved: bool) -> None:
         worker = get_current_worker()
-        earlier = read_earlier(model, comparison.run, is_saved=is_saved)
+        earlier = read_earlier(
+            model, comparison.run, is_saved=is_saved, stopped=lambda: worker.is_cancelled
+        )
 
         def show() -> None:
             # Cancelled: a later thread reads what has changed meanwhile.

@@ -96,7 +96,14 @@ def _blas(found: Mapping[str, Any]) -> str:
     name = found["blas_version"] or found["blas"]
     time = f"{digits(1000 * matmul['seconds'], significant=2)} ms"
     speed = f"{count(round(matmul['gflops']))} Gflop/s"
-    return f"{text(name)} in MLX, a 512³ float32 product in {time} ({speed})"
+    line = f"{text(name)} in MLX, a 512³ float32 product in {time} ({speed})"
+    slow, arithmetic = found["slow_products"], found["arithmetic"] or {}
+    if slow is None or arithmetic.get("name") == "mlx":
+        return line
+    return (
+        f"{line}; NumPy multiplies but for `--kernel mlx-lm` and mixtures of experts, which are "
+        f"slow here → {prose(slow['fix'])}"
+    )
 
 
 def _attention(found: Mapping[str, Any]) -> str:

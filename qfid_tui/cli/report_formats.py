@@ -247,22 +247,25 @@ def rendered_text(format: str, report: Report, run_id: str) -> Iterable[str]:
 
 
 def _stored_positions(run: Run, report: Report) -> Iterable[tuple[str, Positions]]:
-    """Yield the positions of each setting; a setting computed as another has the other's.
+    """Yield the positions of each setting, chunk by chunk, in order.
+
+    A setting computed as another has the other's.
 
     Raises:
         QfidError: The run holds fewer intact chunks than the report.
     """
     from scorer.common.errors import QfidError
-    from scorer.stats.positions import Positions
 
     stored = run.read()
     for row in report.settings:
-        batches = stored.get(row.same_as or row.setting, [])
-        if row.numbers is not None and len(batches) < row.n_chunks:
+        chunks = stored.get(row.same_as or row.setting)
+        intact = 0 if chunks is None else len(chunks)
+        if row.numbers is not None and intact < row.n_chunks:
             raise QfidError(
-                f"the positions of run `{run.id}` are damaged: {len(batches)} of "
+                f"the positions of run `{run.id}` are damaged: {intact} of "
                 f"{row.n_chunks} chunks of setting `{row.setting}` are intact",
                 f"`qfid resume {run.id}` scores the others again",
             )
-        if batches:
-            yield row.setting, Positions.concatenate([positions for positions, _ in batches])
+        if chunks is not None:
+            for positions in chunks.positions():
+                yield row.setting, positions

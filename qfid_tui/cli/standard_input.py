@@ -10,6 +10,7 @@ from pathlib import Path
 
 from qfid_tui.cli import diagnostics
 from scorer.common.errors import InputError
+from scorer.common.folders import temporary_folder
 from scorer.text.content import LARGEST, too_large
 
 _BLOCK = 1 << 20
@@ -28,7 +29,9 @@ def text_from_standard_input() -> Iterator[Path]:
         raise InputError("standard input is closed", "name a file of text: --corpus FILE")
     if sys.stdin.isatty():
         diagnostics.say("reading the text from standard input; Ctrl-D ends it")
-    with tempfile.NamedTemporaryFile(prefix="qfid-", suffix=".text") as file:
+    with tempfile.NamedTemporaryFile(
+        prefix="qfid-", suffix=".text", dir=temporary_folder()
+    ) as file:
         size = 0
         try:
             while block := sys.stdin.buffer.read(_BLOCK):

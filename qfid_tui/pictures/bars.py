@@ -279,8 +279,11 @@ def value_text(value: float | None, significant: int = 2) -> str:
 
 
 def range_of(values: Sequence[float]) -> str:
-    """Format the range of the values, ``0.11 … 0.15``, without NaN; empty without values."""
+    """Format the range of the values, ``0.11 … 0.15``, without NaN; empty without values.
+
+    Values that are written alike are written once.
+    """
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return ""
-    return f"{value_text(min(known), 3)} … {value_text(max(known), 3)}"
+    return " … ".join(dict.fromkeys(value_text(end, 3) for end in (min(known), max(known))))

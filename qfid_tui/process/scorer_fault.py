@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from scorer.spec.events import Failed
 
+SCORER_FAULT = "ScorerFault"
+"""The kind of error that it names."""
+
 
 def scorer_fault(why: str, run: str | None) -> Failed:
     """What stands in the place of an event that is damaged or makes no sense.
@@ -15,4 +18,4 @@ def scorer_fault(why: str, run: str | None) -> Failed:
     hint = "`qfid doctor` examines this machine"
     if run is not None:
         hint = f"`qfid resume {run}` goes on with it"
-    return Failed("ScorerFault", why, hint, run=run)
+    return Failed(SCORER_FAULT, why, hint, run=run)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qfid_tui.state.setting_results import depth_of
+
 if TYPE_CHECKING:
     from qfid_tui.pictures.scatter import ScatterPoint
     from qfid_tui.state.comparison import Comparison
@@ -92,10 +94,15 @@ def _kl_mean_on(row: TableRow, chunks: frozenset[int]) -> float:
 
 
 def chart_row(rows: Sequence[TableRow], at_cursor: TableRow | None) -> TableRow | None:
-    """The row that charts show: the one with the cursor, else the first that has numbers."""
-    scored = [row for row in rows if row.figures is not None]
+    """The row that charts show: the one with the cursor, else the first that has numbers.
+
+    Before the first numbers of a run that goes on, an earlier run does not stand in its place.
+    """
     if at_cursor is not None and at_cursor.figures is not None:
         return at_cursor
+    scored = [row for row in rows if row.figures is not None]
+    if any(row.waiting for row in rows):
+        scored = [row for row in scored if not row.origin]
     return scored[0] if scored else None
 
 
@@ -111,14 +118,13 @@ def chunk_points(comparison: Comparison, row: TableRow | None) -> list[tuple[int
 
 def depth_spans(comparison: Comparison, row: TableRow | None) -> list[tuple[int, int, float]]:
     """Spans of positions and their KL mean, nats: from the report, during a run from its chunks."""
-    result = None if row is None or row.origin else comparison.settings.get(row.name)
+    if row is None:
+        return []
+    if row.origin:
+        return list(row.depth)
+    result = comparison.settings.get(row.name)
     if result is None:
         return []
     if result.row is None:
         return result.depth
-    numbers = result.row.numbers
-    return [
-        (span.start, span.end, span.kl_mean)
-        for span in (() if numbers is None else numbers.kl_by_depth)
-        if span.kl_mean is not None
-    ]
+    return [] if result.row.numbers is None else depth_of(result.row.numbers)

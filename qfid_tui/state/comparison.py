@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from qfid_tui.process.scorer_fault import scorer_fault
@@ -80,6 +80,7 @@ class Comparison:
         self.settings: dict[str, SettingResult] = {}
         self.documents: dict[int, int | None] = {}
         self.equal_chunks: dict[int, int] = {}
+        self._places: dict[int, int] = {}
         self.conditions: Identity | None = None
         self.progress = RunProgress(clock)
         self.memory = 0
@@ -107,15 +108,23 @@ class Comparison:
         self.failure, self.memory = None, 0
         self.version += 1
 
-    def open(self, run: str, chunks: int, conditions: Identity | None = None) -> None:
+    def open(self, run: str, chunks: Collection[int], conditions: Identity | None = None) -> None:
         """Refer to a saved run.
 
         Args:
             run: Its id.
-            chunks: Number of its chunks.
+            chunks: Indices of its chunks.
             conditions: What the figures of its settings depend on; None where not known.
         """
-        self.run, self.planned_chunks, self.conditions = run, chunks, conditions
+        self.run, self.conditions = run, conditions
+        self._set_chunks(chunks)
+
+    def _set_chunks(self, chunks: Collection[int]) -> None:
+        self.planned_chunks = len(chunks)
+        self._places.clear()
+        self._places.update((chunk, place) for place, chunk in enumerate(sorted(chunks)))
+        for result in self.settings.values():
+            result.replan()
 
     def add(self, event: Event) -> None:
         """Apply one event of the child process."""
@@ -164,17 +173,25 @@ class Comparison:
 
     def _setting(self, name: str) -> SettingResult:
         if name not in self.settings:
-            self.settings[name] = SettingResult(name, self.documents, self.equal_chunks)
+            self.settings[name] = self._new(name)
         return self.settings[name]
+
+    def _new(self, name: str) -> SettingResult:
+        return SettingResult(name, self.documents, self.equal_chunks, self._places)
 
     def _plan(self, event: Planned) -> None:
         self.run = event.run
-        self.planned_chunks, self.text_chunks = len(event.chunks), event.text_chunks
+        self.text_chunks = event.text_chunks
+        self._set_chunks(event.chunks)
         self.arithmetic = event.arithmetic
         self.set_equal_chunks(event.equal_chunks)
         self.conditions = event.conditions or None
         self.kv_bytes = {**event.kv_bytes_per_token, "": event.kv_bytes_per_token_16bit}
         for name in event.settings:
+            known = self._setting(name).chunks
+            if len(set(known).intersection(event.chunks)) > event.done.get(name, 0):
+                # The file of the run was deleted: its chunks are scored again.
+                self.settings[name] = self._new(name)
             self._setting(name).reopen()
         if self.phase != "stopping":
             self.phase = "scoring"
@@ -231,8 +248,16 @@ class Comparison:
     @property
     def complete(self) -> int:
         """Chunks on which every setting has been scored, failed settings left out."""
-        alive = [len(r.chunks) for r in self.settings.values() if r.failure is None]
-        return min(alive, default=0)
+        return min((len(r.chunks) for r in self._alive), default=0)
+
+    @property
+    def most_chunks(self) -> int:
+        """Chunks on which some setting has been scored, failed settings left out."""
+        return max((len(r.chunks) for r in self._alive), default=0)
+
+    @property
+    def _alive(self) -> list[SettingResult]:
+        return [result for result in self.settings.values() if result.failure is None]
 
     @property
     def fraction(self) -> float:

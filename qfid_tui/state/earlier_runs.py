@@ -6,27 +6,28 @@ Reads stored reports only: nothing heavier than JSON.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qfid_tui.state.choices import DEMO
 from qfid_tui.state.next_run import SavedRun
+from qfid_tui.state.reading_pauses import ReadingPauses
 from qfid_tui.state.saved_report import stored_report
-from qfid_tui.state.setting_results import figures_of
+from qfid_tui.state.setting_results import depth_of, figures_of
 from qfid_tui.state.table_rows import EarlierSetting
 from qfid_tui.state.text_names import text_name
 from scorer.common.errors import QfidError
 
 if TYPE_CHECKING:
     from scorer.report.setting_row import SettingNumbers
-    from scorer.runs.facts import StoredFacts
     from scorer.runs.run import Run
     from scorer.runs.run_info import RunInfo
 
 _RUNS = 20
 _ROWS = 24
+_SAVED_EVERY = 1000
 _CONTINUED = ("finished", "unfinished")
 
 
@@ -49,21 +50,30 @@ class EarlierRuns:
     saved: tuple[SavedRun, ...] = ()
 
 
-def read_earlier(model: str | None, shown: str | None, *, is_saved: bool) -> EarlierRuns:
+def _never() -> bool:
+    return False
+
+
+def read_earlier(
+    model: str | None, shown: str | None, *, is_saved: bool, stopped: Callable[[], bool] = _never
+) -> EarlierRuns:
     """Read the saved runs of a model. Call it in a thread.
 
     Args:
         model: The model as jobs name it; None if none is chosen.
         shown: Id of the run on the screen, which is left out; None for none.
         is_saved: Whether the run on the screen has been saved, so that its folder must exist.
+        stopped: Asked before each run whether nobody wants them any more; what has been read by
+            then is returned.
     """
     deleted = is_saved and shown is not None and is_deleted(shown)
     if model is None:
         return EarlierRuns(None, is_deleted=deleted)
-    runs = _runs_of(model)
-    settings = _settings(info for info in runs if info.id != shown)
+    runs = _runs_of(model, stopped)
+    others = (info for info in runs if info.id != shown)
+    settings = _settings(itertools.takewhile(lambda _: not stopped(), others))
     return EarlierRuns(
-        model, tuple(settings), _unfinished_run(runs), deleted, tuple(_saved_runs(runs))
+        model, tuple(settings), _unfinished_run(runs), deleted, tuple(_saved_runs(model, runs))
     )
 
 
@@ -80,14 +90,27 @@ def earlier_settings(model: str, leave_out: Container[str] = ()) -> list[Earlier
     return _settings(info for info in _runs_of(model) if info.id not in leave_out)
 
 
-def _runs_of(model: str) -> list[RunInfo]:
+def _runs_of(model: str, stopped: Callable[[], bool] = _never) -> list[RunInfo]:
     """The runs of a model, newest first; none where the folder of runs cannot be read."""
-    from scorer.runs.listing import run_ids, run_infos
+    from scorer.runs.listing import newest_first, run_index
 
+    found: list[RunInfo] = []
     try:
-        return [info for info in run_infos(run_ids(model)) if info.model == model]
+        index = run_index(model)
     except (QfidError, OSError):
-        return []
+        return found
+    pauses = ReadingPauses()
+    for number, run in enumerate(newest_first(index), 1):
+        if stopped():
+            return found
+        pauses.rest()
+        if run.info.model == model:
+            found.append(run.info)
+        if number % _SAVED_EVERY == 0:
+            # The app may be left before all are read.
+            index.save()
+    index.save()
+    return found
 
 
 def _settings(runs: Iterable[RunInfo]) -> list[EarlierSetting]:
@@ -113,38 +136,32 @@ def _is_same(one: EarlierSetting, other: EarlierSetting) -> bool:
     return one.name == other.name and not one.key.differences(other.key)
 
 
-def _saved_runs(runs: Iterable[RunInfo]) -> list[SavedRun]:
+def _saved_runs(model: str, runs: Iterable[RunInfo]) -> list[SavedRun]:
     """The runs that can be continued, or opened because they lack nothing."""
-    from scorer.runs.listing import Run
-
     found = []
-    try:
-        for info in runs:
-            if info.read_only or info.state not in _CONTINUED:
-                continue
-            run = Run(info.path)
-            facts = run.readable_facts
-            revision = facts.identity.get("model revision")
-            named = None if revision in (None, "none") else str(revision)
-            if named is None and not _is_of_present_files(run.job.model, facts):
-                continue
-            scored = [n for n in info.settings if info.state == "finished" and n not in info.failed]
-            found.append(SavedRun(info.id, run.job, named, tuple(scored)))
-    except (QfidError, OSError):
-        return found
+    files = _present_files(model)
+    for info in runs:
+        if info.read_only or info.state not in _CONTINUED:
+            continue
+        # A model without a commit must have the files that the run scored.
+        if info.revision is None and model != DEMO and info.files != files:
+            continue
+        scored = [n for n in info.settings if info.state == "finished" and n not in info.failed]
+        found.append(
+            SavedRun(info.id, info.conditions, info.settings, info.revision, tuple(scored))
+        )
     return found
 
 
-def _is_of_present_files(model: str, facts: StoredFacts) -> bool:
-    """Whether a model without a commit has the files that a run scored, as far as is known."""
-    if model == DEMO:
-        return True
+def _present_files(model: str) -> str | None:
+    """Digest of the states of the files of a model's folder; None where it is none."""
+    from scorer.models.file_stamp import digest_of
     from scorer.models.model_content import file_states
 
     try:
-        return facts.files == file_states(Path(model).expanduser())
-    except (OSError, RuntimeError):
-        return False
+        return digest_of(file_states(Path(model).expanduser()))
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 def _unfinished_run(runs: Iterable[RunInfo]) -> str | None:
@@ -183,6 +200,7 @@ def _rows(run: Run, info: RunInfo) -> list[EarlierSetting]:
                 chunks=chunks,
                 kl=numbers.kl_mean_per_chunk,
                 flips=_shares(numbers),
+                depth=tuple(depth_of(numbers)),
                 bytes_per_token=row.kv_bytes_per_token,
                 key=ComparabilityKey(
                     info.id, conditions, row.quantize_start, row.path, frozenset(chunks)

@@ -30,13 +30,15 @@ class SavedRun:
 
     Attributes:
         id: Its id.
-        job: Its job.
+        conditions: Those of its job, see :attr:`scorer.spec.job.Job.conditions`.
+        settings: Its settings, in notation.
         revision: Commit of the model that it scored; None where it has none.
         scored: Settings, in notation, that lack nothing; empty for an unfinished run.
     """
 
     id: str
-    job: Job
+    conditions: str
+    settings: tuple[str, ...]
     revision: str | None = None
     scored: tuple[str, ...] = ()
 
@@ -99,8 +101,9 @@ def next_run(
     failure = comparison.failure if comparison.phase == "failed" else None
     refused = run if failure is not None and failure.exit_code == _REFUSED else None
     if known is None or run is None or run == refused or not same_conditions(job, known):
+        wanted = job.conditions
         for same in saved:
-            if same.id != refused and same_conditions(job, same.job):
+            if same.conditions == wanted and same.id != refused:
                 return _reopened(job, same)
         job.check_new()
         return NextRun("new", job, None, tuple(setting.key for setting in job.settings))
@@ -108,11 +111,12 @@ def next_run(
     missing = tuple(name for name in names if not comparison.is_scored(name))
     if not missing:
         return NextRun("nothing", job, run, ())
-    new = not any(name in comparison.settings for name in missing)
+    # A run that was stopped before its first chunk has nothing to add to.
+    new = comparison.saved > 0 and not any(name in comparison.settings for name in missing)
     return NextRun("add" if new else "go_on", job, run, missing)
 
 
 def _reopened(job: Job, same: SavedRun) -> NextRun:
-    names = dict.fromkeys(setting.key for setting in (*same.job.settings, *job.settings))
+    names = dict.fromkeys((*same.settings, *(setting.key for setting in job.settings)))
     missing = tuple(name for name in names if name not in same.scored)
     return NextRun("reopen", job, same.id, missing)

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scorer.runs.listing import run_ids, run_infos
+from qfid_tui.state.reading_pauses import ReadingPauses
+from qfid_tui.state.run_results import RunOutcome, read_outcomes
+from scorer.runs.listing import newest_first, run_index
 from scorer.runs.run_info import RunInfo
+
+# Few enough for one refresh of the screen, also where nothing is known of any run.
+_SECONDS = 0.05
 
 
 class RunList:
-    """The runs of a model, or of all models; only their ids are known at first.
+    """The runs of a model, or of all models; only their names are known at first.
 
     Attributes:
         is_folder_empty: Whether no run of any model is saved.
+        is_whole: Whether every run has been read.
         infos: The runs read so far, newest first; runs of other models are left out.
     """
 
     def __init__(self, model: str | None) -> None:
-        """List the ids. Call it in a thread.
+        """List the names. Call it in a thread.
 
         Args:
             model: The model as jobs name it; None for all models.
@@ -29,45 +36,60 @@ class RunList:
             InputError: The folder of runs cannot be read.
         """
         self._model = model
-        self._ids = run_ids(model)
-        self.is_folder_empty = not self._ids and not run_ids()
+        self._index = run_index(model)
+        self._count = len(self._index.names)
+        self.is_folder_empty = not self._count and not run_index().names
+        self._looks = newest_first(self._index)
+        self._is_at_end = False
         self._read = 0
+        self.is_whole = False
         self.infos: list[RunInfo] = []
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every run has been read."""
-        return self._read == len(self._ids)
 
     @property
     def counts(self) -> tuple[int, int]:
         """How many entries of the folder have been read, and how many there are to read."""
-        return self._read, len(self._ids)
+        return self._read, self._count
 
-    def next_ids(self, count: int) -> Sequence[str]:
-        """Ids of the next runs to read."""
-        return self._ids[self._read : self._read + count]
+    def read(self, count: int, stopped: Callable[[], bool] = lambda: False) -> list[RunInfo]:
+        """Read the next runs, without their results. Call it in a thread, and :meth:`add` the runs.
 
-    def add(self, ids: Sequence[str], infos: Iterable[RunInfo]) -> list[RunInfo]:
+        Args:
+            count: How many runs are read whatever time that takes; more are read where that is
+                quick.
+            stopped: Asked before each run whether nobody wants them any more.
+        """
+        end, found, pauses = time.monotonic() + _SECONDS, list[RunInfo](), ReadingPauses()
+        while not stopped() and (len(found) < count or time.monotonic() < end):
+            run = next(self._looks, None)
+            if run is None:
+                self._is_at_end = True
+                break
+            found.append(run.info)
+            pauses.rest()
+        self._index.save()
+        return found
+
+    def add(self, infos: Sequence[RunInfo]) -> list[RunInfo]:
         """Take the runs that were read.
 
         Args:
-            ids: What :meth:`next_ids` gave.
-            infos: What :func:`read_infos` gave for it.
+            infos: What :meth:`read` gave.
 
         Returns:
             Those of the model.
         """
-        self._read += len(ids)
+        self._read += len(infos)
+        self.is_whole = self._is_at_end
         # An unreadable run does not say which model it is of: it belongs to the list of all.
         mine = [info for info in infos if self._model in (None, info.model)]
         self.infos += mine
         return mine
 
-
-def read_infos(ids: Sequence[str]) -> list[RunInfo]:
-    """Read runs, newest first, without their results. Call it in a thread."""
-    return run_infos(ids)
+    def outcomes(self, infos: Sequence[RunInfo]) -> list[RunOutcome]:
+        """Read the results of runs. Call it in a thread."""
+        found = read_outcomes(self._index, (self._index.look(info.id) for info in infos))
+        self._index.save()
+        return found
 
 
 def bytes_of_run(folder: Path) -> int:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scorer.report.formats.inline import digits
+from scorer.report.rules import RULES
 
 if TYPE_CHECKING:
+    from scorer.runs.run_index import ListedRun, RunIndex
     from scorer.runs.run_info import RunInfo
 
+_RESULT_TYPES = frozenset({(str, float, float, str)})
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """The result of one setting in the stored report of a run.
+
+class RunResult(NamedTuple):
+    """The result of one setting in the stored report of a run: a tuple, as lists make thousands.
 
     Attributes:
         setting: In notation.
@@ -42,17 +47,11 @@ class RunOutcome:
     best: RunResult | None = None
 
 
-def results_of(info: RunInfo) -> tuple[RunResult, ...]:
-    """Read the results of a run from its stored report, in the order of the report.
-
-    An unfinished run has those of the moment at which it was stopped. Empty if there is no report
-    that this version can read.
-    """
-    return outcome_of(info).results
-
-
 def outcome_of(info: RunInfo) -> RunOutcome:
-    """Read the results of a run from its stored report, and which of them is recommended."""
+    """Read the results of a run from its stored report, and which of them is recommended.
+
+    An unfinished run has those of the moment at which it was stopped.
+    """
     from qfid_tui.state.saved_report import stored_report
     from scorer.common.errors import QfidError
     from scorer.runs.run import Run
@@ -76,9 +75,67 @@ def outcome_of(info: RunInfo) -> RunOutcome:
     return RunOutcome(results, _best(results, None if advice is None else advice.setting))
 
 
-def read_outcomes(infos: Sequence[RunInfo]) -> list[RunOutcome]:
-    """Read the results of runs. Call it in a thread."""
-    return [outcome_of(info) for info in infos]
+def read_outcomes(index: RunIndex, runs: Iterable[ListedRun]) -> list[RunOutcome]:
+    """Read the results of runs, as far as the index does not hold them. Call it in a thread.
+
+    Args:
+        index: Keeps what is read.
+        runs: Runs that it has just looked at.
+    """
+    return [_outcome(index, run) for run in runs]
+
+
+def read_texts(index: RunIndex, runs: Iterable[ListedRun]) -> list[str]:
+    """Read the results of runs as :func:`results_text` gives them, see :func:`read_outcomes`."""
+    return [_text(index, run) for run in runs]
+
+
+def results_text(info: RunInfo, results: Iterable[RunResult]) -> str:
+    """``8: 0.00035 good?, 4: 0.113 bad, 2``, KL mean in nats; one without a result stands alone."""
+    found = dict.fromkeys(info.settings, "") | dict.fromkeys(info.failed, ": failed")
+    for result in results:
+        kl = digits(result.kl_mean, significant=3)
+        found[result.setting] = f": {kl} {result.verdict}"
+    return ", ".join([name + found[name] for name in info.settings])
+
+
+def _text(index: RunIndex, run: ListedRun) -> str:
+    kept = run.results
+    # Thousands of texts take as long to make as to find out that no run has changed.
+    if type(kept) is list and len(kept) == 4 and kept[0] == RULES and type(kept[3]) is str:
+        return kept[3]
+    return results_text(run.info, _outcome(index, run).results)
+
+
+def _outcome(index: RunIndex, run: ListedRun) -> RunOutcome:
+    kept = _kept_outcome(run.results)
+    if kept is not None:
+        return kept
+    found = outcome_of(run.info)
+    # A report that could not be read may be readable the next time.
+    if found.results or not run.has_report:
+        place = None if found.best is None else found.results.index(found.best)
+        rows = [list(result) for result in found.results]
+        text = results_text(run.info, found.results)
+        index.keep_results(run, [RULES, place, rows, text])
+    return found
+
+
+def _kept_outcome(values: Any) -> RunOutcome | None:
+    """What the index keeps of the results of a run; None where it is no outcome of these rules."""
+    if type(values) is not list or len(values) != 4 or values[0] != RULES:
+        return None
+    _, place, rows, _ = values
+    if type(rows) is not list or not all(type(row) is list for row in rows):
+        return None
+    if not _RESULT_TYPES.issuperset(tuple(map(type, row)) for row in rows):
+        return None
+    results = tuple(RunResult(*row) for row in rows)
+    if place is None:
+        return RunOutcome(results)
+    if type(place) is not int or not 0 <= place < len(results):
+        return None
+    return RunOutcome(results, results[place])
 
 
 def _best(results: Sequence[RunResult], recommended: str | None) -> RunResult | None:

@@ -39,15 +39,16 @@ class RunningElsewhere:
 def running_elsewhere(job: Job) -> RunningElsewhere | None:
     """The newest run of another process that scores a part of a job; None for none.
 
-    Only runs that are being written to are read.
+    Only runs that are being written to are read. Looks at the lock of every run of the model: call
+    it in a thread.
     """
     from scorer.common.folders import runs_folder
-    from scorer.runs.listing import Run, run_ids
+    from scorer.runs.listing import Run, run_index
     from scorer.runs.run_lock import holder
 
     with contextlib.suppress(QfidError, OSError):
         folder = runs_folder()
-        for name in run_ids(job.model):
+        for name in run_index(job.model).names:
             process = holder(folder / name)
             if process is None:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from qfid_tui.state.comparison import Comparison
@@ -9,6 +10,7 @@ from scorer.common.errors import QfidError
 
 if TYPE_CHECKING:
     from scorer.runs.run import Run
+    from scorer.runs.stored_chunks import StoredChunks
     from scorer.spec.events import ChunkScored
 
 
@@ -27,9 +29,10 @@ def open_comparison(run_id: str) -> Comparison:
     comparison.open(run.id, _chunks_of(run), run_conditions(run.readable_facts))
     comparison.set_documents(documents_of(run))
     comparison.set_equal_chunks(equal_chunks_of(run))
-    comparison.add_chunks(*saved_chunks(run))
+    stored = run.read()
+    comparison.add_chunks(*saved_chunks(run, stored))
     if comparison.saved:
-        comparison.take_report(saved_report(run))
+        comparison.take_report(saved_report(run, stored))
     comparison.phase = "finished" if run.finished else "stopped"
     return comparison
 
@@ -46,8 +49,14 @@ def equal_chunks_of(run: Run) -> dict[int, int]:
     return {} if facts is None or facts.equal_chunks is None else facts.equal_chunks
 
 
-def saved_chunks(run: Run) -> list[ChunkScored]:
+def saved_chunks(run: Run, stored: Mapping[str, StoredChunks] | None = None) -> list[ChunkScored]:
     """The saved chunks of a run, as the events that reported them.
+
+    Of the percentile of the positions so far only the last event of a setting has one.
+
+    Args:
+        run: The run.
+        stored: What it has stored, where the caller has read that already.
 
     Raises:
         QfidError: The positions cannot be read.
@@ -55,21 +64,25 @@ def saved_chunks(run: Run) -> list[ChunkScored]:
     from scorer.stats.chunk_event import chunk_event
     from scorer.stats.running_p99 import RunningP99
 
-    stored = run.read()
+    stored = run.read() if stored is None else stored
     repeats = equal_chunks_of(run)
     found = []
     for setting in run.job.settings:
-        batches = stored.get(run.stored_as(setting.key), [])
-        so_far = RunningP99(sum(len(positions) for positions, _ in batches))
-        for positions, facts in batches:
+        chunks = stored.get(run.stored_as(setting.key))
+        if chunks is None:
+            continue
+        so_far = RunningP99(sum(chunks.sizes))
+        for number, (positions, facts) in enumerate(chunks, start=1):
             if int(positions.chunk[0]) not in repeats:
                 so_far.add(positions.kl)
-            found.append(chunk_event(setting.key, positions, facts.seconds, so_far))
+            # The percentile of the last chunk is that of the setting; the others are not shown.
+            last = so_far if number == len(chunks) else None
+            found.append(chunk_event(setting.key, positions, facts.seconds, last))
     return found
 
 
-def _chunks_of(run: Run) -> int:
+def _chunks_of(run: Run) -> Collection[int]:
     chunks = run.readable_facts.chunks
     if chunks is None:
         raise QfidError(f"run `{run.id}` does not say which chunks it is about")
-    return len(chunks)
+    return chunks

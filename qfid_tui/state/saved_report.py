@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, QfidError
@@ -10,6 +11,7 @@ from scorer.report.tree import Report
 
 if TYPE_CHECKING:
     from scorer.runs.run import Run
+    from scorer.runs.stored_chunks import StoredChunks
 
 EDITED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 """What values raise that someone has edited: parts of a report that do not belong together."""
@@ -19,11 +21,15 @@ _AS_STORED = (
 )
 
 
-def saved_report(run: Run) -> Report:
+def saved_report(run: Run, stored_chunks: Mapping[str, StoredChunks] | None = None) -> Report:
     """The run's report.
 
     A finished run's is the stored one, if the rules of this version made it. Any other is made
     from the positions, which may have grown since a report was stored.
+
+    Args:
+        run: The run.
+        stored_chunks: What it has stored, where the caller has read that already.
 
     Raises:
         QfidError: Nothing is scored yet, or the run is damaged.
@@ -36,7 +42,7 @@ def saved_report(run: Run) -> Report:
     from scorer.report.from_run import finished_report
 
     try:
-        made = finished_report(run)
+        made = finished_report(run, stored_chunks)
         if _can_be_shown(made):
             return made
     except EDITED as error:

@@ -6,7 +6,7 @@ Imports numpy: load it in a thread, when the screen is opened.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,10 +17,12 @@ from qfid_tui.pictures.token_glyphs import inert_text
 from qfid_tui.state.run_tokens import spelling_of
 from qfid_tui.state.saved_report import saved_report
 from scorer.common.errors import InputError
+from scorer.models.measuring import never
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
 from scorer.runs.listing import find_run
 from scorer.runs.run import Run
+from scorer.runs.stored_chunks import StoredChunks
 from scorer.stats.intervals import Interval
 from scorer.stats.positions import FloatArray, Positions
 
@@ -141,12 +143,13 @@ class SettingDetail:
     pairs: Mapping[str, PairedMeans] = field(default_factory=dict)
 
 
-def read_setting_detail(run: str, setting: str) -> SettingDetail:
+def read_setting_detail(run: str, setting: str, stop: Callable[[], bool] = never) -> SettingDetail:
     """Read a setting of a saved run; takes up to seconds, so call it in a thread.
 
     Args:
         run: Id of the run.
         setting: The setting in notation.
+        stop: As of :func:`~qfid_tui.state.run_tokens.spelling_of`.
 
     Raises:
         InputError: There is no such run, or it has no such setting.
@@ -159,8 +162,9 @@ def read_setting_detail(run: str, setting: str) -> SettingDetail:
         names = ", ".join(f"`{row.setting}`" for row in report.settings)
         raise InputError(f"run `{found.id}` has no setting `{setting}`", f"it has {names}")
     numbers, chunks = row.numbers, report.chunks_of(row)
-    positions = None if numbers is None else _positions(found, setting, chunks)
-    tail, notice = _tail(found, positions)
+    stored = None if numbers is None else _stored(found, setting, chunks)
+    kl = np.zeros(0) if stored is None else _all_kl(stored)
+    tail, notice = ((), "") if stored is None else _tail(found, stored, kl, stop)
     first = max(report.run.scored_from, row.quantize_start)
     means = () if numbers is None else numbers.kl_mean_per_chunk
     return SettingDetail(
@@ -182,7 +186,7 @@ def read_setting_detail(run: str, setting: str) -> SettingDetail:
             (first + span.start, first + span.end, _or_nan(span.kl_mean))
             for span in (() if numbers is None else numbers.kl_by_depth)
         ),
-        histogram=kl_histogram(np.zeros(0) if positions is None else positions.kl),
+        histogram=kl_histogram(kl),
         tail=tail,
         notice=notice,
         pairs=dict(_paired(report, setting)),
@@ -223,35 +227,58 @@ def kl_histogram(kl: FloatArray) -> KLHistogram:
     return KLHistogram((*edges, power_of_ten(high)), tuple(counts.tolist()), *apart)
 
 
-def _positions(run: Run, setting: str, chunks: Sequence[int]) -> Positions:
+def _stored(run: Run, setting: str, chunks: Sequence[int]) -> StoredChunks:
     """What is stored of a setting on the chunks that its numbers rest on."""
-    wanted = set(chunks)
-    batches = run.read().get(run.stored_as(setting), [])
-    parts = [p for p, _ in batches if int(p.chunk[0]) in wanted]
-    if not parts:
+    stored = run.read().get(run.stored_as(setting))
+    found = None if stored is None else stored.only(set(chunks))
+    if not found:
         raise InputError(
             f"run `{run.id}` no longer holds the positions of setting `{setting}`",
             f"score them again with `qfid resume {run.id}`",
         )
-    return Positions.concatenate(parts)
+    return found
 
 
-def _tail(run: Run, positions: Positions | None) -> tuple[tuple[TailPosition, ...], str]:
-    if positions is None:
-        return (), ""
-    worst = np.lexsort((positions.position, positions.chunk, -positions.kl))[:TAIL]
+def _all_kl(stored: StoredChunks) -> FloatArray:
+    """(N,) KL of all positions in order, nats: the only column that is kept of all of them."""
+    kl = np.empty(sum(stored.sizes))
+    at = 0
+    for positions in stored.positions():
+        kl[at : at + len(positions)] = positions.kl
+        at += len(positions)
+    return kl
+
+
+def _largest(kl: FloatArray) -> NDArray[np.intp]:
+    """Rows of the ``TAIL`` largest KL, the largest first, the earlier first of equals."""
+    rows = np.arange(len(kl))
+    if len(kl) > TAIL:
+        rows = np.flatnonzero(kl >= np.partition(kl, -TAIL)[-TAIL])
+    return rows[np.argsort(-kl[rows], kind="stable")][:TAIL]
+
+
+def _tail(
+    run: Run, stored: StoredChunks, kl: FloatArray, stop: Callable[[], bool]
+) -> tuple[tuple[TailPosition, ...], str]:
+    rows = _largest(kl)
+    ends = np.cumsum(stored.sizes)
+    parts = np.searchsorted(ends, rows, side="right")
+    needed = stored.only({stored.chunks[part] for part in parts.tolist()})
+    positions = Positions.concatenate(list(needed.positions()))
     places = {
         (int(chunk), int(position)): i
         for i, (chunk, position) in enumerate(
             zip(positions.chunk.tolist(), positions.position.tolist(), strict=True)
         )
     }
+    # The same chunks, and no others, hold the largest: in order of chunk and position, as before.
+    worst = _largest(positions.kl)
     around = [_around(places, positions, int(i)) for i in worst]
     tokens: NDArray[np.int32] = positions.token
     ids = {int(tokens[j]) for before, after in around for j in (*before, *after)}
     for column in (positions.token, positions.top_ref, positions.top_quant):
         ids |= set(column[worst].tolist())
-    spelling = spelling_of(run, sorted(ids))
+    spelling = spelling_of(run, ids, stop)
 
     def text(rows: list[int]) -> str:
         return _text([int(tokens[j]) for j in rows], spelling.pieces)

@@ -22,8 +22,11 @@ from scorer.stats.intervals import Interval
 from scorer.stats.verdict import MissingInterval, judge, shown_verdict
 
 if TYPE_CHECKING:
-    from scorer.report.setting_row import SettingRow
+    from scorer.report.setting_row import SettingNumbers, SettingRow
     from scorer.spec.settings.base import Setting
+
+Gapped = list[float | None]
+"""A value per chunk; None where there is none yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class SettingResult:
         name: str,
         documents: Mapping[int, int | None] | None = None,
         repeats: Collection[int] = (),
+        places: Mapping[int, int] | None = None,
     ) -> None:
         """Begin without a chunk.
 
@@ -95,12 +99,16 @@ class SettingResult:
             documents: Chunk to the document of its first token; may be filled later, see
                 :meth:`regroup`.
             repeats: Chunks that repeat the tokens of another; may be filled later too.
+            places: Chunk to its place among the planned chunks in the order of the text, from 0;
+                may be filled later, see :meth:`replan`.
         """
         self.name = name
         self.setting = _setting_of(name)
         self._thresholds = KV if self.setting is None else self.setting.thresholds
         self._documents = {} if documents is None else documents
         self._repeats = repeats
+        self._places = {} if places is None else places
+        self._in_text: tuple[Gapped, Gapped] | None = None
         self.chunks: list[int] = []
         self.kl: list[float] = []
         self.flips: list[float] = []
@@ -125,6 +133,29 @@ class SettingResult:
         self._events.append(event)
         self._live.add(event)
         self._add_depth(event)
+        if self._in_text is not None:
+            self._put_in_text(self._in_text, len(self.chunks) - 1)
+
+    @property
+    def in_text(self) -> tuple[Gapped, Gapped]:
+        """KL and flips of the planned chunks in the order of the text; None where not scored."""
+        if self._in_text is None:
+            count = len(self._places)
+            self._in_text = [None] * count, [None] * count
+            for index in range(len(self.chunks)):
+                self._put_in_text(self._in_text, index)
+        return self._in_text
+
+    def _put_in_text(self, in_text: tuple[Gapped, Gapped], index: int) -> None:
+        """Put a scored chunk in its place; one that is not planned has none."""
+        place = self._places.get(self.chunks[index])
+        if place is not None:
+            kl, flips = in_text
+            kl[place], flips[place] = self.kl[index], self.flips[index]
+
+    def replan(self) -> None:
+        """Take into account that other chunks are planned."""
+        self._in_text = None
 
     def _add_depth(self, event: ChunkScored) -> None:
         sums = event.kl_by_depth
@@ -203,6 +234,15 @@ def _setting_of(name: str) -> Setting | None:
         return parse_setting(name)
     except InputError:
         return None
+
+
+def depth_of(numbers: SettingNumbers) -> list[tuple[int, int, float]]:
+    """Spans of positions, the first and the one after the last, and their KL mean, nats."""
+    return [
+        (span.start, span.end, span.kl_mean)
+        for span in numbers.kl_by_depth
+        if span.kl_mean is not None
+    ]
 
 
 def figures_of(row: SettingRow) -> Figures | None:

@@ -36,12 +36,15 @@ class TableRow:
         figures: Its numbers; None before the first chunk.
         kl: Per chunk, mean KL in nats, in the order scored.
         flips: Per chunk, share of flips, 0 to 1.
+        in_text: KL and flips in the order of the text, None for a chunk that is not scored; empty
+            where the chunks of the run are not known.
         failure: Why it failed; None if it did not.
         waiting: Whether the current run will score it and has not scored its first chunk.
         text_chunks: Chunks of the whole text; 0 if unknown.
         origin: "" for this comparison, else when an earlier run began and on what text.
         run: Id of the earlier run; "" for this comparison.
         chunks: Index of each chunk of ``kl``.
+        depth: Of an earlier run, spans of positions and their KL mean, nats.
         key: What its figures depend on; None before the first chunk.
         differs: In what it differs from the rows that are ranked, in words; empty for those.
         refusal: Why the model cannot take the setting; "" if it can, or if that is not known.
@@ -54,12 +57,14 @@ class TableRow:
     figures: Figures | None = None
     kl: Sequence[float] = ()
     flips: Sequence[float] = ()
+    in_text: tuple[Sequence[float | None], Sequence[float | None]] = ((), ())
     failure: str | None = None
     waiting: bool = False
     text_chunks: int = 0
     origin: str = ""
     run: str = ""
     chunks: Sequence[int] = ()
+    depth: Sequence[tuple[int, int, float]] = ()
     key: ComparabilityKey | None = None
     differs: tuple[str, ...] = ()
     refusal: str = ""
@@ -78,6 +83,7 @@ class EarlierSetting:
         chunks: Indices of its chunks.
         kl: Per chunk, mean KL in nats.
         flips: Per chunk, share of flips, 0 to 1.
+        depth: Spans of positions and their KL mean, nats; empty where its report has none.
         bytes_per_token: Stored bytes per token; None if the run does not have it.
         key: What its figures depend on.
     """
@@ -90,6 +96,7 @@ class EarlierSetting:
     chunks: tuple[int, ...]
     kl: tuple[float, ...]
     flips: tuple[float, ...]
+    depth: tuple[tuple[int, int, float], ...]
     bytes_per_token: float | None
     key: ComparabilityKey
 
@@ -135,9 +142,11 @@ def table_rows(
                 row.figures,
                 row.kl,
                 row.flips,
+                (row.kl, row.flips),
                 origin=f"{row.day}, {row.text}",
                 run=row.run,
                 chunks=row.chunks,
+                depth=row.depth,
                 key=row.key,
             )
         )
@@ -198,6 +207,7 @@ def _row(
         result.figures,
         result.kl,
         result.flips,
+        result.in_text,
         result.failure,
         waiting=comparison.is_active and not result.chunks and result.failure is None,
         text_chunks=comparison.text_chunks,

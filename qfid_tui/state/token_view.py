@@ -6,7 +6,7 @@ position t predicts token t + 1: everything here belongs to the token that was p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +25,14 @@ from qfid_tui.state.run_tokens import (
     Batches,
     Spelling,
     completed_ids,
+    drawable,
     spelling_of,
     stored_ids,
 )
-from qfid_tui.state.setting_tokens import NO_ROW, SettingTokens, setting_tokens
+from qfid_tui.state.setting_tokens import SettingTokens, setting_tokens
 from qfid_tui.state.text_search import TextSearch
 from scorer.common.errors import InputError
+from scorer.models.measuring import never
 from scorer.runs.listing import find_run
 from scorer.runs.run import Run
 from scorer.spec.settings.registry import parse_setting
@@ -149,14 +151,11 @@ class TokenView:
 
     def heading(self, setting: str, number: int) -> str:
         """The line above a chunk: what it cost under a setting."""
-        cost = self.cost(setting)
-        row = cost.row[number * self.length : (number + 1) * self.length]
-        own = row[row != NO_ROW]
+        positions = self.cost(setting).chunk(number)
         name = f"chunk {self.chunks[number]}"
-        if cost.positions is None or not len(own):
+        if positions is None:
             return f"{name} · not scored under {setting}"
-        mean = float(cost.positions.kl[own].mean())
-        flips = float(cost.positions.flips[own].mean())
+        mean, flips = float(positions.kl.mean()), float(positions.flips.mean())
         return f"{name} · KL mean {mean:.3g} nats · {flips:.1%} flips".replace("%", " %")
 
     def first_scored(self, setting: str, chunk: int | None) -> int:
@@ -164,7 +163,7 @@ class TokenView:
         begin = 0
         if chunk in self.chunks:
             begin = self.chunks.index(chunk) * self.length
-        scored = np.flatnonzero(self.cost(setting).row[begin:] != NO_ROW)
+        scored = np.flatnonzero(self.cost(setting).scored[begin:])
         return begin + int(scored[0]) if len(scored) else begin
 
     def chunk_beside(self, token: int, step: int) -> int | None:
@@ -235,13 +234,14 @@ class TokenView:
 
     def _cost_at(self, setting: str, token: int, pending: bytes) -> TokenCost | None:
         cost = self.cost(setting)
-        p, row = cost.positions, int(cost.row[token])
-        if p is None or row == NO_ROW:
+        found = cost.position(token)
+        if found is None:
             return None
+        p, row = found
         kl = float(p.kl[row])
         return TokenCost(
             kl=kl,
-            rank=cost.rank(token),
+            rank=cost.rank(token, kl),
             scored=len(cost.sorted_kl),
             below=int(np.searchsorted(cost.sorted_kl, kl)) / len(cost.sorted_kl),
             nll_ref=float(p.nll_ref[row]),
@@ -276,8 +276,10 @@ class TokenView:
         return Guess(int(token), self._text(int(token), pending), float(logprob))
 
     def _unscored(self, setting: str, number: int, place: int) -> str:
-        row = self.cost(setting).row
-        if (row[number * self.length : (number + 1) * self.length] == NO_ROW).all():
+        scored = self.cost(setting).scored[number * self.length : (number + 1) * self.length]
+        if scored[place]:
+            return "the run's positions cannot be read any more"
+        if not scored.any():
             return f"this chunk is not scored under {setting}"
         if place == 0:
             return "nothing comes before it in its chunk, so it is not predicted"
@@ -298,12 +300,15 @@ def _beside(tokens: NDArray[np.intp], token: int, step: int) -> int | None:
     return int(tokens[before - 1]) if before else None
 
 
-def read_token_view(run: str, settings: Sequence[str] = ()) -> TokenView:
+def read_token_view(
+    run: str, settings: Sequence[str] = (), stop: Callable[[], bool] = never
+) -> TokenView:
     """Read a saved run and its tokenizer; takes up to seconds, so call it in a thread.
 
     Args:
         run: Id of the run.
         settings: The settings to show; all of the run where empty.
+        stop: As of :func:`~qfid_tui.state.run_tokens.spelling_of`.
 
     Raises:
         InputError: There is no such run, nothing of it is scored yet, or its files do not belong
@@ -312,20 +317,16 @@ def read_token_view(run: str, settings: Sequence[str] = ()) -> TokenView:
     """
     found = find_run(run)
     batches = found.read()
-    chunks = sorted(
-        {int(positions.chunk[0]) for parts in batches.values() for positions, _ in parts}
-    )
+    chunks = sorted({chunk for stored in batches.values() for chunk in stored.chunks})
     if not chunks:
         raise InputError(f"nothing of run `{found.id}` is scored yet", "score some chunks first")
     length = found.job.chunk_length
     ids = completed_ids(stored_ids(batches, chunks, length), chunks)
-    tops = [
-        column
-        for parts in batches.values()
-        for positions, _ in parts
-        for column in (positions.top_ref, positions.top_quant)
-    ]
-    spelling = spelling_of(found, np.unique(np.concatenate([ids.ravel(), *tops])).tolist())
+    used = {*np.unique(ids).tolist()}
+    for stored in batches.values():
+        for positions in stored.positions():
+            used.update(positions.top_ref.tolist(), positions.top_quant.tolist())
+    spelling = drawable(spelling_of(found, sorted(used), stop), ids)
     facts = found.readable_facts.run
     if facts is not None and facts.corpus.bos_policy == "every-chunk":
         # BOS took the place of the text's own token there.

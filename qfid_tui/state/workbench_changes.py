@@ -84,12 +84,18 @@ def earlier_read(state: WorkbenchState, comparison: Comparison, earlier: Earlier
         return Outcome(state)
     notice = ""
     if earlier.is_deleted and comparison is state.comparison and not comparison.is_active:
-        notice = f"Run {comparison.run} has been deleted: its numbers leave the screen"
-        state = with_comparison(state, Comparison())
+        deleted = run_deleted(state)
+        state, notice = deleted.state, deleted.notice
     state = state.changed(
         earlier=earlier.settings, unfinished=earlier.unfinished, saved=earlier.saved
     )
     return Outcome(state, notice, "warning")
+
+
+def run_deleted(state: WorkbenchState) -> Outcome:
+    """Take the comparison off the screen: the folder of its run has been deleted."""
+    notice = f"Run {state.comparison.run} has been deleted: its numbers leave the screen"
+    return Outcome(with_comparison(state, Comparison()), notice, "warning")
 
 
 def comparison_changed(state: WorkbenchState) -> WorkbenchState:

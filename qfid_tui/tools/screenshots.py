@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorer.common.errors import QfidError
+from scorer.common.folders import temporary_folder
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -33,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="qfid-screenshots-") as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="qfid-screenshots-", dir=temporary_folder()
+        ) as folder:
             os.environ["QFID_DATA_DIR"] = folder
             # A picture has every colour, whatever the terminal is that the command runs in.
             os.environ |= {"COLORTERM": "truecolor", "TERM": "xterm-256color"}

@@ -245,8 +245,8 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
     "While it runs": (
         Entry(
             "sparkline",
-            "KL mean of each chunk on a log scale, the same for all rows that are ranked, whose "
-            "ends are shown; flips on a linear scale from 0.",
+            "KL mean of each chunk, in the order of the text, on a log scale, the same for all "
+            "rows that are ranked, whose ends are shown; flips on a linear scale from 0.",
             "nats",
         ),
         Entry(
@@ -257,7 +257,7 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "_ · ^",
-            "In a sparkline: 0 or below the scale, missing, infinite.",
+            "In a sparkline: 0 or below the scale, not scored yet or not a number, infinite.",
         ),
         Entry(
             "rate, time left",

@@ -168,7 +168,8 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
             return [*key("r", " tries again")]
         return [("model or options changed: ", "text"), *key("r", f" compares {settings} anew")]
     if planned.kind == "add":
-        return [*key("r", f" scores {names} alone and adds it to this comparison")]
+        them = "it" if len(planned.missing) == 1 else "them"
+        return [*key("r", f" scores {names} alone and adds {them} to this comparison")]
     if planned.kind == "go_on":
         return [*key("r", f" goes on with {names}")]
     return [*key("space", " ticks another setting to add, "), *key("e", " writes the report")]
@@ -193,7 +194,10 @@ def ended_line(comparison: Comparison, names: Mapping[str, str] | None = None) -
         return [("✓ ", "good"), (f"{chunks} scored, saved as {comparison.run}", "text")]
     if comparison.phase == "stopped" and comparison.run is not None:
         of = plural(comparison.planned_chunks, "chunk")
-        return [(f"stopped: {comparison.complete} of {of} scored and saved", "text")]
+        least, most = comparison.complete, comparison.most_chunks
+        # Settings differ where the user stopped the run within a chunk.
+        count = f"{least}" if least == most else f"{least} to {most}"
+        return [(f"stopped: {count} of {of} scored and saved", "text")]
     if comparison.phase == "stopped":
         return [("stopped before anything was scored", "text")]
     failure = comparison.failure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -117,8 +117,27 @@ def count_text(runs: RunList, shown: int) -> str:
     return f" · {read} of {entries} read{few}"
 
 
-def matches(info: RunInfo, words: str) -> bool:
-    """Return whether the description of a run in the list contains all words."""
+class RunFilter:
+    """Finds runs by the words of their descriptions, which it keeps."""
+
+    def __init__(self) -> None:
+        self._texts: dict[RunInfo, str] = {}
+
+    def matching(self, infos: Iterable[RunInfo], words: str) -> list[RunInfo]:
+        """Return the runs whose description in the list contains all words."""
+        wanted = words.casefold().split()
+        if not wanted:
+            return [*infos]
+        return [info for info in infos if all(word in self._text(info) for word in wanted)]
+
+    def _text(self, info: RunInfo) -> str:
+        text = self._texts.get(info)
+        if text is None:
+            text = self._texts[info] = _description(info)
+        return text
+
+
+def _description(info: RunInfo) -> str:
     about = (
         info.id,
         STATES[info.state],
@@ -127,8 +146,7 @@ def matches(info: RunInfo, words: str) -> bool:
         info.corpus,
         text_name(info.corpus),
     )
-    text = " ".join((*about, info.reason, *info.settings, *info.failed)).casefold()
-    return all(word in text for word in words.casefold().split())
+    return " ".join((*about, info.reason, *info.settings, *info.failed)).casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +191,17 @@ def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[st
     free = width - sum(columns for _, columns in fixed) - GAP * (len(fixed) + len(wanted))
     shares = {"model": 4, "text": 3, "others": 4}
     longest = {
-        "model": max((columns(run.model) for run in runs), default=0),
-        "text": max((columns(text_name(run.corpus)) for run in runs), default=0),
+        "model": max((columns(name) for name in {run.model for run in runs}), default=0),
+        "text": max((columns(text_name(c)) for c in {run.corpus for run in runs}), default=0),
         "others": free,
     }
     widths = {}
     for i, name in enumerate(wanted):
         left = sum(shares[other] for other in wanted[i:])
         room = max(_LEAST, free * shares[name] // left)
-        widths[name] = free if i == len(wanted) - 1 else min(room, max(_LEAST, longest[name]))
+        widths[name] = (
+            max(_LEAST, free) if i == len(wanted) - 1 else min(room, max(_LEAST, longest[name]))
+        )
         free = max(_LEAST, free - widths[name])
     return [*fixed, *((name, widths[name]) for name in wanted)]
 

@@ -6,11 +6,17 @@ import argparse
 
 SHAPES = ("llama-1b", "llama-1b-4bit", "smollm-135m", "wide-vocabulary", "tiny")
 """Random-weight models, see :mod:`scorer.bench.shapes`."""
+REPORTED_CHUNKS = 15_000
+"""Chunks of the run that ``--report`` makes up."""
 _DEFAULT_SETTINGS = "8,6,4,3,2"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a benchmark to a parser."""
+def add_options(parser: argparse.ArgumentParser) -> argparse._ActionsContainer:
+    """Add the options of a benchmark to a parser.
+
+    Returns:
+        The group of those that say what is measured, of which exactly one is given.
+    """
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("model", metavar="MODEL", nargs="?", help="repo id, a folder, or demo")
     which.add_argument(
@@ -18,6 +24,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=SHAPES,
         metavar="SHAPE",
         help=f"a model with random weights, without a download: {', '.join(SHAPES)}",
+    )
+    which.add_argument(
+        "--report",
+        type=int,
+        nargs="?",
+        const=REPORTED_CHUNKS,
+        metavar="CHUNKS",
+        help="the report of a made-up run of so many chunks (%(const)s if left out), saved in a "
+        "temporary folder: its time against reading the run once, and its memory",
     )
     parser.add_argument(
         "--kv-bits",
@@ -49,3 +64,4 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "batch instead, without compiled kernels on disk and with them",
     )
     parser.add_argument("--format", choices=("md", "json"), default="md", help="md (default), json")
+    return which

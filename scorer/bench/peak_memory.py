@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import platform
-import re
-from pathlib import Path
-
 import mlx.core as mx
 
+from scorer.bench.resident_memory import reset_resident_peak, resident_peak, return_free_memory
 from scorer.common.device_kind import DeviceKind
 from scorer.device.memory import memory_in_use, peak_memory
-
-_STATUS = Path("/proc/self/status")
-# Writing 5 resets the peak of resident memory to its current value (Linux).
-_CLEAR = Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
@@ -39,29 +30,15 @@ class PeakMemory:
             return
         # Memory that the bare pass has not returned does not count.
         _free_caches()
-        if platform.system() == "Linux":
-            # A container may forbid it; then the peak is that of the whole process.
-            with contextlib.suppress(OSError):
-                _CLEAR.write_text("5")
+        reset_resident_peak()
 
     def note(self) -> None:
         """Record the peak since the last reset."""
-        peak = peak_memory() if self._gpu else _resident_peak()
-        if peak is not None:
-            self.above = max(self.above or 0, peak - self._before)
+        peak = peak_memory() if self._gpu else resident_peak()
+        self.above = max(self.above or 0, peak - self._before)
 
 
 def _free_caches() -> None:
-    """Free MLX's cache and, on Linux, return free memory of malloc to the system."""
+    """Free MLX's cache and return free memory of malloc to the system."""
     mx.clear_cache()
-    if platform.system() == "Linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
-
-
-def _resident_peak() -> int | None:
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())
-    except OSError:
-        return peak_memory()
-    return int(found.group(1)) * 1024 if found else peak_memory()
+    return_free_memory()

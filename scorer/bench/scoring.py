@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorer.bench.options import add_options
+from scorer.bench.saved_report import bench_report
 from scorer.common.errors import InputError, QfidError, SettingFailed
+from scorer.common.folders import temporary_folder
 from scorer.device.backend import Backend, running_backend
 from scorer.device.pipeline import PLAIN, Pipeline, choose_pipeline
 from scorer.spec.job import CorpusSpec, Job
@@ -47,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_options(parser)
     args = parser.parse_args(arguments)
     try:
-        result = bench_start(args) if args.start else bench(args)
+        if args.report is not None:
+            result = bench_report(args)
+        else:
+            result = bench_start(args) if args.start else bench(args)
     except QfidError as error:
         hint = f"\nhint: {error.hint}" if error.hint else ""
         print(f"error: {error.message}{hint}", file=sys.stderr)
@@ -55,9 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.format == "json":
         print(json.dumps(result, indent=2))
     else:
-        from scorer.bench.table import start_to_markdown, to_markdown
+        from scorer.bench.table import report_to_markdown, start_to_markdown, to_markdown
 
-        print("\n".join(start_to_markdown(result) if args.start else to_markdown(result)))
+        form = start_to_markdown if args.start else to_markdown
+        print("\n".join((report_to_markdown if args.report is not None else form)(result)))
     return 0
 
 
@@ -281,7 +287,7 @@ def _score(
         return []
 
     with (
-        tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder,
+        tempfile.TemporaryDirectory(prefix="qfid-bench-", dir=temporary_folder()) as folder,
         PositionsWriter(Path(folder) / "positions.arrow") as writer,
         Saver(background=pipeline.saves_in_background) as saver,
     ):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorer.common.errors import QfidError
+from scorer.common.folders import temporary_folder
 from scorer.common.python_command import python_command
 from scorer.spec.events import ChunkScored, Failed, Hello, Loading, Planned, parse_line
 from scorer.spec.job import CorpusSpec, Job
@@ -64,7 +65,7 @@ def measured_starts(job: Job, shape: str | None, backend: Backend) -> list[dict[
     Raises:
         QfidError: The child ended without a scored batch.
     """
-    with tempfile.TemporaryDirectory(prefix="qfid-start-") as folder:
+    with tempfile.TemporaryDirectory(prefix="qfid-start-", dir=temporary_folder()) as folder:
         if shape is not None:
             path = Path(folder) / shape
             _write_model(shape, path, backend)

@@ -63,6 +63,29 @@ def start_to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
             yield f"- {step['seconds']:.2f} s {step['name']}{detail}"
 
 
+def report_to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
+    """Lines: what the report of a saved run takes, beside reading it once."""
+    settings = ", ".join(map(text, result["settings"]))
+    yield "# qfid bench --report"
+    yield ""
+    yield (
+        f"a made-up run of {plural(result['chunks'], 'chunk')} of {result['chunk_length']} tokens, "
+        f"{settings}: {bytes_of(result['stored_bytes'])}; best of {result['repeats']}"
+    )
+    yield ""
+    repeats = ", ".join(f"{ratio:.2f}" for ratio in result["ratio_of_each_repeat"])
+    yield f"- reading it once, every checksum compared: {result['reading_s']:.2f} s"
+    yield (
+        f"- its report: {result['report_s']:.2f} s, **{result['ratio_to_reading']:.2f}** times "
+        f"that (repeats: {repeats})"
+    )
+    yield (
+        f"- peak memory above the start: {bytes_of(result['peak_bytes_above_start'])}, "
+        f"**{result['ratio_to_stored_bytes_per_setting']:.2f}** times what is stored of one "
+        f"setting ({bytes_of(result['stored_bytes_per_setting'])})"
+    )
+
+
 def _terabytes(speed: float) -> str:
     return f"{speed / 1e12:.2f} TB/s"
 

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 from collections.abc import Generator
+from typing import Any
 
 from scorer.common.errors import QfidError
 from scorer.common.process_limits import limit_reached
@@ -23,12 +24,16 @@ COMMAND = python_command("scorer")
 _SECONDS_TO_END = 5.0
 
 
-def scored_for_program(job: Job, *, allow_custom_code: bool) -> Generator[Event]:
+def scored_for_program(
+    job: Job, *, allow_custom_code: bool, run: str | None = None, accept_changes: bool = False
+) -> Generator[Event]:
     """Score a job for the program around us; closing the generator ends the run.
 
     Args:
         job: What to score.
         allow_custom_code: Whether the model's own Python files may run, whatever they are.
+        run: Id of a saved run to continue.
+        accept_changes: Continue it although its model, text or arithmetic have changed.
 
     Yields:
         As :func:`scorer.score.score`.
@@ -37,12 +42,17 @@ def scored_for_program(job: Job, *, allow_custom_code: bool) -> Generator[Event]
         QfidError: The child process cannot be started, or ended without a last event.
     """
     if needs_child():
-        yield from _in_child(job, allow_custom_code=allow_custom_code)
+        request = job.to_json() | {"allow_custom_code": consent_to_json(allow_custom_code)}
+        yield from _in_child(request | {"run": run, "accept_changes": accept_changes})
         return
     from scorer.score import score
 
-    events = score(job, allow_custom_code=True) if allow_custom_code else score(job)
-    yield from events
+    options: dict[str, Any] = {
+        "run": run,
+        "accept_changes": accept_changes,
+        "allow_custom_code": allow_custom_code,
+    }
+    yield from score(job, **{name: value for name, value in options.items() if value})
 
 
 def needs_child() -> bool:
@@ -60,8 +70,7 @@ def needs_child() -> bool:
         return False
 
 
-def _in_child(job: Job, *, allow_custom_code: bool) -> Generator[Event]:
-    request = job.to_json() | {"allow_custom_code": consent_to_json(allow_custom_code)}
+def _in_child(request: dict[str, Any]) -> Generator[Event]:
     try:
         child = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     except OSError as error:

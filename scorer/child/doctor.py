@@ -30,11 +30,12 @@ from scorer.common.process_limits import (
     missing_working_folder,
 )
 from scorer.device.backend import Backend, start_backend
-from scorer.device.blas import NONE_FOUND, SLOW_MATMUL_SECONDS
+from scorer.device.blas import NONE_FOUND
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import host_memory
 from scorer.device.kernel_worker import VARIABLE as KERNELS_VARIABLE
 from scorer.device.kernel_worker import kernels_in
+from scorer.device.slow_products import slow_products
 from scorer.models.hub_cache import folder_bytes, hub_folder
 from scorer.runs.listing import check_place
 
@@ -44,7 +45,6 @@ _PACKAGES = ("mlx", "mlx-lm", "numpy", "huggingface-hub", "pyarrow", "textual")
 _LITTLE_DISK = 5 << 30
 _LITTLE_MEMORY = 2 << 30
 _NVIDIA = Path("/proc/driver/nvidia/version")
-_THREAD_LIMITS = ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,8 @@ def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
         product on the CPU device, and Gflop/s) are null if MLX has no backend; then ``error`` holds
         message and hint. ``cpu_count``: the cores that are used; ``cpu_quota``: those whose time
         the control group allows, null without a limit. ``matmul`` is also null on a GPU.
+        ``slow_products``: why the products that MLX computes are slow (``what``, ``fix``), else
+        null; among the ``findings`` too where MLX computes every model.
         ``arithmetic``: the library that computes attention on the CPU device (``numpy`` or ``mlx``)
         and the number of threads of NumPy; null on a GPU. ``metrics``: whether a GPU reduces logits
         with the fused kernel (``fused``), and the reason (``why``); ``quantizer``: the same for the
@@ -107,8 +109,10 @@ def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
     runs = _known_folder(runs_folder, _runs, in_the_way)
     in_the_way += [*_limits(runs is not None), *other_scorers()]
     kernels = _kernels(backend)
+    told = None if backend is None else slow_products(backend)
+    slow = None if told is None else Finding(*told)
     findings = [Finding(error.message, error.hint) for error in in_the_way]
-    findings += _findings(backend, free, cache, runs, kernels)
+    findings += _findings(backend, slow, free, cache, runs, kernels)
     return {
         "device": backend and {"kind": backend.kind, "name": backend.name},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -117,6 +121,7 @@ def examine(*, folder_is_gone: bool = False) -> dict[str, Any]:
         "blas": backend and backend.blas,
         "blas_version": backend and (None if backend.blas == NONE_FOUND else backend.mlx_blas),
         "matmul": _matmul(backend),
+        "slow_products": slow and dataclasses.asdict(slow),
         "arithmetic": _arithmetic(backend),
         **kernels,
         "compiled_kernels": _compiled_kernels(backend),
@@ -265,6 +270,7 @@ def _disk_free(path: Path) -> int | None:
 
 def _findings(
     backend: Backend | None,
+    slow: Finding | None,
     free: int,
     cache: Folder | None,
     runs: Folder | None,
@@ -292,9 +298,11 @@ def _findings(
             )
         )
     if backend is not None and backend.kind == "cpu":
-        if backend.slow_blas:
-            found.append(_slow_blas(backend))
+        found += [Finding(*unusable.described()) for unusable in backend.unusable_blas]
         if backend.arithmetic == MLX:
+            # NumPy multiplies otherwise, and products of MLX are few.
+            if slow is not None:
+                found.append(slow)
             found.append(
                 Finding(
                     "QFID_CPU_ARITHMETIC keeps attention in MLX, ten times slower than in NumPy",
@@ -326,29 +334,3 @@ def _findings(
                 )
             )
     return found
-
-
-def _slow_blas(backend: Backend) -> Finding:
-    seconds = backend.matmul_seconds or 0.0
-    if os.environ.get("QFID_BLAS") == "none":
-        return Finding("QFID_BLAS keeps every fast BLAS out", "unset QFID_BLAS")
-    if backend.blas == NONE_FOUND:
-        return Finding(
-            "MLX multiplies matrices with reference BLAS, 20 to 40 times slower than need be: "
-            f"{1000 * seconds:.0f} ms where {1000 * SLOW_MATMUL_SECONDS:.0f} would be slow",
-            _blas_install(),
-        )
-    # As many threads as cores are no limit.
-    unlimited = ("", str(core_count()))
-    limits = [name for name in _THREAD_LIMITS if os.environ.get(name, "") not in unlimited]
-    return Finding(
-        f"a product took {1000 * seconds:.0f} ms although {backend.blas} is loaded",
-        f"unset {', '.join(limits)}" if limits else "end other programs that keep the cores busy",
-    )
-
-
-def _blas_install() -> str:
-    if platform.system() == "Linux" and platform.machine() == "x86_64":
-        return f"`{install_command('mkl')}`"
-    # MKL exists for x86-64 only.
-    return "install OpenBLAS, for instance `apt install libopenblas0`"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import platform
-import resource
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
 from scorer.common.errors import QfidError
+from scorer.common.process_limits import limit_memory
 
 # What building a module may take beyond what the imports took.
 _MOST_BYTES = 4 << 30
@@ -39,7 +38,7 @@ def measure_all(events: IO[str], lines: Iterable[bytes]) -> int:
         mx.set_default_device(mx.cpu)
     # A compiled function of a model would start a C++ compiler on a CPU.
     mx.disable_compile()
-    limit_memory()
+    limit_memory(_MOST_BYTES)
     for line in lines:
         events.write(json.dumps(_answer(line)) + "\n")
         events.flush()
@@ -60,15 +59,3 @@ def _answer(line: bytes) -> dict[str, Any]:
     except MemoryError:
         return {"error": "its config.json describes more than memory holds", "hint": ""}
     return {"key": key, "outcome": outcome_to_json(outcome)}
-
-
-def limit_memory(most: int = _MOST_BYTES) -> None:
-    """Let this process allocate so many bytes more; only Linux counts what is allocated."""
-    with contextlib.suppress(OSError, ValueError):
-        held = 0
-        for line in Path("/proc/self/status").read_text("ascii").splitlines():
-            if line.startswith("VmData:"):
-                held = int(line.split()[1]) << 10
-        if held:
-            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-            resource.setrlimit(resource.RLIMIT_DATA, (held + most, hard))

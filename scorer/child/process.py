@@ -39,7 +39,8 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
         events: Where events go, one JSON object a line, flushed each.
         arguments: ``--probe`` writes only Hello, ``--doctor`` one object of another kind (see
             :mod:`scorer.child.doctor`), ``--geometry`` one a model named on standard input (see
-            :mod:`scorer.child.geometry`).
+            :mod:`scorer.child.geometry`), ``--text`` and ``--spelling`` what foreign files say
+            (see :mod:`scorer.child.foreign_text`).
 
     Returns:
         Exit code: 0 report, 130 interrupted, else the error's.
@@ -56,6 +57,13 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
 
         return measure_all(events, sys.stdin.buffer)
     _die_with_parent()
+    if arguments in (["--text"], ["--spelling"]):
+        from scorer.child import foreign_text
+        from scorer.child.answering import answer
+
+        text = arguments == ["--text"]
+        prepare = foreign_text.prepare_tokens if text else foreign_text.prepare_spelling
+        return answer(events, sys.stdin.buffer, prepare)
     ending = Ending(lambda event: _write(events, event))
     try:
         ending.listen()
@@ -74,8 +82,11 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
 
 
 def _score(events: IO[str], request: _Request, ending: Ending) -> int:
+    from scorer.lm.torch_later import without_torch
     from scorer.score import score
 
+    if not request.allow_custom_code:
+        without_torch()
     code, planned = 1, ""
     try:
         for event in score(

@@ -39,6 +39,31 @@ def choices_folder() -> Path:
     return _chosen() or _of_user("user_config_path")
 
 
+def temporary_folder() -> Path:
+    """Return a folder for temporary files: the system's, else one beside the cached files.
+
+    Raises:
+        InputError: None can be written to.
+    """
+    import tempfile
+
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        pass
+    try:
+        folder = cache_folder() / "temporary"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, InputError):
+        folder = None
+    if folder is None or not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(
+            "there is no folder for temporary files that can be written to",
+            "set TMPDIR to a folder you may write to",
+        ) from None
+    return folder
+
+
 def _chosen() -> Path | None:
     chosen = os.environ.get(_VARIABLE)
     if not chosen:

@@ -16,7 +16,8 @@ _TEXTS = re.compile(
     r"|Insufficient Memory|kIOGPUCommandBufferCallbackErrorOutOfMemory"
     r"|cudaMalloc\w*\([^)]*\)? ?.*failed|cudaMalloc\w* failed"
     r"|out of memory|OUT_OF_MEMORY|MemoryAllocation|ALLOC_FAILED"
-    r"|std::bad_alloc",
+    r"|std::bad_alloc"
+    r"|memory allocation of \d+ bytes failed",  # libraries in Rust
     re.IGNORECASE,
 )
 

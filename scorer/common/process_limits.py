@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
@@ -149,6 +150,37 @@ def require_weight_files(count: int) -> None:
             f"the weights lie in {count} files, and this process may open only {limit} at once",
             FILES_HINT,
         )
+
+
+def limit_memory(most: int) -> None:
+    """Let this process allocate so many bytes more; only Linux counts what is allocated."""
+    import resource
+
+    with contextlib.suppress(OSError, ValueError):
+        held = 0
+        for line in Path("/proc/self/status").read_text("ascii").splitlines():
+            if line.startswith("VmData:"):
+                held = int(line.split()[1]) << 10
+        if held:
+            _lower(resource.RLIMIT_DATA, held + most)
+
+
+def limit_processor_time(seconds: float) -> None:
+    """Let the kernel end this process after so many seconds of work, those of all threads added."""
+    import resource
+
+    with contextlib.suppress(OSError, ValueError):
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _lower(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime + seconds))
+
+
+def _lower(which: int, wanted: int) -> None:
+    """Set a soft limit, unless a lower one holds already."""
+    import resource
+
+    soft, hard = resource.getrlimit(which)
+    if all(limit == resource.RLIM_INFINITY or wanted < limit for limit in (soft, hard)):
+        resource.setrlimit(which, (wanted, hard))
 
 
 def working_folder_exists() -> bool:

@@ -21,7 +21,7 @@ from scorer.common.process_limits import (
     require_working_folder,
 )
 from scorer.device import cpu_arithmetic
-from scorer.device.blas import SLOW_MATMUL_SECONDS, matmul_seconds, preload_blas
+from scorer.device.blas import BlasChoice, UnusableBlas, preload_blas, product_seconds
 from scorer.device.blas_version import mlx_blas, numpy_blas
 from scorer.device.forks import refuse_after_fork
 from scorer.device.memory import device_memory
@@ -45,11 +45,13 @@ class Backend:
         memory_total: Bytes that the device may use: RAM, or the memory of the card.
         memory_free: Bytes free at the start.
         blas: BLAS of MLX's CPU backend; ``n/a`` on a GPU.
-        matmul_seconds: Seconds of a 512³ float32 matmul on the CPU device; None on a GPU.
         versions: Package to version.
         arithmetic: ``numpy`` or ``mlx``: the library that computes attention and activations.
         mlx_blas: ``blas`` with its version; None where it cannot be told, and on a GPU.
         numpy_blas: NumPy's BLAS with its version; None likewise.
+        unusable_blas: Libraries that were preferred to ``blas`` and do not work.
+        late_blas: The library that MLX would use if the program around us had not imported MLX
+            before; None where that made no difference.
     """
 
     kind: DeviceKind
@@ -57,16 +59,20 @@ class Backend:
     memory_total: int
     memory_free: int
     blas: str
-    matmul_seconds: float | None
     versions: dict[str, str]
     arithmetic: str = cpu_arithmetic.MLX
     mlx_blas: str | None = None
     numpy_blas: str | None = None
+    unusable_blas: tuple[UnusableBlas, ...] = ()
+    late_blas: str | None = None
 
     @property
-    def slow_blas(self) -> bool:
-        """Whether the time of the matmul shows that no optimized BLAS is used."""
-        return self.matmul_seconds is not None and self.matmul_seconds > SLOW_MATMUL_SECONDS
+    def matmul_seconds(self) -> float | None:
+        """Seconds of a 512³ float32 matmul on the CPU device; None on a GPU.
+
+        It is timed when it is first asked for: reference BLAS takes 0.2 seconds.
+        """
+        return product_seconds() if self.kind == "cpu" else None
 
 
 def missing_backend() -> InputError:
@@ -119,8 +125,8 @@ def start_backend() -> Backend:
 
 
 @cache
-def _import_mlx() -> str:
-    """Import MLX, after the BLAS that it is to use; return the name of that."""
+def _import_mlx() -> BlasChoice:
+    """Import MLX, after the BLAS that it is to use; return that."""
     check_thread_limit()
     # Before NumPy is imported: its BLAS ends the process where it cannot start its threads.
     require_threads(_OWN_THREADS + _LIBRARIES * (_threads_of_each() - 1))
@@ -134,7 +140,7 @@ def _import_mlx() -> str:
 
 
 @cache
-def _describe(blas: str, *, on_gpu: bool) -> Backend:
+def _describe(blas: BlasChoice, *, on_gpu: bool) -> Backend:
     """Describe the default device of MLX."""
     import mlx.core as mx
 
@@ -147,7 +153,6 @@ def _describe(blas: str, *, on_gpu: bool) -> Backend:
             memory.total,
             memory.available,
             "n/a",
-            None,
             _versions(),
         )
     memory = device_memory("cpu")
@@ -156,12 +161,13 @@ def _describe(blas: str, *, on_gpu: bool) -> Backend:
         _cpu_name(),
         memory.total,
         memory.available,
-        blas,
-        matmul_seconds(),
+        blas.name,
         _versions(),
         cpu_arithmetic.choose(),
         mlx_blas(),
         numpy_blas(),
+        blas.unusable,
+        blas.late,
     )
 
 

@@ -33,6 +33,7 @@ class ProgressMeter:
         total: int | None,
         already: int,
         report: Callable[[DownloadProgress], None],
+        check: Callable[[int], None] | None = None,
     ) -> None:
         """Start a meter.
 
@@ -41,7 +42,9 @@ class ProgressMeter:
             already: Bytes that are already cached, which no bar counts.
             report: Called for every advance, from any thread, one call at a time. An exception
                 ends the download.
+            check: Called with the bytes that a bar has counted, before that; it may raise too.
         """
+        self._check = check
         self._total = total
         self._already = already
         self._report = report
@@ -50,6 +53,8 @@ class ProgressMeter:
 
     def advance(self, counted: float) -> None:
         """Record the number of bytes that a bar has counted."""
+        if self._check is not None:
+            self._check(int(counted))
         with self._lock:
             done = self._already + int(counted)
             if self._total is not None:

@@ -17,6 +17,7 @@ from scorer.common.offline import allowed
 from scorer.download.partial import PartialDownload, RemoteFile
 from scorer.download.progress import DownloadProgress, ProgressMeter
 from scorer.download.reachable import check_reachable
+from scorer.download.sizes import MOST_OF_A_TEXT, check_sizes, refuse_more
 from scorer.download.variables import check_variables
 from scorer.models.architectures import architecture_of
 from scorer.models.config import read_object
@@ -82,8 +83,9 @@ def pull(
         raise
     partial = PartialDownload(repo, commit, hub_folder())
     partial.drop_damaged(files)
-    _check_before(repo, commit, files, allow_custom_code)
     wanted = {name: file for name, file in files.items() if _wanted(name, allow_custom_code)}
+    check_sizes(repo, wanted)
+    _check_before(repo, commit, files, allow_custom_code)
     partial.check_disk(wanted)
     folder = _fetch(repo, commit, wanted, partial.missing_bytes(wanted), on_progress)
     _write_ref(folder, revision or "main", commit)
@@ -160,7 +162,8 @@ def _check_before(
         check_is_model(listed)
         for name in _READ_FIRST:
             if name in files:
-                listed.folder = _fetch_file(repo, name, commit, "model").parent
+                most = files[name].size or 0
+                listed.folder = _fetch_file(repo, name, commit, "model", most).parent
         config = read_object(listed.folder / "config.json")
         own = model_code(config)
         if own is None:
@@ -205,7 +208,9 @@ def _fetch(
     from huggingface_hub import snapshot_download
 
     total = sum(file.size or 0 for file in wanted.values())
-    meter = ProgressMeter(total or None, total - missing, on_progress or _no_progress)
+    meter = ProgressMeter(
+        total or None, total - missing, on_progress or _no_progress, refuse_more(repo, total)
+    )
     with _explained(repo, commit), _quiet:
         meter.advance(0)
         folder = snapshot_download(
@@ -251,12 +256,13 @@ def fetch_dataset_file(repo: str, filename: str, revision: str) -> Path:
     """
     try:
         with allowed():
-            return _fetch_file(repo, filename, revision, "dataset")
+            return _fetch_file(repo, filename, revision, "dataset", MOST_OF_A_TEXT)
     except InputError as error:
         raise CorpusNotCached(error.message, error.hint) from None
 
 
-def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
+def _fetch_file(repo: str, filename: str, revision: str, kind: str, most: int) -> Path:
+    meter = ProgressMeter(None, 0, _no_progress, refuse_more(repo, most))
     with _explained(repo, revision), _quiet:
         from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
@@ -266,7 +272,14 @@ def _fetch_file(repo: str, filename: str, revision: str, kind: str) -> Path:
             check_variables()
             check_reachable()
         return Path(
-            hf_hub_download(repo, filename, repo_type=kind, revision=revision, cache_dir=hub)
+            hf_hub_download(
+                repo,
+                filename,
+                repo_type=kind,
+                revision=revision,
+                cache_dir=hub,
+                tqdm_class=meter.bar_class(),
+            )
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,8 +92,19 @@ def _differ(one: str, other: str) -> bool:
 
 
 def _same_kl(
-    one: list[tuple[Positions, ChunkFacts]], other: list[tuple[Positions, ChunkFacts]]
+    one: Sequence[tuple[Positions, ChunkFacts]], other: Sequence[tuple[Positions, ChunkFacts]]
 ) -> bool:
-    others = {int(p.chunk[0]): p for p, _ in other}
-    shared = [(p, others[int(p.chunk[0])]) for p, _ in one if int(p.chunk[0]) in others]
-    return bool(shared) and all(np.array_equal(a.kl, b.kl) for a, b in shared)
+    """Whether KL is equal in every bit on all chunks that both have, in ascending order.
+
+    Stops at the first difference: no more is read of the two.
+    """
+    others = (positions for positions, _ in other)
+    found, theirs = False, next(others, None)
+    for own, _ in one:
+        while theirs is not None and theirs.chunk[0] < own.chunk[0]:
+            theirs = next(others, None)
+        if theirs is not None and theirs.chunk[0] == own.chunk[0]:
+            if not np.array_equal(own.kl, theirs.kl):
+                return False
+            found = True
+    return found

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import mlx.core as mx
 
+from scorer.common.bounded_process import Asked, nobody
 from scorer.common.errors import CustomCodeRefused, InputError, WillNotFit
 from scorer.common.inert_text import shown
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
+from scorer.device.slow_products import slow_products
+from scorer.engine import text_process
 from scorer.engine.candidates import CandidateWeights, find_candidates
 from scorer.engine.kernels import compiling
 from scorer.engine.model_checks import (
@@ -35,11 +37,12 @@ from scorer.lanes.continuity import check_continuity
 from scorer.lanes.kv.attention_check import check_attention
 from scorer.lanes.kv.plan import plan_settings
 from scorer.lanes.prefixes import Prefixes
+from scorer.lm.cpu.linear import has_stacked_matrices
 from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
-from scorer.lm.tokenizer import comparison_key, is_compared, load_tokenizer
+from scorer.lm.tokenizer import comparison_key, is_compared
 from scorer.models.custom_code import Consent, check_consent, described, hashes
 from scorer.models.info import ModelInfo, with_geometry
 from scorer.models.kept_geometry import remember
@@ -48,10 +51,10 @@ from scorer.models.resolve import resolve_model
 from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.job import STANDARD_INPUT, Job
-from scorer.text.chunks import ChunkedCorpus, build_corpus
-from scorer.text.wikitext import to_be_fetched
+from scorer.text.chunks import ChunkedCorpus, cut_corpus
+from scorer.text.wikitext import cached_wikitext2, fetch_wikitext2, to_be_fetched
 
-# Seconds a text is given before the model is loaded beside it.
+# Seconds that the process of the text is given before the model is loaded beside it.
 _TEXT_FIRST_SECONDS = 0.25
 # Files of a model, where the processor has little else to do.
 _HASHED_AT_A_TIME = 4
@@ -71,6 +74,8 @@ class Preparation:
         allow_custom_code: Consent = False,
         check: Callable[[ModelInfo, ModelContent], None] | None = None,
         text_file: Path | None = None,
+        text: text_process.TextProcess | None = None,
+        ended: Asked = nobody,
     ) -> None:
         """Begin nothing yet.
 
@@ -84,6 +89,8 @@ class Preparation:
             check: Called before any code of the model's own runs; raises where it may not be scored
                 after all, as where a run that is continued had other files.
             text_file: Holds the text that came from standard input; None where none did.
+            text: Reads the text, started already; None to start it.
+            ended: Ends the wait for the text.
         """
         self.job = self.asked = job
         self.backend = backend
@@ -96,6 +103,8 @@ class Preparation:
         self.text_file = text_file
         self.candidates: tuple[CandidateWeights, ...] = ()
         self.in_turns = False
+        self.text = text
+        self.ended = ended
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -142,21 +151,28 @@ class Preparation:
         if not is_compared(info.path, key):
             named += "; its tokens compared with mlx-lm's, once a model"
         yield Loading("tokenizing", named)
-        with ThreadPoolExecutor(1, "qfid-tokens") as pool:
-            tokens = pool.submit(self._corpus, info, key)
+        with self.text or text_process.TextProcess() as text:
+            if source == "wikitext2" and cached_wikitext2() is None:
+                # Libraries that load models may not use the network, which is open until then.
+                fetch_wikitext2()
+            text.begin(
+                job,
+                info,
+                key=key,
+                consent=hashes(info.code),
+                text_file=self.text_file,
+                cache_dir=self.cache_dir,
+            )
             # A text that cannot be scored is refused before a model is loaded.
-            # One that has to be fetched comes whole before: libraries that load models may not
-            # use the network, which is open until then.
-            wait([tokens], _TEXT_FIRST_SECONDS if fetched is None else None)
-            if tokens.done():
-                tokens.result()
+            soon = text.wait(_TEXT_FIRST_SECONDS, self.ended)
+            corpus = self._corpus(text, info) if soon else None
             sizes = model_sizes(info)
             size = yield from self._size(info, sizes)
             with compiling(job, self.backend, info, sizes) as processes:
                 model = yield from self._model(info)
                 if not self.in_turns:
                     yield from self._load_candidates()
-                corpus = tokens.result()
+                corpus = corpus or self._corpus(text, info)
                 content.check_read()
                 for warning in corpus.warnings:
                     yield Warned(warning)
@@ -217,12 +233,6 @@ class Preparation:
             self.in_turns,
         )
 
-    @property
-    def _arithmetic(self) -> str:
-        """What computes attention and linear layers."""
-        # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
-        return MLX if self.job.kernel == "mlx-lm" else self.backend.arithmetic
-
     def close(self) -> None:
         """Hash no more of the models' files, and let the candidates' weights go."""
         if self.content is not None:
@@ -243,11 +253,10 @@ class Preparation:
             message = f"`{self.job.model}`: {error.message}"
             raise CustomCodeRefused(message, error.hint, error.files) from None
 
-    def _corpus(self, info: ModelInfo, key: str) -> ChunkedCorpus:
+    def _corpus(self, text: text_process.TextProcess, info: ModelInfo) -> ChunkedCorpus:
         job = self.job
-        return build_corpus(
-            job.corpus,
-            load_tokenizer(info.path, key=key, allow_custom_code=hashes(info.code)),
+        return cut_corpus(
+            text.tokens(self.ended),
             protocol=job.protocol,
             chunk_length=job.chunk_length,
             chunks=job.chunks,
@@ -255,8 +264,6 @@ class Preparation:
             stored=self.chunks,
             vocab_rows=info.vocab_size,
             tokenizer_id=info.name,
-            text_file=self.text_file,
-            cache_dir=self.cache_dir,
         )
 
     def _size(self, info: ModelInfo, sizes: ModelSizes) -> Generator[Event, None, PassSize]:
@@ -286,14 +293,19 @@ class Preparation:
             InputError: It does not load.
         """
         yield Loading("model", info.name)
-        if self.backend.slow_blas:
-            yield Warned(
-                f"matrix products are slow here (BLAS: {self.backend.blas}; a 512³ product takes "
-                f"{1000 * (self.backend.matmul_seconds or 0):.0f} ms)",
-                "install MKL (`pip install mkl`) or OpenBLAS (`apt install libopenblas0`); "
-                "`qfid doctor` checks it",
-            )
-        return load(info.path, self.backend, allow_custom_code=hashes(info.code))
+        for unusable in self.backend.unusable_blas:
+            yield Warned(*unusable.described())
+        model = load(info.path, self.backend, allow_custom_code=hashes(info.code))
+        in_mlx = self._arithmetic == MLX or has_stacked_matrices(model.module)
+        if in_mlx and (slow := slow_products(self.backend)) is not None:
+            yield Warned(*slow)
+        return model
+
+    @property
+    def _arithmetic(self) -> str:
+        """What computes the model: ``numpy`` or ``mlx``."""
+        # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
+        return MLX if self.job.kernel == "mlx-lm" else self.backend.arithmetic
 
     def _load_candidates(self) -> Iterator[Event]:
         """Load the weights of every candidate, all of which fit."""

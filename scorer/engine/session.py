@@ -19,6 +19,7 @@ from scorer.spec.job import STANDARD_INPUT, Job
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
     from scorer.engine.prepared import Prepared
+    from scorer.engine.text_process import TextProcess
     from scorer.engine.turns import Turns
     from scorer.models.custom_code import Consent
     from scorer.models.info import ModelInfo
@@ -43,6 +44,7 @@ class Session:
         watch: MemoryWatch,
         allow_custom_code: Consent = False,
         text_file: Path | None = None,
+        text: TextProcess | None = None,
     ) -> None:
         self.job = job
         self.backend = backend
@@ -53,12 +55,19 @@ class Session:
         self.watch = watch
         self.allow_custom_code = allow_custom_code
         self.text_file = text_file
+        self.text = text
         self.run: Run | None = None
         self.own_kernels = OwnKernels(job, backend.kind)
 
     def stop(self) -> bool:
         """Whether the run has to end: it was asked to, or memory ran short."""
         return self.watch.short is not None or self.asked_to_stop()
+
+    def _ended(self) -> QfidError | None:
+        """The error with which a run ends before its first chunk, if it has to."""
+        if not self.stop():
+            return None
+        return self.watch.short or Interrupted("stopped before the first chunk")
 
     def events(self) -> Iterator[Event]:
         """Everything after Hello."""
@@ -99,12 +108,14 @@ class Session:
             allow_custom_code=self.allow_custom_code,
             check=None if self.wanted_run is None else self._check_model,
             text_file=self.text_file,
+            text=self.text,
+            ended=self._ended,
         )
         try:
             yield from preparation.steps()
             self.own_kernels.wait()
-            if self.stop():
-                raise self.watch.short or Interrupted("stopped before the first chunk")
+            if (error := self._ended()) is not None:
+                raise error
             prepared = preparation.result
             assert prepared is not None
             try:

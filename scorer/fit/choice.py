@@ -94,7 +94,7 @@ class Placed:
         bytes: Its bytes at ``step``.
         step: The prefill step that is counted on.
         fits: Whether it fits in the memory.
-        least: Total bytes at the step at which it takes the least. Cells are ranked by these: a cell
+        least: Total bytes at the step at which it takes the least. Cells are ranked by these: one
             that fits at a large step is no dearer than one that fits only at a small one.
         on_frontier: Whether it was scored and no other cell takes fewer bytes at a lower KL.
     """

@@ -16,6 +16,7 @@ from typing import Any
 from scorer.common.loans import GiveBack, Loan, replace_attribute, set_here
 from scorer.device.run_state import many_open_files
 from scorer.lm.quiet_transformers import quiet_first_import
+from scorer.lm.torch_later import torch_later
 
 _keeps_limit: ContextVar[bool] = ContextVar("qfid_keeps_file_limit", default=False)
 _one_at_a_time = threading.RLock()
@@ -73,7 +74,7 @@ def _put_stand_ins() -> None:
 @contextmanager
 def _importing() -> Iterator[None]:
     """Import mlx-lm or transformers in the block; of the process only its modules change."""
-    with _one_at_a_time, quiet_first_import(), kept_file_limit():
+    with _one_at_a_time, quiet_first_import(), kept_file_limit(), torch_later():
         yield
 
 

@@ -19,6 +19,7 @@ from scorer.common.loans import GiveBack, Loan, replace_attribute, set_here
 from scorer.common.offline import libraries_offline
 from scorer.lm.mlx_lm_import import import_mlx_lm_with_tokenizers
 from scorer.lm.quiet_transformers import quiet_transformers
+from scorer.lm.torch_later import torch_later
 from scorer.text.chat_rows import Conversation
 from scorer.text.tokens.faults import explained
 from scorer.text.tokens.tokenizer import CHAT_HINT
@@ -77,7 +78,7 @@ class MlxLmTokenizer:
         with explained(f"mlx-lm cannot read the tokenizer in `{self._path}`"):
             # False, not None: transformers would ask the user, on standard input.
             options = {"trust_remote_code": self._allow_custom_code, "local_files_only": True}
-            with libraries_offline(), quiet_transformers():
+            with libraries_offline(), quiet_transformers(), torch_later():
                 return utils.load_tokenizer(self._path, options)
 
     @property

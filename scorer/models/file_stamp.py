@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -24,3 +27,14 @@ class FileStamp:
     def of(cls, status: os.stat_result) -> FileStamp:
         """The state that a stat shows."""
         return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def digest_of(files: Mapping[str, FileStamp]) -> str:
+    """SHA-256, the first 32 hexadecimal digits, of the states of files; their order is no matter.
+
+    Args:
+        files: File name to state.
+    """
+    states = {name: [stamp.inode, stamp.size, stamp.modified] for name, stamp in files.items()}
+    text = json.dumps(states, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -202,10 +202,7 @@ class ModelContent:
             if len(blob) == 64:
                 own = hashes[name]
             else:
-                content = file.path.read_bytes()
-                own = hashlib.sha1(
-                    b"blob %d\0" % len(content) + content, usedforsecurity=False
-                ).hexdigest()
+                own = _git_hash(file.path)
             if own != blob:
                 found.append(name)
         return found
@@ -293,3 +290,13 @@ class ModelContent:
 
     def _unreadable(self, path: Path, error: OSError) -> QfidError:
         return QfidError(f"`{path}` cannot be read: {error.strerror or error}")
+
+
+def _git_hash(path: Path) -> str:
+    """The hash that git gives to the content of a file, hexadecimal."""
+    with path.open("rb") as content:
+        size = os.fstat(content.fileno()).st_size
+        digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        while block := content.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

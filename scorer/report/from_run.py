@@ -6,7 +6,7 @@ Imports no mlx: ``qfid report`` and the app make reports of saved runs with it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, QfidError
@@ -25,18 +25,22 @@ if TYPE_CHECKING:
     from scorer.report.measured import ScoredSetting
     from scorer.report.tree import Report
     from scorer.runs.run import Run
+    from scorer.runs.stored_chunks import StoredChunks
 
-Batches = dict[str, list[tuple[Positions, ChunkFacts]]]
+Batches = Mapping[str, Sequence[tuple[Positions, ChunkFacts]]]
+"""Setting to its scored chunks with their facts, in ascending order of chunk."""
 
 
-def finished_report(run: Run, stored: Batches | None = None) -> Report:
+def finished_report(run: Run, stored: Mapping[str, StoredChunks] | None = None) -> Report:
     """The report of a saved run, from what is stored and nothing else.
+
+    No more than the positions of one setting are in memory at a time.
 
     Where an earlier version stored one that says otherwise, this one says which rules changed.
 
     Args:
         run: The run.
-        stored: Its batches, where the caller has read them already.
+        stored: What :meth:`Run.read` returned, where the caller has called it already.
 
     Raises:
         QfidError: The run holds no scored chunk, and no setting failed.
@@ -55,8 +59,12 @@ def finished_report(run: Run, stored: Batches | None = None) -> Report:
         raise InputError(f"`job.json` of run `{run.id}` lacks the facts of the run")
     facts = _with_numpy_blas(facts, run.conditions)
     repeats = facts.equal_chunks or {}
-    stored = _without(repeats, stored)
-    short = memory_warnings(stored, facts.batch, facts.device.kind)
+    # Equal chunks count once.
+    stored = {name: chunks.without(repeats) for name, chunks in stored.items()}
+    cells = (
+        cell for chunks in stored.values() for cell in zip(chunks.chunks, chunks.facts, strict=True)
+    )
+    short = memory_warnings(cells, facts.batch, facts.device.kind)
     notes = [
         f"the chunks were not all scored under the same conditions (--accept-changes): {change}"
         for change in run.facts.mixed
@@ -118,14 +126,6 @@ def _with_numpy_blas(facts: RunFacts, identity: Identity) -> RunFacts:
     )
 
 
-def _without(repeats: Mapping[int, int], stored: Batches) -> Batches:
-    """The batches but those of chunks that repeat another: equal chunks count once."""
-    return {
-        name: [(p, facts) for p, facts in batches if int(p.chunk[0]) not in repeats]
-        for name, batches in stored.items()
-    }
-
-
 def _repeats(repeats: Mapping[int, int], planned: int) -> list[str]:
     """What a report says of equal chunks."""
     if not repeats:
@@ -134,23 +134,28 @@ def _repeats(repeats: Mapping[int, int], planned: int) -> list[str]:
     return [f"{which} the tokens of another: equal chunks count once"]
 
 
-def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSetting:
+def _scored_setting(
+    run: Run, setting: Setting, stored: Mapping[str, StoredChunks]
+) -> ScoredSetting:
     from scorer.report.measured import ScoredSetting
 
     name = setting.key
     facts = run.facts.settings.get(name)
     if facts is None:
         raise InputError(f"run `{run.id}` lacks the facts of setting `{name}`")
-    batches = stored.get(facts.same_as or name, [])
+    chunks = stored.get(facts.same_as or name)
+    each = [] if chunks is None else chunks.facts
     failure = run.failures().get(facts.same_as or name)
-    engagement = next((b.engagement for _, b in batches if b.engagement is not None), None)
+    engagement = next((b.engagement for b in each if b.engagement is not None), None)
     if engagement is not None:
         facts = _with_engagement(facts, engagement)
     facts = dataclasses.replace(
         facts,
-        seconds=sum(b.seconds for _, b in batches),
-        peak_memory_bytes=max((b.peak_memory_bytes for _, b in batches), default=0),
-        noise_floor=noise_floor([b.perturbed for _, b in batches], [len(p) for p, _ in batches]),
+        seconds=sum(b.seconds for b in each),
+        peak_memory_bytes=max((b.peak_memory_bytes for b in each), default=0),
+        noise_floor=noise_floor(
+            [b.perturbed for b in each], [] if chunks is None else chunks.sizes
+        ),
         failure=failure,
         dropped=run.dropped().get(name, ""),
     )
@@ -166,20 +171,19 @@ def _scored_setting(run: Run, setting: Setting, stored: Batches) -> ScoredSettin
     return ScoredSetting(
         setting=setting,
         facts=facts,
-        positions=Positions.concatenate([p for p, _ in batches]) if batches else None,
+        positions=chunks or None,
         control=_control(run, control, stored),
         control_failed=control_failure is not None,
     )
 
 
-def _control(run: Run, control: str | None, stored: Batches) -> Positions | None:
+def _control(
+    run: Run, control: str | None, stored: Mapping[str, StoredChunks]
+) -> StoredChunks | None:
     """The dequantized path's positions, or None where it is the same arithmetic or not scored."""
-    if control is None:
+    if control is None or run.stored_as(control) != control:
         return None
-    batches = stored.get(control, [])
-    if run.stored_as(control) != control or not batches:
-        return None
-    return Positions.concatenate([p for p, _ in batches])
+    return stored.get(control) or None
 
 
 def _with_engagement(facts: SettingFacts, engagement: Engagement) -> SettingFacts:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,12 +25,15 @@ from scorer.stats.intervals import (
     with_width,
 )
 from scorer.stats.noise_floor import NoiseFloor
-from scorer.stats.positions import Positions
+from scorer.stats.positions import FloatArray, Positions, SummaryColumns
 from scorer.stats.proportions import proportion
 from scorer.stats.settling import Outlook
 from scorer.stats.summary import exp_of, in_order, kl_summary, summarize
 from scorer.stats.summary_values import KLSummary, Summary
 from scorer.stats.verdict import P99_POSITIONS, Estimate, Judgement, judge
+
+if TYPE_CHECKING:
+    from scorer.runs.stored_chunks import StoredChunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +43,16 @@ class ScoredSetting:
     Attributes:
         setting: The setting.
         facts: Its facts.
-        positions: Its scored positions, in any order; None where there are none.
-        control: Positions of the dequantized path beside a deployed setting; None for none.
+        positions: Its scored positions, in any order, or where they are stored; None where there
+            are none.
+        control: Those of the dequantized path beside a deployed setting; None for none.
         control_failed: The dequantized path was asked for and failed.
     """
 
     setting: Setting
     facts: SettingFacts
-    positions: Positions | None
-    control: Positions | None = None
+    positions: Positions | StoredChunks | None
+    control: Positions | StoredChunks | None = None
     control_failed: bool = False
 
     @property
@@ -55,7 +60,7 @@ class ScoredSetting:
         """Chunks scored; none for a setting that failed."""
         if self.positions is None or self.facts.failure is not None:
             return frozenset()
-        return frozenset(np.unique(self.positions.chunk).tolist())
+        return frozenset(_chunks_of(self.positions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +134,18 @@ def measure(facts: RunFacts, scored: ScoredSetting) -> Measured:
         SettingFailed: There is no position, one occurs twice or a value is not a number.
     """
     assert scored.positions is not None
-    positions = in_order(scored.positions)
+    control_kl, control_flips = _control(scored)
+    columns = in_order(_columns(scored.positions))
     summary = summarize(
-        positions,
+        columns,
         first_position=facts.first_position(scored.setting),
         n_depth=facts.positions_per_chunk(scored.setting),
     )
     sums = summary.per_chunk
     units = units_of(sums.chunks, facts.documents)
-    estimates = _estimates(positions, summary, units, scored.facts.noise_floor)
+    estimates = _estimates(columns.kl, summary, units, scored.facts.noise_floor)
     planned = [facts.documents.get(chunk) for chunk in facts.chunks]
     outlook = Outlook(summary.n_chunks, units.documents, planned)
-    control = None if scored.control is None else _on_all(scored.control, sums.chunks)
-    control_kl, control_flips = kl_summary(control) if control else (None, None)
     return Measured(
         summary=summary,
         units=units,
@@ -164,23 +168,41 @@ def measure(facts: RunFacts, scored: ScoredSetting) -> Measured:
     )
 
 
+def _chunks_of(positions: Positions | StoredChunks) -> list[int]:
+    if isinstance(positions, Positions):
+        chunks: list[int] = np.unique(positions.chunk).tolist()
+        return chunks
+    return positions.chunks
+
+
+def _columns(positions: Positions | StoredChunks) -> SummaryColumns:
+    return SummaryColumns.of(positions) if isinstance(positions, Positions) else positions.columns()
+
+
 def _estimates(
-    positions: Positions, summary: Summary, units: Units, noise: NoiseFloor | None
+    kl: FloatArray, summary: Summary, units: Units, noise: NoiseFloor | None
 ) -> dict[Metric, Estimate]:
-    """The metrics that a verdict rests on, with their intervals."""
+    """The metrics that a verdict rests on, with their intervals.
+
+    Args:
+        kl: (N,) float64, KL of the positions in order of chunk, nats.
+        summary: Their summary.
+        units: The units of its chunks.
+        noise: The setting's noise floor, where measured.
+    """
     sums = summary.per_chunk
-    kl = clustered_mean(sums.kl, sums.sizes, units)
+    mean = clustered_mean(sums.kl, sums.sizes, units)
     counted = clustered_mean(sums.flips, sums.sizes, units)
-    flips = proportion(counted, summary.n_positions, kl, sum(sums.kl_squares))
+    flips = proportion(counted, summary.n_positions, mean, sum(sums.kl_squares))
     p99 = None
     if summary.n_positions >= P99_POSITIONS:
-        unit_of = np.repeat(np.array(units.of_chunk), sums.sizes)
-        p99 = with_width(quantile_interval(positions.kl, unit_of, units.count))
+        unit_of = np.repeat(np.array(units.of_chunk, np.int32), sums.sizes)
+        p99 = with_width(quantile_interval(kl, unit_of, units.count))
     return {
         "kl_mean": Estimate(
             summary.kl.mean,
-            None if kl is None else with_width(kl.interval(lowest=0.0)),
-            kl,
+            None if mean is None else with_width(mean.interval(lowest=0.0)),
+            mean,
             0.0 if noise is None else noise.upper("kl_mean"),
         ),
         "kl_p99": Estimate(
@@ -195,8 +217,14 @@ def _estimates(
     }
 
 
-def _on_all(control: Positions, chunks: Sequence[int]) -> Positions | None:
-    """The control on the chunks of its setting; None where it lacks one: it stands beside it."""
-    if not np.isin(chunks, control.chunk).all():
-        return None
-    return control.select(np.isin(control.chunk, chunks))
+def _control(scored: ScoredSetting) -> tuple[KLSummary | None, float | None]:
+    """KL and flip rate of the control on the chunks of its setting.
+
+    None where it lacks one of them: it stands beside the setting.
+    """
+    control, chunks = scored.control, scored.chunks
+    if control is None or not chunks.issubset(_chunks_of(control)):
+        return None, None
+    if isinstance(control, Positions):
+        return kl_summary(control.select(np.isin(control.chunk, sorted(chunks))))
+    return kl_summary(control.only(chunks).columns())

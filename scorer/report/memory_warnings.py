@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from scorer.runs.chunk_facts import ChunkFacts
 
 
 def memory_warnings(
-    stored: Mapping[str, list[tuple[Any, ChunkFacts]]], batch: int, device: str
+    cells: Iterable[tuple[int, ChunkFacts]], batch: int, device: str
 ) -> tuple[str, ...]:
     """What a report says where memory ran short, from the facts of the stored chunks.
 
     Args:
-        stored: A run's batches by setting.
+        cells: Chunk and facts of every stored cell.
         batch: Chunks per forward pass of the run's grid.
         device: ``metal``, ``cuda`` or ``cpu``.
     """
     smaller: dict[int, int] = {}
     chunks: set[int] = set()
-    for batches in stored.values():
-        for positions, facts in batches:
-            chunk = int(positions.chunk[0])
-            chunks.add(chunk)
-            if facts.smaller_pass is not None:
-                smaller[chunk] = min(facts.smaller_pass.batch, smaller.get(chunk, batch))
+    for chunk, facts in cells:
+        chunks.add(chunk)
+        if facts.smaller_pass is not None:
+            smaller[chunk] = min(facts.smaller_pass.batch, smaller.get(chunk, batch))
     if not smaller:
         return ()
     least = min(smaller.values())

@@ -6,12 +6,13 @@ Pure standard library: the app lists runs before anything heavy is imported.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from scorer.runs.identity import Identity, identity_differences, identity_hash
 from scorer.runs.kept_text import keep_text
 from scorer.runs.run import Run
 from scorer.runs.run_files import job_json
+from scorer.runs.run_index import ListedRun, RunIndex
 from scorer.runs.run_info import RunInfo
-from scorer.runs.run_lock import NO_LOCKS, RunLock, holder
+from scorer.runs.run_lock import NO_LOCKS, RunLock
 from scorer.spec.job import Job
 
 __all__ = [
@@ -37,16 +39,17 @@ __all__ = [
     "identity_hash",
     "list_runs",
     "new_run",
+    "newest_first",
     "newest_run",
     "newest_unfinished",
-    "run_ids",
-    "run_infos",
+    "run_index",
     "runs_folder",
     "twins",
     "unfinished_twin",
 ]
 
 _SLUG_LENGTH = 40
+_DATE_LENGTH = len("20261124-020501")
 _ID = re.compile(r"\d{8}-\d{6}-(.+)-[0-9a-f]{4}")
 _SHOWN = 5
 _HALF_MADE_SECONDS = 3600
@@ -137,38 +140,46 @@ def _remove_leavings(folder: Path) -> None:
                 shutil.rmtree(left_over, ignore_errors=True)
 
 
-def list_runs() -> list[RunInfo]:
-    """All runs, newest first; unreadable ones are listed as broken, with the reason."""
-    return sorted(map(_info, _folders()), key=_age, reverse=True)
-
-
-def run_ids(model: str | None = None) -> list[str]:
-    """Ids of all runs, newest first, without reading any of them.
+def run_index(model: str | None = None) -> RunIndex:
+    """The runs, to be looked at one by one; their names are known at once, newest first.
 
     Args:
-        model: Leave out the ids that :func:`new_run` has given to runs of other models. A run
+        model: Leave out the names that :func:`new_run` has given to runs of other models. A run
             that is left may still be of another one.
 
     Raises:
         InputError: The folder of runs cannot be read.
     """
-    ids = _names()
-    if model is None:
-        return ids
-    slug = _slug(model)
-    return [i for i in ids if (named := _ID.fullmatch(i)) is None or named[1] == slug]
+    names, folders = _entries()
+    if model is not None:
+        slug = _slug(model)
+        names = [n for n in names if (named := _ID.fullmatch(n)) is None or named[1] == slug]
+    return RunIndex(runs_folder(), names, folders, _info)
 
 
-def run_infos(ids: Iterable[str]) -> list[RunInfo]:
-    """Some of the runs, newest first, as :func:`list_runs` has them; one that is gone is left out.
+def newest_first(index: RunIndex, start: int = 0) -> Iterator[ListedRun]:
+    """Look at the runs of an index, newest first, no further than they are taken.
+
+    A run that has gone since the index was made is left out.
 
     Args:
-        ids: Their ids, as :func:`run_ids` gives them.
+        index: The index.
+        start: Begin with this one of its names.
     """
-    folder = runs_folder()
-    found = [_info(folder / i) for i in ids]
-    there = [info for info in found if info.state != "broken" or os.path.lexists(info.path)]
-    return sorted(there, key=_age, reverse=True)
+    names = itertools.islice(index.names, start, None)
+    for _, same in itertools.groupby(names, key=_second):
+        runs = [run for run in map(index.look, same) if not _is_gone(run.info)]
+        if len(runs) > 1:
+            runs.sort(key=lambda run: _age(run.info), reverse=True)
+        yield from runs
+
+
+def list_runs() -> list[RunInfo]:
+    """All runs, newest first; unreadable ones are listed as broken, with the reason."""
+    index = run_index()
+    found = [run.info for run in newest_first(index)]
+    index.save()
+    return found
 
 
 def find_run(text: str) -> Run:
@@ -203,8 +214,9 @@ def newest_run() -> Run:
     Raises:
         InputError: There is none.
     """
-    for run in _readable():
-        return run
+    for listed in newest_first(run_index()):
+        with contextlib.suppress(QfidError, OSError):
+            return Run(listed.info.path)
     raise InputError("no run is saved yet", "`qfid kv demo` makes one")
 
 
@@ -213,15 +225,15 @@ def newest_unfinished(model: str | None = None) -> Run | None:
 
     Runs that another process is writing to are passed over, and so are broken ones.
     """
-    for run in _readable():
-        if model in (None, run.job.model) and _resumable(run):
-            return run
-    return None
+    return next((run for run in _resumable() if model in (None, run.job.model)), None)
 
 
 def unfinished_twin(identity: Identity) -> Run | None:
     """The newest run that can be resumed and whose numbers this identity would continue."""
-    return next((run for run in twins(identity) if _resumable(run)), None)
+    for run in _resumable():
+        if not identity_differences(run.conditions, identity):
+            return run
+    return None
 
 
 def twins(identity: Identity) -> list[Run]:
@@ -233,14 +245,15 @@ def twins(identity: Identity) -> list[Run]:
     return [run for run in _readable() if not identity_differences(run.conditions, identity)]
 
 
-def _resumable(run: Run) -> bool:
-    if run.finished or holder(run.path) is not None:
-        return False
-    try:
-        run.check_appendable()
-    except InputError:
-        return False
-    return True
+def _resumable() -> Iterator[Run]:
+    """The runs that can be resumed, newest first; those that a process writes to are left out."""
+    index = run_index()
+    found = [run.info for run in newest_first(index)]
+    index.save()
+    for info in found:
+        if info.state == "unfinished" and not info.read_only:
+            with contextlib.suppress(QfidError, OSError):
+                yield Run(info.path)
 
 
 def _readable() -> list[Run]:
@@ -254,7 +267,16 @@ def _readable() -> list[Run]:
 
 def _age(run: Run | RunInfo) -> tuple[str, str]:
     """Sorts by date: that of the name, which broken runs have too, then to the microsecond."""
-    return run.id[:15], run.created
+    return _second(run.id), run.created
+
+
+def _second(name: str) -> str:
+    """When a run began, as its name says it."""
+    return name[:_DATE_LENGTH]
+
+
+def _is_gone(info: RunInfo) -> bool:
+    return info.state == "broken" and not os.path.lexists(info.path)
 
 
 def _info(path: Path) -> RunInfo:
@@ -266,7 +288,7 @@ def _info(path: Path) -> RunInfo:
             reason = error.message
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
-    return RunInfo(id=path.name, path=path, state="broken", reason=reason)
+    return RunInfo(id=path.name, folder=str(path), state="broken", reason=reason)
 
 
 def _unusable(path: Path) -> str:
@@ -286,19 +308,26 @@ def _folders() -> list[Path]:
 
 
 def _names() -> list[str]:
+    return _entries()[0]
+
+
+def _entries() -> tuple[list[str], list[str]]:
+    """Names of the entries, newest first: folders and links, and folders alone."""
     folder = runs_folder()
+    folders, links = [], []
     try:
         with os.scandir(folder) as entries:
-            found = [
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".") and (entry.is_symlink() or entry.is_dir())
-            ]
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    if entry.is_symlink():
+                        links.append(entry.name)
+                    elif entry.is_dir():
+                        folders.append(entry.name)
     except FileNotFoundError:
-        return []
+        return [], []
     except OSError as error:
         raise _no_folder(folder, error) from error
-    return sorted(found, reverse=True)
+    return sorted(folders + links, reverse=True), folders
 
 
 def _name_of_path(folder: Path, text: str) -> str:

@@ -28,6 +28,7 @@ from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.grid import CellKey
 from scorer.runs.positions_format import (
     POSITIONS_SCHEMA,
+    Place,
     StoredChunk,
     decode,
     encode,
@@ -53,6 +54,7 @@ class PositionsReader(Iterator[StoredChunk]):
         good_bytes: Bytes read so far and found intact, the schema included.
         ignored_bytes: Once exhausted, the bytes behind them: a torn tail, or damage and whatever
             follows it.
+        place: Where the last chunk lies.
         read_only: Why this version may not append to the file, in words that follow the file's
             name and a colon; "" where it may. Known from the first chunk on.
 
@@ -66,6 +68,7 @@ class PositionsReader(Iterator[StoredChunk]):
         self.path = Path(path)
         self.good_bytes = 0
         self.ignored_bytes = 0
+        self.place: Place | None = None
         self.read_only = ""
         self._chunks = self._read()
 
@@ -81,7 +84,7 @@ class PositionsReader(Iterator[StoredChunk]):
             raise storage_error(error, self.path) from error
 
     def _read(self) -> Iterator[StoredChunk]:
-        with os.fdopen(_open(self.path, os.O_RDONLY), "rb") as file:
+        with os.fdopen(open_positions(self.path, os.O_RDONLY), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             if _is_torn_schema(file, size):
                 self.ignored_bytes = size
@@ -99,6 +102,7 @@ class PositionsReader(Iterator[StoredChunk]):
                 self.good_bytes = frame.end
                 if chunk.key not in seen:
                     seen.add(chunk.key)
+                    self.place = Place.of(frame, schema)
                     yield chunk
             self.ignored_bytes = size - self.good_bytes
             if not seen and self.ignored_bytes and first.header != _SCHEMA_BYTES:
@@ -117,7 +121,7 @@ class PositionsReader(Iterator[StoredChunk]):
             if self.read_only:
                 raise UnknownContent(self.read_only)
             if self.good_bytes and self.ignored_bytes:
-                with os.fdopen(_open(self.path, os.O_RDONLY), "rb") as file:
+                with os.fdopen(open_positions(self.path, os.O_RDONLY), "rb") as file:
                     size = file.seek(0, os.SEEK_END)
                     for frame in frames(file, size, self.good_bytes):
                         decode(frame, file, POSITIONS_SCHEMA)
@@ -162,7 +166,7 @@ class PositionsWriter:
         """Open ``path``; ``on_close`` is called once when the writer has closed."""
         self.path = Path(path)
         self._on_close = on_close
-        descriptor = _open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        descriptor = open_positions(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             reader = PositionsReader(self.path)
             self.stored = {chunk.key for chunk in reader}
@@ -324,7 +328,13 @@ def _is_torn_schema(file: BinaryIO, size: int) -> bool:
     return not data.startswith(_SCHEMA_BYTES) and _SCHEMA_BYTES.startswith(data.rstrip(b"\0"))
 
 
-def _open(path: Path, flags: int) -> int:
+def open_positions(path: Path, flags: int) -> int:
+    """A descriptor of a positions file.
+
+    Raises:
+        QfidError: It cannot be opened.
+        InputError: It is no regular file.
+    """
     try:
         # Neither a link out of the run's folder nor a pipe that would block for ever.
         flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

@@ -12,10 +12,13 @@ or not.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
+import os
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import BinaryIO
 
@@ -23,7 +26,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from scorer.runs.arrow_messages import Frame, HeaderType, Table, frames
+from scorer.runs.arrow_bodies import column_offsets, foreign_body
+from scorer.runs.arrow_messages import Frame, HeaderType, frames
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.grid import CellKey
 from scorer.runs.positions_schema import (
@@ -31,9 +35,11 @@ from scorer.runs.positions_schema import (
     COLUMNS,
     METADATA,
     NOT_POSITIONS,
+    NOT_VERSION_1,
     Field,
     UnknownContent,
     difference,
+    difference_of,
     unknown_keys,
 )
 from scorer.stats.positions import Positions
@@ -44,9 +50,8 @@ POSITIONS_SCHEMA = pa.schema(
     [pa.field(name, pa.from_numpy_dtype(dtype), False) for name, dtype in _DTYPES.items()],
     metadata=METADATA,
 )
+_WIDTHS = [np.dtype(dtype).itemsize for dtype in _DTYPES.values()]
 NO_CRC = b"00000000"
-# Slots of the flatbuffers tables: Message.header, RecordBatch.nodes.
-_HEADER, _NODES = 2, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,67 @@ class StoredChunk:
     key: CellKey
     positions: Positions
     facts: ChunkFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an understood message lies in its file, to read its positions again.
+
+    Attributes:
+        start: Byte of the file at which it begins.
+        size: Its bytes.
+        checksum_at: Byte of the message at which the digits of its checksum begin.
+        checksum: These digits.
+        columns: Byte of the message at which each column begins, one tuple for all messages of one
+            layout; None where only pyarrow can tell.
+    """
+
+    start: int
+    size: int
+    checksum_at: int
+    checksum: bytes
+    columns: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, frame: Frame, schema: pa.Schema) -> Place:
+        """The place of a message that :func:`decode` has understood."""
+        columns = None
+        if schema is POSITIONS_SCHEMA:
+            columns = _shared(tuple(column_offsets(frame)))
+        return cls(frame.start, frame.size, *frame.metadata["crc32"], columns)
+
+
+@functools.lru_cache(maxsize=64)
+def _shared(columns: tuple[int, ...]) -> tuple[int, ...]:
+    """The same tuple for equal ones: a run has a place for each of its chunks."""
+    return columns
+
+
+def read_again(place: Place, descriptor: int, schema: pa.Schema, rows: int) -> Positions | None:
+    """The positions in a message that has been understood; None where it is not there any more.
+
+    Only the checksum is looked at: equal to the one noted, it says that nothing has changed.
+
+    Args:
+        place: Where the message lies.
+        descriptor: The file.
+        schema: The schema in its first message.
+        rows: Number of positions.
+    """
+    message = os.pread(descriptor, place.size, place.start)
+    digits = message[place.checksum_at : place.checksum_at + len(NO_CRC)]
+    if len(message) != place.size or digits != place.checksum:
+        return None
+    if not _is_intact(message, place.checksum_at, place.checksum):
+        return None
+    if place.columns is None:
+        return _positions(_record_batch(message, schema))
+    return Positions(
+        *(
+            np.frombuffer(message, dtype, rows, offset)
+            for dtype, offset in zip(_DTYPES.values(), place.columns, strict=True)
+        )
+    )
 
 
 def encode(chunk: StoredChunk) -> bytes:
@@ -97,8 +163,7 @@ def read_schema(frame: Frame) -> tuple[pa.Schema, str]:
     Raises:
         UnknownContent: Positions cannot be read from such a file.
     """
-    if frame.kind != HeaderType.SCHEMA or frame.size != len(frame.header):
-        raise UnknownContent(NOT_POSITIONS)
+    difference_of(frame)
     try:
         schema = pa.ipc.read_schema(pa.py_buffer(frame.header))
         found = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
@@ -108,7 +173,19 @@ def read_schema(frame: Frame) -> tuple[pa.Schema, str]:
     more = difference(columns, found)
     if not more and not schema.equals(POSITIONS_SCHEMA, check_metadata=True):
         more = "its schema is not that of version 1"
-    return schema, more
+    return (schema if more else POSITIONS_SCHEMA), more
+
+
+def _widths(schema: pa.Schema) -> Sequence[int | None]:
+    """Bytes of a value of each column; None where that varies."""
+    return _WIDTHS if schema is POSITIONS_SCHEMA else [_width(field.type) for field in schema]
+
+
+def _width(kind: pa.DataType) -> int | None:
+    try:
+        return None if kind.bit_width % 8 else kind.bit_width // 8
+    except ValueError:
+        return None
 
 
 def decode(frame: Frame, file: BinaryIO, schema: pa.Schema) -> StoredChunk | None:
@@ -122,21 +199,18 @@ def decode(frame: Frame, file: BinaryIO, schema: pa.Schema) -> StoredChunk | Non
     message = _undamaged(frame, file)
     if message is None:
         return None
-    if what := unknown_keys(set(frame.metadata)):
+    if what := unknown_keys(set(frame.metadata)) or foreign_body(frame, _widths(schema)):
         raise UnknownContent(what)
     try:
-        if frame.kind != HeaderType.RECORD_BATCH or _column_count(frame) != len(schema):
-            raise ValueError("it is not a batch of the file's columns")
         key = CellKey(
             frame.metadata["setting"][1].decode(), int(frame.metadata["chunk"][1].decode())
         )
         facts = ChunkFacts.from_json(json.loads(frame.metadata["facts"][1]))
-        batch = pa.ipc.read_record_batch(pa.ipc.read_message(pa.py_buffer(message)), schema)
+        batch = _record_batch(message, schema)
         batch.validate(full=True)
-        columns = [batch.column(name) for name in _DTYPES]
-        if any(column.null_count for column in columns):
+        if any(batch.column(name).null_count for name in _DTYPES):
             raise ValueError("it holds nulls")
-        positions = Positions(*(column.to_numpy() for column in columns))
+        positions = _positions(batch)
         if fault := key_fault(key, positions):
             raise ValueError(fault)
     except (
@@ -148,14 +222,20 @@ def decode(frame: Frame, file: BinaryIO, schema: pa.Schema) -> StoredChunk | Non
         struct.error,
         RecursionError,
     ) as error:
-        raise UnknownContent(
-            "it holds a batch whose checksum is right and whose content is not of version 1"
-        ) from error
+        raise UnknownContent(NOT_VERSION_1) from error
     return StoredChunk(key, positions, facts)
 
 
+def _record_batch(message: bytes, schema: pa.Schema) -> pa.RecordBatch:
+    return pa.ipc.read_record_batch(pa.ipc.read_message(pa.py_buffer(message)), schema)
+
+
+def _positions(batch: pa.RecordBatch) -> Positions:
+    return Positions(*(batch.column(name).to_numpy() for name in _DTYPES))
+
+
 def _undamaged(frame: Frame, file: BinaryIO) -> bytes | None:
-    """The bytes of a message, its checksum's digits as zeros; None where they do not fit it.
+    """The bytes of a message; None where they do not fit its checksum.
 
     Raises:
         UnknownContent: The message has no checksum, and never had one.
@@ -169,20 +249,18 @@ def _undamaged(frame: Frame, file: BinaryIO) -> bytes | None:
         if frame.kind == HeaderType.SCHEMA:
             raise UnknownContent("it holds a second schema")
         raise UnknownContent(f"it holds a message of the unknown kind {frame.kind}")
-    offset, digits = frame.metadata["crc32"]
     file.seek(frame.start)
-    message = bytearray(file.read(frame.size))
-    message[offset : offset + len(NO_CRC)] = NO_CRC
-    if len(message) != frame.size or checksum(message) != digits:
+    message = file.read(frame.size)
+    if len(message) != frame.size or not _is_intact(message, *frame.metadata["crc32"]):
         return None
-    return bytes(message)
+    return message
 
 
-def _column_count(frame: Frame) -> int:
-    """Columns that a batch says it has: pyarrow takes too many for the first ones it expects."""
-    batch = Table.message(frame).table(_HEADER)
-    (count,) = struct.unpack_from("<I", batch.data, batch.target(_NODES))
-    return int(count)
+def _is_intact(message: bytes, at: int, digits: bytes) -> bool:
+    """Whether the digits of a checksum that stand at a byte of a message are right."""
+    view = memoryview(message)
+    crc = zlib.crc32(NO_CRC, zlib.crc32(view[:at]))
+    return b"%08x" % zlib.crc32(view[at + len(NO_CRC) :], crc) == digits
 
 
 def checksum(message: bytes | bytearray) -> bytes:

@@ -36,14 +36,15 @@ METADATA = {"qfid": "positions", "version": "1"}
 BATCH_KEYS = frozenset({"setting", "chunk", "facts", "crc32"})
 """Keys of a batch's metadata."""
 NOT_POSITIONS = "it is not a positions file"
+NOT_VERSION_1 = "it holds a batch whose checksum is right and whose content is not of version 1"
 DAMAGED_SCHEMA = "its schema is damaged"
 _NEWER_HINT = "a newer qfid wrote it: use that one, or score anew with `qfid kv`"
 _STRANGE_HINT = "look at what it is, or score anew with `qfid kv`"
 
 # Slots of the flatbuffers tables of Schema.fbs.
 _MESSAGE_HEADER = 2
-_FIELDS, _SCHEMA_METADATA = 1, 2
-_NAME, _NULLABLE, _TYPE_KIND, _TYPE = 0, 1, 2, 3
+_ENDIANNESS, _FIELDS, _SCHEMA_METADATA = 0, 1, 2
+_NAME, _NULLABLE, _TYPE_KIND, _TYPE, _DICTIONARY = 0, 1, 2, 3, 4
 _INT, _FLOAT = 2, 3
 _BIT_WIDTH, _SIGNED, _PRECISION = 0, 1, 0
 
@@ -127,11 +128,14 @@ def difference_of(frame: Frame) -> str:
         raise UnknownContent(NOT_POSITIONS)
     try:
         schema = Table.message(frame).table(_MESSAGE_HEADER)
-        metadata = schema.pairs(_SCHEMA_METADATA)
+        if schema.number(_ENDIANNESS, "<h"):
+            raise UnknownContent("its numbers are big-endian")
+        pairs = schema.pairs(_SCHEMA_METADATA).items()
+        metadata = {key: value.decode() for key, (_, value) in pairs}
         fields = [_field(field) for field in schema.tables(_FIELDS)]
     except (struct.error, IndexError, ValueError) as error:
         raise UnknownContent(NOT_POSITIONS) from error
-    return difference(fields, {key: value.decode() for key, (_, value) in metadata.items()})
+    return difference(fields, metadata)
 
 
 def _field(table: Table) -> Field:
@@ -141,6 +145,8 @@ def _field(table: Table) -> Field:
 
 def _type(table: Table) -> str:
     """The Arrow name of a column's type, as far as version 1 uses it."""
+    if table.slot(_DICTIONARY) is not None:
+        return "dictionary-encoded"
     kind = table.number(_TYPE_KIND, "<B")
     if kind == _INT:
         whole = table.table(_TYPE)

@@ -26,21 +26,22 @@ from typing import TYPE_CHECKING, Any
 
 from scorer.common.atomic_files import remove_temporary_files, storage_error, write_atomic
 from scorer.common.errors import InputError
+from scorer.models.file_stamp import digest_of
 from scorer.runs.facts import FailureFacts, StoredFacts
 from scorer.runs.identity import Identity, identity_hash, is_identity
 from scorer.runs.positions_schema import UnknownContent, refusal
 from scorer.runs.run_files import RUN_SCHEMA, job_json, json_object
 from scorer.runs.run_info import RunInfo
 from scorer.runs.run_lock import RunLock, holder
-from scorer.runs.run_state import RunState, read_state, write_state
+from scorer.runs.run_state import RunState, look_at_state, read_state, write_state
 from scorer.runs.stored_counts import StoredCounts, count_chunks
 from scorer.spec.job import Job
 
 if TYPE_CHECKING:
-    from scorer.runs.chunk_facts import ChunkFacts
     from scorer.runs.positions_file import PositionsWriter
-    from scorer.runs.positions_format import StoredChunk
-    from scorer.stats.positions import Positions
+    from scorer.runs.stored_chunks import StoredChunks
+
+_STATE = "state.json"
 
 
 class Run:
@@ -203,30 +204,25 @@ class Run:
                 found.setdefault(chunk.key.setting, set()).add(chunk.key.chunk)
         return found
 
-    def read(self) -> dict[str, list[tuple[Positions, ChunkFacts]]]:
+    def read(self) -> dict[str, StoredChunks]:
         """Setting to its scored chunks with their facts, in ascending order of chunk.
+
+        All of the file is checked; positions are read again when they are asked for.
 
         Raises:
             InputError: The positions are not those of a version that this one can read.
             QfidError: The file cannot be opened or the disk fails.
         """
-        from scorer.runs.positions_file import read_positions
+        from scorer.runs.stored_chunks import stored_chunks
 
-        found: dict[str, list[StoredChunk]] = {}
+        found: dict[str, StoredChunks] = {}
         if self.positions_path.exists():
             size = self.positions_path.stat().st_size
-            for chunk in read_positions(self.positions_path):
-                found.setdefault(chunk.key.setting, []).append(chunk)
+            found = stored_chunks(self.positions_path)
             # Taken before: what another thread has appended since makes it void.
             counts = {setting: len(chunks) for setting, chunks in found.items()}
             self._counted = StoredCounts(size, counts)
-        return {
-            setting: [
-                (chunk.positions, chunk.facts)
-                for chunk in sorted(chunks, key=lambda chunk: chunk.key.chunk)
-            ]
-            for setting, chunks in found.items()
-        }
+        return found
 
     def check_appendable(self) -> None:
         """Check, without reading any position, that this version may go on with the run.
@@ -343,14 +339,15 @@ class Run:
         Raises:
             InputError: Its positions are not those of a version that this one can read.
         """
-        state = self._state()
+        state, is_read = look_at_state(self.path / _STATE)
         settings = tuple(setting.key for setting in self.job.settings)
         counts = count_chunks(self.positions_path, state.counted)
-        chunks = self.readable_facts.chunks
+        facts = self.readable_facts
+        chunks, revision = facts.chunks, facts.identity.get("model revision")
         running = holder(self.path) is not None
         return RunInfo(
             id=self.id,
-            path=self.path,
+            folder=str(self.path),
             state="running" if running else "finished" if self.finished else "unfinished",
             model=self.job.model,
             settings=settings,
@@ -361,6 +358,10 @@ class Run:
             chunks_planned=None if chunks is None else len(chunks) * len(settings),
             failed=tuple(state.failures),
             read_only=counts.read_only,
+            conditions=self.job.conditions,
+            revision=None if revision in (None, "none") else str(revision),
+            files=digest_of(facts.files),
+            is_whole=is_read and counts.size >= 0,
         )
 
     def stored_as(self, setting: str) -> str:
@@ -377,10 +378,10 @@ class Run:
             RunLock(self.path).acquire()  # raises, naming the holder
 
     def _state(self) -> RunState:
-        return read_state(self.path / "state.json")
+        return read_state(self.path / _STATE)
 
     def _save_state(self, state: RunState) -> None:
-        write_state(self.path / "state.json", state)
+        write_state(self.path / _STATE, state)
 
 
 def _all_are(kind: type, values: Any) -> bool:

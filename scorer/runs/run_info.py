@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 State = Literal["finished", "unfinished", "running", "broken"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunInfo:
-    """One line of the list of runs.
+class RunInfo(NamedTuple):
+    """One line of the list of runs: a tuple, as thousands are made for one list.
 
     Attributes:
         id: Name of the run's folder.
-        path: The folder.
+        folder: The folder.
         state: ``running`` while a living process writes to it; ``broken`` where it cannot be
             read.
         reason: Why it is broken, else "".
@@ -29,10 +27,17 @@ class RunInfo:
         chunks_planned: Pairs that the job asks for; None where the facts name no chunks.
         failed: Settings that failed.
         read_only: Why this version can read the run and not go on with it; "" where it can.
+        conditions: Digest of what a job must share with the run's own to be held by it too, see
+            :attr:`scorer.spec.job.Job.conditions`; "" for a broken run, as is the last but one.
+        revision: Commit of the model; None where it has none.
+        files: Digest of the states of the model's files, see
+            :func:`scorer.models.file_stamp.digest_of`.
+        is_whole: Whether every file that this rests on could be opened. One that could not may be
+            read the next time.
     """
 
     id: str
-    path: Path
+    folder: str
     state: State
     reason: str = ""
     model: str = ""
@@ -44,3 +49,12 @@ class RunInfo:
     chunks_planned: int | None = None
     failed: tuple[str, ...] = ()
     read_only: str = ""
+    conditions: str = ""
+    revision: str | None = None
+    files: str = ""
+    is_whole: bool = True
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return Path(self.folder)

@@ -138,6 +138,12 @@ def holder(folder: str | os.PathLike[str]) -> Holder | None:
 
     Asks without taking the lock, so that listing runs never makes a starting one fail.
     """
+    try:
+        # Nobody is named in the lock of most runs, and many are asked for.
+        if not os.lstat(f"{os.fspath(folder)}{os.sep}{LOCK_FILE}").st_size:
+            return None
+    except (OSError, ValueError):
+        return None
     named = _named(Path(folder))
     return named if named is not None and named.alive() else None
 

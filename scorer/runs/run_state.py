@@ -37,10 +37,15 @@ _READER = JsonReader(RunState, "a run's state", unknown="drop")
 
 def read_state(path: Path) -> RunState:
     """Read a ``state.json``; one that is missing or damaged says nothing."""
+    return look_at_state(path)[0]
+
+
+def look_at_state(path: Path) -> tuple[RunState, bool]:
+    """What :func:`read_state` gives, and whether the file could be opened if there is one."""
     try:
-        return _READER.read(json_object(path))
-    except InputError:
-        return RunState()
+        return _READER.read(json_object(path)), True
+    except InputError as error:
+        return RunState(), not isinstance(error.__cause__, OSError)
 
 
 def write_state(path: Path, state: RunState) -> None:

@@ -27,7 +27,7 @@ class StoredCounts:
     """What the headers of a positions file say.
 
     Attributes:
-        size: Bytes of the file; -1 where it was not looked at.
+        size: Bytes of the file; -1 where it was not looked at, or could not be opened.
         chunks: Setting to its stored chunks, damaged ones not yet told apart.
         read_only: Why this version may not append to the file, in words that follow its name and
             a colon; "" where it may.
@@ -56,8 +56,10 @@ def count_chunks(path: Path, known: StoredCounts = NOT_COUNTED) -> StoredCounts:
             return _counts(file, os.fstat(file.fileno()).st_size, known)
     except UnknownContent as error:
         raise refusal(path, error, "cannot read it") from error
-    except OSError:
+    except FileNotFoundError:
         return StoredCounts(0)
+    except OSError:
+        return StoredCounts()
 
 
 def _counts(file: BinaryIO, size: int, known: StoredCounts) -> StoredCounts:

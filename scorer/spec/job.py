@@ -6,6 +6,8 @@ Pure standard library: the app and ``qfid --help`` import this module.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal, get_args
@@ -27,6 +29,8 @@ Kernel = Literal["auto", "mlx-lm"]
 FEWEST_REPEATS = 4
 """Perturbed repeats below which a standard deviation says next to nothing: with 2 its 95 % interval
 reaches to 32 times the value, with 4 to 3.7 times."""
+
+_DIGEST_LENGTH = 32
 
 
 def default_chunks(protocol: str, max_chunks: int | None) -> ChunkChoice:
@@ -177,6 +181,18 @@ class Job:
         """
         weights = any(isinstance(setting, WeightsSetting) for setting in self.settings)
         return WEIGHTS if weights else self.settings[0].thresholds
+
+    @property
+    def conditions(self) -> str:
+        """Digest of all that a number depends on but the settings; hexadecimal.
+
+        Two jobs of equal conditions can be held by one run.
+        """
+        values = self.to_json()
+        for name in ("settings", "force", "one_at_a_time", "deployment", "drop_beaten"):
+            values.pop(name, None)
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values; settings in their notation."""

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scorer.stats.intervals import CONFIDENCE, Interval
-from scorer.stats.quantiles import interpolate, sorted_quantile
+from scorer.stats.quantiles import interpolate, quantile, sorted_quantile
 
 RESAMPLES = 2000
 SEED = 20_240_229
 _BLOCK = 200
-_MARKS = 512
+_DRAWS = 1 << 15
+_MARKS = 64
+# Ranks of a high quantile are near the top, unless the units differ a lot.
+_TAIL = 1.5
+_LEAST_TAIL = 4096
+_MORE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Tail:
-    """The pooled values in descending order, with counts per unit at evenly spaced marks.
+    """The largest of the pooled values, with counts per unit at evenly spaced marks.
 
     Attributes:
-        values: (N,) float64, descending.
-        owner: (N padded to whole steps,) int64, the unit of each value; padding belongs to a
+        values: (n,) float64, descending; all values that are not below the last of them.
+        owner: (n padded to whole steps,) int64, the unit of each value; padding belongs to a
             unit that is never drawn.
         counts: (n_units, marks + 1) float64, the number of values of a unit before each mark;
             float64 because BLAS multiplies it, and exact for counts.
@@ -35,14 +41,21 @@ class _Tail:
     step: int
 
     @classmethod
-    def of(cls, values: NDArray[np.float64], unit_of: NDArray[np.intp], n_units: int) -> _Tail:
-        """Sort the values and count them per unit.
+    def of(
+        cls, values: NDArray[np.float64], unit_of: NDArray[np.integer], n_units: int, least: int
+    ) -> _Tail:
+        """Sort the largest values and count them per unit.
 
         Args:
             values: (N,) float64.
-            unit_of: (N,) int64, the unit of each value.
+            unit_of: (N,) integers, the unit of each value.
             n_units: Number of units.
+            least: How many values to take; more where the last of them are equal.
         """
+        if least < len(values):
+            smallest = np.partition(values, len(values) - least)[len(values) - least]
+            taken = np.flatnonzero(values >= smallest)
+            values, unit_of = values[taken], unit_of[taken]
         order = np.argsort(values, kind="stable")[::-1]
         step = -(-len(values) // _MARKS)
         n_marks = -(-len(values) // step)
@@ -55,21 +68,16 @@ class _Tail:
         np.cumsum(per_step, axis=1, out=counts[:, 1:])
         return cls(values[order], owner, counts, step)
 
-    def before(self, times: NDArray[np.float64], rank: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Count the drawn values before each mark, up to the marks that the ranks need.
+    def before(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Count the drawn values before each mark, and at last all that were taken.
 
         Args:
             times: (B, n_units) float64, how often each unit was drawn.
-            rank: (B,) int64, at least 1.
 
         Returns:
-            (B, at most marks + 1) float64.
+            (B, marks + 1) float64.
         """
-        # Ranks of a high quantile are near the top, unless the units differ a lot.
-        near = 4 * int(rank.max()) // self.step + 2
-        found: NDArray[np.float64] = times @ self.counts[:, :near]
-        if (found[:, -1] < rank).any():
-            found = times @ self.counts
+        found: NDArray[np.float64] = times @ self.counts
         return found
 
     def at_rank(
@@ -80,7 +88,7 @@ class _Tail:
         Args:
             times: (B, n_units + 1) int64, how often each unit was drawn, 0 for the padding.
             before: (B, marks + 1) float64, drawn values before each mark.
-            rank: (B,) int64, at least 1.
+            rank: (B,) int64, at least 1 and at most the last of ``before``.
 
         Returns:
             (B,) float64.
@@ -96,38 +104,46 @@ class _Tail:
 
 
 def resampled_quantiles(
-    values: NDArray[np.float64], unit_of: NDArray[np.intp], n_units: int, fraction: float
+    values: NDArray[np.float64], unit_of: NDArray[np.integer], n_units: int, fraction: float
 ) -> NDArray[np.float64]:
     """Return the quantile of each bootstrap resample of whole units: chunks or documents.
 
     Each quantile is the exact one of the pooled positions of the drawn units. It is found by
     counting: how often a unit was drawn times how many of its values lie above a mark, then value
-    by value between two marks. Sorting each resample would take minutes.
+    by value between two marks. Sorting each resample would take minutes. Only the largest values
+    are sorted, and more of them where a resample needs them.
 
     Args:
         values: (N,) float64, the pooled values; may hold +inf.
-        unit_of: (N,) int64, the unit of each value, 0 to ``n_units - 1``; each occurs.
+        unit_of: (N,) integers, the unit of each value, 0 to ``n_units - 1``; each occurs.
         n_units: Number of units.
         fraction: Which quantile, 0 to 1.
 
     Returns:
         (2000,) float64.
     """
-    tail = _Tail.of(values, unit_of, n_units)
+    least = _LEAST_TAIL + math.ceil(_TAIL * len(values) * (1 - fraction))
+    tail = _Tail.of(values, unit_of, n_units, least)
     sizes = np.bincount(unit_of, minlength=n_units)
     # The stream of RandomState is frozen (NumPy enhancement proposal 19), that of Generator is not.
     # A saved run must print the same interval with every version of NumPy.
     random = np.random.RandomState(SEED)
     found: list[float] = []
+    # As many as stay in the cache of a core.
+    at_once = max(1, _DRAWS // n_units)
+    # The last column is for the padding of the tail.
+    times = np.zeros((_BLOCK, n_units + 1), np.intp)
+    as_floats = np.empty((_BLOCK, n_units))
     for _ in range(0, RESAMPLES, _BLOCK):
-        drawn = random.randint(0, n_units, size=(_BLOCK, n_units), dtype=np.int64)
-        cell = (drawn + np.arange(_BLOCK)[:, None] * (n_units + 1)).ravel()
-        times = np.bincount(cell, minlength=_BLOCK * (n_units + 1))
-        times = times.reshape(_BLOCK, n_units + 1)
+        for start in range(0, _BLOCK, at_once):
+            part = slice(start, min(start + at_once, _BLOCK))
+            as_floats[part] = times[part, :-1] = _drawn(random, part.stop - start, n_units)
         total = times[:, :-1] @ sizes
         index = (total - 1) * fraction
         below = np.floor(index).astype(np.intp)
-        before = tail.before(times[:, :-1].astype(np.float64), total - below)
+        while ((before := tail.before(as_floats))[:, -1] < total - below).any():
+            least *= _MORE
+            tail = _Tail.of(values, unit_of, n_units, least)
         low = tail.at_rank(times, before, total - below)
         high = tail.at_rank(times, before, np.maximum(total - below - 1, 1))
         weight = index - below
@@ -135,9 +151,17 @@ def resampled_quantiles(
     return np.array(found)
 
 
+def _drawn(random: np.random.RandomState, resamples: int, n_units: int) -> NDArray[np.intp]:
+    """Draw as many units as there are, a few times: (resamples, n_units), how often each."""
+    drawn = random.randint(0, n_units, size=(resamples, n_units), dtype=np.int64)
+    drawn += np.arange(resamples)[:, None] * n_units
+    times = np.bincount(drawn.ravel(), minlength=resamples * n_units)
+    return times.reshape(resamples, n_units)
+
+
 def quantile_interval(
     values: NDArray[np.float64],
-    unit_of: NDArray[np.intp],
+    unit_of: NDArray[np.integer],
     n_units: int,
     fraction: float = 0.99,
 ) -> Interval | None:
@@ -145,8 +169,8 @@ def quantile_interval(
 
     Args:
         values: (N,) float64, the pooled values; may hold +inf.
-        unit_of: (N,) int64, the unit of each value, a chunk or a document, 0 to ``n_units - 1``;
-            each occurs.
+        unit_of: (N,) integers, the unit of each value, a chunk or a document, 0 to
+            ``n_units - 1``; each occurs.
         n_units: Number of units.
         fraction: Which quantile, 0 to 1.
 
@@ -158,7 +182,7 @@ def quantile_interval(
     if n_units < 2:
         return None
     resampled = np.sort(resampled_quantiles(values, unit_of, n_units, fraction))
-    estimate = sorted_quantile(np.sort(values), fraction)
+    estimate = quantile(values, fraction)
     tail = (1 - CONFIDENCE) / 2
     low, high = (sorted_quantile(resampled, f) for f in (tail, 1 - tail))
     return Interval(min(low, estimate), max(high, estimate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -61,3 +62,62 @@ class Positions:
     def concatenate(cls, parts: list[Positions]) -> Positions:
         """Return all rows of at least one part, in order."""
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryColumns:
+    """Those columns of N positions that a summary is made of, one row per position.
+
+    Attributes:
+        chunk, position, kl, nll_ref, nll_quant, top_ref_logprob: As of :class:`Positions`.
+        flips: (N,) bool, whether the top token changed.
+    """
+
+    chunk: IntArray
+    position: IntArray
+    kl: FloatArray
+    nll_ref: FloatArray
+    nll_quant: FloatArray
+    top_ref_logprob: FloatArray
+    flips: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.kl)
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.intp] | slice) -> SummaryColumns:
+        """Return some of the rows, see :meth:`Positions.select`."""
+        return SummaryColumns(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    @classmethod
+    def of(cls, positions: Positions) -> SummaryColumns:
+        """Take them from positions, without a copy."""
+        return cls(*(getattr(positions, f.name) for f in fields(cls)))
+
+    @classmethod
+    def joined(cls, parts: Iterable[Positions], rows: int) -> SummaryColumns:
+        """Return the columns of parts that are read one after the other, none of them kept.
+
+        Args:
+            parts: The positions, in order.
+            rows: How many there are in all.
+
+        Raises:
+            ValueError: There are more or fewer.
+        """
+        found = cls(
+            chunk=np.empty(rows, np.int32),
+            position=np.empty(rows, np.int32),
+            kl=np.empty(rows),
+            nll_ref=np.empty(rows),
+            nll_quant=np.empty(rows),
+            top_ref_logprob=np.empty(rows),
+            flips=np.empty(rows, np.bool_),
+        )
+        at = 0
+        for part in parts:
+            for f in fields(cls):
+                getattr(found, f.name)[at : at + len(part)] = getattr(part, f.name)
+            at += len(part)
+        if at != rows:
+            raise ValueError(f"{at} positions, not {rows}")
+        return found

@@ -57,10 +57,8 @@ def sorted_quantile(ordered: NDArray[np.float64], fraction: float) -> float:
         ordered: (N,) float64, ascending, N at least 1; may end in +inf.
         fraction: 0 for the minimum to 1 for the maximum.
     """
-    index = (len(ordered) - 1) * fraction
-    below = math.floor(index)
-    above = min(below + 1, len(ordered) - 1)
-    return interpolate(float(ordered[below]), float(ordered[above]), index - below)
+    below, above, weight = _place(len(ordered), fraction)
+    return interpolate(float(ordered[below]), float(ordered[above]), weight)
 
 
 def ladder(values: NDArray[np.float64], fractions: dict[str, float]) -> dict[str, float]:
@@ -81,4 +79,14 @@ def quantile(values: NDArray[np.float64], fraction: float) -> float:
         values: (N,) float64 in any order, N at least 1.
         fraction: 0 for the minimum to 1 for the maximum.
     """
-    return sorted_quantile(np.sort(values), fraction)
+    below, above, weight = _place(len(values), fraction)
+    # All values are sorted no further than these two need.
+    parted = np.partition(values, (below, above))
+    return interpolate(float(parted[below]), float(parted[above]), weight)
+
+
+def _place(size: int, fraction: float) -> tuple[int, int, float]:
+    """The two neighbours of index ``(N − 1) · fraction``, and the weight of the second."""
+    index = (size - 1) * fraction
+    below = math.floor(index)
+    return below, min(below + 1, size - 1), index - below

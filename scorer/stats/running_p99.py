@@ -29,7 +29,9 @@ class RunningP99:
         """
         self.positions = 0
         self._kept = most - math.floor((most - 1) * _FRACTION) + 1
-        self._largest: NDArray[np.float64] = np.zeros(0)
+        self._least = -math.inf
+        self._waiting: list[NDArray[np.float64]] = []
+        self._size = 0
 
     def add(self, kl: NDArray[np.float64]) -> None:
         """Take in the positions of a chunk.
@@ -38,10 +40,21 @@ class RunningP99:
             kl: (T,) float64, nats; may hold +inf.
         """
         self.positions += len(kl)
-        largest = np.concatenate([self._largest, kl])
+        largest = kl[kl >= self._least]
+        self._waiting.append(largest)
+        self._size += len(largest)
+        # Twice as many as are kept: most chunks cost no more than a comparison.
+        if self._size > 2 * self._kept:
+            self._drop_the_smaller()
+
+    def _drop_the_smaller(self) -> NDArray[np.float64]:
+        """The values that are kept, in any order."""
+        largest = np.concatenate(self._waiting)
         if len(largest) > self._kept:
             largest = np.partition(largest, -self._kept)[-self._kept :]
-        self._largest = largest
+            self._least = float(largest[0])
+        self._waiting, self._size = [largest], len(largest)
+        return largest
 
     @property
     def value(self) -> float | None:
@@ -50,7 +63,9 @@ class RunningP99:
             return None
         index = (self.positions - 1) * _FRACTION
         below = math.floor(index)
-        ordered = np.sort(self._largest)[::-1]
-        low = float(ordered[self.positions - 1 - below])
-        high = float(ordered[max(0, self.positions - 2 - below)])
-        return interpolate(low, high, index - below)
+        largest = self._drop_the_smaller()
+        # Counted from the largest, which stands last.
+        place = len(largest) - self.positions + below
+        above = min(place + 1, len(largest) - 1)
+        ordered = np.partition(largest, (place, above))
+        return interpolate(float(ordered[place]), float(ordered[above]), index - below)

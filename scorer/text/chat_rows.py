@@ -29,6 +29,11 @@ class Conversation:
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None = None
 
+    @property
+    def characters(self) -> int:
+        """Characters of all of it, as JSON."""
+        return len(json.dumps([self.messages, self.tools], ensure_ascii=False))
+
     @classmethod
     def from_line(cls, line: str) -> Conversation:
         """Read what :func:`conversation_line` wrote."""

@@ -1,4 +1,4 @@
-"""Makes token chunks from a corpus, with their provenance.
+"""Makes token chunks from a tokenized text, with their provenance.
 
 The whole text is tokenized once and cut into consecutive chunks; the last partial chunk is dropped.
 Source: definitions, "Corpus and chunks"; mlx-quant-fidelity 0.10.0 and, for the other protocol,
@@ -7,24 +7,18 @@ llama.cpp's ``llama-perplexity``.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
-from scorer.spec.job import ChunkChoice, CorpusSpec, TextProtocol
-from scorer.text.chat_rows import Conversation
+from scorer.spec.job import ChunkChoice, TextProtocol
 from scorer.text.chunk_order import select_chunks
 from scorer.text.provenance import CorpusFacts
-from scorer.text.source_text import Fetch, SourceText
-from scorer.text.sources import read_source
-from scorer.text.tokens.cache import TokenizedText, cache_file, load_tokens, save_tokens
-from scorer.text.tokens.tokenizer import TextTokenizer
+from scorer.text.tokenized import TokenizedSource
 
 FEW_DISTINCT = 16
 
@@ -106,9 +100,8 @@ class ChunkedCorpus:
         )
 
 
-def build_corpus(
-    spec: CorpusSpec,
-    tokenizer: TextTokenizer,
+def cut_corpus(
+    tokens: TokenizedSource,
     *,
     protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
@@ -117,15 +110,11 @@ def build_corpus(
     stored: Sequence[int] | None = None,
     vocab_rows: int | None = None,
     tokenizer_id: str,
-    fetch: Fetch | None = None,
-    text_file: Path | None = None,
-    cache_dir: Path | None = None,
 ) -> ChunkedCorpus:
-    """Read, tokenize and chunk a corpus.
+    """Cut a tokenized text into chunks and select those of the run.
 
     Args:
-        spec: The corpus to read.
-        tokenizer: The model's tokenizer.
+        tokens: The text's tokens.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: L, tokens of a chunk.
         chunks: Which chunks to select if there are more than ``max_chunks``.
@@ -134,30 +123,23 @@ def build_corpus(
             ``max_chunks`` where the text has them all.
         vocab_rows: Rows of the model's embedding; None to skip the check of the ids.
         tokenizer_id: Name of the tokenizer in the report.
-        fetch: Downloads a dataset file that is not cached; None for the default download.
-        text_file: Holds the text that came from standard input; None where none did.
-        cache_dir: Folder for tokenized corpora; None for no caching.
 
     Raises:
-        CorpusNotCached: WikiText-2 is neither cached nor reachable.
-        InputError: The text cannot be read or encoded, is shorter than the protocol needs, or
-            holds a token without an embedding row.
+        InputError: The text is shorter than the protocol needs, or holds a token without an
+            embedding row.
     """
-    source = read_source(spec, protocol, fetch=fetch, text_file=text_file)
-    tokens = tokenize(source, tokenizer, protocol=protocol, cache_dir=cache_dir)
-    total = _full_chunks(source.name, len(tokens.ids), chunk_length, protocol)
+    total = _full_chunks(tokens.name, len(tokens.ids), chunk_length, protocol)
     indices = tuple(dict.fromkeys(stored or ()))
     if not indices or not 0 <= min(indices) <= max(indices) < total:
         indices = select_chunks(total, chunks, max_chunks)
     ids = tokens.ids[: total * chunk_length].reshape(total, chunk_length)[list(indices)]
-    bos = tokenizer.bos_token_id if tokenizer.adds_bos else None
     policy: BosPolicy = "none"
     if protocol == "llama.cpp":
-        if bos is not None:
-            ids[:, 0], policy = bos, "every-chunk"
-    elif source.chat:
+        if tokens.added_bos is not None:
+            ids[:, 0], policy = tokens.added_bos, "every-chunk"
+    elif tokens.chat:
         policy = "chat-template"
-    elif bos is not None:
+    elif tokens.added_bos is not None:
         policy = "first-chunk"
     _check_rows(ids, vocab_rows, tokenizer_id)
     documents = _documents(tokens.document_starts, indices, chunk_length)
@@ -166,23 +148,23 @@ def build_corpus(
         indices=indices,
         total=total,
         documents=documents,
-        titles=tuple(title for _, title in source.documents) if len(tokens.document_starts) else (),
+        titles=tokens.titles,
         n_documents=len({d for d in documents if d is not None}),
         n_tokens=ids.size,
         bos_policy=policy,
-        name=source.name,
-        split=source.split,
-        sha256=source.sha256,
-        revision=source.revision,
+        name=tokens.name,
+        split=tokens.split,
+        sha256=tokens.sha256,
+        revision=tokens.revision,
         tokenizer_id=tokenizer_id,
-        tokenizer_sha256=tokenizer.sha256,
-        tokenizer_versions=_versions(source, tokenizer),
+        tokenizer_sha256=tokens.tokenizer_sha256,
+        tokenizer_versions=tokens.tokenizer_versions,
         protocol=protocol,
         chunk_length=chunk_length,
         scored_from=chunk_length // 2 if protocol == "llama.cpp" else 0,
         unigram_perplexity=unigram_perplexity(tokens.ids),
-        chat=source.chat,
-        warnings=(*tokenizer.cautions, *repetitive_chunks(ids)),
+        chat=tokens.chat,
+        warnings=(*tokens.cautions, *repetitive_chunks(ids)),
     )
 
 
@@ -218,74 +200,6 @@ def unigram_perplexity(ids: NDArray[np.int32]) -> float:
     counts = np.bincount(ids)
     p = counts[counts > 0] / len(ids)
     return float(np.exp(-np.sum(p * np.log(p))))
-
-
-def tokenize(
-    source: SourceText,
-    tokenizer: TextTokenizer,
-    *,
-    protocol: TextProtocol = "mqf",
-    cache_dir: Path | None = None,
-) -> TokenizedText:
-    """Tokenize a whole text: in one call, or chat conversations line by line.
-
-    Args:
-        source: The text.
-        tokenizer: The model's tokenizer.
-        protocol: Part of the key of the cache.
-        cache_dir: Folder for tokenized corpora; None for no caching.
-
-    Raises:
-        InputError: The tokenizer or the chat template fails on the text.
-    """
-    path = None
-    if cache_dir is not None:
-        path = cache_file(
-            cache_dir,
-            source.sha256,
-            hashlib.sha256(repr([o for o, _ in source.documents]).encode()).hexdigest(),
-            tokenizer.sha256,
-            repr(sorted(_versions(source, tokenizer).items())),
-            protocol,
-            tokenizer.chat.sha256() if source.chat and tokenizer.chat else "",
-        )
-        if (cached := load_tokens(path)) is not None:
-            return cached
-    tokens = _chat_tokens(source, tokenizer) if source.chat else _text_tokens(source, tokenizer)
-    if path is not None:
-        save_tokens(path, tokens)
-    return tokens
-
-
-def _versions(source: SourceText, tokenizer: TextTokenizer) -> dict[str, str]:
-    """The libraries that decide the tokens of a text."""
-    if source.chat and tokenizer.chat is not None:
-        return {**tokenizer.versions, **tokenizer.chat.versions}
-    return tokenizer.versions
-
-
-def _text_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
-    if not source.documents:
-        return TokenizedText(tokenizer.encode(source.text), np.zeros(0, np.int64))
-    ids, offsets = tokenizer.encode_with_offsets(source.text)
-    if offsets is None:
-        return TokenizedText(ids, np.zeros(0, np.int64))
-    # An added EOS has offset 0, as a BOS has; the running maximum keeps the array sorted.
-    begins = np.maximum.accumulate(offsets[:, 0])
-    starts = np.array([offset for offset, _ in source.documents], np.int64)
-    return TokenizedText(ids, np.searchsorted(begins, starts).astype(np.int64))
-
-
-def _chat_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
-    rows: list[NDArray[np.int32]] = []
-    for (_, title), line in zip(source.documents, source.text.split("\n"), strict=True):
-        try:
-            # The template writes the special tokens, and none is added.
-            rows.append(tokenizer.encode_conversation(Conversation.from_line(line)))
-        except InputError as error:
-            raise InputError(f"{title} of `{source.name}`: {error.message}", error.hint) from error
-    lengths = np.array([0, *(len(row) for row in rows[:-1])], np.int64)
-    return TokenizedText(np.concatenate(rows), np.cumsum(lengths))
 
 
 def _full_chunks(name: str, n_tokens: int, chunk_length: int, protocol: TextProtocol) -> int:

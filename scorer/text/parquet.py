@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scorer.common.errors import InputError
+from scorer.common.errors import InputError, WillNotFit
 from scorer.text.content import LARGEST, reason, too_large
 
 # Rows that are decoded at a time. A value that is stored once may stand in every row.
@@ -59,6 +59,7 @@ def parquet_rows(name: str, data: bytes, columns: Sequence[str]) -> list[dict[st
 
     Raises:
         InputError: They cannot be read, or hold too much text.
+        WillNotFit: They take more memory than there is.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -72,7 +73,11 @@ def parquet_rows(name: str, data: bytes, columns: Sequence[str]) -> list[dict[st
                 if size > LARGEST:
                     raise too_large(name)
                 rows += batch.to_pylist()
-    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
+    except MemoryError as error:
+        raise WillNotFit(
+            f"the text of `{name}` takes more memory than there is", "give a part of it"
+        ) from error
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         named = ", ".join(f"`{column}`" for column in columns)
         raise InputError(f"column {named} of `{name}` cannot be read: {reason(error)}") from error
     return rows

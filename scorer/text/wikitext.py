@@ -46,7 +46,7 @@ def read_wikitext2(
     """
     from scorer.text.parquet import read_parquet_column
 
-    path = path or cached_wikitext2() or _fetch(fetch)
+    path = path or cached_wikitext2() or fetch_wikitext2(fetch)
     rows = read_parquet_column(path, "text")
     if protocol == "llama.cpp":
         rows, separator = [row or " \n" for row in rows], ""
@@ -105,7 +105,15 @@ def to_be_fetched() -> str | None:
     return "WikiText-2 from the Hugging Face Hub (0.7 MB, once)"
 
 
-def _fetch(fetch: Fetch | None) -> Path:
+def fetch_wikitext2(fetch: Fetch | None = None) -> Path:
+    """Download the pinned file into the local cache.
+
+    Args:
+        fetch: Downloads it; None for the default download.
+
+    Raises:
+        CorpusNotCached: It could not be downloaded, or that is forbidden.
+    """
     if forbidden_by_user():
         raise CorpusNotCached(
             "WikiText-2 is not in the local Hugging Face cache and `HF_HUB_OFFLINE` is set",

@@ -22,7 +22,7 @@ CASES = [
     *fuzz_precision.CASES,
     *fuzz_runs.CASES,
 ]
-PLAIN, SLOW = 200, 10_000
+PLAIN, SLOW = 50, 10_000
 
 
 def fed(case: FuzzCase, folder: Path, examples: int) -> int:
@@ -54,7 +54,7 @@ def of_reader(reader: str) -> list[FuzzCase]:
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_some_of_anything_is_read_or_refused(case: FuzzCase, tmp_path: Path) -> None:
-    # A reader's 200 examples are shared out among what can be done to its files.
+    # A reader's 100 examples are shared out among what can be done to its files.
     reader = case.name.split(":")[0]
     fed(case, tmp_path, -(-PLAIN // len(of_reader(reader))))
 

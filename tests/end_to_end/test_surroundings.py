@@ -27,6 +27,11 @@ if os.environ.get("TEST_NO_PASSWD"):
     def unknown(uid):
         raise KeyError("getpwuid(): uid not found")
     pwd.getpwuid = unknown
+if os.environ.get("TEST_NO_TEMPORARY"):
+    import tempfile
+    def nowhere():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+    tempfile.gettempdir = nowhere
 if os.environ.get("TEST_FLOCK"):
     import fcntl
     def no_locks(descriptor, how):
@@ -175,3 +180,17 @@ def test_a_finished_run_is_reported_where_nothing_can_be_written(tmp_path: Path)
     finally:
         for path in (data, *(path for path in data.rglob("*") if path.is_dir())):
             path.chmod(0o755)
+
+
+def test_what_is_set_suffices_without_a_home_or_a_temporary_folder(tmp_path: Path) -> None:
+    bare = {"HOME": "", "TEST_NO_PASSWD": "1", "TEST_NO_TEMPORARY": "1", "TMPDIR": ""}
+    text = "seq -f 'line of text %g' 400 | "
+    data = tmp_path / "data"
+    done = qfid(tmp_path, f"{KV} --corpus -", shell=text, **bare, QFID_DATA_DIR=str(data))
+    assert done.returncode == 0, done.stderr
+    assert list((data / "cache" / "temporary").iterdir()) == []
+    refused = qfid(tmp_path, f"{KV} --corpus -", shell=text, **bare, QFID_DATA_DIR="/dev/null")
+    assert "TMPDIR" in error_of(refused, 2)
+    for words in ("models", "runs", "doctor"):
+        shown = qfid(tmp_path, words, **bare, QFID_DATA_DIR=str(data))
+        assert shown.returncode == 0 and "error:" not in shown.stderr, shown.stderr

@@ -89,9 +89,10 @@ class Place:
         """The saved run's report as the command prints it again."""
         return self.qfid("report", self.run.name, "--format", form)
 
-    def resume(self) -> dict[str, Any]:
+    def resume(self, *words: str) -> dict[str, Any]:
         """Resume the saved run; its report."""
-        found: dict[str, Any] = json.loads(self.qfid("resume", self.run.name, "--format", "json"))
+        printed = self.qfid("resume", self.run.name, "--format", "json", *words)
+        found: dict[str, Any] = json.loads(printed)
         return found
 
     def stop_after_a_chunk(self, *words: str) -> None:

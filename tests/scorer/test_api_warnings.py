@@ -23,7 +23,7 @@ def test_what_the_command_line_prints_is_told_at_the_callers_line(small: Small) 
     (found,) = [w for w in caught if "of the same model and text is unfinished" in str(w.message)]
     assert found.category is RunWarning and issubclass(RunWarning, UserWarning)
     # The hint follows.
-    assert "\n`qfid resume " in str(found.message)
+    assert "\n`resume_run('" in str(found.message)
 
 
 def test_every_warning_of_a_report_is_told_once(small: Small) -> None:

@@ -47,6 +47,12 @@ def show_news(app: QfidApp) -> None:
     app.workbench.update(comparison_changed(app.workbench.state))
 
 
+async def painted(app: QfidApp, pilot: Pilot[Any], *words: str) -> str:
+    """What the screen shows as soon as it shows all of some words."""
+    await until(pilot, lambda: all(word in screen_text(app) for word in words), f"painted: {words}")
+    return screen_text(app)
+
+
 def fake_command(script: Path) -> tuple[str, ...]:
     """What starts :mod:`fake_scorer` on a script."""
     return sys.executable, str(FAKE), str(script)

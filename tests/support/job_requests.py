@@ -25,7 +25,7 @@ class Asked:
     arguments: dict[str, str | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.request = self.small.job("8").to_json()
+        self.request = self.small.job("8", chunks="spread").to_json()
         self.arguments = {
             "--kv-bits": "8",
             "--corpus": str(self.small.text),
@@ -52,8 +52,12 @@ class Asked:
         path = self.small.model / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
-    def command_line(self) -> list[str]:
-        words = [sys.executable, "-m", "qfid_tui.cli", "kv", self.request["model"]]
+    def words(self) -> list[str]:
+        """What follows ``qfid``."""
+        words = ["kv", self.request["model"]]
         for option, value in self.arguments.items():
             words += [option] if value is None else [option, value]
         return words
+
+    def command_line(self) -> list[str]:
+        return [sys.executable, "-m", "qfid_tui.cli", *self.words()]

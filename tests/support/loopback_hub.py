@@ -26,6 +26,7 @@ class Repo:
         refusal: Status and X-Error-Code of every answer, or of its files only where ``listed``.
         listed: Whether the list of files is public although the files are not.
         cuts: By file, after how many bytes each coming answer's connection is cut.
+        sizes: By file, the size that the list names, where it is not the file's.
     """
 
     files: dict[str, bytes]
@@ -33,6 +34,7 @@ class Repo:
     refusal: tuple[int, str] | None = None
     listed: bool = False
     cuts: dict[str, list[int]] = field(default_factory=dict)
+    sizes: dict[str, int | None] = field(default_factory=dict)
 
     def described(self, name: str) -> dict[str, Any]:
         content = self.files[name]
@@ -42,6 +44,8 @@ class Repo:
             # The list of a tree and the description of a repo name one thing differently.
             found["lfs"] = {"oid": digest, "sha256": digest, "size": len(content)}
             found["lfs"]["pointerSize"] = 130
+        if name in self.sizes:
+            found["size"] = self.sizes[name]
         return found
 
 

@@ -23,6 +23,8 @@ COMMAND = [sys.executable, "-P", "-m", "scorer"]
 STUCK = """
 from scorer.device.blas import preload_blas
 preload_blas()
+from scorer.lm.mlx_lm_import import import_mlx_lm
+import_mlx_lm(light=True)
 import ctypes, scorer.engine.cells
 plain = scorer.engine.cells.CellScorer._tasks
 

@@ -1,4 +1,4 @@
-"""A picture of the app is taken when it has come to rest, not when the machine had no time for it.
+"""A picture of the app is taken when it has come to rest, and does not depend on when that is.
 
 Textual's own wait takes a process that gets no CPU time for an idle one.
 """
@@ -6,31 +6,75 @@ Textual's own wait takes a process that gets no CPU time for an idle one.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from textual.app import App
 from textual.pilot import Pilot
+from textual.timer import Timer
 
 # Seconds; some turns of the loop, and together longer than the time between two paints.
 STEP = 0.05
 STEPS_AT_REST = 3
 DEADLINE_STEPS = 600
+# What the app does at every fourth paint only is done too.
+TICKS = 4
 
 
 async def at_rest(pilot: Pilot[Any]) -> None:
-    """Let the app work until its screen stays as it is.
+    """Let the app work until no worker runs, no timer is due once and the screen stays as it is.
 
     Raises:
         AssertionError: It never does.
     """
-    shown, same = "", 0
+    shown: object = None
+    same = 0
     for _ in range(DEADLINE_STEPS):
         await pilot.pause(STEP)
-        now = str(pilot.app.screen._compositor.render_strips())
-        shown, same = now, same + 1 if now == shown else 0
+        now = picture(pilot)
+        same = same + 1 if now == shown and not is_busy(pilot.app) else 0
+        shown = now
         if same >= STEPS_AT_REST:
             return
     raise AssertionError("the screen never came to rest")
+
+
+async def in_time(pilot: Pilot[Any]) -> None:
+    """Let every timer that repeats tick, as it would on a slow machine before the picture.
+
+    Raises:
+        AssertionError: The picture is another then, or a notice is shown, which goes with time.
+    """
+    assert not pilot.app._notifications, "a notice stays for some seconds only"
+    before = picture(pilot)
+    for _ in range(TICKS):
+        for node, timer in timers(pilot.app):
+            if timer._repeat is None and timer._active.is_set() and timer._callback is not None:
+                node.call_later(timer._callback)
+        await pilot.pause()
+    await at_rest(pilot)
+    assert picture(pilot) == before, "the picture depends on the time: a timer has changed it"
+
+
+def picture(pilot: Pilot[Any]) -> list[list[Any]]:
+    """What the screen shows now, with its colours: the segments of its lines."""
+    return [list(strip) for strip in pilot.app.screen._compositor.render_strips()]
+
+
+def is_busy(app: App[Any]) -> bool:
+    """Whether a worker runs, or a timer that ticks once has not ticked."""
+    once = (timer for _, timer in timers(app) if timer._repeat is not None)
+    return any(not worker.is_finished for worker in app.workers) or any(
+        timer._task is not None and not timer._task.done() for timer in once
+    )
+
+
+def timers(app: App[Any]) -> Iterator[tuple[Any, Timer]]:
+    """The timers of the app and of everything on its screens."""
+    nodes: list[Any] = [app]
+    for screen in app.screen_stack:
+        nodes += screen.walk_children(with_self=True)
+    return ((node, timer) for node in nodes for timer in list(node._timers))
 
 
 def rested(before: Callable[[Pilot[Any]], Any] | None) -> Callable[[Pilot[Any]], Any]:
@@ -41,5 +85,6 @@ def rested(before: Callable[[Pilot[Any]], Any] | None) -> Callable[[Pilot[Any]],
         if inspect.isawaitable(done):
             await done
         await at_rest(pilot)
+        await in_time(pilot)
 
     return run

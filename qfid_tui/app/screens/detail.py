@@ -92,9 +92,18 @@ class DetailScreen(Screen[None]):
         & #tail { column-span: 2; }
         &.-tall #panels { grid-rows: 14fr 12fr 16fr; }
         &.-wide #panels { grid-columns: 1fr 1fr; }
+        &.-slim #panels {
+            grid-size: 1 5;
+            grid-columns: 1fr;
+            grid-rows: 8;
+            overflow-y: auto;
+            scrollbar-size-vertical: 1;
+        }
+        &.-slim #tail { column-span: 1; }
     }
     """
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012
+    ALLOW_IN_MAXIMIZED_VIEW = "#what, KeyBar"
+    HORIZONTAL_BREAKPOINTS = [(0, "-slim"), (70, "-narrow"), (110, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (40, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = "#headline"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -322,7 +331,8 @@ class DetailScreen(Screen[None]):
         try:
             from qfid_tui.state.setting_detail import read_setting_detail
 
-            return read_setting_detail(self._run, setting)
+            worker = get_current_worker()
+            return read_setting_detail(self._run, setting, lambda: worker.is_cancelled)
         except QfidError as error:
             return f"{error.message}\n{error.hint}".strip()
         except (OSError, KeyError, TypeError, ValueError, LookupError) as error:

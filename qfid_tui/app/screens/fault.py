@@ -30,7 +30,8 @@ class Fault:
         message: What went wrong and with which input, a sentence.
         hint: What to do next, or "".
         log: The last lines of the process's own words, oldest first.
-        saved: Chunks that are scored and saved, counted per setting.
+        scored: Chunks that were scored, counted per setting.
+        saved: How many of them are saved.
         run: Id of the saved run that can go on, or None.
     """
 
@@ -38,6 +39,7 @@ class Fault:
     message: str
     hint: str
     log: tuple[str, ...]
+    scored: int
     saved: int
     run: str | None
 
@@ -138,9 +140,14 @@ class FaultScreen(PanelScreen[Literal["resume"] | None]):
 
     def _saved(self) -> Content:
         fault = self.fault
-        if not fault.saved:
+        if not fault.scored and not fault.saved:
             return Content("Nothing had been scored yet, so nothing is lost.")
+        scored = plural(fault.scored, "scored chunk")
+        if not fault.saved:
+            return Content(f"✗ Not saved any more: {scored}")
         kept = f"✓ {plural(fault.saved, 'scored chunk')} saved"
+        if fault.saved < fault.scored:
+            kept = f"✓ {fault.saved} of {scored} saved"
         if fault.run is None:
             return Content(kept)
         return Content.assemble(kept, " in run ", shown(fault.run, 120))

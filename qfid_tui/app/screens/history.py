@@ -29,11 +29,11 @@ from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.app.widgets.run_table import RunTable
 from qfid_tui.state.run_list import bytes_of_run
 from qfid_tui.words.run_rows import (
+    RunFilter,
     RunRow,
     all_about,
     count_text,
     deletion_question,
-    matches,
     why_not,
 )
 from scorer.common.errors import QfidError
@@ -67,6 +67,8 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         height: 1;
         padding: 0 1;
         text-style: bold;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
     }
     HistoryScreen #runs-filter {
         display: none;
@@ -88,7 +90,9 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         padding: 0 1;
         border-top: solid $primary;
     }
+    HistoryScreen.-low #run-about { max-height: 4; }
     """
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "question_mark",
@@ -124,6 +128,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         self._reader = HistoryReader(self, self)
         self._marked: set[str] = set()
         self._shown: list[RunInfo] = []
+        self._filter = RunFilter()
         self._oldest_wanted = False
         self._deleting: asyncio.Future[None] | None = None
 
@@ -138,7 +143,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         yield Field(
             placeholder="model, setting, text, state …", id="runs-filter", select_on_focus=False
         )
-        yield RunTable(cursor_type="row", zebra_stripes=False, cell_padding=0)
+        yield RunTable(self._row)
         yield Static(Content("reading …"), id="empty")
         yield Static(id="run-about")
         yield KeyBar(_FOOTER)
@@ -146,6 +151,10 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     @property
     def _table(self) -> RunTable:
         return self.query_one(RunTable)
+
+    def on_unmount(self) -> None:
+        """End what reads."""
+        self._reader.close()
 
     @property
     def _words(self) -> str:
@@ -170,7 +179,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
         """Whether the rows end before, or soon after, what is on the screen."""
         table = self._table
         page = max(table.size.height, 1)
-        wanted = max(table.cursor_row, int(table.scroll_offset.y) + page) + page
+        wanted = max(table.cursor, int(table.scroll_offset.y) + page) + page
         return self._oldest_wanted or len(self._shown) < wanted
 
     @property
@@ -182,11 +191,10 @@ class HistoryScreen(Screen[HistoryChoice | None]):
     def show_runs(self) -> None:
         """Show the list anew, as far as it has been read."""
         kept, runs = self.run, self._reader.runs
-        infos = [] if runs is None else runs.infos
-        self._shown = [run for run in infos if matches(run, self._words)]
+        self._shown = self._filter.matching([] if runs is None else runs.infos, self._words)
         with self.app.batch_update():
             self._table.fill(
-                [*map(self._row, self._shown)],
+                self._shown,
                 self.size.width - 2,
                 models=self._all,
                 keep=None if kept is None else kept.id,
@@ -196,29 +204,29 @@ class HistoryScreen(Screen[HistoryChoice | None]):
 
     def append_runs(self, infos: Sequence[RunInfo]) -> None:
         """Show more runs below those that are shown."""
-        more = [run for run in infos if matches(run, self._words)]
+        more = self._filter.matching(infos, self._words)
         if more and not self._shown:
             # The columns follow the first runs.
             self.show_runs()
             return
         self._shown += more
-        self._table.append([*map(self._row, more)])
+        self._table.grow()
         if self._oldest_wanted:
-            self._table.action_scroll_bottom()
+            self._table.move_to(len(self._shown))
         self._show_counts()
 
     def change_runs(self, infos: Sequence[RunInfo]) -> None:
         """Show runs anew, as far as they are in the table."""
-        places = {run: i for i, run in enumerate(self._shown)}
-        for run in infos:
-            if run in places:
-                self._table.change(places[run], self._row(run))
+        changed = set(infos)
+        for index in self._table.in_view:
+            if self._shown[index] in changed:
+                self._table.change(index)
         self._show_about()
 
     @property
     def run(self) -> RunInfo | None:
         """The run under the cursor."""
-        row = self._table.cursor_row
+        row = self._table.cursor
         return self._shown[row] if 0 <= row < len(self._shown) else None
 
     def _row(self, run: RunInfo) -> RunRow:
@@ -256,7 +264,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
             return Content("No run is saved yet. Escape goes back; r there makes one.")
         return Content("No run of this model is saved yet. a shows those of all models.")
 
-    def on_data_table_row_highlighted(self) -> None:
+    def on_rows_moved(self) -> None:
         """Tell all about the run under the cursor."""
         self._show_about()
         self._reader.read_on()
@@ -285,7 +293,7 @@ class HistoryScreen(Screen[HistoryChoice | None]):
             about.update(_facts(all_about(self._row(run))))
         self.refresh_bindings()
 
-    def on_data_table_row_selected(self) -> None:
+    def on_rows_pressed(self) -> None:
         """A click on the run under the cursor opens it."""
         self.action_open()
 

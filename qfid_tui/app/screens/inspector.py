@@ -14,7 +14,7 @@ from textual.containers import Container
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
-from textual.worker import Worker, WorkerState
+from textual.worker import Worker, WorkerState, get_current_worker
 
 from qfid_tui.app.screens.inspector_keys import BINDINGS
 from qfid_tui.app.widgets.find_line import FindLine
@@ -370,7 +370,8 @@ class InspectorScreen(Screen[None]):
 def _read(run: str, settings: tuple[str, ...]) -> TokenView:
     from qfid_tui.state.token_view import read_token_view
 
-    view = read_token_view(run, settings)
+    worker = get_current_worker()
+    view = read_token_view(run, settings, lambda: worker.is_cancelled)
     # The panel asks for all of them at every move of the cursor.
     for setting in view.settings:
         view.cost(setting)

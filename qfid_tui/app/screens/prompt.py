@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 from qfid_tui.app.screens.panel import PanelScreen
 from qfid_tui.app.shown_text import shown
 from qfid_tui.app.widgets.field import Field
+from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.state.app_hints import error_text
 from scorer.common.errors import InputError
 
@@ -40,7 +41,15 @@ class PromptScreen(PanelScreen[str | None]):
         Binding("escape", "close", "Close", id="prompt.close", tooltip="Change nothing"),
     ]
 
-    def __init__(self, title: str, value: str, what: str, meaning: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        title: str,
+        value: str,
+        what: str,
+        meaning: Callable[[str], str],
+        *,
+        takes_list: bool = False,
+    ) -> None:
         """Ask for a value.
 
         Args:
@@ -48,8 +57,10 @@ class PromptScreen(PanelScreen[str | None]):
             value: What stands in the field at first.
             what: What can be typed, in a few lines.
             meaning: Says what a text means; raises InputError for one that means nothing.
+            takes_list: Whether several values can be given, with commas between.
         """
         super().__init__()
+        self._takes_list = takes_list
         self._title, self._value, self._what, self._meaning = title, value, what, meaning
 
     def compose(self) -> ComposeResult:
@@ -57,9 +68,10 @@ class PromptScreen(PanelScreen[str | None]):
         with VerticalScroll(classes="panel", can_focus=False) as panel:
             panel.border_title = Content(self._title)
             yield Static(Content(self._what))
-            yield Field(self._value, id="value", compact=False)
+            yield Field(self._value, id="value", compact=False, takes_list=self._takes_list)
             yield Static(id="meaning", markup=False)
             yield Static(Content("enter takes it, esc changes nothing"), id="keys")
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Type at once."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from textual.screen import Screen
+from textual.worker import get_current_worker
 
 from qfid_tui.app.actions import help_keys, refused_action
 from qfid_tui.app.clipboard import copy
@@ -20,10 +21,11 @@ from qfid_tui.app.screens.inspector import InspectorScreen
 from qfid_tui.app.screens.model_download import ModelDownload
 from qfid_tui.app.screens.typed_values import option_prompt, setting_prompt
 from qfid_tui.app.state_owner import StateOwner
+from qfid_tui.process.scorer_fault import SCORER_FAULT
 from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.running_elsewhere import running_elsewhere
+from qfid_tui.state.running_elsewhere import RunningElsewhere, running_elsewhere
 from qfid_tui.state.workbench import (
     RunSoFar,
     ShownRun,
@@ -37,6 +39,7 @@ from qfid_tui.state.workbench_actions import no_numbers, possible_actions, why_n
 from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
 from qfid_tui.words.use_command import use_command
 from scorer.common.errors import CustomCodeRefused, QfidError
+from scorer.spec.job import Job
 
 
 class SideScreens:
@@ -146,25 +149,55 @@ class SideScreens:
         Args:
             run: Starts the run.
         """
-        state = self._owner.state
-        planned, other = state.planned, None
-        if not state.comparison.is_active and not isinstance(planned, QfidError):
-            other = running_elsewhere(planned.job) if planned.kind == "new" else None
-        if other is None:
+        job = self._new_job()
+        if job is None:
             run()
             return
 
+        def look() -> None:
+            worker, other = get_current_worker(), running_elsewhere(job)
+            if not worker.is_cancelled:
+                self._screen.app.call_from_thread(self._looked, job, other, run)
+
+        self._screen.run_worker(
+            look, thread=True, group="elsewhere", exclusive=True, exit_on_error=False
+        )
+
+    def _new_job(self) -> Job | None:
+        """The job of the run that would start now; None where it would be none of its own."""
+        state = self._owner.state
+        planned = state.planned
+        if state.comparison.is_active or isinstance(planned, QfidError) or planned.kind != "new":
+            return None
+        return planned.job
+
+    def _looked(self, job: Job, other: RunningElsewhere | None, run: Callable[[], object]) -> None:
+        if job != self._new_job():
+            # What would run has been changed meanwhile.
+            self.ask_before_run(run)
+            return
+        if other is None:
+            run()
+            return
         question = f"{other.words[0].upper()}{other.words[1:]}. Score it here too?"
         ask(self._screen.app, question, "score it", "do not", run)
 
-    def open_fault(self, ending: ChildExit, resume: Callable[[], object]) -> None:
+    def open_fault(
+        self,
+        comparison: Comparison,
+        ending: ChildExit,
+        resume: Callable[[], object],
+        *,
+        is_deleted: bool,
+    ) -> None:
         """Say what happened to a run that failed; where code may not run, ask whether it may.
 
         Args:
+            comparison: The comparison that the run belongs to.
             ending: How its child process ended.
             resume: Called if the user goes on with the run.
+            is_deleted: Whether the folder of the run has been deleted.
         """
-        comparison = self._owner.state.comparison
         failure = comparison.failure
         if failure is not None and failure.error == CustomCodeRefused.__name__:
             self._ask_code(comparison, failure.details.get("files", {}), resume)
@@ -175,7 +208,8 @@ class SideScreens:
                 resume()
 
         names = self._owner.state.key_names
-        self._push(FaultScreen(fault_of(comparison, ending, names)), left)
+        fault = fault_of(comparison, ending, names, is_deleted=is_deleted)
+        self._push(FaultScreen(fault), left)
 
     def _ask_code(
         self, comparison: Comparison, files: Mapping[str, str], resume: Callable[[], object]
@@ -214,7 +248,11 @@ class SideScreens:
 
 
 def fault_of(
-    comparison: Comparison, ending: ChildExit, names: Mapping[str, str] | None = None
+    comparison: Comparison,
+    ending: ChildExit,
+    names: Mapping[str, str] | None = None,
+    *,
+    is_deleted: bool = False,
 ) -> Fault:
     """Describe a run that failed.
 
@@ -222,17 +260,24 @@ def fault_of(
         comparison: The comparison that the run belongs to.
         ending: How its child process ended.
         names: Default keys to the user's own keys.
+        is_deleted: Whether the folder of the run has been deleted.
     """
     failure, again = comparison.failure, comparison.run
+    scored = saved = comparison.saved
     if failure is not None:
         is_input = failure.exit_code == 2
         title = "This cannot be scored" if is_input else "The run failed"
         again = None if is_input else failure.run
         message, hint = failure.message, in_app(failure.hint, names)
+        if comparison.progress.planned is not None and failure.error != SCORER_FAULT:
+            # Counted in the file of the run.
+            saved = failure.saved
     else:
         title = f"The scorer {ending.words}"
         message = f"The scorer {ending.words} without a report."
         hint = "`qfid doctor` looks at this machine"
         if ending.lacked_memory:
             hint = "if memory ran out: close other programs, or take shorter chunks"
-    return Fault(title, message, hint, ending.log, comparison.saved, again)
+    if is_deleted:
+        saved, again = 0, None
+    return Fault(title, message, hint, ending.log, scored, saved, again)

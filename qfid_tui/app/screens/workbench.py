@@ -7,7 +7,7 @@ themselves. The first frame imports this module: panels, commands and state are 
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _PAINTS_PER_SECOND = 8
 _PAINTS_PER_CHART = 4
 _LOW = 18
-_FAILURE_SECONDS, _WIDER = 12, 140
+_WIDER = 140
 
 
 class WorkbenchScreen(Screen[None]):
@@ -232,15 +232,11 @@ class WorkbenchScreen(Screen[None]):
 
     def run_ended(self, ending: ChildExit) -> None:
         """The child process has ended."""
-        from qfid_tui.state.workbench_changes import comparison_changed
-
-        self.update(comparison_changed(self.state))
         comparison = self.state.comparison
-        for name, result in comparison.settings.items():
-            if result.failure is not None:
-                self.tell(f"setting {name} failed: {result.failure}", "error", _FAILURE_SECONDS)
+        is_deleted = self.commands.run_ended()
         if comparison.phase == "failed":
-            self.side.open_fault(ending, lambda: self.call_later(self.run_action, "run"))
+            go_on = partial(self.call_later, self.run_action, "run")
+            self.side.open_fault(comparison, ending, go_on, is_deleted=is_deleted)
 
     # What the user does in the panels
 

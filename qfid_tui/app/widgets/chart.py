@@ -106,6 +106,12 @@ class Chart(Widget, can_focus=True):
         self._styles: dict[Role, Style] = {}
         self._drawn: tuple[tuple[int, int, bool], Picture] | None = None
 
+    def say_when_empty(self, text: str) -> None:
+        """Set what stands there while there is no data."""
+        if text != self._empty:
+            self._empty = text
+            self._redraw()
+
     @abstractmethod
     def heading(self) -> str:
         """What is drawn, with its unit."""
@@ -167,6 +173,8 @@ class Chart(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One line of the picture."""
         width = self.content_size.width
+        if not width:
+            return Strip.blank(0)
         picture = self._picture()
         head = self.content_size.height - picture.canvas.height
         if y < head:

@@ -11,6 +11,7 @@ from qfid_tui.app.widgets.depth_chart import DepthChart
 from qfid_tui.app.widgets.scatter import Scatter
 from qfid_tui.state.chart_points import chunk_points, depth_spans, frontier_chart
 from qfid_tui.state.workbench import WorkbenchState
+from qfid_tui.words.empty_charts import empty_chart_text
 
 # A held key repeats faster than that: charts are drawn where the cursor comes to rest.
 _REST_SECONDS = 0.04
@@ -33,12 +34,15 @@ class ChartsPanel(Grid):
         """Draw the charts of a state."""
         self._stop_waiting()
         row = state.charted_row
-        name = "" if row is None else row.name
+        # Marked as in the table.
+        name = "" if row is None else f"{row.name} (old)" if row.origin else row.name
         scatter = self.query_one(Scatter)
         chunks = self.query_one(ChunkChart)
         depth = self.query_one(DepthChart)
         if scatter.display:
             scatter.show(frontier_chart(state.rows, row))
+        for chart in (chunks, depth):
+            chart.say_when_empty(empty_chart_text(state.comparison, row))
         if chunks.display:
             chunks.show(name, chunk_points(state.comparison, row))
         if depth.display:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from textual.events import Paste
 from textual.widgets import Input
 
 from scorer.common.inert_text import inert
+from scorer.report.formats.inline import plural
 
 
 class Field(Input):
@@ -21,13 +23,39 @@ class Field(Input):
         placeholder: str = "",
         compact: bool = True,
         select_on_focus: bool = True,
+        takes_list: bool = False,
         id: str | None = None,
     ) -> None:
-        """As for Textual's own."""
+        """As for Textual's own.
+
+        Args:
+            value: What stands in it at first.
+            placeholder: What stands there while it is empty.
+            compact: Whether it has no border.
+            select_on_focus: Whether what is typed replaces the value.
+            takes_list: Whether lines that are pasted become a list with commas between.
+            id: As for any widget.
+        """
         super().__init__(
             value, placeholder, compact=compact, select_on_focus=select_on_focus, id=id
         )
         self.cursor_blink = False
+        self._takes_list = takes_list
+
+    def _on_paste(self, event: Paste) -> None:
+        """Take all lines as a list; of a field that takes none say what is left out."""
+        lines = [line for line in map(str.strip, event.text.splitlines()) if line]
+        if len(lines) < 2:
+            # Textual's own handler follows.
+            return
+        event.prevent_default()
+        taken = ", ".join(line.strip(" ,") for line in lines) if self._takes_list else lines[0]
+        super()._on_paste(Paste(taken))
+        event.stop()
+        if not self._takes_list:
+            left = plural(len(lines) - 1, "more line")
+            text = f"The field takes one line: {left} of what was pasted left out"
+            self.notify(text, severity="warning", markup=False)
 
     def validate_value(self, value: str) -> str:
         """Every value, typed, pasted or set, before it is drawn."""

@@ -119,12 +119,14 @@ class TableStrips:
                 text = f"0 … {100 * scale.high:.3g} %"
             else:
                 text = scale_label(scale)
-            parts.append(f"{what} a chunk {text}{'' if percent or not text else ' nats'}".rstrip())
+            if text:
+                parts.append(f"{what} a chunk {text}{'' if percent else ' nats'}")
         said = ", ".join(parts)
         forms = [said, *parts]
         if self.has_own_scales:
             name = "" if row is None or not row.kl else f"{inert(row.name)}: "
-            forms = [f"{name}{said}; a scale per row", *(f"{name}{form}" for form in forms)]
+            whole = f"{name}{said}; a scale per row" if said else "strips: a scale per row"
+            forms = [whole, *(f"{name}{form}" for form in forms)]
         elif self.apart:
             forms = [f"{said}; rows of other conditions each on their own", *forms]
         return next((form for form in forms if cell_len(form) <= width), "")
@@ -134,7 +136,9 @@ class TableStrips:
         scale = self.flips if what == "flips" else self.kl
         if scale is None or row.differs:
             scale = row_scale(values)
-        return strip(averaged(values, cells), cells, height, scale)
+        kl, flips = row.in_text
+        in_text = (flips if what == "flips" else kl) or values
+        return strip(averaged(in_text, cells), cells, height, scale)
 
 
 def table_strips(

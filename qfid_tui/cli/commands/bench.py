@@ -1,4 +1,4 @@
-"""``qfid bench [MODEL | --shape NAME]``: time scoring against bare forward passes."""
+"""``qfid bench [MODEL | --shape NAME | --runs | --report]``: time scoring, lists, reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Time scoring against bare forward passes, alternating in one process: N "
         "settings need at least N + 1 of them.",
     )
-    add_options(parser)
+    add_options(parser).add_argument(
+        "--runs",
+        action="store_true",
+        help="measure `qfid runs` and the app with 5000 saved runs, in a temporary folder, instead",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +36,10 @@ def run(args: argparse.Namespace) -> int:
     from qfid_tui.process.scorer_process import not_started
     from scorer.common.python_command import python_command
 
-    command = python_command("scorer.bench", *_arguments(args))
+    if args.runs:
+        command = python_command("qfid_tui.bench", "--only=runs", f"--format={args.format}")
+    else:
+        command = python_command("scorer.bench", *_arguments(args))
     try:
         code = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
     except OSError as error:
@@ -42,7 +49,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _arguments(args: argparse.Namespace) -> list[str]:
     """Return the options as arguments; the model is after ``--``, as it may start with a dash."""
-    names = ("shape", "kv_bits", "path", "max_chunks", "repeats", "chunk_length", "batch", "format")
+    names = (
+        "shape",
+        "report",
+        "kv_bits",
+        "path",
+        "max_chunks",
+        "repeats",
+        "chunk_length",
+        "batch",
+        "format",
+    )
     given = {name: getattr(args, name) for name in names}
     words = [
         f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qfid_tui.cli.report_formats import Delivery, add_report_options
-
-if TYPE_CHECKING:
-    from scorer.runs.run import Run
-    from scorer.spec.job import Job
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -48,19 +43,16 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         QfidError: There is no such run, or it cannot be continued.
     """
+    from qfid_tui.cli.cached_model import ensure_model
     from qfid_tui.cli.diagnostics import say
     from qfid_tui.cli.scoring import score
     from qfid_tui.state.saved_report import saved_report
-    from scorer.runs.run_lock import RunLock
+    from scorer.runs.resuming import job_to_resume, nothing_is_left, run_to_resume
 
-    found = _chosen_run(args.run)
+    found = run_to_resume(args.run)
     delivery = Delivery(args)
     delivery.check_settings([setting.key for setting in found.job.settings])
-    # Report another process that writes to the run before the model is loaded.
-    with RunLock(found.path):
-        pass
-    # A setting that failed is tried again.
-    if found.finished and not found.failures() and found.whole:
+    if nothing_is_left(found):
         say(f"run `{found.id}` is complete: nothing is left to score")
         report = saved_report(found)
         delivery.deliver(report, found.id)
@@ -68,9 +60,8 @@ def run(args: argparse.Namespace) -> int:
     found.check_appendable()
     settings = ", ".join(setting.key for setting in found.job.settings)
     say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
-    job = _same_revision(found, args)
-    if args.force:
-        job = dataclasses.replace(job, force=True)
+    job = job_to_resume(found, accept_changes=args.accept_changes, force=args.force)
+    ensure_model(job.model, job.revision, allow_custom_code=args.allow_custom_code, pull=args.pull)
     return score(
         job,
         delivery,
@@ -78,36 +69,3 @@ def run(args: argparse.Namespace) -> int:
         accept_changes=args.accept_changes,
         allow_custom_code=args.allow_custom_code,
     )
-
-
-def _chosen_run(text: str | None) -> Run:
-    from scorer.common.errors import InputError
-    from scorer.runs.listing import find_run, newest_unfinished
-
-    if text is not None:
-        return find_run(text)
-    newest = newest_unfinished()
-    if newest is None:
-        raise InputError("no run is unfinished", "`qfid runs` lists them all")
-    return newest
-
-
-def _same_revision(run: Run, args: argparse.Namespace) -> Job:
-    """Return the run's job, with the commit that it started with if the cache has a newer one."""
-    from qfid_tui.cli.cached_model import ensure_model
-    from scorer.common.errors import ModelNotCached
-    from scorer.models.resolve import resolve_model
-
-    job = run.job
-    recorded = str(run.readable_facts.identity.get("model revision", "none"))
-    revision = job.revision
-    if recorded != "none" and not args.accept_changes:
-        try:
-            info = resolve_model(job.model, revision, allow_custom_code=True)
-            moved = info.revision not in (None, recorded)
-        except ModelNotCached:
-            moved = True
-        if moved:
-            revision = recorded
-    ensure_model(job.model, revision, allow_custom_code=args.allow_custom_code, pull=args.pull)
-    return dataclasses.replace(job, revision=revision)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import contextlib
+import gc
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qfid_tui.state.run_results import RunResult, results_of
+from qfid_tui.state.run_results import RunOutcome, RunResult, read_outcomes, read_texts
 from qfid_tui.words.run_rows import read_only_note
 
 if TYPE_CHECKING:
     from scorer.runs.run_info import RunInfo
 
 _HEAD = ("run", "state", "scored", "model", "text", "length", "setting: KL mean (nats), verdict")
+# What JSON says of a run, beside its results.
+_VALUES = (
+    *("id", "path", "state", "reason", "model", "settings", "corpus", "chunk_length", "created"),
+    *("chunks_done", "chunks_planned", "failed", "read_only"),
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -43,18 +50,35 @@ def run(args: argparse.Namespace) -> int:
     from qfid_tui.cli.diagnostics import say
     from qfid_tui.cli.output import print_text
     from scorer.common.folders import runs_folder
-    from scorer.runs.listing import list_runs
+    from scorer.runs.listing import newest_first, run_index
 
     if args.delete:
         return _delete(args.delete, asked=args.yes)
-    found = list_runs()
-    if args.format == "json":
-        print_text([_json(found)])
-    elif found:
-        print_text(f"{line}\n" for line in table([_HEAD, *map(_row, found)]))
-    if not found:
+    with _no_collections():
+        index = run_index()
+        listed = [*newest_first(index)]
+        infos = [run.info for run in listed]
+        if args.format == "json":
+            print_text([_json(infos, read_outcomes(index, listed))])
+        elif listed:
+            rows = [_HEAD, *map(_row, infos, read_texts(index, listed))]
+            print_text(["\n".join(table(rows)), "\n"])
+        index.save()
+    if not listed:
         say(f"no run is saved in `{runs_folder()}` yet; `qfid kv demo` makes one")
     return 0
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Collect no garbage: that would look at thousands of values again and again, and find none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _delete(names: Sequence[str], *, asked: bool) -> int:
@@ -82,7 +106,7 @@ def _delete(names: Sequence[str], *, asked: bool) -> int:
     return 0
 
 
-def _row(info: RunInfo) -> tuple[str, ...]:
+def _row(info: RunInfo, results: str) -> tuple[str, ...]:
     if info.state == "broken":
         return info.id, info.state, "", info.reason
     planned = "?" if info.chunks_planned is None else str(info.chunks_planned)
@@ -93,38 +117,22 @@ def _row(info: RunInfo) -> tuple[str, ...]:
         info.model,
         info.corpus,
         str(info.chunk_length),
-        "; ".join(filter(None, (_results(info), read_only_note(info)))),
+        results + (f"; {read_only_note(info)}" if info.read_only else ""),
     )
 
 
-def _results(info: RunInfo) -> str:
-    """``8: 0.00035 good?, 4: 0.113 bad, 2``; a setting without a result stands alone."""
-    from scorer.report.formats.inline import digits
-
-    found = {result.setting: result for result in results_of(info)}
-    return ", ".join(
-        f"{name}: {digits(found[name].kl_mean, significant=3)} {found[name].verdict}"
-        if name in found
-        else f"{name}: failed"
-        if name in info.failed
-        else name
-        for name in info.settings
-    )
-
-
-def _json(found: list[RunInfo]) -> str:
-    import dataclasses
+def _json(infos: Sequence[RunInfo], outcomes: Sequence[RunOutcome]) -> str:
     import json
 
     from scorer.common.json_values import json_values
 
     rows = [
         {
-            **dataclasses.asdict(info),
+            **{name: getattr(info, name) for name in _VALUES},
             "path": str(info.path),
-            "results": json_values([_values(result) for result in results_of(info)], words=True),
+            "results": json_values([_values(result) for result in outcome.results], words=True),
         }
-        for info in found
+        for info, outcome in zip(infos, outcomes, strict=True)
     ]
     return json.dumps(rows, indent=2) + "\n"
 
@@ -142,12 +150,16 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Format rows as lines with aligned columns; control characters are escaped."""
     from scorer.common.inert_text import inert
 
-    cells = [[inert(cell) for cell in row] for row in rows]
+    cells = [row if _is_plain(row) else [inert(cell) for cell in row] for row in rows]
     # The last cell of a short row is a sentence; it does not widen its column.
     full = max(map(len, cells))
-    widths = [max(len(row[i]) for row in cells if len(row) == full) for i in range(full)]
-    lines = []
-    for row in cells:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        lines.append("  ".join(padded).rstrip())
-    return lines
+    filled = zip(*(row for row in cells if len(row) == full), strict=True)
+    widths = [max(map(len, column)) for column in filled]
+    columns = [f"{{:<{width}}}" for width in widths]
+    shapes = ["  ".join(columns[:count]) for count in range(full + 1)]
+    return [shapes[len(row)].format(*row).rstrip() for row in cells]
+
+
+def _is_plain(row: Sequence[str]) -> bool:
+    text = "".join(row)
+    return text.isascii() and text.isprintable()

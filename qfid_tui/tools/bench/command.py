@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from scorer.common.folders import temporary_folder
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"the load is {busy:.1f} on {cores} cores: all times except CPU time are too long",
             file=sys.stderr,
         )
-    with tempfile.TemporaryDirectory(prefix="qfid-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="qfid-bench-", dir=temporary_folder()) as folder:
         os.environ["QFID_DATA_DIR"] = os.environ["HF_HOME"] = folder
         if args.format == "md":
             print("| what | measured | target | |\n|---|---|---|---|", flush=True)
@@ -104,9 +106,27 @@ def _inspector(folder: Path, rounds: int) -> Iterator[Figure]:
         yield Figure(what, 1000 * seconds, target, "ms")
 
 
+def _runs(folder: Path, rounds: int) -> Iterator[Figure]:
+    from qfid_tui.tools.bench.many_runs import many_runs
+
+    found = many_runs(folder / "runs", rounds)
+    listed_none = found.listed_none
+    most = 1000 * 2 * listed_none
+    yield Figure("`qfid runs` without a run, the whole command", 1000 * listed_none, None, "ms")
+    yield Figure("`qfid runs` with 5000 runs", 1000 * found.listed, None, "ms")
+    yield Figure("`qfid runs`, 5000 runs ÷ none", found.listed / listed_none, 2.0, "")
+    yield Figure("`qfid runs`, 5000 runs for the first time", 1000 * found.listed_first, None, "ms")
+    yield Figure("history of 5000 runs, until its first rows", 1000 * found.history, most, "ms")
+    yield Figure("history of 5000 runs, until the oldest", 1000 * found.history_whole, most, "ms")
+    yield Figure("quitting without a run", 1000 * found.quit_none, None, "ms")
+    yield Figure("quitting with 5000 runs, all listed", 1000 * found.quit, most, "ms")
+    yield Figure("quitting with 5000 runs, just painted", 1000 * found.quit_at_once, most, "ms")
+
+
 _PARTS = {
     "first-paint": _first_paint,
     "replay": _replay,
     "share": _shares,
     "inspector": _inspector,
+    "runs": _runs,
 }

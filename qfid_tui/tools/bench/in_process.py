@@ -13,7 +13,7 @@ from pathlib import Path
 
 from textual.app import App
 
-from qfid_tui.app.app import spare_collections
+from qfid_tui.app.garbage import spare_collections
 from qfid_tui.tools.bench import made_up_run
 from qfid_tui.tools.bench.measured_app import MeasuredApp
 

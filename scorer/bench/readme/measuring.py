@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scorer.common.errors import QfidError
+from scorer.common.folders import temporary_folder
 from scorer.report.tree import Report
 from scorer.spec.job import Job
 
@@ -30,7 +31,7 @@ def measured_report(job: Job, environment: Mapping[str, str]) -> Report:
     Raises:
         QfidError: The child gave no report.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=temporary_folder()) as folder:
         child = subprocess.Popen(
             [sys.executable, "-m", "scorer"],
             stdin=subprocess.PIPE,
@@ -78,7 +79,7 @@ def _peer(python: str, *arguments: str) -> str:
     if library is not None:
         environment["LD_PRELOAD"] = str(library)
     # It writes files of its own into the working folder.
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=temporary_folder()) as folder:
         done = subprocess.run(
             [python, *arguments],
             cwd=folder,

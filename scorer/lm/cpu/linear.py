@@ -8,6 +8,7 @@ reaches 100 to 125 (measured on an EPYC with AVX-512, both with one thread).
 from __future__ import annotations
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 
 from scorer.device.host_views import host_view, new_array
@@ -62,3 +63,18 @@ def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.ar
     items = [(chunk, start) for start in range(0, columns, step) for chunk in range(len(rows))]
     run_each(block, items, array.size)
     return array
+
+
+def has_stacked_matrices(model: nn.Module) -> bool:
+    """Whether a model has matrices that MLX multiplies: those of experts or heads, stacked.
+
+    Args:
+        model: Its weights are not looked at, only their shapes.
+    """
+    convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return any(
+        isinstance(value, mx.array) and value.ndim > 2
+        for module in model.modules()
+        if not isinstance(module, convolutions)
+        for value in module.values()
+    )

@@ -124,8 +124,8 @@ def positions_csv(settings: Iterable[tuple[str, Positions]]) -> Iterator[str]:
     """Lines of CSV: a head with units, then one line per setting and position.
 
     Args:
-        settings: Setting in notation and its positions, in any order; sorted here by chunk and
-            position.
+        settings: Setting in notation and its positions; those of a setting whole, or in parts of
+            ascending chunks. Each part is sorted here by chunk and position.
 
     Yields:
         Lines with their newline; floats in full, infinity as ``inf``.

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+
+from scorer.common.folders import temporary_folder
 
 if TYPE_CHECKING:
     from scorer.stats.positions import Positions
 
 _BLOCK = 1 << 20
+# Rows of a row group at most, unless they come as one part: what is in memory at a time.
+_ROWS = 1 << 17
 
 
 def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[bytes]:
     """Make a Parquet file with the columns of the format ``positions``.
 
-    A row group holds one setting, so that a reader can take one without the others. The file is
-    made in a temporary file, not in memory.
+    A row group holds positions of one setting only, so that a reader can take one without the
+    others. The file is made in a temporary file, not in memory.
 
     Args:
-        settings: Setting in notation and its positions, in any order; sorted here by chunk and
-            position.
+        settings: Setting in notation and its positions; those of a setting whole, or in parts of
+            ascending chunks. Each part is sorted here by chunk and position.
 
     Yields:
         The bytes of the file, in order.
@@ -49,14 +54,16 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
             ("top_quant_p", pa.float64()),
         ]
     )
-    with tempfile.TemporaryFile() as file:
-        with pq.ParquetWriter(file, schema) as writer:
-            for setting, positions in settings:
-                if len(positions) == 0:
-                    continue
+    with tempfile.TemporaryFile(dir=temporary_folder()) as file:
+        # Almost every float is another: a dictionary of them would take memory for nothing.
+        integers = [field.name for field in schema if not pa.types.is_floating(field.type)]
+        with pq.ParquetWriter(file, schema, use_dictionary=integers) as writer:
+            for setting, positions in _row_groups(settings):
                 rows = in_order(positions)
                 columns = [
-                    np.full(len(rows), setting, dtype=object),
+                    pa.DictionaryArray.from_arrays(np.zeros(len(rows), np.int32), [setting]).cast(
+                        pa.string()
+                    ),
                     rows.chunk,
                     rows.position,
                     rows.token,
@@ -78,3 +85,19 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
         file.seek(0)
         while block := file.read(_BLOCK):
             yield block
+
+
+def _row_groups(settings: Iterable[tuple[str, Positions]]) -> Iterator[tuple[str, Positions]]:
+    """The parts of each setting joined, as many as make a row group."""
+    from scorer.stats.positions import Positions
+
+    for setting, parts in itertools.groupby(settings, key=lambda part: part[0]):
+        group: list[Positions] = []
+        for _, positions in parts:
+            if group and sum(map(len, group)) + len(positions) > _ROWS:
+                yield setting, Positions.concatenate(group)
+                group = []
+            if len(positions):
+                group.append(positions)
+        if group:
+            yield setting, Positions.concatenate(group)

@@ -54,3 +54,25 @@ def as_ids(ids: Sequence[int] | NDArray[np.int32], name: str) -> NDArray[np.int3
             f"the tokenizer of `{name}` gives token id `{max(ids)}`, which no model has a row for",
             "tokenizer and model do not belong together; fetch the model again",
         ) from None
+
+
+def check_growth(name: str, tokens: int, characters: int, *, beside: int = 1 << 10) -> None:
+    """Check that a tokenizer, or a chat template, does not blow a text up.
+
+    A character has at most 4 bytes, and so many tokens; compatibility decomposition makes up to
+    18 characters of one.
+
+    Args:
+        name: Name of the tokenizer in messages.
+        tokens: Tokens that it gave.
+        characters: Characters of the text.
+        beside: Tokens that may be added to any text.
+
+    Raises:
+        InputError: They are too many.
+    """
+    if tokens > 4 * 18 * characters + beside:
+        raise InputError(
+            f"the tokenizer of `{name}` makes {tokens} tokens of {characters} characters",
+            "its files are no tokenizer of a language model: pick another model",
+        )

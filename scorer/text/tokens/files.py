@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,9 +43,12 @@ def files_sha256(model_path: Path, patterns: Sequence[str], *more: str) -> str:
     """
     digest = hashlib.sha256()
     for file in files_of(model_path, patterns):
-        data = file.read_bytes()
         name = file.relative_to(model_path).as_posix()
-        digest.update(f"{name}\0{len(data)}\0".encode() + data)
+        with file.open("rb") as content:
+            # In blocks: a file may be larger than memory.
+            digest.update(f"{name}\0{os.fstat(content.fileno()).st_size}\0".encode())
+            while block := content.read(1 << 20):
+                digest.update(block)
     for part in more:
         digest.update(f"{part}\0".encode())
     return digest.hexdigest()

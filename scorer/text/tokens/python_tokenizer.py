@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.text.tokens.faults import explained
+from scorer.text.tokens.faults import check_growth, explained
 from scorer.text.tokens.tokenizer import Ids, TextTokenizer
 
 
@@ -29,7 +29,9 @@ class PythonTokenizer(TextTokenizer):
     def _ids(self, text: str, special_tokens: bool) -> list[int]:
         with explained(f"the tokenizer of `{self.name}` cannot encode the text", ""):
             ids = self._tokenizer.encode(text, add_special_tokens=special_tokens, verbose=False)
-            return [int(i) for i in ids]
+            found = [int(i) for i in ids]
+        check_growth(self.name, len(found), len(text))
+        return found
 
     def encode_with_offsets(self, text: str) -> tuple[Ids, NDArray[np.int64] | None]:
         """Encode text; see :meth:`TextTokenizer.encode_with_offsets`.

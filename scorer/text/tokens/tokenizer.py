@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
 from scorer.text.chat_rows import Conversation
-from scorer.text.tokens.faults import as_ids, explained
+from scorer.text.tokens.faults import as_ids, check_growth, explained
 from scorer.text.tokens.long_text import WINDOW, Encoded, encode_in_windows
 from scorer.text.tokens.pieces import PieceBytes, piece_bytes_of
 
@@ -143,7 +143,10 @@ class TextTokenizer(ABC):
         """
         if self.chat is None:
             raise InputError(f"the chat template of `{self.name}` was not read", CHAT_HINT)
-        return as_ids(self.chat.encode(conversation), self.name)
+        ids = self.chat.encode(conversation)
+        # Templates write instructions of their own.
+        check_growth(self.name, len(ids), conversation.characters, beside=1 << 16)
+        return as_ids(ids, self.name)
 
 
 class FileTokenizer(TextTokenizer):
@@ -176,7 +179,9 @@ class FileTokenizer(TextTokenizer):
 
     def _encoding(self, text: str, special_tokens: bool) -> Any:
         with explained(f"the tokenizer of `{self.name}` cannot encode the text", ""):
-            return self._backend.encode(text, add_special_tokens=special_tokens)
+            encoding = self._backend.encode(text, add_special_tokens=special_tokens)
+        check_growth(self.name, len(encoding), len(text))
+        return encoding
 
     def _encoded(self, text: str, special_tokens: bool) -> Encoded:
         encoding = self._encoding(text, special_tokens)

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
 from app_pilot import choose, compare, demo_choices, running
 from cli_saved_runs import CHUNKS, chunk_scored
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
-from inert_screens import assert_inert, nasty
+from inert_screens import all_fragments, assert_inert, nasty
 from textual.pilot import Pilot
 
 from qfid_tui.app.app import QfidApp
@@ -31,7 +32,8 @@ from scorer.spec.events import (
 )
 
 Steps = Callable[[QfidApp, Pilot[Any]], Coroutine[Any, Any, None]]
-EXAMPLES = 25
+# A whole screen is drawn twice for each: the weekly tests draw more of them.
+EXAMPLES = [4, pytest.param(100, marks=pytest.mark.slow)]
 texts = st.lists(nasty, min_size=8, max_size=8)
 numbers = st.floats() | st.sampled_from([0.0, -1.0, 5e-324, 1e308])
 
@@ -115,11 +117,14 @@ async def show(app: QfidApp, pilot: Pilot[Any], words: list[str], events: list[E
     app.clear_notifications()
 
 
-def test_any_text_and_number_of_a_child_is_drawn_inert() -> None:
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_any_text_and_number_of_a_child_is_drawn_inert(examples: int) -> None:
     def each(ask: Callable[[Steps], None]) -> None:
-        @settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate])
+        @settings(max_examples=examples, phases=[Phase.explicit, Phase.generate])
+        @example(all_fragments(8), 0.3, True)
+        @example(all_fragments(8, 3), 1e308, False)
         @given(texts, numbers, st.booleans())
-        def example(words: list[str], value: float, fails: bool) -> None:
+        def drawn(words: list[str], value: float, fails: bool) -> None:
             async def steps(app: QfidApp, pilot: Pilot[Any]) -> None:
                 a, b, *_, g, h = words
                 last = Failed(a, b, g, 1, h, 2) if fails else Finished({"settings": [{a: b}]})
@@ -127,16 +132,19 @@ def test_any_text_and_number_of_a_child_is_drawn_inert() -> None:
 
             ask(steps)
 
-        example()
+        drawn()
 
     drive(each)
 
 
-def test_any_name_of_a_model_or_a_text_is_drawn_inert() -> None:
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_any_name_of_a_model_or_a_text_is_drawn_inert(examples: int) -> None:
     def each(ask: Callable[[Steps], None]) -> None:
-        @settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate])
+        @settings(max_examples=examples, phases=[Phase.explicit, Phase.generate])
+        @example(all_fragments(8))
+        @example(all_fragments(8, 3))
         @given(texts)
-        def example(words: list[str]) -> None:
+        def drawn(words: list[str]) -> None:
             async def steps(app: QfidApp, pilot: Pilot[Any]) -> None:
                 a, b, c, d, *_ = words
                 compare(app, Comparison())
@@ -155,6 +163,6 @@ def test_any_name_of_a_model_or_a_text_is_drawn_inert() -> None:
 
             ask(steps)
 
-        example()
+        drawn()
 
     drive(each)

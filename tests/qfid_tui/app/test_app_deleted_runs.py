@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import threading
+from pathlib import Path
 
 import pytest
-from app_pilot import demo_choices, piloted, running, until
-from cli_saved_runs import save_run
+from app_pilot import demo_choices, painted, piloted, running, until
+from cli_saved_runs import chunk_events, failing, opening, save_run, script
 from deadline import DEADLINE
 
 from qfid_tui.app import workbench_reader
@@ -79,3 +83,34 @@ async def test_a_comparison_that_another_process_deletes_leaves_the_screen_and_i
         run.delete()
         await until(pilot, lambda: app.comparison.run is None, "nothing on the screen")
     assert notices[-1] == f"Run {run.id} has been deleted: its numbers leave the screen"
+
+
+@pytest.mark.parametrize("end", ["failed", "killed", "stopped"])
+@piloted
+async def test_a_run_whose_folder_goes_while_it_is_scored_ends_with_one_true_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    run = save_run("8,4", finished=False, chunks=1, job={"chunks": "spread"})
+    file = tmp_path / "script"
+    last = failing(None, "the file cannot be found any more", 1)[-1] if end == "failed" else ""
+    code = "!exit 130" if end == "stopped" else "!exit 1"
+    script(file, [*opening(run), *chunk_events(run, 1)], "!wait", last, code)
+    notices: list[str] = []
+    async with running(demo_choices(chunks="spread"), script=file) as (app, pilot):
+        monkeypatch.setattr(app.workbench, "notify", lambda text, **_: notices.append(text))
+        await pilot.press("r")
+        await until(pilot, lambda: app.comparison.saved == 2, "two chunks")
+        shutil.rmtree(run.path)
+        child = int(file.with_suffix(".pid").read_text())
+        if end == "stopped":
+            await pilot.press("x")
+        else:
+            os.kill(child, signal.SIGKILL if end == "killed" else signal.SIGINT)
+        await until(pilot, lambda: app.comparison.run is None, "nothing on the screen")
+        if end == "stopped":
+            assert app.screen is app.workbench
+            assert notices == [f"Run {run.id} has been deleted: its numbers leave the screen"]
+            return
+        await until(pilot, lambda: type(app.screen).__name__ == "FaultScreen", "the fault")
+        text = await painted(app, pilot, "Not saved any more: 2 scored chunks", "Close")
+        assert not notices and "Go on" not in text and not app.workbench.table.has_numbers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from detail_pilot import Detail, compared, driven, loaded, saved_detail, screen_of, until
 from saved_setting_runs import CHUNKS, add_chunks, saved_run
@@ -80,9 +82,9 @@ async def test_a_run_is_not_read_at_every_chunk(monkeypatch: pytest.MonkeyPatch)
     reads = []
     real = setting_detail.read_setting_detail
 
-    def read(run: str, setting: str) -> SettingDetail:
+    def read(run: str, setting: str, *more: Any) -> SettingDetail:
         reads.append(setting)
-        return real(run, setting)
+        return real(run, setting, *more)
 
     monkeypatch.setattr(setting_detail, "read_setting_detail", read)
     app = Detail(run=saved_run("8,4,2", report=False).id)

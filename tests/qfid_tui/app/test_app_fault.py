@@ -17,6 +17,7 @@ FAULT = Fault(
     message="signal 9 ended it while it scored chunk 12 of 32",
     hint="close other programs [/] or take fewer settings",
     log=tuple(f"line {i} of its log" for i in range(300)),
+    scored=1,
     saved=1,
     run="20261124-201425-demo-eaba",
 )
@@ -53,7 +54,7 @@ def test_keys_go_on_or_close(keys: list[str], result: str | None) -> None:
 
 
 def test_without_a_run_there_is_nothing_to_go_on_with() -> None:
-    fault = replace(FAULT, run=None, saved=0)
+    fault = replace(FAULT, run=None, scored=0, saved=0)
 
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         assert text_of(app, "#saved") == "Nothing had been scored yet, so nothing is lost."
@@ -63,6 +64,22 @@ def test_without_a_run_there_is_nothing_to_go_on_with() -> None:
         await until(pilot, lambda: app.done)
 
     assert drive(FaultScreen(fault), steps).result is None
+
+
+@pytest.mark.parametrize(
+    ("scored", "saved", "said"),
+    [
+        (15, 0, "✗ Not saved any more: 15 scored chunks"),
+        (15, 3, "✓ 3 of 15 scored chunks saved"),
+        # The last events of a process that was killed are lost, and not what it saved.
+        (15, 16, "✓ 16 scored chunks saved"),
+    ],
+)
+def test_what_is_no_longer_saved_is_not_called_saved(scored: int, saved: int, said: str) -> None:
+    async def steps(app: Below, pilot: Pilot[Any]) -> None:
+        assert text_of(app, "#saved") == said
+
+    drive(FaultScreen(replace(FAULT, run=None, scored=scored, saved=saved)), steps)
 
 
 @pytest.mark.parametrize(("button", "result"), [("#resume", "resume"), ("#close", None)])

@@ -113,7 +113,16 @@ def children_of(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel kills orphans on Linux alone")
-@pytest.mark.parametrize("ending", [*ENDINGS, "closed", "SIGKILL"])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "quit",
+        # Signals come to the same end as in the tests above, whatever the children are.
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ENDINGS if name != "quit"),
+        pytest.param("closed", marks=pytest.mark.slow),
+        "SIGKILL",
+    ],
+)
 def test_the_real_scorer_ends_with_the_app_even_while_it_is_frozen(ending: str) -> None:
     with TerminalProcess([*APP, *WORDS]) as app:
         app.read_until(lambda out: b"Settings" in out, DEADLINE)

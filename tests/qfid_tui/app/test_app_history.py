@@ -10,13 +10,14 @@ from cli_saved_runs import save_run
 from later_positions import rewrite
 from side_screen_app import Below, drive, text_of, until
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input
+from textual.widgets import Input
 
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryChoice, HistoryScreen
 from qfid_tui.app.widgets.key_bar import KeyBar
+from qfid_tui.app.widgets.run_table import RunTable
 from scorer.runs import listing as runs
 from scorer.runs.run import Run
 
@@ -24,8 +25,8 @@ OTHER = {"model": "local-test/Other-4bit"}
 
 
 def rows(app: Below) -> list[list[str]]:
-    table = app.screen.query_one(DataTable)
-    return [[str(cell) for cell in table.get_row_at(i)] for i in range(table.row_count)]
+    table = app.screen.query_one(RunTable)
+    return [table.texts(i) for i in range(table.row_count())]
 
 
 async def filled(app: Below, pilot: Pilot[Any], count: int) -> None:
@@ -78,9 +79,7 @@ def test_a_run_is_opened(key: str) -> None:
         await filled(app, pilot, 2)
         await put_cursor(app, pilot, whole)
         if key == "click":
-            await pilot.click(
-                DataTable, offset=(30, app.screen.query_one(DataTable).cursor_row + 1)
-            )
+            await pilot.click(RunTable, offset=(30, app.screen.query_one(RunTable).cursor + 1))
         else:
             await pilot.press(key)
         await until(pilot, lambda: app.done)
@@ -93,8 +92,8 @@ def test_a_first_click_only_moves_the_cursor() -> None:
 
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await filled(app, pilot, 3)
-        await pilot.click(DataTable, offset=(3, 3))
-        await until(pilot, lambda: app.screen.query_one(DataTable).cursor_row == 2)
+        await pilot.click(RunTable, offset=(3, 3))
+        await until(pilot, lambda: app.screen.query_one(RunTable).cursor == 2)
         assert not app.done
 
     drive(HistoryScreen(None), steps)
@@ -214,7 +213,7 @@ def test_a_filter_keeps_what_holds_all_words() -> None:
         await filled(app, pilot, 1)
         assert text_of(app, "#runs-title") == "Earlier runs of all models · 3, 1 shown"
         await pilot.press("enter")
-        assert app.focused is app.screen.query_one(DataTable)
+        assert app.focused is app.screen.query_one(RunTable)
         await until(pilot, lambda: part.id in text_of(app, "#run-about"))
         await pilot.press("slash", *" no")
         await filled(app, pilot, 0)
@@ -304,7 +303,7 @@ def test_resizing_leaves_it_alive_and_the_footer_fits() -> None:
         for width, height in ((5, 3), (30, 8), (140, 45), (200, 60), (80, 24)):
             await pilot.resize_terminal(width, height)
             await filled(app, pilot, 2)
-            table = app.screen.query_one(DataTable)
+            table = app.screen.query_one(RunTable)
             if width >= 80:
                 await until(pilot, lambda: 0 < table.virtual_size.width <= table.size.width)  # noqa: B023
 

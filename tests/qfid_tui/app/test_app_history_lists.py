@@ -9,11 +9,13 @@ import pytest
 from cli_saved_runs import save_run
 from side_screen_app import Below, drive, text_of, until
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input
+from textual.widgets import Input
 
 from qfid_tui.app import history_reader
 from qfid_tui.app.screens.compared_runs import ComparedRunsScreen
 from qfid_tui.app.screens.history import HistoryScreen
+from qfid_tui.app.widgets.run_table import RunTable
+from qfid_tui.state import run_list
 from scorer.report.formats.inline import digits
 from scorer.runs import listing
 from scorer.runs.run import Run
@@ -32,7 +34,7 @@ async def at_rest(app: Below, pilot: Pilot[Any]) -> None:
 
 
 def row(app: Below, index: int) -> list[str]:
-    return [str(cell) for cell in app.screen.query_one(DataTable).get_row_at(index)]
+    return app.screen.query_one(RunTable).texts(index)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 45)])
@@ -43,8 +45,8 @@ def test_kl_flips_and_verdict_of_the_best_setting_are_in_the_row(size: tuple[int
 
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await at_rest(app, pilot)
-        table = app.screen.query_one(DataTable)
-        named = dict(zip([str(c.label) for c in table.ordered_columns], row(app, 0), strict=True))
+        table = app.screen.query_one(RunTable)
+        named = dict(zip(table.heads, row(app, 0), strict=True))
         assert (named["best"], named["KL, nats"], named["flips"]) == ("8", eight, "0 %")
         assert named["verdict"] == "good?"
         assert named.get("others", "4 bad?") == "4 bad?"
@@ -57,32 +59,36 @@ def test_kl_flips_and_verdict_of_the_best_setting_are_in_the_row(size: tuple[int
 def test_only_runs_near_the_screen_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     copies(save_run(), 60)
     monkeypatch.setattr(history_reader, "_PART", 10)
+    monkeypatch.setattr(run_list, "_SECONDS", 0)
     seen: list[str] = []
     results: list[str] = []
-    read_infos, read_outcomes = history_reader.read_infos, history_reader.read_outcomes
+    read_info, read_outcomes = listing._info, run_list.read_outcomes
 
-    def infos(ids: Any) -> Any:
-        seen.extend(ids)
-        return read_infos(ids)
+    def info(path: Any) -> Any:
+        seen.append(path.name)
+        return read_info(path)
 
-    def outcomes(infos: Any) -> Any:
-        results.extend(info.id for info in infos)
-        return read_outcomes(infos)
+    def outcomes(index: Any, runs: Any) -> Any:
+        listed = [*runs]
+        results.extend(run.info.id for run in listed)
+        # Looked at once more: their reports are of this moment.
+        del seen[len(seen) - len(listed) :]
+        return read_outcomes(index, listed)
 
-    monkeypatch.setattr(history_reader, "read_infos", infos)
-    monkeypatch.setattr(history_reader, "read_outcomes", outcomes)
+    monkeypatch.setattr(listing, "_info", info)
+    monkeypatch.setattr(run_list, "read_outcomes", outcomes)
 
     async def steps(app: Below, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: len(seen) == 40)
         await at_rest(app, pilot)
         assert len(seen) == 40 and len(results) < 20
         assert text_of(app, "#runs-title") == "Earlier runs of demo · 40 of 61 read"
-        await pilot.press("pagedown")
+        await pilot.press("pagedown", "pagedown")
         await until(pilot, lambda: len(seen) in (50, 60))
         await at_rest(app, pilot)
-        assert row(app, app.screen.query_one(DataTable).cursor_row)[3] == "8"
+        assert row(app, app.screen.query_one(RunTable).cursor)[3] == "8"
         await pilot.press("end")
-        await until(pilot, lambda: app.screen.query_one(DataTable).cursor_row == 60)
+        await until(pilot, lambda: app.screen.query_one(RunTable).cursor == 60)
         await at_rest(app, pilot)
         assert text_of(app, "#runs-title") == "Earlier runs of demo · 61"
         assert len(seen) == len(set(seen)) == 61
@@ -121,7 +127,7 @@ def test_a_filter_reads_on_until_enough_runs_match() -> None:
         await at_rest(app, pilot)
         await pilot.press("slash")
         app.screen.query_one(Input).value = "demo-0001"
-        await until(pilot, lambda: app.screen.query_one(DataTable).row_count == 1)
+        await until(pilot, lambda: app.screen.query_one(RunTable).row_count() == 1)
         await until(pilot, lambda: "51, 1 shown" in text_of(app, "#runs-title"))
 
     drive(HistoryScreen("demo"), steps)
@@ -165,3 +171,22 @@ def test_the_question_says_that_the_run_is_on_the_workbench() -> None:
         assert "the run on the workbench, which is emptied" in text_of(app, "#question")
 
     drive(HistoryScreen("demo", run.id), steps)
+
+
+def test_columns_without_room_are_shown_on_request() -> None:
+    save_run()
+
+    def head(app: Below) -> str:
+        return app.screen.query_one(RunTable).render_line(0).text
+
+    async def steps(app: Below, pilot: Pilot[Any]) -> None:
+        await at_rest(app, pilot)
+        assert "scored" in head(app) and "verdict" not in head(app)
+        await pilot.press(*["right"] * 40)
+        assert "verdict" in head(app) and "scored" not in head(app)
+        await pilot.press(*["left"] * 40)
+        assert "when" in head(app)
+        await pilot.resize_terminal(100, 24)
+        await until(pilot, lambda: "verdict" in head(app))
+
+    drive(HistoryScreen("demo"), steps, size=(36, 24))

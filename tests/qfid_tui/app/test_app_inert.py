@@ -10,9 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
-from inert_screens import assert_inert, nasty
+from inert_screens import all_fragments, assert_inert, nasty
+from made_up_run_list import made_up_list
 from side_screen_app import Below, until
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -29,8 +30,9 @@ from qfid_tui.state.compared_runs import ComparedRun
 from scorer.common.errors import InputError
 from scorer.runs.run_info import RunInfo
 
-# Opening a screen takes longer than drawing many texts on it: 10 sets of 20 make 200 texts.
-TEXTS, EXAMPLES = 20, 10
+# Opening a screen takes longer than drawing many texts on it.
+TEXTS = 20
+EXAMPLES = [3, pytest.param(50, marks=pytest.mark.slow)]
 
 
 def infos(texts: list[str]) -> list[RunInfo]:
@@ -40,10 +42,10 @@ def infos(texts: list[str]) -> list[RunInfo]:
         run = f"202611{10 + i}-000000-{text}"
         found.append(
             RunInfo(
-                run, Path("/runs") / run, "unfinished", "", text, (text,), text, text, 1, 2, (text,)
+                run, f"/runs/{run}", "unfinished", "", text, (text,), text, 9, text, 1, 2, (text,)
             )
         )
-        found.append(RunInfo(f"b{run}", Path("/runs") / run, "broken", text))
+        found.append(RunInfo(f"b{run}", f"/runs/{run}", "broken", text))
     return found
 
 
@@ -51,7 +53,7 @@ def screens(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scree
     """Each side screen with the texts wherever it takes any."""
     a, b, c, d, *log = texts
     yield ConfirmScreen(a, b, c)
-    yield FaultScreen(Fault(a, b, c, tuple(log), 3, d))
+    yield FaultScreen(Fault(a, b, c, tuple(log), 3, 3, d))
     yield HelpScreen([HelpKey(a, b, c), HelpKey(c, d, "")])
 
     def unreadable(_: str) -> Any:
@@ -62,8 +64,7 @@ def screens(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scree
     job = SimpleNamespace(model=a, settings=[SimpleNamespace(file_name=text) for text in texts])
     monkeypatch.setattr("qfid_tui.app.screens.export.find_run", lambda _: SimpleNamespace(job=job))
     yield ExportScreen(d, c, lambda: b)
-    monkeypatch.setattr("qfid_tui.state.run_list.run_ids", lambda _: texts)
-    monkeypatch.setattr("qfid_tui.app.history_reader.read_infos", lambda _: infos(texts))
+    made_up_list(monkeypatch, infos(texts))
     yield HistoryScreen(None)
     monkeypatch.setattr(
         "qfid_tui.state.compared_runs._read",
@@ -106,10 +107,12 @@ def one_app() -> Iterator[Any]:
         loop.close()
 
 
-def test_any_text_is_drawn_inert(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_any_text_is_drawn_inert(examples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with one_app() as ask:
 
-        @settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate])
+        @settings(max_examples=examples, phases=[Phase.explicit, Phase.generate])
+        @example(all_fragments(TEXTS))
         @given(st.lists(nasty, min_size=TEXTS, max_size=TEXTS))
         def each(texts: list[str]) -> None:
             async def steps(app: Below, pilot: Pilot[Any]) -> None:

@@ -23,7 +23,7 @@ from qfid_tui.app.screens.fault import Fault, FaultScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryScreen
 
-FAULT = Fault("title", "message", "", ("log",), 1, "run")
+FAULT = Fault("title", "message", "", ("log",), 1, 1, "run")
 SCREENS: dict[str, Callable[[], Screen[Any]]] = {
     "history": lambda: HistoryScreen(None),
     "compared": lambda: ComparedRunsScreen([]),

@@ -50,6 +50,7 @@ async def test_at_140_columns_the_strip_holds_more_than_twenty_chunks_and_no_num
         await until(pilot, lambda: table.has_numbers and table.row_height() == 2, "numbers")
         result = app.comparison.settings["8"]
         result.kl[:] = [0.01] * 40
+        result.in_text[0][:] = [0.01] * 40
         show_news(app)
         await pilot.press("w")
         if table.strips.has_own_scales:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_pilot import demo_choices, piloted, running, screen_text, until
+from app_pilot import demo_choices, painted, piloted, running, screen_text, until
 from cli_saved_runs import (
     chunk_events,
     chunk_scored,
@@ -122,9 +122,8 @@ async def test_a_killed_child_is_told_with_its_log_and_goes_on(tmp_path: Path) -
         await until(pilot, lambda: app.comparison.saved == 2, "two chunks")
         os.kill(int(file.with_suffix(".pid").read_text()), signal.SIGKILL)
         await until(pilot, lambda: type(app.screen).__name__ == "FaultScreen", "the fault")
-        text = screen_text(app)
-        assert "SIGKILL" in text and "last [/words]" in text and "2 scored chunks saved" in text
-        assert "if memory ran out" in text
+        words = ("SIGKILL", "last [/words]", "2 scored chunks saved", "if memory ran out")
+        await painted(app, pilot, *words)
         script(file, recording(run))
         await pilot.press("r")
         await until(pilot, lambda: app.comparison.phase == "finished", "finished")
@@ -146,7 +145,7 @@ async def test_a_child_that_ends_at_the_start_is_told(
     async with running(faked(), script=script(tmp_path / "s", *words)) as (app, pilot):
         await pilot.press("r")
         await until(pilot, lambda: type(app.screen).__name__ == "FaultScreen", "the fault")
-        assert said in screen_text(app) and "qfid doctor" in screen_text(app)
+        await painted(app, pilot, said, "qfid doctor")
         assert app.comparison.phase == "failed" and app.comparison.run is None
         await pilot.press("escape")
         await until(pilot, lambda: "r tries again" in screen_text(app), "what can be done")
@@ -170,8 +169,7 @@ async def test_what_cannot_be_scored_is_said_in_the_scorer_s_words(tmp_path: Pat
     async with running(faked(), script=file) as (app, pilot):
         await pilot.press("r")
         await until(pilot, lambda: type(app.screen).__name__ == "FaultScreen", "the fault")
-        text = screen_text(app)
-        assert "no [/such] text" in text and "do something" in text
+        text = await painted(app, pilot, "no [/such] text", "do something", "Close")
         assert "go on" not in text.lower()
 
 

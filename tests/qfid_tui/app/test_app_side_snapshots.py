@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from made_up_run_list import made_up_list
 from side_screen_app import Below, until
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -40,6 +41,7 @@ FAULT = Fault(
     "other programs may have taken the memory: close them, or take fewer settings at once",
     tuple(f"line {i} of what the scorer said before it ended" for i in range(1, 31)),
     36,
+    36,
     RUN,
 )
 KEYS = [
@@ -60,7 +62,7 @@ def info(
     return RunInfo(
         **{
             "id": run,
-            "path": Path("/home/me/.local/share/qfid/runs") / run,
+            "folder": f"/home/me/.local/share/qfid/runs/{run}",
             "state": state,
             "model": model,
             "settings": tuple(settings.split(",")),
@@ -81,7 +83,7 @@ RUNS = [
     info(20, "finished", "4@512~dequantized", 32, "demo", corpus="/home/me/notes on birds.md"),
     RunInfo(
         "20261119-101112-old-1a2b",
-        Path("/home/me/.local/share/qfid/runs/20261119-101112-old-1a2b"),
+        "/home/me/.local/share/qfid/runs/20261119-101112-old-1a2b",
         "broken",
         "run `20261119-101112-old-1a2b` was written by another version of qfid (schema `0`)",
     ),
@@ -143,7 +145,7 @@ async def listed(app: Below, pilot: Pilot[Any]) -> None:
     await until(pilot, lambda: app.screen.query_one("RunTable").display)
     await pilot.press("space")
     await pilot.press("down")
-    await until(pilot, lambda: app.screen.query_one("RunTable").cursor_row == 1)  # type: ignore[attr-defined]
+    await until(pilot, lambda: app.screen.query_one("RunTable").cursor == 1)  # type: ignore[attr-defined]
 
 
 async def compared(app: Below, pilot: Pilot[Any]) -> None:
@@ -153,7 +155,7 @@ async def compared(app: Below, pilot: Pilot[Any]) -> None:
 async def unusable(app: Below, pilot: Pilot[Any]) -> None:
     await listed(app, pilot)
     await pilot.press("end")
-    await until(pilot, lambda: app.screen.query_one("RunTable").cursor_row == 5)  # type: ignore[attr-defined]
+    await until(pilot, lambda: app.screen.query_one("RunTable").cursor == 5)  # type: ignore[attr-defined]
 
 
 async def exported(app: Below, pilot: Pilot[Any]) -> None:
@@ -185,11 +187,7 @@ SCREENS: dict[str, tuple[Callable[[], Screen[Any]], Steps]] = {
 @pytest.fixture(autouse=True)
 def _still(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Made-up runs and the time of no place in particular."""
-    monkeypatch.setattr("qfid_tui.state.run_list.run_ids", lambda _: [run.id for run in RUNS])
-    monkeypatch.setattr("qfid_tui.app.history_reader.read_infos", lambda _: RUNS)
-    monkeypatch.setattr(
-        "qfid_tui.app.history_reader.read_outcomes", lambda runs: [*map(outcome, runs)]
-    )
+    made_up_list(monkeypatch, RUNS, outcome)
     monkeypatch.setattr("qfid_tui.app.screens.compared_runs.read_compared", lambda _: COMPARED)
     monkeypatch.setattr("qfid_tui.app.screens.export.find_run", lambda _: JOB)
     monkeypatch.setenv("TZ", "UTC")

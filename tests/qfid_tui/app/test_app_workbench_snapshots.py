@@ -8,13 +8,24 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from app_pilot import choose, compare, demo_choices, is_ready, show_news, until
+from app_pilot import (
+    choose,
+    compare,
+    demo_choices,
+    is_ready,
+    piloted,
+    running,
+    show_news,
+    until,
+)
 from cli_saved_runs import chunk_scored
+from screen_at_rest import at_rest, in_time
 from textual.pilot import Pilot
 
 from qfid_tui.app.app import QfidApp
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
+from scorer.common.folders import runs_folder
 from scorer.models.info import ModelInfo
 from scorer.spec.events import Hello, Planned, Progress, SettingFailedEvent
 
@@ -101,6 +112,8 @@ STATES: dict[str, tuple[Choices, Callable[[QfidApp], None]]] = {
 def test_looks(name: str, size: tuple[int, int], theme: str, snap_compare: Any) -> None:
     choices, bring = STATES[name]
     app = QfidApp(dataclasses.replace(choices, theme=theme), probe=False, keep=False)
+    # The app looks every other second whether the run on the screen has been deleted.
+    (runs_folder() / RUN).mkdir(parents=True)
 
     async def before(pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: is_ready(app))
@@ -111,3 +124,14 @@ def test_looks(name: str, size: tuple[int, int], theme: str, snap_compare: Any) 
         app.comparison.phase = "idle" if name in ("no_model", "ready") else app.comparison.phase
 
     assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+@piloted
+async def test_a_picture_that_a_timer_changes_is_refused() -> None:
+    """The run on the screen has no folder: the app finds out within two seconds."""
+    async with running(demo_choices()) as (app, pilot):
+        stopped(app)
+        show_news(app)
+        await at_rest(pilot)
+        with pytest.raises(AssertionError, match="depends on the time"):
+            await in_time(pilot)

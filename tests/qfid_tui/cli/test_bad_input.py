@@ -1,6 +1,7 @@
 """What cannot be scored: one or two lines on standard error, exit code 2, nothing half-written.
 
-Every case goes through the child process and through the command line.
+Every case goes through the child's code and through the command line, both in this process; one
+of each kind goes through processes, from the command to its exit code.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from child_in_process import answered
+from cli_saved_runs import play, request_of, script
 from job_requests import Asked
 from scorer_child import scored_by_child
 from tiny_runs import Small, failed
 
+from qfid_tui.cli.command_line import main
 from scorer.common.folders import runs_folder
+from scorer.spec.job import Job
 
 Case = Callable[[Asked], None]
 
@@ -215,13 +220,15 @@ def check_nothing_saved() -> None:
 
 
 @cases
-def test_the_child_says_what_is_wrong(asked: Asked, case: Case, message: str, hint: str) -> None:
+def test_the_child_says_what_is_wrong(
+    asked: Asked, case: Case, message: str, hint: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     case(asked)
-    events, code, errors = scored_by_child(asked.request)
+    events, code = answered(asked.request)
     failure = failed(events)
     assert message in failure.message and hint in failure.hint
     assert (code, failure.exit_code, failure.run, failure.saved) == (2, 2, None, 0)
-    assert "\n" not in failure.message + failure.hint and errors == ""
+    assert "\n" not in failure.message + failure.hint and capfd.readouterr() == ("", "")
     assert not failure.message.endswith(".")
     check_nothing_saved()
 
@@ -252,17 +259,52 @@ def error_lines(stderr: str) -> list[str]:
 
 @cases
 def test_the_command_line_says_it_in_two_lines(
-    asked: Asked, tmp_path: Path, case: Case, message: str, hint: str
+    asked: Asked,
+    tmp_path: Path,
+    case: Case,
+    message: str,
+    hint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     case(asked)
     output = tmp_path / "reports"
     output.mkdir()
     asked.arguments["--output"] = str(output / "report.md")
+    path = script(tmp_path / "child", answered(asked.request)[0], "!exit 2")
+    play(monkeypatch, path)
+    code = main(asked.words())
+    written = capfd.readouterr()
+    lines = error_lines(written.err)
+    assert code == 2 and written.out == "" and message in lines[0]
+    assert len(lines) <= 2 and hint in "".join(lines[1:])
+    assert list(output.iterdir()) == []
+    check_nothing_saved()
+    if path.with_suffix(".request").exists():
+        # What the child has answered is what it was asked.
+        assert Job.from_json(request_of(path)) == Job.from_json(asked.request)
+
+
+SLOW = pytest.mark.slow
+PLAIN = (seven_bits, no_tokenizer, a_broken_tokenizer, truncated_weights)
+
+
+@pytest.mark.parametrize(
+    ("case", "message", "hint"),
+    [
+        pytest.param(*known, id=known[0].__name__, marks=[] if known[0] in PLAIN else SLOW)
+        for known in CASES
+    ],
+)
+def test_the_command_says_it_in_two_lines(
+    asked: Asked, tmp_path: Path, case: Case, message: str, hint: str
+) -> None:
+    """Refused by the command itself, by its child at once, and once the child loads."""
+    case(asked)
     done = on_the_command_line(asked, tmp_path)
     lines = error_lines(done.stderr)
     assert done.returncode == 2 and message in lines[0]
     assert len(lines) <= 2 and hint in "".join(lines[1:])
-    assert list(output.iterdir()) == []
     check_nothing_saved()
 
 
@@ -340,7 +382,7 @@ def test_weights_that_hold_nan_are_refused(asked: Asked) -> None:
                 weights[name] = mx.full(value.shape, float("nan"))
 
     edit_weights(asked.small.model, poison)
-    events, code, _ = scored_by_child(asked.request)
+    events, code = answered(asked.request)
     assert code == 2 and "gives no finite logits" in failed(events).message
     check_nothing_saved()
 

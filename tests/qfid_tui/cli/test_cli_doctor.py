@@ -24,8 +24,9 @@ from scorer.child import doctor
 from scorer.child.doctor import examine
 from scorer.common.errors import QfidError
 from scorer.common.folders import runs_folder
+from scorer.device import backend
 from scorer.device.backend import Backend, missing_backend
-from scorer.device.blas import NONE_FOUND
+from scorer.device.blas import NONE_FOUND, UnusableBlas
 from scorer.metrics import fused_selftest
 from scorer.models.hub_cache import hub_folder
 from scorer.quantizers import affine_fused as fused_quantizer
@@ -33,7 +34,7 @@ from scorer.quantizers import affine_fused as fused_quantizer
 GIB = 1 << 30
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="Linux loads its BLAS itself")
 
-GOOD = Backend("cpu", "Test CPU", 16 * GIB, 8 * GIB, "MKL", 0.002, {}, "numpy")
+GOOD = Backend("cpu", "Test CPU", 16 * GIB, 8 * GIB, "MKL", {}, "numpy")
 
 
 def findings(monkeypatch: pytest.MonkeyPatch, backend: Backend) -> list[dict[str, str]]:
@@ -48,6 +49,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     usage = shutil._ntuple_diskusage(900 * GIB, 400 * GIB, 500 * GIB)  # type: ignore[attr-defined]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr(doctor, "_NVIDIA", tmp_path / "no-driver")
+    monkeypatch.setattr(backend, "product_seconds", lambda: 0.002)
     for name in ("QFID_BLAS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -142,34 +144,29 @@ def test_attention_kept_in_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize(
-    ("system", "machine", "fix"),
-    [
-        ("Linux", "x86_64", "-m pip install mkl`"),
-        ("Linux", "aarch64", "OpenBLAS"),
-    ],
-)
-def test_reference_blas(
-    monkeypatch: pytest.MonkeyPatch, system: str, machine: str, fix: str
+def test_slow_products_are_a_problem_where_scoring_uses_them(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(platform, "system", lambda: system)
-    monkeypatch.setattr(platform, "machine", lambda: machine)
-    slow = dataclasses.replace(GOOD, blas=NONE_FOUND, matmul_seconds=0.048)
-    (finding,) = findings(monkeypatch, slow)
-    assert "reference BLAS" in finding["what"] and "48 ms" in finding["what"]
-    assert fix in finding["fix"]
+    monkeypatch.setattr(backend, "product_seconds", lambda: 0.048)
+    slow = dataclasses.replace(GOOD, blas=NONE_FOUND)
+    assert findings(monkeypatch, slow) == []
+    lines = to_markdown(json.loads(json.dumps(examine())))
+    (line,) = [line for line in lines if "**BLAS**" in line]
+    assert "48 ms" in line and "`--kernel mlx-lm`" in line and "→" in line
+    in_mlx = dataclasses.replace(slow, arithmetic="mlx")
+    finding, _ = findings(monkeypatch, in_mlx)
+    assert "reference BLAS" in finding["what"]
+    (line,) = [line for line in to_markdown(examine()) if "**BLAS**" in line]
+    assert "→" not in line
 
 
 @pytest.mark.usefixtures("quiet")
-def test_a_fast_blas_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = dataclasses.replace(GOOD, matmul_seconds=0.1)
-    (finding,) = findings(monkeypatch, slow)
-    assert "although MKL is loaded" in finding["what"] and "other programs" in finding["fix"]
-    monkeypatch.setattr(doctor, "core_count", lambda: 2)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert findings(monkeypatch, slow)[0]["fix"] == "unset OMP_NUM_THREADS"
-    monkeypatch.setenv("QFID_BLAS", "none")
-    assert findings(monkeypatch, slow)[0]["fix"] == "unset QFID_BLAS"
+def test_a_blas_that_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MKL_THREADING_LAYER", "TBB")
+    broken = UnusableBlas("MKL", "/v/libmkl_rt.so.3", "MKL_THREADING_LAYER", "")
+    (finding,) = findings(monkeypatch, dataclasses.replace(GOOD, unusable_blas=(broken,)))
+    assert "MKL cannot multiply while MKL_THREADING_LAYER is `TBB`" in finding["what"]
+    assert finding["fix"] == "unset MKL_THREADING_LAYER"
 
 
 @linux
@@ -178,7 +175,7 @@ def test_a_gpu_that_lies_idle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setattr(doctor, "_NVIDIA", tmp_path)
     (finding,) = findings(monkeypatch, GOOD)
     assert "NVIDIA" in finding["what"] and "pip install 'mlx[cuda13]'`" in finding["fix"]
-    cuda = Backend("cuda", "H", 80 * GIB, 70 * GIB, "n/a", None, {})
+    cuda = Backend("cuda", "H", 80 * GIB, 70 * GIB, "n/a", {})
     monkeypatch.setattr(fused_selftest, "usable_kernel", lambda *_: (object(), "built"))
     monkeypatch.setattr(fused_quantizer, "usable_quantizer", lambda *_: (object(), "built"))
     assert findings(monkeypatch, cuda) == []

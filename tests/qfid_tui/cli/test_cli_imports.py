@@ -99,12 +99,13 @@ def test_checking_that_a_run_is_whole_needs_no_mlx() -> None:
     assert not packages(modules) & {"mlx", "mlx_lm", "textual", "transformers", "huggingface_hub"}
 
 
-def test_no_report_needs_mlx_or_textual() -> None:
+def test_no_report_needs_mlx_textual_or_a_tokenizer() -> None:
     run = save_run(chunks=2, finished=False)
     for format in ("md", "json", "csv", "positions"):
         code, said, modules = imported("report", run.id, "--format", format)
         assert code == 0 and said
-        assert not packages(modules) & {"mlx", "mlx_lm", "textual", "transformers"}
+        foreign = {"mlx", "mlx_lm", "textual", "transformers", "tokenizers", "jinja2"}
+        assert not packages(modules) & foreign
 
 
 def test_no_module_of_the_command_line_imports_mlx() -> None:

@@ -269,6 +269,7 @@ def test_text_is_cut_with_a_sign_and_wide_characters_stay_whole() -> None:
 
 def test_ranges_and_values_in_words() -> None:
     assert range_of([0.5, math.nan, 0.25]) == "0.25 … 0.5"
+    assert range_of([0.5]) == range_of([0.5, 0.5, math.nan]) == "0.5"
     assert range_of([math.nan]) == ""
     assert [value_text(v) for v in (0.1234, 4.31e-5, math.inf, math.nan, None)] == [
         "0.12",

@@ -24,7 +24,7 @@ from qfid_tui.state.chart_points import depth_spans
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import earlier_settings
-from qfid_tui.state.saved_comparison import documents_of, saved_chunks
+from qfid_tui.state.saved_comparison import documents_of, open_comparison, saved_chunks
 from qfid_tui.state.saved_report import saved_report, stored_report
 from qfid_tui.state.setting_results import SettingResult, figures_of
 from qfid_tui.state.table_rows import table_rows
@@ -167,6 +167,22 @@ def test_a_stopped_run_goes_on_with_the_chunks_it_has() -> None:
     for chunk in (2, 3):
         comparison.add(chunk_scored("8", chunk, 0.0005))
     assert comparison.settings["8"].chunks == [0, 1, 2, 3]
+
+
+def test_chunks_that_are_no_longer_saved_are_forgotten_when_the_run_goes_on() -> None:
+    run = save_run(finished=False, chunks=0)
+    comparison = begun()
+    for event in [*opening(run), *chunk_events(run, 2)]:
+        comparison.add(event)
+    comparison.begin(job("8,4"))
+    again = opening(run)
+    object.__setattr__(again[-1], "done", {"4": 2})
+    for event in again:
+        comparison.add(event)
+    assert (comparison.saved, comparison.settings["8"].chunks) == (2, [])
+    assert list(comparison.settings) == ["8", "4"]
+    comparison.add(chunk_scored("8", 0, 0.1))
+    assert comparison.settings["8"].chunks == [0]
 
 
 def test_it_says_when_saved_chunks_were_never_heard_of() -> None:
@@ -366,3 +382,33 @@ def test_spans_cover_a_chunk(positions: int) -> None:
     assert edges[0] == 0 and edges[-1] == positions and len(edges) == min(8, positions) + 1
     sizes = [end - start for start, end in pairwise(edges)]
     assert not sizes or max(sizes) - min(sizes) <= 1
+
+
+def test_chunks_stand_in_the_order_of_the_text_with_gaps_live_and_reopened() -> None:
+    run = save_run("8", finished=False, chunks=0)
+    comparison = begun("8")
+    for event in opening(run):
+        comparison.add(event)
+    for chunk, kl in ((2, 0.3), (0, 0.1)):
+        comparison.add(chunk_scored("8", chunk, kl))
+        assert comparison.settings["8"].in_text[0][chunk] == kl
+    [row] = [row for row in table_rows(Choices(), comparison, None) if row.name == "8"]
+    assert row.in_text == ([0.1, None, 0.3, None], [0.0, None, 0.0, None])
+    assert comparison.settings["8"].kl == [0.3, 0.1]
+
+    saved = save_run("8", finished=False, chunks=3)
+    reopened = open_comparison(saved.id)
+    kl, flips = reopened.settings["8"].in_text
+    assert kl[:3] == reopened.settings["8"].kl and kl[3] is None
+    assert len(flips) == CHUNKS and flips[3] is None
+
+
+def test_more_planned_chunks_are_more_places() -> None:
+    run = save_run("8", finished=False, chunks=0)
+    comparison = begun("8")
+    told = opening(run)
+    for event in [*told, chunk_scored("8", 2, 0.3)]:
+        comparison.add(event)
+    comparison.begin(job("8"))
+    comparison.add(dataclasses.replace(told[-1], chunks=[0, 1, 2, 3, 9], done={"8": 1}))  # type: ignore[call-arg]
+    assert comparison.settings["8"].in_text[0] == [None, None, 0.3, None, None]

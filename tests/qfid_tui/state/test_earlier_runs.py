@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_saved_runs import CHUNKS, chunk_scored, recording, report_of, save_run
+from indexed_runs import use_index
 
 from qfid_tui.state.chart_points import (
     FrontierChart,
@@ -17,11 +19,12 @@ from qfid_tui.state.chart_points import (
 )
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
-from qfid_tui.state.earlier_runs import earlier_settings
+from qfid_tui.state.earlier_runs import earlier_settings, read_earlier
 from qfid_tui.state.saved_comparison import open_comparison
 from qfid_tui.state.table_rows import TableRow, table_rows
 from qfid_tui.words import run_lines
 from qfid_tui.words.about_line import about_row
+from scorer.runs import listing
 from scorer.runs.listing import Run
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.job import CorpusSpec, Job
@@ -50,6 +53,33 @@ def test_settings_of_stored_reports_are_found_newest_first_and_once() -> None:
     assert found[0].kl == tuple(row["kl_mean_per_chunk"])
     assert found[0].flips == pytest.approx([n / 15 for n in row["flips_per_chunk"]])
     assert [row.name for row in earlier_settings("demo", {newest.id})] == ["8", "4"]
+
+
+def test_the_charts_of_an_earlier_row_are_those_of_its_report() -> None:
+    run = save_run("8")
+    [row] = [row for row in rows_of(Comparison()) if row.run == run.id]
+    reopened = open_comparison(run.id)
+    [own] = [row for row in rows_of(reopened) if row.name == "8" and not row.run]
+    points = chunk_points(reopened, own)
+    assert [chunk for chunk, _ in points] == [*range(CHUNKS)]
+    assert [kl for _, kl in chunk_points(Comparison(), row)] == pytest.approx(
+        [kl for _, kl in points]
+    )
+    assert depth_spans(Comparison(), row) == depth_spans(reopened, own) != []
+
+
+def test_before_the_first_chunk_of_a_run_the_charts_show_no_earlier_run() -> None:
+    run = save_run("8")
+    comparison = Comparison()
+    rows = rows_of(comparison)
+    [old] = [row for row in rows if row.run == run.id]
+    assert chart_row(rows, rows[0]) is old
+    comparison.begin(parse_job("4"))
+    rows = rows_of(comparison)
+    [old] = [row for row in rows if row.run == run.id]
+    assert chart_row(rows, rows[0]) is None and chart_row(rows, old) is old
+    comparison.add(chunk_scored("4", 0, 0.1))
+    assert chart_row(rows_of(comparison), None) is not None
 
 
 def test_reports_that_cannot_be_read_are_passed_over() -> None:
@@ -232,3 +262,29 @@ def test_a_cheaper_open_setting_stands_beside_the_settled_one() -> None:
     assert "".join(text for text, _ in line) == (
         "cheapest good setting so far: 8 (50 % of the 16-bit cache); 6? costs less and is open"
     )
+
+
+def test_nothing_is_read_on_when_nobody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for second in range(3):
+        run = save_run("8")
+        # Runs of one second are put into their order together.
+        run.path.rename(run.path.with_name(f"20260101-00000{second}-demo-0000"))
+    seen: list[str] = []
+    info = listing._info
+
+    def counted(path: Path) -> Any:
+        seen.append(path.name)
+        return info(path)
+
+    monkeypatch.setattr(listing, "_info", counted)
+    found = read_earlier("demo", None, is_saved=False, stopped=lambda: len(seen) == 2)
+    assert len(seen) == 2 and found.settings == ()
+
+
+def test_the_runs_of_a_model_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_index(monkeypatch)
+    save_run("8"), save_run("4", finished=False)
+    first = read_earlier("demo", None, is_saved=False)
+    assert len(first.saved) == 2 and first.unfinished == first.saved[0].id
+    monkeypatch.setattr(listing, "_info", None)
+    assert read_earlier("demo", None, is_saved=False) == first

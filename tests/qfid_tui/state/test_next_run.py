@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from cli_saved_runs import CHUNKS, recording, report_of, save_run
 
-from qfid_tui.state.choices import Choices
+from qfid_tui.state.choices import Choices, same_conditions
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import read_earlier
 from qfid_tui.state.next_run import SavedRun, next_run
 from qfid_tui.state.saved_comparison import open_comparison
 from scorer.common.errors import QfidError
 from scorer.spec.events import Failed
+from scorer.spec.job import CorpusSpec
+from scorer.spec.settings.registry import parse_settings
 
 
 def chosen(**changes: Any) -> Choices:
@@ -88,6 +90,9 @@ def test_a_run_without_a_chunk_opens_empty_and_one_that_is_not_there_is_an_error
     run = save_run(finished=False, chunks=0)
     comparison = open_comparison(run.id)
     assert (comparison.phase, comparison.saved) == ("stopped", 0)
+    # There is nothing to add to.
+    same = Choices().of_job(run.job)
+    assert next_run(same, comparison).kind == "go_on"
     with pytest.raises(QfidError):
         open_comparison("nothing")
 
@@ -103,7 +108,8 @@ def test_what_a_saved_run_holds_is_not_scored_anew() -> None:
 
 
 def test_the_newest_of_equal_runs_is_continued() -> None:
-    saved = [SavedRun("newer", chosen().job()), SavedRun("older", chosen().job())]
+    conditions = chosen().job().conditions
+    saved = [SavedRun(name, conditions, ("8", "4")) for name in ("newer", "older")]
     assert next_run(chosen(), Comparison(), saved).run == "newer"
 
 
@@ -115,3 +121,29 @@ def test_a_run_that_the_scorer_refused_to_continue_is_not_tried_again() -> None:
     comparison.end(by_user=False)
     saved = read_earlier("demo", None, is_saved=False).saved
     assert next_run(chosen(), comparison, saved).kind == "new"
+
+
+def test_jobs_of_equal_conditions_are_those_that_one_run_can_hold() -> None:
+    job = chosen().job()
+    others = {
+        "settings": parse_settings("3"),
+        "force": True,
+        "model": "org/other",
+        "corpus": CorpusSpec("builtin" if job.corpus.source != "builtin" else "wikitext2"),
+        "revision": "abc",
+        "protocol": "llama.cpp",
+        "chunk_length": 77,
+        "chunks": "first" if job.chunks == "spread" else "spread",
+        "max_chunks": 7,
+        "kernel": "mlx-lm",
+        "control": True,
+        "noise_floor": 4,
+        "batch": 3,
+    }
+    fields = {field.name for field in dataclasses.fields(job) if field.init}
+    assert fields == set(others), "every field of a job is tried"
+    for name, value in others.items():
+        other = dataclasses.replace(job, **{name: value})  # type: ignore[arg-type]
+        equal = name in ("settings", "force")
+        assert same_conditions(job, other) is equal
+        assert (job.conditions == other.conditions) is equal, name

@@ -9,7 +9,7 @@ from token_text_runs import token_run
 
 from qfid_tui.app.screens.detail import DetailScreen
 from qfid_tui.state.text_names import text_name
-from qfid_tui.words.run_rows import RunRow, all_about, matches
+from qfid_tui.words.run_rows import RunFilter, RunRow, all_about
 from scorer.runs.listing import list_runs
 
 
@@ -37,4 +37,5 @@ async def test_inspector_and_history_name_the_built_in_text_as_the_workbench_doe
         await app.push_screen(DetailScreen(RUN, "4"))
         await until(pilot, lambda: "· built-in text" in screen_text(app))  # type: ignore[arg-type]
     assert ("text", text_name(info.corpus)) in all_about(RunRow(info, None, marked=False))
-    assert matches(info, text_name(info.corpus)) and matches(info, info.corpus)
+    for words in (text_name(info.corpus), info.corpus):
+        assert RunFilter().matching([info], words) == [info]

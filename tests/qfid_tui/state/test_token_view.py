@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hostile_files import DECODER, edit_json
 from token_text_runs import HALVES, PROSE, demo_ids, positions_of, token_run
 
 from qfid_tui.pictures.token_glyphs import MISSING
+from qfid_tui.state import run_tokens
 from qfid_tui.state.setting_tokens import LEVEL_EDGES, UNSCORED
 from qfid_tui.state.token_view import TokenView, read_token_view
 from scorer.common.errors import InputError
 from scorer.common.folders import cache_folder
+from scorer.demo import demo_model_path
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.grid import CellKey
+from scorer.text.tokens import spelling
+from scorer.text.tokens.spelling import SpelledTokens
 
 LENGTH = 32
 
@@ -92,9 +101,13 @@ def test_why_a_token_is_not_scored(name: str, setting: str, place: int, reason: 
 def test_bos_stands_where_it_replaced_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     run = token_run(corpus={"bos_policy": "every-chunk"})
     assert read_token_view(run.id).ids[LENGTH] == MISSING
-    from scorer.text.tokens.tokenizer import TextTokenizer
+    real = run_tokens.read_spelling
 
-    monkeypatch.setattr(TextTokenizer, "bos_token_id", 5)
+    def with_bos(folder: Path, name: str, ids: set[int], *more: Any) -> SpelledTokens:
+        return dataclasses.replace(real(folder, name, {*ids, 5}, *more), bos=5)
+
+    monkeypatch.setattr(run_tokens, "read_spelling", with_bos)
+    monkeypatch.setattr(run_tokens, "_spellings", run_tokens._Spellings())
     view = read_token_view(run.id)
     assert view.ids[::LENGTH].tolist() == [5, 5, 5]
     assert view.glyphs.text(LENGTH) not in ("·", " 5")
@@ -136,7 +149,11 @@ def test_every_setting_is_told_at_a_token() -> None:
 def test_the_rank_is_the_place_in_the_ranking_for_every_token() -> None:
     kl = np.tile([0.5, 0.1, 0.5, math.inf, 0.1, 0.0], 6)[: LENGTH - 1]
     cost = read_token_view(token_run(chunks=(0,), settings="4", columns={"kl": kl}).id).cost("4")
-    assert [cost.rank(token) for token in cost.ranking.tolist()] == list(range(1, LENGTH))
+    found = [cost.position(token) for token in cost.ranking.tolist()]
+    kl = [float(own[0].kl[own[1]]) for own in found if own is not None]
+    assert kl == sorted(kl, reverse=True)
+    ranks = [cost.rank(*pair) for pair in zip(cost.ranking.tolist(), kl, strict=True)]
+    assert ranks == list(range(1, LENGTH))
 
 
 def test_flips_of_one_setting_alone() -> None:
@@ -273,14 +290,69 @@ def test_headings_say_what_a_chunk_cost() -> None:
     assert view.heading("2", 1) == "chunk 7 · not scored under 2"
 
 
-def test_reading_a_run_imports_neither_mlx_nor_transformers() -> None:
+def test_reading_a_run_imports_neither_mlx_nor_a_tokenizer() -> None:
     run = token_run()
     program = (
         "import sys; from qfid_tui.state.token_view import read_token_view; "
         f"read_token_view({run.id!r}); "
-        "print([m for m in ('mlx', 'mlx_lm', 'transformers', 'textual') if m in sys.modules])"
+        "names = ('mlx', 'mlx_lm', 'transformers', 'tokenizers', 'textual'); "
+        "print([name for name in names if name in sys.modules])"
     )
     found = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The built-in model with a decoder that makes more of a token than memory holds."""
+    model = shutil.copytree(demo_model_path(), tmp_path / "model")
+    edit_json(model / "tokenizer.json", lambda t: t.update(decoder=DECODER))
+    monkeypatch.setattr(run_tokens, "_spellings", run_tokens._Spellings())
+    monkeypatch.setattr(spelling, "_MEMORY", 32 << 20)
+    return model
+
+
+def test_a_tokenizer_that_takes_all_memory_leaves_ids(hostile: Path) -> None:
+    run = token_run(model=str(hostile))
+    view = read_token_view(run.id)
+    assert view.notice.startswith("tokens are shown as ids: ") and "takes more than" in view.notice
+    assert view.glyphs.text(3) == f" {view.ids[3]}"
+
+
+def test_a_tokenizer_that_gave_no_answer_is_not_asked_again_at_once(
+    hostile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = token_run(model=str(hostile))
+    first = read_token_view(run.id).notice
+    monkeypatch.setattr(run_tokens, "read_spelling", None)
+    assert read_token_view(run.id).notice == first
+    monkeypatch.setattr(run_tokens, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(run_tokens, "read_spelling", lambda *_: SpelledTokens("", None, {}))
+    assert "is another than the run's" in read_token_view(run.id).notice
+
+
+def test_what_is_known_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[int]] = []
+
+    def read(folder: Path, name: str, ids: set[int], *_: object) -> SpelledTokens:
+        asked.append(set(ids))
+        return SpelledTokens("0", None, {token: b"x" for token in ids})
+
+    monkeypatch.setattr(run_tokens, "read_spelling", read)
+    known = run_tokens._Spellings()
+    for wanted in ({1, 2}, {2}, {2, 3}):
+        found = known.read(demo_model_path(), "demo", wanted, lambda: False)
+        assert wanted <= set(found.pieces)
+    assert asked == [{1, 2}, {3}]
+
+
+def test_text_that_is_too_much_to_lay_out_is_left_out() -> None:
+    ids = np.zeros((2, 64), np.int32)
+    some = run_tokens.Spelling({0: b"x" * 64}, bos=7)
+    assert run_tokens.drawable(some, ids) is some
+    much = run_tokens.Spelling({0: b"x" * (1 << 20)}, bos=7)
+    found = run_tokens.drawable(much, ids)
+    assert found.pieces == {} and found.bos == 7
+    assert found.notice == "tokens are shown as ids: 128 of them come to 128 MiB of text"

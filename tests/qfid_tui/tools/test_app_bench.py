@@ -7,11 +7,14 @@ import math
 from pathlib import Path
 
 import pytest
+from cli_saved_runs import save_run
 
 from qfid_tui.process.recording import read_recording
 from qfid_tui.state.token_view import read_token_view
 from qfid_tui.tools.bench import command as bench
 from qfid_tui.tools.bench import in_process, in_terminal, made_up_run
+from qfid_tui.tools.bench.many_runs import copy_run, many_runs
+from scorer.runs.listing import list_runs, runs_folder
 from scorer.spec.events import ChunkScored, Failed, parse_line
 
 
@@ -60,3 +63,23 @@ def test_the_table_says_what_misses_its_target(
     # Once, also where both streams are one pipe.
     told = "".join(capsys.readouterr())
     assert told.count("| a | 1 s | ≤ 2 s | met |") == 1
+
+
+def test_copied_runs_are_whole_runs_with_dates_of_their_own() -> None:
+    run = save_run("8,4")
+    ids = copy_run(run.path, runs_folder(), 70)
+    found = {info.id: info for info in list_runs()}
+    assert len(set(ids)) == 70 and found.keys() == {run.id, *ids}
+    copies = [found[one] for one in ids]
+    assert {info.state for info in copies} == {"finished"}
+    assert [info.created for info in copies] == sorted({info.created for info in copies})
+    assert copies[-1].created.startswith("2026-01-01T01:09")
+
+
+@pytest.mark.slow
+def test_many_runs_are_listed_nearly_as_fast_as_none(tmp_path: Path) -> None:
+    found = many_runs(tmp_path, 3)
+    # The target is 2; other work on this machine falls on one of the two more than on the other.
+    assert found.listed < 3 * found.listed_none
+    assert max(found.history, found.history_whole, found.quit) < 6 * found.listed_none
+    assert found.listed < found.listed_first / 3

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from cli_saved_runs import chunk_scored, save_run
+from cli_saved_runs import chunk_events, chunk_scored, opening, save_run
 from workbench_states import scored, workbench
 
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import earlier_settings
 from qfid_tui.state.workbench import RowCursor, WorkbenchState
-from qfid_tui.words.run_lines import told_apart_text
+from qfid_tui.words.run_lines import ended_line, told_apart_text
 from scorer.report.from_run import finished_report
 
 
@@ -48,3 +48,18 @@ def test_an_earlier_row_is_compared_with_nothing_of_this_run() -> None:
     run = save_run()
     state = workbench(comparison=scored(), earlier=tuple(earlier_settings("demo")))
     assert text_at(state, "4", run.id) == "4: an earlier run, not compared with 8 of this one"
+
+
+def test_a_run_stopped_within_a_chunk_says_how_far_its_settings_are() -> None:
+    run = save_run("8,4", finished=False, chunks=0)
+    comparison = Comparison(run.job)
+    comparison.begin(run.job)
+    for event in [*opening(run), *chunk_events(run, 1), chunk_scored("8", 1, 0.1)]:
+        comparison.add(event)
+    comparison.stop()
+    comparison.end(by_user=True)
+    [(said, _)] = ended_line(comparison)
+    assert said == "stopped: 1 to 2 of 4 chunks scored and saved"
+    comparison.add_chunks(chunk_scored("4", 1, 0.1))
+    [(said, _)] = ended_line(comparison)
+    assert said == "stopped: 2 of 4 chunks scored and saved"

@@ -89,6 +89,7 @@ def test_the_start_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert page.count("to the first batch, kernel cache") == 2 and "s model: demo" in page
 
 
+@pytest.mark.slow
 def test_a_shape_is_started_from_a_folder_with_a_tokenizer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -142,6 +143,8 @@ def test_options_reach_the_process_as_they_were_given() -> None:
         ["org/model", "--batch", "3", "--path", "deployed"],
         ["--", "-odd"],
         ["demo", "--start"],
+        ["--report"],
+        ["--report", "30", "--kv-bits", "8"],
         ["--shape", "llama-1b", "--kv-bits", "8,k8v4", "--repeats", "5", "--format", "json"],
     ):
         args = parser.parse_args(words)

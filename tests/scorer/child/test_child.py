@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from child_in_process import answered
 from deadline import DEADLINE
 from scorer_child import COMMAND, STUCK, Child, scored_by_child
 from tiny_runs import Small, cells, failed, finished, numbers, planned
@@ -56,10 +57,9 @@ def test_a_run_is_continued_by_its_id(small: Small) -> None:
 
 
 def test_other_conditions_are_accepted_on_request(small: Small) -> None:
-    events, _, _ = scored_by_child(small.job("8"))
-    run = planned(events).run
+    run = planned(list(score(small.job("8")))).run
     request = small.job("8", max_chunks=3).to_json() | {"run": run}
-    refused, code, _ = scored_by_child(request)
+    refused, code = answered(request)
     assert code == 2 and "under other conditions" in failed(refused).message
     accepted, code, _ = scored_by_child(request | {"accept_changes": True})
     assert code == 0 and cells(accepted) == [("8", 2)]
@@ -112,12 +112,20 @@ def test_probe_says_hello_only() -> None:
         (b'{"model": "demo", "settings": ["8"], "colour": 1}', "a job has no key `colour`"),
     ],
 )
-def test_a_garbage_request_is_one_failure(line: bytes, message: str) -> None:
-    events, code, errors = scored_by_child(line)
-    (failure,) = events
+def test_a_garbage_request_is_one_failure(
+    line: bytes, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (failure,), code = answered(line)
     assert isinstance(failure, Failed) and message in failure.message
-    assert (code, failure.exit_code, errors) == (2, 2, "")
+    assert (code, failure.exit_code, capfd.readouterr()) == (2, 2, ("", ""))
     assert list_runs() == []
+
+
+@pytest.mark.parametrize("line", [b"\xff{", b"[" * 100_000])
+def test_a_child_ends_after_a_garbage_request(line: bytes) -> None:
+    events, code, errors = scored_by_child(line)
+    assert "is not a job in JSON" in failed(events).message
+    assert (len(events), code, errors) == (1, 2, "")
 
 
 def test_an_error_of_the_input_ends_with_its_exit_code(small: Small) -> None:
@@ -139,13 +147,17 @@ def test_a_setting_that_fails_ends_with_code_1_and_a_report(small: Small, tmp_pa
                 weights[name] = mx.zeros_like(value)
 
     edit_weights(model, no_output)
-    events, code, _ = scored_by_child(small.job("8", model=str(model)))
+    events, code = answered(small.job("8", model=str(model)).to_json())
     assert code == 1
     assert finished(events).report["settings"][0]["status"] == "failed"
 
 
 def test_an_error_of_ours_is_a_failure_that_names_it(small: Small, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
+        "from scorer.device.blas import preload_blas\n"
+        "preload_blas()\n"
+        "from scorer.lm.mlx_lm_import import import_mlx_lm\n"
+        "import_mlx_lm(light=True)\n"
         "import scorer.lanes.kv.plan\n"
         "def broken(*a, **k): raise ZeroDivisionError('made by the test')\n"
         "scorer.lanes.kv.plan.plan_settings = broken\n"

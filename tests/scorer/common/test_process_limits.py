@@ -182,3 +182,28 @@ def test_without_a_home_folder_nothing_is_kept_and_the_demo_is_found(
     assert "set HF_HOME" in caught.value.hint
     monkeypatch.setenv("HF_HUB_CACHE", "/hub")
     assert hub_folder() == Path("/hub")
+
+
+@pytest.mark.parametrize(
+    ("held", "is_set"),
+    [
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), True),
+        ((1 << 50, resource.RLIM_INFINITY), True),
+        ((1, resource.RLIM_INFINITY), False),
+        ((resource.RLIM_INFINITY, 1), False),
+    ],
+)
+def test_time_and_memory_are_limited_where_no_lower_limit_holds(
+    monkeypatch: pytest.MonkeyPatch, held: tuple[int, int], is_set: bool
+) -> None:
+    found: dict[int, tuple[int, int]] = {}
+    monkeypatch.setattr(resource, "getrlimit", lambda which: held)
+    monkeypatch.setattr(resource, "setrlimit", found.__setitem__)
+    limits.limit_processor_time(3600.0)
+    assert (resource.RLIMIT_CPU in found) == is_set
+    if is_set:
+        soft, hard = found[resource.RLIMIT_CPU]
+        assert 3600 <= soft < 1 << 40 and hard == held[1]
+    limits.limit_memory(1 << 30)
+    if Path("/proc/self/status").exists():
+        assert (resource.RLIMIT_DATA in found) == is_set

@@ -18,11 +18,13 @@ from tiny_runs import Small
 
 from scorer import __version__
 from scorer.device import backend
-from scorer.device.backend import missing_backend, running_backend, start_backend
+from scorer.device.backend import Backend, missing_backend, running_backend, start_backend
+from scorer.device.blas import BlasChoice, UnusableBlas
 from scorer.device.host_memory import host_memory
 from scorer.device.memory import limit_metal_memory, memory_in_use, peak_memory
 from scorer.score import hello, score
 from scorer.spec.events import Failed, Hello, Warned
+from scorer.spec.job import Job
 
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="Linux loads its BLAS itself")
 
@@ -100,23 +102,43 @@ def test_no_blas_can_be_asked_for() -> None:
         assert found.blas == "none found"
 
 
-def test_a_slow_product_is_a_warning_with_the_remedy(
+def warnings_of(job: Job, patch: pytest.MonkeyPatch, known: Backend) -> list[Warned]:
+    with patch.context() as inside:
+        inside.setattr(backend, "start_backend", lambda: known)
+        return [event for event in score(job) if isinstance(event, Warned)]
+
+
+def test_slow_products_are_warned_of_where_scoring_uses_them(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for seconds, slow in ((0.05, True), (0.005, False), (None, False)):
-        known = dataclasses.replace(start_backend(), matmul_seconds=seconds, blas="none found")
-        assert known.slow_blas is slow
-        with monkeypatch.context() as patch:
-            patch.setattr(backend, "start_backend", lambda known=known: known)
-            warnings = [
-                event
-                for event in score(small.job("8", max_chunks=1, chunk_length=40))
-                if isinstance(event, Warned)
-            ]
-        assert len(warnings) == slow
+    known = dataclasses.replace(
+        start_backend(), blas="none found", unusable_blas=(), late_blas=None
+    )
+    numpy, in_mlx = (dataclasses.replace(known, arithmetic=name) for name in ("numpy", "mlx"))
+    plain = small.job("8", max_chunks=1, chunk_length=40)
+    cases = [
+        (plain, numpy, 0.05, known.kind != "cpu"),
+        (plain, in_mlx, 0.05, True),
+        (plain, in_mlx, 0.005, False),
+        (plain, in_mlx, None, False),
+        (dataclasses.replace(plain, kernel="mlx-lm"), numpy, 0.05, True),
+    ]
+    for job, device, seconds, slow in cases:
+        monkeypatch.setattr(Backend, "matmul_seconds", property(lambda _, s=seconds: s))
+        found = warnings_of(job, monkeypatch, device)
+        assert len(found) == slow
         if slow:
-            assert "matrix products are slow here" in warnings[0].message
-            assert "50 ms" in warnings[0].message and "pip install mkl" in warnings[0].hint
+            assert "MLX multiplies" in found[0].message and "50 ms" in found[0].message
+            assert found[0].hint
+
+
+def test_a_blas_that_cannot_work_is_warned_of(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = UnusableBlas("MKL", "/v/libmkl_rt.so.3", "MKL_THREADING_LAYER", "")
+    known = dataclasses.replace(start_backend(), unusable_blas=(broken,))
+    (found,) = warnings_of(small.job("8", max_chunks=1, chunk_length=40), monkeypatch, known)
+    assert (found.message, found.hint) == broken.described()
 
 
 def test_memory_in_use_grows_with_what_is_held() -> None:
@@ -128,7 +150,7 @@ def test_memory_in_use_grows_with_what_is_held() -> None:
 
 
 def test_the_device_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "preload_blas", lambda: "n/a")
+    monkeypatch.setattr(backend, "preload_blas", lambda: BlasChoice("n/a"))
     backend._describe.cache_clear()
     monkeypatch.setenv("QFID_DEVICE", "cpu")
     try:
@@ -190,7 +212,7 @@ def metal(monkeypatch: pytest.MonkeyPatch, limits: list[tuple[str, int]]) -> Ite
     """MLX as it looks on a Mac; nothing is computed with it."""
     info = {"device_name": "Apple M9", "max_recommended_working_set_size": 11 * GIB}
     monkeypatch.delenv("QFID_DEVICE", raising=False)
-    monkeypatch.setattr(backend, "preload_blas", lambda: "Accelerate")
+    monkeypatch.setattr(backend, "preload_blas", lambda: BlasChoice("Accelerate"))
     monkeypatch.setattr(mx, "default_device", lambda: mx.gpu)
     monkeypatch.setattr(mx.cuda, "is_available", lambda: False)
     monkeypatch.setattr(mx, "device_info", lambda: info)

@@ -16,6 +16,9 @@ import pytest
 
 from scorer.common.errors import InputError
 from scorer.device import blas as cpu
+from scorer.device.blas_trial import Trial
+
+MKL, OPENBLAS, BLIS = "/v/lib/libmkl_rt.so.3", "/usr/lib/libopenblas.so.0", "/usr/lib/libblis.so"
 
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="Linux loads its BLAS itself")
 
@@ -55,6 +58,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.delitem(sys.modules, "mlx.core", raising=False)
     monkeypatch.delenv("QFID_BLAS", raising=False)
+    monkeypatch.setattr(cpu, "blas_files", lambda: [MKL, OPENBLAS, BLIS])
+    monkeypatch.setattr(cpu, "tried", lambda _: Trial(works=True))
     return monkeypatch
 
 
@@ -90,7 +95,7 @@ def test_after_mlx_nothing_is_loaded_and_what_is_at_work_is_named() -> None:
     program = """
 import mlx.core
 from scorer.device.blas import preload_blas
-print(json.dumps({"before": Watch.maps, "chosen": preload_blas(),
+print(json.dumps({"before": Watch.maps, "chosen": preload_blas().name,
                   "after": Path("/proc/self/maps").read_text()}))
 """
     found = told(program, QFID_BLAS="")
@@ -98,11 +103,11 @@ print(json.dumps({"before": Watch.maps, "chosen": preload_blas(),
         pytest.skip("MLX itself brings a tuned BLAS here")
     assert "libmkl_rt" not in str(found["after"])
     # The other way round: loaded by the program, then MLX, then we are asked.
-    if cpu._first_that_loads() is not None:
+    if cpu._first_that_works().name != cpu.NONE_FOUND:
         name = told(
             "from scorer.device import blas as cpu\ncpu.preload_blas()\ncpu._chosen = None\n"
             "import mlx.core\n"
-            'print(json.dumps({"chosen": cpu.preload_blas()}))'
+            'print(json.dumps({"chosen": cpu.preload_blas().name}))'
         )["chosen"]
         assert name in ("MKL", "OpenBLAS", "BLIS")
 
@@ -120,36 +125,58 @@ def test_macos_needs_none(fresh: pytest.MonkeyPatch) -> None:
     loaded: list[tuple[str, int]] = []
     fresh.setattr(platform, "system", lambda: "Darwin")
     fresh.setattr(ctypes, "CDLL", loader(lambda name: True, loaded))
-    assert cpu.preload_blas() == "Accelerate"
+    assert cpu.preload_blas().name == "Accelerate"
     assert not loaded
 
 
 def test_the_first_library_that_loads_is_taken_for_everyone(fresh: pytest.MonkeyPatch) -> None:
     loaded: list[tuple[str, int]] = []
-    fresh.setattr(cpu, "_candidates", lambda: ["libmkl_rt.so.3", "libopenblas.so.0", "libblis.so"])
     fresh.setattr(ctypes, "CDLL", loader(lambda name: "mkl" not in name, loaded))
-    assert cpu.preload_blas() == "OpenBLAS"
-    assert cpu.preload_blas() == "OpenBLAS"
-    assert loaded == [("libopenblas.so.0", ctypes.RTLD_GLOBAL)]
+    assert cpu.preload_blas() is cpu.preload_blas()
+    assert cpu.preload_blas() == cpu.BlasChoice("OpenBLAS")
+    assert loaded == [(OPENBLAS, ctypes.RTLD_GLOBAL)]
 
 
 def test_none_that_loads(fresh: pytest.MonkeyPatch) -> None:
     fresh.setattr(ctypes, "CDLL", loader(lambda name: False, []))
-    assert cpu.preload_blas() == cpu.NONE_FOUND == "none found"
+    assert cpu.preload_blas().name == cpu.NONE_FOUND == "none found"
 
 
-def test_the_environments_own_mkl_comes_first(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    folder = tmp_path / "lib"
-    folder.mkdir()
-    for name in ("libmkl_rt.so.2", "libmkl_rt.so.3", "libmkl_core.so.3"):
-        (folder / name).touch()
-    fresh.setattr(sys, "prefix", str(tmp_path))
-    fresh.setattr(sys, "base_prefix", str(tmp_path / "nothing"))
-    found = cpu._candidates()
-    assert found[:2] == [str(folder / "libmkl_rt.so.3"), str(folder / "libmkl_rt.so.2")]
-    assert found.index("libmkl_rt.so.2") < found.index("libopenblas.so.0")
-    assert found.index("libopenblas.so.0") < found.index("libblis.so.4")
-    assert not any("mkl_core" in name for name in found)
+def test_one_that_cannot_multiply_is_left_out_and_the_variable_named(
+    fresh: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[tuple[str, int]] = []
+    trials = {
+        MKL: Trial(works=False, variable="MKL_THREADING_LAYER", said="cannot load libtbb"),
+        OPENBLAS: Trial(works=False, loads=False),
+        BLIS: Trial(works=True),
+    }
+    fresh.setattr(cpu, "tried", trials.__getitem__)
+    fresh.setattr(ctypes, "CDLL", loader(lambda name: True, loaded))
+    fresh.setenv("MKL_THREADING_LAYER", "TBB")
+    chosen = cpu.preload_blas()
+    assert chosen.name == "BLIS" and loaded == [(BLIS, ctypes.RTLD_GLOBAL)]
+    (unusable,) = chosen.unusable
+    assert unusable.described() == (
+        "MKL cannot multiply while MKL_THREADING_LAYER is `TBB`: cannot load libtbb",
+        "unset MKL_THREADING_LAYER",
+    )
+    # Named by the user it is refused, and nothing else is taken.
+    fresh.setattr(cpu, "_chosen", None)
+    fresh.setenv("QFID_BLAS", MKL)
+    with pytest.raises(InputError, match=r"MKL_THREADING_LAYER is `TBB`.*; QFID_BLAS names it"):
+        cpu.preload_blas()
+    assert len(loaded) == 1
+
+
+def test_one_that_fails_for_no_known_reason(fresh: pytest.MonkeyPatch) -> None:
+    fresh.setattr(cpu, "blas_files", lambda: [MKL, "/other/libmkl_rt.so"])
+    fresh.setattr(cpu, "tried", lambda _: Trial(works=False))
+    chosen = cpu.preload_blas()
+    assert chosen.name == cpu.NONE_FOUND
+    (unusable,) = chosen.unusable
+    message, hint = unusable.described()
+    assert f"cannot multiply ({MKL})" in message and "QFID_BLAS=none" in hint
 
 
 @pytest.mark.parametrize(
@@ -167,7 +194,7 @@ def test_a_library_that_was_named_is_the_only_one_tried(
     loaded: list[tuple[str, int]] = []
     fresh.setenv("QFID_BLAS", wish)
     fresh.setattr(ctypes, "CDLL", loader(lambda name: True, loaded))
-    assert cpu.preload_blas() == name
+    assert cpu.preload_blas().name == name
     assert loaded == [(wish, ctypes.RTLD_GLOBAL)]
 
 
@@ -175,7 +202,7 @@ def test_none_can_be_wished_for(fresh: pytest.MonkeyPatch) -> None:
     loaded: list[tuple[str, int]] = []
     fresh.setenv("QFID_BLAS", "none")
     fresh.setattr(ctypes, "CDLL", loader(lambda name: True, loaded))
-    assert cpu.preload_blas() == cpu.NONE_FOUND
+    assert cpu.preload_blas().name == cpu.NONE_FOUND
     assert not loaded
 
 
@@ -192,8 +219,19 @@ def test_after_mlx_a_wish_comes_too_late(fresh: pytest.MonkeyPatch) -> None:
     fresh.setenv("QFID_BLAS", "/opt/lib/libopenblas.so.0")
     fresh.setattr(ctypes, "CDLL", loader(lambda name: True, loaded))
     fresh.setattr(cpu, "_loaded_blas", lambda: "MKL")
-    assert cpu.preload_blas() == "MKL"
+    assert cpu.preload_blas() == cpu.BlasChoice("MKL")
     assert not loaded
+
+
+@pytest.mark.parametrize(("wish", "late"), [("", OPENBLAS), ("none", None)])
+def test_after_mlx_the_library_that_comes_too_late_is_known(
+    fresh: pytest.MonkeyPatch, wish: str, late: str | None
+) -> None:
+    fresh.setitem(sys.modules, "mlx.core", object())
+    fresh.setenv("QFID_BLAS", wish)
+    fresh.setattr(cpu, "_loaded_blas", lambda: None)
+    fresh.setattr(cpu, "tried", lambda file: Trial(works=file != MKL))
+    assert cpu.preload_blas() == cpu.BlasChoice(cpu.NONE_FOUND, late=late)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,10 +18,12 @@ from huggingface_hub import constants
 from loopback_hub import LoopbackHub, Repo, etag, serving
 from tiny_configs import tiny_config
 
-from scorer.common.errors import InputError, ModelNotCached
+from scorer.common.errors import InputError, ModelNotCached, QfidError
 from scorer.download.progress import DownloadProgress
 from scorer.download.pull import pull
+from scorer.lm.measured_geometry import measure_folder
 from scorer.models.hub_cache import hub_folder
+from scorer.models.kept_geometry import remember
 from scorer.models.resolve import resolve_model
 
 REPO = "org/model"
@@ -32,6 +35,21 @@ def hub() -> Iterator[LoopbackHub]:
     with serving() as server:
         server.repos["models", REPO] = Repo(model_files() | {WEIGHTS: safetensors(elements=4096)})
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _measured_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are measured in this process, except where a test names the child."""
+    if "child" in request.node.name:
+        return
+
+    def measure(requests: Sequence[tuple[Path, bool]]) -> Iterator[str]:
+        for folder, consent in requests:
+            with contextlib.suppress(QfidError):
+                remember(*measure_folder(folder, allow_custom_code=consent))
+            yield ""
+
+    monkeypatch.setattr("scorer.download.pull.measure_folders", measure)
 
 
 @pytest.fixture
@@ -74,7 +92,9 @@ def assert_refused(message: str, hint: str, **options: Any) -> InputError:
     return caught.value
 
 
-def test_a_model_arrives_whole_and_can_be_resolved(hub: LoopbackHub, repo: Repo) -> None:
+def test_a_model_arrives_whole_is_measured_in_a_child_and_can_be_resolved(
+    hub: LoopbackHub, repo: Repo
+) -> None:
     seen: list[DownloadProgress] = []
     folder = pull(REPO, on_progress=seen.append)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == repo.files
@@ -285,7 +305,7 @@ def test_what_could_not_be_scored_is_refused_before_its_weights_are_fetched(
     assert all(path.endswith(".json") for path in fetched)
 
 
-def test_what_cannot_be_measured_here_is_fetched_all_the_same(
+def test_what_no_child_can_measure_is_fetched_all_the_same(
     hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scorer.models.measuring.COMMAND", ("/no/such/program",))
@@ -355,3 +375,35 @@ def test_pulled_files_are_as_the_library_left_them(hub: LoopbackHub, repo: Repo)
         assert os.readlink(folder / name) == f"../../blobs/{etag(name, content)}"  # noqa: PTH115
     assert json.loads((folder / "config.json").read_bytes())["model_type"] == "llama"
     assert not list(blobs().glob("*.incomplete"))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("config.json", 17 << 20, "`config.json` of `org/model` has 17 MiB; at most 16"),
+        ("tokenizer.json", 1 << 40, "`tokenizer.json` of `org/model` has 1048576 MiB; at most 256"),
+        ("chat_template.jinja", 300 << 20, "at most 256"),
+        ("tokenizer.json", None, "does not say how large `tokenizer.json` of `org/model` is"),
+        (WEIGHTS, None, "does not say how large `model.safetensors`"),
+        (WEIGHTS, -1, "does not say how large `model.safetensors`"),
+        (WEIGHTS, 1 << 60, "GB more and the disk of"),
+    ],
+)
+def test_a_file_of_such_a_size_is_refused_before_it_is_fetched(
+    hub: LoopbackHub, repo: Repo, name: str, size: int | None, message: str
+) -> None:
+    repo.files.setdefault(name, b"{{ messages }}")
+    repo.sizes[name] = size
+    assert_refused(message, "")
+    assert hub.fetched(name) == 0 and hub.fetched(WEIGHTS) == 0
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_file_that_is_larger_than_the_list_says_is_not_fetched_to_its_end(
+    hub: LoopbackHub, repo: Repo, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("scorer.download.sizes._BESIDE", 1 << 10)
+    repo.sizes = {file: len(content) for file, content in repo.files.items()}
+    repo.files[name] += b" " * (1 << 20)
+    assert_refused("`org/model` sends more than the 0.", "pick another model")
+    assert not list(hub_folder().glob(f"models--org--model/snapshots/*/{name}"))

@@ -33,12 +33,17 @@ ONLY_QUANTIZER = {DEQUANTIZED}
 SLIDING_LLAMA: dict[str, Any] = {"layer_types": [SLIDING, FULL] * 2, "sliding_window": 16}
 STATES = {"ArraysCache": 2}
 
+# The slow tests try every architecture; here is one of each way to keep keys and values.
 # Architecture, changes of its config, caches of K and V, skipped layers, whether mlx-lm runs it,
 # arithmetic of the deployed path under --kernel mlx-lm.
 KINDS = [
     pytest.param("llama", {}, 4, {}, True, OWN_PATH, id="dense"),
-    pytest.param("qwen2", {}, 4, {}, True, OWN_PATH, id="biases on Q, K and V"),
-    pytest.param("mixtral", {}, 4, {}, True, OWN_PATH, id="mixture of experts"),
+    pytest.param(
+        "qwen2", {}, 4, {}, True, OWN_PATH, id="biases on Q, K and V", marks=pytest.mark.slow
+    ),
+    pytest.param(
+        "mixtral", {}, 4, {}, True, OWN_PATH, id="mixture of experts", marks=pytest.mark.slow
+    ),
     pytest.param("gpt_bigcode", {}, 4, {}, True, OWN_PATH, id="one KV head for all"),
     pytest.param("minicpm3", {}, 4, {}, True, OWN_PATH, id="latent, expanded, V narrower"),
     pytest.param("deepseek_v3", {}, 4, {}, False, ONLY_QUANTIZER, id="latent"),
@@ -49,7 +54,16 @@ KINDS = [
     pytest.param("gpt_oss", {}, 4, {}, False, ONLY_QUANTIZER, id="sinks"),
     pytest.param("gemma2", {}, 4, {}, False, ONLY_QUANTIZER, id="soft-capped scores"),
     pytest.param("gemma4", {}, 4, {}, False, ONLY_QUANTIZER, id="shared K and V"),
-    pytest.param("jamba", {}, 2, STATES, True, OWN_PATH, id="state space in half of the layers"),
+    pytest.param(
+        "jamba",
+        {},
+        2,
+        STATES,
+        True,
+        OWN_PATH,
+        id="state space in half of the layers",
+        marks=pytest.mark.slow,
+    ),
     pytest.param("qwen3_next", {}, 2, STATES, True, OWN_PATH, id="linear attention in half"),
     pytest.param("lfm2", {}, 2, STATES, True, OWN_PATH, id="convolution in half of the layers"),
     pytest.param("falcon_h1", {}, 4, {}, False, {CODES}, id="state and K/V in every layer"),
@@ -73,7 +87,7 @@ def test_a_model_of_each_kind_scores(
     tmp_path: Path,
 ) -> None:
     model = write_tiny_model(tmp_path / architecture, architecture, **changes)
-    found = check_architecture(model, write_text(tmp_path))
+    found = check_architecture(model, write_text(tmp_path), thorough=False)
     row = found.rows["8:32"]
     assert found.caches == caches
     assert row["kv_layers_skipped"] == skipped
@@ -91,7 +105,13 @@ def test_a_model_of_each_kind_scores(
 
 @pytest.mark.parametrize(
     ("architecture", "bits"),
-    [("llama", 4), ("llama", 8), ("mixtral", 4), ("deepseek_v3", 4), ("seed_oss", 4)],
+    [
+        pytest.param("llama", 4, marks=pytest.mark.slow),
+        ("llama", 8),
+        ("mixtral", 4),
+        ("deepseek_v3", 4),
+        ("seed_oss", 4),
+    ],
 )
 def test_quantized_weights(architecture: str, bits: int, tmp_path: Path) -> None:
     """Experts, latent projections and a tied quantized embedding among them."""
@@ -127,7 +147,9 @@ def test_a_model_without_keys_and_values_is_refused(architecture: str, tmp_path:
     assert not runs_folder().exists() or not any(runs_folder().iterdir())
 
 
-@pytest.mark.parametrize("architecture", ["gemma3_text", "granitemoehybrid"])
+@pytest.mark.parametrize(
+    "architecture", ["gemma3_text", pytest.param("granitemoehybrid", marks=pytest.mark.slow)]
+)
 def test_the_child_process_scores_them_too(architecture: str, tmp_path: Path) -> None:
     model, text = write_tiny_model(tmp_path / architecture, architecture), write_text(tmp_path)
     child = subprocess.Popen(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from built_corpus import build_corpus
 from fake_hub_cache import COMMIT, OTHER_COMMIT, write_repo
 from project import ROOT
 from scorer_child import scored_by_child
@@ -23,7 +24,6 @@ from scorer.lm.load import LoadedModel
 from scorer.models.architectures import caution
 from scorer.score import score
 from scorer.spec.events import Event, Loading, Warned
-from scorer.text.chunks import build_corpus
 from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 Capture = pytest.CaptureFixture[str]
@@ -250,9 +250,6 @@ PANICS = {
     "an empty pattern": {
         "normalizer": {"type": "Replace", "pattern": {"String": ""}, "content": "x"}
     },
-    "a map that is cut off": {
-        "normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}
-    },
 }
 
 
@@ -262,6 +259,15 @@ def test_a_tokenizer_that_makes_its_library_panic_is_one_line(own: Small, panic:
     failure = failed([*score(own.job("8"))])
     assert failure.exit_code == 2 and failure.message.startswith("the tokenizer ")
     assert "\n" not in failure.message and len(failure.message) < 400
+
+
+@pytest.mark.text_process
+def test_a_map_that_claims_more_than_memory_holds_is_one_line(own: Small) -> None:
+    claim = {"type": "Precompiled", "precompiled_charsmap": "/////w=="}
+    edit(own.model / "tokenizer.json", lambda t: t.update(normalizer=claim))
+    failure = failed([*score(own.job("8"))])
+    assert failure.exit_code in (2, 3) and "the tokenizer" in failure.message
+    assert "`tiny-llama`" in failure.message and "\n" not in failure.message
 
 
 def test_what_writes_out_of_bounds_is_run_whole_and_said(

@@ -39,6 +39,8 @@ from scorer.spec.settings.kv import KVSetting
 MODEL = ROOT / "scorer" / "demo" / "model"
 CHUNKS, LENGTH, REPEATS = 3, 192, 16
 NOTATIONS = ("8", "k8v3:32", "4@96")
+# Standard deviation of each setting's KL mean over the repeats, nats, as a slow test measures it.
+FLOORS = {"8": 8.0e-7, "k8v3:32": 1.91e-5, "4@96": 2.00e-5}
 ULP = 2.0**-23
 # One code that falls the other way can move a mean by half a percent, and sixteen repeats need not
 # meet such a one: no floor is taken for less than this part of the mean.
@@ -167,8 +169,7 @@ def last_bits_changed(split: SplitModel, seed: int) -> Iterator[None]:
             layer.self_attn.rope = rope
 
 
-@pytest.fixture(scope="module")
-def floor(split: SplitModel, tokens: NDArray[np.int32]) -> dict[str, float]:
+def floor_over(split: SplitModel, tokens: NDArray[np.int32]) -> dict[str, float]:
     """Standard deviation of each setting's KL mean over the repeats, nats."""
     means: dict[str, list[float]] = {notation: [] for notation in NOTATIONS}
     for seed in range(REPEATS):
@@ -176,6 +177,12 @@ def floor(split: SplitModel, tokens: NDArray[np.int32]) -> dict[str, float]:
             for notation, found in scored(split, tokens, DEQUANTIZED).items():
                 means[notation].append(kl_mean(found))
     return {notation: float(np.std(values, ddof=1)) for notation, values in means.items()}
+
+
+@pytest.mark.slow
+def test_the_floors_are_those_written_down(split: SplitModel, tokens: NDArray[np.int32]) -> None:
+    for notation, measured in floor_over(split, tokens).items():
+        assert FLOORS[notation] / 2 < measured < 2 * FLOORS[notation], (notation, measured)
 
 
 def test_reference_logits(
@@ -195,11 +202,10 @@ def test_kl_mean_within_the_noise_floor(
     notation: str,
     engine: dict[str, dict[str, Scored]],
     oracle: dict[str, NDArray[np.float64]],
-    floor: dict[str, float],
 ) -> None:
     setting = KVSetting.parse(notation)
     expected = oracle[f"kl {_columns(setting)}"][:, setting.start :].mean()
-    sigma = max(floor[notation], LEAST_FLOOR * expected)
+    sigma = max(FLOORS[notation], LEAST_FLOOR * expected)
     assert sigma < 0.02 * expected, "a floor this high would pass anything"
     assert abs(kl_mean(engine[arithmetic][notation]) - expected) <= 4 * np.sqrt(2) * sigma
 

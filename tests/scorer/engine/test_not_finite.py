@@ -102,8 +102,7 @@ def bad_values(patch: pytest.MonkeyPatch, key: str, *, before: bool) -> Iterator
         yield
 
 
-@pytest.mark.parametrize("batch", [1, 4])
-@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(("before", "batch"), [(True, 1), (False, 4)])
 def test_one_setting_fails_and_the_others_finish(
     marked: Small, monkeypatch: pytest.MonkeyPatch, before: bool, batch: int
 ) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,10 @@ from tiny_runs import (
     stopped,
 )
 
+from scorer.common.folders import runs_folder
 from scorer.report.from_run import finished_report
 from scorer.runs import arrow_messages
-from scorer.runs.listing import find_run, list_runs, newest_unfinished
+from scorer.runs.listing import Run, find_run, list_runs, newest_unfinished
 from scorer.score import score
 from scorer.spec.events import ChunkScored, Event, Finished, Planned
 from scorer.spec.job import CorpusSpec, Job
@@ -44,7 +48,14 @@ def whole(small: Small, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     return made
 
 
-@pytest.mark.parametrize("after", range(1, len(ALL)))
+@pytest.mark.parametrize(
+    "after",
+    # The first and the last cell, the end of a chunk, and within one.
+    [
+        pytest.param(after, marks=[] if after in (1, 3, 5, 8) else pytest.mark.slow)
+        for after in range(1, len(ALL))
+    ],
+)
 def test_a_stopped_run_keeps_what_is_scored_and_ends_as_an_uninterrupted_one(
     small: Small, whole: dict[str, Any], after: int
 ) -> None:
@@ -131,13 +142,35 @@ def test_a_run_whose_reader_walks_away_can_be_resumed(small: Small, whole: dict[
     assert numbers(finished(resumed(job, run)).report) == whole
 
 
+@pytest.fixture(scope="module")
+def saved(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Run]:
+    """A copy, among the test's own runs, of one that was stopped after so many chunks."""
+
+    @cache
+    def made(after: int) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("QFID_DATA_DIR", str(tmp_path_factory.mktemp(f"after-{after}")))
+            events = stopped(small.job(SETTINGS, max_chunks=CHUNKS), after=after)
+            return find_run(planned(events).run).path
+
+    def copied(after: int) -> Run:
+        shutil.copytree(made(after), runs_folder() / made(after).name)
+        return find_run(made(after).name)
+
+    return copied
+
+
 @pytest.mark.parametrize("after", [4, len(ALL)], ids=["unfinished", "finished"])
 @pytest.mark.parametrize("damage", ["torn", "zeros", "flipped", "end of stream"])
 def test_damaged_positions_are_scored_again(
-    small: Small, whole: dict[str, Any], damage: str, after: int
+    small: Small,
+    whole: dict[str, Any],
+    saved: Callable[[int], Run],
+    damage: str,
+    after: int,
 ) -> None:
     job = small.job(SETTINGS, max_chunks=CHUNKS)
-    run = find_run(planned(stopped(job, after=after)).run)
+    run = saved(after)
     assert run.whole is (after == len(ALL))
     data = bytearray(run.positions_path.read_bytes())
     if damage == "torn":
@@ -243,6 +276,8 @@ def test_an_id_that_no_run_has_is_a_wrong_input(small: Small) -> None:
 
 HOLD = """
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from scorer.runs.run_lock import RunLock
 with RunLock(Path(sys.argv[1])):

@@ -16,14 +16,14 @@ def test_a_run_on_other_tokens_is_refused(small: Small, monkeypatch: pytest.Monk
     """As of a version that cut the same text otherwise, and did not record how."""
     job = small.job("8", max_chunks=2)
     run = find_run(planned(stopped(job, after=1)).run)
-    build = preparation.build_corpus
+    build = preparation.cut_corpus
 
     def cut_otherwise(*args: Any, **options: Any) -> Any:
         corpus = build(*args, **options)
         corpus.ids[:, 7] = corpus.ids[:, 8]
         return corpus
 
-    monkeypatch.setattr(preparation, "build_corpus", cut_otherwise)
+    monkeypatch.setattr(preparation, "cut_corpus", cut_otherwise)
     before = (run.path / "job.json").read_bytes()
     error = failed(list(score(job, run=run.id)))
     assert error.exit_code == 2 and "other tokens" in error.message

@@ -233,9 +233,10 @@ def test_the_arithmetic_is_one_line(small: Small) -> None:
         assert in_numpy == (backend.numpy_blas or "unknown")
         assert backend.blas in rest and rest.endswith(" for what MLX multiplies")
         assert ("attention and linear layers in NumPy" in line) == (backend.arithmetic == "numpy")
-        own = arithmetic_line(prepare(small.job("8", kernel="mlx-lm")), backend)
+        tuned = dataclasses.replace(backend, blas="MKL", mlx_blas="MKL 2026.2")
+        own = arithmetic_line(prepare(small.job("8", kernel="mlx-lm")), tuned)
         assert "NumPy" not in own, "mlx-lm's own arithmetic is asked for"
-        assert own.endswith(f"BLAS: {backend.mlx_blas or backend.blas}")
+        assert own.endswith("BLAS: MKL 2026.2")
         none = dataclasses.replace(backend, blas="none found", numpy_blas=None, mlx_blas="b.so.3")
         assert arithmetic_line(prepared, none).endswith(
             "BLAS: unknown in NumPy; none found: b.so.3 for what MLX multiplies"

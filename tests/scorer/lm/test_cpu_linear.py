@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import pytest
+from mlx_lm.models.switch_layers import SwitchLinear
 from numpy.typing import NDArray
 
 from scorer.device import threads as cpu_threads
-from scorer.lm.cpu.linear import linear
+from scorer.lm.cpu.linear import has_stacked_matrices, linear
 
 Array = NDArray[np.float32]
 
@@ -70,3 +72,10 @@ def test_what_is_left_to_mlx() -> None:
     assert linear(x, mx.zeros((5, 3))) is None
     assert linear(x, mx.zeros((2, 5, 4))) is None
     assert linear(mx.zeros((0, 4)), weight) is None
+
+
+def test_matrices_that_are_stacked_are_left_to_mlx() -> None:
+    dense = nn.Sequential(nn.Embedding(8, 4), nn.Linear(4, 4), nn.Conv1d(4, 4, 3), nn.RMSNorm(4))
+    assert not has_stacked_matrices(dense)
+    experts = nn.Sequential(nn.Linear(4, 4), SwitchLinear(4, 4, num_experts=2))
+    assert has_stacked_matrices(experts)

@@ -39,7 +39,8 @@ ARCHITECTURES = [
     "gpt_oss",  # sinks, sliding windows, experts
     "cohere2",
     "deepseek_v3",  # latent attention
-    "phi3small",
+    # A hundred thousand tokens, whatever its config says.
+    pytest.param("phi3small", marks=pytest.mark.slow),
     "plamo2",  # attention by mx.fast itself, state space
     "qwen3_next",  # linear attention
     "nanochat",  # soft-capped logits

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from tiny_configs import tiny_config
 
 from scorer.common.errors import InputError
 from scorer.lm.measured_geometry import measure_folder
-from scorer.lm.skeleton import build_skeleton, building_limits
+from scorer.lm.skeleton import build_skeleton, building_limits, most_held
 from scorer.models.kept_geometry import Measured, NotBuilt
 
 
@@ -83,8 +85,18 @@ def test_building_that_takes_too_long_is_one_line(tmp_path: Path) -> None:
 
 def test_caches_without_end_are_one_line(tmp_path: Path) -> None:
     """Loops of a model are a size that only its own architecture reads."""
+    # Each look at the memory finds a MiB more: how far this process must grow to exceed what it
+    # has held before depends on the tests that ran in it.
+    held = count(1 << 30, 1 << 20)
     limits = building_limits(most_bytes=64 << 20)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scorer.lm.skeleton.most_held", lambda: next(held))
         patch.setattr("scorer.lm.measured_geometry.building_limits", lambda: limits)
         with pytest.raises(InputError, match="takes over 0 GiB to build"):
             outcome_of(tmp_path, tiny_config("nanbeige", num_loops=1 << 31))
+
+
+def test_the_memory_held_is_in_bytes() -> None:
+    held = bytearray(os.urandom(1)) * (32 << 20)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert len(held) < most_held() < memory

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,27 @@ from positions_files import BATCHES, keys, three_batches
 from signed_batches import GOOD, signed, table
 
 from scorer.common.errors import InputError
+from scorer.runs.arrow_messages import Table, frames
 from scorer.runs.grid import CellKey
 from scorer.runs.positions_file import PositionsWriter, read_positions
-from scorer.runs.positions_format import POSITIONS_SCHEMA
+from scorer.runs.positions_format import NO_CRC, POSITIONS_SCHEMA, checksum
+
+
+def relaid(change: Callable[[list[int]], list[int]]) -> bytes:
+    """A good batch whose number of rows, and last buffer's offset and length, are others."""
+    message = bytearray(signed("8", 4, "{}", table(GOOD)))
+    frame = next(frames(io.BytesIO(message), len(message)))
+    batch = Table.message(frame).table(2)
+    places = [8 + (batch.slot(0) or 0)]
+    places += [8 + batch.target(2) + 4 + 16 * 19 + part for part in (0, 8)]
+    numbers = [struct.unpack_from("<q", message, at)[0] for at in places]
+    for at, number in zip(places, change(numbers), strict=True):
+        struct.pack_into("<q", message, at, number)
+    at = frame.metadata["crc32"][0]
+    message[at : at + 8] = NO_CRC
+    message[at : at + 8] = checksum(message)
+    return bytes(message)
+
 
 LIES = {
     "another chunk": signed("8", 5, "{}", table(GOOD)),
@@ -44,6 +65,14 @@ LIES = {
         "8", 4, "{}", table(GOOD).add_column(4, "x", pa.array([0.1] * 3))
     ),
     "facts of another type": signed("8", 4, '{"seconds": "long"}', table(GOOD)),
+    "rows that the body does not hold": relaid(lambda numbers: [4, *numbers[1:]]),
+    "a buffer behind the body": relaid(lambda numbers: [*numbers[:-2], 1 << 40, numbers[-1]]),
+    "a buffer before the body": relaid(lambda numbers: [*numbers[:-2], -64, numbers[-1]]),
+    "a buffer over another": relaid(lambda numbers: [*numbers[:-2], 0, numbers[-1]]),
+    "a negative length": relaid(lambda numbers: [*numbers[:-1], -1]),
+    "more than its columns": signed(
+        "8", 4, "{}", table(GOOD).set_column(3, "kl", pa.array(["x" * 99] * 3))
+    ),
     "facts without end": signed("8", 4, '{"seconds": 1e999}', table(GOOD)),
 }
 

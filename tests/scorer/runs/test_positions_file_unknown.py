@@ -15,7 +15,7 @@ from project import ROOT
 from signed_batches import GOOD, signed, table
 
 from scorer.common.errors import InputError
-from scorer.runs.arrow_messages import frame_at
+from scorer.runs.arrow_messages import Table, frame_at, frames
 from scorer.runs.grid import CellKey
 from scorer.runs.positions_file import PositionsWriter, read_positions
 from scorer.runs.positions_format import POSITIONS_SCHEMA, read_schema
@@ -49,6 +49,14 @@ def version(number: str) -> pa.Schema:
     return POSITIONS_SCHEMA.with_metadata({"qfid": "positions", "version": number})
 
 
+def big_endian(schema: bytes) -> bytes:
+    """The same schema with another field of its table taken for its byte order, which is not 0."""
+    frame = next(frames(io.BytesIO(schema), len(schema)))
+    data, at = bytearray(schema), 8 + Table.message(frame).table(2).slots + 4  # two slots
+    data[at : at + 2] = data[at + 2 : at + 4]
+    return bytes(data)
+
+
 READ_ONLY = {
     "one column more": (stream(POSITIONS_SCHEMA.append(EXTRA)), "a column more, `entropy`"),
     "a column between": (stream(POSITIONS_SCHEMA.insert(2, EXTRA)), "a column more, `entropy`"),
@@ -73,6 +81,14 @@ UNREADABLE = {
         stream(POSITIONS_SCHEMA.set(3, pa.field("kl", pa.float32(), False))),
         "column `kl` is float, not double",
     ),
+    "a dictionary": (
+        POSITIONS_SCHEMA.set(3, pa.field("kl", pa.dictionary(pa.int32(), pa.float64()), False))
+        .serialize()
+        .to_pybytes()
+        + bytes(40),
+        "column `kl` is dictionary-encoded, not double",
+    ),
+    "big-endian": (big_endian(SCHEMA_BYTES) + bytes(40), "its numbers are big-endian"),
     "no version": (stream(POSITIONS_SCHEMA.remove_metadata()), "not a positions file"),
     "an Arrow stream of something else": (
         pa.schema([pa.field("x", pa.utf8())]).serialize().to_pybytes(),
@@ -222,17 +238,27 @@ def test_a_torn_message_of_another_version_is_a_torn_tail(path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
-def test_compressed_batches_are_read_and_kept(path: Path, codec: str) -> None:
+def test_compressed_batches_are_refused_before_they_inflate(
+    path: Path, codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = pa.ipc.IpcWriteOptions(compression=codec)
     rows = table(positions(4, rows=400))
     message = signed("8", 4, "{}", rows, options=options)
     assert len(message) < len(signed("8", 4, "{}", rows))
     whole = path.read_bytes() + message
     path.write_bytes(whole)
-    assert keys(path) == [*BATCHES, CellKey("8", 4)]
+    reader = read_positions(path)
+    assert [next(reader).key for _ in BATCHES] == BATCHES
+    monkeypatch.setattr(pa.ipc, "read_record_batch", None)  # nothing is given to pyarrow
+    with pytest.raises(InputError, match="it holds a compressed batch; this version") as caught:
+        next(reader)
+    assert "\n" not in caught.value.message
+    monkeypatch.undo()
+    refused(path, "it holds a compressed batch")
+    # With a wrong checksum it is damage like any other.
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with PositionsWriter(path) as writer:
-        assert writer.append(CellKey("8", 5), positions(5), FACTS)
-    assert path.read_bytes().startswith(whole) and len(keys(path)) == 5
+        assert writer.stored == set(BATCHES)
 
 
 @pytest.mark.parametrize("tail", [b"", bytes(1), bytes(4000)], ids=["cut", "zero", "zeros"])

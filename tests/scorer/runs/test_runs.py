@@ -347,16 +347,18 @@ def test_listing_runs_imports_nothing_heavy() -> None:
     assert told.stdout == "[]\n"
 
 
-def test_ids_are_listed_without_reading_and_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_listed_without_reading_and_runs_are_read_as_far_as_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     old, new = (new_run(job(model=name), FACTS) for name in ("org/one-4bit", "other/one-8bit"))
     named = old.path.rename(old.path.with_name("a name of mine")).name
-    gone = "20200101-000000-gone-0000"
     with monkeypatch.context() as patch:
         patch.setattr(runs, "Run", None)
-        assert runs.run_ids() == [named, new.id]
-        assert runs.run_ids("org/one-4bit") == [named], "a folder with another name may be of it"
-        assert runs.run_ids("third/one-8bit") == [named, new.id]
-    assert [info.id for info in runs.run_infos([named, new.id, gone])] == [
-        info.id for info in list_runs()
-    ]
-    assert runs.run_infos([gone]) == []
+        assert runs.run_index().names == [named, new.id]
+        mine = runs.run_index("org/one-4bit").names
+        assert mine == [named], "a folder with another name may be of it"
+        assert runs.run_index("third/one-8bit").names == [named, new.id]
+        looks = runs.newest_first(runs.run_index())
+    assert next(looks).info == list_runs()[0]
+    new.delete()
+    assert [*looks] == [], "it is gone since"

@@ -1,4 +1,4 @@
-"""Sums by exponent: ``math.fsum`` in every bit."""
+"""Sums in parts: ``math.fsum`` in every bit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorer.stats import exact_sum as module
-from scorer.stats.exact_sum import exact_sum
+from scorer.stats.exact_sum import exact_row_sums, exact_sum
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
@@ -71,3 +71,23 @@ def test_many_numbers_in_any_order_and_in_blocks(monkeypatch: pytest.MonkeyPatch
 def test_the_largest_significands_fill_no_bin() -> None:
     values = np.full(module._BLOCK, np.nextafter(2.0, 1.0))
     assert exact_sum(values) == math.fsum(values.tolist())
+
+
+@given(st.integers(1, 9), st.integers(1, 5), st.data())
+def test_sums_of_rows_are_those_of_each_row(n: int, m: int, data: st.DataObject) -> None:
+    some = FINITE | st.sampled_from([0.0, -0.0, 5e-324, math.inf, 1.7e308])
+    rows = data.draw(st.lists(st.lists(some, min_size=n, max_size=n), min_size=m, max_size=m))
+    try:
+        wanted = [math.fsum(row) for row in rows]
+    except (OverflowError, ValueError) as error:
+        with pytest.raises(type(error)):
+            exact_row_sums(np.array(rows))
+        return
+    assert exact_row_sums(np.array(rows)) == wanted
+
+
+@pytest.mark.parametrize(("m", "n"), [(300, 511), (2, 40_000), (0, 7), (3, 0)])
+def test_sums_of_many_rows_in_blocks(m: int, n: int) -> None:
+    rows = np.random.RandomState(0).lognormal(-8, 3, (m, n))
+    rows[::2, ::3] *= -1
+    assert exact_row_sums(rows) == [math.fsum(row) for row in rows.tolist()]

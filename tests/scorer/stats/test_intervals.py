@@ -147,9 +147,15 @@ def test_worked_interval_of_two_chunks() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 2**32 - 1), st.booleans())
+@given(
+    st.integers(1, 9),
+    st.integers(1, 40),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+    st.sampled_from([0, 4096]),
+)
 def test_bootstrap_equals_sorting_every_resample(
-    n_chunks: int, size: int, seed: int, with_inf: bool
+    n_chunks: int, size: int, seed: int, with_inf: bool, least_tail: int
 ) -> None:
     random = np.random.RandomState(seed)
     sizes = random.randint(1, size + 1, n_chunks)
@@ -157,7 +163,11 @@ def test_bootstrap_equals_sorting_every_resample(
     values = np.round(random.lognormal(0, 1, len(owner)), 1)
     if with_inf:
         values[random.randint(len(values))] = np.inf
-    found = resampled_quantiles(values, owner, n_chunks, 0.99)
+    with pytest.MonkeyPatch.context() as patch:
+        # With 0 hardly more is sorted than a resample needs; often it needs more.
+        patch.setattr(bootstrap, "_LEAST_TAIL", least_tail)
+        patch.setattr(bootstrap, "_DRAWS", 40 * n_chunks - 1)
+        found = resampled_quantiles(values, owner, n_chunks, 0.99)
     assert len(found) == 2000
     draws = np.random.RandomState(bootstrap.SEED)
     wanted = []
@@ -168,7 +178,11 @@ def test_bootstrap_equals_sorting_every_resample(
     assert found[:400].tolist() == pytest.approx(wanted, rel=1e-12)
 
 
-def test_bootstrap_finds_a_quantile_far_down_where_one_chunk_holds_the_tail() -> None:
+@pytest.mark.parametrize("least_tail", [0, 4096])
+def test_bootstrap_finds_a_quantile_far_down_where_one_chunk_holds_the_tail(
+    least_tail: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "_LEAST_TAIL", least_tail)
     owner = np.repeat(np.arange(4), 300)
     values = np.arange(1200.0)[::-1]
     found = resampled_quantiles(values, owner, 4, 0.99)

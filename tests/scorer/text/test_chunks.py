@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from built_corpus import build_corpus
 from tiny_tokenizers import BOS, BOS_ID, CHATML, EOS, byte_level, sentencepiece, write_model
 
 from scorer.common.errors import InputError
@@ -16,7 +17,6 @@ from scorer.lm.tokenizer import load_tokenizer
 from scorer.spec.job import CorpusSpec
 from scorer.text.chunks import (
     ChunkedCorpus,
-    build_corpus,
     repetitive_chunks,
     unigram_perplexity,
 )

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from built_corpus import build_corpus
 from tokenizers import Tokenizer
 
 from scorer.lm.mlx_lm_tokenizer import MlxLmTokenizer
 from scorer.lm.tokenizer import load_tokenizer
 from scorer.models.hub_cache import hub_folder
 from scorer.spec.job import CorpusSpec
-from scorer.text.chunks import build_corpus
 from scorer.text.tokens.long_text import Encoded, encode_in_windows
 from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 from scorer.text.wikitext import cached_wikitext2, read_wikitext2

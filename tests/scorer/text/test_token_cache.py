@@ -13,9 +13,9 @@ from tiny_tokenizers import CHATML, byte_level, write_model
 
 from scorer.lm.tokenizer import load_tokenizer
 from scorer.spec.job import CorpusSpec
-from scorer.text.chunks import tokenize
 from scorer.text.source_text import SourceText
 from scorer.text.sources import read_source
+from scorer.text.tokenized import tokenize
 from scorer.text.tokens.cache import TokenizedText, load_tokens, save_tokens
 from scorer.text.tokens.tokenizer import TextTokenizer
 from scorer.text.tokens.tokenizer_file import load_tokenizer_file
