@@ -22,17 +22,21 @@ def prepare_tokens() -> Work:
 def _tokens(request: dict[str, Any], say: Say) -> tuple[dict[str, Any], bytes]:
     """Read a text and tokenize it; see :mod:`scorer.engine.text_process`."""
     from scorer.lm.tokenizer import load_tokenizer
+    from scorer.lm.torch_later import without_torch
     from scorer.models.custom_code import consent_from_json
     from scorer.spec.job import CorpusSpec
     from scorer.text.sources import read_source
     from scorer.text.tokenized import tokenized_source
 
     model, protocol = f"`{request['name']}`", request["protocol"]
+    consent = consent_from_json(request["allow_custom_code"])
+    if not consent:
+        without_torch()
     say(f"reading the tokenizer of {model}")
     tokenizer = load_tokenizer(
         Path(request["model"]),
         key=request["key"],
-        allow_custom_code=consent_from_json(request["allow_custom_code"]),
+        allow_custom_code=consent,
     )
     kept = request["text_file"]
     say(f"reading {request['text']}")

@@ -107,7 +107,8 @@ def test_the_commands_ask_nobody(watched: Watched) -> None:
     positions.write_bytes(positions.read_bytes()[:-100])
     children = len(watched.lines("watched -P"))
     again = json.loads(watched.qfid("resume", run["id"], "--format", "json"))
-    assert len(watched.lines("watched -P")) == children + 1
+    # The scorer, and the process of its text.
+    assert len(watched.lines("watched -P")) == children + 2
     assert again["settings"][1]["kl"] == report["settings"][1]["kl"]
 
 

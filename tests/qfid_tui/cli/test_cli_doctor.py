@@ -212,7 +212,7 @@ def test_the_limit_of_a_control_group_and_foreign_packages_are_named(
 
 @pytest.mark.usefixtures("quiet")
 def test_a_fused_kernel_that_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    metal = Backend("metal", "M", 80 * GIB, 70 * GIB, "n/a", None, {})
+    metal = Backend("metal", "M", 80 * GIB, 70 * GIB, "n/a", {})
     monkeypatch.setattr(fused_selftest, "usable_kernel", lambda *_: (None, "it is off by 3 nats"))
     monkeypatch.setattr(fused_quantizer, "usable_quantizer", lambda *_: (None, "other bits"))
     metrics, quantizer = findings(monkeypatch, metal)

@@ -235,7 +235,7 @@ def test_an_error_of_ours_is_two_lines(monkeypatch: pytest.MonkeyPatch, capfd: C
     def broken() -> None:
         raise ZeroDivisionError("all\nwrong\x1b[2J")
 
-    monkeypatch.setattr("scorer.runs.listing.list_runs", broken)
+    monkeypatch.setattr("scorer.runs.listing.run_index", broken)
     assert main(["runs"]) == 1
     first, second = capfd.readouterr().err.splitlines()
     assert first.startswith("error: internal error: ZeroDivisionError: all at test_cli_errors.py:")
@@ -251,7 +251,7 @@ def test_ctrl_c_outside_a_run_ends_with_130(
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scorer.runs.listing.list_runs", interrupted)
+    monkeypatch.setattr("scorer.runs.listing.run_index", interrupted)
     assert main(["runs"]) == 130
     assert capfd.readouterr().err == "interrupted\n"
 

@@ -24,7 +24,7 @@ from scorer.spec.events import Finished, Hello, Loading
 def test_a_gpu_needs_a_child_unless_the_program_wants_full_float32_too(
     kind: Any, value: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = Backend(kind, "M", 80 << 30, 70 << 30, "n/a", None, {})
+    found = Backend(kind, "M", 80 << 30, 70 << 30, "n/a", {})
     monkeypatch.setattr(backend, "start_backend", lambda: found)
     monkeypatch.delenv("MLX_ENABLE_TF32", raising=False)
     if value is not None:

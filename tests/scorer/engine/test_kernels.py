@@ -30,7 +30,7 @@ from scorer.spec.events import Loading
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.registry import parse_settings
 
-CUDA = Backend("cuda", "H", 80 << 30, 70 << 30, "n/a", None, {})
+CUDA = Backend("cuda", "H", 80 << 30, 70 << 30, "n/a", {})
 
 
 def job(settings: str = "8,4:32", **options: Any) -> Job:
@@ -88,7 +88,7 @@ def test_the_weights_have_to_fit_beside_the_processes(monkeypatch: pytest.Monkey
 def test_elsewhere_no_process_is_started(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
     info = resolve_model("demo", None)
     found = started(monkeypatch, 1 << 40)
-    backend = Backend(kind, "M", 80 << 30, 70 << 30, "n/a", None, {})
+    backend = Backend(kind, "M", 80 << 30, 70 << 30, "n/a", {})
     with compiling(job(), backend, info, model_sizes(info)) as processes:
         assert list(processes.awaited()) == []
     assert [(len(tasks), at_once) for tasks, _, at_once in found] == [(0, 0)]

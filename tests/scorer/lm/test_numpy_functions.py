@@ -82,7 +82,7 @@ def test_a_whole_model_gives_the_same_logits(architecture: str) -> None:
 
 def test_the_demo_model_drifts_from_itself_by_less_than_a_billionth_of_a_nat() -> None:
     folder = demo_model_path()
-    backend = Backend("cpu", "", 0, 0, "", None, {})
+    backend = Backend("cpu", "", 0, 0, "", {})
     model = load(folder, backend).module
     text = builtin_documents()[0][1]
     tokens = np.array(load_tokenizer_file(folder).encode(text)[:513], dtype=np.int32)

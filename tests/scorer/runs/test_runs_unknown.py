@@ -22,7 +22,7 @@ def files(run: Run) -> dict[str, bytes]:
 @pytest.mark.parametrize("finished", [True, False])
 def test_a_column_more_is_read_and_not_written_to(finished: bool) -> None:
     run = save_run(chunks=4 if finished else 3, finished=finished)
-    before = run.read()
+    before = {name: list(chunks) for name, chunks in run.read().items()}
     rewrite(run.positions_path, column="entropy")
     kept = files(run)
     run = Run(run.path)
