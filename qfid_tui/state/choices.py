@@ -239,8 +239,10 @@ class Choices:
 
 
 def same_conditions(one: Job, other: Job) -> bool:
-    """Whether one run can hold both jobs: they differ in their settings, and in ``force`` at most.
+    """Whether one run can hold both jobs: they differ in settings and in what changes no number.
 
-    ``force`` says whether memory is checked; no number depends on it.
+    That is what memory is for: whether it is checked, whether weights take turns, where the model
+    is to run.
     """
-    return dataclasses.replace(one, settings=other.settings, force=other.force) == other
+    free = ("settings", "force", "one_at_a_time", "deployment", "drop_beaten")
+    return dataclasses.replace(one, **{name: getattr(other, name) for name in free}) == other

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from qfid_tui.cli.commands.weights import add_weights_options, pinned, settings_of
 from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
 from qfid_tui.cli.job_options import (
     add_cache_options,
@@ -15,6 +14,7 @@ from qfid_tui.cli.job_options import (
     job_of,
 )
 from qfid_tui.cli.report_formats import ANSWER, Delivery, add_report_options
+from qfid_tui.cli.weights_options import add_weights_options, pinned, settings_of
 
 if TYPE_CHECKING:
     from scorer.fit.pruning import PricedSetting

@@ -115,7 +115,7 @@ def cache_settings(
         if not isinstance(setting, KVSetting):
             raise InputError(
                 f"`{setting.key}` is not a setting of the KV cache alone",
-                "--kv takes KV settings: 8,4:32,k8v4; --settings takes pairs such as w4+8",
+                "KV settings are written 8, 4:32, k8v4; a pair such as w4+8 is another setting",
             )
         found.append(setting)
     return tuple(found)

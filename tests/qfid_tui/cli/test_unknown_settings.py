@@ -31,7 +31,8 @@ def line(run: Run, setting: str, name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("setting", "name"), [("16/turboquant3", "turboquant"), ("w4+8", "w4"), ("mxfp8", "mxfp8")]
+    ("setting", "name"),
+    [("16/turboquant3", "turboquant"), ("w4+kivi2", "kivi"), ("mxfp8", "mxfp8")],
 )
 def test_the_list_names_run_and_setting(
     setting: str, name: str, capsys: pytest.CaptureFixture[str]

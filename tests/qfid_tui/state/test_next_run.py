@@ -14,6 +14,7 @@ from qfid_tui.state.earlier_runs import read_earlier
 from qfid_tui.state.next_run import SavedRun, next_run
 from qfid_tui.state.saved_comparison import open_comparison
 from scorer.common.errors import QfidError
+from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.events import Failed
 from scorer.spec.job import CorpusSpec
 from scorer.spec.settings.registry import parse_settings
@@ -139,11 +140,14 @@ def test_jobs_of_equal_conditions_are_those_that_one_run_can_hold() -> None:
         "control": True,
         "noise_floor": 4,
         "batch": 3,
+        "one_at_a_time": True,
+        "deployment": DeploymentSpec(context=77),
+        "drop_beaten": True,
     }
     fields = {field.name for field in dataclasses.fields(job) if field.init}
     assert fields == set(others), "every field of a job is tried"
     for name, value in others.items():
         other = dataclasses.replace(job, **{name: value})  # type: ignore[arg-type]
-        equal = name in ("settings", "force")
+        equal = name in ("settings", "force", "one_at_a_time", "deployment", "drop_beaten")
         assert same_conditions(job, other) is equal
         assert (job.conditions == other.conditions) is equal, name
