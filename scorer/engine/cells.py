@@ -11,7 +11,7 @@ import mlx.core as mx
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.error_text import first_line
-from scorer.common.errors import Interrupted, QfidError
+from scorer.common.errors import Interrupted, ModelChanged, QfidError, WillNotFit
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.memory import peak_memory
 from scorer.device.pipeline import choose_pipeline
@@ -195,7 +195,17 @@ class CellScorer:
                 self.schedule.limit(limit)
             elif missing:
                 probe = self._batch(self.schedule.lacking_after(turn - 1)[0])
-                yield from turns.load(turn, probe)
+                turns.release_reference(probe)
+                try:
+                    yield from turns.load(turn, probe)
+                except (Interrupted, ModelChanged, WillNotFit):
+                    raise
+                except QfidError as error:
+                    # Weights that cannot be scored cost nothing of the others.
+                    turns.unload(turn)
+                    for name in turns.settings[turn]:
+                        yield from self._give_up(name, error)
+                    continue
                 self._lanes |= {lane.key: lane for lane in self.prepared.lanes()}
                 with turns.reading_ahead(turn):
                     yield from self._plainly(self._tasks())

@@ -113,12 +113,9 @@ class Turns:
             probe: A batch whose states are kept.
 
         Raises:
-            QfidError: They do not load or do not run, or the reference's layers cannot be freed.
+            QfidError: They do not load or do not run.
         """
-        if turn == 0:
-            return
         candidate = self._prepared.candidates[turn - 1]
-        self._release_reference(probe)
         yield Loading("model", candidate.name)
         loader = self._loader
         candidate.load(loader.backend, loader.arithmetic, loader.allow_custom_code)
@@ -139,14 +136,26 @@ class Turns:
         finally:
             ended.set()
             reader.join()
-            if turn:
-                self._prepared.candidates[turn - 1].release()
+            self.unload(turn)
+
+    def unload(self, turn: int) -> None:
+        """Let the weights of a turn go, as far as they are loaded."""
+        if turn:
+            self._prepared.candidates[turn - 1].release()
 
     def close(self) -> None:
         """Delete the reference's states."""
         self.reference.remove()
 
-    def _release_reference(self, probe: Batch) -> None:
+    def release_reference(self, probe: Batch) -> None:
+        """Free the reference's layers; its logits are made of states that are kept.
+
+        Args:
+            probe: A batch whose states are kept.
+
+        Raises:
+            QfidError: Its output layer needs them.
+        """
         if self._released:
             return
         self._released = True

@@ -164,6 +164,62 @@ def test_all_rows_are_judged_by_the_bounds_of_weights(together: tuple[str, Path,
     assert rows["4"]["kv_verdict"] is not None and "kv_verdict" not in rows["w8:32"]
 
 
+def test_weights_that_do_not_load_in_their_turn_cost_nothing_of_the_others(
+    small: Small, copies: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    from scorer.common.errors import InputError
+    from scorer.engine import candidates
+
+    folder = tmp_path / "copy"
+    shutil.copytree(copies[8], folder)
+    load = candidates.load
+
+    def failing(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == folder:
+            raise InputError("`copy` does not load: 9 parameters are missing", "take another")
+        return load(path, *arguments, **options)
+
+    monkeypatch.setattr(candidates, "load", failing)
+    key = StoredWeights(str(folder)).key
+    settings = f"w2:32,{key},{key}+4,w8:32"
+    events = small.score(settings, max_chunks=2, one_at_a_time=True)
+    report = finished(events).report
+    rows = {row["setting"]: row for row in report["settings"]}
+    assert rows[key]["failure"]["message"].startswith("`copy` does not load")
+    assert rows[f"{key}+4"]["status"] == "failed"
+    assert {rows[name]["n_chunks"] for name in ("w2:32", "w8:32")} == {2}
+    monkeypatch.undo()
+    # What failed is tried again.
+    run = planned(events).run
+    rest = resumed(small.job(settings, max_chunks=2, one_at_a_time=True), run)
+    assert {setting for setting, _ in cells(rest)} == {key, f"{key}+4"}
+    assert all(row["n_chunks"] == 2 for row in finished(rest).report["settings"])
+
+
+def test_memory_that_runs_out_in_a_turn_is_gone_on_with(
+    small: Small, together: tuple[str, Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, folder, _ = together
+    monkeypatch.setenv("QFID_DATA_DIR", str(folder))
+    from scorer.lanes.weights.lane import WeightsLane
+
+    begin, left = WeightsLane.begin, [3]
+
+    def short(self: WeightsLane, tokens: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise RuntimeError("[malloc] Unable to allocate 1 bytes")
+        return begin(self, tokens)
+
+    monkeypatch.setattr(WeightsLane, "begin", short)
+    events = small.score(SETTINGS, max_chunks=3, one_at_a_time=True, batch=2)
+    assert any(isinstance(e, Warned) and "memory ran out" in e.message for e in events)
+    assert finished(events).complete
+    assert_same_bits(run, planned(events).run)
+
+
 def test_the_noise_floor_needs_all_weights_at_once(small: Small) -> None:
     events = small.score("w8:32", one_at_a_time=True, noise_floor=4)
     assert failed(events).exit_code == 2 and "--noise-floor" in failed(events).message
