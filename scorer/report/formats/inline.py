@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scorer.common.inert_text import inert
@@ -46,16 +46,22 @@ def code(value: object) -> str:
     return f"{fence}{pad}{shown}{pad}{fence}"
 
 
-def prose(sentence: str) -> str:
+def prose(sentence: str, names: Mapping[str, str] | None = None) -> str:
     """A sentence of ours with values in backticks: the values as code spans, the rest as text.
 
     Text whose backticks do not pair is foreign through and through.
+
+    Args:
+        sentence: The sentence.
+        names: What stands instead of a value.
     """
+    names = names or {}
     parts = inert(sentence).split("`")
     if len(parts) % 2 == 0:
         return text(sentence)
     return "".join(
-        (code(part) if part else "") if i % 2 else text(part) for i, part in enumerate(parts)
+        (code(names.get(part, part)) if part else "") if i % 2 else text(part)
+        for i, part in enumerate(parts)
     )
 
 
