@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scorer.common.errors import SettingFailed
-from scorer.report.commands import kv_command
+from scorer.report.commands import run_command
 from scorer.report.deployment import deployment_part
 from scorer.report.formats.open_verdict import settling
 from scorer.report.measured import Measured, ScoredSetting, measure
@@ -77,7 +77,9 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
     scored = [s for s in settings if s.setting.key in measured]
     perplexities = [m.summary.perplexity_ref for m in measured.values()]
     counts = [m.summary.n_chunks for m in measured.values()]
-    warnings = run_warnings(facts, perplexities, counts)
+    dropped = {s.setting.key for s in settings if s.facts.dropped}
+    whole = [m.summary.n_chunks for name, m in measured.items() if name not in dropped]
+    warnings = run_warnings(facts, perplexities, whole or counts)
     rows = []
     for s in settings:
         found_here = measured.get(s.setting.key)
@@ -274,7 +276,7 @@ def _run(
     known = {facts.documents.get(chunk) for chunk in chunks} - {None}
     return RunPart(
         complete=done,
-        command=kv_command(
+        command=run_command(
             _reproducing(facts, settings),
             facts.model_revision,
             allow_custom_code=bool(facts.custom_code),
