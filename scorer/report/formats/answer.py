@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from scorer.report.deployment_part import ContextChoice, DeploymentPart
 from scorer.report.formats.inline import digits
+from scorer.report.formats.short_names import ShortNames, short_names
 from scorer.report.tree import Report
 from scorer.spec.amounts import tokens_word
 
@@ -22,10 +23,12 @@ def to_answer(report: Report, run_id: str) -> str:
     deployment = report.deployment
     if deployment is None:
         return "This run says nothing about memory; `--context` and `--memory` ask for it.\n"
-    lines = [f"{sentence}." for sentence in deployment.sentences]
+    # The command lines name a repo in full.
+    names = short_names(report) if deployment.commands else ShortNames()
+    lines = [f"{names.plain(sentence)}." for sentence in deployment.sentences]
     lines += _drift(report, deployment)
     lines += [f"  {command}" for command in deployment.commands]
-    lines += _contexts(deployment.contexts)
+    lines += _contexts(deployment.contexts, names)
     if run_id:
         lines.append(f"All of it: qfid report {run_id}")
     return "\n".join(lines) + "\n"
@@ -43,13 +46,13 @@ def _drift(report: Report, deployment: DeploymentPart) -> Iterator[str]:
     )
 
 
-def _contexts(rows: tuple[ContextChoice, ...]) -> Iterator[str]:
+def _contexts(rows: tuple[ContextChoice, ...], names: ShortNames) -> Iterator[str]:
     """What is chosen at other contexts, in one line."""
     if len(rows) < 2:
         return
     parts = []
     for row in rows[:_MOST_CROSSOVERS]:
-        what = "nothing fits" if row.setting is None else f"`{row.setting}`"
+        what = "nothing fits" if row.setting is None else f"`{names.of(row.setting)}`"
         until = "beyond" if row.until is None else f"up to {tokens_word(row.until)}"
         parts.append(f"{what} {until}")
     yield f"By context: {', '.join(parts)}."

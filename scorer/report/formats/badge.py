@@ -39,7 +39,8 @@ def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str
         run: What was run.
     """
     corpus, start, protocol = row.corpus, row.quantize_start, run.job.protocol
-    parts = [numbers.verdict_shown]
+    # A badge about the KV cache is by its bounds, whatever else the run compares.
+    parts = [row.kv_verdict_shown or numbers.verdict_shown]
     source = source_of(row)
     if source is not None:
         parts.append(f"{weights_text(row)}{group_text(row.weights, usual=64)}")
@@ -74,7 +75,7 @@ def to_badges(report: Report) -> str:
     for row in report.settings:
         if row.numbers is not None:
             label, message = badge_label(row), badge_message(row, row.numbers, report.run)
-            color = _COLORS[row.numbers.verdict]
+            color = _COLORS[row.kv_verdict or row.numbers.verdict]
             url = f"https://img.shields.io/badge/{_field(label)}-{_field(message)}-{color}"
             # A bracket that closes nothing ends the words of an image.
             words = text(f"{label}: {message}").replace("]", "\\]")

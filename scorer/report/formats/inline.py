@@ -65,14 +65,15 @@ def prose(sentence: str, names: Mapping[str, str] | None = None) -> str:
     )
 
 
-def shell_block(command: object) -> list[str]:
-    """A command line in a fence that it cannot end.
+def shell_block(*commands: object) -> list[str]:
+    """Command lines in a fence that they cannot end.
 
     Ours are written inert already; that of a stored report may have been edited.
     """
-    shown = inert(str(command))
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
-    return [f"{fence}sh", shown, fence]
+    shown = [inert(str(command)) for command in commands]
+    runs = (len(run) for line in shown for run in re.findall("`+", line))
+    fence = "`" * max(3, 1 + max(runs, default=0))
+    return [f"{fence}sh", *shown, fence]
 
 
 def plural(n: int, noun: str) -> str:

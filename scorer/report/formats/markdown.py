@@ -262,9 +262,7 @@ def _frontiers(report: Report, names: ShortNames) -> list[str]:
     place = report.deployment
     for frontier in report.frontiers:
         listed = ", ".join(map(names.code, frontier.settings))
-        tied = "; ".join(
-            f"{names.code(a)} and {names.code(b)} are tied" for a, b in frontier.tied
-        )
+        tied = "; ".join(f"{names.code(a)} and {names.code(b)} are tied" for a, b in frontier.tied)
         over = f", over {plural(frontier.n_chunks, 'common chunk')}" if frontier.n_chunks else ""
         lines.append(
             f"- {conditions(frontier.quantize_start, frontier.path)}{over}: {listed}"

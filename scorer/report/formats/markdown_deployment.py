@@ -10,7 +10,7 @@ from scorer.report.deployment_part import (
     DeploymentPart,
     PlacedCell,
 )
-from scorer.report.formats.inline import ABSENT, code, digits, shell_block, table
+from scorer.report.formats.inline import ABSENT, digits, shell_block, table
 from scorer.report.formats.short_names import ShortNames
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
@@ -33,7 +33,7 @@ def choice_lines(deployment: DeploymentPart, names: ShortNames) -> list[str]:
     said = ". ".join(map(names.prose, deployment.sentences))
     lines = [f"**What to run** on {_DEVICES[deployment.device]}: {said}.", ""]
     if deployment.commands:
-        lines += [*shell_block("\n".join(deployment.commands)), ""]
+        lines += [*shell_block(*deployment.commands), ""]
         lines += [*(f"- {names.prose(note)}." for note in deployment.notes), ""]
     return lines
 

@@ -21,7 +21,6 @@ from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
 from scorer.text.wikitext import REPO
 
-
 _RELATION = "quantized"
 
 
@@ -35,8 +34,16 @@ def to_model_card(report: Report) -> str:
     """
     names = short_names(report)
     protocol = report.run.job.protocol
-    results = [_result(row, protocol, names) for row in report.settings]
-    index = [{"name": _card_of(report), "results": [result for result in results if result]}]
+    results: dict[str, list[dict[str, Any]]] = {}
+    for row in report.settings:
+        if (result := _result(row, protocol, names)) is not None:
+            results.setdefault(_card_of(row, report), []).append(result)
+    own = inert(report.reference.model_id)
+    if any(name != own for name in results):
+        # The card is of the quantized repo: what is made in memory has none.
+        results.pop(own, None)
+    found = results or {own: []}
+    index = [{"name": name, "results": listed} for name, listed in found.items()]
     lines = ["---", *_base_model(report), f"model-index: {_yaml(index)}", "---", ""]
     lines += [f"## {_heading(report)}", ""]
     badges = to_badges(report)
@@ -69,10 +76,10 @@ def _what(report: Report) -> str:
     )
 
 
-def _card_of(report: Report) -> str:
-    """The model that the card is of: the one repo that is compared, else the reference."""
-    repos = {row.weights.model_id for row in report.settings if row.weights is not None} - {None}
-    return inert(str(repos.pop())) if len(repos) == 1 else inert(report.reference.model_id)
+def _card_of(row: SettingRow, report: Report) -> str:
+    """The model that a row is about: its repo, else the reference."""
+    own = None if row.weights is None else row.weights.model_id
+    return inert(report.reference.model_id if own is None else own)
 
 
 def _base_model(report: Report) -> list[str]:

@@ -40,6 +40,12 @@ class ShortNames:
         """A sentence of ours, with settings in backticks."""
         return prose(sentence, self.names)
 
+    def plain(self, sentence: str) -> str:
+        """A sentence of ours as plain text, with settings in backticks."""
+        parts = sentence.split("`")
+        named = (self.of(part) if i % 2 else part for i, part in enumerate(parts))
+        return "`".join(named)
+
 
 def short_names(report: Report) -> ShortNames:
     """The short names of a report's settings; none where no weights have a long one.
