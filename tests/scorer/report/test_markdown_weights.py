@@ -55,9 +55,7 @@ def test_every_note_about_the_reference_is_on_top(report: Report) -> None:
     assert to_markdown(quantized).splitlines()[2] == " ".join(notes)
 
 
-def test_the_choice_stands_above_with_its_commands_line_by_line(
-    report: Report, shown: str
-) -> None:
+def test_the_choice_stands_above_with_its_commands_line_by_line(report: Report, shown: str) -> None:
     deployment = report.deployment
     assert deployment is not None and len(deployment.commands) == 3
     block = "\n".join(["```sh", *deployment.commands, "```"])
