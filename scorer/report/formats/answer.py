@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scorer.report.commands import deployment_options
 from scorer.report.deployment_part import ContextChoice, DeploymentPart
 from scorer.report.formats.inline import digits
 from scorer.report.formats.short_names import ShortNames, short_names
 from scorer.report.tree import Report
 from scorer.spec.amounts import tokens_word
+from scorer.spec.deployment import DeploymentSpec
 
 _MOST_CROSSOVERS = 4
 
 
-def to_answer(report: Report, run_id: str) -> str:
+def to_answer(report: Report, run_id: str, asked: DeploymentSpec | None = None) -> str:
     """The answer as text.
 
     Args:
         report: The report.
         run_id: Id of its run, for the command that prints all of it; "" for none.
+        asked: The deployment that it was made anew for; None for that of the run.
     """
     deployment = report.deployment
     if deployment is None:
@@ -30,7 +33,8 @@ def to_answer(report: Report, run_id: str) -> str:
     lines += [f"  {command}" for command in deployment.commands]
     lines += _contexts(deployment.contexts, names)
     if run_id:
-        lines.append(f"All of it: qfid report {run_id}")
+        options = [] if asked is None else deployment_options(asked)
+        lines.append(f"All of it: {' '.join(['qfid report', run_id, *options])}")
     return "\n".join(lines) + "\n"
 
 

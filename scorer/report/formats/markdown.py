@@ -264,6 +264,8 @@ def _frontiers(report: Report, names: ShortNames) -> list[str]:
         listed = ", ".join(map(names.code, frontier.settings))
         tied = "; ".join(f"{names.code(a)} and {names.code(b)} are tied" for a, b in frontier.tied)
         over = f", over {plural(frontier.n_chunks, 'common chunk')}" if frontier.n_chunks else ""
+        if place is not None and not all(map(place.cell, frontier.settings)):
+            over += ", without a prefill peak"
         lines.append(
             f"- {conditions(frontier.quantize_start, frontier.path)}{over}: {listed}"
             f"{f' ({tied})' if tied else ''}"

@@ -141,7 +141,7 @@ def _contexts(deployment: DeploymentPart, names: ShortNames) -> list[str]:
         for i, context in enumerate(row.contexts)
     ]
     head = ("context (tokens)", "what to run", "total (MB)", "step")
-    words = "; ".join(_crossovers(rows, names))
+    words = "among what was scored, " + "; ".join(_crossovers(rows, names))
     return [
         "**By context**",
         "",
@@ -162,6 +162,9 @@ def _chosen(row: ContextChoice, place: int, names: ShortNames) -> list[str]:
 def _crossovers(rows: tuple[ContextChoice, ...], names: ShortNames) -> Iterator[str]:
     """Up to which context the same is chosen, a part of a sentence each."""
     for row in rows:
+        if row.setting is None and len(rows) == 1:
+            yield "nothing fits at any of these contexts"
+            return
         if row.setting is None:
             what = "nothing fits"
         elif row.setting == REFERENCE_CELL:
