@@ -33,7 +33,7 @@ RULES = (
 """What holds for all of them, a sentence or two each."""
 
 
-TITLE = "How a setting of the KV cache or of the weights is written"
+TITLE = "How a setting is written"
 
 
 def notation_text(width: int = 80) -> str:
