@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from huggingface_hub import ModelCard
 from markdown_cells import first_table
 from weights_reports import GRID, REPO, SHORT, weights_report
 
@@ -135,6 +136,10 @@ def test_the_card_is_of_the_quantized_repo(report: Report) -> None:
         assert result["task"]["type"] == "text-generation"
         assert result["dataset"]["type"] == "Salesforce/wikitext" and result["dataset"]["name"]
         assert all(math.isfinite(metric["value"]) for metric in result["metrics"])
+    # The Hub's own reader takes all of it.
+    data = ModelCard(text).data
+    assert data.model_name == f"quants/{SHORT}" and data.base_model == "local-test/SmolLM2"
+    assert len(data.eval_results or ()) == sum(len(r["metrics"]) for r in entry["results"])
     assert "## Fidelity of quantized weights" in body
     assert "The reference is stored in 16 bit (bfloat16)." in body
     ladder = first_table(body)
