@@ -13,6 +13,7 @@ from scorer.report.formats.markdown import to_markdown
 from scorer.report.formats.short_names import short_names
 from scorer.report.tree import Report
 from scorer.spec.deployment import DeploymentSpec
+from scorer.stats.intervals import Interval
 
 IN_400_MB = DeploymentSpec(400 * 10**6, 4096)
 
@@ -211,3 +212,35 @@ def test_a_report_of_the_cache_alone_can_be_asked_where_it_fits() -> None:
 
 def test_numbers_in_tables_are_plain(shown: str) -> None:
     assert not unlike_plain(shown.replace("—", "-"))
+
+
+def test_a_sum_that_misleads_is_said(report: Report) -> None:
+    first, *others = report.interactions
+    sentences = ("`w8+8`: adding gives 0.1 nats", "adding would have misled: it is good")
+    told = dataclasses.replace(
+        first, interval=Interval(0.1, 0.2), misleads=True, sentences=sentences
+    )
+    small = dataclasses.replace(others[0], interval=Interval(0.001, 0.002), misleads=False)
+    alone = dataclasses.replace(others[1], interval=None, misleads=None, guilty="undecided")
+    shown = to_markdown(dataclasses.replace(report, interactions=(told, small, alone)))
+    part = section(shown, "Weights and KV cache together")
+    _, *rows = first_table(part)
+    assert [row[5:] for row in rows] == [
+        ["**yes**", "—"],
+        ["no, told apart", "—"],
+        ["no interval", "undecided"],
+    ]
+    assert f"- {'; '.join(sentences)}." in part
+    assert "pair and sum are not told apart" not in part
+
+
+def test_what_has_no_place_is_ranked_by_weights_and_cache() -> None:
+    report = weights_report("w8+4~dequantized,w6+4~dequantized,w8", deployment=IN_400_MB)
+    shown = to_markdown(report)
+    # The weights of the one are smaller, its drift is larger: neither beats the other.
+    assert [row.beaten_by for row in report.settings] == [None, None, None]
+    assert ", without a prefill peak: `w6+4~dequantized`, `w8+4~dequantized`" in shown
+    assert (
+        "Not placed, because they score other positions or the quantizer alone: "
+        "`w8+4~dequantized`, `w6+4~dequantized`."
+    ) in shown
