@@ -86,7 +86,7 @@ def grid_lines(report: Report, names: ShortNames) -> list[str]:
     if any(name is None for cells in grid.cells for name in cells[1:]) or any(
         cells[0] is None for cells in grid.cells[1:]
     ):
-        said += f"; {ABSENT}: not asked for"
+        said += f"; {ABSENT}: not scored"
     return [*lines, f"{said}.", ""]
 
 
