@@ -186,27 +186,36 @@ def _in_full(report: Report, names: ShortNames) -> list[str]:
 def more_bits_drift_more(report: Report) -> Iterator[str]:
     """Where weights of more bits drift more than those of fewer, and the two are told apart.
 
+    Two settings are compared under the same KV cache; the first column that shows it is told.
+
     Yields:
         A sentence for each such precision, without its full stop.
     """
+    grid = report.grid
+    if grid is None:
+        return
     told = {frozenset((pair.a, pair.b)): pair for pair in report.comparisons}
-    alone = [
-        (each.key, each.own.bits_per_weight)
-        for each in ladder_rows(report)
-        if each.own is not None and each.row is not None and each.row.numbers is not None
-    ]
-    for name, bits in alone:
-        better = [
-            (fewer, other)
-            for other, fewer in alone
-            if fewer < bits and _drifts_more(name, other, told)
+    bits = {each.key: each.own.bits_per_weight for each in ladder_rows(report) if each.own}
+    said = set()
+    for column in zip(*grid.cells, strict=True):
+        cells = [
+            (key, bits[key], name)
+            for key, name in zip(grid.weights, column, strict=True)
+            if key in bits and name is not None
         ]
-        if better:
-            fewer, other = min(better)
-            yield (
-                f"`{name}` has {bits:.3g} bits a weight and drifts more than `{other}` with "
-                f"{fewer:.3g}: more bits do not buy less drift there"
-            )
+        for key, own, name in cells:
+            better = [
+                (fewer, other)
+                for _, fewer, other in cells
+                if fewer < own and _drifts_more(name, other, told)
+            ]
+            if better and key not in said:
+                said.add(key)
+                fewer, other = min(better)
+                yield (
+                    f"`{name}` has {own:.3g} bits a weight and drifts more than `{other}` with "
+                    f"{fewer:.3g}: more bits do not buy less drift there"
+                )
 
 
 def _drifts_more(name: str, other: str, told: dict[frozenset[str], PairComparison]) -> bool:

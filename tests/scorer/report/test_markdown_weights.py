@@ -103,6 +103,13 @@ def test_more_bits_that_drift_more_are_said(shown: str) -> None:
     ]
 
 
+def test_more_bits_are_compared_under_the_same_cache() -> None:
+    shown = to_markdown(weights_report("w6+8,wmxfp8+8,w8,w6+4"))
+    assert "`wmxfp8+8` has 8.25 bits a weight and drifts more than `w6+8` with 6.5" in shown
+    # `w6+4` drifts more than `w8`, under another cache.
+    assert shown.count("bits a weight and drifts more") == 1
+
+
 def test_what_is_not_told_apart_is_not_said_to_be_worse() -> None:
     report = weights_report("w8,w6,wmxfp8")
     alike = tuple(dataclasses.replace(pair, told_apart=False) for pair in report.comparisons)
@@ -244,3 +251,9 @@ def test_what_has_no_place_is_ranked_by_weights_and_cache() -> None:
         "Not placed, because they score other positions or the quantizer alone: "
         "`w8+4~dequantized`, `w6+4~dequantized`."
     ) in shown
+
+
+def test_the_reference_is_a_choice_too() -> None:
+    deployment = weights_report("w3", deployment=IN_400_MB).deployment
+    assert deployment is not None and deployment.pick == "reference"
+    assert deployment.sentences[0].startswith("`reference` (the model as it is) in 400 MB at 4k")
