@@ -61,7 +61,7 @@ def look(folder: Path, changes: dict[str, bytes], *, finished: bool = False) -> 
             if name in files:
                 (path / name).write_bytes(files[name])
         (info,) = list_runs()
-        for line in runs_table([_row(info)]):
+        for line in runs_table([_row(info, "")]):
             assert not ACTS.search(line), ascii(line)
         holder(path)
         newest_unfinished()
