@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from scorer.common.inert_text import inert
 from scorer.report.formats.inline import code, prose
 from scorer.report.tree import Report
 from scorer.spec.settings.base import Setting
@@ -61,7 +62,7 @@ def short_names(report: Report) -> ShortNames:
     sources = sources_of(settings)
     taken = Counter(source.name for source in sources)
     short = {
-        source.key: source.name
+        source.key: inert(source.name)
         for source in sources
         if isinstance(source, StoredWeights) and taken[source.name] == 1
     }

@@ -9,6 +9,7 @@ import pytest
 from markdown_cells import first_table, unlike_plain
 from weights_reports import GRID, REPO, SHORT, weights_report
 
+from scorer.report.formats.answer import to_answer
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.formats.short_names import short_names
 from scorer.report.tree import Report
@@ -257,3 +258,13 @@ def test_the_reference_is_a_choice_too() -> None:
     deployment = weights_report("w3", deployment=IN_400_MB).deployment
     assert deployment is not None and deployment.pick == "reference"
     assert deployment.sentences[0].startswith("`reference` (the model as it is) in 400 MB at 4k")
+
+
+def test_a_folder_with_a_hostile_name_stays_on_its_line() -> None:
+    report = weights_report("w=./a%0A%23%20b%1B,w8", deployment=IN_400_MB)
+    names = short_names(report)
+    assert "\n" not in names.of("w=./a%0A%23%20b%1B") and "\x1b" not in "".join(
+        names.names.values()
+    )
+    assert "\n# b" not in to_markdown(report) and "\x1b" not in to_markdown(report)
+    assert len(to_answer(report, "run").splitlines()) <= 10
