@@ -6,6 +6,7 @@ Adding them imports nothing; the deployment checks the values.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,22 +44,33 @@ def add_deployment_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def deployment_of(args: argparse.Namespace) -> DeploymentSpec | None:
+def deployment_of(
+    args: argparse.Namespace, base: DeploymentSpec | None = None
+) -> DeploymentSpec | None:
     """The deployment that the options describe; None where none is given.
+
+    Args:
+        args: The options.
+        base: What holds of a run for the options that are not given.
 
     Raises:
         InputError: A value is not valid.
     """
-    given = (args.memory, args.context, args.parallel, args.device, args.prefill_step_size)
-    if all(value is None for value in given):
+    given = {
+        "memory": args.memory,
+        "context": args.context,
+        "parallel": args.parallel,
+        "device": args.device,
+        "step": args.prefill_step_size,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
         return None
     from scorer.spec.amounts import parse_bytes, parse_tokens
     from scorer.spec.deployment import DeploymentSpec
 
-    return DeploymentSpec(
-        memory=None if args.memory is None else parse_bytes(args.memory),
-        context=None if args.context is None else parse_tokens(args.context),
-        parallel=1 if args.parallel is None else args.parallel,
-        device=args.device or "metal",
-        step=args.prefill_step_size,
-    )
+    if "memory" in given:
+        given["memory"] = parse_bytes(given["memory"])
+    if "context" in given:
+        given["context"] = parse_tokens(given["context"])
+    return dataclasses.replace(base or DeploymentSpec(), **given)

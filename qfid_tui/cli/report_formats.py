@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from qfid_tui.cli.output import ReportFile
     from scorer.report.tree import Report
     from scorer.runs.run import Run
+    from scorer.spec.deployment import DeploymentSpec
     from scorer.stats.positions import Positions
 
 FORMATS = ("md", "json", "mqf-json", "csv", "positions", "parquet", "badge", "card", "answer")
@@ -109,8 +110,13 @@ class Delivery:
 
             chosen_setting(settings, self._only)
 
-    def deliver(self, report: Report, run_id: str) -> None:
+    def deliver(self, report: Report, run_id: str, asked: DeploymentSpec | None = None) -> None:
         """Print the report or write it to its file.
+
+        Args:
+            report: The report.
+            run_id: Its run.
+            asked: The deployment that it was made anew for; None for that of the run.
 
         Raises:
             QfidError: It cannot be written, or the run's positions cannot be read.
@@ -118,7 +124,7 @@ class Delivery:
         from qfid_tui.cli.diagnostics import say
         from qfid_tui.cli.output import print_report
 
-        parts = rendered(self.format, report, run_id, self._only)
+        parts = rendered(self.format, report, run_id, self._only, asked)
         if self._file is None:
             print_report(parts)
         else:
@@ -180,7 +186,11 @@ def below_tier(report: Report, tier: str) -> list[tuple[str, str]]:
 
 
 def rendered(
-    format: str, report: Report, run_id: str, only: str | None = None
+    format: str,
+    report: Report,
+    run_id: str,
+    only: str | None = None,
+    asked: DeploymentSpec | None = None,
 ) -> Iterable[str | bytes]:
     """The report as parts of text, or of bytes for ``parquet``.
 
@@ -189,6 +199,7 @@ def rendered(
         report: The report.
         run_id: Its run; the formats ``positions`` and ``parquet`` read its positions.
         only: The setting that ``mqf-json`` holds; None where there is only one.
+        asked: The deployment that the report was made anew for; None for that of the run.
 
     Raises:
         QfidError: The run cannot be read, or the format cannot hold the report.
@@ -202,16 +213,19 @@ def rendered(
         from scorer.report.formats.mqf_json import to_mqf_json
 
         return [to_mqf_json(report, only)]
-    return rendered_text(format, report, run_id)
+    return rendered_text(format, report, run_id, asked)
 
 
-def rendered_text(format: str, report: Report, run_id: str) -> Iterable[str]:
+def rendered_text(
+    format: str, report: Report, run_id: str, asked: DeploymentSpec | None = None
+) -> Iterable[str]:
     """The report as parts of text.
 
     Args:
         format: One of ``FORMATS`` but ``parquet`` and ``mqf-json``.
         report: The report.
         run_id: Its run; the format ``positions`` reads its positions.
+        asked: As of :func:`rendered`.
 
     Raises:
         QfidError: The run cannot be read.
@@ -240,7 +254,7 @@ def rendered_text(format: str, report: Report, run_id: str) -> Iterable[str]:
     if format == ANSWER:
         from scorer.report.formats.answer import to_answer
 
-        return [to_answer(report, run_id)]
+        return [to_answer(report, run_id, asked)]
     from scorer.report.formats.markdown import to_markdown
 
     return [to_markdown(report)]

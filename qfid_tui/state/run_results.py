@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from scorer.runs.run_index import ListedRun, RunIndex
     from scorer.runs.run_info import RunInfo
 
+# As many settings as are named one by one where weights are compared.
+_MOST = 2
 _RESULT_TYPES = frozenset({(str, float, float, str)})
 
 
@@ -90,13 +92,39 @@ def read_texts(index: RunIndex, runs: Iterable[ListedRun]) -> list[str]:
     return [_text(index, run) for run in runs]
 
 
-def results_text(info: RunInfo, results: Iterable[RunResult]) -> str:
-    """``8: 0.00035 good?, 4: 0.113 bad, 2``, KL mean in nats; one without a result stands alone."""
+def results_text(info: RunInfo, results: Iterable[RunResult], best: RunResult | None = None) -> str:
+    """``8: 0.00035 good?, 4: 0.113 bad, 2``, KL mean in nats; one without a result stands alone.
+
+    A run that compares weights has more settings than a line holds: its best one and how many
+    there are stand for them, ``w8+8: 0.00047 good, best of 14``.
+
+    Args:
+        info: The run.
+        results: Those of its settings.
+        best: The one to name of a run that compares weights; None for none.
+    """
     found = dict.fromkeys(info.settings, "") | dict.fromkeys(info.failed, ": failed")
+    results = list(results)
     for result in results:
-        kl = digits(result.kl_mean, significant=3)
-        found[result.setting] = f": {kl} {result.verdict}"
-    return ", ".join([name + found[name] for name in info.settings])
+        found[result.setting] = f": {_shown(result)}"
+    if len(info.settings) > _MOST and any(name.startswith("w") for name in info.settings):
+        failed = f", {len(info.failed)} failed" if info.failed else ""
+        if best is None:
+            return f"{len(info.settings)} settings{failed}"
+        return f"{_short(best.setting)}: {_shown(best)}, best of {len(info.settings)}{failed}"
+    return ", ".join([_short(name) + found[name] for name in info.settings])
+
+
+def _shown(result: RunResult) -> str:
+    return f"{digits(result.kl_mean, significant=3)} {result.verdict}"
+
+
+def _short(setting: str) -> str:
+    """A setting with the last part of the name of its repo or folder."""
+    if not setting.startswith("w="):
+        return setting
+    source, joint, cache = setting.partition("+")
+    return source.rstrip("/").rpartition("/")[2] + joint + cache
 
 
 def _text(index: RunIndex, run: ListedRun) -> str:
@@ -104,7 +132,8 @@ def _text(index: RunIndex, run: ListedRun) -> str:
     # Thousands of texts take as long to make as to find out that no run has changed.
     if type(kept) is list and len(kept) == 4 and kept[0] == RULES and type(kept[3]) is str:
         return kept[3]
-    return results_text(run.info, _outcome(index, run).results)
+    found = _outcome(index, run)
+    return results_text(run.info, found.results, found.best)
 
 
 def _outcome(index: RunIndex, run: ListedRun) -> RunOutcome:
@@ -116,7 +145,7 @@ def _outcome(index: RunIndex, run: ListedRun) -> RunOutcome:
     if found.results or not run.has_report:
         place = None if found.best is None else found.results.index(found.best)
         rows = [list(result) for result in found.results]
-        text = results_text(run.info, found.results)
+        text = results_text(run.info, found.results, found.best)
         index.keep_results(run, [RULES, place, rows, text])
     return found
 

@@ -12,6 +12,7 @@ from scorer.report.tree import Report
 if TYPE_CHECKING:
     from scorer.runs.run import Run
     from scorer.runs.stored_chunks import StoredChunks
+    from scorer.spec.deployment import DeploymentSpec
 
 EDITED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 """What values raise that someone has edited: parts of a report that do not belong together."""
@@ -66,6 +67,28 @@ def stored_report(run: Run) -> Report | None:
         return None if values is None else by_present_rules(Report.from_json(values))
     except InputError:
         return None
+
+
+def deployed_report(run: Run, deployment: DeploymentSpec) -> Report:
+    """The run's report for another deployment, made from the positions: nothing is scored.
+
+    Args:
+        run: The run.
+        deployment: Where the model is to run.
+
+    Raises:
+        QfidError: Nothing is scored yet, or the run is damaged.
+        InputError: An older version made the run, which does not say what memory a model takes.
+    """
+    from scorer.report.from_run import finished_report
+
+    try:
+        made = finished_report(run, deployment=deployment)
+    except EDITED as error:
+        raise _damaged(run) from error
+    if not _can_be_shown(made):
+        raise _damaged(run)
+    return made
 
 
 def _can_be_shown(report: Report) -> bool:

@@ -186,12 +186,13 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
     "How it is run": (
         Entry(
             "reference",
-            "The same model and weights with a full-precision cache; all numbers compare with it.",
+            "The model as it is, with a full-precision cache; all numbers compare with it.",
         ),
         Entry(
             "setting",
             "A format of the cache: `8` is 8 bits in groups of 64, `4:32` 4 bits in groups of 32, "
-            "`k8v4` 8 bits for keys and 4 for values, `4@512` a start, `4~dequantized` a path.",
+            "`k8v4` 8 bits for keys and 4 for values, `4@512` a start, `4~dequantized` a path; of "
+            "the weights: `w4`, `w=org/name`; or of both: `w4+8`.",
         ),
         Entry(
             "group size",

@@ -13,6 +13,12 @@ NOTATION = (
         "4~deployed",
         "attend over the codes, as mlx-lm does; what is meant where nothing else is said",
     ),
+    ("w4", "the weights in 4 bits, made of the reference in memory; the KV cache stays as it is"),
+    ("w4:32", "the same with a scale and a bias for every 32 weights; 64 where nothing is said"),
+    ("wmxfp4", "the weights in a format of floats: `wmxfp4`, `wmxfp8` or `wnvfp4`"),
+    ("w=org/name", "the weights of a repo in the local cache; `w=org/name@rev` pins a revision"),
+    ("w=./folder", "those of a folder; `../` and `/` begin one too, and `%2C` stands for a comma"),
+    ("w4+8", "weights in 4 bits and a KV cache in 8; any weights with any KV setting"),
 )
 """Notation and what it means."""
 
@@ -20,12 +26,14 @@ RULES = (
     "Widths are 2, 3, 4, 5, 6 and 8 bits, 16 for a side at full precision; groups are 32, 64 and "
     "128 and divide the head dimension.",
     "The parts stand in this order: width, :group, @start, ~path. `k8v4:32@512` has three of them.",
+    "What begins with `w` is about the weights: 2, 3, 4, 5, 6 or 8 bits, groups of 32, 64 or 128. "
+    "Behind a `+` stands a setting of the KV cache.",
     "A list is separated by commas, without blanks: `8,4:32,k8v4`.",
 )
 """What holds for all of them, a sentence or two each."""
 
 
-TITLE = "How a setting of the KV cache is written"
+TITLE = "How a setting is written"
 
 
 def notation_text(width: int = 80) -> str:

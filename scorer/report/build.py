@@ -12,14 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scorer.common.errors import SettingFailed
-from scorer.report.commands import kv_command
+from scorer.report.commands import run_command
 from scorer.report.deployment import deployment_part
+from scorer.report.deployment_part import DeploymentPart
 from scorer.report.formats.open_verdict import settling
 from scorer.report.measured import Measured, ScoredSetting, measure
 from scorer.report.ranking import Candidate, Pairs, beaten_by, frontiers, groups_of
 from scorer.report.recommendation import recommend, recommended_deployment
 from scorer.report.rows import setting_row
 from scorer.report.rules import RULES
+from scorer.report.setting_row import SettingRow
 from scorer.report.tree import KeyUnit, PairComparison, ReferencePart, Report, RunPart
 from scorer.report.warnings import few_chunks_warning, run_warnings
 from scorer.report.weights_grid import grid_of, interactions_of
@@ -77,7 +79,9 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
     scored = [s for s in settings if s.setting.key in measured]
     perplexities = [m.summary.perplexity_ref for m in measured.values()]
     counts = [m.summary.n_chunks for m in measured.values()]
-    warnings = run_warnings(facts, perplexities, counts)
+    dropped = {s.setting.key for s in settings if s.facts.dropped}
+    whole = [m.summary.n_chunks for name, m in measured.items() if name not in dropped]
+    warnings = run_warnings(facts, perplexities, whole or counts)
     rows = []
     for s in settings:
         found_here = measured.get(s.setting.key)
@@ -95,7 +99,7 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
         deployment = deployment_part(reference, rows, comparisons, spec)
     costs = facts.kv_bytes_per_token
     if deployment is not None:
-        costs = {**costs, **{cell.setting: cell.least_bytes for cell in deployment.cells}}
+        costs = {row.setting: _total(row, facts, deployment) for row in rows}
     candidates = _candidates(facts, scored, measured, costs)
     beaten, found = beaten_by(candidates, pairs), frontiers(candidates, pairs)
     members = {name for frontier in found for name in frontier.settings}
@@ -230,6 +234,15 @@ def _candidate(
     )
 
 
+def _total(row: SettingRow, facts: RunFacts, deployment: DeploymentPart) -> float:
+    """Bytes of a setting in a deployment; without a prefill peak where it has no place there."""
+    if (cell := deployment.cell(row.setting)) is not None:
+        return cell.least_bytes
+    own = row.weights or facts.weights
+    cache = facts.kv_bytes_per_token[row.setting] * deployment.context * deployment.parallel
+    return cache + (0 if own is None else own.weight_bytes)
+
+
 def _kl_mean_on(summary: Summary, chunks: frozenset[int]) -> float:
     """KL mean over some of a setting's chunks, nats; NaN over none."""
     sums = summary.per_chunk
@@ -274,7 +287,7 @@ def _run(
     known = {facts.documents.get(chunk) for chunk in chunks} - {None}
     return RunPart(
         complete=done,
-        command=kv_command(
+        command=run_command(
             _reproducing(facts, settings),
             facts.model_revision,
             allow_custom_code=bool(facts.custom_code),

@@ -8,8 +8,11 @@ from __future__ import annotations
 import shlex
 
 from scorer.common.inert_text import inert
+from scorer.spec.amounts import bytes_word, tokens_word
+from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.job import Job
 from scorer.spec.settings.base import Setting
+from scorer.spec.settings.weights import sources_of
 
 _GENERATE = "mlx_lm.generate --model"
 
@@ -37,18 +40,60 @@ def _ansi_c(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in data)
 
 
-def kv_command(job: Job, revision: str | None = None, *, allow_custom_code: bool = False) -> str:
-    """``qfid kv …``: the command that asks for this job; defaults are left out.
+def run_command(job: Job, revision: str | None = None, *, allow_custom_code: bool = False) -> str:
+    """The command that asks for this job: ``qfid kv``, ``qfid weights`` or ``qfid fit``.
 
     Args:
         job: What was asked.
         revision: Commit the job's revision was found to be; replaces it in the command.
         allow_custom_code: The model runs Python files of its own.
     """
+    where = job.deployment
+    if where is None and not job.one_at_a_time and not sources_of(job.settings):
+        return kv_command(job, revision, allow_custom_code=allow_custom_code)
+    own = ["--one-at-a-time"] if job.one_at_a_time else []
+    own += [] if where is None else deployment_options(where)
+    # Only `fit` drops settings, and only for a given memory.
+    is_fit = job.drop_beaten and where is not None and where.memory is not None
+    name = "fit" if is_fit else "weights"
+    return _command(name, job, revision, own, allow_custom_code=allow_custom_code)
+
+
+def kv_command(job: Job, revision: str | None = None, *, allow_custom_code: bool = False) -> str:
+    """``qfid kv …``: the command that asks for this job; defaults are left out.
+
+    Arguments as of :func:`run_command`.
+    """
+    return _command("kv", job, revision, [], allow_custom_code=allow_custom_code)
+
+
+def deployment_options(spec: DeploymentSpec) -> list[str]:
+    """The options that describe a deployment, as words of a shell; defaults are left out.
+
+    Args:
+        spec: The deployment; where all is the default, its device is named all the same.
+    """
+    words = []
+    if spec.memory is not None:
+        words += ["--memory", bytes_word(spec.memory)]
+    if spec.context is not None:
+        words += ["--context", tokens_word(spec.context)]
+    if spec.parallel != 1:
+        words += ["--parallel", str(spec.parallel)]
+    if spec.device != "metal" or spec == DeploymentSpec():
+        words += ["--device", spec.device]
+    if spec.step is not None:
+        words += ["--prefill-step-size", str(spec.step)]
+    return words
+
+
+def _command(
+    name: str, job: Job, revision: str | None, own: list[str], *, allow_custom_code: bool
+) -> str:
     # What begins with a hyphen would be read as an option.
     model_last = job.model.startswith("-")
-    words = ["qfid", "kv", *([] if model_last else [shell_word(job.model)])]
-    words += ["--settings", ",".join(setting.key for setting in job.settings)]
+    words = ["qfid", name, *([] if model_last else [shell_word(job.model)])]
+    words += ["--settings", ",".join(setting.key for setting in job.settings), *own]
     if found := revision or job.revision:
         words += option("--revision", found)
     if job.corpus.source != ("builtin" if job.model == "demo" else "wikitext2"):

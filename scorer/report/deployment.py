@@ -190,7 +190,8 @@ def _sentences(choice: Choice, spec: DeploymentSpec) -> list[str]:
         "cheapest good": "the cheapest setting that is settled as good",
         "best that fits": "no setting that fits is settled as good; the best is this one",
     }[choice.reason]
-    found = [f"`{pick.cell.name}`{limit} {where}: {kind}, {parts}"]
+    what = " (the model as it is)" if pick.cell.name == REFERENCE_CELL else ""
+    found = [f"`{pick.cell.name}`{what}{limit} {where}: {kind}, {parts}"]
     if choice.tied_with:
         names = ", ".join(f"`{name}`" for name in choice.tied_with)
         found.append(f"{names} cannot be told apart from it on this text")

@@ -26,12 +26,17 @@ if TYPE_CHECKING:
     from scorer.report.tree import Report
     from scorer.runs.run import Run
     from scorer.runs.stored_chunks import StoredChunks
+    from scorer.spec.deployment import DeploymentSpec
 
 Batches = Mapping[str, Sequence[tuple[Positions, ChunkFacts]]]
 """Setting to its scored chunks with their facts, in ascending order of chunk."""
 
 
-def finished_report(run: Run, stored: Mapping[str, StoredChunks] | None = None) -> Report:
+def finished_report(
+    run: Run,
+    stored: Mapping[str, StoredChunks] | None = None,
+    deployment: DeploymentSpec | None = None,
+) -> Report:
     """The report of a saved run, from what is stored and nothing else.
 
     No more than the positions of one setting are in memory at a time.
@@ -41,10 +46,12 @@ def finished_report(run: Run, stored: Mapping[str, StoredChunks] | None = None) 
     Args:
         run: The run.
         stored: What :meth:`Run.read` returned, where the caller has called it already.
+        deployment: Where the model is to run; None for what the run itself was asked.
 
     Raises:
         QfidError: The run holds no scored chunk, and no setting failed.
-        InputError: The run's facts are malformed.
+        InputError: The run's facts are malformed, or an older version made it, whose facts do not
+            say what the memory of a deployment follows from.
     """
     from scorer.report.build import build_report
     from scorer.report.rules import with_changes
@@ -57,6 +64,11 @@ def finished_report(run: Run, stored: Mapping[str, StoredChunks] | None = None) 
     facts = run.facts.run
     if facts is None:
         raise InputError(f"`job.json` of run `{run.id}` lacks the facts of the run")
+    if deployment is not None and (facts.weights is None or facts.shape is None):
+        raise InputError(
+            f"run `{run.id}` does not say what memory its model takes: an earlier version made it",
+            "score it anew",
+        )
     facts = _with_numpy_blas(facts, run.conditions)
     repeats = facts.equal_chunks or {}
     # Equal chunks count once.
@@ -87,7 +99,7 @@ def finished_report(run: Run, stored: Mapping[str, StoredChunks] | None = None) 
     notes += _repeats(repeats, len(facts.chunks))
     facts = dataclasses.replace(
         facts,
-        job=run.job,
+        job=run.job if deployment is None else dataclasses.replace(run.job, deployment=deployment),
         chunks=tuple(chunk for chunk in facts.chunks if chunk not in repeats),
         warnings=(*facts.warnings, *notes, *short),
     )

@@ -24,7 +24,7 @@ def run_warnings(
     Args:
         facts: Of the run.
         perplexities: Reference perplexity of each scored setting.
-        chunks: Number of chunks of each scored setting.
+        chunks: Number of chunks of each scored setting, of those that were not dropped.
     """
     found = []
     if perplexities:

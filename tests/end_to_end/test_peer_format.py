@@ -35,9 +35,17 @@ print(json.dumps({
 """
 
 
-def read(path: Path) -> dict[str, str]:
+# The same for its report of weights.
+READ_WEIGHTS = (
+    READ.replace("fidelity_report_from_dict", "weight_report_from_dict")
+    .replace("render_markdown", "render_weight_markdown")
+    .replace("FidelityReport", "WeightFidelityReport")
+)
+
+
+def read(path: Path, script: str = READ) -> dict[str, str]:
     """What the peer makes of a report of ours."""
-    found = json.loads(peer.peer("-c", READ, str(path)))
+    found = json.loads(peer.peer("-c", script, str(path)))
     assert isinstance(found, dict)
     return found
 
@@ -77,3 +85,24 @@ def test_its_reader_takes_infinity(small: Small, tmp_path: Path) -> None:
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
     found = read(path)
     assert found["json"] + "\n" == path.read_text() and "KL max | inf nats" in found["markdown"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--bits 8:32",
+        "--bits mxfp4",
+        "--bits 8:32,4:32 --only w4:32",
+        "--bits 4:32 --kv 8 --only w4:32 --chunks spread",
+    ],
+)
+def test_its_reader_takes_our_report_of_weights(small: Small, tmp_path: Path, options: str) -> None:
+    path = tmp_path / "report.json"
+    words = f"--chunk-length 64 --max-chunks 3 --format mqf-json --output {path} {options}"
+    source = ["weights", str(small.model), "--corpus", str(small.text)]
+    assert main([*source, *shlex.split(words)]) == 0
+    found = read(path, READ_WEIGHTS)
+    assert found["json"] + "\n" == path.read_text()
+    assert set(found["keys"]) == set(json.loads(path.read_text()))
+    assert "# Weight-fidelity: `w" in found["markdown"]
+    assert found["badge"].startswith("![Weight fidelity](https://img.shields.io/badge/")

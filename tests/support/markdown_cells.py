@@ -25,3 +25,15 @@ def cells(markdown: str) -> list[str]:
 def unlike_plain(markdown: str) -> list[str]:
     """The cells whose numbers a program would read otherwise than people do."""
     return [cell for cell in cells(markdown) if _UNLIKE.search(cell)]
+
+
+def first_table(markdown: str) -> list[list[str]]:
+    """The rows of the first table, its head first, code spans and all."""
+    found: list[list[str]] = []
+    for line in markdown.splitlines():
+        if not line.startswith("|"):
+            if found:
+                break
+        elif not re.fullmatch(r"[|: -]+", line):
+            found.append([cell.strip() for cell in line.strip("|").split("|")])
+    return found

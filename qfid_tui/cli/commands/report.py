@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
 from qfid_tui.cli.report_formats import Delivery, add_report_options
 
 
@@ -12,11 +13,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the command's options."""
     parser = subparsers.add_parser(
         "report",
-        description="Print the report of a saved run, also of an unfinished one.",
+        description="Print the report of a saved run, also of an unfinished one. With --memory, "
+        "--context and the like it says what to run there: nothing is scored again.",
     )
     parser.add_argument(
         "run", metavar="RUN", nargs="?", help="id of the run or its beginning (default: the newest)"
     )
+    add_deployment_options(parser)
     add_report_options(parser)
 
 
@@ -27,16 +30,17 @@ def run(args: argparse.Namespace) -> int:
         QfidError: There is no such run, nothing is scored yet, or the report cannot be written.
     """
     from qfid_tui.cli.diagnostics import say
-    from qfid_tui.state.saved_report import saved_report
+    from qfid_tui.state.saved_report import deployed_report, saved_report
     from scorer.runs.listing import find_run, newest_run
 
     found = newest_run() if args.run is None else find_run(args.run)
     delivery = Delivery(args)
     if args.run is None:
         say(f"the newest run: `{found.id}`")
-    report = saved_report(found)
+    deployment = deployment_of(args, found.job.deployment)
+    report = saved_report(found) if deployment is None else deployed_report(found, deployment)
     delivery.check_settings([row.setting for row in report.settings])
-    delivery.deliver(report, found.id)
+    delivery.deliver(report, found.id, deployment)
     if not found.finished:
         say(f"run `{found.id}` is unfinished: `qfid resume {found.id}` scores the rest")
     return delivery.exit_code(report)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import Any
 
+from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
 from qfid_tui.cli.report_formats import Delivery, add_report_options
 
 
@@ -12,7 +14,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the command's options."""
     parser = subparsers.add_parser(
         "resume",
-        description="Score the missing chunks of a saved run, then print its report.",
+        description="Score the missing chunks of a saved run, then print its report. The options "
+        "about where it is to run replace those that the run has.",
     )
     parser.add_argument(
         "run",
@@ -34,6 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--pull", action="store_true", help="download the model if it is not cached, without asking"
     )
+    add_deployment_options(parser)
     add_report_options(parser)
 
 
@@ -46,21 +50,24 @@ def run(args: argparse.Namespace) -> int:
     from qfid_tui.cli.cached_model import ensure_model
     from qfid_tui.cli.diagnostics import say
     from qfid_tui.cli.scoring import score
-    from qfid_tui.state.saved_report import saved_report
+    from qfid_tui.state.saved_report import deployed_report, saved_report
     from scorer.runs.resuming import job_to_resume, nothing_is_left, run_to_resume
 
     found = run_to_resume(args.run)
     delivery = Delivery(args)
     delivery.check_settings([setting.key for setting in found.job.settings])
+    deployment = deployment_of(args, found.job.deployment)
     if nothing_is_left(found):
         say(f"run `{found.id}` is complete: nothing is left to score")
-        report = saved_report(found)
-        delivery.deliver(report, found.id)
+        report = saved_report(found) if deployment is None else deployed_report(found, deployment)
+        delivery.deliver(report, found.id, deployment)
         return delivery.exit_code(report)
     found.check_appendable()
     settings = ", ".join(setting.key for setting in found.job.settings)
     say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
     job = job_to_resume(found, accept_changes=args.accept_changes, force=args.force)
+    if deployment is not None:
+        job = dataclasses.replace(job, deployment=deployment)
     ensure_model(job.model, job.revision, allow_custom_code=args.allow_custom_code, pull=args.pull)
     return score(
         job,

@@ -1,7 +1,8 @@
 """A badge for a README: one image line per setting, for shields.io.
 
 Pure standard library. A badge is quoted alone, so it names what its verdict is about: width,
-text, length and mode, the protocol where it is not the usual one, and what is missing.
+text, length and mode, the protocol where it is not the usual one, and what is missing; of a repo of
+quantized weights its name too.
 """
 
 from __future__ import annotations
@@ -11,11 +12,22 @@ from urllib.parse import quote
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import text
 from scorer.report.formats.markdown_setting import bits_text
+from scorer.report.formats.weight_words import group_text, has_cache, source_of, weights_text
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.tree import Report, RunPart
+from scorer.spec.settings.weights import StoredWeights
 
 LABEL = "KV fidelity"
+WEIGHTS_LABEL = "Weight fidelity"
+PAIR_LABEL = "Weight and KV fidelity"
 _COLORS = {"good": "brightgreen", "marginal": "yellow", "bad": "red"}
+
+
+def badge_label(row: SettingRow) -> str:
+    """What stands on the left of the badge of a setting."""
+    if source_of(row) is None:
+        return LABEL
+    return PAIR_LABEL if has_cache(row) else WEIGHTS_LABEL
 
 
 def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str:
@@ -27,14 +39,21 @@ def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str
         run: What was run.
     """
     corpus, start, protocol = row.corpus, row.quantize_start, run.job.protocol
-    parts = [
-        numbers.verdict_shown,
-        bits_text(row),
-        f"{corpus.name}/{corpus.chunk_length}",
-        f"deployment from {start}" if start else "stress",
-    ]
-    if row.kv_group_size != 64:
-        parts.insert(2, f"group {row.kv_group_size}")
+    # A badge about the KV cache is by its bounds, whatever else the run compares.
+    parts = [row.kv_verdict_shown or numbers.verdict_shown]
+    source = source_of(row)
+    if source is not None:
+        parts.append(f"{weights_text(row)}{group_text(row.weights, usual=64)}")
+        if isinstance(source, StoredWeights):
+            parts.append(source.name)
+    if has_cache(row):
+        cache = bits_text(row)
+        parts.append(cache if source is None else f"{cache} KV cache")
+        if row.kv_group_size != 64:
+            parts.append(f"group {row.kv_group_size}")
+    parts.append(f"{corpus.name}/{corpus.chunk_length}")
+    if has_cache(row):
+        parts.append(f"deployment from {start}" if start else "stress")
     if row.path != "deployed":
         parts.append(f"{row.path} path")
     if protocol != "mqf":
@@ -42,7 +61,8 @@ def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str
     if row.kv_partial:
         parts.append(f"partial {row.kv_layers_quantized}/{row.kv_layers_total} layers")
     if row.n_chunks != run.chunks_planned:
-        parts.append(f"unfinished {row.n_chunks}/{run.chunks_planned} chunks")
+        short = "scored on" if row.dropped else "unfinished"
+        parts.append(f"{short} {row.n_chunks}/{run.chunks_planned} chunks")
     return inert(" · ".join(parts))
 
 
@@ -54,11 +74,11 @@ def to_badges(report: Report) -> str:
     lines = []
     for row in report.settings:
         if row.numbers is not None:
-            message = badge_message(row, row.numbers, report.run)
-            color = _COLORS[row.numbers.verdict]
-            url = f"https://img.shields.io/badge/{_field(LABEL)}-{_field(message)}-{color}"
+            label, message = badge_label(row), badge_message(row, row.numbers, report.run)
+            color = _COLORS[row.kv_verdict or row.numbers.verdict]
+            url = f"https://img.shields.io/badge/{_field(label)}-{_field(message)}-{color}"
             # A bracket that closes nothing ends the words of an image.
-            words = text(f"{LABEL}: {message}").replace("]", "\\]")
+            words = text(f"{label}: {message}").replace("]", "\\]")
             lines.append(f"![{words}]({url})\n")
     return "".join(lines)
 

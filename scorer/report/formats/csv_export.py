@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from scorer.common.inert_text import inert
 from scorer.common.json_values import json_values
+from scorer.report.deployment_part import DeploymentPart, PlacedCell
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.tree import Report
+from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.weights import WeightsSource, cache_of, weights_of
 
 if TYPE_CHECKING:
     from scorer.stats.intervals import Interval
@@ -82,17 +86,80 @@ _ROW_LAST: dict[str, Callable[[SettingRow], Value]] = {
 }
 
 
+_WEIGHTS: dict[str, Callable[[SettingRow, Report], Value]] = {
+    "weights": lambda row, _: _key(weights_of(parse_setting(row.setting))),
+    "kv_cache": lambda row, _: _key(cache_of(parse_setting(row.setting))),
+    "weights_model_id": lambda row, _: None if row.weights is None else row.weights.model_id,
+    "weights_revision": lambda row, _: None if row.weights is None else row.weights.model_revision,
+    "bits_per_weight": lambda row, report: _weights(row, report, "bits_per_weight"),
+    "weight_bytes": lambda row, report: _weights(row, report, "weight_bytes"),
+    "weights_precision": lambda row, report: _weights(row, report, "precision"),
+    "reference_precision": lambda _, report: (
+        None if report.reference.weights is None else report.reference.weights.precision
+    ),
+    "kv_verdict_shown": lambda row, _: row.kv_verdict_shown,
+    "dropped": lambda row, _: row.dropped or None,
+}
+_PLACE: dict[str, Callable[[DeploymentPart], Value]] = {
+    "memory_bytes": lambda place: place.memory,
+    "context_tokens": lambda place: place.context,
+    "parallel": lambda place: place.parallel,
+    "deployment_device": lambda place: place.device,
+}
+_CELL: dict[str, Callable[[PlacedCell], Value]] = {
+    "cache_bytes": lambda cell: cell.cache_bytes,
+    "prefill_peak_bytes": lambda cell: cell.peak_bytes,
+    "prefill_step_tokens": lambda cell: cell.step,
+    "total_bytes": lambda cell: cell.total_bytes,
+    "least_total_bytes": lambda cell: cell.least_bytes,
+    "fits": lambda cell: cell.fits,
+}
+
+
 def to_csv(report: Report) -> str:
-    """The report as CSV: a head with units, then one line per setting."""
-    lines = [_line([*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol"])]
+    """The report as CSV: a head with units, then one line per setting.
+
+    Where weights are compared, or somebody asked where a model fits, there are columns for that.
+    """
+    more = report.grid is not None or report.deployment is not None
+    further = (*_WEIGHTS, *_PLACE, *_CELL, "picked") if more else ()
+    lines = [_line([*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol", *further])]
     for row in report.settings:
         values = [
             *(value(row) for value in _ROW_FIRST.values()),
             *(None if row.numbers is None else value(row.numbers) for value in _NUMBERS.values()),
             *(value(row) for value in _ROW_LAST.values()),
+            report.run.job.protocol,
+            *(_further(row, report) if more else ()),
         ]
-        lines.append(_line([*json_values(values, words=True), report.run.job.protocol]))
+        lines.append(_line(json_values(values, words=True)))
     return "".join(lines)
+
+
+def _further(row: SettingRow, report: Report) -> Iterator[Value]:
+    yield from (value(row, report) for value in _WEIGHTS.values())
+    place = report.deployment
+    cell = None if place is None else place.cell(row.setting)
+    yield from (None if place is None else value(place) for value in _PLACE.values())
+    yield from (None if cell is None else value(cell) for value in _CELL.values())
+    yield place is not None and place.pick == row.setting
+
+
+def _key(part: WeightsSource | KVSetting | None) -> str | None:
+    return None if part is None else part.key
+
+
+def _weights(
+    row: SettingRow, report: Report, name: Literal["bits_per_weight", "weight_bytes", "precision"]
+) -> Value:
+    """Of the weights that a row runs: its own or the reference's; None where that is not known."""
+    own = row.weights
+    if own is None and weights_of(parse_setting(row.setting)) is None:
+        own = report.reference.weights
+    if own is None:
+        return None
+    value: Value = getattr(own, name)
+    return value
 
 
 def _low(ends: Interval | None) -> float | None:

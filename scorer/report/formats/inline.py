@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scorer.common.inert_text import inert
@@ -46,27 +46,34 @@ def code(value: object) -> str:
     return f"{fence}{pad}{shown}{pad}{fence}"
 
 
-def prose(sentence: str) -> str:
+def prose(sentence: str, names: Mapping[str, str] | None = None) -> str:
     """A sentence of ours with values in backticks: the values as code spans, the rest as text.
 
     Text whose backticks do not pair is foreign through and through.
+
+    Args:
+        sentence: The sentence.
+        names: What stands instead of a value.
     """
+    names = names or {}
     parts = inert(sentence).split("`")
     if len(parts) % 2 == 0:
         return text(sentence)
     return "".join(
-        (code(part) if part else "") if i % 2 else text(part) for i, part in enumerate(parts)
+        (code(names.get(part, part)) if part else "") if i % 2 else text(part)
+        for i, part in enumerate(parts)
     )
 
 
-def shell_block(command: object) -> list[str]:
-    """A command line in a fence that it cannot end.
+def shell_block(*commands: object) -> list[str]:
+    """Command lines in a fence that they cannot end.
 
     Ours are written inert already; that of a stored report may have been edited.
     """
-    shown = inert(str(command))
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
-    return [f"{fence}sh", shown, fence]
+    shown = [inert(str(command)) for command in commands]
+    runs = (len(run) for line in shown for run in re.findall("`+", line))
+    fence = "`" * max(3, 1 + max(runs, default=0))
+    return [f"{fence}sh", *shown, fence]
 
 
 def plural(n: int, noun: str) -> str:

@@ -23,16 +23,26 @@ from scorer.report.formats.inline import (
     text,
     with_margin,
 )
+from scorer.report.formats.markdown_deployment import choice_lines, memory_lines, total_cell
 from scorer.report.formats.markdown_details import details
 from scorer.report.formats.markdown_setting import (
     interval_sentence,
     measured_on,
+    report_title,
     setting_body,
     setting_title,
 )
+from scorer.report.formats.markdown_weights import (
+    grid_lines,
+    interaction_lines,
+    ladder_lines,
+    reference_lines,
+)
+from scorer.report.formats.short_names import ShortNames, short_names
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.tree import Report
-from scorer.spec.thresholds import Thresholds
+from scorer.spec.amounts import tokens_word
+from scorer.spec.thresholds import KV, Thresholds
 
 _MANY_PAIRS = 15
 _MANY_FILES = 4
@@ -41,29 +51,42 @@ _MANY_FILES = 4
 def to_markdown(report: Report) -> str:
     """The report as Markdown, deterministic byte for byte, newline at the end."""
     rows = report.settings
+    names = short_names(report)
+    lines = [f"# {report_title(report)}", ""]
     if len(rows) == 1:
-        lines = [f"# KV-fidelity: {setting_title(rows[0], with_model=True)}", ""]
-        lines += warning_lines(rows[0].warnings)
-        lines += setting_body(rows[0], report)
-        lines += _recommendation(report)
+        lines += [*warning_lines(rows[0].warnings), *_weights_above(report)]
+        lines += setting_body(rows[0], report, names)
+        lines += [*_recommendation(report, names), *memory_lines(report, names)]
     else:
-        lines = _several(report)
+        lines += _several(report, names)
     lines += _how_made(report)
     return "\n".join(lines) + "\n"
 
 
-def _several(report: Report) -> list[str]:
+def _several(report: Report, names: ShortNames) -> list[str]:
     rows, shared = report.settings, report.run.warnings
     scored = _scored(report)
-    lines = [f"# KV-fidelity: {code(report.reference.model_id)}, {len(rows)} settings", ""]
-    lines += [*warning_lines(shared), *comparison(report), *_recommendation(report)]
-    lines += [*_frontiers(report), *_told_apart(report)]
+    lines = warning_lines(shared)
+    if report.grid is None:
+        lines += [*comparison(report, names), *_recommendation(report, names)]
+    else:
+        lines += [*_weights_above(report), *_recommendation(report, names)]
+        lines += [*grid_lines(report, names), "## Weights", "", *ladder_lines(report, names)]
+        lines += ["## All settings", "", *comparison(report, names)]
+    lines += [*_frontiers(report, names), *_told_apart(report, names)]
+    lines += [*interaction_lines(report, names), *memory_lines(report, names)]
     for row in rows:
-        lines += [f"## {setting_title(row)}", "", *warning_lines(row.warnings[len(shared) :])]
-        lines += setting_body(row, report)
+        lines += [f"## {setting_title(row, names)}", ""]
+        lines += warning_lines(row.warnings[len(shared) :])
+        lines += setting_body(row, report, names)
     if len(scored) > 1:
-        lines += ["## Side by side", "", *_own_chunks(scored)]
-    return lines + (details(scored, report.run.scored_from) if scored else [])
+        lines += ["## Side by side", "", *_own_chunks(scored, names)]
+    return lines + (details(scored, report.run.scored_from, names) if scored else [])
+
+
+def _weights_above(report: Report) -> list[str]:
+    """What is said of the reference on top where weights are compared."""
+    return [] if report.grid is None else reference_lines(report)
 
 
 def _scored(report: Report) -> list[tuple[SettingRow, SettingNumbers]]:
@@ -71,11 +94,13 @@ def _scored(report: Report) -> list[tuple[SettingRow, SettingNumbers]]:
     return [(row, row.numbers) for row in report.settings if row.numbers is not None]
 
 
-def _own_chunks(scored: Sequence[tuple[SettingRow, SettingNumbers]]) -> list[str]:
+def _own_chunks(
+    scored: Sequence[tuple[SettingRow, SettingNumbers]], names: ShortNames
+) -> list[str]:
     """How many chunks each column rests on, where they differ."""
     if len({row.n_chunks for row, _ in scored}) == 1:
         return []
-    each = ", ".join(f"{code(row.setting)} {count(row.n_chunks)}" for row, _ in scored)
+    each = ", ".join(f"{names.code(row.setting)} {count(row.n_chunks)}" for row, _ in scored)
     return [f"Every column rests on the setting's own chunks: {each}.", ""]
 
 
@@ -84,15 +109,21 @@ def warning_lines(messages: Sequence[str]) -> list[str]:
     return [line for message in messages for line in (f"> **Warning:** {prose(message)}", "")]
 
 
-def comparison(report: Report) -> list[str]:
+def comparison(report: Report, names: ShortNames) -> list[str]:
     """Lines with one row a setting, the bounds of the verdicts, and what was measured on."""
     body = [
-        _unscored(row) if row.numbers is None else _compared(row, row.numbers, report)
+        _unscored(row, report, names)
+        if row.numbers is None
+        else _compared(row, row.numbers, report, names)
         for row in report.settings
     ]
+    place = report.deployment
+    cost = "KV bytes/token"
+    if place is not None:
+        cost = f"total at {tokens_word(place.context)} (MB)"
     head = (
         "setting",
-        "KV bytes/token",
+        cost,
         "KL mean (nats)",
         "p99 (nats)",
         "flips (%)",
@@ -112,64 +143,98 @@ def comparison(report: Report) -> list[str]:
     for same in alike.values():
         ends = same[0][1].intervals
         margin = "± or (low-high): 95 % interval over" if ends.kl_mean else "No interval of KL over"
-        names = [code(row.setting) for row, _ in same]
-        over.setdefault(interval_sentence(ends, margin), []).extend(names)
+        spans = [names.code(row.setting) for row, _ in same]
+        over.setdefault(interval_sentence(ends, margin), []).extend(spans)
     sentences = [
-        sentence if len(over) == 1 else f"{', '.join(names)}: {sentence}"
-        for sentence, names in over.items()
+        sentence if len(over) == 1 else f"{', '.join(spans)}: {sentence}"
+        for sentence, spans in over.items()
     ]
-    lines += [f"{' '.join(sentences)} {_bounds(report.verdict_bounds)}", ""]
+    lines += [f"{' '.join(sentences)} {bounds_used(report)}", ""]
     for same in alike.values():
-        names = [code(row.setting) for row, _ in same]
-        which = f"{', '.join(names)}: " if len(alike) > 1 else ""
+        spans = [names.code(row.setting) for row, _ in same]
+        which = f"{', '.join(spans)}: " if len(alike) > 1 else ""
         lines += [which + measured_on(*same[0], report.run), ""]
-    return lines
+    return [*lines, *_dropped(report, names)]
+
+
+def _dropped(report: Report, names: ShortNames) -> list[str]:
+    """Which settings were scored on fewer chunks than planned because nothing hangs on them."""
+    found = [
+        f"- {names.code(row.setting)}, scored on {plural(row.n_chunks, 'chunk')}: "
+        f"{names.prose(row.dropped)}"
+        for row in report.settings
+        if row.dropped and row.n_chunks < report.run.chunks_planned
+    ]
+    if not found:
+        return []
+    return ["Scored no further, because they cannot be the answer any more:", "", *found, ""]
+
+
+def bounds_used(report: Report) -> str:
+    """The bounds of the verdicts, and whose they are where a report compares weights."""
+    if report.grid is None:
+        return _bounds(report.verdict_bounds)
+    words = f"{_bounds(report.verdict_bounds)} These are the bounds for weights."
+    if any(row.kv_verdict is not None for row in report.settings):
+        words += f" After `KV:` the verdict by those of the KV cache: {_tiers(KV)}."
+    return words
 
 
 def _bounds(bounds: Thresholds) -> str:
+    return (
+        f"Verdict {_tiers(bounds)}; `?`: open, an interval crosses a bound that decides, or a "
+        "metric has none."
+    )
+
+
+def _tiers(bounds: Thresholds) -> str:
     tiers = []
     for tier, most in (("good", bounds.good), ("marginal", bounds.marginal)):
         tiers.append(
             f"{tier}: KL mean ≤ {digits(most.kl_mean)}, p99 ≤ {digits(most.kl_p99)} nats, "
             f"flips ≤ {percent(most.flip_rate)}"
         )
-    return (
-        f"Verdict {'; '.join(tiers)}; `?`: open, an interval crosses a bound that decides, or a "
-        "metric has none."
-    )
+    return "; ".join(tiers)
 
 
-def _compared(row: SettingRow, numbers: SettingNumbers, report: Report) -> list[str]:
+def _compared(
+    row: SettingRow, numbers: SettingNumbers, report: Report, names: ShortNames
+) -> list[str]:
     ends = numbers.intervals
+    beside = f", KV: {row.kv_verdict_shown}" if row.kv_verdict_shown else ""
     return [
-        code(row.setting),
-        _costs(row),
+        names.code(row.setting),
+        _costs(row, report),
         with_margin(numbers.kl.mean, ends.kl_mean),
         digits(numbers.kl.p99),
         with_margin(numbers.flip_rate, ends.flip_rate, scale=100),
         digits(numbers.perplexity_delta, sign=True),
-        f"**{numbers.verdict_shown}**",
-        _frontier_mark(row, report),
+        f"**{numbers.verdict_shown}**{beside}",
+        _frontier_mark(row, report, names),
     ]
 
 
-def _unscored(row: SettingRow) -> list[str]:
-    return [code(row.setting), _costs(row), *[ABSENT] * 4, f"**{row.status}**", ABSENT]
+def _unscored(row: SettingRow, report: Report, names: ShortNames) -> list[str]:
+    cost = _costs(row, report)
+    return [names.code(row.setting), cost, *[ABSENT] * 4, f"**{row.status}**", ABSENT]
 
 
-def _costs(row: SettingRow) -> str:
+def _costs(row: SettingRow, report: Report) -> str:
+    if report.deployment is not None:
+        return total_cell(row, report.deployment)
     share = percent(row.kv_bytes_share, significant=2)
     return f"{count(row.kv_bytes_per_token)} ({share})"
 
 
-def _frontier_mark(row: SettingRow, report: Report) -> str:
-    same = f", same arithmetic as {code(row.same_as)}" if row.same_as else ""
+def _frontier_mark(row: SettingRow, report: Report, names: ShortNames) -> str:
+    same = f", same arithmetic as {names.code(row.same_as)}" if row.same_as else ""
     if row.on_frontier:
         # With several frontiers a tick says of which.
         several = len(report.frontiers) > 1
         of = f" {conditions(row.quantize_start, row.path)}" if several else ""
         return f"✓{of}{same}"
-    return f"beaten by {code(row.beaten_by)}{same}"
+    beaten = ABSENT if row.beaten_by is None else f"beaten by {names.code(row.beaten_by)}"
+    return f"{beaten}{same}"
 
 
 def conditions(start: int, path: str) -> str:
@@ -178,11 +243,13 @@ def conditions(start: int, path: str) -> str:
     return words if path == "deployed" else f"{words}, {text(path)} path"
 
 
-def _recommendation(report: Report) -> list[str]:
+def _recommendation(report: Report, names: ShortNames) -> list[str]:
+    if report.deployment is not None:
+        return choice_lines(report.deployment, names)
     found = report.recommendation
     if found is None:
         return ["**Recommendation:** none, no setting was scored", ""]
-    sentences = ". ".join(prose(sentence) for sentence in found.sentences)
+    sentences = ". ".join(names.prose(sentence) for sentence in found.sentences)
     lines = [f"**Recommendation:** {sentences}.", ""]
     command = found.command or (found.mlx_lm and found.mlx_lm.command)
     if command is not None:
@@ -190,25 +257,31 @@ def _recommendation(report: Report) -> list[str]:
     return lines
 
 
-def _frontiers(report: Report) -> list[str]:
+def _frontiers(report: Report, names: ShortNames) -> list[str]:
     lines = []
+    place = report.deployment
     for frontier in report.frontiers:
-        names = ", ".join(map(code, frontier.settings))
-        tied = "; ".join(f"{code(a)} and {code(b)} are tied" for a, b in frontier.tied)
+        listed = ", ".join(map(names.code, frontier.settings))
+        tied = "; ".join(f"{names.code(a)} and {names.code(b)} are tied" for a, b in frontier.tied)
         over = f", over {plural(frontier.n_chunks, 'common chunk')}" if frontier.n_chunks else ""
+        if place is not None and not all(map(place.cell, frontier.settings)):
+            over += ", without a prefill peak"
         lines.append(
-            f"- {conditions(frontier.quantize_start, frontier.path)}{over}: {names}"
+            f"- {conditions(frontier.quantize_start, frontier.path)}{over}: {listed}"
             f"{f' ({tied})' if tied else ''}"
         )
     if not lines:
         return []
     alone = len(lines) == 1
-    said = "**Frontier** of KL mean against KV bytes per token, cheapest first"
+    cost = "KV bytes per token"
+    if place is not None:
+        cost = f"the least total bytes at {tokens_word(place.context)} tokens of context"
+    said = f"**Frontier** of KL mean against {cost}, cheapest first"
     said += ":" if alone else "; settings of different positions or paths are never ranked:"
     return [said, "", *lines, ""]
 
 
-def _told_apart(report: Report) -> list[str]:
+def _told_apart(report: Report, names: ShortNames) -> list[str]:
     pairs = report.comparisons
     if not pairs:
         return []
@@ -227,12 +300,12 @@ def _told_apart(report: Report) -> list[str]:
             words = "no interval"
         elif apart:
             lower = pair.a if difference < 0 else pair.b
-            words = f"{code(lower)} drifts less"
+            words = f"{names.code(lower)} drifts less"
         elif pair.below_noise_floor:
             words = "below the noise floor"
         rows.append(
             [
-                f"{code(pair.a)} - {code(pair.b)}",
+                f"{names.code(pair.a)} - {names.code(pair.b)}",
                 digits(difference, sign=True),
                 interval(pair.interval, sign=True),
                 words,
@@ -251,10 +324,10 @@ def _told_apart(report: Report) -> list[str]:
         rest = f"{len(pairs) - len(listed)} of {len(pairs)} pairs are"
         said += f"; {rest}, the others:" if listed else f"; all {len(pairs)} pairs are"
     lines = [said, "", *(table(head, rows, left=(0, 3)) if rows else []), ""]
-    return [*lines, *_as_one_family(report)]
+    return [*lines, *_as_one_family(report, names)]
 
 
-def _as_one_family(report: Report) -> list[str]:
+def _as_one_family(report: Report, names: ShortNames) -> list[str]:
     """How the pairs were told apart together, and which settings were not."""
     tested = sum(pair.p_value is not None for pair in report.comparisons)
     if not tested:
@@ -267,7 +340,7 @@ def _as_one_family(report: Report) -> list[str]:
             "sharper: it can tell a pair apart whose interval holds 0.",
             "",
         ]
-    groups = ["{" + ", ".join(map(code, group)) + "}" for group in report.indistinct]
+    groups = ["{" + ", ".join(map(names.code, group)) + "}" for group in report.indistinct]
     if groups:
         lines += [f"Cannot be told apart here: {'; '.join(groups)}.", ""]
     return lines
@@ -296,7 +369,7 @@ def _how_made(report: Report) -> list[str]:
         f"- Device: {text(run.device.name)} ({text(run.device.kind)}), "
         f"{bytes_of(run.device.memory)}",
         f"- Versions: {versions}",
-        *([] if len(report.settings) > 1 else [f"- {_bounds(report.verdict_bounds)}"]),
+        *([] if len(report.settings) > 1 else [f"- {bounds_used(report)}"]),
         "- Intervals: 95 %, over chunks (over documents from 5 on): Student's t for means, "
         "Wilson's for flips, a bootstrap for p99; never over positions: those of a chunk are "
         "correlated; llama.cpp's ± are standard errors that take them as independent and come out "

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from scorer.report.formats.inline import ABSENT, code, count, digits, percent, table, text
+from scorer.report.formats.short_names import ShortNames
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.runs.engagement import SideEngagement
 from scorer.stats.summary_values import ConfidenceBucket, DepthSpan
@@ -19,12 +20,13 @@ Scored = tuple[SettingRow, SettingNumbers]
 _SIDE_BY_SIDE = 5
 
 
-def details(rows: Sequence[Scored], scored_from: int) -> list[str]:
+def details(rows: Sequence[Scored], scored_from: int, names: ShortNames) -> list[str]:
     """Lines with the tables that take a report beyond its headline.
 
     Args:
         rows: Scored settings of the report.
         scored_from: First position of a chunk that the protocol scores.
+        names: How the settings are called.
     """
     if len(rows) == 1:
         ((row, numbers),) = rows
@@ -37,13 +39,13 @@ def details(rows: Sequence[Scored], scored_from: int) -> list[str]:
         alike.setdefault(max(row.quantize_start, scored_from), []).append((row, numbers))
     for first, same in alike.items():
         for part in _parts(same):
-            lines += _depth_beside(part, first)
+            lines += _depth_beside(part, first, names)
     for part in _parts(rows):
-        lines += _confidence_beside(part)
+        lines += _confidence_beside(part, names)
     for part in _parts(rows):
-        lines += _quantiles_beside(part, "KL quantiles (nats)", _kl_quantiles, sign=False)
+        lines += _quantiles_beside(part, names, "KL quantiles (nats)", _kl_quantiles, sign=False)
     for part in _parts(rows):
-        lines += _quantiles_beside(part, "Δp quantiles (%)", _delta_p, sign=True)
+        lines += _quantiles_beside(part, names, "Δp quantiles (%)", _delta_p, sign=True)
     return lines
 
 
@@ -80,12 +82,12 @@ def _depth(numbers: SettingNumbers, first: int) -> list[str]:
     return ["**Drift by position depth**", "", *table(head, rows), ""]
 
 
-def _depth_beside(rows: Sequence[Scored], first: int) -> list[str]:
+def _depth_beside(rows: Sequence[Scored], first: int, names: ShortNames) -> list[str]:
     body = [
         [_span(spans[0]), *(digits(span.kl_mean) for span in spans)]
         for spans in zip(*(numbers.kl_by_depth for _, numbers in rows), strict=True)
     ]
-    head = [_from(first), *_names(rows)]
+    head = [_from(first), *_names(rows, names)]
     return ["**Drift by position depth** (KL mean, nats)", "", *table(head, body), ""]
 
 
@@ -98,7 +100,7 @@ def _confidence(numbers: SettingNumbers) -> list[str]:
     return ["**By confidence of the reference**", "", *table(head, rows), ""]
 
 
-def _confidence_beside(rows: Sequence[Scored]) -> list[str]:
+def _confidence_beside(rows: Sequence[Scored], names: ShortNames) -> list[str]:
     body = []
     for buckets in zip(*(numbers.by_confidence for _, numbers in rows), strict=True):
         cells = [
@@ -108,7 +110,7 @@ def _confidence_beside(rows: Sequence[Scored]) -> list[str]:
             for b in buckets
         ]
         body.append([_bucket(buckets[0]), *cells])
-    head = ["top probability", *_names(rows)]
+    head = ["top probability", *_names(rows, names)]
     title = "**By confidence of the reference** (KL mean in nats · flips)"
     return [title, "", *table(head, body), ""]
 
@@ -125,19 +127,20 @@ def _quantiles(numbers: SettingNumbers) -> list[str]:
 
 def _quantiles_beside(
     rows: Sequence[Scored],
+    names: ShortNames,
     title: str,
     quantiles_of: Callable[[SettingNumbers], Mapping[str, float]],
     *,
     sign: bool,
 ) -> list[str]:
     columns = [quantiles_of(numbers) for _, numbers in rows]
-    names = [name for name in columns[0] if name not in ("mean", "rms")]
-    body = [[name, *(digits(column[name], sign=sign) for column in columns)] for name in names]
-    return [f"**{title}**", "", *table(["quantile", *_names(rows)], body), ""]
+    kinds = [name for name in columns[0] if name not in ("mean", "rms")]
+    body = [[name, *(digits(column[name], sign=sign) for column in columns)] for name in kinds]
+    return [f"**{title}**", "", *table(["quantile", *_names(rows, names)], body), ""]
 
 
-def _names(rows: Sequence[Scored]) -> list[str]:
-    return [code(row.setting) for row, _ in rows]
+def _names(rows: Sequence[Scored], names: ShortNames) -> list[str]:
+    return [names.code(row.setting) for row, _ in rows]
 
 
 def changed_layers(sides: Sequence[SideEngagement]) -> str:

@@ -15,8 +15,12 @@ from scorer.report.formats.inline import (
     table,
     text,
 )
+from scorer.report.formats.markdown_deployment import total_words
 from scorer.report.formats.markdown_details import changed_layers, details
+from scorer.report.formats.markdown_weights import setting_weights
 from scorer.report.formats.open_verdict import LACKS, settles
+from scorer.report.formats.short_names import ShortNames
+from scorer.report.formats.weight_words import group_text, has_cache, source_of, weights_text
 from scorer.report.setting_row import Intervals, SettingNumbers, SettingRow
 from scorer.report.tree import ReferencePart, Report, RunPart
 from scorer.spec.job import FEWEST_REPEATS
@@ -38,9 +42,36 @@ def bits_text(row: SettingRow) -> str:
     return f"k{params['k_bits']}v{params['v_bits']}-bit"
 
 
-def setting_title(row: SettingRow, *, with_model: bool = False) -> str:
-    """Title of a setting: notation or model, width, group, method, coverage."""
-    name = row.model_id if with_model else row.setting
+def report_title(report: Report) -> str:
+    """The title of a report: what is compared, of which model."""
+    rows, model = report.settings, code(report.reference.model_id)
+    if report.grid is None:
+        if len(rows) == 1:
+            return f"KV-fidelity: {code(rows[0].model_id)} @ {_cache_title(rows[0])}"
+        return f"KV-fidelity: {model}, {len(rows)} settings"
+    caches = any(has_cache(row) for row in rows)
+    kind = "Weight and KV-cache fidelity" if caches else "Weight-fidelity"
+    if len(rows) > 1:
+        return f"{kind}: {model}, {len(rows)} settings"
+    keys = rows[0].weight_keys
+    own = source_of(rows[0])
+    quantized = keys.quant_model_id if keys else own.key if own else rows[0].setting
+    return f"{kind}: {code(quantized)} @ {_weights_title(rows[0])} against {model}"
+
+
+def setting_title(row: SettingRow, names: ShortNames) -> str:
+    """Title of a setting: notation, width, group, method, coverage; of weights their precision."""
+    title = _cache_title(row) if source_of(row) is None else _weights_title(row)
+    return f"{names.code(row.setting)}: {title}"
+
+
+def _weights_title(row: SettingRow) -> str:
+    """``4-bit weights (group 64), 8-bit (group 64) KV cache``."""
+    title = f"{weights_text(row)}{group_text(row.weights)}"
+    return f"{title}, {_cache_title(row)} KV cache" if has_cache(row) else title
+
+
+def _cache_title(row: SettingRow) -> str:
     via = "" if row.kv_method == "stock" else f" via {text(row.kv_method)}"
     path = "" if row.path == "deployed" else f", {text(row.path)} path"
     partial = (
@@ -48,34 +79,52 @@ def setting_title(row: SettingRow, *, with_model: bool = False) -> str:
         if row.kv_partial
         else ""
     )
-    joint = " @ " if with_model else ": "
-    return f"{code(name)}{joint}{bits_text(row)} (group {row.kv_group_size}){via}{path}{partial}"
+    return f"{bits_text(row)} (group {row.kv_group_size}){via}{path}{partial}"
 
 
-def setting_body(row: SettingRow, report: Report) -> list[str]:
+def setting_body(row: SettingRow, report: Report, names: ShortNames) -> list[str]:
     """Everything below the title of a setting; of several, what is not laid side by side."""
     run, alone, numbers = report.run, len(report.settings) == 1, row.numbers
     mode = f"**mode:** {row.quantize_mode} (quantize_start={row.quantize_start})"
+    if not has_cache(row):
+        mode = "KV cache at full precision"
     if numbers is None:
-        return [f"**Verdict:** none, {row.status} · {mode}", "", *_failure(row)]
+        return [
+            f"**Verdict:** none, {row.status} · {mode}",
+            "",
+            *_failure(row),
+            *setting_weights(row, report),
+        ]
     partial = " (partial coverage)" if row.kv_partial else ""
+    beside = ""
+    if row.kv_verdict_shown:
+        beside = f" by the bounds of weights, {row.kv_verdict_shown} by those of the KV cache"
     lines = [
-        f"**Verdict:** {numbers.verdict_shown}{partial} · {mode}",
+        f"**Verdict:** {numbers.verdict_shown}{partial}{beside} · {mode}",
         "",
         *_why(row, numbers, run),
+        *_dropped(row, run, names),
         *_metrics(row, numbers),
     ]
     if alone:
         lines += [measured_on(row, numbers, run), ""]
     lines += [*_deployment(row), _versions(row, numbers), ""]
     if alone:
-        lines += details([(row, numbers)], run.scored_from)
+        lines += details([(row, numbers)], run.scored_from, names)
     return [
         *lines,
         *_control(row, numbers),
-        *_cost(row),
-        *_computed(row, report.reference),
+        *setting_weights(row, report),
+        *(_cost(row) if has_cache(row) else []),
+        *total_words(row, report.deployment),
+        *(_computed(row, report.reference) if has_cache(row) else []),
     ]
+
+
+def _dropped(row: SettingRow, run: RunPart, names: ShortNames) -> list[str]:
+    if not row.dropped or row.n_chunks >= run.chunks_planned:
+        return []
+    return [f"Scored on {plural(row.n_chunks, 'chunk')}: {names.prose(row.dropped)}.", ""]
 
 
 def measured_on(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str:

@@ -14,39 +14,92 @@ from scorer.common.inert_text import inert
 from scorer.report.formats.badge import to_badges
 from scorer.report.formats.inline import code, shell_block
 from scorer.report.formats.markdown import comparison, warning_lines
+from scorer.report.formats.markdown_weights import grid_lines, ladder_lines, reference_lines
+from scorer.report.formats.short_names import ShortNames, short_names
+from scorer.report.formats.weight_words import has_cache, source_of
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
 from scorer.text.wikitext import REPO
+
+_RELATION = "quantized"
 
 
 def to_model_card(report: Report) -> str:
     """Metadata between ``---`` lines, then a Markdown section; for the top of a model card.
 
-    Source: the Hub's ``model-index`` metadata of evaluation results.
+    Where quantized weights are compared the block is for the card of the quantized repo: it holds
+    the table of precisions, and the metadata names the reference as the base model.
+
+    Source: the Hub's ``model-index`` and ``base_model`` metadata.
     """
-    name = inert(report.reference.model_id)
+    names = short_names(report)
     protocol = report.run.job.protocol
-    results = [_result(row, protocol) for row in report.settings]
-    index = [{"name": name, "results": [result for result in results if result]}]
-    lines = ["---", f"model-index: {_yaml(index)}", "---", "", "## KV-cache fidelity", ""]
+    results: dict[str, list[dict[str, Any]]] = {}
+    for row in report.settings:
+        if (result := _result(row, protocol, names)) is not None:
+            results.setdefault(_card_of(row, report), []).append(result)
+    own = inert(report.reference.model_id)
+    if any(name != own for name in results):
+        # The card is of the quantized repo: what is made in memory has none.
+        results.pop(own, None)
+    found = results or {own: []}
+    index = [{"name": name, "results": listed} for name, listed in found.items()]
+    lines = ["---", *_base_model(report), f"model-index: {_yaml(index)}", "---", ""]
+    lines += [f"## {_heading(report)}", ""]
     badges = to_badges(report)
     if badges:
         lines += [*badges.splitlines(), ""]
-    lines += [
-        f"What quantizing the KV cache costs {code(name)} against the same weights with a "
-        "full-precision cache, teacher-forced, measured with qfid.",
-        "",
-        *warning_lines(report.run.warnings),
-        *comparison(report),
-        *shell_block(report.run.command),
-    ]
+    lines += [_what(report), "", *warning_lines(report.run.warnings)]
+    if report.grid is not None:
+        lines += [*reference_lines(report), *ladder_lines(report, names)]
+        lines += grid_lines(report, names)
+    lines += [*comparison(report, names), *shell_block(report.run.command)]
     return "\n".join(lines) + "\n"
 
 
-def _result(row: SettingRow, protocol: str) -> dict[str, Any] | None:
+def _heading(report: Report) -> str:
+    return "KV-cache fidelity" if report.grid is None else "Fidelity of quantized weights"
+
+
+def _what(report: Report) -> str:
+    name = code(report.reference.model_id)
+    if report.grid is None:
+        return (
+            f"What quantizing the KV cache costs {name} against the same weights with a "
+            "full-precision cache, teacher-forced, measured with qfid."
+        )
+    caches = any(has_cache(row) for row in report.settings)
+    what = "weights and KV cache" if caches else "the weights"
+    return (
+        f"What quantizing {what} costs against {name} with a full-precision cache, on the same "
+        "text, teacher-forced, measured with qfid."
+    )
+
+
+def _card_of(row: SettingRow, report: Report) -> str:
+    """The model that a row is about: its repo, else the reference."""
+    own = None if row.weights is None else row.weights.model_id
+    return inert(report.reference.model_id if own is None else own)
+
+
+def _base_model(report: Report) -> list[str]:
+    """The metadata that names the reference; nothing where it is no repo of the Hub."""
+    reference = report.reference
+    if report.grid is None or reference.model_revision is None:
+        return []
+    return [
+        f"base_model: {_yaml(inert(reference.model_id))}",
+        f"base_model_relation: {_RELATION}",
+    ]
+
+
+def _result(row: SettingRow, protocol: str, names: ShortNames) -> dict[str, Any] | None:
     if (numbers := row.numbers) is None:
         return None
-    setting = row.setting
+    setting = inert(names.of(row.setting))
+    what = f"KV cache {setting}"
+    if source_of(row) is not None:
+        what = f"weights and KV cache {setting}" if has_cache(row) else f"weights {setting}"
     values = {
         ("kl_divergence", "KL mean (nats)"): numbers.kl.mean,
         ("kl_divergence_p99", "KL p99 (nats)"): numbers.kl.p99,
@@ -55,21 +108,22 @@ def _result(row: SettingRow, protocol: str) -> dict[str, Any] | None:
         ("perplexity_delta", "perplexity delta"): numbers.perplexity_delta,
     }
     metrics = [
-        {"type": kind, "name": f"{words}, KV cache {setting}", "value": float(value)}
+        {"type": kind, "name": f"{words}, {what}", "value": float(value)}
         for (kind, words), value in values.items()
         if math.isfinite(value)
     ]
     return {
-        "task": {"type": "text-generation", "name": f"KV cache {setting}"},
-        "dataset": _dataset(row, protocol),
+        "task": {"type": "text-generation", "name": what},
+        "dataset": _dataset(row, protocol, with_mode=has_cache(row)),
         "metrics": metrics,
     }
 
 
-def _dataset(row: SettingRow, protocol: str) -> dict[str, Any]:
+def _dataset(row: SettingRow, protocol: str, *, with_mode: bool) -> dict[str, Any]:
     corpus = row.corpus
     length = f"{row.n_chunks} chunks of {corpus.chunk_length} tokens"
-    conditions = f"{length}, {row.quantize_mode}, protocol {protocol}"
+    mode = f", {row.quantize_mode}" if with_mode else ""
+    conditions = f"{length}{mode}, protocol {protocol}"
     found = {
         "name": f"{inert(corpus.name)} ({conditions})",
         "type": REPO if corpus.name == "wikitext-2-raw" else inert(corpus.name),

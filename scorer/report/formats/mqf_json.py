@@ -1,7 +1,8 @@
-"""The report of one setting as mlx-quant-fidelity 0.10.0 writes it: its ``FidelityReport``.
+"""The report of one setting as mlx-quant-fidelity 0.10.0 writes it.
 
-It has exactly the keys of that class, because the package's own reader takes no other. What ours
-holds beside them, intervals above all, is in the format ``json``. Pure standard library.
+That is its ``FidelityReport`` for a setting of the KV cache, its ``WeightFidelityReport`` for
+weights. It has exactly the keys of that class, because the package's own reader takes no other.
+What ours holds beside them, intervals above all, is in the format ``json``. Pure standard library.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 
 from scorer.common.errors import InputError, SettingFailed
 from scorer.report.setting_row import SettingNumbers, SettingRow
-from scorer.report.tree import Report
+from scorer.report.tree import ReferencePart, Report
+from scorer.report.weight_keys import WeightKeys
 from scorer.runs.facts import reads_codes
 from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.weights import cache_of, weights_of
 from scorer.stats.summary_values import DepthSpan
 from scorer.text.provenance import CorpusProvenance
 
@@ -28,14 +31,26 @@ def chosen_setting(settings: Sequence[str], only: str | None = None) -> str:
         only: The one that is wanted, in any notation of it; None where there is only one.
 
     Raises:
-        InputError: There are several and none is named, or the named one is not among them.
+        InputError: There are several and none is named, the named one is not among them, or it is
+            weights with a quantized KV cache, for which that package has no report.
     """
+    chosen = _chosen(settings, only)
+    setting = parse_setting(chosen)
+    if weights_of(setting) is not None and cache_of(setting) is not None:
+        raise InputError(
+            f"mqf-json holds weights or a KV cache, and `{chosen}` quantizes both",
+            "--only names another setting; --format json holds them all",
+        )
+    return chosen
+
+
+def _chosen(settings: Sequence[str], only: str | None) -> str:
     named = ", ".join(f"`{name}`" for name in settings)
     if only is not None:
         wanted = parse_setting(only).key
         # A width without a group may have come to another group with this model.
         for name in (wanted, *settings):
-            group = parse_setting(name).kv_method.group_size
+            group = parse_setting(name).kv_method.group_size or None
             if name in settings and parse_setting(only, group_size=group).key == name:
                 return name
         raise InputError(f"the report has no setting `{wanted}`", f"it has {named}")
@@ -66,7 +81,11 @@ def to_mqf_json(report: Report, only: str | None = None) -> str:
         raise SettingFailed(row.failure.message, row.failure.hint)
     if row.numbers is None:
         raise SettingFailed(f"setting `{row.setting}` has no scored chunk yet")
-    values = _values(row, row.numbers, report.chunks_of(row))
+    chunks = report.chunks_of(row)
+    if row.weight_keys is None:
+        values = _values(row, row.numbers, chunks)
+    else:
+        values = _weight_values(row, row.numbers, row.weight_keys, report.reference, chunks)
     return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
@@ -105,13 +124,55 @@ def _values(row: SettingRow, numbers: SettingNumbers, chunks: Sequence[int]) -> 
         "perplexity_delta": numbers.perplexity_delta,
         "control_kl": None if control is None else asdict(control),
         "control_flip_rate": numbers.control_flip_rate,
-        "verdict": numbers.verdict,
+        # Beside weights a row is judged by the bounds of weights, in that package never.
+        "verdict": row.kv_verdict or numbers.verdict,
         "warnings": [*row.warnings, *_only_here(row, numbers, chunks)],
         "device": row.device,
         "mlx_version": row.mlx_version or "unknown",
         "mlx_lm_version": row.mlx_lm_version or "unknown",
         "peak_memory_bytes": row.peak_memory_bytes,
     }
+
+
+def _weight_values(
+    row: SettingRow,
+    numbers: SettingNumbers,
+    keys: WeightKeys,
+    reference: ReferencePart,
+    chunks: Sequence[int],
+) -> dict[str, Any]:
+    return {
+        **asdict(keys),
+        "kl": asdict(numbers.kl),
+        "flip_rate": numbers.flip_rate,
+        "perplexity_ref": numbers.perplexity_ref,
+        "perplexity_quant": numbers.perplexity_quant,
+        "perplexity_delta": numbers.perplexity_delta,
+        "n_positions": numbers.n_positions,
+        "n_chunks": row.n_chunks,
+        "corpus": _corpus(row.corpus),
+        "mlx_version": row.mlx_version or "unknown",
+        "mlx_lm_version": row.mlx_lm_version or "unknown",
+        "peak_memory_bytes": row.peak_memory_bytes,
+        "verdict": numbers.verdict,
+        "warnings": [
+            *row.warnings,
+            *_of_precisions(row, reference),
+            *_only_here(row, numbers, chunks),
+        ],
+        "device": row.device,
+    }
+
+
+def _of_precisions(row: SettingRow, reference: ReferencePart) -> list[str]:
+    """What is to be known of the precision of the weights and of the reference's."""
+    found = []
+    own = reference.weights
+    if own is not None and (own.is_quantized or len(own.notes) > 1):
+        found += [note.rstrip(".") for note in own.notes]
+    if row.weights is not None:
+        found += [note.rstrip(".") for note in row.weights.notes]
+    return found
 
 
 def _corpus(corpus: CorpusProvenance) -> dict[str, Any]:
@@ -135,9 +196,10 @@ def _only_here(row: SettingRow, numbers: SettingNumbers, chunks: Sequence[int]) 
         found.append(
             "the chunks are not the first ones of the text, which mlx-quant-fidelity takes"
         )
-    if numbers.is_open:
+    verdict = row.kv_verdict_shown or numbers.verdict_shown
+    if verdict.endswith("?"):
         found.append(
-            f"the verdict `{numbers.verdict_shown}` is open: intervals, which this format does "
+            f"the verdict `{verdict}` is open: intervals, which this format does "
             "not hold, leave room for another"
         )
     return found

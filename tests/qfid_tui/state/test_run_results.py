@@ -128,3 +128,16 @@ def test_results_in_the_index_that_make_no_sense_are_read_again(junk: Any) -> No
     assert run.line is not None
     run.line[3] = junk
     assert read_texts(index, [run]) == [results_text(run.info, found[0].results)]
+
+
+def test_a_run_of_weights_is_told_in_one_result() -> None:
+    settings = ("8", "w8", "w8+8", "w=org/a-model-4bit+8")
+    info = save_run("8").info()._replace(settings=settings, failed=())
+    best = run_results.RunResult("w=org/a-model-4bit+8", 0.000469, 0.01, "good?")
+    results = [run_results.RunResult("w8", 0.1, 0.1, "marginal"), best]
+    assert results_text(info, results, best) == "a-model-4bit+8: 0.000469 good?, best of 4"
+    assert results_text(info, []) == "4 settings"
+    failed = info._replace(failed=("w8",))
+    assert results_text(failed, results[1:], best).endswith("best of 4, 1 failed")
+    few = info._replace(settings=settings[-1:])
+    assert results_text(few, [best], best) == "a-model-4bit+8: 0.000469 good?"

@@ -7,18 +7,22 @@ import dataclasses
 import shlex
 import shutil
 import subprocess
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qfid_tui.cli import main
 from qfid_tui.cli.commands import kv
 from qfid_tui.cli.job_options import job_of
 from qfid_tui.cli.parser import Parser
 from scorer.common.inert_text import inert
-from scorer.report.commands import generate_command, kv_command, shell_word
+from scorer.report.commands import generate_command, kv_command, run_command, shell_word
+from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.kv import BITS, GROUP_SIZES, KVSetting
+from scorer.spec.settings.registry import parse_settings
 
 
 def parsed(words: list[str]) -> argparse.Namespace:
@@ -154,3 +158,69 @@ def test_a_shell_reads_the_words_back() -> None:
 )
 def test_generate_command(model: str, setting: str, line: str | None) -> None:
     assert generate_command(model, KVSetting.parse(setting)) == line
+
+
+def asked_by(command: str, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """The job that a command line would score."""
+    found: list[Job] = []
+
+    def keep(job: Job, *_: Any) -> int:
+        found.append(job)
+        return 0
+
+    monkeypatch.setattr("qfid_tui.cli.scoring.score_new", keep)
+    words = shlex.split(command)
+    assert words[0] == "qfid" and main(words[1:]) == 0
+    return found[0]
+
+
+WEIGHTS_JOB = Job(
+    "org/model",
+    parse_settings("8,w4,w4:32+k8v4,w=org/model-4bit@1a2b3c,wmxfp8+4@256,w=/a%20b+8"),
+    chunks="spread",
+    max_chunks=4,
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"one_at_a_time": True, "revision": "a" * 40},
+        {"settings": parse_settings("8"), "one_at_a_time": True},
+        {"settings": parse_settings("8"), "deployment": DeploymentSpec()},
+        {"deployment": DeploymentSpec(16 * 10**9, 32 << 10)},
+        {"deployment": DeploymentSpec(8 << 30, 1000, 2, "cuda", 64), "control": True},
+        {"deployment": DeploymentSpec(device="cpu"), "batch": 2, "kernel": "mlx-lm"},
+    ],
+)
+def test_a_run_with_weights_is_asked_for_by_weights(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = dataclasses.replace(WEIGHTS_JOB, **changes)
+    command = run_command(job)
+    assert command.startswith("qfid weights org/model --settings ")
+    assert asked_by(command, monkeypatch) == job
+
+
+def test_a_search_for_what_fits_is_asked_for_by_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job(
+        "demo",
+        parse_settings("w8+8,w4+4"),
+        corpus=CorpusSpec("builtin"),
+        chunks="spread",
+        max_chunks=8,
+        deployment=DeploymentSpec(9 * 10**6, 2048),
+        drop_beaten=True,
+    )
+    command = run_command(job)
+    assert command == (
+        "qfid fit demo --settings w8+8,w4+4 --memory 9MB --context 2k --chunks spread "
+        "--max-chunks 8"
+    )
+    assert asked_by(command, monkeypatch) == job
+
+
+def test_a_run_about_the_cache_alone_is_asked_for_by_kv() -> None:
+    job = Job("org/model", parse_settings("8,k8v4"))
+    assert run_command(job) == kv_command(job) == "qfid kv org/model --settings 8,k8v4"
