@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import itertools
-import warnings
 from collections.abc import Callable, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from scorer.common.error_values import error_of
-from scorer.common.errors import InputError, QfidError, SettingFailed
-from scorer.common.process_limits import missing_working_folder
+from scorer.api_runs import by_setting, located, run_job
+from scorer.common.errors import InputError, QfidError
 from scorer.common.python_hints import in_python
-from scorer.common.warning_categories import QfidWarning, ReportWarning, RunWarning
 from scorer.device.forks import refuse_after_fork
-from scorer.spec.events import Event, Failed, Finished, Planned, SettingFailedEvent, Warned
+from scorer.spec.events import Event
 from scorer.spec.job import (
     ChunkChoice,
     CorpusSpec,
@@ -33,7 +26,6 @@ from scorer.spec.settings.registry import parse_setting
 
 if TYPE_CHECKING:
     from scorer.report.setting_report import SettingReport
-    from scorer.report.tree import Report
 
 
 @overload
@@ -194,9 +186,9 @@ def measure_kv_fidelity(
         asked = tuple(map(read, listed))
     source = "builtin" if model == "demo" else "wikitext2"
     job = Job(
-        model=_located(model),
+        model=located(model),
         settings=asked,
-        corpus=CorpusSpec(source if corpus is None else _located(corpus)),
+        corpus=CorpusSpec(source if corpus is None else located(corpus)),
         revision=revision,
         protocol=protocol,
         chunk_length=chunk_length,
@@ -206,8 +198,8 @@ def measure_kv_fidelity(
         control=control,
         force=force,
     )
-    reports, planned = _run(job, allow_custom_code, on_event)
-    found = _by_setting(reports, planned.run)
+    reports, planned = run_job(job, allow_custom_code, on_event)
+    found = by_setting(reports, planned.run)
     ordered = [found[planned.resolved[setting.written]] for setting in job.settings]
     return ordered[0] if settings is None else ordered
 
@@ -250,100 +242,14 @@ def resume_run(
 
     refuse_after_fork()
     try:
-        found = run_to_resume(None if run is None else _located(run))
+        found = run_to_resume(None if run is None else located(run))
         if nothing_is_left(found):
             report = finished_report(found)
         else:
             found.check_appendable()
             job = job_to_resume(found, accept_changes=accept_changes, force=force)
-            report, _ = _run(job, allow_custom_code, on_event, found.id, accept_changes)
+            report, _ = run_job(job, allow_custom_code, on_event, found.id, accept_changes)
     except QfidError as error:
         error.hint = in_python(error.hint)
         raise
-    return list(_by_setting(report, found.id).values())
-
-
-def _located(name: str | PathLike[str]) -> str:
-    """A name as it is; a path object as an absolute path, which is no name of something else.
-
-    Raises:
-        InputError: The path is relative, and the working directory has been deleted.
-    """
-    if isinstance(name, str):
-        return name
-    try:
-        return str(Path(name).expanduser().absolute())
-    except OSError:
-        raise missing_working_folder() from None
-    except RuntimeError:
-        # There is no such user.
-        return str(Path(name))
-
-
-def _run(
-    job: Job,
-    allow_custom_code: bool,
-    on_event: Callable[[Event], object] | None,
-    run: str | None = None,
-    accept_changes: bool = False,
-) -> tuple[Report, Planned]:
-    """Score a job, or what a run of it lacks; the report, and what was planned."""
-    from scorer.child.apart import scored_for_program
-    from scorer.report.tree import Report
-
-    events = scored_for_program(
-        job, allow_custom_code=allow_custom_code, run=run, accept_changes=accept_changes
-    )
-    planned: Planned | None = None
-    told: set[str] = set()
-    # An exception on the way leaves the run as Ctrl-C does: unlocked, and what is scored saved.
-    with contextlib.closing(events):
-        for event in events:
-            if on_event is not None:
-                on_event(event)
-            if isinstance(event, Planned):
-                planned = event
-            elif isinstance(event, Warned):
-                told.add(event.message)
-                _warn(RunWarning, event.message, event.hint)
-            elif isinstance(event, SettingFailedEvent):
-                if planned is not None and event.setting not in planned.settings:
-                    _warn(RunWarning, f"the control failed: {event.message}", event.hint)
-            elif isinstance(event, Failed):
-                raise error_of(dataclasses.asdict(event) | {"hint": in_python(event.hint)})
-            elif isinstance(event, Finished):
-                assert planned is not None
-                report = Report.from_json(event.report)
-                of_settings = (row.warnings for row in report.settings)
-                for message in dict.fromkeys(itertools.chain.from_iterable(of_settings)):
-                    if message not in told:
-                        _warn(ReportWarning, message)
-                return report, planned
-    raise QfidError("the run ended without a report")
-
-
-def _warn(category: type[QfidWarning], message: str, hint: str = "") -> None:
-    """Warn at the line that called a function of this interface; ``_run`` calls this."""
-    text = f"{message}\n{in_python(hint)}" if hint else message
-    warnings.warn(text, category, stacklevel=4)
-
-
-def _by_setting(report: Report, run: str) -> dict[str, SettingReport]:
-    """The reports of a run's settings by notation, in their order.
-
-    Raises:
-        SettingFailed: A setting gave no usable number.
-    """
-    from scorer.report.setting_report import SettingReport
-
-    found: dict[str, SettingReport] = {}
-    failed: SettingFailed | None = None
-    for row in report.settings:
-        try:
-            found[row.setting] = SettingReport.from_report(report, run, row.setting)
-        except SettingFailed as error:
-            failed = failed or error
-    if failed is not None:
-        failed.reports = found
-        raise failed
-    return found
+    return list(by_setting(report, found.id).values())

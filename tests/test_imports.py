@@ -50,6 +50,7 @@ def imported_by(code: str) -> set[str]:
         "scorer.runs.listing",
         "scorer.child.process",
         "scorer.api",
+        "scorer.api_weights",
         "scorer.score",
         "scorer.report.commands",
         "scorer.report.setting_report",
@@ -66,8 +67,13 @@ def test_the_packages_names_are_lazy_and_complete() -> None:
     assert not found & {"mlx", "textual"}
     code = "from scorer import *; assert measure_kv_fidelity and resume_run and read_positions"
     assert not imported_by(code) & {"mlx", "textual"}
-    names = ["__version__", "measure_kv_fidelity", "read_positions", "resume_run"]
-    assert sorted(scorer.__all__) == names
+    assert sorted(scorer.__all__) == [
+        "__version__",
+        "measure_kv_fidelity",
+        "measure_weight_fidelity",
+        "read_positions",
+        "resume_run",
+    ]
     with pytest.raises(AttributeError, match="'scorer' has no attribute 'nothing'"):
         _ = scorer.nothing
 

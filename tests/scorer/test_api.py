@@ -78,7 +78,7 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
         asked.append(job)
         raise Asked
 
-    monkeypatch.setattr(api, "_run", remember)
+    monkeypatch.setattr(api, "run_job", remember)
     options: dict[str, Any] = {
         "kernel": "mlx-lm",
         "control": True,
@@ -128,7 +128,7 @@ def test_some_of_the_chunks_are_spread_over_the_text(
     def told(job: Job, *_: object) -> NoReturn:
         raise LookupError(job.chunks)
 
-    monkeypatch.setattr(api, "_run", told)
+    monkeypatch.setattr(api, "run_job", told)
     with pytest.raises(LookupError, match=chunks):
         measure_kv_fidelity("a/b", kv_bits=8, **options)
 

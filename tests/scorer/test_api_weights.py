@@ -1,0 +1,76 @@
+"""``measure_weight_fidelity``: what a caller in Python asks for, and gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny_models import write_tiny_model
+from tiny_runs import LENGTH, Small
+
+import scorer
+from scorer.common.errors import InputError
+from scorer.runs.listing import find_run
+from scorer.spec.settings.weights import StoredWeights
+
+# A random model on a text is as far out of its domain as can be.
+pytestmark = pytest.mark.filterwarnings("ignore::scorer.common.warning_categories.QfidWarning")
+
+
+def test_a_grid_with_its_parts(small: Small, tmp_path: Path) -> None:
+    copy = write_tiny_model(tmp_path / "copy", "llama", head_dim=64, bits=8)
+    found = scorer.measure_weight_fidelity(
+        small.model,
+        [copy],
+        bits=[2],
+        group_size=32,
+        kv="4",
+        settings=["w8:32+8"],
+        corpus=small.text,
+        chunk_length=LENGTH,
+        max_chunks=2,
+        memory="1GB",
+        context="4k",
+    )
+    stored = StoredWeights(str(copy)).key
+    names = ["4", stored, f"{stored}+4", "w2:32", "w2:32+4", "w8:32+8"]
+    assert list(found.settings) == names == [report.setting for report in found]
+    assert found["w2:32"].kl.mean > found[stored].kl.mean > 0 and len(found) == 6
+    assert found.grid is not None and found.grid.weights == ("", stored, "w2:32", "w8:32")
+    assert [part.setting for part in found.interactions] == [f"{stored}+4", "w2:32+4"]
+    assert found.deployment is not None and found.deployment.context == 4096
+    assert found.deployment.memory == 10**9
+    assert found.to_json()["deployment"]["cells"][0]["setting"] == "reference"
+    run = find_run(found.run_id)
+    assert [setting.key for setting in run.job.settings] == names
+
+
+def test_numbers_are_those_of_the_same_settings_asked_for_otherwise(small: Small) -> None:
+    options = {"corpus": small.text, "chunk_length": LENGTH, "max_chunks": 1}
+    one = scorer.measure_weight_fidelity(small.model, bits="8:32,2:32", **options)  # type: ignore[arg-type]
+    other = scorer.measure_weight_fidelity(
+        small.model,
+        settings="w8:32,w2:32",
+        one_at_a_time=True,
+        **options,  # type: ignore[arg-type]
+    )
+    assert [report.kl for report in one] == [report.kl for report in other]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bits": "7"}, "weights `w7`: `7` bits"),
+        ({"bits": "x"}, "`x` is no precision of weights"),
+        ({"kv": "w4"}, "`w4` is not a setting of the KV cache alone"),
+        ({"bits": "4", "memory": "16"}, "memory"),
+        ({"bits": "4", "context": "long"}, "context"),
+        ({"candidates": ["nobody/nothing"]}, "is not in the local cache"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_line(
+    small: Small, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        scorer.measure_weight_fidelity(small.model, corpus=small.text, **options)  # type: ignore[arg-type]
+    assert message in caught.value.message and "\n" not in caught.value.message
