@@ -29,6 +29,8 @@ from scorer.spec.events import (
     Warned,
 )
 from scorer.spec.job import Job
+from scorer.spec.settings.weights import WeightsSetting
+from scorer.spec.thresholds import WEIGHTS
 
 if TYPE_CHECKING:
     from scorer.report.tree import Report
@@ -174,7 +176,16 @@ class Comparison:
     def _setting(self, name: str) -> SettingResult:
         if name not in self.settings:
             self.settings[name] = self._new(name)
+            if self.compares_weights:
+                # One table is judged by one measure.
+                for result in self.settings.values():
+                    result.judge_by(WEIGHTS)
         return self.settings[name]
+
+    @property
+    def compares_weights(self) -> bool:
+        """Whether a setting has weights of its own: then KV bytes alone rank nothing."""
+        return any(isinstance(r.setting, WeightsSetting) for r in self.settings.values())
 
     def _new(self, name: str) -> SettingResult:
         return SettingResult(name, self.documents, self.equal_chunks, self._places)

@@ -16,7 +16,7 @@ from qfid_tui.state.live_statistics import LiveStatistics
 from scorer.common.errors import InputError
 from scorer.spec.events import ChunkScored
 from scorer.spec.settings.registry import parse_setting
-from scorer.spec.thresholds import KV, Verdict
+from scorer.spec.thresholds import KV, Thresholds, Verdict
 from scorer.stats.depth import depth_edges
 from scorer.stats.intervals import Interval
 from scorer.stats.verdict import MissingInterval, judge, shown_verdict
@@ -120,6 +120,10 @@ class SettingResult:
         self._depth: list[float] = []
         self._depth_positions = self._depth_chunks = 0
         self._figures: Figures | None = None
+
+    def judge_by(self, thresholds: Thresholds) -> None:
+        """Give the verdict by other bounds than the setting's own."""
+        self._thresholds, self._figures = thresholds, None
 
     def add(self, event: ChunkScored) -> None:
         """Take in a chunk; one that is known already counts once."""

@@ -252,6 +252,8 @@ def best_line(comparison: Comparison) -> Line | None:
     """The cheapest good setting so far; None before any number."""
     if not any(result.figures for result in comparison.settings.values()):
         return None
+    if comparison.compares_weights:
+        return _best_of_weights(comparison)
     found = comparison.cheapest_good()
     so_far = "" if comparison.phase == "finished" else " so far"
     if found is None:
@@ -272,3 +274,18 @@ def best_line(comparison: Comparison) -> Line | None:
     if (cheaper := comparison.cheaper_open()) is not None:
         line.append((f"; {cheaper}? costs less and is open", "text"))
     return line
+
+
+def _best_of_weights(comparison: Comparison) -> Line:
+    """What to run, as the report has it; before that the good settings so far."""
+    deployment = None if comparison.report is None else comparison.report.deployment
+    if deployment is not None and deployment.sentences:
+        return [(deployment.sentences[0].replace("`", ""), "text")]
+    good = [
+        f"{name}{'?' * figures.is_open}"
+        for name in comparison.settings
+        if (figures := comparison.figures(name)) is not None and figures.verdict == "good"
+    ]
+    if not good:
+        return [("no setting is good so far", "text")]
+    return [("good so far, by the bounds of weights: ", "text"), (", ".join(good), "good")]
