@@ -153,7 +153,7 @@ def run_facts(prepared: Prepared, backend: Backend) -> RunFacts:
         warnings=(*prepared.warnings, *corpus.warnings),
         custom_code=hashes(info.code),
         equal_chunks=equal_chunks(corpus.ids, corpus.indices),
-        weights=reference_facts(info, prepared.model, prepared.content),
+        weights=reference_facts(info, prepared.model),
         shape=_shape(prepared),
     )
 

@@ -6,7 +6,6 @@ from scorer.engine.candidates import CandidateWeights
 from scorer.engine.known_content import files_and_hashes
 from scorer.lm.load import LoadedModel
 from scorer.models.info import ModelInfo
-from scorer.models.model_content import ModelContent
 from scorer.models.precision import read_precision
 from scorer.models.predicted_precision import predicted_precision
 from scorer.models.reference_notes import reference_notes
@@ -15,13 +14,12 @@ from scorer.runs.weight_facts import StoredFormat, WeightFacts
 from scorer.spec.settings.weights import MadeWeights
 
 
-def reference_facts(info: ModelInfo, model: LoadedModel, content: ModelContent) -> WeightFacts:
-    """Facts of the reference's weights.
+def reference_facts(info: ModelInfo, model: LoadedModel) -> WeightFacts:
+    """Facts of the reference's weights; its files stand in the facts of the run.
 
     Args:
         info: The reference.
         model: The same, loaded.
-        content: Its files.
     """
     precision = read_precision(info)
     return _facts(
@@ -30,19 +28,26 @@ def reference_facts(info: ModelInfo, model: LoadedModel, content: ModelContent) 
         info.revision,
         precision,
         model,
-        files_and_hashes(content),
+        {},
         reference_notes(info, precision),
     )
 
 
 def candidate_facts(candidate: CandidateWeights) -> WeightFacts:
-    """Facts of a candidate's weights, loaded or not."""
+    """Facts of a candidate's weights, loaded or not.
+
+    Waits until its files are hashed.
+
+    Raises:
+        QfidError: A file was changed since it was looked at, or cannot be read.
+    """
     source, info = candidate.source, candidate.info
     model = None if candidate.opened is None else candidate.opened.model
     if isinstance(source, MadeWeights):
         precision = predicted_precision(info, source.bits, source.group_size, source.mode)
         return _facts(source.name, None, None, precision, model, {}, ())
     assert candidate.content is not None
+    candidate.content.hashes()
     return _facts(
         source.name,
         source.model,
