@@ -63,7 +63,15 @@ def test_totals_with_our_own_cache(
     assert abs(predicted / peak - 1) <= 0.15
 
 
-def test_a_prompt_that_is_short_holds_a_copy_for_each_queued_token() -> None:
+def test_the_last_token_holds_a_copy_for_each_queued_token() -> None:
     # Both tokens that are queued behind the prompt copy the cache.
     stored = 4096 * KEPT_CODES
     assert above(4096, 64, EIGHT) >= 3 * stored
+
+
+def test_a_published_total_of_a_4b_model() -> None:
+    # Qwen3-4B in bfloat16, 1024 tokens and the default step on an H100: pull request 3077 of MLX.
+    qwen = KVGeometry((KVLayer(8, 128, 128),) * 36, 36)
+    shape = PrefillShape(hidden=2560, inner=9728, heads=32, vocab=151_936)
+    found = total_bytes(8_044_936_192, qwen, None, shape, 1024, device="cuda")
+    assert abs(found.total / 10.007e9 - 1) <= 0.05
