@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby, pairwise
 from typing import Literal
 
@@ -81,8 +82,15 @@ class Deployment:
     step: int | None = None
 
     def prices(self) -> Prices:
-        """What settings take there."""
-        return Prices(self.geometry, self.shape, self.context, self.parallel, self.device)
+        """What settings take there; kept, since another memory changes none of it."""
+        return _prices(self.geometry, self.shape, self.context, self.parallel, self.device)
+
+
+@lru_cache(maxsize=256)
+def _prices(
+    geometry: KVGeometry, shape: PrefillShape, context: int, parallel: int, device: DeviceKind
+) -> Prices:
+    return Prices(geometry, shape, context, parallel, device)
 
 
 @dataclass(frozen=True, slots=True)
