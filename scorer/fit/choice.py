@@ -171,18 +171,20 @@ def best_step(cell: Cell, deployment: Deployment, prices: Prices | None = None) 
         found = bytes_at(deployment.step)
         fits = found.total <= deployment.memory
         return Placed(cell, found, deployment.step, fits, found.total)
-    tried = [(step, bytes_at(step)) for step in _steps(deployment.context)]
-    least = min(found.total for _, found in tried)
-    fitting = [(step, found) for step, found in tried if found.total <= deployment.memory]
-    if not fitting:
-        step, found = min(tried, key=lambda item: item[1].total)
-        return Placed(cell, found, step, False, least)
+    tried = prices.beyond_weights(cell.kv, _steps(deployment.context))
+    room = deployment.memory - cell.weights_bytes
+    smallest = min(tried, key=lambda item: item[1])
+    least = cell.weights_bytes + smallest[1]
+    if smallest[1] > room:
+        return Placed(cell, bytes_at(smallest[0]), smallest[0], False, least)
+    fitting = [(step, peak) for step, beyond, peak in tried if beyond <= room]
     plain = bytes_at(tried[0][0], None).peak
-    quiet = (item for item in fitting if cell.kv is None or item[1].peak <= plain)
-    step, found = next(quiet, fitting[-1])
-    return Placed(cell, found, step, True, least)
+    quiet = (step for step, peak in fitting if cell.kv is None or peak <= plain)
+    step = next(quiet, fitting[-1][0])
+    return Placed(cell, bytes_at(step), step, True, least)
 
 
+@lru_cache(maxsize=256)
 def _steps(context: int) -> tuple[int, ...]:
     """The steps worth a try: the default, and smaller ones that cut the prompt."""
     return (DEFAULT_STEP, *(step for step in STEPS[1:] if step < context - 1))
