@@ -342,7 +342,12 @@ def over_contexts(
 def _picked(
     cells: Sequence[Cell], deployment: Deployment, beats: Beats, context: int
 ) -> Placed | None:
-    return choose(cells, dataclasses.replace(deployment, context=context), beats).pick
+    """The pick of :func:`choose`, without the frontier and the longest context."""
+    at = dataclasses.replace(deployment, context=context)
+    prices = at.prices()
+    able = (cell for cell in cells if cell.is_scored and cell.runnable)
+    pool = [placed for cell in able if (placed := best_step(cell, at, prices)).fits]
+    return _pick(pool, beats)[0] if pool else None
 
 
 def _name(pick: Placed | None) -> str | None:
