@@ -84,7 +84,18 @@ class Measured:
 
 
 class _StatedCodes(CodesKVCache):
-    """Our own cache as mlx-lm's generation takes it: with a state that it evaluates."""
+    """Our own cache as mlx-lm's generation takes it: with a state that it evaluates.
+
+    The checks of what was quantized are dropped. Nobody evaluates them here, and until then each
+    keeps the keys or values of its block, and their codes, in memory.
+    """
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> Any:
+        """See :meth:`CodesKVCache.update_and_fetch`."""
+        held = super().update_and_fetch(keys, values)
+        for side in self.sides:
+            side.checks.clear()
+        return held
 
     @property
     def state(self) -> list[Any]:

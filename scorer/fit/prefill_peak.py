@@ -7,13 +7,13 @@ attention scores (heads × tokens of the block × tokens in the cache) wherever 
 fused. Fused attention exists for a 16-bit cache on Metal and CUDA, for common head dimensions.
 
 How many layers are in flight differs. On the CPU MLX queues some hundred operations, about one
-layer. On CUDA it queues graphs of a hundred operations without waiting for the GPU. The counts of
-arrays below are read from MLX 0.32 and mlx-lm 0.32; ``python -m scorer.bench.prefill`` compares
-them with measured peaks.
+layer. On CUDA it dispatches graphs of a hundred operations and frees what a graph used when all of
+it is done, while the host builds the next ones. The counts of arrays below are read from MLX 0.32
+and mlx-lm 0.32; ``python -m scorer.bench.prefill`` compares them with measured peaks.
 
 Estimated and not measured: everything on Metal, where one layer is counted although MLX works
-ahead there too; latent caches (the keys and values that a layer expands them to); models whose
-layers are not attention with a gated MLP.
+ahead there too, so that a peak can be higher; latent caches (the keys and values that a layer
+expands them to); models whose layers are not attention with a gated MLP.
 
 Imports no mlx.
 """
@@ -90,17 +90,23 @@ _WRITTEN: dict[DeviceKind, _Arrays] = {
 }
 # The CPU computes the norms of a 16-bit model in float32.
 _WRITTEN_16BIT_CPU = _Arrays(hidden=16, queries=6, keys_values=2, inner=2)
+# What is left of them while a block of queries is attended: the hidden state, the queries, the
+# output by blocks and as a whole, keys and values. All else belongs to layers that are done.
+_ATTENDING = _Arrays(hidden=1, queries=3, keys_values=3, inner=0)
 # Copies of the scores of a block of queries: MLX writes mask and softmax over the product. Our own
 # cache pads an even number of tokens on CUDA, which takes two copies more.
 _OWN_COPIES = 3
 # CUDA: operations of a layer with a 16-bit cache and with our own, of a graph that is dispatched as
 # a whole, and the time that the host takes for one; operations of the GPU per second (H100,
 # bfloat16; from prompt speeds and peaks of a 4B model published with MLX's pull request 3077).
+# A product with codes walks along the tokens of the cache in one loop, so its time depends on
+# their number and hardly on the queries: fitted to the peaks of a 1B model at 1024 and 8192 tokens.
 _LAYER_OPS = 20
 _OWN_LAYER_OPS = 45
 _GRAPH_OPS = 100
-_HOST_SECONDS = 30e-6
+_HOST_SECONDS = 27e-6
 _GPU_FLOPS = 220e12
+_OWN_TOKEN_SECONDS = 150e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +183,8 @@ def prefill_moment(
         plain = 0
     else:
         plain = min(run, -(-max(1, quantized_from) // step) * step)
-    found = [_last(kinds, shape, context, device)]
+    own = quantized_from is not None and device == "cuda"
+    found = [(_last_own if own else _last)(kinds, shape, context, device)]
     for block in _blocks(run, step, plain):
         buffers = _buffers(kinds, block, device)
         written = [_written(kind, block, shape, device) for kind in kinds]
@@ -226,12 +233,19 @@ def _written(kind: CacheKind, block: _Block, shape: PrefillShape, device: Device
     latent = layer.kind == "latent"
     head = _LATENT_HEAD if latent else layer.k_dim
     arrays = _WRITTEN_16BIT_CPU if device == "cpu" and size == 2 else _WRITTEN[device]
-    width = (
-        arrays.hidden * shape.hidden
-        + arrays.queries * shape.heads * head
-        + arrays.keys_values * layer.kv_heads * layer.k_dim
-        + arrays.inner * shape.inner
-    )
+
+    def written(arrays: _Arrays) -> int:
+        return (
+            rows
+            * size
+            * (
+                arrays.hidden * shape.hidden
+                + arrays.queries * shape.heads * head
+                + arrays.keys_values * layer.kv_heads * layer.k_dim
+                + arrays.inner * shape.inner
+            )
+        )
+
     seen = block.tokens
     if layer.window is not None:
         seen = min(seen, layer.window - 1 + rows)
@@ -241,7 +255,16 @@ def _written(kind: CacheKind, block: _Block, shape: PrefillShape, device: Device
         # Padded like the scores, see _OWN_COPIES.
         grown *= 2
     expanded = 2 * shape.heads * _LATENT_HEAD * seen * size if latent else 0
-    return rows * width * size + grown + expanded + _scores(layer, block, seen, shape, device)
+    scores = _scores(layer, block, seen, shape, device)
+    if _is_waited_for(block, shape, device):
+        # The first block of queries is computed together with the layer before, and sees the
+        # fewest tokens; the last sees all of them.
+        first = seen - rows + _own_rows(shape.heads * seen * size)
+        arrays_and_scores = max(
+            written(arrays) + scores * first / seen, written(_ATTENDING) + scores
+        )
+        return arrays_and_scores + grown + expanded
+    return written(arrays) + grown + expanded + scores
 
 
 def _scores(
@@ -266,6 +289,12 @@ def _own_rows(row_bytes: int) -> int:
     return max(_OWN_BLOCK_ROWS, OWN_BLOCK_BYTES // row_bytes // _OWN_BLOCK_ROWS * _OWN_BLOCK_ROWS)
 
 
+def _is_waited_for(block: _Block, shape: PrefillShape, device: DeviceKind) -> bool:
+    """Whether our own cache attends in several blocks of queries, each of which is waited for."""
+    row = shape.heads * block.tokens * shape.element_bytes
+    return block.codes and device == "cuda" and block.rows > _own_rows(max(row, 1))
+
+
 def is_fused(layer: KVLayer, element_bytes: int, device: DeviceKind) -> bool:
     """Whether MLX attends to an unquantized cache without writing the scores of a block out.
 
@@ -282,23 +311,24 @@ def is_fused(layer: KVLayer, element_bytes: int, device: DeviceKind) -> bool:
 def _in_flight(
     kinds: Sequence[CacheKind], block: _Block, shape: PrefillShape, device: DeviceKind
 ) -> float:
-    """Layers whose arrays MLX holds at the same time."""
+    """Layers whose arrays MLX holds at the same time.
+
+    On CUDA those of a graph, and of the next one as far as the host builds it meanwhile: all of it
+    where the GPU takes longer than the host. Then the host runs ahead as well.
+    """
     layers = sum(kind.count for kind in kinds)
-    if device != "cuda" or not layers:
+    if device != "cuda" or not layers or _is_waited_for(block, shape, device):
         return 1
-    if block.codes:
-        row = max(shape.heads * block.tokens * shape.element_bytes, 1)
-        if block.rows > _own_rows(row):
-            # Every block of queries is waited for.
-            return 1
     operations = _OWN_LAYER_OPS if block.codes else _LAYER_OPS
     graph = _GRAPH_OPS / operations
     layer = kinds[0].layer
     weights = shape.hidden * (2 * shape.heads * layer.k_dim + 3 * shape.inner)
     attention = shape.heads * block.tokens * layer.k_dim
+    host = operations * _HOST_SECONDS
     gpu = 2 * block.rows * (weights + attention) / _GPU_FLOPS
-    behind = layers * max(0.0, 1 - operations * _HOST_SECONDS / gpu)
-    return min(layers, graph + behind)
+    if block.codes:
+        gpu += block.tokens * _OWN_TOKEN_SECONDS
+    return min(layers, max(graph * (1 + min(1, gpu / host)), layers * (1 - host / gpu)))
 
 
 def _last(
@@ -312,6 +342,22 @@ def _last(
     logits = 3 * shape.vocab * shape.element_bytes
     flight = min(layers, _GRAPH_OPS / _LAYER_OPS) if device == "cuda" else 1
     return Moment(buffers, max(grown, default=0) + logits, mean, max(1, flight))
+
+
+def _last_own(
+    kinds: Sequence[CacheKind], shape: PrefillShape, context: int, device: DeviceKind
+) -> Moment:
+    """The same with our own cache, which is copied whole for each token.
+
+    mlx-lm queues the token after this one before it waits: the cache of the prompt and two copies
+    are held, and in the layers in flight a padded one, see _OWN_COPIES.
+    """
+    held = [kind.stored * (kind.layer.tokens(context) or 0) for kind in kinds]
+    layers = sum(kind.count for kind in kinds)
+    total = sum(h * k.count for h, k in zip(held, kinds, strict=True))
+    logits = 3 * shape.vocab * shape.element_bytes
+    flight = _in_flight(kinds, _Block(1, context, True), shape, device)
+    return Moment(3 * total, max(held, default=0) + logits, total / max(1, layers), flight)
 
 
 def _stored(kinds: Sequence[CacheKind], block: _Block) -> float:

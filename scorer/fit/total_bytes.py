@@ -83,6 +83,9 @@ class Prices:
         self._device = device
         self._kinds: dict[KVSetting | None, tuple[CacheKind, ...]] = {}
         self._found: dict[tuple[KVSetting | None, int], tuple[int, int]] = {}
+        self._beyond: dict[
+            tuple[KVSetting | None, tuple[int, ...]], tuple[tuple[int, int, int], ...]
+        ] = {}
 
     def bytes_of(self, weights_bytes: int, kv: KVSetting | None, prefill_step: int) -> TotalBytes:
         """The bytes of a setting, as :func:`total_bytes` gives them."""
@@ -90,6 +93,17 @@ class Prices:
         if found is None:
             found = self._found[kv, prefill_step] = self._cache_and_peak(kv, prefill_step)
         return TotalBytes(weights_bytes, *found)
+
+    def beyond_weights(
+        self, kv: KVSetting | None, steps: tuple[int, ...]
+    ) -> tuple[tuple[int, int, int], ...]:
+        """For each prefill step: the step, bytes of caches and peak together, bytes of the peak."""
+        found = self._beyond.get((kv, steps))
+        if found is None:
+            priced = [(step, self.bytes_of(0, kv, step)) for step in steps]
+            found = tuple((step, bytes.total, bytes.peak) for step, bytes in priced)
+            self._beyond[kv, steps] = found
+        return found
 
     def _cache_and_peak(self, kv: KVSetting | None, step: int) -> tuple[int, int]:
         if kv is not None and kv.start > self._context:
