@@ -20,16 +20,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scorer.bench.options import add_options
+from scorer.bench.options import DEFAULT_SETTINGS, add_options
 from scorer.bench.saved_report import bench_report
 from scorer.common.errors import InputError, QfidError, SettingFailed
 from scorer.common.folders import temporary_folder
 from scorer.device.backend import Backend, running_backend
 from scorer.device.pipeline import PLAIN, Pipeline, choose_pipeline
 from scorer.spec.job import CorpusSpec, Job
+from scorer.spec.settings.grid import grid_settings, ladder
 from scorer.spec.settings.registry import parse_settings
+from scorer.spec.settings.weights import caches_of
 
 if TYPE_CHECKING:
+    import mlx.core as mx
+
     from scorer.bench.shares import Clock
     from scorer.bench.subject import Subject
     from scorer.engine.tiles import Batch
@@ -60,10 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.format == "json":
         print(json.dumps(result, indent=2))
     else:
-        from scorer.bench.table import report_to_markdown, start_to_markdown, to_markdown
+        from scorer.bench import table
 
-        form = start_to_markdown if args.start else to_markdown
-        print("\n".join((report_to_markdown if args.report is not None else form)(result)))
+        form = table.start_to_markdown if args.start else table.to_markdown
+        if args.report is not None:
+            form = table.report_to_markdown
+        elif args.weights is not None:
+            form = table.weights_to_markdown
+        print("\n".join(form(result)))
     return 0
 
 
@@ -75,9 +83,20 @@ def job_of(args: argparse.Namespace) -> Job:
     """
     if args.max_chunks < 1 or args.repeats < 1:
         raise InputError("--max-chunks and --repeats are at least 1")
+    caches = args.kv_bits
+    if args.weights is None:
+        settings = parse_settings(caches or DEFAULT_SETTINGS, path=args.path)
+    elif args.start or args.model is None:
+        raise InputError(
+            "--weights measures the scoring of a stored model",
+            "name a repo, a folder or demo, without --shape, --report and --start",
+        )
+    else:
+        alone = caches_of(parse_settings(caches, path=args.path)) if caches else ()
+        settings = grid_settings(ladder(args.weights), tuple(alone))
     return Job(
         model=args.model or args.shape,
-        settings=parse_settings(args.kv_bits, path=args.path),
+        settings=settings,
         corpus=CorpusSpec("builtin" if args.model == "demo" else "wikitext2"),
         chunk_length=args.chunk_length,
         max_chunks=args.max_chunks,
@@ -128,6 +147,10 @@ def bench(args: argparse.Namespace) -> dict[str, Any]:
         from scorer.lm.mlx_lm_import import import_mlx_lm
 
         import_mlx_lm(light=True)
+        if args.weights is not None:
+            from scorer.bench.weights import bench_weights
+
+            return bench_weights(job, backend, args.repeats)
         from scorer.bench.metrics_kernel import kernel_speed
         from scorer.bench.subject import cached_subject, random_subject
         from scorer.metrics.reduce import Metrics
@@ -158,12 +181,12 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
     from scorer.bench.peak_memory import PeakMemory
     from scorer.bench.shares import QUANTIZED, REFERENCE, Clock, TimedLane, TimedMetrics
 
-    batches = list(_batches(subject))
+    batches = list(batches_of(subject))
     peak = PeakMemory(backend.kind)
     pipeline = choose_pipeline(backend.kind, subject.size.batch)
     # Kernels are compiled, buffers filled and pages touched before anything is timed.
-    _bare(subject, batches[:1])
-    _score(subject, batches[:1], metrics, pipeline=pipeline)
+    bare_passes(subject, batches[:1])
+    score_batches(subject, batches[:1], metrics, pipeline=pipeline)
     # A CPU's speed changes within seconds, so the two take turns at each batch; a GPU works over
     # the ends of batches. Both are timed as long: of shorter ones the fastest would be faster.
     pieces = [batches] if pipeline.tiles else [[batch] for batch in batches]
@@ -174,9 +197,9 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
         bare.append([])
         scoring.append([])
         for piece in pieces:
-            bare[-1].append(_seconds(_bare, subject, piece * passes) / passes)
+            bare[-1].append(seconds_of(bare_passes, subject, piece * passes) / passes)
             peak.reset()
-            scoring[-1].append(_seconds(_score, subject, piece, metrics, pipeline=pipeline))
+            scoring[-1].append(seconds_of(score_batches, subject, piece, metrics, pipeline=pipeline))
             peak.note()
     clock = Clock()
     timed = replace(
@@ -185,9 +208,9 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
         lanes=[TimedLane(lane, clock, QUANTIZED) for lane in subject.lanes],
     )
     counted = TimedMetrics(metrics, clock)
-    total = _seconds(_score, timed, batches, counted, pipeline=PLAIN, clock=clock)
+    total = seconds_of(score_batches, timed, batches, counted, pipeline=PLAIN, clock=clock)
     chunks = len(subject.ids)
-    best_bare, best_scoring = _fastest(bare), _fastest(scoring)
+    best_bare, best_scoring = fastest(bare), fastest(scoring)
     tokens = subject.ids.shape[1] - 1
     return {
         "ratio_to_bare": best_scoring / (passes * best_bare),
@@ -206,19 +229,21 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
     }
 
 
-def _fastest(repeats: Sequence[Sequence[float]]) -> float:
+def fastest(repeats: Sequence[Sequence[float]]) -> float:
     """Seconds of all pieces, of each the fastest of its repeats."""
     total: float = sum(min(times) for times in zip(*repeats, strict=True))
     return total
 
 
-def _seconds(work: Any, *arguments: Any, **options: Any) -> float:
+def seconds_of(work: Any, *arguments: Any, **options: Any) -> float:
+    """What a call takes."""
     start = time.perf_counter()
     work(*arguments, **options)
     return time.perf_counter() - start
 
 
-def _batches(subject: Subject) -> Iterator[Batch]:
+def batches_of(subject: Subject) -> Iterator[Batch]:
+    """The subject's chunks, batch by batch."""
     from scorer.engine.tiles import Batch
 
     size = subject.size.batch
@@ -227,26 +252,46 @@ def _batches(subject: Subject) -> Iterator[Batch]:
         yield Batch(tuple(range(start, start + len(part))), part, subject.first)
 
 
-def _bare(subject: Subject, batches: Sequence[Batch]) -> None:
+def _queue_layers(subject: Subject, layers: int) -> None:
+    """Let so many layers of every model be queued on a GPU."""
+    from scorer.lanes.base import ModelLane
+
+    subject.model.split.layers_ahead = layers
+    for lane in (subject.reference, *subject.lanes):
+        if isinstance(lane, ModelLane):
+            lane.split.layers_ahead = layers
+
+
+def bare_passes(subject: Subject, batches: Sequence[Batch]) -> None:
     """One forward pass of the reference each; logits whole where they take no more than 1 GiB."""
+    _queue_layers(subject, 0)
+    for batch in batches:
+        bare_tail(subject, bare_states(subject, batch))
+
+
+def bare_states(subject: Subject, batch: Batch) -> mx.array:
+    """Final hidden states (B, T, H) of the reference, compute dtype, evaluated."""
     import mlx.core as mx
 
     from scorer.lanes.base import completed
 
-    subject.model.split.layers_ahead = 0
-    for batch in batches:
-        tokens = mx.array(batch.ids[:, :-1])
-        size, positions = tokens.shape
-        hidden, _ = completed(subject.reference.begin(tokens))
-        row_bytes = size * subject.vocab * hidden.dtype.size
-        step = positions
-        if row_bytes * positions > _WHOLE_LOGITS:
-            step = max(1, subject.size.tile_bytes // row_bytes)
-        for start in range(0, positions, step):
-            mx.eval(subject.reference.logits(hidden, start, min(start + step, positions)))
+    return completed(subject.reference.begin(mx.array(batch.ids[:, :-1])))[0]
 
 
-def _score(
+def bare_tail(subject: Subject, hidden: mx.array) -> None:
+    """Compute the logits of states (B, T, H), and drop them."""
+    import mlx.core as mx
+
+    size, positions, _ = hidden.shape
+    row_bytes = size * subject.vocab * hidden.dtype.size
+    step = positions
+    if row_bytes * positions > _WHOLE_LOGITS:
+        step = max(1, subject.size.tile_bytes // row_bytes)
+    for start in range(0, positions, step):
+        mx.eval(subject.reference.logits(hidden, start, min(start + step, positions)))
+
+
+def score_batches(
     subject: Subject,
     batches: Sequence[Batch],
     metrics: Metrics,
@@ -291,7 +336,7 @@ def _score(
         PositionsWriter(Path(folder) / "positions.arrow") as writer,
         Saver(background=pipeline.saves_in_background) as saver,
     ):
-        subject.model.split.layers_ahead = pipeline.layers
+        _queue_layers(subject, pipeline.layers)
         loop = Loop(
             subject.reference,
             metrics,
