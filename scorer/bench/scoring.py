@@ -199,7 +199,9 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
         for piece in pieces:
             bare[-1].append(seconds_of(bare_passes, subject, piece * passes) / passes)
             peak.reset()
-            scoring[-1].append(seconds_of(score_batches, subject, piece, metrics, pipeline=pipeline))
+            scoring[-1].append(
+                seconds_of(score_batches, subject, piece, metrics, pipeline=pipeline)
+            )
             peak.note()
     clock = Clock()
     timed = replace(
