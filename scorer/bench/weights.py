@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scorer.bench.scoring import (
+from scorer.bench.passes import (
     bare_passes,
     bare_states,
     bare_tail,
