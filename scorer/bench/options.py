@@ -8,7 +8,8 @@ SHAPES = ("llama-1b", "llama-1b-4bit", "smollm-135m", "wide-vocabulary", "tiny")
 """Random-weight models, see :mod:`scorer.bench.shapes`."""
 REPORTED_CHUNKS = 15_000
 """Chunks of the run that ``--report`` makes up."""
-_DEFAULT_SETTINGS = "8,6,4,3,2"
+DEFAULT_SETTINGS = "8,6,4,3,2"
+"""KV settings where nobody names any."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> argparse._ActionsContainer:
@@ -37,8 +38,13 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ActionsContainer:
     parser.add_argument(
         "--kv-bits",
         metavar="BITS",
-        default=_DEFAULT_SETTINGS,
-        help="settings, comma-separated (default: %(default)s)",
+        help=f"settings, comma-separated (default: {DEFAULT_SETTINGS}; none with --weights)",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="BITS",
+        help="precisions to make of the model's weights, such as 8,4:32: measure the scoring of "
+        "all of them, together and in turns, and of each with each KV setting",
     )
     parser.add_argument(
         "--path",

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scorer.bench.options import DEFAULT_SETTINGS
 from scorer.bench.resident_memory import (
     reset_resident_peak,
     resident_memory,
@@ -44,7 +45,7 @@ def bench_report(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError("--report and --repeats are at least 1")
     job = Job(
         model="made-up",
-        settings=parse_settings(args.kv_bits),
+        settings=parse_settings(args.kv_bits or DEFAULT_SETTINGS),
         chunk_length=args.chunk_length,
         chunks="first",
         max_chunks=chunks,

@@ -11,32 +11,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scorer.bench.options import add_options
+from scorer.bench.options import DEFAULT_SETTINGS, add_options
+from scorer.bench.passes import bare_passes, batches_of, fastest, score_batches, seconds_of
 from scorer.bench.saved_report import bench_report
-from scorer.common.errors import InputError, QfidError, SettingFailed
-from scorer.common.folders import temporary_folder
+from scorer.common.errors import InputError, QfidError
 from scorer.device.backend import Backend, running_backend
-from scorer.device.pipeline import PLAIN, Pipeline, choose_pipeline
+from scorer.device.pipeline import PLAIN, choose_pipeline
 from scorer.spec.job import CorpusSpec, Job
+from scorer.spec.settings.grid import grid_settings, ladder
 from scorer.spec.settings.registry import parse_settings
+from scorer.spec.settings.weights import caches_of
 
 if TYPE_CHECKING:
-    from scorer.bench.shares import Clock
     from scorer.bench.subject import Subject
-    from scorer.engine.tiles import Batch
     from scorer.metrics.reduce import Metrics
-    from scorer.spec.events import Event
-
-_WHOLE_LOGITS = 1 << 30
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,10 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.format == "json":
         print(json.dumps(result, indent=2))
     else:
-        from scorer.bench.table import report_to_markdown, start_to_markdown, to_markdown
+        from scorer.bench import table
 
-        form = start_to_markdown if args.start else to_markdown
-        print("\n".join((report_to_markdown if args.report is not None else form)(result)))
+        form = table.start_to_markdown if args.start else table.to_markdown
+        if args.report is not None:
+            form = table.report_to_markdown
+        elif args.weights is not None:
+            form = table.weights_to_markdown
+        print("\n".join(form(result)))
     return 0
 
 
@@ -75,9 +71,20 @@ def job_of(args: argparse.Namespace) -> Job:
     """
     if args.max_chunks < 1 or args.repeats < 1:
         raise InputError("--max-chunks and --repeats are at least 1")
+    caches = args.kv_bits
+    if args.weights is None:
+        settings = parse_settings(caches or DEFAULT_SETTINGS, path=args.path)
+    elif args.start or args.model is None:
+        raise InputError(
+            "--weights measures the scoring of a stored model",
+            "name a repo, a folder or demo, without --shape, --report and --start",
+        )
+    else:
+        alone = caches_of(parse_settings(caches, path=args.path)) if caches else ()
+        settings = grid_settings(ladder(args.weights), tuple(alone))
     return Job(
         model=args.model or args.shape,
-        settings=parse_settings(args.kv_bits, path=args.path),
+        settings=settings,
         corpus=CorpusSpec("builtin" if args.model == "demo" else "wikitext2"),
         chunk_length=args.chunk_length,
         max_chunks=args.max_chunks,
@@ -128,6 +135,10 @@ def bench(args: argparse.Namespace) -> dict[str, Any]:
         from scorer.lm.mlx_lm_import import import_mlx_lm
 
         import_mlx_lm(light=True)
+        if args.weights is not None:
+            from scorer.bench.weights import bench_weights
+
+            return bench_weights(job, backend, args.repeats)
         from scorer.bench.metrics_kernel import kernel_speed
         from scorer.bench.subject import cached_subject, random_subject
         from scorer.metrics.reduce import Metrics
@@ -158,12 +169,12 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
     from scorer.bench.peak_memory import PeakMemory
     from scorer.bench.shares import QUANTIZED, REFERENCE, Clock, TimedLane, TimedMetrics
 
-    batches = list(_batches(subject))
+    batches = list(batches_of(subject))
     peak = PeakMemory(backend.kind)
     pipeline = choose_pipeline(backend.kind, subject.size.batch)
     # Kernels are compiled, buffers filled and pages touched before anything is timed.
-    _bare(subject, batches[:1])
-    _score(subject, batches[:1], metrics, pipeline=pipeline)
+    bare_passes(subject, batches[:1])
+    score_batches(subject, batches[:1], metrics, pipeline=pipeline)
     # A CPU's speed changes within seconds, so the two take turns at each batch; a GPU works over
     # the ends of batches. Both are timed as long: of shorter ones the fastest would be faster.
     pieces = [batches] if pipeline.tiles else [[batch] for batch in batches]
@@ -174,9 +185,11 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
         bare.append([])
         scoring.append([])
         for piece in pieces:
-            bare[-1].append(_seconds(_bare, subject, piece * passes) / passes)
+            bare[-1].append(seconds_of(bare_passes, subject, piece * passes) / passes)
             peak.reset()
-            scoring[-1].append(_seconds(_score, subject, piece, metrics, pipeline=pipeline))
+            scoring[-1].append(
+                seconds_of(score_batches, subject, piece, metrics, pipeline=pipeline)
+            )
             peak.note()
     clock = Clock()
     timed = replace(
@@ -185,9 +198,9 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
         lanes=[TimedLane(lane, clock, QUANTIZED) for lane in subject.lanes],
     )
     counted = TimedMetrics(metrics, clock)
-    total = _seconds(_score, timed, batches, counted, pipeline=PLAIN, clock=clock)
+    total = seconds_of(score_batches, timed, batches, counted, pipeline=PLAIN, clock=clock)
     chunks = len(subject.ids)
-    best_bare, best_scoring = _fastest(bare), _fastest(scoring)
+    best_bare, best_scoring = fastest(bare), fastest(scoring)
     tokens = subject.ids.shape[1] - 1
     return {
         "ratio_to_bare": best_scoring / (passes * best_bare),
@@ -204,107 +217,3 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
         },
         "peak_bytes_above_weights": peak.above,
     }
-
-
-def _fastest(repeats: Sequence[Sequence[float]]) -> float:
-    """Seconds of all pieces, of each the fastest of its repeats."""
-    total: float = sum(min(times) for times in zip(*repeats, strict=True))
-    return total
-
-
-def _seconds(work: Any, *arguments: Any, **options: Any) -> float:
-    start = time.perf_counter()
-    work(*arguments, **options)
-    return time.perf_counter() - start
-
-
-def _batches(subject: Subject) -> Iterator[Batch]:
-    from scorer.engine.tiles import Batch
-
-    size = subject.size.batch
-    for start in range(0, len(subject.ids), size):
-        part = subject.ids[start : start + size]
-        yield Batch(tuple(range(start, start + len(part))), part, subject.first)
-
-
-def _bare(subject: Subject, batches: Sequence[Batch]) -> None:
-    """One forward pass of the reference each; logits whole where they take no more than 1 GiB."""
-    import mlx.core as mx
-
-    from scorer.lanes.base import completed
-
-    subject.model.split.layers_ahead = 0
-    for batch in batches:
-        tokens = mx.array(batch.ids[:, :-1])
-        size, positions = tokens.shape
-        hidden, _ = completed(subject.reference.begin(tokens))
-        row_bytes = size * subject.vocab * hidden.dtype.size
-        step = positions
-        if row_bytes * positions > _WHOLE_LOGITS:
-            step = max(1, subject.size.tile_bytes // row_bytes)
-        for start in range(0, positions, step):
-            mx.eval(subject.reference.logits(hidden, start, min(start + step, positions)))
-
-
-def _score(
-    subject: Subject,
-    batches: Sequence[Batch],
-    metrics: Metrics,
-    *,
-    pipeline: Pipeline,
-    clock: Clock | None = None,
-) -> None:
-    """Score batches with every setting and save what comes out, as a run does.
-
-    Args:
-        subject: What is scored.
-        batches: The chunks.
-        metrics: How logits become scalars.
-        pipeline: What is started before the last is waited for, saving included.
-        clock: Counts the seconds of saving.
-
-    Raises:
-        SettingFailed: A setting gave no usable number.
-    """
-    from scorer.bench.shares import SAVING
-    from scorer.engine.loop import Loop
-    from scorer.engine.outcomes import LaneFailed, Scored, ScoreTask
-    from scorer.engine.saving import Saver
-    from scorer.runs.chunk_facts import ChunkFacts
-    from scorer.runs.grid import CellKey
-    from scorer.runs.positions_file import PositionsWriter
-    from scorer.runs.positions_format import StoredChunk
-
-    def saved(writer: PositionsWriter, scored: Scored) -> list[Event]:
-        with clock.running(SAVING) if clock else nullcontext():
-            name = scored.lane.key
-            writer.append_all(
-                [
-                    StoredChunk(CellKey(name, int(positions.chunk[0])), positions, ChunkFacts())
-                    for positions in scored.chunks
-                ]
-            )
-        return []
-
-    with (
-        tempfile.TemporaryDirectory(prefix="qfid-bench-", dir=temporary_folder()) as folder,
-        PositionsWriter(Path(folder) / "positions.arrow") as writer,
-        Saver(background=pipeline.saves_in_background) as saver,
-    ):
-        subject.model.split.layers_ahead = pipeline.layers
-        loop = Loop(
-            subject.reference,
-            metrics,
-            subject.vocab,
-            lambda: False,
-            tile_bytes=subject.size.tile_bytes,
-            keep_bytes=subject.size.keep_bytes,
-            ahead=pipeline.tiles,
-        )
-        for outcome in loop.score(ScoreTask(batch, subject.lanes) for batch in batches):
-            if isinstance(outcome, LaneFailed):
-                raise SettingFailed(outcome.error.message, outcome.error.hint)
-            if isinstance(outcome, Scored):
-                saver.submit(partial(saved, writer, outcome))
-        for _ in saver.events(wait=True):
-            pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import mlx.core as mx
 import numpy as np
@@ -21,6 +22,9 @@ from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.spec.job import Job
 from scorer.spec.settings.weights import caches_of
+
+if TYPE_CHECKING:
+    from scorer.engine.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,11 @@ def cached_subject(job: Job, backend: Backend) -> Subject:
         pass
     prepared = preparation.result
     assert prepared is not None
+    return subject_of(prepared)
+
+
+def subject_of(prepared: Prepared) -> Subject:
+    """A job that is ready to be scored, with all weights that are loaded."""
     return Subject(
         name=prepared.info.name,
         dtype=prepared.model.dtype_name,

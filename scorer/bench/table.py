@@ -45,6 +45,32 @@ def to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"- peak memory above weights: {'unknown' if peak is None else bytes_of(peak)}"
 
 
+def weights_to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
+    """Lines: the subject, the times together and in turns, and what loading took."""
+    yield f"# qfid bench --weights: {text(result['model'])}"
+    yield ""
+    yield (
+        f"{text(result['device'])}, {text(result['device_name'])}, {result['compute_dtype']}; "
+        f"{plural(result['chunks'], 'chunk')} of {result['chunk_length']} tokens, "
+        f"{result['batch']} at a time; best of {result['repeats']}: "
+        f"{', '.join(text(name.removesuffix('~dequantized')) for name in result['settings'])}"
+    )
+    yield ""
+    yield "| what | per chunk |"
+    yield "|---|---|"
+    passes = result["passes"]
+    yield f"| {passes} bare forwards | {_ms(result['bare_s_per_chunk'])} |"
+    yield f"| scoring, all together | {_ms(result['together_s_per_chunk'])} |"
+    yield f"| bare tails of the reference | {_ms(result['reference_tails_s_per_chunk'])} |"
+    yield f"| scoring, in turns | {_ms(result['in_turns_s_per_chunk'])} |"
+    yield ""
+    repeats = ", ".join(f"{ratio:.3f}" for ratio in result["ratio_of_each_repeat"])
+    yield f"- together ÷ bare: **{result['ratio_to_bare']:.3f}** (repeats: {repeats})"
+    yield f"- in turns ÷ (bare + tails): **{result['ratio_in_turns']:.3f}**"
+    loading = ", ".join(f"{text(k)} {v:.2f} s" for k, v in result["loading_s"].items())
+    yield f"- loading, apart: {loading}"
+
+
 def start_to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
     """Lines: how long a run took to its first scored batch, step by step."""
     settings = [text(name.removesuffix("~dequantized")) for name in result["settings"]]

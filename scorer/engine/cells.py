@@ -237,7 +237,8 @@ class CellScorer:
     def _loop(self, reference: Lane) -> Loop:
         size = self.schedule.size
         pipeline = choose_pipeline(self._device, size.batch)
-        self.prepared.split.layers_ahead = pipeline.layers
+        for split in self.prepared.splits():
+            split.layers_ahead = pipeline.layers
         return Loop(
             reference,
             self._metrics,

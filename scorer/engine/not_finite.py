@@ -10,6 +10,7 @@ from scorer.common.errors import SettingFailed
 from scorer.device.dispatch import dispatch_read
 from scorer.engine.tiles import Batch, NotFinite
 from scorer.lanes.base import CacheNotFinite, Lane
+from scorer.lanes.kept_reference import KeptReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,13 @@ def origin(lane: Lane, batch: Batch, seen: Place) -> Place:
 
     Returns:
         The position; ``seen`` where the chunk's states hold no NaN, so that the logits of that
-        position alone are wrong.
+        position alone are wrong, and where the lane runs no more passes.
     """
+    if isinstance(lane, KeptReference):
+        if lane.released:
+            return seen
+        # Passes over a part of a chunk are not worth keeping.
+        lane = lane.unshared()
     found = _first_spoilt_length(lane, batch, seen.row)
     return seen if found is None else Place(seen.row, found - 1)
 

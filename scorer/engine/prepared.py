@@ -71,6 +71,11 @@ class Prepared:
         """The model's body and tail."""
         return self.handle.split
 
+    def splits(self) -> list[SplitModel]:
+        """Body and tail of every model that is loaded, the reference first."""
+        opened = [c.opened for c in self.candidates if c.opened is not None]
+        return [self.split, *(each.handle.split for each in opened)]
+
     @property
     def reference(self) -> ReferenceLane:
         """The full-precision lane."""

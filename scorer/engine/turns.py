@@ -71,7 +71,6 @@ class Turns:
         self._loader = loader
         self._stop = stop
         self._folder = folder
-        self._released = False
         self.reference = KeptReference(prepared.reference, folder / STATES)
         # Left over from a process that was killed.
         self.reference.remove()
@@ -156,15 +155,15 @@ class Turns:
         Raises:
             QfidError: Its output layer needs them.
         """
-        if self._released:
+        if self.reference.released:
             return
-        self._released = True
         states = self.reference.begin(mx.array(probe.ids[:, :-1])).states.load()
         if not self._prepared.split.release_layers(states[:1, :2]):
             raise QfidError(
                 "the reference's layers cannot be freed: its output layer needs them",
                 "score fewer weights at once, or give --force to load all of them together",
             )
+        self.reference.released = True
 
 
 def _read_ahead(candidates: tuple[CandidateWeights, ...], ended: threading.Event) -> None:

@@ -32,6 +32,7 @@ class KeptReference(ModelLane):
     Attributes:
         key: ``reference``.
         first_position: 0.
+        released: Whether the model's layers are gone, so that only states on disk give logits.
     """
 
     first_position = 0
@@ -41,6 +42,7 @@ class KeptReference(ModelLane):
         self.key = reference.key
         self._reference = reference
         self._folder = folder
+        self.released = False
 
     def holds(self, tokens: mx.array) -> bool:
         """Whether the states of every chunk of tokens (B, T) int32 are there."""

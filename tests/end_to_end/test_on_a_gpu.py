@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import mlx.core as mx
 import numpy as np
@@ -147,3 +147,44 @@ def test_where_mlx_lm_runs_a_setting_is_told_as_a_trial_tells_it(architecture: s
     setting, device = KVSetting(4, 4, 32), start_backend().kind
     filled = caches_of_two_tokens(model)
     assert where_generate_runs(model, setting, filled, device) == trial(model, setting)
+
+
+WEIGHTS = Job(
+    "demo",
+    (
+        *parse_settings("4:32", path="deployed"),
+        *parse_settings("w8:32,w4:32"),
+        *parse_settings("w4:32+4:32", path="deployed"),
+    ),
+    CorpusSpec("builtin"),
+    chunk_length=128,
+    max_chunks=6,
+)
+
+
+def stored(job: Job) -> dict[CellKey, Positions]:
+    events = list(score(job))
+    assert finished(events).complete, events[-1]
+    saved = find_run(planned(events).run)
+    return {chunk.key: chunk.positions for chunk in read_positions(saved.positions_path)}
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_weights_made_here_give_the_same_bits_together_and_in_turns(batch: int) -> None:
+    job = replace(WEIGHTS, batch=batch)
+    together, turns = stored(job), stored(replace(job, one_at_a_time=True))
+    assert together.keys() == turns.keys() and len(together) == 4 * 6
+    for key, positions in together.items():
+        for field in fields(Positions):
+            got, expected = getattr(turns[key], field.name), getattr(positions, field.name)
+            np.testing.assert_array_equal(got, expected, f"{key} {field.name}")
+
+
+def test_weights_of_fewer_bits_drift_more_here_too() -> None:
+    found = stored(replace(WEIGHTS, batch=4))
+    means: dict[str, list[float]] = {}
+    for key, positions in found.items():
+        means.setdefault(key.setting, []).append(float(positions.kl.mean()))
+    kl = {name: float(np.mean(values)) for name, values in means.items()}
+    assert all(np.isfinite(value) and value > 0 for value in kl.values())
+    assert kl["w8:32"] < kl["w4:32"]

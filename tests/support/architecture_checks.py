@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -334,6 +334,25 @@ def check_quantized_weights(model: Path, text: Path) -> None:
     """A model whose weights are quantized scores like any other."""
     one = scored(job_of(model, text, "8:32,2:32"))
     assert 0 < one.kl["8:32"].mean() < one.kl["2:32"].mean()
+
+
+def check_made_weights(model: Path, text: Path) -> None:
+    """Weights are made of a model in memory; together and in turns give the same bits.
+
+    Where the architecture does not give its hidden states, turns are refused in one line.
+    """
+    job = job_of(model, text, "w4:32,w4:32+4:32")
+    together = scored(job)
+    assert all(kl.mean() > 0 for kl in together.kl.values()) and len(together.kl) == 2
+    events = list(score(replace(job, one_at_a_time=True)))
+    last = events[-1]
+    if isinstance(last, Failed):
+        assert last.exit_code == 2 and "hidden states" in last.message, last
+        return
+    (run,) = (event.run for event in events if isinstance(event, Planned))
+    for name, batches in find_run(run).read().items():
+        kl = np.concatenate([positions.kl for positions, _ in batches])
+        np.testing.assert_array_equal(kl, together.kl[name], name)
 
 
 def refused(model: Path, text: Path) -> str:

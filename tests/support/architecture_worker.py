@@ -20,7 +20,12 @@ DENSE_ONLY = frozenset({"afm7", "prism_hadamard_qwen35"})
 
 def check(name: str, folder: Path) -> dict[str, Any]:
     """What came of one architecture."""
-    from architecture_checks import check_architecture, check_quantized_weights, refused
+    from architecture_checks import (
+        check_architecture,
+        check_made_weights,
+        check_quantized_weights,
+        refused,
+    )
     from tiny_models import write_text, write_tiny_model
 
     from scorer.models.architectures import refusal
@@ -43,6 +48,7 @@ def check(name: str, folder: Path) -> dict[str, Any]:
     found = check_architecture(model, text)
     if name not in DENSE_ONLY:
         check_quantized_weights(write_tiny_model(folder / f"{name}-4bit", name, bits=4), text)
+        check_made_weights(model, text)
     return {"outcome": "scored", "mlx_lm_runs": found.runs, "caches": found.caches}
 
 

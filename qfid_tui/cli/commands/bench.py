@@ -13,7 +13,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "bench",
         description="Time scoring against bare forward passes, alternating in one process: N "
-        "settings need at least N + 1 of them.",
+        "settings need at least N + 1 of them. With --weights, sets of weights are scored together "
+        "and in turns.",
     )
     add_options(parser).add_argument(
         "--runs",
@@ -53,6 +54,7 @@ def _arguments(args: argparse.Namespace) -> list[str]:
         "shape",
         "report",
         "kv_bits",
+        "weights",
         "path",
         "max_chunks",
         "repeats",

@@ -20,7 +20,7 @@ from scorer.bench.peak_memory import PeakMemory
 from scorer.bench.scoring import main
 from scorer.bench.shapes import config_of, random_model
 from scorer.bench.shares import HOST, METRICS, QUANTIZED, REFERENCE, SAVING, Clock
-from scorer.bench.table import start_to_markdown
+from scorer.bench.table import start_to_markdown, weights_to_markdown
 from scorer.device.backend import start_backend
 from scorer.models.hub_cache import hub_folder
 
@@ -73,6 +73,23 @@ def test_a_cached_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["ratio_to_bare"] > 0
 
 
+def test_sets_of_weights_together_and_in_turns(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["demo", "--weights", "8:32,4:32", "--kv-bits", "4:32", "--chunk-length", "48"]
+    found = measured(capsys, *words, "--max-chunks", "2", "--repeats", "2")
+    settings = [name.removesuffix("~dequantized") for name in found["settings"]]
+    assert settings == ["4:32", "w8:32", "w8:32+4:32", "w4:32", "w4:32+4:32"]
+    assert found["passes"] == 6 and len(found["ratio_of_each_repeat"]) == 2
+    bare, tails = found["bare_s_per_chunk"], found["reference_tails_s_per_chunk"]
+    assert 0 < tails < bare
+    assert found["ratio_to_bare"] == pytest.approx(found["together_s_per_chunk"] / bare)
+    turns = found["in_turns_s_per_chunk"] / (bare + tails)
+    assert found["ratio_in_turns"] == pytest.approx(turns)
+    assert set(found["loading_s"]) == {"w8:32", "w4:32"} and min(found["loading_s"].values()) > 0
+    page = "\n".join(weights_to_markdown(found))
+    assert "6 bare forwards" in page and "loading, apart: w8:32" in page
+    assert cells(page) and unlike_plain(page) == []
+
+
 def test_the_start_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     """A child of its own is timed, once without kernels on disk and once with them."""
     words = ["demo", "--kv-bits", "8", "--chunk-length", "64", "--max-chunks", "1", "--start"]
@@ -112,6 +129,8 @@ def test_a_start_that_fails_says_why(capsys: pytest.CaptureFixture[str]) -> None
         ([*SMALL, "--kv-bits", "8:128"], "does not divide the head dimension 64"),
         ([*SMALL, "--repeats", "0"], "at least 1"),
         (["org/absent"], "org/absent"),
+        ([*SMALL, "--weights", "4"], "a stored model"),
+        (["demo", "--weights", "7"], "7"),
     ],
 )
 def test_what_cannot_be_measured(
@@ -143,6 +162,7 @@ def test_options_reach_the_process_as_they_were_given() -> None:
         ["org/model", "--batch", "3", "--path", "deployed"],
         ["--", "-odd"],
         ["demo", "--start"],
+        ["demo", "--weights", "8,4:32", "--kv-bits", "4"],
         ["--report"],
         ["--report", "30", "--kv-bits", "8"],
         ["--shape", "llama-1b", "--kv-bits", "8,k8v4", "--repeats", "5", "--format", "json"],

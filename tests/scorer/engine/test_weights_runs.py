@@ -226,3 +226,67 @@ def test_the_noise_floor_needs_all_weights_at_once(small: Small) -> None:
     whole: list[Event] = list(score(small.job("w8:32,4", noise_floor=4, max_chunks=1)))
     assert finished(whole).report["settings"][0]["noise_floor"] > 0
     assert len([e for e in whole if isinstance(e, ChunkScored)]) == 2
+
+
+def test_a_reference_without_layers_still_says_where_it_gives_no_number(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a later turn only its states are left: no pass is run to look for the origin."""
+    from scorer.lanes.kept_reference import KeptReference
+    from scorer.lanes.states import FileStates
+
+    load = FileStates.load
+
+    def spoilt(self: FileStates) -> Any:
+        import mlx.core as mx
+
+        states = load(self)
+        bad = (mx.arange(states.shape[1]) >= 20)[None, :, None]
+        return mx.where(bad, mx.array(float("nan"), states.dtype), states)
+
+    begin = KeptReference.begin
+
+    def begun(self: KeptReference, tokens: Any) -> Any:
+        assert self.holds(tokens) or not self.released
+        return begin(self, tokens)
+
+    monkeypatch.setattr(FileStates, "load", spoilt)
+    monkeypatch.setattr(KeptReference, "begin", begun)
+    events = small.score("w8:32,w2:32", max_chunks=1, one_at_a_time=True)
+    rows = finished(events).report["settings"]
+    for row in rows:
+        said = row["failure"]["message"]
+        assert f"setting `{row['setting']}`" in said and "chunk 0, position 20" in said
+
+
+def test_a_disk_that_is_full_of_states_ends_in_one_line_and_loses_nothing(
+    small: Small, together: tuple[str, Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from scorer.common.atomic_files import storage_error
+    from scorer.lanes import states
+
+    _, _, expected = together
+    write, left = states.write_atomic, [2]
+
+    def full(path: Path, data: bytes) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise storage_error(OSError(errno.ENOSPC, "no space"), path)
+        write(path, data)
+
+    job = small.job(SETTINGS, max_chunks=3, one_at_a_time=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(states, "write_atomic", full)
+        events = list(score(job))
+    error = failed(events)
+    assert error.message.startswith("no space left") and "\n" not in error.message
+    run = planned(events).run
+    assert not (find_run(run).path / STATES).exists()
+    done = set(cells(events))
+    rest = resumed(job, run)
+    assert not done & set(cells(rest)) and finished(rest).complete
+    report = numbers(finished(rest).report)
+    for mine, other in zip(report["settings"], expected["settings"], strict=True):
+        assert mine["kl"] == other["kl"]
