@@ -76,4 +76,4 @@ def test_a_caller_of_the_installed_package_sees_its_types(python: Path, tmp_path
     assert "Any" not in found and "good" in found, found
     wrong = checked(python, WRONG, tmp_path)
     assert wrong.count("No overload variant") == 2, wrong
-    assert wrong.count('argument "bits"') == wrong.count("Missing named argument") == 1, wrong
+    assert wrong.count('Argument "bits"') == wrong.count("Missing named argument") == 1, wrong

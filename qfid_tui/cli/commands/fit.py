@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
+from qfid_tui.cli.dry_run import add_dry_run_option, print_dry_run
 from qfid_tui.cli.job_options import (
     add_cache_options,
     add_model_options,
@@ -56,6 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_text_options(parser)
     add_deployment_options(parser)
     add_report_options(parser)
+    add_dry_run_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     allowed = args.allow_custom_code
     info = ensure_model(job.model, job.revision, allow_custom_code=allowed, pull=args.pull)
     job = _fitting(dataclasses.replace(job, drop_beaten=True), with_exact_geometry(info), spec)
+    if args.dry_run:
+        return print_dry_run(job)
     delivery.check_settings([setting.key for setting in job.settings])
     return score_new(job, delivery, args)
 
