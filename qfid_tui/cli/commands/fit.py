@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         QfidError: The job is not valid, or nothing fits.
     """
-    from qfid_tui.cli.cached_model import ensure_model
+    from qfid_tui.cli.cached_model import ensure_models
     from qfid_tui.cli.scoring import score_new
     from scorer.common.errors import InputError
     from scorer.models.measuring import with_exact_geometry
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         args.format = ANSWER
     delivery = Delivery(args)
     allowed = args.allow_custom_code
-    info = ensure_model(job.model, job.revision, allow_custom_code=allowed, pull=args.pull)
+    info = ensure_models(job, allow_custom_code=allowed, pull=args.pull)
     job = _fitting(dataclasses.replace(job, drop_beaten=True), with_exact_geometry(info), spec)
     if args.dry_run:
         return print_dry_run(job)
