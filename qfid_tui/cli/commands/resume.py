@@ -12,6 +12,7 @@ from qfid_tui.cli.report_formats import Delivery, add_report_options
 if TYPE_CHECKING:
     from scorer.spec.job import Job
     from scorer.spec.settings.base import Setting
+    from scorer.spec.settings.weights import WeightsSource
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -70,7 +71,8 @@ def _added(args: argparse.Namespace, job: Job) -> tuple[Setting, ...]:
 
     others = parse_settings(args.settings) if args.settings else ()
     names = [name for name in (args.weights or "").split(",") if name.strip()]
-    rows = (*map(stored_weights, names), *(ladder(args.bits) if args.bits else ()))
+    stored = [stored_weights(name.strip()) for name in names]
+    rows: tuple[WeightsSource, ...] = (*stored, *(ladder(args.bits) if args.bits else ()))
     columns = cache_settings(args.kv) if args.kv else ()
     whole = dict.fromkeys((*caches_of(job.settings), *columns)) if rows else dict.fromkeys(columns)
     found = list(grid_settings(rows, tuple(whole)))
