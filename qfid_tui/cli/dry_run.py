@@ -125,7 +125,7 @@ def _time(job: Job, info: ModelInfo, machine: dict[str, Any]) -> Iterator[str]:
         each = seconds_by_product(info, job, rate)
         rests = (
             f"from a matrix product timed just now ({rate / 1e9:.0f} GFLOP/s), {each:.2g} s a "
-            "pass; it can be off by a factor of two"
+            "pass: a guess, which a small model or a busy machine takes off by a factor of four"
         )
     chunks, of = (job.max_chunks, "") if job.max_chunks else (100, " for each 100 chunks")
     yield f"time: about {_spell(each * passes_per_chunk(job) * chunks)}{of}, {rests}"

@@ -159,3 +159,12 @@ def test_an_added_setting_is_all_that_is_scored(
     events = resumed(seen[0], run)
     scored = {event.setting for event in events if isinstance(event, ChunkScored)}
     assert scored == {"w4:32", "w4:32+8"}
+
+
+def test_a_gguf_file_in_notation_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("copy.gguf").touch()
+    assert main(["weights", "demo", "--settings", "w=./copy.gguf"]) == 2
+    assert "is GGUF, which this version does not read" in capfd.readouterr().err
