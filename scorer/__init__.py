@@ -1,7 +1,8 @@
 """The engine of qfid, which measures how far quantized weights and a quantized KV cache drift.
 
-``measure_kv_fidelity``, ``measure_weight_fidelity``, ``resume_run`` and ``read_positions`` are
-imported on first use, so that importing this package imports neither mlx nor numpy.
+``measure_kv_fidelity``, ``measure_weight_fidelity``, ``fit_memory``, ``resume_run`` and
+``read_positions`` are imported on first use, so that importing this package imports neither mlx
+nor numpy.
 ``scorer.score.score`` yields the events of a job.
 """
 
@@ -13,10 +14,11 @@ from scorer._version import __version__
 
 if TYPE_CHECKING:
     from scorer.api import measure_kv_fidelity, resume_run
-    from scorer.api_weights import measure_weight_fidelity
+    from scorer.api_weights import fit_memory, measure_weight_fidelity
     from scorer.results import read_positions
 __all__ = [
     "__version__",
+    "fit_memory",
     "measure_kv_fidelity",
     "measure_weight_fidelity",
     "read_positions",
@@ -27,6 +29,7 @@ DISTRIBUTION = "qfid"
 """The distribution that this package is part of; another one installs a package of this name."""
 
 _LAZY = {
+    "fit_memory": "scorer.api_weights",
     "measure_kv_fidelity": "scorer.api",
     "measure_weight_fidelity": "scorer.api_weights",
     "read_positions": "scorer.results",

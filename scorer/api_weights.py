@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scorer.api_runs import by_setting, located, run_job
 from scorer.common.device_kind import DeviceKind
+from scorer.common.errors import QfidError
 from scorer.device.forks import refuse_after_fork
 from scorer.spec.amounts import parse_bytes, parse_tokens
 from scorer.spec.deployment import DeploymentSpec
@@ -28,8 +29,11 @@ from scorer.spec.settings.registry import parse_setting
 if TYPE_CHECKING:
     from scorer.report.weights_report import WeightsReport
 
-Listed = str | Sequence[int | str]
-"""A list as on the command line, ``"8,4:32"``, or its entries."""
+Listed = int | str | Sequence[int | str]
+"""A list as on the command line, ``"8,4:32"``, or its entries, or one width."""
+
+_FIT_CHUNKS = 32
+_FIT_KV = "8,4"
 
 
 def measure_weight_fidelity(
@@ -117,7 +121,158 @@ def measure_weight_fidelity(
     from scorer.report.weights_report import WeightsReport
 
     refuse_after_fork()
-    listed = split_list(settings) if isinstance(settings, str) else settings
+    job = _job(
+        reference,
+        settings_of(
+            candidates,
+            bits=bits,
+            group_size=group_size,
+            kv=kv,
+            kv_group_size=kv_group_size,
+            settings=settings,
+            quantize_start=quantize_start,
+            path=path,
+        ),
+        _deployment(memory, context, parallel, device, prefill_step_size),
+        corpus=corpus,
+        revision=revision,
+        protocol=protocol,
+        chunk_length=chunk_length,
+        chunks=chunks,
+        max_chunks=max_chunks,
+        kernel=kernel,
+        control=control,
+        force=force,
+        one_at_a_time=one_at_a_time,
+    )
+    report, planned = run_job(job, allow_custom_code, on_event)
+    return WeightsReport(planned.run, by_setting(report, planned.run), report)
+
+
+def fit_memory(
+    reference: str | PathLike[str],
+    candidates: Sequence[str | PathLike[str]] = (),
+    *,
+    memory: int | str,
+    context: int | str | None = None,
+    parallel: int = 1,
+    device: DeviceKind = "metal",
+    prefill_step_size: int | None = None,
+    bits: Listed | None = None,
+    group_size: int | None = None,
+    kv: Listed | None = None,
+    kv_group_size: int | None = None,
+    settings: Sequence[Setting | str] | str = (),
+    corpus: str | PathLike[str] | None = None,
+    protocol: TextProtocol = "mqf",
+    chunk_length: int = 512,
+    chunks: ChunkChoice | None = None,
+    max_chunks: int = _FIT_CHUNKS,
+    revision: str | None = None,
+    one_at_a_time: bool = False,
+    allow_custom_code: bool = False,
+    force: bool = False,
+    on_event: Callable[[Event], object] | None = None,
+) -> WeightsReport:
+    """Find out what to run in a given memory, as ``qfid fit`` does.
+
+    What cannot fit is not scored, and what cannot be the answer any more is scored no further.
+
+    Args:
+        reference: As in :func:`measure_weight_fidelity`, likewise what is not named here.
+        candidates: See there.
+        memory: Bytes, or ``"16GB"``.
+        context: See there.
+        parallel: See there.
+        device: See there.
+        prefill_step_size: See there.
+        bits: See there.
+        group_size: See there.
+        kv: See there; where neither this nor ``settings`` is given, 8 and 4.
+        kv_group_size: See there.
+        settings: See there.
+        corpus: See there.
+        protocol: See there.
+        chunk_length: See there.
+        chunks: See there.
+        max_chunks: Maximum number of chunks.
+        revision: See there.
+        one_at_a_time: See there.
+        allow_custom_code: See there.
+        force: See there.
+        on_event: See there.
+
+    Returns:
+        The report of what was scored; the answer is ``found.deployment``: ``.pick`` in notation,
+        ``.sentences``, ``.commands``.
+
+    Raises:
+        WillNotFit: Nothing fits, or scoring takes too much memory.
+        InputError: As in :func:`measure_weight_fidelity`.
+        SettingFailed: Likewise.
+        QfidError: Likewise.
+
+    Warns:
+        RunWarning: As in :func:`~scorer.api.measure_kv_fidelity`.
+        ReportWarning: Likewise.
+    """
+    from scorer.common.python_hints import in_python
+    from scorer.fit.pruning import without_misfits
+    from scorer.models.measuring import with_exact_geometry
+    from scorer.models.resolve import resolve_model
+    from scorer.report.weights_report import WeightsReport
+
+    refuse_after_fork()
+    spec = _deployment(memory, context, parallel, device, prefill_step_size)
+    job = _job(
+        reference,
+        settings_of(
+            candidates,
+            bits=bits,
+            group_size=group_size,
+            kv=_FIT_KV if kv is None and not settings else kv,
+            kv_group_size=kv_group_size,
+            settings=settings,
+        ),
+        spec,
+        corpus=corpus,
+        revision=revision,
+        protocol=protocol,
+        chunk_length=chunk_length,
+        chunks=chunks,
+        max_chunks=max_chunks,
+        force=force,
+        one_at_a_time=one_at_a_time,
+        drop_beaten=True,
+    )
+    try:
+        # Whether code of its own may run is asked by whoever runs it.
+        info = resolve_model(job.model, job.revision, allow_custom_code=True)
+        job, _ = without_misfits(job, with_exact_geometry(info), spec)
+    except QfidError as error:
+        error.hint = in_python(error.hint)
+        raise
+    report, planned = run_job(job, allow_custom_code, on_event)
+    return WeightsReport(planned.run, by_setting(report, planned.run), report)
+
+
+def settings_of(
+    candidates: Sequence[str | PathLike[str]],
+    *,
+    bits: Listed | None,
+    group_size: int | None,
+    kv: Listed | None,
+    kv_group_size: int | None,
+    settings: Sequence[Setting | str] | str,
+    quantize_start: int = 0,
+    path: ComputePath = "deployed",
+) -> tuple[Setting, ...]:
+    """Every cell that is asked for; arguments as of :func:`measure_weight_fidelity`.
+
+    Raises:
+        InputError: One is not valid.
+    """
+    listed = split_list(settings) if isinstance(settings, str) and settings else settings
     others = [
         parse_setting(one, group_size=kv_group_size, start=quantize_start, path=path)
         if isinstance(one, str)
@@ -133,10 +288,46 @@ def measure_weight_fidelity(
         caches = cache_settings(
             _joined(kv), group_size=kv_group_size, start=quantize_start, path=path
         )
+    return grid_settings((*weights, *made), caches, others)
+
+
+def _deployment(
+    memory: int | str | None,
+    context: int | str | None,
+    parallel: int,
+    device: DeviceKind,
+    step: int | None,
+) -> DeploymentSpec:
+    return DeploymentSpec(
+        memory=parse_bytes(memory, "memory") if isinstance(memory, str) else memory,
+        context=parse_tokens(context, "context") if isinstance(context, str) else context,
+        parallel=parallel,
+        device=device,
+        step=step,
+    )
+
+
+def _job(
+    reference: str | PathLike[str],
+    settings: tuple[Setting, ...],
+    deployment: DeploymentSpec,
+    *,
+    corpus: str | PathLike[str] | None,
+    revision: str | None,
+    protocol: TextProtocol,
+    chunk_length: int,
+    chunks: ChunkChoice | None,
+    max_chunks: int | None,
+    force: bool,
+    one_at_a_time: bool,
+    kernel: Kernel = "auto",
+    control: bool = False,
+    drop_beaten: bool = False,
+) -> Job:
     source = "builtin" if reference == "demo" else "wikitext2"
-    job = Job(
+    return Job(
         model=located(reference),
-        settings=grid_settings((*weights, *made), caches, others),
+        settings=settings,
         corpus=CorpusSpec(source if corpus is None else located(corpus)),
         revision=revision,
         protocol=protocol,
@@ -147,17 +338,14 @@ def measure_weight_fidelity(
         control=control,
         force=force,
         one_at_a_time=one_at_a_time,
-        deployment=DeploymentSpec(
-            memory=parse_bytes(memory, "memory") if isinstance(memory, str) else memory,
-            context=parse_tokens(context, "context") if isinstance(context, str) else context,
-            parallel=parallel,
-            device=device,
-            step=prefill_step_size,
-        ),
+        deployment=deployment,
+        drop_beaten=drop_beaten,
     )
-    report, planned = run_job(job, allow_custom_code, on_event)
-    return WeightsReport(planned.run, by_setting(report, planned.run), report)
 
 
 def _joined(listed: Listed) -> str:
-    return listed if isinstance(listed, str) else ",".join(map(str, listed))
+    return (
+        ",".join(map(str, listed))
+        if isinstance(listed, Sequence) and not isinstance(listed, str)
+        else str(listed)
+    )

@@ -69,6 +69,7 @@ def test_the_packages_names_are_lazy_and_complete() -> None:
     assert not imported_by(code) & {"mlx", "textual"}
     assert sorted(scorer.__all__) == [
         "__version__",
+        "fit_memory",
         "measure_kv_fidelity",
         "measure_weight_fidelity",
         "read_positions",

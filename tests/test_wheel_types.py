@@ -13,21 +13,27 @@ from project import ROOT
 RIGHT = """
 from pathlib import Path
 
-from scorer import measure_kv_fidelity
+from scorer import fit_memory, measure_kv_fidelity, measure_weight_fidelity
 from qfid_tui.cli import main
 
 report = measure_kv_fidelity(Path("demo"), kv_bits=4, on_event=lambda event: print(event.kind))
 reports = measure_kv_fidelity("demo", settings=["8", "k8v4"])
 flips: float = report.flip_rate + reports[0].flip_rate
 low = 0.0 if report.intervals.kl_mean is None else report.intervals.kl_mean.low
+grid = measure_weight_fidelity("demo", [Path("copy")], bits=4, kv=[8, "4:32"], memory="16GB")
+drift: float = grid["w4"].kl.mean + sum(one.flip_rate for one in grid)
+answer = fit_memory("demo", memory="16GB", context="32k").deployment
+pick: str | None = None if answer is None else answer.pick
 code: int = main(["--version"])
 reveal_type(report.verdict)
 """
 WRONG = """
-from scorer import measure_kv_fidelity
+from scorer import fit_memory, measure_kv_fidelity, measure_weight_fidelity
 
 measure_kv_fidelity("demo", kv_bits="four")
 measure_kv_fidelity("demo", kv_bits=4, settings=["8"])
+measure_weight_fidelity("demo", bits=4.5)
+fit_memory("demo")
 """
 
 
@@ -70,3 +76,4 @@ def test_a_caller_of_the_installed_package_sees_its_types(python: Path, tmp_path
     assert "Any" not in found and "good" in found, found
     wrong = checked(python, WRONG, tmp_path)
     assert wrong.count("No overload variant") == 2, wrong
+    assert wrong.count('Argument "bits"') == wrong.count("Missing named argument") == 1, wrong

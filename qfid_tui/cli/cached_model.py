@@ -11,6 +11,7 @@ from scorer.common.inert_text import inert
 
 if TYPE_CHECKING:
     from scorer.models.info import ModelInfo
+    from scorer.spec.job import Job
 
 _YES = ("y", "yes")
 
@@ -41,6 +42,26 @@ def ensure_model(
             raise
         download(error.repo, error.revision, allow_custom_code=allow_custom_code)
     return resolve_model(model, revision, allow_custom_code=True)
+
+
+def ensure_models(job: Job, *, allow_custom_code: bool, pull: bool) -> ModelInfo:
+    """Find the model of a job and every quantized copy that it names, or download them.
+
+    Returns:
+        The job's model.
+
+    Raises:
+        ModelNotCached: As of :func:`ensure_model`.
+        InputError: Likewise.
+    """
+    from scorer.spec.settings.weights import StoredWeights, sources_of
+
+    allowed = allow_custom_code
+    info = ensure_model(job.model, job.revision, allow_custom_code=allowed, pull=pull)
+    for source in sources_of(job.settings):
+        if isinstance(source, StoredWeights):
+            ensure_model(source.model, source.revision, allow_custom_code=allowed, pull=pull)
+    return info
 
 
 def _agreed(error: ModelNotCached) -> bool:

@@ -131,6 +131,13 @@ def _names(parser: Parser) -> list[str]:
     return [action.dest for action in parser._actions]
 
 
+_OTHER_COMMANDS = {
+    "compare": "`qfid weights REF QUANT` compares weights, `qfid kv MODEL` KV settings",
+    "convert": "`qfid` converts nothing: `qfid weights MODEL --bits 4` measures what it would cost",
+}
+"""Commands of other programs, and which of ours does the same."""
+
+
 def _refuse_misspelled_command(words: list[str]) -> None:
     """Refuse a first word that is similar to a command, before the app takes it as a model.
 
@@ -142,6 +149,8 @@ def _refuse_misspelled_command(words: list[str]) -> None:
     from pathlib import Path
 
     model = words[0]
+    if model in _OTHER_COMMANDS and not Path(model).exists():
+        raise InputError(f"`{model}` is not a command of qfid", _OTHER_COMMANDS[model])
     close = difflib.get_close_matches(model, COMMANDS, n=1, cutoff=0.75)
     if close and not Path(model).exists():
         raise InputError(

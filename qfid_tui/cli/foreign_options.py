@@ -25,16 +25,50 @@ _OURS = {
     "--quantized-kv-start": "--quantize-start N keeps the first N tokens at full precision",
     "--json": "--format json prints the report as JSON",
     "--yes": "--pull downloads without asking",
+    "--quant-revision": "a copy is pinned behind its name: org/name@revision",
+    "--reference-revision": "--revision R pins the reference; or org/name@revision",
+    "--quant": "copies are given without an option: `qfid weights REF QUANT`",
+    "--q-bits": "--bits 8,4 names precisions made of the reference",
+    "--q-group-size": "--group-size N sets the elements that share a scale of the weights",
+    "--q-mode": "--bits mxfp4 names a mode: mxfp4, mxfp8 or nvfp4",
+    "--max-kv-size": "--context N sets the tokens of a sequence",
+    "--ctx": "--context N sets the tokens of a sequence",
 }
 
+_OF_COMMAND = {
+    "kv": {
+        "--bits": "`qfid weights MODEL --bits 4` quantizes weights; for the KV cache --kv-bits",
+        "--group-size": "--kv-group-size G is of the KV cache; weights: `qfid weights`",
+        "--kv": "--kv-bits names widths of the KV cache; with weights: `qfid weights --kv 8`",
+        "--reference": "`qfid weights QUANT --reference R` compares weights",
+        "--one-at-a-time": "`qfid weights` takes it: one model has no turns to take",
+        "--memory": "`qfid fit` and `qfid weights` take it; `qfid report RUN --memory 16GB` also",
+        "--context": "`qfid fit` and `qfid weights` take it; `qfid report RUN --context 32k` also",
+    },
+    "weights": {
+        "--kv-bits": "--kv 8,4 scores KV settings alone and on top of each set of weights",
+    },
+    "fit": {
+        "--kv-bits": "--kv 8,4 names the KV settings to choose from",
+    },
+    "resume": {
+        "--max-chunks": "a run keeps its text and chunks: score more with a new `qfid kv`",
+        "--corpus": "a run keeps its text; score another with a new `qfid kv`",
+        "--kv-bits": "--kv 8 adds a KV setting to the run",
+    },
+}
+"""Options that another of our commands has, and what to write instead."""
 
-def hint_for(unknown: Sequence[str]) -> str | None:
+
+def hint_for(unknown: Sequence[str], command: str = "") -> str | None:
     """Return what to write instead of the first unknown option that another program has.
 
     Args:
         unknown: The words that no option of ours takes.
+        command: The command that they were given to, such as ``weights``; "" for none.
     """
+    ours = _OURS | _OF_COMMAND.get(command, {})
     for word in unknown:
-        if found := _OURS.get(word.partition("=")[0]):
+        if found := ours.get(word.partition("=")[0]):
             return found
     return None

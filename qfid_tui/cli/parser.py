@@ -25,7 +25,10 @@ class Parser(argparse.ArgumentParser):
         """Refuse words that no option takes; an option of another program is named with ours."""
         from qfid_tui.cli.foreign_options import hint_for
 
-        hint = hint_for(words) or f"`{self.prog} --help` lists the options"
+        hint = (
+            hint_for(words, self.prog.rpartition(" ")[2])
+            or f"`{self.prog} --help` lists the options"
+        )
         self.refuse(f"unrecognized arguments: {' '.join(words)}", hint)
 
     def refuse(self, message: str, hint: str) -> NoReturn:

@@ -46,17 +46,13 @@ def score_new(job: Job, delivery: Delivery, args: argparse.Namespace) -> int:
     Raises:
         QfidError: A model is not there, or the report cannot be delivered.
     """
-    from qfid_tui.cli.cached_model import ensure_model
+    from qfid_tui.cli.cached_model import ensure_models
     from qfid_tui.cli.standard_input import text_from_standard_input
     from qfid_tui.state.running_elsewhere import running_elsewhere
     from scorer.spec.job import STANDARD_INPUT
-    from scorer.spec.settings.weights import StoredWeights, sources_of
 
     allowed = args.allow_custom_code
-    info = ensure_model(job.model, job.revision, allow_custom_code=allowed, pull=args.pull)
-    for source in sources_of(job.settings):
-        if isinstance(source, StoredWeights):
-            ensure_model(source.model, source.revision, allow_custom_code=allowed, pull=args.pull)
+    info = ensure_models(job, allow_custom_code=allowed, pull=args.pull)
     job = _with_absolute_model(job, info)
     if (other := running_elsewhere(job)) is not None:
         diagnostics.say(f"warning: {other.words}")

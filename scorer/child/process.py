@@ -37,7 +37,8 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
 
     Args:
         events: Where events go, one JSON object a line, flushed each.
-        arguments: ``--probe`` writes only Hello, ``--doctor`` one object of another kind (see
+        arguments: ``--probe`` writes only Hello, ``--rate`` times a product (see
+            :mod:`scorer.child.rate`), ``--doctor`` one object of another kind (see
             :mod:`scorer.child.doctor`), ``--geometry`` one a model named on standard input (see
             :mod:`scorer.child.geometry`), ``--text`` and ``--spelling`` what foreign files say
             (see :mod:`scorer.child.foreign_text`).
@@ -50,6 +51,10 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
     leave_missing_folder()
     if arguments == ["--probe"]:
         return _probe(events)
+    if arguments[:1] == ["--rate"]:
+        from scorer.child.rate import time_product
+
+        return time_product(events, arguments[1:])
     if arguments == ["--doctor"]:
         return _doctor(events, folder_is_gone)
     if arguments == ["--geometry"]:

@@ -12,6 +12,7 @@ from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
 from scorer.device.backend import Backend
 from scorer.engine.model_checks import check_forward
+from scorer.fit.dry_run import source_bytes
 from scorer.lanes.base import ReferenceLane
 from scorer.lanes.continuity import check_continuity
 from scorer.lanes.kv.lane import KVLane
@@ -77,13 +78,7 @@ class CandidateWeights:
 
     def bytes(self, device: DeviceKind) -> int:
         """About how many bytes of memory the weights take on a device."""
-        if device == "cpu":
-            return self.sizes.dense_bytes
-        if isinstance(self.source, MadeWeights):
-            # Scales and biases, 16 bit each, are a few hundredths of a group.
-            share = self.source.bits / 32 + 1 / self.source.group_size
-            return int(self.sizes.dense_bytes * share)
-        return self.sizes.stored_bytes
+        return source_bytes(self.source, self.sizes, device)
 
     def load(self, backend: Backend, arithmetic: str, allow_custom_code: Consent) -> LoadedModel:
         """Read the weights, and quantize them where they are to be made.

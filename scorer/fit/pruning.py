@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scorer.common.errors import WillNotFit
 from scorer.fit.choice import Cell, Deployment, Placed, best_step
 from scorer.fit.prefill_peak import PrefillShape
 from scorer.models.info import ModelInfo
@@ -12,7 +14,9 @@ from scorer.models.precision import read_precision
 from scorer.models.predicted_precision import predicted_precision
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import model_sizes
+from scorer.spec.amounts import shown_bytes, tokens_word
 from scorer.spec.deployment import DeploymentSpec
+from scorer.spec.job import Job
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.weights import (
     MadeWeights,
@@ -71,6 +75,38 @@ def priced(
         cell = Cell(setting.key, weights[weights_of(setting)], cache_of(resolved))
         found.append(PricedSetting(setting, best_step(cell, deployment, prices)))
     return found
+
+
+def where_words(info: ModelInfo, spec: DeploymentSpec) -> str:
+    """A deployment in words: ``16.0 GB at 32k tokens``."""
+    context = tokens_word(spec.context_for(info.max_context))
+    limit = "any memory" if spec.memory is None else shown_bytes(spec.memory)
+    return f"{limit} at {context} tokens"
+
+
+def without_misfits(job: Job, info: ModelInfo, spec: DeploymentSpec) -> tuple[Job, tuple[str, ...]]:
+    """The job with the settings that fit in a deployment, and the names of the others.
+
+    Args:
+        job: The job.
+        info: The reference; its geometry exact.
+        spec: The deployment.
+
+    Raises:
+        WillNotFit: No setting fits.
+        InputError: As of :func:`priced`.
+    """
+    found = priced(job.settings, info, spec)
+    fits = tuple(each.setting for each in found if each.placed.fits)
+    if not fits:
+        least = min(found, key=lambda each: each.placed.least)
+        raise WillNotFit(
+            f"nothing fits in {where_words(info, spec)}: the least, `{least.setting.key}`, takes "
+            f"{shown_bytes(least.placed.bytes.total)} at prefill step {least.placed.step}",
+            "take fewer bits, a shorter --context, or more --memory",
+        )
+    left = tuple(each.setting.key for each in found if not each.placed.fits)
+    return dataclasses.replace(job, settings=fits), left
 
 
 def _loaded_bytes(source: WeightsSource, reference: ModelInfo) -> int:

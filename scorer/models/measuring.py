@@ -58,6 +58,12 @@ def measured_models(
             yield Unscorable(model.name, error.message, model.size_bytes)
 
 
+def with_exact_geometry(info: ModelInfo) -> ModelInfo:
+    """The model with its exact geometry, where that can be measured without code of its own."""
+    found = measured_models([info])
+    return next((each for each in found if isinstance(each, ModelInfo)), info)
+
+
 def measure_folders(
     requests: Sequence[tuple[Path, Consent]],
     stop: Callable[[], bool] = never,

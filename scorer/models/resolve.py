@@ -83,6 +83,14 @@ def _refuse_revision(revision: str | None, what: str) -> None:
         raise InputError(f"{what} has no revision `{revision[:60]}`", "leave out --revision")
 
 
+def gguf_refused(name: str) -> InputError:
+    """The error for a GGUF file that is named as a model."""
+    return InputError(
+        f"`{name}` is GGUF, which this version does not read",
+        "name a folder or repo of the same weights in safetensors, as `mlx_lm.convert` writes",
+    )
+
+
 def _local_folder(model: str) -> Path | None:
     """Return the folder that ``model`` names, or None if it names a repo.
 
@@ -113,6 +121,8 @@ def _local_folder(model: str) -> Path | None:
     if is_folder and not repo_folder(model, hub_folder()).is_dir():
         return path
     if exists and not is_folder:
+        if model.lower().endswith(".gguf"):
+            raise gguf_refused(model)
         raise InputError(f"`{model}` is a file, not a model", "give the folder that holds it")
     if written_as_path:
         message, near = f"there is no folder `{model}`", _similar_folder(model)

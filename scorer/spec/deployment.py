@@ -6,6 +6,7 @@ Pure standard library.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
@@ -43,6 +44,9 @@ class DeploymentSpec:
         ):
             if value is not None and value < 1:
                 raise InputError(f"{name} `{value}` is less than 1", "give a number above 0")
+        if self.device not in get_args(DeviceKind):
+            kinds = ", ".join(get_args(DeviceKind))
+            raise InputError(f"`{self.device}` is not a device to run on", f"one of: {kinds}")
 
     def context_for(self, max_context: int | None) -> int:
         """Tokens of a sequence for a model that was made for ``max_context`` tokens."""

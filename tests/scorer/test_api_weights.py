@@ -9,8 +9,9 @@ from tiny_models import write_tiny_model
 from tiny_runs import LENGTH, Small
 
 import scorer
-from scorer.common.errors import InputError
+from scorer.common.errors import InputError, WillNotFit
 from scorer.runs.listing import find_run
+from scorer.spec.events import ChunkScored, Event
 from scorer.spec.settings.weights import StoredWeights
 
 # A random model on a text is as far out of its domain as can be.
@@ -65,6 +66,7 @@ def test_numbers_are_those_of_the_same_settings_asked_for_otherwise(small: Small
         ({"kv": "w4"}, "`w4` is not a setting of the KV cache alone"),
         ({"bits": "4", "memory": "16"}, "memory"),
         ({"bits": "4", "context": "long"}, "context"),
+        ({"bits": "4", "device": "tpu"}, "`tpu` is not a device"),
         ({"candidates": ["nobody/nothing"]}, "is not in the local cache"),
     ],
 )
@@ -74,3 +76,25 @@ def test_what_cannot_be_asked_for_is_one_line(
     with pytest.raises(InputError) as caught:
         scorer.measure_weight_fidelity(small.model, corpus=small.text, **options)  # type: ignore[arg-type]
     assert message in caught.value.message and "\n" not in caught.value.message
+
+
+def test_what_fits_is_scored_and_one_is_the_answer(small: Small) -> None:
+    options = {"corpus": small.text, "chunk_length": LENGTH, "max_chunks": 2, "context": "1k"}
+    found = scorer.fit_memory(small.model, memory="1GB", bits=8, kv=4, **options)  # type: ignore[arg-type]
+    assert found.deployment is not None and found.deployment.pick is not None
+    assert find_run(found.run_id).job.drop_beaten
+    with pytest.raises(WillNotFit, match=r"nothing fits in 1\.0 MB at 1k tokens"):
+        scorer.fit_memory(small.model, memory="1MB", bits=8, kv=4, **options)  # type: ignore[arg-type]
+
+
+def test_a_run_of_weights_goes_on(small: Small) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, ChunkScored):
+            raise KeyboardInterrupt
+
+    options = {"corpus": small.text, "chunk_length": LENGTH, "max_chunks": 2, "kv": 4}
+    with pytest.raises(KeyboardInterrupt):
+        scorer.measure_weight_fidelity(small.model, bits="8:32", on_event=stop, **options)  # type: ignore[arg-type]
+    whole = scorer.measure_weight_fidelity(small.model, bits="8:32", **options)  # type: ignore[arg-type]
+    resumed = scorer.resume_run()
+    assert [one.kl for one in resumed] == [one.kl for one in whole]

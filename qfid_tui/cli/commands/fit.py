@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
+from qfid_tui.cli.dry_run import add_dry_run_option, print_dry_run
 from qfid_tui.cli.job_options import (
     add_cache_options,
     add_model_options,
@@ -17,7 +18,6 @@ from qfid_tui.cli.report_formats import ANSWER, Delivery, add_report_options
 from qfid_tui.cli.weights_options import add_weights_options, pinned, settings_of
 
 if TYPE_CHECKING:
-    from scorer.fit.pruning import PricedSetting
     from scorer.models.info import ModelInfo
     from scorer.spec.deployment import DeploymentSpec
     from scorer.spec.job import Job
@@ -57,6 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_text_options(parser)
     add_deployment_options(parser)
     add_report_options(parser)
+    add_dry_run_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,9 +66,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         QfidError: The job is not valid, or nothing fits.
     """
-    from qfid_tui.cli.cached_model import ensure_model
+    from qfid_tui.cli.cached_model import ensure_models
     from qfid_tui.cli.scoring import score_new
     from scorer.common.errors import InputError
+    from scorer.models.measuring import with_exact_geometry
     from scorer.spec.deployment import DeploymentSpec
 
     if args.memory is None:
@@ -84,18 +86,12 @@ def run(args: argparse.Namespace) -> int:
         args.format = ANSWER
     delivery = Delivery(args)
     allowed = args.allow_custom_code
-    info = ensure_model(job.model, job.revision, allow_custom_code=allowed, pull=args.pull)
-    job = _fitting(dataclasses.replace(job, drop_beaten=True), _measured(info), spec)
+    info = ensure_models(job, allow_custom_code=allowed, pull=args.pull)
+    job = _fitting(dataclasses.replace(job, drop_beaten=True), with_exact_geometry(info), spec)
+    if args.dry_run:
+        return print_dry_run(job)
     delivery.check_settings([setting.key for setting in job.settings])
     return score_new(job, delivery, args)
-
-
-def _measured(info: ModelInfo) -> ModelInfo:
-    """The model with its exact geometry, where it can be measured without code of its own."""
-    from scorer.models.info import ModelInfo as Info
-    from scorer.models.measuring import measured_models
-
-    return next((each for each in measured_models([info]) if isinstance(each, Info)), info)
 
 
 def _fitting(job: Job, info: ModelInfo, spec: DeploymentSpec) -> Job:
@@ -105,21 +101,9 @@ def _fitting(job: Job, info: ModelInfo, spec: DeploymentSpec) -> Job:
         WillNotFit: None does.
     """
     from qfid_tui.cli.diagnostics import say
-    from scorer.common.errors import WillNotFit
-    from scorer.fit.pruning import priced
-    from scorer.spec.amounts import shown_bytes, tokens_word
+    from scorer.fit.pruning import where_words, without_misfits
 
-    found = priced(job.settings, info, spec)
-    fits = [each.setting for each in found if each.placed.fits]
-    where = f"{shown_bytes(spec.memory or 0)} at {tokens_word(spec.context_for(info.max_context))}"
-    if not fits:
-        least: PricedSetting = min(found, key=lambda each: each.placed.bytes.total)
-        raise WillNotFit(
-            f"nothing fits in {where} tokens: the least, `{least.setting.key}`, takes "
-            f"{shown_bytes(least.placed.bytes.total)} at prefill step {least.placed.step}",
-            "take fewer bits, a shorter --context, or more --memory",
-        )
-    if len(fits) < len(found):
-        left = ", ".join(each.setting.key for each in found if not each.placed.fits)
-        say(f"does not fit in {where} tokens, and is not scored: {left}")
-    return dataclasses.replace(job, settings=tuple(fits))
+    kept, left = without_misfits(job, info, spec)
+    if left:
+        say(f"does not fit in {where_words(info, spec)}, and is not scored: {', '.join(left)}")
+    return kept

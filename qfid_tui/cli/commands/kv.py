@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from qfid_tui.cli.dry_run import add_dry_run_option, print_dry_run
 from qfid_tui.cli.job_options import add_job_options, add_model_options, job_of
 from qfid_tui.cli.report_formats import Delivery, add_report_options
 
@@ -34,6 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_model_options(parser)
     add_job_options(parser)
     add_report_options(parser)
+    add_dry_run_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     from qfid_tui.cli.scoring import score_new
 
     job = job_of(args)
+    if args.dry_run:
+        return print_dry_run(job)
     delivery = Delivery(args)
     delivery.check_settings([setting.key for setting in job.settings])
     return score_new(job, delivery, args)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
 from qfid_tui.cli.report_formats import Delivery, add_report_options
+
+if TYPE_CHECKING:
+    from scorer.spec.job import Job
+    from scorer.spec.settings.base import Setting
+    from scorer.spec.settings.weights import WeightsSource
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -37,8 +42,44 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--pull", action="store_true", help="download the model if it is not cached, without asking"
     )
+    group = parser.add_argument_group("added to the run (its own settings stay)")
+    group.add_argument(
+        "--bits", metavar="LIST", help="precisions made of the run's reference: 6,4:32,mxfp4"
+    )
+    group.add_argument(
+        "--kv",
+        metavar="LIST",
+        help="KV settings, alone and on top of every set of weights of the run: 8,4:32",
+    )
+    group.add_argument(
+        "--weights", metavar="LIST", help="quantized copies: org/name@revision or folders"
+    )
+    group.add_argument("--settings", metavar="LIST", help="settings in full: w6,w6+8,k8v4")
     add_deployment_options(parser)
     add_report_options(parser)
+
+
+def _added(args: argparse.Namespace, job: Job) -> tuple[Setting, ...]:
+    """The settings that the options add to a run: new rows and columns fill its grid.
+
+    Raises:
+        InputError: One is not valid.
+    """
+    from scorer.spec.settings.grid import cache_settings, grid_settings, ladder, stored_weights
+    from scorer.spec.settings.registry import parse_settings
+    from scorer.spec.settings.weights import caches_of, sources_of
+
+    others = parse_settings(args.settings) if args.settings else ()
+    names = [name for name in (args.weights or "").split(",") if name.strip()]
+    stored = [stored_weights(name.strip()) for name in names]
+    rows: tuple[WeightsSource, ...] = (*stored, *(ladder(args.bits) if args.bits else ()))
+    columns = cache_settings(args.kv) if args.kv else ()
+    whole = dict.fromkeys((*caches_of(job.settings), *columns)) if rows else dict.fromkeys(columns)
+    found = list(grid_settings(rows, tuple(whole)))
+    if columns:
+        found += grid_settings(sources_of(job.settings), columns)
+    known = set(job.settings)
+    return tuple(one for one in dict.fromkeys((*found, *others)) if one not in known)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         QfidError: There is no such run, or it cannot be continued.
     """
-    from qfid_tui.cli.cached_model import ensure_model
+    from qfid_tui.cli.cached_model import ensure_models
     from qfid_tui.cli.diagnostics import say
     from qfid_tui.cli.scoring import score
     from qfid_tui.state.saved_report import deployed_report, saved_report
@@ -57,18 +98,21 @@ def run(args: argparse.Namespace) -> int:
     delivery = Delivery(args)
     delivery.check_settings([setting.key for setting in found.job.settings])
     deployment = deployment_of(args, found.job.deployment)
-    if nothing_is_left(found):
+    added = _added(args, found.job)
+    if not added and nothing_is_left(found):
         say(f"run `{found.id}` is complete: nothing is left to score")
         report = saved_report(found) if deployment is None else deployed_report(found, deployment)
         delivery.deliver(report, found.id, deployment)
         return delivery.exit_code(report)
     found.check_appendable()
-    settings = ", ".join(setting.key for setting in found.job.settings)
+    asked = (*found.job.settings, *added)
+    settings = ", ".join(setting.key for setting in asked)
     say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
     job = job_to_resume(found, accept_changes=args.accept_changes, force=args.force)
+    job = dataclasses.replace(job, settings=asked)
     if deployment is not None:
         job = dataclasses.replace(job, deployment=deployment)
-    ensure_model(job.model, job.revision, allow_custom_code=args.allow_custom_code, pull=args.pull)
+    ensure_models(job, allow_custom_code=args.allow_custom_code, pull=args.pull)
     return score(
         job,
         delivery,

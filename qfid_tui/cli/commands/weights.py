@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
+from qfid_tui.cli.dry_run import add_dry_run_option, print_dry_run
 from qfid_tui.cli.job_options import (
     add_cache_options,
     add_model_options,
@@ -48,6 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_text_options(parser)
     add_deployment_options(parser)
     add_report_options(parser)
+    add_dry_run_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     args.model = args.reference or args.models[0]
     args.model, args.revision = pinned(args.model, args.revision)
     job = job_of(args, settings_of(args, candidates), deployment_of(args))
+    if args.dry_run:
+        return print_dry_run(job)
     delivery = Delivery(args)
     delivery.check_settings([setting.key for setting in job.settings])
     return score_new(job, delivery, args)

@@ -86,6 +86,11 @@ def stored_weights(name: str, revision: str | None = None) -> StoredWeights:
     """
     if not name.strip():
         raise InputError("no model was named", "give org/name or a folder")
+    if name.lower().endswith(".gguf"):
+        raise InputError(
+            f"`{name}` is GGUF, which this version does not read",
+            "name a folder or repo of the same weights in safetensors, as `mlx_lm.convert` writes",
+        )
     try:
         path = Path(name).expanduser()
         if name.startswith((".", "/", "~")) or (path / "config.json").is_file():

@@ -1,0 +1,170 @@
+"""``qfid weights``, ``qfid fit`` and ``qfid resume`` with more settings: what is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_runs import Small
+
+from qfid_tui.cli import main
+from qfid_tui.cli.foreign_options import hint_for
+from scorer.spec.events import ChunkScored
+from scorer.spec.job import Job
+from scorer.spec.settings.registry import parse_settings
+
+Capture = pytest.CaptureFixture[str]
+
+
+def asked_to_add(job: str, **options: str) -> list[str]:
+    from qfid_tui.cli.commands.resume import _added
+
+    names = ("bits", "kv", "weights", "settings")
+    args = argparse.Namespace(**{**dict.fromkeys(names), **options})
+    return [setting.key for setting in _added(args, Job("m", parse_settings(job)))]
+
+
+@pytest.mark.parametrize(
+    ("job", "options", "added"),
+    [
+        # A new row goes with every KV setting of the run, a new column with all its weights.
+        ("8,w4,w4+8", {"bits": "6"}, ["w6", "w6+8"]),
+        ("8,w4,w4+8", {"kv": "4"}, ["4", "w4+4"]),
+        ("8,w4,w4+8", {"kv": "8"}, []),
+        ("8,w4,w4+8", {"bits": "6", "kv": "4"}, ["4", "w6", "w6+8", "w6+4", "w4+4"]),
+        ("8", {"settings": "w6,8,k8v4"}, ["w6", "k8v4"]),
+        ("w4", {"weights": "org/name@main"}, ["w=org/name@main"]),
+        ("w4", {}, []),
+    ],
+)
+def test_a_run_is_extended_by_rows_and_columns(
+    job: str, options: dict[str, str], added: list[str]
+) -> None:
+    assert asked_to_add(job, **options) == added
+
+
+@pytest.mark.parametrize(
+    ("word", "command", "said"),
+    [
+        ("--bits", "kv", "qfid weights"),
+        ("--kv-bits", "weights", "--kv 8,4"),
+        ("--kv-bits=8", "fit", "--kv 8,4"),
+        ("--quant-revision", "weights", "org/name@revision"),
+        ("--reference-revision", "weights", "--revision"),
+        ("--max-chunks", "resume", "keeps its text"),
+    ],
+)
+def test_an_option_of_another_command_says_what_to_write(
+    word: str, command: str, said: str
+) -> None:
+    found = hint_for([word], command)
+    assert found is not None and said in found
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["weights", "demo", "copy.GGUF"], "`copy.GGUF` is GGUF, which this version does not read"),
+        (["compare", "weights", "a", "b"], "`qfid weights REF QUANT` compares weights"),
+        (["fit", "demo"], "--memory is missing"),
+        (["weights", "demo", "--bits", "7"], "`7` bits is not a width"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(words: list[str], said: str, capfd: Capture) -> None:
+    try:
+        code = main(words)
+    except SystemExit as end:
+        code = int(str(end.code))
+    assert code == 2 and said in capfd.readouterr().err
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A device whose answer is known, so that no child is started."""
+    found = {
+        "device": "cpu",
+        "memory_total": 16 << 30,
+        "memory_free": 12 << 30,
+        "seconds": 0.01,
+        "flop": 10**9,
+    }
+    monkeypatch.setattr("qfid_tui.cli.dry_run._machine", lambda _: found)
+    return found
+
+
+def dry(capfd: Capture, *words: str, code: int = 0) -> str:
+    assert main([*words, "--dry-run"]) == code
+    return capfd.readouterr().out
+
+
+def test_a_dry_run_says_what_would_be_scored(
+    small: Small, machine: dict[str, Any], capfd: Capture
+) -> None:
+    words = ("--corpus", str(small.text), "--chunk-length", "32", "--max-chunks", "3")
+    grid = ("weights", str(small.model), "--bits", "8:32,4:32", "--kv", "8", *words)
+    said = dry(capfd, *grid)
+    # The reference and five settings on three chunks.
+    assert "5 settings" in said and "forward passes: 18, 6 for each of 3 chunks" in said
+    assert "weights loaded together" in said and "timed just now (100 GFLOP/s)" in said
+    assert "in turns" in (turns := dry(capfd, *grid, "--one-at-a-time"))
+    assert "for the reference's states" in turns
+    # A control of each cache, and four perturbed repeats of everything.
+    said = dry(capfd, "kv", str(small.model), *words, "--control", "--noise-floor", "4")
+    assert "forward passes: 75, 25 for each" in said
+
+
+def test_a_dry_run_that_does_not_fit_says_so(
+    small: Small, machine: dict[str, Any], capfd: Capture
+) -> None:
+    machine["memory_free"] = 1 << 20
+    said = dry(capfd, "kv", str(small.model), "--corpus", str(small.text), code=3)
+    assert "it does not fit" in said
+
+
+def test_a_dry_run_of_fit_leaves_out_what_cannot_fit(
+    small: Small, machine: dict[str, Any], capfd: Capture
+) -> None:
+    options = ("--bits", "8:32", "--corpus", str(small.text), "--chunk-length", "32")
+    said = dry(capfd, "fit", str(small.model), "--memory", "1GB", *options)
+    assert "all fit in 1.00 GB" in said and "dropped on the way" in said
+    words = ["fit", str(small.model), "--memory", "1MB", *options, "--dry-run"]
+    assert main(words) == 3
+    assert "nothing fits in 1.0 MB" in capfd.readouterr().err
+
+
+def test_a_timed_product_says_what_it_was_of(capfd: Capture) -> None:
+    import sys
+
+    from scorer.child.rate import time_product
+
+    assert time_product(sys.stdout, ["31", "64", "64"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["flop"] == 2 * 31 * 64 * 64 and found["seconds"] > 0
+
+
+def test_an_added_setting_is_all_that_is_scored(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    from tiny_runs import planned, resumed
+
+    monkeypatch.setenv("QFID_DATA_DIR", str(tmp_path))
+    run = planned(small.score("8,w8:32,w8:32+8")).run
+    seen: list[Job] = []
+    monkeypatch.setattr("qfid_tui.cli.scoring.score", lambda job, *_, **__: seen.append(job) or 0)
+    assert main(["resume", run, "--bits", "4:32"]) == 0
+    assert [one.key for one in seen[0].settings[3:]] == ["w4:32", "w4:32+8"]
+    events = resumed(seen[0], run)
+    scored = {event.setting for event in events if isinstance(event, ChunkScored)}
+    assert scored == {"w4:32", "w4:32+8"}
+
+
+def test_a_gguf_file_in_notation_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("copy.gguf").touch()
+    assert main(["weights", "demo", "--settings", "w=./copy.gguf"]) == 2
+    assert "is GGUF, which this version does not read" in capfd.readouterr().err
