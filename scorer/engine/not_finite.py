@@ -10,6 +10,7 @@ from scorer.common.errors import SettingFailed
 from scorer.device.dispatch import dispatch_read
 from scorer.engine.tiles import Batch, NotFinite
 from scorer.lanes.base import CacheNotFinite, Lane
+from scorer.lanes.kept_reference import StatesGone
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,13 @@ def origin(lane: Lane, batch: Batch, seen: Place) -> Place:
 
     Returns:
         The position; ``seen`` where the chunk's states hold no NaN, so that the logits of that
-        position alone are wrong.
+        position alone are wrong, or where nothing but whole chunks is known.
     """
-    found = _first_spoilt_length(lane, batch, seen.row)
+    try:
+        found = _first_spoilt_length(lane, batch, seen.row)
+    except StatesGone:
+        # A reference whose layers are freed computes no other length.
+        found = None
     return seen if found is None else Place(seen.row, found - 1)
 
 
