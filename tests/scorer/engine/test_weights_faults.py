@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 import pytest
 from tiny_models import TEXT, write_tiny_model
 from tiny_runs import Small, cells, edit_weights, failed, finished, numbers, planned, resumed

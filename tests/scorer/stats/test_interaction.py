@@ -1,4 +1,4 @@
-"""The interaction of weights and KV cache: against plain float64 sums, and how often it is right."""
+"""The interaction of weights and KV cache: against plain sums, and how often it is right."""
 
 from __future__ import annotations
 
