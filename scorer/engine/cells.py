@@ -203,7 +203,7 @@ class CellScorer:
                 except QfidError as error:
                     # Weights that cannot be scored cost nothing of the others.
                     turns.unload(turn)
-                    for name in turns.settings[turn]:
+                    for name in missing:
                         yield from self._give_up(name, error)
                     continue
                 self._lanes |= {lane.key: lane for lane in self.prepared.lanes()}

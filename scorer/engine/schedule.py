@@ -66,18 +66,19 @@ class Schedule:
         self._dropped: set[str] = set()
         self._parts = self._cut()
 
-    def begin(self, turn: int) -> bool:
+    def begin(self, turn: int) -> tuple[str, ...]:
         """Hand out the cells of one turn from now on, from its first on.
 
         Args:
             turn: Its place among the turns.
 
         Returns:
-            Whether any of them is missing.
+            Its settings that lack one of them.
         """
         self._turn = turn
         self._parts = self._cut()
-        return any(self._lacking(part) for part in self._cut())
+        lacking = {name for part in self._cut() for name in self._lacking(part)}
+        return tuple(name for name in self._turns[turn] if name in lacking)
 
     def lacking_after(self, turn: int) -> list[GridBatch]:
         """The batches, cut as they go through a model, that a later turn has yet to score."""

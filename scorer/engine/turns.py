@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
+from scorer.common.error_text import named_line
 from scorer.common.errors import Interrupted, QfidError
+from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.memory import memory_in_use
 from scorer.lanes.kept_reference import KeptReference, check_room
 from scorer.models.weight_files import weight_paths
@@ -117,9 +119,20 @@ class Turns:
         candidate = self._prepared.candidates[turn - 1]
         yield Loading("model", candidate.name)
         loader = self._loader
-        candidate.load(loader.backend, loader.arithmetic, loader.allow_custom_code)
         whole = mx.array(probe.ids[:1, :-1])
-        candidate.check(whole[:, :4], self._prepared.vocab, self._prepared.planned, whole)
+        try:
+            candidate.load(loader.backend, loader.arithmetic, loader.allow_custom_code)
+            candidate.check(whole[:, :4], self._prepared.vocab, self._prepared.planned, whole)
+        except QfidError:
+            raise
+        except Exception as error:
+            # Its files can be cut off or gone by now, and smaller passes make room for no weights.
+            raise QfidError(
+                f"`{candidate.name}` cannot be scored: {named_line(error)}",
+                "memory ran out while it was loaded"
+                if is_out_of_memory(error)
+                else "see that its files are whole, and resume the run",
+            ) from error
 
     @contextmanager
     def reading_ahead(self, turn: int) -> Iterator[None]:
@@ -157,19 +170,18 @@ class Turns:
         """
         if self.reference.released:
             return
-        states = self.reference.begin(mx.array(probe.ids[:, :-1])).states.load()
-        if not self._prepared.split.release_layers(states[:1, :2]):
+        if not self.reference.release_layers(mx.array(probe.ids[:, :-1])):
             raise QfidError(
                 "the reference's layers cannot be freed: its output layer needs them",
                 "score fewer weights at once, or give --force to load all of them together",
             )
-        self.reference.released = True
 
 
 def _read_ahead(candidates: tuple[CandidateWeights, ...], ended: threading.Event) -> None:
     """Read the files of weights once, so that the system has them when they are loaded."""
-    for candidate in candidates:
-        for path in weight_paths(candidate.info.path):
-            with suppress(OSError), path.open("rb", buffering=0) as file:
-                while not ended.is_set() and file.read(_BLOCK):
-                    pass
+    with suppress(OSError):
+        for candidate in candidates:
+            for path in weight_paths(candidate.info.path):
+                with path.open("rb", buffering=0) as file:
+                    while not ended.is_set() and file.read(_BLOCK):
+                        pass

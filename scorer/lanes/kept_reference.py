@@ -19,6 +19,10 @@ from scorer.lanes.base import ModelLane, PendingPass, ReferenceLane
 from scorer.lanes.states import FileStates, MemoryStates
 
 
+class StatesGone(QfidError):
+    """States are not on disk, and the layers that could compute them are freed."""
+
+
 class KeptReference(ModelLane):
     """The reference, its states read from disk where they are there.
 
@@ -32,7 +36,6 @@ class KeptReference(ModelLane):
     Attributes:
         key: ``reference``.
         first_position: 0.
-        released: Whether the model's layers are gone, so that only states on disk give logits.
     """
 
     first_position = 0
@@ -42,7 +45,12 @@ class KeptReference(ModelLane):
         self.key = reference.key
         self._reference = reference
         self._folder = folder
-        self.released = False
+        self._layers_freed = False
+
+    @property
+    def released(self) -> bool:
+        """Whether its layers are freed: then states are read and never computed."""
+        return self._layers_freed
 
     def holds(self, tokens: mx.array) -> bool:
         """Whether the states of every chunk of tokens (B, T) int32 are there."""
@@ -52,12 +60,19 @@ class KeptReference(ModelLane):
         """Read the states of tokens (B, T) int32; compute and keep them where they are not there.
 
         Raises:
+            StatesGone: They are not there, and the layers are freed.
             QfidError: They cannot be stored, or what is stored is damaged.
         """
         paths = self._paths(tokens)
         if all(path.exists() for path in paths):
             parts = [FileStates(path).load() for path in paths]
             return PendingPass(MemoryStates(parts[0] if len(parts) == 1 else mx.concatenate(parts)))
+        if self._layers_freed:
+            # Without its layers a body gives states all the same, or fails anywhere.
+            raise StatesGone(
+                f"the reference's hidden states are not in `{self._folder}` any more",
+                "resume the run: it computes them again",
+            )
         made = self._reference.begin(tokens)
         states = made.states.load()
         self._make_folder()
@@ -68,6 +83,19 @@ class KeptReference(ModelLane):
     def unshared(self) -> ReferenceLane:
         """The reference without the states on disk."""
         return self._reference.unshared()
+
+    def release_layers(self, tokens: mx.array) -> bool:
+        """Free the layers of the reference; from then on states are read and never computed.
+
+        Args:
+            tokens: (B, T) int32, tokens whose states are there.
+
+        Returns:
+            Whether it could be done: the output layer may need them.
+        """
+        states = self.begin(tokens).states.load()
+        self._layers_freed = self.split.release_layers(states[:1, :2])
+        return self._layers_freed
 
     def remove(self) -> None:
         """Delete all states."""

@@ -20,10 +20,13 @@ from project import ROOT, SUPPORT, TESTS
 from scorer_child import Child
 from tiny_runs import Small, cells, finished, numbers
 
+from scorer.engine.turns import STATES
 from scorer.runs.listing import Run, list_runs
+from scorer.score import score
 from scorer.spec.events import Event, Finished, Planned
 
 SETTINGS, CHUNKS = "8,4~dequantized,k8v4@9", 12
+WEIGHTS = "w8:32,4,w8:32+4,w2:32,w2:32+4@9"
 KILLS = 60
 
 
@@ -46,19 +49,31 @@ def lived(request: dict[str, Any], after: int | None = None, seconds: float = 0.
 
 @pytest.mark.slow
 def test_kills_at_random_instants_cost_nothing(small: Small) -> None:
+    killed_often(small.job(SETTINGS, max_chunks=CHUNKS).to_json(), KILLS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_turns", [False, True])
+def test_kills_of_a_run_with_weights_cost_nothing(small: Small, in_turns: bool) -> None:
+    """Also while states are stored, and while a set of weights is loaded."""
+    job = small.job(WEIGHTS, max_chunks=6, one_at_a_time=in_turns)
+    killed_often(job.to_json(), KILLS // 2)
+
+
+def killed_often(job: dict[str, Any], times: int) -> None:
+    """Kill runs of a job so often; each is resumed until it is finished as one undisturbed."""
     chance = random.Random(20261124)
-    job = small.job(SETTINGS, max_chunks=CHUNKS).to_json()
     undisturbed = lived(job)
     expected, length = numbers(finished(undisturbed).report), len(undisturbed)
     list_runs()[0].path.rename(list_runs()[0].path.with_name(".whole"))
     kills = finishes = told_in_all = 0
     run: Run | None = None
     told: set[tuple[str, int]] = set()
-    while kills < KILLS or run is not None:
+    while kills < times or run is not None:
         request = job if run is None else {**job, "run": run.id}
         # By events and not by the clock alone: on a busy machine a child takes long to load.
         after = chance.choice([chance.randrange(5), chance.randrange(length // 2)])
-        events = lived(request, after if kills < KILLS else None, chance.uniform(0, 0.05))
+        events = lived(request, after if kills < times else None, chance.uniform(0, 0.05))
         told |= set(cells(events))
         told_in_all += len(cells(events))
         infos = list_runs()
@@ -72,6 +87,7 @@ def test_kills_at_random_instants_cost_nothing(small: Small) -> None:
             kills += 1
             continue
         assert numbers(events[-1].report) == expected and run is not None and run.whole
+        assert not (run.path / STATES).exists()
         finishes += 1
         run.path.rename(run.path.with_name(f".done-{finishes}"))
         run, told = None, set()
@@ -125,9 +141,26 @@ def can_mount(folder: Path) -> str:
 def test_a_file_system_that_is_full_stops_the_run_in_order(
     small: Small, tmp_path: Path, kilobytes: int
 ) -> None:
+    filled_up(small, tmp_path, kilobytes, "8,4", one_at_a_time=False)
+
+
+@pytest.mark.parametrize(
+    "kilobytes",
+    [pytest.param(n, marks=() if n == 64 else pytest.mark.slow) for n in range(8, 136, 8)],
+)
+def test_a_file_system_that_is_full_of_states_stops_the_run_in_order(
+    small: Small, tmp_path: Path, kilobytes: int
+) -> None:
+    filled_up(small, tmp_path, kilobytes, "4,w8:32,w2:32+4", one_at_a_time=True)
+
+
+def filled_up(
+    small: Small, tmp_path: Path, kilobytes: int, settings: str, *, one_at_a_time: bool
+) -> None:
+    """Score on a file system of so many kilobytes, and go on once it is larger."""
     if reason := can_mount(tmp_path):
         pytest.skip(f"no file system can be mounted here: {reason}")
-    job = small.job("8,4", max_chunks=4)
+    job = small.job(settings, max_chunks=4, one_at_a_time=one_at_a_time)
     words = [str(tmp_path), str(kilobytes), json.dumps(job.to_json()), str(TESTS), str(SUPPORT)]
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", sys.executable, "-c", FULL, *words],
@@ -140,10 +173,11 @@ def test_a_file_system_that_is_full_stops_the_run_in_order(
     found = json.loads(done.stdout)
     first, told = found["first"], [tuple(cell) for cell in found["told"]]
     assert first["event"] == "failed", (kilobytes, first)
-    assert "no space left" in first["message"] + first["hint"] or "No space" in first["message"]
+    said = first["message"] + first["hint"]
+    assert "no space left" in said or "No space" in said or "hidden states take" in said
     assert "\n" not in first["message"] and first["exit_code"] in (1, 2)
     assert first["saved"] == len(told) and found["states"] in (["unfinished"], [])
     again = [tuple(cell) for cell in found["again"]]
-    assert sorted(told + again) == sorted((s, c) for s in ("8", "4") for c in range(4))
-    expected = numbers(finished(small.score("8,4", max_chunks=4)).report)
+    assert sorted(told + again) == sorted((s, c) for s in settings.split(",") for c in range(4))
+    expected = numbers(finished(list(score(job))).report)
     assert numbers(found["last"]["report"]) == expected
