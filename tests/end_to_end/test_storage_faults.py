@@ -88,7 +88,8 @@ def test_the_calls_are_those_that_the_kernel_sees(tmp_path: Path, engine: str) -
     made = [tuple(call) for call in driver(tmp_path, engine, "survey", under=words)]
     # Before them the kernel saw how the folder of data was made.
     # What the process of the text keeps is its own: without it the text is tokenized once more.
-    seen = [call for call in strace_calls(trace, tmp_path / "data") if "/cache/tokens" not in call[1]]
+    traced = strace_calls(trace, tmp_path / "data")
+    seen = [call for call in traced if "/cache/tokens" not in call[1]]
     assert seen[-len(made) :] == made
     assert {name for name, _ in made} == CALLS
 
