@@ -8,7 +8,15 @@ import time
 
 from qfid_tui.cli import diagnostics
 from qfid_tui.state.progress import Clock, RunProgress
-from qfid_tui.words.progress import chunks_text, duration, loading_text, planned_text, rate_text
+from qfid_tui.words.progress import (
+    done_text,
+    dropped_text,
+    duration,
+    loading_text,
+    planned_text,
+    rate_text,
+    where_text,
+)
 from qfid_tui.words.run_rows import cut
 from scorer.spec.events import (
     ChunkScored,
@@ -16,6 +24,7 @@ from scorer.spec.events import (
     Loading,
     Planned,
     Progress,
+    SettingDropped,
     SettingFailedEvent,
     Warned,
 )
@@ -43,12 +52,23 @@ class ProgressLines:
             self._last_tenth = -1
         elif isinstance(event, Warned | SettingFailedEvent):
             self._write_problem(event)
-        elif isinstance(event, ChunkScored) and self.run.rate is not None:
-            tenth = 10 * self.run.complete // self.run.chunks
-            if tenth > self._last_tenth:
-                self._last_tenth = tenth
-                done = f"{self.run.complete} of {chunks_text(self.run.chunks)} scored"
-                self.say(", ".join((done, *_speed(self.run))) + _kl_text(self.run))
+        elif isinstance(event, SettingDropped):
+            self.say(dropped_text(event.setting, event.reason))
+        elif isinstance(event, ChunkScored) and self._has_news:
+            self.say(", ".join((done_text(self.run), *_speed(self.run))) + _kl_text(self.run))
+
+    @property
+    def _has_news(self) -> bool:
+        """Whether another tenth of the run is scored since it was last asked."""
+        run = self.run
+        if run.in_turns:
+            tenth = 10 * run.saved // max(1, run.planned_in_all)
+        elif run.chunks and run.complete and run.rate is not None:
+            tenth = 10 * run.complete // run.chunks
+        else:
+            return False
+        before, self._last_tenth = self._last_tenth, max(tenth, self._last_tenth)
+        return tenth > before
 
     def _write_problem(self, event: Warned | SettingFailedEvent) -> None:
         kind = "warning"
@@ -91,6 +111,8 @@ class ProgressBar(ProgressLines):
             self.say(f"saved as run {event.run}")
         elif isinstance(event, Warned | SettingFailedEvent):
             self._write_problem(event)
+        elif isinstance(event, SettingDropped):
+            self.say(dropped_text(event.setting, event.reason))
         elif isinstance(event, Progress | ChunkScored):
             if self._clock() - self._painted >= _REPAINT_SECONDS:
                 columns = _columns()
@@ -141,10 +163,7 @@ def progress_display() -> ProgressLines:
 
 
 def _where(run: RunProgress) -> tuple[str, str]:
-    return (
-        f"chunk {min(run.complete + 1, run.chunks)} of {run.chunks}",
-        f"{100 * run.fraction:.0f} %",
-    )
+    return where_text(run), f"{100 * run.fraction:.0f} %"
 
 
 def _speed(run: RunProgress) -> list[str]:

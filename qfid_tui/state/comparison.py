@@ -25,6 +25,7 @@ from scorer.spec.events import (
     Loading,
     Planned,
     Progress,
+    SettingDropped,
     SettingFailedEvent,
     Warned,
 )
@@ -105,6 +106,8 @@ class Comparison:
         self.job = dataclasses.replace(job, settings=settings)
         for setting in settings:
             self._setting(setting.key)
+        for result in self.settings.values():
+            result.judge_by(self.job.thresholds)
         self.phase, self.step = "starting", None
         self.progress = RunProgress(self._clock)
         self.failure, self.memory = None, 0
@@ -146,6 +149,8 @@ class Comparison:
             self.warnings.append((event.message, in_app(event.hint)))
         elif isinstance(event, SettingFailedEvent):
             self._fail_setting(event)
+        elif isinstance(event, SettingDropped):
+            self._setting(event.setting).dropped = event.reason
         elif isinstance(event, Finished):
             self._finish(event)
         elif isinstance(event, Failed):
@@ -258,24 +263,36 @@ class Comparison:
 
     @property
     def complete(self) -> int:
-        """Chunks on which every setting has been scored, failed settings left out."""
+        """Chunks on which every setting has been scored, failed and dropped settings left out."""
         return min((len(r.chunks) for r in self._alive), default=0)
 
     @property
     def most_chunks(self) -> int:
-        """Chunks on which some setting has been scored, failed settings left out."""
+        """Chunks on which some setting has been scored, failed and dropped settings left out."""
         return max((len(r.chunks) for r in self._alive), default=0)
 
     @property
     def _alive(self) -> list[SettingResult]:
-        return [result for result in self.settings.values() if result.failure is None]
+        return [
+            result
+            for result in self.settings.values()
+            if result.failure is None and not result.dropped
+        ]
 
     @property
     def fraction(self) -> float:
         """Scored share of the run, with a part of the current batch; 0 to 1."""
         if self.is_active:
             return self.progress.fraction
-        return self.complete / self.planned_chunks if self.planned_chunks else 0.0
+        planned = self.planned_in_all
+        return min(1.0, self.saved / planned) if planned else 0.0
+
+    @property
+    def planned_in_all(self) -> int:
+        """Planned (setting, chunk) pairs, those left out that failed and dropped settings lack."""
+        given_up = [r for r in self.settings.values() if r.failure is not None or r.dropped]
+        alive = len(self.settings) - len(given_up)
+        return alive * self.planned_chunks + sum(len(result.chunks) for result in given_up)
 
     @property
     def lacks(self) -> bool:
@@ -294,10 +311,12 @@ class Comparison:
         return None if result is None else result.figures
 
     def is_scored(self, setting: str) -> bool:
-        """Whether a setting has been scored on every chunk."""
+        """Whether a setting has been scored on every chunk, or is scored no further."""
         result = self.settings.get(setting)
         if result is None or result.failure is not None or not result.chunks:
             return False
+        if result.dropped:
+            return True
         return self.phase == "finished" or len(result.chunks) == self.planned_chunks > 0
 
     def key(self, setting: str) -> ComparabilityKey | None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from qfid_tui.state.work_time import WorkTime
+from scorer.common.errors import InputError
 from scorer.spec.events import (
     ChunkScored,
     Event,
+    Loading,
     Planned,
     Progress,
+    SettingDropped,
     SettingFailedEvent,
 )
+from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.weights import weights_of
 
 Clock = Callable[[], float]
 
@@ -20,54 +25,97 @@ Clock = Callable[[], float]
 class RunProgress:
     """Progress, rate and time left of a run.
 
+    What is counted is a setting on a chunk: where sets of weights take turns, no chunk is complete
+    under every setting before the last turn.
+
     Attributes:
         planned: The plan of the run; None before it is known.
         current: The setting of the last forward pass; "" for the reference.
         scored: Scored chunks of each setting, those of earlier processes included.
         failed: Settings that failed.
+        dropped: Settings that are scored no further, and why.
+        loading: What is loaded while the run goes on; None while it scores.
+        in_turns: Whether sets of weights have been seen to take turns.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._work_time: WorkTime | None = None
         self._at_begin = 0
+        self._batch = (-1, 0)
         self._of_batch = 0.0
+        self._most = 0.0
         self._kl: dict[str, tuple[float, int]] = {}
         self._complete: int | None = None
+        self._weights: dict[str, str] = {}
         self.planned: Planned | None = None
         self.current = ""
         self.scored: dict[str, int] = {}
         self.failed: set[str] = set()
+        self.dropped: dict[str, str] = {}
+        self.loading: Loading | None = None
+        self.in_turns = False
 
     def add(self, event: Event) -> None:
         """Apply one event."""
         if self._work_time is not None:
             self._work_time.news()
         if isinstance(event, ChunkScored):
-            before, count = self.complete, self.scored.get(event.setting, 0)
-            self.scored[event.setting] = count + 1
-            if count <= before:
-                self._complete = None
-            if self.planned is None or event.chunk not in self.planned.equal_chunks:
-                total, positions = self._kl.get(event.setting, (0.0, 0))
-                self._kl[event.setting] = (
-                    total + event.kl_mean * event.positions,
-                    positions + event.positions,
-                )
-            if self.complete > before:
-                self._of_batch = 0.0
+            self._add_chunk(event)
         elif isinstance(event, Planned):
             self.planned = event
             self.scored = {name: event.done.get(name, 0) for name in event.settings}
+            self._weights = {name: _weights_of(name) for name in event.settings}
             self._complete = None
             self._work_time = WorkTime(self._clock)
-            self._at_begin = self.complete
+            self._at_begin = self._done
+            self._most, self.loading = 0.0, None
         elif isinstance(event, Progress):
-            self.current = event.setting
-            self._of_batch = event.done / event.total if event.total > 0 else 0.0
+            self._add_pass(event)
+        elif isinstance(event, Loading) and self.planned is not None:
+            self.loading, self.in_turns = event, True
         elif isinstance(event, SettingFailedEvent):
             self.failed.add(event.setting)
             self._complete = None
+        elif isinstance(event, SettingDropped):
+            self.dropped[event.setting] = event.reason
+            self._complete = None
+
+    def _add_chunk(self, event: ChunkScored) -> None:
+        self.loading = None
+        before, count = self.complete, self.scored.get(event.setting, 0)
+        self.scored[event.setting] = count + 1
+        if count <= before:
+            self._complete = None
+        if self.planned is None:
+            return
+        if event.chunk not in self.planned.equal_chunks:
+            total, positions = self._kl.get(event.setting, (0.0, 0))
+            self._kl[event.setting] = (
+                total + event.kl_mean * event.positions,
+                positions + event.positions,
+            )
+        if count + 1 - self.planned.done.get(event.setting, 0) > self._behind + self.planned.batch:
+            self.in_turns = True
+
+    @property
+    def _behind(self) -> int:
+        """Chunks that this process scored under the setting that lacks most."""
+        assert self.planned is not None
+        done = self.planned.done
+        counts = (
+            self.scored[name] - done.get(name, 0)
+            for name in self._alive
+            if done.get(name, 0) < self.chunks
+        )
+        return min(counts, default=0)
+
+    def _add_pass(self, event: Progress) -> None:
+        self.current, self.loading = event.setting, None
+        share = event.done / event.total if event.total > 0 else 0.0
+        if event.chunk != self._batch[0] or share < self._of_batch:
+            self._batch = event.chunk, self._done
+        self._of_batch = min(1.0, max(0.0, share))
 
     @property
     def chunks(self) -> int:
@@ -75,12 +123,33 @@ class RunProgress:
         return 0 if self.planned is None else len(self.planned.chunks)
 
     @property
+    def _alive(self) -> list[str]:
+        """The settings that are scored on every chunk."""
+        names = self.scored if self.planned is None else self.planned.settings
+        return [name for name in names if name not in self.failed and name not in self.dropped]
+
+    @property
     def complete(self) -> int:
-        """Chunks on which every setting has been scored, failed settings left out."""
+        """Chunks on which every setting has been scored, failed and dropped ones left out."""
         if self._complete is None:
-            alive = [count for name, count in self.scored.items() if name not in self.failed]
-            self._complete = min(min(alive, default=self.chunks), self.chunks)
+            self._complete = self._complete_of(self._alive)
         return self._complete
+
+    def _complete_of(self, names: Iterable[str]) -> int:
+        return min(min((self.scored[name] for name in names), default=self.chunks), self.chunks)
+
+    @property
+    def turn(self) -> str | None:
+        """The weights whose turn it is, in notation, "" for the reference's; None without turns."""
+        return self._weights.get(self.current, "") if self.in_turns else None
+
+    @property
+    def complete_of_turn(self) -> int:
+        """Chunks on which every setting of this turn has been scored; of all without turns."""
+        turn = self.turn
+        if turn is None:
+            return self.complete
+        return self._complete_of(name for name in self._alive if self._weights[name] == turn)
 
     @property
     def saved(self) -> int:
@@ -88,16 +157,39 @@ class RunProgress:
         return sum(self.scored.values())
 
     @property
+    def planned_in_all(self) -> int:
+        """Chunks over all settings, those left out that failed and dropped ones lack."""
+        if self.planned is None:
+            return 0
+        alive = self._alive
+        rest = (self.scored[name] for name in self.planned.settings if name not in alive)
+        return len(alive) * self.chunks + sum(rest)
+
+    @property
+    def _done(self) -> int:
+        """Scored chunks over all planned settings."""
+        if self.planned is None:
+            return 0
+        return sum(self.scored[name] for name in self.planned.settings)
+
+    @property
     def fraction(self) -> float:
         """Scored share of the run, with a part of the current batch; 0 to 1."""
-        share = (self._at_begin + self._work()) / self.chunks if self.chunks else 0.0
-        return max(0.0, min(1.0, share))
+        planned = self.planned_in_all
+        if not planned:
+            return 1.0 if self.planned is not None and self.chunks else 0.0
+        return max(0.0, min(1.0, (self._at_begin + self._work()) / planned))
 
     @property
     def rate(self) -> float | None:
         """Chunks per second, each scored by every setting; None before the first."""
+        cells = self._cells_per_second
+        return None if cells is None else cells / max(1, len(self._alive))
+
+    @property
+    def _cells_per_second(self) -> float | None:
         seconds = 0.0 if self._work_time is None else self._work_time.seconds
-        if self.complete <= self._at_begin or seconds <= 0:
+        if self._done <= self._at_begin or seconds <= 0:
             return None
         return self._work() / seconds
 
@@ -109,10 +201,10 @@ class RunProgress:
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the last chunk at the rate so far; None before the first is scored."""
-        rate = self.rate
+        rate = self._cells_per_second
         if rate is None:
             return None
-        return max(0.0, self.chunks - self._at_begin - self._work()) / rate
+        return max(0.0, self.planned_in_all - self._at_begin - self._work()) / rate
 
     @property
     def kl_means(self) -> dict[str, float]:
@@ -120,7 +212,27 @@ class RunProgress:
         return {name: total / n for name, (total, n) in self._kl.items() if n}
 
     def _work(self) -> float:
-        """Chunks scored since the start, with a part of the current batch."""
-        batch = 1 if self.planned is None else self.planned.batch
-        part = self._of_batch * min(batch, self.chunks - self.complete)
-        return self.complete - self._at_begin + part
+        """Chunks over all settings scored since the start, with a part of the current batch."""
+        first, turn = self._batch[1], self.turn
+        part = 0.0
+        if turn is None or self.current:
+            batch = 1 if self.planned is None else self.planned.batch
+            part = self._of_batch * sum(
+                min(batch, max(0, self.chunks - self.complete))
+                for name in self._alive
+                if turn in (None, self._weights[name])
+            )
+        most = max(0, self.planned_in_all - self._at_begin)
+        work = min(most, max(self._done, first + part) - self._at_begin)
+        # A batch that begins anew takes nothing back.
+        self._most = min(most, max(self._most, work))
+        return self._most
+
+
+def _weights_of(name: str) -> str:
+    """The weights of a setting in notation; "" for the reference's."""
+    try:
+        source = weights_of(parse_setting(name))
+    except InputError:
+        return ""
+    return "" if source is None else source.key

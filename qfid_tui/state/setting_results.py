@@ -82,6 +82,7 @@ class SettingResult:
         kl: Per chunk, its mean KL, nats.
         flips: Per chunk, its share of flips, 0 to 1.
         failure: Why it was given up, one line; None while it was not.
+        dropped: Why it is scored no further than its chunks; "" where it is.
         row: Its row of the report, where that has numbers; None until a run is over.
     """
 
@@ -113,6 +114,7 @@ class SettingResult:
         self.kl: list[float] = []
         self.flips: list[float] = []
         self.failure: str | None = None
+        self.dropped = ""
         self.row: SettingRow | None = None
         self._seen: set[int] = set()
         self._events: list[ChunkScored] = []
@@ -122,8 +124,9 @@ class SettingResult:
         self._figures: Figures | None = None
 
     def judge_by(self, thresholds: Thresholds) -> None:
-        """Give the verdict by other bounds than the setting's own."""
-        self._thresholds, self._figures = thresholds, None
+        """Give verdicts by other bounds from now on; those of a report stay as they are."""
+        if thresholds != self._thresholds:
+            self._thresholds, self._figures = thresholds, None
 
     def add(self, event: ChunkScored) -> None:
         """Take in a chunk; one that is known already counts once."""
@@ -192,6 +195,7 @@ class SettingResult:
         """Take the setting's row of the report, whose numbers are final."""
         self._figures = None
         self.failure = None if row.failure is None else row.failure.message
+        self.dropped = row.dropped
         self.row = None if row.numbers is None else row
 
     def reopen(self) -> None:

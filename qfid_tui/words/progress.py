@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from scorer.common.inert_text import inert
 from scorer.spec.events import Loading, Planned
+
+if TYPE_CHECKING:
+    from qfid_tui.state.progress import RunProgress
 
 
 def duration(seconds: float) -> str:
@@ -47,3 +53,24 @@ def planned_text(event: Planned) -> str:
 def chunks_text(count: int) -> str:
     """``1 chunk``, ``2 chunks``."""
     return f"{count} chunk" if count == 1 else f"{count} chunks"
+
+
+def where_text(run: RunProgress) -> str:
+    """Where a run is: ``chunk 3 of 32``; where sets of weights take turns, of which turn."""
+    at = min(run.complete_of_turn + 1, run.chunks)
+    said = f"chunk {at} of {run.chunks}"
+    if run.turn is None:
+        return said
+    return f"weights {run.turn or 'of the reference'}, {said}"
+
+
+def dropped_text(setting: str, reason: str) -> str:
+    """Say that a setting is scored no further, and why."""
+    return f"setting `{inert(setting)}` is scored no further: {inert(reason)}"
+
+
+def done_text(run: RunProgress) -> str:
+    """How much is scored: ``3 of 32 chunks scored``; in turns, over all settings."""
+    if run.in_turns:
+        return f"{run.saved} of {run.planned_in_all} settings × chunks scored"
+    return f"{run.complete} of {chunks_text(run.chunks)} scored"

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.kv_cost import short_bytes
 from qfid_tui.words.about_line import perplexity_text
-from qfid_tui.words.progress import duration, loading_text, rate_text
+from qfid_tui.words.progress import (
+    done_text,
+    dropped_text,
+    duration,
+    loading_text,
+    rate_text,
+    where_text,
+)
 from scorer.common.errors import InputError
 from scorer.report.formats.inline import plural
 
@@ -59,6 +66,11 @@ def run_lines(state: WorkbenchState) -> list[Line]:
             lines.append(
                 [(f"{state.unfinished} is unfinished: ", "text"), *key("u", " opens it, to go on")]
             )
+    if comparison.is_active and comparison.progress.dropped:
+        name, reason = list(comparison.progress.dropped.items())[-1]
+        others = len(comparison.progress.dropped) - 1
+        more = f" ({plural(others, 'other')} too)" if others else ""
+        lines.append([("· ", "muted"), (dropped_text(name, reason) + more, "text")])
     if comparison.is_active and comparison.warnings:
         lines.append([("! ", "warning"), (comparison.warnings[-1][0], "text")])
     return [_with_own_keys(line, state.key_names) for line in lines]
@@ -85,8 +97,11 @@ def progress_line(comparison: Comparison) -> Line:
     run = comparison.progress
     if comparison.planned_chunks == 0:
         return [(_step_text(comparison), "text"), (" …", "muted")]
-    words = [f"chunk {min(run.complete + 1, run.chunks)} of {run.chunks}"]
-    words.append(f"setting {run.current}" if run.current else "reference")
+    words = [where_text(run)]
+    if run.loading is not None:
+        words = [f"{loading_text(run.loading)}: the next set of weights", done_text(run)]
+    else:
+        words.append(f"setting {run.current}" if run.current else "reference")
     if run.silence is not None:
         words.append(f"no news for {duration(run.silence)}")
     if run.rate is not None:
@@ -195,6 +210,10 @@ def ended_line(comparison: Comparison, names: Mapping[str, str] | None = None) -
     if comparison.phase == "stopped" and comparison.run is not None:
         of = plural(comparison.planned_chunks, "chunk")
         least, most = comparison.complete, comparison.most_chunks
+        if not least and comparison.compares_weights:
+            # Sets of weights take turns: no chunk is complete before the last one.
+            of = f"{comparison.planned_in_all} settings × chunks"
+            return [(f"stopped: {comparison.saved} of {of} scored and saved", "text")]
         # Settings differ where the user stopped the run within a chunk.
         count = f"{least}" if least == most else f"{least} to {most}"
         return [(f"stopped: {count} of {of} scored and saved", "text")]

@@ -30,7 +30,15 @@ from qfid_tui.cli import diagnostics, progress_display
 from qfid_tui.cli.progress_display import ProgressBar, ProgressLines
 from qfid_tui.state.progress import RunProgress
 from qfid_tui.words.progress import duration, planned_text, rate_text
-from scorer.spec.events import Event, Loading, Planned, Progress, SettingFailedEvent, Warned
+from scorer.spec.events import (
+    Event,
+    Loading,
+    Planned,
+    Progress,
+    SettingDropped,
+    SettingFailedEvent,
+    Warned,
+)
 
 
 class Clock:
@@ -85,11 +93,51 @@ def test_rate_and_time_left_are_known_from_the_first_chunk_on() -> None:
 def test_a_resumed_run_counts_its_own_work_only() -> None:
     clock = Clock()
     run = fed(clock, [(0, planned(10, **{"8": 6, "4": 4}))])
-    assert (run.complete, run.fraction, run.saved) == (4, 0.4, 10)
+    assert (run.complete, run.fraction, run.saved) == (4, 0.5, 10)
     for chunk in (4, 5):
         clock.now += 2
         run.add(chunk_scored("4", chunk, 0.1))
-    assert (run.complete, run.rate, run.seconds_left) == (6, 0.5, pytest.approx(8))
+    # Two of ten scored in 4 s, eight left: four chunks under both settings.
+    assert (run.complete, run.rate, run.seconds_left) == (6, 0.25, pytest.approx(16))
+
+
+def test_where_weights_take_turns_every_scored_chunk_counts() -> None:
+    clock = Clock()
+    names = ("8", "w4", "w4+8", "w3")
+    run = fed(clock, [(0, planned(4, 1, **dict.fromkeys(names, 0)))])
+    for chunk in range(4):
+        clock.now += 1
+        run.add(Progress(chunk, "8", 1, 1))
+        run.add(chunk_scored("8", chunk, 0.1))
+    assert (run.complete, run.fraction, run.seconds_left) == (0, 0.25, pytest.approx(12))
+    assert run.in_turns and run.turn == ""
+    run.add(Progress(0, "", 1, 4))
+    assert run.fraction == 0.25
+    run.add(Loading("model", "w4"))
+    assert run.loading is not None
+    for name in ("w4", "w4+8"):
+        clock.now += 1
+        run.add(Progress(0, name, 1, 2))
+        run.add(chunk_scored(name, 0, 0.1))
+    assert run.loading is None and (run.turn, run.complete_of_turn) == ("w4", 1)
+    assert run.fraction == pytest.approx(6 / 16)
+    run.add(SettingDropped("w3", "beaten by `w4`"))
+    assert (run.planned_in_all, run.fraction) == (12, pytest.approx(0.5))
+    run.add(SettingFailedEvent("w4+8", "SettingFailed", "not finite"))
+    assert (run.planned_in_all, run.saved) == (9, 6)
+    for chunk in (1, 2, 3):
+        run.add(chunk_scored("w4", chunk, 0.1))
+    assert (run.fraction, run.seconds_left) == (1.0, 0.0)
+
+
+def test_weights_that_are_scored_together_take_no_turns() -> None:
+    run = fed(Clock(), [(0, planned(4, 2, **dict.fromkeys(("8", "w4"), 0)))])
+    for first in (0, 2):
+        for name in ("8", "w4"):
+            run.add(Progress(first, name, 1, 2))
+            for chunk in (first, first + 1):
+                run.add(chunk_scored(name, chunk, 0.1))
+    assert not run.in_turns and run.turn is None and run.complete == 4
 
 
 def test_a_setting_that_fails_holds_nothing_up() -> None:
@@ -131,6 +179,7 @@ EVENTS = st.lists(
             st.integers(0, 600),
         ),
         st.builds(SettingFailedEvent, st.sampled_from(("8", "4")), st.text(), st.text(), st.text()),
+        st.builds(SettingDropped, st.sampled_from(("8", "4", "?")), st.text()),
         st.builds(Warned, st.text(), st.text()),
         st.builds(Loading, st.text(), st.text()),
         st.builds(planned, st.integers(0, 9), st.integers(1, 9)),
