@@ -31,17 +31,18 @@ def print_dry_run(job: Job) -> int:
         0, or 3 where scoring it does not fit in memory.
 
     Raises:
-        QfidError: A model is not there, or the device cannot be asked.
+        QfidError: A model is not there or not a copy of the reference, or the device cannot be asked.
     """
     from qfid_tui.cli.output import print_text
     from scorer.common.errors import WillNotFit
     from scorer.device.host_memory import HostMemory
-    from scorer.fit.dry_run import memory_plan, product_shape
+    from scorer.fit.dry_run import check_candidates, memory_plan, product_shape
     from scorer.models.measuring import with_exact_geometry
     from scorer.models.resolve import resolve_model
 
     info = with_exact_geometry(resolve_model(job.model, job.revision, allow_custom_code=True))
     job = job.resolved(info.geometry)
+    check_candidates(job, info)
     machine = _machine(product_shape(info, job))
     memory = HostMemory(machine["memory_total"], machine["memory_free"])
     plan = memory_plan(job, info, machine["device"], memory)
@@ -116,7 +117,7 @@ def _memory(job: Job, info: ModelInfo, machine: dict[str, Any], plan: Any) -> It
 def _time(job: Job, info: ModelInfo, machine: dict[str, Any]) -> Iterator[str]:
     from scorer.fit.dry_run import earlier_seconds, passes_per_chunk, seconds_by_product
 
-    earlier = earlier_seconds(job)
+    earlier = earlier_seconds(job, machine["device"])
     if earlier is not None:
         run, each = earlier
         rests = f"at the rate of run {run}, {each:.2g} s a pass"

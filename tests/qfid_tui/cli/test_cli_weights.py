@@ -70,6 +70,8 @@ def test_an_option_of_another_command_says_what_to_write(
         (["weights", "demo", "copy.GGUF"], "`copy.GGUF` is GGUF, which this version does not read"),
         (["compare", "weights", "a", "b"], "`qfid weights REF QUANT` compares weights"),
         (["fit", "demo"], "--memory is missing"),
+        (["weights", "demo", "demo"], "`demo` names no quantized copy"),
+        (["resume", "RUN", "--kv-group-size", "32"], "--kv 4:32"),
         (["weights", "demo", "--bits", "7"], "`7` bits is not a width"),
     ],
 )
@@ -168,3 +170,11 @@ def test_a_gguf_file_in_notation_is_refused(
     Path("copy.gguf").touch()
     assert main(["weights", "demo", "--settings", "w=./copy.gguf"]) == 2
     assert "is GGUF, which this version does not read" in capfd.readouterr().err
+
+
+def test_a_dry_run_refuses_what_scoring_would_refuse(
+    small: Small, machine: dict[str, Any], capfd: Capture
+) -> None:
+    words = ["weights", str(small.model), str(small.model), "--corpus", str(small.text)]
+    assert main([*words, "--dry-run"]) == 2
+    assert "is the reference itself" in capfd.readouterr().err
