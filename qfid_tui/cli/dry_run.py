@@ -31,7 +31,8 @@ def print_dry_run(job: Job) -> int:
         0, or 3 where scoring it does not fit in memory.
 
     Raises:
-        QfidError: A model is not there or not a copy of the reference, or the device cannot be asked.
+        QfidError: A model is not there or not a copy of the reference, or the device cannot be
+            asked.
     """
     from qfid_tui.cli.output import print_text
     from scorer.common.errors import WillNotFit

@@ -178,8 +178,8 @@ def earlier_seconds(job: Job, device: str) -> tuple[str, float] | None:
             continue
         try:
             run = find_run(info.id)
-            facts = run.facts
-            if (facts.device.kind, facts.job.kernel) != (device, job.kernel):
+            facts = run.facts.run
+            if facts is None or (facts.device.kind, facts.job.kernel) != (device, job.kernel):
                 continue
             stored = run.read()
         except QfidError:

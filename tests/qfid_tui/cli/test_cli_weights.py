@@ -178,3 +178,15 @@ def test_a_dry_run_refuses_what_scoring_would_refuse(
     words = ["weights", str(small.model), str(small.model), "--corpus", str(small.text)]
     assert main([*words, "--dry-run"]) == 2
     assert "is the reference itself" in capfd.readouterr().err
+
+
+def test_the_expected_time_rests_on_a_run_on_the_same_device(
+    small: Small, machine: dict[str, Any], capfd: Capture
+) -> None:
+    words = ("kv", str(small.model), "--corpus", str(small.text), "--chunk-length", "32")
+    words = (*words, "--kv-bits", "8", "--kv-group-size", "32", "--max-chunks", "2")
+    assert main(list(words)) == 0
+    assert "at the rate of run" in dry(capfd, *words)
+    assert "timed just now" in dry(capfd, *words, "--kernel", "mlx-lm")
+    machine["device"] = "cuda"
+    assert "timed just now" in dry(capfd, *words)
