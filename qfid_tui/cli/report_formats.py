@@ -37,6 +37,7 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format",
         choices=FORMATS,
+        metavar="FORMAT",
         help="md (default), json, mqf-json: one setting as mlx-quant-fidelity writes it, csv: a "
         "line per setting, positions: a line per token, "
         "parquet: the same for data frames, badge: an image line per setting, card: a block for a "
