@@ -16,9 +16,9 @@ from scorer.fit.fitting import fitting
 from scorer.fit.memory_need import layers_bytes, need
 from scorer.fit.pass_size import PassSize, default_batch
 from scorer.models.info import ModelInfo
+from scorer.models.model_difference import check_same_but_tokenizer
 from scorer.models.predicted_precision import predicted_precision
 from scorer.models.resolve import resolve_model
-from scorer.models.same_model import check_same_model
 from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.spec.job import Job
 from scorer.spec.settings.weights import MadeWeights, StoredWeights, WeightsSource, sources_of
@@ -143,6 +143,8 @@ def seconds_by_product(info: ModelInfo, job: Job, flop_per_second: float) -> flo
 def check_candidates(job: Job, info: ModelInfo) -> None:
     """Refuse weights that scoring would refuse, by their files alone.
 
+    Tokenizers are compared when it is scored.
+
     Args:
         job: The job.
         info: The reference.
@@ -154,7 +156,7 @@ def check_candidates(job: Job, info: ModelInfo) -> None:
     for source in sources_of(job.settings):
         if isinstance(source, StoredWeights):
             found = resolve_model(source.model, source.revision, allow_custom_code=True)
-            check_same_model(info, found)
+            check_same_but_tokenizer(info, found)
         else:
             predicted_precision(info, source.bits, source.group_size, source.mode)
 
