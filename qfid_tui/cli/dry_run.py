@@ -97,11 +97,14 @@ def _cells(job: Job, info: ModelInfo) -> Iterator[str]:
 def _memory(job: Job, info: ModelInfo, machine: dict[str, Any], plan: Any) -> Iterator[str]:
     from scorer.fit.dry_run import POSITION_BYTES, states_bytes
     from scorer.spec.amounts import shown_bytes
+    from scorer.spec.settings.weights import sources_of
 
-    how = "loaded together" if not plan.in_turns else "in turns"
+    how = ""
+    if sources_of(job.settings):
+        how = ", weights in turns" if plan.in_turns else ", weights loaded together"
     fits = "" if plan.fits else ": it does not fit"
     yield (
-        f"memory to score: about {shown_bytes(plan.needed)}, weights {how}; "
+        f"memory to score: about {shown_bytes(plan.needed)}{how}; "
         f"{shown_bytes(plan.free)} free on {machine['device']}{fits}"
     )
     if plan.in_turns:
