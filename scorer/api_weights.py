@@ -163,6 +163,10 @@ def fit_memory(
     kv: Listed | None = None,
     kv_group_size: int | None = None,
     settings: Sequence[Setting | str] | str = (),
+    quantize_start: int = 0,
+    path: ComputePath = "deployed",
+    kernel: Kernel = "auto",
+    control: bool = False,
     corpus: str | PathLike[str] | None = None,
     protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
@@ -191,6 +195,10 @@ def fit_memory(
         kv: See there; where neither this nor ``settings`` is given, 8 and 4.
         kv_group_size: See there.
         settings: See there.
+        quantize_start: See there.
+        path: See there.
+        kernel: See there.
+        control: See there.
         corpus: See there.
         protocol: See there.
         chunk_length: See there.
@@ -233,6 +241,8 @@ def fit_memory(
             kv=_FIT_KV if kv is None and not settings else kv,
             kv_group_size=kv_group_size,
             settings=settings,
+            quantize_start=quantize_start,
+            path=path,
         ),
         spec,
         corpus=corpus,
@@ -241,6 +251,8 @@ def fit_memory(
         chunk_length=chunk_length,
         chunks=chunks,
         max_chunks=max_chunks,
+        kernel=kernel,
+        control=control,
         force=force,
         one_at_a_time=one_at_a_time,
         drop_beaten=True,

@@ -31,17 +31,19 @@ def print_dry_run(job: Job) -> int:
         0, or 3 where scoring it does not fit in memory.
 
     Raises:
-        QfidError: A model is not there, or the device cannot be asked.
+        QfidError: A model is not there or not a copy of the reference, or the device cannot be
+            asked.
     """
     from qfid_tui.cli.output import print_text
     from scorer.common.errors import WillNotFit
     from scorer.device.host_memory import HostMemory
-    from scorer.fit.dry_run import memory_plan, product_shape
+    from scorer.fit.dry_run import check_candidates, memory_plan, product_shape
     from scorer.models.measuring import with_exact_geometry
     from scorer.models.resolve import resolve_model
 
     info = with_exact_geometry(resolve_model(job.model, job.revision, allow_custom_code=True))
     job = job.resolved(info.geometry)
+    check_candidates(job, info)
     machine = _machine(product_shape(info, job))
     memory = HostMemory(machine["memory_total"], machine["memory_free"])
     plan = memory_plan(job, info, machine["device"], memory)
@@ -95,11 +97,14 @@ def _cells(job: Job, info: ModelInfo) -> Iterator[str]:
 def _memory(job: Job, info: ModelInfo, machine: dict[str, Any], plan: Any) -> Iterator[str]:
     from scorer.fit.dry_run import POSITION_BYTES, states_bytes
     from scorer.spec.amounts import shown_bytes
+    from scorer.spec.settings.weights import sources_of
 
-    how = "loaded together" if not plan.in_turns else "in turns"
+    how = ""
+    if sources_of(job.settings):
+        how = ", weights in turns" if plan.in_turns else ", weights loaded together"
     fits = "" if plan.fits else ": it does not fit"
     yield (
-        f"memory to score: about {shown_bytes(plan.needed)}, weights {how}; "
+        f"memory to score: about {shown_bytes(plan.needed)}{how}; "
         f"{shown_bytes(plan.free)} free on {machine['device']}{fits}"
     )
     if plan.in_turns:
@@ -116,7 +121,7 @@ def _memory(job: Job, info: ModelInfo, machine: dict[str, Any], plan: Any) -> It
 def _time(job: Job, info: ModelInfo, machine: dict[str, Any]) -> Iterator[str]:
     from scorer.fit.dry_run import earlier_seconds, passes_per_chunk, seconds_by_product
 
-    earlier = earlier_seconds(job)
+    earlier = earlier_seconds(job, machine["device"])
     if earlier is not None:
         run, each = earlier
         rests = f"at the rate of run {run}, {each:.2g} s a pass"

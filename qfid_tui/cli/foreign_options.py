@@ -35,6 +35,8 @@ _OURS = {
     "--ctx": "--context N sets the tokens of a sequence",
 }
 
+_KEPT = "a run keeps how it was scored: `qfid kv` or `qfid weights` starts another"
+
 _OF_COMMAND = {
     "kv": {
         "--bits": "`qfid weights MODEL --bits 4` quantizes weights; for the KV cache --kv-bits",
@@ -55,6 +57,21 @@ _OF_COMMAND = {
         "--max-chunks": "a run keeps its text and chunks: score more with a new `qfid kv`",
         "--corpus": "a run keeps its text; score another with a new `qfid kv`",
         "--kv-bits": "--kv 8 adds a KV setting to the run",
+        "--reference": "a run keeps its reference: `qfid weights` starts another",
+        "--revision": "a run keeps its model's commit: `qfid weights` or `qfid kv` starts another",
+        "--group-size": "it is written behind the bits: --bits 4:32",
+        "--kv-group-size": "it is written behind the bits: --kv 4:32",
+        "--quantize-start": "it is written behind the setting: --kv 8@256",
+        "--path": "it is written behind the setting: --kv 8~dequantized",
+        "--dry-run": "`qfid runs` says how much of a run is scored; resume scores the rest",
+        "--chunks": _KEPT,
+        "--chunk-length": _KEPT,
+        "--protocol": _KEPT,
+        "--kernel": _KEPT,
+        "--control": _KEPT,
+        "--noise-floor": _KEPT,
+        "--batch-size": _KEPT,
+        "--one-at-a-time": _KEPT,
     },
 }
 """Options that another of our commands has, and what to write instead."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format",
         choices=FORMATS,
+        metavar="FORMAT",
         help="md (default), json, mqf-json: one setting as mlx-quant-fidelity writes it, csv: a "
         "line per setting, positions: a line per token, "
         "parquet: the same for data frames, badge: an image line per setting, card: a block for a "
@@ -67,8 +69,12 @@ class Delivery:
         format: One of ``FORMATS``.
     """
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, *, of_answer: bool = False) -> None:
         """Check the options.
+
+        Args:
+            args: The options.
+            of_answer: Whether ``--fail-under`` judges only what the report says to run.
 
         Raises:
             InputError: ``--output`` cannot be written, or does not say which format is meant; or
@@ -84,6 +90,7 @@ class Delivery:
                 f"the format {self.format} holds all settings",
             )
         self._fail_under: str | None = args.fail_under
+        self._of_answer = of_answer
         self._file: ReportFile | None = None
         if self.format == "parquet" and args.output is None:
             from scorer.common.errors import InputError
@@ -140,6 +147,11 @@ class Delivery:
             return 0
         from qfid_tui.cli.diagnostics import say
 
+        pick = report.deployment.pick if self._of_answer and report.deployment else None
+        if pick is not None:
+            # What was scored to find the answer may be as bad as it likes.
+            rows = tuple(row for row in report.settings if row.setting == pick)
+            report = dataclasses.replace(report, settings=rows)
         below = below_tier(report, self._fail_under)
         worse = {name for name, _ in below}
         if still_open := [

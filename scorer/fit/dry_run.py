@@ -16,6 +16,8 @@ from scorer.fit.fitting import fitting
 from scorer.fit.memory_need import layers_bytes, need
 from scorer.fit.pass_size import PassSize, default_batch
 from scorer.models.info import ModelInfo
+from scorer.models.model_difference import check_same_but_tokenizer
+from scorer.models.predicted_precision import predicted_precision
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.spec.job import Job
@@ -138,8 +140,33 @@ def seconds_by_product(info: ModelInfo, job: Job, flop_per_second: float) -> flo
     return OVERHEAD * 2 * parameters * (job.chunk_length - 1) / flop_per_second
 
 
-def earlier_seconds(job: Job) -> tuple[str, float] | None:
-    """The newest run of the same model and chunk length that has scored anything.
+def check_candidates(job: Job, info: ModelInfo) -> None:
+    """Refuse weights that scoring would refuse, by their files alone.
+
+    Tokenizers are compared when it is scored.
+
+    Args:
+        job: The job.
+        info: The reference.
+
+    Raises:
+        InputError: A candidate is not there, or is not a copy of the reference in another
+            precision; or weights cannot be made of the reference.
+    """
+    for source in sources_of(job.settings):
+        if isinstance(source, StoredWeights):
+            found = resolve_model(source.model, source.revision, allow_custom_code=True)
+            check_same_but_tokenizer(info, found)
+        else:
+            predicted_precision(info, source.bits, source.group_size, source.mode)
+
+
+def earlier_seconds(job: Job, device: str) -> tuple[str, float] | None:
+    """The newest run of the same model and chunk length that this device has scored a part of.
+
+    Args:
+        job: The job.
+        device: Kind of the device that would score: a run on another says nothing about it.
 
     Returns:
         Its id, and the median seconds of a pass of one chunk; None where there is none.
@@ -152,7 +179,11 @@ def earlier_seconds(job: Job) -> tuple[str, float] | None:
         if info.state == "broken" or not info.chunks_done:
             continue
         try:
-            stored = find_run(info.id).read()
+            run = find_run(info.id)
+            facts = run.facts.run
+            if facts is None or (facts.device.kind, facts.job.kernel) != (device, job.kernel):
+                continue
+            stored = run.read()
         except QfidError:
             continue
         found = [fact.seconds for chunks in stored.values() for fact in chunks.facts]

@@ -12,8 +12,8 @@ from scorer.models.config import read_object
 from scorer.models.info import ModelInfo
 from scorer.models.kept_comparisons import kept_tokenizer_difference
 from scorer.models.listing import Unscorable, iter_models
+from scorer.models.model_difference import check_loads, model_difference, quick_difference
 from scorer.models.precision import precision_of
-from scorer.models.same_model import check_loads, model_difference, quick_difference
 from scorer.models.weight_layout import WeightLayout, read_layout
 from scorer.models.weight_precision import WeightPrecision
 

@@ -39,7 +39,8 @@ examples:
   qfid fit org/model-bf16 org/model-4bit --memory 8GB --kv 8
 
 exit codes: 0 answer, 1 internal error or a setting failed, 2 wrong input,
-3 nothing fits, or not enough memory to score, 130 interrupted
+3 nothing fits, or not enough memory to score, 4 the answer does not meet
+--fail-under, 130 interrupted
 """
 
 
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     job = job_of(args, settings_of(args, candidates), spec)
     if args.format is None and args.output is None:
         args.format = ANSWER
-    delivery = Delivery(args)
+    delivery = Delivery(args, of_answer=True)
     allowed = args.allow_custom_code
     info = ensure_models(job, allow_custom_code=allowed, pull=args.pull)
     job = _fitting(dataclasses.replace(job, drop_beaten=True), with_exact_geometry(info), spec)

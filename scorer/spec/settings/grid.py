@@ -82,7 +82,7 @@ def stored_weights(name: str, revision: str | None = None) -> StoredWeights:
         revision: Revision of the repo where the name holds none.
 
     Raises:
-        InputError: Nothing is named.
+        InputError: Nothing is named, or what is named is no repo id and no folder.
     """
     if not name.strip():
         raise InputError("no model was named", "give org/name or a folder")
@@ -100,6 +100,11 @@ def stored_weights(name: str, revision: str | None = None) -> StoredWeights:
         # There is no such user, or no working directory: whoever looks for the model says so.
         pass
     model, _, own = name.partition("@")
+    if "/" not in model:
+        raise InputError(
+            f"`{name}` names no quantized copy: it is neither org/name nor a folder",
+            "a folder is written ./name; --bits 8,4 makes copies of the reference in memory",
+        )
     return StoredWeights(model, own or revision)
 
 

@@ -70,6 +70,8 @@ def test_an_option_of_another_command_says_what_to_write(
         (["weights", "demo", "copy.GGUF"], "`copy.GGUF` is GGUF, which this version does not read"),
         (["compare", "weights", "a", "b"], "`qfid weights REF QUANT` compares weights"),
         (["fit", "demo"], "--memory is missing"),
+        (["weights", "demo", "demo"], "`demo` names no quantized copy"),
+        (["resume", "RUN", "--kv-group-size", "32"], "--kv 4:32"),
         (["weights", "demo", "--bits", "7"], "`7` bits is not a width"),
     ],
 )
@@ -168,3 +170,23 @@ def test_a_gguf_file_in_notation_is_refused(
     Path("copy.gguf").touch()
     assert main(["weights", "demo", "--settings", "w=./copy.gguf"]) == 2
     assert "is GGUF, which this version does not read" in capfd.readouterr().err
+
+
+def test_a_dry_run_refuses_what_scoring_would_refuse(
+    small: Small, machine: dict[str, Any], capfd: Capture
+) -> None:
+    words = ["weights", str(small.model), str(small.model), "--corpus", str(small.text)]
+    assert main([*words, "--dry-run"]) == 2
+    assert "is the reference itself" in capfd.readouterr().err
+
+
+def test_the_expected_time_rests_on_a_run_on_the_same_device(
+    small: Small, machine: dict[str, Any], capfd: Capture
+) -> None:
+    words = ("kv", str(small.model), "--corpus", str(small.text), "--chunk-length", "32")
+    words = (*words, "--kv-bits", "8", "--kv-group-size", "32", "--max-chunks", "2")
+    assert main(list(words)) == 0
+    assert "at the rate of run" in dry(capfd, *words)
+    assert "timed just now" in dry(capfd, *words, "--kernel", "mlx-lm")
+    machine["device"] = "cuda"
+    assert "timed just now" in dry(capfd, *words)
