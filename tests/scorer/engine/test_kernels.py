@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,10 @@ def test_a_preparation_that_is_left_ends_the_processes(
     for event in steps:
         if isinstance(event, Loading) and event.step == "kernels":
             break
+    # A thread starts it.
+    end = time.monotonic() + 60
+    while not running[0]._running and time.monotonic() < end:
+        time.sleep(0.01)
     (process,) = running[0]._running
     steps.close()  # type: ignore[attr-defined]
     assert process.poll() is not None
