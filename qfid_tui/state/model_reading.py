@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from qfid_tui.state.app_hints import error_text
@@ -16,7 +17,11 @@ from scorer.models.resolve import DEMO, resolve_model
 
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
+    from qfid_tui.state.weights_offer import WeightsInfo, WeightsOffer
     from scorer.models.sizes import ModelSizes
+    from scorer.models.weight_precision import WeightPrecision
+    from scorer.runs.shape_facts import ShapeFacts
+    from scorer.spec.settings.weights import WeightsSource
 
 _BLOCK_SECONDS = 0.1
 
@@ -95,3 +100,86 @@ def gone_models(
         for model in shown
         if model.name not in names and not (isinstance(model, ModelInfo) and model.path.exists())
     }
+
+
+def read_weights(model: ModelInfo, typed: Sequence[WeightsSource] = ()) -> WeightsOffer:
+    """What can be compared with a model: its relatives in the cache, and what can be made of it.
+
+    Args:
+        model: The model.
+        typed: Further weights that are asked for; those that cannot be read are left out.
+    """
+    from qfid_tui.state.weights_offer import MADE, WeightsInfo, WeightsOffer
+    from scorer.models.predicted_precision import predicted_from
+    from scorer.models.relatives import find_relatives
+    from scorer.models.precision import precision_of, read_precision
+    from scorer.models.weight_layout import read_layout
+    from scorer.spec.settings.weights import MadeWeights, StoredWeights
+
+    asked = frozenset(source.key for source in (*MADE, *typed))
+    try:
+        layout = read_layout(model)
+        own = _weights_info(model.name, precision_of(layout))
+        shape = _shape_facts(model)
+    except (QfidError, OSError, ValueError, KeyError) as error:
+        return WeightsOffer(model.path, asked=asked, reason=_reason(error))
+    known: dict[str, WeightsInfo] = {}
+    reason = ""
+    for source in (*MADE, *(each for each in typed if isinstance(each, MadeWeights))):
+        try:
+            known[source.key] = _weights_info(source.name, predicted_from(layout, model, source.format))
+        except (QfidError, ValueError, KeyError) as error:
+            reason = _reason(error)
+    found = find_relatives(model).relatives
+    relatives = []
+    for each in found:
+        stored = StoredWeights(each.model.name)
+        known[stored.key] = _weights_info(stored.name, each.precision)
+        relatives.append(stored)
+    for source in typed:
+        if isinstance(source, StoredWeights) and source.key not in known:
+            with contextlib.suppress(QfidError, OSError, ValueError, KeyError):
+                info = resolve_model(source.model, source.revision, allow_custom_code=True)
+                known[source.key] = _weights_info(source.name, read_precision(info))
+    return WeightsOffer(
+        model.path,
+        own,
+        shape,
+        tuple(relatives),
+        known,
+        asked,
+        "" if any(source.key in known for source in MADE) else reason,
+    )
+
+
+def _weights_info(name: str, precision: WeightPrecision) -> WeightsInfo:
+    from qfid_tui.state.weights_offer import WeightsInfo
+
+    return WeightsInfo(
+        name,
+        precision.line,
+        precision.bits_per_weight,
+        precision.loaded_bytes,
+        precision.exact,
+    )
+
+
+def _shape_facts(model: ModelInfo) -> ShapeFacts:
+    from scorer.models.sizes import model_sizes
+    from scorer.runs.shape_facts import ShapeFacts
+
+    sizes, geometry = model_sizes(model), model.geometry
+    return ShapeFacts(
+        sizes.hidden,
+        sizes.inner,
+        sizes.heads,
+        sizes.vocab,
+        geometry.total_layers,
+        tuple(geometry.layers),
+    )
+
+
+def _reason(error: Exception) -> str:
+    from scorer.common.error_text import first_line
+
+    return error.message if isinstance(error, QfidError) else first_line(error)

@@ -6,9 +6,9 @@ A function of the report alone, so that a saved run answers for any memory and c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from scorer.fit.choice import Cell, Choice, Deployment, choose, over_contexts
+from scorer.fit.choice import Beats, Cell, Choice, Deployment, choose, over_contexts
 from scorer.fit.prefill_peak import PrefillShape
 from scorer.report.deploy_commands import (
     DeployCommands,
@@ -61,18 +61,40 @@ def deployment_part(
         Cell(REFERENCE_CELL, weights.weight_bytes, kl_mean=0.0, verdict="good"),
         *(_cell(row, weights) for row in rows),
     ]
+    return placed_cells(
+        cells, shape, spec, _beats(comparisons), reference.model_id, reference.max_context
+    )
+
+
+def placed_cells(
+    cells: Sequence[Cell],
+    shape: ShapeFacts,
+    spec: DeploymentSpec,
+    beats: Beats,
+    model: str,
+    max_context: int | None,
+) -> DeploymentPart:
+    """Place cells in a deployment and choose one, also before a report has their numbers.
+
+    Args:
+        cells: The cell :data:`REFERENCE_CELL`, and one for each setting, named by its notation.
+        shape: Sizes of the model.
+        spec: The deployment.
+        beats: Whether one cell is told apart from another as better.
+        model: Repo id or path of the reference, or ``demo``.
+        max_context: Tokens that it was made for; None where that is not known.
+    """
     deployment = Deployment(
         geometry=shape.geometry,
         shape=_prefill_shape(shape),
         memory=_NO_LIMIT if spec.memory is None else spec.memory,
-        context=spec.context_for(reference.max_context),
+        context=spec.context_for(max_context),
         parallel=spec.parallel,
         device=spec.device,
         step=spec.step,
     )
-    beats = _beats(comparisons)
     choice = choose(cells, deployment, beats)
-    commands = _commands(reference.model_id, choice, spec)
+    commands = _commands(model, choice, spec)
     return DeploymentPart(
         memory=spec.memory,
         context=deployment.context,
@@ -129,7 +151,7 @@ def _prefill_shape(shape: ShapeFacts) -> PrefillShape:
     return PrefillShape(shape.hidden, shape.inner, shape.heads, shape.vocab, 2)
 
 
-def _beats(comparisons: Sequence[PairComparison]) -> Callable[[Cell, Cell], bool]:
+def _beats(comparisons: Sequence[PairComparison]) -> Beats:
     """Whether one cell is told apart from another as the one that drifts less."""
     differences = {}
     for pair in comparisons:
