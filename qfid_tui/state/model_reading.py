@@ -109,7 +109,8 @@ def read_weights(model: ModelInfo, typed: Sequence[WeightsSource] = ()) -> Weigh
         model: The model.
         typed: Further weights that are asked for; those that cannot be read are left out.
     """
-    from qfid_tui.state.weights_offer import MADE, WeightsInfo, WeightsOffer
+    from qfid_tui.state.choices import MADE
+    from qfid_tui.state.weights_offer import WeightsOffer
     from scorer.models.predicted_precision import predicted_from
     from scorer.models.relatives import find_relatives
     from scorer.models.precision import precision_of, read_precision
@@ -127,9 +128,11 @@ def read_weights(model: ModelInfo, typed: Sequence[WeightsSource] = ()) -> Weigh
     reason = ""
     for source in (*MADE, *(each for each in typed if isinstance(each, MadeWeights))):
         try:
-            known[source.key] = _weights_info(source.name, predicted_from(layout, model, source.format))
+            precision = predicted_from(layout, model, source.format)
         except (QfidError, ValueError, KeyError) as error:
             reason = _reason(error)
+        else:
+            known[source.key] = _weights_info(source.name, precision)
     found = find_relatives(model).relatives
     relatives = []
     for each in found:

@@ -10,15 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scorer.spec.settings.grid import ladder
-from scorer.spec.settings.weights import MadeWeights, StoredWeights, WeightsSource
+from qfid_tui.state.choices import MADE
 
 if TYPE_CHECKING:
     from scorer.runs.shape_facts import ShapeFacts
     from scorer.runs.weight_facts import WeightFacts
-
-MADE: tuple[MadeWeights, ...] = ladder("8,6,5,4,3,2,mxfp4,mxfp8,nvfp4")
-"""Precisions that the table offers to make of a model."""
+    from scorer.spec.settings.weights import StoredWeights, WeightsSource
 
 
 @dataclass(frozen=True, slots=True)

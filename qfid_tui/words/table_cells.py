@@ -6,15 +6,18 @@ narrow for its usual one.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from qfid_tui.pictures.canvas import VERDICT_SIGNS
 from qfid_tui.state.kv_cost import short_bytes
-from scorer.report.formats.inline import count, digits, is_symmetric, with_margin
+from scorer.report.formats.inline import ABSENT, ROUGHLY, count, digits, is_symmetric, with_margin
+from scorer.spec.amounts import shown_bytes
 
 if TYPE_CHECKING:
     from qfid_tui.state.kv_cost import KVCost
     from qfid_tui.state.setting_results import Figures
+    from qfid_tui.state.weights_offer import WeightsInfo
 
 
 def verdict_text(figures: Figures) -> str:
@@ -35,6 +38,18 @@ def cost_text(cost: KVCost, width: int) -> str:
     if len(cost.sign + shown) > width:
         shown = short_bytes(cost.per_token)
     return cost.sign + shown
+
+
+def weights_bytes_text(weights: WeightsInfo | None) -> str:
+    """Bytes of weights: ``143 MB``."""
+    if weights is None:
+        return ABSENT
+    return ("" if weights.exact else ROUGHLY) + shown_bytes(weights.weight_bytes)
+
+
+def short_precision(weights: WeightsInfo) -> str:
+    """The precision of weights without the bits per weight, which stand beside it."""
+    return re.sub(r", [0-9.]+ bits per weight", "", weights.precision)
 
 
 def number_text(value: float | None, width: int, *, significant: int, sign: bool = False) -> str:

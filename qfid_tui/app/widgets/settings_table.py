@@ -22,7 +22,9 @@ from qfid_tui.words.table_cells import (
     margin_text,
     number_text,
     share_text,
+    short_precision,
     verdict_text,
+    weights_bytes_text,
 )
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import ABSENT
@@ -31,6 +33,7 @@ _MARKS = {True: "[x]", False: "[ ]", None: "   "}
 _EARLIER = "old"
 _REFUSED = " ✗ "
 _EARLIER_IN_VIEW = 1
+_OFFERS_IN_VIEW = 2
 _NAME_WIDTHS = (8, 25)
 # Cells of a column of costs, while there are no numbers.
 _COST = 12
@@ -167,16 +170,24 @@ class SettingsTable(Rows):
 
     def row_height(self) -> int:
         """Two lines if the rows of this comparison fit with two lines each, else one."""
-        own = sum(not row.origin for row in self.rows)
+        own = self._own_rows
         return 2 if self.has_numbers and self.size.height - self.HEAD >= 2 * own > 0 else 1
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Two lines a row where the table may take half the screen, else one, and the head."""
-        own = sum(not row.origin for row in self.rows)
+        own = self._own_rows
         tall = self.has_numbers and viewport.height >= _TALL_SCREEN
-        earlier = len(self.rows) - own
-        rows = max(1, own + (earlier if tall else min(earlier, _EARLIER_IN_VIEW)))
+        offers = sum(row.is_offer for row in self.rows)
+        earlier = len(self.rows) - own - offers
+        if self.has_numbers or viewport.height < _TALL_SCREEN:
+            offers = min(offers, _OFFERS_IN_VIEW)
+        rows = max(1, own + offers + (earlier if tall else min(earlier, _EARLIER_IN_VIEW)))
         return self.HEAD + min(rows * (2 if tall else 1), viewport.height // 2 - 2)
+
+    @property
+    def _own_rows(self) -> int:
+        """Rows of this comparison; weights that nobody has asked for are not among them."""
+        return sum(not row.origin and not row.is_offer for row in self.rows)
 
     def empty_line(self, line: int) -> str:
         """What to do."""
@@ -194,7 +205,7 @@ class SettingsTable(Rows):
             room = max(8, self._room_in_border - len(f"{title} · costs of "))
             title += f" · costs of {shortened(self._costs_of, room)}"
         if self.has_numbers and self.row_height() == 1 and row is not None and row.cost is not None:
-            title += self._costs_in_title(row.name, context_costs(row.cost))
+            title += self._costs_in_title(row.shown_name, context_costs(row.cost))
         legend = self.strips.legend(row, self._room_in_border) if self.has_numbers else ""
         # A title that is set paints the whole table, even if it is the same.
         if (title, legend) != self._titles:
@@ -209,7 +220,7 @@ class SettingsTable(Rows):
     def _costs_in_title(self, name: str, costs: list[str]) -> str:
         """The costs that have room behind the title; those of short contexts go first."""
         for first in range(len(costs)):
-            said = f" · {inert(name or '16 bit')}: KV {', '.join(costs[first:])}"
+            said = f" · {inert(name)}: KV {', '.join(costs[first:])}"
             if len(f"Settings{said}") <= self._room_in_border:
                 return said
         return ""
@@ -259,14 +270,15 @@ class SettingsTable(Rows):
         if line == 1:
             return self._second(row, columns, width)
         at_cursor = "▸ " if index == self.cursor else "  "
-        shown = row.name or "16 bit"
         across = columns.cost if self.has_numbers else _COST
         cost = ABSENT if row.cost is None else cost_text(row.cost, across - 1)
+        if row.has_weights:
+            cost = weights_bytes_text(row.weights)
         parts: list[Part] = [
             (at_cursor, "strong"),
             (_mark(row), "strong" if row.ticked and not row.refusal else "muted"),
             (" ", "text"),
-            (cell(shown, columns.name), "strong" if row.ticked and not row.refusal else style),
+            (name_cell(row.shown_name, columns.name), "strong" if row.ticked and not row.refusal else style),
             (number_cell(cost, across), style),
         ]
         if row.refusal:
@@ -278,6 +290,12 @@ class SettingsTable(Rows):
         return [*parts, *self._strip_of(row, 0, columns, width)]
 
     def _costs(self, row: TableRow, style: str, room: int) -> list[Part]:
+        if row.has_weights and row.figures is None:
+            said = "what is known of these weights is being read …"
+            if row.weights is not None:
+                bits = f"{row.weights.bits_per_weight:.2f} bits/weight"
+                said = f"{bits} · {inert(short_precision(row.weights))}"
+            return [("  " + fitted(said, max(0, room - 2)), style)]
         if row.figures is not None:
             said = f"{margin_text(row.figures)} nats, {verdict_text(row.figures)} · {row.origin}"
             return [("  " + fitted(inert(said), max(0, room - 2)), style)]
@@ -329,10 +347,18 @@ class SettingsTable(Rows):
         for without in ({"cost": 0}, {"kl": 10}, {"flips": 0}):
             if width < columns.total + least:
                 columns = replace(columns, **without)
-        longest = max((len(row.name) for row in self.rows), default=0) + 1
+        longest = max((len(row.shown_name) for row in self.rows), default=0) + 1
         # Strips of both kinds are worth more than the end of a long name, which stands below.
         room = min(most, width - columns.total - 2 * (LEAST_STRIP + 1))
         return replace(columns, name=max(least, min(longest, room)))
+
+
+def name_cell(text: str, width: int) -> str:
+    """A name in a column; of a long one the end is kept, by which names of one family differ."""
+    room = width - 1
+    if len(text) > room > 8:
+        text = f"{text[:4]}…{text[5 - room :]}"
+    return cell(text, width)
 
 
 def _with_room(cells: list[str], width: int) -> list[str]:
