@@ -93,6 +93,11 @@ class WorkbenchReader:
         self._owner.tell(fault, "error", _FAULT_SECONDS)
         self._owner.take(models_found(self._owner.state, found))
 
+    def read_shown(self) -> None:
+        """Read what the state needs and has not: sizes, and weights to compare with."""
+        self.read_sizes()
+        self.read_weights()
+
     def read_sizes(self) -> None:
         """Read the sizes of the shown model, unless they are known."""
         state = self._owner.state

@@ -164,7 +164,11 @@ class Choices:
         for setting in alone:
             paired = paired.ticking(setting, True)
         if set(paired.ticked_settings()) == set(settings):
-            return paired if len(alone) < len(settings) else dataclasses.replace(paired, pairs=self.pairs)
+            return (
+                paired
+                if len(alone) < len(settings)
+                else dataclasses.replace(paired, pairs=self.pairs)
+            )
         # Only some pairs: each is ticked for itself.
         choices = dataclasses.replace(choices, pairs=False)
         for setting in settings:
@@ -333,9 +337,7 @@ def _parts(
     """KV settings, sets of weights, and the pairs that were named as such."""
     caches = [setting for setting in settings if isinstance(setting, KVSetting)]
     weights = [s.source for s in settings if isinstance(s, WeightsSetting) and s.cache is None]
-    others = [
-        s for s in settings if not isinstance(s, KVSetting | WeightsSetting) or _is_pair(s)
-    ]
+    others = [s for s in settings if not isinstance(s, KVSetting | WeightsSetting) or _is_pair(s)]
     return caches, weights, others
 
 

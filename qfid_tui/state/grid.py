@@ -17,7 +17,6 @@ from scorer.common.errors import InputError
 from scorer.fit.choice import CONTEXTS, Beats, Cell
 from scorer.report.deployment import placed_cells, report_beats
 from scorer.report.deployment_part import REFERENCE_CELL, DeploymentPart, PlacedCell
-from scorer.spec.settings.registry import parse_setting
 from scorer.spec.settings.weights import cache_of, weights_of
 
 if TYPE_CHECKING:

@@ -111,9 +111,9 @@ def read_weights(model: ModelInfo, typed: Sequence[WeightsSource] = ()) -> Weigh
     """
     from qfid_tui.state.choices import MADE
     from qfid_tui.state.weights_offer import WeightsOffer
+    from scorer.models.precision import precision_of, read_precision
     from scorer.models.predicted_precision import predicted_from
     from scorer.models.relatives import find_relatives
-    from scorer.models.precision import precision_of, read_precision
     from scorer.models.weight_layout import read_layout
     from scorer.spec.settings.weights import MadeWeights, StoredWeights
 

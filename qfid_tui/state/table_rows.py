@@ -178,15 +178,14 @@ def _weights(
 ) -> list[WeightsSetting]:
     """The settings with weights of their own, in the order of the table."""
     named = [setting for setting in settings if isinstance(setting, WeightsSetting)]
-    named += [WeightsSetting(each) for each in MADE if each.key in choices.ticked_weights]
-    if offer is not None:
-        named += [WeightsSetting(source) for source in offer.sources]
     scored = [setting for setting in named if setting.key in comparison.settings]
-    sources = dict.fromkeys(setting.source for setting in (*scored, *named))
+    offered = [] if offer is None else [WeightsSetting(source) for source in offer.sources]
+    made = [WeightsSetting(each) for each in MADE if each.key in choices.ticked_weights]
+    every = dict.fromkeys((*scored, *offered, *made, *named))
     return [
         setting
-        for source in sources
-        for setting in dict.fromkeys(sorted(named, key=lambda each: each.cache is not None))
+        for source in dict.fromkeys(setting.source for setting in every)
+        for setting in sorted(every, key=lambda each: each.cache is not None)
         if setting.source == source
     ]
 

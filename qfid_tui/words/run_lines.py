@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.kv_cost import short_bytes
+from qfid_tui.state.setting_names import names_of, short_name
 from qfid_tui.words.about_line import perplexity_text
+from qfid_tui.words.grid_lines import cells_text, plain_names
 from qfid_tui.words.progress import (
     done_text,
     dropped_text,
@@ -22,12 +24,14 @@ from qfid_tui.words.progress import (
 )
 from scorer.common.errors import InputError
 from scorer.report.formats.inline import plural
+from scorer.spec.settings.weights import WeightsSetting, caches_of, sources_of
 
 if TYPE_CHECKING:
     from qfid_tui.state.comparison import Comparison
     from qfid_tui.state.next_run import NextRun
     from qfid_tui.state.setting_results import Figures
     from qfid_tui.state.workbench import WorkbenchState
+    from scorer.spec.job import Job
 
 Line = list[tuple[str, str]]
 """Parts of a line: text and the name of its style."""
@@ -101,7 +105,7 @@ def progress_line(comparison: Comparison) -> Line:
     if run.loading is not None:
         words = [f"{loading_text(run.loading)}: the next set of weights", done_text(run)]
     else:
-        words.append(f"setting {run.current}" if run.current else "reference")
+        words.append(f"setting {short_name(run.current)}" if run.current else "reference")
     if run.silence is not None:
         words.append(f"no news for {duration(run.silence)}")
     if run.rate is not None:
@@ -161,7 +165,7 @@ def fit_line(state: WorkbenchState) -> Line:
 
 
 def _next_line(planned: NextRun, comparison: Comparison) -> Line:
-    names = ", ".join(planned.missing)
+    names = names_of(planned.missing)
     if planned.kind == "reopen":
         if not planned.missing:
             return [("scored already: ", "text"), *key("r", f" opens {planned.run}")]
@@ -171,6 +175,11 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
         if comparison.phase == "idle":
             chunks = planned.job.max_chunks
             on = "the whole text" if chunks is None else plural(chunks, "chunk")
+            if (cells := _cells(planned.job)) is not None:
+                # One table is judged by one measure.
+                pairs = key("p", " without pairs") if cells[1] else []
+                judged = f"{cells[0]} on {on}, judged by the bounds of weights: "
+                return [(judged, "text"), *key("r", " runs" + ", " * bool(pairs)), *pairs]
             return [(f"{settings} on {on}: ", "text"), *key("r", " runs")]
         if comparison.run is None and _would_fail_again(planned, comparison):
             return [
@@ -188,6 +197,15 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
     if planned.kind == "go_on":
         return [*key("r", f" goes on with {names}")]
     return [*key("space", " ticks another setting to add, "), *key("e", " writes the report")]
+
+
+def _cells(job: Job) -> tuple[str, bool] | None:
+    """How many settings a job with weights comes to, and whether pairs are among them."""
+    weights, caches = len(sources_of(job.settings)), len(caches_of(job.settings))
+    if not weights:
+        return None
+    pairs = any(isinstance(s, WeightsSetting) and s.cache is not None for s in job.settings)
+    return cells_text(weights, caches, len(job.settings)), pairs
 
 
 def _would_fail_again(planned: NextRun, comparison: Comparison) -> bool:
@@ -299,9 +317,9 @@ def _best_of_weights(comparison: Comparison) -> Line:
     """What to run, as the report has it; before that the good settings so far."""
     deployment = None if comparison.report is None else comparison.report.deployment
     if deployment is not None and deployment.sentences:
-        return [(deployment.sentences[0].replace("`", ""), "text")]
+        return [(plain_names(deployment.sentences[0]), "text")]
     good = [
-        f"{name}{'?' * figures.is_open}"
+        f"{short_name(name)}{'?' * figures.is_open}"
         for name in comparison.settings
         if (figures := comparison.figures(name)) is not None and figures.verdict == "good"
     ]

@@ -87,6 +87,15 @@ class SideScreens:
                 DetailScreen(shown.run, shown.setting, settings=shown.settings, so_far=so_far)
             )
 
+    def open_grid(self) -> None:
+        """Open weights beside KV settings."""
+        if not possible_actions(self._owner.state)["grid"]:
+            self._owner.tell(why_not(self._owner.state, "grid"), "warning")
+            return
+        from qfid_tui.app.screens.grid import GridScreen
+
+        self._push(GridScreen(self._owner))
+
     def open_inspector(self) -> None:
         """Open the text with the KL of every token under the setting with the cursor."""
         shown = self._shown_run()

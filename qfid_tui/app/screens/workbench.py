@@ -148,7 +148,7 @@ class WorkbenchScreen(Screen[None]):
         self._state = state
         self.paint()
         if self.is_filled:
-            self.reader.read_sizes()
+            self.reader.read_shown()
 
     def take(self, outcome: Outcome) -> None:
         """Take the next state and show its notice."""
@@ -374,6 +374,14 @@ class WorkbenchScreen(Screen[None]):
     def action_detail(self) -> None:
         """Open the charts and the tail of the setting with the cursor."""
         self.side.open_detail()
+
+    def action_grid(self) -> None:
+        """Open weights beside KV settings: what to run."""
+        self.side.open_grid()
+
+    def action_pairs(self) -> None:
+        """Score every pair of weights and KV settings, or each alone."""
+        self.commands.toggle_pairs()
 
     def action_inspect(self) -> None:
         """Open the text with the KL of every token."""

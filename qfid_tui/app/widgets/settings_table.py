@@ -278,7 +278,10 @@ class SettingsTable(Rows):
             (at_cursor, "strong"),
             (_mark(row), "strong" if row.ticked and not row.refusal else "muted"),
             (" ", "text"),
-            (name_cell(row.shown_name, columns.name), "strong" if row.ticked and not row.refusal else style),
+            (
+                name_cell(row.shown_name, columns.name),
+                "strong" if row.ticked and not row.refusal else style,
+            ),
             (number_cell(cost, across), style),
         ]
         if row.refusal:
