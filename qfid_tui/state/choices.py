@@ -216,7 +216,7 @@ class Choices:
     @property
     def deployment(self) -> DeploymentSpec:
         """Where the model is to run."""
-        device: DeviceKind = self.target if self.target in DEVICES else "metal"  # type: ignore[assignment]
+        device = next((kind for kind in DEVICES if kind == self.target), DEVICES[0])
         return DeploymentSpec(self.memory, self.context, self.parallel, device)
 
     @property

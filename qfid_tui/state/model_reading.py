@@ -139,11 +139,11 @@ def read_weights(model: ModelInfo, typed: Sequence[WeightsSource] = ()) -> Weigh
         stored = StoredWeights(each.model.name)
         known[stored.key] = _weights_info(stored.name, each.precision)
         relatives.append(stored)
-    for source in typed:
-        if isinstance(source, StoredWeights) and source.key not in known:
+    for asked_for in typed:
+        if isinstance(asked_for, StoredWeights) and asked_for.key not in known:
             with contextlib.suppress(QfidError, OSError, ValueError, KeyError):
-                info = resolve_model(source.model, source.revision, allow_custom_code=True)
-                known[source.key] = _weights_info(source.name, read_precision(info))
+                info = resolve_model(asked_for.model, asked_for.revision, allow_custom_code=True)
+                known[asked_for.key] = _weights_info(asked_for.name, read_precision(info))
     return WeightsOffer(
         model.path,
         own,

@@ -227,15 +227,15 @@ class GridScreen(Screen[None]):
 
     def action_context(self) -> None:
         """Type the context."""
-        prompt, answered = context_prompt(self._context, lambda context: self._put(context=context))
+        prompt, answered = context_prompt(self._tokens, lambda context: self._put(context=context))
         self.app.push_screen(prompt, answered)
 
     def action_step_context(self, by: int) -> None:
         """The next context."""
-        self._put(context=next_context(self._context, by))
+        self._put(context=next_context(self._tokens, by))
 
     @property
-    def _context(self) -> int:
+    def _tokens(self) -> int:
         part = self._grid.part
         return self._grid.spec.context or (DEFAULT_CONTEXT if part is None else part.context)
 

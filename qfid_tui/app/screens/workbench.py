@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from qfid_tui.state.workbench_changes import Outcome, Severity
     from scorer.spec.events import Hello
 
-_PAINTS_PER_SECOND = 8
-_PAINTS_PER_CHART = 4
-_LOW = 18
-_WIDER = 140
+_PAINTS_PER_SECOND, _PAINTS_PER_CHART = 8, 4
+_LOW, _WIDER = 18, 140
 
 
 class WorkbenchScreen(Screen[None]):
@@ -76,8 +74,7 @@ class WorkbenchScreen(Screen[None]):
         self._host = host
         self._state: WorkbenchState | None = None
         self._title = TitleLine(id="title")
-        self._possible: object = None
-        self._ticks, self.is_filled = 0, False
+        self._ticks, self.is_filled, self._possible = 0, False, object()
 
     def compose(self) -> ComposeResult:
         """The first frame."""

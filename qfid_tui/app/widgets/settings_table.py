@@ -274,14 +274,12 @@ class SettingsTable(Rows):
         cost = ABSENT if row.cost is None else cost_text(row.cost, across - 1)
         if row.has_weights:
             cost = weights_bytes_text(row.weights)
+        name_style = "strong" if row.ticked and not row.refusal else style
         parts: list[Part] = [
             (at_cursor, "strong"),
             (_mark(row), "strong" if row.ticked and not row.refusal else "muted"),
             (" ", "text"),
-            (
-                name_cell(row.shown_name, columns.name),
-                "strong" if row.ticked and not row.refusal else style,
-            ),
+            (name_cell(row.shown_name, columns.name), name_style),
             (number_cell(cost, across), style),
         ]
         if row.refusal:
