@@ -93,7 +93,7 @@ def frontier_chart(rows: Iterable[TableRow], at: TableRow | None) -> FrontierCha
 
 
 def total_chart(grid: Grid) -> FrontierChart:
-    """KL mean against total bytes of the cells of a grid that have numbers."""
+    """KL mean against the least total bytes of the cells of a grid that have numbers."""
     from qfid_tui.pictures.scatter import ScatterPoint
 
     part = grid.part
@@ -103,7 +103,7 @@ def total_chart(grid: Grid) -> FrontierChart:
     points = tuple(
         ScatterPoint(
             label=short_name(cell.name),
-            bytes_per_token=cell.placed.total_bytes,
+            bytes_per_token=cell.placed.least_bytes,
             kl_mean=cell.figures.kl_mean,
             verdict=cell.figures.shown_verdict,
             frontier=cell.placed.on_frontier,

@@ -134,6 +134,16 @@ class Choices:
             bits in self.ticked and setting == self._at(bits) for bits in WIDTHS
         )
 
+    def is_paired(self, setting: Setting) -> bool:
+        """Whether a pair is to be scored because both its parts are ticked."""
+        return (
+            self.pairs
+            and isinstance(setting, WeightsSetting)
+            and setting.cache is not None
+            and self.is_ticked(setting.alone)
+            and self.is_ticked(setting.cache)
+        )
+
     def ticking(self, setting: Setting, on: bool) -> Choices:
         """Tick or untick a setting; one that is not offered is added.
 

@@ -110,14 +110,14 @@ class Grid:
 
     @property
     def frontier(self) -> list[GridCell]:
-        """The scored cells that no other beats on total bytes and KL, fewest bytes first."""
+        """The scored cells that no other beats on least total bytes and KL, fewest bytes first."""
         found = [
             cell
             for cells in self.cells
             for cell in cells
             if cell.placed is not None and cell.placed.on_frontier
         ]
-        return sorted(found, key=lambda cell: cell.placed.total_bytes if cell.placed else 0)
+        return sorted(found, key=lambda cell: cell.placed.least_bytes if cell.placed else 0)
 
 
 @dataclass(frozen=True, slots=True)

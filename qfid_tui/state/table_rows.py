@@ -266,7 +266,7 @@ def _row(
     name = setting.key
     result = comparison.settings.get(name)
     cost = None if geometry is None else kv_cost(geometry, setting)
-    ticked = choices.is_ticked(setting)
+    ticked = choices.is_ticked(setting) or choices.is_paired(setting)
     if result is None:
         refused = refusal(setting, geometry)
         return TableRow(name, setting, ticked, None if refused else cost, refusal=refused)

@@ -165,6 +165,9 @@ def add_setting(state: WorkbenchState, setting: Setting) -> Outcome:
 
 def _ticking(state: WorkbenchState, setting: Setting, ticked: bool) -> Outcome:
     """Tick a setting or untick it; say what that means for a run that goes on."""
+    if not ticked and state.choices.is_paired(setting):
+        pairs = state.key_names.get("p", "p")
+        return Outcome(state, f"Both parts of {setting.key} are ticked: {pairs} leaves pairs out")
     next_state = state.changed(choices=state.choices.ticking(setting, ticked))
     comparison = state.comparison
     if not comparison.is_active:

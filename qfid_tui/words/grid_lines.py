@@ -37,6 +37,7 @@ Line = list[tuple[str, str]]
 Number = Literal["KL", "bytes", "flips"]
 """What stands in a cell of one line."""
 
+FRONTIER = "frontier, at the smallest steps"
 _WORDS = {"failed": "✗ failed", "waiting": "· waiting", "ticked": "· ticked", "absent": ""}
 
 
@@ -293,7 +294,7 @@ def answer_lines(grid: Grid, contexts: DeploymentPart | None, *, any_scored: boo
     style = "text" if part.pick is not None else "bad"
     sign = "◆ " if part.pick is not None else "✗ "
     lines: list[Line] = [[(sign, style), (so_far + _sentences(part.sentences), "text")]]
-    lines.append([("frontier  ", "muted"), *_frontier(grid)])
+    lines.append([(f"{FRONTIER}  ", "muted"), *_frontier(grid)])
     if contexts is not None and contexts.contexts:
         lines.append([("by context  ", "muted"), *_contexts(contexts.contexts)])
     lines += [[("! ", "warning"), (plain_names(note), "text")] for note in part.notes]
@@ -307,17 +308,23 @@ def _frontier(grid: Grid) -> Line:
         placed, figures = cell.placed, cell.figures
         assert placed is not None
         if parts:
-            parts.append(("  →  ", "muted"))
-        said = f"{grid_name(cell)} {shown_bytes(placed.total_bytes)}"
+            parts.append((" → ", "muted"))
+        said = _unbroken(f"{grid_name(cell)} {shown_bytes(placed.least_bytes)}")
         if figures is None:
             parts.append((said, "text"))
             continue
         sign = VERDICT_SIGNS.get(figures.verdict, "?") + ("?" if figures.is_open else "")
         kl = digits(figures.kl_mean, significant=2)
-        parts.append((f"{said} KL {kl} {sign}", figures.verdict if placed.fits else "muted"))
+        shown = _unbroken(f"{said} KL {kl} {sign}")
+        parts.append((shown, figures.verdict if placed.fits else "muted"))
         if not placed.fits:
-            parts.append((" (does not fit)", "muted"))
+            parts.append((_unbroken(" (does not fit)"), "muted"))
     return parts or [("nothing is scored yet", "muted")]
+
+
+def _unbroken(text: str) -> str:
+    """A text that is not broken at its blanks."""
+    return text.replace(" ", "\u00a0")
 
 
 def _contexts(rows: tuple[ContextChoice, ...]) -> Line:
@@ -332,8 +339,8 @@ def _contexts(rows: tuple[ContextChoice, ...]) -> Line:
             at = f"to {tokens_word(row.contexts[-1])}"
         else:
             at = f"{tokens_word(row.contexts[0])} to {tokens_word(row.contexts[-1])}"
-        parts.append((f"{at} ", "muted"))
-        parts.append((name, "bad" if row.setting is None else "strong"))
+        parts.append((_unbroken(f"{at} "), "muted"))
+        parts.append((_unbroken(name), "bad" if row.setting is None else "strong"))
     return parts
 
 
@@ -342,7 +349,7 @@ def _cell_name(setting: str) -> str:
 
 
 def _sentences(sentences: tuple[str, ...]) -> str:
-    return ". ".join(plain_names(sentence) for sentence in sentences)
+    return "; ".join(plain_names(sentence) for sentence in sentences)
 
 
 def plain_names(text: str) -> str:

@@ -56,15 +56,15 @@ def run_lines(state: WorkbenchState) -> list[Line]:
     comparison = state.comparison
     if comparison.is_active:
         lines = [progress_line(comparison)]
-        lines += _best_lines(comparison)
+        lines += _best_lines(state)
         if comparison.phase == "stopping":
             lines.append([("stopping after this step; ", "text"), *key("x", " stops at once")])
     else:
         ended = [] if comparison.phase == "idle" else [ended_line(comparison, state.key_names)]
         # The title says that a run has finished; of another end the first line says more.
-        lines = [*_best_lines(comparison), *ended]
+        lines = [*_best_lines(state), *ended]
         if comparison.phase != "finished":
-            lines = [*ended, *_best_lines(comparison)]
+            lines = [*ended, *_best_lines(state)]
         lines += _next_lines(state)
         if comparison.phase == "idle" and state.unfinished is not None:
             lines.append(
@@ -80,9 +80,15 @@ def run_lines(state: WorkbenchState) -> list[Line]:
     return [_with_own_keys(line, state.key_names) for line in lines]
 
 
-def _best_lines(comparison: Comparison) -> list[Line]:
+def _best_lines(state: WorkbenchState) -> list[Line]:
     """The recommendation: what follows it is cut first on a low screen."""
+    comparison = state.comparison
     best = best_line(comparison)
+    if best is not None and comparison.compares_weights and comparison.report is not None:
+        part = state.grid.part
+        if part is not None and part.sentences:
+            # For the memory and context chosen now.
+            best = [(plain_names(part.sentences[0]), "text")]
     return [] if best is None else [best]
 
 
@@ -253,6 +259,19 @@ def _least_drift(comparison: Comparison) -> tuple[str, Figures] | None:
     return min(finite, key=lambda entry: entry[:2])[1:] if finite else None
 
 
+def _best(state: WorkbenchState) -> tuple[str, Figures] | None:
+    """The setting that others are compared with: what to run, else the cheapest good one."""
+    comparison = state.comparison
+    if comparison.compares_weights:
+        # KV bytes alone rank nothing.
+        part = state.grid.part
+        pick = None if part is None or part.pick is None else comparison.figures(part.pick)
+        if part is not None and part.pick is not None and pick is not None:
+            return part.pick, pick
+        return _least_drift(comparison)
+    return comparison.cheapest_good() or _least_drift(comparison)
+
+
 def told_apart_text(state: WorkbenchState) -> str:
     """Whether the setting with the cursor is told apart from the best one.
 
@@ -260,29 +279,31 @@ def told_apart_text(state: WorkbenchState) -> str:
     none, and for a row that has nothing to compare: 16 bit, a failed setting.
     """
     row, comparison = state.row, state.comparison
-    best = comparison.cheapest_good() or _least_drift(comparison)
+    best = _best(state)
     if row is None or row.failure is not None or best is None:
         return ""
     if row.run:
-        return f"{row.name}: an earlier run, not compared with {best[0]} of this one"
+        return (
+            f"{row.shown_name}: an earlier run, not compared with {short_name(best[0])} of this one"
+        )
     if row.setting is None:
         return ""
     if row.figures is None:
-        return f"{row.name}: told apart from {best[0]}? not known before it is scored"
+        return f"{row.shown_name}: told apart from {short_name(best[0])}? not known before it is scored"
     change = perplexity_text(row.figures)
     if row.name == best[0]:
-        return f"{row.name}: the best here, {change}"
+        return f"{row.shown_name}: the best here, {change}"
     if comparison.report is None:
         when = "when the run ends" if comparison.is_active else "when the run is finished"
-        return f"{row.name}: told apart from {best[0]}? known {when}, {change}"
+        return f"{row.shown_name}: told apart from {short_name(best[0])}? known {when}, {change}"
     for pair in comparison.report.comparisons:
         if {pair.a, pair.b} == {row.name, best[0]}:
             if pair.told_apart is None:
                 said = "no interval against"
             else:
                 said = "told apart from" if pair.told_apart else "cannot be told apart from"
-            return f"{row.name}: {said} {best[0]}, {change}"
-    return f"{row.name}: not compared with {best[0]}, {change}"
+            return f"{row.shown_name}: {said} {short_name(best[0])}, {change}"
+    return f"{row.shown_name}: not compared with {short_name(best[0])}, {change}"
 
 
 def best_line(comparison: Comparison) -> Line | None:

@@ -23,7 +23,7 @@ from qfid_tui.words.grid_lines import (
 from scorer.common.inert_text import inert
 
 _LEAST_CELL, _MOST_CELL = 13, 26
-_LABELS = (10, 30)
+_LABELS = (14, 30)
 _MOST_LINES = 3
 
 
