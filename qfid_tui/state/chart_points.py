@@ -102,7 +102,7 @@ def total_chart(grid: Grid) -> FrontierChart:
         return FrontierChart()
     points = tuple(
         ScatterPoint(
-            label=short_name(cell.name),
+            label=grid.name(cell.name),
             bytes_per_token=cell.placed.least_bytes,
             kl_mean=cell.figures.kl_mean,
             verdict=cell.figures.shown_verdict,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from qfid_tui.state.setting_names import short_name
+from qfid_tui.state.setting_names import name_beside
 from qfid_tui.state.weights_offer import WeightsInfo
 from scorer.common.errors import InputError
 from scorer.fit.choice import CONTEXTS, Beats, Cell
@@ -78,6 +78,8 @@ class Grid:
         spec: Where the model is to run.
         is_final: Whether the numbers are those of a report.
         bounds: Whose bounds the verdicts are given by.
+        part: Every cell placed, and the choice; None where the bytes are not known.
+        model: Repo id or path of the model.
     """
 
     weights: tuple[str, ...]
@@ -88,12 +90,19 @@ class Grid:
     is_final: bool
     bounds: Literal["weights", "KV cache"]
     part: DeploymentPart | None
+    model: str
     _place: Placing | None
 
     @cached_property
     def contexts(self) -> DeploymentPart | None:
         """The same with what is chosen at other contexts; takes tens of milliseconds."""
         return None if self._place is None else self._place.part(CONTEXTS)
+
+    def name(self, setting: str) -> str:
+        """The name of a setting or of its weights where the model is known to the reader."""
+        if setting in ("", REFERENCE_CELL):
+            return "the reference" if setting else "as it is"
+        return name_beside(setting, self.model)
 
     def cell(self, row: int, column: int) -> GridCell:
         """A cell; the nearest one for a place outside."""
@@ -206,6 +215,7 @@ def grid_of(
         comparison.report is not None,
         "weights" if len(weights) > 1 else "KV cache",
         part,
+        choices.model or "",
         placing,
     )
 
@@ -307,8 +317,3 @@ def _by_kl(one: Cell, other: Cell) -> bool:
     """Whether one drifts less, by the figures so far: pairs are compared when a run ends."""
     mine, theirs = one.kl_mean, other.kl_mean
     return mine is not None and theirs is not None and mine < theirs
-
-
-def grid_name(cell: GridCell) -> str:
-    """The name of a cell on the screen."""
-    return "the reference" if cell.status == "reference" else short_name(cell.name)

@@ -6,10 +6,13 @@ Pure standard library.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import takewhile
 
 from scorer.common.errors import InputError
 from scorer.spec.settings.registry import parse_setting
 from scorer.spec.settings.weights import WeightsSetting
+
+_LEAST_COMMON = 4
 
 
 @lru_cache(maxsize=512)
@@ -28,6 +31,22 @@ def short_name(key: str) -> str:
     if not isinstance(setting, WeightsSetting):
         return key
     return setting.source.name + ("" if setting.cache is None else f"+{setting.cache.key}")
+
+
+def name_beside(key: str, model: str) -> str:
+    """The short name of a setting, without the beginning that it shares with a model's name.
+
+    Args:
+        key: The setting in notation.
+        model: Repo id or path of the model that it is compared with.
+    """
+    name, own = short_name(key), model.rstrip("/").rpartition("/")[2]
+    if not key.startswith("w="):
+        return name
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(name, own, strict=False))
+    common = "".join(one for one, _ in alike)
+    common = common[: common.rfind("-") + 1]
+    return f"…{name[len(common) :]}" if len(common) > _LEAST_COMMON else name
 
 
 def names_of(keys: tuple[str, ...], most: int = 4) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import os
 import sys
 import tempfile
@@ -77,6 +78,7 @@ async def _take_all(folder: Path, model: str, chunks: int) -> None:
         try:
             await _shoot_run(camera, chunks)
             await _shoot_screens(camera)
+            await _shoot_grid(camera)
         finally:
             app.kill_children()
 
@@ -125,6 +127,27 @@ async def _shoot_screens(camera: _Camera) -> None:
     await camera.read()
     await camera.press("m")
     await camera.shoot("inspector-80x24")
+
+
+async def _shoot_grid(camera: _Camera) -> None:
+    """Weights made at 8, 6, 4 and 3 bits, each with the KV settings of before."""
+    app = camera.app
+    await camera.press("escape")
+    await camera.pilot.resize_terminal(*LARGE)
+    state = app.workbench.state
+    await camera.until(lambda: app.workbench.state.offer is not None, "weights to compare")
+    choices = dataclasses.replace(state.choices, ticked_weights=("w8", "w6", "w4", "w3"))
+    app.workbench.update(state.changed(choices=choices))
+    await camera.press("r")
+    await camera.until(lambda: app.comparison.is_active, "the run with weights")
+    await camera.until(lambda: not app.comparison.is_active, "the end of the run with weights")
+    if app.comparison.phase != "finished":
+        raise QfidError(f"the run {app.comparison.phase}: {app.comparison.failure}")
+    await camera.press("number_sign", *("minus",) * 3, "down", "down", "right")
+    await camera.read()
+    await camera.shoot("grid")
+    await camera.pilot.resize_terminal(*SMALL)
+    await camera.shoot("grid-80x24")
 
 
 class _Camera:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from qfid_tui.pictures.canvas import VERDICT_SIGNS
-from qfid_tui.state.grid import grid_name
 from qfid_tui.state.setting_names import short_name
 from qfid_tui.words.about_line import perplexity_text
 from qfid_tui.words.progress import done_text, duration, loading_text, where_text
@@ -111,7 +110,7 @@ def legend_text(grid: Grid) -> str:
 def weights_label(grid: Grid, row: int) -> tuple[str, str, str]:
     """Short name of the weights of a row, their bits per weight, their size."""
     info, key = grid.infos[row], grid.weights[row]
-    name = short_name(key) if key else "as it is"
+    name = grid.name(key)
     if info is None:
         return name, "", ""
     return name, f"{info.bits_per_weight:.2f} bits", weights_bytes_text(info)
@@ -135,16 +134,22 @@ def cells_text(weights: int, caches: int, cells: int) -> str:
     return f"{weights} weights × {caches} KV {sign} {plural(cells, 'cell')}"
 
 
-def grid_title(grid: Grid, comparison: Comparison, model: str | None, width: int) -> str:
-    """Model, size of the grid, the bounds, and how far the run is."""
-    name = (model or "no model chosen").rpartition("/")[2]
-    forms = [size_text(grid), f"judged by the bounds of {_bounds(grid)}"]
+def grid_title(grid: Grid, comparison: Comparison, width: int) -> str:
+    """Model, size of the grid, how far the run is, the bounds; what has room, the last always."""
+    name = grid.model.rstrip("/").rpartition("/")[2] or "no model chosen"
+    bounds, size, phase = f"bounds of {_bounds(grid)}", size_text(grid), ""
     if comparison.is_active:
-        forms.insert(1, _progress(comparison))
+        phase = _progress(comparison)
     elif comparison.phase in ("stopped", "failed"):
-        forms.insert(1, comparison.phase)
-    said = " · ".join(["Grid", name, *forms])
-    return said if len(said) <= width else " · ".join(["Grid", *forms])
+        phase = comparison.phase
+    forms = [
+        ["Grid", name, size, phase, f"judged by the {bounds}"],
+        ["Grid", size, phase, f"judged by the {bounds}"],
+        ["Grid", size, phase, bounds],
+        ["Grid", phase or size, bounds],
+    ]
+    lines = [" · ".join(filter(None, form)) for form in forms]
+    return next((line for line in lines if len(line) <= width), lines[-1])
 
 
 def _bounds(grid: Grid) -> str:
@@ -234,7 +239,7 @@ def about_cell(grid: Grid, row: int, column: int, names: Mapping[str, str]) -> l
 
 
 def _headline(grid: Grid, cell: GridCell, row: int, column: int, names: Mapping[str, str]) -> Line:
-    name = grid_name(cell)
+    name = grid.name(cell.name)
     if cell.status == "reference":
         return [(name, "strong"), (": what every cell is compared with, drift 0", "text")]
     if not cell.name:
@@ -296,7 +301,7 @@ def answer_lines(grid: Grid, contexts: DeploymentPart | None, *, any_scored: boo
     lines: list[Line] = [[(sign, style), (so_far + _sentences(part.sentences), "text")]]
     lines.append([(f"{FRONTIER}  ", "muted"), *_frontier(grid)])
     if contexts is not None and contexts.contexts:
-        lines.append([("by context  ", "muted"), *_contexts(contexts.contexts)])
+        lines.append([("by context  ", "muted"), *_contexts(grid, contexts.contexts)])
     lines += [[("! ", "warning"), (plain_names(note), "text")] for note in part.notes]
     lines += [[("$ ", "muted"), (command, "text")] for command in part.commands]
     return lines
@@ -309,7 +314,7 @@ def _frontier(grid: Grid) -> Line:
         assert placed is not None
         if parts:
             parts.append((" → ", "muted"))
-        said = _unbroken(f"{grid_name(cell)} {shown_bytes(placed.least_bytes)}")
+        said = _unbroken(f"{grid.name(cell.name)} {shown_bytes(placed.least_bytes)}")
         if figures is None:
             parts.append((said, "text"))
             continue
@@ -327,12 +332,12 @@ def _unbroken(text: str) -> str:
     return text.replace(" ", "\u00a0")
 
 
-def _contexts(rows: tuple[ContextChoice, ...]) -> Line:
+def _contexts(grid: Grid, rows: tuple[ContextChoice, ...]) -> Line:
     parts: Line = []
     for index, row in enumerate(rows):
         if parts:
             parts.append(("  ·  ", "muted"))
-        name = "nothing fits" if row.setting is None else _cell_name(row.setting)
+        name = "nothing fits" if row.setting is None else grid.name(row.setting)
         if row.until is not None:
             at = f"to {tokens_word(row.until)}"
         elif index:

@@ -282,28 +282,27 @@ def told_apart_text(state: WorkbenchState) -> str:
     best = _best(state)
     if row is None or row.failure is not None or best is None:
         return ""
+    name, other = row.shown_name, short_name(best[0])
     if row.run:
-        return (
-            f"{row.shown_name}: an earlier run, not compared with {short_name(best[0])} of this one"
-        )
+        return f"{name}: an earlier run, not compared with {other} of this one"
     if row.setting is None:
         return ""
     if row.figures is None:
-        return f"{row.shown_name}: told apart from {short_name(best[0])}? not known before it is scored"
+        return f"{name}: told apart from {other}? not known before it is scored"
     change = perplexity_text(row.figures)
     if row.name == best[0]:
-        return f"{row.shown_name}: the best here, {change}"
+        return f"{name}: the best here, {change}"
     if comparison.report is None:
         when = "when the run ends" if comparison.is_active else "when the run is finished"
-        return f"{row.shown_name}: told apart from {short_name(best[0])}? known {when}, {change}"
+        return f"{name}: told apart from {other}? known {when}, {change}"
     for pair in comparison.report.comparisons:
         if {pair.a, pair.b} == {row.name, best[0]}:
             if pair.told_apart is None:
                 said = "no interval against"
             else:
                 said = "told apart from" if pair.told_apart else "cannot be told apart from"
-            return f"{row.shown_name}: {said} {short_name(best[0])}, {change}"
-    return f"{row.shown_name}: not compared with {short_name(best[0])}, {change}"
+            return f"{name}: {said} {other}, {change}"
+    return f"{name}: not compared with {other}, {change}"
 
 
 def best_line(comparison: Comparison) -> Line | None:

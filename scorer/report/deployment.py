@@ -170,10 +170,28 @@ def report_beats(comparisons: Sequence[PairComparison]) -> Beats:
 
 
 def _commands(model: str, choice: Choice, spec: DeploymentSpec) -> DeployCommands | None:
-    if choice.pick is None or model == "demo":
+    pick = choice.pick
+    if pick is None:
         return None
-    name = choice.pick.cell.name
-    source = None if name == REFERENCE_CELL else weights_of(parse_setting(name))
+    return setting_commands(model, pick.cell.name, pick.step, parallel=spec.parallel)
+
+
+def setting_commands(
+    model: str, name: str, step: int, *, parallel: int = 1
+) -> DeployCommands | None:
+    """The command lines that run a setting; None for the built-in model, which mlx-lm lacks.
+
+    Args:
+        model: Repo id or path of the reference.
+        name: The setting in notation, or :data:`REFERENCE_CELL`.
+        step: The prefill step.
+        parallel: Sequences at the same time.
+    """
+    if model == "demo":
+        return None
+    setting = None if name == REFERENCE_CELL else parse_setting(name)
+    source = None if setting is None else weights_of(setting)
+    kv = None if setting is None else cache_of(setting)
     convert = None
     if isinstance(source, MadeWeights):
         folder = converted_folder(model, source.key)
@@ -183,9 +201,7 @@ def _commands(model: str, choice: Choice, spec: DeploymentSpec) -> DeployCommand
         model = folder
     elif isinstance(source, StoredWeights):
         model = source.model
-    return deploy_commands(
-        model, choice.pick.cell.kv, choice.pick.step, parallel=spec.parallel, convert=convert
-    )
+    return deploy_commands(model, kv, step, parallel=parallel, convert=convert)
 
 
 def _lines(commands: DeployCommands | None) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.app.widgets.token_legend import TokenLegend
 from qfid_tui.app.widgets.token_panel import TokenPanel
 from qfid_tui.app.widgets.token_text import TokenText
+from qfid_tui.state.setting_names import short_name
 from qfid_tui.state.text_names import text_name
 from qfid_tui.words.model_list import shortened
 from qfid_tui.words.token_rows import other_settings
@@ -190,7 +191,7 @@ class InspectorScreen(Screen[None]):
         assert self._view is not None
         width = self.app.size.width - 2
         text = f" · {text_name(self._view.corpus)} · setting "
-        names = [inert(setting) for setting in self._settings]
+        names = [inert(short_name(setting)) for setting in self._settings]
         at = self._settings.index(self._setting)
         chosen = f"[{names[at]}]"
         before, after = "".join(f"{name} " for name in names[:at]), " ".join(["", *names[at + 1 :]])

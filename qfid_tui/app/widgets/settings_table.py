@@ -34,6 +34,8 @@ _EARLIER = "old"
 _REFUSED = " ✗ "
 _EARLIER_IN_VIEW = 1
 _OFFERS_IN_VIEW = 2
+# Names that are cut keep their beginning too from this width on.
+_WHOLE_ENDS = 14
 _NAME_WIDTHS = (8, 25)
 # Cells of a column of costs, while there are no numbers.
 _COST = 12
@@ -357,8 +359,9 @@ class SettingsTable(Rows):
 def name_cell(text: str, width: int) -> str:
     """A name in a column; of a long one the end is kept, by which names of one family differ."""
     room = width - 1
-    if len(text) > room > 8:
-        text = f"{text[:4]}…{text[5 - room :]}"
+    head = 4 if room >= _WHOLE_ENDS else 0
+    if len(text) > room > 1:
+        text = f"{text[:head]}…{text[head + 1 - room :]}"
     return cell(text, width)
 
 
