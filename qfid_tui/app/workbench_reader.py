@@ -130,9 +130,14 @@ class WorkbenchReader:
 
     def _read_weights(self, model: ModelInfo, typed: tuple[WeightsSource, ...]) -> None:
         worker = get_current_worker()
-        offer = model_reading.read_weights(model, typed)
-        if not worker.is_cancelled:
-            self._call(lambda: self._owner.update(weights_read(self._owner.state, offer)))
+        offer = model_reading.read_weights(model, typed, lambda: worker.is_cancelled)
+
+        def show() -> None:
+            if not worker.is_cancelled:
+                self._owner.update(weights_read(self._owner.state, offer))
+                self._owner.tell(offer.trouble, "warning")
+
+        self._call(show)
 
     def read_earlier(self) -> None:
         """Read the earlier runs of the chosen model."""

@@ -12,7 +12,7 @@ from qfid_tui.state.app_hints import error_text
 from scorer.common.errors import QfidError
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable, iter_models
-from scorer.models.measuring import measured_models
+from scorer.models.measuring import measured_models, never
 from scorer.models.resolve import DEMO, resolve_model
 
 if TYPE_CHECKING:
@@ -102,18 +102,22 @@ def gone_models(
     }
 
 
-def read_weights(model: ModelInfo, typed: Sequence[WeightsSource] = ()) -> WeightsOffer:
+def read_weights(
+    model: ModelInfo, typed: Sequence[WeightsSource] = (), stop: Callable[[], bool] = never
+) -> WeightsOffer:
     """What can be compared with a model: its relatives in the cache, and what can be made of it.
 
     Args:
         model: The model.
         typed: Further weights that are asked for; those that cannot be read are left out.
+        stop: Asked ten times a second while relatives are looked for in a process of their own;
+            once it is true there are none.
     """
     from qfid_tui.state.choices import MADE
-    from qfid_tui.state.weights_offer import WeightsOffer
+    from qfid_tui.state.weights_offer import WeightsInfo, WeightsOffer
     from scorer.models.precision import precision_of, read_precision
     from scorer.models.predicted_precision import predicted_from
-    from scorer.models.relatives import find_relatives
+    from scorer.models.relatives_apart import read_relatives
     from scorer.models.weight_layout import read_layout
     from scorer.spec.settings.weights import MadeWeights, StoredWeights
 
@@ -133,12 +137,16 @@ def read_weights(model: ModelInfo, typed: Sequence[WeightsSource] = ()) -> Weigh
             reason = _reason(error)
         else:
             known[source.key] = _weights_info(source.name, precision)
-    found = find_relatives(model).relatives
-    relatives = []
-    for each in found:
-        stored = StoredWeights(each.model.name)
-        known[stored.key] = _weights_info(stored.name, each.precision)
-        relatives.append(stored)
+    relatives, trouble = [], ""
+    try:
+        for each in read_relatives(model, lambda: QfidError("") if stop() else None):
+            stored = StoredWeights(each.name)
+            known[stored.key] = WeightsInfo(
+                stored.name, each.precision, each.bits_per_weight, each.loaded_bytes, each.exact
+            )
+            relatives.append(stored)
+    except QfidError as error:
+        trouble = error_text(error) if error.message else ""
     for asked_for in typed:
         if isinstance(asked_for, StoredWeights) and asked_for.key not in known:
             with contextlib.suppress(QfidError, OSError, ValueError, KeyError):
@@ -152,6 +160,7 @@ def read_weights(model: ModelInfo, typed: Sequence[WeightsSource] = ()) -> Weigh
         known,
         asked,
         "" if any(source.key in known for source in MADE) else reason,
+        trouble,
     )
 
 

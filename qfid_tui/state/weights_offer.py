@@ -61,6 +61,7 @@ class WeightsOffer:
             the user typed.
         asked: Weights that were looked for, found or not.
         reason: Why nothing can be made of it; "" where something can.
+        trouble: Why its relatives are not known; "" where they are.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class WeightsOffer:
     known: Mapping[str, WeightsInfo] = field(default_factory=dict)
     asked: frozenset[str] = frozenset()
     reason: str = ""
+    trouble: str = ""
 
     @property
     def sources(self) -> tuple[WeightsSource, ...]:

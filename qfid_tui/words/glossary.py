@@ -168,8 +168,8 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         Entry(
             "total bytes",
             "What a model takes where it is to run: weights, the KV caches of all sequences at the "
-            "context, and the peak of a prefill step. MB = 10⁶, GB = 10⁹, k = 1024 tokens.",
-            "bytes",
+            "context, and the peak of a prefill step.",
+            "MB = 10⁶ bytes, GB = 10⁹, k = 1024 tokens",
             "A cell in brackets takes more than the memory chosen; the step shown is counted on",
         ),
         Entry(
@@ -209,25 +209,26 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "w4, wmxfp4, w=org/name, w4+8",
-            "Weights instead of a format of the cache: made of the model's own as mlx_lm.convert "
-            "would, or those of a copy in the cache; after the `+` stands a KV setting. Every row "
-            "of a run with weights is judged by the bounds of weights: good up to KL mean "
-            f"{WEIGHTS.good.kl_mean:g}, p99 {WEIGHTS.good.kl_p99:g} and "
+            "Weights instead of a format of the cache, made of the model's own as mlx_lm.convert "
+            "would or those of a copy in the cache, with a KV setting after the `+`; every row of "
+            "a run with weights is judged by the bounds of weights.",
+            "",
+            f"Good up to KL mean {WEIGHTS.good.kl_mean:g}, p99 {WEIGHTS.good.kl_p99:g} and "
             f"{100 * WEIGHTS.good.flip_rate:g} % flips, marginal up to "
             f"{WEIGHTS.marginal.kl_mean:g}, {WEIGHTS.marginal.kl_p99:g} and "
-            f"{100 * WEIGHTS.marginal.flip_rate:g} %.",
+            f"{100 * WEIGHTS.marginal.flip_rate:g} %",
         ),
         Entry(
             "bits per weight",
-            "Bits of the whole model for each parameter, scales and what is not quantized "
-            "included. Fewer is not always worse: mxfp8 at 8.25 drifts more than 6 bits affine.",
+            "Bits of the whole model for each parameter, scales and what is not quantized included.",
             "bits",
+            "Fewer is not always worse: mxfp8 at 8.25 drifts more than 6 bits affine",
         ),
         Entry(
             "interaction",
-            "What weights and KV cache cost together beyond the sum of what each costs alone. "
-            "Where it is not 0, adding two tables would mislead.",
+            "What weights and KV cache cost together beyond the sum of what each costs alone.",
             "nats",
+            "Where it is not 0, adding the drifts of two tables can mislead",
         ),
         Entry(
             "group size",
