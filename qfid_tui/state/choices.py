@@ -267,6 +267,16 @@ class Choices:
             deployment=self._asked_deployment,
         )
 
+    def deployed(self, spec: DeploymentSpec) -> Choices:
+        """Choose memory, context, sequences and device of a deployment."""
+        return dataclasses.replace(
+            self,
+            memory=spec.memory,
+            context=spec.context,
+            parallel=spec.parallel,
+            target=spec.device,
+        )
+
     @property
     def _asked_deployment(self) -> DeploymentSpec | None:
         """The deployment; None where neither memory nor context is chosen."""
@@ -303,14 +313,8 @@ class Choices:
             batch=job.batch,
             force=job.force,
         )
-        if (spec := job.deployment) is not None:
-            choices = dataclasses.replace(
-                choices,
-                memory=spec.memory,
-                context=spec.context,
-                parallel=spec.parallel,
-                target=spec.device,
-            )
+        if job.deployment is not None:
+            choices = choices.deployed(job.deployment)
         return choices._offering(job.settings).ticking_only(job.settings)
 
     def _offering(self, settings: tuple[Setting, ...]) -> Choices:

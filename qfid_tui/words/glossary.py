@@ -220,7 +220,7 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "bits per weight",
-            "Bits of the whole model for each parameter, scales and what is not quantized included.",
+            "Bits of the whole model for each parameter, with scales and what is not quantized.",
             "bits",
             "Fewer is not always worse: mxfp8 at 8.25 drifts more than 6 bits affine",
         ),

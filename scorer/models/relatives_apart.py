@@ -6,12 +6,16 @@ Whether two models are the same takes their tokenizers, whose files are foreign.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from typing import Any
 
 from scorer.common.bounded_process import Asked, BoundedProcess, nobody
-from scorer.common.errors import InputError
+from scorer.common.errors import InputError, QfidError
+from scorer.models.config import read_object
 from scorer.models.info import ModelInfo
+from scorer.models.listing import Unscorable, iter_models
+from scorer.models.model_difference import quick_difference
 from scorer.models.weight_precision import WeightPrecision
 
 SECONDS = 120.0
@@ -63,6 +67,8 @@ def read_relatives(model: ModelInfo, asked: Asked = nobody) -> tuple[FoundRelati
         WillNotFit: It takes too much memory.
         QfidError: What ``asked`` returned.
     """
+    if not _may_have_relatives(model):
+        return ()
     request = {"model": model.name, "revision": model.revision}
     with BoundedProcess("--relatives") as process:
         process.ask(
@@ -78,6 +84,23 @@ def read_relatives(model: ModelInfo, asked: Asked = nobody) -> tuple[FoundRelati
         return tuple(FoundRelative(*values) for values in head["relatives"])
     except (KeyError, TypeError) as error:
         raise InputError(f"looking for relatives of `{model.name}` gave no answer") from error
+
+
+def _may_have_relatives(model: ModelInfo) -> bool:
+    """Whether the config of any cached model allows it to be one; a process costs half a second."""
+    try:
+        mine = read_object(model.path / "config.json")
+    except QfidError:
+        return False
+    here = model.path.resolve()
+    for other in iter_models():
+        if isinstance(other, Unscorable) or other.path.resolve() == here:
+            continue
+        with suppress(QfidError, OSError, ValueError, KeyError, TypeError):
+            theirs = read_object(other.path / "config.json")
+            if quick_difference(model, other, mine, theirs) is None:
+                return True
+    return False
 
 
 def to_json(found: Sequence[FoundRelative]) -> dict[str, Any]:
