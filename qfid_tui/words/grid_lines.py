@@ -63,10 +63,10 @@ def cell_lines(
         head = f"({head})"
     found = [f"{mark}{head}"]
     size = _number(cell, "bytes", width - 2)
-    flips = _number(cell, "flips", width - 8)
-    if cell.figures is None:
-        flips = ""
-    found += [f"  {size}", f"  {flips} flips" if flips else ""][: lines - 1]
+    flips = "" if cell.figures is None else _number(cell, "flips", width - 2)
+    if flips and len(flips) + 8 <= width:
+        flips += " flips"
+    found += [f"  {size}", f"  {flips}"][: lines - 1]
     return found
 
 
@@ -130,8 +130,8 @@ def cells_text(weights: int, caches: int, cells: int) -> str:
     if not caches:
         return f"{plural(cells, 'set')} of weights"
     full = weights * caches + weights + caches
-    sign = "=" if cells == full else ":"
-    return f"{weights} weights × {caches} KV {sign} {plural(cells, 'cell')}"
+    sign = " =" if cells == full else ":"
+    return f"{weights} weights × {caches} KV{sign} {plural(cells, 'cell')}"
 
 
 def grid_title(grid: Grid, comparison: Comparison, width: int) -> str:

@@ -70,12 +70,10 @@ class GridTable(Rows):
             row, self.column = place or (self.cursor, min(self.column, len(grid.caches) - 1))
             self.cursor = min(row, len(grid.weights) - 1)
             self.refresh(layout=True)
-        self.border_title = "Weights × KV cache"
-        if self.row_height() == 1:
-            what = {"KL": "KL mean, nats", "bytes": "total bytes", "flips": "flips"}[number]
-            self.border_title += f" · {what}"
-        else:
-            self.border_title += " · KL mean in nats, total bytes"
+        what = {"KL": "KL mean, nats", "bytes": "total bytes", "flips": "flips"}[number]
+        if self.row_height() > 1:
+            what = ", ".join(["KL mean in nats", "total bytes", "flips"][: self.row_height()])
+        self.border_title = f"Weights × KV cache · {what}"
         self.border_subtitle = fitted(legend_text(grid), self.size.width - 4).rstrip()
         self.rows_changed()
 
@@ -174,7 +172,7 @@ class GridTable(Rows):
         ]
         for column in range(self._left, self._left + shown):
             found = grid.cell(index, column)
-            lines = cell_lines(found, grid.part, size, self.row_height(), self._number)
+            lines = cell_lines(found, grid.part, size - 1, self.row_height(), self._number)
             text = fitted(lines[line] if line < len(lines) else "", size - 1)
             style = cell_style(found) if line == 0 or not found.fits else "text"
             if index == self.cursor and column == self.column:
