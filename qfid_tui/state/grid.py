@@ -98,6 +98,12 @@ class Grid:
         """The same with what is chosen at other contexts; takes tens of milliseconds."""
         return None if self._place is None else self._place.part(CONTEXTS)
 
+    @property
+    def pick(self) -> str | None:
+        """The cell to run; None before a cell has numbers."""
+        scored = any(cell.figures is not None for row in self.cells for cell in row)
+        return self.part.pick if self.part is not None and scored else None
+
     def name(self, setting: str) -> str:
         """The name of a setting or of its weights where the model is known to the reader."""
         if setting in ("", REFERENCE_CELL):

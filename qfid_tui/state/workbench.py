@@ -22,6 +22,7 @@ from qfid_tui.state.listed_models import ModelOrder
 from qfid_tui.state.memory_fit import Fit, fit_of
 from qfid_tui.state.next_run import NextRun, SavedRun, next_run
 from qfid_tui.state.run_options import OPTIONS, Option, with_legal_group
+from qfid_tui.state.setting_names import names_of
 from qfid_tui.state.table_rows import EarlierSetting, TableRow, table_rows
 from qfid_tui.state.weights_offer import WeightsOffer
 from scorer.common.errors import InputError
@@ -334,5 +335,5 @@ def exported_title(state: WorkbenchState) -> str:
     """What is exported: the model, and the settings on the screen or the earlier run."""
     row = state.charted_row
     if row is not None and row.run:
-        return f"{state.choices.model}, the earlier run of {row.name}, {row.origin}"
-    return f"{state.choices.model}, {', '.join(state.comparison.settings)}"
+        return f"{state.choices.model}, the earlier run of {row.shown_name}, {row.origin}"
+    return f"{state.choices.model}, {names_of(tuple(state.comparison.settings), 8)}"

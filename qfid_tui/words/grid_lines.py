@@ -50,11 +50,19 @@ def cell_style(cell: GridCell) -> str:
 
 
 def cell_lines(
-    cell: GridCell, part: DeploymentPart | None, width: int, lines: int, number: Number
+    cell: GridCell, pick: str | None, width: int, lines: int, number: Number
 ) -> list[str]:
-    """What stands in a cell, a text for each of its lines, none longer than ``width`` cells."""
+    """What stands in a cell, a text for each of its lines.
+
+    Args:
+        cell: The cell.
+        pick: Name of the cell to run; None where there is none.
+        width: Cells that a line may take.
+        lines: How many lines there are.
+        number: What stands in a cell of one line.
+    """
     mark = " "
-    if part is not None and part.pick == cell.name and cell.name:
+    if pick == cell.name and cell.name:
         mark = "◆"
     elif cell.placed is not None and cell.placed.on_frontier:
         mark = "•"
@@ -62,27 +70,29 @@ def cell_lines(
     if head and not cell.fits:
         head = f"({head})"
     found = [f"{mark}{head}"]
-    size = _number(cell, "bytes", width - 2)
-    flips = "" if cell.figures is None else _number(cell, "flips", width - 2)
+    size = _size(cell)
+    flips = "" if cell.figures is None else share_text(cell.figures.flip_rate)
     if flips and len(flips) + 8 <= width:
         flips += " flips"
     found += [f"  {size}", f"  {flips}"][: lines - 1]
     return found
 
 
+def _size(cell: GridCell) -> str:
+    return "" if cell.placed is None else shown_bytes(cell.placed.total_bytes)
+
+
 def _number(cell: GridCell, number: Number, width: int) -> str:
-    size = "" if cell.placed is None else shown_bytes(cell.placed.total_bytes)
-    if number == "bytes":
-        return size or _WORDS.get(cell.status, "")
     if cell.status == "reference":
-        return "as it is"
+        return (_size(cell) if number == "bytes" else "") or "reference"
     figures = cell.figures
     if figures is None or cell.status == "failed":
-        return _WORDS.get(cell.status, "")
-    if number == "flips":
-        return share_text(figures.flip_rate)
+        return (_size(cell) if number == "bytes" else "") or _WORDS.get(cell.status, "")
     sign = VERDICT_SIGNS.get(figures.verdict, "?")
     end = ("?" if figures.is_open else "") + (" ‖" if cell.dropped else "")
+    if number != "KL":
+        shown = share_text(figures.flip_rate) if number == "flips" else _size(cell)
+        return f"{sign} {shown}{end}"
     room = width - 2 - len(end)
     shown = margin_text(figures, room) if room >= 15 else ""
     if not shown:
@@ -96,7 +106,7 @@ def legend_text(grid: Grid) -> str:
     parts = ["✓ good ~ marginal ✗ bad"]
     if any(cell.figures is not None and cell.figures.is_open for cell in cells):
         parts.append("? open")
-    if grid.part is not None and grid.part.pick is not None:
+    if grid.pick is not None:
         parts.append("◆ to run")
     if any(cell.placed is not None and cell.placed.on_frontier for cell in cells):
         parts.append("• frontier")
@@ -222,7 +232,9 @@ def about_cell(grid: Grid, row: int, column: int, names: Mapping[str, str]) -> l
     elif cell.name:
         lines.append([("its bytes are not known yet", "muted")])
     if cell.dropped:
-        lines.append([("‖ scored no further: ", "muted"), (plain_names(cell.dropped), "text")])
+        lines.append(
+            [("‖ scored no further: ", "muted"), (plain_names(cell.dropped, grid), "text")]
+        )
     if cell.failure:
         lines.append([("✗ ", "bad"), (cell.failure, "text")])
     if cell.kv_verdict:
@@ -230,7 +242,7 @@ def about_cell(grid: Grid, row: int, column: int, names: Mapping[str, str]) -> l
         said = f"{sign} {cell.kv_verdict} by the bounds of KV settings"
         lines.append([(said, "muted")])
     if (together := cell.interaction) is not None:
-        lines.append([(_sentences(together.sentences), "text")])
+        lines.append([(_sentences(together.sentences, grid), "text")])
         if together.label:
             lines.append([(together.label, "muted")])
     elif grid.weights[row] and grid.caches[column] and cell.name:
@@ -294,15 +306,17 @@ def answer_lines(grid: Grid, contexts: DeploymentPart | None, *, any_scored: boo
     if not any_scored:
         fitting = sum(cell.fits for row in grid.cells for cell in row if cell.name)
         cells = sum(bool(cell.name) for row in grid.cells for cell in row)
-        return [[(f"Nothing is scored yet: {fitting} of {plural(cells, 'cell')} fit", "text")]]
+        limit = ", there is no limit" if grid.spec.memory is None else ""
+        said = f"Nothing is scored yet: {fitting} of {plural(cells, 'cell')} fit{limit}"
+        return [[(said, "text")]]
     so_far = "" if grid.is_final else "so far: "
     style = "text" if part.pick is not None else "bad"
     sign = "◆ " if part.pick is not None else "✗ "
-    lines: list[Line] = [[(sign, style), (so_far + _sentences(part.sentences), "text")]]
+    lines: list[Line] = [[(sign, style), (so_far + _sentences(part.sentences, grid), "text")]]
     lines.append([(f"{FRONTIER}  ", "muted"), *_frontier(grid)])
     if contexts is not None and contexts.contexts:
         lines.append([("by context  ", "muted"), *_contexts(grid, contexts.contexts)])
-    lines += [[("! ", "warning"), (plain_names(note), "text")] for note in part.notes]
+    lines += [[("! ", "warning"), (plain_names(note, grid), "text")] for note in part.notes]
     lines += [[("$ ", "muted"), (command, "text")] for command in part.commands]
     return lines
 
@@ -314,16 +328,14 @@ def _frontier(grid: Grid) -> Line:
         assert placed is not None
         if parts:
             parts.append((" → ", "muted"))
-        said = _unbroken(f"{grid.name(cell.name)} {shown_bytes(placed.least_bytes)}")
-        if figures is None:
-            parts.append((said, "text"))
-            continue
-        sign = VERDICT_SIGNS.get(figures.verdict, "?") + ("?" if figures.is_open else "")
-        kl = digits(figures.kl_mean, significant=2)
-        shown = _unbroken(f"{said} KL {kl} {sign}")
-        parts.append((shown, figures.verdict if placed.fits else "muted"))
+        said = f"{grid.name(cell.name)}: {shown_bytes(placed.least_bytes)}"
+        if figures is not None:
+            sign = VERDICT_SIGNS.get(figures.verdict, "?") + ("?" if figures.is_open else "")
+            said += f", KL {digits(figures.kl_mean, significant=2)} {sign}"
         if not placed.fits:
-            parts.append((_unbroken(" (does not fit)"), "muted"))
+            said = f"({said})"
+        style = "text" if figures is None else figures.verdict
+        parts.append((_unbroken(said), style if placed.fits else "muted"))
     return parts or [("nothing is scored yet", "muted")]
 
 
@@ -344,24 +356,33 @@ def _contexts(grid: Grid, rows: tuple[ContextChoice, ...]) -> Line:
             at = f"to {tokens_word(row.contexts[-1])}"
         else:
             at = f"{tokens_word(row.contexts[0])} to {tokens_word(row.contexts[-1])}"
-        parts.append((_unbroken(f"{at} "), "muted"))
+        parts.append((_unbroken(f"{at}: "), "muted"))
         parts.append((_unbroken(name), "bad" if row.setting is None else "strong"))
     return parts
 
 
-def _cell_name(setting: str) -> str:
-    return "the reference" if setting == REFERENCE_CELL else short_name(setting)
+def _sentences(sentences: tuple[str, ...], grid: Grid) -> str:
+    """Sentences of a report one after another; those that begin small go on with the one before."""
+    said = ""
+    for sentence in sentences:
+        shown = plain_names(sentence, grid)
+        if said:
+            said += ". " if sentence[:1].isupper() else "; "
+        said += shown
+    return said
 
 
-def _sentences(sentences: tuple[str, ...]) -> str:
-    return "; ".join(plain_names(sentence) for sentence in sentences)
+def plain_names(text: str, grid: Grid | None = None) -> str:
+    """A sentence of a report with settings by their short names.
 
-
-def plain_names(text: str) -> str:
-    """A sentence of a report with settings by their short names."""
+    Args:
+        text: The sentence.
+        grid: Names them as it does; None for their usual short names.
+    """
     parts = text.split("`")
-    shown = [
-        _cell_name(part) if index % 2 and len(parts) % 2 else part
-        for index, part in enumerate(parts)
-    ]
-    return "".join(shown)
+    if len(parts) % 2 == 0:
+        return "".join(parts)
+    named = short_name if grid is None else grid.name
+    for index in range(1, len(parts), 2):
+        parts[index] = "the reference" if parts[index] == REFERENCE_CELL else named(parts[index])
+    return "".join(parts)

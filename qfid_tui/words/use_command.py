@@ -8,6 +8,7 @@ from scorer.common.errors import InputError
 from scorer.fit.prefill_peak import DEFAULT_STEP
 from scorer.report.commands import generate_command, plain_command
 from scorer.report.deployment import setting_commands
+from scorer.report.formats.inline import plural
 from scorer.spec.settings.registry import parse_setting
 from scorer.spec.settings.weights import WeightsSetting
 
@@ -52,6 +53,12 @@ def use_command(state: WorkbenchState) -> str:
     if _cannot_run(state, row):
         raise InputError(f"mlx-lm cannot run {row.name} on this model", "choose another setting")
     return command
+
+
+def copied_text(command: str) -> str:
+    """What has been copied, in one line."""
+    first, *others = command.splitlines()
+    return f"{first} and {plural(len(others), 'more line')}" if others else first
 
 
 def _weights_commands(state: WorkbenchState, row: TableRow, model: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cli_saved_runs import chunk_scored
 from weights_reports import GRID, weights_report
 
 from qfid_tui.state.choices import Choices
@@ -31,6 +32,12 @@ def finished(settings: str = GRID, **options: Any) -> Comparison:
     report = weights_report(settings, **options)
     comparison = Comparison(report.run.job)
     comparison.open("20261128-120000-SmolLM2-1a2b", range(12))
+    for row in report.settings:
+        if row.numbers is not None:
+            mean = row.numbers.kl.mean
+            comparison.add_chunks(
+                *(chunk_scored(row.setting, i, mean * (0.9 + 0.2 * (i % 2)), 60) for i in range(12))
+            )
     comparison.take_report(report)
     comparison.phase = "finished"
     return comparison

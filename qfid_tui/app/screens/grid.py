@@ -10,7 +10,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -41,6 +40,7 @@ from qfid_tui.words.grid_lines import (
     grid_title,
 )
 from scorer.report.deployment_part import DeploymentPart
+from scorer.report.formats.inline import plural
 from scorer.spec.deployment import DEFAULT_CONTEXT
 
 _PAINTS_PER_SECOND = 8
@@ -54,6 +54,7 @@ class GridScreen(Screen[None]):
 
     DEFAULT_CSS = """
     GridScreen {
+        & #grid-head { dock: top; height: 2; }
         & #grid-title, & #grid-where {
             height: 1;
             padding: 0 1;
@@ -79,7 +80,7 @@ class GridScreen(Screen[None]):
         & .-maximized { width: 1fr; height: 1fr; }
     }
     """
-    ALLOW_IN_MAXIMIZED_VIEW = "#grid-title, #grid-where, KeyBar"
+    ALLOW_IN_MAXIMIZED_VIEW = "#grid-head, KeyBar"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (36, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = "#grid"
@@ -99,8 +100,9 @@ class GridScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Title, where it is to run, the grid, the cell, the answer, the chart."""
-        yield Static(id="grid-title", markup=False)
-        yield Static(id="grid-where", markup=False)
+        with Container(id="grid-head"):
+            yield Static(id="grid-title", markup=False)
+            yield Static(id="grid-where", markup=False)
         yield GridTable(id="grid")
         with Container(id="grid-lower"):
             yield LinesPanel("Cell", id="grid-cell")
@@ -207,7 +209,7 @@ class GridScreen(Screen[None]):
     @property
     def _commands(self) -> tuple[str, ...]:
         part = self._grid.part
-        return () if part is None else part.commands
+        return () if part is None or self._grid.pick is None else part.commands
 
     # Where it is to run
 
@@ -307,8 +309,9 @@ class GridScreen(Screen[None]):
 
     def action_copy(self) -> None:
         """Copy the command lines that run the choice."""
-        self.run_worker(self._copy("\n".join(self._commands)))
+        grid = self._grid
+        self.run_worker(self._copy(self._commands, grid.name(grid.pick or "")))
 
-    async def _copy(self, commands: str) -> None:
-        how = await copy(self.app, commands)
-        self._owner.tell(f"{Content(commands).plain} · {how}")
+    async def _copy(self, commands: tuple[str, ...], name: str) -> None:
+        how = await copy(self.app, "\n".join(commands))
+        self._owner.tell(f"{plural(len(commands), 'command')} for {name} · {how}")

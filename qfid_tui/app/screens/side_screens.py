@@ -37,7 +37,7 @@ from qfid_tui.state.workbench import (
 )
 from qfid_tui.state.workbench_actions import no_numbers, possible_actions, why_not
 from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
-from qfid_tui.words.use_command import use_command
+from qfid_tui.words.use_command import copied_text, use_command
 from scorer.common.errors import CustomCodeRefused, QfidError
 from scorer.spec.job import Job
 
@@ -141,7 +141,7 @@ class SideScreens:
 
     async def _copy(self, command: str) -> None:
         how = await copy(self._screen.app, command)
-        self._owner.tell(f"{command} · {how}")
+        self._owner.tell(f"{copied_text(command)} · {how}")
 
     def open_history(self, left: Callable[[HistoryChoice | None], None]) -> None:
         """Open the list of saved runs.

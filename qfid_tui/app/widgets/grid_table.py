@@ -172,7 +172,7 @@ class GridTable(Rows):
         ]
         for column in range(self._left, self._left + shown):
             found = grid.cell(index, column)
-            lines = cell_lines(found, grid.part, size - 1, self.row_height(), self._number)
+            lines = cell_lines(found, grid.pick, size - 1, self.row_height(), self._number)
             text = fitted(lines[line] if line < len(lines) else "", size - 1)
             style = cell_style(found) if line == 0 or not found.fits else "text"
             if index == self.cursor and column == self.column:

@@ -45,15 +45,15 @@ def test_every_line_of_a_cell_has_room(width: int, number: str) -> None:
     grid = finished_state(memory=300_000_000).grid
     for row in grid.cells:
         for cell in row:
-            lines = cell_lines(cell, grid.part, width, 3, number)
-            one = cell_lines(cell, grid.part, width, 1, number)
+            lines = cell_lines(cell, grid.pick, width, 3, number)
+            one = cell_lines(cell, grid.pick, width, 1, number)
             assert all(cell_len(line) <= width for line in (*lines, *one)), lines
 
 
 def test_verdict_choice_and_fit_have_a_sign_beside_their_colour() -> None:
     grid = finished_state(memory=200_000_000).grid
     shown = {
-        cell.name: cell_lines(cell, grid.part, 16, 1, "KL")[0] for row in grid.cells for cell in row
+        cell.name: cell_lines(cell, grid.pick, 16, 1, "KL")[0] for row in grid.cells for cell in row
     }
     assert grid.part is not None and grid.part.pick is not None
     assert shown[grid.part.pick].startswith("◆")
@@ -98,7 +98,7 @@ def test_before_a_run_it_says_how_many_cells_fit() -> None:
     state = ticked()
     assert size_text(state.grid) == "2 weights × 2 KV = 8 cells"
     said = text(answer_lines(state.grid, None, any_scored=False))
-    assert said == "Nothing is scored yet: 9 of 9 cells fit"
+    assert said == "Nothing is scored yet: 9 of 9 cells fit, there is no limit"
 
 
 def test_the_deployment_is_said_with_the_keys_of_the_user() -> None:
