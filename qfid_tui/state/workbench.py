@@ -31,6 +31,7 @@ from scorer.models.listing import Unscorable
 from scorer.models.sizes import ModelSizes
 from scorer.spec.events import Hello
 from scorer.spec.geometry import KVGeometry
+from scorer.spec.settings.weights import sources_of
 
 Panel = Literal["models", "options", "settings"]
 ChartName = Literal["chunks", "depth"]
@@ -241,7 +242,10 @@ class WorkbenchState:
         sizes = None if model is None else self.sizes.get(model)
         if sizes is None or device is None:
             return None
-        return fit_of(sizes, device, self.choices.chunk_length, self.choices.batch)
+        known = {} if self.offer is None else self.offer.known
+        sources = sources_of(self.choices.ticked_settings()) if self.highlighted is None else ()
+        weights = [known.get(source.key) for source in sources]
+        return fit_of(sizes, device, self.choices.chunk_length, self.choices.batch, weights)
 
 
 _MODEL = frozenset({"choices", "found"})
@@ -251,7 +255,7 @@ _COMPUTED_FROM = {
     "rows": _MODEL | _COMPARISON | {"earlier", "weights"},
     "grid": _MODEL | _COMPARISON | {"weights"},
     "planned": _MODEL | _COMPARISON | {"saved"},
-    "fit": _MODEL | _COMPARISON | {"sizes", "probed"},
+    "fit": _MODEL | _COMPARISON | {"sizes", "probed", "weights"},
 }
 # Those that depend on the highlighted model too.
 _OF_SHOWN_MODEL = frozenset({"rows", "fit"})

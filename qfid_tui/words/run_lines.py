@@ -163,7 +163,9 @@ def fit_line(state: WorkbenchState) -> Line:
     needed, free = short_bytes(fit.needed), short_bytes(fit.free)
     where = f"{device.device}, {device.device_name}"
     if fit.fits:
-        return [("✓ fits: ", "good"), (f"about {needed} of {free} free ({where})", "muted")]
+        turns = ", sets of weights in turns" if fit.in_turns else ""
+        said = f"about {needed} of {free} free ({where}){turns}"
+        return [("✓ fits: ", "good"), (said, "muted")]
     return [
         ("✗ will not fit: ", "bad"),
         (f"about {needed} needed, {free} of {short_bytes(fit.total)} free ({where})", "text"),
