@@ -7,14 +7,18 @@ narrow for its usual one.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qfid_tui.pictures.canvas import VERDICT_SIGNS
 from qfid_tui.state.kv_cost import short_bytes
+from scorer.report.deployment_part import REFERENCE_CELL
 from scorer.report.formats.inline import ABSENT, ROUGHLY, count, digits, is_symmetric, with_margin
-from scorer.spec.amounts import shown_bytes
+from scorer.spec.amounts import shown_bytes, tokens_word
 
 if TYPE_CHECKING:
+    from qfid_tui.state.grid import Grid
     from qfid_tui.state.kv_cost import KVCost
     from qfid_tui.state.setting_results import Figures
     from qfid_tui.state.weights_offer import WeightsInfo
@@ -38,6 +42,41 @@ def cost_text(cost: KVCost, width: int) -> str:
     if len(cost.sign + shown) > width:
         shown = short_bytes(cost.per_token)
     return cost.sign + shown
+
+
+@dataclass(frozen=True, slots=True)
+class TotalBytes:
+    """Total bytes of settings, where a run compares weights.
+
+    Attributes:
+        context: The context in words.
+        of: Setting in notation, "" for the reference, to its bytes.
+    """
+
+    context: str
+    of: Mapping[str, int]
+
+    def text(self, setting: str) -> str:
+        """Those of a setting; a dash where they are not counted: it is neither scored nor ticked."""
+        return shown_bytes(self.of[setting]) if setting in self.of else ABSENT
+
+
+def total_bytes(grid: Grid) -> TotalBytes | None:
+    """The total bytes of the cells of a grid; None where they are not known."""
+    if grid.part is None:
+        return None
+    found = {cell.setting: cell.total_bytes for cell in grid.part.cells}
+    if REFERENCE_CELL in found:
+        found[""] = found.pop(REFERENCE_CELL)
+    return TotalBytes(tokens_word(grid.part.context), found)
+
+
+def cost_head(totals: TotalBytes | None, width: int) -> str:
+    """The head of the column of bytes."""
+    if totals is None:
+        return "KV B/token" if width >= 10 else "B/token"
+    forms = (f"total at {totals.context}", f"total {totals.context}", f"at {totals.context}")
+    return next((form for form in forms if len(form) <= width), forms[-1])
 
 
 def weights_bytes_text(weights: WeightsInfo | None) -> str:

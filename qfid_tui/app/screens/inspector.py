@@ -281,7 +281,7 @@ class InspectorScreen(Screen[None]):
         view = self._view
         if view is None:
             return
-        own, rivals = inert(self._setting), self._rivals()
+        own, rivals = inert(short_name(self._setting)), self._rivals()
         if not rivals:
             self._show_token(f"no other setting here has numbers other than those of {own}")
             return
@@ -301,7 +301,7 @@ class InspectorScreen(Screen[None]):
         at = choices.index(self._rival) if self._rival in choices else 0
         self._rival = choices[(at + 1) % len(choices)]
         others = other_settings(self._rivals()) or "under any other"
-        self._show_token(f"own flips: those under {inert(self._setting)}, not {others}")
+        self._show_token(f"own flips: those under {inert(short_name(self._setting))}, not {others}")
 
     def _rivals(self) -> tuple[str, ...]:
         assert self._view is not None

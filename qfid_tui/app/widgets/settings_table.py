@@ -18,11 +18,14 @@ from qfid_tui.state.workbench import RowCursor, StripsShown, WorkbenchState
 from qfid_tui.words.about_line import context_costs, note
 from qfid_tui.words.model_list import shortened
 from qfid_tui.words.table_cells import (
+    TotalBytes,
+    cost_head,
     cost_text,
     margin_text,
     number_text,
     share_text,
     short_precision,
+    total_bytes,
     verdict_text,
     weights_bytes_text,
 )
@@ -124,6 +127,7 @@ class SettingsTable(Rows):
         self.rows: Sequence[TableRow] = ()
         self.has_numbers = False
         self._wanted: tuple[StripsShown, bool | None] = ("both", None)
+        self._totals: TotalBytes | None = None
         self.strips = table_strips((), *self._wanted)
         self._shape = (0, False)
         self._row_height = 1
@@ -131,8 +135,12 @@ class SettingsTable(Rows):
     def show(self, state: WorkbenchState) -> None:
         """Show the rows of a state; the cursor stays on its setting."""
         wanted = state.strips, state.own_scale
-        if state.rows is self.rows and wanted == self._wanted:
+        # Of weights and cache together the bytes per token say little.
+        in_all = state.highlighted is None and state.comparison.compares_weights
+        totals = total_bytes(state.grid) if in_all and state.has_numbers else None
+        if state.rows is self.rows and (wanted, totals) == (self._wanted, self._totals):
             return
+        self._totals = totals
         cursor = self.row_cursor
         self.rows, self._wanted = state.rows, wanted
         self._costs_of = "" if state.highlighted is None else state.highlighted.name
@@ -256,7 +264,7 @@ class SettingsTable(Rows):
             heads = ["KV B/token", "of 16 bit", "at 8k", "at 32k", "at 128k"]
             shown = _with_room(heads, width - 6 - columns.name)
             return [(start + "".join(number_cell(head, _COST) for head in shown), "head")]
-        rest = number_cell("KV B/token" if columns.cost > 10 else "B/token", columns.cost)
+        rest = number_cell(cost_head(self._totals, columns.cost - 1), columns.cost)
         rest += number_cell("KL mean, nats" if columns.kl > 13 else "KL mean", columns.kl)
         rest += number_cell("flips", columns.flips)
         rest += number_cell("Δppl", columns.perplexity)
@@ -273,9 +281,12 @@ class SettingsTable(Rows):
             return self._second(row, columns, width)
         at_cursor = "▸ " if index == self.cursor else "  "
         across = columns.cost if self.has_numbers else _COST
-        cost = ABSENT if row.cost is None else cost_text(row.cost, across - 1)
-        if row.has_weights:
+        if self._totals is not None:
+            cost = ABSENT if row.origin else self._totals.text(row.name)
+        elif row.has_weights:
             cost = weights_bytes_text(row.weights)
+        else:
+            cost = ABSENT if row.cost is None else cost_text(row.cost, across - 1)
         name_style = "strong" if row.ticked and not row.refusal else style
         parts: list[Part] = [
             (at_cursor, "strong"),
@@ -296,9 +307,9 @@ class SettingsTable(Rows):
         if row.has_weights and row.figures is None:
             said = "what is known of these weights is being read …"
             if row.weights is not None:
-                bits = f"{row.weights.bits_per_weight:.2f} bits/weight"
+                bits = f"of weights, {row.weights.bits_per_weight:.2f} bits each"
                 said = f"{bits} · {inert(short_precision(row.weights))}"
-            return [("  " + fitted(said, max(0, room - 2)), style)]
+            return [(" " + fitted(said, max(0, room - 1)), style)]
         if row.figures is not None:
             said = f"{margin_text(row.figures)} nats, {verdict_text(row.figures)} · {row.origin}"
             return [("  " + fitted(inert(said), max(0, room - 2)), style)]
