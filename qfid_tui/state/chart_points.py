@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qfid_tui.state.setting_names import short_name
+from qfid_tui.state.setting_names import has_weights, short_name
 from qfid_tui.state.setting_results import depth_of
 from scorer.spec.amounts import tokens_word
 
@@ -41,7 +41,8 @@ class FrontierChart:
 def frontier_chart(rows: Iterable[TableRow], at: TableRow | None) -> FrontierChart:
     """The rows that may be ranked with one of them.
 
-    Rows of other conditions are left out. So is a row of another run that lacks a chunk that all
+    Rows of other conditions are left out, and rows with weights of their own, whose KV bytes rank
+    nothing. So is a row of another run that lacks a chunk that all
     rows of the one's own run have.
 
     Args:
@@ -59,6 +60,7 @@ def frontier_chart(rows: Iterable[TableRow], at: TableRow | None) -> FrontierCha
         and row.key is not None
         and row.cost is not None
         and row.failure is None
+        and not has_weights(row.name)
     ]
     members, left_out = [], []
     for entry in known:

@@ -33,6 +33,11 @@ def short_name(key: str) -> str:
     return setting.source.name + ("" if setting.cache is None else f"+{setting.cache.key}")
 
 
+def has_weights(key: str) -> bool:
+    """Whether a setting in notation runs weights of its own: no name of a quantizer begins so."""
+    return key.startswith("w")
+
+
 def name_beside(key: str, model: str) -> str:
     """The short name of a setting, without the beginning that it shares with a model's name.
 

@@ -88,7 +88,7 @@ def _best_lines(state: WorkbenchState) -> list[Line]:
         part = state.grid.part
         if part is not None and part.sentences:
             # For the memory and context chosen now.
-            best = [(plain_names(part.sentences[0]), "text")]
+            best = [(_without_parts(part.sentences[0]), "text")]
     return [] if best is None else [best]
 
 
@@ -335,11 +335,17 @@ def best_line(comparison: Comparison) -> Line | None:
     return line
 
 
+def _without_parts(sentence: str) -> str:
+    """The choice in a sentence of the report, without the parts of its bytes: the grid has them."""
+    head, _, parts = sentence.rpartition(": ")
+    return plain_names(head if " weights, " in parts else sentence)
+
+
 def _best_of_weights(comparison: Comparison) -> Line:
     """What to run, as the report has it; before that the good settings so far."""
     deployment = None if comparison.report is None else comparison.report.deployment
     if deployment is not None and deployment.sentences:
-        return [(plain_names(deployment.sentences[0]), "text")]
+        return [(_without_parts(deployment.sentences[0]), "text")]
     good = [
         f"{short_name(name)}{'?' * figures.is_open}"
         for name in comparison.settings

@@ -278,7 +278,8 @@ def deletion_question(info: RunInfo, size: int, *, is_shown: bool) -> str:
         size: Bytes of its files.
         is_shown: Whether it is the one on the workbench.
     """
-    what = f"{info.model[:200]} with {', '.join(map(short_name, info.settings))[:200]}, begun {when(info)}"
+    settings = ", ".join(map(short_name, info.settings))
+    what = f"{info.model[:200]} with {settings[:200]}, begun {when(info)}"
     more = " It is the run on the workbench, which is emptied." if is_shown else ""
     return (
         f"Delete run {info.id}, {bytes_of(size)}? It is {what}. Its "

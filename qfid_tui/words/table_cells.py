@@ -57,7 +57,7 @@ class TotalBytes:
     of: Mapping[str, int]
 
     def text(self, setting: str) -> str:
-        """Those of a setting; a dash where they are not counted: it is neither scored nor ticked."""
+        """Those of a setting; a dash for one that is neither scored nor ticked."""
         return shown_bytes(self.of[setting]) if setting in self.of else ABSENT
 
 

@@ -32,7 +32,7 @@ class Scatter(Chart):
     def heading(self) -> str:
         """See :meth:`Chart.heading`."""
         if self._chart.context:
-            return f"KL mean by least total bytes at {self._chart.context}"
+            return f"KL mean by total bytes at {self._chart.context}"
         return "KL mean (nats) by KV bytes/token"
 
     def summary(self) -> str:

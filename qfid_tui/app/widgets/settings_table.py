@@ -192,7 +192,9 @@ class SettingsTable(Rows):
         if self.has_numbers or viewport.height < _TALL_SCREEN:
             offers = min(offers, _OFFERS_IN_VIEW)
         rows = max(1, own + offers + (earlier if tall else min(earlier, _EARLIER_IN_VIEW)))
-        return self.HEAD + min(rows * (2 if tall else 1), viewport.height // 2 - 2)
+        # Charts keep some lines of a low screen.
+        most = viewport.height // 2 - (4 if self.has_numbers and not tall else 2)
+        return self.HEAD + min(rows * (2 if tall else 1), most)
 
     @property
     def _own_rows(self) -> int:
