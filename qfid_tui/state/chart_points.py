@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qfid_tui.state.setting_names import has_weights, short_name
+from qfid_tui.state.setting_names import ended, has_weights, short_name
 from qfid_tui.state.setting_results import depth_of
 from scorer.spec.amounts import tokens_word
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from qfid_tui.state.comparison import Comparison
     from qfid_tui.state.grid import Grid
     from qfid_tui.state.table_rows import TableRow
+
+
+# Characters of the name of a point.
+_LABEL = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def total_chart(grid: Grid) -> FrontierChart:
         return FrontierChart()
     points = tuple(
         ScatterPoint(
-            label=grid.name(cell.name),
+            label=ended(grid.name(cell.name), _LABEL),
             bytes_per_token=cell.placed.least_bytes,
             kl_mean=cell.figures.kl_mean,
             verdict=cell.figures.shown_verdict,

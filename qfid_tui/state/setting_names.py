@@ -54,6 +54,11 @@ def name_beside(key: str, model: str) -> str:
     return f"…{name[len(common) :]}" if len(common) > _LEAST_COMMON else name
 
 
+def ended(name: str, width: int) -> str:
+    """A name in so many characters; of a long one the end is kept, by which names differ."""
+    return name if len(name) <= width else f"…{name[1 - width :]}"
+
+
 def names_of(keys: tuple[str, ...], most: int = 4) -> str:
     """Short names with commas between; of many the first ones and how many more there are."""
     if len(keys) <= most + 1:

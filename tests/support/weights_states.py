@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from typing import Any
 
 from cli_saved_runs import chunk_scored
@@ -27,17 +29,20 @@ def ticked(**changes: Any) -> WorkbenchState:
     )
 
 
+_report = functools.cache(weights_report)
+
+
 def finished(settings: str = GRID, **options: Any) -> Comparison:
     """A finished comparison of weights, whose model is not in the cache."""
-    report = weights_report(settings, **options)
+    report = weights_report(settings, **options) if options else _report(settings)
     comparison = Comparison(report.run.job)
     comparison.open("20261128-120000-SmolLM2-1a2b", range(12))
     for row in report.settings:
         if row.numbers is not None:
-            mean = row.numbers.kl.mean
-            comparison.add_chunks(
-                *(chunk_scored(row.setting, i, mean * (0.9 + 0.2 * (i % 2)), 60) for i in range(12))
-            )
+            mean, flips = row.numbers.kl.mean, round(60 * row.numbers.flip_rate)
+            for i in range(12):
+                event = chunk_scored(row.setting, i, mean * (0.8 + (7 * i % 5) / 10), 60)
+                comparison.add_chunks(dataclasses.replace(event, flips=flips))
     comparison.take_report(report)
     comparison.phase = "finished"
     return comparison

@@ -8,7 +8,7 @@ from weights_states import finished_state, ticked
 
 from qfid_tui.state.chart_points import total_chart
 from qfid_tui.state.deployment_steps import CONTEXTS, MEMORIES, next_context, next_memory
-from qfid_tui.state.setting_names import name_beside, names_of, short_name
+from qfid_tui.state.setting_names import ended, name_beside, names_of, short_name
 from qfid_tui.state.workbench_changes import put_deployment, tick, toggle_pairs
 from scorer.report.deployment import deployment_part
 from scorer.spec.deployment import DeploymentSpec
@@ -87,7 +87,7 @@ def test_the_chart_of_a_grid_is_over_least_total_bytes() -> None:
     chart = total_chart(grid)
     assert chart.context == "8k" and chart.of_weights
     assert {point.label for point in chart.points} == {
-        grid.name(cell.name) for row in grid.cells for cell in row if cell.figures
+        ended(grid.name(cell.name), 14) for row in grid.cells for cell in row if cell.figures
     }
     by_bytes = sorted(chart.points, key=lambda point: point.bytes_per_token)
     assert by_bytes[0].bytes_per_token == min(cell.placed.least_bytes for cell in grid.frontier)
