@@ -73,6 +73,7 @@ def test_a_cached_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["ratio_to_bare"] > 0
 
 
+@pytest.mark.slow
 def test_sets_of_weights_together_and_in_turns(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["demo", "--weights", "8:32,4:32", "--kv-bits", "4:32", "--chunk-length", "48"]
     found = measured(capsys, *words, "--max-chunks", "2", "--repeats", "2")

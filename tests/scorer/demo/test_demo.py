@@ -45,6 +45,7 @@ def test_ships_within_its_size_in_16_bit() -> None:
     assert config["num_attention_heads"] > config["num_key_value_heads"] > 1
 
 
+@pytest.mark.slow
 def test_predicts_held_out_text_far_better_than_token_counts(
     documents: list[tuple[str, str]],
 ) -> None:
@@ -98,6 +99,7 @@ def test_any_text_survives_the_tokenizer() -> None:
         assert tokenizer.decode(tokenizer.encode(sample)) == sample
 
 
+@pytest.mark.slow
 def test_the_script_makes_a_model_that_loads(
     tmp_path: Path, documents: list[tuple[str, str]]
 ) -> None:

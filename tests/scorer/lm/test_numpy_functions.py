@@ -80,6 +80,7 @@ def test_a_whole_model_gives_the_same_logits(architecture: str) -> None:
     np.testing.assert_allclose(fast[finite], plain[finite], atol=2e-5 * scale, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_demo_model_drifts_from_itself_by_less_than_a_billionth_of_a_nat() -> None:
     folder = demo_model_path()
     backend = Backend("cpu", "", 0, 0, "", {})
