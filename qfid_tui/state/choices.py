@@ -299,8 +299,7 @@ class Choices:
         """
         default = "builtin" if job.model == DEMO else "wikitext2"
         choices = dataclasses.replace(
-            self,
-            model=job.model,
+            self if self.model == job.model else self.for_model(job.model),
             revision=job.revision,
             corpus=None if job.corpus.source == default else job.corpus.source,
             protocol=job.protocol,

@@ -141,7 +141,8 @@ def cells_text(weights: int, caches: int, cells: int) -> str:
         return f"{plural(cells, 'set')} of weights"
     full = weights * caches + weights + caches
     sign = " =" if cells == full else ":"
-    return f"{weights} weights × {caches} KV{sign} {plural(cells, 'cell')}"
+    of_weights = f"{weights} weights" if weights > 1 else "1 set of weights"
+    return f"{of_weights} × {caches} KV{sign} {plural(cells, 'cell')}"
 
 
 def grid_title(grid: Grid, comparison: Comparison, width: int) -> str:

@@ -49,7 +49,7 @@ async def test_weights_are_ticked_beside_kv_settings_and_the_pairs_are_said() ->
     async with running(demo_choices()) as (app, pilot):
         await pilot.press("home", *("down",) * 7, "space")
         assert app.workbench.table.row.name == "w8" and app.choices.ticked_weights == ("w8",)
-        await until(pilot, lambda: "1 weights × 2 KV = 5 cells" in screen_text(app))
+        await until(pilot, lambda: "1 set of weights × 2 KV = 5 cells" in screen_text(app))
         assert "judged by the bounds of weights" in " ".join(screen_text(app).split())
         await pilot.press("p")
         assert [s.key for s in app.choices.ticked_settings()] == ["8", "4", "w8"]

@@ -102,3 +102,6 @@ def test_weights_of_a_repo_are_left_with_the_model() -> None:
     assert choices.added == ("w=o/q+4",)
     other = choices.for_model("org/b")
     assert (other.model, other.added, other.ticked_added) == ("org/b", (), ())
+    # So they are where a run of another model is opened.
+    assert choices.of_job(Choices(model="org/b").job()).added == ()
+    assert choices.of_job(choices.job()).added == ("w=o/q+4",)

@@ -29,6 +29,7 @@ def text(lines: list[list[tuple[str, str]]]) -> str:
     [
         (3, 2, 11, "3 weights × 2 KV = 11 cells"),
         (3, 2, 5, "3 weights × 2 KV: 5 cells"),
+        (1, 2, 5, "1 set of weights × 2 KV = 5 cells"),
         (2, 0, 2, "2 sets of weights"),
         (0, 1, 1, "1 KV setting"),
     ],
