@@ -114,6 +114,8 @@ class GridTable(Rows):
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the cell, or press it where the cursor is there already."""
+        # Else the handler of rows is called, too.
+        event.prevent_default()
         offset = event.get_content_offset(self)
         index = None if offset is None else self.row_at(offset.y)
         if index is None or offset is None or self._grid is None:

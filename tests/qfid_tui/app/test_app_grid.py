@@ -50,7 +50,9 @@ async def test_weights_are_ticked_beside_kv_settings_and_the_pairs_are_said() ->
         await pilot.press("home", *("down",) * 7, "space")
         assert app.workbench.table.row.name == "w8" and app.choices.ticked_weights == ("w8",)
         await until(pilot, lambda: "1 set of weights × 2 KV = 5 cells" in screen_text(app))
-        assert "judged by the bounds of weights" in " ".join(screen_text(app).split())
+        assert "judged by the bounds of weights" in " ".join(
+            screen_text(app).replace("│", "").split()
+        )
         await pilot.press("p")
         assert [s.key for s in app.choices.ticked_settings()] == ["8", "4", "w8"]
 
@@ -102,14 +104,17 @@ async def test_a_cell_opens_its_detail_and_its_text_and_the_export_has_the_deplo
         assert screen.cell.status == "reference"
         await pilot.press("enter", "i")
         assert app.screen is screen
-        await pilot.press("down", "right")
-        assert screen.cell.name == "w8+8" and "w8+8" in screen_text(app)
+        await pilot.click("#grid", offset=(44, 3))
+        assert app.screen is screen and screen.cell.name == "w8+8" and "w8+8" in screen_text(app)
         for key, kind in (("enter", DetailScreen), ("i", InspectorScreen)):
             await pilot.press(key)
             await until(pilot, lambda kind=kind: isinstance(app.screen, kind))
             assert app.screen._setting == "w8+8"
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is screen)
+        await pilot.click("#grid", offset=(44, 3))
+        await until(pilot, lambda: isinstance(app.screen, DetailScreen))
+        await pilot.press("escape")
         await type_in(app, pilot, "m", "300MB")
         await pilot.press("y")
         await until(pilot, lambda: "3 commands for w6+8" in screen_text(app))
