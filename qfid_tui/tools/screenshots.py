@@ -134,8 +134,8 @@ async def _shoot_grid(camera: _Camera) -> None:
     app = camera.app
     await camera.press("escape")
     await camera.pilot.resize_terminal(*LARGE)
-    state = app.workbench.state
     await camera.until(lambda: app.workbench.state.offer is not None, "weights to compare")
+    state = app.workbench.state
     choices = dataclasses.replace(state.choices, ticked_weights=("w8", "w6", "w4", "w3"))
     app.workbench.update(state.changed(choices=choices))
     await camera.press("r")
