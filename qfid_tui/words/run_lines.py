@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.kv_cost import short_bytes
-from qfid_tui.state.setting_names import names_of, short_name
+from qfid_tui.state.setting_names import has_weights, names_of, short_name
 from qfid_tui.words.about_line import perplexity_text
 from qfid_tui.words.grid_lines import cells_text, plain_names
 from qfid_tui.words.progress import (
@@ -201,7 +201,10 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
         return [("model or options changed: ", "text"), *key("r", f" compares {settings} anew")]
     if planned.kind == "add":
         them = "it" if len(planned.missing) == 1 else "them"
-        return [*key("r", f" scores {names} alone and adds {them} to this comparison")]
+        said = f" scores {names} alone and adds {them} to this comparison"
+        if any(map(has_weights, planned.missing)) and not comparison.compares_weights:
+            said += "; then the bounds of weights judge every row"
+        return [*key("r", said)]
     if planned.kind == "go_on":
         return [*key("r", f" goes on with {names}")]
     return [*key("space", " ticks another setting to add, "), *key("e", " writes the report")]
