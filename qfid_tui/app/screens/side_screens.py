@@ -128,7 +128,11 @@ class SideScreens:
         run = exported_run(state)
         if run is not None:
             picture = self._screen.app.export_screenshot
-            self._push(ExportScreen(run, exported_title(state), picture))
+            comparison = state.comparison
+            # The memory and context on the screen, as in the grid.
+            of_weights = run == comparison.run and comparison.compares_weights
+            deployment = state.choices.deployment if of_weights else None
+            self._push(ExportScreen(run, exported_title(state), picture, deployment))
 
     def copy_command(self) -> None:
         """Copy the command line that uses the setting with the cursor, and show it."""

@@ -121,6 +121,10 @@ async def test_a_cell_opens_its_detail_and_its_text_and_the_export_has_the_deplo
         await pilot.press("e")
         assert isinstance(app.screen, ExportScreen)
         assert app.screen._markdown() == "report"
-        [(key, run, deployment)] = asked
-        assert (key, run) == ("md", app.comparison.run)
-        assert deployment == dataclasses.replace(app.choices.deployment, memory=300_000_000)
+        await pilot.press("escape", "escape", "e")
+        # That of the workbench is about the same memory.
+        assert isinstance(app.screen, ExportScreen) and app.screen._markdown() == "report"
+        for key, run, deployment in asked:
+            assert (key, run) == ("md", app.comparison.run)
+            assert deployment == dataclasses.replace(app.choices.deployment, memory=300_000_000)
+        assert len(asked) == 2
