@@ -46,6 +46,7 @@ _COST = 12
 # strips, and are said in the row's second line or below the table.
 _WIDER = 120
 _TALL_SCREEN = 36
+_LEAST_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +193,10 @@ class SettingsTable(Rows):
         if self.has_numbers or viewport.height < _TALL_SCREEN:
             offers = min(offers, _OFFERS_IN_VIEW)
         rows = max(1, own + offers + (earlier if tall else min(earlier, _EARLIER_IN_VIEW)))
-        # Charts keep some lines of a low screen.
-        most = viewport.height // 2 - (4 if self.has_numbers and not tall else 2)
+        most = viewport.height // 2 - 2
+        if self.has_numbers and not tall:
+            # Charts keep some lines of a low screen.
+            most = max(most - 2, min(most, _LEAST_ROWS))
         return self.HEAD + min(rows * (2 if tall else 1), most)
 
     @property
