@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LARGE, SMALL = (140, 45), (80, 24)
 _TIMEOUT_SECONDS = 1800.0
+_MEMORY = "300MB"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,6 +132,8 @@ async def _shoot_screens(camera: _Camera) -> None:
 
 async def _shoot_grid(camera: _Camera) -> None:
     """Weights made at 8, 6, 4 and 3 bits, each with the KV settings of before."""
+    from qfid_tui.app.screens.grid import GridScreen
+
     app = camera.app
     await camera.press("escape")
     await camera.pilot.resize_terminal(*LARGE)
@@ -143,8 +146,10 @@ async def _shoot_grid(camera: _Camera) -> None:
     await camera.until(lambda: not app.comparison.is_active, "the end of the run with weights")
     if app.comparison.phase != "finished":
         raise QfidError(f"the run {app.comparison.phase}: {app.comparison.failure}")
-    await camera.press("number_sign", *("minus",) * 3, "down", "down", "right")
-    await camera.read()
+    await camera.press("number_sign", "m", *_MEMORY, "enter")
+    grid = app.screen
+    assert isinstance(grid, GridScreen)
+    await camera.until(lambda: grid.is_complete, "the choice by context")
     await camera.shoot("grid")
     await camera.pilot.resize_terminal(*SMALL)
     await camera.shoot("grid-80x24")

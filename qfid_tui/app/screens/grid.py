@@ -134,6 +134,11 @@ class GridScreen(Screen[None]):
         """The cell with the cursor."""
         return self._grid.cell(self._table.cursor, self._table.column)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the choice at other contexts is known for what is shown."""
+        return self._contexts is not None and self._contexts[0] is self._grid
+
     def on_resize(self) -> None:
         """Texts fit the width."""
         self._shown = ()
@@ -151,7 +156,7 @@ class GridScreen(Screen[None]):
         grid, comparison, table = state.grid, state.comparison, self._table
         width = self.size.width - 2
         title = grid_title(grid, comparison, width)
-        contexts = self._contexts[1] if self._contexts and self._contexts[0] is grid else None
+        contexts = self._contexts[1] if self._contexts and self.is_complete else None
         place = table.cursor, table.column
         shown = (grid, title, place, self._number, self.size, contexts)
         if len(shown) == len(self._shown) and all(

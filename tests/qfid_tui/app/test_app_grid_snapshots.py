@@ -85,6 +85,6 @@ def test_looks(name: str, size: tuple[int, int], snap_compare: Any) -> None:
         if name in ("finished", "dimmed"):
             grid = app.screen
             assert isinstance(grid, GridScreen)
-            await until(pilot, lambda: grid._contexts is not None, "the choice by context")
+            await until(pilot, lambda: grid.is_complete, "the choice by context")
 
     assert snap_compare(app, terminal_size=size, run_before=before)
