@@ -156,7 +156,7 @@ class GridScreen(Screen[None]):
         grid, comparison, table = state.grid, state.comparison, self._table
         width = self.size.width - 2
         title = grid_title(grid, comparison, width)
-        contexts = self._contexts[1] if self._contexts and self.is_complete else None
+        contexts = self._contexts[1] if self._contexts and self._contexts[0] is grid else None
         place = table.cursor, table.column
         shown = (grid, title, place, self._number, self.size, contexts)
         if len(shown) == len(self._shown) and all(
