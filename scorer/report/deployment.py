@@ -6,7 +6,7 @@ A function of the report alone, so that a saved run answers for any memory and c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from scorer.fit.choice import Cell, Choice, Deployment, choose, over_contexts
 from scorer.fit.prefill_peak import PrefillShape
@@ -56,7 +56,8 @@ def deployment_part(
     weights, shape = reference.weights, reference.shape
     if weights is None or shape is None:
         return None
-    rows = [row for row in rows if row.path == "deployed" and row.quantize_start == 0]
+    unplaced = [row for row in rows if row.path != "deployed" or row.quantize_start]
+    rows = [row for row in rows if row not in unplaced]
     cells = [
         Cell(REFERENCE_CELL, weights.weight_bytes, kl_mean=0.0, verdict="good"),
         *(_cell(row, weights) for row in rows),
@@ -97,7 +98,7 @@ def deployment_part(
         tied_with=choice.tied_with,
         sentences=tuple(_sentences(choice, spec)),
         commands=_lines(commands),
-        notes=() if commands is None else commands.notes,
+        notes=(*(() if commands is None else commands.notes), *_left_out(unplaced)),
         contexts=tuple(
             ContextChoice(
                 contexts=row.contexts,
@@ -109,6 +110,16 @@ def deployment_part(
             for row in over_contexts(cells, deployment, beats)
         ),
     )
+
+
+def _left_out(rows: Sequence[SettingRow]) -> Iterator[str]:
+    """Why rows of a report are not placed."""
+    for names, why in (
+        ([r.setting for r in rows if r.path != "deployed"], "not what a runtime computes"),
+        ([r.setting for r in rows if r.path == "deployed"], "scored on other positions"),
+    ):
+        if names:
+            yield f"left out, as {why}: {', '.join(f'`{name}`' for name in names)}"
 
 
 def _cell(row: SettingRow, reference: WeightFacts) -> Cell:
@@ -181,9 +192,11 @@ def _sentences(choice: Choice, spec: DeploymentSpec) -> list[str]:
     if pick is None:
         return _no_choice(choice, f"{limit} {where}")
     need = pick.bytes
+    # Nothing was measured on Metal, see scorer.fit.prefill_peak.
+    guess = "an estimated " if choice.deployment.device == "metal" else ""
     parts = (
         f"{shown_bytes(need.total)}: {shown_bytes(need.weights)} weights, "
-        f"{shown_bytes(need.cache)} KV cache, {shown_bytes(need.peak)} prefill peak at step "
+        f"{shown_bytes(need.cache)} KV cache, {guess}{shown_bytes(need.peak)} prefill peak at step "
         f"{pick.step}"
     )
     kind = {
