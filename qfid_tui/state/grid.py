@@ -6,6 +6,7 @@ bytes from its report or from what was read of the model's headers. Pure standar
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from qfid_tui.state.setting_names import name_beside
 from qfid_tui.state.weights_offer import WeightsInfo
 from scorer.common.errors import InputError
 from scorer.fit.choice import CONTEXTS, Beats, Cell
-from scorer.report.deployment import placed_cells, report_beats
+from scorer.report.deployment import left_out, placed_cells, report_beats
 from scorer.report.deployment_part import REFERENCE_CELL, DeploymentPart, PlacedCell
 from scorer.spec.settings.weights import cache_of, weights_of
 
@@ -145,10 +146,11 @@ class Placing:
     beats: Beats
     model: str
     max_context: int | None
+    notes: tuple[str, ...]
 
     def part(self, contexts: Sequence[int] = ()) -> DeploymentPart:
         """Place every cell and choose one, at other contexts too."""
-        return placed_cells(
+        found = placed_cells(
             self.cells,
             self.shape,
             self.spec,
@@ -157,6 +159,7 @@ class Placing:
             self.max_context,
             contexts,
         )
+        return dataclasses.replace(found, notes=(*found.notes, *self.notes))
 
 
 def grid_of(
@@ -310,7 +313,8 @@ def _placing(
     if longest is None and model is not None:
         longest = model.max_context
     beats = _by_kl if report is None else report_beats(report.comparisons)
-    return Placing(tuple(cells), shape, choices.deployment, beats, names, longest)
+    notes = () if report is None else tuple(left_out(report.settings))
+    return Placing(tuple(cells), shape, choices.deployment, beats, names, longest, notes)
 
 
 def _runs(setting: Setting) -> bool:

@@ -6,7 +6,8 @@ A function of the report alone, so that a saved run answers for any memory and c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from scorer.fit.choice import CONTEXTS, Beats, Cell, Choice, Deployment, choose, over_contexts
 from scorer.fit.prefill_peak import PrefillShape
@@ -56,13 +57,14 @@ def deployment_part(
     weights, shape = reference.weights, reference.shape
     if weights is None or shape is None:
         return None
-    rows = [row for row in rows if row.path == "deployed" and row.quantize_start == 0]
     cells = [
         Cell(REFERENCE_CELL, weights.weight_bytes, kl_mean=0.0, verdict="good"),
-        *(_cell(row, weights) for row in rows),
+        *(_cell(row, weights) for row in rows if _is_placed(row)),
     ]
-    beats = report_beats(comparisons)
-    return placed_cells(cells, shape, spec, beats, reference.model_id, reference.max_context)
+    part = placed_cells(
+        cells, shape, spec, report_beats(comparisons), reference.model_id, reference.max_context
+    )
+    return replace(part, notes=(*part.notes, *left_out(rows)))
 
 
 def placed_cells(
@@ -132,6 +134,21 @@ def placed_cells(
             for row in over_contexts(cells, deployment, beats, contexts)
         ),
     )
+
+
+def _is_placed(row: SettingRow) -> bool:
+    return row.path == "deployed" and not row.quantize_start
+
+
+def left_out(rows: Sequence[SettingRow]) -> Iterator[str]:
+    """Which rows of a report are not placed, and why."""
+    rows = [row for row in rows if not _is_placed(row)]
+    for names, why in (
+        ([r.setting for r in rows if r.path != "deployed"], "not what a runtime computes"),
+        ([r.setting for r in rows if r.path == "deployed"], "scored on other positions"),
+    ):
+        if names:
+            yield f"left out, as {why}: {', '.join(f'`{name}`' for name in names)}"
 
 
 def _cell(row: SettingRow, reference: WeightFacts) -> Cell:
@@ -220,9 +237,11 @@ def _sentences(choice: Choice, spec: DeploymentSpec) -> list[str]:
     if pick is None:
         return _no_choice(choice, f"{limit} {where}")
     need = pick.bytes
+    # Nothing was measured on Metal, see scorer.fit.prefill_peak.
+    guess = "an estimated " if choice.deployment.device == "metal" else ""
     parts = (
         f"{shown_bytes(need.total)}: {shown_bytes(need.weights)} weights, "
-        f"{shown_bytes(need.cache)} KV cache, {shown_bytes(need.peak)} prefill peak at step "
+        f"{shown_bytes(need.cache)} KV cache, {guess}{shown_bytes(need.peak)} prefill peak at step "
         f"{pick.step}"
     )
     kind = {

@@ -61,6 +61,13 @@ def test_of_a_finished_run_the_choice_is_that_of_its_report() -> None:
         assert set(frontier) == {cell.setting for cell in same.cells if cell.on_frontier}
 
 
+def test_what_a_report_does_not_place_is_no_cell_and_is_named() -> None:
+    grid = finished_state("w3,w3+8,w3+8~dequantized,w3+8@32").grid
+    assert (grid.weights, grid.caches) == (("", "w3"), ("", "8"))
+    assert grid.part is not None and len(grid.part.notes) >= 2
+    assert "left out, as scored on other positions: `w3+8@32`" in grid.part.notes
+
+
 def test_a_cell_has_its_interaction_and_its_verdict_by_the_other_bounds() -> None:
     grid = finished_state().grid
     assert grid.is_final and grid.bounds == "weights"
