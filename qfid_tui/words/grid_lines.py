@@ -224,9 +224,11 @@ def about_cell(grid: Grid, row: int, column: int, names: Mapping[str, str]) -> l
     if placed is not None:
         fits = ("✓ fits", "good") if placed.fits else ("✗ does not fit", "bad")
         total = f" {shown_bytes(placed.total_bytes)}"
+        # Nobody has measured it there.
+        guess = "an estimated " if grid.spec.device == "metal" else ""
         parts = (
             f" = {shown_bytes(placed.weight_bytes)} weights + {shown_bytes(placed.cache_bytes)} "
-            f"KV cache + {shown_bytes(placed.peak_bytes)} prefill at step {placed.step}"
+            f"KV cache + {guess}{shown_bytes(placed.peak_bytes)} prefill at step {placed.step}"
         )
         head = [] if grid.spec.memory is None else [fits, (": ", "muted")]
         lines.append([*head, (total.strip(), "strong"), (parts, "muted")])
