@@ -20,7 +20,7 @@ from qfid_tui.words.table_cells import (
     weights_bytes_text,
 )
 from scorer.report.deployment_part import REFERENCE_CELL
-from scorer.report.formats.inline import digits, plural
+from scorer.report.formats.inline import ROUGHLY, digits, plural
 from scorer.spec.amounts import bytes_word, shown_bytes, tokens_word
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def about_cell(grid: Grid, row: int, column: int, names: Mapping[str, str]) -> l
         fits = ("✓ fits", "good") if placed.fits else ("✗ does not fit", "bad")
         total = f" {shown_bytes(placed.total_bytes)}"
         # Nobody has measured it there.
-        guess = "an estimated " if grid.spec.device == "metal" else ""
+        guess = ROUGHLY if grid.spec.device == "metal" else ""
         parts = (
             f" = {shown_bytes(placed.weight_bytes)} weights + {shown_bytes(placed.cache_bytes)} "
             f"KV cache + {guess}{shown_bytes(placed.peak_bytes)} prefill at step {placed.step}"
