@@ -150,6 +150,7 @@ async def _shoot_grid(camera: _Camera) -> None:
     grid = app.screen
     assert isinstance(grid, GridScreen)
     await camera.until(lambda: grid.is_complete, "the choice by context")
+    await camera.press("home", "down", *("left",) * 5, "right")
     await camera.shoot("grid")
     await camera.pilot.resize_terminal(*SMALL)
     await camera.shoot("grid-80x24")
