@@ -270,11 +270,11 @@ def test_a_disk_that_is_full_of_states_ends_in_one_line_and_loses_nothing(
     _, _, expected = together
     write, left = states.write_atomic, [2]
 
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: bytes, **options: bool) -> None:
         left[0] -= 1
         if left[0] < 0:
             raise storage_error(OSError(errno.ENOSPC, "no space"), path)
-        write(path, data)
+        write(path, data, **options)
 
     job = small.job(SETTINGS, max_chunks=3, one_at_a_time=True)
     with monkeypatch.context() as patch:
