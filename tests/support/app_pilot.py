@@ -92,9 +92,11 @@ async def running(
 
 
 def is_ready(app: QfidApp) -> bool:
-    """Whether the panels are there and the cache is read."""
+    """Whether the panels are there, and the cache and the weights to compare with are read."""
     screen = app.workbench
-    return screen.is_filled and screen.focused is not None and not screen.picker.is_reading
+    if not screen.is_filled or screen.focused is None or screen.picker.is_reading:
+        return False
+    return screen.state.model is None or screen.state.offer is not None
 
 
 def screen_text(app: QfidApp) -> str:
