@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import importlib.metadata
 import os
 import signal
 import sys
@@ -49,6 +51,9 @@ for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP):
         # Here the signal is still ignored.
         signal.signal(number, lambda *_: None)
 
+# Each run asks for versions of packages, which are parsed each time; none is installed meanwhile.
+importlib.metadata.version = functools.cache(importlib.metadata.version)
+
 # Nothing imported above imports MLX: the BLAS has to be loaded before it.
 preload_blas()
 if os.environ["QFID_DEVICE"] == "cpu":
@@ -56,7 +61,7 @@ if os.environ["QFID_DEVICE"] == "cpu":
 
     mlx.core.set_default_device(mlx.core.cpu)
 
-for name, examples in (("qfid", 100), ("qfid-slow", 1000)):
+for name, examples in (("qfid", 60), ("qfid-slow", 1000)):
     settings.register_profile(
         name, max_examples=examples, derandomize=True, deadline=None, print_blob=False
     )
@@ -96,8 +101,8 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("homes")
 
 
-def _compared(homes: Path) -> Path:
-    folder = homes / "tokenizers"
+def _shared(homes: Path, name: str) -> Path:
+    folder = homes / name
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -109,9 +114,11 @@ def own_folders(request: pytest.FixtureRequest, _homes: Path) -> Iterator[None]:
         yield
         return
     home = _homes / str(next(_numbers))
-    # The same few tokenizers are not compared with mlx-lm's again by every process of every test.
+    # The same few tokenizers are not compared with mlx-lm's again by every process of every test,
+    # and the BLAS is not tried again.
     (home / "qfid" / "cache").mkdir(parents=True)
-    (home / "qfid" / "cache" / "tokenizers").symlink_to(_compared(_homes))
+    for name in ("tokenizers", "blas"):
+        (home / "qfid" / "cache" / name).symlink_to(_shared(_homes, name))
     with mock.patch.dict(
         os.environ, {"QFID_DATA_DIR": str(home / "qfid"), "HF_HOME": str(home / "huggingface")}
     ):
@@ -135,11 +142,11 @@ def text_here(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     """A tiny random llama and a text, made once; tests that change its files copy them first."""
-    from tiny_models import write_text, write_tiny_model
+    from tiny_models import SMALL, write_text, write_tiny_model
     from tiny_runs import Small
 
     folder = tmp_path_factory.mktemp("small")
-    model = write_tiny_model(folder / "tiny-llama", "llama", head_dim=64)
+    model = write_tiny_model(folder / "tiny-llama", "llama", **SMALL)
     return Small(model, write_text(folder))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project import ROOT, SUPPORT, TESTS
+from project import ROOT, SUPPORT
 from scorer_child import Child
 from tiny_runs import Small, cells, finished, numbers
 
@@ -101,9 +101,8 @@ def killed_often(job: dict[str, Any], times: int, seed: int) -> None:
 # In a mount namespace of its own: score until the disk is full, enlarge it, go on.
 FULL = """
 import json, subprocess, sys
-folder, kilobytes, job, *tests = sys.argv[1:]
-sys.path[:0] = tests
-import conftest
+folder, kilobytes, job, support = sys.argv[1:]
+sys.path.insert(0, support)
 from tiny_runs import cells, numbers
 from scorer.device.host_memory import HostMemory
 from scorer.spec.job import Job
@@ -169,7 +168,7 @@ def filled_up(
     if reason := can_mount(tmp_path):
         pytest.skip(f"no file system can be mounted here: {reason}")
     job = small.job(settings, max_chunks=4, one_at_a_time=one_at_a_time)
-    words = [str(tmp_path), str(kilobytes), json.dumps(job.to_json()), str(TESTS), str(SUPPORT)]
+    words = [str(tmp_path), str(kilobytes), json.dumps(job.to_json()), str(SUPPORT)]
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", sys.executable, "-c", FULL, *words],
         env={**os.environ, "QFID_DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)},

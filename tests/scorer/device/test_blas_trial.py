@@ -47,6 +47,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.fixture(autouse=True)
+def _nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QFID_DATA_DIR", str(tmp_path / "qfid"))
+
+
 @pytest.fixture
 def library(built: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     for name in blas_trial._read_by_libraries():
