@@ -33,6 +33,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # What the app shows depends on how many colours the terminal has.
 os.environ["COLORTERM"] = "truecolor"
+# Nobody watches: a third of the paints a second that Textual makes for a user.
+os.environ["TEXTUAL_FPS"] = "20"
 # Every core has a worker already: threads that wait for work would take it from the others.
 for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(threads, "1")

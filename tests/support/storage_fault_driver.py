@@ -6,8 +6,8 @@ After each the disk is well again: the run is found, completed and reported. Pri
 
 Each life is that of a forked process, since this one has to stay without the threads of MLX.
 
-``… survey`` prints the calls of an undisturbed life, as Python made them. ``… full STEP``: a disk
-with so many bytes left, by steps.
+``… survey`` prints the calls of an undisturbed life, as Python made them. ``… full STEP
+FIRST``: a disk with so many bytes left, FIRST and by steps more.
 
 Engines: ``fake`` saves random numbers and imports no MLX; ``demo`` scores the built-in model.
 """
@@ -336,11 +336,11 @@ def met(engine: Fake, folder: Path, fault: Fault, whole: Any) -> str:
     return f"{trouble}; {cost}" if trouble or cost else ""
 
 
-def full_disks(engine: Fake, folder: Path, step: int) -> dict[str, Any]:
+def full_disks(engine: Fake, folder: Path, step: int, first: int) -> dict[str, Any]:
     """A disk with room for so many bytes, by steps; what is deleted gives no room back."""
     made, whole = survey(engine, folder)
     bad: list[str] = []
-    budgets = range(0, sum(call.size for call in made), step)
+    budgets = range(first, sum(call.size for call in made), step)
     real = os.write
     for budget in budgets:
         fresh(folder)
@@ -378,7 +378,7 @@ def main(folder: Path, name: str, what: str, *words: str) -> None:
         made, _ = survey(engine, folder)
         print(json.dumps([(call.name, call.path) for call in made]))
     elif what == "full":
-        print(json.dumps(full_disks(engine, folder, int(words[0]))))
+        print(json.dumps(full_disks(engine, folder, *map(int, words))))
     else:
         kinds, *numbers = words
         print(json.dumps(all_faults(engine, folder, kinds, *map(int, numbers))))

@@ -48,8 +48,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QFID_DATA_DIR", str(tmp_path / "qfid"))
+def _nothing_kept(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QFID_DATA_DIR", str(tmp_path_factory.mktemp("data")))
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_what_cannot_fit_is_refused_before_it_is_loaded(
     failure = failed(events)
     assert (failure.error, failure.exit_code) == ("WillNotFit", 3)
     assert failure.message.startswith("`tiny-llama` needs 1")
-    assert "with chunks of 32 tokens and 1 MiB can be used: 3 MiB weights" in failure.message
+    assert "with chunks of 32 tokens and 1 MiB can be used: 2 MiB weights" in failure.message
     assert "--force" in failure.hint
     assert [event.step for event in events if isinstance(event, Loading)] == ["tokenizing"]
     assert list_runs() == []

@@ -25,8 +25,9 @@ from scorer.spec.events import Event, SettingFailedEvent
 
 LENGTH = 160
 BAD = "~"
-CHUNKS, CHUNK, POSITION = 3, 2, 145
-"""Chunks, and where the only bad token is: attention goes in blocks of rows, so NaN shows before it."""
+CHUNKS = 3
+CHUNK, POSITION = 2, 145
+"""Where the only bad token is: attention goes in blocks of rows, so NaN shows before it."""
 
 Break = Any
 
