@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 # looked through for it, neither now nor by each test again (see `pytest_collection_finish`).
 gc.disable()
 
+
+def _unsynced(descriptor: int) -> None:
+    """What a test writes need not survive a power loss; a sync waits for the disk."""
+    os.fstat(descriptor)
+
+
+os.fsync = _unsynced
+if hasattr(os, "fdatasync"):
+    os.fdatasync = _unsynced
+
 # MLX and the tokenizers read these when they are imported, and no test module is yet.
 os.environ["MLX_ENABLE_TF32"] = "0"
 os.environ["MLX_DISABLE_COMPILE"] = "1"
