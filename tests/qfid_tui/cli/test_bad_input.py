@@ -360,15 +360,12 @@ def test_an_output_that_cannot_be_written_is_said_before_anything_is_scored(
     check_nothing_saved()
 
 
-def test_a_folder_of_runs_that_cannot_be_made(
-    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_folder_of_runs(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("kept")
     data = str(tmp_path / "file")
     monkeypatch.setenv("QFID_DATA_DIR", data)
     events, code = answered(asked.request)
-    failure = failed(events)
-    assert code == failure.exit_code == 2
+    assert code == (failure := failed(events)).exit_code == 2
     assert "the folder of runs" in failure.message and "QFID_DATA_DIR" in failure.hint
     done = on_the_command_line(asked, tmp_path, QFID_DATA_DIR=data)
     assert done.returncode == 2 and "the folder of runs" in error_lines(done.stderr)[0]
