@@ -61,9 +61,12 @@ def fake_command(script: Path) -> tuple[str, ...]:
 async def until(pilot: Pilot[Any], true: Callable[[], bool], what: str = "") -> None:
     """Let the app work until something holds; fail after a deadline."""
     end = time.monotonic() + DEADLINE
+    wait = 0.01
     while not true():
         assert time.monotonic() < end, f"never: {what or true}"
-        await pilot.pause(0.01)
+        await pilot.pause(wait)
+        # Where it takes long, to look more seldom leaves the processor to what is waited for.
+        wait = min(1.2 * wait, 0.05)
     await pilot.pause()
 
 
