@@ -316,14 +316,14 @@ def test_a_run_whose_folder_is_gone_ends_at_the_next_chunk(own: Small, renamed: 
 def test_whatever_finds_the_folder_gone_says_so(
     own: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grow = Run.grow
+    save_report = Run.save_report
 
-    def late(run: Run, *arguments: Any) -> None:
-        # The folder goes right before the hashes of the model are recorded.
+    def late(run: Run, *arguments: Any, **options: Any) -> None:
+        # The folder goes right before the report is saved.
         run.path.rename(run.path.parent / ".away")
-        grow(run, *arguments)
+        save_report(run, *arguments, **options)
 
-    monkeypatch.setattr(Run, "grow", late)
+    monkeypatch.setattr(Run, "save_report", late)
     failure = failed([*own.score("8", max_chunks=4)])
     assert failure.exit_code == 1 and "nothing more is saved of this run" in failure.message
 
