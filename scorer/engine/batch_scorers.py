@@ -100,7 +100,7 @@ def batch_scorer(scoring: Scoring, stop: Stop, *, batches: int) -> BatchScorer:
         batches: How many batches are to be scored, or as many as there can be workers.
     """
     alone = scoring.scorer(stop)
-    workers = min(scoring.size.workers, batches)
+    workers = min(scoring.size.workers, batches) if scoring.device == "cpu" else 1
     if workers > 1:
         workers = min(workers, startable_threads(workers * _THREADS_EACH) // _THREADS_EACH)
     if workers < 2 or _runs_code_of_its_own(scoring.prepared):
