@@ -97,6 +97,7 @@ class CellScorer:
         self._lanes: dict[str, SharingLane] = {lane.key: lane for lane in prepared.lanes()}
         self._rows = {chunk: row for row, chunk in enumerate(prepared.corpus.indices)}
         self._noise_is_measured = True
+        self._at_once = 1
         self._with_engagement: set[str] = set()
         self._equal = equal_chunks(prepared.corpus.ids, prepared.corpus.indices)
         self._p99: dict[str, RunningP99] = {}
@@ -210,8 +211,8 @@ class CellScorer:
                         self._lanes.pop(name, None)
 
     def _with_less(self, shortage: str) -> Warned:
-        workers = self.schedule.size.workers
-        self.schedule.shrink(shortage)
+        workers = self._at_once
+        self.schedule.shrink(shortage, workers)
         gc.collect()
         mx.clear_cache()
         how = self.schedule.size.described()
@@ -249,6 +250,7 @@ class CellScorer:
             self.stop,
             batches=self.schedule.lacking(size.workers),
         )
+        self._at_once = scorer.at_once
         for outcome in scorer.score(self._tasks()):
             if isinstance(outcome, PassDone):
                 name = "" if outcome.lane is None else outcome.lane.key

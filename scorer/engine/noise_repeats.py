@@ -86,7 +86,12 @@ class RepeatingLoop:
         lanes: What is compared with it, by key. A task says which of them, by the keys of its own.
         loop_of: Makes the loop that compares with a reference.
         repeats: Perturbed repeats of every batch; 0 for none.
+
+    Attributes:
+        at_once: 1.
     """
+
+    at_once = 1
 
     def __init__(
         self,

@@ -76,6 +76,10 @@ Outcome = Scored | LaneFailed | PassDone | NoiseNotReached
 class BatchScorer(Protocol):
     """Scores batches: in this thread, or in several."""
 
+    @property
+    def at_once(self) -> int:
+        """How many batches it scores at once."""
+
     def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
         """Score batches; each is taken from ``tasks`` no earlier than somebody is free for it.
 

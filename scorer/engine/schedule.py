@@ -10,7 +10,7 @@ step, because a batch can take minutes. Imports no mlx.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from scorer.common.errors import QfidError, SettingFailed, WillNotFit
@@ -130,20 +130,22 @@ class Schedule:
         """Hand out no more cells of a setting that gives no usable number."""
         self.failed[setting] = SettingFailed(error.message, error.hint)
 
-    def shrink(self, shortage: str) -> None:
+    def shrink(self, shortage: str, at_once: int = 1) -> None:
         """Go on with less at once after memory ran out, from the first cell that is missing.
 
         Args:
             shortage: What the device said.
+            at_once: How many batches were scored at once, where fewer than there may be.
 
         Raises:
             WillNotFit: There is no smaller size, or memory ran out more than :data:`SHORTAGES`
                 times.
         """
         self._shortages += 1
+        size = replace(self.size, workers=at_once)
         # One batch at a time is the run as it would be on one core: it has as many attempts.
-        self._attempts -= self.size.workers == 1
-        smaller = self.size.smaller()
+        self._attempts -= at_once == 1
+        smaller = size.smaller()
         if self._attempts < 0 or smaller is None:
             raise WillNotFit(
                 f"memory ran out {self._shortages} times; the last time: {shortage}",

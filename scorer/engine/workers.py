@@ -81,9 +81,13 @@ class Workers:
         workers: What each thread scores with.
         stop: Asked often, by one thread at a time; True ends all of them.
         alone: What scores in the calling thread, where no worker can.
+
+    Attributes:
+        at_once: How many workers there are.
     """
 
     def __init__(self, workers: Sequence[Worker], stop: Stop, alone: BatchScorer) -> None:
+        self.at_once = len(workers)
         self._workers = workers
         self._stop = stop
         self._alone = alone
@@ -106,14 +110,14 @@ class Workers:
         try:
             with patched():
                 usable = self._start()
-                yield from self._scored(iter(tasks)) if usable else ()
+                yield from self._scored(iter(tasks), usable) if usable else ()
         finally:
             self._end()
         if not usable:
             yield from self._alone.score(tasks)
 
-    def _start(self) -> bool:
-        """Start all threads; return whether one of them can score."""
+    def _start(self) -> int:
+        """Start all threads; return how many of them can score."""
         for worker in self._workers:
             thread = threading.Thread(
                 target=self._work, args=(worker,), name="qfid-worker", daemon=True
@@ -124,8 +128,9 @@ class Workers:
                 # The system allows no more; those that started go on.
                 break
             self._threads.append(thread)
+        # A thread that can score waits for a batch and says no more until then.
         ready = [self._messages.get() for _ in self._threads]
-        return any(isinstance(message, _Ready) and message.usable for message in ready)
+        return sum(isinstance(message, _Ready) and message.usable for message in ready)
 
     def _end(self) -> None:
         """End all threads at their next step, and wait for them."""
@@ -139,19 +144,19 @@ class Workers:
 
     # In the calling thread
 
-    def _scored(self, tasks: Iterator[ScoreTask]) -> Iterator[Outcome]:
+    def _scored(self, tasks: Iterator[ScoreTask], threads: int) -> Iterator[Outcome]:
         order = _Order()
-        left, handed_out, more = len(self._threads), 0, True
+        left, handed_out, more = threads, 0, True
         errors: list[BaseException] = []
         while left:
-            while more and handed_out < order.complete + _AHEAD * len(self._threads):
+            while more and handed_out < order.complete + _AHEAD * threads:
                 task = None if self._ending.is_set() else next(tasks, None)
                 if task is not None:
                     self._tasks.put((handed_out, task))
                     handed_out += 1
                     continue
                 more = False
-                for _ in self._threads:
+                for _ in range(threads):
                     self._tasks.put(None)
             message = self._messages.get()
             if isinstance(message, _Given):
@@ -188,9 +193,7 @@ class Workers:
                 self._ending.set()
         finally:
             busy.set(False)
-            if not usable:
-                self._messages.put(_Ready(usable=False))
-            self._messages.put(_Ended(error))
+            self._messages.put(_Ended(error) if usable else _Ready(usable=False))
 
     def _score(self, worker: Worker, busy: Busy) -> None:
         batch = -1
