@@ -97,7 +97,8 @@ def need(
     activations = rows * (6 * model.hidden + 3 * model.inner) * element * (1 if cpu else 3)
     kept, tile = _logits(model, job, device, size, tokens)
     return Need(
-        process=in_use + _SLACK[device],
+        # Each thread that computes has memory of its own that is not returned.
+        process=in_use + size.workers * _SLACK[device],
         weights=beside + (model.dense_bytes if cpu else model.stored_bytes),
         caches=size.workers * passes * _LANE_CACHES * held * per_token * element,
         attention=size.workers

@@ -16,6 +16,7 @@ from process_state import nothing_changes
 from tiny_runs import Small, cells, finished, numbers, planned, resumed, stopped
 
 from scorer.common.errors import Interrupted
+from scorer.device.backend import start_backend
 from scorer.device.threads import Busy
 from scorer.engine import batch_scorers
 from scorer.engine import preparation as prepare
@@ -103,10 +104,10 @@ def test_numbers_are_equal_bit_for_bit(small: Small, workers: Used, name: str) -
     settings = job.pop("settings")
     workers(1)
     expected = small.score(settings, **job)
-    for count in (2, 3):
+    for count in (2, 3) if name == "kv" else (2,):
         workers(count)
         same(small.score(settings, **job), expected)
-        assert workers.at_once and set(workers.at_once) <= {2, count}
+        assert workers.at_once and set(workers.at_once) == {count}
 
 
 def test_the_demo_computed_by_mlx_too(workers: Used, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,11 +123,8 @@ def test_the_demo_computed_by_mlx_too(workers: Used, monkeypatch: pytest.MonkeyP
         assert workers.at_once == [2]
 
 
-@pytest.mark.parametrize("after", [1, 4])
-def test_a_stopped_run_goes_on_with_any_number_of_workers(
-    small: Small, workers: Used, after: int
-) -> None:
-    settings, chunks = "8,4,k8v4", 12
+def test_a_stopped_run_goes_on_with_any_number_of_workers(small: Small, workers: Used) -> None:
+    settings, chunks, after = "8,4,k8v4", 12, 2
     workers(1)
     expected = small.score(settings, max_chunks=chunks)
     job = small.job(settings, max_chunks=chunks)
@@ -158,12 +156,12 @@ def test_a_setting_that_fails_fails_on_the_same_chunk(
 
     monkeypatch.setattr(KVLane, "begin", begin)
     told = []
-    for count in (1, 2, 3):
+    for count in (1, 3):
         workers(count)
-        events = small.score("8,4,k8v4", max_chunks=6)
+        events = small.score("8,4,k8v4", max_chunks=4)
         failures = [event for event in events if isinstance(event, SettingFailedEvent)]
         told.append(([(f.setting, f.message) for f in failures], cells(events), bits(events)))
-    assert told[1] == told[0] and told[2] == told[0]
+    assert told[1] == told[0]
     (failure,) = told[0][0]
     assert failure[0] == "4" and "chunk 2," in failure[1]
     assert [chunk for name, chunk in told[0][1] if name == "4"] == [0, 1]
@@ -178,19 +176,13 @@ class _Infinite:
 
 
 def _chunk_tokens(small: Small) -> list[list[int]]:
-    preparation = prepare.Preparation(small.job(max_chunks=6), _backend(), None)
+    preparation = prepare.Preparation(small.job(max_chunks=4), start_backend(), None)
     for _ in preparation.steps():
         pass
     assert preparation.result is not None
     ids: list[list[int]] = preparation.result.corpus.ids[:, :-1].tolist()
     preparation.close()
     return ids
-
-
-def _backend() -> Any:
-    from scorer.device.backend import start_backend
-
-    return start_backend()
 
 
 def in_a_worker() -> bool:
