@@ -111,9 +111,7 @@ def test_numbers_are_equal_bit_for_bit(small: Small, workers: Used, name: str) -
 
 
 def test_the_demo_computed_by_mlx_too(workers: Used, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = Job(
-        "demo", parse_settings("8,4"), CorpusSpec("builtin"), chunk_length=64, max_chunks=4
-    )
+    job = Job("demo", parse_settings("8,4"), CorpusSpec("builtin"), chunk_length=64, max_chunks=4)
     for arithmetic in ("numpy", "mlx"):
         monkeypatch.setenv("QFID_CPU_ARITHMETIC", arithmetic)
         workers(1)

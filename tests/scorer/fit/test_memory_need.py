@@ -121,6 +121,8 @@ def test_every_worker_needs_what_one_does_but_the_weights() -> None:
         wanted = PassSize(1, workers=3)
         found = fitting(SEVEN, job(), "cpu", there, name="seven", wanted=wanted)
         assert found == PassSize(1, workers=workers)
+
+
 def test_what_fits_is_as_large_as_it_can_be() -> None:
     wordy = dataclasses.replace(SEVEN, vocab=256_000)
     least = need(wordy, job(), "cuda", PassSize(1, 16 << 20), in_use=0).total
