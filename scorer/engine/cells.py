@@ -13,15 +13,17 @@ from scorer.common.device_kind import DeviceKind
 from scorer.common.error_text import first_line
 from scorer.common.errors import Interrupted, ModelChanged, QfidError, WillNotFit
 from scorer.common.out_of_memory import is_out_of_memory
+from scorer.device.buffer_cache import keeping_buffers
 from scorer.device.memory import memory_in_use, peak_memory
 from scorer.device.pipeline import choose_pipeline
 from scorer.engine.batch_scorers import Scoring, batch_scorer
 from scorer.engine.looks import looks
-from scorer.engine.outcomes import LaneFailed, PassDone, Scored, ScoreTask
+from scorer.engine.outcomes import LaneFailed, Outcome, PassDone, Scored, ScoreTask
 from scorer.engine.prepared import Prepared
 from scorer.engine.saving import Saver
 from scorer.engine.schedule import Cells, Schedule
 from scorer.engine.tiles import Batch
+from scorer.fit.memory_need import KEPT_BUFFERS
 from scorer.lanes.noise import SharingLane
 from scorer.metrics.reduce import Metrics
 from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
@@ -251,7 +253,13 @@ class CellScorer:
             batches=self.schedule.lacking(size.workers),
         )
         self._at_once = scorer.at_once
-        for outcome in scorer.score(self._tasks()):
+        kept = size.workers * KEPT_BUFFERS if self._device == "cpu" else 0
+        with keeping_buffers(kept):
+            yield from self._taken_in(scorer.score(self._tasks()))
+
+    def _taken_in(self, outcomes: Iterator[Outcome]) -> Iterator[Event]:
+        """Save what is scored; tell of it and of what is not."""
+        for outcome in outcomes:
             if isinstance(outcome, PassDone):
                 name = "" if outcome.lane is None else outcome.lane.key
                 first, done, total = outcome.batch.chunks[0], outcome.done, outcome.total
