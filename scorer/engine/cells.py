@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,23 @@ from scorer.common.errors import Interrupted, ModelChanged, QfidError, WillNotFi
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.memory import peak_memory
 from scorer.device.pipeline import choose_pipeline
+from scorer.engine.batch_scorer import batch_scorer
 from scorer.engine.looks import looks
 from scorer.engine.loop import Loop
 from scorer.engine.noise_repeats import Made, perturbed_repeats, progress_of
-from scorer.engine.outcomes import LaneFailed, PassDone, Scored, ScoreTask
+from scorer.engine.outcomes import (
+    BatchScorer,
+    LaneFailed,
+    PassDone,
+    Scored,
+    ScoreTask,
+    Told,
+)
 from scorer.engine.prepared import Prepared
 from scorer.engine.saving import Saver
 from scorer.engine.schedule import Cells, Schedule
 from scorer.engine.tiles import Batch
+from scorer.fit.pass_size import PassSize
 from scorer.lanes.base import Lane
 from scorer.lanes.noise import SharingLane
 from scorer.metrics.reduce import Metrics
@@ -41,6 +50,10 @@ if TYPE_CHECKING:
     from scorer.runs.positions_file import PositionsWriter
     from scorer.runs.positions_format import StoredChunk
     from scorer.stats.positions import Positions
+
+
+Spread = Callable[[BatchScorer, PassSize, Mapping[str, Lane]], BatchScorer]
+"""Of what scores a share here, the size of passes, and lanes by key, makes what scores it all."""
 
 
 def run_grid(prepared: Prepared) -> Grid:
@@ -70,6 +83,7 @@ class CellScorer:
         turns: The turns that sets of weights take; None where all are loaded.
         drop: Drops settings that cannot be the answer, and gives the reasons; None for a run that
             scores every setting on every chunk.
+        spread: Shares what is scored with other processes; None for a run that has none.
 
     Attributes:
         schedule: What is scored, what is not yet, and what was given up.
@@ -83,12 +97,14 @@ class CellScorer:
         stop: Callable[[], bool],
         turns: Turns | None = None,
         drop: Callable[[], dict[str, str]] | None = None,
+        spread: Spread | None = None,
     ) -> None:
         self.prepared = prepared
         self.writer = writer
         self.stop = stop
         self.turns = turns
         self._drop = drop
+        self._spread = spread
         self.schedule = Schedule(
             run_grid(prepared),
             writer.stored,
@@ -235,18 +251,13 @@ class CellScorer:
         return Batch(corpus.indices[rows], corpus.ids[rows], chunks[0].scored.start)
 
     def _loop(self, reference: Lane) -> Loop:
-        size = self.schedule.size
-        pipeline = choose_pipeline(self._device, size.batch)
-        for split in self.prepared.splits():
-            split.layers_ahead = pipeline.layers
-        return Loop(
+        return batch_scorer(
+            self.prepared,
             reference,
             self._metrics,
-            self.prepared.vocab,
+            self._device,
+            self.schedule.size,
             self.stop,
-            tile_bytes=size.tile_bytes,
-            keep_bytes=size.keep_bytes,
-            ahead=pipeline.tiles,
         )
 
     def _plainly(
@@ -260,8 +271,13 @@ class CellScorer:
             repeats: How many there were, for the progress.
         """
         reference: Lane = self.prepared.reference if self.turns is None else self.turns.reference
-        for outcome in self._loop(reference).score(tasks):
-            if isinstance(outcome, PassDone):
+        scorer: BatchScorer = self._loop(reference)
+        if self._spread is not None:
+            scorer = self._spread(scorer, self.schedule.size, self._lanes)
+        for outcome in scorer.score(tasks):
+            if isinstance(outcome, Told):
+                yield outcome.event
+            elif isinstance(outcome, PassDone):
                 yield progress_of(outcome, repeats, repeats)
             elif isinstance(outcome, LaneFailed):
                 yield from self._give_up(outcome.lane.key, outcome.error)

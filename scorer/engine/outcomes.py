@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from scorer.common.errors import QfidError
 from scorer.engine.tiles import Batch
 from scorer.lanes.base import Findings, Lane
+from scorer.spec.events import Event
 from scorer.stats.positions import Positions
 
 
@@ -61,4 +63,18 @@ class PassDone:
     total: int
 
 
-Outcome = Scored | LaneFailed | PassDone
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something to be told as it is."""
+
+    event: Event
+
+
+Outcome = Scored | LaneFailed | PassDone | Told
+
+
+class BatchScorer(Protocol):
+    """Scores batches: the loop, or several that share the work."""
+
+    def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
+        """Score batches, see :meth:`scorer.engine.loop.Loop.score`."""

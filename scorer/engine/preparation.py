@@ -9,11 +9,12 @@ from pathlib import Path
 import mlx.core as mx
 
 from scorer.common.bounded_process import Asked, nobody
+from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import CustomCodeRefused, InputError, WillNotFit
 from scorer.common.inert_text import shown
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
-from scorer.device.host_memory import memory_for_run
+from scorer.device.host_memory import HostMemory, memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
 from scorer.device.slow_products import slow_products
 from scorer.engine import text_process
@@ -76,6 +77,8 @@ class Preparation:
         text_file: Path | None = None,
         text: text_process.TextProcess | None = None,
         ended: Asked = nobody,
+        loaded: Callable[[text_process.TextProcess], None] | None = None,
+        beside: int = 1,
     ) -> None:
         """Begin nothing yet.
 
@@ -91,6 +94,8 @@ class Preparation:
             text_file: Holds the text that came from standard input; None where none did.
             text: Reads the text, started already; None to start it.
             ended: Ends the wait for the text.
+            loaded: Called with the reader of the text once the model is loaded.
+            beside: Processes that share the memory of this machine for the run, this one included.
         """
         self.job = self.asked = job
         self.backend = backend
@@ -105,6 +110,8 @@ class Preparation:
         self.in_turns = False
         self.text = text
         self.ended = ended
+        self.loaded = loaded
+        self.beside = beside
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -142,27 +149,8 @@ class Preparation:
             for caution in candidate.cautions:
                 yield Warned(caution)
         check_settings(job, info.geometry)
-        fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
-        if fetched is not None:
-            yield Loading("corpus", fetched)
-        key = comparison_key(info.path)
-        source = job.corpus.source
-        named = "standard input" if source == STANDARD_INPUT else source
-        if not is_compared(info.path, key):
-            named += "; its tokens compared with mlx-lm's, once a model"
-        yield Loading("tokenizing", named)
         with self.text or text_process.TextProcess() as text:
-            if source == "wikitext2" and cached_wikitext2() is None:
-                # Libraries that load models may not use the network, which is open until then.
-                fetch_wikitext2()
-            text.begin(
-                job,
-                info,
-                key=key,
-                consent=hashes(info.code),
-                text_file=self.text_file,
-                cache_dir=self.cache_dir,
-            )
+            yield from self._begin_text(text, info)
             # A text that cannot be scored is refused before a model is loaded.
             soon = text.wait(_TEXT_FIRST_SECONDS, self.ended)
             corpus = self._corpus(text, info) if soon else None
@@ -172,6 +160,8 @@ class Preparation:
                 model = yield from self._model(info)
                 if not self.in_turns:
                     yield from self._load_candidates()
+                if self.loaded is not None:
+                    self.loaded(text)
                 corpus = corpus or self._corpus(text, info)
                 content.check_read()
                 for warning in corpus.warnings:
@@ -253,6 +243,29 @@ class Preparation:
             message = f"`{self.job.model}`: {error.message}"
             raise CustomCodeRefused(message, error.hint, error.files) from None
 
+    def _begin_text(self, text: text_process.TextProcess, info: ModelInfo) -> Iterator[Event]:
+        """Let the text be read, once it is there."""
+        source = self.job.corpus.source
+        fetched = to_be_fetched() if source == "wikitext2" else None
+        if fetched is not None:
+            yield Loading("corpus", fetched)
+        key = comparison_key(info.path)
+        named = "standard input" if source == STANDARD_INPUT else source
+        if not is_compared(info.path, key):
+            named += "; its tokens compared with mlx-lm's, once a model"
+        yield Loading("tokenizing", named)
+        if source == "wikitext2" and cached_wikitext2() is None:
+            # Libraries that load models may not use the network, which is open until then.
+            fetch_wikitext2()
+        text.begin(
+            self.job,
+            info,
+            key=key,
+            consent=hashes(info.code),
+            text_file=self.text_file,
+            cache_dir=self.cache_dir,
+        )
+
     def _corpus(self, text: text_process.TextProcess, info: ModelInfo) -> ChunkedCorpus:
         job = self.job
         return cut_corpus(
@@ -315,7 +328,7 @@ class Preparation:
 
     def _fitting(self, info: ModelInfo, sizes: ModelSizes, wanted: PassSize) -> PassSize:
         """The largest size that fits; decides whether the candidates take turns."""
-        memory = device_memory(self.backend.kind)
+        memory = _shared(device_memory(self.backend.kind), self.backend.kind, self.beside)
         sets = [candidate.bytes(self.backend.kind) for candidate in self.candidates]
 
         def fits(beside: int) -> PassSize:
@@ -339,6 +352,13 @@ class Preparation:
         self.in_turns = True
         # Behind the reference's tail; its layers are gone by then.
         return fits(max(0, max(sets) - layers_bytes(sizes, self.backend.kind)))
+
+
+def _shared(memory: HostMemory, kind: DeviceKind, processes: int) -> HostMemory:
+    """The memory of one of several processes; on CUDA each has a card of its own."""
+    if kind == "cuda" or processes == 1:
+        return memory
+    return memory._replace(available=memory.low + (memory.available - memory.low) // processes)
 
 
 def _measured(info: ModelInfo) -> ModelInfo:

@@ -1,0 +1,115 @@
+"""How the batches of a run are dealt to ranks: in rounds, in proportion to what each has shown.
+
+Ranks wait for each other at the end of a round, so its shares are to take equally long. The first
+round is short, because no rate is known; later ones last up to :data:`ROUND_SECONDS`, which is
+what a killed run loses at most. Imports no mlx.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from scorer.engine.outcomes import ScoreTask
+
+ROUND_SECONDS = 10.0
+FIRST_BATCHES = 2
+"""Batches of each rank in the first round, where all are of one machine; else one."""
+
+_GROWTH = 3.0
+# A rest of a round is dealt with it: nothing is left for others to do meanwhile.
+_REST = 1.5
+
+
+class Rates:
+    """What each rank has shown.
+
+    Args:
+        ranks: How many there are.
+        first: Batches of each in the first round.
+    """
+
+    def __init__(self, ranks: int, first: int) -> None:
+        self._rates: list[float | None] = [None] * ranks
+        self._first = first
+        self._seconds = 0.0
+        self.cells = [0] * ranks
+
+    def note(self, rank: int, cost: float, cells: int, seconds: float) -> None:
+        """Note what a rank did in a round.
+
+        Args:
+            rank: Which one.
+            cost: Forward passes of chunks, those of the reference included.
+            cells: Chunks under settings that it scored.
+            seconds: What they took.
+        """
+        self.cells[rank] += cells
+        if cost <= 0 or seconds <= 0:
+            return
+        rate, before = cost / seconds, self._rates[rank]
+        # A machine that others use too changes its pace; one slow round is no change.
+        self._rates[rank] = rate if before is None else (before + rate) / 2
+
+    def round_took(self, seconds: float) -> None:
+        """Note how long a whole round took."""
+        self._seconds = max(self._seconds, seconds)
+
+    def deal(self, tasks: deque[ScoreTask]) -> list[list[ScoreTask]]:
+        """Take the tasks of the next round; what is left stays.
+
+        Args:
+            tasks: In the order of the grid.
+
+        Returns:
+            A share for each rank, in rank order; together they are in the order of the grid.
+        """
+        taken = [tasks.popleft() for _ in range(self._count(tasks))]
+        return shares(taken, self._known())
+
+    def _known(self) -> list[float]:
+        known = [rate for rate in self._rates if rate is not None]
+        usual = sum(known) / len(known) if known else 1.0
+        return [usual if rate is None else rate for rate in self._rates]
+
+    def _count(self, tasks: Sequence[ScoreTask]) -> int:
+        """How many tasks the next round has."""
+        ranks = len(self._rates)
+        if all(rate is None for rate in self._rates):
+            return min(len(tasks), ranks * self._first)
+        seconds = min(ROUND_SECONDS, _GROWTH * self._seconds)
+        amount = seconds * sum(self._known())
+        left = sum(map(cost_of, tasks))
+        if left <= _REST * amount:
+            return len(tasks)
+        count, so_far = 0, 0.0
+        while so_far < amount:
+            so_far += cost_of(tasks[count])
+            count += 1
+        # Every rank has something to do.
+        return min(len(tasks), max(count, ranks))
+
+
+def cost_of(task: ScoreTask) -> int:
+    """Forward passes of chunks that a task takes."""
+    return len(task.batch.chunks) * (len(task.lanes) + 1)
+
+
+def shares(tasks: Sequence[ScoreTask], rates: Sequence[float]) -> list[list[ScoreTask]]:
+    """Neighbouring tasks for each rank, such that all take about equally long.
+
+    Args:
+        tasks: In order.
+        rates: What each rank does in a second, all above 0.
+    """
+    counts, work = [0] * len(rates), [0.0] * len(rates)
+    for task in tasks:
+        cost = cost_of(task)
+        # Rank 0 has more to do than to score: of two that are equally soon done, the other.
+        soonest = min(
+            range(len(rates)), key=lambda rank: ((work[rank] + cost) / rates[rank], -rank)
+        )
+        work[soonest] += cost
+        counts[soonest] += 1
+    left = deque(tasks)
+    return [[left.popleft() for _ in range(count)] for count in counts]
