@@ -33,6 +33,8 @@ COMMANDS = {
     "bench": "time scoring against bare forward passes on this machine",
     "doctor": "examine this machine: what is slow on it and how to fix it",
 }
+SHARED = ("kv", "weights", "fit", "resume")
+"""Commands whose run ranks can share."""
 _INTERRUPTED = 130
 
 
@@ -76,6 +78,10 @@ def _dispatch(words: list[str]) -> int:
 
     from qfid_tui.cli.parser import Parser
 
+    if words[0] in SHARED and _follows():
+        from qfid_tui.process.launched_rank import follow
+
+        return follow()
     if words[0] in COMMANDS:
         module = importlib.import_module(f"qfid_tui.cli.commands.{words[0]}")
         parser = Parser(prog="qfid")
@@ -96,6 +102,17 @@ def _dispatch(words: list[str]) -> int:
     if unknown:
         parser.refuse_unknown(unknown)
     return _open_app(args)
+
+
+def _follows() -> bool:
+    """Whether a program such as ``mlx.launch`` started this process beside its rank 0."""
+    import os
+
+    if "MLX_RANK" not in os.environ:
+        return False
+    from scorer.spec.ranks import launched_rank
+
+    return bool(launched_rank(os.environ))
 
 
 def _app_parser() -> Parser:

@@ -11,14 +11,10 @@ import threading
 import time
 from typing import IO, Any
 
-from scorer.child.rank_process import LINK_LOST
 from scorer.child.team import written
 from scorer.common.errors import QfidError, WillNotFit
 from scorer.device.rank_places import free_port
-from scorer.spec.ranks import launched_backend
-
-# The last rank connects first: to one that does not listen yet it would try again a second later.
-_HEAD_START = 0.05
+from scorer.spec.ranks import LINK_LOST, launched_backend
 
 
 def run_rank(events: IO[str], orders: IO[bytes]) -> int:
@@ -46,8 +42,8 @@ def _run(events: IO[str], orders: IO[bytes]) -> int:
     from scorer.lm.mlx_lm_import import import_mlx_lm
 
     with running_backend() as backend, MemoryWatch(at_once=_end_short) as watch:
-        _say(events, {"port": free_port()})
         import_mlx_lm(light=True)
+        _say(events, {"port": free_port()})
         line = orders.readline()
         if not line:
             return 1
@@ -58,8 +54,7 @@ def _run(events: IO[str], orders: IO[bytes]) -> int:
 
         with written(order["files"]) as paths:
             os.environ.update(order["variables"] | paths)
-            if paths:
-                time.sleep(_HEAD_START)
+            time.sleep(order["delay"])
             group = RankGroup(order["backend"] or launched_backend(os.environ))
         group.coming = lambda number: _say(events, {"exchanges": number})
         group.watch.start(lambda: not group.watch.is_over or _leave())

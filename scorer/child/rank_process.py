@@ -22,10 +22,7 @@ from scorer.common.errors import QfidError
 from scorer.common.inert_text import shown
 from scorer.common.process_limits import limit_reached
 from scorer.common.python_command import python_command
-from scorer.spec.ranks import Host
-
-LINK_LOST = 74
-"""Exit code of a rank that ends because another one is gone."""
+from scorer.spec.ranks import LINK_LOST, Host
 
 _LOG_LINES = 20
 _SHOWN_LINES = 3

@@ -27,6 +27,9 @@ TRIES = 3
 """How often ranks are started anew where a port was taken meanwhile."""
 
 _STEP = 0.02
+# In a ring the last rank connects first: to one that does not listen yet it would try again a
+# second later.
+_HEAD_START = 0.05
 # After a rank has died, MLX says so in a second, where it says it at all.
 _SECONDS_TO_SAY = 3.0
 _SECONDS_TO_END = 2.0
@@ -103,6 +106,7 @@ class StartedTeam:
                         "backend": backend,
                         "variables": variables[process.rank],
                         "files": files,
+                        "delay": _HEAD_START if process is self._processes[-1] else 0,
                     }
                 )
             with written(files) as paths, _said_first(", ".join(self.names[1:])):

@@ -35,21 +35,29 @@ class Rates:
         self._seconds = 0.0
         self.cells = [0] * ranks
 
-    def note(self, rank: int, cost: float, cells: int, seconds: float) -> None:
-        """Note what a rank did in a round.
+    def note(self, costs: Sequence[float], cells: Sequence[int], seconds: Sequence[float]) -> None:
+        """Note what the ranks did in a round.
 
         Args:
-            rank: Which one.
-            cost: Forward passes of chunks, those of the reference included.
-            cells: Chunks under settings that it scored.
+            costs: Forward passes of chunks that each did, those of the reference included; 0 where
+                that is not known.
+            cells: Chunks under settings that each scored.
             seconds: What they took.
         """
-        self.cells[rank] += cells
-        if cost <= 0 or seconds <= 0:
-            return
-        rate, before = cost / seconds, self._rates[rank]
-        # A machine that others use too changes its pace; one slow round is no change.
-        self._rates[rank] = rate if before is None else (before + rate) / 2
+        shown = [
+            cost / took if cost > 0 and took > 0 else None
+            for cost, took in zip(costs, seconds, strict=True)
+        ]
+        known = [rate for rate in shown if rate is not None]
+        for rank, rate in enumerate(shown):
+            self.cells[rank] += cells[rank]
+            if rate is None:
+                continue
+            # A first batch compiles and fills caches, and a machine that others use too changes its
+            # pace: one slow round is no change.
+            before = self._rates[rank]
+            expected = sum(known) / len(known) if before is None else before
+            self._rates[rank] = (expected + rate) / 2
 
     def round_took(self, seconds: float) -> None:
         """Note how long a whole round took."""

@@ -245,9 +245,8 @@ class _Rounds:
         took = time.monotonic() - began
         self._team.round_took(took)
         self._rates.round_took(took)
-        for rank, share in enumerate(shares):
-            cost = sum(map(cost_of, share)) if error is None else 0
-            self._rates.note(rank, cost, cells[rank], seconds[rank])
+        costs = [sum(map(cost_of, share)) if error is None else 0 for share in shares]
+        self._rates.note(costs, cells, seconds)
         yield Told(
             RanksScored(
                 list(self._team.names),

@@ -22,6 +22,8 @@ JACCL = "jaccl"
 JACCL_RING = "jaccl-ring"
 BACKENDS = (RING, NCCL, JACCL, JACCL_RING)
 MOST_RANKS = 1024
+LINK_LOST = 74
+"""Exit code of a rank that ends because another one is gone."""
 
 _HERE = ("127.0.0.1", "localhost", "::1")
 _FORMAT = '[{"ssh": "mac1", "ips": ["10.0.0.1"]}, {"ssh": "mac2", "ips": ["10.0.0.2"]}]'
