@@ -14,7 +14,7 @@ from scorer.common.process_limits import THREADS_VARIABLE, core_count
 from scorer.spec.ranks import JACCL, JACCL_RING, NCCL, RING, Host, Ranks
 
 LOOPBACK = "127.0.0.1"
-_GPUS = Path("/proc/driver/nvidia/gpus")
+_DEVICES = Path("/dev")
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _THREADS = (THREADS_VARIABLE, "OMP_NUM_THREADS")
 _TRIES = 64
@@ -57,10 +57,8 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
     """NVIDIA GPUs that a process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
     if _VISIBLE in environment:
         return [name.strip() for name in environment[_VISIBLE].split(",") if name.strip()]
-    try:
-        return [str(number) for number, _ in enumerate(_GPUS.iterdir())]
-    except OSError:
-        return []
+    found = [path.name.removeprefix("nvidia") for path in _DEVICES.glob("nvidia[0-9]*")]
+    return [str(number) for number, name in enumerate(found) if name.isdecimal()]
 
 
 def meeting(

@@ -27,6 +27,10 @@ class Rates:
     Args:
         ranks: How many there are.
         first: Batches of each in the first round.
+
+    Attributes:
+        cells: Chunks under settings that each has scored.
+        gathered_before: As of :meth:`begin`.
     """
 
     def __init__(self, ranks: int, first: int) -> None:
@@ -34,6 +38,11 @@ class Rates:
         self._first = first
         self._seconds = 0.0
         self.cells = [0] * ranks
+        self.gathered_before = 0
+
+    def begin(self, gathered: int) -> None:
+        """Note how much the ranks have said to each other before the first round, in bytes."""
+        self.gathered_before = gathered
 
     def note(self, costs: Sequence[float], cells: Sequence[int], seconds: Sequence[float]) -> None:
         """Note what the ranks did in a round.

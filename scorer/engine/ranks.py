@@ -160,6 +160,7 @@ class SharedRun:
                     "give all ranks the same model, versions and kind of machine",
                 )
             size = min(size, PassSize(*found["size"]), key=lambda each: (each.batch, each.tile_bytes))
+        self._rates.begin(self.team.gathered)
         return dataclasses.replace(prepared, size=size)
 
     def spread(
@@ -254,7 +255,7 @@ class _Rounds:
                 seconds,
                 cells,
                 took,
-                self._team.gathered,
+                self._team.gathered - self._rates.gathered_before,
             )
         )
         if error is not None:

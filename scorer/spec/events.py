@@ -178,7 +178,7 @@ class RanksScored(Event):
         seconds: What the round's share took each, seconds.
         round_cells: Chunks under settings that each scored in this round.
         round_seconds: The whole round, waiting for each other included.
-        gathered: Bytes of all messages of the ranks so far.
+        gathered: Bytes of all messages of the ranks since the first round began.
     """
 
     kind: ClassVar[str] = "ranks"
