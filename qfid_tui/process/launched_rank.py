@@ -37,4 +37,3 @@ def follow() -> int:
     for line in log:
         sys.stderr.write(f"rank {os.environ.get('MLX_RANK')}: {line}\n")
     return code if code > 0 else 1
-

@@ -60,7 +60,8 @@ def rank_counts(text: str) -> list[int]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and int(word) for word in words) or words[0] != "1":
         raise InputError(
-            f"`{text}` is no list of ranks that begins with one", "--ranks 1,2 compares two with one"
+            f"`{text}` is no list of ranks that begins with one",
+            "--ranks 1,2 compares two with one",
         )
     return [int(word) for word in dict.fromkeys(words)]
 

@@ -57,9 +57,7 @@ class StartedTeam:
         self._processes: list[RankProcess] = []
         self._closed = False
         self._hung: RankLost | None = None
-        self.names: Sequence[str] = [
-            named(rank, host.ssh) for rank, host in enumerate(ranks.hosts)
-        ]
+        self.names: Sequence[str] = [named(rank, host.ssh) for rank, host in enumerate(ranks.hosts)]
         if not ranks.launched:
             environment = dict(os.environ)
             self._variables = [before_mlx(ranks, n, environment) for n in range(len(ranks.hosts))]
@@ -206,9 +204,7 @@ class StartedTeam:
             late = [each for each in self._processes if each.exchanges < group.exchanges]
             names = ", ".join(each.name for each in late) or " or ".join(self.names[1:])
             said = _said(late[0]) if late else ""
-            self._hung = RankLost(
-                f"{names} gave no answer for {group.watch.patience:.0f} s", said
-            )
+            self._hung = RankLost(f"{names} gave no answer for {group.watch.patience:.0f} s", said)
             if not late:
                 self._at_once(self._hung)
                 return False

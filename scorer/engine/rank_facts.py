@@ -33,9 +33,7 @@ def facts_of(prepared: Prepared, backend: Backend, *, hashed: bool) -> dict[str,
     return {
         "host": socket.gethostname(),
         "identity": {
-            key: value
-            for key, value in identity_of(prepared, backend).items()
-            if key not in _OWN
+            key: value for key, value in identity_of(prepared, backend).items() if key not in _OWN
         },
         "versions": dict(backend.versions),
         "stamps": {

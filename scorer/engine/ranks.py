@@ -159,13 +159,13 @@ class SharedRun:
                     f"{name} does not compute what rank 0 does: {'; '.join(differences)}",
                     "give all ranks the same model, versions and kind of machine",
                 )
-            size = min(size, PassSize(*found["size"]), key=lambda each: (each.batch, each.tile_bytes))
+            size = min(
+                size, PassSize(*found["size"]), key=lambda each: (each.batch, each.tile_bytes)
+            )
         self._rates.begin(self.team.gathered)
         return dataclasses.replace(prepared, size=size)
 
-    def spread(
-        self, inner: BatchScorer, size: PassSize, lanes: Mapping[str, Lane]
-    ) -> BatchScorer:
+    def spread(self, inner: BatchScorer, size: PassSize, lanes: Mapping[str, Lane]) -> BatchScorer:
         """Share what is scored with the other ranks.
 
         Args:

@@ -1,0 +1,216 @@
+"""Real ranks that share a run: on the loopback, or on the GPUs of one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from deadline import DEADLINE
+from rank_runs import (
+    assert_same_bits,
+    fake_ssh,
+    over_ssh,
+    rank_pids,
+    scored_by_each,
+    shared,
+    wait_until_gone,
+)
+from scorer_child import Child, scored_by_child
+from tiny_runs import cells, failed, finished, numbers, planned
+
+from scorer.device.rank_places import visible_gpus
+from scorer.runs.listing import find_run, list_runs
+from scorer.spec.events import Event, Finished, RanksScored
+from scorer.spec.job import CorpusSpec, Job
+from scorer.spec.settings.registry import parse_settings
+
+ON_GPUS = os.environ["QFID_DEVICE"] != "cpu"
+JOB = Job(
+    "demo",
+    parse_settings("8,4@9"),
+    CorpusSpec("builtin"),
+    chunk_length=48,
+    chunks="spread",
+    max_chunks=11,
+    batch=2,
+)
+LONG = Job("demo", parse_settings("8,4,k8v4"), CorpusSpec("builtin"), chunk_length=256)
+KILLS = 50
+
+pytestmark = pytest.mark.skipif(
+    ON_GPUS and len(visible_gpus(os.environ)) < 2, reason="there are no two GPUs"
+)
+
+
+def run_of(job: Job, ranks: int, **environ: str) -> tuple[str, list[Event]]:
+    events, code, errors = scored_by_child(shared(job, ranks), **environ)
+    assert code == 0, (events[-1], errors)
+    return planned(events).run, events
+
+
+@pytest.mark.parametrize(
+    "ranks", [2, pytest.param(3, marks=pytest.mark.skipif(ON_GPUS, reason="two"))]
+)
+def test_the_numbers_are_those_of_one_process(ranks: int) -> None:
+    alone, _ = run_of(JOB, 1, OMP_NUM_THREADS="2")
+    run, events = run_of(JOB, ranks, OMP_NUM_THREADS="1")
+    assert_same_bits(alone, run)
+    assert_same_numbers(alone, run)
+    by_each = scored_by_each(events)
+    assert len(by_each) == ranks and sum(by_each) == 22 and all(by_each)
+    # A chunk is told once it is saved, in the order of the grid.
+    assert len(set(cells(events))) == 22
+    last = [event for event in events if isinstance(event, RanksScored)][-1]
+    # 48 bytes a position and setting, and what says whose they are.
+    assert last.gathered < 60 * 22 * 47
+
+
+def test_a_rank_that_dies_is_named_and_the_run_goes_on_with_any_number() -> None:
+    alone, _ = run_of(JOB, 1)
+    job = JOB.to_json()
+    with Child() as child:
+        child.send(shared(JOB, 2))
+        events = child.until("planned")
+        (pid,) = rank_pids(child.process.pid)
+        os.kill(pid, signal.SIGKILL)
+        events += child.rest()
+        assert child.code() == 1
+    fault = failed(events)
+    assert fault.error == "RankLost" and "rank 1 (127.0.0.1) was ended by SIGKILL" in fault.message
+    run = planned(events).run
+    assert fault.run == run and fault.saved == len(cells(events)) < 22
+    rest, code, _ = scored_by_child(job | {"run": run})
+    assert code == 0 and finished(rest).complete
+    assert sorted(cells(events) + cells(rest)) == sorted(set(cells(events) + cells(rest)))
+    assert_same_numbers(alone, run)
+
+
+def assert_same_numbers(one: str, other: str) -> None:
+    assert numbers(find_run(one).report()) == numbers(find_run(other).report())
+
+
+def test_no_rank_outlives_rank_0() -> None:
+    with Child() as child:
+        child.send(shared(LONG, 2))
+        child.until("chunk")
+        pids = rank_pids(child.process.pid)
+        assert len(pids) == 1
+        child.process.kill()
+        wait_until_gone(pids)
+
+
+def test_an_interrupt_ends_all_and_keeps_what_was_gathered() -> None:
+    with Child() as child:
+        child.send(shared(LONG, 2))
+        events = child.until("ranks")
+        pids = rank_pids(child.process.pid)
+        child.process.send_signal(signal.SIGINT)
+        events += child.rest()
+        assert child.code() == 130
+        wait_until_gone(pids)
+    assert isinstance(events[-1], Finished) and not events[-1].complete
+    scored = find_run(planned(events).run).scored()
+    assert sum(map(len, scored.values())) == len(cells(events))
+
+
+@pytest.mark.skipif(ON_GPUS, reason="it names the arithmetic of the CPU")
+def test_a_rank_elsewhere_that_computes_otherwise_is_refused(tmp_path: Path) -> None:
+    path = fake_ssh(tmp_path, "export QFID_CPU_ARITHMETIC=mlx;")
+    events, code, _ = scored_by_child(over_ssh(JOB, "elsewhere"), PATH=path)
+    fault = failed(events)
+    assert code == 2 and fault.error == "InputError"
+    assert "rank 1 (elsewhere) does not compute what rank 0 does" in fault.message
+    assert "arithmetic (`mlx`, rank 0 has `numpy`)" in fault.message
+
+
+def test_a_rank_that_cannot_prepare_says_why(tmp_path: Path) -> None:
+    path = fake_ssh(tmp_path, "exit 255;")
+    events, code, _ = scored_by_child(over_ssh(JOB, "nowhere"), PATH=path)
+    assert code == 1 and "rank 1 (nowhere) ended with code 255" in failed(events).message
+    assert not list_runs()
+
+
+def test_the_command_says_what_each_rank_did_and_follows_a_launcher(tmp_path: Path) -> None:
+    words = ["kv", "demo", "--kv-bits=8", "--chunk-length=48", "--max-chunks=6", "--format=json"]
+    command = [sys.executable, "-P", "-m", "qfid_tui.cli", *words]
+    done = subprocess.run([*command, "--ranks=2"], capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 0, done.stderr
+    assert "\nrank 0 (127.0.0.1): " in done.stderr and "\nrank 1 (127.0.0.1): " in done.stderr
+    if ON_GPUS:
+        return
+    from scorer.device.rank_places import free_port
+
+    hosts = tmp_path / "hosts.json"
+    hosts.write_text(json.dumps([[f"127.0.0.1:{free_port()}"] for _ in range(2)]))
+    processes = [
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"MLX_RANK": str(rank), "MLX_HOSTFILE": str(hosts)},
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=DEADLINE) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert said[1] == ("", "")
+    one, other = json.loads(done.stdout), json.loads(said[0][0])
+    assert numbers(one["settings"]) == numbers(other["settings"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_kills_at_random_instants_cost_nothing(ranks: int) -> None:
+    """Of any rank, rank 0 among them; each run is resumed with another number of ranks."""
+    chance = random.Random(20261128 + ranks)
+    alone, _ = run_of(JOB, 1)
+    kills, run = 0, None
+    told: set[tuple[str, int]] = set()
+    while kills < KILLS:
+        size = ranks if kills % 3 else chance.choice([2, 3])
+        request = shared(JOB, size, **({} if run is None else {"run": run}))
+        events, killed = _killed(request, chance)
+        kills += killed
+        told |= set(cells(events))
+        run = next((event.run for event in events if event.kind == "planned"), run)
+        if run is not None:
+            scored = find_run(run).scored()
+            assert told <= {(name, chunk) for name, each in scored.items() for chunk in each}
+        if events and isinstance(events[-1], Finished) and events[-1].complete:
+            assert run is not None
+            assert_same_numbers(alone, run)
+            run, told = None, set()
+
+
+def _killed(request: dict[str, object], chance: random.Random) -> tuple[list[Event], bool]:
+    """The events of a run of which one rank is killed."""
+    events: list[Event] = []
+    killed = threading.Event()
+    with Child() as child:
+        child.send(request)
+        after = chance.randrange(1, 30)
+
+        def kill() -> None:
+            pids = [child.process.pid, *rank_pids(child.process.pid)]
+            killed.set()
+            os.kill(chance.choice(pids), signal.SIGKILL)
+
+        timer = threading.Timer(chance.uniform(0, 0.1), kill)
+        while (event := child.event()) is not None:
+            events.append(event)
+            if len(events) == after:
+                timer.start()
+                started = rank_pids(child.process.pid)
+        timer.cancel()
+        child.process.wait(DEADLINE)
+        if len(events) >= after:
+            wait_until_gone(started)
+    return events, killed.is_set()
