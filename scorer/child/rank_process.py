@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, Any
 
 from scorer.common.errors import QfidError
@@ -173,6 +174,6 @@ def _command(host: Host, variables: Mapping[str, str]) -> tuple[list[str], dict[
         return [*python], {**os.environ, **variables}
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     exports = [f"export {k}={shlex.quote(v)};" for k, v in {**passed, **variables}.items()]
-    folder = shlex.quote(os.getcwd())
+    folder = shlex.quote(str(Path.cwd()))
     script = f"cd {folder} 2>/dev/null; {' '.join(exports)} exec {shlex.join(python)}"
     return ["ssh", "-o", "BatchMode=yes", host.ssh, script], None

@@ -107,7 +107,10 @@ class StartedTeam:
                         "delay": _HEAD_START if process is self._processes[-1] else 0,
                     }
                 )
-            with written(files) as paths, _said_first(", ".join(self.names[1:])):
+            elsewhere = [n for n, host in enumerate(self._ranks.hosts) if not host.is_here]
+            others = ", ".join(self.names[n] for n in elsewhere)
+            said = _said_first(others) if others else contextlib.nullcontext()
+            with written(files) as paths, said:
                 os.environ.update(variables[0] | paths)
                 try:
                     return RankGroup(backend)
@@ -225,7 +228,7 @@ class StartedTeam:
 
 def _said(process: RankProcess) -> str:
     lines = process.last_lines()
-    return f"its last lines: {lines}" if lines else "it printed nothing"
+    return f"its last lines: {lines}" if lines else ""
 
 
 @contextmanager
@@ -245,10 +248,15 @@ def _said_first(others: str) -> Iterator[None]:
     """What stands in the log of this process where the block ends it, see ``RankGroup``."""
     from scorer.device.ranks import JOIN_SECONDS
 
-    sys.stderr.write(
+    _log(
         f"waiting up to {JOIN_SECONDS} s for {others}: see that their addresses are right and that "
-        "no firewall is between them\n"
+        "no firewall is between them"
     )
-    with contextlib.suppress(OSError):
-        sys.stderr.flush()
     yield
+    _log("the ranks have met")
+
+
+def _log(line: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()

@@ -13,8 +13,12 @@ import faulthandler
 import os
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import QfidError
@@ -28,6 +32,9 @@ PREPARING_PATIENCE = 3600.0
 """How long ranks may prepare: read a model from a slow disk, tokenize a long text."""
 
 _WORD = 4
+# Of a checksum: those that an int32 holds.
+_BITS = 0x7FFFFFFF
+_SEAL = 0x51F1D
 _TICK = 0.1
 # A process that was suspended, and its machine, count one tick.
 _LONGEST_TICK = 1.0
@@ -87,28 +94,43 @@ class RankGroup:
         Raises:
             LinkLost: A rank is gone.
         """
-        import mlx.core as mx
-        import numpy as np
-
         self.exchanges += 1
         self.coming(self.exchanges)
+        head = _sealed(len(message), zlib.crc32(message) & _BITS, self.exchanges)
         with self.watch.waiting():
             try:
-                gather = mx.distributed.all_gather
-                own = mx.array(np.array([len(message)], np.int32))
-                sizes = np.array(gather(own, group=self._group)).tolist()
+                heads = self._gathered(np.array(head, np.int32)).tolist()
+                # Where a rank is lost in a collective, the others may get what was in memory, and
+                # no error.
+                if any(each != _sealed(*each[:2], self.exchanges) for each in heads):
+                    raise LinkLost("a message came damaged")
                 # Words, which every backend gathers; all of one length.
-                words = -(-max(sizes) // _WORD)
-                if not words:
-                    return [b""] * self.size
+                words = -(-max(size for size, *_ in heads) // _WORD)
                 padded = np.zeros(words, np.int32)
                 padded.view(np.uint8)[: len(message)] = np.frombuffer(message, np.uint8)
-                found = np.array(gather(mx.array(padded), group=self._group))
-            except RuntimeError as error:
+                rows = self._gathered(padded).view(np.uint8) if words else [padded] * self.size
+            except (RuntimeError, ValueError, MemoryError) as error:
                 raise LinkLost(str(error)) from error
-        self.gathered += sum(sizes)
-        rows = found.view(np.uint8).reshape(self.size, words * _WORD)
-        return [row[:size].tobytes() for row, size in zip(rows, sizes, strict=True)]
+        found = [bytes(row[:size]) for row, (size, *_) in zip(rows, heads, strict=True)]
+        for one, (_, check, *_) in zip(found, heads, strict=True):
+            if zlib.crc32(one) & _BITS != check:
+                raise LinkLost("a message came damaged")
+        self.gathered += sum(map(len, found))
+        return found
+
+    def _gathered(self, own: NDArray[np.int32]) -> NDArray[np.int32]:
+        """(ranks, N) of all ranks' (N,)."""
+        import mlx.core as mx
+
+        found: NDArray[np.int32] = np.array(
+            mx.distributed.all_gather(mx.array(own), group=self._group)
+        )
+        return found.reshape(self.size, len(own))
+
+
+def _sealed(size: int, check: int, number: int) -> list[int]:
+    """What goes before a message: its length, its checksum, its number, and a check of these."""
+    return [size, check, number, (size ^ check ^ number ^ _SEAL) & _BITS]
 
 
 class ExchangeWatch:

@@ -94,7 +94,7 @@ class Preparation:
             text_file: Holds the text that came from standard input; None where none did.
             text: Reads the text, started already; None to start it.
             ended: Ends the wait for the text.
-            loaded: Called with the reader of the text once the model is loaded.
+            loaded: Called with the reader of the text once that is read and the model loaded.
             beside: Processes that share the memory of this machine for the run, this one included.
         """
         self.job = self.asked = job
@@ -160,9 +160,9 @@ class Preparation:
                 model = yield from self._model(info)
                 if not self.in_turns:
                     yield from self._load_candidates()
+                corpus = corpus or self._corpus(text, info)
                 if self.loaded is not None:
                     self.loaded(text)
-                corpus = corpus or self._corpus(text, info)
                 content.check_read()
                 for warning in corpus.warnings:
                     yield Warned(warning)

@@ -17,8 +17,8 @@ from scorer.device.memory_watch import MemoryWatch
 from scorer.device.ranks import RankGroup
 from scorer.engine.batch_scorer import batch_scorer
 from scorer.engine.outcomes import LaneFailed, Scored, ScoreTask
-from scorer.engine.prepared import Prepared
 from scorer.engine.preparation import Preparation
+from scorer.engine.prepared import Prepared
 from scorer.engine.rank_facts import facts_of
 from scorer.engine.rank_wire import (
     Share,
