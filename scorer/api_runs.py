@@ -18,10 +18,15 @@ from scorer.common.python_hints import in_python
 from scorer.common.warning_categories import QfidWarning, ReportWarning, RunWarning
 from scorer.spec.events import Event, Failed, Finished, Planned, SettingFailedEvent, Warned
 from scorer.spec.job import Job
+from scorer.spec.ranks import Ranks, local_ranks, read_hostfile
 
 if TYPE_CHECKING:
     from scorer.report.setting_report import SettingReport
     from scorer.report.tree import Report
+
+
+RanksWanted = int | str | PathLike[str]
+"""How many processes share a run, or the path of a host file."""
 
 
 def located(name: str | PathLike[str]) -> str:
@@ -47,13 +52,18 @@ def run_job(
     on_event: Callable[[Event], object] | None,
     run: str | None = None,
     accept_changes: bool = False,
+    ranks: RanksWanted = 1,
 ) -> tuple[Report, Planned]:
     """Score a job, or what a run of it lacks; the report, and what was planned."""
     from scorer.child.apart import scored_for_program
     from scorer.report.tree import Report
 
     events = scored_for_program(
-        job, allow_custom_code=allow_custom_code, run=run, accept_changes=accept_changes
+        job,
+        allow_custom_code=allow_custom_code,
+        run=run,
+        accept_changes=accept_changes,
+        ranks=_ranks(ranks),
     )
     planned: Planned | None = None
     told: set[str] = set()
@@ -81,6 +91,13 @@ def run_job(
                         _warn(ReportWarning, message)
                 return report, planned
     raise QfidError("the run ended without a report")
+
+
+def _ranks(wanted: RanksWanted) -> Ranks | None:
+    if isinstance(wanted, int):
+        return local_ranks(wanted)
+    found = read_hostfile(Path(wanted).expanduser())
+    return found if len(found.hosts) > 1 else None
 
 
 def _warn(category: type[QfidWarning], message: str, hint: str = "") -> None:

@@ -102,7 +102,7 @@ class RankGroup:
                 heads = self._gathered(np.array(head, np.int32)).tolist()
                 # Where a rank is lost in a collective, the others may get what was in memory, and
                 # no error.
-                if any(each != _sealed(*each[:2], self.exchanges) for each in heads):
+                if any(each != _sealed(each[0], each[1], self.exchanges) for each in heads):
                     raise LinkLost("a message came damaged")
                 # Words, which every backend gathers; all of one length.
                 words = -(-max(size for size, *_ in heads) // _WORD)
