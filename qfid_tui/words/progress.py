@@ -44,7 +44,7 @@ def rank_lines(event: RanksScored) -> list[str]:
     """What each rank of a run has scored, and how fast it was in the last round, a line each."""
     each = zip(event.names, event.cells, event.round_cells, event.seconds, strict=True)
     return [
-        f"{name}: {cells} chunks × settings scored"
+        f"{inert(name)}: {cells} chunks × settings scored"
         + (f", {round_cells / seconds:.2g} a second" if seconds > 0 and round_cells else "")
         for name, cells, round_cells, seconds in each
     ]

@@ -15,7 +15,7 @@ import dataclasses
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from scorer.common.error_values import error_of
@@ -202,8 +202,18 @@ class _Rounds:
     def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
         """Score batches; outcomes come in the order of the grid, passes of rank 0 alone."""
         left = deque(tasks)
+        gathered: list[Outcome] = []
         while left:
-            yield from self._round([self._alive(share) for share in self._rates.deal(left)])
+            shares = [self._alive(share) for share in self._rates.deal(left)]
+            if not any(shares):
+                continue
+            began = time.monotonic()
+            told = [Share.of(share, self._size).to_json() for share in shares]
+            self._team.exchange(to_message({"shares": told}))
+            # Saved while the others score already.
+            yield from gathered
+            gathered = yield from self._round(shares, began)
+        yield from gathered
 
     def _alive(self, tasks: Iterable[ScoreTask]) -> list[ScoreTask]:
         """The tasks without the lanes that were given up meanwhile."""
@@ -213,32 +223,40 @@ class _Rounds:
         )
         return [task for task in kept if task.lanes]
 
-    def _round(self, shares: list[list[ScoreTask]]) -> Iterator[Outcome]:
-        began = time.monotonic()
-        told = [Share.of(share, self._size).to_json() for share in shares]
-        self._team.exchange(to_message({"shares": told}))
+    def _round(
+        self, shares: list[list[ScoreTask]], began: float
+    ) -> Generator[Outcome, None, list[Outcome]]:
+        """Score the share of this process, and gather those of the others.
+
+        Args:
+            shares: Of each rank; they know it.
+            began: When the round began, by ``time.monotonic``.
+
+        Returns:
+            The outcomes of the others.
+        """
         cells = [0] * len(shares)
         error: BaseException | None = None
-        scoring = time.monotonic()
         try:
             for outcome in self._inner.score(shares[0]):
-                if isinstance(outcome, Scored):
-                    cells[0] += len(outcome.chunks)
-                yield from self._kept(outcome)
+                if self._is_kept(outcome):
+                    cells[0] += _cells(outcome)
+                    yield outcome
         except Interrupted:
             # Whoever stops a run does not wait for others.
             raise
         except (QfidError, MemoryError, RuntimeError, ValueError) as caught:
             # What the others have scored is kept.
             error = caught
-        seconds = [time.monotonic() - scoring]
+        seconds = [time.monotonic() - began]
         self._team.round_took(seconds[0])
         replies = self._team.exchange(b"")
+        gathered: list[Outcome] = []
         for rank, reply in list(enumerate(replies))[1:]:
-            for outcome in outcomes_of(reply, shares[rank], self._lanes):
-                if isinstance(outcome, Scored):
-                    cells[rank] += len(outcome.chunks)
-                yield from self._kept(outcome)
+            kept = filter(self._is_kept, outcomes_of(reply, shares[rank], self._lanes))
+            found: list[Outcome] = list(kept)
+            gathered += found
+            cells[rank] = sum(map(_cells, found))
             values, _ = from_message(reply)
             seconds.append(values["seconds"])
             if error is None and values["error"] is not None:
@@ -248,25 +266,23 @@ class _Rounds:
         self._rates.round_took(took)
         costs = [sum(map(cost_of, share)) if error is None else 0 for share in shares]
         self._rates.note(costs, cells, seconds)
-        yield Told(
-            RanksScored(
-                list(self._team.names),
-                list(self._rates.cells),
-                seconds,
-                cells,
-                took,
-                self._team.gathered - self._rates.gathered_before,
-            )
-        )
+        names, all_cells = list(self._team.names), list(self._rates.cells)
+        said = self._team.gathered - self._rates.gathered_before
+        gathered.append(Told(RanksScored(names, all_cells, seconds, cells, took, said)))
         if error is not None:
+            yield from gathered
             raise error
+        return gathered
 
-    def _kept(self, outcome: Outcome) -> Iterator[Outcome]:
-        """An outcome, unless its lane was given up on an earlier batch of the grid."""
-        if isinstance(outcome, PassDone | Told) or outcome.lane.key not in self._failed:
-            if isinstance(outcome, LaneFailed):
-                self._failed.add(outcome.lane.key)
-            yield outcome
+    def _is_kept(self, outcome: Outcome) -> bool:
+        """Whether an outcome counts: nothing of a lane does after it was given up."""
+        if isinstance(outcome, PassDone | Told):
+            return True
+        if outcome.lane.key in self._failed:
+            return False
+        if isinstance(outcome, LaneFailed):
+            self._failed.add(outcome.lane.key)
+        return True
 
     def _error(self, rank: int, values: dict[str, Any]) -> BaseException:
         """What ended the share of another rank, as if it had happened here."""
@@ -278,3 +294,8 @@ class _Rounds:
             return error
         error.message = f"{name}: {error.message}"
         return error
+
+
+def _cells(outcome: Outcome) -> int:
+    """Chunks under settings that an outcome holds."""
+    return len(outcome.chunks) if isinstance(outcome, Scored) else 0

@@ -189,6 +189,10 @@ class RanksScored(Event):
     round_seconds: float
     gathered: int = 0
 
+    def __post_init__(self) -> None:
+        if {len(self.cells), len(self.seconds), len(self.round_cells)} != {len(self.names)}:
+            raise InputError("every rank has a name, cells and seconds")
+
 
 @dataclass(frozen=True, slots=True)
 class Warned(Event):
