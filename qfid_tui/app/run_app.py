@@ -38,6 +38,10 @@ def run_app(args: argparse.Namespace | None) -> int:
     # Its own and Textual's, before the terminal is taken.
     require_threads(_THREADS)
     app = QfidApp() if args is None else _chosen_app(args)
+    if args is not None:
+        from qfid_tui.cli.rank_options import ranks_of
+
+        app.ranks = ranks_of(args)
     try:
         code = app.run()
     finally:

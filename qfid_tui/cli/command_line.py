@@ -120,6 +120,7 @@ def _app_parser() -> Parser:
 
     from qfid_tui.cli.job_options import add_job_options, add_model_options
     from qfid_tui.cli.parser import Parser
+    from qfid_tui.cli.rank_options import add_rank_options
 
     width = max(map(len, COMMANDS))
     lines = "\n".join(f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items())
@@ -141,6 +142,7 @@ def _app_parser() -> Parser:
     )
     add_model_options(parser)
     add_job_options(parser)
+    add_rank_options(parser)
     return parser
 
 

@@ -27,7 +27,6 @@ from scorer.spec.events import (
     Loading,
     Planned,
     Progress,
-    RanksScored,
     SettingDropped,
     SettingFailedEvent,
     Warned,
@@ -43,7 +42,6 @@ class ProgressLines:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.run = RunProgress(clock)
         self._last_tenth = -1
-        self._ranks: RanksScored | None = None
 
     def add(self, event: Event) -> None:
         """Handle an event: write a line for each step, and for every tenth of the chunks."""
@@ -59,8 +57,6 @@ class ProgressLines:
             self._write_problem(event)
         elif isinstance(event, SettingDropped):
             self.say(dropped_text(event.setting, event.reason))
-        elif isinstance(event, RanksScored):
-            self._ranks = event
         elif isinstance(event, Finished | Failed):
             self._say_ranks()
         elif isinstance(event, ChunkScored) and self._has_news:
@@ -88,7 +84,7 @@ class ProgressLines:
 
     def _say_ranks(self) -> None:
         """Say, once the run is over, what each rank did."""
-        for line in () if self._ranks is None else rank_lines(self._ranks):
+        for line in () if self.run.ranks is None else rank_lines(self.run.ranks):
             self.say(line)
 
     def say(self, text: str) -> None:
@@ -127,8 +123,6 @@ class ProgressBar(ProgressLines):
             self._write_problem(event)
         elif isinstance(event, SettingDropped):
             self.say(dropped_text(event.setting, event.reason))
-        elif isinstance(event, RanksScored):
-            self._ranks = event
         elif isinstance(event, Finished | Failed):
             self._say_ranks()
         elif isinstance(event, Progress | ChunkScored):

@@ -50,6 +50,16 @@ def rank_lines(event: RanksScored) -> list[str]:
     ]
 
 
+def ranks_text(event: RanksScored) -> str:
+    """How fast each rank was in the last round, in a line: ``ranks: 0 4.7/s, 1 8.8/s``."""
+    each = zip(event.round_cells, event.seconds, strict=True)
+    rates = (
+        f"{rank} {cells / seconds:.2g}/s" if cells and seconds > 0 else f"{rank} –"
+        for rank, (cells, seconds) in enumerate(each)
+    )
+    return f"ranks: {', '.join(rates)} (settings on chunks)"
+
+
 def planned_text(event: Planned) -> str:
     """Describe what the run will score, in a line."""
     settings = ", ".join(event.settings)
