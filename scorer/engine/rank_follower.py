@@ -14,9 +14,10 @@ from typing import Any
 from scorer.common.bounded_process import Asked, nobody
 from scorer.device.backend import Backend
 from scorer.device.memory_watch import MemoryWatch
-from scorer.device.ranks import RankGroup
+from scorer.device.ranks import LinkLost, RankGroup
 from scorer.engine.batch_scorer import batch_scorer
 from scorer.engine.outcomes import LaneFailed, Scored, ScoreTask
+from scorer.engine.own_kernels import OwnKernels
 from scorer.engine.preparation import Preparation
 from scorer.engine.prepared import Prepared
 from scorer.engine.rank_facts import facts_of
@@ -52,6 +53,7 @@ def follow(group: RankGroup, backend: Backend, watch: MemoryWatch) -> None:
     request, _ = from_message(group.exchange(hello)[0])
     text = _SentText(group)
     here = bool(request["host"] == socket.gethostname())
+    kernels = OwnKernels(Job.from_json(request["job"]), backend.kind)
     preparation = _Preparation(request, backend, text, here=here)
     prepared: Prepared | None = None
     try:
@@ -59,9 +61,12 @@ def follow(group: RankGroup, backend: Backend, watch: MemoryWatch) -> None:
         try:
             for _ in preparation.steps():
                 pass
+            kernels.wait()
             prepared = preparation.result
             assert prepared is not None
             facts = facts_of(prepared, backend, hashed=not here)
+        except LinkLost:
+            raise
         except Exception as error:
             facts = failure_values(error)
         if not text.came:
