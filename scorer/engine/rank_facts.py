@@ -10,6 +10,7 @@ from scorer.device.backend import Backend
 from scorer.engine.known_content import CONTENT
 from scorer.engine.prepared import Prepared
 from scorer.engine.run_facts import identity_of
+from scorer.engine.weight_facts import fingerprint
 from scorer.runs.identity import Identity
 
 _FILES = "model files"
@@ -40,6 +41,10 @@ def facts_of(prepared: Prepared, backend: Backend, *, hashed: bool) -> dict[str,
             name: [stamp.inode, stamp.size, stamp.modified]
             for name, stamp in prepared.content.stamps.items()
         },
+        "weights": {
+            each.source.key: {f"{each.name}: {k}": v for k, v in fingerprint(each).items()}
+            for each in prepared.candidates
+        },
         "settings": [row.setting.key for row in prepared.planned],
         "arithmetic": [row.arithmetic for row in prepared.planned],
         "size": [prepared.size.batch, prepared.size.tile_bytes],
@@ -61,6 +66,8 @@ def difference(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
             identity.pop(CONTENT, None)
     found = _differing(mine, theirs)
     found += _differing(own["versions"], other["versions"])
+    for key, mine_of in own["weights"].items():
+        found += _differing(mine_of, other["weights"].get(key, {}))
     if [own["settings"], own["arithmetic"]] != [other["settings"], other["arithmetic"]]:
         found.append("other kernels for the settings")
     return found
