@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from deadline import DEADLINE
@@ -20,6 +21,7 @@ from rank_runs import (
     rank_pids,
     scored_by_each,
     shared,
+    stored,
     wait_until_gone,
 )
 from scorer_child import Child, scored_by_child
@@ -30,6 +32,7 @@ from scorer.runs.listing import find_run, list_runs
 from scorer.spec.events import Event, Finished, RanksScored
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.registry import parse_settings
+from scorer.stats.positions import Positions
 
 ON_GPUS = os.environ["QFID_DEVICE"] != "cpu"
 JOB = Job(
@@ -55,14 +58,28 @@ def run_of(job: Job, ranks: int, **environ: str) -> tuple[str, list[Event]]:
     return planned(events).run, events
 
 
+class Alone(NamedTuple):
+    """The run of one process with two threads in its products."""
+
+    positions: dict[tuple[str, int], Positions]
+    numbers: Any
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QFID_DATA_DIR", str(tmp_path_factory.mktemp("alone")))
+        run, _ = run_of(JOB, 1, OMP_NUM_THREADS="2")
+        return Alone(stored(run), numbers(find_run(run).report()))
+
+
 @pytest.mark.parametrize(
     "ranks", [2, pytest.param(3, marks=pytest.mark.skipif(ON_GPUS, reason="two"))]
 )
-def test_the_numbers_are_those_of_one_process(ranks: int) -> None:
-    alone, _ = run_of(JOB, 1, OMP_NUM_THREADS="2")
+def test_the_numbers_are_those_of_one_process(alone: Alone, ranks: int) -> None:
     run, events = run_of(JOB, ranks, OMP_NUM_THREADS="1")
-    assert_same_bits(alone, run)
-    assert_same_numbers(alone, run)
+    assert_same_bits(alone.positions, stored(run))
+    assert numbers(find_run(run).report()) == alone.numbers
     by_each = scored_by_each(events)
     assert len(by_each) == ranks and sum(by_each) == 22 and all(by_each)
     # A chunk is told once it is saved, in the order of the grid.
@@ -72,8 +89,7 @@ def test_the_numbers_are_those_of_one_process(ranks: int) -> None:
     assert last.gathered < 60 * 22 * 47
 
 
-def test_a_rank_that_dies_is_named_and_the_run_goes_on_with_any_number() -> None:
-    alone, _ = run_of(JOB, 1)
+def test_a_rank_that_dies_is_named_and_the_run_goes_on_with_any_number(alone: Alone) -> None:
     job = JOB.to_json()
     with Child() as child:
         child.send(shared(JOB, 2))
@@ -89,11 +105,7 @@ def test_a_rank_that_dies_is_named_and_the_run_goes_on_with_any_number() -> None
     rest, code, _ = scored_by_child(job | {"run": run})
     assert code == 0 and finished(rest).complete
     assert sorted(cells(events) + cells(rest)) == sorted(set(cells(events) + cells(rest)))
-    assert_same_numbers(alone, run)
-
-
-def assert_same_numbers(one: str, other: str) -> None:
-    assert numbers(find_run(one).report()) == numbers(find_run(other).report())
+    assert numbers(find_run(run).report()) == alone.numbers
 
 
 def test_no_rank_outlives_rank_0() -> None:
@@ -168,10 +180,9 @@ def test_the_command_says_what_each_rank_did_and_follows_a_launcher(tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_kills_at_random_instants_cost_nothing(ranks: int) -> None:
+def test_kills_at_random_instants_cost_nothing(alone: Alone, ranks: int) -> None:
     """Of any rank, rank 0 among them; each run is resumed with another number of ranks."""
     chance = random.Random(20261128 + ranks)
-    alone, _ = run_of(JOB, 1)
     kills, run = 0, None
     told: set[tuple[str, int]] = set()
     while kills < KILLS:
@@ -186,7 +197,7 @@ def test_kills_at_random_instants_cost_nothing(ranks: int) -> None:
             assert told <= {(name, chunk) for name, each in scored.items() for chunk in each}
         if events and isinstance(events[-1], Finished) and events[-1].complete:
             assert run is not None
-            assert_same_numbers(alone, run)
+            assert numbers(find_run(run).report()) == alone.numbers
             run, told = None, set()
 
 

@@ -48,9 +48,10 @@ def stored(run: str) -> dict[tuple[str, int], Positions]:
     }
 
 
-def assert_same_bits(one: str, other: str) -> None:
+def assert_same_bits(
+    mine: dict[tuple[str, int], Positions], theirs: dict[tuple[str, int], Positions]
+) -> None:
     """Check that two runs hold the same cells, bit for bit, in the same order."""
-    mine, theirs = stored(one), stored(other)
     assert list(mine) == list(theirs)
     for key, positions in mine.items():
         for name in Positions.__dataclass_fields__:
