@@ -22,7 +22,7 @@ from scorer.spec.job import Job
 
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
-    from scorer.engine.ranks import Team
+    from scorer.engine.team import Team
     from scorer.runs.listing import Run
 
 
@@ -84,6 +84,7 @@ def score(
     read_memory: Callable[[], HostMemory] = host_memory,
     out_of_memory: Callable[[WillNotFit], None] | None = None,
     join: Callable[[Backend], Team] | None = None,
+    shard: str = "",
 ) -> Generator[Event, None, None]:
     """Score a job in this process.
 
@@ -101,6 +102,7 @@ def score(
         out_of_memory: Ends this process at once when memory is nearly exhausted; None to stop at
             the next tile.
         join: Meets the other ranks of the run, once MLX is there; None for a run of one process.
+        shard: How these hold the model together; "" where each has its own.
 
     Yields:
         Hello first; Finished or Failed last. Errors of the input and of the run are events, not
@@ -127,7 +129,7 @@ def score(
                 from scorer.engine.ranks import SharedRun
 
                 yield Loading("ranks")
-                shared = SharedRun(join(backend))
+                shared = SharedRun(join(backend), shard)
             session = Session(
                 job,
                 backend,

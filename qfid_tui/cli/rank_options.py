@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +11,13 @@ if TYPE_CHECKING:
 
 def add_rank_options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    group = parser.add_argument_group("several processes").add_mutually_exclusive_group()
+    whole = parser.add_argument_group("several processes")
+    whole.add_argument(
+        "--shard",
+        metavar="HOW",
+        help="tensor: split one model over the ranks, for models that are too large for one",
+    )
+    group = whole.add_mutually_exclusive_group()
     group.add_argument(
         "--ranks",
         type=int,
@@ -33,6 +37,25 @@ def ranks_of(args: argparse.Namespace) -> Ranks | None:
     Raises:
         InputError: An option's value is not valid.
     """
+    from dataclasses import replace
+
+    from scorer.common.errors import InputError
+
+    found = _ranks(args)
+    if args.shard is None:
+        return found
+    if found is None:
+        raise InputError(
+            "--shard splits a model over ranks, and there is one",
+            "add --ranks 2 or --hostfile FILE",
+        )
+    return replace(found, shard=args.shard)
+
+
+def _ranks(args: argparse.Namespace) -> Ranks | None:
+    import os
+    from pathlib import Path
+
     from scorer.spec.ranks import Ranks, launched_rank, local_ranks, read_hostfile
 
     if args.hostfile is not None:

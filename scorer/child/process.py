@@ -119,6 +119,7 @@ def _score(events: IO[str], request: _Request, ending: Ending) -> int:
             closing=ending.close,
             out_of_memory=ending.at_once,
             join=None if team is None else team.join,
+            shard="" if request.ranks is None else request.ranks.shard,
         ):
             ending.note(event)
             if isinstance(event, Planned):

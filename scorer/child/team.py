@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scorer.child.rank_process import RankProcess, named
 from scorer.common.errors import InputError, QfidError, RankLost
@@ -135,6 +135,19 @@ class StartedTeam:
                     _said(waiting[0]),
                 )
             time.sleep(_STEP)
+
+    @property
+    def group(self) -> Any:
+        """MLX's group of the ranks."""
+        assert self._group is not None
+        return self._group.group
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Passes inside the block wait for the other ranks, too, and are watched."""
+        assert self._group is not None
+        with self._group.watch.waiting():
+            yield
 
     @property
     def gathered(self) -> int:

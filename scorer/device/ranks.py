@@ -48,6 +48,7 @@ class RankGroup:
     """The ranks of a run, this process among them.
 
     Attributes:
+        group: MLX's own group.
         rank: Number of this process.
         size: How many there are.
         backend: MLX's backend.
@@ -75,15 +76,15 @@ class RankGroup:
             )
         with _bounded():
             try:
-                self._group = mx.distributed.init(strict=True, backend=name)
+                self.group = mx.distributed.init(strict=True, backend=name)
             except (RuntimeError, ValueError) as error:
                 raise QfidError(
                     f"the ranks do not reach each other: {error}",
                     "see that their addresses are right and that no firewall is between them",
                 ) from error
         self.backend = backend
-        self.rank = int(self._group.rank())
-        self.size = int(self._group.size())
+        self.rank = int(self.group.rank())
+        self.size = int(self.group.size())
         self.gathered = self.exchanges = 0
         self.coming: Callable[[int], object] = _nothing
         self.watch = ExchangeWatch()
@@ -123,7 +124,7 @@ class RankGroup:
         import mlx.core as mx
 
         found: NDArray[np.int32] = np.array(
-            mx.distributed.all_gather(mx.array(own), group=self._group)
+            mx.distributed.all_gather(mx.array(own), group=self.group)
         )
         return found.reshape(self.size, len(own))
 

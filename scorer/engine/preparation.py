@@ -42,6 +42,7 @@ from scorer.lm.cpu.linear import has_stacked_matrices
 from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
+from scorer.lm.sharding import Sharding
 from scorer.lm.split_model import SplitModel
 from scorer.lm.tokenizer import comparison_key, is_compared
 from scorer.models.custom_code import Consent, check_consent, described, hashes
@@ -79,6 +80,7 @@ class Preparation:
         ended: Asked = nobody,
         loaded: Callable[[text_process.TextProcess], None] | None = None,
         beside: int = 1,
+        sharding: Sharding | None = None,
     ) -> None:
         """Begin nothing yet.
 
@@ -95,6 +97,7 @@ class Preparation:
             text: Reads the text, started already; None to start it.
             ended: Ends the wait for the text.
             loaded: Called with the reader of the text once that is read and the model loaded.
+            sharding: How the model is split over ranks; None for a whole one.
             beside: Processes that share the memory of this machine for the run, this one included.
         """
         self.job = self.asked = job
@@ -112,6 +115,7 @@ class Preparation:
         self.ended = ended
         self.loaded = loaded
         self.beside = beside
+        self.sharding = sharding
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -149,13 +153,16 @@ class Preparation:
             for caution in candidate.cautions:
                 yield Warned(caution)
         check_settings(job, info.geometry)
+        if self.sharding is not None:
+            self.sharding.check(info)
         with self.text or text_process.TextProcess() as text:
             yield from self._begin_text(text, info)
             # A text that cannot be scored is refused before a model is loaded.
             soon = text.wait(_TEXT_FIRST_SECONDS, self.ended)
             corpus = self._corpus(text, info) if soon else None
             sizes = model_sizes(info)
-            size = yield from self._size(info, sizes)
+            part = sizes if self.sharding is None else self.sharding.sizes(sizes)
+            size = yield from self._size(info, part)
             with compiling(job, self.backend, info, sizes) as processes:
                 model = yield from self._model(info)
                 if not self.in_turns:
@@ -179,6 +186,9 @@ class Preparation:
         vocab = check_forward(split, probe, info)
         check_tokens(corpus, vocab, "output layer has {} tokens")
         geometry = measured_geometry(split)
+        if self.sharding is not None:
+            # Of the whole model, not of this rank's heads.
+            geometry = info.geometry
         about_model = model_warnings(info, model, geometry, job.chunk_length)
         for line in about_model:
             yield Warned(line)
@@ -221,6 +231,7 @@ class Preparation:
             (*beyond[:1], *about_model),
             self.candidates,
             self.in_turns,
+            "" if self.sharding is None else self.sharding.described(),
         )
 
     def close(self) -> None:
@@ -308,7 +319,12 @@ class Preparation:
         yield Loading("model", info.name)
         for unusable in self.backend.unusable_blas:
             yield Warned(*unusable.described())
-        model = load(info.path, self.backend, allow_custom_code=hashes(info.code))
+        model = load(
+            info.path,
+            self.backend,
+            allow_custom_code=hashes(info.code),
+            split=None if self.sharding is None else self.sharding.apply,
+        )
         in_mlx = self._arithmetic == MLX or has_stacked_matrices(model.module)
         if in_mlx and (slow := slow_products(self.backend)) is not None:
             yield Warned(*slow)

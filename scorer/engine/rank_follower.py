@@ -32,6 +32,7 @@ from scorer.engine.text_process import TextProcess
 from scorer.engine.tiles import Batch
 from scorer.fit.pass_size import PassSize
 from scorer.lanes.base import Lane
+from scorer.lm.sharding import Sharding
 from scorer.metrics.reduce import Metrics
 from scorer.models.custom_code import consent_from_json
 from scorer.models.info import ModelInfo
@@ -54,7 +55,8 @@ def follow(group: RankGroup, backend: Backend, watch: MemoryWatch) -> None:
     text = _SentText(group)
     here = bool(request["host"] == socket.gethostname())
     kernels = OwnKernels(Job.from_json(request["job"]), backend.kind)
-    preparation = _Preparation(request, backend, text, here=here)
+    sharding = Sharding(group.group, group.size) if request["shard"] else None
+    preparation = _Preparation(request, backend, text, sharding, here=here)
     prepared: Prepared | None = None
     try:
         facts: dict[str, Any]
@@ -111,7 +113,13 @@ class _Preparation(Preparation):
     """Prepares a job whose text rank 0 reads."""
 
     def __init__(
-        self, request: dict[str, Any], backend: Backend, text: TextProcess, *, here: bool
+        self,
+        request: dict[str, Any],
+        backend: Backend,
+        text: TextProcess,
+        sharding: Sharding | None,
+        *,
+        here: bool,
     ) -> None:
         chunks = request["chunks"]
         super().__init__(
@@ -122,6 +130,7 @@ class _Preparation(Preparation):
             chunks=None if chunks is None else tuple(chunks),
             allow_custom_code=consent_from_json(request["allow_custom_code"]),
             text=text,
+            sharding=sharding,
         )
         self._here = here
 
@@ -170,11 +179,11 @@ class _Follower:
             self._metrics,
             self._kind,
             share.size,
-            lambda: self._watch.short is not None,
+            self._stop,
         )
         try:
             for outcome in scorer.score(tasks):
-                if isinstance(outcome, Scored):
+                if isinstance(outcome, Scored) and not self._prepared.sharding:
                     found.append(self._found_once(outcome))
                 elif isinstance(outcome, LaneFailed):
                     found.append(outcome)
@@ -183,6 +192,10 @@ class _Follower:
         seconds = time.monotonic() - began
         self._group.watch.round_took(seconds)
         return outcomes_message(found, tasks, seconds=seconds, error=error)
+
+    def _stop(self) -> bool:
+        """Whether memory runs short; ranks that hold a model together never stop in a batch."""
+        return self._watch.short is not None and not self._prepared.sharding
 
     def _found_once(self, scored: Scored) -> Scored:
         """What is scored, with findings only where the lane's are not known yet: they are long."""

@@ -15,8 +15,8 @@ import dataclasses
 import socket
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from scorer.common.error_values import error_of
 from scorer.common.errors import InputError, Interrupted, QfidError, RankLost
@@ -32,39 +32,18 @@ from scorer.engine.outcomes import (
 )
 from scorer.engine.prepared import Prepared
 from scorer.engine.rank_facts import difference, facts_of
+from scorer.engine.rank_lockstep import Lockstep
 from scorer.engine.rank_shares import FIRST_BATCHES, Rates, cost_of
 from scorer.engine.rank_wire import Share, from_message, outcomes_of, to_message
+from scorer.engine.team import Team
 from scorer.engine.text_process import TextProcess
 from scorer.fit.pass_size import PassSize
 from scorer.lanes.base import Lane
+from scorer.lm.sharding import Sharding
 from scorer.models.custom_code import Consent, consent_to_json
 from scorer.spec.events import RanksScored
 from scorer.spec.job import Job
-
-
-class Team(Protocol):
-    """The ranks of a run in this process, which is rank 0."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Each rank and its machine, for messages: ``rank 1 (10.0.0.2)``."""
-
-    @property
-    def gathered(self) -> int:
-        """Bytes of all messages so far."""
-
-    def exchange(self, message: bytes) -> list[bytes]:
-        """Give a message; get those of all ranks in their order.
-
-        Raises:
-            RankLost: One is gone, or does not come.
-        """
-
-    def met(self, hosts: Sequence[str]) -> None:
-        """Note the machine of every rank."""
-
-    def round_took(self, seconds: float) -> None:
-        """Note a round: waits are measured by the longest."""
+from scorer.spec.settings.weights import weights_of
 
 
 class SharedRun:
@@ -72,14 +51,18 @@ class SharedRun:
 
     Args:
         team: The ranks; this process is rank 0.
+        shard: ``tensor`` where they hold one model together; "" where each has its own.
 
     Attributes:
         beside: Ranks on this machine, this process included.
+        sharding: How the model is split; None where each rank has its own.
     """
 
-    def __init__(self, team: Team) -> None:
+    def __init__(self, team: Team, shard: str = "") -> None:
         self.team = team
+        self.sharding = Sharding(team.group, len(team.names)) if shard else None
         self.beside = 1
+        self.stop: Callable[[], bool] = lambda: False
         self._rates = Rates(len(team.names), 1)
         self._on_one_machine = False
 
@@ -107,6 +90,11 @@ class SharedRun:
             raise InputError(
                 "ranks do not share a noise floor", "leave out --noise-floor, or --ranks"
             )
+        if self.sharding is not None and any(map(weights_of, job.settings)):
+            raise InputError(
+                "sets of weights are not split over ranks",
+                "leave out --shard, or score KV settings",
+            )
         host = socket.gethostname()
         request = {
             "job": job.to_json(),
@@ -114,6 +102,7 @@ class SharedRun:
             "chunks": None if chunks is None else list(chunks),
             "allow_custom_code": consent_to_json(allow_custom_code),
             "host": host,
+            "shard": self.sharding is not None,
         }
         replies = self.team.exchange(to_message(request))
         hosts = [host, *(from_message(reply)[0]["host"] for reply in replies[1:])]
@@ -173,6 +162,8 @@ class SharedRun:
             size: How much goes through a model at once.
             lanes: Lanes of this process by key.
         """
+        if self.sharding is not None:
+            return Lockstep(self.team, inner, size, lanes, self.stop)
         return _Rounds(self.team, self._rates, inner, size, lanes)
 
     def end(self) -> None:

@@ -120,6 +120,7 @@ class Session:
             ended=self._ended,
             loaded=None if shared is None else shared.send_text,
             beside=1 if shared is None else shared.beside,
+            sharding=None if shared is None else shared.sharding,
         )
         try:
             yield from preparation.steps()
@@ -203,8 +204,13 @@ class Session:
             yield self._planned(prepared, run, run_grid(prepared).missing(writer.stored))
             turns = self._turns(prepared, run)
             drop = partial(drop_settings, run) if self.job.drop_beaten else None
-            spread = None if self.shared is None else self.shared.spread
-            cells = CellScorer(prepared, self.backend.kind, writer, self.stop, turns, drop, spread)
+            spread, stop = None, self.stop
+            if self.shared is not None:
+                spread = self.shared.spread
+                if self.shared.sharding is not None:
+                    # Ranks that hold a model together stop between two batches.
+                    self.shared.stop, stop = self.stop, _never
+            cells = CellScorer(prepared, self.backend.kind, writer, stop, turns, drop, spread)
             for name in run.dropped():
                 cells.drop_setting(name)
             if writer.stored:
@@ -365,3 +371,7 @@ def _same_choice(one: Job, other: Job) -> bool:
         getattr(one, name) == getattr(other, name)
         for name in ("protocol", "chunk_length", "chunks", "max_chunks")
     )
+
+
+def _never() -> bool:
+    return False

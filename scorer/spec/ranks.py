@@ -21,6 +21,7 @@ NCCL = "nccl"
 JACCL = "jaccl"
 JACCL_RING = "jaccl-ring"
 BACKENDS = (RING, NCCL, JACCL, JACCL_RING)
+SHARDS = ("tensor",)
 MOST_RANKS = 1024
 LINK_LOST = 74
 """Exit code of a rank that ends because another one is gone."""
@@ -60,17 +61,23 @@ class Ranks:
         envs: Variables for every rank, ``NAME=VALUE``.
         launched: Whether another program, such as ``mlx.launch``, has started the ranks: the
             environment says which one this is.
+        shard: ``tensor`` for one model split over the ranks; "" for a model on each.
     """
 
     hosts: tuple[Host, ...] = ()
     backend: str = ""
     envs: tuple[str, ...] = ()
     launched: bool = False
+    shard: str = ""
 
     def __post_init__(self) -> None:
         if self.backend not in ("", *BACKENDS):
             raise InputError(
                 f"`{self.backend}` is no backend for ranks", f"one of: {', '.join(BACKENDS)}"
+            )
+        if self.shard not in ("", *SHARDS):
+            raise InputError(
+                f"a model cannot be split by `{self.shard}`", f"one of: {', '.join(SHARDS)}"
             )
         if self.launched == bool(self.hosts):
             raise InputError("ranks need hosts, or a program that has started them")
