@@ -70,6 +70,9 @@ def follow(group: RankGroup, backend: Backend, watch: MemoryWatch) -> None:
         except LinkLost:
             raise
         except Exception as error:
+            if sharding is not None:
+                # The others wait for this rank in their passes: its end tells them.
+                raise
             facts = failure_values(error)
         if not text.came:
             text.receive()
@@ -188,6 +191,8 @@ class _Follower:
                 elif isinstance(outcome, LaneFailed):
                     found.append(outcome)
         except Exception as caught:
+            if self._prepared.sharding:
+                raise
             error = failure_values(self._watch.short or caught)
         seconds = time.monotonic() - began
         self._group.watch.round_took(seconds)

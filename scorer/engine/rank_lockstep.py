@@ -11,10 +11,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from scorer.common.error_values import error_of
-from scorer.common.errors import Interrupted
+from scorer.common.error_text import first_line
+from scorer.common.errors import Interrupted, WillNotFit
+from scorer.common.out_of_memory import is_out_of_memory
 from scorer.engine.outcomes import BatchScorer, LaneFailed, Outcome, PassDone, Scored, ScoreTask
-from scorer.engine.rank_wire import Share, from_message, outcomes_of, to_message
+from scorer.engine.rank_wire import Share, outcomes_of, to_message
 from scorer.engine.team import Team
 from scorer.fit.pass_size import PassSize
 from scorer.lanes.base import Lane
@@ -65,10 +66,17 @@ class Lockstep:
                             yield outcome
                         elif isinstance(outcome, Scored | LaneFailed):
                             found.append(outcome)
-                except RuntimeError as error:
+                except (MemoryError, RuntimeError, ValueError) as error:
                     if LINK in str(error):
                         # The exchange says who is gone.
                         self._team.exchange(b"")
+                    if is_out_of_memory(error):
+                        # The other ranks are in the middle of a pass: no smaller one is tried.
+                        raise WillNotFit(
+                            f"memory ran out on rank 0: {first_line(error)}",
+                            "everything scored is saved; score with --batch 1 or shorter chunks, "
+                            "or with more ranks",
+                        ) from error
                     raise
             yield from self._agreed(task, found)
 
@@ -76,11 +84,7 @@ class Lockstep:
         """The outcomes of this process, as far as all ranks have them."""
         replies = self._team.exchange(b"")
         failed = {outcome.lane.key for outcome in found if isinstance(outcome, LaneFailed)}
-        for name, reply in list(zip(self._team.names, replies, strict=True))[1:]:
-            values, _ = from_message(reply)
-            if values["error"] is not None:
-                error = error_of({"hint": "", "exit_code": 1, "details": {}} | values["error"])
-                raise type(error)(f"{name}: {error.message}", error.hint)
+        for reply in replies[1:]:
             for outcome in outcomes_of(reply, [task], self._lanes):
                 if isinstance(outcome, LaneFailed) and outcome.lane.key not in failed:
                     failed.add(outcome.lane.key)

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from deadline import DEADLINE
 from rank_runs import (
@@ -176,6 +177,28 @@ def test_the_command_says_what_each_rank_did_and_follows_a_launcher(tmp_path: Pa
     assert said[1] == ("", "")
     one, other = json.loads(done.stdout), json.loads(said[0][0])
     assert numbers(one["settings"]) == numbers(other["settings"])
+
+
+def test_a_model_split_over_ranks_gives_the_figures_of_a_whole_one(alone: Alone) -> None:
+    request = shared(JOB, 2)
+    request["ranks"]["shard"] = "tensor"
+    events, code, errors = scored_by_child(request)
+    assert code == 0, (events[-1], errors)
+    found = stored(planned(events).run)
+    assert list(found) == list(alone.positions)
+    for key, positions in found.items():
+        expected = alone.positions[key]
+        np.testing.assert_allclose(positions.nll_ref, expected.nll_ref, atol=1e-3)
+        # Rounding moves a key or value over a border now and then.
+        assert np.median(np.abs(positions.kl - expected.kl)) < 1e-4
+    report = find_run(planned(events).run).report()
+    for row, whole in zip(report["settings"], alone.numbers["settings"], strict=True):
+        for name in ("kv_bytes_per_token", "kv_layers_quantized", "measured_kv_bytes_per_token"):
+            assert row[name] == whole[name]
+    assert "tensor-parallel on 2 ranks" in planned(events).arithmetic
+    # A whole model may not go on with it.
+    refused, code, _ = scored_by_child(JOB.to_json() | {"run": planned(events).run})
+    assert code == 2 and "arithmetic" in failed(refused).message
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from scorer.common.errors import (
 )
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.engine.outcomes import LaneFailed, Outcome, PassDone, Scored, ScoreTask, Told
+from scorer.engine.rank_lockstep import LINK, Lockstep
 from scorer.engine.rank_shares import Rates
 from scorer.engine.rank_wire import (
     POSITION_BYTES,
@@ -135,6 +137,11 @@ class FakeTeam:
             replies.append(outcomes_message(found, given, seconds=0.5, error=error))
         self.gathered += sum(map(len, replies))
         return replies
+
+    group = None
+
+    def computing(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def met(self, hosts: Sequence[str]) -> None: ...
 
@@ -256,3 +263,58 @@ def test_passes_have_the_size_that_counts_now() -> None:
     list(made.score([task(n) for n in range(4)]))
     sizes = {Share.from_json(v).size for c in team.commands for v in c["shares"]}
     assert sizes == {PassSize(1, 1 << 20)}
+
+
+def lockstep(team: FakeTeam, own: Scoring, stop_after: int = 99) -> Lockstep:
+    asked = iter(range(1000))
+    return Lockstep(team, own, PassSize(2), LANES, lambda: next(asked) >= stop_after)
+
+
+def test_ranks_that_hold_a_model_together_score_every_batch() -> None:
+    other, own = Scoring(), Scoring()
+    team = FakeTeam(other)
+    together = list(lockstep(team, own).score(TASKS))
+    assert told(together) == told(Scoring().score(TASKS))
+    assert own.given == other.given == [each.batch.chunks for each in TASKS]
+    # Each rank has half of the heads.
+    assert all(o.findings is not None for o in together if isinstance(o, Scored))
+    found = next(o.findings for o in together if isinstance(o, Scored))
+    assert isinstance(found, Engagement) and found.sides[0].stored_bytes == 80
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_a_setting_that_any_rank_gives_up_is_given_up(where: int) -> None:
+    scorings = [Scoring(), Scoring()]
+    scorings[where].failing = {4: "b"}
+    outcomes = told(lockstep(FakeTeam(scorings[1]), scorings[0]).score(TASKS[:3]))
+    assert outcomes[:4] == [
+        (k, n, c) for c in ((0, 1), (2, 3)) for k, n in (("scored", "a"), ("scored", "b"))
+    ]
+    assert sorted(outcomes[4:]) == [("failed", "b", ()), ("scored", "a", (4, 5))]
+
+
+def test_they_stop_between_two_batches() -> None:
+    own, other = Scoring(), Scoring()
+    found, error = until_error(lockstep(FakeTeam(other), own, stop_after=2).score(TASKS))
+    assert isinstance(error, Interrupted) and len(found) == 4
+    assert own.given == other.given
+
+
+class Breaking(Scoring):
+    """Breaks off within its first batch."""
+
+    def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
+        assert self.error is not None
+        yield PassDone(next(iter(tasks)).batch, None, 1, 2)
+        raise self.error
+
+
+def test_a_rank_that_is_gone_within_a_pass_is_named() -> None:
+    own = Breaking(error=RuntimeError(f"[ring] {LINK}"))
+    _, error = until_error(lockstep(FakeTeam(Scoring(), lost_at=2), own).score(TASKS))
+    assert isinstance(error, RankLost)
+
+
+def test_a_pass_that_does_not_fit_is_not_tried_smaller() -> None:
+    _, error = until_error(lockstep(FakeTeam(Scoring()), Breaking(error=SHORT)).score(TASKS))
+    assert isinstance(error, WillNotFit) and "memory ran out on rank 0" in error.message
