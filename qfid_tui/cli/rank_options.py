@@ -15,7 +15,7 @@ def add_rank_options(parser: argparse.ArgumentParser) -> None:
     whole.add_argument(
         "--shard",
         metavar="HOW",
-        help="tensor: split one model over the ranks, for models that are too large for one",
+        help="tensor or pipeline: split one model over the ranks, if it is too large for one",
     )
     group = whole.add_mutually_exclusive_group()
     group.add_argument(

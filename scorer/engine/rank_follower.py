@@ -55,7 +55,8 @@ def follow(group: RankGroup, backend: Backend, watch: MemoryWatch) -> None:
     text = _SentText(group)
     here = bool(request["host"] == socket.gethostname())
     kernels = OwnKernels(Job.from_json(request["job"]), backend.kind)
-    sharding = Sharding(group.group, group.size) if request["shard"] else None
+    shard = request["shard"]
+    sharding = Sharding(shard, group.group, group.size) if shard else None
     preparation = _Preparation(request, backend, text, sharding, here=here)
     prepared: Prepared | None = None
     try:
@@ -186,7 +187,7 @@ class _Follower:
         )
         try:
             for outcome in scorer.score(tasks):
-                if isinstance(outcome, Scored) and not self._prepared.sharding:
+                if isinstance(outcome, Scored):
                     found.append(self._found_once(outcome))
                 elif isinstance(outcome, LaneFailed):
                     found.append(outcome)
@@ -203,7 +204,12 @@ class _Follower:
         return self._watch.short is not None and not self._prepared.sharding
 
     def _found_once(self, scored: Scored) -> Scored:
-        """What is scored, with findings only where the lane's are not known yet: they are long."""
+        """What is scored, with findings only where the lane's are not known yet: they are long.
+
+        Where ranks hold a model together, rank 0 has the positions.
+        """
+        if self._prepared.sharding:
+            scored = replace(scored, chunks=[])
         if scored.lane.key in self._with_findings:
             return replace(scored, findings=None)
         self._with_findings.add(scored.lane.key)

@@ -107,7 +107,7 @@ def outcomes_message(
         chunks, findings = outcome.chunks, outcome.findings
         told.append(
             {
-                "task": place[tuple(int(chunk.chunk[0]) for chunk in chunks)],
+                "task": place.get(tuple(int(chunk.chunk[0]) for chunk in chunks), 0),
                 "lane": outcome.lane.key,
                 "seconds": outcome.seconds,
                 "first": [int(chunk.position[0]) for chunk in chunks],
@@ -140,7 +140,6 @@ def outcomes_of(
         if "error" in told:
             yield LaneFailed(lane, error_of(told))
             continue
-        batch = tasks[told["task"]].batch
         chunks = []
         for row, (first, rows) in enumerate(zip(told["first"], told["rows"], strict=True)):
             columns: dict[str, NDArray[Any]] = {}
@@ -148,7 +147,7 @@ def outcomes_of(
                 column = np.frombuffer(data, kind, rows, offset)
                 columns[name] = column.astype(column.dtype.newbyteorder("="))
                 offset += column.nbytes
-            chunks.append(_positions(batch, row, first, rows, columns))
+            chunks.append(_positions(tasks[told["task"]].batch, row, first, rows, columns))
         found = told["findings"]
         findings = None if found is None else Engagement.from_json(found)
         yield Scored(lane, chunks, told["seconds"], findings)

@@ -51,7 +51,8 @@ class SharedRun:
 
     Args:
         team: The ranks; this process is rank 0.
-        shard: ``tensor`` where they hold one model together; "" where each has its own.
+        shard: ``tensor`` or ``pipeline`` where they hold one model together; "" where each has its
+            own.
 
     Attributes:
         beside: Ranks on this machine, this process included.
@@ -60,7 +61,7 @@ class SharedRun:
 
     def __init__(self, team: Team, shard: str = "") -> None:
         self.team = team
-        self.sharding = Sharding(team.group, len(team.names)) if shard else None
+        self.sharding = Sharding(shard, team.group, len(team.names)) if shard else None
         self.beside = 1
         self.stop: Callable[[], bool] = lambda: False
         self._rates = Rates(len(team.names), 1)
@@ -102,7 +103,7 @@ class SharedRun:
             "chunks": None if chunks is None else list(chunks),
             "allow_custom_code": consent_to_json(allow_custom_code),
             "host": host,
-            "shard": self.sharding is not None,
+            "shard": "" if self.sharding is None else self.sharding.kind,
         }
         replies = self.team.exchange(to_message(request))
         hosts = [host, *(from_message(reply)[0]["host"] for reply in replies[1:])]
@@ -163,7 +164,7 @@ class SharedRun:
             lanes: Lanes of this process by key.
         """
         if self.sharding is not None:
-            return Lockstep(self.team, inner, size, lanes, self.stop)
+            return Lockstep(self.team, inner, size, lanes, self.stop, self.sharding.kind)
         return _Rounds(self.team, self._rates, inner, size, lanes)
 
     def end(self) -> None:

@@ -21,7 +21,9 @@ NCCL = "nccl"
 JACCL = "jaccl"
 JACCL_RING = "jaccl-ring"
 BACKENDS = (RING, NCCL, JACCL, JACCL_RING)
-SHARDS = ("tensor",)
+TENSOR = "tensor"
+PIPELINE = "pipeline"
+SHARDS = (TENSOR, PIPELINE)
 MOST_RANKS = 1024
 LINK_LOST = 74
 """Exit code of a rank that ends because another one is gone."""
@@ -61,7 +63,8 @@ class Ranks:
         envs: Variables for every rank, ``NAME=VALUE``.
         launched: Whether another program, such as ``mlx.launch``, has started the ranks: the
             environment says which one this is.
-        shard: ``tensor`` for one model split over the ranks; "" for a model on each.
+        shard: ``tensor`` or ``pipeline`` for one model split over the ranks; "" for a model on
+            each.
     """
 
     hosts: tuple[Host, ...] = ()

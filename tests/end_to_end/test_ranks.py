@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ from rank_runs import (
     wait_until_gone,
 )
 from scorer_child import Child, scored_by_child
-from tiny_runs import cells, failed, finished, numbers, planned
+from tiny_models import write_tiny_model
+from tiny_runs import Small, cells, failed, finished, numbers, planned
 
 from scorer.device.rank_places import visible_gpus
 from scorer.runs.listing import find_run, list_runs
@@ -199,6 +201,27 @@ def test_a_model_split_over_ranks_gives_the_figures_of_a_whole_one(alone: Alone)
     # A whole model may not go on with it.
     refused, code, _ = scored_by_child(JOB.to_json() | {"run": planned(events).run})
     assert code == 2 and "arithmetic" in failed(refused).message
+
+
+def test_layers_split_over_ranks_give_the_figures_of_a_whole_model(
+    small: Small, tmp_path: Path
+) -> None:
+    model = write_tiny_model(tmp_path / "qwen2", "qwen2", num_hidden_layers=3)
+    job = replace(small.job("8:32,4:32", max_chunks=3), model=str(model))
+    whole, code, errors = scored_by_child(job)
+    assert code == 0, errors
+    request = shared(job, 2)
+    request["ranks"]["shard"] = "pipeline"
+    events, code, errors = scored_by_child(request)
+    assert code == 0, (events[-1], errors)
+    mine, theirs = stored(planned(whole).run), stored(planned(events).run)
+    assert list(mine) == list(theirs)
+    for key, positions in mine.items():
+        np.testing.assert_allclose(theirs[key].nll_quant, positions.nll_quant, atol=1e-5)
+    rows = [numbers(find_run(planned(e).run).report())["settings"] for e in (whole, events)]
+    for one, other in zip(*rows, strict=True):
+        for name in ("kv_bytes_per_token", "kv_layers_quantized", "kv_layers_total"):
+            assert one[name] == other[name]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +20,7 @@ from scorer.common.errors import (
 )
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.engine.outcomes import LaneFailed, Outcome, PassDone, Scored, ScoreTask, Told
-from scorer.engine.rank_lockstep import LINK, Lockstep
+from scorer.engine.rank_lockstep import LINK, Lockstep, of_layers
 from scorer.engine.rank_shares import Rates
 from scorer.engine.rank_wire import (
     POSITION_BYTES,
@@ -267,7 +268,7 @@ def test_passes_have_the_size_that_counts_now() -> None:
 
 def lockstep(team: FakeTeam, own: Scoring, stop_after: int = 99) -> Lockstep:
     asked = iter(range(1000))
-    return Lockstep(team, own, PassSize(2), LANES, lambda: next(asked) >= stop_after)
+    return Lockstep(team, own, PassSize(2), LANES, lambda: next(asked) >= stop_after, "tensor")
 
 
 def test_ranks_that_hold_a_model_together_score_every_batch() -> None:
@@ -318,3 +319,20 @@ def test_a_rank_that_is_gone_within_a_pass_is_named() -> None:
 def test_a_pass_that_does_not_fit_is_not_tried_smaller() -> None:
     _, error = until_error(lockstep(FakeTeam(Scoring()), Breaking(error=SHORT)).score(TASKS))
     assert isinstance(error, WillNotFit) and "memory ran out on rank 0" in error.message
+
+
+def test_findings_of_layers_are_put_in_the_order_of_the_model() -> None:
+    first = Engagement(
+        (replace(FOUND.sides[0], layer="1"), replace(FOUND.sides[0], layer="1", side="v")),
+        1,
+        (("0", "ArraysCache"),),
+    )
+    last = Engagement((replace(FOUND.sides[0], layer="0.1"),), 1, ())
+    whole = of_layers([first, last])
+    assert [(side.layer, side.side) for side in whole.sides] == [
+        ("1", "k"),
+        ("1", "v"),
+        ("2.1", "k"),
+    ]
+    assert (whole.quantized, whole.total) == (2, 3)
+    assert whole.skipped == (("0", "ArraysCache"),)

@@ -19,9 +19,18 @@ from scorer.spec.geometry import KVLayer
 def test_heads_that_cannot_be_shared_are_refused(ranks: int, words: str) -> None:
     info = resolve_model("demo")
     if not words:
-        return Sharding(None, ranks).check(info)
+        return Sharding("tensor", None, ranks).check(info)
     with pytest.raises(InputError, match=f"{words} of `demo` cannot be shared by {ranks} ranks"):
-        Sharding(None, ranks).check(info)
+        Sharding("tensor", None, ranks).check(info)
+
+
+def test_every_rank_has_a_layer() -> None:
+    info = resolve_model("demo")
+    Sharding("pipeline", None, 5).check(info)
+    with pytest.raises(InputError, match="5 layers of `demo` cannot be shared by 6 ranks"):
+        Sharding("pipeline", None, 6).check(info)
+    assert {"qwen2", "deepseek_v3"} <= set(shardable("pipeline"))
+    assert "llama" not in shardable("pipeline")
 
 
 def test_a_latent_head_stays_whole() -> None:
@@ -29,14 +38,14 @@ def test_a_latent_head_stays_whole() -> None:
     latent = dataclasses.replace(
         info.geometry, layers=tuple(KVLayer(1, 512, 64, kind="latent") for _ in range(5))
     )
-    Sharding(None, 4).check(dataclasses.replace(info, geometry=latent))
+    Sharding("tensor", None, 4).check(dataclasses.replace(info, geometry=latent))
 
 
 def test_an_architecture_without_it_is_refused_with_those_that_have_it() -> None:
     with pytest.raises(InputError, match="cannot split this architecture") as error:
-        Sharding(None, 2).apply(nn.Linear(2, 2))
+        Sharding("tensor", None, 2).apply(nn.Linear(2, 2))
     assert "llama" in error.value.hint and "qwen3" in error.value.hint
-    found = shardable()
+    found = shardable("tensor")
     assert len(found) >= 20 and "gemma3" not in found
 
 
@@ -46,12 +55,12 @@ def test_what_mlx_lm_refuses_is_said() -> None:
             raise ValueError("512 is not divisible by 3")
 
     with pytest.raises(InputError, match="cannot be split over 3 ranks: 512 is not"):
-        Sharding(None, 3).apply(Odd())
+        Sharding("tensor", None, 3).apply(Odd())
 
 
 def test_a_part_holds_embedding_and_output_layer_whole() -> None:
     whole = model_sizes(resolve_model("demo"))
-    part = Sharding(None, 2).sizes(whole)
+    part = Sharding("tensor", None, 2).sizes(whole)
     both = 2 * whole.vocab * whole.hidden * whole.element_bytes
     assert part.stored_bytes == both + (whole.stored_bytes - both) // 2
     assert (part.heads, part.inner) == (whole.heads // 2, whole.inner // 2)
