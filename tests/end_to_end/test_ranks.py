@@ -32,6 +32,7 @@ from tiny_runs import Small, cells, failed, finished, numbers, planned
 
 from scorer.device.rank_places import visible_gpus
 from scorer.runs.listing import find_run, list_runs
+from scorer.score import score
 from scorer.spec.events import Event, Finished, RanksScored
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.registry import parse_settings
@@ -199,8 +200,8 @@ def test_a_model_split_over_ranks_gives_the_figures_of_a_whole_one(alone: Alone)
             assert row[name] == whole[name]
     assert "tensor-parallel on 2 ranks" in planned(events).arithmetic
     # A whole model may not go on with it.
-    refused, code, _ = scored_by_child(JOB.to_json() | {"run": planned(events).run})
-    assert code == 2 and "arithmetic" in failed(refused).message
+    refused = list(score(JOB, run=planned(events).run))
+    assert failed(refused).exit_code == 2 and "arithmetic" in failed(refused).message
 
 
 def test_layers_split_over_ranks_give_the_figures_of_a_whole_model(
@@ -208,8 +209,7 @@ def test_layers_split_over_ranks_give_the_figures_of_a_whole_model(
 ) -> None:
     model = write_tiny_model(tmp_path / "qwen2", "qwen2", num_hidden_layers=3)
     job = replace(small.job("8:32,4:32", max_chunks=3), model=str(model))
-    whole, code, errors = scored_by_child(job)
-    assert code == 0, errors
+    whole = list(score(job))
     request = shared(job, 2)
     request["ranks"]["shard"] = "pipeline"
     events, code, errors = scored_by_child(request)
