@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from qfid_tui.state.work_time import WorkTime
 from scorer.common.errors import InputError
@@ -21,6 +22,19 @@ from scorer.spec.settings.registry import parse_setting
 from scorer.spec.settings.weights import weights_of
 
 Clock = Callable[[], float]
+
+
+@dataclass(slots=True)
+class _BegunBatch:
+    """A batch whose passes have begun.
+
+    Attributes:
+        share: Of its passes that are done, 0 to 1.
+        scored: Chunks of it that are scored, over all settings.
+    """
+
+    share: float = 0.0
+    scored: int = 0
 
 
 class RunProgress:
@@ -44,8 +58,9 @@ class RunProgress:
         self._clock = clock
         self._work_time: WorkTime | None = None
         self._at_begin = 0
-        self._batch = (-1, 0)
-        self._of_batch = 0.0
+        self._places: dict[int, int] = {}
+        # By the first chunk of each: several are scored at once.
+        self._begun: dict[int, _BegunBatch] = {}
         self._most = 0.0
         self._kl: dict[str, tuple[float, int]] = {}
         self._complete: int | None = None
@@ -73,12 +88,15 @@ class RunProgress:
             self._work_time = WorkTime(self._clock)
             self._at_begin = self._done
             self._most, self.loading = 0.0, None
+            self._places = {chunk: place for place, chunk in enumerate(event.chunks)}
+            self._begun = {}
         elif isinstance(event, Progress):
             self._add_pass(event)
         elif isinstance(event, RanksScored):
             self.ranks = event
         elif isinstance(event, Loading) and self.planned is not None:
             self.loading, self.in_turns = event, True
+            self._begun = {}
         elif isinstance(event, SettingFailedEvent):
             self.failed.add(event.setting)
             self._complete = None
@@ -94,6 +112,7 @@ class RunProgress:
             self._complete = None
         if self.planned is None:
             return
+        self._note_scored(event.chunk)
         if event.chunk not in self.planned.equal_chunks:
             total, positions = self._kl.get(event.setting, (0.0, 0))
             self._kl[event.setting] = (
@@ -102,6 +121,28 @@ class RunProgress:
             )
         if count + 1 - self.planned.done.get(event.setting, 0) > self._behind + self.planned.batch:
             self.in_turns = True
+
+    def _note_scored(self, chunk: int) -> None:
+        """Count a scored chunk as one of its batch, if that has begun."""
+        place = self._places.get(chunk, -1)
+        before = [first for first in self._begun if self._places.get(first, -1) <= place]
+        if not before:
+            return
+        # Chunks come in order: batches ahead of this one are complete.
+        *complete, own = sorted(before, key=self._places.__getitem__)
+        self._begun[own].scored += 1
+        if self._begun[own].scored >= self._settings_on_batch:
+            complete.append(own)
+        for first in complete:
+            del self._begun[first]
+
+    @property
+    def _settings_on_batch(self) -> int:
+        """Settings on chunks of a batch that this turn scores."""
+        turn = self.turn
+        batch = 1 if self.planned is None else self.planned.batch
+        names = [name for name in self._alive if turn in (None, self._weights[name])]
+        return len(names) * min(batch, max(0, self.chunks - self._complete_of(names)))
 
     @property
     def _behind(self) -> int:
@@ -118,9 +159,10 @@ class RunProgress:
     def _add_pass(self, event: Progress) -> None:
         self.current, self.loading = event.setting, None
         share = event.done / event.total if event.total > 0 else 0.0
-        if event.chunk != self._batch[0] or share < self._of_batch:
-            self._batch = event.chunk, self._done
-        self._of_batch = min(1.0, max(0.0, share))
+        begun = self._begun.get(event.chunk)
+        if begun is None or share < begun.share:
+            begun = self._begun[event.chunk] = _BegunBatch()
+        begun.share = min(1.0, max(0.0, share))
 
     @property
     def chunks(self) -> int:
@@ -179,7 +221,7 @@ class RunProgress:
 
     @property
     def fraction(self) -> float:
-        """Scored share of the run, with a part of the current batch; 0 to 1."""
+        """Scored share of the run, with parts of the begun batches; 0 to 1."""
         planned = self.planned_in_all
         if not planned:
             return 1.0 if self.planned is not None and self.chunks else 0.0
@@ -217,18 +259,13 @@ class RunProgress:
         return {name: total / n for name, (total, n) in self._kl.items() if n}
 
     def _work(self) -> float:
-        """Chunks over all settings scored since the start, with a part of the current batch."""
-        first, turn = self._batch[1], self.turn
+        """Chunks over all settings scored since the start, with parts of the begun batches."""
         part = 0.0
-        if turn is None or self.current:
-            batch = 1 if self.planned is None else self.planned.batch
-            part = self._of_batch * sum(
-                min(batch, max(0, self.chunks - self.complete))
-                for name in self._alive
-                if turn in (None, self._weights[name])
-            )
+        if self._begun and (self.turn is None or self.current):
+            each = self._settings_on_batch
+            part = sum(max(0.0, b.share * each - b.scored) for b in self._begun.values())
         most = max(0, self.planned_in_all - self._at_begin)
-        work = min(most, max(self._done, first + part) - self._at_begin)
+        work = min(most, self._done + part - self._at_begin)
         # A batch that begins anew takes nothing back.
         self._most = min(most, max(self._most, work))
         return self._most

@@ -69,10 +69,15 @@ class Ending:
                 os._exit(INTERRUPTED)
 
     def asked(self) -> bool:
-        """Return whether the main thread has to stop the run; then only it may end the process."""
+        """Return whether the run has to stop.
+
+        Once the main thread knows, only it may end the process; another thread that scores only
+        stops, and the main thread asks when all of them have.
+        """
         if not self._stopping.is_set():
             return False
-        self.close()
+        if threading.current_thread() is threading.main_thread():
+            self.close()
         return True
 
     def close(self) -> None:

@@ -1,14 +1,17 @@
-"""Threads for NumPy work on the CPU device, and a single-threaded BLAS of NumPy.
+"""Threads for work on the CPU device, and a single-threaded BLAS of NumPy.
 
-NumPy releases the interpreter lock in its loops, so blocks of rows are computed in parallel. Its
-matrix products would start more threads in each of them, so NumPy's BLAS is limited to one thread
-meanwhile. One thread computes each item: results do not depend on the number of threads.
+A run scores several batches at once, each on a core of its own: its workers. Where fewer batches
+than cores are left, the other cores take part in the work of those: NumPy releases the interpreter
+lock in its loops, so blocks of rows are computed in parallel. NumPy's matrix products would start
+more threads in each of them, so its BLAS is limited to one thread meanwhile. One thread computes
+each item: results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,12 +20,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from scorer.common.device_kind import DeviceKind
 from scorer.common.loans import GiveBack, Loan
 from scorer.common.process_limits import THREADS_VARIABLE, core_count
+from scorer.common.switches import is_enabled
 
 _Item = TypeVar("_Item")
 # With fewer elements, waking another thread takes longer than the work.
 _LEAST_SHARED = 1 << 16
+WORKERS_VARIABLE = "QFID_WORKERS"
+"""``cores`` scores a batch on each core; ``plain`` one after the other, on all cores."""
 _LIMITS = (THREADS_VARIABLE, "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 # Names of the functions in the OpenBLAS of NumPy's wheels; other libraries use other names.
 _NAMES = (
@@ -34,7 +41,7 @@ _NAMES = (
 
 @cache
 def thread_count() -> int:
-    """Return the number of threads for NumPy work.
+    """Return the number of threads that compute at once.
 
     The number of cores that this process may use, limited by ``QFID_THREADS``, else
     ``MKL_NUM_THREADS``, else ``OMP_NUM_THREADS``; 1 if NumPy's BLAS cannot be single-threaded.
@@ -47,6 +54,41 @@ def thread_count() -> int:
         if value.isdecimal() and int(value) > 0:
             return min(cores, int(value))
     return cores
+
+
+def worker_count(device: DeviceKind) -> int:
+    """Return how many batches a run may score at once, where memory allows.
+
+    Raises:
+        InputError: ``QFID_WORKERS`` holds an unknown value.
+    """
+    if device != "cpu" or not is_enabled(WORKERS_VARIABLE, "cores"):
+        return 1
+    return thread_count()
+
+
+class Busy:
+    """Whether a worker scores at the moment; :func:`run_each` leaves it a core.
+
+    Used by one thread, its own.
+    """
+
+    _lock = threading.Lock()
+    _all = 0
+
+    def __init__(self) -> None:
+        self._busy = False
+
+    def set(self, busy: bool) -> None:
+        """Say whether the worker scores from now on."""
+        with Busy._lock:
+            Busy._all += busy - self._busy
+            self._busy = busy
+
+    @staticmethod
+    def count() -> int:
+        """How many workers of this process score at the moment."""
+        return Busy._all
 
 
 @cache
@@ -65,7 +107,8 @@ def run_each(work: Callable[[_Item], None], items: Sequence[_Item], size: int) -
     Raises:
         Exception: The exception of ``work``; the other items may be done or not.
     """
-    helpers = min(thread_count(), len(items)) - 1 if size >= _LEAST_SHARED else 0
+    threads = thread_count() // max(1, Busy.count())
+    helpers = min(threads, len(items)) - 1 if size >= _LEAST_SHARED else 0
     if helpers < 1:
         for item in items:
             work(item)

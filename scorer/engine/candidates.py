@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import mlx.core as mx
@@ -133,6 +133,14 @@ class CandidateWeights:
         for row in computed(planned):
             if row.weights == self.source:
                 yield lane_of(row, opened.handle, opened.prefixes)
+
+    def copied(self) -> CandidateWeights:
+        """The same weights for another thread, where they are loaded."""
+        if self.opened is None:
+            return self
+        handle = ModelHandle(self.opened.handle.split.copied())
+        prefixes = Prefixes(handle, self.opened.prefixes.equal)
+        return replace(self, opened=Opened(self.opened.model, handle, prefixes))
 
     def release(self) -> None:
         """Let the weights go; nothing is computed with them until they are loaded again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,10 @@ from scorer.common.device_kind import DeviceKind
 from scorer.common.error_text import first_line
 from scorer.common.errors import Interrupted, ModelChanged, QfidError, WillNotFit
 from scorer.common.out_of_memory import is_out_of_memory
-from scorer.device.memory import peak_memory
+from scorer.device.memory import memory_in_use, peak_memory
 from scorer.device.pipeline import choose_pipeline
-from scorer.engine.batch_scorer import batch_scorer
+from scorer.engine.batch_scorers import Scoring, batch_scorer
 from scorer.engine.looks import looks
-from scorer.engine.loop import Loop
-from scorer.engine.noise_repeats import Made, perturbed_repeats, progress_of
 from scorer.engine.outcomes import (
     BatchScorer,
     LaneFailed,
@@ -38,7 +36,7 @@ from scorer.metrics.reduce import Metrics
 from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
 from scorer.runs.engagement import Engagement
 from scorer.runs.grid import CellKey, Chunk, Grid, GridBatch, Passage
-from scorer.spec.events import Event, SettingDropped, SettingFailedEvent, Warned
+from scorer.spec.events import Event, Progress, SettingDropped, SettingFailedEvent, Warned
 from scorer.stats.chunk_event import chunk_event
 from scorer.stats.noise_floor import PerturbedRepeats
 from scorer.stats.running_p99 import RunningP99
@@ -114,7 +112,8 @@ class CellScorer:
         self._metrics = Metrics.for_device(device)
         self._lanes: dict[str, SharingLane] = {lane.key: lane for lane in prepared.lanes()}
         self._rows = {chunk: row for row, chunk in enumerate(prepared.corpus.indices)}
-        self._repeats = prepared.job.noise_floor
+        self._noise_is_measured = True
+        self._at_once = 1
         self._with_engagement: set[str] = set()
         self._equal = equal_chunks(prepared.corpus.ids, prepared.corpus.indices)
         self._p99: dict[str, RunningP99] = {}
@@ -190,11 +189,8 @@ class CellScorer:
             self.schedule.drop(row.computed_as.key)
 
     def _up_to_limit(self) -> Iterator[Event]:
-        if self._repeats:
-            for task in self._tasks():
-                yield from self._repeated(task)
-        elif self.turns is None:
-            yield from self._plainly(self._tasks())
+        if self.turns is None:
+            yield from self._scored()
         else:
             yield from self._in_turns(self.turns)
 
@@ -205,7 +201,7 @@ class CellScorer:
             if not turn:
                 # Its layers are gone afterwards.
                 limit = self.schedule.limit(None)
-                yield from self._plainly(self._tasks())
+                yield from self._scored()
                 later = [self._batch(part) for part in self.schedule.lacking_after(0)]
                 yield from turns.keep_states(later)
                 self.schedule.limit(limit)
@@ -224,17 +220,21 @@ class CellScorer:
                     continue
                 self._lanes |= {lane.key: lane for lane in self.prepared.lanes()}
                 with turns.reading_ahead(turn):
-                    yield from self._plainly(self._tasks())
+                    yield from self._scored()
                     # A lane holds its model: what is saved needs it no more.
                     yield from self._saver.events(wait=True)
                     for name in turns.settings[turn]:
                         self._lanes.pop(name, None)
 
     def _with_less(self, shortage: str) -> Warned:
-        self.schedule.shrink(shortage)
+        workers = self._at_once
+        self.schedule.shrink(shortage, workers)
         gc.collect()
         mx.clear_cache()
-        return Warned(f"memory ran out; going on {self.schedule.size.described()}", shortage)
+        how = self.schedule.size.described()
+        if workers > 1:
+            how = f"with one batch at a time instead of {workers}"
+        return Warned(f"memory ran out; going on {how}", shortage)
 
     def _tasks(self) -> Iterator[ScoreTask]:
         """What the schedule hands out, as tokens and lanes."""
@@ -250,60 +250,44 @@ class CellScorer:
         rows = slice(first, first + len(chunks))
         return Batch(corpus.indices[rows], corpus.ids[rows], chunks[0].scored.start)
 
-    def _loop(self, reference: Lane) -> Loop:
-        return batch_scorer(
-            self.prepared,
-            reference,
-            self._metrics,
-            self._device,
-            self.schedule.size,
+    def _scored(self) -> Iterator[Event]:
+        """Score and save what the schedule hands out."""
+        size = self.schedule.size
+        scorer: BatchScorer = batch_scorer(
+            Scoring(
+                self.prepared,
+                None if self.turns is None else self.turns.reference,
+                self._lanes,
+                self._metrics,
+                self._device,
+                size,
+                self.prepared.job.noise_floor if self._noise_is_measured else 0,
+            ),
             self.stop,
+            batches=self.schedule.lacking(size.workers),
         )
-
-    def _plainly(
-        self, tasks: Iterable[ScoreTask], perturbed: Made | None = None, repeats: int = 0
-    ) -> Iterator[Event]:
-        """Score batches.
-
-        Args:
-            tasks: The batches and their lanes.
-            perturbed: What the perturbed repeats before it came to.
-            repeats: How many there were, for the progress.
-        """
-        reference: Lane = self.prepared.reference if self.turns is None else self.turns.reference
-        scorer: BatchScorer = self._loop(reference)
         if self._spread is not None:
-            scorer = self._spread(scorer, self.schedule.size, self._lanes)
-        for outcome in scorer.score(tasks):
+            scorer = self._spread(scorer, size, self._lanes)
+        self._at_once = scorer.at_once
+        for outcome in scorer.score(self._tasks()):
             if isinstance(outcome, Told):
                 yield outcome.event
             elif isinstance(outcome, PassDone):
-                yield progress_of(outcome, repeats, repeats)
+                name = "" if outcome.lane is None else outcome.lane.key
+                first, done, total = outcome.batch.chunks[0], outcome.done, outcome.total
+                yield Progress(first, name, done, total, memory_in_use())
             elif isinstance(outcome, LaneFailed):
                 yield from self._give_up(outcome.lane.key, outcome.error)
-            else:
-                self._save(outcome, perturbed or {})
+            elif isinstance(outcome, Scored):
+                self._save(outcome)
                 yield from self._saver.events()
-
-    def _repeated(self, task: ScoreTask) -> Iterator[Event]:
-        """Score a batch, after as many perturbed repeats as the noise floor asks for."""
-        repeats = self._repeats
-        lanes = [self._lanes[lane.key] for lane in task.lanes]
-        found = yield from perturbed_repeats(
-            task.batch, lanes, self.prepared.reference, self._loop, repeats
-        )
-        for name, error in found.failed.items():
-            yield from self._give_up(name, error)
-        if not found.reached:
-            yield Warned(
-                "the noise floor cannot be measured: this architecture embeds its tokens in "
-                "a way of its own",
-                "the other figures are not affected",
-            )
-            self._repeats = 0
-        left = [lane for lane in task.lanes if lane.key not in found.failed]
-        if left:
-            yield from self._plainly([ScoreTask(task.batch, left)], found.made, repeats)
+            elif self._noise_is_measured:
+                self._noise_is_measured = False
+                yield Warned(
+                    "the noise floor cannot be measured: this architecture embeds its tokens in "
+                    "a way of its own",
+                    "the other figures are not affected",
+                )
 
     def _give_up(self, name: str, error: QfidError) -> Iterator[Event]:
         """Score no more of a computation; tell it of every setting that it belongs to."""
@@ -311,7 +295,7 @@ class CellScorer:
         for setting in dict.fromkeys((name, *self._rows_of(name))):
             yield SettingFailedEvent(setting, type(error).__name__, error.message, error.hint)
 
-    def _save(self, scored: Scored, perturbed: Made) -> None:
+    def _save(self, scored: Scored) -> None:
         from scorer.runs.positions_format import StoredChunk
 
         name = scored.lane.key
@@ -329,7 +313,7 @@ class CellScorer:
                 peak_memory_bytes=peak_memory(),
                 smaller_pass=self._smaller_pass(),
                 engagement=findings if first and isinstance(findings, Engagement) else None,
-                perturbed=perturbed.get((name, key.chunk), PerturbedRepeats()),
+                perturbed=scored.perturbed.get(key.chunk, PerturbedRepeats()),
             )
             chunks.append(StoredChunk(key, positions, facts))
         self._saver.submit(partial(self._store, name, chunks, self._rows_of(name)))

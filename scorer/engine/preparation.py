@@ -17,6 +17,7 @@ from scorer.device.cpu_arithmetic import MLX
 from scorer.device.host_memory import HostMemory, memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
 from scorer.device.slow_products import slow_products
+from scorer.device.threads import worker_count
 from scorer.engine import text_process
 from scorer.engine.candidates import CandidateWeights, find_candidates
 from scorer.engine.kernels import compiling
@@ -298,7 +299,9 @@ class Preparation:
         """
         job = self.job
         wanted = PassSize(
-            self.grid or job.batch or default_batch(self.backend.kind, job.chunk_length)
+            self.grid or job.batch or default_batch(self.backend.kind, job.chunk_length),
+            # Threads would not keep the order in which ranks of a split model meet.
+            workers=1 if self.sharding else worker_count(self.backend.kind),
         )
         size = self._fitting(info, sizes, wanted)
         if size.batch < wanted.batch and (self.grid or job.batch):

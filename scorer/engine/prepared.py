@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scorer.engine.candidates import CandidateWeights, computed, lane_of
 from scorer.fit.pass_size import PassSize
@@ -93,6 +93,16 @@ class Prepared:
             elif (found := opened.get(row.weights)) is not None:
                 lanes.append(lane_of(row, found.handle, found.prefixes))
         return lanes
+
+    def copied(self) -> Prepared:
+        """The same for another thread: what a pass changes is its own, the weights are shared."""
+        handle = ModelHandle(self.split.copied())
+        return replace(
+            self,
+            handle=handle,
+            prefixes=Prefixes(handle, self.prefixes.equal),
+            candidates=tuple(candidate.copied() for candidate in self.candidates),
+        )
 
     def release(self) -> None:
         """Let all weights go."""

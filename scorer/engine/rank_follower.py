@@ -15,7 +15,7 @@ from scorer.common.bounded_process import Asked, nobody
 from scorer.device.backend import Backend
 from scorer.device.memory_watch import MemoryWatch
 from scorer.device.ranks import LinkLost, RankGroup
-from scorer.engine.batch_scorer import batch_scorer
+from scorer.engine.batch_scorers import Scoring, batch_scorer
 from scorer.engine.outcomes import LaneFailed, Scored, ScoreTask
 from scorer.engine.own_kernels import OwnKernels
 from scorer.engine.preparation import Preparation
@@ -31,7 +31,7 @@ from scorer.engine.rank_wire import (
 from scorer.engine.text_process import TextProcess
 from scorer.engine.tiles import Batch
 from scorer.fit.pass_size import PassSize
-from scorer.lanes.base import Lane
+from scorer.lanes.noise import SharingLane
 from scorer.lm.sharding import Sharding
 from scorer.metrics.reduce import Metrics
 from scorer.models.custom_code import consent_from_json
@@ -157,7 +157,7 @@ class _Follower:
         self._kind = backend.kind
         self._watch = watch
         self._metrics = Metrics.for_device(backend.kind)
-        self._lanes: dict[str, Lane] = {lane.key: lane for lane in prepared.lanes()}
+        self._lanes: dict[str, SharingLane] = {lane.key: lane for lane in prepared.lanes()}
         indices = prepared.corpus.indices
         self._rows = {chunk: row for row, chunk in enumerate(indices)}
         self._with_findings: set[str] = set()
@@ -177,14 +177,18 @@ class _Follower:
         found: list[Scored | LaneFailed] = []
         error: dict[str, Any] | None = None
         began = time.monotonic()
-        scorer = batch_scorer(
+        # What fits here has been said; with less memory rank 0 asks for less.
+        workers = min(share.size.workers, self._prepared.size.workers)
+        scoring = Scoring(
             self._prepared,
-            self._prepared.reference,
+            None,
+            self._lanes,
             self._metrics,
             self._kind,
-            share.size,
-            self._stop,
+            replace(share.size, workers=workers),
+            self._prepared.job.noise_floor,
         )
+        scorer = batch_scorer(scoring, self._stop, batches=len(tasks))
         try:
             for outcome in scorer.score(tasks):
                 if isinstance(outcome, Scored):

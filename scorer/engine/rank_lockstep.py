@@ -53,6 +53,7 @@ class Lockstep:
         self._lanes = lanes
         self._stop = stop
         self._kind = kind
+        self.at_once = 1
 
     def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
         """Score batches; the outcomes of each come once every rank is done with it."""

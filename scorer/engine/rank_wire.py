@@ -20,6 +20,8 @@ from scorer.common.error_text import first_line, named_line
 from scorer.common.error_values import error_of, error_values
 from scorer.common.errors import QfidError
 from scorer.common.foreign_packages import foreign_import
+from scorer.common.json_reader import JsonReader
+from scorer.common.json_values import json_values
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.common.process_limits import limit_reached
 from scorer.engine.outcomes import LaneFailed, Scored, ScoreTask
@@ -27,6 +29,7 @@ from scorer.engine.tiles import Batch
 from scorer.fit.pass_size import PassSize
 from scorer.lanes.base import Lane
 from scorer.runs.engagement import Engagement
+from scorer.stats.noise_floor import PerturbedRepeats
 from scorer.stats.positions import Positions
 
 _COLUMNS = (
@@ -38,6 +41,7 @@ _COLUMNS = (
     ("top_ref", "<i4"),
     ("top_quant", "<i4"),
 )
+_REPEATS = JsonReader(PerturbedRepeats, "repeats")
 POSITION_BYTES = sum(np.dtype(kind).itemsize for _, kind in _COLUMNS)
 """Bytes of one position of one setting on the wire."""
 
@@ -67,7 +71,8 @@ class Share:
 
     def to_json(self) -> dict[str, Any]:
         """The share as JSON values."""
-        return {"tasks": self.tasks, "size": [self.size.batch, self.size.tile_bytes]}
+        size = [self.size.batch, self.size.tile_bytes, self.size.workers]
+        return {"tasks": self.tasks, "size": size}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Share:
@@ -113,6 +118,7 @@ def outcomes_message(
                 "first": [int(chunk.position[0]) for chunk in chunks],
                 "rows": [len(chunk) for chunk in chunks],
                 "findings": findings.to_json() if isinstance(findings, Engagement) else None,
+                "perturbed": [[c, json_values(made)] for c, made in outcome.perturbed.items()],
             }
         )
         for chunk in chunks:
@@ -127,6 +133,8 @@ def outcomes_of(
     message: bytes, tasks: Sequence[ScoreTask], lanes: Mapping[str, Lane]
 ) -> Iterator[Scored | LaneFailed]:
     """The outcomes of a rank's share, in the order in which they came to be.
+
+    That a noise floor cannot be measured is no part of them: rank 0 finds that out itself.
 
     Args:
         message: Of :func:`outcomes_message`.
@@ -150,7 +158,8 @@ def outcomes_of(
             chunks.append(_positions(tasks[told["task"]].batch, row, first, rows, columns))
         found = told["findings"]
         findings = None if found is None else Engagement.from_json(found)
-        yield Scored(lane, chunks, told["seconds"], findings)
+        perturbed = {chunk: _REPEATS.read(made) for chunk, made in told["perturbed"]}
+        yield Scored(lane, chunks, told["seconds"], findings, perturbed)
 
 
 def _positions(

@@ -24,6 +24,7 @@ from scorer.device.backend import Backend
 from scorer.engine.outcomes import (
     BatchScorer,
     LaneFailed,
+    NoiseNotReached,
     Outcome,
     PassDone,
     Scored,
@@ -87,10 +88,6 @@ class SharedRun:
             InputError: The job is none that ranks can share.
             RankLost: A rank is gone.
         """
-        if job.noise_floor:
-            raise InputError(
-                "ranks do not share a noise floor", "leave out --noise-floor, or --ranks"
-            )
         if self.sharding is not None and any(map(weights_of, job.settings)):
             raise InputError(
                 "sets of weights are not split over ranks",
@@ -149,9 +146,9 @@ class SharedRun:
                     f"{name} does not compute what rank 0 does: {'; '.join(differences)}",
                     "give all ranks the same model, versions and kind of machine",
                 )
-            size = min(
-                size, PassSize(*found["size"]), key=lambda each: (each.batch, each.tile_bytes)
-            )
+            batch, tile_bytes = found["size"]
+            if (batch, tile_bytes) < (size.batch, size.tile_bytes):
+                size = dataclasses.replace(size, batch=batch, tile_bytes=tile_bytes)
         self._rates.begin(self.team.gathered)
         return dataclasses.replace(prepared, size=size)
 
@@ -190,6 +187,7 @@ class _Rounds:
         self._size = size
         self._lanes = lanes
         self._failed: set[str] = set()
+        self.at_once = inner.at_once * len(team.names)
 
     def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
         """Score batches; outcomes come in the order of the grid, passes of rank 0 alone."""
@@ -268,7 +266,7 @@ class _Rounds:
 
     def _is_kept(self, outcome: Outcome) -> bool:
         """Whether an outcome counts: nothing of a lane does after it was given up."""
-        if isinstance(outcome, PassDone | Told):
+        if isinstance(outcome, PassDone | NoiseNotReached | Told):
             return True
         if outcome.lane.key in self._failed:
             return False

@@ -10,14 +10,15 @@ step, because a batch can take minutes. Imports no mlx.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from scorer.common.errors import QfidError, SettingFailed, WillNotFit
 from scorer.fit.pass_size import PassSize
 from scorer.runs.grid import CellKey, Grid, GridBatch
 
 SHORTAGES = 2
-"""How often a run that is out of memory goes on with less at once."""
+"""How often a run that is out of memory goes on with smaller passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Schedule:
         self.done = set(done)
         self.size = size
         self.failed: dict[str, SettingFailed] = {}
-        self._shortages = 0
+        self._shortages, self._attempts = 0, SHORTAGES
         self._turns = [tuple(turn) for turn in (turns or [grid.settings])]
         self._turn = 0
         self._limit: int | None = None
@@ -96,6 +97,14 @@ class Schedule:
                 return Cells(part, settings)
         return None
 
+    def lacking(self, most: int) -> int:
+        """How many batches, cut as they go through a model, have yet to be scored.
+
+        Args:
+            most: Count no further.
+        """
+        return sum(1 for _ in islice(filter(self._lacking, self._cut()), most))
+
     def limit(self, chunks: int | None) -> int | None:
         """Hand out only cells of batches that begin before so many chunks; None for all.
 
@@ -121,19 +130,23 @@ class Schedule:
         """Hand out no more cells of a setting that gives no usable number."""
         self.failed[setting] = SettingFailed(error.message, error.hint)
 
-    def shrink(self, shortage: str) -> None:
+    def shrink(self, shortage: str, at_once: int = 1) -> None:
         """Go on with less at once after memory ran out, from the first cell that is missing.
 
         Args:
             shortage: What the device said.
+            at_once: How many batches were scored at once, where fewer than there may be.
 
         Raises:
             WillNotFit: There is no smaller size, or memory ran out more than :data:`SHORTAGES`
                 times.
         """
         self._shortages += 1
-        smaller = self.size.smaller()
-        if self._shortages > SHORTAGES or smaller is None:
+        size = replace(self.size, workers=at_once)
+        # One batch at a time is the run as it would be on one core: it has as many attempts.
+        self._attempts -= at_once == 1
+        smaller = size.smaller()
+        if self._attempts < 0 or smaller is None:
             raise WillNotFit(
                 f"memory ran out {self._shortages} times; the last time: {shortage}",
                 "everything scored is saved; score with shorter chunks (--chunk-length), or free "

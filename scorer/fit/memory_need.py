@@ -38,11 +38,12 @@ class Need:
     Attributes:
         process: Memory of the process before the model is loaded, and slack of the allocator.
         weights: The weights in the form that this device computes with.
-        caches: Keys and values of the current lane.
-        attention: Attention scores and activations of a layer.
-        kept: Hidden states and reference logits that are kept after a forward pass.
-        tile: Logits of a candidate while they are reduced to scalars.
+        caches: Keys and values of the current lane of every worker.
+        attention: Attention scores and activations of a layer, of every worker.
+        kept: Hidden states and reference logits that are kept after a forward pass, likewise.
+        tile: Logits of a candidate while they are reduced to scalars, likewise.
         loading: The largest tensor while it is converted at load time.
+        workers: Batches that are scored at once.
     """
 
     process: int
@@ -52,13 +53,14 @@ class Need:
     kept: int
     tile: int
     loading: int
+    workers: int = 1
 
     @property
     def total(self) -> int:
         """Bytes at the peak."""
         forward = self.caches + self.attention
         # Tiles follow the pass, but not all memory of the pass is returned.
-        unreturned = min(forward, self.tile, _FRAGMENTS)
+        unreturned = min(forward, self.tile, self.workers * _FRAGMENTS)
         work = self.kept + max(forward, self.tile) + unreturned
         return self.process + self.weights + max(self.loading, work)
 
@@ -95,15 +97,21 @@ def need(
     activations = rows * (6 * model.hidden + 3 * model.inner) * element * (1 if cpu else 3)
     kept, tile = _logits(model, job, device, size, tokens)
     return Need(
-        process=in_use + _SLACK[device],
+        # Each thread that computes has memory of its own that is not returned.
+        process=in_use + size.workers * _SLACK[device],
         weights=beside + (model.dense_bytes if cpu else model.stored_bytes),
-        caches=passes * _LANE_CACHES * held * per_token * element,
-        attention=_scores(model, job, device, size.batch, tokens) + passes * activations,
-        kept=kept
-        + 2 * rows * model.hidden * element
-        + _prefix_tokens(job, size.batch, tokens) * per_token * element,
-        tile=tile,
+        caches=size.workers * passes * _LANE_CACHES * held * per_token * element,
+        attention=size.workers
+        * (_scores(model, job, device, size.batch, tokens) + passes * activations),
+        kept=size.workers
+        * (
+            kept
+            + 2 * rows * model.hidden * element
+            + _prefix_tokens(job, size.batch, tokens) * per_token * element
+        ),
+        tile=size.workers * tile,
         loading=model.largest_bytes * 5 // 4 if cpu else 0,
+        workers=size.workers,
     )
 
 

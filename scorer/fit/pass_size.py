@@ -29,10 +29,12 @@ class PassSize:
     Attributes:
         batch: Chunks per forward pass.
         tile_bytes: Bytes of one tile of float32 logits.
+        workers: Batches that are scored at once, each on a core.
     """
 
     batch: int
     tile_bytes: int = TILE_BYTES
+    workers: int = 1
 
     @property
     def keep_bytes(self) -> int:
@@ -40,7 +42,12 @@ class PassSize:
         return KEEP_TILES * self.tile_bytes
 
     def smaller(self) -> PassSize | None:
-        """Return the next smaller size: half the batch, then a quarter of the tile; or None."""
+        """Return the next smaller size, or None.
+
+        One batch at a time, then half the batch, then a quarter of the tile.
+        """
+        if self.workers > 1:
+            return dataclasses.replace(self, workers=1)
         if self.batch > 1:
             return dataclasses.replace(self, batch=self.batch // 2)
         if self.tile_bytes > _SMALLEST_TILE:
@@ -48,14 +55,19 @@ class PassSize:
         return None
 
     def described(self) -> str:
-        """Return the size in words, as in "scored … with 2 chunks at a time"."""
+        """Return the size in words, as in "scored … with 2 chunks at a time".
+
+        How many workers there are is no matter of the numbers.
+        """
         chunks = f"with {self.batch} chunk{'' if self.batch == 1 else 's'} at a time"
         tile = f" and tiles of {self.tile_bytes >> 20} MiB" if self.tile_bytes < TILE_BYTES else ""
         return chunks + tile
 
     def sizes(self) -> Iterator[PassSize]:
-        """Yield this size and every smaller one."""
-        size: PassSize | None = self
+        """Yield this size and every smaller one, with ever fewer workers at first."""
+        for workers in range(self.workers, 1, -1):
+            yield dataclasses.replace(self, workers=workers)
+        size: PassSize | None = dataclasses.replace(self, workers=1)
         while size is not None:
             yield size
             size = size.smaller()

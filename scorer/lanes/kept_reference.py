@@ -98,6 +98,16 @@ class KeptReference(ModelLane):
         for row, path in enumerate(paths):
             FileStates.store(states[row : row + 1], path)
 
+    def over(self, reference: ReferenceLane) -> KeptReference:
+        """The same states for another thread.
+
+        Args:
+            reference: Computes what is not there yet, over modules of that thread.
+        """
+        other = KeptReference(reference, self._folder)
+        other._layers_freed = self._layers_freed
+        return other
+
     def unshared(self) -> ReferenceLane:
         """The reference without the states on disk."""
         return self._reference.unshared()

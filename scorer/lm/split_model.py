@@ -19,6 +19,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from scorer.device.cpu_arithmetic import MLX
+from scorer.lm.module_copies import copied_module
 from scorer.lm.patches import body_pass, pass_options
 from scorer.spec.geometry import KVGeometry
 
@@ -200,6 +201,14 @@ class SplitModel:
                     module.clear()
         mx.clear_cache()
         return True
+
+    def copied(self) -> SplitModel:
+        """The same model for another thread: modules of its own over the same arrays."""
+        copy = SplitModel(copied_module(self.model), self.arithmetic)
+        copy.split = self.split
+        copy.layers_ahead = self.layers_ahead
+        copy.kv_labels, copy.geometry = self.kv_labels, self.geometry
+        return copy
 
     @contextmanager
     def _body(self, stand_in: Any) -> Iterator[None]:

@@ -19,22 +19,21 @@ from scorer.spec.job import Job
 
 COMMAND = [sys.executable, "-P", "-m", "scorer"]
 
-# A child that is stuck in a library, as in a long evaluation, once its first cell is scored.
+# A child that is stuck in a library, as in a long evaluation, on every chunk but the first.
 STUCK = """
 from scorer.device.blas import preload_blas
 preload_blas()
 from scorer.lm.mlx_lm_import import import_mlx_lm
 import_mlx_lm(light=True)
-import ctypes, scorer.engine.cells
-plain = scorer.engine.cells.CellScorer._tasks
+import ctypes, scorer.engine.cells, scorer.engine.loop
+plain = scorer.engine.loop.Loop._batch
 
-def tasks(self):
-    for number, task in enumerate(plain(self)):
-        if number:
-            ctypes.CDLL(None).sleep(1000)
-        yield task
+def batch(self, state, lanes):
+    if state.batch.chunks[0]:
+        ctypes.CDLL(None).sleep(1000)
+    yield from plain(self, state, lanes)
 
-scorer.engine.cells.CellScorer._tasks = tasks
+scorer.engine.loop.Loop._batch = batch
 """
 
 

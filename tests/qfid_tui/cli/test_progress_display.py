@@ -140,6 +140,27 @@ def test_weights_that_are_scored_together_take_no_turns() -> None:
     assert not run.in_turns and run.turn is None and run.complete == 4
 
 
+def test_batches_that_are_scored_beside_each_other_count_together() -> None:
+    clock = Clock()
+    run = fed(clock, [(0, planned()), (1, Progress(0, "", 1, 3)), (1, Progress(1, "", 1, 3))])
+    assert run.fraction == pytest.approx(2 / 3 / 4)
+    shares = [run.fraction]
+    for chunk, name, done in ((1, "8", 2), (0, "8", 2), (1, "4", 3), (0, "4", 3)):
+        run.add(Progress(chunk, name, done, 3))
+        shares.append(run.fraction)
+    assert shares == sorted(shares) and run.fraction == pytest.approx(2 / 4)
+    # They are told of in order, the second as a whole.
+    clock.now += 2
+    for chunk in (0, 1):
+        for name in ("8", "4"):
+            run.add(chunk_scored(name, chunk, 0.1))
+            assert run.fraction == pytest.approx(2 / 4)
+    assert (run.complete, run.rate, run.seconds_left) == (2, 0.5, pytest.approx(4))
+    run.add(Progress(3, "", 1, 3))
+    run.add(Progress(2, "", 1, 3))
+    assert run.fraction == pytest.approx((2 + 2 / 3) / 4) and not run.in_turns
+
+
 def test_a_setting_that_fails_holds_nothing_up() -> None:
     clock = Clock()
     run = fed(clock, [(0, planned()), (1, chunk_scored("8", 0, 0.1))])

@@ -78,6 +78,8 @@ def test_the_rates_of_ranks_are_said_while_a_run_goes_on() -> None:
         "".join(text for text, _ in line) for line in run_lines(workbench(comparison=comparison))
     ]
     assert "ranks: 0 2/s, 1 4/s (settings on chunks)" in lines
+
+
 @pytest.mark.parametrize(
     ("ticked", "said"), [("6", "adds it to this comparison"), ("w4", "bounds of weights judge")]
 )

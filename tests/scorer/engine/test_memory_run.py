@@ -17,7 +17,7 @@ from tiny_runs import LENGTH, Small, cells, failed, finished, numbers, planned
 from scorer.common.errors import WillNotFit
 from scorer.device import memory_watch
 from scorer.device.host_memory import HostMemory
-from scorer.engine import cells as cells_module
+from scorer.engine import batch_scorers
 from scorer.engine import preparation as prepare
 from scorer.fit.pass_size import PassSize
 from scorer.lanes.base import PendingPass, ReferenceLane
@@ -174,7 +174,7 @@ def test_the_third_time_ends_the_run_with_everything_saved(
 def test_without_batches_to_halve_the_tiles_are_made_smaller(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, tiles = cells_module.Loop, list[int]()
+    plain, tiles = batch_scorers.Loop, list[int]()
 
     def made(*args: Any, tile_bytes: int, **more: Any) -> Any:
         tiles.append(tile_bytes >> 20)
@@ -182,7 +182,7 @@ def test_without_batches_to_halve_the_tiles_are_made_smaller(
             raise RuntimeError(OUT)
         return plain(*args, tile_bytes=tile_bytes, **more)
 
-    monkeypatch.setattr(cells_module, "Loop", made)
+    monkeypatch.setattr(batch_scorers, "Loop", made)
     events = small.score("8", max_chunks=1)
     assert tiles == [256, 64, 16]
     assert any("scored in smaller tiles" in w for w in finished(events).report["run"]["warnings"])
@@ -257,8 +257,8 @@ import scorer.device.memory_watch, scorer.score
 from scorer.device.host_memory import HostMemory
 told = scorer.engine.cells.CellScorer._save
 
-def save(self, scored, sums):
-    told(self, scored, sums)
+def save(self, scored):
+    told(self, scored)
     available[0] = 1 << 20
 
 available = [8 << 30]

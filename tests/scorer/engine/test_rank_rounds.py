@@ -81,6 +81,8 @@ def positions(batch: Batch, row: int, key: str) -> Positions:
 class Scoring:
     """Scores tasks at once; fails or breaks off where a test says so."""
 
+    at_once = 1
+
     def __init__(
         self, failing: dict[int, str] | None = None, error: BaseException | None = None
     ) -> None:

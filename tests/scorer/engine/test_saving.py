@@ -15,6 +15,7 @@ from tiny_runs import Small, cells, failed, finished, planned, stopped
 import scorer.engine.cells
 from scorer.common.errors import QfidError
 from scorer.device.pipeline import choose_pipeline
+from scorer.engine.batch_scorers import Scoring
 from scorer.engine.cells import CellScorer
 from scorer.engine.loop import Loop
 from scorer.engine.saving import Saver
@@ -196,7 +197,7 @@ def test_a_run_as_on_a_gpu_comes_to_the_same(
 ) -> None:
     """Logits kept for a batch or taken tile by tile, stopped half way and gone on with."""
     monkeypatch.setattr(
-        CellScorer, "_loop", functools.partialmethod(_loop_of, tile_bytes=tile_bytes), raising=True
+        Scoring, "_loop", functools.partialmethod(_loop_of, tile_bytes=tile_bytes), raising=True
     )
     job = small.job("8,4@9,k8v4", batch=2, max_chunks=5)
     run = planned(stopped(job, 4)).run
@@ -212,13 +213,13 @@ def test_a_run_as_on_a_gpu_comes_to_the_same(
         np.testing.assert_allclose(kl, expected[key], rtol=1e-3, atol=2e-6)
 
 
-def _loop_of(self: CellScorer, reference: Any, *, tile_bytes: int) -> Loop:
+def _loop_of(self: Scoring, reference: Any, *, stop: Any, tile_bytes: int) -> Loop:
     return Loop(
         reference,
-        self._metrics,
+        self.metrics,
         self.prepared.vocab,
-        self.stop,
+        stop,
         tile_bytes=tile_bytes,
         keep_bytes=4 * tile_bytes,
-        ahead=choose_pipeline(self._device, self.schedule.size.batch).tiles,
+        ahead=choose_pipeline(self.device, self.size.batch).tiles,
     )

@@ -100,6 +100,32 @@ def test_less_memory_cuts_inside_the_batches_and_begins_again() -> None:
     assert handed == [[4, 5], [6, 7], [8, 9]]
 
 
+def test_less_memory_is_one_batch_at_a_time_at_first() -> None:
+    schedule = Schedule(grid(4, 4), (), PassSize(4, workers=3))
+    schedule.shrink("no message", 3)
+    assert schedule.size == PassSize(4)
+    for size in (PassSize(2), PassSize(1)):
+        schedule.shrink("no message")
+        assert schedule.size == size
+    with pytest.raises(WillNotFit, match="ran out 4 times"):
+        schedule.shrink("no message")
+
+
+def test_less_memory_where_one_batch_was_scored_alone_is_a_smaller_pass() -> None:
+    schedule = Schedule(grid(4, 4), (), PassSize(4, workers=3))
+    schedule.shrink("no message", 1)
+    assert schedule.size == PassSize(2)
+
+
+def test_batches_that_lack_a_cell_are_counted() -> None:
+    schedule = Schedule(grid(10, 4), (), PassSize(4))
+    assert (schedule.lacking(2), schedule.lacking(9)) == (2, 3)
+    first = schedule.next()
+    assert first is not None
+    finish(schedule, first)
+    assert schedule.lacking(9) == 2
+
+
 def test_memory_that_runs_out_too_often_ends_the_run() -> None:
     schedule = Schedule(grid(4, 4), (), PassSize(4))
     for _ in range(SHORTAGES):

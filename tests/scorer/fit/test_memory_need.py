@@ -104,6 +104,25 @@ def test_a_smaller_batch_is_taken_first_then_a_smaller_tile() -> None:
     assert sizes[-1].described() == "with 1 chunk at a time and tiles of 16 MiB"
 
 
+def test_fewer_workers_come_before_a_smaller_batch() -> None:
+    sizes = list(PassSize(4, workers=3).sizes())
+    assert [(size.workers, size.batch) for size in sizes[:4]] == [(3, 4), (2, 4), (1, 4), (1, 2)]
+    assert PassSize(4, workers=3).smaller() == PassSize(4)
+    assert sizes[0].described() == sizes[2].described() == "with 4 chunks at a time"
+
+
+def test_every_worker_needs_what_one_does_but_the_weights() -> None:
+    one, two, three = (need(SEVEN, job(), "cpu", PassSize(1, workers=n)) for n in (1, 2, 3))
+    assert three.weights == one.weights and one.process < three.process < 2 * one.process
+    for part in ("caches", "attention", "kept", "tile"):
+        assert getattr(three, part) == 3 * getattr(one, part)
+    for free, workers in ((three, 3), (two, 2), (one, 1)):
+        there = HostMemory(80 * GIB, free.total + (2 << 30))
+        wanted = PassSize(1, workers=3)
+        found = fitting(SEVEN, job(), "cpu", there, name="seven", wanted=wanted)
+        assert found == PassSize(1, workers=workers)
+
+
 def test_what_fits_is_as_large_as_it_can_be() -> None:
     wordy = dataclasses.replace(SEVEN, vocab=256_000)
     least = need(wordy, job(), "cuda", PassSize(1, 16 << 20), in_use=0).total
