@@ -176,4 +176,5 @@ def _command(host: Host, variables: Mapping[str, str]) -> tuple[list[str], dict[
     exports = [f"export {k}={shlex.quote(v)};" for k, v in {**passed, **variables}.items()]
     folder = shlex.quote(str(Path.cwd()))
     script = f"cd {folder} 2>/dev/null; {' '.join(exports)} exec {shlex.join(python)}"
-    return ["ssh", "-o", "BatchMode=yes", host.ssh, script], None
+    # Whatever shell the user has there.
+    return ["ssh", "-o", "BatchMode=yes", host.ssh, f"sh -c {shlex.quote(script)}"], None
