@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from scorer.common.error_values import error_of
-from scorer.common.errors import QfidError, SettingFailed
+from scorer.common.errors import InputError, QfidError, SettingFailed
 from scorer.common.process_limits import missing_working_folder
 from scorer.common.python_hints import in_python
 from scorer.common.warning_categories import QfidWarning, ReportWarning, RunWarning
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 RanksWanted = int | str | PathLike[str]
 """How many processes share a run, or the path of a host file."""
+Shard = Literal["tensor", "pipeline"]
+"""How a model is split over ranks."""
 
 
 def located(name: str | PathLike[str]) -> str:
@@ -53,6 +55,7 @@ def run_job(
     run: str | None = None,
     accept_changes: bool = False,
     ranks: RanksWanted = 1,
+    shard: Shard | None = None,
 ) -> tuple[Report, Planned]:
     """Score a job, or what a run of it lacks; the report, and what was planned."""
     from scorer.child.apart import scored_for_program
@@ -63,7 +66,7 @@ def run_job(
         allow_custom_code=allow_custom_code,
         run=run,
         accept_changes=accept_changes,
-        ranks=_ranks(ranks),
+        ranks=_ranks(ranks, shard),
     )
     planned: Planned | None = None
     told: set[str] = set()
@@ -93,11 +96,17 @@ def run_job(
     raise QfidError("the run ended without a report")
 
 
-def _ranks(wanted: RanksWanted) -> Ranks | None:
+def _ranks(wanted: RanksWanted, shard: str | None) -> Ranks | None:
     if isinstance(wanted, int):
-        return local_ranks(wanted)
-    found = read_hostfile(Path(wanted).expanduser())
-    return found if len(found.hosts) > 1 else None
+        found = local_ranks(wanted)
+    else:
+        hosts = read_hostfile(Path(wanted).expanduser())
+        found = hosts if len(hosts.hosts) > 1 else None
+    if shard is None:
+        return found
+    if found is None:
+        raise InputError("`shard` splits a model over ranks, and there is one", "ranks=2")
+    return dataclasses.replace(found, shard=shard)
 
 
 def _warn(category: type[QfidWarning], message: str, hint: str = "") -> None:

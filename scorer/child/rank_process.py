@@ -134,12 +134,15 @@ class RankProcess:
         with contextlib.suppress(OSError):
             self._process.kill()
 
-    def close(self, seconds: float) -> None:
-        """Let it end, or end it after so many seconds."""
-        stdin = self._process.stdin
-        assert stdin is not None
+    def end_input(self) -> None:
+        """Close its input, which ends it."""
+        assert self._process.stdin is not None
         with contextlib.suppress(OSError):
-            stdin.close()
+            self._process.stdin.close()
+
+    def close(self, seconds: float) -> None:
+        """Wait until it has ended; end it after so many seconds."""
+        self.end_input()
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -176,4 +179,5 @@ def _command(host: Host, variables: Mapping[str, str]) -> tuple[list[str], dict[
     exports = [f"export {k}={shlex.quote(v)};" for k, v in {**passed, **variables}.items()]
     folder = shlex.quote(str(Path.cwd()))
     script = f"cd {folder} 2>/dev/null; {' '.join(exports)} exec {shlex.join(python)}"
-    return ["ssh", "-o", "BatchMode=yes", host.ssh, script], None
+    # Whatever shell the user has there.
+    return ["ssh", "-o", "BatchMode=yes", host.ssh, f"sh -c {shlex.quote(script)}"], None

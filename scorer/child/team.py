@@ -235,7 +235,10 @@ class StartedTeam:
 
     def _end_processes(self) -> None:
         for process in self._processes:
-            process.close(_SECONDS_TO_END)
+            process.end_input()
+        until = time.monotonic() + _SECONDS_TO_END
+        for process in self._processes:
+            process.close(max(0.0, until - time.monotonic()))
         self._processes = []
 
 

@@ -38,7 +38,9 @@ def before_mlx(ranks: Ranks, rank: int, environment: Mapping[str, str]) -> dict[
     found = dict(entry.partition("=")[::2] for entry in ranks.envs)
     beside = [n for n, host in enumerate(ranks.hosts) if host.ssh == ranks.hosts[rank].ssh]
     if not ranks.hosts[rank].is_here:
-        return found
+        # How many GPUs there are is not known here; one for each rank, as `mlx.launch` does.
+        several = {_VISIBLE: str(beside.index(rank))} if len(beside) > 1 else {}
+        return several | found
     if len(beside) > 1 and not any(name in environment for name in (*_THREADS, "MKL_NUM_THREADS")):
         share = str(max(1, core_count() // len(beside)))
         found = dict.fromkeys(_THREADS, share) | found

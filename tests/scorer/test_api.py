@@ -74,8 +74,8 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     class Asked(Exception):
         pass
 
-    def remember(job: Job, allow_custom_code: bool, on_event: object, *, ranks: object) -> None:
-        assert allow_custom_code and on_event is print and ranks == 1
+    def remember(job: Job, allow_custom_code: bool, on_event: object, **more: object) -> None:
+        assert allow_custom_code and on_event is print and more == {"ranks": 1, "shard": None}
         asked.append(job)
         raise Asked
 
@@ -109,7 +109,7 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     # Consent is no part of a job.
     assert {name: getattr(job, name) for name in options} == options | {"allow_custom_code": False}
     taken = {"model", "kv_bits", "kv_group_size", "setting", "settings", "quantize_start", "path"}
-    taken |= {"corpus", "on_event", "ranks"}
+    taken |= {"corpus", "on_event", "ranks", "shard"}
     assert set(inspect.signature(measure_kv_fidelity).parameters) == taken | set(options)
 
 
@@ -285,5 +285,10 @@ def test_ranks_reach_the_child(
         (Host(), Host()),
         (Host(), Host("b", ("10.0.0.2",))),
     ]
+    with pytest.raises(InputError, match="no further"):
+        measure_kv_fidelity(small.model, kv_bits=8, corpus=small.text, ranks=2, shard="tensor")
+    assert requests[-1]["ranks"]["shard"] == "tensor"
+    with pytest.raises(InputError, match="splits a model over ranks, and there is one"):
+        measure_kv_fidelity(small.model, kv_bits=8, corpus=small.text, shard="tensor")
     with pytest.raises(InputError, match="`0` ranks cannot share a run"):
         measure_kv_fidelity(small.model, kv_bits=8, corpus=small.text, ranks=0)

@@ -33,7 +33,7 @@ def over_ssh(job: Job, *names: str) -> dict[str, Any]:
 def fake_ssh(folder: Path, exports: str = "") -> str:
     """A ``PATH`` on which ``ssh`` runs its command on this machine, after ``exports``."""
     ssh = folder / "ssh"
-    ssh.write_text(f'#!/bin/sh\nfor last; do :; done\nexec sh -c "{exports} $last"\n')
+    ssh.write_text(f'#!/bin/sh\nfor last; do :; done\n{exports}\neval "exec $last"\n')
     ssh.chmod(0o755)
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 

@@ -44,6 +44,8 @@ class FakeProcess:
     def kill(self, why: str) -> None:
         self.killed = why
 
+    def end_input(self) -> None: ...
+
     def close(self, seconds: float) -> None: ...
 
 

@@ -64,6 +64,12 @@ def test_a_rank_elsewhere_gets_the_variables_of_the_host_file_alone() -> None:
     }
 
 
+def test_ranks_of_another_machine_have_a_gpu_each() -> None:
+    hosts = (Host(), Host("node2", ("10.0.0.2",)), Host("node2", ("10.0.0.2",)))
+    found = [before_mlx(Ranks(hosts), rank, {"QFID_DEVICE": "cpu"}) for rank in range(3)]
+    assert found == [{}, {"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
+
+
 def test_how_a_ring_meets() -> None:
     variables, files = meeting(FAR, "ring", [1000, 2000])
     assert variables == [{"MLX_RANK": "0"}, {"MLX_RANK": "1"}]
