@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from scorer.common.error_text import first_line, named_line
 from scorer.common.error_values import error_of, error_values
-from scorer.common.errors import QfidError
+from scorer.common.errors import QfidError, WillNotFit
 from scorer.common.foreign_packages import foreign_import
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import json_values
@@ -179,7 +179,9 @@ def failure_values(error: Exception) -> dict[str, Any]:
         return error_values(error)
     if is_out_of_memory(error):
         # As MLX says it: rank 0 goes on with less.
-        return {"error": "MemoryError", "message": first_line(error, empty="no message")}
+        return error_values(WillNotFit(first_line(error, empty="no message"))) | {
+            "error": MemoryError.__name__
+        }
     known = limit_reached(error)
     if known is None and isinstance(error, ImportError | SyntaxError):
         known = foreign_import(error)

@@ -277,7 +277,7 @@ class _Rounds:
     def _error(self, rank: int, values: dict[str, Any]) -> BaseException:
         """What ended the share of another rank, as if it had happened here."""
         name = self._team.names[rank]
-        if values["error"] == "MemoryError":
+        if values["error"] == MemoryError.__name__:
             return MemoryError(f"{name}: {values['message']}")
         error = error_of(values)
         if isinstance(error, RankLost):

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from scorer.common.error_values import error_of
 from scorer.common.errors import (
     Interrupted,
     ModelChanged,
@@ -338,3 +339,10 @@ def test_findings_of_layers_are_put_in_the_order_of_the_model() -> None:
     ]
     assert (whole.quantized, whole.total) == (2, 3)
     assert whole.skipped == (("0", "ArraysCache"),)
+
+
+def test_memory_that_runs_out_elsewhere_has_its_exit_code() -> None:
+    values = failure_values(MemoryError())
+    assert (values["error"], values["exit_code"]) == ("MemoryError", 3)
+    error = error_of(values)
+    assert error.exit_code == 3 and error.message
