@@ -123,9 +123,10 @@ class RankGroup:
         """(ranks, N) of all ranks' (N,)."""
         import mlx.core as mx
 
-        found: NDArray[np.int32] = np.array(
-            mx.distributed.all_gather(mx.array(own), group=self.group)
-        )
+        gathered = mx.distributed.all_gather(mx.array(own), group=self.group)
+        # Other threads run during this wait, and not during one for NumPy.
+        mx.eval(gathered)
+        found: NDArray[np.int32] = np.array(gathered)
         return found.reshape(self.size, len(own))
 
 

@@ -33,6 +33,7 @@ from tiny_runs import Small, cells, failed, finished, numbers, planned
 from scorer.device.rank_places import visible_gpus
 from scorer.runs.listing import find_run, list_runs
 from scorer.score import score
+from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.events import Event, Finished, RanksScored
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.registry import parse_settings
@@ -180,6 +181,19 @@ def test_the_command_says_what_each_rank_did_and_follows_a_launcher(tmp_path: Pa
     assert said[1] == ("", "")
     one, other = json.loads(done.stdout), json.loads(said[0][0])
     assert numbers(one["settings"]) == numbers(other["settings"])
+
+
+@pytest.mark.slow
+def test_weights_and_dropped_settings_are_those_of_one_process(small: Small) -> None:
+    job = small.job("8,w8:32,w8:32+8,w3:32,w3:32+4", max_chunks=24)
+    job = replace(job, deployment=DeploymentSpec(), drop_beaten=True)
+    events, code, errors = scored_by_child(shared(job, 2))
+    assert code == 0, (events[-1], errors)
+    here = list(score(job))
+    assert numbers(finished(events).report) == numbers(finished(here).report)
+    assert [e for e in events if e.kind == "setting_dropped"] == [
+        e for e in here if e.kind == "setting_dropped"
+    ]
 
 
 def test_a_model_split_over_ranks_gives_the_figures_of_a_whole_one(alone: Alone) -> None:
