@@ -157,3 +157,53 @@ def test_no_wait_is_longer_than_ten_of_the_longest_rounds() -> None:
         assert not watch.is_over
         watch.waited = 501.0
         assert watch.is_over
+
+
+class Backend:
+    kind = "cpu"
+
+
+def test_ranks_are_started_anew_where_a_port_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[dict[str, Any]]] = []
+    failing = [True, False]
+
+    class Started:
+        name, rank, port = "rank 1 (here)", 1, 40001
+        exchanges, killed = 0, ""
+
+        def gone_since(self) -> None:
+            return None
+
+        def order(self, values: dict[str, Any]) -> None:
+            started[-1].append(values)
+
+        def end_input(self) -> None: ...
+
+        def close(self, seconds: float) -> None: ...
+
+    def start(team: StartedTeam) -> None:
+        started.append([])
+        team._processes = cast(Any, [Started()])
+
+    class Group(FakeGroup):
+        def __init__(self, backend: str) -> None:
+            if failing.pop(0):
+                raise QfidError("Couldn't bind socket")
+            super().__init__()
+
+    monkeypatch.setattr(StartedTeam, "_start", start)
+    monkeypatch.setattr("scorer.child.team.before_mlx", lambda *_: {})
+    monkeypatch.setattr("scorer.device.ranks.RankGroup", Group)
+    for name in ("MLX_RANK", "MLX_HOSTFILE"):
+        # Set by the team, and not for later tests.
+        monkeypatch.setenv(name, "")
+    team = StartedTeam(Ranks((Host(), Host())), lambda _: None)
+    assert team.join(cast(Any, Backend())) is team
+    team.close()
+    assert len(started) == 2 and all(len(orders) == 1 for orders in started)
+    ((first,), (second,)) = started
+    assert first["backend"] == "ring" and first["variables"] == {"MLX_RANK": "1"}
+    assert '"127.0.0.1:40001"' in second["files"]["MLX_HOSTFILE"]
+    failing[:] = [True] * 3
+    with pytest.raises(QfidError, match="bind"):
+        StartedTeam(Ranks((Host(), Host())), lambda _: None).join(cast(Any, Backend()))
