@@ -10,15 +10,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from scorer.common.device_kind import DeviceKind
 from scorer.engine.outcomes import ScoreTask
 
 ROUND_SECONDS = 10.0
-FIRST_BATCHES = 2
-"""Batches of each rank in the first round, where all are of one machine; else one."""
+_FIRST_BATCHES = {"cuda": 4}
+_FIRST_ELSEWHERE = 2
 
 _GROWTH = 3.0
 # A rest of a round is dealt with it: nothing is left for others to do meanwhile.
 _REST = 1.5
+
+
+def first_batches(device: DeviceKind, *, alike: bool) -> int:
+    """Batches of each rank in the first round.
+
+    Args:
+        device: What computes; on CUDA a batch takes a tenth of a second, on a CPU many.
+        alike: Whether all ranks are of one machine, and about as fast.
+    """
+    return _FIRST_BATCHES.get(device, _FIRST_ELSEWHERE) if alike else 1
 
 
 class Rates:

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from scorer.common.device_kind import DeviceKind
 from scorer.common.error_values import error_of
 from scorer.common.errors import InputError, Interrupted, QfidError, RankLost
 from scorer.device.backend import Backend
@@ -34,7 +35,7 @@ from scorer.engine.outcomes import (
 from scorer.engine.prepared import Prepared
 from scorer.engine.rank_facts import difference, facts_of
 from scorer.engine.rank_lockstep import Lockstep
-from scorer.engine.rank_shares import FIRST_BATCHES, Rates, cost_of
+from scorer.engine.rank_shares import Rates, cost_of, first_batches
 from scorer.engine.rank_wire import Share, from_message, outcomes_of, to_message
 from scorer.engine.team import Team
 from scorer.engine.text_process import TextProcess
@@ -75,6 +76,7 @@ class SharedRun:
         grid: int | None,
         chunks: Sequence[int] | None,
         allow_custom_code: Consent,
+        device: DeviceKind,
     ) -> None:
         """Let the others prepare a job.
 
@@ -83,6 +85,7 @@ class SharedRun:
             grid: As of :class:`~scorer.engine.preparation.Preparation`, as are the following.
             chunks: See there.
             allow_custom_code: See there.
+            device: What computes.
 
         Raises:
             InputError: The job is none that ranks can share.
@@ -107,7 +110,7 @@ class SharedRun:
         self.team.met(hosts)
         self.beside = hosts.count(host)
         self._on_one_machine = self.beside == len(hosts)
-        self._rates = Rates(len(hosts), FIRST_BATCHES if self._on_one_machine else 1)
+        self._rates = Rates(len(hosts), first_batches(device, alike=self._on_one_machine))
 
     def send_text(self, text: TextProcess) -> None:
         """Send the others the tokens of the text, once this process has loaded the model.

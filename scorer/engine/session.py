@@ -105,7 +105,11 @@ class Session:
         shared = self.shared
         if shared is not None:
             shared.begin(
-                self.job, grid=grid, chunks=chunks, allow_custom_code=self.allow_custom_code
+                self.job,
+                grid=grid,
+                chunks=chunks,
+                allow_custom_code=self.allow_custom_code,
+                device=self.backend.kind,
             )
         preparation = Preparation(
             self.job,
