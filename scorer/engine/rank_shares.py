@@ -42,6 +42,7 @@ class Rates:
     Attributes:
         cells: Chunks under settings that each has scored.
         gathered_before: As of :meth:`begin`.
+        at_once: Batches that rank 0 scores at once; the others are taken to do the same.
     """
 
     def __init__(self, ranks: int, first: int) -> None:
@@ -50,6 +51,7 @@ class Rates:
         self._seconds = 0.0
         self.cells = [0] * ranks
         self.gathered_before = 0
+        self.at_once = 1
 
     def begin(self, gathered: int) -> None:
         """Note how much the ranks have said to each other before the first round, in bytes."""
@@ -104,7 +106,7 @@ class Rates:
         """How many tasks the next round has."""
         ranks = len(self._rates)
         if all(rate is None for rate in self._rates):
-            return min(len(tasks), ranks * self._first)
+            return min(len(tasks), ranks * self._first * self.at_once)
         seconds = min(ROUND_SECONDS, _GROWTH * self._seconds)
         amount = seconds * sum(self._known())
         left = sum(map(cost_of, tasks))
@@ -115,7 +117,7 @@ class Rates:
             so_far += cost_of(tasks[count])
             count += 1
         # Every rank has something to do.
-        return min(len(tasks), max(count, ranks))
+        return min(len(tasks), max(count, ranks * self.at_once))
 
 
 def cost_of(task: ScoreTask) -> int:

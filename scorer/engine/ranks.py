@@ -191,6 +191,7 @@ class _Rounds:
         self._lanes = lanes
         self._failed: set[str] = set()
         self.at_once = inner.at_once * len(team.names)
+        rates.at_once = inner.at_once
 
     def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
         """Score batches; outcomes come in the order of the grid, passes of rank 0 alone."""
