@@ -108,7 +108,7 @@ def _measured(
     def timed(piece: Sequence[Batch]) -> Iterator[float]:
         yield sum(seconds_of(bare_passes, model, piece) for model in models)
         yield seconds_of(score, subject, piece)
-        with _kept(subject) as reference:
+        with _kept(subject, behind=pipeline.tiles > 0) as reference:
             behind = [replace(subject, reference=reference, lanes=lanes) for lanes in turns]
             yield sum(seconds_of(score, each, piece) for each in behind)
         states = [bare_states(subject, batch) for batch in piece]
@@ -156,7 +156,8 @@ def _turns(prepared: Prepared, subject: Subject) -> Iterator[list[Lane]]:
 
 
 @contextmanager
-def _kept(subject: Subject) -> Iterator[KeptReference]:
+def _kept(subject: Subject, *, behind: bool) -> Iterator[KeptReference]:
     """The reference, its states kept in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="qfid-bench-", dir=temporary_folder()) as folder:
-        yield KeptReference(ReferenceLane(subject.model), Path(folder) / "states")
+        states = Path(folder) / "states"
+        yield KeptReference(ReferenceLane(subject.model), states, behind=behind)

@@ -45,8 +45,9 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
             :mod:`scorer.child.rate`), ``--doctor`` one object of another kind (see
             :mod:`scorer.child.doctor`), ``--geometry`` one a model named on standard input (see
             :mod:`scorer.child.geometry`), ``--text`` and ``--spelling`` what foreign files say
-            (see :mod:`scorer.child.foreign_text`), ``--rank`` takes part in the run of another
-            process (see :mod:`scorer.child.rank`).
+            (see :mod:`scorer.child.foreign_text`), ``--relatives`` which cached models are another
+            in another precision (see :mod:`scorer.child.relatives`), ``--rank`` takes part in the
+            run of another process (see :mod:`scorer.child.rank`).
 
     Returns:
         Exit code: 0 report, 130 interrupted, else the error's.
@@ -78,6 +79,11 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
         from scorer.child.rank import run_rank
 
         return run_rank(events, sys.stdin.buffer)
+    if arguments == ["--relatives"]:
+        from scorer.child.answering import answer
+        from scorer.child.relatives import prepare_relatives
+
+        return answer(events, sys.stdin.buffer, prepare_relatives)
     ending = Ending(lambda event: _write(events, event))
     try:
         ending.listen()

@@ -17,7 +17,7 @@ FILE_SIZE_HINT = "`ulimit -f` shows the limit of this shell; some file systems h
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")
 
 
-def write_atomic(path: str | os.PathLike[str], data: str | bytes) -> None:
+def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, sync: bool = True) -> None:
     """Write a temporary file, sync it, and rename it over ``path``.
 
     A symbolic link at ``path`` is replaced, not followed.
@@ -25,6 +25,7 @@ def write_atomic(path: str | os.PathLike[str], data: str | bytes) -> None:
     Args:
         path: The file; its folder must exist.
         data: The whole content; text is written as UTF-8.
+        sync: Wait until the disk has it; False for what no later process reads.
 
     Raises:
         InputError: The folder is missing, is not a folder or not writable, or ``path`` is a folder.
@@ -40,7 +41,8 @@ def write_atomic(path: str | os.PathLike[str], data: str | bytes) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             write_all(descriptor, content)
-            os.fsync(descriptor)
+            if sync:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         temporary.replace(target)
@@ -50,7 +52,8 @@ def write_atomic(path: str | os.PathLike[str], data: str | bytes) -> None:
         if isinstance(error, OSError | ValueError):
             raise storage_error(error, target) from error
         raise
-    sync_folder(target.parent)
+    if sync:
+        sync_folder(target.parent)
 
 
 def remove_temporary_files(folder: Path) -> None:

@@ -73,7 +73,8 @@ class Turns:
         self._loader = loader
         self._stop = stop
         self._folder = folder
-        self.reference = KeptReference(prepared.reference, folder / STATES)
+        behind = loader.backend.kind != "cpu"
+        self.reference = KeptReference(prepared.reference, folder / STATES, behind=behind)
         # Left over from a process that was killed.
         self.reference.remove()
         names = [row.setting.key for row in prepared.planned if row.same_as is None]
@@ -105,6 +106,8 @@ class Turns:
             if not number:
                 check_room(self._folder, made.nbytes // len(first) * chunks)
             yield Progress(batch.chunks[0], "", number + 1, len(batches), memory_in_use())
+        # Stores what is left.
+        self.reference.holds(first)
 
     def load(self, turn: int, probe: Batch) -> Iterator[Event]:
         """Load the weights of a turn.

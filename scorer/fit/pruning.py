@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scorer.common.errors import WillNotFit
+from scorer.common.errors import InputError, WillNotFit
 from scorer.fit.choice import Cell, Deployment, Placed, best_step
 from scorer.fit.prefill_peak import PrefillShape
 from scorer.models.info import ModelInfo
@@ -94,8 +94,9 @@ def without_misfits(job: Job, info: ModelInfo, spec: DeploymentSpec) -> tuple[Jo
 
     Raises:
         WillNotFit: No setting fits.
-        InputError: As of :func:`priced`.
+        InputError: A setting can be no answer; and as of :func:`priced`.
     """
+    _check_comparable(job.settings)
     found = priced(job.settings, info, spec)
     fits = tuple(each.setting for each in found if each.placed.fits)
     if not fits:
@@ -107,6 +108,24 @@ def without_misfits(job: Job, info: ModelInfo, spec: DeploymentSpec) -> tuple[Jo
         )
     left = tuple(each.setting.key for each in found if not each.placed.fits)
     return dataclasses.replace(job, settings=fits), left
+
+
+def _check_comparable(settings: Sequence[Setting]) -> None:
+    """See that all settings are what a runtime computes, scored on the same positions."""
+    for setting in settings:
+        cache = cache_of(setting)
+        if cache is not None and cache.path != "deployed":
+            raise InputError(
+                f"`{setting.key}` cannot be what to run: no runtime computes on the dequantized "
+                "path",
+                "leave --path and `~dequantized` out; `qfid weights` scores it",
+            )
+        if cache is not None and cache.start:
+            raise InputError(
+                f"`{setting.key}` is scored on other positions than the settings it is compared "
+                "with",
+                "leave --quantize-start and `@N` out; `qfid weights` scores it",
+            )
 
 
 def _loaded_bytes(source: WeightsSource, reference: ModelInfo) -> int:

@@ -32,6 +32,8 @@ class KeptReference(ModelLane):
     Args:
         reference: The lane that computes what is not there yet.
         folder: Where states are kept; it is made when it is needed.
+        behind: Store the states of a batch when the next one has been dispatched, for a device that
+            would otherwise stand still meanwhile.
 
     Attributes:
         key: ``reference``.
@@ -40,12 +42,15 @@ class KeptReference(ModelLane):
 
     first_position = 0
 
-    def __init__(self, reference: ReferenceLane, folder: Path) -> None:
+    def __init__(self, reference: ReferenceLane, folder: Path, *, behind: bool = False) -> None:
         super().__init__(reference.model)
         self.key = reference.key
         self._reference = reference
         self._folder = folder
         self._layers_freed = False
+        self._behind = behind
+        # States (B, T, H) that are not stored yet, and a path for each of their chunks.
+        self._unstored: tuple[mx.array, list[Path]] | None = None
 
     @property
     def released(self) -> bool:
@@ -54,6 +59,7 @@ class KeptReference(ModelLane):
 
     def holds(self, tokens: mx.array) -> bool:
         """Whether the states of every chunk of tokens (B, T) int32 are there."""
+        self._store()
         return all(path.exists() for path in self._paths(tokens))
 
     def begin(self, tokens: mx.array) -> PendingPass:
@@ -64,6 +70,8 @@ class KeptReference(ModelLane):
             QfidError: They cannot be stored, or what is stored is damaged.
         """
         paths = self._paths(tokens)
+        if self._unstored is not None and not set(self._unstored[1]).isdisjoint(paths):
+            self._store()
         if all(path.exists() for path in paths):
             parts = [FileStates(path).load() for path in paths]
             return PendingPass(MemoryStates(parts[0] if len(parts) == 1 else mx.concatenate(parts)))
@@ -74,11 +82,21 @@ class KeptReference(ModelLane):
                 "resume the run: it computes them again",
             )
         made = self._reference.begin(tokens)
-        states = made.states.load()
+        self._store()
+        self._unstored = made.states.load(), paths
+        if not self._behind:
+            self._store()
+        return made
+
+    def _store(self) -> None:
+        """Store what is not stored yet."""
+        if self._unstored is None:
+            return
+        states, paths = self._unstored
+        self._unstored = None
         self._make_folder()
         for row, path in enumerate(paths):
             FileStates.store(states[row : row + 1], path)
-        return made
 
     def unshared(self) -> ReferenceLane:
         """The reference without the states on disk."""
@@ -99,6 +117,7 @@ class KeptReference(ModelLane):
 
     def remove(self) -> None:
         """Delete all states."""
+        self._unstored = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _paths(self, tokens: mx.array) -> list[Path]:

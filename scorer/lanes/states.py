@@ -59,6 +59,8 @@ class FileStates:
     def store(cls, states: mx.array, path: Path) -> FileStates:
         """Compute states and write them; the file is whole or not there.
 
+        Not synced to the disk: after a crash of the machine nobody reads it.
+
         Args:
             states: (B, T, H) or of any other shape; float32, float16 or bfloat16.
             path: The file; its folder must exist.
@@ -73,7 +75,7 @@ class FileStates:
         data = np.array(states.reshape(-1).view(mx.uint8), copy=False).data
         shape = list(states.shape)
         header = {"dtype": dtype, "shape": shape, "crc32": _checksum(dtype, shape, data)}
-        write_atomic(path, b"".join((json.dumps(header).encode(), b"\n", data)))
+        write_atomic(path, b"".join((json.dumps(header).encode(), b"\n", data)), sync=False)
         return cls(path)
 
     def load(self) -> mx.array:

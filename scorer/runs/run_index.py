@@ -4,6 +4,8 @@ With thousands of runs most of the time of a list goes into reading files that h
 index keeps each run's line together with the stamps of the files that the line rests on. A line is
 believed only while all of them are equal; whatever else the index holds is ignored. So it may be
 old, damaged, written by another version or deleted at any time: lists are slower then, never wrong.
+A checksum says that the lines are those that this version wrote: to check the types of thousands
+of values takes as long as to look at the files.
 
 It is one file in the cache folder, replaced as a whole. Where two processes write it, the last one
 wins, and what the other had read is read again. Pure standard library.
@@ -16,21 +18,21 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
-from itertools import product
+import weakref
+import zlib
+from collections.abc import Callable, Collection
 from pathlib import Path
-from types import NoneType
-from typing import Any, cast
+from typing import Any
 
 from scorer._version import __version__
 from scorer.common.atomic_files import write_atomic
 from scorer.common.errors import QfidError
 from scorer.common.folders import cache_folder
 from scorer.common.regular_files import open_regular
-from scorer.runs.run_info import RunInfo, State
+from scorer.runs.run_info import RunInfo
 from scorer.runs.run_lock import holder
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the layout of the index, and of what its lines say: a change of either changes it."""
 FEWEST_RUNS = 64
 """Fewer runs are read faster than anybody notices."""
@@ -53,23 +55,8 @@ _REPORT_SIZE = _VALUES * 2 + 1
 _Line = list[Any]
 """Stamps, state, values of the line, results: see :class:`ListedRun`."""
 
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "model": (str,),
-    "settings": (list,),
-    "corpus": (str,),
-    "chunk_length": (int,),
-    "created": (str,),
-    "chunks_done": (int,),
-    "chunks_planned": (int, NoneType),
-    "failed": (list,),
-    "read_only": (str,),
-    "conditions": (str,),
-    "revision": (str, NoneType),
-    "files": (str,),
-}
-_ALLOWED = frozenset(product(*_TYPES.values()))
-_STRINGS = frozenset({str})
-_SETTINGS, _FAILED = list(_TYPES).index("settings"), list(_TYPES).index("failed")
+# The values of a line, in the order of the fields of RunInfo after its reason.
+_KEPT = RunInfo._fields[RunInfo._fields.index("reason") + 1 : -1]
 
 
 @dataclasses.dataclass(slots=True)
@@ -120,9 +107,21 @@ class RunIndex:
         self.names = names
         self._folder, self._read_run = os.fspath(folder), read
         self._is_used = len(indexed) >= FEWEST_RUNS
+        self._opened = self._open() if self._is_used else None
         self._indexed = frozenset(indexed if self._is_used else ())
         self._lines = _stored_lines(len(indexed)) if self._is_used else {}
         self._new = 0
+
+    def _open(self) -> int | None:
+        """Descriptor of the folder, from which its files are found faster; None without one."""
+        if os.stat not in os.supports_dir_fd:
+            return None
+        try:
+            opened = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        weakref.finalize(self, os.close, opened)
+        return opened
 
     def look(self, name: str) -> ListedRun:
         """Look at a run: its files are read unless they are as they were when they were last read.
@@ -133,9 +132,9 @@ class RunIndex:
         folder = f"{self._folder}{os.sep}{name}"
         if name not in self._indexed:
             return ListedRun(self._read_run(Path(folder)))
-        stamps = _stamps(folder)
+        stamps = _stamps(folder if self._opened is None else name, self._opened)
         line = self._lines.get(name)
-        if stamps is not None and type(line) is list and len(line) == 4 and line[0] == stamps:
+        if stamps is not None and line is not None and line[0] == stamps:
             info = _kept_info(name, folder, line)
             if info is not None:
                 return ListedRun(info, line)
@@ -144,7 +143,7 @@ class RunIndex:
         info = self._read_run(Path(folder))
         if stamps is None or not _can_be_kept(info) or max(stamps[::_VALUES]) > oldest - _YOUNG:
             return ListedRun(info)
-        line = [stamps, info.state, [_plain(getattr(info, key)) for key in _TYPES], None]
+        line = [stamps, info.state, [_plain(getattr(info, key)) for key in _KEPT], None]
         self._lines[name] = line
         self._new += 1
         return ListedRun(info, line)
@@ -168,7 +167,8 @@ class RunIndex:
         if not self._is_used or self._new < _SHARE_READ * len(self._indexed):
             return
         lines = {name: line for name, line in self._lines.items() if name in self._indexed}
-        text = json.dumps({"schema": _schema(), "runs": lines}, separators=(",", ":"))
+        text = json.dumps(lines, separators=(",", ":"))
+        text = f"{json.dumps(_head(text.encode()))}\n{text}"
         with contextlib.suppress(OSError, QfidError):
             path = cache_folder() / _FILE
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,35 +177,40 @@ class RunIndex:
             self._new = 0
 
 
-def _schema() -> list[int | str]:
-    return [SCHEMA, __version__]
+def _head(lines: bytes) -> list[int | str]:
+    """What stands before the lines: they are believed only behind the very same."""
+    return [SCHEMA, __version__, *_KEPT, zlib.crc32(lines)]
 
 
-def _stored_lines(runs: int) -> dict[str, Any]:
-    """The lines of the stored index, not yet checked; none where it cannot be used."""
+def _stored_lines(runs: int) -> dict[str, _Line]:
+    """The lines of the stored index; none where it cannot be used."""
     try:
         with open_regular(cache_folder() / _FILE) as file:
             if os.fstat(file.fileno()).st_size > runs * _BYTES_PER_RUN:
                 return {}
-            data = json.loads(file.read())
+            head, _, lines = file.read().partition(b"\n")
+        if json.loads(head) != _head(lines):
+            return {}
+        found: dict[str, _Line] = json.loads(lines)
     except (OSError, QfidError, ValueError, RecursionError, MemoryError):
         return {}
-    if type(data) is not dict or data.get("schema") != _schema():
-        return {}
-    lines = data.get("runs")
-    return lines if type(lines) is dict else {}
+    return found
 
 
-def _stamps(folder: str) -> list[int] | None:
+def _stamps(run: str, folder: int | None) -> list[int] | None:
     """Time of the last change, size and inode of each file; None where they cannot be had.
 
     The time is that of any change, not of the last writing, which can be set back.
+
+    Args:
+        run: Path of the run's folder.
+        folder: Descriptor of the folder that the path begins in; None for an absolute path.
     """
     found: list[int] = []
     look = os.lstat
     for name in _FILES:
         try:
-            status = look(folder + name)
+            status = look(run + name, dir_fd=folder)
         except FileNotFoundError:
             found += _NO_FILE
         except (OSError, ValueError):
@@ -220,19 +225,12 @@ def _can_be_kept(info: RunInfo) -> bool:
 
 
 def _kept_info(name: str, folder: str, line: _Line) -> RunInfo | None:
-    """The line of a run as it is kept; None where it is none, or the run is written to now."""
-    _, state, values, _ = line
-    if state not in ("finished", "unfinished") or type(values) is not list:
-        return None
-    if tuple(map(type, values)) not in _ALLOWED:
-        return None
-    if not _STRINGS.issuperset(map(type, values[_SETTINGS] + values[_FAILED])):
-        return None
+    """The line of a run as it is kept; None where the run is written to now."""
+    _, state, (model, settings, corpus, length, created, done, planned, failed, *others), _ = line
     if state == "unfinished" and holder(folder) is not None:
         return None
-    model, settings, corpus, length, created, done, planned, failed, *others = values
     return RunInfo(
-        *(name, folder, cast(State, state), "", model, tuple(settings), corpus, length),
+        *(name, folder, state, "", model, tuple(settings), corpus, length),
         *(created, done, planned, tuple(failed), *others),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,18 @@ def use_index(monkeypatch: pytest.MonkeyPatch) -> None:
 def index_file() -> Path:
     """Where the index is."""
     return cache_folder() / "runs.json"
+
+
+def index_lines() -> dict[str, Any]:
+    """The lines of the index, by run."""
+    lines: dict[str, Any] = json.loads(index_file().read_bytes().partition(b"\n")[2])
+    return lines
+
+
+def write_index(lines: dict[str, Any]) -> None:
+    """Write an index of these lines, with its checksum."""
+    text = json.dumps(lines)
+    index_file().write_text(f"{json.dumps(run_index._head(text.encode()))}\n{text}")
 
 
 def list_plainly() -> list[RunInfo]:

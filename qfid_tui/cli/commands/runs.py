@@ -48,25 +48,35 @@ def run(args: argparse.Namespace) -> int:
         QfidError: The folder of runs cannot be read, or a run cannot be deleted.
     """
     from qfid_tui.cli.diagnostics import say
-    from qfid_tui.cli.output import print_text
     from scorer.common.folders import runs_folder
-    from scorer.runs.listing import newest_first, run_index
 
     if args.delete:
         return _delete(args.delete, asked=args.yes)
     with _no_collections():
-        index = run_index()
-        listed = [*newest_first(index)]
-        infos = [run.info for run in listed]
-        if args.format == "json":
-            print_text([_json(infos, read_outcomes(index, listed))])
-        elif listed:
-            rows = [_HEAD, *map(_row, infos, read_texts(index, listed))]
-            print_text(["\n".join(table(rows)), "\n"])
-        index.save()
-    if not listed:
+        count = _print_list(as_json=args.format == "json")
+    if not count:
         say(f"no run is saved in `{runs_folder()}` yet; `qfid kv demo` makes one")
     return 0
+
+
+def _print_list(*, as_json: bool) -> int:
+    """Print the list; return how many runs there are.
+
+    All that was read is gone when this returns, so that no collection looks through it.
+    """
+    from qfid_tui.cli.output import print_text
+    from scorer.runs.listing import newest_first, run_index
+
+    index = run_index()
+    listed = [*newest_first(index)]
+    infos = [run.info for run in listed]
+    if as_json:
+        print_text([_json(infos, read_outcomes(index, listed))])
+    elif listed:
+        rows = [_HEAD, *map(_row, infos, read_texts(index, listed))]
+        print_text(["\n".join(table(rows)), "\n"])
+    index.save()
+    return len(listed)
 
 
 @contextlib.contextmanager

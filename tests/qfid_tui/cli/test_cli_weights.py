@@ -137,6 +137,22 @@ def test_a_dry_run_of_fit_leaves_out_what_cannot_fit(
     assert "nothing fits in 1.0 MB" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--path", "dequantized"], "`8~dequantized` cannot be what to run"),
+        (["--settings", "w4,w4+8~dequantized"], "`w4+8~dequantized` cannot be what to run"),
+        (["--quantize-start", "32"], "`8@32` is scored on other positions"),
+    ],
+)
+def test_fit_refuses_what_cannot_be_its_answer(
+    small: Small, options: list[str], said: str, capfd: Capture
+) -> None:
+    assert main(["fit", str(small.model), "--memory", "1GB", "--context", "1k", *options]) == 2
+    error = capfd.readouterr().err
+    assert said in error and error.count("hint: ") == 1
+
+
 def test_a_timed_product_says_what_it_was_of(capfd: Capture) -> None:
     import sys
 

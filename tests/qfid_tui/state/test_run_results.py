@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 import pytest
 from cli_saved_runs import save_run
-from indexed_runs import index_file, use_index
+from indexed_runs import index_lines, use_index, write_index
 
 from qfid_tui.state import run_results
 from qfid_tui.state.run_results import (
@@ -117,11 +116,11 @@ JUNK: tuple[Any, ...] = (
 def test_results_in_the_index_that_make_no_sense_are_read_again(junk: Any) -> None:
     save_run("8")
     found, _ = listed()
-    data = json.loads(index_file().read_bytes())
-    (line,) = data["runs"].values()
+    lines = index_lines()
+    (line,) = lines.values()
     assert line[3][0] == run_results.RULES == 2
     line[3] = junk
-    index_file().write_text(json.dumps(data))
+    write_index(lines)
     assert listed()[0] == found
     index = run_index()
     (run,) = newest_first(index)

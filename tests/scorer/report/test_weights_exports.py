@@ -15,6 +15,7 @@ from huggingface_hub import ModelCard
 from markdown_cells import first_table
 from weights_reports import GRID, REPO, SHORT, weights_report
 
+from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
 from scorer.report.formats.answer import to_answer
 from scorer.report.formats.badge import to_badges
@@ -238,3 +239,20 @@ def test_every_form_of_a_stored_report_is_the_same(report: Report) -> None:
         assert form(again) == form(report)
     assert to_answer(again, "run") == to_answer(report, "run")
     assert GRID.count(REPO) == 3
+
+
+def test_a_row_that_is_not_placed_is_named_with_the_reason() -> None:
+    report = weights_report("w3,w3+8,w3+8~dequantized,w3+8@32", deployment=IN_400_MB)
+    assert report.deployment is not None
+    placed = {cell.setting for cell in report.deployment.cells}
+    assert placed == {"reference", "w3", "w3+8"}
+    notes = report.deployment.notes
+    assert "left out, as not what a runtime computes: `w3+8~dequantized`" in notes
+    assert "left out, as scored on other positions: `w3+8@32`" in notes
+
+
+@pytest.mark.parametrize(("device", "estimated"), [("metal", True), ("cuda", False)])
+def test_a_peak_that_is_an_estimate_is_called_one(device: DeviceKind, estimated: bool) -> None:
+    spec = DeploymentSpec(400 * 10**6, 4096, device=device)
+    text = to_answer(weights_report(deployment=spec), "run")
+    assert (" an estimated " in text) is estimated and "prefill peak" in text

@@ -1,0 +1,80 @@
+"""The reference's states on disk: stored at once, or behind the next pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import mlx.core as mx
+import pytest
+
+from scorer.lanes.base import PendingPass, ReferenceLane
+from scorer.lanes.kept_reference import KeptReference
+from scorer.lanes.states import FileStates, MemoryStates
+
+
+class Counting:
+    """A reference whose states are its tokens, and that counts its passes."""
+
+    key, model = "reference", SimpleNamespace()
+
+    def __init__(self) -> None:
+        self.passes = 0
+
+    def begin(self, tokens: mx.array) -> PendingPass:
+        self.passes += 1
+        return PendingPass(MemoryStates(tokens[:, :, None].astype(mx.float32)))
+
+
+def kept(folder: Path, *, behind: bool) -> tuple[KeptReference, Counting]:
+    reference = Counting()
+    return KeptReference(cast(ReferenceLane, reference), folder / "s", behind=behind), reference
+
+
+def tokens_of(*rows: int) -> mx.array:
+    return mx.array([[row, row + 1, row + 2] for row in rows], dtype=mx.int32)
+
+
+def files(folder: Path) -> int:
+    return len([*(folder / "s").glob("*")])
+
+
+def test_states_are_stored_behind_the_next_pass(tmp_path: Path) -> None:
+    reference, _ = kept(tmp_path, behind=True)
+    reference.begin(tokens_of(1, 2))
+    assert files(tmp_path) == 0
+    reference.begin(tokens_of(3))
+    assert files(tmp_path) == 2
+    assert reference.holds(tokens_of(3, 1)) and files(tmp_path) == 3
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_every_chunk_runs_once_and_is_read_after_that(tmp_path: Path, behind: bool) -> None:
+    reference, inner = kept(tmp_path, behind=behind)
+    reference.begin(tokens_of(1, 2))
+    # The chunks of what is not stored yet, in other batches.
+    for rows in ((2,), (2, 1), (1,)):
+        states = reference.begin(tokens_of(*rows)).states.load()
+        assert mx.array_equal(states[:, :, 0], tokens_of(*rows)).item()
+    assert inner.passes == 1
+    reference.remove()
+    assert not (tmp_path / "s").exists() and not reference.holds(tokens_of(1))
+
+
+def test_what_is_removed_is_not_stored_later(tmp_path: Path) -> None:
+    reference, inner = kept(tmp_path, behind=True)
+    reference.begin(tokens_of(1))
+    reference.remove()
+    assert not reference.holds(tokens_of(1)) and not (tmp_path / "s").exists()
+    assert inner.passes == 1
+
+
+def test_states_are_not_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def synced(_: Any) -> None:
+        raise AssertionError("synced")
+
+    monkeypatch.setattr("os.fsync", synced)
+    path = tmp_path / "a"
+    FileStates.store(mx.ones((1, 2, 3)), path)
+    assert mx.array_equal(FileStates(path).load(), mx.ones((1, 2, 3))).item()
