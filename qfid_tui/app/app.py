@@ -108,7 +108,7 @@ class QfidApp(App[int]):
         self._prober: RunningScorer | None = None
         self._leaving = False
         self.has_failed = False
-        # The processes that share every run of this session; None for one.
+        # The processes that share every run of this session; None for those that are chosen.
         self.ranks: Ranks | None = None
 
     def get_driver_class(self) -> type[Driver]:
@@ -252,11 +252,13 @@ class QfidApp(App[int]):
     def score(self, request: Mapping[str, Any], comparison: Comparison) -> None:
         """See :meth:`WorkbenchHost.score`."""
         from qfid_tui.app.run_worker import RunningScorer
+        from qfid_tui.state.run_options import chosen_ranks
 
         code = {} if self._allowed is None else self._allowed.of(request["model"])
         request = {**request, "allow_custom_code": code}
-        if self.ranks is not None:
-            request["ranks"] = self.ranks.to_json()
+        ranks = self.ranks or chosen_ranks(self.workbench.state.choices)
+        if ranks is not None:
+            request["ranks"] = ranks.to_json()
         self._scorer = RunningScorer(request, command=self._command)
         self.run_worker(
             self.listen(self._scorer, comparison),

@@ -41,7 +41,8 @@ def run_app(args: argparse.Namespace | None) -> int:
     if args is not None:
         from qfid_tui.cli.rank_options import ranks_of
 
-        app.ranks = ranks_of(args)
+        # The options screen has their number; how they split a model, only the command line.
+        app.ranks = ranks_of(args) if args.shard is not None else None
     try:
         code = app.run()
     finally:
