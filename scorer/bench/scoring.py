@@ -21,6 +21,7 @@ from scorer.bench.saved_report import bench_report
 from scorer.common.errors import InputError, QfidError
 from scorer.device.backend import Backend, running_backend
 from scorer.device.pipeline import PLAIN, choose_pipeline
+from scorer.device.threads import worker_count
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.grid import grid_settings, ladder
 from scorer.spec.settings.registry import parse_settings
@@ -230,6 +231,11 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
     )
     counted = TimedMetrics(metrics, clock)
     total = seconds_of(score_batches, timed, batches, counted, pipeline=PLAIN, clock=clock)
+    beside = None
+    if backend.kind == "cpu":
+        from scorer.bench.products import beside_products
+
+        beside = beside_products(subject, worker_count(backend.kind), repeats)
     chunks = len(subject.ids)
     best_bare, best_scoring = fastest(bare), fastest(scoring)
     tokens = subject.ids.shape[1] - 1
@@ -242,6 +248,7 @@ def _measured(subject: Subject, metrics: Metrics, backend: Backend, repeats: int
         "scoring_s_per_chunk": best_scoring / chunks,
         "scoring_s_per_chunk_and_setting": best_scoring / chunks / len(subject.lanes),
         "share": clock.shares(total),
+        "beside_products": beside,
         "tokens_per_s": {
             "bare": chunks * tokens / best_bare,
             "scoring": chunks * tokens * passes / best_scoring,

@@ -34,6 +34,13 @@ def to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"- scoring ÷ ({passes} × bare): **{result['ratio_to_bare']:.3f}** (repeats: {repeats})"
     shares = ", ".join(f"{name} {100 * part:.1f} %" for name, part in result["share"].items())
     yield f"- share: {shares}"
+    beside = result["beside_products"]
+    if beside is not None:
+        yield (
+            f"- passes on {plural(beside['workers'], 'core')} at once: {_ms(beside['pass_s'])} "
+            f"each, **{beside['ratio']:.2f}** times its products "
+            f"({beside['pass_flop'] / 1e9:.3g} GFLOP at {beside['flop_per_s'] / 1e9:.0f} GFLOP/s)"
+        )
     peak = result["peak_bytes_above_weights"]
     kernel = result["metrics_kernel"]
     if kernel is not None:

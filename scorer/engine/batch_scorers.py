@@ -28,6 +28,8 @@ from scorer.metrics.reduce import Metrics
 
 # A worker is a thread, and its stream of MLX another.
 _THREADS_EACH = 2
+# Tokens with which a thread shows that it can run the models.
+_PROBE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +118,6 @@ def batch_scorer(scoring: Scoring, stop: Stop, *, batches: int) -> BatchScorer:
         copy = scoring.copied()
         made.append(worker(copy, copy.prepared.release))
     return Workers(made, stop, alone)
-
-
-# Tokens with which a thread shows that it can run the models.
-_PROBE = 4
 
 
 def _nothing() -> None:

@@ -13,6 +13,7 @@ from scorer.common.device_kind import DeviceKind
 from scorer.common.error_text import first_line
 from scorer.common.errors import Interrupted, ModelChanged, QfidError, WillNotFit
 from scorer.common.out_of_memory import is_out_of_memory
+from scorer.device.buffer_cache import keeping_buffers
 from scorer.device.memory import memory_in_use, peak_memory
 from scorer.device.pipeline import choose_pipeline
 from scorer.engine.batch_scorers import Scoring, batch_scorer
@@ -20,6 +21,7 @@ from scorer.engine.looks import looks
 from scorer.engine.outcomes import (
     BatchScorer,
     LaneFailed,
+    Outcome,
     PassDone,
     Scored,
     ScoreTask,
@@ -29,6 +31,7 @@ from scorer.engine.prepared import Prepared
 from scorer.engine.saving import Saver
 from scorer.engine.schedule import Cells, Schedule
 from scorer.engine.tiles import Batch
+from scorer.fit.memory_need import KEPT_BUFFERS
 from scorer.fit.pass_size import PassSize
 from scorer.lanes.base import Lane
 from scorer.lanes.noise import SharingLane
@@ -269,7 +272,13 @@ class CellScorer:
         if self._spread is not None:
             scorer = self._spread(scorer, size, self._lanes)
         self._at_once = scorer.at_once
-        for outcome in scorer.score(self._tasks()):
+        kept = size.workers * KEPT_BUFFERS if self._device == "cpu" else 0
+        with keeping_buffers(kept):
+            yield from self._taken_in(scorer.score(self._tasks()))
+
+    def _taken_in(self, outcomes: Iterator[Outcome]) -> Iterator[Event]:
+        """Save what is scored; tell of it and of what is not."""
+        for outcome in outcomes:
             if isinstance(outcome, Told):
                 yield outcome.event
             elif isinstance(outcome, PassDone):

@@ -13,6 +13,7 @@ from typing import Any
 
 from scorer.common.bounded_process import Asked, nobody
 from scorer.device.backend import Backend
+from scorer.device.buffer_cache import keeping_buffers
 from scorer.device.memory_watch import MemoryWatch
 from scorer.device.ranks import LinkLost, RankGroup
 from scorer.engine.batch_scorers import Scoring, batch_scorer
@@ -30,6 +31,7 @@ from scorer.engine.rank_wire import (
 )
 from scorer.engine.text_process import TextProcess
 from scorer.engine.tiles import Batch
+from scorer.fit.memory_need import KEPT_BUFFERS
 from scorer.fit.pass_size import PassSize
 from scorer.lanes.noise import SharingLane
 from scorer.lm.sharding import Sharding
@@ -189,12 +191,14 @@ class _Follower:
             self._prepared.job.noise_floor,
         )
         scorer = batch_scorer(scoring, self._stop, batches=len(tasks))
+        kept = workers * KEPT_BUFFERS if self._kind == "cpu" else 0
         try:
-            for outcome in scorer.score(tasks):
-                if isinstance(outcome, Scored):
-                    found.append(self._found_once(outcome))
-                elif isinstance(outcome, LaneFailed):
-                    found.append(outcome)
+            with keeping_buffers(kept):
+                for outcome in scorer.score(tasks):
+                    if isinstance(outcome, Scored):
+                        found.append(self._found_once(outcome))
+                    elif isinstance(outcome, LaneFailed):
+                        found.append(outcome)
         except Exception as caught:
             if self._prepared.sharding:
                 raise

@@ -16,11 +16,11 @@ from scorer.spec.settings.weights import caches_of
 
 SCORES_BYTES = 64 << 20
 """Bytes of attention scores above which the queries of a chunk are processed in blocks."""
+KEPT_BUFFERS = 128 << 20
+"""Bytes of freed buffers that are not returned to the system, of each worker."""
 # Python, MLX, tokenizer and text before the model, and memory that the allocator does not return.
 _PROCESS = 260 << 20
 _SLACK = {"cpu": 100 << 20, "cuda": 512 << 20, "metal": 256 << 20}
-# Freed blocks that are too small to be returned to the system.
-_FRAGMENTS = 128 << 20
 # Tokens by which the buffers of a cache grow.
 _CACHE_STEP = 256
 # A quantized lane holds the new keys and values, the quantized ones, and the buffer of the cache.
@@ -60,7 +60,7 @@ class Need:
         """Bytes at the peak."""
         forward = self.caches + self.attention
         # Tiles follow the pass, but not all memory of the pass is returned.
-        unreturned = min(forward, self.tile, self.workers * _FRAGMENTS)
+        unreturned = min(forward, self.tile, self.workers * KEPT_BUFFERS)
         work = self.kept + max(forward, self.tile) + unreturned
         return self.process + self.weights + max(self.loading, work)
 

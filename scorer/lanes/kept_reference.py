@@ -99,7 +99,7 @@ class KeptReference(ModelLane):
             FileStates.store(states[row : row + 1], path)
 
     def over(self, reference: ReferenceLane) -> KeptReference:
-        """The same states for another thread.
+        """The same states for another thread; what it computes is stored at once.
 
         Args:
             reference: Computes what is not there yet, over modules of that thread.

@@ -34,7 +34,8 @@ def _copied(value: Any, copies: dict[int, Any], arrays: list[mx.array]) -> Any:
     if id(value) in copies:
         return copies[id(value)]
     if isinstance(value, nn.Module):
-        new = copies[id(value)] = type(value).__new__(type(value))
+        kind: Any = type(value)
+        new = copies[id(value)] = kind.__new__(kind)
         # nn.Module is a dict; its __setattr__ would sort the two kinds of attributes anew.
         for name, item in dict.items(value):
             dict.__setitem__(new, name, _copied(item, copies, arrays))

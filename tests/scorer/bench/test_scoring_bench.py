@@ -53,6 +53,10 @@ def test_the_figures_add_up(capsys: pytest.CaptureFixture[str], path: str) -> No
     assert sum(found["share"].values()) == pytest.approx(1)
     assert all(part > 0 for part in found["share"].values())
     assert found["peak_bytes_above_weights"] is None or found["peak_bytes_above_weights"] >= 0
+    beside = found["beside_products"]
+    floor = beside["pass_flop"] / beside["flop_per_s"]
+    assert beside["workers"] >= 1 and beside["pass_flop"] > 0
+    assert beside["ratio"] == pytest.approx(beside["pass_s"] / floor)
 
 
 def test_the_page_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:

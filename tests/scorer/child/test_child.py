@@ -215,10 +215,11 @@ def stuck(tmp_path: Path) -> str:
     return os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
+@pytest.mark.parametrize("threads", ["1", "2"])
 def test_an_interrupt_in_a_pass_that_does_not_end_still_saves_and_reports(
-    small: Small, stuck: str
+    small: Small, stuck: str, threads: str
 ) -> None:
-    with Child(PYTHONPATH=stuck) as child:
+    with Child(PYTHONPATH=stuck, QFID_THREADS=threads) as child:
         before = child.send(small.job("8,4")).until("chunk") + child.until("chunk")
         child.process.send_signal(signal.SIGINT)
         events = [*before, *child.rest()]
