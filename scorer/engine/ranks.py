@@ -92,7 +92,8 @@ class SharedRun:
         """
         if job.noise_floor:
             raise InputError(
-                "ranks do not share a noise floor", "leave out --noise-floor, or --ranks"
+                "ranks do not share a noise floor",
+                "leave out --noise-floor, or score in one process",
             )
         if self.sharding is not None and any(map(weights_of, job.settings)):
             raise InputError(
