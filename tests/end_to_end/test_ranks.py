@@ -51,6 +51,8 @@ JOB = Job(
 )
 LONG = Job("demo", parse_settings("8,4,k8v4"), CorpusSpec("builtin"), chunk_length=64)
 KILLS = 50
+ROUNDING = 0.1 if ON_GPUS else 1e-3
+"""Of a likelihood, nats: GPUs compute in 16 bit."""
 
 pytestmark = pytest.mark.skipif(
     ON_GPUS and len(visible_gpus(os.environ)) < 2, reason="there are no two GPUs"
@@ -206,9 +208,9 @@ def test_a_model_split_over_ranks_gives_the_figures_of_a_whole_one(alone: Alone)
     assert list(found) == list(alone.positions)
     for key, positions in found.items():
         expected = alone.positions[key]
-        np.testing.assert_allclose(positions.nll_ref, expected.nll_ref, atol=1e-3)
+        np.testing.assert_allclose(positions.nll_ref, expected.nll_ref, atol=ROUNDING)
         # Rounding moves a key or value over a border now and then.
-        assert np.median(np.abs(positions.kl - expected.kl)) < 1e-4
+        assert np.median(np.abs(positions.kl - expected.kl)) < ROUNDING / 10
     report = find_run(planned(events).run).report()
     for row, whole in zip(report["settings"], alone.numbers["settings"], strict=True):
         for name in ("kv_bytes_per_token", "kv_layers_quantized", "measured_kv_bytes_per_token"):
@@ -232,7 +234,7 @@ def test_layers_split_over_ranks_give_the_figures_of_a_whole_model(
     mine, theirs = stored(planned(whole).run), stored(planned(events).run)
     assert list(mine) == list(theirs)
     for key, positions in mine.items():
-        np.testing.assert_allclose(theirs[key].nll_quant, positions.nll_quant, atol=1e-5)
+        np.testing.assert_allclose(theirs[key].nll_quant, positions.nll_quant, atol=ROUNDING / 100)
     rows = [numbers(find_run(planned(e).run).report())["settings"] for e in (whole, events)]
     for one, other in zip(*rows, strict=True):
         for name in ("kv_bytes_per_token", "kv_layers_quantized", "kv_layers_total"):
