@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, overload
 
-from scorer.api_runs import by_setting, located, run_job
+from scorer.api_runs import RanksWanted, Shard, by_setting, located, run_job
 from scorer.common.errors import InputError, QfidError
 from scorer.common.python_hints import in_python
 from scorer.device.forks import refuse_after_fork
@@ -48,6 +48,8 @@ def measure_kv_fidelity(
     revision: str | None = None,
     allow_custom_code: bool = False,
     force: bool = False,
+    ranks: RanksWanted = 1,
+    shard: Shard | None = None,
     on_event: Callable[[Event], object] | None = None,
 ) -> SettingReport: ...
 
@@ -70,6 +72,8 @@ def measure_kv_fidelity(
     revision: str | None = None,
     allow_custom_code: bool = False,
     force: bool = False,
+    ranks: RanksWanted = 1,
+    shard: Shard | None = None,
     on_event: Callable[[Event], object] | None = None,
 ) -> list[SettingReport]: ...
 
@@ -93,6 +97,8 @@ def measure_kv_fidelity(
     revision: str | None = None,
     allow_custom_code: bool = False,
     force: bool = False,
+    ranks: RanksWanted = 1,
+    shard: Shard | None = None,
     on_event: Callable[[Event], object] | None = None,
 ) -> SettingReport | list[SettingReport]:
     """Measure how far a quantized KV cache drifts from full precision.
@@ -129,6 +135,11 @@ def measure_kv_fidelity(
         allow_custom_code: Allow the model's own Python files to run, as they are now; a warning
             names them. Nothing remembers it.
         force: Score even if memory seems insufficient.
+        ranks: How many processes of this machine share the run, one for each NVIDIA GPU; or the
+            path of a host file of ``mlx.launch``, whose machines share it, this one first. With
+            several the run is in child processes. No number depends on it.
+        shard: ``tensor`` or ``pipeline`` to split one model over the ranks, where it is too large
+            for one; the figures differ by rounding. None for a model on each.
         on_event: Called with every event of the run, in order, in the calling thread, while the
             run waits: one of the dataclasses of :mod:`scorer.spec.events`, ``Hello`` first and
             ``Finished`` or ``Failed`` last. A chunk is saved before its ``ChunkScored`` comes.
@@ -198,7 +209,7 @@ def measure_kv_fidelity(
         control=control,
         force=force,
     )
-    reports, planned = run_job(job, allow_custom_code, on_event)
+    reports, planned = run_job(job, allow_custom_code, on_event, ranks=ranks, shard=shard)
     found = by_setting(reports, planned.run)
     ordered = [found[planned.resolved[setting.written]] for setting in job.settings]
     return ordered[0] if settings is None else ordered
@@ -210,6 +221,8 @@ def resume_run(
     accept_changes: bool = False,
     allow_custom_code: bool = False,
     force: bool = False,
+    ranks: RanksWanted = 1,
+    shard: Shard | None = None,
     on_event: Callable[[Event], object] | None = None,
 ) -> list[SettingReport]:
     """Score what a saved run lacks, as ``qfid resume`` does.
@@ -223,6 +236,8 @@ def resume_run(
             says so.
         allow_custom_code: As in :func:`measure_kv_fidelity`. A run does not remember it.
         force: Score even if memory seems insufficient.
+        ranks: As in :func:`measure_kv_fidelity`; no matter how many there were before.
+        shard: As in :func:`measure_kv_fidelity`, and as in the run until now.
         on_event: As in :func:`measure_kv_fidelity`; not called where nothing is left to score.
 
     Returns:
@@ -248,7 +263,9 @@ def resume_run(
         else:
             found.check_appendable()
             job = job_to_resume(found, accept_changes=accept_changes, force=force)
-            report, _ = run_job(job, allow_custom_code, on_event, found.id, accept_changes)
+            report, _ = run_job(
+                job, allow_custom_code, on_event, found.id, accept_changes, ranks, shard
+            )
     except QfidError as error:
         error.hint = in_python(error.hint)
         raise

@@ -9,19 +9,26 @@ import warnings
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from scorer.common.error_values import error_of
-from scorer.common.errors import QfidError, SettingFailed
+from scorer.common.errors import InputError, QfidError, SettingFailed
 from scorer.common.process_limits import missing_working_folder
 from scorer.common.python_hints import in_python
 from scorer.common.warning_categories import QfidWarning, ReportWarning, RunWarning
 from scorer.spec.events import Event, Failed, Finished, Planned, SettingFailedEvent, Warned
 from scorer.spec.job import Job
+from scorer.spec.ranks import Ranks, local_ranks, read_hostfile
 
 if TYPE_CHECKING:
     from scorer.report.setting_report import SettingReport
     from scorer.report.tree import Report
+
+
+RanksWanted = int | str | PathLike[str]
+"""How many processes share a run, or the path of a host file."""
+Shard = Literal["tensor", "pipeline"]
+"""How a model is split over ranks."""
 
 
 def located(name: str | PathLike[str]) -> str:
@@ -47,13 +54,19 @@ def run_job(
     on_event: Callable[[Event], object] | None,
     run: str | None = None,
     accept_changes: bool = False,
+    ranks: RanksWanted = 1,
+    shard: Shard | None = None,
 ) -> tuple[Report, Planned]:
     """Score a job, or what a run of it lacks; the report, and what was planned."""
     from scorer.child.apart import scored_for_program
     from scorer.report.tree import Report
 
     events = scored_for_program(
-        job, allow_custom_code=allow_custom_code, run=run, accept_changes=accept_changes
+        job,
+        allow_custom_code=allow_custom_code,
+        run=run,
+        accept_changes=accept_changes,
+        ranks=_ranks(ranks, shard),
     )
     planned: Planned | None = None
     told: set[str] = set()
@@ -81,6 +94,19 @@ def run_job(
                         _warn(ReportWarning, message)
                 return report, planned
     raise QfidError("the run ended without a report")
+
+
+def _ranks(wanted: RanksWanted, shard: str | None) -> Ranks | None:
+    if isinstance(wanted, int):
+        found = local_ranks(wanted)
+    else:
+        hosts = read_hostfile(Path(wanted).expanduser())
+        found = hosts if len(hosts.hosts) > 1 else None
+    if shard is None:
+        return found
+    if found is None:
+        raise InputError("`shard` splits a model over ranks, and there is one", "ranks=2")
+    return dataclasses.replace(found, shard=shard)
 
 
 def _warn(category: type[QfidWarning], message: str, hint: str = "") -> None:

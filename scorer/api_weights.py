@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from scorer.api_runs import by_setting, located, run_job
+from scorer.api_runs import RanksWanted, by_setting, located, run_job
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import QfidError
 from scorer.device.forks import refuse_after_fork
@@ -63,6 +63,7 @@ def measure_weight_fidelity(
     one_at_a_time: bool = False,
     allow_custom_code: bool = False,
     force: bool = False,
+    ranks: RanksWanted = 1,
     on_event: Callable[[Event], object] | None = None,
 ) -> WeightsReport:
     """Measure how far quantized weights drift, alone and with a quantized KV cache on top.
@@ -103,6 +104,8 @@ def measure_weight_fidelity(
         one_at_a_time: Load one set of weights after the other, also where all fit in memory.
         allow_custom_code: As in :func:`~scorer.api.measure_kv_fidelity`, for candidates too.
         force: Score even if memory seems insufficient.
+        ranks: As in :func:`~scorer.api.measure_kv_fidelity`; all sets of weights have to fit in
+            the memory of each.
         on_event: As in :func:`~scorer.api.measure_kv_fidelity`.
 
     Returns:
@@ -145,7 +148,7 @@ def measure_weight_fidelity(
         force=force,
         one_at_a_time=one_at_a_time,
     )
-    report, planned = run_job(job, allow_custom_code, on_event)
+    report, planned = run_job(job, allow_custom_code, on_event, ranks=ranks)
     return WeightsReport(planned.run, by_setting(report, planned.run), report)
 
 
@@ -176,6 +179,7 @@ def fit_memory(
     one_at_a_time: bool = False,
     allow_custom_code: bool = False,
     force: bool = False,
+    ranks: RanksWanted = 1,
     on_event: Callable[[Event], object] | None = None,
 ) -> WeightsReport:
     """Find out what to run in a given memory, as ``qfid fit`` does.
@@ -208,6 +212,7 @@ def fit_memory(
         one_at_a_time: See there.
         allow_custom_code: See there.
         force: See there.
+        ranks: See there.
         on_event: See there.
 
     Returns:
@@ -264,7 +269,7 @@ def fit_memory(
     except QfidError as error:
         error.hint = in_python(error.hint)
         raise
-    report, planned = run_job(job, allow_custom_code, on_event)
+    report, planned = run_job(job, allow_custom_code, on_event, ranks=ranks)
     return WeightsReport(planned.run, by_setting(report, planned.run), report)
 
 

@@ -17,11 +17,12 @@ from scorer.device.host_memory import HostMemory, host_memory
 from scorer.device.memory_watch import MemoryWatch
 from scorer.engine.session import Session
 from scorer.models.custom_code import Consent
-from scorer.spec.events import Event, Failed, Hello
+from scorer.spec.events import Event, Failed, Hello, Loading
 from scorer.spec.job import Job
 
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
+    from scorer.engine.team import Team
     from scorer.runs.listing import Run
 
 
@@ -82,6 +83,8 @@ def score(
     closing: Callable[[], None] = nothing,
     read_memory: Callable[[], HostMemory] = host_memory,
     out_of_memory: Callable[[WillNotFit], None] | None = None,
+    join: Callable[[Backend], Team] | None = None,
+    shard: str = "",
 ) -> Generator[Event, None, None]:
     """Score a job in this process.
 
@@ -98,6 +101,8 @@ def score(
         read_memory: Returns the memory of the host; called repeatedly during the run.
         out_of_memory: Ends this process at once when memory is nearly exhausted; None to stop at
             the next tile.
+        join: Meets the other ranks of the run, once MLX is there; None for a run of one process.
+        shard: How these hold the model together; "" where each has its own.
 
     Yields:
         Hello first; Finished or Failed last. Errors of the input and of the run are events, not
@@ -116,6 +121,15 @@ def score(
             from scorer.engine.text_process import TextProcess
 
             text = texts.enter_context(TextProcess())
+            from scorer.lm.mlx_lm_import import import_mlx_lm
+
+            import_mlx_lm(light=light_imports)
+            shared = None
+            if join is not None:
+                from scorer.engine.ranks import SharedRun
+
+                yield Loading("ranks")
+                shared = SharedRun(join(backend), shard)
             session = Session(
                 job,
                 backend,
@@ -127,10 +141,8 @@ def score(
                 allow_custom_code,
                 text_file,
                 text,
+                shared,
             )
-            from scorer.lm.mlx_lm_import import import_mlx_lm
-
-            import_mlx_lm(light=light_imports)
             yield from session.events()
     except QfidError as error:
         yield failure(error, None if session is None else session.run)

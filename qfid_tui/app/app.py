@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
     from scorer.spec.events import Event
+    from scorer.spec.ranks import Ranks
 
 _INTERRUPTED = 130
 # A killed child is gone at once; what cannot be killed is no reason to keep the user waiting.
@@ -107,6 +108,8 @@ class QfidApp(App[int]):
         self._prober: RunningScorer | None = None
         self._leaving = False
         self.has_failed = False
+        # The processes that share every run of this session; None for those that are chosen.
+        self.ranks: Ranks | None = None
 
     def get_driver_class(self) -> type[Driver]:
         """The driver: Textual's, with an input that no byte can break."""
@@ -249,9 +252,13 @@ class QfidApp(App[int]):
     def score(self, request: Mapping[str, Any], comparison: Comparison) -> None:
         """See :meth:`WorkbenchHost.score`."""
         from qfid_tui.app.run_worker import RunningScorer
+        from qfid_tui.state.run_options import chosen_ranks
 
         code = {} if self._allowed is None else self._allowed.of(request["model"])
         request = {**request, "allow_custom_code": code}
+        ranks = self.ranks or chosen_ranks(self.workbench.state.choices)
+        if ranks is not None:
+            request["ranks"] = ranks.to_json()
         self._scorer = RunningScorer(request, command=self._command)
         self.run_worker(
             self.listen(self._scorer, comparison),

@@ -38,6 +38,11 @@ def run_app(args: argparse.Namespace | None) -> int:
     # Its own and Textual's, before the terminal is taken.
     require_threads(_THREADS)
     app = QfidApp() if args is None else _chosen_app(args)
+    if args is not None:
+        from qfid_tui.cli.rank_options import ranks_of
+
+        # The options screen has their number; how they split a model, only the command line.
+        app.ranks = ranks_of(args) if args.shard is not None else None
     try:
         code = app.run()
     finally:

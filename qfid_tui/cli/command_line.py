@@ -33,6 +33,8 @@ COMMANDS = {
     "bench": "time scoring against bare forward passes on this machine",
     "doctor": "examine this machine: what is slow on it and how to fix it",
 }
+SHARED = ("kv", "weights", "fit", "resume")
+"""Commands whose run ranks can share."""
 _INTERRUPTED = 130
 
 
@@ -76,6 +78,10 @@ def _dispatch(words: list[str]) -> int:
 
     from qfid_tui.cli.parser import Parser
 
+    if words[0] in SHARED and _follows():
+        from qfid_tui.process.launched_rank import follow
+
+        return follow()
     if words[0] in COMMANDS:
         module = importlib.import_module(f"qfid_tui.cli.commands.{words[0]}")
         parser = Parser(prog="qfid")
@@ -98,11 +104,23 @@ def _dispatch(words: list[str]) -> int:
     return _open_app(args)
 
 
+def _follows() -> bool:
+    """Whether a program such as ``mlx.launch`` started this process beside its rank 0."""
+    import os
+
+    if "MLX_RANK" not in os.environ:
+        return False
+    from scorer.spec.ranks import launched_rank
+
+    return bool(launched_rank(os.environ))
+
+
 def _app_parser() -> Parser:
     import argparse
 
     from qfid_tui.cli.job_options import add_job_options, add_model_options
     from qfid_tui.cli.parser import Parser
+    from qfid_tui.cli.rank_options import add_rank_options
 
     width = max(map(len, COMMANDS))
     lines = "\n".join(f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items())
@@ -124,6 +142,7 @@ def _app_parser() -> Parser:
     )
     add_model_options(parser)
     add_job_options(parser)
+    add_rank_options(parser)
     return parser
 
 

@@ -14,6 +14,7 @@ from qfid_tui.words.progress import (
     duration,
     loading_text,
     planned_text,
+    rank_lines,
     rate_text,
     where_text,
 )
@@ -21,6 +22,8 @@ from qfid_tui.words.run_rows import cut
 from scorer.spec.events import (
     ChunkScored,
     Event,
+    Failed,
+    Finished,
     Loading,
     Planned,
     Progress,
@@ -54,6 +57,8 @@ class ProgressLines:
             self._write_problem(event)
         elif isinstance(event, SettingDropped):
             self.say(dropped_text(event.setting, event.reason))
+        elif isinstance(event, Finished | Failed):
+            self._say_ranks()
         elif isinstance(event, ChunkScored) and self._has_news:
             self.say(", ".join((done_text(self.run), *_speed(self.run))) + _kl_text(self.run))
 
@@ -76,6 +81,11 @@ class ProgressLines:
             kind = f"setting `{event.setting}` failed"
         self.clear()
         diagnostics.say_with_hint(kind, event.message, event.hint)
+
+    def _say_ranks(self) -> None:
+        """Say, once the run is over, what each rank did."""
+        for line in () if self.run.ranks is None else rank_lines(self.run.ranks):
+            self.say(line)
 
     def say(self, text: str) -> None:
         """Write a permanent line."""
@@ -113,6 +123,8 @@ class ProgressBar(ProgressLines):
             self._write_problem(event)
         elif isinstance(event, SettingDropped):
             self.say(dropped_text(event.setting, event.reason))
+        elif isinstance(event, Finished | Failed):
+            self._say_ranks()
         elif isinstance(event, Progress | ChunkScored):
             if self._clock() - self._painted >= _REPAINT_SECONDS:
                 columns = _columns()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qfid_tui.cli import diagnostics
 from qfid_tui.cli.progress_display import ProgressLines, progress_display
+from qfid_tui.cli.rank_options import ranks_of
 from qfid_tui.process.scorer_process import ScorerProcess, ending
 from qfid_tui.state.paths import absolute
 from scorer.common.errors import InputError, WillNotFit
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from scorer.models.info import ModelInfo
     from scorer.report.tree import Report
     from scorer.spec.job import Job
+    from scorer.spec.ranks import Ranks
 
 INTERRUPTED = 130
 
@@ -38,7 +40,8 @@ def score_new(job: Job, delivery: Delivery, args: argparse.Namespace) -> int:
     Args:
         job: What to score.
         delivery: Where the report goes.
-        args: The options about the model: ``allow_custom_code`` and ``pull``.
+        args: The options about the model, ``allow_custom_code`` and ``pull``, and those of
+            :mod:`qfid_tui.cli.rank_options`.
 
     Returns:
         Exit code of the command.
@@ -51,15 +54,16 @@ def score_new(job: Job, delivery: Delivery, args: argparse.Namespace) -> int:
     from qfid_tui.state.running_elsewhere import running_elsewhere
     from scorer.spec.job import STANDARD_INPUT
 
+    ranks = ranks_of(args)
     allowed = args.allow_custom_code
     info = ensure_models(job, allow_custom_code=allowed, pull=args.pull)
     job = _with_absolute_model(job, info)
     if (other := running_elsewhere(job)) is not None:
         diagnostics.say(f"warning: {other.words}")
     if job.corpus.source != STANDARD_INPUT:
-        return score(job, delivery, allow_custom_code=allowed)
+        return score(job, delivery, allow_custom_code=allowed, ranks=ranks)
     with text_from_standard_input() as path:
-        return score(job, delivery, allow_custom_code=allowed, text_file=path)
+        return score(job, delivery, allow_custom_code=allowed, text_file=path, ranks=ranks)
 
 
 def _with_absolute_model(job: Job, info: ModelInfo) -> Job:
@@ -79,6 +83,7 @@ def score(
     accept_changes: bool = False,
     allow_custom_code: bool = False,
     text_file: Path | None = None,
+    ranks: Ranks | None = None,
 ) -> int:
     """Score a job in a child process and deliver its report.
 
@@ -89,6 +94,7 @@ def score(
         accept_changes: Continue it although model, text or arithmetic have changed.
         allow_custom_code: Let the model's own Python files run, as they are now.
         text_file: Holds the text that came from standard input; None where none did.
+        ranks: The processes that share the run; None for one.
 
     Returns:
         Exit code of the command.
@@ -101,6 +107,8 @@ def score(
         request |= {"run": run, "accept_changes": accept_changes}
     if text_file is not None:
         request |= {"text_file": str(text_file)}
+    if ranks is not None:
+        request |= {"ranks": ranks.to_json()}
     display = progress_display()
     last: Event | None = None
     with ScorerProcess(request) as process:

@@ -66,6 +66,7 @@ class Choices:
         kernel: ``auto`` or ``mlx-lm``.
         control: Score the dequantized path beside the deployed one.
         batch: Chunks per forward pass; None if the scorer chooses.
+        ranks: How many processes of this machine share a run, or the absolute path of a host file.
         force: Score even if memory looks too small; never saved.
         theme: Name of Textual's theme.
         keys: The user's own keys: binding id to a key, or to several separated by commas.
@@ -95,6 +96,7 @@ class Choices:
     kernel: str = "auto"
     control: bool = False
     batch: int | None = None
+    ranks: int | str = 1
     force: bool = False
     theme: str = "textual-dark"
     keys: Mapping[str, str] = field(default_factory=dict)

@@ -36,6 +36,7 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
         "max_chunks": args.max_chunks,
         "noise_floor": args.noise_floor,
         "batch": args.batch,
+        "ranks": absolute(args.hostfile) if args.hostfile else args.ranks,
         "control": args.control or None,
         "force": args.force or None,
     }

@@ -14,6 +14,7 @@ from scorer.spec.events import (
     Loading,
     Planned,
     Progress,
+    RanksScored,
     SettingDropped,
     SettingFailedEvent,
 )
@@ -49,6 +50,7 @@ class RunProgress:
         failed: Settings that failed.
         dropped: Settings that are scored no further, and why.
         loading: What is loaded while the run goes on; None while it scores.
+        ranks: What the processes that share the run did in the last round; None for one process.
         in_turns: Whether sets of weights have been seen to take turns.
     """
 
@@ -69,6 +71,7 @@ class RunProgress:
         self.failed: set[str] = set()
         self.dropped: dict[str, str] = {}
         self.loading: Loading | None = None
+        self.ranks: RanksScored | None = None
         self.in_turns = False
 
     def add(self, event: Event) -> None:
@@ -89,6 +92,8 @@ class RunProgress:
             self._begun = {}
         elif isinstance(event, Progress):
             self._add_pass(event)
+        elif isinstance(event, RanksScored):
+            self.ranks = event
         elif isinstance(event, Loading) and self.planned is not None:
             self.loading, self.in_turns = event, True
             self._begun = {}

@@ -16,6 +16,7 @@ from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA, text_name
 from scorer.common.errors import InputError
 from scorer.spec.job import FEWEST_REPEATS, default_chunks
+from scorer.spec.ranks import Ranks, local_ranks, read_hostfile
 from scorer.spec.settings.kv import GROUP_SIZES
 
 if TYPE_CHECKING:
@@ -69,6 +70,32 @@ def _number(text: str) -> int:
         return int(text.replace(" ", ""))
     except ValueError:
         raise InputError(f"`{text.strip()}` is not a whole number") from None
+
+
+def _ranks(wanted: int | str) -> str:
+    return Path(wanted).name if isinstance(wanted, str) else str(wanted)
+
+
+def _ranks_typed(text: str) -> int | str:
+    text = text.strip()
+    if text.isdecimal():
+        local_ranks(int(text))
+        return int(text)
+    path = absolute(text)
+    read_hostfile(Path(path))
+    return path
+
+
+def chosen_ranks(choices: Choices) -> Ranks | None:
+    """The processes that share a run; None for one.
+
+    Raises:
+        InputError: There cannot be so many, or the host file is none any more.
+    """
+    if isinstance(choices.ranks, int):
+        return local_ranks(choices.ranks)
+    found = read_hostfile(Path(choices.ranks))
+    return found if len(found.hosts) > 1 else None
 
 
 def _count_typed(text: str) -> int | None:
@@ -159,6 +186,14 @@ OPTIONS: tuple[Option, ...] = (
         (0, FEWEST_REPEATS, 8, 16),
         lambda n: "off" if n == 0 else f"{n} repeats",
         "Repeats with the last bit of the input changed: the KL of mere rounding. Slow.",
+    ),
+    Option(
+        "ranks",
+        "processes",
+        (1, 2, 4, 8),
+        _ranks,
+        "Processes that share a run, one for each GPU; or a host file of mlx.launch.",
+        _ranks_typed,
     ),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scorer.common.inert_text import inert
-from scorer.spec.events import Loading, Planned
+from scorer.spec.events import Loading, Planned, RanksScored
 
 if TYPE_CHECKING:
     from qfid_tui.state.progress import RunProgress
@@ -33,10 +33,31 @@ def loading_text(event: Loading) -> str:
         "tokenizing": "tokenizing",
         "corpus": "fetching",
         "kernels": "compiling",
+        "ranks": "starting",
     }
     if event.step in named:
         return f"{named[event.step]} {event.detail or event.step}"
     return f"{event.step} {event.detail}".strip()
+
+
+def rank_lines(event: RanksScored) -> list[str]:
+    """What each rank of a run has scored, and how fast it was in the last round, a line each."""
+    each = zip(event.names, event.cells, event.round_cells, event.seconds, strict=True)
+    return [
+        f"{inert(name)}: {cells} chunks × settings scored"
+        + (f", {round_cells / seconds:.2g} a second" if seconds > 0 and round_cells else "")
+        for name, cells, round_cells, seconds in each
+    ]
+
+
+def ranks_text(event: RanksScored) -> str:
+    """How fast each rank was in the last round, in a line: ``ranks: 0 4.7/s, 1 8.8/s``."""
+    each = zip(event.round_cells, event.seconds, strict=True)
+    rates = (
+        f"{rank} {cells / seconds:.2g}/s" if cells and seconds > 0 else f"{rank} –"
+        for rank, (cells, seconds) in enumerate(each)
+    )
+    return f"ranks: {', '.join(rates)} (settings on chunks)"
 
 
 def planned_text(event: Planned) -> str:

@@ -19,6 +19,7 @@ from qfid_tui.words.progress import (
     dropped_text,
     duration,
     loading_text,
+    ranks_text,
     rate_text,
     where_text,
 )
@@ -57,6 +58,8 @@ def run_lines(state: WorkbenchState) -> list[Line]:
     if comparison.is_active:
         lines = [progress_line(comparison)]
         lines += _best_lines(state)
+        if comparison.progress.ranks is not None:
+            lines.append([(ranks_text(comparison.progress.ranks), "muted")])
         if comparison.phase == "stopping":
             lines.append([("stopping after this step; ", "text"), *key("x", " stops at once")])
     else:

@@ -64,6 +64,12 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ActionsContainer:
         "--batch", type=int, metavar="N", help="chunks per forward pass (default: the device's)"
     )
     parser.add_argument(
+        "--ranks",
+        metavar="LIST",
+        help="score with so many processes each, such as 1,2, and print the efficiency: "
+        "rate of n ÷ (n · rate of 1)",
+    )
+    parser.add_argument(
         "--start",
         action="store_true",
         help="measure the seconds from the start of the scorer's process to its first scored "

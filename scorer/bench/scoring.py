@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.report is not None:
             result = bench_report(args)
         else:
-            result = bench_start(args) if args.start else bench(args)
+            timed = bench_start if args.start else bench_ranks if args.ranks else bench
+            result = timed(args)
     except QfidError as error:
         hint = f"\nhint: {error.hint}" if error.hint else ""
         print(f"error: {error.message}{hint}", file=sys.stderr)
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from scorer.bench import table
 
         form = table.start_to_markdown if args.start else table.to_markdown
+        if args.ranks is not None:
+            form = table.ranks_to_markdown
         if args.report is not None:
             form = table.report_to_markdown
         elif args.weights is not None:
@@ -91,6 +94,34 @@ def job_of(args: argparse.Namespace) -> Job:
         max_chunks=args.max_chunks,
         batch=args.batch,
     )
+
+
+def bench_ranks(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure how well ranks share a run.
+
+    Returns:
+        JSON values; ``ranks``: see :func:`scorer.bench.ranks.measured_ranks`.
+
+    Raises:
+        QfidError: The model cannot be scored.
+    """
+    from scorer.bench.ranks import measured_ranks, rank_counts
+
+    job, counts = job_of(args), rank_counts(args.ranks)
+    with running_backend() as backend:
+        from scorer.lm.mlx_lm_import import import_mlx_lm
+
+        import_mlx_lm(light=True)
+        return {
+            "model": job.model,
+            "device": backend.kind,
+            "device_name": backend.name,
+            "settings": [setting.key for setting in job.settings],
+            "chunks": job.max_chunks,
+            "chunk_length": job.chunk_length,
+            "repeats": args.repeats,
+            "ranks": measured_ranks(job, args.shape, backend, counts, args.repeats),
+        }
 
 
 def bench_start(args: argparse.Namespace) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def measured_starts(job: Job, shape: str | None, backend: Backend) -> list[dict[
     with tempfile.TemporaryDirectory(prefix="qfid-start-", dir=temporary_folder()) as folder:
         if shape is not None:
             path = Path(folder) / shape
-            _write_model(shape, path, backend)
+            write_model(shape, path, backend)
             job = replace(job, model=str(path), corpus=CorpusSpec("builtin"))
         found = []
         for cache in CACHES:
@@ -124,7 +124,7 @@ def _steps(job: Job, data: Path) -> Iterator[Step]:
                 child.stdin.close()
 
 
-def _write_model(shape: str, folder: Path, backend: Backend) -> None:
+def write_model(shape: str, folder: Path, backend: Backend) -> None:
     """A model folder with random weights and the demo's tokenizer."""
     import mlx.core as mx
     from mlx.utils import tree_flatten

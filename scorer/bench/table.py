@@ -52,6 +52,28 @@ def to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"- peak memory above weights: {'unknown' if peak is None else bytes_of(peak)}"
 
 
+def ranks_to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield lines: the subject, and what each number of ranks took."""
+    yield f"# qfid bench --ranks: {text(result['model'])}"
+    yield ""
+    yield (
+        f"{text(result['device'])}, {text(result['device_name'])}; "
+        f"{plural(result['chunks'], 'chunk')} of {result['chunk_length']} tokens; "
+        f"best of {result['repeats']}: "
+        f"{', '.join(text(name.removesuffix('~dequantized')) for name in result['settings'])}"
+    )
+    yield ""
+    yield "| ranks | start | scoring | efficiency | with the start | gathered per chunk |"
+    yield "|---|---|---|---|---|---|"
+    for row in result["ranks"]:
+        gathered = row["gathered_bytes_per_chunk"]
+        yield (
+            f"| {row['ranks']} | {row['start_s']:.2f} s | {row['scoring_s']:.2f} s | "
+            f"{row['efficiency']:.3f} | {row['efficiency_with_start']:.3f} | "
+            f"{bytes_of(round(gathered)) if gathered else '–'} |"
+        )
+
+
 def weights_to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
     """Lines: the subject, the times together and in turns, and what loading took."""
     yield f"# qfid bench --weights: {text(result['model'])}"

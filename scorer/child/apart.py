@@ -19,13 +19,19 @@ from scorer.common.python_command import python_command
 from scorer.models.custom_code import consent_to_json
 from scorer.spec.events import Event, Failed, Finished, parse_line
 from scorer.spec.job import Job
+from scorer.spec.ranks import Ranks
 
 COMMAND = python_command("scorer")
 _SECONDS_TO_END = 5.0
 
 
 def scored_for_program(
-    job: Job, *, allow_custom_code: bool, run: str | None = None, accept_changes: bool = False
+    job: Job,
+    *,
+    allow_custom_code: bool,
+    run: str | None = None,
+    accept_changes: bool = False,
+    ranks: Ranks | None = None,
 ) -> Generator[Event]:
     """Score a job for the program around us; closing the generator ends the run.
 
@@ -34,6 +40,7 @@ def scored_for_program(
         allow_custom_code: Whether the model's own Python files may run, whatever they are.
         run: Id of a saved run to continue.
         accept_changes: Continue it although its model, text or arithmetic have changed.
+        ranks: The processes that share the run; None for one.
 
     Yields:
         As :func:`scorer.score.score`.
@@ -41,9 +48,12 @@ def scored_for_program(
     Raises:
         QfidError: The child process cannot be started, or ended without a last event.
     """
-    if needs_child():
+    if ranks is not None or needs_child():
         request = job.to_json() | {"allow_custom_code": consent_to_json(allow_custom_code)}
-        yield from _in_child(request | {"run": run, "accept_changes": accept_changes})
+        request |= {"run": run, "accept_changes": accept_changes}
+        if ranks is not None:
+            request["ranks"] = ranks.to_json()
+        yield from _in_child(request)
         return
     from scorer.score import score
 

@@ -12,7 +12,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from scorer.child.ending import INTERRUPTED, Ending
 from scorer.common.error_text import named_line
@@ -26,6 +26,10 @@ from scorer.common.process_limits import (
 from scorer.models.custom_code import Consent, consent_from_json
 from scorer.spec.events import Event, Failed, Finished, Planned
 from scorer.spec.job import Job
+from scorer.spec.ranks import Ranks
+
+if TYPE_CHECKING:
+    from scorer.child.team import StartedTeam
 
 # The exit code of what has been said so far: an input that ends after the last event ends nothing.
 _exit_code = 1
@@ -42,7 +46,8 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
             :mod:`scorer.child.doctor`), ``--geometry`` one a model named on standard input (see
             :mod:`scorer.child.geometry`), ``--text`` and ``--spelling`` what foreign files say
             (see :mod:`scorer.child.foreign_text`), ``--relatives`` which cached models are another
-            in another precision (see :mod:`scorer.child.relatives`).
+            in another precision (see :mod:`scorer.child.relatives`), ``--rank`` takes part in the
+            run of another process (see :mod:`scorer.child.rank`).
 
     Returns:
         Exit code: 0 report, 130 interrupted, else the error's.
@@ -70,6 +75,10 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
         text = arguments == ["--text"]
         prepare = foreign_text.prepare_tokens if text else foreign_text.prepare_spelling
         return answer(events, sys.stdin.buffer, prepare)
+    if arguments == ["--rank"]:
+        from scorer.child.rank import run_rank
+
+        return run_rank(events, sys.stdin.buffer)
     if arguments == ["--relatives"]:
         from scorer.child.answering import answer
         from scorer.child.relatives import prepare_relatives
@@ -99,7 +108,12 @@ def _score(events: IO[str], request: _Request, ending: Ending) -> int:
     if not request.allow_custom_code:
         without_torch()
     code, planned = 1, ""
+    team: StartedTeam | None = None
     try:
+        if request.ranks is not None:
+            from scorer.child.team import StartedTeam
+
+            team = StartedTeam(request.ranks, ending.at_once)
         for event in score(
             request.job,
             run=request.run,
@@ -110,6 +124,8 @@ def _score(events: IO[str], request: _Request, ending: Ending) -> int:
             text_file=request.text_file,
             closing=ending.close,
             out_of_memory=ending.at_once,
+            join=None if team is None else team.join,
+            shard="" if request.ranks is None else request.ranks.shard,
         ):
             ending.note(event)
             if isinstance(event, Planned):
@@ -117,6 +133,8 @@ def _score(events: IO[str], request: _Request, ending: Ending) -> int:
             code = _write(events, event)
     except BrokenPipeError:
         return 1
+    except QfidError as error:
+        return _write(events, _failure(error, planned))
     except Exception as error:
         import traceback
 
@@ -124,6 +142,9 @@ def _score(events: IO[str], request: _Request, ending: Ending) -> int:
         shortage = limit_reached(error)
         message = f"internal error: {named_line(error)}"
         return _write(events, _failure(shortage or QfidError(message, "please report it"), planned))
+    finally:
+        if team is not None:
+            team.close()
     return code
 
 
@@ -170,6 +191,7 @@ class _Request:
         accept_changes: Continue it although its conditions have changed.
         allow_custom_code: Which Python files of the model's own may run.
         text_file: Holds the text that came from standard input; None where none did.
+        ranks: The processes that share the run; None for this one alone.
     """
 
     job: Job
@@ -177,6 +199,7 @@ class _Request:
     accept_changes: bool
     allow_custom_code: Consent
     text_file: Path | None
+    ranks: Ranks | None
 
 
 def _read_request(line: bytes) -> _Request:
@@ -195,7 +218,9 @@ def _read_request(line: bytes) -> _Request:
     if not isinstance(text_file, str | None):
         raise InputError("`text_file` must be a path")
     path = None if text_file is None else Path(text_file)
-    return _Request(Job.from_json(data), run, accept_changes, allowed, path)
+    ranks = data.pop("ranks", None)
+    shared = None if ranks is None else Ranks.from_json(ranks)
+    return _Request(Job.from_json(data), run, accept_changes, allowed, path, shared)
 
 
 def _exit_at_end_of_input() -> None:

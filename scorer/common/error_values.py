@@ -13,6 +13,7 @@ from scorer.common.errors import (
     ModelChanged,
     ModelNotCached,
     QfidError,
+    RankLost,
     SettingFailed,
     WillNotFit,
 )
@@ -24,6 +25,7 @@ _CLASSES: dict[str, type[QfidError]] = {
         InputError,
         Interrupted,
         ModelChanged,
+        RankLost,
         SettingFailed,
         WillNotFit,
     )

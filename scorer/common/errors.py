@@ -7,6 +7,7 @@ QfidError                  1  internal error
 │   └── CustomCodeRefused  2  the model would run Python code that was not allowed
 ├── WillNotFit             3  too little memory, before or during the run
 ├── ModelChanged           1  files of the model were changed while it was scored
+├── RankLost               1  a process that shares the run is gone, or hangs
 ├── SettingFailed          1  one setting gave no usable number; the others continue
 └── Interrupted          130  the user stopped the run; what was scored is saved
 """
@@ -81,6 +82,10 @@ class WillNotFit(QfidError):
 
 class ModelChanged(QfidError):
     """Files of the model were changed while it was scored; the run cannot go on with them."""
+
+
+class RankLost(QfidError):
+    """A rank of the run died, hung or lost its link; what was gathered is saved."""
 
 
 class SettingFailed(QfidError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,22 @@ from scorer.device.memory import memory_in_use, peak_memory
 from scorer.device.pipeline import choose_pipeline
 from scorer.engine.batch_scorers import Scoring, batch_scorer
 from scorer.engine.looks import looks
-from scorer.engine.outcomes import LaneFailed, Outcome, PassDone, Scored, ScoreTask
+from scorer.engine.outcomes import (
+    BatchScorer,
+    LaneFailed,
+    Outcome,
+    PassDone,
+    Scored,
+    ScoreTask,
+    Told,
+)
 from scorer.engine.prepared import Prepared
 from scorer.engine.saving import Saver
 from scorer.engine.schedule import Cells, Schedule
 from scorer.engine.tiles import Batch
 from scorer.fit.memory_need import KEPT_BUFFERS
+from scorer.fit.pass_size import PassSize
+from scorer.lanes.base import Lane
 from scorer.lanes.noise import SharingLane
 from scorer.metrics.reduce import Metrics
 from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
@@ -41,6 +51,10 @@ if TYPE_CHECKING:
     from scorer.runs.positions_file import PositionsWriter
     from scorer.runs.positions_format import StoredChunk
     from scorer.stats.positions import Positions
+
+
+Spread = Callable[[BatchScorer, PassSize, Mapping[str, Lane]], BatchScorer]
+"""Of what scores a share here, the size of passes, and lanes by key, makes what scores it all."""
 
 
 def run_grid(prepared: Prepared) -> Grid:
@@ -70,6 +84,7 @@ class CellScorer:
         turns: The turns that sets of weights take; None where all are loaded.
         drop: Drops settings that cannot be the answer, and gives the reasons; None for a run that
             scores every setting on every chunk.
+        spread: Shares what is scored with other processes; None for a run that has none.
 
     Attributes:
         schedule: What is scored, what is not yet, and what was given up.
@@ -83,12 +98,14 @@ class CellScorer:
         stop: Callable[[], bool],
         turns: Turns | None = None,
         drop: Callable[[], dict[str, str]] | None = None,
+        spread: Spread | None = None,
     ) -> None:
         self.prepared = prepared
         self.writer = writer
         self.stop = stop
         self.turns = turns
         self._drop = drop
+        self._spread = spread
         self.schedule = Schedule(
             run_grid(prepared),
             writer.stored,
@@ -239,7 +256,7 @@ class CellScorer:
     def _scored(self) -> Iterator[Event]:
         """Score and save what the schedule hands out."""
         size = self.schedule.size
-        scorer = batch_scorer(
+        scorer: BatchScorer = batch_scorer(
             Scoring(
                 self.prepared,
                 None if self.turns is None else self.turns.reference,
@@ -252,6 +269,8 @@ class CellScorer:
             self.stop,
             batches=self.schedule.lacking(size.workers),
         )
+        if self._spread is not None:
+            scorer = self._spread(scorer, size, self._lanes)
         self._at_once = scorer.at_once
         kept = size.workers * KEPT_BUFFERS if self._device == "cpu" else 0
         with keeping_buffers(kept):
@@ -260,7 +279,9 @@ class CellScorer:
     def _taken_in(self, outcomes: Iterator[Outcome]) -> Iterator[Event]:
         """Save what is scored; tell of it and of what is not."""
         for outcome in outcomes:
-            if isinstance(outcome, PassDone):
+            if isinstance(outcome, Told):
+                yield outcome.event
+            elif isinstance(outcome, PassDone):
                 name = "" if outcome.lane is None else outcome.lane.key
                 first, done, total = outcome.batch.chunks[0], outcome.done, outcome.total
                 yield Progress(first, name, done, total, memory_in_use())

@@ -9,6 +9,7 @@ from typing import Protocol
 from scorer.common.errors import QfidError
 from scorer.engine.tiles import Batch
 from scorer.lanes.base import Findings, Lane
+from scorer.spec.events import Event
 from scorer.stats.noise_floor import PerturbedRepeats
 from scorer.stats.positions import Positions
 
@@ -70,7 +71,14 @@ class NoiseNotReached:
     """The noise floor's perturbation does not reach the embeddings of this model."""
 
 
-Outcome = Scored | LaneFailed | PassDone | NoiseNotReached
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something to be told as it is."""
+
+    event: Event
+
+
+Outcome = Scored | LaneFailed | PassDone | NoiseNotReached | Told
 
 
 class BatchScorer(Protocol):

@@ -9,11 +9,12 @@ from pathlib import Path
 import mlx.core as mx
 
 from scorer.common.bounded_process import Asked, nobody
+from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import CustomCodeRefused, InputError, WillNotFit
 from scorer.common.inert_text import shown
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
-from scorer.device.host_memory import memory_for_run
+from scorer.device.host_memory import HostMemory, memory_for_run
 from scorer.device.memory import device_memory, memory_in_use
 from scorer.device.slow_products import slow_products
 from scorer.device.threads import worker_count
@@ -42,6 +43,7 @@ from scorer.lm.cpu.linear import has_stacked_matrices
 from scorer.lm.load import LoadedModel, load
 from scorer.lm.measured_geometry import measure_folder, measured_geometry
 from scorer.lm.model_handle import ModelHandle
+from scorer.lm.sharding import Sharding
 from scorer.lm.split_model import SplitModel
 from scorer.lm.tokenizer import comparison_key, is_compared
 from scorer.models.custom_code import Consent, check_consent, described, hashes
@@ -77,6 +79,9 @@ class Preparation:
         text_file: Path | None = None,
         text: text_process.TextProcess | None = None,
         ended: Asked = nobody,
+        loaded: Callable[[text_process.TextProcess], None] | None = None,
+        beside: int = 1,
+        sharding: Sharding | None = None,
     ) -> None:
         """Begin nothing yet.
 
@@ -92,6 +97,9 @@ class Preparation:
             text_file: Holds the text that came from standard input; None where none did.
             text: Reads the text, started already; None to start it.
             ended: Ends the wait for the text.
+            loaded: Called with the reader of the text once that is read and the model loaded.
+            sharding: How the model is split over ranks; None for a whole one.
+            beside: Processes that share the memory of this machine for the run, this one included.
         """
         self.job = self.asked = job
         self.backend = backend
@@ -106,6 +114,9 @@ class Preparation:
         self.in_turns = False
         self.text = text
         self.ended = ended
+        self.loaded = loaded
+        self.beside = beside
+        self.sharding = sharding
         self.result: Prepared | None = None
 
     def steps(self) -> Iterator[Event]:
@@ -143,37 +154,23 @@ class Preparation:
             for caution in candidate.cautions:
                 yield Warned(caution)
         check_settings(job, info.geometry)
-        fetched = to_be_fetched() if job.corpus.source == "wikitext2" else None
-        if fetched is not None:
-            yield Loading("corpus", fetched)
-        key = comparison_key(info.path)
-        source = job.corpus.source
-        named = "standard input" if source == STANDARD_INPUT else source
-        if not is_compared(info.path, key):
-            named += "; its tokens compared with mlx-lm's, once a model"
-        yield Loading("tokenizing", named)
+        if self.sharding is not None:
+            self.sharding.check(info)
         with self.text or text_process.TextProcess() as text:
-            if source == "wikitext2" and cached_wikitext2() is None:
-                # Libraries that load models may not use the network, which is open until then.
-                fetch_wikitext2()
-            text.begin(
-                job,
-                info,
-                key=key,
-                consent=hashes(info.code),
-                text_file=self.text_file,
-                cache_dir=self.cache_dir,
-            )
+            yield from self._begin_text(text, info)
             # A text that cannot be scored is refused before a model is loaded.
             soon = text.wait(_TEXT_FIRST_SECONDS, self.ended)
             corpus = self._corpus(text, info) if soon else None
             sizes = model_sizes(info)
-            size = yield from self._size(info, sizes)
+            part = sizes if self.sharding is None else self.sharding.sizes(sizes)
+            size = yield from self._size(info, part)
             with compiling(job, self.backend, info, sizes) as processes:
                 model = yield from self._model(info)
                 if not self.in_turns:
                     yield from self._load_candidates()
                 corpus = corpus or self._corpus(text, info)
+                if self.loaded is not None:
+                    self.loaded(text)
                 content.check_read()
                 for warning in corpus.warnings:
                     yield Warned(warning)
@@ -190,6 +187,9 @@ class Preparation:
         vocab = check_forward(split, probe, info)
         check_tokens(corpus, vocab, "output layer has {} tokens")
         geometry = measured_geometry(split)
+        if self.sharding is not None:
+            # Of the whole model, not of this rank's heads.
+            geometry = info.geometry
         about_model = model_warnings(info, model, geometry, job.chunk_length)
         for line in about_model:
             yield Warned(line)
@@ -232,6 +232,7 @@ class Preparation:
             (*beyond[:1], *about_model),
             self.candidates,
             self.in_turns,
+            "" if self.sharding is None else self.sharding.described(),
         )
 
     def close(self) -> None:
@@ -253,6 +254,29 @@ class Preparation:
         except CustomCodeRefused as error:
             message = f"`{self.job.model}`: {error.message}"
             raise CustomCodeRefused(message, error.hint, error.files) from None
+
+    def _begin_text(self, text: text_process.TextProcess, info: ModelInfo) -> Iterator[Event]:
+        """Let the text be read, once it is there."""
+        source = self.job.corpus.source
+        fetched = to_be_fetched() if source == "wikitext2" else None
+        if fetched is not None:
+            yield Loading("corpus", fetched)
+        key = comparison_key(info.path)
+        named = "standard input" if source == STANDARD_INPUT else source
+        if not is_compared(info.path, key):
+            named += "; its tokens compared with mlx-lm's, once a model"
+        yield Loading("tokenizing", named)
+        if source == "wikitext2" and cached_wikitext2() is None:
+            # Libraries that load models may not use the network, which is open until then.
+            fetch_wikitext2()
+        text.begin(
+            self.job,
+            info,
+            key=key,
+            consent=hashes(info.code),
+            text_file=self.text_file,
+            cache_dir=self.cache_dir,
+        )
 
     def _corpus(self, text: text_process.TextProcess, info: ModelInfo) -> ChunkedCorpus:
         job = self.job
@@ -276,7 +300,8 @@ class Preparation:
         job = self.job
         wanted = PassSize(
             self.grid or job.batch or default_batch(self.backend.kind, job.chunk_length),
-            workers=worker_count(self.backend.kind),
+            # Threads would not keep the order in which ranks of a split model meet.
+            workers=1 if self.sharding else worker_count(self.backend.kind),
         )
         size = self._fitting(info, sizes, wanted)
         if size.batch < wanted.batch and (self.grid or job.batch):
@@ -297,7 +322,12 @@ class Preparation:
         yield Loading("model", info.name)
         for unusable in self.backend.unusable_blas:
             yield Warned(*unusable.described())
-        model = load(info.path, self.backend, allow_custom_code=hashes(info.code))
+        model = load(
+            info.path,
+            self.backend,
+            allow_custom_code=hashes(info.code),
+            split=None if self.sharding is None else self.sharding.apply,
+        )
         in_mlx = self._arithmetic == MLX or has_stacked_matrices(model.module)
         if in_mlx and (slow := slow_products(self.backend)) is not None:
             yield Warned(*slow)
@@ -317,7 +347,7 @@ class Preparation:
 
     def _fitting(self, info: ModelInfo, sizes: ModelSizes, wanted: PassSize) -> PassSize:
         """The largest size that fits; decides whether the candidates take turns."""
-        memory = device_memory(self.backend.kind)
+        memory = _shared(device_memory(self.backend.kind), self.backend.kind, self.beside)
         sets = [candidate.bytes(self.backend.kind) for candidate in self.candidates]
 
         def fits(beside: int) -> PassSize:
@@ -341,6 +371,13 @@ class Preparation:
         self.in_turns = True
         # Behind the reference's tail; its layers are gone by then.
         return fits(max(0, max(sets) - layers_bytes(sizes, self.backend.kind)))
+
+
+def _shared(memory: HostMemory, kind: DeviceKind, processes: int) -> HostMemory:
+    """The memory of one of several processes; on CUDA each has a card of its own."""
+    if kind == "cuda" or processes == 1:
+        return memory
+    return memory._replace(available=memory.low + (memory.available - memory.low) // processes)
 
 
 def _measured(info: ModelInfo) -> ModelInfo:

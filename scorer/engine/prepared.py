@@ -46,6 +46,7 @@ class Prepared:
         candidates: The weights that are compared with the reference's; loaded, unless they take
             turns.
         in_turns: Whether they do: one after the other is loaded, behind the reference.
+        sharding: How the model is split over ranks, in words; "" for a whole one.
     """
 
     job: Job
@@ -65,6 +66,7 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     candidates: tuple[CandidateWeights, ...] = ()
     in_turns: bool = False
+    sharding: str = ""
 
     @property
     def split(self) -> SplitModel:

@@ -76,7 +76,7 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | N
         "device": f"{backend.kind} {backend.name}",
         "compute dtype": prepared.model.dtype_name,
         "BLAS": backend.blas,
-        "arithmetic": prepared.split.arithmetic,
+        "arithmetic": ", ".join(filter(None, (prepared.split.arithmetic, prepared.sharding))),
         "mlx version": backend.versions.get("mlx", "unknown"),
         "mlx-lm version": _mlx_lm(prepared, backend),
         **libraries,
@@ -110,7 +110,8 @@ def arithmetic_line(prepared: Prepared, backend: Backend) -> str:
     blas = f", BLAS: {blas_line(prepared, backend)}" if backend.kind == "cpu" else ""
     dense = ", weights dequantized" if prepared.model.dequantized else ""
     numpy = ", attention and linear layers in NumPy" if prepared.split.arithmetic == NUMPY else ""
-    return f"{backend.kind}, {prepared.model.dtype_name}{dense}{numpy}{blas}"
+    split = f", {prepared.sharding}" if prepared.sharding else ""
+    return f"{backend.kind}, {prepared.model.dtype_name}{dense}{numpy}{split}{blas}"
 
 
 def _context(geometry: KVGeometry, chunk_length: int) -> int | None:

@@ -19,6 +19,7 @@ from scorer.spec.job import STANDARD_INPUT, Job
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
     from scorer.engine.prepared import Prepared
+    from scorer.engine.ranks import SharedRun
     from scorer.engine.text_process import TextProcess
     from scorer.engine.turns import Turns
     from scorer.models.custom_code import Consent
@@ -45,6 +46,7 @@ class Session:
         allow_custom_code: Consent = False,
         text_file: Path | None = None,
         text: TextProcess | None = None,
+        shared: SharedRun | None = None,
     ) -> None:
         self.job = job
         self.backend = backend
@@ -56,6 +58,7 @@ class Session:
         self.allow_custom_code = allow_custom_code
         self.text_file = text_file
         self.text = text
+        self.shared = shared
         self.run: Run | None = None
         self.own_kernels = OwnKernels(job, backend.kind)
 
@@ -99,6 +102,15 @@ class Session:
                 chunks = earlier.readable_facts.chunks
             if self.job.corpus.source == STANDARD_INPUT:
                 self.text_file = kept_text(earlier.path)
+        shared = self.shared
+        if shared is not None:
+            shared.begin(
+                self.job,
+                grid=grid,
+                chunks=chunks,
+                allow_custom_code=self.allow_custom_code,
+                device=self.backend.kind,
+            )
         preparation = Preparation(
             self.job,
             self.backend,
@@ -110,6 +122,9 @@ class Session:
             text_file=self.text_file,
             text=self.text,
             ended=self._ended,
+            loaded=None if shared is None else shared.send_text,
+            beside=1 if shared is None else shared.beside,
+            sharding=None if shared is None else shared.sharding,
         )
         try:
             yield from preparation.steps()
@@ -118,6 +133,8 @@ class Session:
                 raise error
             prepared = preparation.result
             assert prepared is not None
+            if shared is not None:
+                prepared = shared.agreed(prepared, self.backend)
             try:
                 yield from self._in_run(prepared)
             finally:
@@ -191,7 +208,13 @@ class Session:
             yield self._planned(prepared, run, run_grid(prepared).missing(writer.stored))
             turns = self._turns(prepared, run)
             drop = partial(drop_settings, run) if self.job.drop_beaten else None
-            cells = CellScorer(prepared, self.backend.kind, writer, self.stop, turns, drop)
+            spread, stop = None, self.stop
+            if self.shared is not None:
+                spread = self.shared.spread
+                if self.shared.sharding is not None:
+                    # Ranks that hold a model together stop between two batches.
+                    self.shared.stop, stop = self.stop, _never
+            cells = CellScorer(prepared, self.backend.kind, writer, stop, turns, drop, spread)
             for name in run.dropped():
                 cells.drop_setting(name)
             if writer.stored:
@@ -210,6 +233,8 @@ class Session:
             finally:
                 if turns is not None:
                     turns.close()
+            if self.shared is not None and ended is None:
+                self.shared.end()
             self.closing()
             writer.check_in_place()
             stored = run.read()
@@ -350,3 +375,7 @@ def _same_choice(one: Job, other: Job) -> bool:
         getattr(one, name) == getattr(other, name)
         for name in ("protocol", "chunk_length", "chunks", "max_chunks")
     )
+
+
+def _never() -> bool:
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,13 @@ class LoadedModel:
         return str(self.dtype).rsplit(".", maxsplit=1)[-1]
 
 
-def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) -> LoadedModel:
+def load(
+    path: Path,
+    backend: Backend,
+    *,
+    allow_custom_code: Consent = False,
+    split: Callable[[nn.Module], None] | None = None,
+) -> LoadedModel:
     """Load a model folder for scoring.
 
     On the CPU weights are dequantized and cast to float32 once: MLX's quantized CPU matmul
@@ -67,6 +74,7 @@ def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) ->
         path: Folder with config.json and safetensors.
         backend: The device, from :func:`scorer.device.backend.start_backend`.
         allow_custom_code: Whether the Python file that ``config.json`` names may run.
+        split: Keeps a part of the model, before weights that are lazy are read; None for all.
 
     Raises:
         CustomCodeRefused: It may not.
@@ -75,7 +83,7 @@ def load(path: Path, backend: Backend, *, allow_custom_code: Consent = False) ->
     """
     lazy = backend.kind != "cpu"
     module, config, arguments = read_module(path, lazy=lazy, allow_custom_code=allow_custom_code)
-    return prepared_for(module, config, backend, arguments)
+    return prepared_for(module, config, backend, arguments, split)
 
 
 def read_module(
@@ -122,7 +130,11 @@ def read_module(
 
 
 def prepared_for(
-    module: nn.Module, config: dict[str, Any], backend: Backend, arguments: tuple[Arguments, ...]
+    module: nn.Module,
+    config: dict[str, Any],
+    backend: Backend,
+    arguments: tuple[Arguments, ...],
+    split: Callable[[nn.Module], None] | None = None,
 ) -> LoadedModel:
     """A module with its weights, which may be lazy, made ready for the device.
 
@@ -131,6 +143,7 @@ def prepared_for(
         config: Its config.json.
         backend: The device.
         arguments: What it took of its config.
+        split: As of :func:`load`.
 
     Raises:
         InputError: It has no floating-point parameters.
@@ -141,6 +154,8 @@ def prepared_for(
     dequantized = False
     if backend.kind == "cpu":
         dequantized = densify(module)
+    if split is not None:
+        split(module)
     mx.eval(module.parameters())
     return LoadedModel(
         module, config, _dtype(module), vocab_rows(module), dequantized, arguments, stored, bits

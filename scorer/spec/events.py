@@ -61,7 +61,8 @@ class Loading(Event):
     """A step before scoring starts.
 
     Attributes:
-        step: ``corpus``, ``tokenizing``, ``model``, ``kernels`` or ``checking``; ``kernels`` comes
+        step: ``ranks``, ``corpus``, ``tokenizing``, ``model``, ``kernels`` or ``checking``;
+            ``kernels`` comes
             again with another detail while kernels for a GPU are waited for.
         detail: What of it, one line.
     """
@@ -168,6 +169,32 @@ class ChunkScored(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RanksScored(Event):
+    """A round is over, in which several ranks shared the work; all of it is saved or about to be.
+
+    Attributes:
+        names: Each rank and its machine, rank 0 first.
+        cells: Chunks under settings that each has scored so far.
+        seconds: What the round's share took each, seconds.
+        round_cells: Chunks under settings that each scored in this round.
+        round_seconds: The whole round, waiting for each other included.
+        gathered: Bytes of all messages of the ranks since the first round began.
+    """
+
+    kind: ClassVar[str] = "ranks"
+    names: list[str]
+    cells: list[int]
+    seconds: list[float]
+    round_cells: list[int]
+    round_seconds: float
+    gathered: int = 0
+
+    def __post_init__(self) -> None:
+        if {len(self.cells), len(self.seconds), len(self.round_cells)} != {len(self.names)}:
+            raise InputError("every rank has a name, cells and seconds")
+
+
+@dataclass(frozen=True, slots=True)
 class Warned(Event):
     """Something the user should know; the run goes on."""
 
@@ -230,6 +257,7 @@ _KINDS: tuple[type[Event], ...] = (
     Planned,
     Progress,
     ChunkScored,
+    RanksScored,
     Warned,
     SettingFailedEvent,
     SettingDropped,

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +32,7 @@ from scorer.runs.listing import list_runs
 from scorer.score import failure
 from scorer.spec.events import Event, Failed
 from scorer.spec.job import Job
+from scorer.spec.ranks import Host, Ranks
 from scorer.spec.settings.kv import KVSetting
 
 # Two chunks of a random model are few, and far from any text.
@@ -73,8 +74,8 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     class Asked(Exception):
         pass
 
-    def remember(job: Job, allow_custom_code: bool, on_event: object) -> None:
-        assert allow_custom_code and on_event is print
+    def remember(job: Job, allow_custom_code: bool, on_event: object, **more: object) -> None:
+        assert allow_custom_code and on_event is print and more == {"ranks": 1, "shard": None}
         asked.append(job)
         raise Asked
 
@@ -108,7 +109,7 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     # Consent is no part of a job.
     assert {name: getattr(job, name) for name in options} == options | {"allow_custom_code": False}
     taken = {"model", "kv_bits", "kv_group_size", "setting", "settings", "quantize_start", "path"}
-    taken |= {"corpus", "on_event"}
+    taken |= {"corpus", "on_event", "ranks", "shard"}
     assert set(inspect.signature(measure_kv_fidelity).parameters) == taken | set(options)
 
 
@@ -125,7 +126,7 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
 def test_some_of_the_chunks_are_spread_over_the_text(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], chunks: str
 ) -> None:
-    def told(job: Job, *_: object) -> NoReturn:
+    def told(job: Job, *_: object, **more: object) -> NoReturn:
         raise LookupError(job.chunks)
 
     monkeypatch.setattr(api, "run_job", told)
@@ -263,3 +264,31 @@ def test_a_deleted_working_directory_is_an_error_and_not_the_end_of_the_process(
         check=False,
     )
     assert done.stdout == "the working directory has been deleted\n", done.stderr
+
+
+def test_ranks_reach_the_child(
+    small: Small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    requests: list[dict[str, Any]] = []
+
+    def remember(request: dict[str, Any]) -> Iterator[Event]:
+        requests.append(request)
+        yield Failed("InputError", "no further", "", 2)
+
+    monkeypatch.setattr("scorer.child.apart._in_child", remember)
+    hosts = tmp_path / "hosts.json"
+    hosts.write_text('[{"ssh": "127.0.0.1"}, {"ssh": "b", "ips": ["10.0.0.2"]}]')
+    for ranks in (2, hosts):
+        with pytest.raises(InputError, match="no further"):
+            measure_kv_fidelity(small.model, kv_bits=8, corpus=small.text, ranks=ranks)
+    assert [Ranks.from_json(r["ranks"]).hosts for r in requests] == [
+        (Host(), Host()),
+        (Host(), Host("b", ("10.0.0.2",))),
+    ]
+    with pytest.raises(InputError, match="no further"):
+        measure_kv_fidelity(small.model, kv_bits=8, corpus=small.text, ranks=2, shard="tensor")
+    assert requests[-1]["ranks"]["shard"] == "tensor"
+    with pytest.raises(InputError, match="splits a model over ranks, and there is one"):
+        measure_kv_fidelity(small.model, kv_bits=8, corpus=small.text, shard="tensor")
+    with pytest.raises(InputError, match="`0` ranks cannot share a run"):
+        measure_kv_fidelity(small.model, kv_bits=8, corpus=small.text, ranks=0)

@@ -60,6 +60,7 @@ def _arguments(args: argparse.Namespace) -> list[str]:
         "repeats",
         "chunk_length",
         "batch",
+        "ranks",
         "format",
     )
     given = {name: getattr(args, name) for name in names}

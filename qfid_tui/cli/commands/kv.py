@@ -7,6 +7,7 @@ from typing import Any
 
 from qfid_tui.cli.dry_run import add_dry_run_option, print_dry_run
 from qfid_tui.cli.job_options import add_job_options, add_model_options, job_of
+from qfid_tui.cli.rank_options import add_rank_options
 from qfid_tui.cli.report_formats import Delivery, add_report_options
 
 _DESCRIPTION = """\
@@ -34,6 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add_model_options(parser)
     add_job_options(parser)
+    add_rank_options(parser)
     add_report_options(parser)
     add_dry_run_option(parser)
 

@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
+from qfid_tui.cli.rank_options import add_rank_options, ranks_of
 from qfid_tui.cli.report_formats import Delivery, add_report_options
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     group.add_argument("--settings", metavar="LIST", help="settings in full: w6,w6+8,k8v4")
     add_deployment_options(parser)
+    add_rank_options(parser)
     add_report_options(parser)
 
 
@@ -94,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from qfid_tui.state.saved_report import deployed_report, saved_report
     from scorer.runs.resuming import job_to_resume, nothing_is_left, run_to_resume
 
+    ranks = ranks_of(args)
     found = run_to_resume(args.run)
     delivery = Delivery(args)
     delivery.check_settings([setting.key for setting in found.job.settings])
@@ -119,4 +122,5 @@ def run(args: argparse.Namespace) -> int:
         run=found.id,
         accept_changes=args.accept_changes,
         allow_custom_code=args.allow_custom_code,
+        ranks=ranks,
     )

@@ -13,6 +13,7 @@ from qfid_tui.cli.job_options import (
     add_text_options,
     job_of,
 )
+from qfid_tui.cli.rank_options import add_rank_options
 from qfid_tui.cli.report_formats import Delivery, add_report_options
 from qfid_tui.cli.weights_options import add_weights_options, pinned, settings_of
 
@@ -48,6 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_cache_options(parser.add_argument_group("every KV setting"))
     add_text_options(parser)
     add_deployment_options(parser)
+    add_rank_options(parser)
     add_report_options(parser)
     add_dry_run_option(parser)
 

@@ -67,6 +67,7 @@ def test_help_lists_all_commands_and_imports_next_to_nothing() -> None:
         "qfid_tui.cli.diagnostics",
         "qfid_tui.cli.job_options",
         "qfid_tui.cli.parser",
+        "qfid_tui.cli.rank_options",
     }
 
 

@@ -14,7 +14,7 @@ from qfid_tui.state.app_hints import error_text, in_app
 from scorer.common.errors import InputError
 
 # What the app is started with, or what another program takes.
-_STAYS = ("--revision", "--accept-changes", "--allow-custom-code", "--adapter-path")
+_STAYS = ("--shard", "--revision", "--accept-changes", "--allow-custom-code", "--adapter-path")
 _CALLS = re.compile(r".*(Error|NotCached|NotFit|Failed|Refused|_Offline|InputError)$")
 
 

@@ -10,6 +10,7 @@ from qfid_tui.state.choices import Choices
 from qfid_tui.state.run_options import (
     OPTIONS,
     Option,
+    chosen_ranks,
     possible,
     put,
     step,
@@ -82,3 +83,23 @@ def test_an_illegal_group_size_gives_way_to_the_largest_legal_one() -> None:
     assert with_legal_group(Choices(group_size=64), None) == Choices()
     wide = KVGeometry((KVLayer(3, 128, 128),), 1)
     assert with_legal_group(Choices(group_size=16), wide).group_size == wide.legal_groups()[0]
+
+
+def test_processes_are_stepped_through_and_typed(tmp_path: Path) -> None:
+    option = next(option for option in OPTIONS if option.field == "ranks")
+    choices = step(Choices(), option, 1, None)
+    assert choices.ranks == 2 and option.shown(2) == "2"
+    found = chosen_ranks(choices)
+    assert found is not None and len(found.hosts) == 2
+    assert chosen_ranks(Choices()) is None
+    hosts = tmp_path / "hosts.json"
+    hosts.write_text('[{"ssh": "127.0.0.1"}, {"ssh": "b", "ips": ["10.0.0.2"]}]')
+    assert option.typed is not None
+    choices = put(choices, option, option.typed(str(hosts)))
+    assert option.shown(choices.ranks) == "hosts.json"
+    found = chosen_ranks(choices)
+    assert found is not None and found.hosts[1].ssh == "b"
+    assert option.typed(" 3 ") == 3
+    for text in ("0", "none.json"):
+        with pytest.raises(InputError):
+            option.typed(text)

@@ -14,6 +14,7 @@ from qfid_tui.state.earlier_runs import earlier_settings
 from qfid_tui.state.workbench import RowCursor, WorkbenchState
 from qfid_tui.words.run_lines import ended_line, run_lines, told_apart_text
 from scorer.report.from_run import finished_report
+from scorer.spec.events import RanksScored
 from scorer.spec.settings.registry import parse_setting
 
 
@@ -67,6 +68,16 @@ def test_a_run_stopped_within_a_chunk_says_how_far_its_settings_are() -> None:
     comparison.add_chunks(chunk_scored("4", 1, 0.1))
     [(said, _)] = ended_line(comparison)
     assert said == "stopped: 2 of 4 chunks scored and saved"
+
+
+def test_the_rates_of_ranks_are_said_while_a_run_goes_on() -> None:
+    comparison = scored()
+    said = RanksScored(["rank 0 (a)", "rank 1 (b)"], [1, 1], [0.5, 0.25], [1, 1], 0.5)
+    comparison.add(said)
+    lines = [
+        "".join(text for text, _ in line) for line in run_lines(workbench(comparison=comparison))
+    ]
+    assert "ranks: 0 2/s, 1 4/s (settings on chunks)" in lines
 
 
 @pytest.mark.parametrize(

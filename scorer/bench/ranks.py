@@ -1,0 +1,176 @@
+"""How well ranks share a run: ``qfid bench --ranks 1,2``.
+
+The scorer's child process scores the same job with each number of ranks, alternating. Efficiency is
+rate(n) ÷ (n · rate(1)), once from the plan of the run to its last saved chunk and once with the
+start: processes, model, text, meeting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scorer.common.errors import InputError, QfidError
+from scorer.common.folders import temporary_folder
+from scorer.common.python_command import python_command
+from scorer.demo.corpus import builtin_documents
+from scorer.spec.events import ChunkScored, Failed, Finished, Planned, RanksScored, parse_line
+from scorer.spec.job import CorpusSpec, Job
+from scorer.spec.ranks import local_ranks
+
+if TYPE_CHECKING:
+    from scorer.device.backend import Backend
+
+_COMMAND = python_command("scorer")
+_DROPPED = ("QFID_DATA_DIR", "QFID_RECORD")
+# Chunks of 512 tokens that the built-in text has, with the demo's tokenizer.
+_CHUNKS_OF_TEXT = 100
+_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run of a child.
+
+    Attributes:
+        start: Seconds from the start of the process to the plan.
+        scoring: From there to the last saved chunk.
+        gathered: Bytes of the messages of all ranks while it scored.
+    """
+
+    start: float
+    scoring: float
+    gathered: int
+
+
+def rank_counts(text: str) -> list[int]:
+    """Read ``1,2,4``.
+
+    Raises:
+        InputError: It is no list of numbers that begins with 1.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) for word in words) or words[0] != "1":
+        raise InputError(
+            f"`{text}` is no list of ranks that begins with one",
+            "--ranks 1,2 compares two with one",
+        )
+    return [int(word) for word in dict.fromkeys(words)]
+
+
+def measured_ranks(
+    job: Job, shape: str | None, backend: Backend, counts: Sequence[int], repeats: int
+) -> list[dict[str, Any]]:
+    """Score a job with each number of ranks.
+
+    Args:
+        job: What to score; its model and text are replaced where there is a shape.
+        shape: Name of a shape of :mod:`scorer.bench.shapes`; None for the job's own model.
+        backend: The device, for the dtype of random weights.
+        counts: Numbers of ranks, 1 first.
+        repeats: Alternating runs of each; the fastest scoring, and the fastest whole, count.
+
+    Returns:
+        For each count ``ranks``, ``start_s``, ``scoring_s`` and ``whole_s`` (both in seconds,
+        the second from the start of the process), ``efficiency``, ``efficiency_with_start`` and
+        ``gathered_bytes_per_chunk``.
+
+    Raises:
+        QfidError: A child ended without a report.
+    """
+    from scorer.bench.start import write_model
+
+    with tempfile.TemporaryDirectory(prefix="qfid-ranks-", dir=temporary_folder()) as folder:
+        if shape is not None:
+            path, text = Path(folder) / shape, Path(folder) / "text.txt"
+            write_model(shape, path, backend)
+            _write_text(text, (job.max_chunks or 1) * job.chunk_length)
+            job = replace(job, model=str(path), corpus=CorpusSpec(str(text)))
+        data = Path(folder) / "data"
+        # Compiled kernels, hashes and tokens are kept from here on.
+        for count in counts:
+            _run(replace(job, max_chunks=count * (job.batch or 1)), count, data)
+        runs: dict[int, list[_Run]] = {count: [] for count in counts}
+        for _ in range(repeats):
+            for count in counts:
+                runs[count].append(_run(job, count, data))
+    return list(_rows(runs, job.max_chunks or 1))
+
+
+def _rows(runs: dict[int, list[_Run]], chunks: int) -> Sequence[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for count, each in runs.items():
+        scoring = min(run.scoring for run in each)
+        whole = min(run.start + run.scoring for run in each)
+        first = found[0] if found else {"scoring_s": scoring, "whole_s": whole}
+        found.append(
+            {
+                "ranks": count,
+                "start_s": min(run.start for run in each),
+                "scoring_s": scoring,
+                "whole_s": whole,
+                "efficiency": first["scoring_s"] / (count * scoring),
+                "efficiency_with_start": first["whole_s"] / (count * whole),
+                "gathered_bytes_per_chunk": min(run.gathered for run in each) / chunks,
+            }
+        )
+    return found
+
+
+def _run(job: Job, ranks: int, data: Path) -> _Run:
+    """Score a job in a child.
+
+    Raises:
+        QfidError: It failed.
+    """
+    request = job.to_json()
+    if (shared := local_ranks(ranks)) is not None:
+        request["ranks"] = shared.to_json()
+    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+    began = time.perf_counter()
+    planned = last = None
+    gathered = 0
+    with subprocess.Popen(
+        _COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**kept, "QFID_DATA_DIR": str(data)},
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        try:
+            child.stdin.write(json.dumps(request).encode() + b"\n")
+            child.stdin.flush()
+            for line in child.stdout:
+                event, now = parse_line(line), time.perf_counter() - began
+                if isinstance(event, Failed):
+                    raise QfidError(event.message, event.hint)
+                if isinstance(event, Planned):
+                    planned = now
+                elif isinstance(event, ChunkScored):
+                    last = now
+                elif isinstance(event, RanksScored):
+                    gathered = event.gathered
+                elif isinstance(event, Finished):
+                    break
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.close()
+    if planned is None or last is None:
+        raise QfidError("the scorer ended before its first batch", "see its messages above")
+    return _Run(planned, last - planned, gathered)
+
+
+def _write_text(path: Path, tokens: int) -> None:
+    """A text of at least so many tokens: the built-in one, as often as it takes, no line twice."""
+    lines = [line for _, text in builtin_documents() for line in text.splitlines() if line]
+    times = 1 + tokens // (_CHUNKS_OF_TEXT * _TOKENS)
+    numbered = (f"{number} {line}" for number in range(times) for line in lines)
+    path.write_text("\n".join(numbered), encoding="utf-8")

@@ -1,0 +1,145 @@
+"""How the batches of a run are dealt to ranks: in rounds, in proportion to what each has shown.
+
+Ranks wait for each other at the end of a round, so its shares are to take equally long. The first
+round is short, because no rate is known; later ones last up to :data:`ROUND_SECONDS`, which is
+what a killed run loses at most. Imports no mlx.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from scorer.common.device_kind import DeviceKind
+from scorer.engine.outcomes import ScoreTask
+
+ROUND_SECONDS = 10.0
+_FIRST_BATCHES = {"cuda": 4}
+_FIRST_ELSEWHERE = 2
+
+_GROWTH = 3.0
+# A rest of a round is dealt with it: nothing is left for others to do meanwhile.
+_REST = 1.5
+
+
+def first_batches(device: DeviceKind, *, alike: bool) -> int:
+    """Batches of each rank in the first round.
+
+    Args:
+        device: What computes; on CUDA a batch takes a tenth of a second, on a CPU many.
+        alike: Whether all ranks are of one machine, and about as fast.
+    """
+    return _FIRST_BATCHES.get(device, _FIRST_ELSEWHERE) if alike else 1
+
+
+class Rates:
+    """What each rank has shown.
+
+    Args:
+        ranks: How many there are.
+        first: Batches of each in the first round.
+
+    Attributes:
+        cells: Chunks under settings that each has scored.
+        gathered_before: As of :meth:`begin`.
+        at_once: Batches that rank 0 scores at once; the others are taken to do the same.
+    """
+
+    def __init__(self, ranks: int, first: int) -> None:
+        self._rates: list[float | None] = [None] * ranks
+        self._first = first
+        self._seconds = 0.0
+        self.cells = [0] * ranks
+        self.gathered_before = 0
+        self.at_once = 1
+
+    def begin(self, gathered: int) -> None:
+        """Note how much the ranks have said to each other before the first round, in bytes."""
+        self.gathered_before = gathered
+
+    def note(self, costs: Sequence[float], cells: Sequence[int], seconds: Sequence[float]) -> None:
+        """Note what the ranks did in a round.
+
+        Args:
+            costs: Forward passes of chunks that each did, those of the reference included; 0 where
+                that is not known.
+            cells: Chunks under settings that each scored.
+            seconds: What they took.
+        """
+        shown = [
+            cost / took if cost > 0 and took > 0 else None
+            for cost, took in zip(costs, seconds, strict=True)
+        ]
+        known = [rate for rate in shown if rate is not None]
+        for rank, rate in enumerate(shown):
+            self.cells[rank] += cells[rank]
+            if rate is None:
+                continue
+            # A first batch compiles and fills caches, and a machine that others use too changes its
+            # pace: one slow round is no change.
+            before = self._rates[rank]
+            expected = sum(known) / len(known) if before is None else before
+            self._rates[rank] = (expected + rate) / 2
+
+    def round_took(self, seconds: float) -> None:
+        """Note how long a whole round took."""
+        self._seconds = max(self._seconds, seconds)
+
+    def deal(self, tasks: deque[ScoreTask]) -> list[list[ScoreTask]]:
+        """Take the tasks of the next round; what is left stays.
+
+        Args:
+            tasks: In the order of the grid.
+
+        Returns:
+            A share for each rank, in rank order; together they are in the order of the grid.
+        """
+        taken = [tasks.popleft() for _ in range(self._count(tasks))]
+        return shares(taken, self._known())
+
+    def _known(self) -> list[float]:
+        known = [rate for rate in self._rates if rate is not None]
+        usual = sum(known) / len(known) if known else 1.0
+        return [usual if rate is None else rate for rate in self._rates]
+
+    def _count(self, tasks: Sequence[ScoreTask]) -> int:
+        """How many tasks the next round has."""
+        ranks = len(self._rates)
+        if all(rate is None for rate in self._rates):
+            return min(len(tasks), ranks * self._first * self.at_once)
+        seconds = min(ROUND_SECONDS, _GROWTH * self._seconds)
+        amount = seconds * sum(self._known())
+        left = sum(map(cost_of, tasks))
+        if left <= _REST * amount:
+            return len(tasks)
+        count, so_far = 0, 0.0
+        while so_far < amount:
+            so_far += cost_of(tasks[count])
+            count += 1
+        # Every rank has something to do.
+        return min(len(tasks), max(count, ranks * self.at_once))
+
+
+def cost_of(task: ScoreTask) -> int:
+    """Forward passes of chunks that a task takes."""
+    return len(task.batch.chunks) * (len(task.lanes) + 1)
+
+
+def shares(tasks: Sequence[ScoreTask], rates: Sequence[float]) -> list[list[ScoreTask]]:
+    """Neighbouring tasks for each rank, such that all take about equally long.
+
+    Args:
+        tasks: In order.
+        rates: What each rank does in a second, all above 0.
+    """
+    counts, work = [0] * len(rates), [0.0] * len(rates)
+    for task in tasks:
+        cost = cost_of(task)
+        # Rank 0 has more to do than to score: of two that are equally soon done, the other.
+        soonest = min(
+            range(len(rates)), key=lambda rank: ((work[rank] + cost) / rates[rank], -rank)
+        )
+        work[soonest] += cost
+        counts[soonest] += 1
+    left = deque(tasks)
+    return [[left.popleft() for _ in range(count)] for count in counts]

@@ -1,0 +1,100 @@
+"""Messages between ranks: of any length, and none that a lost rank did not send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from scorer.device.ranks import ExchangeWatch, LinkLost, RankGroup, backend_for
+
+Change = Callable[[NDArray[np.int32], int], NDArray[np.int32]]
+
+
+class Loopback(RankGroup):
+    """A rank whose two neighbours say the same as it does; what comes can be changed."""
+
+    def __init__(self, change: Change | None = None) -> None:
+        self.rank, self.size = 0, 3
+        self.gathered = self.exchanges = 0
+        self.said: list[int] = []
+        self.coming = self.said.append
+        self.watch = ExchangeWatch()
+        self._change = change
+        self._calls = 0
+
+    def _gathered(self, own: NDArray[np.int32]) -> NDArray[np.int32]:
+        found = np.stack([own] * self.size)
+        self._calls += 1
+        return found if self._change is None else self._change(found, self._calls)
+
+
+@pytest.mark.parametrize("message", [b"", b"a", b"abcd", b"abcde" * 1001, bytes(range(256))])
+def test_messages_come_as_they_were_sent(message: bytes) -> None:
+    group = Loopback()
+    assert group.exchange(message) == [message] * 3
+    assert group.exchange(message[::-1]) == [message[::-1]] * 3
+    assert group.said == [1, 2] and group.gathered == 6 * len(message)
+    assert not group.watch.is_waiting
+
+
+def zeros(found: NDArray[np.int32], call: int) -> NDArray[np.int32]:
+    found[1] = 0
+    return found
+
+
+def huge(found: NDArray[np.int32], call: int) -> NDArray[np.int32]:
+    found[2] = 2**31 - 1
+    return found
+
+
+def other_message(found: NDArray[np.int32], call: int) -> NDArray[np.int32]:
+    if call == 2:
+        found[1] += 1
+    return found
+
+
+class Stale:
+    """Memory that still holds the heads of the exchange before."""
+
+    def __init__(self) -> None:
+        self.before: Any = None
+
+    def __call__(self, found: NDArray[np.int32], call: int) -> NDArray[np.int32]:
+        kept = found.copy()
+        if call == 3:
+            found[1] = self.before[1]
+        if call == 1:
+            self.before = kept
+        return found
+
+
+@pytest.mark.parametrize("change", [zeros, huge, other_message])
+def test_what_was_in_memory_is_no_message(change: Change) -> None:
+    with pytest.raises(LinkLost):
+        Loopback(change).exchange(b"some message")
+
+
+def test_a_message_of_the_exchange_before_is_none_of_this_one() -> None:
+    group = Loopback(Stale())
+    group.exchange(b"same")
+    with pytest.raises(LinkLost):
+        group.exchange(b"same")
+
+
+def test_an_error_of_mlx_is_a_lost_link() -> None:
+    def lost(found: NDArray[np.int32], call: int) -> NDArray[np.int32]:
+        raise RuntimeError("[ring] connection to a peer was lost")
+
+    group = Loopback(lost)
+    with pytest.raises(LinkLost, match="peer was lost"):
+        group.exchange(b"x")
+    assert not group.watch.is_waiting
+
+
+def test_the_backend_of_a_device() -> None:
+    assert [backend_for(kind, "") for kind in ("cpu", "metal", "cuda")] == ["ring", "ring", "nccl"]
+    assert backend_for("cuda", "ring") == "ring"

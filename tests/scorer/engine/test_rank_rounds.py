@@ -1,0 +1,348 @@
+"""Rounds as rank 0 sees them, with ranks that stand in for processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from scorer.common.error_values import error_of
+from scorer.common.errors import (
+    Interrupted,
+    ModelChanged,
+    QfidError,
+    RankLost,
+    SettingFailed,
+    WillNotFit,
+)
+from scorer.common.out_of_memory import is_out_of_memory
+from scorer.engine.outcomes import LaneFailed, Outcome, PassDone, Scored, ScoreTask, Told
+from scorer.engine.rank_lockstep import LINK, Lockstep, of_layers
+from scorer.engine.rank_shares import Rates
+from scorer.engine.rank_wire import (
+    POSITION_BYTES,
+    Share,
+    failure_values,
+    from_message,
+    outcomes_message,
+)
+from scorer.engine.ranks import _Rounds
+from scorer.engine.tiles import Batch
+from scorer.fit.pass_size import PassSize
+from scorer.runs.engagement import Engagement, SideEngagement
+from scorer.spec.events import RanksScored
+from scorer.stats.positions import Positions
+
+LENGTH = 6
+FOUND = Engagement((SideEngagement("0", "k", "Cache", 8, 64, 5, 40, True),), 1, ())
+
+
+class Named:
+    """A lane of which only the key counts."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+LANES = {key: cast(Any, Named(key)) for key in ("a", "b")}
+IDS = np.arange(100 * LENGTH, dtype=np.int32).reshape(100, LENGTH)
+
+
+def task(*chunks: int, lanes: str = "ab") -> ScoreTask:
+    batch = Batch(chunks, IDS[chunks[0] : chunks[-1] + 1], 1)
+    return ScoreTask(batch, [LANES[key] for key in lanes])
+
+
+def positions(batch: Batch, row: int, key: str) -> Positions:
+    """Positions that say where they are of; awkward values among them."""
+    chunk, first = batch.chunks[row], 1 if key == "a" else 2
+    count = LENGTH - 1 - first
+    values = np.random.default_rng([chunk, ord(key)]).normal(size=(5, count))
+    values[0, 0] = np.inf
+    values[1, 0] = -0.0
+    kl, nll_ref, nll_quant, top_ref, top_quant = values
+    return Positions(
+        chunk=np.full(count, chunk, np.int32),
+        position=np.arange(first, LENGTH - 1, dtype=np.int32),
+        token=batch.ids[row, first + 1 :],
+        kl=kl,
+        nll_ref=nll_ref,
+        nll_quant=nll_quant,
+        top_ref=np.full(count, 2**31 - 1, np.int32),
+        top_ref_logprob=top_ref,
+        top_quant=np.full(count, chunk, np.int32),
+        top_quant_logprob=top_quant,
+    )
+
+
+class Scoring:
+    """Scores tasks at once; fails or breaks off where a test says so."""
+
+    at_once = 1
+
+    def __init__(
+        self, failing: dict[int, str] | None = None, error: BaseException | None = None
+    ) -> None:
+        self.failing = failing or {}
+        self.error = error
+        self.given: list[tuple[int, ...]] = []
+
+    def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
+        failed: set[str] = set()
+        for number, each in enumerate(tasks):
+            self.given.append(each.batch.chunks)
+            if self.error is not None and number == 1:
+                raise self.error
+            yield PassDone(each.batch, None, 1, 2)
+            for lane in each.lanes:
+                if self.failing.get(each.batch.chunks[0]) == lane.key:
+                    failed.add(lane.key)
+                    yield LaneFailed(lane, SettingFailed(f"{lane.key} fails", "a hint"))
+                elif lane.key not in failed:
+                    rows = range(len(each.batch.chunks))
+                    made = [positions(each.batch, row, lane.key) for row in rows]
+                    yield Scored(lane, made, 0.5, FOUND)
+
+
+class FakeTeam:
+    """Ranks that score in this process, each with a scoring of its own."""
+
+    def __init__(self, *others: Scoring, lost_at: int | None = None) -> None:
+        self.names: Sequence[str] = [f"rank {n}" for n in range(len(others) + 1)]
+        self.gathered = 0
+        self.commands: list[dict[str, Any]] = []
+        self._others = others
+        self._exchanges = 0
+        self._lost_at = lost_at
+
+    def exchange(self, message: bytes) -> list[bytes]:
+        self._exchanges += 1
+        if self._exchanges == self._lost_at:
+            raise RankLost("rank 1 was lost")
+        if message:
+            self.commands.append(from_message(message)[0])
+            return [message, *(b"" for _ in self._others)]
+        replies = [b""]
+        for other, values in zip(self._others, self.commands[-1]["shares"][1:], strict=True):
+            share = Share.from_json(values)
+            given = [task(*chunks, lanes="".join(lanes)) for chunks, lanes in share.tasks]
+            found: list[Scored | LaneFailed] = []
+            error: dict[str, Any] | None = None
+            try:
+                for outcome in other.score(given):
+                    if isinstance(outcome, Scored | LaneFailed):
+                        found.append(outcome)
+            except Exception as caught:
+                error = failure_values(caught)
+            replies.append(outcomes_message(found, given, seconds=0.5, error=error))
+        self.gathered += sum(map(len, replies))
+        return replies
+
+    group = None
+
+    def computing(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def met(self, hosts: Sequence[str]) -> None: ...
+
+    def round_took(self, seconds: float) -> None: ...
+
+
+def rounds(team: FakeTeam, own: Scoring) -> _Rounds:
+    return _Rounds(team, Rates(len(team.names), 2), own, PassSize(2), LANES)
+
+
+def told(outcomes: Iterable[Outcome]) -> list[tuple[str, str, tuple[int, ...]]]:
+    """What came out: kind, lane, chunks."""
+    found = []
+    for outcome in outcomes:
+        if isinstance(outcome, Scored):
+            chunks = tuple(int(each.chunk[0]) for each in outcome.chunks)
+            found.append(("scored", outcome.lane.key, chunks))
+        elif isinstance(outcome, LaneFailed):
+            found.append(("failed", outcome.lane.key, ()))
+    return found
+
+
+TASKS = [task(n, n + 1) for n in range(0, 20, 2)]
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 7])
+def test_outcomes_are_those_of_one_process_in_its_order(ranks: int) -> None:
+    alone = list(Scoring().score(TASKS))
+    team = FakeTeam(*(Scoring() for _ in range(ranks - 1)))
+    together = list(rounds(team, Scoring()).score(TASKS))
+    assert told(together) == told(alone)
+    mine = [outcome for outcome in alone if isinstance(outcome, Scored)]
+    theirs = [outcome for outcome in together if isinstance(outcome, Scored)]
+    for one, other in zip(mine, theirs, strict=True):
+        assert one.lane is other.lane and other.findings == FOUND
+        for expected, got in zip(one.chunks, other.chunks, strict=True):
+            for name in Positions.__dataclass_fields__:
+                a, b = getattr(expected, name), getattr(got, name)
+                assert a.dtype == b.dtype and a.tobytes() == b.tobytes(), name
+    events = [o.event for o in together if isinstance(o, Told)]
+    last = events[-1]
+    assert isinstance(last, RanksScored) and sum(last.cells) == 40
+
+
+def test_a_position_takes_48_bytes() -> None:
+    given = [task(0, 1, lanes="a")]
+    outcomes = [o for o in Scoring().score(given) if isinstance(o, Scored)]
+    bare = [Scored(o.lane, [c.select(slice(0, 0)) for c in o.chunks], 0.5, FOUND) for o in outcomes]
+    with_positions = outcomes_message(outcomes, given, seconds=1.0, error=None)
+    assert POSITION_BYTES == 48
+    assert len(from_message(with_positions)[1]) == 48 * sum(
+        len(chunk) for o in outcomes for chunk in o.chunks
+    )
+    assert bare
+
+
+@pytest.mark.parametrize("chunk", range(0, 20, 2))
+def test_a_setting_is_given_up_as_in_one_process(chunk: int) -> None:
+    """Wherever it fails, and whoever has scored it on later chunks meanwhile."""
+    failing = {chunk: "b"}
+    alone = told(Scoring(failing).score(TASKS))
+    team = FakeTeam(Scoring(failing), Scoring(failing))
+    assert told(rounds(team, Scoring(failing)).score(TASKS)) == alone
+
+
+def until_error(outcomes: Iterator[Outcome]) -> tuple[list[Any], BaseException]:
+    found = []
+    try:
+        for outcome in outcomes:
+            found += told([outcome])
+    except (Exception, MemoryError) as error:
+        return found, error
+    raise AssertionError("no error")
+
+
+SHORT = RuntimeError("[malloc] Unable to allocate 5 bytes")
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_what_others_scored_is_kept_where_memory_runs_out(where: int) -> None:
+    scorings = [Scoring(), Scoring()]
+    scorings[where].error = SHORT
+    team = FakeTeam(scorings[1])
+    found, error = until_error(rounds(team, scorings[0]).score(TASKS))
+    assert is_out_of_memory(error) and "Unable to allocate" in str(error)
+    # The first round is two batches each; one of them is not scored.
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (WillNotFit("memory ran short", "free some"), "rank 1: memory ran short"),
+        (ModelChanged("a file was changed"), "rank 1: a file was changed"),
+        (KeyError("x"), "rank 1: internal error: KeyError"),
+    ],
+)
+def test_an_error_elsewhere_ends_the_run_by_name(error: Exception, words: str) -> None:
+    found, raised = until_error(rounds(FakeTeam(Scoring(error=error)), Scoring()).score(TASKS))
+    assert isinstance(raised, QfidError) and words in raised.message
+    assert type(raised) is (type(error) if isinstance(error, QfidError) else QfidError)
+    assert len(found) == 6
+
+
+def test_whoever_stops_waits_for_nobody() -> None:
+    team = FakeTeam(Scoring(), lost_at=2)
+    found, error = until_error(rounds(team, Scoring(error=Interrupted("stop"))).score(TASKS))
+    assert isinstance(error, Interrupted) and len(found) == 2
+
+
+def test_a_lost_rank_ends_the_run_and_its_own_share_is_kept() -> None:
+    found, error = until_error(rounds(FakeTeam(Scoring(), lost_at=2), Scoring()).score(TASKS))
+    assert isinstance(error, RankLost) and len(found) == 4
+
+
+def test_passes_have_the_size_that_counts_now() -> None:
+    team = FakeTeam(Scoring())
+    made = _Rounds(team, Rates(2, 1), Scoring(), PassSize(1, 1 << 20), LANES)
+    list(made.score([task(n) for n in range(4)]))
+    sizes = {Share.from_json(v).size for c in team.commands for v in c["shares"]}
+    assert sizes == {PassSize(1, 1 << 20)}
+
+
+def lockstep(team: FakeTeam, own: Scoring, stop_after: int = 99) -> Lockstep:
+    asked = iter(range(1000))
+    return Lockstep(team, own, PassSize(2), LANES, lambda: next(asked) >= stop_after, "tensor")
+
+
+def test_ranks_that_hold_a_model_together_score_every_batch() -> None:
+    other, own = Scoring(), Scoring()
+    team = FakeTeam(other)
+    together = list(lockstep(team, own).score(TASKS))
+    assert told(together) == told(Scoring().score(TASKS))
+    assert own.given == other.given == [each.batch.chunks for each in TASKS]
+    # Each rank has half of the heads.
+    assert all(o.findings is not None for o in together if isinstance(o, Scored))
+    found = next(o.findings for o in together if isinstance(o, Scored))
+    assert isinstance(found, Engagement) and found.sides[0].stored_bytes == 80
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_a_setting_that_any_rank_gives_up_is_given_up(where: int) -> None:
+    scorings = [Scoring(), Scoring()]
+    scorings[where].failing = {4: "b"}
+    outcomes = told(lockstep(FakeTeam(scorings[1]), scorings[0]).score(TASKS[:3]))
+    assert outcomes[:4] == [
+        (k, n, c) for c in ((0, 1), (2, 3)) for k, n in (("scored", "a"), ("scored", "b"))
+    ]
+    assert sorted(outcomes[4:]) == [("failed", "b", ()), ("scored", "a", (4, 5))]
+
+
+def test_they_stop_between_two_batches() -> None:
+    own, other = Scoring(), Scoring()
+    found, error = until_error(lockstep(FakeTeam(other), own, stop_after=2).score(TASKS))
+    assert isinstance(error, Interrupted) and len(found) == 4
+    assert own.given == other.given
+
+
+class Breaking(Scoring):
+    """Breaks off within its first batch."""
+
+    def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
+        assert self.error is not None
+        yield PassDone(next(iter(tasks)).batch, None, 1, 2)
+        raise self.error
+
+
+def test_a_rank_that_is_gone_within_a_pass_is_named() -> None:
+    own = Breaking(error=RuntimeError(f"[ring] {LINK}"))
+    _, error = until_error(lockstep(FakeTeam(Scoring(), lost_at=2), own).score(TASKS))
+    assert isinstance(error, RankLost)
+
+
+def test_a_pass_that_does_not_fit_is_not_tried_smaller() -> None:
+    _, error = until_error(lockstep(FakeTeam(Scoring()), Breaking(error=SHORT)).score(TASKS))
+    assert isinstance(error, WillNotFit) and "memory ran out on rank 0" in error.message
+
+
+def test_findings_of_layers_are_put_in_the_order_of_the_model() -> None:
+    first = Engagement(
+        (replace(FOUND.sides[0], layer="1"), replace(FOUND.sides[0], layer="1", side="v")),
+        1,
+        (("0", "ArraysCache"),),
+    )
+    last = Engagement((replace(FOUND.sides[0], layer="0.1"),), 1, ())
+    whole = of_layers([first, last])
+    assert [(side.layer, side.side) for side in whole.sides] == [
+        ("1", "k"),
+        ("1", "v"),
+        ("2.1", "k"),
+    ]
+    assert (whole.quantized, whole.total) == (2, 3)
+    assert whole.skipped == (("0", "ArraysCache"),)
+
+
+def test_memory_that_runs_out_elsewhere_has_its_exit_code() -> None:
+    values = failure_values(MemoryError())
+    assert (values["error"], values["exit_code"]) == ("MemoryError", 3)
+    error = error_of(values)
+    assert error.exit_code == 3 and error.message

@@ -1,0 +1,85 @@
+"""How batches are dealt to ranks."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorer.engine.outcomes import ScoreTask
+from scorer.engine.rank_shares import ROUND_SECONDS, Rates, cost_of, shares
+from scorer.engine.tiles import Batch
+
+
+def tasks(*lanes: int, chunks: int = 2) -> list[ScoreTask]:
+    """Tasks of so many lanes each, of two chunks."""
+    made = []
+    for number, count in enumerate(lanes):
+        indices = tuple(range(chunks * number, chunks * (number + 1)))
+        batch = Batch(indices, np.zeros((chunks, 4), np.int32), 0)
+        made.append(ScoreTask(batch, cast(Any, list(range(count)))))
+    return made
+
+
+@given(
+    st.lists(st.integers(1, 9), max_size=40),
+    st.lists(st.floats(0.1, 50), min_size=1, max_size=6),
+)
+def test_shares_are_the_tasks_in_order(lanes: list[int], rates: list[float]) -> None:
+    given_tasks = tasks(*lanes)
+    found = shares(given_tasks, rates)
+    assert len(found) == len(rates)
+    assert [task for share in found for task in share] == given_tasks
+
+
+@pytest.mark.parametrize(
+    ("count", "rates", "expected"),
+    [
+        (8, [1, 1], [4, 4]),
+        (9, [1, 1], [4, 5]),
+        (9, [2, 1], [6, 3]),
+        (3, [1, 1, 1, 1], [0, 1, 1, 1]),
+        (1, [10, 1], [1, 0]),
+        (12, [3, 2, 1], [6, 4, 2]),
+    ],
+)
+def test_shares_are_in_proportion(count: int, rates: list[float], expected: list[int]) -> None:
+    assert list(map(len, shares(tasks(*[2] * count), rates))) == expected
+
+
+def test_rounds_grow_with_what_is_known_and_deal_everything_once() -> None:
+    rates = Rates(2, first=2)
+    every = tasks(*[2] * 200)
+    left = deque(every)
+    dealt: list[ScoreTask] = []
+    speeds = (6.0, 3.0)  # passes of chunks a second
+    lengths = []
+    while left:
+        found = rates.deal(left)
+        dealt += [task for share in found for task in share]
+        costs = [sum(map(cost_of, share)) for share in found]
+        seconds = [cost / speed for cost, speed in zip(costs, speeds, strict=True)]
+        rates.note(costs, [0, 0], seconds)
+        rates.round_took(max(seconds))
+        lengths.append((max(seconds), min(seconds), len(dealt)))
+    assert dealt == every
+    assert lengths[0][2] == 4
+    # The ranks wait for each other for less than a batch of the slower one.
+    slowest = cost_of(every[0]) / min(speeds)
+    assert all(most - least <= slowest for most, least, _ in lengths[3:])
+    assert all(most <= ROUND_SECONDS * 1.6 + slowest for most, _, _ in lengths)
+
+
+def test_one_slow_round_is_no_change_of_pace() -> None:
+    rates = Rates(2, first=1)
+    rates.note([10, 10], [5, 5], [1.0, 1.0])
+    rates.note([10, 10], [5, 5], [9.0, 1.0])
+    rates.note([0, 0], [1, 1], [1.0, 0.0])
+    rates.round_took(10.0)
+    found = rates.deal(deque(tasks(*[2] * 6)))
+    assert list(map(len, found)) == [2, 4]
+    assert rates.cells == [11, 11]
