@@ -209,6 +209,9 @@ class RunPart:
         arithmetic: What computed it.
         versions: Package name to version.
         warnings: What the reader should know about the whole run.
+        conditions: What the figures of all rows depend on beside settings and chunks, by name:
+            files, text, protocol, device, versions; null where it is not known. Empty in reports
+            of earlier versions.
     """
 
     complete: bool
@@ -224,6 +227,9 @@ class RunPart:
     arithmetic: ArithmeticFacts
     versions: dict[str, str]
     warnings: tuple[str, ...]
+    conditions: dict[str, str | int | float | bool | None] = field(
+        default_factory=dict, metadata=OMITTED
+    )
 
 
 @dataclass(frozen=True, slots=True)

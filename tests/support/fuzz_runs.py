@@ -31,9 +31,10 @@ from qfid_tui.cli.commands.runs import table as runs_table
 from qfid_tui.cli.report_formats import FORMATS, rendered
 from qfid_tui.state.earlier_runs import earlier_settings
 from qfid_tui.state.saved_comparison import open_comparison
-from qfid_tui.state.saved_report import saved_report
 from scorer.common.errors import QfidError
 from scorer.common.folders import runs_folder
+from scorer.report.saved_report import saved_report
+from scorer.results import open_run, read_positions
 from scorer.runs.identity import identity_hash, is_identity
 from scorer.runs.listing import find_run, list_runs, newest_unfinished, twins
 from scorer.runs.run_lock import holder
@@ -75,6 +76,8 @@ def look(folder: Path, changes: dict[str, bytes], *, finished: bool = False) -> 
         twins(run.readable_facts.identity)
         readers = [lambda: run.read(), lambda: run.whole, lambda: open_comparison(run.id)]
         for read in readers:
+            refused_or(read)
+        for read in (lambda: open_run(path).report, lambda: read_positions(path.name)):
             refused_or(read)
         report = refused_or(lambda: saved_report(run))
         for format in FORMATS if report is not None else ():

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.schema:
         return _print_schema(args)
     from qfid_tui.cli.diagnostics import say
-    from qfid_tui.state.saved_report import deployed_report, saved_report
+    from scorer.report.saved_report import deployed_report, saved_report
     from scorer.runs.listing import find_run, newest_run
 
     found = newest_run() if args.run is None else find_run(args.run)

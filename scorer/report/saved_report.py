@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, QfidError
+from scorer.report.row_keys import with_row_keys
 from scorer.report.rules import RULES, by_present_rules, with_warning
 from scorer.report.tree import Report
+from scorer.runs.comparability import run_conditions
 
 if TYPE_CHECKING:
     from scorer.runs.run import Run
@@ -38,6 +40,8 @@ def saved_report(run: Run, stored_chunks: Mapping[str, StoredChunks] | None = No
     stored = stored_report(run) if run.finished else None
     if stored is not None and not _can_be_shown(stored):
         stored = None
+    if stored is not None and not stored.run.conditions:
+        stored = with_row_keys(stored, run_conditions(run.readable_facts))
     if stored is not None and stored.rules >= RULES:
         return stored
     from scorer.report.from_run import finished_report
