@@ -81,7 +81,7 @@ class _Definitions:
         return name
 
     def _properties(self, cls: type[Any]) -> tuple[dict[str, Any], list[str]]:
-        hints, said = typing.get_type_hints(cls), dict(_attributes(cls))
+        hints, said = typing.get_type_hints(cls), attribute_docs(cls)
         properties: dict[str, Any] = {}
         required: list[str] = []
         for field in dataclasses.fields(cls):
@@ -136,8 +136,12 @@ def _summary(cls: type[Any]) -> str:
     return _plain(inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0])
 
 
+def attribute_docs(cls: type[Any]) -> dict[str, str]:
+    """What the docstrings of a class and its bases say of each attribute, by name."""
+    return dict(_attributes(cls))
+
+
 def _attributes(cls: type[Any]) -> Iterator[tuple[str, str]]:
-    """What the docstrings of a class and its bases say of each attribute."""
     for base in reversed(cls.__mro__):
         lines = iter(inspect.cleandoc(base.__doc__ or "").splitlines())
         if not any(_SECTION.match(line) for line in lines):
