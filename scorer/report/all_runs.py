@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from scorer.common.errors import QfidError
+from scorer.report.runs_table import ReportedRun
 from scorer.report.saved_report import saved_report
-from scorer.report.tree import Report
 from scorer.runs.run import Run
 from scorer.runs.run_info import RunInfo
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedRun:
-    """A saved run with its report.
-
-    Attributes:
-        info: Its line in the list of runs.
-        report: Its report; None where there is none.
-        reason: Why there is none, on one line; else "".
-    """
-
-    info: RunInfo
-    report: Report | None
-    reason: str = ""
 
 
 def reported_runs(runs: Iterable[RunInfo]) -> Iterator[ReportedRun]:

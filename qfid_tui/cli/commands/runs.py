@@ -106,7 +106,8 @@ def _export(name: str, *, alone: bool) -> int:
     from qfid_tui.cli.output import ReportFile
     from scorer.common.errors import InputError
     from scorer.report.all_runs import reported_runs
-    from scorer.report.formats.runs_parquet import runs_parquet, runs_table
+    from scorer.report.formats.runs_parquet import runs_parquet
+    from scorer.report.runs_table import runs_table
     from scorer.runs.listing import list_runs
 
     if not alone:
