@@ -10,6 +10,7 @@ from scorer.common.json_reader import decoded_object
 from scorer.report.rules import by_present_rules
 from scorer.report.standings import NamedReport
 from scorer.report.tree import Report
+from scorer.spec.settings.registry import parse_setting
 
 REPORT = "report.json"
 
@@ -36,7 +37,7 @@ def read_report(path: Path) -> NamedReport:
     """The report in a file, called after its run: after its folder, or after itself.
 
     Raises:
-        InputError: It cannot be read, or is no report of this form.
+        InputError: It cannot be read, or is no report of this form with settings in notation.
     """
     name = path.parent.name if path.name == REPORT and path.parent.name else path.stem
     try:
@@ -46,4 +47,7 @@ def read_report(path: Path) -> NamedReport:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no such name"
         raise InputError(f"its report cannot be read: {reason}") from error
-    return NamedReport(name, by_present_rules(Report.from_json(decoded_object(text, "its report"))))
+    report = by_present_rules(Report.from_json(decoded_object(text, "its report")))
+    for row in report.settings:
+        parse_setting(row.setting)
+    return NamedReport(name, report)

@@ -24,6 +24,8 @@ _WHAT = (
     *("model files", "model content", "corpus", "tokenizer", "tokenizer versions", "protocol"),
     "chunk length",
 )
+_LARGEST = 1e6
+_LONGEST = 1 << 31
 NO_KEY = "it is not known all that its figures depend on"
 NO_CHUNKS = "its report does not hold its figures per chunk"
 NO_COMMON = "it has no chunk in common with the others"
@@ -171,11 +173,16 @@ def _sums(report: Report, row: SettingRow, numbers: SettingNumbers) -> ChunkSums
     if not chunks or len(chunks) != len(means) or len(set(chunks)) != len(chunks):
         return None
     size = numbers.n_positions // len(chunks)
-    if size < 1 or any(math.isnan(mean) for mean in means):
+    if not 1 <= size <= _LONGEST or not all(_is_kl(mean) for mean in means):
         return None
     zeros = (0,) * len(chunks)
     sums = tuple(mean * size for mean in means)
     return ChunkSums(chunks, (size,) * len(chunks), sums, zeros, zeros)
+
+
+def _is_kl(mean: float) -> bool:
+    """Whether a number can be a KL mean: rounding may put it below 0, and it may be infinite."""
+    return mean == math.inf or abs(mean) < _LARGEST
 
 
 def _group(digest: str, entries: list[_Entry], first: _Entry, found: Standings) -> Group:
