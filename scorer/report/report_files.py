@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scorer.common.errors import InputError
+from scorer.common.errors import InputError, QfidError
 from scorer.common.json_reader import decoded_object
+from scorer.report.row_keys import with_row_keys
 from scorer.report.rules import by_present_rules
 from scorer.report.standings import NamedReport
 from scorer.report.tree import Report
+from scorer.runs.comparability import run_conditions
+from scorer.runs.run import Run
 from scorer.spec.settings.registry import parse_setting
 
 REPORT = "report.json"
@@ -50,4 +53,16 @@ def read_report(path: Path) -> NamedReport:
     report = by_present_rules(Report.from_json(decoded_object(text, "its report")))
     for row in report.settings:
         parse_setting(row.setting)
+    if not report.run.conditions and path.name == REPORT:
+        report = _with_those_of_the_run(report, path.parent)
     return NamedReport(name, report)
+
+
+def _with_those_of_the_run(report: Report, folder: Path) -> Report:
+    """A report of an earlier version with the conditions that its run has stored beside it."""
+    if not (folder / "job.json").is_file():
+        return report
+    try:
+        return with_row_keys(report, run_conditions(Run(folder).readable_facts))
+    except QfidError:
+        return report

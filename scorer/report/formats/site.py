@@ -19,7 +19,7 @@ from scorer.report.tree import Report
 
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884;--soft:#8882}
-body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:0 auto;padding:1rem}
+body{font:16px/1.5 system-ui,sans-serif;max-width:76rem;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2.5rem}h3{font-size:1rem}
 p{max-width:46rem}code{overflow-wrap:anywhere}
 .wide{overflow-x:auto}

@@ -79,6 +79,17 @@ def test_reports_from_files_and_folders(tmp_path: Path) -> None:
     assert "Not ranked" in page.words and "old-run" in page.words
 
 
+def test_a_saved_run_says_what_its_older_report_does_not(tmp_path: Path) -> None:
+    run = save_run()
+    values = run.report()
+    assert values is not None
+    del values["run"]["conditions"]
+    (run.path / "report.json").write_text(json.dumps(values))
+    assert main(["site", str(tmp_path)]) == 0
+    words = page_of(tmp_path).words
+    assert values["settings"][0]["comparability_key"] in words and "Not ranked" not in words
+
+
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", "</td><img src=x>", '"><a href="'])
 def test_foreign_text_makes_no_markup(tmp_path: Path, text: str) -> None:
     run = save_run()
