@@ -22,7 +22,7 @@ def reported_runs(runs: Iterable[RunInfo]) -> Iterator[ReportedRun]:
             yield ReportedRun(info, None, info.reason)
             continue
         try:
-            yield ReportedRun(info, saved_report(Run(info.path)))
+            yield ReportedRun(info, saved_report(Run(info.path), for_figures=True))
         except QfidError as error:
             yield ReportedRun(info, None, error.message)
         except OSError as error:
