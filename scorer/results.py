@@ -111,12 +111,30 @@ class RunResults:
         Raises:
             InputError: Another version of qfid wrote the positions.
             QfidError: The file cannot be read. Chunks behind damage are left out, as they are when
-                a run goes on.
+                a run goes on; ``missing`` names them.
         """
         if self._stored is None:
             self._stored = self._run.read()
         names = {name: self._stored.get(self._run.stored_as(name)) for name in self.settings}
         return {name: SettingArrays(name, chunks) for name, chunks in names.items() if chunks}
+
+    @property
+    def missing(self) -> dict[str, list[int]]:
+        """Planned chunks that ``arrays`` lacks, by setting, in scoring order; empty for none.
+
+        They are not scored yet, not scored because the setting failed or was dropped, or stored
+        and damaged.
+
+        Raises:
+            QfidError: As of ``arrays``.
+        """
+        planned, found = self._run.readable_facts.chunks or (), {}
+        arrays = self.arrays
+        for name in self.settings:
+            stored = set(arrays[name].chunks) if name in arrays else set()
+            if lacking := [chunk for chunk in planned if chunk not in stored]:
+                found[name] = lacking
+        return found
 
 
 class SettingArrays:

@@ -30,7 +30,7 @@ def test_a_run_gives_its_report_and_arrays_by_setting() -> None:
     assert opened.id == run.id and opened.finished
     assert opened.settings == ("8", "4") and opened.job.chunk_length == 16
     assert opened.report.to_json() == run.report()
-    assert opened.report is opened.report
+    assert opened.report is opened.report and opened.missing == {}
     arrays = opened.arrays
     assert list(arrays) == ["8", "4"] and len(arrays["4"]) == 60
     assert arrays["4"].chunks == [0, 1, 2, 3] and arrays["4"].sizes == [15] * 4
@@ -60,6 +60,7 @@ def test_an_unfinished_run_gives_what_it_has() -> None:
     assert not opened.finished and list(opened.arrays) == ["8"]
     assert [row.status for row in opened.report.settings] == ["scored", "waiting"]
     assert opened.report.settings[0].n_chunks == 3 == len(opened.arrays["8"].chunks)
+    assert opened.missing == {"8": [3], "4": [0, 1, 2, 3]}
 
 
 def test_a_run_of_nothing_scored_says_so_in_one_line() -> None:
@@ -115,6 +116,8 @@ def test_damaged_positions_leave_what_is_before_them() -> None:
     damage(run, "positions.arrow")
     opened = open_run(run.id)
     assert 0 < sum(map(len, opened.arrays.values())) < 120
+    lost = sum(map(len, opened.missing.values()))
+    assert 0 < lost == 8 - sum(len(arrays.chunks) for arrays in opened.arrays.values())
     assert opened.report.to_json() == run.report(), "the stored report is whole"
     (run.path / "report.json").unlink()
     assert 0 < sum(row.n_chunks for row in open_run(run.id).report.settings) < 8
