@@ -151,6 +151,17 @@ def text_here(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _valid_reports() -> Iterator[None]:
+    """Every report that a test makes is checked, see support/valid_reports.py."""
+    from valid_reports import checked
+
+    from scorer.report.tree import Report
+
+    with mock.patch.object(Report, "to_json", checked(Report.to_json)):
+        yield
+
+
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     """A tiny random llama and a text, made once; tests that change its files copy them first."""

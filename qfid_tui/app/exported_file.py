@@ -11,9 +11,9 @@ from pathlib import Path
 
 from qfid_tui.cli.output import ReportFile
 from qfid_tui.cli.report_formats import rendered_text
-from qfid_tui.state.saved_report import deployed_report, saved_report
 from scorer.common.atomic_files import storage_error
 from scorer.common.errors import InputError
+from scorer.report.saved_report import deployed_report, saved_report
 from scorer.runs.listing import find_run
 from scorer.spec.deployment import DeploymentSpec
 

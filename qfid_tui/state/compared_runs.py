@@ -162,7 +162,7 @@ def _ranks(rows: Sequence[ComparedRow]) -> list[int | None]:
 
 def _read(index: int, run_id: str) -> tuple[ComparedRun, list[ComparedRow]]:
     from qfid_tui.state.saved_comparison import documents_of
-    from qfid_tui.state.saved_report import saved_report
+    from scorer.report.saved_report import saved_report
     from scorer.runs.listing import find_run
 
     try:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from qfid_tui.state.choices import DEMO
 from qfid_tui.state.next_run import SavedRun
 from qfid_tui.state.reading_pauses import ReadingPauses
-from qfid_tui.state.saved_report import stored_report
 from qfid_tui.state.setting_results import depth_of, figures_of
 from qfid_tui.state.table_rows import EarlierSetting
 from qfid_tui.state.text_names import text_name
 from scorer.common.errors import QfidError
+from scorer.report.saved_report import stored_report
 
 if TYPE_CHECKING:
     from scorer.report.setting_row import SettingNumbers

@@ -54,8 +54,8 @@ def outcome_of(info: RunInfo) -> RunOutcome:
 
     An unfinished run has those of the moment at which it was stopped.
     """
-    from qfid_tui.state.saved_report import stored_report
     from scorer.common.errors import QfidError
+    from scorer.report.saved_report import stored_report
     from scorer.runs.run import Run
 
     if info.state == "broken":

@@ -20,7 +20,7 @@ def open_comparison(run_id: str) -> Comparison:
     Raises:
         QfidError: There is no such run, or it cannot be read.
     """
-    from qfid_tui.state.saved_report import saved_report
+    from scorer.report.saved_report import saved_report
     from scorer.runs.comparability import run_conditions
     from scorer.runs.listing import find_run
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from qfid_tui.pictures.scale import decades, power_of_ten
 from qfid_tui.pictures.token_glyphs import inert_text
 from qfid_tui.state.run_tokens import spelling_of
-from qfid_tui.state.saved_report import saved_report
 from scorer.common.errors import InputError
 from scorer.models.measuring import never
+from scorer.report.saved_report import saved_report
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
 from scorer.runs.listing import find_run

@@ -14,7 +14,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-KEY, READ, WRITE, FLAT_KEY, _OMIT = "json key", "json read", "json write", "json flat", "json omit"
+KEY, READ, WRITE, FORM = "json key", "json read", "json write", "json form"
+FLAT_KEY, _OMIT = "json flat", "json omit"
 
 FLAT: Mapping[str, Any] = types.MappingProxyType({FLAT_KEY: True})
 """Metadata of a field that holds a dataclass whose keys stand in the object around it.
@@ -37,15 +38,18 @@ def stored_as(key: str) -> Mapping[str, Any]:
     return {KEY: key}
 
 
-def converted(read: Callable[[Any], Any], write: Callable[[Any], Any]) -> Mapping[str, Any]:
+def converted(
+    read: Callable[[Any], Any], write: Callable[[Any], Any], form: Any
+) -> Mapping[str, Any]:
     """Metadata of a field that is read and written by functions of its own.
 
     Args:
         read: From a JSON value. Raises InputError with a message of its own, or TypeError or
             ValueError for a value of the wrong type.
         write: To a JSON value.
+        form: The annotation of what is written.
     """
-    return {READ: read, WRITE: write}
+    return {READ: read, WRITE: write, FORM: form}
 
 
 def json_values(value: Any, *, words: bool = False) -> Any:

@@ -13,6 +13,7 @@ from scorer.common.errors import InputError, QfidError
 from scorer.device.cpu_arithmetic import NUMPY
 from scorer.report.memory_warnings import memory_warnings
 from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.comparability import run_conditions
 from scorer.runs.engagement import Engagement
 from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.runs.identity import Identity
@@ -54,6 +55,7 @@ def finished_report(
             say what the memory of a deployment follows from.
     """
     from scorer.report.build import build_report
+    from scorer.report.row_keys import with_row_keys
     from scorer.report.rules import with_changes
 
     stored = run.read() if stored is None else stored
@@ -104,7 +106,8 @@ def finished_report(
         warnings=(*facts.warnings, *notes, *short),
     )
     rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
-    return with_changes(build_report(facts, rows), _stored_report(run))
+    report = with_row_keys(build_report(facts, rows), run_conditions(run.facts))
+    return with_changes(report, _stored_report(run))
 
 
 def _stored_report(run: Run) -> Report | None:

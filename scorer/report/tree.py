@@ -165,11 +165,15 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
-    """The one recommendation of a report; its keys as of :class:`RecommendedSetting`.
+    """The one recommendation of a report.
 
     Attributes:
         setting: The cheapest setting that is settled as good; where there is none, the best.
+        verdict: Tier by the point estimates.
+        verdict_shown: The tier, with ``?`` where an interval leaves it open.
+        tied_with: Settings as good for the purpose.
         sentences: Why, each without its full stop.
+        command: The ``mlx_lm.generate`` line that uses it; None where mlx-lm has none.
         mlx_lm: What to use with mlx-lm where that cannot run the setting; else None.
         cheaper_open: The cheapest good setting where its verdict is open; else None.
         left_out: Settings of another start or path, which are not ranked with this one.
@@ -205,6 +209,9 @@ class RunPart:
         arithmetic: What computed it.
         versions: Package name to version.
         warnings: What the reader should know about the whole run.
+        conditions: What the figures of all rows depend on beside settings and chunks, by name:
+            files, text, protocol, device, versions; null where it is not known. Empty in reports
+            of earlier versions.
     """
 
     complete: bool
@@ -220,11 +227,19 @@ class RunPart:
     arithmetic: ArithmeticFacts
     versions: dict[str, str]
     warnings: tuple[str, ...]
+    conditions: dict[str, str | int | float | bool | None] = field(
+        default_factory=dict, metadata=OMITTED
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class KeyUnit:
-    """The unit of a key of the report."""
+    """The unit of a key of the report.
+
+    Attributes:
+        key: The key, wherever it stands.
+        unit: Its unit, in words.
+    """
 
     key: str
     unit: str

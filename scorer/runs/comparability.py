@@ -7,6 +7,8 @@ that they have in common (:func:`common_chunks`). Pure standard library.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -37,6 +39,7 @@ _WITHOUT_VALUE = {
     _MIXED: _MIXED,
 }
 _SHOWN = 30
+_DIGEST_LENGTH = 12
 
 
 def run_conditions(facts: StoredFacts) -> Identity:
@@ -88,6 +91,18 @@ class ComparabilityKey:
             conditions: Those of the run; None where they are not known.
         """
         return cls(run, conditions, setting.start, setting.path, frozenset(chunks))
+
+    @property
+    def digest(self) -> str | None:
+        """The key in 12 hexadecimal digits, chunks apart; None where a condition is not known.
+
+        Rows of two runs have equal digests where :meth:`differences` finds none.
+        """
+        known = self.conditions
+        if known is None or any(known.get(name) is None for name in (*known, *_expected(known))):
+            return None
+        text = json.dumps([dict(known), self.start, self.path], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
 
     def differences(self, other: ComparabilityKey) -> tuple[str, ...]:
         """In what another row differs from this one, chunks apart; empty where they may be ranked.

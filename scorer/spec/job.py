@@ -102,9 +102,11 @@ class Job:
     """
 
     model: str
-    settings: tuple[Setting, ...] = field(metadata=converted(_read_settings, _notations))
+    settings: tuple[Setting, ...] = field(
+        metadata=converted(_read_settings, _notations, tuple[str, ...])
+    )
     corpus: CorpusSpec = field(
-        default=CorpusSpec(), metadata=converted(_read_corpus, attrgetter("source"))
+        default=CorpusSpec(), metadata=converted(_read_corpus, attrgetter("source"), str)
     )
     revision: str | None = None
     protocol: TextProtocol = "mqf"

@@ -37,7 +37,12 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Bounds of the two upper tiers; what misses ``marginal`` is bad."""
+    """Bounds of the two upper tiers; what misses ``marginal`` is bad.
+
+    Attributes:
+        good: Those of ``good``.
+        marginal: Those of ``marginal``.
+    """
 
     good: Bounds
     marginal: Bounds

@@ -23,7 +23,12 @@ UnitKind = Literal["chunk", "document"]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The ends of an interval, in the unit of its estimate."""
+    """The ends of an interval, in the unit of its estimate.
+
+    Attributes:
+        low: The lower one.
+        high: The upper one.
+    """
 
     low: float
     high: float

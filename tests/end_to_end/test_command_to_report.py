@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from real_models import REPO, use_real_cache
+from valid_reports import check_report
 
 from scorer.stats.verdict import tier_rank
 
@@ -24,7 +25,9 @@ def qfid(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
 
 
 def rows(report: str) -> dict[str, Any]:
-    return {row["setting"]: row for row in json.loads(report)["settings"]}
+    values = json.loads(report)
+    check_report(values)
+    return {row["setting"]: row for row in values["settings"]}
 
 
 def test_the_demo_is_scored_listed_stopped_at_nothing_and_printed_again(tmp_path: Path) -> None:

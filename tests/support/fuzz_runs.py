@@ -27,13 +27,20 @@ from report_builders import random_positions
 from signed_batches import signed, table
 
 from qfid_tui.cli.commands.runs import _row
-from qfid_tui.cli.commands.runs import table as runs_table
+from qfid_tui.cli.commands.runs import table as text_table
 from qfid_tui.cli.report_formats import FORMATS, rendered
 from qfid_tui.state.earlier_runs import earlier_settings
 from qfid_tui.state.saved_comparison import open_comparison
-from qfid_tui.state.saved_report import saved_report
 from scorer.common.errors import QfidError
 from scorer.common.folders import runs_folder
+from scorer.report.all_runs import reported_runs
+from scorer.report.formats.runs_parquet import runs_parquet
+from scorer.report.formats.site import to_site
+from scorer.report.report_files import read_report
+from scorer.report.runs_table import runs_table
+from scorer.report.saved_report import saved_report
+from scorer.report.standings import standings
+from scorer.results import open_run, read_positions
 from scorer.runs.identity import identity_hash, is_identity
 from scorer.runs.listing import find_run, list_runs, newest_unfinished, twins
 from scorer.runs.run_lock import holder
@@ -61,7 +68,7 @@ def look(folder: Path, changes: dict[str, bytes], *, finished: bool = False) -> 
             if name in files:
                 (path / name).write_bytes(files[name])
         (info,) = list_runs()
-        for line in runs_table([_row(info, "")]):
+        for line in text_table([_row(info, "")]):
             assert not ACTS.search(line), ascii(line)
         holder(path)
         newest_unfinished()
@@ -76,6 +83,16 @@ def look(folder: Path, changes: dict[str, bytes], *, finished: bool = False) -> 
         readers = [lambda: run.read(), lambda: run.whole, lambda: open_comparison(run.id)]
         for read in readers:
             refused_or(read)
+        for read in (lambda: open_run(path).report, lambda: read_positions(path.name)):
+            refused_or(read)
+        named = refused_or(lambda: read_report(path / "report.json"))
+        if named is not None:
+            page = to_site(standings([named]), 1)
+            assert not ACTS.search(page.replace("\n", ""))
+        runs = runs_table(reported_runs([info]))
+        assert len(runs.left_out) == (not runs.rows)
+        if runs.rows:
+            assert b"".join(runs_parquet(runs))
         report = refused_or(lambda: saved_report(run))
         for format in FORMATS if report is not None else ():
             text = refused_or(lambda: joined(rendered(format, report, run.id)))  # noqa: B023

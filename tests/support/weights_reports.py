@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from report_builders import make_facts, random_positions
+import numpy as np
+from report_builders import make_facts, random_positions, stored_facts
 
 from scorer.report.build import build_report
+from scorer.report.from_run import finished_report
 from scorer.report.measured import ScoredSetting
 from scorer.report.tree import Report
-from scorer.runs.facts import SettingFacts
+from scorer.runs.chunk_facts import ChunkFacts
+from scorer.runs.facts import RunFacts, SettingFacts
+from scorer.runs.grid import CellKey
+from scorer.runs.listing import Run, new_run
 from scorer.runs.shape_facts import ShapeFacts
 from scorer.runs.weight_facts import StoredFormat, WeightFacts
 from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.job import Job
+from scorer.spec.settings.base import Setting
 from scorer.spec.settings.registry import parse_settings
 from scorer.spec.settings.weights import MadeWeights, WeightsSource, cache_of, weights_of
+from scorer.stats.positions import Positions
 
 REPO = "w=quants/a-rather-long-name-of-SmolLM2-135M-Instruct-4bit"
 SHORT = "a-rather-long-name-of-SmolLM2-135M-Instruct-4bit"
@@ -80,6 +88,13 @@ def weights_report(
         changes: Facts of the run.
     """
     parsed = parse_settings(settings)
+    facts = facts_of_run(parsed, deployment, n_depth, **changes)
+    return build_report(facts, rows_of(parsed, waiting, dropped or {}, n_depth))
+
+
+def facts_of_run(
+    parsed: Sequence[Setting], deployment: DeploymentSpec | None, n_depth: int, **changes: Any
+) -> RunFacts:
     job = Job(
         "local-test/SmolLM2",
         parsed,
@@ -88,7 +103,7 @@ def weights_report(
         deployment=deployment,
     )
     geometry = KVGeometry(LAYERS, 30)
-    facts = make_facts(
+    return make_facts(
         "8",
         **{
             "job": job,
@@ -107,7 +122,11 @@ def weights_report(
         }
         | changes,
     )
-    dropped = dropped or {}
+
+
+def rows_of(
+    parsed: Sequence[Setting], waiting: Sequence[str], dropped: Mapping[str, str], n_depth: int
+) -> list[ScoredSetting]:
     rows = []
     for i, setting in enumerate(parsed):
         source, cache = weights_of(setting), cache_of(setting)
@@ -133,4 +152,21 @@ def weights_report(
         )
         scored = None if setting.key in waiting else positions
         rows.append(ScoredSetting(setting, own, scored, None))
-    return build_report(facts, rows)
+    return rows
+
+
+def save_weights_run(settings: str = "8,w8,w8+8", n_depth: int = 20) -> Run:
+    """A finished run that compares weights, as the scorer saves it."""
+    parsed = parse_settings(settings)
+    facts = facts_of_run(parsed, None, n_depth)
+    rows = rows_of(parsed, (), {}, n_depth)
+    own = {row.setting.key: row.facts for row in rows}
+    run = new_run(facts.job, stored_facts(facts, settings=own))
+    with run.open_writer() as writer:
+        for row in rows:
+            assert isinstance(row.positions, Positions)
+            for chunk in np.unique(row.positions.chunk):
+                part = row.positions.select(row.positions.chunk == chunk)
+                writer.append(CellKey(row.setting.key, int(chunk)), part, ChunkFacts(seconds=0.5))
+    run.save_report(finished_report(run).to_json(), "# report\n")
+    return run

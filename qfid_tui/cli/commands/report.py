@@ -19,6 +19,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "run", metavar="RUN", nargs="?", help="id of the run or its beginning (default: the newest)"
     )
+    parser.add_argument(
+        "--schema",
+        action="store_true",
+        help="print the JSON Schema of --format json, and no report",
+    )
     add_deployment_options(parser)
     add_report_options(parser)
 
@@ -29,8 +34,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         QfidError: There is no such run, nothing is scored yet, or the report cannot be written.
     """
+    if args.schema:
+        return _print_schema(args)
     from qfid_tui.cli.diagnostics import say
-    from qfid_tui.state.saved_report import deployed_report, saved_report
+    from scorer.report.saved_report import deployed_report, saved_report
     from scorer.runs.listing import find_run, newest_run
 
     found = newest_run() if args.run is None else find_run(args.run)
@@ -44,3 +51,19 @@ def run(args: argparse.Namespace) -> int:
     if not found.finished:
         say(f"run `{found.id}` is unfinished: `qfid resume {found.id}` scores the rest")
     return delivery.exit_code(report)
+
+
+def _print_schema(args: argparse.Namespace) -> int:
+    from qfid_tui.cli.output import ReportFile, print_text
+    from scorer.common.errors import InputError
+    from scorer.report.schema import schema_text
+
+    if args.run is not None:
+        raise InputError(
+            "--schema is the same for every run", "`qfid report --schema` prints it, without RUN"
+        )
+    if args.output in (None, "-"):
+        print_text([schema_text()], "schema")
+    else:
+        ReportFile(args.output).write([schema_text()])
+    return 0

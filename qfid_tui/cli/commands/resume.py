@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     from qfid_tui.cli.cached_model import ensure_models
     from qfid_tui.cli.diagnostics import say
     from qfid_tui.cli.scoring import score
-    from qfid_tui.state.saved_report import deployed_report, saved_report
+    from scorer.report.saved_report import deployed_report, saved_report
     from scorer.runs.resuming import job_to_resume, nothing_is_left, run_to_resume
 
     ranks = ranks_of(args)

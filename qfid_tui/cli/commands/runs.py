@@ -1,4 +1,4 @@
-"""``qfid runs``: list the saved runs, newest first, or delete some."""
+"""``qfid runs``: list the saved runs, newest first, delete some, or export all figures."""
 
 from __future__ import annotations
 
@@ -38,18 +38,27 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         nargs="+",
         help="delete these runs, given by id or its beginning, instead of listing any",
     )
+    parser.add_argument(
+        "--export",
+        metavar="FILE",
+        help="write all figures of all runs to FILE, which ends in .parquet, instead of listing "
+        "them: a row for each run and setting; runs without a report are named",
+    )
     parser.add_argument("--yes", action="store_true", help="delete without asking")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list, or delete runs, and return 0.
+    """Print the list, delete runs or export them, and return 0.
 
     Raises:
+        InputError: There is nothing to export, or the file has another ending.
         QfidError: The folder of runs cannot be read, or a run cannot be deleted.
     """
     from qfid_tui.cli.diagnostics import say
     from scorer.common.folders import runs_folder
 
+    if args.export is not None:
+        return _export(args.export, alone=not args.delete and args.format == "text")
     if args.delete:
         return _delete(args.delete, asked=args.yes)
     with _no_collections():
@@ -89,6 +98,37 @@ def _no_collections() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _export(name: str, *, alone: bool) -> int:
+    """Write the figures of all runs to a file; name those that have none."""
+    from qfid_tui.cli.diagnostics import say
+    from qfid_tui.cli.output import ReportFile
+    from scorer.common.errors import InputError
+    from scorer.report.all_runs import reported_runs
+    from scorer.report.formats.runs_parquet import runs_parquet
+    from scorer.report.runs_table import runs_table
+    from scorer.runs.listing import list_runs
+
+    if not alone:
+        raise InputError("--export stands alone", "list or delete runs with a command of its own")
+    if not name.lower().endswith(".parquet"):
+        raise InputError(
+            f"the figures of all runs are written as Parquet, not to `{name}`",
+            "name a file that ends in .parquet: --export results.parquet",
+        )
+    file = ReportFile(name)
+    table = runs_table(reported_runs(list_runs()))
+    for run, reason in table.left_out:
+        say(f"left out: run `{run}`: {reason}")
+    if not table.rows:
+        raise InputError("no run has figures to export", "`qfid kv demo` makes one")
+    file.write(runs_parquet(table))
+    settings = "1 row" if len(table.rows) == 1 else f"{len(table.rows)} rows"
+    runs = "1 run" if table.runs == 1 else f"{table.runs} runs"
+    left = f", {len(table.left_out)} left out" if table.left_out else ""
+    say(f"{settings} of {runs} written to {file.path}{left}")
+    return 0
 
 
 def _delete(names: Sequence[str], *, asked: bool) -> int:

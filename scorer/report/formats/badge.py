@@ -1,8 +1,8 @@
 """A badge for a README: one image line per setting, for shields.io.
 
 Pure standard library. A badge is quoted alone, so it names what its verdict is about: width,
-text, length and mode, the protocol where it is not the usual one, and what is missing; of a repo of
-quantized weights its name too.
+text, length and mode, the protocol where it is not the usual one, what is missing, and the key that
+says which other rows it may be ranked with; of a repo of quantized weights its name too.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ def badge_label(row: SettingRow) -> str:
     return PAIR_LABEL if has_cache(row) else WEIGHTS_LABEL
 
 
+def mode_text(row: SettingRow) -> str:
+    """From where on the KV cache is quantized: ``stress`` or ``deployment from 64``."""
+    return f"deployment from {row.quantize_start}" if row.quantize_start else "stress"
+
+
 def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str:
     """What stands on the badge of a scored setting.
 
@@ -38,7 +43,7 @@ def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str
         numbers: The row's numbers.
         run: What was run.
     """
-    corpus, start, protocol = row.corpus, row.quantize_start, run.job.protocol
+    corpus, protocol = row.corpus, run.job.protocol
     # A badge about the KV cache is by its bounds, whatever else the run compares.
     parts = [row.kv_verdict_shown or numbers.verdict_shown]
     source = source_of(row)
@@ -53,7 +58,7 @@ def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str
             parts.append(f"group {row.kv_group_size}")
     parts.append(f"{corpus.name}/{corpus.chunk_length}")
     if has_cache(row):
-        parts.append(f"deployment from {start}" if start else "stress")
+        parts.append(mode_text(row))
     if row.path != "deployed":
         parts.append(f"{row.path} path")
     if protocol != "mqf":
@@ -63,6 +68,8 @@ def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str
     if row.n_chunks != run.chunks_planned:
         short = "scored on" if row.dropped else "unfinished"
         parts.append(f"{short} {row.n_chunks}/{run.chunks_planned} chunks")
+    if row.comparability_key is not None:
+        parts.append(f"key {row.comparability_key}")
     return inert(" · ".join(parts))
 
 

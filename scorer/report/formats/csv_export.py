@@ -83,6 +83,7 @@ _ROW_LAST: dict[str, Callable[[SettingRow], Value]] = {
     "mlx_lm_version": lambda row: row.mlx_lm_version,
     "peak_memory_bytes": lambda row: row.peak_memory_bytes,
     "seconds": lambda row: row.seconds,
+    "comparability_key": lambda row: row.comparability_key,
 }
 
 

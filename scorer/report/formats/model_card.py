@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from scorer.common.inert_text import inert
-from scorer.report.formats.badge import to_badges
+from scorer.report.formats.badge import mode_text, to_badges
 from scorer.report.formats.inline import code, shell_block
 from scorer.report.formats.markdown import comparison, warning_lines
 from scorer.report.formats.markdown_weights import grid_lines, ladder_lines, reference_lines
@@ -19,7 +19,7 @@ from scorer.report.formats.short_names import ShortNames, short_names
 from scorer.report.formats.weight_words import has_cache, source_of
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
-from scorer.text.wikitext import REPO
+from scorer.text.wikitext import FILE, REPO
 
 _RELATION = "quantized"
 
@@ -53,7 +53,8 @@ def to_model_card(report: Report) -> str:
     if report.grid is not None:
         lines += [*reference_lines(report), *ladder_lines(report, names)]
         lines += grid_lines(report, names)
-    lines += [*comparison(report, names), *shell_block(report.run.command)]
+    lines += [*comparison(report, names), _keys(report, names), ""]
+    lines += shell_block(report.run.command)
     return "\n".join(lines) + "\n"
 
 
@@ -74,6 +75,26 @@ def _what(report: Report) -> str:
         f"What quantizing {what} costs against {name} with a full-precision cache, on the same "
         "text, teacher-forced, measured with qfid."
     )
+
+
+def _keys(report: Report, names: ShortNames) -> str:
+    """How the rows were scored, and which other rows they may be ranked with."""
+    settings: dict[tuple[str, str], list[str]] = {}
+    for row in report.settings:
+        if row.numbers is not None:
+            how = ([mode_text(row)] if has_cache(row) else []) + (
+                [f"{row.path} path"] if row.path != "deployed" else []
+            )
+            key = "not known" if row.comparability_key is None else f"`{row.comparability_key}`"
+            settings.setdefault((", ".join(how), key), []).append(names.code(row.setting))
+    parts = [
+        f"{', '.join(rows)}{f' ({how})' if how else ''}: {key}"
+        for (how, key), rows in settings.items()
+    ]
+    sentence = f"Protocol `{report.run.job.protocol}`."
+    if not parts:
+        return sentence
+    return f"{sentence} Only rows of one key may be ranked together. Key of {'; of '.join(parts)}."
 
 
 def _card_of(row: SettingRow, report: Report) -> str:
@@ -107,8 +128,9 @@ def _result(row: SettingRow, protocol: str, names: ShortNames) -> dict[str, Any]
         ("perplexity", "perplexity"): numbers.perplexity_quant,
         ("perplexity_delta", "perplexity delta"): numbers.perplexity_delta,
     }
+    conditions = _conditions(row, protocol)
     metrics = [
-        {"type": kind, "name": f"{words}, {what}", "value": float(value)}
+        {"type": kind, "name": f"{words}, {what}", "value": float(value), "args": conditions}
         for (kind, words), value in values.items()
         if math.isfinite(value)
     ]
@@ -119,14 +141,30 @@ def _result(row: SettingRow, protocol: str, names: ShortNames) -> dict[str, Any]
     }
 
 
+def _conditions(row: SettingRow, protocol: str) -> dict[str, Any]:
+    """What a metric rests on, as its arguments: tools of the Hub join results of one dataset."""
+    cache = {"mode": row.quantize_mode, "quantize_start": row.quantize_start, "path": row.path}
+    return {
+        "setting": inert(row.setting),
+        "chunk_length": row.corpus.chunk_length,
+        "n_chunks": row.n_chunks,
+        "protocol": protocol,
+        **(cache if has_cache(row) else {}),
+        "comparability_key": row.comparability_key,
+    }
+
+
 def _dataset(row: SettingRow, protocol: str, *, with_mode: bool) -> dict[str, Any]:
     corpus = row.corpus
     length = f"{row.n_chunks} chunks of {corpus.chunk_length} tokens"
     mode = f", {row.quantize_mode}" if with_mode else ""
     conditions = f"{length}{mode}, protocol {protocol}"
+    from_hub = corpus.name == "wikitext-2-raw"
     found = {
         "name": f"{inert(corpus.name)} ({conditions})",
-        "type": REPO if corpus.name == "wikitext-2-raw" else inert(corpus.name),
+        # A text of one's own has no id on the Hub, and the key is required.
+        "type": REPO if from_hub else inert(corpus.name) or "text",
+        "config": FILE.partition("/")[0] if from_hub else None,
         "split": corpus.split and inert(corpus.split),
         "revision": corpus.dataset_revision,
     }

@@ -25,12 +25,12 @@ from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import earlier_settings
 from qfid_tui.state.saved_comparison import documents_of, open_comparison, saved_chunks
-from qfid_tui.state.saved_report import saved_report, stored_report
 from qfid_tui.state.setting_results import SettingResult, figures_of
 from qfid_tui.state.table_rows import table_rows
 from qfid_tui.words.about_line import note
 from qfid_tui.words.run_lines import best_line
 from scorer.report.from_run import finished_report
+from scorer.report.saved_report import saved_report, stored_report
 from scorer.report.tree import Report
 from scorer.runs.listing import find_run
 from scorer.spec.events import (

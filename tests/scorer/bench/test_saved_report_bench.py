@@ -26,7 +26,9 @@ from scorer.report.build import build_report
 from scorer.report.formats.csv_export import positions_csv
 from scorer.report.formats.parquet_export import positions_parquet
 from scorer.report.from_run import _scored_setting, finished_report
+from scorer.report.row_keys import with_row_keys
 from scorer.report.tree import Report
+from scorer.runs.comparability import run_conditions
 from scorer.runs.run import Run
 from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
@@ -77,7 +79,8 @@ def test_a_report_of_stored_positions_is_that_of_positions_in_memory(tmp_path: P
         rows.append(dataclasses.replace(row, positions=whole))
     facts = run.facts.run
     assert facts is not None
-    assert build_report(facts, rows).to_json() == report.to_json()
+    made = with_row_keys(build_report(facts, rows), run_conditions(run.facts))
+    assert made.to_json() == report.to_json()
     # And the run is one that reports have something to say of.
     assert len(report.comparisons) == 3 and report.run.complete
 

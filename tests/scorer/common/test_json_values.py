@@ -44,7 +44,7 @@ class Whole:
     part: Part | None = field(default=None, metadata=FLAT)
     cls: str = field(default="", metadata=stored_as("class"))
     words: tuple[str, ...] = field(
-        default=(), metadata=converted(lambda s: (*s.split(),), " ".join)
+        default=(), metadata=converted(lambda s: (*s.split(),), " ".join, str)
     )
     mixed: tuple[str, ...] = field(default=(), metadata=OMITTED)
 

@@ -9,14 +9,17 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from huggingface_hub import ModelCard
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub.repocard_data import model_index_to_eval_results
 from hypothesis import given
 from hypothesis import strategies as st
 from report_builders import make_facts, random_positions, scored
+from weights_reports import weights_report
 
 from scorer.report.build import build_report
 from scorer.report.formats.badge import to_badges
 from scorer.report.formats.model_card import to_model_card
+from scorer.report.row_keys import with_row_keys
 from scorer.report.tree import Report
 from scorer.runs.facts import FailureFacts
 from scorer.spec.job import Job
@@ -95,6 +98,83 @@ def test_the_hub_reads_the_card() -> None:
     assert "12 chunks of 16 tokens, stress, protocol mqf" in first.dataset_name
     assert report.run.command in card.text
     assert "| `k8v4`  |" in card.text
+
+
+CONDITIONS: dict[str, Any] = {
+    "model files": "ab",
+    "model content": "ab",
+    "corpus": "cd",
+    "tokenizer": "ef",
+    "tokenizer versions": "1",
+    "protocol": "mqf",
+    "chunk length": 16,
+    "batch": 1,
+    "kernel": "auto",
+    "device": "cuda H100",
+    "compute dtype": "float32",
+    "arithmetic": "mlx",
+    "mlx version": "0.32.4",
+    "mlx-lm version": "0.32.2",
+}
+
+
+def keyed(settings: str = "8,4@5,w8") -> Report:
+    return with_row_keys(weights_report(settings, n_depth=60), CONDITIONS)
+
+
+def test_badges_and_cards_say_which_rows_may_be_ranked_with_them() -> None:
+    report = keyed()
+    keys = [row.comparability_key for row in report.settings]
+    assert None not in keys and keys[0] == keys[2] != keys[1]
+    for line, key in zip(to_badges(report).splitlines(), keys, strict=True):
+        assert f" · key {key}](https://" in line and f"_key_{key}-" in line
+    assert "![KV fidelity: good · 8-bit · wikitext-2-raw/61 · stress · key " in to_badges(report)
+    card = to_model_card(report)
+    assert (
+        "Protocol `mqf`. Only rows of one key may be ranked together. "
+        f"Key of `8` (stress): `{keys[0]}`; of `4@5` (deployment from 5): `{keys[1]}`; "
+        f"of `w8`: `{keys[2]}`." in card.splitlines()
+    )
+    unknown = to_model_card(build_report(make_facts("8"), [scored("8", random_positions())]))
+    assert "Key of `8` (stress): not known." in unknown
+
+
+def test_the_hub_keeps_the_conditions_of_every_metric() -> None:
+    """Its library joins the results of one dataset, and writes them back."""
+    report = keyed("8,4@5,4~dequantized")
+    data = ModelCard(to_model_card(report)).data
+    assert isinstance(data, ModelCardData)
+    name, results = model_index_to_eval_results(data.to_dict()["model-index"])
+    assert name == "local-test/SmolLM2" and len(results) == 15
+    metrics = [(each.metric_type, each.metric_name, each.metric_value) for each in results]
+    assert metrics == [
+        (each.metric_type, each.metric_name, each.metric_value) for each in data.eval_results or ()
+    ]
+    for result, row in zip(results[::5], report.settings, strict=True):
+        assert result.metric_args == {
+            "setting": row.setting,
+            "chunk_length": 61,
+            "n_chunks": 12,
+            "protocol": "mqf",
+            "mode": row.quantize_mode,
+            "quantize_start": row.quantize_start,
+            "path": row.path,
+            "comparability_key": row.comparability_key,
+        }
+        assert result.task_type == "text-generation"
+        assert result.dataset_type == "Salesforce/wikitext"
+        assert (result.dataset_config, result.dataset_split) == ("wikitext-2-raw-v1", "test")
+        assert "12 chunks of 61 tokens" in result.dataset_name
+
+
+@pytest.mark.parametrize("corpus", ["notes.md", "", "a\nb"])
+def test_a_text_of_ones_own_has_all_keys_that_the_hub_requires(corpus: str) -> None:
+    facts = make_facts("8")
+    facts = replace(facts, corpus=replace(facts.corpus, name=corpus, split=None))
+    text = to_model_card(build_report(facts, [scored("8", random_positions())]))
+    (first, *_) = ModelCard(text).data.eval_results or ()
+    assert isinstance(first, EvalResult)
+    assert first.dataset_type and first.dataset_name and first.dataset_config is None
 
 
 def test_infinite_numbers_are_left_out_of_the_metadata() -> None:

@@ -120,3 +120,25 @@ def test_groups_keep_their_order_and_stress_on_the_deployed_path_comes_first() -
     ]
     first = min((group[0] for group in groups), key=precedence)
     assert (first.start, first.path) == (0, "deployed")
+
+
+def test_rows_of_two_runs_have_one_digest_where_nothing_differs() -> None:
+    own = key()
+    assert own.digest is not None and len(own.digest) == 12 and int(own.digest, 16) >= 0
+    same = [key("4", run="two"), key("k8v4", run="two", chunks=range(9)), key(model="folder")]
+    others = [
+        *(key("4@64", run="two"), key("8~dequantized", run="two")),
+        *(key(run="two", **{name: "other"}) for name in ("corpus", "batch", "BLAS version")),
+        key(run="two", later="recorded by a later version"),
+    ]
+    for other in same:
+        assert other.digest == own.digest and not other.differences(own)
+    for other in others:
+        assert other.digest not in (own.digest, None) and other.differences(own)
+
+
+@pytest.mark.parametrize("name", ["corpus", "BLAS version", "NumPy BLAS", "mlx version"])
+@pytest.mark.parametrize("value", [None, ...])
+def test_a_row_of_unknown_conditions_has_no_digest(name: str, value: Any) -> None:
+    assert key(**{name: value}).digest is None
+    assert ComparabilityKey.of(KVSetting.parse("8"), range(4)).digest is None

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, QfidError
+from scorer.report.row_keys import with_row_keys
 from scorer.report.rules import RULES, by_present_rules, with_warning
 from scorer.report.tree import Report
+from scorer.runs.comparability import run_conditions
 
 if TYPE_CHECKING:
     from scorer.runs.run import Run
@@ -22,7 +24,12 @@ _AS_STORED = (
 )
 
 
-def saved_report(run: Run, stored_chunks: Mapping[str, StoredChunks] | None = None) -> Report:
+def saved_report(
+    run: Run,
+    stored_chunks: Mapping[str, StoredChunks] | None = None,
+    *,
+    for_figures: bool = False,
+) -> Report:
     """The run's report.
 
     A finished run's is the stored one, if the rules of this version made it. Any other is made
@@ -31,13 +38,17 @@ def saved_report(run: Run, stored_chunks: Mapping[str, StoredChunks] | None = No
     Args:
         run: The run.
         stored_chunks: What it has stored, where the caller has read that already.
+        for_figures: The caller takes figures from it and shows none of its forms, so that a stored
+            one is not tried in each of them.
 
     Raises:
         QfidError: Nothing is scored yet, or the run is damaged.
     """
     stored = stored_report(run) if run.finished else None
-    if stored is not None and not _can_be_shown(stored):
+    if stored is not None and not for_figures and not _can_be_shown(stored):
         stored = None
+    if stored is not None and not stored.run.conditions:
+        stored = with_row_keys(stored, run_conditions(run.readable_facts))
     if stored is not None and stored.rules >= RULES:
         return stored
     from scorer.report.from_run import finished_report

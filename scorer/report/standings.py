@@ -1,0 +1,252 @@
+"""Rows of many reports, ranked where that says something: within one comparability key.
+
+What was scored (files of the model, text, tokenizer, protocol, length) makes a section; how it was
+computed (device, arithmetic, versions), and where quantization starts, splits a section into
+groups. Only rows of one group are ranked, on the chunks that all of them have. Pure standard
+library.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from scorer.report.row_keys import key_of
+from scorer.report.setting_row import SettingNumbers, SettingRow
+from scorer.report.tree import Report
+from scorer.runs.comparability import ComparabilityKey, common_chunks
+from scorer.stats.pairs import PairedDifference, as_family, paired_difference
+from scorer.stats.summary_values import ChunkSums
+
+_WHAT = (
+    *("model files", "model content", "corpus", "tokenizer", "tokenizer versions", "protocol"),
+    "chunk length",
+)
+_LARGEST = 1e6
+_LONGEST = 1 << 31
+NO_KEY = "it is not known all that its figures depend on"
+NO_CHUNKS = "its report does not hold its figures per chunk"
+NO_COMMON = "it has no chunk in common with the others"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedReport:
+    """A report and what its run is called.
+
+    Attributes:
+        run: Id of the run, or where its report lies.
+        report: The report.
+    """
+
+    run: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A scored row of a group.
+
+    Attributes:
+        run: Its run.
+        row: The row.
+        numbers: Its numbers.
+        kl_mean: KL mean over the common chunks of the group, nats.
+        rank: One more than the number of rows that are told apart as better.
+        more_runs: Other runs of the same setting in the group, of which this one has most chunks.
+    """
+
+    run: str
+    row: SettingRow
+    numbers: SettingNumbers
+    kl_mean: float
+    rank: int
+    more_runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows that may be ranked together.
+
+    Attributes:
+        key: Digest of their comparability key.
+        first: The report of the first of them.
+        row: The first of them.
+        differs: In what the group differs from the first one of its section.
+        standings: The rows, the least drift first.
+        n_chunks: Chunks that all of them have.
+    """
+
+    key: str
+    first: NamedReport
+    row: SettingRow
+    differs: tuple[str, ...]
+    standings: tuple[Standing, ...]
+    n_chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotRanked:
+    """A scored row that is ranked with no other.
+
+    Attributes:
+        run: Its run.
+        report: The report.
+        row: The row.
+        why: Why, in words.
+    """
+
+    run: str
+    report: Report
+    row: SettingRow
+    why: str
+
+
+@dataclass(slots=True)
+class Standings:
+    """All rows of some reports.
+
+    Attributes:
+        sections: Groups of the same text, model and length.
+        not_ranked: Scored rows that are ranked with no other.
+        without_numbers: How many rows were not scored.
+    """
+
+    sections: list[list[Group]] = field(default_factory=list)
+    not_ranked: list[NotRanked] = field(default_factory=list)
+    without_numbers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    of: NamedReport
+    row: SettingRow
+    numbers: SettingNumbers
+    key: ComparabilityKey
+    sums: ChunkSums
+
+    @property
+    def same_setting(self) -> tuple[object, ...]:
+        """Equal of rows that scored the same."""
+        own = self.row.weights
+        weights = () if own is None else (own.model_revision, *sorted(map(str, own.files.items())))
+        return (self.row.setting, *weights)
+
+
+def standings(reports: Iterable[NamedReport]) -> Standings:
+    """Rank the rows of reports, as far as they may be ranked.
+
+    Args:
+        reports: The reports, in the order in which runs of one setting are named.
+    """
+    found = Standings()
+    groups: dict[str, list[_Entry]] = {}
+    for of in reports:
+        conditions = of.report.run.conditions or None
+        for row in of.report.settings:
+            numbers = row.numbers
+            if numbers is None:
+                found.without_numbers += 1
+                continue
+            key = key_of(of.report, row, conditions, of.run)
+            sums = _sums(of.report, row, numbers)
+            if (digest := key.digest) is None or sums is None:
+                why = NO_CHUNKS if digest else NO_KEY
+                found.not_ranked.append(NotRanked(of.run, of.report, row, why))
+            else:
+                groups.setdefault(digest, []).append(_Entry(of, row, numbers, key, sums))
+    sections: dict[tuple[object, ...], list[tuple[str, list[_Entry]]]] = {}
+    for digest, entries in groups.items():
+        known = entries[0].key.conditions or {}
+        what = tuple(known.get(name) for name in _WHAT)
+        sections.setdefault(what, []).append((digest, entries))
+    for members in sections.values():
+        first = members[0][1][0]
+        found.sections.append([_group(digest, each, first, found) for digest, each in members])
+    return found
+
+
+def _sums(report: Report, row: SettingRow, numbers: SettingNumbers) -> ChunkSums | None:
+    """Sums over each chunk; None where the report holds none. Chunks of one row are as long."""
+    chunks, means = report.chunks_of(row), numbers.kl_mean_per_chunk
+    if not chunks or len(chunks) != len(means) or len(set(chunks)) != len(chunks):
+        return None
+    size = numbers.n_positions // len(chunks)
+    if not 1 <= size <= _LONGEST or not all(_is_kl(mean) for mean in means):
+        return None
+    zeros = (0,) * len(chunks)
+    sums = tuple(mean * size for mean in means)
+    return ChunkSums(chunks, (size,) * len(chunks), sums, zeros, zeros)
+
+
+def _is_kl(mean: float) -> bool:
+    """Whether a number can be a KL mean: rounding may put it below 0, and it may be infinite."""
+    return mean == math.inf or abs(mean) < _LARGEST
+
+
+def _group(digest: str, entries: list[_Entry], first: _Entry, found: Standings) -> Group:
+    """Rank one group; rows without a common chunk go to those that are not ranked."""
+    same: dict[tuple[object, ...], list[_Entry]] = {}
+    for entry in entries:
+        same.setdefault(entry.same_setting, []).append(entry)
+    chosen = [max(each, key=lambda entry: len(entry.sums.chunks)) for each in same.values()]
+    # The rows with most chunks stay together where some has none of theirs.
+    chosen.sort(key=lambda entry: -len(entry.sums.chunks))
+    together: list[_Entry] = []
+    for entry in chosen:
+        if common_chunks(each.key for each in (*together, entry)):
+            together.append(entry)
+        else:
+            found.not_ranked.append(NotRanked(entry.of.run, entry.of.report, entry.row, NO_COMMON))
+    common = common_chunks(entry.key for entry in together)
+    means = [_mean_on(entry.sums, common) for entry in together]
+    names = [str(place) for place in range(len(together))]
+    better = _better(names, together)
+    ranked = [
+        Standing(
+            entry.of.run,
+            entry.row,
+            entry.numbers,
+            mean,
+            1 + len(better[name]),
+            tuple(
+                other.of.run for other in same[entry.same_setting] if other.of.run != entry.of.run
+            ),
+        )
+        for name, entry, mean in zip(names, together, means, strict=True)
+    ]
+    ranked.sort(key=lambda each: (each.kl_mean, each.row.setting))
+    return Group(
+        digest,
+        entries[0].of,
+        entries[0].row,
+        first.key.differences(entries[0].key),
+        tuple(ranked),
+        len(common),
+    )
+
+
+def _better(names: Sequence[str], entries: Sequence[_Entry]) -> dict[str, set[str]]:
+    """Name of each row to those that are told apart from it and drift less."""
+    found: dict[str, set[str]] = {name: set() for name in names}
+    pairs: dict[tuple[str, str], PairedDifference] = {}
+    by_name = dict(zip(names, entries, strict=True))
+    for a, b in itertools.combinations(names, 2):
+        # Which document a chunk is of is not in a report.
+        pairs[a, b] = paired_difference(by_name[a].sums, by_name[b].sums, {})
+    noise = {
+        name: floors.kl_mean.upper
+        for name, entry in by_name.items()
+        if (floors := entry.row.noise_floors) is not None
+    }
+    for (a, b), pair in as_family(pairs, noise).items():
+        if pair.told_apart and pair.mean is not None:
+            found[b if pair.mean < 0 else a].add(a if pair.mean < 0 else b)
+    return found
+
+
+def _mean_on(sums: ChunkSums, chunks: frozenset[int]) -> float:
+    values = [kl / size for chunk, kl, size in zip(sums.chunks, sums.kl, sums.sizes, strict=True)
+              if chunk in chunks]  # fmt: skip
+    return math.fsum(values) / len(values)

@@ -1,0 +1,123 @@
+"""Rows of many reports: ranked within one key, and nothing else is."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from report_builders import identity_of, make_facts, random_positions, scored
+from weights_reports import weights_report
+
+from scorer.report.build import build_report
+from scorer.report.row_keys import with_row_keys
+from scorer.report.standings import NO_CHUNKS, NO_COMMON, NO_KEY, NamedReport, standings
+from scorer.report.tree import Report
+from scorer.runs.comparability import run_conditions
+from scorer.runs.facts import StoredFacts
+
+
+def report_of(
+    settings: dict[str, float], chunks: range = range(12), seed: int = 0, **changes: Any
+) -> Report:
+    """A report of settings by their drift; ``changes`` are those of its identity."""
+    facts = make_facts(list(settings), n_chunks=12)
+    rows = []
+    for name, scale in settings.items():
+        start = int(name.partition("@")[2] or 0)
+        positions = random_positions(
+            chunks=list(chunks), scale=scale, first=start, n_depth=15 - start, seed=seed
+        )
+        rows.append(scored(name, positions))
+    identity = StoredFacts(identity={**identity_of(facts), **changes})
+    return with_row_keys(build_report(facts, rows), run_conditions(identity))
+
+
+def named(**reports: Report) -> list[NamedReport]:
+    return [NamedReport(name, report) for name, report in reports.items()]
+
+
+def test_runs_of_one_key_are_ranked_together_on_their_common_chunks() -> None:
+    found = standings(
+        named(one=report_of({"8": 0.0005, "4": 0.3}), two=report_of({"6": 0.01}, range(8)))
+    )
+    ((group,),) = found.sections
+    assert [each.row.setting for each in group.standings] == ["8", "6", "4"]
+    assert [each.rank for each in group.standings] == [1, 2, 3]
+    assert [each.run for each in group.standings] == ["one", "two", "one"]
+    assert group.n_chunks == 8 and not group.differs and not found.not_ranked
+    first = group.standings[0]
+    assert first.kl_mean == pytest.approx(sum(first.numbers.kl_mean_per_chunk[:8]) / 8)
+
+
+def test_rows_that_are_not_told_apart_share_a_rank() -> None:
+    other = report_of({"6": 0.0101}, seed=2)
+    found = standings(named(one=report_of({"8": 0.01, "4": 0.5}), two=other))
+    ((group,),) = found.sections
+    ranks = {each.row.setting: each.rank for each in group.standings}
+    assert ranks == {"8": 1, "6": 1, "4": 3}
+
+
+@pytest.mark.parametrize("name", ["corpus", "model files", "protocol", "chunk length"])
+def test_another_text_model_protocol_or_length_is_a_section_of_its_own(name: str) -> None:
+    value: Any = 17 if name == "chunk length" else "other"
+    other = report_of({"8": 0.0001}, **{name: value})
+    found = standings(named(one=report_of({"8": 0.0005}), two=other))
+    assert [len(groups) for groups in found.sections] == [1, 1]
+    assert all(each.rank == 1 for (group,) in found.sections for each in group.standings)
+
+
+def test_how_and_where_it_was_computed_is_a_group_of_its_own_and_named() -> None:
+    reports = named(
+        one=report_of({"8": 0.0005, "4@5": 0.3}),
+        two=report_of({"8": 0.0001}, device="cpu another"),
+    )
+    (groups,) = standings(reports).sections
+    assert [group.differs for group in groups] == [
+        (),
+        ("first 5 tokens at full precision, not 0",),
+        ("device cpu another, not cpu Test CPU",),
+    ]
+    assert len({group.key for group in groups}) == 3
+
+
+def test_of_runs_of_one_setting_that_with_most_chunks_stands() -> None:
+    short, long = report_of({"8": 0.0005}, range(4)), report_of({"8": 0.0005})
+    ((group,),) = standings(named(a=short, b=long, c=short)).sections
+    (standing,) = group.standings
+    assert standing.run == "b" and standing.more_runs == ("a", "c")
+
+
+def test_what_has_no_key_no_chunks_or_none_in_common_is_not_ranked() -> None:
+    whole = report_of({"8": 0.0005})
+    row = whole.settings[0]
+    assert row.numbers is not None
+    bare = dataclasses.replace(row.numbers, kl_mean_per_chunk=())
+    reports = named(
+        a=whole,
+        b=report_of({"6": 0.01}, corpus=None),
+        c=dataclasses.replace(whole, settings=(dataclasses.replace(row, numbers=bare),)),
+        d=report_of({"4": 0.3}, range(12, 15)),
+        e=build_report(make_facts("8"), [scored("8", None)]),
+    )
+    found = standings(reports)
+    ((group,),) = found.sections
+    assert [each.run for each in group.standings] == ["a"] and group.n_chunks == 12
+    assert [(each.run, each.why) for each in found.not_ranked] == [
+        ("b", NO_KEY),
+        ("c", NO_CHUNKS),
+        ("d", NO_COMMON),
+    ]
+    assert found.without_numbers == 1
+
+
+def test_weights_of_another_revision_are_another_row() -> None:
+    conditions = run_conditions(StoredFacts(identity=identity_of(make_facts("8"))))
+    report = with_row_keys(weights_report("w=a/model-4bit"), conditions)
+    row = report.settings[0]
+    assert row.weights is not None
+    weights = dataclasses.replace(row.weights, model_revision="d" * 40)
+    other = dataclasses.replace(report, settings=(dataclasses.replace(row, weights=weights),))
+    ((group,),) = standings(named(a=report, b=other)).sections
+    assert [each.run for each in group.standings] == ["a", "b"]
+    assert [each.rank for each in group.standings] == [1, 1]
