@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 
 from scorer.report.formats.html_axes import (
     BOTTOM,
-    LEFT,
     RIGHT,
     TOP,
     WIDTH,
@@ -136,9 +135,7 @@ def _ranked(report: Report, scored: Sequence[Scored], names: ShortNames) -> Elem
             drawn.append(line([(x.at(pair.low), y), (x.at(pair.high), y)], "err"))
         kind = f"m-{numbers.verdict}" if numbers.verdict in SHAPES else "d4"
         said = f"{name_of(row.setting, names)}: {digits(kl)} nats, {numbers.verdict_shown}"
-        drawn.append(
-            marker(SHAPES.get(numbers.verdict, "diamond"), x.at(kl), y, kind, said)
-        )
+        drawn.append(marker(SHAPES.get(numbers.verdict, "diamond"), x.at(kl), y, kind, said))
         drawn.append(label(WIDTH - RIGHT, y + 4, marks.get(row.setting, ""), "end"))
     title = "The settings by their drift"
     svg = chart(title, (x, "KL mean (nats)"), (x, ""), drawn, height=height, labels=())

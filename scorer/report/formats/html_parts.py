@@ -79,9 +79,7 @@ def plain_table(
     """
 
     def cells(tag: str, row: Sequence[Child]) -> Element:
-        each = (
-            element(tag, cell, class_=None if i in left else "n") for i, cell in enumerate(row)
-        )
+        each = (element(tag, cell, class_=None if i in left else "n") for i, cell in enumerate(row))
         return element("tr", *each)
 
     table = element(
@@ -98,7 +96,9 @@ def folded(summary: str, *children: Child | None) -> Element:
     return element("details", element("summary", summary), *children)
 
 
-def kl_on(row: SettingRow, numbers: SettingNumbers, report: Report, chunks: frozenset[int]) -> float:
+def kl_on(
+    row: SettingRow, numbers: SettingNumbers, report: Report, chunks: frozenset[int]
+) -> float:
     """KL mean over some chunks of a setting, which all hold as many positions, nats."""
     own = report.chunks_of(row)
     if chunks == frozenset(own):

@@ -30,10 +30,14 @@ def worst_passages_section(
     found = passages.found if most else {}
     if not found and not passages.notice:
         return None
-    children: list[Child] = [
-        element("p", *_intro(), class_="note"),
-        _legend(),
-    ] if found else []
+    children: list[Child] = (
+        [
+            element("p", *_intro(), class_="note"),
+            _legend(),
+        ]
+        if found
+        else []
+    )
     if passages.notice:
         children.append(element("p", f"{passages.notice}", class_="call"))
     numbers = {row.setting: numbers for row, numbers in scored_rows(report)}

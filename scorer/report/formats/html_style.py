@@ -163,7 +163,7 @@ padding:.7em .9em;margin:.7em 0}
 .text{white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.9;font-family:ui-monospace,Menlo,
 Consolas,monospace;font-size:.92rem;margin:.4em 0}
 .text span{border-radius:3px;padding:.12em 0}
-.text .f{text-decoration:underline wavy;text-underline-offset:3px;text-decoration-thickness:1px}
+.f{text-decoration:underline wavy;text-underline-offset:3px;text-decoration-thickness:1px}
 .text .w{outline:2px solid var(--s0);outline-offset:1px;font-weight:700}
 .levels span{display:inline-block;padding:.1em .55em;border-radius:3px;margin:0 2px 2px 0;
 font-size:.85rem}
