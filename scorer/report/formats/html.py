@@ -91,8 +91,7 @@ def to_html(report: Report, passages: Passages | None = None) -> str:
 
 def _page(report: Report, passages: Passages, detail: _Detail) -> str:
     names = short_names(report)
-    title = inline(report_title(report))
-    root = element("div", *title)
+    title = element("h1", *inline(report_title(report)))
     shown, left_out = _only(report, detail.settings)
     main = [
         _answer(report, names),
@@ -118,12 +117,12 @@ def _page(report: Report, passages: Passages, detail: _Detail) -> str:
         _meta(name="viewport", content="width=device-width, initial-scale=1"),
         _meta(name="color-scheme", content="light dark"),
         _meta(name="referrer", content="no-referrer"),
-        element("title", cut("".join(root.itertext()), 200)),
+        element("title", cut("".join(title.itertext()), 200)),
         style(style_sheet()),
     )
     body = element(
         "body",
-        element("header", element("h1", *title), *_first_words(report)),
+        element("header", title, *_first_words(report)),
         element("main", *main),
         element(
             "footer",

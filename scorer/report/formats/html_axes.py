@@ -1,7 +1,7 @@
 """Scales, ticks and the frame of a chart, as inline SVG. Pure standard library.
 
-A chart is drawn for a width of some 420 pixels: on a phone it is shown at that size, so that its
-text stays readable, and two stand side by side on a wider screen.
+A chart is drawn for a width of some 380 pixels: on a phone it is shown at that size, so that its
+text stays readable, and two or three stand side by side on a wider screen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from scorer.report.formats.html_elements import Child, Element, element, number
 from scorer.report.formats.inline import digits
 
-WIDTH, HEIGHT = 420, 290
+WIDTH, HEIGHT = 380, 280
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 30, 46
 MARKERS = ("circle", "square", "triangle", "diamond", "cross")
 """Of the series, and by verdict: shapes tell apart what colours do."""

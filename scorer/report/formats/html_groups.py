@@ -33,6 +33,7 @@ from scorer.report.tree import Report
 
 _MOST_ROWS = 40
 _ROW = 24
+_NAME = 22
 _MOST_GROUPS = 26
 
 
@@ -91,6 +92,14 @@ def groups(report: Report, names: ShortNames) -> Element | None:
         said.append(f"; and {more} more groups." if more else ".")
     if len(tested) < len(pairs) and tested:
         said.append(f" {plural(len(pairs) - len(tested), 'pair')} without an interval.")
+    compared = {setting for pair in pairs for setting in (pair.a, pair.b)}
+    alone = [row.setting for row, _ in scored if row.setting not in compared]
+    if alone:
+        said.append(" Compared with none, because it scores other positions: ")
+        for i, setting in enumerate(alone):
+            said += [", "] if i else []
+            said.append(named(setting, names))
+        said.append(".")
     how = (
         f"Differences of the KL mean, paired over the chunks that both have; "
         f"{plural(len(tested), 'pair')} tested as one family by Holm's method at 5 %."
@@ -111,7 +120,8 @@ def _ranked(report: Report, scored: Sequence[Scored], names: ShortNames) -> Elem
     ordered = sorted(scored, key=lambda each: _key(each[1].kl.mean))
     shown = ordered[:_MOST_ROWS]
     height = TOP + BOTTOM + _ROW * len(shown) + 4
-    left = 150
+    longest = max(len(name_of(row.setting, names, _NAME)) for row, _ in shown)
+    left = max(60.0, 16 + 6.6 * longest)
     ends = [numbers.intervals.kl_mean for _, numbers in shown]
     means = [numbers.kl.mean for _, numbers in shown]
     bounds = report.verdict_bounds
@@ -119,18 +129,20 @@ def _ranked(report: Report, scored: Sequence[Scored], names: ShortNames) -> Elem
     values = [end for pair in ends if pair for end in (pair.low, pair.high) if end > 0]
     limits = [bounds.good.kl_mean, bounds.marginal.kl_mean]
     x = logarithmic(
-        [*means, *(max(value, least / 3) for value in values), *limits], left, WIDTH - RIGHT - 34
+        [*means, *(max(value, least / 3) for value in values), *limits], left, WIDTH - RIGHT - 60
     )
     marks = letters(report) if has_letters(report) else {}
     drawn: list[Child] = []
     for bound, word in zip(limits, ("good", "marginal"), strict=True):
-        at = x.at(bound)
-        drawn.append(line([(at, TOP), (at, height - BOTTOM)], "bound"))
-        drawn.append(label(at, TOP - 4, f"≤ {word}", "end"))
+        at, left_of = x.at(bound), word == "good"
+        drawn.append(line([(at, TOP - 14), (at, height - BOTTOM)], "bound"))
+        place = at - 4 if left_of else at + 4
+        text = f"{word} ≤ {digits(bound)}"
+        drawn.append(label(place, TOP - 6, text, "end" if left_of else None))
     for i, (row, numbers) in enumerate(shown):
         y = TOP + _ROW * (i + 0.5) + 2
         kl, pair = numbers.kl.mean, numbers.intervals.kl_mean
-        drawn.append(label(left - 8, y + 4, name_of(row.setting, names, 22), "end"))
+        drawn.append(label(left - 8, y + 4, name_of(row.setting, names, _NAME), "end"))
         if pair is not None:
             drawn.append(line([(x.at(pair.low), y), (x.at(pair.high), y)], "err"))
         kind = f"m-{numbers.verdict}" if numbers.verdict in SHAPES else "d4"

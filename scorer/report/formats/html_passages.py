@@ -42,9 +42,8 @@ def worst_passages_section(
         children.append(element("p", f"{passages.notice}", class_="call"))
     numbers = {row.setting: numbers for row, numbers in scored_rows(report)}
     for i, (setting, each) in enumerate(found.items()):
-        head = element("h3", named(setting, names))
-        if setting in numbers:
-            head.append(badge(numbers[setting]))
+        verdict = badge(numbers[setting]) if setting in numbers else None
+        head = element("h3", named(setting, names), " ", verdict)
         parts = [_passage(passage, names) for passage in each[:most]]
         if i == 0:
             children += [head, *parts]

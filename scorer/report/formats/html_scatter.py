@@ -37,7 +37,7 @@ from scorer.spec.amounts import tokens_word
 from scorer.stats.intervals import Interval
 
 _LABEL = 22
-_LETTER, _LINE = 6.3, 12
+_LETTER, _LINE = 6.7, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def _frontier(report: Report, frontier: Frontier, names: ShortNames) -> Element 
         for row, numbers in scored_rows(report)
         if (row.quantize_start, row.path) == (frontier.quantize_start, frontier.path)
     ]
-    if not members:
+    if not members or (len(members) == 1 and len(report.frontiers) > 1):
         return None
     own = [frozenset(report.chunks_of(row)) for row, _ in members]
     common = frozenset.intersection(*own)

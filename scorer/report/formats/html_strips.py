@@ -6,16 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scorer.report.formats.html_axes import Scale, line, logarithmic
-from scorer.report.formats.html_elements import Element, element, number
+from scorer.report.formats.html_axes import line
+from scorer.report.formats.html_elements import Element, cut, element, number
 from scorer.report.formats.html_parts import Scored, badge, named, scored_rows, section
 from scorer.report.formats.inline import count, digits, plural
 from scorer.report.formats.short_names import ShortNames
+from scorer.report.setting_row import SettingNumbers
 from scorer.report.tree import Report
 
 _HEIGHT = 100
-# An infinite chunk reaches to the top; the largest finite one a little less far.
-_TOP = 4
+_MIDDLE = _HEIGHT / 2
+_LEAST_FACTOR = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,15 @@ def strips(report: Report, names: ShortNames, most_bars: int) -> Element | None:
     scored = [(row, numbers) for row, numbers in scored_rows(report) if numbers.kl_mean_per_chunk]
     if not scored or most_bars < 1:
         return None
-    values = [kl for _, numbers in scored for kl in numbers.kl_mean_per_chunk]
-    bounds = report.verdict_bounds
-    scale = logarithmic([*values, bounds.good.kl_mean, bounds.marginal.kl_mean], _HEIGHT, _TOP)
-    parts = [_strip(each, report, names, scale, most_bars) for each in scored]
+    factor = _factor([numbers for _, numbers in scored])
+    parts = [_strip(each, report, names, factor, most_bars) for each in scored]
     longest = max(len(numbers.kl_mean_per_chunk) for _, numbers in scored)
     words = (
-        f"A bar is the KL mean of a chunk in nats, on a logarithmic scale from {digits(scale.low)} "
-        f"to {digits(scale.high)} that all settings share; the chunks stand in the order of the "
-        f"text. Dashed: the bounds of the KL mean for good ({digits(bounds.good.kl_mean)}) and "
-        f"marginal ({digits(bounds.marginal.kl_mean)})."
+        "A bar is the KL mean of a chunk in nats, on a logarithmic scale. The line in the middle "
+        "is the setting's mean; every strip reaches from "
+        f"{digits(factor)} times less to {digits(factor)} times more, so that strips can be "
+        "compared with each other. What lies beyond ends at the edge. The chunks stand in the "
+        "order of the text."
     )
     if longest > most_bars:
         each = math.ceil(longest / most_bars)
@@ -81,21 +81,35 @@ def _finite(values: Sequence[float]) -> bool:
     return all(map(math.isfinite, values))
 
 
-def _strip(each: Scored, report: Report, names: ShortNames, scale: Scale, most: int) -> Element:
+def _factor(settings: Sequence[SettingNumbers]) -> float:
+    """How many times its mean the largest finite chunk of any setting is, rounded up."""
+    most = _LEAST_FACTOR
+    for numbers in settings:
+        mean = _mean(numbers.kl_mean_per_chunk)
+        known = [value for value in numbers.kl_mean_per_chunk if math.isfinite(value)]
+        if mean > 0 and known:
+            most = max(most, max(known) / mean)
+    power = 10.0 ** math.floor(math.log10(most))
+    return next(f * power for f in (1, 2, 5, 10) if f * power >= most)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of the finite ones; 0 for none."""
+    known = [value for value in values if math.isfinite(value)]
+    return math.fsum(known) / len(known) if known else 0.0
+
+
+def _strip(each: Scored, report: Report, names: ShortNames, factor: float, most: int) -> Element:
     row, numbers = each
     values = numbers.kl_mean_per_chunk
     bars = bars_of(values, most)
-    bounds = report.verdict_bounds
-    thin = len(bars) < len(values)
+    mean = _mean(values)
     said = f"KL mean of each chunk under {names.of(row.setting)}"
-    drawn = [element("title", said[:300])]
-    if thin:
-        drawn.append(_bars([bar.most for bar in bars], scale, "most"))
-    drawn.append(_bars([bar.mean for bar in bars], scale, "mean"))
-    for bound in (bounds.good.kl_mean, bounds.marginal.kl_mean):
-        at = scale.at(bound)
-        if scale.holds(bound):
-            drawn.append(line([(0, at), (len(bars), at)], "bound"))
+    drawn = [element("title", cut(said, 300))]
+    if len(bars) < len(values):
+        drawn.append(_bars([bar.most for bar in bars], mean, factor, "most"))
+    drawn.append(_bars([bar.mean for bar in bars], mean, factor, "mean"))
+    drawn.append(line([(0, _MIDDLE), (len(bars), _MIDDLE)], "base"))
     picture = element(
         "svg",
         *drawn,
@@ -104,7 +118,7 @@ def _strip(each: Scored, report: Report, names: ShortNames, scale: Scale, most: 
         role="img",
     )
     chunks = report.chunks_of(row)
-    ends = f"chunks {count(chunks[0])} to {count(chunks[-1])}" if chunks else ""
+    ends = f" from {count(chunks[0])} to {count(chunks[-1])}" if len(chunks) > 1 else ""
     infinite = sum(value == math.inf for value in values)
     largest = max(values)
     beyond = f", {count(infinite)} infinite" if infinite else ""
@@ -115,7 +129,7 @@ def _strip(each: Scored, report: Report, names: ShortNames, scale: Scale, most: 
             element("span", named(row.setting, names), " ", badge(numbers)),
             element(
                 "span",
-                f"{plural(len(values), 'chunk')}, largest {digits(largest)} nats{beyond}",
+                f"{plural(len(values), 'chunk')}{ends}, largest {digits(largest)} nats{beyond}",
                 class_="note",
             ),
             class_="head",
@@ -124,26 +138,35 @@ def _strip(each: Scored, report: Report, names: ShortNames, scale: Scale, most: 
             "div",
             element(
                 "div",
-                element("span", digits(scale.high)),
-                element("span", digits(scale.low)),
+                element("span", digits(mean * factor, significant=2)),
+                element("span", digits(mean, significant=2)),
+                element("span", digits(mean / factor, significant=2)),
                 class_="scale",
                 aria_hidden="true",
             ),
             picture,
             class_="plot",
         ),
-        element("div", f"{ends}, in the order of the text", class_="axis n") if ends else None,
         class_="strip",
     )
 
 
-def _bars(values: Sequence[float], scale: Scale, kind: str) -> Element:
+def _bars(values: Sequence[float], mean: float, factor: float, kind: str) -> Element:
     gap = 0.12 if len(values) <= 200 else 0.0
     parts = []
     for i, value in enumerate(values):
-        top = 0.0 if value == math.inf else scale.at(value)
-        # A value at the lower end of the scale is seen as a line.
-        height = max(_HEIGHT - top, 1.0)
-        width = number(1 - gap) if gap else "1"
-        parts.append(f"M{number(i + gap / 2)},{_HEIGHT}v-{number(height)}h{width}V{_HEIGHT}")
+        at = _share(value, mean, factor) * _MIDDLE
+        # A value of the mean is seen as a line.
+        at = at if abs(at) >= 1 else 1.0
+        left, width = number(i + gap / 2), number(1 - gap)
+        parts.append(f"M{left},{number(_MIDDLE)}v{number(-at)}h{width}V{number(_MIDDLE)}")
     return element("path", d="".join(parts), class_=kind)
+
+
+def _share(value: float, mean: float, factor: float) -> float:
+    """Where a value lies: 0 at the mean, 1 that many times above it, -1 below."""
+    if value == math.inf:
+        return 1.0
+    if mean <= 0 or value <= 0:
+        return 0.0 if mean <= 0 else -1.0
+    return max(-1.0, min(1.0, math.log(value / mean) / math.log(factor)))

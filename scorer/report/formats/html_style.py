@@ -118,7 +118,7 @@ border-top:1px solid var(--rule)}
 h3{font-size:1.02rem;margin:1.3em 0 .4em}
 h4,h5{font-size:.95rem;margin:1.1em 0 .3em}
 p,ul{margin:.5em 0}
-.note,figcaption,.axis{color:var(--muted);font-size:.875rem}
+.note,figcaption{color:var(--muted);font-size:.875rem}
 code,pre{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:.92em}
 pre{background:var(--card);padding:10px 12px;overflow-x:auto;border-radius:6px}
 blockquote,.call{margin:.7em 0;padding:.5em .9em;background:var(--card);
@@ -134,11 +134,11 @@ th{font-weight:600}
 .first th:first-child,.first td:first-child{position:sticky;left:0;background:var(--paper)}
 .cell{min-width:9.5em;white-space:normal}
 .badge{display:inline-block;padding:0 .5em;border-radius:4px;font-weight:600;white-space:nowrap}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:12px}
-figure{margin:0;padding:10px 12px;background:var(--card);border-radius:8px;min-width:0}
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,420px),1fr));gap:12px}
+figure{margin:0;max-width:560px;padding:10px 12px;background:var(--card);border-radius:8px;min-width:0}
 figure h3{margin:.1em 0 .3em}
 svg{display:block;width:100%;height:auto;overflow:visible}
-svg text{fill:var(--ink);font:11.5px system-ui,sans-serif;stroke:none}
+svg text{fill:var(--ink);font:12px system-ui,sans-serif;stroke:none}
 svg .mid{text-anchor:middle}svg .end{text-anchor:end}
 svg .grid{stroke:var(--rule);stroke-width:1}
 svg .line{fill:none;stroke-width:2}
@@ -157,6 +157,7 @@ font-size:.875rem}
 .strip .scale{display:flex;flex-direction:column;justify-content:space-between;width:4.2em;
 text-align:right;font-size:.75rem;line-height:1;color:var(--muted)}
 .strip svg{height:64px;background:var(--card);overflow:hidden}
+svg .base{stroke:var(--ink);stroke-width:1;vector-effect:non-scaling-stroke}
 svg .most{fill:var(--s0);opacity:.38}svg .mean{fill:var(--s0)}
 .passage{background:var(--paper);border:1px solid var(--rule);border-radius:8px;
 padding:.7em .9em;margin:.7em 0}
