@@ -65,13 +65,15 @@ class _Detail:
     settings: int
 
 
+_MANY = 120
 _DETAILS = (
-    _Detail(bars=600, passages=3, words=True, settings=1000),
-    _Detail(bars=200, passages=1, words=True, settings=1000),
-    _Detail(bars=100, passages=1, words=False, settings=400),
+    _Detail(bars=600, passages=3, words=True, settings=_MANY),
+    _Detail(bars=200, passages=1, words=True, settings=_MANY),
+    _Detail(bars=100, passages=1, words=False, settings=2 * _MANY),
     _Detail(bars=40, passages=0, words=False, settings=100),
     _Detail(bars=0, passages=0, words=False, settings=20),
 )
+_FIRST_WITHOUT_WORDS = 2
 
 
 def to_html(report: Report, passages: Passages | None = None) -> str:
@@ -82,7 +84,9 @@ def to_html(report: Report, passages: Passages | None = None) -> str:
         passages: The worst passages of its run; None for none.
     """
     page = ""
-    for detail in _DETAILS:
+    for i, detail in enumerate(_DETAILS):
+        if i < _FIRST_WITHOUT_WORDS and len(report.settings) > _MANY:
+            continue
         page = _page(report, passages or Passages(), detail)
         if len(page.encode("utf-8")) <= MOST_BYTES:
             break
