@@ -10,6 +10,8 @@ import numpy as np
 
 from qfid_tui.pictures.token_glyphs import glyphs_of_tokens, inert_text
 from qfid_tui.state.run_tokens import Spelling, spelling_of
+from qfid_tui.state.saved_report import EDITED
+from scorer.common.errors import InputError
 from scorer.models.measuring import never
 from scorer.report.formats.html import to_html
 from scorer.report.passages import Passage, Passages, Wanted, worst_passages
@@ -29,11 +31,20 @@ def html_report(run: Run, report: Report, stop: Callable[[], bool] = never) -> s
         run: The run.
         report: Its report.
         stop: As of :func:`~qfid_tui.state.run_tokens.spelling_of`.
+
+    Raises:
+        InputError: Parts of the report do not belong together: someone has edited it.
     """
     passages = worst_passages(run, report)
     if passages.ids:
         passages = with_text(passages, spelling_of(run, passages.ids, stop))
-    return to_html(report, passages)
+    try:
+        return to_html(report, passages)
+    except EDITED as error:
+        raise InputError(
+            f"no page can be made of run `{run.id}`: parts of its report do not belong together",
+            f"`qfid report {run.id}` prints it as Markdown",
+        ) from error
 
 
 def with_text(passages: Passages, spelling: Spelling) -> Passages:

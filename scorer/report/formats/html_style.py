@@ -135,7 +135,8 @@ th{font-weight:600}
 .cell{min-width:9.5em;white-space:normal}
 .badge{display:inline-block;padding:0 .5em;border-radius:4px;font-weight:600;white-space:nowrap}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,420px),1fr));gap:12px}
-figure{margin:0;max-width:560px;padding:10px 12px;background:var(--card);border-radius:8px;min-width:0}
+figure{margin:0;max-width:560px;
+padding:10px 12px;background:var(--card);border-radius:8px;min-width:0}
 figure h3{margin:.1em 0 .3em}
 svg{display:block;width:100%;height:auto;overflow:visible}
 svg text{fill:var(--ink);font:12px system-ui,sans-serif;stroke:none}

@@ -158,7 +158,7 @@ def test_a_name_of_ones_own(run: Run, tmp_path: Path) -> None:
         await pilot.press("n", *"mine", "enter")
         assert text_of(app, "#file") == "mine.md" and isinstance(app.focused, OptionList)
         await pilot.press("down")
-        await until(pilot, lambda: text_of(app, "#file") == "mine.json")
+        await until(pilot, lambda: text_of(app, "#file") == "mine.html")
         await pilot.press("n", *"/x")
         await until(pilot, lambda: "`/x` is no file name" in text_of(app, "#file"))
         await pilot.press("escape")
@@ -167,7 +167,7 @@ def test_a_name_of_ones_own(run: Run, tmp_path: Path) -> None:
         await until(pilot, lambda: "✓ written" in told(app))
 
     drive(screen(run), steps)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.html"]
 
 
 def test_what_was_said_of_a_file_goes_when_another_one_is_meant(run: Run) -> None:
