@@ -20,6 +20,7 @@ from scorer.report.formats.html_parts import (
     folded,
     named,
     plain_table,
+    scored_rows,
     section,
     status_badge,
 )
@@ -45,6 +46,7 @@ from scorer.spec.amounts import tokens_word
 MOST_BYTES = 2_000_000
 """A page is no larger: what has many of its parts is thinned out first."""
 _MOST_WARNINGS = 20
+_MOST_SENTENCES = 4
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
@@ -160,11 +162,14 @@ def _left_out(settings: int, detail: _Detail) -> list[Child]:
 
 def _first_words(report: Report) -> list[Child]:
     """What was measured on, and what to know before a number is quoted."""
-    found: list[Child] = []
-    for row in report.settings:
-        if row.numbers is not None:
-            found.append(element("p", *inline(measured_on(row, row.numbers, report.run))))
-            break
+    names = short_names(report)
+    on: dict[str, list[str]] = {}
+    for row, numbers in scored_rows(report):
+        on.setdefault(measured_on(row, numbers, report.run), []).append(names.code(row.setting))
+    found: list[Child] = [
+        element("p", *inline(said if len(on) == 1 else f"{', '.join(which)}: {said}"))
+        for said, which in on.items()
+    ][:_MOST_SENTENCES]
     warnings = list(report.run.warnings)
     if len(report.settings) == 1:
         warnings = list(report.settings[0].warnings)
