@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from qfid_tui.pictures.token_glyphs import glyphs_of_tokens, inert_text
 from qfid_tui.state.run_tokens import Spelling, spelling_of
 from qfid_tui.state.saved_report import EDITED
 from scorer.common.errors import InputError
-from scorer.models.measuring import never
 from scorer.report.formats.html import to_html
 from scorer.report.passages import Passage, Passages, Wanted, worst_passages
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from scorer.runs.run import Run
 
 
-def html_report(run: Run, report: Report, stop: Callable[[], bool] = never) -> str:
+def html_report(run: Run, report: Report) -> str:
     """The page of a run.
 
     Its positions are read and its tokens spelled, in a process of their own; where the tokenizer is
@@ -30,14 +28,13 @@ def html_report(run: Run, report: Report, stop: Callable[[], bool] = never) -> s
     Args:
         run: The run.
         report: Its report.
-        stop: As of :func:`~qfid_tui.state.run_tokens.spelling_of`.
 
     Raises:
         InputError: Parts of the report do not belong together: someone has edited it.
     """
     passages = worst_passages(run, report)
     if passages.ids:
-        passages = with_text(passages, spelling_of(run, passages.ids, stop))
+        passages = with_text(passages, spelling_of(run, passages.ids))
     try:
         return to_html(report, passages)
     except EDITED as error:

@@ -166,10 +166,10 @@ def _first_words(report: Report) -> list[Child]:
     on: dict[str, list[str]] = {}
     for row, numbers in scored_rows(report):
         on.setdefault(measured_on(row, numbers, report.run), []).append(names.code(row.setting))
-    found: list[Child] = [
-        element("p", *inline(said if len(on) == 1 else f"{', '.join(which)}: {said}"))
-        for said, which in on.items()
-    ][:_MOST_SENTENCES]
+    found: list[Child] = []
+    for said, which in list(on.items())[:_MOST_SENTENCES]:
+        about = "" if len(on) == 1 else f"{', '.join(which)}: "
+        found.append(element("p", *inline(about + said)))
     warnings = list(report.run.warnings)
     if len(report.settings) == 1:
         warnings = list(report.settings[0].warnings)

@@ -54,14 +54,6 @@ class Scale:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
-    def holds(self, value: float) -> bool:
-        """Whether a value lies on the axis."""
-        return self.low <= value <= self.high
-
-    def moved(self, start: float, end: float) -> Scale:
-        """The same between other pixels."""
-        return Scale(self.low, self.high, start, end, self.logarithmic, self.ticks)
-
 
 def logarithmic(values: Iterable[float], start: float, end: float) -> Scale:
     """A scale over the finite values above 0: whole decades, or from 1, 2, 5 to 1, 2, 5."""
@@ -84,8 +76,15 @@ def logarithmic(values: Iterable[float], start: float, end: float) -> Scale:
     return Scale(low, high, start, end, True, tuple(ticks[::every]))
 
 
-def linear(values: Iterable[float], start: float, end: float) -> Scale:
-    """A scale over finite values: from 0 unless all lie far above it."""
+def linear(values: Iterable[float], start: float, end: float, *, to_ticks: bool = True) -> Scale:
+    """A scale over finite values: from 0 unless all lie far above it.
+
+    Args:
+        values: The values.
+        start: Pixel of the smallest.
+        end: Pixel of the largest.
+        to_ticks: Whether the scale goes on to the next label; else it ends with the largest value.
+    """
     known = [value for value in values if math.isfinite(value)] or [0.0]
     least, most = min(known), max(known)
     if 0 <= least < 0.6 * most or most == least:
@@ -94,9 +93,10 @@ def linear(values: Iterable[float], start: float, end: float) -> Scale:
     step = _step(span / 5)
     low, high = math.floor(least / step) * step, math.ceil(most / step - 1e-9) * step
     count = max(1, round((high - low) / step))
-    return Scale(
-        low, low + count * step, start, end, False, tuple(low + i * step for i in range(count + 1))
-    )
+    ticks = tuple(low + i * step for i in range(count + 1))
+    if not to_ticks and most > low:
+        return Scale(low, most, start, end, False, tuple(t for t in ticks if t <= most))
+    return Scale(low, ticks[-1], start, end, False, ticks)
 
 
 def _step(rough: float) -> float:

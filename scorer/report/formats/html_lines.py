@@ -70,7 +70,7 @@ def depth(report: Report, names: ShortNames) -> Element | None:
         values = [_or_nan(span.kl_mean) for _, numbers in same for span in numbers.kl_by_depth]
         y = logarithmic(values, *_Y)
         ends = [float(first + span.end) for _, numbers in same for span in numbers.kl_by_depth]
-        x = linear([float(first), *ends], *_X)
+        x = linear([float(first), *ends], *_X, to_ticks=False)
         for part in _parts(same):
             series = [
                 Series(

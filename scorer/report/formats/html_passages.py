@@ -81,7 +81,7 @@ def _legend() -> Element:
 def _passage(passage: Passage, names: ShortNames) -> Element:
     text: list[Child] = [] if passage.first else ["… "]
     for i, token in enumerate(passage.tokens):
-        text += _token(token, worst=i == passage.worst)
+        text.append(_token(token, worst=i == passage.worst))
     text += [] if passage.last else [" …"]
     worst = passage.tokens[passage.worst]
     return element(
@@ -109,11 +109,14 @@ def _passage(passage: Passage, names: ShortNames) -> Element:
     )
 
 
-def _token(token: PassageToken, *, worst: bool) -> list[Child]:
+def _token(token: PassageToken, *, worst: bool) -> Element:
     shown = cut(token.text, _LONGEST_TOKEN) if token.text else f" {token.token}"
     kinds = [f"k{level_of(token.kl)}", *(["f"] if token.flipped else []), *(["w"] if worst else [])]
-    made = element("span", shown, class_=" ".join(kinds), title=f"KL {digits(token.kl)} nats")
-    return [made, element("br")] if shown.endswith(NEW_LINE) else [made]
+    children: list[Child] = []
+    for line in shown.split(NEW_LINE):
+        children += [NEW_LINE, element("br")] if children else []
+        children.append(line)
+    return element("span", *children, class_=" ".join(kinds), title=f"KL {digits(token.kl)} nats")
 
 
 def _wanted(wanted: Wanted) -> list[Child]:

@@ -146,7 +146,6 @@ svg .line{fill:none;stroke-width:2}
 svg .err{stroke:var(--muted);stroke-width:1.5;fill:none}
 svg .front{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:5 4;fill:none}
 svg .bound{stroke:var(--ink);stroke-width:1;stroke-dasharray:2 3;fill:none}
-svg .open{fill:var(--card)}
 svg .p1{stroke-dasharray:7 3}svg .p2{stroke-dasharray:2 3}
 svg .p3{stroke-dasharray:9 3 2 3}svg .p4{stroke-dasharray:4 2}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.15em 1.1em;margin:.4em 0 0;padding:0;

@@ -134,6 +134,12 @@ def test_a_hostile_token_is_shown_as_it_is() -> None:
     assert page.text.count(token) >= BEFORE + AFTER
 
 
+def test_the_text_goes_on_in_the_next_line_after_a_line_break() -> None:
+    report = report_of("4")
+    page = to_html(report, passages_of(report, ["a⏎⏎  b"]))
+    assert ">a⏎<br>⏎<br>  b</span>" in page
+
+
 def test_ids_stand_for_tokens_without_text() -> None:
     report = report_of("4")
     found = dataclasses.replace(passages_of(report), notice="tokens are shown as ids: it is gone.")
