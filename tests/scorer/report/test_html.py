@@ -9,14 +9,18 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from page_markup import checked
 from report_builders import make_facts, random_positions, scored
 from weights_reports import weights_report
 
+from scorer.common.inert_text import inert
 from scorer.report.build import build_report
-from scorer.report.formats import html_style
+from scorer.report.formats import html_markdown, html_style, inline
 from scorer.report.formats.html import MOST_BYTES, to_html
 from scorer.report.formats.html_axes import linear, logarithmic
+from scorer.report.formats.html_elements import element, style, written
 from scorer.report.formats.html_groups import letters
 from scorer.report.formats.html_strips import bars_of
 from scorer.report.passages import (
@@ -39,15 +43,16 @@ HOSTILE = (
     "line\nbreak\r\x00\x1b[2J\u202e\ud800",
     "\\`<b>\\`</b>",
 )
+MARKS = ["<b>", "</p>", "&lt;", "&#60;", "`", "``", "*", "**", "_", "[a](b)", "![", "<!--", "|"]
 
 
 @functools.cache
-def report_of(settings: str = "8,6,4,2", n_chunks: int = 12, n_depth: int = 40) -> Report:
+def report_of(names: str = "8,6,4,2", n_chunks: int = 12, n_depth: int = 40) -> Report:
     rows = [
         scored(name, random_positions(n_chunks=n_chunks, n_depth=n_depth, scale=SCALES[name]))
-        for name in settings.split(",")
+        for name in names.split(",")
     ]
-    return build_report(make_facts(settings, n_chunks=n_chunks, chunk_length=n_depth + 1), rows)
+    return build_report(make_facts(names, n_chunks=n_chunks, chunk_length=n_depth + 1), rows)
 
 
 def passages_of(report: Report, texts: list[str] | None = None) -> Passages:
@@ -300,3 +305,15 @@ def test_each_level_of_kl_is_farther_from_the_page_in_lightness(theme: str, sign
     levels = [sign * _luminance(under) for under, _ in html_style.KL[theme]]
     assert levels == sorted(levels)
     assert len(set(levels)) == len(html_style.LEVELS) + 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(MARKS) | st.characters(), max_size=12).map("".join))
+def test_any_text_and_any_value_stand_in_the_page_as_they_are(text: str) -> None:
+    plain = inert(text)
+    value = plain.replace("|", "│") if plain.strip() else inline.ABSENT
+    for markdown, said in ((inline.text(text), plain), (inline.code(text), value)):
+        shown = element("p", *html_markdown.inline(markdown))
+        page = checked(written(element("html", style(""), element("body", shown))))
+        assert {*page.elements} <= {"html", "style", "body", "p", "code"}
+        assert page.text.split() == said.split()
