@@ -19,6 +19,7 @@ from scorer.report.formats.html_axes import (
 )
 from scorer.report.formats.html_elements import Child, Element, element
 from scorer.report.formats.html_parts import (
+    MARKS_WORDS,
     SHAPES,
     Scored,
     figure,
@@ -151,7 +152,7 @@ def _ranked(report: Report, scored: Sequence[Scored], names: ShortNames) -> Elem
         drawn.append(label(WIDTH - RIGHT, y + 4, marks.get(row.setting, ""), "end"))
     title = "The settings by their drift"
     svg = chart(title, (x, "KL mean (nats)"), (x, ""), drawn, height=height, labels=())
-    note = "KL mean with its 95 % interval; ● good, ▲ marginal, ■ bad."
+    note = f"KL mean with its 95 % interval; {MARKS_WORDS} Verdicts rest on p99 and flips too."
     if marks:
         note += " On the right the letters."
     if len(shown) < len(scored):

@@ -18,6 +18,8 @@ _LONGEST_NAME = 60
 _SIGNS = {"good": "✓", "marginal": "~", "bad": "✗"}
 SHAPES = {"good": "circle", "marginal": "triangle", "bad": "square"}
 """Marks of the verdicts in charts."""
+MARKS_WORDS = "●\u00a0good, ▲\u00a0marginal, ■\u00a0bad."
+"""The same in words, for captions."""
 
 
 def scored_rows(report: Report) -> list[Scored]:

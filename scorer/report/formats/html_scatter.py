@@ -22,6 +22,7 @@ from scorer.report.formats.html_axes import (
 )
 from scorer.report.formats.html_elements import Element, element
 from scorer.report.formats.html_parts import (
+    MARKS_WORDS,
     SHAPES,
     figure,
     kl_on,
@@ -122,7 +123,7 @@ def _frontier(report: Report, frontier: Frontier, names: ShortNames) -> Element 
     svg, unnamed = scatter(title, axis, points)
     note = (
         f"KL mean over {plural(len(common), 'chunk')} with its 95 % interval, lower is better. "
-        "Dashed: the frontier, which no setting beats in both. ● good, ▲ marginal, ■ bad."
+        f"Dashed: the frontier, which no setting beats in both. {MARKS_WORDS}"
     )
     if unnamed:
         note += f" {plural(unnamed, 'point')} without room for a name: see the table."
