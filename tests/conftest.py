@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import importlib.metadata
 import os
 import signal
 import sys
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
 # looked through for it, neither now nor by each test again (see `pytest_collection_finish`).
 gc.disable()
 
+
+def _unsynced(descriptor: int) -> None:
+    """What a test writes need not survive a power loss; a sync waits for the disk."""
+    os.fstat(descriptor)
+
+
+os.fsync = _unsynced
+if hasattr(os, "fdatasync"):
+    os.fdatasync = _unsynced
+
 # MLX and the tokenizers read these when they are imported, and no test module is yet.
 os.environ["MLX_ENABLE_TF32"] = "0"
 os.environ["MLX_DISABLE_COMPILE"] = "1"
@@ -31,6 +43,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # What the app shows depends on how many colours the terminal has.
 os.environ["COLORTERM"] = "truecolor"
+# Nobody watches: a third of the paints a second that Textual makes for a user.
+os.environ["TEXTUAL_FPS"] = "20"
 # Every core has a worker already: threads that wait for work would take it from the others.
 for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(threads, "1")
@@ -49,6 +63,9 @@ for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP):
         # Here the signal is still ignored.
         signal.signal(number, lambda *_: None)
 
+# Each run asks for versions of packages, which are parsed each time; none is installed meanwhile.
+importlib.metadata.version = functools.cache(importlib.metadata.version)
+
 # Nothing imported above imports MLX: the BLAS has to be loaded before it.
 preload_blas()
 if os.environ["QFID_DEVICE"] == "cpu":
@@ -56,7 +73,7 @@ if os.environ["QFID_DEVICE"] == "cpu":
 
     mlx.core.set_default_device(mlx.core.cpu)
 
-for name, examples in (("qfid", 100), ("qfid-slow", 1000)):
+for name, examples in (("qfid", 60), ("qfid-slow", 1000)):
     settings.register_profile(
         name, max_examples=examples, derandomize=True, deadline=None, print_blob=False
     )
@@ -96,8 +113,8 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("homes")
 
 
-def _compared(homes: Path) -> Path:
-    folder = homes / "tokenizers"
+def _shared(homes: Path, name: str) -> Path:
+    folder = homes / name
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -109,9 +126,11 @@ def own_folders(request: pytest.FixtureRequest, _homes: Path) -> Iterator[None]:
         yield
         return
     home = _homes / str(next(_numbers))
-    # The same few tokenizers are not compared with mlx-lm's again by every process of every test.
+    # The same few tokenizers are not compared with mlx-lm's again by every process of every test,
+    # and the BLAS is not tried again.
     (home / "qfid" / "cache").mkdir(parents=True)
-    (home / "qfid" / "cache" / "tokenizers").symlink_to(_compared(_homes))
+    for name in ("tokenizers", "blas"):
+        (home / "qfid" / "cache" / name).symlink_to(_shared(_homes, name))
     with mock.patch.dict(
         os.environ, {"QFID_DATA_DIR": str(home / "qfid"), "HF_HOME": str(home / "huggingface")}
     ):
@@ -135,11 +154,11 @@ def text_here(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     """A tiny random llama and a text, made once; tests that change its files copy them first."""
-    from tiny_models import write_text, write_tiny_model
+    from tiny_models import SMALL, write_text, write_tiny_model
     from tiny_runs import Small
 
     folder = tmp_path_factory.mktemp("small")
-    model = write_tiny_model(folder / "tiny-llama", "llama", head_dim=64)
+    model = write_tiny_model(folder / "tiny-llama", "llama", **SMALL)
     return Small(model, write_text(folder))
 
 

@@ -15,12 +15,15 @@ from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.detail import DetailScreen, HeadlinePanel
 from qfid_tui.app.screens.export import ExportScreen, FormatList
 from qfid_tui.app.screens.fault import FaultScreen
+from qfid_tui.app.screens.grid import GridScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryScreen
 from qfid_tui.app.screens.inspector import InspectorScreen
 from qfid_tui.app.screens.prompt import PromptScreen
 from qfid_tui.app.screens.workbench import WorkbenchScreen
 from qfid_tui.app.widgets.chart import Chart
+from qfid_tui.app.widgets.grid_table import GridTable
+from qfid_tui.app.widgets.lines_panel import LinesPanel
 from qfid_tui.app.widgets.model_picker import ModelFilter, ModelPicker
 from qfid_tui.app.widgets.options_panel import OptionsPanel
 from qfid_tui.app.widgets.rows import Rows
@@ -32,7 +35,7 @@ from qfid_tui.app.widgets.token_text import TokenText
 _OWNERS: tuple[type[DOMNode], ...] = (
     *(WorkbenchScreen, ConfirmScreen, DetailScreen, HeadlinePanel, ExportScreen),
     *(FormatList, FaultScreen, HelpScreen, HistoryScreen, InspectorScreen, PromptScreen),
-    ComparedRunsScreen,
+    *(ComparedRunsScreen, GridScreen, GridTable, LinesPanel),
     *(Chart, ModelFilter, ModelPicker, OptionsPanel, Rows, RunTable, SettingsTable),
     *(TailList, TokenText),
 )

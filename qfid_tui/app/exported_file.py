@@ -11,10 +11,11 @@ from pathlib import Path
 
 from qfid_tui.cli.output import ReportFile
 from qfid_tui.cli.report_formats import rendered_text
-from qfid_tui.state.saved_report import saved_report
+from qfid_tui.state.saved_report import deployed_report, saved_report
 from scorer.common.atomic_files import storage_error
 from scorer.common.errors import InputError
 from scorer.runs.listing import find_run
+from scorer.spec.deployment import DeploymentSpec
 
 _MODEL_LENGTH = 40
 _SETTINGS_LENGTH = 60
@@ -185,14 +186,21 @@ def holds(path: Path, text: str) -> bool:
         return False
 
 
-def report_parts(key: str, run_id: str) -> Iterable[str]:
+def report_parts(key: str, run_id: str, deployment: DeploymentSpec | None = None) -> Iterable[str]:
     """The report of a saved run in a format, the same text as ``qfid report --format`` prints.
+
+    Args:
+        key: The format.
+        run_id: Id of the run.
+        deployment: Where the model is to run; None for what the run says.
 
     Raises:
         QfidError: There is no such run, it is damaged, or it holds nothing yet.
     """
     run = find_run(run_id)
-    return rendered_text(key, saved_report(run), run.id)
+    if deployment is None or deployment == (run.job.deployment or DeploymentSpec()):
+        return rendered_text(key, saved_report(run), run.id)
+    return rendered_text(key, deployed_report(run, deployment), run.id)
 
 
 def write_export(path: Path, parts: Iterable[str]) -> int:

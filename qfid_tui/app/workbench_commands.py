@@ -52,6 +52,10 @@ class WorkbenchCommands:
         """Tick a row, or untick it."""
         self._owner.take(changes.tick(self._owner.state, row))
 
+    def toggle_pairs(self) -> None:
+        """Score every pair of weights and KV settings that are ticked, or each alone."""
+        self._owner.take(changes.toggle_pairs(self._owner.state))
+
     def remove(self, row: TableRow) -> None:
         """Remove a row that the user added."""
         self._owner.update(changes.remove(self._owner.state, row))

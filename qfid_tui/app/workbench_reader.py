@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from textual.screen import Screen
 from textual.worker import Worker, get_current_worker
@@ -25,10 +26,12 @@ from qfid_tui.state.workbench_changes import (
     models_listed,
     open_run,
     sizes_read,
+    weights_read,
 )
 from scorer.common.errors import QfidError
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable
+from scorer.spec.settings.weights import WeightsSource
 
 _FAULT_SECONDS = 12.0
 _WATCH_SECONDS = 2.0
@@ -45,6 +48,7 @@ class WorkbenchReader:
             owner: Receives what they read.
         """
         self._screen, self._owner = screen, owner
+        self._asked_weights: tuple[Path, frozenset[str]] | None = None
 
     def read_models(self, *, again: bool = False) -> None:
         """Read the chosen model, then the whole cache; then measure the models new in it.
@@ -71,9 +75,13 @@ class WorkbenchReader:
             return
         shown = self._screen.app.call_from_thread(lambda: self._owner.state.found)
         gone = model_reading.gone_models(shown.values(), guessed)
-        self._call(lambda: self._owner.update(models_listed(self._owner.state, gone)))
+        self._call(self._models_listed, gone, again)
         for block in model_reading.measure_models(guessed, lambda: worker.is_cancelled):
             self._call(self.add_models, block)
+
+    def _models_listed(self, gone: set[str], again: bool) -> None:
+        self._owner.update(models_listed(self._owner.state, gone))
+        self.read_weights(again=again)
 
     def add_models(self, found: list[ModelInfo | Unscorable], fault: str = "") -> None:
         """Show more models of the cache.
@@ -84,6 +92,11 @@ class WorkbenchReader:
         """
         self._owner.tell(fault, "error", _FAULT_SECONDS)
         self._owner.take(models_found(self._owner.state, found))
+
+    def read_shown(self) -> None:
+        """Read what the state needs and has not: sizes, and weights to compare with."""
+        self.read_sizes()
+        self.read_weights()
 
     def read_sizes(self) -> None:
         """Read the sizes of the shown model, unless they are known."""
@@ -97,6 +110,34 @@ class WorkbenchReader:
         if not get_current_worker().is_cancelled:
             sizes = model_reading.read_sizes(model)
             self._call(lambda: self._owner.update(sizes_read(self._owner.state, model, sizes)))
+
+    def read_weights(self, *, again: bool = False) -> None:
+        """Read what can be compared with the chosen model, unless that is known.
+
+        Args:
+            again: The cache may have changed: look for relatives once more.
+        """
+        state = self._owner.state
+        model = state.model
+        if model is None or state.reading:
+            return
+        typed = state.choices.asked_weights()
+        asked = model.path, frozenset(source.key for source in typed)
+        if asked == self._asked_weights and not again:
+            return
+        self._asked_weights = asked
+        self._start("weights", partial(self._read_weights, model, typed), exclusive=True)
+
+    def _read_weights(self, model: ModelInfo, typed: tuple[WeightsSource, ...]) -> None:
+        worker = get_current_worker()
+        offer = model_reading.read_weights(model, typed, lambda: worker.is_cancelled)
+
+        def show() -> None:
+            if not worker.is_cancelled:
+                self._owner.update(weights_read(self._owner.state, offer))
+                self._owner.tell(offer.trouble, "warning")
+
+        self._call(show)
 
     def read_earlier(self) -> None:
         """Read the earlier runs of the chosen model."""

@@ -11,7 +11,8 @@ from qfid_tui.pictures.bars import draw_value_axis, value_text
 from qfid_tui.pictures.canvas import VERDICT_SIGNS, Canvas, Picture, Plot, Role, cells_of, fitted
 from qfid_tui.pictures.scale import Axis, linear_axis, log_axis, placeable
 from scorer.report.formats.inline import count
-from scorer.spec.thresholds import KV
+from scorer.spec.amounts import shown_bytes
+from scorer.spec.thresholds import KV, Thresholds
 
 # With fewer rows, a label two rows away would be next to another point.
 _ROWS_FOR_FAR_LABELS = 10
@@ -31,6 +32,7 @@ class ScatterPoint:
         verdict: ``good``, ``marginal`` or ``bad``, with a question mark if open; may be empty.
         frontier: Whether no other setting is better in both.
         earlier: Whether it is from an earlier run.
+        in_all: Whether the bytes are those of weights, cache and prefill, not those per token.
     """
 
     label: str
@@ -39,6 +41,7 @@ class ScatterPoint:
     verdict: str
     frontier: bool
     earlier: bool
+    in_all: bool = False
 
     @property
     def mark(self) -> str:
@@ -66,14 +69,16 @@ class ScatterPoint:
 
     @property
     def shown_cost(self) -> str:
-        """Bytes per token in digits."""
+        """Bytes per token in digits; bytes in all as an amount."""
         size = self.bytes_per_token
+        if self.in_all and math.isfinite(size):
+            return shown_bytes(size)
         return count(round(size)) if math.isfinite(size) else value_text(size)
 
     def reading(self) -> str:
         """Describe the point in words."""
         parts = [
-            f"{self.label}: {self.shown_cost} bytes/token",
+            f"{self.label}: {self.shown_cost}{' in all' if self.in_all else ' bytes/token'}",
             f"{value_text(self.kl_mean, 3)} nats",
         ]
         parts += [self.shown_verdict] if self.verdict else []
@@ -83,7 +88,11 @@ class ScatterPoint:
 
 
 def draw_scatter(
-    points: Sequence[ScatterPoint], width: int, height: int, cursor: int | None = None
+    points: Sequence[ScatterPoint],
+    width: int,
+    height: int,
+    cursor: int | None = None,
+    bounds: Thresholds = KV,
 ) -> Picture:
     """Draw points over a linear axis of bytes and a logarithmic axis of KL.
 
@@ -95,6 +104,7 @@ def draw_scatter(
         width: Cells.
         height: Lines.
         cursor: Index of the highlighted point, or None.
+        bounds: Those that the dashed lines stand for.
     """
     rows = height - 2
     drawable = [point for point in points if point.drawable]
@@ -111,12 +121,12 @@ def draw_scatter(
         canvas = Canvas(width, height)
         draw_value_axis(canvas, y_axis, plot)
         _draw_size_axis(canvas, x_axis, plot)
-        _draw_guides(canvas, y_axis, plot)
+        _draw_guides(canvas, y_axis, plot, bounds)
         _draw_frontier(canvas, points, spots)
         unnamed = _draw_points(canvas, points, spots, plot, picked, with_names)
         if not unnamed:
             break
-    _name_guides(canvas, y_axis, plot)
+    _name_guides(canvas, y_axis, plot, bounds)
     missing = [point.label for point in points if not point.drawable] + unnamed
     return Picture(canvas, [(x, y) for x, y in spots], missing)
 
@@ -133,7 +143,10 @@ def _as_text(
     for y, point in enumerate(points[first : first + height]):
         role: Role = "cursor" if cursor == first + y else point.role
         label, cost, kl, verdict = rows[first + y]
-        line = f"{point.mark} {label:{widths[0]}} {cost:>{widths[1]}} B {kl:{widths[2]}} {verdict}"
+        unit = "" if point.in_all else " B"
+        line = (
+            f"{point.mark} {label:{widths[0]}} {cost:>{widths[1]}}{unit} {kl:{widths[2]}} {verdict}"
+        )
         canvas.write(0, y, fitted(line.rstrip(), width), role)
     return Picture(canvas, [(0, i - first) for i in range(len(points))])
 
@@ -171,26 +184,26 @@ def _draw_size_axis(canvas: Canvas, axis: Axis, plot: Plot) -> None:
             free_from = start + len(text) + 1
 
 
-def _draw_guides(canvas: Canvas, axis: Axis, plot: Plot) -> None:
+def _draw_guides(canvas: Canvas, axis: Axis, plot: Plot, bounds: Thresholds) -> None:
     """Draw dashed lines at the bounds of KL mean."""
-    for _, y in _guides(axis, plot):
+    for _, y in _guides(axis, plot, bounds):
         canvas.write(plot.x, y, "┄" * plot.width, "guide")
 
 
-def _name_guides(canvas: Canvas, axis: Axis, plot: Plot) -> None:
+def _name_guides(canvas: Canvas, axis: Axis, plot: Plot, bounds: Thresholds) -> None:
     """Label the dashed lines where cells are free."""
-    for text, y in _guides(axis, plot):
+    for text, y in _guides(axis, plot, bounds):
         starts = range(plot.x + plot.width - len(text), plot.x + plot.width // 2, -1)
         free = (x for x in starts if canvas.is_free(x, y, len(text), _COVERABLE))
         if (x := next(free, None)) is not None:
             canvas.write(x, y, text, "guide")
 
 
-def _guides(axis: Axis, plot: Plot) -> list[tuple[str, int]]:
+def _guides(axis: Axis, plot: Plot, bounds: Thresholds) -> list[tuple[str, int]]:
     """Return text and row of each bound of KL mean that is on the axis."""
     return [
         (f" {text} ≤ {bound:g} ", plot.y + plot.height - 1 - axis.place(bound, plot.height))
-        for text, bound in (("good", KV.good.kl_mean), ("marginal", KV.marginal.kl_mean))
+        for text, bound in (("good", bounds.good.kl_mean), ("marginal", bounds.marginal.kl_mean))
         if axis.low < bound < axis.high
     ]
 

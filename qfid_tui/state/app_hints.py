@@ -19,6 +19,7 @@ _RULES = tuple(
         # A command that scores what was asked for in another way: in the app, ticks do that.
         (r"; for instance `qfid kv [^`]*`", ""),
         (r"; --force [^;]*", ""),
+        (r"leave --[a-z-]+ and `[^`]*` out; `qfid weights` scores it", "untick it"),
         (r"a shorter --context, or more --memory", "a shorter context, or more memory"),
         (r", or give --force to load all of them together", ""),
         (r"--batch 1 or shorter chunks", "shorter chunks ({o})"),

@@ -7,12 +7,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qfid_tui.state.setting_names import ended, has_weights, short_name
 from qfid_tui.state.setting_results import depth_of
+from scorer.spec.amounts import tokens_word
 
 if TYPE_CHECKING:
     from qfid_tui.pictures.scatter import ScatterPoint
     from qfid_tui.state.comparison import Comparison
+    from qfid_tui.state.grid import Grid
     from qfid_tui.state.table_rows import TableRow
+
+
+# Characters of the name of a point.
+_LABEL = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +30,23 @@ class FrontierChart:
         points: The rows, those on the frontier marked.
         n_chunks: Chunks that all of them have; the KL means are over these.
         left_out: Names of the rows that are not ranked with them, and in what they differ.
+        context: Where the bytes are those of weights, cache and prefill: the context in words. Else
+            "": they are those of the KV cache, per token.
+        of_weights: Whether the bounds are those of weights.
     """
 
     points: tuple[ScatterPoint, ...] = ()
     n_chunks: int = 0
     left_out: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    context: str = ""
+    of_weights: bool = False
 
 
 def frontier_chart(rows: Iterable[TableRow], at: TableRow | None) -> FrontierChart:
     """The rows that may be ranked with one of them.
 
-    Rows of other conditions are left out. So is a row of another run that lacks a chunk that all
+    Rows of other conditions are left out, and rows with weights of their own, whose KV bytes rank
+    nothing. So is a row of another run that lacks a chunk that all
     rows of the one's own run have.
 
     Args:
@@ -51,6 +64,7 @@ def frontier_chart(rows: Iterable[TableRow], at: TableRow | None) -> FrontierCha
         and row.key is not None
         and row.cost is not None
         and row.failure is None
+        and not has_weights(row.name)
     ]
     members, left_out = [], []
     for entry in known:
@@ -70,7 +84,7 @@ def frontier_chart(rows: Iterable[TableRow], at: TableRow | None) -> FrontierCha
     placed = [(cost, mean) for (_, _, cost), mean in zip(members, means, strict=True)]
     points = tuple(
         ScatterPoint(
-            label=row.name,
+            label=short_name(row.name),
             bytes_per_token=cost,
             kl_mean=mean,
             verdict="" if row.figures is None else row.figures.shown_verdict,
@@ -82,6 +96,33 @@ def frontier_chart(rows: Iterable[TableRow], at: TableRow | None) -> FrontierCha
         for (row, _, cost), mean in zip(members, means, strict=True)
     )
     return FrontierChart(points, len(common), tuple(left_out))
+
+
+def total_chart(grid: Grid) -> FrontierChart:
+    """KL mean against the least total bytes of the cells of a grid that have numbers."""
+    from qfid_tui.pictures.scatter import ScatterPoint
+
+    part = grid.part
+    cells = [cell for row in grid.cells for cell in row if cell.figures is not None]
+    if part is None:
+        return FrontierChart()
+    points = tuple(
+        ScatterPoint(
+            label=ended(grid.name(cell.name), _LABEL),
+            bytes_per_token=cell.placed.least_bytes,
+            kl_mean=cell.figures.kl_mean,
+            verdict=cell.figures.shown_verdict,
+            frontier=cell.placed.on_frontier,
+            earlier=False,
+            in_all=True,
+        )
+        for cell in cells
+        if cell.placed is not None and cell.figures is not None
+    )
+    chunks = min((cell.figures.chunks for cell in cells if cell.figures), default=0)
+    return FrontierChart(
+        points, chunks, context=tokens_word(part.context), of_weights=grid.bounds == "weights"
+    )
 
 
 def _kl_mean_on(row: TableRow, chunks: frozenset[int]) -> float:

@@ -40,7 +40,9 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
         "force": args.force or None,
     }
     if args.model is not None:
-        choices = dataclasses.replace(choices, model=_model_name(args.model), revision=None)
+        name = _model_name(args.model)
+        choices = choices if choices.model == name else choices.for_model(name)
+        choices = dataclasses.replace(choices, revision=None)
     if args.corpus == STANDARD_INPUT:
         raise InputError(
             "the app reads keys from standard input, not a text",

@@ -143,10 +143,14 @@ def _fits(name: str, value: Any, kinds: tuple[type, ...]) -> bool:
 
 def _is_valid(name: str, value: Any) -> bool:
     """Whether a value of the right type can be chosen."""
-    from qfid_tui.state.choices import WIDTHS
+    from qfid_tui.state.choices import DEVICES, WIDTHS
 
     if name == "ticked":
         return all(type(bits) is int and bits in WIDTHS for bits in value)
+    if name == "target":
+        return value in DEVICES
+    if name in ("memory", "context", "parallel"):
+        return value is None or value > 0
     if name == "keys":
         return all(isinstance(key, str) and key.strip(", ") for key in value.values())
     if isinstance(value, list):

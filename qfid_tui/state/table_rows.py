@@ -11,14 +11,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qfid_tui.state.choices import MADE
 from qfid_tui.state.kv_cost import KVCost, kv_cost
+from qfid_tui.state.setting_names import short_name
 from qfid_tui.state.setting_results import Figures
+from qfid_tui.state.weights_offer import WeightsInfo
 from scorer.common.errors import InputError
 from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.weights import WeightsSetting
 
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
     from qfid_tui.state.comparison import Comparison
+    from qfid_tui.state.weights_offer import WeightsOffer
     from scorer.runs.comparability import ComparabilityKey
     from scorer.spec.geometry import KVGeometry
     from scorer.spec.settings.base import Setting
@@ -48,6 +53,7 @@ class TableRow:
         key: What its figures depend on; None before the first chunk.
         differs: In what it differs from the rows that are ranked, in words; empty for those.
         refusal: Why the model cannot take the setting; "" if it can, or if that is not known.
+        weights: What is known of its weights; None for the model's own, or if nothing is.
     """
 
     name: str
@@ -68,6 +74,28 @@ class TableRow:
     key: ComparabilityKey | None = None
     differs: tuple[str, ...] = ()
     refusal: str = ""
+    weights: WeightsInfo | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """Its short name; ``16 bit`` for the cache at 16 bit."""
+        return short_name(self.name) or "16 bit"
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it runs weights of its own."""
+        return isinstance(self.setting, WeightsSetting)
+
+    @property
+    def is_offer(self) -> bool:
+        """Whether these are weights that could be compared and that nobody has asked for."""
+        return (
+            self.has_weights
+            and not self.ticked
+            and not self.waiting
+            and self.figures is None
+            and self.failure is None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +134,18 @@ def table_rows(
     comparison: Comparison,
     geometry: KVGeometry | None,
     earlier: Iterable[EarlierSetting] = (),
+    offer: WeightsOffer | None = None,
 ) -> list[TableRow]:
-    """The rows in order: offered settings, others of the comparison, 16 bit, earlier runs.
+    """The rows in order: KV settings, 16 bit, weights, earlier runs.
+
+    Of the weights those of the comparison come first, each followed by its pairs.
 
     Args:
         choices: The offered and ticked settings.
         comparison: The scored settings.
         geometry: The model's geometry, without layers while it is not known; None for no model.
         earlier: Settings of earlier runs.
+        offer: Weights that can be compared with the model; None while that is not known.
     """
     if geometry is not None and not geometry.layers:
         geometry = None
@@ -125,32 +157,71 @@ def table_rows(
             continue
         if setting not in settings:
             settings.append(setting)
-    rows = [_row(setting, choices, comparison, geometry) for setting in settings]
+    weights = _weights(settings, choices, comparison, offer)
+    caches = [setting for setting in settings if not isinstance(setting, WeightsSetting)]
+    rows = [_row(setting, choices, comparison, geometry) for setting in caches]
     full = None if geometry is None else kv_cost(geometry, None)
     rows.append(TableRow("", None, None, full))
-    for row in earlier:
-        share = None if full is None or row.bytes_per_token is None else row.bytes_per_token
-        cost = None
-        if full is not None and share is not None:
-            cost = KVCost(share, share / full.per_token if full.per_token else 1.0, ())
-        rows.append(
-            TableRow(
-                row.name,
-                None,
-                None,
-                cost,
-                row.figures,
-                row.kl,
-                row.flips,
-                (row.kl, row.flips),
-                origin=f"{row.day}, {row.text}",
-                run=row.run,
-                chunks=row.chunks,
-                depth=row.depth,
-                key=row.key,
-            )
-        )
+    for setting in weights:
+        row = _row(setting, choices, comparison, geometry)
+        known = weights_info(setting.source.key, comparison, offer)
+        rows.append(dataclasses.replace(row, weights=known))
+    rows += [_earlier_row(row, full) for row in earlier]
     return _compared(rows)
+
+
+def _weights(
+    settings: Iterable[Setting],
+    choices: Choices,
+    comparison: Comparison,
+    offer: WeightsOffer | None,
+) -> list[WeightsSetting]:
+    """The settings with weights of their own, in the order of the table."""
+    named = [setting for setting in settings if isinstance(setting, WeightsSetting)]
+    scored = [setting for setting in named if setting.key in comparison.settings]
+    offered = [] if offer is None else [WeightsSetting(source) for source in offer.sources]
+    made = [WeightsSetting(each) for each in MADE if each.key in choices.ticked_weights]
+    every = dict.fromkeys((*scored, *offered, *made, *named))
+    return [
+        setting
+        for source in dict.fromkeys(setting.source for setting in every)
+        for setting in sorted(every, key=lambda each: each.cache is not None)
+        if setting.source == source
+    ]
+
+
+def weights_info(
+    source: str, comparison: Comparison, offer: WeightsOffer | None
+) -> WeightsInfo | None:
+    """What is known of weights, by their notation: as a report says, else as was read."""
+    report = comparison.report
+    if report is not None:
+        for row in report.settings:
+            if row.weights is not None and row.setting.partition("+")[0] == source:
+                return WeightsInfo.of_facts(row.weights)
+    return None if offer is None else offer.known.get(source)
+
+
+def _earlier_row(row: EarlierSetting, full: KVCost | None) -> TableRow:
+    share = None if full is None or row.bytes_per_token is None else row.bytes_per_token
+    cost = None
+    if full is not None and share is not None:
+        cost = KVCost(share, share / full.per_token if full.per_token else 1.0, ())
+    return TableRow(
+        row.name,
+        None,
+        None,
+        cost,
+        row.figures,
+        row.kl,
+        row.flips,
+        (row.kl, row.flips),
+        origin=f"{row.day}, {row.text}",
+        run=row.run,
+        chunks=row.chunks,
+        depth=row.depth,
+        key=row.key,
+    )
 
 
 def refusal(setting: Setting, geometry: KVGeometry | None) -> str:
@@ -195,7 +266,7 @@ def _row(
     name = setting.key
     result = comparison.settings.get(name)
     cost = None if geometry is None else kv_cost(geometry, setting)
-    ticked = choices.is_ticked(setting)
+    ticked = choices.is_ticked(setting) or choices.is_paired(setting)
     if result is None:
         refused = refusal(setting, geometry)
         return TableRow(name, setting, ticked, None if refused else cost, refusal=refused)

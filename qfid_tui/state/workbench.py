@@ -11,22 +11,27 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from qfid_tui.state.chart_points import chart_row
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.grid import Grid, grid_of
 from qfid_tui.state.listed_models import ModelOrder
 from qfid_tui.state.memory_fit import Fit, fit_of
 from qfid_tui.state.next_run import NextRun, SavedRun, next_run
 from qfid_tui.state.run_options import OPTIONS, Option, with_legal_group
+from qfid_tui.state.setting_names import names_of
 from qfid_tui.state.table_rows import EarlierSetting, TableRow, table_rows
+from qfid_tui.state.weights_offer import WeightsOffer
 from scorer.common.errors import InputError
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable
 from scorer.models.sizes import ModelSizes
 from scorer.spec.events import Hello
 from scorer.spec.geometry import KVGeometry
+from scorer.spec.settings.weights import sources_of
 
 Panel = Literal["models", "options", "settings"]
 ChartName = Literal["chunks", "depth"]
@@ -68,6 +73,7 @@ class WorkbenchState:
         reading: Whether the cache is still being read.
         fetching: How far the download of a model is, in words; "" for none.
         sizes: Sizes of the models whose weight headers were read; None if they cannot be read.
+        weights: Folder of a model to the weights that can be compared with it, as far as read.
         earlier: Settings of earlier runs of the chosen model.
         unfinished: Id of the newest run of the model that lacks something; None for none.
         saved: Runs of the chosen model that can be continued, newest first.
@@ -96,6 +102,7 @@ class WorkbenchState:
     reading: bool = True
     fetching: str = ""
     sizes: Mapping[ModelInfo, ModelSizes | None] = field(default_factory=dict)
+    weights: Mapping[Path, WeightsOffer] = field(default_factory=dict)
     earlier: tuple[EarlierSetting, ...] = ()
     unfinished: str | None = None
     saved: tuple[SavedRun, ...] = ()
@@ -177,9 +184,21 @@ class WorkbenchState:
     def rows(self) -> list[TableRow]:
         """The rows of the settings table; those of the highlighted model have costs only."""
         if self.highlighted is None:
-            return table_rows(self.choices, self.comparison, self.geometry, self.earlier)
+            return table_rows(
+                self.choices, self.comparison, self.geometry, self.earlier, self.offer
+            )
         choices = with_legal_group(self.choices, self.geometry)
         return table_rows(choices, Comparison(), self.geometry)
+
+    @property
+    def offer(self) -> WeightsOffer | None:
+        """Weights that can be compared with the chosen model; None while that is not known."""
+        return None if self.model is None else self.weights.get(self.model.path)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Weights beside KV settings: what is scored or ticked, placed where it is to run."""
+        return grid_of(self.choices, self.comparison, self.model, self.offer)
 
     @property
     def row(self) -> TableRow | None:
@@ -223,16 +242,20 @@ class WorkbenchState:
         sizes = None if model is None else self.sizes.get(model)
         if sizes is None or device is None:
             return None
-        return fit_of(sizes, device, self.choices.chunk_length, self.choices.batch)
+        known = {} if self.offer is None else self.offer.known
+        sources = sources_of(self.choices.ticked_settings()) if self.highlighted is None else ()
+        weights = [known.get(source.key) for source in sources]
+        return fit_of(sizes, device, self.choices.chunk_length, self.choices.batch, weights)
 
 
 _MODEL = frozenset({"choices", "found"})
 _COMPARISON = frozenset({"comparison", "version"})
 # For each cached property, the fields that it is computed from.
 _COMPUTED_FROM = {
-    "rows": _MODEL | _COMPARISON | {"earlier"},
+    "rows": _MODEL | _COMPARISON | {"earlier", "weights"},
+    "grid": _MODEL | _COMPARISON | {"weights"},
     "planned": _MODEL | _COMPARISON | {"saved"},
-    "fit": _MODEL | _COMPARISON | {"sizes", "probed"},
+    "fit": _MODEL | _COMPARISON | {"sizes", "probed", "weights"},
 }
 # Those that depend on the highlighted model too.
 _OF_SHOWN_MODEL = frozenset({"rows", "fit"})
@@ -316,5 +339,5 @@ def exported_title(state: WorkbenchState) -> str:
     """What is exported: the model, and the settings on the screen or the earlier run."""
     row = state.charted_row
     if row is not None and row.run:
-        return f"{state.choices.model}, the earlier run of {row.name}, {row.origin}"
-    return f"{state.choices.model}, {', '.join(state.comparison.settings)}"
+        return f"{state.choices.model}, the earlier run of {row.shown_name}, {row.origin}"
+    return f"{state.choices.model}, {names_of(tuple(state.comparison.settings), 8)}"

@@ -26,6 +26,7 @@ def possible_actions(state: WorkbenchState) -> Mapping[str, Possible]:
         "back": state.enlarged or state.panel != "settings",
         "tick": state.focus == "settings",
         "sort": state.focus == "models",
+        "grid": state.choices.model is not None and state.highlighted is None,
         "detail": has_numbers,
         "inspect": has_numbers,
         "export": is_earlier or (comparison.run is not None and comparison.saved > 0),
@@ -60,6 +61,10 @@ def why_not(state: WorkbenchState, action: str) -> str:
     if action == "sort":
         models = names.get("m", "m")
         return f"Models are sorted in their list: {models} goes there"
+    if action == "grid":
+        if state.choices.model is None:
+            return "Choose a model first"
+        return "The grid is about the chosen model: enter takes the one with the cursor"
     if action in ("detail", "inspect"):
         return no_numbers(state)
     if action == "export":

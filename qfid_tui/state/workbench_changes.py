@@ -19,6 +19,7 @@ from qfid_tui.state.listed_models import ORDERS
 from qfid_tui.state.next_run import NextRun
 from qfid_tui.state.run_options import Option, put, step, with_legal_group
 from qfid_tui.state.table_rows import TableRow
+from qfid_tui.state.weights_offer import WeightsOffer
 from qfid_tui.state.workbench import ChartName, Panel, StripsShown, WorkbenchState
 from scorer.common.errors import InputError
 from scorer.models.info import ModelInfo
@@ -71,6 +72,11 @@ def sizes_read(state: WorkbenchState, model: ModelInfo, sizes: ModelSizes | None
     return state.changed(sizes={**state.sizes, model: sizes})
 
 
+def weights_read(state: WorkbenchState, offer: WeightsOffer) -> WorkbenchState:
+    """Add the weights that can be compared with a model."""
+    return state.changed(weights={**state.weights, offer.path: offer})
+
+
 def earlier_read(state: WorkbenchState, comparison: Comparison, earlier: EarlierRuns) -> Outcome:
     """Take the earlier runs of a model, unless another model was chosen meanwhile.
 
@@ -120,7 +126,7 @@ def choose_model(state: WorkbenchState, name: str) -> Outcome:
     if state.choices.model != name:
         if state.comparison.is_active:
             return Outcome(state, _run_goes_on(state, "choose another model"))
-        choices = dataclasses.replace(state.choices, model=name, revision=None)
+        choices = state.choices.for_model(name)
         state = with_comparison(state, Comparison())
         state = state.changed(choices=choices, earlier=(), unfinished=None, saved=())
     return _with_legal_group(close_filter(show_panel(state, "settings")))
@@ -159,6 +165,9 @@ def add_setting(state: WorkbenchState, setting: Setting) -> Outcome:
 
 def _ticking(state: WorkbenchState, setting: Setting, ticked: bool) -> Outcome:
     """Tick a setting or untick it; say what that means for a run that goes on."""
+    if not ticked and state.choices.is_paired(setting):
+        pairs = state.key_names.get("p", "p")
+        return Outcome(state, f"Both parts of {setting.key} are ticked: {pairs} leaves pairs out")
     next_state = state.changed(choices=state.choices.ticking(setting, ticked))
     comparison = state.comparison
     if not comparison.is_active:
@@ -170,6 +179,24 @@ def _ticking(state: WorkbenchState, setting: Setting, ticked: bool) -> Outcome:
     if not ticked and is_in_run:
         return Outcome(next_state, f"The run that goes on scores {setting.key} all the same")
     return Outcome(next_state)
+
+
+def toggle_pairs(state: WorkbenchState) -> Outcome:
+    """Score every pair of weights and KV settings that are ticked, or each alone."""
+    pairs = not state.choices.pairs
+    said = "each with every KV setting too" if pairs else "each alone, without pairs"
+    return Outcome(
+        state.changed(choices=dataclasses.replace(state.choices, pairs=pairs)),
+        f"Weights are scored {said}",
+    )
+
+
+# Where it is to run
+
+
+def put_deployment(state: WorkbenchState, **values: Any) -> WorkbenchState:
+    """Choose memory, context, sequences or device of the deployment; no run is changed by it."""
+    return state.changed(choices=dataclasses.replace(state.choices, **values))
 
 
 def remove(state: WorkbenchState, row: TableRow) -> WorkbenchState:

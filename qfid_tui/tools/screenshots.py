@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import os
 import sys
 import tempfile
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 LARGE, SMALL = (140, 45), (80, 24)
 _TIMEOUT_SECONDS = 1800.0
+_MEMORY = "300MB"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,6 +79,7 @@ async def _take_all(folder: Path, model: str, chunks: int) -> None:
         try:
             await _shoot_run(camera, chunks)
             await _shoot_screens(camera)
+            await _shoot_grid(camera)
         finally:
             app.kill_children()
 
@@ -125,6 +128,32 @@ async def _shoot_screens(camera: _Camera) -> None:
     await camera.read()
     await camera.press("m")
     await camera.shoot("inspector-80x24")
+
+
+async def _shoot_grid(camera: _Camera) -> None:
+    """Weights made at 8, 6, 4 and 3 bits, each with the KV settings of before."""
+    from qfid_tui.app.screens.grid import GridScreen
+
+    app = camera.app
+    await camera.press("escape")
+    await camera.pilot.resize_terminal(*LARGE)
+    await camera.until(lambda: app.workbench.state.offer is not None, "weights to compare")
+    state = app.workbench.state
+    choices = dataclasses.replace(state.choices, ticked_weights=("w8", "w6", "w4", "w3"))
+    app.workbench.update(state.changed(choices=choices))
+    await camera.press("r")
+    await camera.until(lambda: app.comparison.is_active, "the run with weights")
+    await camera.until(lambda: not app.comparison.is_active, "the end of the run with weights")
+    if app.comparison.phase != "finished":
+        raise QfidError(f"the run {app.comparison.phase}: {app.comparison.failure}")
+    await camera.press("number_sign", "m", *_MEMORY, "enter")
+    grid = app.screen
+    assert isinstance(grid, GridScreen)
+    await camera.until(lambda: grid.is_complete, "the choice by context")
+    await camera.press("home", "down", *("left",) * 5, "right")
+    await camera.shoot("grid")
+    await camera.pilot.resize_terminal(*SMALL)
+    await camera.shoot("grid-80x24")
 
 
 class _Camera:

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qfid_tui.state.kv_cost import CONTEXTS, short_bytes
+from qfid_tui.words.table_cells import weights_bytes_text
 from scorer.report.formats.inline import count, digits, plural
 from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.weights import WeightsSetting
 from scorer.stats.verdict import Lack
 
 if TYPE_CHECKING:
@@ -92,19 +94,19 @@ def about_row(
         return ""
     if row.origin:
         detail, inspect = (names.get(key, key) for key in ("d", "i"))
-        opened = f"{row.name}: an earlier run, {row.origin}; {detail} and {inspect} open it"
+        opened = f"{row.shown_name}: an earlier run, {row.origin}; {detail} and {inspect} open it"
         return _with_differences(opened, row, width)
     if row.refusal:
-        return f"this model cannot take {row.name}: {row.refusal}"
+        return f"this model cannot take {row.shown_name}: {row.refusal}"
     words = [_described(row, width)]
     if with_note and (row.figures is not None or row.failure is not None):
-        words = [f"{row.name}: {note(row)}"]
+        words = [f"{row.shown_name}: {note(row)}"]
     if with_note and row.figures is not None:
         words.append(f"KL p99 {digits(row.figures.kl_p99, significant=3)}")
     while len(words) > 1 and len(" · ".join(words)) > width:
         words.pop()
     said = _with_differences(" · ".join(words), row, width)
-    if with_costs and row.cost is not None:
+    if with_costs and row.cost is not None and not row.is_offer:
         costs = context_costs(row.cost)
         # The cost at the longest context is left out last.
         for first in range(len(costs)):
@@ -131,7 +133,7 @@ def _with_differences(said: str, row: TableRow, width: int) -> str:
             return longer
     if not row.differs:
         return said
-    short = f"{row.name}: not ranked here: {row.differs[0]}"
+    short = f"{row.shown_name}: not ranked here: {row.differs[0]}"
     return short if len(short) <= width else f"{said} · not ranked here"
 
 
@@ -148,6 +150,8 @@ def note(row: TableRow, *, with_hidden: bool = False) -> str:
         return row.failure or row.refusal
     if row.origin:
         return row.origin
+    if figures is None and row.is_offer:
+        return "" if row.weights is None else row.weights.precision
     if figures is None:
         if row.cost is None:
             return ""
@@ -189,8 +193,22 @@ def _open(figures: Figures, text_chunks: int) -> str:
 def _described(row: TableRow, width: int) -> str:
     if row.setting is None:
         return "16 bit: the cache as it is without quantization"
+    if row.has_weights:
+        return weights_text(row)
     text = setting_text(row.setting)
     return text if len(text) <= width else setting_text(row.setting, short=True)
+
+
+def weights_text(row: TableRow) -> str:
+    """Weights in words, and what their cache is."""
+    known = row.weights
+    said = row.shown_name
+    if known is not None:
+        said += f": {known.precision}, {weights_bytes_text(known)}"
+    setting = row.setting
+    if isinstance(setting, WeightsSetting) and setting.cache is not None:
+        said += f"; {setting_text(setting.cache, short=True)}"
+    return said
 
 
 def setting_text(setting: Setting, *, short: bool = False) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 from qfid_tui.pictures.bars import horizontal_bar
 from qfid_tui.pictures.scale import Axis, decade_text, log_axis
 from qfid_tui.state.compared_runs import ComparedGroup, ComparedRow, ComparedRun, ComparedRuns
+from qfid_tui.state.setting_names import short_name
 from qfid_tui.words.model_list import shortened
 from qfid_tui.words.run_rows import cut
 from scorer.common.inert_text import inert
@@ -41,7 +42,7 @@ def compared_lines(compared: ComparedRuns, width: int) -> list[TonedLine]:
     lines: list[TonedLine] = []
     for i, run in enumerate(compared.runs, 1):
         lines += _run_lines(i, run, width)
-    names = [row.name for group in compared.groups for row in group.rows]
+    names = [short_name(row.name) for group in compared.groups for row in group.rows]
     shape = _shape(width, max(map(columns, names), default=0))
     for i, group in enumerate(compared.groups):
         lines += [(), *_group_lines(group, i, shape, width)]
@@ -134,7 +135,7 @@ def _row(
     texts = {
         "rank": ABSENT if rank is None else str(rank),
         "run": str(row.run + 1),
-        "setting": row.name,
+        "setting": short_name(row.name),
         "cache": percent(row.cache, significant=2),
         "KL mean": digits(figures.kl_mean, significant=3),
         "95 % interval": interval(figures.kl_interval, significant=3),

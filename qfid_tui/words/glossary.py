@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scorer.spec.thresholds import KV
+from scorer.spec.thresholds import KV, WEIGHTS
 
 _GOOD, _FAIR = KV.good, KV.marginal
 
@@ -166,6 +166,19 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "Choose among these",
         ),
         Entry(
+            "total bytes",
+            "What a model takes where it is to run: weights, the KV caches of all sequences at the "
+            "context, and the peak of a prefill step.",
+            "MB = 10⁶ bytes, GB = 10⁹, k = 1024 tokens",
+            "A cell in brackets takes more than the memory chosen; the step shown is counted on",
+        ),
+        Entry(
+            "◆ to run, • frontier",
+            "In the grid: the cheapest cell that fits and is settled as good, else the best that "
+            "fits; and the cells that no other beats on total bytes, each at its smallest step, "
+            "and KL mean.",
+        ),
+        Entry(
             "cheapest good",
             "The setting with the fewest KV bytes per token among those whose verdict is good, "
             "with a question mark while that verdict is open.",
@@ -193,6 +206,29 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "A format of the cache: `8` is 8 bits in groups of 64, `4:32` 4 bits in groups of 32, "
             "`k8v4` 8 bits for keys and 4 for values, `4@512` a start, `4~dequantized` a path; of "
             "the weights: `w4`, `w=org/name`; or of both: `w4+8`.",
+        ),
+        Entry(
+            "w4, wmxfp4, w=org/name, w4+8",
+            "Weights instead of a format of the cache, made of the model's own as mlx_lm.convert "
+            "would or those of a copy in the cache, with a KV setting after the `+`; every row of "
+            "a run with weights is judged by the bounds of weights.",
+            "",
+            f"Good up to KL mean {WEIGHTS.good.kl_mean:g}, p99 {WEIGHTS.good.kl_p99:g} and "
+            f"{100 * WEIGHTS.good.flip_rate:g} % flips, marginal up to "
+            f"{WEIGHTS.marginal.kl_mean:g}, {WEIGHTS.marginal.kl_p99:g} and "
+            f"{100 * WEIGHTS.marginal.flip_rate:g} %",
+        ),
+        Entry(
+            "bits per weight",
+            "Bits of the whole model for each parameter, with scales and what is not quantized.",
+            "bits",
+            "Fewer is not always worse: mxfp8 at 8.25 drifts more than 6 bits affine",
+        ),
+        Entry(
+            "interaction",
+            "What weights and KV cache cost together beyond the sum of what each costs alone.",
+            "nats",
+            "Where it is not 0, adding the drifts of two tables can mislead",
         ),
         Entry(
             "group size",

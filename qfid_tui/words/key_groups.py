@@ -9,7 +9,7 @@ _T = TypeVar("_T")
 
 _OF_THE_WORKBENCH = {
     "Run": ("run", "stop", "resume", "history", "export"),
-    "Settings": ("tick", "add", "detail", "inspect", "copy", "strips", "scale"),
+    "Settings": ("tick", "add", "pairs", "detail", "inspect", "grid", "copy", "strips", "scale"),
     "Models": ("filter", "sort"),
     "Charts": ("chart",),
 }
@@ -20,6 +20,8 @@ _OF_PREFIX = {
     "filter": "Models, while filtering",
     "options": "Options",
     "chart": "Charts",
+    "grid": "Grid",
+    "lines": "Grid",
     "rows": "Every list",
     "app": "Everywhere",
 }

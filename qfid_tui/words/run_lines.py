@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.kv_cost import short_bytes
+from qfid_tui.state.setting_names import has_weights, names_of, short_name
 from qfid_tui.words.about_line import perplexity_text
+from qfid_tui.words.grid_lines import cells_text, plain_names
 from qfid_tui.words.progress import (
     done_text,
     dropped_text,
@@ -22,12 +24,14 @@ from qfid_tui.words.progress import (
 )
 from scorer.common.errors import InputError
 from scorer.report.formats.inline import plural
+from scorer.spec.settings.weights import WeightsSetting, caches_of, sources_of
 
 if TYPE_CHECKING:
     from qfid_tui.state.comparison import Comparison
     from qfid_tui.state.next_run import NextRun
     from qfid_tui.state.setting_results import Figures
     from qfid_tui.state.workbench import WorkbenchState
+    from scorer.spec.job import Job
 
 Line = list[tuple[str, str]]
 """Parts of a line: text and the name of its style."""
@@ -52,15 +56,15 @@ def run_lines(state: WorkbenchState) -> list[Line]:
     comparison = state.comparison
     if comparison.is_active:
         lines = [progress_line(comparison)]
-        lines += _best_lines(comparison)
+        lines += _best_lines(state)
         if comparison.phase == "stopping":
             lines.append([("stopping after this step; ", "text"), *key("x", " stops at once")])
     else:
         ended = [] if comparison.phase == "idle" else [ended_line(comparison, state.key_names)]
         # The title says that a run has finished; of another end the first line says more.
-        lines = [*_best_lines(comparison), *ended]
+        lines = [*_best_lines(state), *ended]
         if comparison.phase != "finished":
-            lines = [*ended, *_best_lines(comparison)]
+            lines = [*ended, *_best_lines(state)]
         lines += _next_lines(state)
         if comparison.phase == "idle" and state.unfinished is not None:
             lines.append(
@@ -76,9 +80,15 @@ def run_lines(state: WorkbenchState) -> list[Line]:
     return [_with_own_keys(line, state.key_names) for line in lines]
 
 
-def _best_lines(comparison: Comparison) -> list[Line]:
+def _best_lines(state: WorkbenchState) -> list[Line]:
     """The recommendation: what follows it is cut first on a low screen."""
+    comparison = state.comparison
     best = best_line(comparison)
+    if best is not None and comparison.compares_weights and comparison.report is not None:
+        part = state.grid.part
+        if part is not None and part.sentences:
+            # For the memory and context chosen now.
+            best = [(_without_parts(part.sentences[0]), "text")]
     return [] if best is None else [best]
 
 
@@ -101,7 +111,7 @@ def progress_line(comparison: Comparison) -> Line:
     if run.loading is not None:
         words = [f"{loading_text(run.loading)}: the next set of weights", done_text(run)]
     else:
-        words.append(f"setting {run.current}" if run.current else "reference")
+        words.append(f"setting {short_name(run.current)}" if run.current else "reference")
     if run.silence is not None:
         words.append(f"no news for {duration(run.silence)}")
     if run.rate is not None:
@@ -153,7 +163,9 @@ def fit_line(state: WorkbenchState) -> Line:
     needed, free = short_bytes(fit.needed), short_bytes(fit.free)
     where = f"{device.device}, {device.device_name}"
     if fit.fits:
-        return [("✓ fits: ", "good"), (f"about {needed} of {free} free ({where})", "muted")]
+        turns = ", sets of weights in turns" if fit.in_turns else ""
+        said = f"about {needed} of {free} free ({where}){turns}"
+        return [("✓ fits: ", "good"), (said, "muted")]
     return [
         ("✗ will not fit: ", "bad"),
         (f"about {needed} needed, {free} of {short_bytes(fit.total)} free ({where})", "text"),
@@ -161,7 +173,7 @@ def fit_line(state: WorkbenchState) -> Line:
 
 
 def _next_line(planned: NextRun, comparison: Comparison) -> Line:
-    names = ", ".join(planned.missing)
+    names = names_of(planned.missing)
     if planned.kind == "reopen":
         if not planned.missing:
             return [("scored already: ", "text"), *key("r", f" opens {planned.run}")]
@@ -171,6 +183,11 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
         if comparison.phase == "idle":
             chunks = planned.job.max_chunks
             on = "the whole text" if chunks is None else plural(chunks, "chunk")
+            if (cells := _cells(planned.job)) is not None:
+                # One table is judged by one measure.
+                pairs = key("p", " without pairs") if cells[1] else []
+                judged = f"{cells[0]} on {on}, judged by the bounds of weights: "
+                return [(judged, "text"), *key("r", " runs" + ", " * bool(pairs)), *pairs]
             return [(f"{settings} on {on}: ", "text"), *key("r", " runs")]
         if comparison.run is None and _would_fail_again(planned, comparison):
             return [
@@ -184,10 +201,22 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
         return [("model or options changed: ", "text"), *key("r", f" compares {settings} anew")]
     if planned.kind == "add":
         them = "it" if len(planned.missing) == 1 else "them"
-        return [*key("r", f" scores {names} alone and adds {them} to this comparison")]
+        said = f" scores {names} alone and adds {them} to this comparison"
+        if any(map(has_weights, planned.missing)) and not comparison.compares_weights:
+            said += "; then the bounds of weights judge every row"
+        return [*key("r", said)]
     if planned.kind == "go_on":
         return [*key("r", f" goes on with {names}")]
     return [*key("space", " ticks another setting to add, "), *key("e", " writes the report")]
+
+
+def _cells(job: Job) -> tuple[str, bool] | None:
+    """How many settings a job with weights comes to, and whether pairs are among them."""
+    weights, caches = len(sources_of(job.settings)), len(caches_of(job.settings))
+    if not weights:
+        return None
+    pairs = any(isinstance(s, WeightsSetting) and s.cache is not None for s in job.settings)
+    return cells_text(weights, caches, len(job.settings)), pairs
 
 
 def _would_fail_again(planned: NextRun, comparison: Comparison) -> bool:
@@ -235,6 +264,19 @@ def _least_drift(comparison: Comparison) -> tuple[str, Figures] | None:
     return min(finite, key=lambda entry: entry[:2])[1:] if finite else None
 
 
+def _best(state: WorkbenchState) -> tuple[str, Figures] | None:
+    """The setting that others are compared with: what to run, else the cheapest good one."""
+    comparison = state.comparison
+    if comparison.compares_weights:
+        # KV bytes alone rank nothing.
+        part = state.grid.part
+        pick = None if part is None or part.pick is None else comparison.figures(part.pick)
+        if part is not None and part.pick is not None and pick is not None:
+            return part.pick, pick
+        return _least_drift(comparison)
+    return comparison.cheapest_good() or _least_drift(comparison)
+
+
 def told_apart_text(state: WorkbenchState) -> str:
     """Whether the setting with the cursor is told apart from the best one.
 
@@ -242,29 +284,30 @@ def told_apart_text(state: WorkbenchState) -> str:
     none, and for a row that has nothing to compare: 16 bit, a failed setting.
     """
     row, comparison = state.row, state.comparison
-    best = comparison.cheapest_good() or _least_drift(comparison)
+    best = _best(state)
     if row is None or row.failure is not None or best is None:
         return ""
+    name, other = row.shown_name, short_name(best[0])
     if row.run:
-        return f"{row.name}: an earlier run, not compared with {best[0]} of this one"
+        return f"{name}: an earlier run, not compared with {other} of this one"
     if row.setting is None:
         return ""
     if row.figures is None:
-        return f"{row.name}: told apart from {best[0]}? not known before it is scored"
+        return f"{name}: told apart from {other}? not known before it is scored"
     change = perplexity_text(row.figures)
     if row.name == best[0]:
-        return f"{row.name}: the best here, {change}"
+        return f"{name}: the best here, {change}"
     if comparison.report is None:
         when = "when the run ends" if comparison.is_active else "when the run is finished"
-        return f"{row.name}: told apart from {best[0]}? known {when}, {change}"
+        return f"{name}: told apart from {other}? known {when}, {change}"
     for pair in comparison.report.comparisons:
         if {pair.a, pair.b} == {row.name, best[0]}:
             if pair.told_apart is None:
                 said = "no interval against"
             else:
                 said = "told apart from" if pair.told_apart else "cannot be told apart from"
-            return f"{row.name}: {said} {best[0]}, {change}"
-    return f"{row.name}: not compared with {best[0]}, {change}"
+            return f"{name}: {said} {other}, {change}"
+    return f"{name}: not compared with {other}, {change}"
 
 
 def best_line(comparison: Comparison) -> Line | None:
@@ -295,13 +338,19 @@ def best_line(comparison: Comparison) -> Line | None:
     return line
 
 
+def _without_parts(sentence: str) -> str:
+    """The choice in a sentence of the report, without the parts of its bytes: the grid has them."""
+    head, _, parts = sentence.rpartition(": ")
+    return plain_names(head if " weights, " in parts else sentence)
+
+
 def _best_of_weights(comparison: Comparison) -> Line:
     """What to run, as the report has it; before that the good settings so far."""
     deployment = None if comparison.report is None else comparison.report.deployment
     if deployment is not None and deployment.sentences:
-        return [(deployment.sentences[0].replace("`", ""), "text")]
+        return [(_without_parts(deployment.sentences[0]), "text")]
     good = [
-        f"{name}{'?' * figures.is_open}"
+        f"{short_name(name)}{'?' * figures.is_open}"
         for name in comparison.settings
         if (figures := comparison.figures(name)) is not None and figures.verdict == "good"
     ]

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from qfid_tui.state.run_list import RunList
 from qfid_tui.state.run_results import RunOutcome, RunResult
+from qfid_tui.state.setting_names import short_name
 from qfid_tui.state.text_names import CORPORA, text_name
 from qfid_tui.words.model_list import shortened
 from scorer.common.inert_text import inert
@@ -240,15 +241,15 @@ def _results(row: RunRow) -> dict[str, str]:
         return {**empty, "best": "…"}
     best = row.outcome.best
     if best is None:
-        return {**empty, "best": ABSENT, "others": ", ".join(row.info.settings)}
+        return {**empty, "best": ABSENT, "others": ", ".join(map(short_name, row.info.settings))}
     found = {result.setting: result for result in row.outcome.results}
     others = (
-        f"{name} {_said(name, row.info, found)}"
+        f"{short_name(name)} {_said(name, row.info, found)}"
         for name in row.info.settings
         if name != best.setting
     )
     return {
-        "best": best.setting,
+        "best": short_name(best.setting),
         "KL, nats": digits(best.kl_mean, significant=3),
         "flips": percent(best.flip_rate, significant=2),
         "verdict": best.verdict,
@@ -266,7 +267,7 @@ def _said(name: str, info: RunInfo, found: Mapping[str, RunResult]) -> str:
 def result_text(result: RunResult) -> str:
     """A result in a line: ``8: KL 0.00035, flips 0.4 %, good?``, KL in nats."""
     kl, flips = digits(result.kl_mean, significant=3), percent(result.flip_rate, significant=3)
-    return f"{result.setting}: KL {kl}, flips {flips}, {result.verdict}"
+    return f"{short_name(result.setting)}: KL {kl}, flips {flips}, {result.verdict}"
 
 
 def deletion_question(info: RunInfo, size: int, *, is_shown: bool) -> str:
@@ -277,7 +278,8 @@ def deletion_question(info: RunInfo, size: int, *, is_shown: bool) -> str:
         size: Bytes of its files.
         is_shown: Whether it is the one on the workbench.
     """
-    what = f"{info.model[:200]} with {', '.join(info.settings)[:200]}, begun {when(info)}"
+    settings = ", ".join(map(short_name, info.settings))
+    what = f"{info.model[:200]} with {settings[:200]}, begun {when(info)}"
     more = " It is the run on the workbench, which is emptied." if is_shown else ""
     return (
         f"Delete run {info.id}, {bytes_of(size)}? It is {what}. Its "

@@ -6,15 +6,22 @@ narrow for its usual one.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qfid_tui.pictures.canvas import VERDICT_SIGNS
 from qfid_tui.state.kv_cost import short_bytes
-from scorer.report.formats.inline import count, digits, is_symmetric, with_margin
+from scorer.report.deployment_part import REFERENCE_CELL
+from scorer.report.formats.inline import ABSENT, ROUGHLY, count, digits, is_symmetric, with_margin
+from scorer.spec.amounts import shown_bytes, tokens_word
 
 if TYPE_CHECKING:
+    from qfid_tui.state.grid import Grid
     from qfid_tui.state.kv_cost import KVCost
     from qfid_tui.state.setting_results import Figures
+    from qfid_tui.state.weights_offer import WeightsInfo
 
 
 def verdict_text(figures: Figures) -> str:
@@ -35,6 +42,53 @@ def cost_text(cost: KVCost, width: int) -> str:
     if len(cost.sign + shown) > width:
         shown = short_bytes(cost.per_token)
     return cost.sign + shown
+
+
+@dataclass(frozen=True, slots=True)
+class TotalBytes:
+    """Total bytes of settings, where a run compares weights.
+
+    Attributes:
+        context: The context in words.
+        of: Setting in notation, "" for the reference, to its bytes.
+    """
+
+    context: str
+    of: Mapping[str, int]
+
+    def text(self, setting: str) -> str:
+        """Those of a setting; a dash for one that is neither scored nor ticked."""
+        return shown_bytes(self.of[setting]) if setting in self.of else ABSENT
+
+
+def total_bytes(grid: Grid) -> TotalBytes | None:
+    """The total bytes of the cells of a grid; None where they are not known."""
+    if grid.part is None:
+        return None
+    found = {cell.setting: cell.total_bytes for cell in grid.part.cells}
+    if REFERENCE_CELL in found:
+        found[""] = found.pop(REFERENCE_CELL)
+    return TotalBytes(tokens_word(grid.part.context), found)
+
+
+def cost_head(totals: TotalBytes | None, width: int) -> str:
+    """The head of the column of bytes."""
+    if totals is None:
+        return "KV B/token" if width >= 10 else "B/token"
+    forms = (f"total at {totals.context}", f"total {totals.context}", f"at {totals.context}")
+    return next((form for form in forms if len(form) <= width), forms[-1])
+
+
+def weights_bytes_text(weights: WeightsInfo | None) -> str:
+    """Bytes of weights: ``143 MB``."""
+    if weights is None:
+        return ABSENT
+    return ("" if weights.exact else ROUGHLY) + shown_bytes(weights.weight_bytes)
+
+
+def short_precision(weights: WeightsInfo) -> str:
+    """The precision of weights without the bits per weight, which stand beside it."""
+    return re.sub(r", [0-9.]+ bits per weight", "", weights.precision)
 
 
 def number_text(value: float | None, width: int, *, significant: int, sign: bool = False) -> str:

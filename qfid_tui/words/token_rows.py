@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 
+from qfid_tui.state.setting_names import short_name
 from scorer.common.inert_text import inert
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def token_name(token: int, text: str | None) -> str:
 
 def other_settings(names: Sequence[str]) -> str:
     """Settings under which something does not happen: "under 8 or 6"; "" for none."""
-    shown = [inert(name) for name in names]
+    shown = [inert(short_name(name)) for name in names]
     if len(shown) > 3:
         return f"under any of the other {len(shown)} settings"
     *first, last = shown or [""]
@@ -274,7 +275,7 @@ def _setting_row(name: str, cost: TokenCost | None, setting: str, columns: tuple
 
 
 def _label(name: str, setting: str) -> tuple[str, str]:
-    text = inert(name)
+    text = inert(short_name(name))
     if cell_len(text) > _LONGEST_NAME:
         # Two settings often differ at the end only.
         half = _LONGEST_NAME // 2
@@ -283,7 +284,7 @@ def _label(name: str, setting: str) -> tuple[str, str]:
 
 
 def _name_width(facts: TokenFacts, width: int) -> int:
-    names = [cell_len(inert(name)) for name, _ in facts.settings]
+    names = [cell_len(inert(short_name(name))) for name, _ in facts.settings]
     longest = max(*names, cell_len(_REFERENCE) if width >= 40 else 0, 1)
     return min(longest, _LONGEST_NAME)
 

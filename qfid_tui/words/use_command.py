@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError
+from scorer.fit.prefill_peak import DEFAULT_STEP
 from scorer.report.commands import generate_command, plain_command
+from scorer.report.deployment import setting_commands
+from scorer.report.formats.inline import plural
 from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.weights import WeightsSetting
 
 if TYPE_CHECKING:
     from qfid_tui.state.table_rows import TableRow
@@ -29,6 +33,8 @@ def use_command(state: WorkbenchState) -> str:
     if not row.name:
         return plain_command(model)
     setting = parse_setting(row.name)
+    if isinstance(setting, WeightsSetting):
+        return _weights_commands(state, row, model)
     if setting.path != "deployed":
         raise InputError(
             f"no runtime computes {row.name}: it is the quantizer alone",
@@ -47,6 +53,30 @@ def use_command(state: WorkbenchState) -> str:
     if _cannot_run(state, row):
         raise InputError(f"mlx-lm cannot run {row.name} on this model", "choose another setting")
     return command
+
+
+def copied_text(command: str) -> str:
+    """What has been copied, in one line."""
+    first, *others = command.splitlines()
+    return f"{first} and {plural(len(others), 'more line')}" if others else first
+
+
+def _weights_commands(state: WorkbenchState, row: TableRow, model: str) -> str:
+    """The lines that make the weights of a row, if they are made, and generate with them."""
+    place = state.grid.place_of(row.name)
+    placed = None if place is None else state.grid.cell(*place).placed
+    step = DEFAULT_STEP if placed is None else placed.step
+    commands = setting_commands(model, row.name, step)
+    if commands is None or commands.generate is None:
+        raise InputError(
+            f"mlx_lm.generate has no options for {row.shown_name}",
+            "it takes one width for keys and values",
+        )
+    if _cannot_run(state, row):
+        raise InputError(
+            f"mlx-lm cannot run {row.shown_name} on this model", "choose another setting"
+        )
+    return "\n".join(filter(None, (commands.convert, commands.generate)))
 
 
 def _cannot_run(state: WorkbenchState, row: TableRow) -> bool:

@@ -41,7 +41,8 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
             :mod:`scorer.child.rate`), ``--doctor`` one object of another kind (see
             :mod:`scorer.child.doctor`), ``--geometry`` one a model named on standard input (see
             :mod:`scorer.child.geometry`), ``--text`` and ``--spelling`` what foreign files say
-            (see :mod:`scorer.child.foreign_text`).
+            (see :mod:`scorer.child.foreign_text`), ``--relatives`` which cached models are another
+            in another precision (see :mod:`scorer.child.relatives`).
 
     Returns:
         Exit code: 0 report, 130 interrupted, else the error's.
@@ -69,6 +70,11 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
         text = arguments == ["--text"]
         prepare = foreign_text.prepare_tokens if text else foreign_text.prepare_spelling
         return answer(events, sys.stdin.buffer, prepare)
+    if arguments == ["--relatives"]:
+        from scorer.child.answering import answer
+        from scorer.child.relatives import prepare_relatives
+
+        return answer(events, sys.stdin.buffer, prepare_relatives)
     ending = Ending(lambda event: _write(events, event))
     try:
         ending.listen()

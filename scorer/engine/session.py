@@ -182,7 +182,7 @@ class Session:
             run = self.run = new_run(self.job, facts, self.text_file, locked=True)
         else:
             run = find_run(self.wanted_run)
-        with run.open_writer() as writer:
+        with run.open_writer() as writer, writer.watched():
             if self.wanted_run is not None:
                 yield from self._go_on_with(run, facts, prepared, any_scored=bool(writer.stored))
             # Whatever failed is tried again below, or found again in what is stored.

@@ -6,9 +6,10 @@ A function of the report alone, so that a saved run answers for any memory and c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from scorer.fit.choice import Cell, Choice, Deployment, choose, over_contexts
+from scorer.fit.choice import CONTEXTS, Beats, Cell, Choice, Deployment, choose, over_contexts
 from scorer.fit.prefill_peak import PrefillShape
 from scorer.report.deploy_commands import (
     DeployCommands,
@@ -56,24 +57,47 @@ def deployment_part(
     weights, shape = reference.weights, reference.shape
     if weights is None or shape is None:
         return None
-    unplaced = [row for row in rows if row.path != "deployed" or row.quantize_start]
-    rows = [row for row in rows if row not in unplaced]
     cells = [
         Cell(REFERENCE_CELL, weights.weight_bytes, kl_mean=0.0, verdict="good"),
-        *(_cell(row, weights) for row in rows),
+        *(_cell(row, weights) for row in rows if _is_placed(row)),
     ]
+    part = placed_cells(
+        cells, shape, spec, report_beats(comparisons), reference.model_id, reference.max_context
+    )
+    return replace(part, notes=(*part.notes, *left_out(rows)))
+
+
+def placed_cells(
+    cells: Sequence[Cell],
+    shape: ShapeFacts,
+    spec: DeploymentSpec,
+    beats: Beats,
+    model: str,
+    max_context: int | None,
+    contexts: Sequence[int] = CONTEXTS,
+) -> DeploymentPart:
+    """Place cells in a deployment and choose one, also before a report has their numbers.
+
+    Args:
+        cells: The cell :data:`REFERENCE_CELL`, and one for each setting, named by its notation.
+        shape: Sizes of the model.
+        spec: The deployment.
+        beats: Whether one cell is told apart from another as better.
+        model: Repo id or path of the reference, or ``demo``.
+        max_context: Tokens that it was made for; None where that is not known.
+        contexts: Contexts to choose for too; empty for none, which takes a tenth of the time.
+    """
     deployment = Deployment(
         geometry=shape.geometry,
         shape=_prefill_shape(shape),
         memory=_NO_LIMIT if spec.memory is None else spec.memory,
-        context=spec.context_for(reference.max_context),
+        context=spec.context_for(max_context),
         parallel=spec.parallel,
         device=spec.device,
         step=spec.step,
     )
-    beats = _beats(comparisons)
     choice = choose(cells, deployment, beats)
-    commands = _commands(reference.model_id, choice, spec)
+    commands = _commands(model, choice, spec)
     return DeploymentPart(
         memory=spec.memory,
         context=deployment.context,
@@ -98,7 +122,7 @@ def deployment_part(
         tied_with=choice.tied_with,
         sentences=tuple(_sentences(choice, spec)),
         commands=_lines(commands),
-        notes=(*(() if commands is None else commands.notes), *_left_out(unplaced)),
+        notes=() if commands is None else commands.notes,
         contexts=tuple(
             ContextChoice(
                 contexts=row.contexts,
@@ -107,13 +131,18 @@ def deployment_part(
                 steps=row.steps,
                 until=row.until,
             )
-            for row in over_contexts(cells, deployment, beats)
+            for row in over_contexts(cells, deployment, beats, contexts)
         ),
     )
 
 
-def _left_out(rows: Sequence[SettingRow]) -> Iterator[str]:
-    """Why rows of a report are not placed."""
+def _is_placed(row: SettingRow) -> bool:
+    return row.path == "deployed" and not row.quantize_start
+
+
+def left_out(rows: Sequence[SettingRow]) -> Iterator[str]:
+    """Which rows of a report are not placed, and why."""
+    rows = [row for row in rows if not _is_placed(row)]
     for names, why in (
         ([r.setting for r in rows if r.path != "deployed"], "not what a runtime computes"),
         ([r.setting for r in rows if r.path == "deployed"], "scored on other positions"),
@@ -140,7 +169,7 @@ def _prefill_shape(shape: ShapeFacts) -> PrefillShape:
     return PrefillShape(shape.hidden, shape.inner, shape.heads, shape.vocab, 2)
 
 
-def _beats(comparisons: Sequence[PairComparison]) -> Callable[[Cell, Cell], bool]:
+def report_beats(comparisons: Sequence[PairComparison]) -> Beats:
     """Whether one cell is told apart from another as the one that drifts less."""
     differences = {}
     for pair in comparisons:
@@ -158,10 +187,28 @@ def _beats(comparisons: Sequence[PairComparison]) -> Callable[[Cell, Cell], bool
 
 
 def _commands(model: str, choice: Choice, spec: DeploymentSpec) -> DeployCommands | None:
-    if choice.pick is None or model == "demo":
+    pick = choice.pick
+    if pick is None:
         return None
-    name = choice.pick.cell.name
-    source = None if name == REFERENCE_CELL else weights_of(parse_setting(name))
+    return setting_commands(model, pick.cell.name, pick.step, parallel=spec.parallel)
+
+
+def setting_commands(
+    model: str, name: str, step: int, *, parallel: int = 1
+) -> DeployCommands | None:
+    """The command lines that run a setting; None for the built-in model, which mlx-lm lacks.
+
+    Args:
+        model: Repo id or path of the reference.
+        name: The setting in notation, or :data:`REFERENCE_CELL`.
+        step: The prefill step.
+        parallel: Sequences at the same time.
+    """
+    if model == "demo":
+        return None
+    setting = None if name == REFERENCE_CELL else parse_setting(name)
+    source = None if setting is None else weights_of(setting)
+    kv = None if setting is None else cache_of(setting)
     convert = None
     if isinstance(source, MadeWeights):
         folder = converted_folder(model, source.key)
@@ -171,9 +218,7 @@ def _commands(model: str, choice: Choice, spec: DeploymentSpec) -> DeployCommand
         model = folder
     elif isinstance(source, StoredWeights):
         model = source.model
-    return deploy_commands(
-        model, choice.pick.cell.kv, choice.pick.step, parallel=spec.parallel, convert=convert
-    )
+    return deploy_commands(model, kv, step, parallel=parallel, convert=convert)
 
 
 def _lines(commands: DeployCommands | None) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -278,6 +279,20 @@ class PositionsWriter:
             f"`{self.path}` {reason}; nothing more is saved of this run",
             "put the run's folder back where it was and resume it, or score anew",
         )
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside the block, an error that comes of a run that is gone says that it is gone.
+
+        Raises:
+            QfidError: See :meth:`check_in_place`.
+        """
+        try:
+            yield
+        except QfidError:
+            if self._descriptor is not None:
+                self.check_in_place()
+            raise
 
     def close(self) -> None:
         """Close the file; does nothing the second time."""

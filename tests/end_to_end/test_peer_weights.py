@@ -17,6 +17,7 @@ from peer import MAIN, NEEDS_PEER, peer
 from real_models import HOME, REPO, use_real_cache
 from tiny_runs import finished
 
+from scorer.device.cpu_arithmetic import MLX
 from scorer.score import score
 from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
@@ -75,8 +76,10 @@ def test_both_measure_the_same_weights(
     repo = f"{REPO}-{bits}bit"
     use_real_cache(monkeypatch, tmp_path, REFERENCE, repo)
     copy = float32_copy(repo, tmp_path / f"{bits}bit")
+    # The peer computes with MLX's own functions.
+    monkeypatch.setenv("QFID_CPU_ARITHMETIC", MLX)
     settings = parse_settings(StoredWeights(str(copy)).key)
-    job = Job(REFERENCE, settings, chunks="first", max_chunks=CHUNKS)
+    job = Job(REFERENCE, settings, chunks="first", max_chunks=CHUNKS, kernel="mlx-lm")
     (ours,) = finished(list(score(job))).report["settings"]
     words = ("--reference", REFERENCE, "--max-chunks", str(CHUNKS), "--format", "json")
     theirs = json.loads(peer("-c", MAIN, "weights", str(copy), *words))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_models import write_tiny_model
+from tiny_models import SMALL, write_tiny_model
 from tiny_runs import LENGTH, Small
 
 import scorer
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::scorer.common.warning_categorie
 
 
 def test_a_grid_with_its_parts(small: Small, tmp_path: Path) -> None:
-    copy = write_tiny_model(tmp_path / "copy", "llama", head_dim=64, bits=8)
+    copy = write_tiny_model(tmp_path / "copy", "llama", bits=8, **SMALL)
     found = scorer.measure_weight_fidelity(
         small.model,
         [copy],

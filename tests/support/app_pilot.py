@@ -61,9 +61,12 @@ def fake_command(script: Path) -> tuple[str, ...]:
 async def until(pilot: Pilot[Any], true: Callable[[], bool], what: str = "") -> None:
     """Let the app work until something holds; fail after a deadline."""
     end = time.monotonic() + DEADLINE
+    wait = 0.01
     while not true():
         assert time.monotonic() < end, f"never: {what or true}"
-        await pilot.pause(0.01)
+        await pilot.pause(wait)
+        # Where it takes long, to look more seldom leaves the processor to what is waited for.
+        wait = min(1.2 * wait, 0.05)
     await pilot.pause()
 
 
@@ -92,9 +95,11 @@ async def running(
 
 
 def is_ready(app: QfidApp) -> bool:
-    """Whether the panels are there and the cache is read."""
+    """Whether the panels are there, and the cache and the weights to compare with are read."""
     screen = app.workbench
-    return screen.is_filled and screen.focused is not None and not screen.picker.is_reading
+    if not screen.is_filled or screen.focused is None or screen.picker.is_reading:
+        return False
+    return screen.state.model is None or screen.state.offer is not None
 
 
 def screen_text(app: QfidApp) -> str:

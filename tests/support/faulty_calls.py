@@ -113,11 +113,16 @@ class Calls:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def _delete_runs(self) -> None:
-        """Delete every run but those whose name holds ``other``, as another process would."""
+        """Delete every run but those whose name holds ``other``, as another process would.
+
+        At once: in a folder that is emptied file by file another thread could make a new file.
+        """
         self._is_quiet = True
         for path in (Path(self._folder) / "runs").glob("*"):
             if "other" not in path.name:
-                shutil.rmtree(path)
+                gone = Path(self._folder).with_name(f"gone-{path.name}")
+                path.rename(gone)
+                shutil.rmtree(gone)
                 # Not what a run is tried or made under.
                 self.deleted += [path.name] if not path.name.startswith(".") else []
         self._is_quiet = False

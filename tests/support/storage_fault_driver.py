@@ -1,11 +1,13 @@
 """A run's whole life with a fault at each call that changes a file, and what is left afterwards.
 
-``python storage_fault_driver.py FOLDER ENGINE matrix KINDS SHARES STEP`` lives the life once
-undisturbed, then once per fault of :func:`faulty_calls.matrix`, every STEP-th of them. After each
-the disk is well again: the run is found, completed and reported. Prints one JSON object.
+``python storage_fault_driver.py FOLDER ENGINE matrix KINDS SHARES STEP FIRST`` lives the life once
+undisturbed, then once per fault of :func:`faulty_calls.matrix`, every STEP-th of them from FIRST.
+After each the disk is well again: the run is found, completed and reported. Prints one JSON object.
 
-``… survey`` prints the calls of an undisturbed life, as Python made them. ``… kill NUMBER STORED
-TOLD`` lives and dies at a call. ``… full STEP``: a disk with so many bytes left, by steps.
+Each life is that of a forked process, since this one has to stay without the threads of MLX.
+
+``… survey`` prints the calls of an undisturbed life, as Python made them. ``… full STEP
+FIRST``: a disk with so many bytes left, FIRST and by steps more.
 
 Engines: ``fake`` saves random numbers and imports no MLX; ``demo`` scores the built-in model.
 """
@@ -16,20 +18,26 @@ import dataclasses
 import errno
 import json
 import os
+import pickle
 import shutil
 import signal
-import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from faulty_calls import Call, Fault, counted, matrix
 from report_builders import make_facts, random_positions, stored_facts
+from text_here import TextHere
 
 from scorer.common.errors import QfidError
+from scorer.device.host_memory import HostMemory
+from scorer.engine import text_process
+from scorer.lm.mlx_lm_import import import_mlx_lm
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.from_run import finished_report
+from scorer.runs import positions_file
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.facts import StoredFacts
 from scorer.runs.grid import CellKey
@@ -43,7 +51,11 @@ SCALES = {"8": 0.0005, "6": 0.004, "4": 0.3}
 FIRST, LATER = "8,4", "8,4,6"
 OTHER = "local/other"
 
+# Not what other programs leave free.
+MEMORY = HostMemory(16 << 30, 8 << 30)
+
 Tell = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Fake:
@@ -86,19 +98,30 @@ class Fake:
                 if writer.append(CellKey(setting, chunk), positions, ChunkFacts(seconds=0.5)):
                     tell(f"{setting} {chunk}")
 
-    def killed(self, folder: Path, fault: Fault, told: Path) -> int:
-        """Live in a process of its own that dies at the fault; returns its exit code."""
-        child = os.fork()
-        if child == 0:
-            live_and_die(self, folder, fault, told)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
     def same(self, report: Any) -> Any:
         return report
 
 
+class TextOnce(TextHere):
+    """The text is tokenized once for all lives; a run's process of it has no file of the run."""
+
+    tokens_of_all: Any = None
+
+    def begin(self, *of: Any, **more: Any) -> None:
+        if TextOnce.tokens_of_all is None:
+            super().begin(*of, **{**more, "cache_dir": None})
+            TextOnce.tokens_of_all = self._found
+        self._found = TextOnce.tokens_of_all
+
+
 class Demo(Fake):
     """Scores the built-in model; the run is gone on with once, with another setting."""
+
+    def __init__(self) -> None:
+        import scorer.engine.preparation  # noqa: F401 (once, not in every forked process)
+
+        import_mlx_lm(light=True)
+        text_process.TextProcess = TextOnce  # type: ignore[assignment, misc]
 
     def _score(self, settings: str, tell: Tell, run: str | None = None) -> str:
         from scorer.score import score
@@ -107,7 +130,7 @@ class Demo(Fake):
         corpus = CorpusSpec("builtin")
         job = Job("demo", parse_settings(settings), corpus, chunk_length=16, max_chunks=2, batch=1)
         name = ""
-        for event in score(job, run=run):
+        for event in score(job, run=run, read_memory=lambda: MEMORY):
             if isinstance(event, Planned):
                 name = event.run
             elif isinstance(event, ChunkScored):
@@ -124,11 +147,6 @@ class Demo(Fake):
     def complete(self, run: Run | None, tell: Tell) -> None:
         self._score(LATER, tell, None if run is None else run.id)
 
-    def killed(self, folder: Path, fault: Fault, told: Path) -> int:
-        # MLX has threads, which a fork would not have.
-        words = ["demo", "kill", fault.number, fault.stored, told]
-        return subprocess.run([sys.executable, __file__, folder, *map(str, words)]).returncode
-
     def same(self, report: Any) -> Any:
         from tiny_runs import numbers
 
@@ -137,6 +155,40 @@ class Demo(Fake):
 
 NEVER_MADE = "the call was never made"
 _TRIES = 5
+
+
+def apart(work: Callable[[], T]) -> T:
+    """What a function returns in a forked process."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            with os.fdopen(writing, "wb") as pipe:
+                pickle.dump(work(), pipe)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        data = pipe.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code:
+        raise SystemExit(f"a forked process ended with {code}")
+    found: T = pickle.loads(data)
+    return found
+
+
+def killed(engine: Fake, folder: Path, fault: Fault, told: Path) -> int:
+    """Live in a forked process that dies at the fault; its exit code."""
+    child = os.fork()
+    if child == 0:
+        try:
+            live_and_die(engine, folder, fault, told)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def live_and_die(engine: Fake, folder: Path, fault: Fault, told: Path) -> None:
@@ -195,8 +247,10 @@ def disturbed(engine: Fake, folder: Path, fault: Fault) -> tuple[set[str], str]:
     if fault.kind == "kill":
         told_file = folder / "told"
         told_file.unlink(missing_ok=True)
-        code = engine.killed(folder, fault, told_file)
+        code = killed(engine, folder, fault, told_file)
         lines = told_file.read_text().splitlines() if told_file.exists() else []
+        if code == 0:
+            return set(lines), NEVER_MADE
         return set(lines), "" if code == -signal.SIGKILL else f"it ended with {code}"
     told: set[str] = set()
     late: list[str] = []
@@ -247,36 +301,47 @@ def survey(engine: Fake, folder: Path) -> tuple[list[Any], Any]:
     return calls.made, Run(own_runs()[0].path).report()
 
 
-def all_faults(engine: Fake, folder: Path, kinds: str, shares: int, step: int) -> dict[str, Any]:
-    survey(engine, folder)  # what only a first life does, such as a kernel's first call
-    made, whole = survey(engine, folder)
+def all_faults(
+    engine: Fake, folder: Path, kinds: str, shares: int, step: int, first: int
+) -> dict[str, Any]:
+    made, whole, TextOnce.tokens_of_all = apart(
+        lambda: (*survey(engine, folder), TextOnce.tokens_of_all)
+    )
+    faults = matrix(made, kinds.split(","), shares)[first::step]  # type: ignore[arg-type]
     bad: list[str] = []
-    faults = matrix(made, kinds.split(","), shares)[::step]  # type: ignore[arg-type]
     for fault in faults:
         for _ in range(_TRIES):
-            others = fresh(folder)
-            told, trouble = disturbed(engine, folder, fault)
+            trouble = apart(lambda fault=fault: met(engine, folder, fault, whole))  # type: ignore[misc]
             # Under load the hashes of the model can be stored with other calls, or by fewer.
             if trouble != NEVER_MADE:
                 break
-        cost, report = afterwards(engine, told, fault)
-        if not (cost or engine.same(report) == engine.same(whole)):
-            cost = "the report is another one"
-        if any(not path.exists() or path.read_bytes() != data for path, data in others.items()):
-            cost = "another run was touched"
-        if trouble or cost:
+        if trouble:
             call = made[fault.number - 1]
             where = f"{fault.kind} at {call.name} {fault.number} of {Path(call.path).name}"
-            bad.append(f"{where}, {fault.stored} of {call.size} bytes: {trouble}; {cost}")
+            bad.append(f"{where}, {fault.stored} of {call.size} bytes: {trouble}")
     names = sorted({call.name for call in made})
     return {"calls": len(made), "names": names, "faults": len(faults), "bad": bad}
 
 
-def full_disks(engine: Fake, folder: Path, step: int) -> dict[str, Any]:
+def met(engine: Fake, folder: Path, fault: Fault, whole: Any) -> str:
+    """Live with a fault and go on: what is wrong afterwards, or ""."""
+    others = fresh(folder)
+    told, trouble = disturbed(engine, folder, fault)
+    if trouble == NEVER_MADE:
+        return NEVER_MADE
+    cost, report = afterwards(engine, told, fault)
+    if not (cost or engine.same(report) == engine.same(whole)):
+        cost = "the report is another one"
+    if any(not path.exists() or path.read_bytes() != data for path, data in others.items()):
+        cost = "another run was touched"
+    return f"{trouble}; {cost}" if trouble or cost else ""
+
+
+def full_disks(engine: Fake, folder: Path, step: int, first: int) -> dict[str, Any]:
     """A disk with room for so many bytes, by steps; what is deleted gives no room back."""
     made, whole = survey(engine, folder)
     bad: list[str] = []
-    budgets = range(0, sum(call.size for call in made), step)
+    budgets = range(first, sum(call.size for call in made), step)
     real = os.write
     for budget in budgets:
         fresh(folder)
@@ -310,16 +375,17 @@ def full_disks(engine: Fake, folder: Path, step: int) -> dict[str, Any]:
 def main(folder: Path, name: str, what: str, *words: str) -> None:
     os.environ["QFID_DATA_DIR"] = str(data_folder(folder))
     engine = {"fake": Fake, "demo": Demo}[name]()
-    if what == "kill":
-        fault = Fault("kill", int(words[0]), int(words[1]))
-        live_and_die(engine, folder, fault, Path(words[2]))
-    elif what == "survey":
+    if what != "survey":
+        # Counted all the same; no fault of these takes power away.
+        os.fsync = positions_file._sync = os.fstat  # type: ignore[assignment]
+    if what == "survey":
         made, _ = survey(engine, folder)
         print(json.dumps([(call.name, call.path) for call in made]))
     elif what == "full":
-        print(json.dumps(full_disks(engine, folder, int(words[0]))))
+        print(json.dumps(full_disks(engine, folder, *map(int, words))))
     else:
-        print(json.dumps(all_faults(engine, folder, words[0], int(words[1]), int(words[2]))))
+        kinds, *numbers = words
+        print(json.dumps(all_faults(engine, folder, kinds, *map(int, numbers))))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ TEXT = "".join(
 )
 """About five thousand bytes, a token each."""
 
+SMALL: dict[str, Any] = {"head_dim": 64, "num_hidden_layers": 2}
+"""Changes of a llama's config that make the model of the fixture ``small``."""
+
 
 def build_module(config: dict[str, Any], seed: int = 0) -> nn.Module:
     """mlx-lm's model of a config with random weights, none of them left at zero or one.

@@ -22,6 +22,7 @@ from qfid_tui.app.widgets.depth_chart import DepthChart
 from qfid_tui.app.widgets.histogram import Histogram
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.app.widgets.tail_list import TailList
+from qfid_tui.state.setting_names import short_name
 from qfid_tui.state.text_names import text_name
 from qfid_tui.words.setting_headline import Tone, headline
 from scorer.common.errors import QfidError
@@ -377,6 +378,6 @@ class DetailScreen(Screen[None]):
         if run is not None and scored is not None:
             chunks = f"{scored} of {plural(run.planned, 'chunk')}"
             follows = f"follows the run, {chunks} so far"
-        parts = [f"setting {self._setting}", follows, about, f"run {self._run}", notice]
+        parts = [f"setting {short_name(self._setting)}", follows, about, f"run {self._run}", notice]
         text = " · ".join(part for part in parts if part)
         self.query_one("#what", Static).update(Content(inert(text)))

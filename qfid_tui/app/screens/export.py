@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ from qfid_tui.app.widgets.key_bar import KeyBar
 from scorer.common.errors import QfidError
 from scorer.report.formats.inline import bytes_of
 from scorer.runs.listing import find_run
+from scorer.spec.deployment import DeploymentSpec
 
 
 class FormatList(OptionList, inherit_bindings=False):
@@ -94,7 +95,13 @@ class ExportScreen(PanelScreen[None]):
         Binding("escape", "close", "Close", id="export.close", tooltip="Back to the screen behind"),
     ]
 
-    def __init__(self, run: str, title: str, screenshot: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        run: str,
+        title: str,
+        screenshot: Callable[[], str],
+        deployment: DeploymentSpec | None = None,
+    ) -> None:
         """Offer a run for export.
 
         Args:
@@ -102,10 +109,12 @@ class ExportScreen(PanelScreen[None]):
             title: What is exported, for the border: model and settings.
             screenshot: Gives an SVG of the screen as it is now. It is called here, while the
                 screen to be pictured is still the one on top.
+            deployment: Where the model is to run; None for what the run says.
         """
         super().__init__()
         self._run = run
         self._title = title
+        self._deployment = deployment
         self._svg = self_contained(screenshot())
         self._model = ""
         self._settings: tuple[str, ...] = ()
@@ -258,9 +267,7 @@ class ExportScreen(PanelScreen[None]):
             self.show_message("✓", f"written, {bytes_of(size)}", path)
 
     def _write_parts(self, kind: ExportFormat, path: Path) -> int:
-        parts = (
-            [self._svg] if kind is SCREENSHOT else exported_file.report_parts(kind.key, self._run)
-        )
+        parts = [self._svg] if kind is SCREENSHOT else self._parts(kind)
         return exported_file.write_export(path, parts)
 
     async def _copy(self) -> None:
@@ -275,8 +282,11 @@ class ExportScreen(PanelScreen[None]):
             size = await asyncio.to_thread(exported_file.write_export, path, [text])
             self.show_message("✓", f"also written, {bytes_of(size)}", path)
 
+    def _parts(self, kind: ExportFormat) -> Iterable[str]:
+        return exported_file.report_parts(kind.key, self._run, self._deployment)
+
     def _markdown(self) -> str:
-        return "".join(exported_file.report_parts(MARKDOWN.key, self._run))
+        return "".join(self._parts(MARKDOWN))
 
     async def _path(self, kind: ExportFormat) -> Path | None:
         """Where the file goes; a folder that is not there is made if the user says so, else None.

@@ -22,6 +22,7 @@ from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.app.widgets.token_legend import TokenLegend
 from qfid_tui.app.widgets.token_panel import TokenPanel
 from qfid_tui.app.widgets.token_text import TokenText
+from qfid_tui.state.setting_names import short_name
 from qfid_tui.state.text_names import text_name
 from qfid_tui.words.model_list import shortened
 from qfid_tui.words.token_rows import other_settings
@@ -190,7 +191,7 @@ class InspectorScreen(Screen[None]):
         assert self._view is not None
         width = self.app.size.width - 2
         text = f" · {text_name(self._view.corpus)} · setting "
-        names = [inert(setting) for setting in self._settings]
+        names = [inert(short_name(setting)) for setting in self._settings]
         at = self._settings.index(self._setting)
         chosen = f"[{names[at]}]"
         before, after = "".join(f"{name} " for name in names[:at]), " ".join(["", *names[at + 1 :]])
@@ -280,7 +281,7 @@ class InspectorScreen(Screen[None]):
         view = self._view
         if view is None:
             return
-        own, rivals = inert(self._setting), self._rivals()
+        own, rivals = inert(short_name(self._setting)), self._rivals()
         if not rivals:
             self._show_token(f"no other setting here has numbers other than those of {own}")
             return
@@ -300,7 +301,7 @@ class InspectorScreen(Screen[None]):
         at = choices.index(self._rival) if self._rival in choices else 0
         self._rival = choices[(at + 1) % len(choices)]
         others = other_settings(self._rivals()) or "under any other"
-        self._show_token(f"own flips: those under {inert(self._setting)}, not {others}")
+        self._show_token(f"own flips: those under {inert(short_name(self._setting))}, not {others}")
 
     def _rivals(self) -> tuple[str, ...]:
         assert self._view is not None

@@ -37,7 +37,7 @@ from qfid_tui.state.workbench import (
 )
 from qfid_tui.state.workbench_actions import no_numbers, possible_actions, why_not
 from qfid_tui.state.workbench_changes import add_setting, put_option, step_option
-from qfid_tui.words.use_command import use_command
+from qfid_tui.words.use_command import copied_text, use_command
 from scorer.common.errors import CustomCodeRefused, QfidError
 from scorer.spec.job import Job
 
@@ -87,6 +87,15 @@ class SideScreens:
                 DetailScreen(shown.run, shown.setting, settings=shown.settings, so_far=so_far)
             )
 
+    def open_grid(self) -> None:
+        """Open weights beside KV settings."""
+        if not possible_actions(self._owner.state)["grid"]:
+            self._owner.tell(why_not(self._owner.state, "grid"), "warning")
+            return
+        from qfid_tui.app.screens.grid import GridScreen
+
+        self._push(GridScreen(self._owner))
+
     def open_inspector(self) -> None:
         """Open the text with the KL of every token under the setting with the cursor."""
         shown = self._shown_run()
@@ -119,7 +128,11 @@ class SideScreens:
         run = exported_run(state)
         if run is not None:
             picture = self._screen.app.export_screenshot
-            self._push(ExportScreen(run, exported_title(state), picture))
+            comparison = state.comparison
+            # The memory and context on the screen, as in the grid.
+            of_weights = run == comparison.run and comparison.compares_weights
+            deployment = state.choices.deployment if of_weights else None
+            self._push(ExportScreen(run, exported_title(state), picture, deployment))
 
     def copy_command(self) -> None:
         """Copy the command line that uses the setting with the cursor, and show it."""
@@ -132,7 +145,7 @@ class SideScreens:
 
     async def _copy(self, command: str) -> None:
         how = await copy(self._screen.app, command)
-        self._owner.tell(f"{command} · {how}")
+        self._owner.tell(f"{copied_text(command)} · {how}")
 
     def open_history(self, left: Callable[[HistoryChoice | None], None]) -> None:
         """Open the list of saved runs.

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from qfid_tui.app.screens.prompt import PromptScreen
 from qfid_tui.state.kv_cost import kv_cost, short_bytes
 from qfid_tui.state.run_options import Option, put, value_of
+from qfid_tui.state.setting_names import short_name
 from qfid_tui.words.about_line import setting_text
 from scorer.report.formats.inline import count
+from scorer.spec.amounts import bytes_word, parse_bytes, parse_tokens, shown_bytes, tokens_word
 from scorer.spec.settings.registry import parse_settings
+from scorer.spec.settings.weights import WeightsSetting
 
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
@@ -23,6 +26,8 @@ Prompt = tuple[PromptScreen, Callable[[str | None], None]]
 _NOTATION = """\
 k8v4, k16v4    keys at 8 bits or left as they are (16), values at 4
 4:32,6         two settings: 4 bits in groups of 32, and 6 bits
+w4:32, w4+8    weights made of the model's own; with a KV setting
+w=org/name     weights of a copy in the cache, also w=/folder
 4@512          the first 512 tokens at full precision
 4~dequantized  the quantizer alone; `?` outside of this prompt says more"""
 
@@ -55,6 +60,10 @@ def setting_prompt(
         if geometry is not None and geometry.layers and geometry.exact:
             for setting in settings:
                 setting.check(geometry)
+        weights = [setting for setting in settings if isinstance(setting, WeightsSetting)]
+        if weights:
+            said = ", ".join(short_name(setting.key) for setting in settings)
+            return f"{said}: judged by the bounds of weights"
         setting, *others = settings
         if others:
             return f"{len(settings)} settings: {', '.join(each.key for each in settings)}"
@@ -97,3 +106,48 @@ def option_prompt(option: Option, choices: Choices, take: Callable[[Any], None])
     return PromptScreen(
         option.label.capitalize(), "all" if now is None else str(now), option.explained, meaning
     ), answered
+
+
+_NO_LIMIT = ("none", "no limit", "")
+
+
+def memory_prompt(now: int | None, take: Callable[[int | None], None]) -> Prompt:
+    """Ask for the memory of a deployment.
+
+    Args:
+        now: Bytes now; None for no limit.
+        take: Called with the bytes, None for no limit, unless the user leaves the prompt.
+    """
+
+    def read(text: str) -> int | None:
+        return None if text.strip().lower() in _NO_LIMIT else parse_bytes(text, "memory")
+
+    def meaning(text: str) -> str:
+        found = read(text)
+        return "no limit: everything fits" if found is None else shown_bytes(found)
+
+    def answered(text: str | None) -> None:
+        if text is not None:
+            take(read(text))
+
+    what = "What weights, KV cache and prefill may take: 16GB, 940MB, 8GiB; none for no limit."
+    return PromptScreen("Memory", "" if now is None else bytes_word(now), what, meaning), answered
+
+
+def context_prompt(now: int, take: Callable[[int], None]) -> Prompt:
+    """Ask for the context of a deployment.
+
+    Args:
+        now: Tokens now.
+        take: Called with the tokens, unless the user leaves the prompt.
+    """
+
+    def meaning(text: str) -> str:
+        return f"{count(parse_tokens(text, 'context'))} tokens, prompt and answer together"
+
+    def answered(text: str | None) -> None:
+        if text is not None:
+            take(parse_tokens(text, "context"))
+
+    what = "Tokens of a sequence: 4096, or 32k (k = 1024)."
+    return PromptScreen("Context", tokens_word(now), what, meaning), answered

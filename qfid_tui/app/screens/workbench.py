@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from qfid_tui.state.workbench_changes import Outcome, Severity
     from scorer.spec.events import Hello
 
-_PAINTS_PER_SECOND = 8
-_PAINTS_PER_CHART = 4
-_LOW = 18
-_WIDER = 140
+_PAINTS_PER_SECOND, _PAINTS_PER_CHART = 8, 4
+_LOW, _WIDER = 18, 140
 
 
 class WorkbenchScreen(Screen[None]):
@@ -76,8 +74,7 @@ class WorkbenchScreen(Screen[None]):
         self._host = host
         self._state: WorkbenchState | None = None
         self._title = TitleLine(id="title")
-        self._possible: object = None
-        self._ticks, self.is_filled = 0, False
+        self._ticks, self.is_filled, self._possible = 0, False, object()
 
     def compose(self) -> ComposeResult:
         """The first frame."""
@@ -148,7 +145,7 @@ class WorkbenchScreen(Screen[None]):
         self._state = state
         self.paint()
         if self.is_filled:
-            self.reader.read_sizes()
+            self.reader.read_shown()
 
     def take(self, outcome: Outcome) -> None:
         """Take the next state and show its notice."""
@@ -374,6 +371,14 @@ class WorkbenchScreen(Screen[None]):
     def action_detail(self) -> None:
         """Open the charts and the tail of the setting with the cursor."""
         self.side.open_detail()
+
+    def action_grid(self) -> None:
+        """Open weights beside KV settings: what to run."""
+        self.side.open_grid()
+
+    def action_pairs(self) -> None:
+        """Score every pair of weights and KV settings, or each alone."""
+        self.commands.toggle_pairs()
 
     def action_inspect(self) -> None:
         """Open the text with the KL of every token."""

@@ -9,7 +9,7 @@ from textual.timer import Timer
 from qfid_tui.app.widgets.chunk_chart import ChunkChart
 from qfid_tui.app.widgets.depth_chart import DepthChart
 from qfid_tui.app.widgets.scatter import Scatter
-from qfid_tui.state.chart_points import chunk_points, depth_spans, frontier_chart
+from qfid_tui.state.chart_points import chunk_points, depth_spans, frontier_chart, total_chart
 from qfid_tui.state.workbench import WorkbenchState
 from qfid_tui.words.empty_charts import empty_chart_text
 
@@ -35,12 +35,18 @@ class ChartsPanel(Grid):
         self._stop_waiting()
         row = state.charted_row
         # Marked as in the table.
-        name = "" if row is None else f"{row.name} (old)" if row.origin else row.name
+        name = "" if row is None else f"{row.shown_name}{' (old)' if row.origin else ''}"
         scatter = self.query_one(Scatter)
         chunks = self.query_one(ChunkChart)
         depth = self.query_one(DepthChart)
         if scatter.display:
-            scatter.show(frontier_chart(state.rows, row))
+            in_all = state.comparison.compares_weights and state.grid.part is not None
+            is_earlier = row is not None and bool(row.run)
+            scatter.show(
+                total_chart(state.grid)
+                if in_all and not is_earlier
+                else frontier_chart(state.rows, row)
+            )
         for chart in (chunks, depth):
             chart.say_when_empty(empty_chart_text(state.comparison, row))
         if chunks.display:

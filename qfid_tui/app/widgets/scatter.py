@@ -7,6 +7,7 @@ from qfid_tui.pictures.canvas import Picture
 from qfid_tui.pictures.scatter import ScatterPoint, draw_scatter
 from qfid_tui.state.chart_points import FrontierChart
 from scorer.report.formats.inline import plural
+from scorer.spec.thresholds import KV, WEIGHTS
 
 __all__ = ["Scatter", "ScatterPoint"]
 
@@ -30,6 +31,8 @@ class Scatter(Chart):
 
     def heading(self) -> str:
         """See :meth:`Chart.heading`."""
+        if self._chart.context:
+            return f"KL mean by total bytes at {self._chart.context}"
         return "KL mean (nats) by KV bytes/token"
 
     def summary(self) -> str:
@@ -69,4 +72,5 @@ class Scatter(Chart):
 
     def draw(self, width: int, height: int, cursor: int | None) -> Picture:
         """See :meth:`Chart.draw`."""
-        return draw_scatter(self._points, width, height, cursor)
+        bounds = WEIGHTS if self._chart.of_weights else KV
+        return draw_scatter(self._points, width, height, cursor, bounds)

@@ -18,11 +18,16 @@ from qfid_tui.state.workbench import RowCursor, StripsShown, WorkbenchState
 from qfid_tui.words.about_line import context_costs, note
 from qfid_tui.words.model_list import shortened
 from qfid_tui.words.table_cells import (
+    TotalBytes,
+    cost_head,
     cost_text,
     margin_text,
     number_text,
     share_text,
+    short_precision,
+    total_bytes,
     verdict_text,
+    weights_bytes_text,
 )
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import ABSENT
@@ -31,6 +36,9 @@ _MARKS = {True: "[x]", False: "[ ]", None: "   "}
 _EARLIER = "old"
 _REFUSED = " ✗ "
 _EARLIER_IN_VIEW = 1
+_OFFERS_IN_VIEW = 2
+# Names that are cut keep their beginning too from this width on.
+_WHOLE_ENDS = 14
 _NAME_WIDTHS = (8, 25)
 # Cells of a column of costs, while there are no numbers.
 _COST = 12
@@ -38,6 +46,7 @@ _COST = 12
 # strips, and are said in the row's second line or below the table.
 _WIDER = 120
 _TALL_SCREEN = 36
+_LEAST_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,7 @@ class SettingsTable(Rows):
         self.rows: Sequence[TableRow] = ()
         self.has_numbers = False
         self._wanted: tuple[StripsShown, bool | None] = ("both", None)
+        self._totals: TotalBytes | None = None
         self.strips = table_strips((), *self._wanted)
         self._shape = (0, False)
         self._row_height = 1
@@ -126,8 +136,12 @@ class SettingsTable(Rows):
     def show(self, state: WorkbenchState) -> None:
         """Show the rows of a state; the cursor stays on its setting."""
         wanted = state.strips, state.own_scale
-        if state.rows is self.rows and wanted == self._wanted:
+        # Of weights and cache together the bytes per token say little.
+        in_all = state.highlighted is None and state.comparison.compares_weights
+        totals = total_bytes(state.grid) if in_all and state.has_numbers else None
+        if state.rows is self.rows and (wanted, totals) == (self._wanted, self._totals):
             return
+        self._totals = totals
         cursor = self.row_cursor
         self.rows, self._wanted = state.rows, wanted
         self._costs_of = "" if state.highlighted is None else state.highlighted.name
@@ -167,16 +181,28 @@ class SettingsTable(Rows):
 
     def row_height(self) -> int:
         """Two lines if the rows of this comparison fit with two lines each, else one."""
-        own = sum(not row.origin for row in self.rows)
+        own = self._own_rows
         return 2 if self.has_numbers and self.size.height - self.HEAD >= 2 * own > 0 else 1
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Two lines a row where the table may take half the screen, else one, and the head."""
-        own = sum(not row.origin for row in self.rows)
+        own = self._own_rows
         tall = self.has_numbers and viewport.height >= _TALL_SCREEN
-        earlier = len(self.rows) - own
-        rows = max(1, own + (earlier if tall else min(earlier, _EARLIER_IN_VIEW)))
-        return self.HEAD + min(rows * (2 if tall else 1), viewport.height // 2 - 2)
+        offers = sum(row.is_offer for row in self.rows)
+        earlier = len(self.rows) - own - offers
+        if self.has_numbers or viewport.height < _TALL_SCREEN:
+            offers = min(offers, _OFFERS_IN_VIEW)
+        rows = max(1, own + offers + (earlier if tall else min(earlier, _EARLIER_IN_VIEW)))
+        most = viewport.height // 2 - 2
+        if self.has_numbers and not tall:
+            # Charts keep some lines of a low screen.
+            most = max(most - 2, min(most, _LEAST_ROWS))
+        return self.HEAD + min(rows * (2 if tall else 1), most)
+
+    @property
+    def _own_rows(self) -> int:
+        """Rows of this comparison; weights that nobody has asked for are not among them."""
+        return sum(not row.origin and not row.is_offer for row in self.rows)
 
     def empty_line(self, line: int) -> str:
         """What to do."""
@@ -194,7 +220,7 @@ class SettingsTable(Rows):
             room = max(8, self._room_in_border - len(f"{title} · costs of "))
             title += f" · costs of {shortened(self._costs_of, room)}"
         if self.has_numbers and self.row_height() == 1 and row is not None and row.cost is not None:
-            title += self._costs_in_title(row.name, context_costs(row.cost))
+            title += self._costs_in_title(row.shown_name, context_costs(row.cost))
         legend = self.strips.legend(row, self._room_in_border) if self.has_numbers else ""
         # A title that is set paints the whole table, even if it is the same.
         if (title, legend) != self._titles:
@@ -209,7 +235,7 @@ class SettingsTable(Rows):
     def _costs_in_title(self, name: str, costs: list[str]) -> str:
         """The costs that have room behind the title; those of short contexts go first."""
         for first in range(len(costs)):
-            said = f" · {inert(name or '16 bit')}: KV {', '.join(costs[first:])}"
+            said = f" · {inert(name)}: KV {', '.join(costs[first:])}"
             if len(f"Settings{said}") <= self._room_in_border:
                 return said
         return ""
@@ -243,7 +269,7 @@ class SettingsTable(Rows):
             heads = ["KV B/token", "of 16 bit", "at 8k", "at 32k", "at 128k"]
             shown = _with_room(heads, width - 6 - columns.name)
             return [(start + "".join(number_cell(head, _COST) for head in shown), "head")]
-        rest = number_cell("KV B/token" if columns.cost > 10 else "B/token", columns.cost)
+        rest = number_cell(cost_head(self._totals, columns.cost - 1), columns.cost)
         rest += number_cell("KL mean, nats" if columns.kl > 13 else "KL mean", columns.kl)
         rest += number_cell("flips", columns.flips)
         rest += number_cell("Δppl", columns.perplexity)
@@ -259,14 +285,19 @@ class SettingsTable(Rows):
         if line == 1:
             return self._second(row, columns, width)
         at_cursor = "▸ " if index == self.cursor else "  "
-        shown = row.name or "16 bit"
         across = columns.cost if self.has_numbers else _COST
-        cost = ABSENT if row.cost is None else cost_text(row.cost, across - 1)
+        if self._totals is not None:
+            cost = ABSENT if row.origin else self._totals.text(row.name)
+        elif row.has_weights:
+            cost = weights_bytes_text(row.weights)
+        else:
+            cost = ABSENT if row.cost is None else cost_text(row.cost, across - 1)
+        name_style = "strong" if row.ticked and not row.refusal else style
         parts: list[Part] = [
             (at_cursor, "strong"),
             (_mark(row), "strong" if row.ticked and not row.refusal else "muted"),
             (" ", "text"),
-            (cell(shown, columns.name), "strong" if row.ticked and not row.refusal else style),
+            (name_cell(row.shown_name, columns.name), name_style),
             (number_cell(cost, across), style),
         ]
         if row.refusal:
@@ -278,6 +309,12 @@ class SettingsTable(Rows):
         return [*parts, *self._strip_of(row, 0, columns, width)]
 
     def _costs(self, row: TableRow, style: str, room: int) -> list[Part]:
+        if row.has_weights and row.figures is None:
+            said = "what is known of these weights is being read …"
+            if row.weights is not None:
+                bits = f"of weights, {row.weights.bits_per_weight:.2f} bits each"
+                said = f"{bits} · {inert(short_precision(row.weights))}"
+            return [(" " + fitted(said, max(0, room - 1)), style)]
         if row.figures is not None:
             said = f"{margin_text(row.figures)} nats, {verdict_text(row.figures)} · {row.origin}"
             return [("  " + fitted(inert(said), max(0, room - 2)), style)]
@@ -329,10 +366,19 @@ class SettingsTable(Rows):
         for without in ({"cost": 0}, {"kl": 10}, {"flips": 0}):
             if width < columns.total + least:
                 columns = replace(columns, **without)
-        longest = max((len(row.name) for row in self.rows), default=0) + 1
+        longest = max((len(row.shown_name) for row in self.rows), default=0) + 1
         # Strips of both kinds are worth more than the end of a long name, which stands below.
         room = min(most, width - columns.total - 2 * (LEAST_STRIP + 1))
         return replace(columns, name=max(least, min(longest, room)))
+
+
+def name_cell(text: str, width: int) -> str:
+    """A name in a column; of a long one the end is kept, by which names of one family differ."""
+    room = width - 1
+    head = 4 if room >= _WHOLE_ENDS else 0
+    if len(text) > room > 1:
+        text = f"{text[:head]}…{text[head + 1 - room :]}"
+    return cell(text, width)
 
 
 def _with_room(cells: list[str], width: int) -> list[str]:

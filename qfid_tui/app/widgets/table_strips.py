@@ -124,7 +124,7 @@ class TableStrips:
         said = ", ".join(parts)
         forms = [said, *parts]
         if self.has_own_scales:
-            name = "" if row is None or not row.kl else f"{inert(row.name)}: "
+            name = "" if row is None or not row.kl else f"{inert(row.shown_name)}: "
             whole = f"{name}{said}; a scale per row" if said else "strips: a scale per row"
             forms = [whole, *(f"{name}{form}" for form in forms)]
         elif self.apart:

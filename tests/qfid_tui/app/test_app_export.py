@@ -254,7 +254,7 @@ def test_a_file_that_is_still_written_is_told_of_after_closing(
     go_on = threading.Event()
     begun = threading.Event()
 
-    def slow(key: str, run_id: str) -> list[str]:
+    def slow(key: str, run_id: str, deployment: object = None) -> list[str]:
         begun.set()
         assert go_on.wait(DEADLINE)
         return ["late"]

@@ -63,7 +63,10 @@ async def test_at_140_columns_the_strip_holds_more_than_twenty_chunks_and_no_num
 async def test_what_is_cut_of_an_earlier_run_ends_in_an_ellipsis() -> None:
     save_run("8", job={"corpus": CorpusSpec("/a/" + "name-" * 20)})
     async with running(demo_choices()) as (app, pilot):
-        await until(pilot, lambda: "old" in screen_text(app), "the earlier run")
+        await until(pilot, lambda: bool(app.workbench.state.earlier), "the earlier run")
+        # Weights that could be compared stand before it.
+        await pilot.press("end")
+        await until(pilot, lambda: "old" in screen_text(app), "the earlier run in view")
         [line] = [line for line in screen_text(app).splitlines() if "old 8" in line]
         assert line.rstrip(" │▅▄▃▂▁▆▇█").endswith("…")
 

@@ -33,7 +33,7 @@ def faked(**changes: Any) -> Any:
 
 @piloted
 async def test_pick_tick_run_watch_stop_go_on_and_add_with_the_real_scorer() -> None:
-    async with running(demo_choices(model=None, max_chunks=24, chunk_length=256)) as (app, pilot):
+    async with running(demo_choices(model=None, max_chunks=24, chunk_length=128)) as (app, pilot):
         comparison = app.comparison
         await pilot.press("enter", "r")
         await until(pilot, lambda: app.comparison is not comparison, "a comparison of its own")

@@ -66,3 +66,9 @@ def test_a_folder_goes_by_its_path_from_the_root(
     monkeypatch.chdir(tmp_path)
     assert with_arguments(Choices(), arguments("model")).model == str(tmp_path / "model")
     assert with_arguments(Choices(), arguments("org/model")).model == "org/model"
+
+
+def test_weights_of_a_repo_are_kept_for_their_model_only() -> None:
+    kept = Choices(model="demo", added=("w=org/q",), ticked_added=("w=org/q",), ticked=())
+    assert with_arguments(kept, arguments("demo")).ticked_added == ("w=org/q",)
+    assert with_arguments(kept, arguments("org/other")).added == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from qfid_tui.state.memory_fit import Fit, fit_of
+from qfid_tui.state.weights_offer import WeightsInfo
 from scorer.fit.memory_need import need
 from scorer.fit.pass_size import PassSize
 from scorer.models.resolve import resolve_model
@@ -53,3 +54,21 @@ def test_longer_chunks_and_larger_batches_need_more() -> None:
         needed(MACHINE, length, batch).needed for length, batch in ((512, 1), (4096, 1), (4096, 8))
     ]
     assert sizes == sorted(set(sizes))
+
+
+def test_weights_beside_the_models_own_take_turns_where_they_do_not_fit_together() -> None:
+    sizes = model_sizes(resolve_model("demo"))
+    alone = needed(MACHINE)
+    three = fit_of(sizes, MACHINE, 512, weights=(None,) * 3)
+    assert three is not None and not three.in_turns
+    # The CPU computes with dense weights.
+    assert three.needed == alone.needed + 3 * sizes.dense_bytes
+    free = MACHINE.memory_free - int(alone.free - alone.needed) + 2 * sizes.dense_bytes
+    tight = fit_of(sizes, dataclasses.replace(MACHINE, memory_free=free), 512, weights=(None,) * 3)
+    assert tight is not None and tight.in_turns and tight.fits
+    assert alone.needed <= tight.needed <= alone.needed + sizes.dense_bytes
+    info = WeightsInfo("w4", "4 bit", 4.5, 10**6)
+    gpu = dataclasses.replace(MACHINE, device="metal")
+    plain, beside = fit_of(sizes, gpu, 512), fit_of(sizes, gpu, 512, weights=(info,))
+    assert plain is not None and beside is not None
+    assert beside.needed == plain.needed + 10**6

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from cli_saved_runs import chunk_events, chunk_scored, opening, save_run
 from workbench_states import scored, workbench
 
+from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import earlier_settings
 from qfid_tui.state.workbench import RowCursor, WorkbenchState
-from qfid_tui.words.run_lines import ended_line, told_apart_text
+from qfid_tui.words.run_lines import ended_line, run_lines, told_apart_text
 from scorer.report.from_run import finished_report
+from scorer.spec.settings.registry import parse_setting
 
 
 def text_at(state: WorkbenchState, name: str, run: str = "") -> str:
@@ -63,3 +67,23 @@ def test_a_run_stopped_within_a_chunk_says_how_far_its_settings_are() -> None:
     comparison.add_chunks(chunk_scored("4", 1, 0.1))
     [(said, _)] = ended_line(comparison)
     assert said == "stopped: 2 of 4 chunks scored and saved"
+
+
+@pytest.mark.parametrize(
+    ("ticked", "said"), [("6", "adds it to this comparison"), ("w4", "bounds of weights judge")]
+)
+def test_adding_weights_to_a_run_of_kv_settings_says_what_judges_then(
+    ticked: str, said: str
+) -> None:
+    run = save_run()
+    comparison = Comparison(run.job)
+    comparison.open(run.id, range(4))
+    comparison.add_chunks(*(chunk_scored(s, i, 0.01) for s in ("8", "4") for i in range(4)))
+    comparison.take_report(finished_report(run))
+    comparison.phase = "finished"
+    choices = dataclasses.replace(Choices().of_job(run.job), pairs=False)
+    choices = choices.ticking(parse_setting(ticked), True)
+    state = workbench(comparison=comparison, choices=choices)
+    shown = "\n".join("".join(text for text, _ in line) for line in run_lines(state))
+    assert f"r scores {ticked} alone" in shown and said in shown
+    assert ("bounds of weights" in shown) == (ticked == "w4")

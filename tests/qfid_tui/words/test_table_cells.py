@@ -8,7 +8,14 @@ import pytest
 
 from qfid_tui.state.kv_cost import KVCost
 from qfid_tui.state.setting_results import Figures
-from qfid_tui.words.table_cells import cost_text, margin_text, number_text, share_text
+from qfid_tui.words.table_cells import (
+    TotalBytes,
+    cost_head,
+    cost_text,
+    margin_text,
+    number_text,
+    share_text,
+)
 from scorer.stats.intervals import Interval
 
 
@@ -57,3 +64,11 @@ def test_bytes_per_token_that_are_too_many_digits_are_shortened() -> None:
     assert cost_text(KVCost(327680, 1.0, (), exact=False), 8) == "≈327\u202f680"
     assert cost_text(KVCost(2621440, 1.0, (), exact=False), 8) == "≈2.5 MiB"
     assert cost_text(KVCost(2621440, 1.0, ()), 11) == "2\u202f621\u202f440"
+
+
+def test_total_bytes_of_a_run_with_weights_stand_in_the_column_of_bytes() -> None:
+    totals = TotalBytes("128k", {"8": 394_000_000, "": 496_000_000})
+    assert (totals.text("8"), totals.text(""), totals.text("6")) == ("394 MB", "496 MB", "—")
+    heads = {width: cost_head(totals, width) for width in (13, 10, 8)}
+    assert heads == {13: "total at 128k", 10: "total 128k", 8: "at 128k"}
+    assert cost_head(None, 11) == "KV B/token" and cost_head(None, 8) == "B/token"

@@ -12,7 +12,7 @@ from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import earlier_settings
 from qfid_tui.state.workbench import RowCursor, WorkbenchState
-from qfid_tui.words.use_command import use_command
+from qfid_tui.words.use_command import copied_text, use_command
 from scorer.common.errors import InputError
 from scorer.report.from_run import finished_report
 from scorer.spec.settings.registry import parse_setting
@@ -85,3 +85,12 @@ def test_the_built_in_model_and_no_model_have_none() -> None:
         use_command(at("8", state=workbench()))
     with pytest.raises(InputError, match="no setting is under the cursor"):
         use_command(workbench(choices=Choices()))
+
+
+def test_weights_that_are_made_come_with_the_command_that_makes_them() -> None:
+    lines = use_command(at("w4+8")).splitlines()
+    assert [line.split()[0] for line in lines] == ["mlx_lm.convert", "mlx_lm.generate"]
+    assert "--q-bits 4" in lines[0] and "--kv-bits 8" in lines[1]
+    assert copied_text("a\nb") == "a and 1 more line" and copied_text("a") == "a"
+    [line] = use_command(at("w=org/q-4bit")).splitlines()
+    assert line.startswith("mlx_lm.generate --model org/q-4bit ")

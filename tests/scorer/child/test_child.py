@@ -34,26 +34,15 @@ def long_job(small: Small) -> Job:
 
 
 def test_the_events_are_those_of_the_same_job_in_process(small: Small) -> None:
-    events, code, _ = scored_by_child(small.job("8,4@9"))
-    assert code == 0
+    """The input that ends after the report ends nothing."""
+    with Child() as child:
+        events = child.send(small.job("8,4@9")).until("finished")
+        child.end_input()
+        assert child.rest() == [] and child.code() == 0
     here = list(score(small.job("8,4@9")))
     assert [event.kind for event in events] == [event.kind for event in here]
     assert cells(events) == cells(here)
     assert numbers(finished(events).report) == numbers(finished(here).report)
-
-
-def test_a_run_is_continued_by_its_id(small: Small) -> None:
-    with Child() as child:
-        run = planned(child.send(long_job(small)).until("chunk")).run
-        child.process.send_signal(signal.SIGINT)
-        first = child.rest()
-        assert child.code() == 130
-    scored = find_run(run).scored()
-    with Child() as child:
-        plan = planned(child.send(long_job(small), run=run).until("planned"))
-        assert plan.run == run
-        assert plan.done == {name: len(scored.get(name, ())) for name in plan.settings}
-        assert any(plan.done.values()) and isinstance(first[-1], Finished)
 
 
 def test_other_conditions_are_accepted_on_request(small: Small) -> None:
@@ -181,13 +170,6 @@ def test_the_end_of_the_input_ends_the_child_at_once(small: Small) -> None:
     assert kept["8"] and find_run(run).info().state == "unfinished"
 
 
-def test_an_input_that_ends_after_the_report_ends_nothing(small: Small) -> None:
-    with Child() as child:
-        child.send(small.job("8", max_chunks=1)).until("finished")
-        child.end_input()
-        assert child.code() == 0
-
-
 def test_the_end_of_the_input_before_a_request(small: Small) -> None:
     with Child() as child:
         child.end_input()
@@ -195,7 +177,7 @@ def test_the_end_of_the_input_before_a_request(small: Small) -> None:
         assert child.code() in (1, 2)
 
 
-def test_one_interrupt_saves_and_reports_what_is_scored(small: Small) -> None:
+def test_one_interrupt_saves_and_reports_what_is_scored_and_the_run_goes_on(small: Small) -> None:
     with Child() as child:
         before = child.send(long_job(small)).until("chunk")
         child.process.send_signal(signal.SIGINT)
@@ -208,6 +190,11 @@ def test_one_interrupt_saves_and_reports_what_is_scored(small: Small) -> None:
     assert {(s, c) for s, chunks in run.scored().items() for c in chunks} == set(cells(events))
     assert run.report() == end.report and (run.path / "report.md").is_file()
     assert len(cells(events)) < 6 * MANY
+    scored = run.scored()
+    with Child() as child:
+        plan = planned(child.send(long_job(small), run=run.id).until("planned"))
+    assert plan.run == run.id and any(plan.done.values())
+    assert plan.done == {name: len(scored.get(name, ())) for name in plan.settings}
 
 
 def test_an_interrupt_before_the_first_chunk_has_nothing_to_report(small: Small) -> None:
@@ -260,7 +247,10 @@ def test_an_interrupt_while_a_model_loads_has_nothing_to_report(
     assert (failure.error, failure.run, failure.saved) == ("Interrupted", None, 0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+# Each signal is sent in one of these two, also where tests are to be quick.
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGHUP]
+)
 def test_an_end_from_outside_does_not_wait_for_a_pass(
     small: Small, stuck: str, number: signal.Signals
 ) -> None:
@@ -293,7 +283,9 @@ def test_a_second_interrupt_ends_the_child_at_once(small: Small, tmp_path: Path)
     assert find_run(run).scored()["8"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
 def test_a_termination_signal_ends_the_child_and_keeps_the_batches(
     small: Small, number: signal.Signals
 ) -> None:
@@ -328,7 +320,10 @@ child.wait()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+# Either way the child sees the end of its input.
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_no_child_outlives_its_parent(small: Small, number: signal.Signals) -> None:
     request = json.dumps(long_job(small).to_json())
     # The child inherits this pipe: it ends when the last of the two processes is gone.

@@ -47,6 +47,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.fixture(autouse=True)
+def _nothing_kept(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QFID_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+
+
 @pytest.fixture
 def library(built: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     for name in blas_trial._read_by_libraries():

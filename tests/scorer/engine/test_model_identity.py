@@ -313,6 +313,21 @@ def test_a_run_whose_folder_is_gone_ends_at_the_next_chunk(own: Small, renamed: 
     assert other.complete and len(list_runs()) == 1
 
 
+def test_whatever_finds_the_folder_gone_says_so(
+    own: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_report = Run.save_report
+
+    def late(run: Run, *arguments: Any, **options: Any) -> None:
+        # The folder goes right before the report is saved.
+        run.path.rename(run.path.parent / ".away")
+        save_report(run, *arguments, **options)
+
+    monkeypatch.setattr(Run, "save_report", late)
+    failure = failed([*own.score("8", max_chunks=4)])
+    assert failure.exit_code == 1 and "nothing more is saved of this run" in failure.message
+
+
 def test_hashes_that_come_between_two_fields_are_recorded_in_both(small: Small) -> None:
     run = find_run(planned(small.score("8")).run)
     assert is_recorded(run.facts)

@@ -10,7 +10,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from tiny_models import TEXT, write_tiny_model
+from tiny_models import SMALL, TEXT, write_tiny_model
 from tiny_runs import Small, cells, edit_weights, finished, planned
 
 from qfid_tui.cli import main
@@ -25,6 +25,7 @@ from scorer.spec.events import Event, SettingFailedEvent
 
 LENGTH = 160
 BAD = "~"
+CHUNKS = 3
 CHUNK, POSITION = 2, 145
 """Where the only bad token is: attention goes in blocks of rows, so NaN shows before it."""
 
@@ -36,7 +37,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Small:
     """A model and a text with one character that the tests make bad."""
     folder = tmp_path_factory.mktemp("marked")
     # Untied: a bad row of the embedding is no column of the logits.
-    model = write_tiny_model(folder / "tiny", "llama", head_dim=64, tie_word_embeddings=False)
+    model = write_tiny_model(folder / "tiny", "llama", tie_word_embeddings=False, **SMALL)
     place = CHUNK * LENGTH + POSITION
     text = folder / "text.txt"
     text.write_text(f"{TEXT[:place]}{BAD}{TEXT[place + 1 :]}")
@@ -44,7 +45,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Small:
 
 
 def job(marked: Small, settings: str, **changes: Any) -> Any:
-    return marked.job(settings, **{"chunk_length": LENGTH, "max_chunks": 4, **changes})
+    return marked.job(settings, **{"chunk_length": LENGTH, "max_chunks": CHUNKS, **changes})
 
 
 def failures(events: list[Event]) -> dict[str, str]:
@@ -102,7 +103,8 @@ def bad_values(patch: pytest.MonkeyPatch, key: str, *, before: bool) -> Iterator
         yield
 
 
-@pytest.mark.parametrize(("before", "batch"), [(True, 1), (False, 4)])
+@pytest.mark.parametrize("batch", [1, CHUNKS])
+@pytest.mark.parametrize("before", [True, False])
 def test_one_setting_fails_and_the_others_finish(
     marked: Small, monkeypatch: pytest.MonkeyPatch, before: bool, batch: int
 ) -> None:
@@ -113,7 +115,7 @@ def test_one_setting_fails_and_the_others_finish(
     assert failures(events)["4"].endswith(f"at chunk {CHUNK}, position {POSITION}")
     report = finished(events).report
     assert [row["status"] for row in report["settings"]] == ["scored", "failed", "scored"]
-    assert [row["n_chunks"] for row in report["settings"]] == [4, 0, 4]
+    assert [row["n_chunks"] for row in report["settings"]] == [CHUNKS, 0, CHUNKS]
     assert report["settings"][1]["failure"]["message"] == failures(events)["4"]
     assert report["run"]["complete"]
     run = find_run(planned(events).run)
@@ -127,7 +129,7 @@ def test_one_setting_fails_and_the_others_finish(
     assert finished(again).report["settings"][1]["failure"] == report["settings"][1]["failure"]
     # Once it gives numbers, nothing of the failure is left.
     mended = list(score(asked, run=run.id))
-    assert [cell for cell in cells(mended)] == [("4", c) for c in range(4) if c not in kept]
+    assert [cell for cell in cells(mended)] == [("4", c) for c in range(CHUNKS) if c not in kept]
     assert [row["status"] for row in finished(mended).report["settings"]] == ["scored"] * 3
 
 
@@ -152,7 +154,7 @@ def test_a_reference_without_a_number_fails_every_setting_and_the_run_ends(
 def test_nothing_is_scored_at_all(marked: Small, capfd: pytest.CaptureFixture[str]) -> None:
     """The first batch holds the bad chunk: there is a report all the same."""
     with bad_embedding(marked, float("nan")):
-        events = list(score(job(marked, "8,4", batch=4, control=True)))
+        events = list(score(job(marked, "8,4", batch=CHUNKS, control=True)))
     run = find_run(planned(events).run)
     assert cells(events) == [] and run.scored() == {} and run.finished
     report = finished(events).report

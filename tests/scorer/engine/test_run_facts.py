@@ -152,13 +152,13 @@ def test_facts_of_the_run_survive_json(small: Small) -> None:
     facts = run_facts(prepared, start_backend())
     assert stored.run == facts
     assert facts.model_id == "tiny-llama" and facts.architecture == "llama"
-    assert (facts.weight_bits, facts.max_context, facts.kv_layers) == (32.0, 1024, 4)
+    assert (facts.weight_bits, facts.max_context, facts.kv_layers) == (32.0, 1024, 2)
     assert facts.chunks == (0, 1) and facts.chunk_length == LENGTH and facts.scored_from == 0
     assert facts.corpus.sha256 == sha256(small.text)
     assert facts.arithmetic.compute_dtype == "float32"
-    # Four layers, two heads of 64, keys and values.
-    assert facts.kv_bytes_per_token_16bit == 4 * 2 * 64 * 2 * 2
-    assert facts.kv_bytes_per_token["8"] == 4 * 2 * 64 * 2 * (1 + 4 / 64)
+    # Two layers, two heads of 64, keys and values.
+    assert facts.kv_bytes_per_token_16bit == 2 * 2 * 64 * 2 * 2
+    assert facts.kv_bytes_per_token["8"] == 2 * 2 * 64 * 2 * (1 + 4 / 64)
     assert facts.kv_bytes_context is None
 
 
@@ -172,7 +172,7 @@ def test_facts_of_a_setting_say_how_it_is_computed(small: Small) -> None:
     assert facts["k8v4"].warnings == (
         "mlx-lm cannot run this setting: its cache holds one width for K and V",
     )
-    assert {(f.kv_layers_quantized, f.kv_layers_total) for f in facts.values()} == {(4, 4)}
+    assert {(f.kv_layers_quantized, f.kv_layers_total) for f in facts.values()} == {(2, 2)}
 
 
 def no_kernel(*_: object, **__: object) -> NoReturn:

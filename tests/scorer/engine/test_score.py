@@ -88,9 +88,9 @@ def test_the_plan_names_what_will_be_scored(small: Small) -> None:
     assert plan.chunks == list(select_chunks(total, "spread", 2))
     assert plan.done == {"8": 0, "k8v4@10": 0, "k16v4": 0}
     assert plan.positions_per_chunk == {"8": 31, "k8v4@10": 21, "k16v4": 31}
-    # Four layers, two heads of 64: codes, and a 16-bit scale and bias per group of 64.
-    per_bit = 4 * 2 * 64 / 8
-    overhead = 4 * 2 * 4
+    # Two layers, two heads of 64: codes, and a 16-bit scale and bias per group of 64.
+    per_bit = 2 * 2 * 64 / 8
+    overhead = 2 * 2 * 4
     assert plan.kv_bytes_per_token == {
         "8": 2 * (8 * per_bit + overhead),
         "k8v4@10": 12 * per_bit + 2 * overhead,

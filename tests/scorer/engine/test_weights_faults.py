@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import TEXT, write_tiny_model
+from tiny_models import SMALL, TEXT, write_tiny_model
 from tiny_runs import Small, cells, edit_weights, failed, finished, numbers, planned, resumed
 
 from scorer.common.errors import InputError
@@ -115,7 +115,7 @@ def test_together_what_does_not_load_is_refused_in_a_line_and_no_run_is_left(
 
 
 def test_files_that_go_away_while_another_turn_computes(small: Small, tmp_path: Path) -> None:
-    folder = write_tiny_model(tmp_path / "copy", "llama", head_dim=64, bits=8)
+    folder = write_tiny_model(tmp_path / "copy", "llama", bits=8, **SMALL)
     key = StoredWeights(str(folder)).key
     events: list[Event] = []
     for event in score(small.job(f"w8:32,{key},w2:32", one_at_a_time=True)):

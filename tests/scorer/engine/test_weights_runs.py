@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_models import write_tiny_model
+from tiny_models import SMALL, write_tiny_model
 from tiny_runs import Small, cells, failed, finished, numbers, planned, resumed, stopped
 
 from scorer.engine.turns import STATES
@@ -27,8 +27,7 @@ def copies(small: Small, tmp_path_factory: pytest.TempPathFactory) -> dict[int, 
     """The model of :func:`small`, quantized to so many bits as a folder of its own."""
     folder = tmp_path_factory.mktemp("copies")
     return {
-        bits: write_tiny_model(folder / f"q{bits}", "llama", head_dim=64, bits=bits)
-        for bits in (8, 2)
+        bits: write_tiny_model(folder / f"q{bits}", "llama", bits=bits, **SMALL) for bits in (8, 2)
     }
 
 
@@ -151,7 +150,7 @@ def test_a_candidate_of_another_model_is_refused_before_anything_loads(
 
 
 def test_an_unquantized_copy_is_scored_with_a_word(small: Small, tmp_path: Path) -> None:
-    other = write_tiny_model(tmp_path / "other", "llama", head_dim=64, seed=1)
+    other = write_tiny_model(tmp_path / "other", "llama", seed=1, **SMALL)
     events = small.score(StoredWeights(str(other)).key, max_chunks=1)
     assert any(isinstance(e, Warned) and "is not quantized" in e.message for e in events)
     assert finished(events).report["settings"][0]["quant_bits"] is None

@@ -101,19 +101,19 @@ def test_a_report_says_what_engaged(small: Small) -> None:
     _, report = scored_run(small, "k8v4")
     (row,) = report["settings"]
     sides = {(side["layer"], side["side"]): side for side in row["engagement"]}
-    assert set(sides) == {(str(layer), side) for layer in range(4) for side in "kv"}
+    assert set(sides) == {(str(layer), side) for layer in range(2) for side in "kv"}
     assert {side["bits"] for (_, name), side in sides.items() if name == "k"} == {8}
     assert {side["bits"] for (_, name), side in sides.items() if name == "v"} == {4}
     assert {side["tokens"] for side in sides.values()} == {31}
     assert all(side["changed"] for side in sides.values())
-    assert (row["kv_layers_quantized"], row["kv_layers_total"], row["kv_partial"]) == (4, 4, False)
+    assert (row["kv_layers_quantized"], row["kv_layers_total"], row["kv_partial"]) == (2, 2, False)
 
 
 def test_stored_codes_are_measured(small: Small) -> None:
     _, report = scored_run(small, "8,4", kernel="mlx-lm")
     for row in report["settings"]:
         # Scales and biases are float32 here, two bytes more each per group than at 16 bit.
-        groups = 4 * 2 * 2 * 64 / 64
+        groups = 2 * 2 * 2 * 64 / 64
         assert row["measured_kv_bytes_per_token"] == row["kv_bytes_per_token"] + 4 * groups
     assert scored_run(small)[1]["settings"][0]["measured_kv_bytes_per_token"] is None
 
