@@ -45,6 +45,7 @@ MARKDOWN = ExportFormat("md", "Markdown", ".md", "the report, as `qfid report` p
 SCREENSHOT = ExportFormat("svg", "Screenshot", ".svg", "the screen behind this one")
 FORMATS = (
     MARKDOWN,
+    ExportFormat("html", "Page", ".html", "charts and the worst passages, for a browser"),
     ExportFormat("json", "JSON", ".json", "the report for programs, every number"),
     ExportFormat("csv", "CSV", ".csv", "one line per setting"),
     ExportFormat(

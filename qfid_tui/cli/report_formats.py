@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from scorer.spec.deployment import DeploymentSpec
     from scorer.stats.positions import Positions
 
-FORMATS = ("md", "json", "mqf-json", "csv", "positions", "parquet", "badge", "card", "answer")
+FORMATS = (
+    "md",
+    "html",
+    "json",
+    "mqf-json",
+    "csv",
+    "positions",
+    "parquet",
+    "badge",
+    "card",
+    "answer",
+)
 MQF_JSON = "mqf-json"
 ANSWER = "answer"
 _ENDINGS = {
@@ -23,6 +34,8 @@ _ENDINGS = {
     ".md": "md",
     ".markdown": "md",
     ".txt": "md",
+    ".html": "html",
+    ".htm": "html",
     ".json": "json",
     ".csv": "csv",
     ".parquet": "parquet",
@@ -38,10 +51,10 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         metavar="FORMAT",
-        help="md (default), json, mqf-json: one setting as mlx-quant-fidelity writes it, csv: a "
-        "line per setting, positions: a line per token, "
-        "parquet: the same for data frames, badge: an image line per setting, card: a block for a "
-        "Hugging Face model card, answer: what to run where, in a few lines",
+        help="md (default), html: a page with charts and the worst passages, json, mqf-json: one "
+        "setting as mlx-quant-fidelity writes it, csv: a line per setting, positions: a line per "
+        "token, parquet: the same for data frames, badge: an image line per setting, card: a block "
+        "for a Hugging Face model card, answer: what to run where, in a few lines",
     )
     group.add_argument(
         "--only",
@@ -52,7 +65,7 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="FILE",
         help="write the report to FILE (-: print it); without --format its ending chooses: "
-        ".md, .json, .csv or .parquet",
+        ".md, .html, .json, .csv or .parquet",
     )
     group.add_argument(
         "--fail-under",
@@ -236,7 +249,7 @@ def rendered_text(
     Args:
         format: One of ``FORMATS`` but ``parquet`` and ``mqf-json``.
         report: The report.
-        run_id: Its run; the format ``positions`` reads its positions.
+        run_id: Its run; the formats ``positions`` and ``html`` read its positions.
         asked: As of :func:`rendered`.
 
     Raises:
@@ -246,6 +259,11 @@ def rendered_text(
         from scorer.report.formats.json_text import report_text
 
         return [report_text(report)]
+    if format == "html":
+        from qfid_tui.state.html_report import html_report
+        from scorer.runs.listing import find_run
+
+        return [html_report(find_run(run_id), report)]
     if format == "csv":
         from scorer.report.formats.csv_export import to_csv
 

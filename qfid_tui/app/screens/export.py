@@ -47,7 +47,7 @@ class ExportScreen(PanelScreen[None]):
         width: 100;
     }
     ExportScreen FormatList {
-        height: 7;
+        height: 8;
         border: none;
         padding: 0;
         background: $surface;

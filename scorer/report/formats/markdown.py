@@ -56,10 +56,10 @@ def to_markdown(report: Report) -> str:
     if len(rows) == 1:
         lines += [*warning_lines(rows[0].warnings), *_weights_above(report)]
         lines += setting_body(rows[0], report, names)
-        lines += [*_recommendation(report, names), *memory_lines(report, names)]
+        lines += [*recommendation_lines(report, names), *memory_lines(report, names)]
     else:
         lines += _several(report, names)
-    lines += _how_made(report)
+    lines += how_made_lines(report)
     return "\n".join(lines) + "\n"
 
 
@@ -68,9 +68,9 @@ def _several(report: Report, names: ShortNames) -> list[str]:
     scored = _scored(report)
     lines = warning_lines(shared)
     if report.grid is None:
-        lines += [*comparison(report, names), *_recommendation(report, names)]
+        lines += [*comparison(report, names), *recommendation_lines(report, names)]
     else:
-        lines += [*_weights_above(report), *_recommendation(report, names)]
+        lines += [*_weights_above(report), *recommendation_lines(report, names)]
         lines += [*grid_lines(report, names), "## Weights", "", *ladder_lines(report, names)]
         lines += ["## All settings", "", *comparison(report, names)]
     lines += [*_frontiers(report, names), *_told_apart(report, names)]
@@ -243,7 +243,8 @@ def conditions(start: int, path: str) -> str:
     return words if path == "deployed" else f"{words}, {text(path)} path"
 
 
-def _recommendation(report: Report, names: ShortNames) -> list[str]:
+def recommendation_lines(report: Report, names: ShortNames) -> list[str]:
+    """The recommendation, or what to run where, and its command."""
     if report.deployment is not None:
         return choice_lines(report.deployment, names)
     found = report.recommendation
@@ -346,7 +347,8 @@ def _as_one_family(report: Report, names: ShortNames) -> list[str]:
     return lines
 
 
-def _how_made(report: Report) -> list[str]:
+def how_made_lines(report: Report) -> list[str]:
+    """What it was measured on and with, and the command that asks for the same again."""
     run, reference = report.run, report.reference
     corpus = run.corpus
     bits = reference.weight_bits

@@ -55,7 +55,7 @@ def printed(run: Run, key: str, capture: pytest.CaptureFixture[bytes]) -> bytes:
     return capture.readouterr().out
 
 
-@pytest.mark.parametrize("kind", range(6))
+@pytest.mark.parametrize("kind", range(len(FORMATS) - 1))
 def test_each_format_is_written_as_the_command_prints_it(
     kind: int, run: Run, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -78,7 +78,7 @@ def test_a_picture_is_of_the_screen_below_and_fetches_nothing(run: Run, tmp_path
         await until(pilot, lambda: "✓ written" in told(app))
 
     drive(lambda app: ExportScreen(run.id, "x", app.export_screenshot), steps)
-    svg = (tmp_path / name_of(run, 6)).read_text("utf-8")
+    svg = (tmp_path / name_of(run, len(FORMATS) - 1)).read_text("utf-8")
     assert "the&#160;screen&#160;behind" in svg and "Export" not in svg
     assert "@font-face" not in svg and "url(http" not in svg
     assert set(re.findall(r"https?://[^\s\"'<)]+", svg)) <= {
@@ -158,7 +158,7 @@ def test_a_name_of_ones_own(run: Run, tmp_path: Path) -> None:
         await pilot.press("n", *"mine", "enter")
         assert text_of(app, "#file") == "mine.md" and isinstance(app.focused, OptionList)
         await pilot.press("down")
-        await until(pilot, lambda: text_of(app, "#file") == "mine.json")
+        await until(pilot, lambda: text_of(app, "#file") == "mine.html")
         await pilot.press("n", *"/x")
         await until(pilot, lambda: "`/x` is no file name" in text_of(app, "#file"))
         await pilot.press("escape")
@@ -167,7 +167,7 @@ def test_a_name_of_ones_own(run: Run, tmp_path: Path) -> None:
         await until(pilot, lambda: "✓ written" in told(app))
 
     drive(screen(run), steps)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.html"]
 
 
 def test_what_was_said_of_a_file_goes_when_another_one_is_meant(run: Run) -> None:

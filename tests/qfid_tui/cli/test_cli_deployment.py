@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cli_saved_runs import save_run
+from page_markup import checked
 from tiny_runs import Small, planned, stopped
 
 from qfid_tui.cli import main
@@ -79,9 +80,11 @@ def test_options_that_are_not_given_are_those_of_the_run(capfd: Capture, run: st
     assert found.device == "cuda" and {cell.step for cell in found.cells} == {64}
 
 
-@pytest.mark.parametrize("format", ["md", "csv", "card", "badge", "answer", "json"])
+@pytest.mark.parametrize("format", ["md", "html", "csv", "card", "badge", "answer", "json"])
 def test_every_format_takes_it(capfd: Capture, run: str, format: str) -> None:
     text = printed(capfd, "report", run, "--format", format, "--context", "4k")
+    if format == "html":
+        assert "total at 4k (MB)" in checked(text).text
     if format == "md":
         assert "total at 4k (MB)" in text
     if format == "csv":

@@ -172,7 +172,7 @@ def test_a_whole_run_is_reported(
     assert "run" not in request_of(path)
 
 
-@pytest.mark.parametrize("format", ["md", "json", "csv", "positions"])
+@pytest.mark.parametrize("format", ["md", "html", "json", "csv", "positions"])
 def test_a_saved_run_prints_the_same_report_again(
     format: str,
     tmp_path: Path,

@@ -197,6 +197,8 @@ def test_a_dash_is_standard_output(
         ("--output r.json", "json"),
         ("--output R.JSON", "json"),
         ("--output r.csv", "csv"),
+        ("--output r.html", "html"),
+        ("--output r.HTM", "html"),
         ("--output r.md", "md"),
         ("--output r.txt", "md"),
         ("--output json", "md"),

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from cli_saved_runs import opening, play, report_of, save_run, script
 from fuzz_inputs import ACTS
+from page_markup import checked
 
 from qfid_tui.cli import main
 from qfid_tui.cli.report_formats import FORMATS
@@ -139,6 +140,8 @@ def test_a_saved_run_is_printed_inert_in_every_form(text: str, capfd: Capture) -
             assert not ACTS.search(line), (format, ascii(line[:200]))
         if format == "json":
             json.loads(out)
+        if format == "html":
+            checked(out)
         if format == "csv":
             rows = list(csv.reader(io.StringIO(out), strict=True))
             assert len({len(row) for row in rows}) == 1

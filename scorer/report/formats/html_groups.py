@@ -1,0 +1,164 @@
+"""Which settings cannot be told apart. Pure standard library but for Markdown."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+from scorer.report.formats.html_axes import (
+    BOTTOM,
+    RIGHT,
+    TOP,
+    WIDTH,
+    chart,
+    label,
+    line,
+    logarithmic,
+    marker,
+)
+from scorer.report.formats.html_elements import Child, Element, element
+from scorer.report.formats.html_parts import (
+    MARKS_WORDS,
+    SHAPES,
+    Scored,
+    figure,
+    name_of,
+    named,
+    scored_rows,
+    section,
+)
+from scorer.report.formats.inline import digits, plural
+from scorer.report.formats.short_names import ShortNames
+from scorer.report.tree import Report
+
+_MOST_ROWS = 40
+_ROW = 24
+_NAME = 22
+_MOST_GROUPS = 26
+
+
+def letters(report: Report) -> dict[str, str]:
+    """Setting to the letters of the groups that it is in; settings in none have no entry.
+
+    Two compared settings share a letter if, and only if, they are not told apart: a compact letter
+    display. Of very many groups the first have letters.
+    """
+    found: dict[str, str] = {}
+    for letter, group in zip(_letters(), report.indistinct, strict=False):
+        for setting in group:
+            found[setting] = found.get(setting, "") + letter
+    return found
+
+
+def has_letters(report: Report) -> bool:
+    """Whether there are groups, and a letter for each."""
+    return 0 < len(report.indistinct) <= _MOST_GROUPS
+
+
+def _letters() -> Iterator[str]:
+    yield from "abcdefghijklmnopqrstuvwxyz"
+
+
+def groups(report: Report, names: ShortNames) -> Element | None:
+    """The section of what can be told apart; None where nothing was compared."""
+    scored = scored_rows(report)
+    pairs = report.comparisons
+    if not pairs or len(scored) < 2:
+        return None
+    tested = [pair for pair in pairs if pair.told_apart is not None]
+    alike = [pair for pair in tested if not pair.told_apart]
+    said: list[Child] = []
+    if not tested:
+        said.append("No two settings have an interval of their difference: score more chunks.")
+    elif not alike:
+        which = "the two settings are" if len(pairs) == 1 else f"all {len(tested)} pairs are"
+        said.append(f"On this text {which} told apart.")
+    else:
+        said.append(f"{len(alike)} of {plural(len(tested), 'pair')} cannot be told apart. ")
+        if has_letters(report):
+            said.append("Settings that share a letter cannot be told apart: ")
+        else:
+            said.append("Groups of settings of which no two can be told apart: ")
+        marks: Sequence[str] = list(_letters()) if has_letters(report) else []
+        listed = report.indistinct[:_MOST_GROUPS]
+        for mark, group in itertools.zip_longest(marks[: len(listed)], listed):
+            if said[-1] != ": " and not str(said[-1]).endswith(": "):
+                said.append("; ")
+            said += [element("strong", mark), " "] if mark else []
+            for i, setting in enumerate(group):
+                said += [", "] if i else []
+                said.append(named(setting, names))
+        more = len(report.indistinct) - len(listed)
+        said.append(f"; and {more} more groups." if more else ".")
+    if len(tested) < len(pairs) and tested:
+        said.append(f" {plural(len(pairs) - len(tested), 'pair')} without an interval.")
+    compared = {setting for pair in pairs for setting in (pair.a, pair.b)}
+    alone = [row.setting for row, _ in scored if row.setting not in compared]
+    if alone:
+        said.append(" Compared with none, because it scores other positions: ")
+        for i, setting in enumerate(alone):
+            said += [", "] if i else []
+            said.append(named(setting, names))
+        said.append(".")
+    how = (
+        f"Differences of the KL mean, paired over the chunks that both have; "
+        f"{plural(len(tested), 'pair')} tested as one family by Holm's method at 5 %."
+    )
+    label_words = next((pair.label for pair in pairs if pair.label), "")
+    if label_words:
+        how += f" They speak for {label_words}."
+    return section(
+        "Which settings can be told apart?",
+        element("p", *said),
+        element("div", _ranked(report, scored, names), class_="charts"),
+        element("p", how, class_="note"),
+    )
+
+
+def _ranked(report: Report, scored: Sequence[Scored], names: ShortNames) -> Element:
+    """The settings by KL mean, with intervals and letters."""
+    ordered = sorted(scored, key=lambda each: _key(each[1].kl.mean))
+    shown = ordered[:_MOST_ROWS]
+    height = TOP + BOTTOM + _ROW * len(shown) + 4
+    longest = max(len(name_of(row.setting, names, _NAME)) for row, _ in shown)
+    left = max(60.0, 16 + 6.6 * longest)
+    ends = [numbers.intervals.kl_mean for _, numbers in shown]
+    means = [numbers.kl.mean for _, numbers in shown]
+    bounds = report.verdict_bounds
+    least = min((mean for mean in means if 0 < mean < math.inf), default=1e-3)
+    values = [end for pair in ends if pair for end in (pair.low, pair.high) if end > 0]
+    limits = [bounds.good.kl_mean, bounds.marginal.kl_mean]
+    x = logarithmic(
+        [*means, *(max(value, least / 3) for value in values), *limits], left, WIDTH - RIGHT - 60
+    )
+    marks = letters(report) if has_letters(report) else {}
+    drawn: list[Child] = []
+    for bound, word in zip(limits, ("good", "marginal"), strict=True):
+        at, left_of = x.at(bound), word == "good"
+        drawn.append(line([(at, TOP - 14), (at, height - BOTTOM)], "bound"))
+        place = at - 4 if left_of else at + 4
+        text = f"{word} ≤ {digits(bound)}"
+        drawn.append(label(place, TOP - 6, text, "end" if left_of else None))
+    for i, (row, numbers) in enumerate(shown):
+        y = TOP + _ROW * (i + 0.5) + 2
+        kl, pair = numbers.kl.mean, numbers.intervals.kl_mean
+        drawn.append(label(left - 8, y + 4, name_of(row.setting, names, _NAME), "end"))
+        if pair is not None:
+            drawn.append(line([(x.at(pair.low), y), (x.at(pair.high), y)], "err"))
+        kind = f"m-{numbers.verdict}" if numbers.verdict in SHAPES else "d4"
+        said = f"{name_of(row.setting, names)}: {digits(kl)} nats, {numbers.verdict_shown}"
+        drawn.append(marker(SHAPES.get(numbers.verdict, "diamond"), x.at(kl), y, kind, said))
+        drawn.append(label(WIDTH - RIGHT, y + 4, marks.get(row.setting, ""), "end"))
+    title = "The settings by their drift"
+    svg = chart(title, (x, "KL mean (nats)"), (x, ""), drawn, height=height, labels=())
+    note = f"KL mean with its 95 % interval; {MARKS_WORDS} Verdicts rest on p99 and flips too."
+    if marks:
+        note += " On the right the letters."
+    if len(shown) < len(scored):
+        note += f" The {len(shown)} of the least drift of {len(scored)}."
+    return figure(title, svg, note=note)
+
+
+def _key(value: float) -> float:
+    return math.inf if math.isnan(value) else value
