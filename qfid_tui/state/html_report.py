@@ -9,10 +9,10 @@ import numpy as np
 
 from qfid_tui.pictures.token_glyphs import glyphs_of_tokens, inert_text
 from qfid_tui.state.run_tokens import Spelling, spelling_of
-from qfid_tui.state.saved_report import EDITED
 from scorer.common.errors import InputError
 from scorer.report.formats.html import to_html
 from scorer.report.passages import Passage, Passages, Wanted, worst_passages
+from scorer.report.saved_report import EDITED
 
 if TYPE_CHECKING:
     from scorer.report.tree import Report

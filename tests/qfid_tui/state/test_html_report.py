@@ -11,9 +11,9 @@ from qfid_tui.pictures.token_glyphs import inert_text
 from qfid_tui.state import html_report as module
 from qfid_tui.state.html_report import html_report, with_text
 from qfid_tui.state.run_tokens import Spelling
-from qfid_tui.state.saved_report import saved_report
 from scorer.demo import demo_model_path
 from scorer.report.passages import Passages, worst_passages
+from scorer.report.saved_report import saved_report
 from scorer.text.tokens.tokenizer_file import load_tokenizer_file
 
 
