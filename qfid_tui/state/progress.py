@@ -129,7 +129,7 @@ class RunProgress:
         if not before:
             return
         # Chunks come in order: batches ahead of this one are complete.
-        *complete, own = sorted(before, key=self._places.__getitem__)
+        *complete, own = sorted(before, key=lambda first: self._places.get(first, -1))
         self._begun[own].scored += 1
         if self._begun[own].scored >= self._settings_on_batch:
             complete.append(own)

@@ -74,7 +74,7 @@ def run_main(*words: str) -> int:
         (["kv", "a b c"], "is neither a folder nor a repo id"),
         (["kv", "no/such", "--kv-bits", "8"], "`no/such` is not in the local cache"),
         (["report"], "no run is saved yet"),
-        (["kv", "demo", "--output", "x.html"], "no format of a report has the ending `.html`"),
+        (["kv", "demo", "--output", "x.docx"], "no format of a report has the ending `.docx`"),
         (["kv", "demo", "--format", "parquet"], "parquet is no text to print"),
         (["runs", "--delete", "2031"], "there is no run `2031`"),
         (["kvv", "demo", "--kv-bits", "8"], "`kvv` is neither a command nor a folder"),
