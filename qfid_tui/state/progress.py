@@ -249,7 +249,7 @@ class RunProgress:
     def seconds_left(self) -> float | None:
         """Seconds until the last chunk at the rate so far; None before the first is scored."""
         rate = self._cells_per_second
-        if rate is None:
+        if not rate:
             return None
         return max(0.0, self.planned_in_all - self._at_begin - self._work()) / rate
 

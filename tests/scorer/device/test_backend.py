@@ -217,9 +217,12 @@ def metal(monkeypatch: pytest.MonkeyPatch, limits: list[tuple[str, int]]) -> Ite
     monkeypatch.setattr(mx.cuda, "is_available", lambda: False)
     monkeypatch.setattr(mx, "device_info", lambda: info)
     monkeypatch.setattr(mx, "get_active_memory", lambda: 3 * GIB)
-    backend._describe.cache_clear()
+    # What is known of this machine is not taken for the Mac's, nor the other way round.
+    for known in (backend._import_mlx, backend._describe):
+        known.cache_clear()
     yield
-    backend._describe.cache_clear()
+    for known in (backend._import_mlx, backend._describe):
+        known.cache_clear()
 
 
 @pytest.mark.usefixtures("metal")

@@ -45,7 +45,7 @@ def test_equal_ranks_differ_in_nothing(facts: dict[str, Any]) -> None:
     [
         ("versions", {"mlx": "0.1"}, "mlx (`0.1`, rank 0 has"),
         ("identity", {"model": "other"}, "model (`other`, rank 0 has"),
-        ("identity", {"BLAS": "none found"}, "BLAS (`none found`, rank 0 has"),
+        ("identity", {"BLAS": "another"}, "BLAS (`another`, rank 0 has"),
         ("identity", {"corpus": "0"}, "corpus (`0`, rank 0 has"),
         ("identity", {"new": 3}, "new (`3`, rank 0 has `None`)"),
         ("stamps", {"model.safetensors": [1, 2, 3]}, "model content (`None`, rank 0 has"),
