@@ -236,9 +236,10 @@ class RunProgress:
     @property
     def _cells_per_second(self) -> float | None:
         seconds = 0.0 if self._work_time is None else self._work_time.seconds
-        if self._done <= self._at_begin or seconds <= 0:
+        work = self._work()
+        if self._done <= self._at_begin or seconds <= 0 or work <= 0:
             return None
-        return self._work() / seconds
+        return work / seconds
 
     @property
     def silence(self) -> float | None:
@@ -249,7 +250,7 @@ class RunProgress:
     def seconds_left(self) -> float | None:
         """Seconds until the last chunk at the rate so far; None before the first is scored."""
         rate = self._cells_per_second
-        if not rate:
+        if rate is None:
             return None
         return max(0.0, self.planned_in_all - self._at_begin - self._work()) / rate
 
