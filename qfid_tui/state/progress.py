@@ -141,7 +141,7 @@ class RunProgress:
         """Settings on chunks of a batch that this turn scores."""
         turn = self.turn
         batch = 1 if self.planned is None else self.planned.batch
-        names = [name for name in self._alive if turn in (None, self._weights[name])]
+        names = [name for name in self._alive if turn in (None, self._weights.get(name))]
         return len(names) * min(batch, max(0, self.chunks - self._complete_of(names)))
 
     @property
@@ -196,7 +196,7 @@ class RunProgress:
         turn = self.turn
         if turn is None:
             return self.complete
-        return self._complete_of(name for name in self._alive if self._weights[name] == turn)
+        return self._complete_of(name for name in self._alive if self._weights.get(name) == turn)
 
     @property
     def saved(self) -> int:
