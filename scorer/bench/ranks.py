@@ -7,30 +7,23 @@ start: processes, model, text, meeting.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scorer.bench.timed_child import NO_BATCH, timed_child
 from scorer.common.errors import InputError, QfidError
 from scorer.common.folders import temporary_folder
-from scorer.common.python_command import python_command
 from scorer.demo.corpus import builtin_documents
-from scorer.spec.events import ChunkScored, Failed, Finished, Planned, RanksScored, parse_line
+from scorer.spec.events import ChunkScored, Finished, Planned, RanksScored
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.ranks import local_ranks
 
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
 
-_COMMAND = python_command("scorer")
-_DROPPED = ("QFID_DATA_DIR", "QFID_RECORD")
 # Chunks of 512 tokens that the built-in text has, with the demo's tokenizer.
 _CHUNKS_OF_TEXT = 100
 _TOKENS = 512
@@ -134,37 +127,20 @@ def _run(job: Job, ranks: int, data: Path) -> _Run:
     request = job.to_json()
     if (shared := local_ranks(ranks)) is not None:
         request["ranks"] = shared.to_json()
-    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-    began = time.perf_counter()
     planned = last = None
     gathered = 0
-    with subprocess.Popen(
-        _COMMAND,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**kept, "QFID_DATA_DIR": str(data)},
-    ) as child:
-        assert child.stdin is not None and child.stdout is not None
-        try:
-            child.stdin.write(json.dumps(request).encode() + b"\n")
-            child.stdin.flush()
-            for line in child.stdout:
-                event, now = parse_line(line), time.perf_counter() - began
-                if isinstance(event, Failed):
-                    raise QfidError(event.message, event.hint)
-                if isinstance(event, Planned):
-                    planned = now
-                elif isinstance(event, ChunkScored):
-                    last = now
-                elif isinstance(event, RanksScored):
-                    gathered = event.gathered
-                elif isinstance(event, Finished):
-                    break
-        finally:
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.close()
+    with timed_child(request, data) as events:
+        for event, now in events:
+            if isinstance(event, Planned):
+                planned = now
+            elif isinstance(event, ChunkScored):
+                last = now
+            elif isinstance(event, RanksScored):
+                gathered = event.gathered
+            elif isinstance(event, Finished):
+                break
     if planned is None or last is None:
-        raise QfidError("the scorer ended before its first batch", "see its messages above")
+        raise QfidError(*NO_BATCH)
     return _Run(planned, last - planned, gathered)
 
 

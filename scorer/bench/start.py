@@ -6,22 +6,18 @@ compiled kernel on disk, and once more with what the first left there.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scorer.bench.timed_child import NO_BATCH, timed_child
 from scorer.common.errors import QfidError
 from scorer.common.folders import temporary_folder
-from scorer.common.python_command import python_command
-from scorer.spec.events import ChunkScored, Failed, Hello, Loading, Planned, parse_line
+from scorer.spec.events import ChunkScored, Hello, Loading, Planned
 from scorer.spec.job import CorpusSpec, Job
 
 if TYPE_CHECKING:
@@ -29,9 +25,8 @@ if TYPE_CHECKING:
 
 CACHES = ("empty", "warm")
 """State of the folder of compiled kernels when the process starts."""
-_COMMAND = python_command("scorer")
 # Kernels have to come from the folder of this measurement.
-_DROPPED = ("MLX_PTX_CACHE_DIR", "QFID_DATA_DIR", "QFID_RECORD")
+_KERNELS = ("MLX_PTX_CACHE_DIR",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,36 +87,19 @@ def _steps(job: Job, data: Path) -> Iterator[Step]:
     Raises:
         QfidError: It reported a failure, or nothing any more.
     """
-    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-    start = time.perf_counter()
-    with subprocess.Popen(
-        _COMMAND,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**kept, "QFID_DATA_DIR": str(data)},
-    ) as child:
-        assert child.stdin is not None and child.stdout is not None
-        try:
-            child.stdin.write(json.dumps(job.to_json()).encode() + b"\n")
-            child.stdin.flush()
-            for line in child.stdout:
-                event, now = parse_line(line), time.perf_counter() - start
-                if isinstance(event, Failed):
-                    raise QfidError(event.message, event.hint)
-                if isinstance(event, ChunkScored):
-                    yield Step("first batch", "", now)
-                    return
-                if isinstance(event, Hello):
-                    yield Step("hello", event.device_name, now)
-                if isinstance(event, Loading):
-                    yield Step(event.step, event.detail, now)
-                if isinstance(event, Planned):
-                    yield Step("planned", "", now)
-            raise QfidError("the scorer ended before its first batch", "see its messages above")
-        finally:
-            child.kill()
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.close()
+    request = job.to_json()
+    with timed_child(request, data, dropped=_KERNELS, kill=True) as events:
+        for event, now in events:
+            if isinstance(event, ChunkScored):
+                yield Step("first batch", "", now)
+                return
+            if isinstance(event, Hello):
+                yield Step("hello", event.device_name, now)
+            if isinstance(event, Loading):
+                yield Step(event.step, event.detail, now)
+            if isinstance(event, Planned):
+                yield Step("planned", "", now)
+        raise QfidError(*NO_BATCH)
 
 
 def write_model(shape: str, folder: Path, backend: Backend) -> None:
