@@ -166,12 +166,14 @@ class _Follower:
 
     def score(self) -> None:
         """Score share after share, until rank 0 has no more."""
+        reply = b""
         while True:
-            command, _ = from_message(self._group.exchange(b"")[0])
+            # What came of one share goes out as the next comes in.
+            command, _ = from_message(self._group.exchange(reply)[0])
             if "shares" not in command:
                 return
-            share = Share.from_json(command["shares"][self._group.rank])
-            self._group.exchange(self._scored(share))
+            shares = command["shares"]
+            reply = self._scored(Share.from_json(shares[self._group.rank])) if shares else b""
 
     def _scored(self, share: Share) -> bytes:
         """The outcomes of a share, as a message."""

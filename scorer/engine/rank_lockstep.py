@@ -22,6 +22,8 @@ from scorer.lanes.base import Lane
 from scorer.runs.engagement import Engagement, SideEngagement
 from scorer.spec.ranks import TENSOR
 
+_NOTHING_NEXT = to_message({"shares": []})
+
 LINK = "connection to a peer was lost"
 """What MLX says of a ring whose rank is gone."""
 
@@ -74,7 +76,7 @@ class Lockstep:
                 except (MemoryError, RuntimeError, ValueError) as error:
                     if LINK in str(error):
                         # The exchange says who is gone.
-                        self._team.exchange(b"")
+                        self._team.exchange(_NOTHING_NEXT)
                     if is_out_of_memory(error):
                         # The other ranks are in the middle of a pass: no smaller one is tried.
                         raise WillNotFit(
@@ -87,7 +89,7 @@ class Lockstep:
 
     def _agreed(self, task: ScoreTask, found: list[Scored | LaneFailed]) -> Iterator[Outcome]:
         """The outcomes of this process, as far as all ranks have them."""
-        replies = self._team.exchange(b"")
+        replies = self._team.exchange(_NOTHING_NEXT)
         failed = {outcome.lane.key for outcome in found if isinstance(outcome, LaneFailed)}
         others: dict[str, list[Engagement]] = {}
         for reply in replies[1:]:

@@ -1,8 +1,9 @@
 """How the batches of a run are dealt to ranks: in rounds, in proportion to what each has shown.
 
-Ranks wait for each other at the end of a round, so its shares are to take equally long. The first
-round is short, because no rate is known; later ones last up to :data:`ROUND_SECONDS`, which is
-what a killed run loses at most. Imports no mlx.
+Ranks wait for each other at the end of a round, so its shares are to take equally long. A round is
+short while no rate is known; later ones last up to :data:`ROUND_SECONDS`, which is what a killed
+run loses at most. A round is dealt before the others have said how long the last one took them:
+ranks of one machine count as equally fast until then. Imports no mlx.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Rates:
 
     Args:
         ranks: How many there are.
-        first: Batches of each in the first round.
+        first: Batches of each while no rate is known.
+        alike: Whether one whose rate is not known counts as fast as the others.
 
     Attributes:
         cells: Chunks under settings that each has scored.
@@ -45,9 +47,10 @@ class Rates:
         at_once: Batches that rank 0 scores at once; the others are taken to do the same.
     """
 
-    def __init__(self, ranks: int, first: int) -> None:
+    def __init__(self, ranks: int, first: int, *, alike: bool = False) -> None:
         self._rates: list[float | None] = [None] * ranks
         self._first = first
+        self._alike = alike
         self._seconds = 0.0
         self.cells = [0] * ranks
         self.gathered_before = 0
@@ -57,29 +60,24 @@ class Rates:
         """Note how much the ranks have said to each other before the first round, in bytes."""
         self.gathered_before = gathered
 
-    def note(self, costs: Sequence[float], cells: Sequence[int], seconds: Sequence[float]) -> None:
-        """Note what the ranks did in a round.
+    def note(self, rank: int, cost: float, cells: int, seconds: float) -> None:
+        """Note what a rank did in a round.
 
         Args:
-            costs: Forward passes of chunks that each did, those of the reference included; 0 where
+            rank: Which one.
+            cost: Forward passes of chunks that it did, those of the reference included; 0 where
                 that is not known.
-            cells: Chunks under settings that each scored.
+            cells: Chunks under settings that it scored.
             seconds: What they took.
         """
-        shown = [
-            cost / took if cost > 0 and took > 0 else None
-            for cost, took in zip(costs, seconds, strict=True)
-        ]
-        known = [rate for rate in shown if rate is not None]
-        for rank, rate in enumerate(shown):
-            self.cells[rank] += cells[rank]
-            if rate is None:
-                continue
-            # A first batch compiles and fills caches, and a machine that others use too changes its
-            # pace: one slow round is no change.
-            before = self._rates[rank]
-            expected = sum(known) / len(known) if before is None else before
-            self._rates[rank] = (expected + rate) / 2
+        self.cells[rank] += cells
+        if cost <= 0 or seconds <= 0:
+            return
+        # A first batch compiles and fills caches, and a machine that others use too changes its
+        # pace: one slow round is no change.
+        before = self._rates[rank]
+        rate = cost / seconds
+        self._rates[rank] = rate if before is None else (before + rate) / 2
 
     def round_took(self, seconds: float) -> None:
         """Note how long a whole round took."""
@@ -105,7 +103,8 @@ class Rates:
     def _count(self, tasks: Sequence[ScoreTask]) -> int:
         """How many tasks the next round has."""
         ranks = len(self._rates)
-        if all(rate is None for rate in self._rates):
+        known = [rate is not None for rate in self._rates]
+        if not (any(known) if self._alike else all(known)):
             return min(len(tasks), ranks * self._first * self.at_once)
         seconds = min(ROUND_SECONDS, _GROWTH * self._seconds)
         amount = seconds * sum(self._known())

@@ -13,37 +13,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import socket
-import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.error_values import error_of
-from scorer.common.errors import InputError, Interrupted, QfidError, RankLost
+from scorer.common.errors import InputError, RankLost
 from scorer.device.backend import Backend
 from scorer.engine.outcomes import (
     BatchScorer,
-    LaneFailed,
-    NoiseNotReached,
-    Outcome,
-    PassDone,
-    Scored,
-    ScoreTask,
-    Told,
 )
 from scorer.engine.prepared import Prepared
 from scorer.engine.rank_facts import difference, facts_of
 from scorer.engine.rank_lockstep import Lockstep
-from scorer.engine.rank_shares import Rates, cost_of, first_batches
-from scorer.engine.rank_wire import Share, from_message, outcomes_of, to_message
+from scorer.engine.rank_rounds import Rounds
+from scorer.engine.rank_shares import Rates, first_batches
+from scorer.engine.rank_wire import from_message, to_message
 from scorer.engine.team import Team
 from scorer.engine.text_process import TextProcess
 from scorer.fit.pass_size import PassSize
 from scorer.lanes.base import Lane
 from scorer.lm.sharding import Sharding
 from scorer.models.custom_code import Consent, consent_to_json
-from scorer.spec.events import RanksScored
 from scorer.spec.job import Job
 from scorer.spec.settings.weights import weights_of
 
@@ -67,6 +57,7 @@ class SharedRun:
         self.beside = 1
         self.stop: Callable[[], bool] = lambda: False
         self._rates = Rates(len(team.names), 1)
+        self._device: DeviceKind = "cpu"
         self._on_one_machine = False
 
     def begin(
@@ -110,7 +101,9 @@ class SharedRun:
         self.team.met(hosts)
         self.beside = hosts.count(host)
         self._on_one_machine = self.beside == len(hosts)
-        self._rates = Rates(len(hosts), first_batches(device, alike=self._on_one_machine))
+        self._device = device
+        first = first_batches(device, alike=self._on_one_machine)
+        self._rates = Rates(len(hosts), first, alike=self._on_one_machine)
 
     def send_text(self, text: TextProcess) -> None:
         """Send the others the tokens of the text, once this process has loaded the model.
@@ -165,131 +158,10 @@ class SharedRun:
         """
         if self.sharding is not None:
             return Lockstep(self.team, inner, size, lanes, self.stop, self.sharding.kind)
-        return _Rounds(self.team, self._rates, inner, size, lanes)
+        busy_device = self._device != "cpu"
+        return Rounds(self.team, self._rates, inner, size, lanes, busy_device=busy_device)
 
     def end(self) -> None:
         """Let the others end, after the last round; all that they scored is here."""
         with contextlib.suppress(RankLost):
             self.team.exchange(to_message({"end": True}))
-
-
-class _Rounds:
-    """Scores batches in rounds, the first share of each in this process."""
-
-    def __init__(
-        self,
-        team: Team,
-        rates: Rates,
-        inner: BatchScorer,
-        size: PassSize,
-        lanes: Mapping[str, Lane],
-    ) -> None:
-        self._team = team
-        self._rates = rates
-        self._inner = inner
-        self._size = size
-        self._lanes = lanes
-        self._failed: set[str] = set()
-        self.at_once = inner.at_once * len(team.names)
-        rates.at_once = inner.at_once
-
-    def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
-        """Score batches; outcomes come in the order of the grid, passes of rank 0 alone."""
-        left = deque(tasks)
-        gathered: list[Outcome] = []
-        while left:
-            shares = [self._alive(share) for share in self._rates.deal(left)]
-            if not any(shares):
-                continue
-            began = time.monotonic()
-            told = [Share.of(share, self._size).to_json() for share in shares]
-            self._team.exchange(to_message({"shares": told}))
-            # Saved while the others score already.
-            yield from gathered
-            gathered = yield from self._round(shares, began)
-        yield from gathered
-
-    def _alive(self, tasks: Iterable[ScoreTask]) -> list[ScoreTask]:
-        """The tasks without the lanes that were given up meanwhile."""
-        kept = (
-            ScoreTask(task.batch, [lane for lane in task.lanes if lane.key not in self._failed])
-            for task in tasks
-        )
-        return [task for task in kept if task.lanes]
-
-    def _round(
-        self, shares: list[list[ScoreTask]], began: float
-    ) -> Generator[Outcome, None, list[Outcome]]:
-        """Score the share of this process, and gather those of the others.
-
-        Args:
-            shares: Of each rank; they know it.
-            began: When the round began, by ``time.monotonic``.
-
-        Returns:
-            The outcomes of the others.
-        """
-        cells = [0] * len(shares)
-        error: BaseException | None = None
-        try:
-            for outcome in self._inner.score(shares[0]):
-                if self._is_kept(outcome):
-                    cells[0] += _cells(outcome)
-                    yield outcome
-        except Interrupted:
-            # Whoever stops a run does not wait for others.
-            raise
-        except (QfidError, MemoryError, RuntimeError, ValueError) as caught:
-            # What the others have scored is kept.
-            error = caught
-        seconds = [time.monotonic() - began]
-        self._team.round_took(seconds[0])
-        replies = self._team.exchange(b"")
-        gathered: list[Outcome] = []
-        for rank, reply in list(enumerate(replies))[1:]:
-            kept = filter(self._is_kept, outcomes_of(reply, shares[rank], self._lanes))
-            found: list[Outcome] = list(kept)
-            gathered += found
-            cells[rank] = sum(map(_cells, found))
-            values, _ = from_message(reply)
-            seconds.append(values["seconds"])
-            if error is None and values["error"] is not None:
-                error = self._error(rank, values["error"])
-        took = time.monotonic() - began
-        self._team.round_took(took)
-        self._rates.round_took(took)
-        costs = [sum(map(cost_of, share)) if error is None else 0 for share in shares]
-        self._rates.note(costs, cells, seconds)
-        names, all_cells = list(self._team.names), list(self._rates.cells)
-        said = self._team.gathered - self._rates.gathered_before
-        gathered.append(Told(RanksScored(names, all_cells, seconds, cells, took, said)))
-        if error is not None:
-            yield from gathered
-            raise error
-        return gathered
-
-    def _is_kept(self, outcome: Outcome) -> bool:
-        """Whether an outcome counts: nothing of a lane does after it was given up."""
-        if isinstance(outcome, PassDone | NoiseNotReached | Told):
-            return True
-        if outcome.lane.key in self._failed:
-            return False
-        if isinstance(outcome, LaneFailed):
-            self._failed.add(outcome.lane.key)
-        return True
-
-    def _error(self, rank: int, values: dict[str, Any]) -> BaseException:
-        """What ended the share of another rank, as if it had happened here."""
-        name = self._team.names[rank]
-        if values["error"] == MemoryError.__name__:
-            return MemoryError(f"{name}: {values['message']}")
-        error = error_of(values)
-        if isinstance(error, RankLost):
-            return error
-        error.message = f"{name}: {error.message}"
-        return error
-
-
-def _cells(outcome: Outcome) -> int:
-    """Chunks under settings that an outcome holds."""
-    return len(outcome.chunks) if isinstance(outcome, Scored) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -22,6 +23,7 @@ from scorer.common.errors import (
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.engine.outcomes import LaneFailed, Outcome, PassDone, Scored, ScoreTask, Told
 from scorer.engine.rank_lockstep import LINK, Lockstep, of_layers
+from scorer.engine.rank_rounds import Rounds
 from scorer.engine.rank_shares import Rates
 from scorer.engine.rank_wire import (
     POSITION_BYTES,
@@ -30,7 +32,6 @@ from scorer.engine.rank_wire import (
     from_message,
     outcomes_message,
 )
-from scorer.engine.ranks import _Rounds
 from scorer.engine.tiles import Batch
 from scorer.fit.pass_size import PassSize
 from scorer.runs.engagement import Engagement, SideEngagement
@@ -118,28 +119,20 @@ class FakeTeam:
         self._others = others
         self._exchanges = 0
         self._lost_at = lost_at
+        self._replies = [b"" for _ in others]
 
     def exchange(self, message: bytes) -> list[bytes]:
         self._exchanges += 1
         if self._exchanges == self._lost_at:
             raise RankLost("rank 1 was lost")
-        if message:
-            self.commands.append(from_message(message)[0])
-            return [message, *(b"" for _ in self._others)]
-        replies = [b""]
-        for other, values in zip(self._others, self.commands[-1]["shares"][1:], strict=True):
-            share = Share.from_json(values)
-            given = [task(*chunks, lanes="".join(lanes)) for chunks, lanes in share.tasks]
-            found: list[Scored | LaneFailed] = []
-            error: dict[str, Any] | None = None
-            try:
-                for outcome in other.score(given):
-                    if isinstance(outcome, Scored | LaneFailed):
-                        found.append(outcome)
-            except Exception as caught:
-                error = failure_values(caught)
-            replies.append(outcomes_message(found, given, seconds=0.5, error=error))
+        replies = [message, *self._replies]
         self.gathered += sum(map(len, replies))
+        command = from_message(message)[0]
+        self.commands.append(command)
+        self._replies = [b"" for _ in self._others]
+        if command["shares"]:
+            pairs = zip(self._others, command["shares"][1:], strict=True)
+            self._replies = [_reply(other, Share.from_json(values)) for other, values in pairs]
         return replies
 
     group = None
@@ -152,8 +145,22 @@ class FakeTeam:
     def round_took(self, seconds: float) -> None: ...
 
 
-def rounds(team: FakeTeam, own: Scoring) -> _Rounds:
-    return _Rounds(team, Rates(len(team.names), 2), own, PassSize(2), LANES)
+def _reply(scoring: Scoring, share: Share) -> bytes:
+    """What a rank says of its share."""
+    given = [task(*chunks, lanes="".join(lanes)) for chunks, lanes in share.tasks]
+    found: list[Scored | LaneFailed] = []
+    error: dict[str, Any] | None = None
+    try:
+        for outcome in scoring.score(given):
+            if isinstance(outcome, Scored | LaneFailed):
+                found.append(outcome)
+    except Exception as caught:
+        error = failure_values(caught)
+    return outcomes_message(found, given, seconds=0.5, error=error)
+
+
+def rounds(team: FakeTeam, own: Scoring) -> Rounds:
+    return Rounds(team, Rates(len(team.names), 2), own, PassSize(2), LANES)
 
 
 def told(outcomes: Iterable[Outcome]) -> list[tuple[str, str, tuple[int, ...]]]:
@@ -171,11 +178,13 @@ def told(outcomes: Iterable[Outcome]) -> list[tuple[str, str, tuple[int, ...]]]:
 TASKS = [task(n, n + 1) for n in range(0, 20, 2)]
 
 
+@pytest.mark.parametrize("busy_device", [False, True])
 @pytest.mark.parametrize("ranks", [2, 3, 7])
-def test_outcomes_are_those_of_one_process_in_its_order(ranks: int) -> None:
+def test_outcomes_are_those_of_one_process_in_its_order(ranks: int, busy_device: bool) -> None:
     alone = list(Scoring().score(TASKS))
     team = FakeTeam(*(Scoring() for _ in range(ranks - 1)))
-    together = list(rounds(team, Scoring()).score(TASKS))
+    made = Rounds(team, Rates(ranks, 2), Scoring(), PassSize(2), LANES, busy_device=busy_device)
+    together = list(made.score(TASKS))
     assert told(together) == told(alone)
     mine = [outcome for outcome in alone if isinstance(outcome, Scored)]
     theirs = [outcome for outcome in together if isinstance(outcome, Scored)]
@@ -231,8 +240,9 @@ def test_what_others_scored_is_kept_where_memory_runs_out(where: int) -> None:
     team = FakeTeam(scorings[1])
     found, error = until_error(rounds(team, scorings[0]).score(TASKS))
     assert is_out_of_memory(error) and "Unable to allocate" in str(error)
-    # The first round is two batches each; one of them is not scored.
-    assert len(found) == 6
+    # The first round is two batches each; one of them is not scored. Another rank has begun its
+    # next share by the time this is known.
+    assert len(found) == (6, 8)[where]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +257,7 @@ def test_an_error_elsewhere_ends_the_run_by_name(error: Exception, words: str) -
     found, raised = until_error(rounds(FakeTeam(Scoring(error=error)), Scoring()).score(TASKS))
     assert isinstance(raised, QfidError) and words in raised.message
     assert type(raised) is (type(error) if isinstance(error, QfidError) else QfidError)
-    assert len(found) == 6
+    assert len(found) == 8
 
 
 def test_whoever_stops_waits_for_nobody() -> None:
@@ -263,7 +273,7 @@ def test_a_lost_rank_ends_the_run_and_its_own_share_is_kept() -> None:
 
 def test_passes_have_the_size_that_counts_now() -> None:
     team = FakeTeam(Scoring())
-    made = _Rounds(team, Rates(2, 1), Scoring(), PassSize(1, 1 << 20), LANES)
+    made = Rounds(team, Rates(2, 1), Scoring(), PassSize(1, 1 << 20), LANES)
     list(made.score([task(n) for n in range(4)]))
     sizes = {Share.from_json(v).size for c in team.commands for v in c["shares"]}
     assert sizes == {PassSize(1, 1 << 20)}
@@ -346,3 +356,20 @@ def test_memory_that_runs_out_elsewhere_has_its_exit_code() -> None:
     assert (values["error"], values["exit_code"]) == ("MemoryError", 3)
     error = error_of(values)
     assert error.exit_code == 3 and error.message
+
+
+@pytest.mark.parametrize("error", [None, Interrupted("stop"), SHORT])
+def test_a_busy_device_is_given_work_before_the_round_before_is_saved(
+    error: BaseException | None,
+) -> None:
+    own = Scoring()
+    made = Rounds(FakeTeam(Scoring()), Rates(2, 1), own, PassSize(2), LANES, busy_device=True)
+    outcomes = made.score(TASKS)
+    seen = []
+    with contextlib.suppress(Interrupted, RuntimeError):
+        for outcome in outcomes:
+            if isinstance(outcome, Scored) and outcome.chunks[0].chunk[0] == 2:
+                seen.append(list(own.given))
+                own.error = error
+    # Chunks 2 and 3 are the other rank's; this one is at 4 when they come out.
+    assert seen == [[(0, 1), (4, 5)]] * 2

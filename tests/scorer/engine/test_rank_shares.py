@@ -58,28 +58,40 @@ def test_rounds_grow_with_what_is_known_and_deal_everything_once() -> None:
     dealt: list[ScoreTask] = []
     speeds = (6.0, 3.0)  # passes of chunks a second
     lengths = []
-    while left:
-        found = rates.deal(left)
-        dealt += [task for share in found for task in share]
+    found = rates.deal(left)
+    while any(found):
         costs = [sum(map(cost_of, share)) for share in found]
         seconds = [cost / speed for cost, speed in zip(costs, speeds, strict=True)]
-        rates.note(costs, [0, 0], seconds)
-        rates.round_took(max(seconds))
+        dealt += [task for share in found for task in share]
         lengths.append((max(seconds), min(seconds), len(dealt)))
+        rates.note(0, costs[0], 0, seconds[0])
+        # Dealt before the other has said what it did.
+        found = rates.deal(left) if left else []
+        rates.round_took(max(seconds))
+        rates.note(1, costs[1], 0, seconds[1])
     assert dealt == every
-    assert lengths[0][2] == 4
+    assert [count for *_, count in lengths[:2]] == [4, 8]
     # The ranks wait for each other for less than a batch of the slower one.
     slowest = cost_of(every[0]) / min(speeds)
-    assert all(most - least <= slowest for most, least, _ in lengths[3:])
+    assert all(most - least <= slowest for most, least, _ in lengths[4:])
     assert all(most <= ROUND_SECONDS * 1.6 + slowest for most, _, _ in lengths)
 
 
 def test_one_slow_round_is_no_change_of_pace() -> None:
     rates = Rates(2, first=1)
-    rates.note([10, 10], [5, 5], [1.0, 1.0])
-    rates.note([10, 10], [5, 5], [9.0, 1.0])
-    rates.note([0, 0], [1, 1], [1.0, 0.0])
+    for rank, slow in ((0, 9.0), (1, 1.0)):
+        rates.note(rank, 10, 5, 1.0)
+        rates.note(rank, 10, 5, slow)
+        rates.note(rank, 0, 1, rank)
     rates.round_took(10.0)
     found = rates.deal(deque(tasks(*[2] * 6)))
     assert list(map(len, found)) == [2, 4]
     assert rates.cells == [11, 11]
+
+
+def test_ranks_of_one_machine_count_as_equally_fast_until_they_have_said_more() -> None:
+    for alike, expected in ((True, [8, 8]), (False, [2, 2])):
+        rates = Rates(2, first=2, alike=alike)
+        rates.note(0, 12, 0, 1.0)
+        rates.round_took(4.0)
+        assert list(map(len, rates.deal(deque(tasks(*[2] * 16))))) == expected
