@@ -1,8 +1,9 @@
 """How well ranks share a run: ``qfid bench --ranks 1,2``.
 
 The scorer's child process scores the same job with each number of ranks, alternating. Efficiency is
-rate(n) ÷ (n · rate(1)), once from the plan of the run to its last saved chunk and once with the
-start: processes, model, text, meeting.
+rate(n) ÷ (n · rate(1)), for three times: after the first batch of each rank, in which a GPU loads
+its kernels; from the plan of the run to its last saved chunk; and with the start: processes, model,
+text, meeting.
 """
 
 from __future__ import annotations
@@ -36,12 +37,21 @@ class _Run:
     Attributes:
         start: Seconds from the start of the process to the plan.
         scoring: From there to the last saved chunk.
+        first: Of these, those until rank 0 has saved its first batch.
         gathered: Bytes of the messages of all ranks while it scored.
+        batch: Chunks of a batch.
     """
 
     start: float
     scoring: float
+    first: float
     gathered: int
+    batch: int = 1
+
+    def rate_after_first(self, ranks: int, chunks: int) -> float | None:
+        """Chunks a second once each rank is through its first batch; None where nothing is left."""
+        left, seconds = chunks - ranks * self.batch, self.scoring - self.first
+        return left / seconds if left > 0 and seconds > 0 else None
 
 
 def rank_counts(text: str) -> list[int]:
@@ -72,8 +82,9 @@ def measured_ranks(
         repeats: Alternating runs of each; the fastest scoring, and the fastest whole, count.
 
     Returns:
-        For each count ``ranks``, ``start_s``, ``scoring_s`` and ``whole_s`` (both in seconds,
-        the second from the start of the process), ``efficiency``, ``efficiency_with_start`` and
+        For each count ``ranks``, ``start_s``, ``first_batch_s``, ``scoring_s`` and ``whole_s``
+        (seconds, the last from the start of the process), ``efficiency_after_first_batch`` (None
+        where there is no more than that), ``efficiency``, ``efficiency_with_start`` and
         ``gathered_bytes_per_chunk``.
 
     Raises:
@@ -100,16 +111,22 @@ def measured_ranks(
 
 def _rows(runs: dict[int, list[_Run]], chunks: int) -> Sequence[dict[str, Any]]:
     found: list[dict[str, Any]] = []
+    alone: float | None = None
     for count, each in runs.items():
         scoring = min(run.scoring for run in each)
         whole = min(run.start + run.scoring for run in each)
+        rates = [rate for run in each if (rate := run.rate_after_first(count, chunks))]
+        rate = max(rates, default=None)
+        alone = alone if found else rate
         first = found[0] if found else {"scoring_s": scoring, "whole_s": whole}
         found.append(
             {
                 "ranks": count,
                 "start_s": min(run.start for run in each),
+                "first_batch_s": min(run.first for run in each),
                 "scoring_s": scoring,
                 "whole_s": whole,
+                "efficiency_after_first_batch": rate / (count * alone) if rate and alone else None,
                 "efficiency": first["scoring_s"] / (count * scoring),
                 "efficiency_with_start": first["whole_s"] / (count * whole),
                 "gathered_bytes_per_chunk": min(run.gathered for run in each) / chunks,
@@ -127,21 +144,24 @@ def _run(job: Job, ranks: int, data: Path) -> _Run:
     request = job.to_json()
     if (shared := local_ranks(ranks)) is not None:
         request["ranks"] = shared.to_json()
-    planned = last = None
-    gathered = 0
+    planned: Planned | None = None
+    began = first = last = 0.0
+    scored = gathered = 0
     with timed_child(request, data) as events:
         for event, now in events:
             if isinstance(event, Planned):
-                planned = now
+                planned, began = event, now
             elif isinstance(event, ChunkScored):
-                last = now
+                scored, last = scored + 1, now
+                if planned and scored == planned.batch * len(planned.settings):
+                    first = now
             elif isinstance(event, RanksScored):
                 gathered = event.gathered
             elif isinstance(event, Finished):
                 break
-    if planned is None or last is None:
+    if planned is None or not scored:
         raise QfidError(*NO_BATCH)
-    return _Run(planned, last - planned, gathered)
+    return _Run(began, last - began, (first or last) - began, gathered, planned.batch)
 
 
 def _write_text(path: Path, tokens: int) -> None:

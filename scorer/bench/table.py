@@ -63,12 +63,16 @@ def ranks_to_markdown(result: Mapping[str, Any]) -> Iterator[str]:
         f"{', '.join(text(name.removesuffix('~dequantized')) for name in result['settings'])}"
     )
     yield ""
-    yield "| ranks | start | scoring | efficiency | with the start | gathered per chunk |"
-    yield "|---|---|---|---|---|---|"
+    yield (
+        "| ranks | start | first batch | scoring | efficiency after the first batch | of scoring "
+        "| with the start | gathered per chunk |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
     for row in result["ranks"]:
-        gathered = row["gathered_bytes_per_chunk"]
+        gathered, settled = row["gathered_bytes_per_chunk"], row["efficiency_after_first_batch"]
         yield (
-            f"| {row['ranks']} | {row['start_s']:.2f} s | {row['scoring_s']:.2f} s | "
+            f"| {row['ranks']} | {row['start_s']:.2f} s | {row['first_batch_s']:.2f} s | "
+            f"{row['scoring_s']:.2f} s | {'–' if settled is None else f'{settled:.3f}'} | "
             f"{row['efficiency']:.3f} | {row['efficiency_with_start']:.3f} | "
             f"{bytes_of(round(gathered)) if gathered else '–'} |"
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import mlx.core as mx
@@ -121,6 +121,8 @@ class CellScorer:
         self._equal = equal_chunks(prepared.corpus.ids, prepared.corpus.indices)
         self._p99: dict[str, RunningP99] = {}
         self._device = device
+        # What is scored and not stored: computations, their chunks, and settings they are for.
+        self._unsaved: deque[tuple[str, list[StoredChunk], list[str]]] = deque()
         self._saver = Saver(
             background=choose_pipeline(device, prepared.size.batch).saves_in_background
         )
@@ -325,7 +327,8 @@ class CellScorer:
                 perturbed=scored.perturbed.get(key.chunk, PerturbedRepeats()),
             )
             chunks.append(StoredChunk(key, positions, facts))
-        self._saver.submit(partial(self._store, name, chunks, self._rows_of(name)))
+        self._unsaved.append((name, chunks, self._rows_of(name)))
+        self._saver.submit(self._store_unsaved)
 
     def _rows_of(self, computed: str) -> list[str]:
         """The settings of the report whose figures a setting computes, controls left out."""
@@ -342,18 +345,23 @@ class CellScorer:
             return None
         return SmallerPass(min(size.batch, planned.batch), size.tile_bytes)
 
-    def _store(
-        self, name: str, chunks: Sequence[StoredChunk], settings: Sequence[str]
-    ) -> list[Event]:
-        """Store chunks of one computation; give the events of the settings they belong to."""
-        self.writer.append_all(chunks)
+    def _store_unsaved(self) -> list[Event]:
+        """Store all that waits for it, with one wait for the disk; give the events.
+
+        Each event belongs to one of the settings that a computation's figures are for.
+        """
+        waiting = []
+        while self._unsaved:
+            waiting.append(self._unsaved.popleft())
+        self.writer.append_all([chunk for _, chunks, _ in waiting for chunk in chunks])
         events: list[Event] = []
-        for chunk in chunks:
-            so_far = self._so_far(name, chunk.positions)
-            events += [
-                chunk_event(setting, chunk.positions, chunk.facts.seconds, so_far)
-                for setting in settings
-            ]
+        for name, chunks, settings in waiting:
+            for chunk in chunks:
+                so_far = self._so_far(name, chunk.positions)
+                events += [
+                    chunk_event(setting, chunk.positions, chunk.facts.seconds, so_far)
+                    for setting in settings
+                ]
         return events
 
     def _so_far(self, name: str, positions: Positions) -> RunningP99:

@@ -83,6 +83,7 @@ class Rounds:
             gathered = []
             result.seconds = result.elapsed()
             self._team.round_took(result.seconds)
+            self._rates.round_took(result.seconds)
             self._rates.note(0, result.cost(0), result.cells[0], result.seconds)
             following = [] if result.error is not None else self._dealt(left)
             self._gather(result, self._exchanged(following), gathered)

@@ -30,13 +30,15 @@ def test_efficiency_is_of_the_fastest_runs(monkeypatch: pytest.MonkeyPatch) -> N
 
     def run(job: Job, count: int, data: Path) -> _Run:
         # The first of each only warms up.
-        return _Run(*made[count].pop(0), 1600 * (count - 1)) if warm[count] else warmed(count)
+        return (
+            _Run(*made[count].pop(0), 1.0, 1600 * (count - 1), 2) if warm[count] else warmed(count)
+        )
 
     warm = {1: False, 2: False}
 
     def warmed(count: int) -> _Run:
         warm[count] = True
-        return _Run(90.0, 90.0, 0)
+        return _Run(90.0, 90.0, 1.0, 0)
 
     monkeypatch.setattr(ranks, "_run", run)
     job = Job("demo", parse_settings("8"), CorpusSpec("builtin"), max_chunks=16)
@@ -44,6 +46,8 @@ def test_efficiency_is_of_the_fastest_runs(monkeypatch: pytest.MonkeyPatch) -> N
     assert (one["efficiency"], one["scoring_s"], one["whole_s"]) == (1.0, 8.0, 10.0)
     assert two["efficiency"] == pytest.approx(8 / (2 * 5))
     assert two["efficiency_with_start"] == pytest.approx(10 / (2 * 7))
+    # 14 chunks in 7 seconds, and 12 in 4.
+    assert two["efficiency_after_first_batch"] == pytest.approx((12 / 4) / (2 * 14 / 7))
     assert two["gathered_bytes_per_chunk"] == 100
     page = {
         "model": "demo",
@@ -56,7 +60,7 @@ def test_efficiency_is_of_the_fastest_runs(monkeypatch: pytest.MonkeyPatch) -> N
         "ranks": [one, two],
     }
     table = [row for row in map(cells, ranks_to_markdown(page)) if row]
-    assert table[-1][:5] == ["2", "2.00 s", "5.00 s", "0.800", "0.714"]
+    assert table[-1][:6] == ["2", "2.00 s", "1.00 s", "5.00 s", "0.750", "0.800"]
 
 
 def test_the_text_is_long_enough(tmp_path: Path) -> None:
