@@ -19,6 +19,8 @@ _FIRST_BATCHES = {"cuda": 4}
 _FIRST_ELSEWHERE = 2
 
 _GROWTH = 3.0
+# A shorter round costs more than it saves.
+_SHORTEST_SECONDS = 0.3
 # A rest of a round is dealt with it: nothing is left for others to do meanwhile.
 _REST = 1.5
 
@@ -40,6 +42,8 @@ class Rates:
         ranks: How many there are.
         first: Batches of each while no rate is known.
         alike: Whether one whose rate is not known counts as fast as the others.
+        tapered: Whether the last rounds are shorter and shorter: what the others did in the last
+            one is saved when nobody scores any more. On a CPU saving takes no time beside scoring.
 
     Attributes:
         cells: Chunks under settings that each has scored.
@@ -47,10 +51,13 @@ class Rates:
         at_once: Batches that rank 0 scores at once; the others are taken to do the same.
     """
 
-    def __init__(self, ranks: int, first: int, *, alike: bool = False) -> None:
+    def __init__(
+        self, ranks: int, first: int, *, alike: bool = False, tapered: bool = False
+    ) -> None:
         self._rates: list[float | None] = [None] * ranks
         self._first = first
         self._alike = alike
+        self._tapered = tapered
         self._seconds = 0.0
         self.cells = [0] * ranks
         self.gathered_before = 0
@@ -107,8 +114,11 @@ class Rates:
         if not (any(known) if self._alike else all(known)):
             return min(len(tasks), ranks * self._first * self.at_once)
         seconds = min(ROUND_SECONDS, _GROWTH * self._seconds)
-        amount = seconds * sum(self._known())
+        rate = sum(self._known())
+        amount = seconds * rate
         left = sum(map(cost_of, tasks))
+        if self._tapered:
+            amount = min(amount, max(left / 2, _SHORTEST_SECONDS * rate))
         if left <= _REST * amount:
             return len(tasks)
         count, so_far = 0, 0.0

@@ -103,7 +103,7 @@ class SharedRun:
         self._on_one_machine = self.beside == len(hosts)
         self._device = device
         first = first_batches(device, alike=self._on_one_machine)
-        self._rates = Rates(len(hosts), first, alike=self._on_one_machine)
+        self._rates = Rates(len(hosts), first, alike=self._on_one_machine, tapered=device != "cpu")
 
     def send_text(self, text: TextProcess) -> None:
         """Send the others the tokens of the text, once this process has loaded the model.

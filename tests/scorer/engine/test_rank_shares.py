@@ -95,3 +95,18 @@ def test_ranks_of_one_machine_count_as_equally_fast_until_they_have_said_more() 
         rates.note(0, 12, 0, 1.0)
         rates.round_took(4.0)
         assert list(map(len, rates.deal(deque(tasks(*[2] * 16))))) == expected
+
+
+def test_the_last_rounds_are_shorter_where_saving_them_takes_time() -> None:
+    rates = Rates(2, first=2, alike=True, tapered=True)
+    left = deque(tasks(*[2] * 100))  # three chunks of passes a batch
+    cost = cost_of(left[0])
+    counts = []
+    while left:
+        found = rates.deal(left)
+        counts.append(sum(map(len, found)))
+        for rank, share in enumerate(found):
+            rates.note(rank, len(share) * cost, 0, len(share) / 8)
+        rates.round_took(counts[-1] / 16)
+    # Two ranks at eight batches a second, none of the rounds below 0.3 s but the rest.
+    assert counts == [4, 12, 36, 24, 12, 6, 6]
