@@ -31,6 +31,7 @@ class KernelTask:
         transpose: Whether the matrix is transposed.
         bits: Bits a code.
         group_size: Elements that share a scale and a bias.
+        mode: MLX's mode of quantization.
     """
 
     label: str
@@ -41,6 +42,7 @@ class KernelTask:
     transpose: bool = False
     bits: int = 0
     group_size: int = 0
+    mode: str = "affine"
 
     def to_json(self) -> dict[str, Any]:
         """The task as JSON values."""

@@ -119,14 +119,13 @@ def _swiglu(task: KernelTask, dtype: Any) -> Any:
 def _quantized_matmul(task: KernelTask, dtype: Any) -> Any:
     import mlx.core as mx
 
-    held = mx.quantize(mx.ones(task.matrix, dtype), group_size=task.group_size, bits=task.bits)
-    return mx.quantized_matmul(
-        mx.ones(task.x, dtype),
-        *held,
-        transpose=task.transpose,
-        group_size=task.group_size,
-        bits=task.bits,
-    )
+    stored_as: dict[str, Any] = {
+        "group_size": task.group_size,
+        "bits": task.bits,
+        "mode": task.mode,
+    }
+    held = mx.quantize(mx.ones(task.matrix, dtype), **stored_as)
+    return mx.quantized_matmul(mx.ones(task.x, dtype), *held, transpose=task.transpose, **stored_as)
 
 
 _OPERATIONS: dict[str, Callable[[KernelTask, Any], Any]] = {

@@ -164,7 +164,7 @@ class Preparation:
             sizes = model_sizes(info)
             part = sizes if self.sharding is None else self.sharding.sizes(sizes)
             size = yield from self._size(info, part)
-            with compiling(job, self.backend, info, sizes) as processes:
+            with compiling(job, self.backend, info, sizes, self.candidates) as processes:
                 model = yield from self._model(info)
                 if not self.in_turns:
                     yield from self._load_candidates()

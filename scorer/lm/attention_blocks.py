@@ -58,6 +58,10 @@ def in_query_blocks(
         )
         # Now: evaluated together, the scores of all blocks may exist at once.
         mx.eval(block)
+        if current_device() == "cuda":
+            # There the scores are let go a moment after the block is computed, by a thread of
+            # MLX's own; this waits for it.
+            mx.synchronize()
         blocks.append(block)
     return mx.concatenate(blocks, axis=2)
 

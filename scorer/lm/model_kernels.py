@@ -6,13 +6,16 @@ activation. Quantized weights need one more for each width.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from scorer.common.errors import InputError
 from scorer.device.kernel_tasks import KernelTask
 from scorer.models.info import ModelInfo
+from scorer.spec.weight_format import AFFINE, WeightFormat, weight_format
 
 # Rows of x from which on MLX takes its kernel for many.
 _ROWS = 64
@@ -29,27 +32,53 @@ def model_tasks(info: ModelInfo, config: dict[str, Any], dtype: str) -> Iterator
     yield KernelTask("embedding", "take", dtype)
     if info.custom_code is None and _uses_swiglu(info.architecture):
         yield KernelTask("activation", "swiglu", dtype)
-    quantization = config.get("quantization")
-    if isinstance(quantization, dict):
+    yield from weights_tasks(config, dtype, stored_formats(config))
+
+
+def stored_formats(config: dict[str, Any]) -> list[WeightFormat]:
+    """The formats in which the weights of a model are stored, by its ``config.json``.
+
+    Layers may have formats of their own. What cannot be read is left out: it is compiled at its
+    first use.
+    """
+    stated = config.get("quantization")
+    if not isinstance(stated, dict):
+        return []
+    found: list[WeightFormat] = []
+    for one in (stated, *(each for each in stated.values() if isinstance(each, dict))):
+        mode, bits, group = one.get("mode", AFFINE), one.get("bits"), one.get("group_size")
+        if isinstance(mode, str) and isinstance(bits, int) and isinstance(group, int):
+            with contextlib.suppress(InputError):
+                found.append(weight_format(mode, bits, group))
+    return list(dict.fromkeys(found))
+
+
+def weights_tasks(
+    config: dict[str, Any], dtype: str, formats: Sequence[WeightFormat]
+) -> Iterator[KernelTask]:
+    """Tasks of weights in some formats.
+
+    Args:
+        config: The ``config.json`` of their model, as JSON values.
+        dtype: As of :func:`model_tasks`.
+        formats: The formats.
+    """
+    part = config.get("text_config") or config
+    rows, columns = part.get("intermediate_size"), part.get("hidden_size")
+    if formats:
         yield KernelTask("quantized embedding", "take", "uint32")
-        part = config.get("text_config") or config
-        rows, columns = part.get("intermediate_size"), part.get("hidden_size")
-        bits, group = quantization.get("bits"), quantization.get("group_size")
-        if (
-            isinstance(rows, int)
-            and isinstance(columns, int)
-            and isinstance(bits, int)
-            and isinstance(group, int)
-        ):
+    for stored in formats:
+        if isinstance(rows, int) and isinstance(columns, int) and not columns % stored.group_size:
             yield KernelTask(
-                f"{bits}-bit weights",
+                f"{stored.short.replace(' ', '-')} weights",
                 "quantized_matmul",
                 dtype,
                 x=(1, _ROWS, columns),
                 matrix=(rows, columns),
                 transpose=True,
-                bits=bits,
-                group_size=group,
+                bits=stored.bits,
+                group_size=stored.group_size,
+                mode=stored.mode,
             )
 
 

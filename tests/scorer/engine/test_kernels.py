@@ -23,6 +23,7 @@ from scorer.engine import kernels, preparation
 from scorer.engine.kernels import compiling, tasks_of
 from scorer.engine.own_kernels import OwnKernels
 from scorer.engine.preparation import Preparation
+from scorer.lm.model_kernels import stored_formats
 from scorer.metrics import fused_selftest
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import model_sizes
@@ -102,6 +103,54 @@ def test_dequantized_settings_need_no_quantized_matmul() -> None:
     assert operations == ["swiglu", "take"]
 
 
+def test_products_with_weights_are_compiled_ahead_whatever_holds_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stored = write_tiny_model(tmp_path / "stored", "llama", bits=8)
+    model = write_tiny_model(tmp_path / "model", "llama")
+    settings = parse_settings(f"w4:32,w3:32,wmxfp4,w4:32+8,w={stored}")
+    asked = Job(
+        str(model), settings, CorpusSpec(str(write_text(tmp_path))), chunk_length=64, max_chunks=1
+    )
+    found: list[KernelTask] = []
+
+    def noted(job: Job, _: Backend, *model: Any) -> KernelProcesses:
+        found.extend(tasks_of(job, *model))
+        raise KeyError
+
+    monkeypatch.setattr(preparation, "compiling", noted)
+    with pytest.raises(KeyError):
+        for _ in Preparation(asked, start_backend(), cache_folder() / "tokens").steps():
+            pass
+    products = [task for task in found if task.operation == "quantized_matmul"]
+    weights = [task for task in products if task.label.endswith("weights")]
+    formats = [(task.mode, task.bits, task.group_size) for task in weights]
+    assert formats == [
+        ("affine", 4, 32),
+        ("affine", 3, 32),
+        ("mxfp4", 4, 32),
+        ("affine", 8, 32),
+    ]
+    assert found[: len(products)] == products and len(set(found)) == len(found)
+
+
+def test_layers_may_have_formats_of_their_own() -> None:
+    config: dict[str, Any] = {
+        "quantization": {
+            "group_size": 64,
+            "bits": 4,
+            "model.layers.0": {"group_size": 32, "bits": 8},
+            "model.layers.1": {"group_size": 64, "bits": 4},
+            "lm_head": False,
+            "model.layers.2": {"bits": 4, "group_size": 32, "mode": "mxfp4"},
+            "model.layers.3": {"bits": 17, "group_size": 32},
+        }
+    }
+    found = [(each.mode, each.bits, each.group_size) for each in stored_formats(config)]
+    assert found == [("affine", 4, 64), ("affine", 8, 32), ("mxfp4", 4, 32)]
+    assert stored_formats({}) == stored_formats({"quantization": None}) == []
+
+
 def test_kernels_are_compiled_for_the_groups_that_are_scored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -116,15 +165,15 @@ def test_kernels_are_compiled_for_the_groups_that_are_scored(
     )
     found: list[list[KernelTask]] = []
 
-    def noted(job: Job, _: Backend, info: Any, sizes: Any) -> KernelProcesses:
-        found.append(list(tasks_of(job, info, sizes)))
+    def noted(job: Job, _: Backend, *model: Any) -> KernelProcesses:
+        found.append(list(tasks_of(job, *model)))
         return KernelProcesses([], tmp_path, 0)
 
     monkeypatch.setattr(preparation, "compiling", noted)
     for _ in Preparation(asked, start_backend(), cache_folder() / "tokens").steps():
         pass
     groups = [task.group_size for task in found[0] if task.operation == "quantized_matmul"]
-    assert groups == [32] * 6
+    assert groups == [32] * 4
 
 
 def test_the_preparation_says_what_it_waits_for(
