@@ -57,8 +57,9 @@ def compared(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     if theirs.get("quant_bits_per_weight") is not None:
         bits = theirs["quant_bits_per_weight"]
         assert ours["quant_bits_per_weight"] == pytest.approx(bits, rel=1e-6)
-    for name in ("mean", "max"):
-        assert ours["kl"][name] == pytest.approx(theirs["kl"][name], rel=1e-3), name
+    assert ours["kl"]["mean"] == pytest.approx(theirs["kl"]["mean"], rel=1e-3)
+    # At one position the peer's float32 sum over the vocabulary shows: it is off by up to 2e-4.
+    assert ours["kl"]["max"] == pytest.approx(theirs["kl"]["max"], rel=1e-3, abs=2e-4)
     for name in ("median", "p99"):
         allowed = 1e-4 + 1e-3 * theirs["kl"][name]
         assert ours["kl"][name] == pytest.approx(theirs["kl"][name], abs=allowed), name
