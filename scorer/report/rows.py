@@ -118,6 +118,7 @@ def _numbers(measured: Measured) -> SettingNumbers:
         kl_quantiles=summary.kl_quantiles,
         kl_by_depth=summary.depth,
         by_confidence=summary.confidence,
+        by_role=measured.by_role,
         flip_rate=summary.flip_rate,
         same_top_token=1 - summary.flip_rate,
         perplexity_ref=summary.perplexity_ref,

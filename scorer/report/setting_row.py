@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from scorer.common.json_values import FLAT, FLAT_OMITTED, OMITTED, OMITTED_IF_NONE
+from scorer.report.role_values import RoleDrift
 from scorer.report.weight_keys import WeightKeys
 from scorer.runs.engagement import SideEngagement
 from scorer.runs.facts import FailureFacts
@@ -68,6 +69,7 @@ class SettingNumbers:
         kl_quantiles: Name of a quantile of KL to its value, nats.
         kl_by_depth: KL by position, counted from the first scored one.
         by_confidence: KL and flips by the reference's top probability.
+        by_role: The drift on what each role of a chat text said; left out for other texts.
         flip_rate: Share of positions whose top token changed, 0 to 1.
         same_top_token: One minus that.
         perplexity_ref: Perplexity of the reference.
@@ -95,6 +97,7 @@ class SettingNumbers:
     kl_quantiles: dict[str, float]
     kl_by_depth: tuple[DepthSpan, ...]
     by_confidence: tuple[ConfidenceBucket, ...]
+    by_role: tuple[RoleDrift, ...] = field(default=(), metadata=OMITTED)
     flip_rate: float
     same_top_token: float
     perplexity_ref: float

@@ -58,6 +58,7 @@ class ChunkedCorpus:
             None of a text without roles.
         role_names: Names of roles.
         role_positions: Role to the positions that the selected chunks have of it.
+        counted_roles: The roles that count; empty for all positions.
         left_out: Chunks that hold no position of the roles that count, ascending.
     """
 
@@ -85,7 +86,23 @@ class ChunkedCorpus:
     roles: NDArray[np.uint8] | None = None
     role_names: tuple[str, ...] = ()
     role_positions: dict[str, int] = field(default_factory=dict)
+    counted_roles: tuple[str, ...] = ()
     left_out: tuple[int, ...] = ()
+
+    def counted(self, rows: slice) -> NDArray[np.bool_] | None:
+        """Which positions of some chunks are of the roles that count; None for all.
+
+        Args:
+            rows: Which of the selected chunks.
+
+        Returns:
+            (m, L - 1) bool.
+        """
+        if self.roles is None or not self.counted_roles:
+            return None
+        codes = [i for i, name in enumerate(self.role_names) if name in self.counted_roles]
+        found: NDArray[np.bool_] = np.isin(self.roles[rows], codes)
+        return found
 
     def facts(self) -> CorpusFacts:
         """Return the facts about the text that are stored with a run."""
@@ -123,6 +140,7 @@ def cut_corpus(
     vocab_rows: int | None = None,
     tokenizer_id: str,
     roles: tuple[str, ...] = (),
+    first: int = 0,
 ) -> ChunkedCorpus:
     """Cut a tokenized text into chunks and select those of the run.
 
@@ -137,6 +155,7 @@ def cut_corpus(
         vocab_rows: Rows of the model's embedding; None to skip the check of the ids.
         tokenizer_id: Name of the tokenizer in the report.
         roles: The roles whose tokens count; empty for all tokens. Chunks without one are left out.
+        first: First position that every setting scores, where the protocol does not begin later.
 
     Raises:
         InputError: The text is shorter than the protocol needs, holds a token without an
@@ -145,7 +164,7 @@ def cut_corpus(
     total = _full_chunks(tokens.name, len(tokens.ids), chunk_length, protocol)
     scored_from = chunk_length // 2 if protocol == "llama.cpp" else 0
     targets = target_roles(tokens, total, chunk_length)
-    left_out, asked = chunks_without(tokens, targets, roles, scored_from)
+    left_out, asked = chunks_without(tokens, targets, roles, max(first, scored_from))
     indices = tuple(dict.fromkeys(stored or ()))
     if not indices or not 0 <= min(indices) <= max(indices) < total:
         indices = select_chunks(total, chunks, max_chunks, frozenset(left_out))
@@ -186,6 +205,7 @@ def cut_corpus(
         roles=own,
         role_names=tokens.role_names,
         role_positions=count_roles(own, tokens.role_names, scored_from),
+        counted_roles=roles,
         left_out=left_out,
     )
 
