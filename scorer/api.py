@@ -19,7 +19,7 @@ from scorer.spec.job import (
     TextProtocol,
     default_chunks,
 )
-from scorer.spec.roles import checked_roles, read_roles
+from scorer.spec.roles import roles_of
 from scorer.spec.settings.base import ComputePath, Setting
 from scorer.spec.settings.grammar import split_list
 from scorer.spec.settings.kv import KVSetting
@@ -214,18 +214,12 @@ def measure_kv_fidelity(
         kernel=kernel,
         control=control,
         force=force,
-        roles=_roles(roles),
+        roles=roles_of(roles),
     )
     reports, planned = run_job(job, allow_custom_code, on_event, ranks=ranks, shard=shard)
     found = by_setting(reports, planned.run)
     ordered = [found[planned.resolved[setting.written]] for setting in job.settings]
     return ordered[0] if settings is None else ordered
-
-
-def _roles(roles: Sequence[str] | str | None) -> tuple[str, ...]:
-    if roles is None:
-        return ()
-    return read_roles(roles) if isinstance(roles, str) else checked_roles(list(roles))
 
 
 def resume_run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from scorer.common.errors import InputError
 
@@ -43,3 +44,14 @@ def checked_roles(names: object) -> tuple[str, ...]:
         if not isinstance(name, str) or not ROLE_NAME.fullmatch(name):
             raise InputError(f"`{name}` is not a role", ROLES_HINT)
     return tuple(sorted(set(names)))
+
+
+def roles_of(given: Sequence[str] | str | None) -> tuple[str, ...]:
+    """Return the roles that a caller in Python names: a list, or as on the command line.
+
+    Raises:
+        InputError: One of them is no name.
+    """
+    if given is None:
+        return ()
+    return read_roles(given) if isinstance(given, str) else checked_roles(list(given))

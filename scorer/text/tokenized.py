@@ -191,12 +191,11 @@ def _chat_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
         rows.append(ids)
         codes = [_code(names, name) for name in found.names]
         roles.append(np.array(codes, np.uint8)[found.codes])
-        left_out["message"] += found.messages_left_out
-        left_out["tool call"] += found.calls_left_out
+        left_out["text"] += found.messages_left_out
+        left_out["tool calls"] += found.calls_left_out
     lengths = np.array([0, *(len(row) for row in rows[:-1])], np.int64)
     cautions = [
-        f"the chat template leaves out what {n} {what}{'s' * (n != 1)} of the text say"
-        + "s" * (n == 1)
+        f"the chat template leaves out the {what} of {n} message{'s' * (n != 1)}"
         for what, n in left_out.items()
         if n
     ]
