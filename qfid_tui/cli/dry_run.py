@@ -49,7 +49,12 @@ def print_dry_run(job: Job) -> int:
     memory = HostMemory(machine["memory_total"], machine["memory_free"])
     plan = memory_plan(job, info, machine["device"], memory)
     roles = [*role_lines(job, info)]
-    lines = [*_cells(job, info), *roles, *_memory(job, info, machine, plan), *_time(job, info, machine)]
+    lines = [
+        *_cells(job, info),
+        *roles,
+        *_memory(job, info, machine, plan),
+        *_time(job, info, machine),
+    ]
     print_text(f"{line}\n" for line in lines)
     return 0 if plan.fits or job.force else WillNotFit.exit_code
 

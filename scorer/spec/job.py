@@ -135,6 +135,11 @@ class Job:
                 raise InputError(
                     f"setting `{setting.key}` is named twice", "name each setting once"
                 )
+        if self.roles and self.corpus.source in ("wikitext2", "builtin"):
+            raise InputError(
+                f"`{self.corpus.source}` is plain text: nobody says who said what of it",
+                "leave out --roles, or give a file of chat rows with --corpus",
+            )
         if self.chunk_length < 2:
             raise InputError(
                 f"chunk length `{self.chunk_length}` leaves no token to predict",
