@@ -100,8 +100,8 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--roles",
         metavar="LIST",
-        help="of a chat text, score only what these roles said: assistant, tool_call, user, system, "
-        "tool (default: every token)",
+        help="of a chat text, score only what these roles said: assistant, tool_call, user, "
+        "system, tool (default: every token)",
     )
     group.add_argument(
         "--protocol",

@@ -16,8 +16,8 @@ from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA, text_name
 from scorer.common.errors import InputError
 from scorer.spec.job import FEWEST_REPEATS, default_chunks
-from scorer.spec.roles import read_roles
 from scorer.spec.ranks import Ranks, local_ranks, read_hostfile
+from scorer.spec.roles import read_roles
 from scorer.spec.settings.kv import GROUP_SIZES
 
 if TYPE_CHECKING:

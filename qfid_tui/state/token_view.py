@@ -288,7 +288,7 @@ class TokenView:
         counted = self._run.job.roles
         role = "" if self.roles is None else self.roles.of(number * self.length + place)
         if counted and role and role not in counted:
-            return f"it is of the role {role}, and only {', '.join(counted)} counts"
+            return f"{role} does not count"
         if not scored.any():
             return f"this chunk is not scored under {setting}"
         if place == 0:

@@ -71,7 +71,7 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | N
         "protocol": job.protocol,
         "chunk length": job.chunk_length,
         "chunks": ",".join(map(str, corpus.indices)),
-        # Only where it was asked for: without it the figures are those of runs before there were roles.
+        # Only where some are asked for: without it a run goes on with one of earlier versions.
         **({"roles": ", ".join(job.roles)} if job.roles else {}),
         "batch": prepared.batch,
         "kernel": job.kernel,
