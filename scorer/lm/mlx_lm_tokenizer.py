@@ -23,7 +23,8 @@ from scorer.common.offline import libraries_offline
 from scorer.lm.mlx_lm_import import import_mlx_lm_with_tokenizers
 from scorer.lm.quiet_transformers import quiet_transformers
 from scorer.lm.torch_later import torch_later
-from scorer.text.chat_roles import EndTokens, Messages, TokenRoles, placed_roles
+from scorer.text.chat_marks import Messages
+from scorer.text.chat_roles import EndTokens, TokenRoles, placed_roles
 from scorer.text.chat_rows import Conversation
 from scorer.text.tokens.declared import read_object
 from scorer.text.tokens.faults import explained

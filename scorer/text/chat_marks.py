@@ -1,0 +1,176 @@
+"""Finds the texts of messages in what a chat template writes, with marks around them.
+
+:mod:`scorer.text.chat_roles` says what the marks are for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scorer.common.errors import InputError
+from scorer.spec.roles import ASSISTANT, OTHER, ROLE_NAME, TOOL
+
+Messages = list[dict[str, Any]]
+Render = Callable[[Messages, bool], str]
+"""Of messages, and whether the header of a further answer follows them, the template's text."""
+
+_TEXTS = ("content", "reasoning_content", "reasoning", "thinking")
+# Private use, one character a mark: two planes of 65 534 characters.
+_PLANES = (0xF0000, 0x100000)
+_MARKS = 0xFFFD
+# Characters that may be rendered to mark messages one by one.
+_MOST = 1 << 25
+_OF_TOOLS = ("function", "ipython", "observation", "tool_response", "tool_result")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters ``start`` to ``end - 1`` of a rendered conversation, and whose they are."""
+
+    start: int
+    end: int
+    role: str
+
+
+def role_of_message(message: dict[str, Any]) -> str:
+    """The role whose text a message holds, as reports name it."""
+    role = str(message.get("role")).strip()
+    if role in _OF_TOOLS:
+        return TOOL
+    if role == "model":
+        return ASSISTANT
+    return role if ROLE_NAME.fullmatch(role) else OTHER
+
+
+Found = dict[int, list[Span] | None]
+"""Message to the places of its texts, or None where they are not known."""
+
+
+def marked_texts(messages: Messages, render: Render, text: str) -> Found:
+    """The places of the texts of all messages."""
+    numbers = range(len(messages))
+    held = "".join(str(m.get(key) or "") for m in messages for key in _TEXTS) + text
+    base = next((b for b in _PLANES if not re.search(_any_mark(b), held)), None)
+    if base is None or 2 * len(_TEXTS) * len(messages) > _MARKS:
+        return dict.fromkeys(numbers)
+    marks = _Marks(base, messages)
+    together = marks.places(numbers, render, text, (True, True))
+    if together is not None:
+        return dict(together)
+    if len(text) * len(messages) > _MOST:
+        return dict.fromkeys(numbers)
+    found: Found = {}
+    for i in numbers:
+        found[i] = None
+        # A template that looks at how a text begins takes a mark at its end, and vice versa.
+        for ends in ((True, True), (False, True), (True, False)):
+            own = marks.places([i], render, text, ends)
+            # One mark that is not written may have been cut off with a part of the text.
+            if own is not None and (own[i] or all(ends)):
+                found[i] = own[i]
+                break
+    return found
+
+
+def _any_mark(base: int) -> str:
+    return f"[{chr(base)}-{chr(base + _MARKS)}]"
+
+
+class _Marks:
+    """Marks around the texts of messages: one character each."""
+
+    def __init__(self, base: int, messages: Messages) -> None:
+        self._base = base
+        self._messages = messages
+        self._any = re.compile(_any_mark(base))
+
+    def places(
+        self, which: Sequence[int], render: Render, text: str, ends: tuple[bool, bool]
+    ) -> dict[int, list[Span]] | None:
+        """Where the texts of some messages stand; None where marks change what is written.
+
+        Args:
+            which: The messages.
+            render: The template.
+            text: What it writes without marks.
+            ends: Whether there is a mark before a text, and one behind it.
+        """
+        marked = list(self._messages)
+        for i in which:
+            marked[i] = self._with_marks(i, ends)
+        try:
+            rendered = render(marked, False)
+        except InputError:
+            return None
+        # A template that slices a text may lose a mark; then the other one counts.
+        if self._any.sub("", rendered) != text:
+            return None
+        found: dict[int, list[Span]] = {i: [] for i in which}
+        opened: dict[int, int] = {}
+        for seen, match in enumerate(self._any.finditer(rendered)):
+            at = match.start() - seen
+            number, behind = divmod(ord(match[0]) - self._base, 2)
+            if not behind:
+                self._close(found, opened, number, None, text)
+                opened[number] = at
+            else:
+                self._close(found, opened, number, at, text)
+        for number in list(opened):
+            self._close(found, opened, number, None, text)
+        return found
+
+    def _close(
+        self,
+        found: dict[int, list[Span]],
+        opened: dict[int, int],
+        number: int,
+        end: int | None,
+        text: str,
+    ) -> None:
+        """Take in a text of which one mark or both were seen."""
+        start = opened.pop(number, None)
+        if start is None and end is None:
+            return
+        i, key = divmod(number, len(_TEXTS))
+        message = self._messages[i]
+        whole = str(message[_TEXTS[key]])
+        core = whole.strip()
+        if start is None:
+            assert end is not None
+            start = end - common(core[::-1], text[max(0, end - len(core)) : end][::-1])
+            start = end - len(text[start:end].lstrip())
+        elif end is None:
+            end = start + common(core, text[start : start + len(core)])
+            end = start + len(text[start:end].rstrip())
+        # White space around a text is its own as far as the template writes it.
+        before, _, after = whole.partition(core)
+        start -= common(before[::-1], text[max(0, start - len(before)) : start][::-1])
+        end += common(after, text[end : end + len(after)])
+        if end > start:
+            found[i].append(Span(start, end, role_of_message(message)))
+
+    def _with_marks(self, i: int, ends: tuple[bool, bool]) -> dict[str, Any]:
+        message = dict(self._messages[i])
+        for key, name in enumerate(_TEXTS):
+            whole = message.get(name)
+            if not isinstance(whole, str) or not (core := whole.strip()):
+                continue
+            number = self._base + 2 * (i * len(_TEXTS) + key)
+            before, _, after = whole.partition(core)
+            opening = chr(number) if ends[0] else ""
+            closing = chr(number + 1) if ends[1] else ""
+            message[name] = f"{before}{opening}{core}{closing}{after}"
+        return message
+
+
+def common(one: str, other: str) -> int:
+    """Length of the longest common beginning."""
+    n = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        n += 1
+    return n
