@@ -20,7 +20,7 @@ Render = Callable[[Messages, bool], str]
 _TEXTS = ("content", "reasoning_content", "reasoning", "thinking")
 # Private use, one character a mark: two planes of 65 534 characters.
 _PLANES = (0xF0000, 0x100000)
-_MARKS = 0xFFFD
+_MARKS = 0xFFFE
 # Characters that may be rendered to mark messages one by one.
 _MOST = 1 << 25
 _OF_TOOLS = ("function", "ipython", "observation", "tool_response", "tool_result")
@@ -53,10 +53,11 @@ def marked_texts(messages: Messages, render: Render, text: str) -> Found:
     """The places of the texts of all messages."""
     numbers = range(len(messages))
     held = "".join(str(m.get(key) or "") for m in messages for key in _TEXTS) + text
-    base = next((b for b in _PLANES if not re.search(_any_mark(b), held)), None)
-    if base is None or 2 * len(_TEXTS) * len(messages) > _MARKS:
+    needed = 2 * len(_TEXTS) * len(messages)
+    base = _unused(held, needed)
+    if base is None:
         return dict.fromkeys(numbers)
-    marks = _Marks(base, messages)
+    marks = _Marks(base, needed, messages)
     together = marks.places(numbers, render, text, (True, True))
     if together is not None:
         return dict(together)
@@ -75,17 +76,26 @@ def marked_texts(messages: Messages, render: Render, text: str) -> Found:
     return found
 
 
-def _any_mark(base: int) -> str:
-    return f"[{chr(base)}-{chr(base + _MARKS)}]"
+def _unused(held: str, needed: int) -> int | None:
+    """The first of so many characters of private use in a row that a text does not hold."""
+    used = sorted(ord(character) for character in set(held) if ord(character) >= _PLANES[0])
+    for plane in _PLANES:
+        first = plane
+        for code in used:
+            if first <= code < first + needed:
+                first = code + 1
+        if first + needed <= plane + _MARKS:
+            return first
+    return None
 
 
 class _Marks:
     """Marks around the texts of messages: one character each."""
 
-    def __init__(self, base: int, messages: Messages) -> None:
+    def __init__(self, base: int, count: int, messages: Messages) -> None:
         self._base = base
         self._messages = messages
-        self._any = re.compile(_any_mark(base))
+        self._any = re.compile(f"[{chr(base)}-{chr(base + count - 1)}]")
 
     def places(
         self, which: Sequence[int], render: Render, text: str, ends: tuple[bool, bool]

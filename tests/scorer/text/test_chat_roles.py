@@ -172,7 +172,8 @@ def test_what_cannot_be_told_is_unknown_and_no_more_than_that() -> None:
 
 
 def test_texts_that_hold_every_mark_are_unknown() -> None:
-    marks = said("\U000f0000\U00100000", "user")
+    every = (*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))
+    marks = said("".join(map(chr, every)), "user")
     assert [span.role for span in place(CHATML, marks).spans] == ["unknown"]
 
 
