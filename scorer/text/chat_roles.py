@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,8 +186,9 @@ def _with_turns(
         beside = bisect.bisect_left(starts, start)
         limit = starts[beside] if beside < len(starts) else len(text)
         if calls:
-            end = _end_of_calls(text, start, limit, ending)
-            if end is not None and all(name in text[start:end] for name in _names(calls)):
+            body, end = _ends_of_calls(text, start, limit, ending, calls)
+            written = text[start:body]
+            if written.strip() and all(name in written for name in _names(calls)):
                 spans.append(Span(start, end, TOOL_CALL))
                 cursor = end
                 continue
@@ -204,11 +205,19 @@ def _alternatives(texts: frozenset[str]) -> str | None:
     return "|".join(found) or None
 
 
-def _end_of_calls(text: str, start: int, limit: int, ending: str | None) -> int | None:
-    """The end of a turn that holds tool calls; None where nothing ends it."""
-    if ending is not None and (found := re.compile(ending).search(text, start, limit)):
-        return found.end()
-    return limit if limit == len(text) else None
+def _ends_of_calls(
+    text: str, start: int, limit: int, ending: str | None, calls: Any
+) -> tuple[int, int]:
+    """Where the calls of a turn end, and where the turn does; ``start`` where nothing ends it."""
+    if ending is None:
+        return (limit, limit) if limit == len(text) else (start, start)
+    token = re.compile(ending)
+    # A token that ends turns may stand in the arguments too.
+    hostile = [said for said in _strings(calls) if token.search(said)]
+    behind = max([start, *(text.rfind(s, start, limit) + len(s) for s in hostile if s in text)])
+    if found := token.search(text, behind, limit):
+        return found.start(), found.end()
+    return (limit, limit) if limit == len(text) else (start, start)
 
 
 def _header(messages: Messages, render: Render, text: str) -> str:
@@ -228,6 +237,19 @@ def _behind(header: str, text: str, start: int, limit: int) -> int | None:
     if at < 0:
         return None
     return at + len(core) + common(header[len(core) :], text[at + len(core) :][: len(header)])
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """The texts in JSON values."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
 
 
 def _names(calls: Any) -> list[str]:
