@@ -29,10 +29,9 @@ _RULES = tuple(
         (r"give it again: `qfid kv` with --corpus - starts a new run", "name a file of text ({o})"),
         (r"--corpus - reads standard input", "name a file of text ({o})"),
         (
-            r"leave out --roles, or give a file of chat rows with --corpus",
-            f"{_LABELS['roles']} every token, or a chat file as {_LABELS['corpus']} ({{o}})",
+            r"as the text, or name no roles: then every token counts",
+            f"as the {_LABELS['corpus']}, or {_LABELS['roles']} every token ({{o}})",
         ),
-        (r"leave out --roles", _LABELS["roles"] + " every token ({o})"),
         (r"--roles takes", _LABELS["roles"] + " ({o}) takes"),
         (r"leave out --ranks, or", "choose 1 of the " + _LABELS["ranks"] + " ({o}), or"),
         (r"--ranks takes ", ""),

@@ -17,7 +17,7 @@ from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, converted, json_values
 from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.geometry import KVGeometry
-from scorer.spec.roles import checked_roles
+from scorer.spec.roles import PLAIN_TEXT_HINT, checked_roles
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.grammar import NOTATION_HINT
 from scorer.spec.settings.registry import parse_setting
@@ -138,7 +138,7 @@ class Job:
         if self.roles and self.corpus.source in ("wikitext2", "builtin"):
             raise InputError(
                 f"`{self.corpus.source}` is plain text: nobody says who said what of it",
-                "leave out --roles, or give a file of chat rows with --corpus",
+                PLAIN_TEXT_HINT,
             )
         if self.chunk_length < 2:
             raise InputError(

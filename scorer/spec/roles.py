@@ -20,6 +20,7 @@ OTHER = "other"
 """Roles of a file whose names are no short words."""
 
 ROLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+PLAIN_TEXT_HINT = "give a file of chat rows as the text, or name no roles: then every token counts"
 ROLES_HINT = "--roles takes names such as assistant, tool_call, user, system, tool"
 
 

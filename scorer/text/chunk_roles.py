@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
-from scorer.spec.roles import UNKNOWN
+from scorer.spec.roles import PLAIN_TEXT_HINT, UNKNOWN
 from scorer.text.tokenized import TokenizedSource
 
 
@@ -51,7 +51,7 @@ def chunks_without(
     if targets is None:
         raise InputError(
             f"`{tokens.name}` is plain text: nobody says who said what of it",
-            "leave out --roles, or give rows with `messages`",
+            PLAIN_TEXT_HINT,
         )
     scored = targets[:, scored_from:]
     counts = count_roles(targets, tokens.role_names, scored_from)
