@@ -52,28 +52,34 @@ Found = dict[int, list[Span] | None]
 def marked_texts(messages: Messages, render: Render, text: str) -> Found:
     """The places of the texts of all messages."""
     numbers = range(len(messages))
-    held = "".join(str(m.get(key) or "") for m in messages for key in _TEXTS) + text
-    needed = 2 * len(_TEXTS) * len(messages)
-    base = _unused(held, needed)
+    texts = [(i, key) for i, m in enumerate(messages) for key in _TEXTS if _is_text(m.get(key))]
+    if not texts:
+        return {i: [] for i in numbers}
+    held = "".join(messages[i][key] for i, key in texts) + text
+    base = _unused(held, 2 * len(texts))
     if base is None:
         return dict.fromkeys(numbers)
-    marks = _Marks(base, needed, messages)
+    marks = _Marks(base, texts, messages)
     together = marks.places(numbers, render, text, (True, True))
     if together is not None:
         return dict(together)
     if len(text) * len(messages) > _MOST:
         return dict.fromkeys(numbers)
-    found: Found = {}
+    places: Found = {}
     for i in numbers:
-        found[i] = None
+        places[i] = None
         # A template that looks at how a text begins takes a mark at its end, and vice versa.
         for ends in ((True, True), (False, True), (True, False)):
             own = marks.places([i], render, text, ends)
             # One mark that is not written may have been cut off with a part of the text.
             if own is not None and (own[i] or all(ends)):
-                found[i] = own[i]
+                places[i] = own[i]
                 break
-    return found
+    return places
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _unused(held: str, needed: int) -> int | None:
@@ -90,12 +96,20 @@ def _unused(held: str, needed: int) -> int | None:
 
 
 class _Marks:
-    """Marks around the texts of messages: one character each."""
+    """Marks around the texts of messages: one character each.
 
-    def __init__(self, base: int, count: int, messages: Messages) -> None:
+    Args:
+        base: Code of the first mark.
+        texts: Number of the message of each text, and its key in the message.
+        messages: The messages.
+    """
+
+    def __init__(self, base: int, texts: Sequence[tuple[int, str]], messages: Messages) -> None:
         self._base = base
+        self._texts = texts
+        self._numbers = {text: number for number, text in enumerate(texts)}
         self._messages = messages
-        self._any = re.compile(f"[{chr(base)}-{chr(base + count - 1)}]")
+        self._any = re.compile(f"[{chr(base)}-{chr(base + 2 * len(texts) - 1)}]")
 
     def places(
         self, which: Sequence[int], render: Render, text: str, ends: tuple[bool, bool]
@@ -144,9 +158,9 @@ class _Marks:
         start = opened.pop(number, None)
         if start is None and end is None:
             return
-        i, key = divmod(number, len(_TEXTS))
+        i, key = self._texts[number]
         message = self._messages[i]
-        whole = str(message[_TEXTS[key]])
+        whole = str(message[key])
         core = whole.strip()
         if start is None:
             assert end is not None
@@ -164,15 +178,16 @@ class _Marks:
 
     def _with_marks(self, i: int, ends: tuple[bool, bool]) -> dict[str, Any]:
         message = dict(self._messages[i])
-        for key, name in enumerate(_TEXTS):
-            whole = message.get(name)
-            if not isinstance(whole, str) or not (core := whole.strip()):
+        for key in _TEXTS:
+            if (i, key) not in self._numbers:
                 continue
-            number = self._base + 2 * (i * len(_TEXTS) + key)
+            whole = str(message[key])
+            core = whole.strip()
+            mark = self._base + 2 * self._numbers[i, key]
             before, _, after = whole.partition(core)
-            opening = chr(number) if ends[0] else ""
-            closing = chr(number + 1) if ends[1] else ""
-            message[name] = f"{before}{opening}{core}{closing}{after}"
+            opening = chr(mark) if ends[0] else ""
+            closing = chr(mark + 1) if ends[1] else ""
+            message[key] = f"{before}{opening}{core}{closing}{after}"
         return message
 
 
