@@ -133,6 +133,7 @@ def _numbers(measured: Measured) -> SettingNumbers:
             total / size for total, size in zip(sums.kl, sums.sizes, strict=True)
         ),
         flips_per_chunk=sums.flips,
+        positions_per_chunk=sums.sizes if len(set(sums.sizes)) > 1 else (),
         control_kl=measured.control_kl,
         control_flip_rate=measured.control_flip_rate,
         verdict=judgement.verdict,

@@ -82,6 +82,8 @@ class SettingNumbers:
         intervals: 95 % intervals.
         kl_mean_per_chunk: KL mean of each of these chunks, nats.
         flips_per_chunk: Positions of each chunk whose top token changed.
+        positions_per_chunk: Positions scored of each chunk where they are not as many of all, as
+            where only some roles of a chat text count; left out else.
         control_kl: KL of the dequantized path, nats; None where it was not scored beside this one.
         control_flip_rate: Its flip rate, 0 to 1; None likewise.
         verdict: Tier by the point estimates.
@@ -110,6 +112,7 @@ class SettingNumbers:
     intervals: Intervals
     kl_mean_per_chunk: tuple[float, ...] = ()
     flips_per_chunk: tuple[int, ...] = ()
+    positions_per_chunk: tuple[int, ...] = field(default=(), metadata=OMITTED)
     control_kl: KLSummary | None = None
     control_flip_rate: float | None = None
     verdict: Verdict
@@ -117,6 +120,10 @@ class SettingNumbers:
     verdict_held_by: tuple[HeldBound, ...] = ()
     verdict_open: tuple[OpenBound, ...] = ()
     verdict_without_interval: tuple[MissingInterval, ...] = ()
+
+    def sizes(self, chunks: int) -> tuple[int, ...]:
+        """Positions scored of each of so many chunks, which are all that the numbers rest on."""
+        return self.positions_per_chunk or (self.n_positions // max(1, chunks),) * chunks
 
     @property
     def is_open(self) -> bool:
