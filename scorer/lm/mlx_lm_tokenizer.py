@@ -143,9 +143,9 @@ class MlxLmTokenizer:
         """
 
         def render(messages: Messages, answer: bool) -> str:
-            found: str = self._applied(
-                conversation, messages, tokenize=False, add_generation_prompt=answer
-            )
+            # Without it as when the ids were made: a template written in Python has its own default.
+            options = {"add_generation_prompt": True} if answer else {}
+            found: str = self._applied(conversation, messages, tokenize=False, **options)
             return found
 
         placed = placed_roles(conversation.messages, render, self._end_tokens)
@@ -170,8 +170,8 @@ class MlxLmTokenizer:
     def _end_tokens(self) -> EndTokens:
         """The special tokens, and those that end what the model writes."""
         inner = self.tokenizer
-        added = inner.added_tokens_decoder
-        special = {i: str(token) for i, token in added.items() if token.special}
+        added = getattr(inner, "added_tokens_decoder", {})
+        special = {i: str(token) for i, token in added.items() if getattr(token, "special", False)}
         ends = {int(i) for i in self.wrapper.eos_token_ids}
         for name in ("config.json", "generation_config.json"):
             with contextlib.suppress(InputError):
