@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from scorer.report.formats.inline import ABSENT, code, count, digits, percent, table, text
-from scorer.report.formats.markdown_roles import role_table, roles_beside
+from scorer.report.formats.markdown_roles import SIDE_BY_SIDE, role_table, roles_beside
 from scorer.report.formats.short_names import ShortNames
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.runs.engagement import SideEngagement
@@ -17,8 +17,6 @@ from scorer.stats.summary_values import ConfidenceBucket, DepthSpan
 
 Scored = tuple[SettingRow, SettingNumbers]
 """A setting and its numbers."""
-
-_SIDE_BY_SIDE = 5
 
 
 def details(rows: Sequence[Scored], scored_from: int, names: ShortNames) -> list[str]:
@@ -66,7 +64,7 @@ def _delta_p(numbers: SettingNumbers) -> Mapping[str, float]:
 
 
 def _parts(rows: Sequence[Scored]) -> list[Sequence[Scored]]:
-    return [rows[i : i + _SIDE_BY_SIDE] for i in range(0, len(rows), _SIDE_BY_SIDE)]
+    return [rows[i : i + SIDE_BY_SIDE] for i in range(0, len(rows), SIDE_BY_SIDE)]
 
 
 def _from(first: int) -> str:

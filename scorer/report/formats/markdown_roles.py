@@ -17,8 +17,11 @@ from scorer.report.formats.inline import (
 from scorer.report.formats.short_names import ShortNames
 from scorer.report.role_values import RoleDrift
 from scorer.report.setting_row import SettingNumbers, SettingRow
+from scorer.report.tree import Report
 from scorer.spec.roles import TEMPLATE, UNKNOWN
 
+SIDE_BY_SIDE = 5
+"""Settings of a table."""
 Scored = tuple[SettingRow, SettingNumbers]
 """A setting and its numbers."""
 
@@ -46,6 +49,15 @@ def role_table(numbers: SettingNumbers) -> list[str]:
     ]
     head = ("role", "KL mean (nats)", "95 % interval", "p99 (nats)", "flips", "ppl Δ", "positions")
     return ["**Drift by role**", "", *table(head, rows), "", *_notes([numbers]), ""]
+
+
+def role_tables(report: Report, names: ShortNames) -> list[str]:
+    """Lines with the drift of every setting of a report by role; none for a text without roles."""
+    scored = [(row, row.numbers) for row in report.settings if row.numbers is not None]
+    if len(scored) == 1:
+        return role_table(scored[0][1])
+    parts = (scored[i : i + SIDE_BY_SIDE] for i in range(0, len(scored), SIDE_BY_SIDE))
+    return [line for part in parts for line in roles_beside(part, names)]
 
 
 def roles_beside(rows: Sequence[Scored], names: ShortNames) -> list[str]:

@@ -14,6 +14,7 @@ from scorer.common.inert_text import inert
 from scorer.report.formats.badge import mode_text, to_badges
 from scorer.report.formats.inline import code, shell_block
 from scorer.report.formats.markdown import comparison, warning_lines
+from scorer.report.formats.markdown_roles import role_tables
 from scorer.report.formats.markdown_weights import grid_lines, ladder_lines, reference_lines
 from scorer.report.formats.short_names import ShortNames, short_names
 from scorer.report.formats.weight_words import has_cache, source_of
@@ -53,7 +54,8 @@ def to_model_card(report: Report) -> str:
     if report.grid is not None:
         lines += [*reference_lines(report), *ladder_lines(report, names)]
         lines += grid_lines(report, names)
-    lines += [*comparison(report, names), _keys(report, names), ""]
+    lines += [*comparison(report, names), *role_tables(report, names)]
+    lines += [_keys(report, names), ""]
     lines += shell_block(report.run.command)
     return "\n".join(lines) + "\n"
 

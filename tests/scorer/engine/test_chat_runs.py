@@ -19,6 +19,7 @@ from scorer.common.errors import InputError
 from scorer.report.formats.csv_export import to_csv
 from scorer.report.formats.html import to_html
 from scorer.report.formats.markdown import to_markdown
+from scorer.report.formats.model_card import to_model_card
 from scorer.report.tree import Report
 from scorer.runs.comparability import ComparabilityKey, run_conditions
 from scorer.runs.listing import find_run
@@ -216,6 +217,9 @@ def test_formats_say_which_roles_count(runs: dict[str, Any]) -> None:
     assert "only what **assistant** said" in markdown and "**Drift by role**" in markdown
     assert "user (does not count)" in markdown and "--roles assistant" in markdown
     assert "Whose words drift?" in to_html(report)
+    card = to_model_card(report)
+    assert "**Drift by role**" in card and '"roles": "assistant"' in card
+    assert "only_assistant" in card
     (first, _) = csv.DictReader(io.StringIO(to_csv(report)))
     own = report.settings[0].numbers
     assert own is not None
