@@ -39,7 +39,7 @@ from scorer.metrics.reduce import Metrics
 from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
 from scorer.runs.engagement import Engagement
 from scorer.runs.grid import CellKey, Chunk, Grid, GridBatch, Passage
-from scorer.runs.role_runs import RoleRuns, counted_mask, runs_of
+from scorer.runs.role_runs import RoleRuns, counted_positions, runs_of
 from scorer.spec.events import Event, Progress, SettingDropped, SettingFailedEvent, Warned
 from scorer.stats.chunk_event import chunk_event
 from scorer.stats.noise_floor import PerturbedRepeats
@@ -359,10 +359,8 @@ class CellScorer:
         self.writer.append_all(chunks)
         events: list[Event] = []
         for chunk in chunks:
-            positions = chunk.positions
-            if roles := self.prepared.job.roles:
-                mask = counted_mask(chunk.facts.roles, roles, len(positions))
-                positions = positions.select(mask)
+            roles = self.prepared.job.roles
+            positions = counted_positions(chunk.positions, chunk.facts.roles, roles)
             if not len(positions):
                 # A start that comes after all that counts in the chunk.
                 continue

@@ -143,7 +143,7 @@ class MlxLmTokenizer:
         """
 
         def render(messages: Messages, answer: bool) -> str:
-            # Without it as when the ids were made: a template written in Python has its own default.
+            # Not given where it was not for the ids: a template in Python has its own default.
             options = {"add_generation_prompt": True} if answer else {}
             found: str = self._applied(conversation, messages, tokenize=False, **options)
             return found

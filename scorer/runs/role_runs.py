@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from scorer.stats.positions import Positions
+
 RoleRuns = tuple[tuple[str, int], ...]
 """A role and how many positions in a row are of it, one pair after the other; empty where a text
 has no roles."""
@@ -48,15 +50,15 @@ def counted_rows(runs: RoleRuns, roles: Collection[str], rows: int) -> int:
     return sum(count for role, count in runs if role in roles) if roles else rows
 
 
-def counted_mask(runs: RoleRuns, roles: Collection[str], rows: int) -> NDArray[np.bool_]:
-    """Return which of so many positions are of some roles, (rows,) bool; none is named for all."""
+def counted_positions(positions: Positions, runs: RoleRuns, roles: Collection[str]) -> Positions:
+    """Return those of a cell's positions that are of some roles; all where none is named."""
+    if not roles:
+        return positions
     import numpy as np
 
-    if not roles:
-        return np.ones(rows, np.bool_)
-    found = np.zeros(rows, np.bool_)
+    found = np.zeros(len(positions), np.bool_)
     at = 0
     for role, count in runs:
         found[at : at + count] = role in roles
         at += count
-    return found
+    return positions.select(found)

@@ -20,7 +20,7 @@ from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.positions_file import open_positions, read_positions
 from scorer.runs.positions_format import POSITIONS_SCHEMA, Place, read_again, read_schema
 from scorer.runs.positions_schema import UnknownContent
-from scorer.runs.role_runs import counted_mask, counted_rows, roles_at
+from scorer.runs.role_runs import counted_positions, counted_rows, roles_at
 from scorer.stats.positions import Positions, SummaryColumns
 
 if TYPE_CHECKING:
@@ -152,10 +152,7 @@ class StoredChunks(Sequence[tuple[Positions, ChunkFacts]]):
                         raise QfidError(
                             f"`{self._path}` was changed while it was read", "try again"
                         )
-                    if self._roles:
-                        mask = counted_mask(cell.facts.roles, self._roles, cell.rows)
-                        positions = positions.select(mask)
-                    yield positions
+                    yield counted_positions(positions, cell.facts.roles, self._roles)
         except OSError as error:
             raise storage_error(error, self._path) from error
 
