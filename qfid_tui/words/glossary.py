@@ -275,9 +275,9 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "roles",
-            "Of a chat file, whose tokens count: what the assistant answered (with the token that "
-            "ends its turn), its tool calls, what tools returned, user, system; `template` is what "
-            "the chat template writes of its own. All tokens go through the model.",
+            "Of a chat file, whose tokens count although all go through the model: what the "
+            "assistant answered (with the token that ends its turn), its tool calls, what tools "
+            "returned, user, system; `template` is what the chat template writes of its own.",
             "",
             "Figures of other roles are never ranked together",
         ),
