@@ -19,6 +19,7 @@ from scorer.spec.job import (
     TextProtocol,
     default_chunks,
 )
+from scorer.spec.roles import roles_of
 from scorer.spec.settings.base import ComputePath, Setting
 from scorer.spec.settings.grammar import split_list
 from scorer.spec.settings.kv import KVSetting
@@ -41,6 +42,7 @@ def measure_kv_fidelity(
     kernel: Kernel = "auto",
     control: bool = False,
     corpus: str | PathLike[str] | None = None,
+    roles: Sequence[str] | str | None = None,
     protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
     chunks: ChunkChoice | None = None,
@@ -65,6 +67,7 @@ def measure_kv_fidelity(
     kernel: Kernel = "auto",
     control: bool = False,
     corpus: str | PathLike[str] | None = None,
+    roles: Sequence[str] | str | None = None,
     protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
     chunks: ChunkChoice | None = None,
@@ -90,6 +93,7 @@ def measure_kv_fidelity(
     kernel: Kernel = "auto",
     control: bool = False,
     corpus: str | PathLike[str] | None = None,
+    roles: Sequence[str] | str | None = None,
     protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
     chunks: ChunkChoice | None = None,
@@ -126,6 +130,8 @@ def measure_kv_fidelity(
         control: Also score the dequantized path of a deployed setting.
         corpus: ``wikitext2``, ``builtin`` or a file; None for the model's default. A
             ``pathlib.Path`` is always a file.
+        roles: Of a chat text, the roles whose tokens count: ``["assistant", "tool_call"]``, or
+            as on the command line; None for every token.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
         chunks: ``first`` or ``spread``; None for ``spread`` where ``max_chunks`` is given, but
@@ -208,6 +214,7 @@ def measure_kv_fidelity(
         kernel=kernel,
         control=control,
         force=force,
+        roles=roles_of(roles),
     )
     reports, planned = run_job(job, allow_custom_code, on_event, ranks=ranks, shard=shard)
     found = by_setting(reports, planned.run)

@@ -14,6 +14,7 @@ from scorer.spec.amounts import parse_bytes, parse_tokens
 from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.events import Event
 from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, TextProtocol, default_chunks
+from scorer.spec.roles import roles_of
 from scorer.spec.settings.base import ComputePath, Setting
 from scorer.spec.settings.grammar import split_list
 from scorer.spec.settings.grid import (
@@ -50,6 +51,7 @@ def measure_weight_fidelity(
     kernel: Kernel = "auto",
     control: bool = False,
     corpus: str | PathLike[str] | None = None,
+    roles: Sequence[str] | str | None = None,
     protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
     chunks: ChunkChoice | None = None,
@@ -86,9 +88,10 @@ def measure_weight_fidelity(
         settings: Further settings in full, such as ``"w4+8"``.
         quantize_start: As in :func:`~scorer.api.measure_kv_fidelity`, for every KV setting.
         path: Likewise.
-        kernel: As in :func:`~scorer.api.measure_kv_fidelity`, likewise the next six.
+        kernel: As in :func:`~scorer.api.measure_kv_fidelity`, likewise the next seven.
         control: See there.
         corpus: See there.
+        roles: See there.
         protocol: See there.
         chunk_length: Tokens per chunk.
         chunks: See there.
@@ -138,6 +141,7 @@ def measure_weight_fidelity(
         ),
         _deployment(memory, context, parallel, device, prefill_step_size),
         corpus=corpus,
+        roles=roles,
         revision=revision,
         protocol=protocol,
         chunk_length=chunk_length,
@@ -171,6 +175,7 @@ def fit_memory(
     kernel: Kernel = "auto",
     control: bool = False,
     corpus: str | PathLike[str] | None = None,
+    roles: Sequence[str] | str | None = None,
     protocol: TextProtocol = "mqf",
     chunk_length: int = 512,
     chunks: ChunkChoice | None = None,
@@ -204,6 +209,7 @@ def fit_memory(
         kernel: See there.
         control: See there.
         corpus: See there.
+        roles: See there.
         protocol: See there.
         chunk_length: See there.
         chunks: See there.
@@ -251,6 +257,7 @@ def fit_memory(
         ),
         spec,
         corpus=corpus,
+        roles=roles,
         revision=revision,
         protocol=protocol,
         chunk_length=chunk_length,
@@ -330,6 +337,7 @@ def _job(
     deployment: DeploymentSpec,
     *,
     corpus: str | PathLike[str] | None,
+    roles: Sequence[str] | str | None,
     revision: str | None,
     protocol: TextProtocol,
     chunk_length: int,
@@ -357,6 +365,7 @@ def _job(
         one_at_a_time=one_at_a_time,
         deployment=deployment,
         drop_beaten=drop_beaten,
+        roles=roles_of(roles),
     )
 
 

@@ -192,6 +192,14 @@ class SettingArrays:
 
         return in_order(Positions.concatenate(list(self._chunks.positions())))
 
+    def roles(self) -> Iterator[list[str]]:
+        """Of a chat text, the role of each position, chunk by chunk as :meth:`by_chunk`.
+
+        It is ``assistant``, ``user`` and the like, that of the target; "" where it is not known, as
+        in a text without roles. Where the run's job names roles, only their positions are here.
+        """
+        return self._chunks.roles()
+
     def by_chunk(self) -> Iterator[Positions]:
         """The positions of one chunk after the other: arrays of shape (positions of the chunk,).
 

@@ -34,6 +34,7 @@ def print_dry_run(job: Job) -> int:
         QfidError: A model is not there or not a copy of the reference, or the device cannot be
             asked.
     """
+    from qfid_tui.cli.dry_run_roles import role_lines
     from qfid_tui.cli.output import print_text
     from scorer.common.errors import WillNotFit
     from scorer.device.host_memory import HostMemory
@@ -47,7 +48,13 @@ def print_dry_run(job: Job) -> int:
     machine = _machine(product_shape(info, job))
     memory = HostMemory(machine["memory_total"], machine["memory_free"])
     plan = memory_plan(job, info, machine["device"], memory)
-    lines = [*_cells(job, info), *_memory(job, info, machine, plan), *_time(job, info, machine)]
+    roles = [*role_lines(job, info)]
+    lines = [
+        *_cells(job, info),
+        *roles,
+        *_memory(job, info, machine, plan),
+        *_time(job, info, machine),
+    ]
     print_text(f"{line}\n" for line in lines)
     return 0 if plan.fits or job.force else WillNotFit.exit_code
 

@@ -56,6 +56,7 @@ _OF_COMMAND = {
     "resume": {
         "--max-chunks": "a run keeps its text and chunks: score more with a new `qfid kv`",
         "--corpus": "a run keeps its text; score another with a new `qfid kv`",
+        "--roles": "a run keeps the roles that count; score others with a new `qfid kv`",
         "--kv-bits": "--kv 8 adds a KV setting to the run",
         "--reference": "a run keeps its reference: `qfid weights` starts another",
         "--revision": "a run keeps its model's commit: `qfid weights` or `qfid kv` starts another",

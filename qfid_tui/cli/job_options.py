@@ -98,6 +98,12 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
         "Parquet, or - for standard input",
     )
     group.add_argument(
+        "--roles",
+        metavar="LIST",
+        help="of a chat text, score only what these roles said: assistant, tool_call, user, "
+        "system, tool (default: every token)",
+    )
+    group.add_argument(
         "--protocol",
         default="mqf",
         metavar="NAME",
@@ -194,6 +200,7 @@ def job_of(
     from scorer.common.errors import InputError
     from scorer.models.resolve import DEMO
     from scorer.spec.job import STANDARD_INPUT, CorpusSpec, Job
+    from scorer.spec.roles import read_roles
 
     if (args.chunks or "").isdecimal():
         raise InputError(
@@ -221,6 +228,7 @@ def job_of(
         force=args.force,
         one_at_a_time=getattr(args, "one_at_a_time", False),
         deployment=deployment,
+        roles=() if args.roles is None else read_roles(args.roles),
     )
     job.check_new()
     return job

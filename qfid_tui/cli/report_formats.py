@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from qfid_tui.cli.output import ReportFile
     from scorer.report.tree import Report
     from scorer.runs.run import Run
+    from scorer.runs.stored_chunks import StoredChunks
     from scorer.spec.deployment import DeploymentSpec
     from scorer.stats.positions import Positions
 
@@ -233,7 +234,7 @@ def rendered(
         from scorer.report.formats.parquet_export import positions_parquet
         from scorer.runs.listing import find_run
 
-        return positions_parquet(_stored_positions(find_run(run_id), report))
+        return positions_parquet(*_stored_positions(find_run(run_id), report))
     if format == MQF_JSON:
         from scorer.report.formats.mqf_json import to_mqf_json
 
@@ -272,7 +273,7 @@ def rendered_text(
         from scorer.report.formats.csv_export import positions_csv
         from scorer.runs.listing import find_run
 
-        return positions_csv(_stored_positions(find_run(run_id), report))
+        return positions_csv(*_stored_positions(find_run(run_id), report))
     if format == "badge":
         from scorer.report.formats.badge import to_badges
 
@@ -290,19 +291,32 @@ def rendered_text(
     return [to_markdown(report)]
 
 
-def _stored_positions(run: Run, report: Report) -> Iterable[tuple[str, Positions]]:
-    """Yield the positions of each setting, chunk by chunk, in order.
+def _stored_positions(
+    run: Run, report: Report
+) -> tuple[Iterable[tuple[str, Positions]], Iterable[Sequence[str]] | None]:
+    """The positions of each setting, chunk by chunk, in order, and the roles of a chat text.
 
     A setting computed as another has the other's.
 
     Raises:
-        QfidError: The run holds fewer intact chunks than the report.
+        QfidError: While positions are taken: the run holds fewer intact chunks than the report.
     """
-    from scorer.common.errors import QfidError
+    from itertools import chain
 
     stored = run.read()
-    for row in report.settings:
-        chunks = stored.get(row.same_as or row.setting)
+    found = [stored.get(row.same_as or row.setting) for row in report.settings]
+    roles = None
+    if any(chunks.has_roles for chunks in found if chunks is not None):
+        roles = chain.from_iterable(chunks.roles() for chunks in found if chunks is not None)
+    return _positions_of(run, report, found), roles
+
+
+def _positions_of(
+    run: Run, report: Report, stored: Sequence[StoredChunks | None]
+) -> Iterable[tuple[str, Positions]]:
+    from scorer.common.errors import QfidError
+
+    for row, chunks in zip(report.settings, stored, strict=True):
         intact = 0 if chunks is None else len(chunks)
         if row.numbers is not None and intact < row.n_chunks:
             raise QfidError(

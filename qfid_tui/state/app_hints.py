@@ -28,6 +28,11 @@ _RULES = tuple(
         (r"--corpus builtin", _LABELS["corpus"] + " built-in ({o})"),
         (r"give it again: `qfid kv` with --corpus - starts a new run", "name a file of text ({o})"),
         (r"--corpus - reads standard input", "name a file of text ({o})"),
+        (
+            r"as the text, or name no roles: then every token counts",
+            f"as the {_LABELS['corpus']}, or {_LABELS['roles']} every token ({{o}})",
+        ),
+        (r"--roles takes", _LABELS["roles"] + " ({o}) takes"),
         (r"leave out --ranks, or", "choose 1 of the " + _LABELS["ranks"] + " ({o}), or"),
         (r"--ranks takes ", ""),
         (r"--ranks ([0-9]+)", _LABELS["ranks"] + r" \1 ({o})"),

@@ -126,12 +126,15 @@ def total_chart(grid: Grid) -> FrontierChart:
 
 
 def _kl_mean_on(row: TableRow, chunks: frozenset[int]) -> float:
-    """KL mean of a row over some of its chunks, which all hold as many positions, nats."""
+    """KL mean of a row over some of its chunks, nats."""
     assert row.figures is not None and row.key is not None
     if row.key.chunks == chunks:
         return row.figures.kl_mean
-    parts = [kl for chunk, kl in zip(row.chunks, row.kl, strict=False) if chunk in chunks]
-    return sum(parts) / len(parts) if parts else math.nan
+    parts = zip(row.chunks, row.kl, row.sizes, strict=False)
+    found = [(kl, size) for chunk, kl, size in parts if chunk in chunks]
+    if len({size for _, size in found}) <= 1:
+        return sum(kl for kl, _ in found) / len(found) if found else math.nan
+    return sum(kl * size for kl, size in found) / sum(size for _, size in found)
 
 
 def chart_row(rows: Sequence[TableRow], at_cursor: TableRow | None) -> TableRow | None:

@@ -14,6 +14,7 @@ from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
 from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.job import CorpusSpec, Job
+from scorer.spec.roles import read_roles
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.grid import grid_settings, ladder
 from scorer.spec.settings.kv import BITS, DEFAULT_GROUP, KVSetting
@@ -58,6 +59,7 @@ class Choices:
         start: Tokens that stay at full precision in the offered rows; 0 is stress.
         path: ``deployed`` or ``dequantized``, for the offered rows.
         corpus: ``wikitext2``, ``builtin`` or an absolute path; None for the model's default.
+        roles: The roles of a chat text whose tokens count, as on the command line; "" for all.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
         chunks: ``spread`` or ``first``.
@@ -88,6 +90,7 @@ class Choices:
     start: int = 0
     path: str = "deployed"
     corpus: str | None = None
+    roles: str = ""
     protocol: str = "mqf"
     chunk_length: int = 512
     chunks: str = "spread"
@@ -267,6 +270,7 @@ class Choices:
             batch=self.batch,
             force=self.force,
             deployment=self._asked_deployment,
+            roles=read_roles(self.roles) if self.roles else (),
         )
 
     def deployed(self, spec: DeploymentSpec) -> Choices:
@@ -304,6 +308,7 @@ class Choices:
             self if self.model == job.model else self.for_model(job.model),
             revision=job.revision,
             corpus=None if job.corpus.source == default else job.corpus.source,
+            roles=",".join(job.roles),
             protocol=job.protocol,
             chunk_length=job.chunk_length,
             chunks=job.chunks,

@@ -30,6 +30,7 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
         "start": args.quantize_start,
         "path": args.path,
         "kernel": args.kernel,
+        "roles": args.roles,
         "protocol": args.protocol,
         "chunk_length": args.chunk_length,
         "chunks": args.chunks,
@@ -51,7 +52,7 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
         )
     if args.corpus is not None:
         corpus = args.corpus if args.corpus in CORPORA else absolute(args.corpus)
-        choices = dataclasses.replace(choices, corpus=corpus)
+        choices = dataclasses.replace(choices, corpus=corpus, roles="")
     changes = {name: value for name, value in given.items() if value is not None}
     if args.protocol is not None and args.chunks is None:
         changes["chunks"] = default_chunks(args.protocol, args.max_chunks or choices.max_chunks)

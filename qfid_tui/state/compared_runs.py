@@ -203,11 +203,11 @@ def _sums(report: Report, row: SettingRow) -> ChunkSums | None:
     numbers, chunks = row.numbers, report.chunks_of(row)
     if numbers is None or not chunks or len(numbers.kl_mean_per_chunk) != len(chunks):
         return None
-    size = numbers.n_positions // len(chunks)
+    sizes, means = numbers.sizes(len(chunks)), numbers.kl_mean_per_chunk
     return ChunkSums(
         chunks=chunks,
-        sizes=(size,) * len(chunks),
-        kl=tuple(size * mean for mean in numbers.kl_mean_per_chunk),
+        sizes=sizes,
+        kl=tuple(size * mean for size, mean in zip(sizes, means, strict=True)),
         flips=numbers.flips_per_chunk,
         nll_difference=(0.0,) * len(chunks),
     )

@@ -199,6 +199,7 @@ def _rows(run: Run, info: RunInfo) -> list[EarlierSetting]:
                 figures=figures,
                 chunks=chunks,
                 kl=numbers.kl_mean_per_chunk,
+                sizes=numbers.sizes(len(chunks)),
                 flips=_shares(numbers),
                 depth=tuple(depth_of(numbers)),
                 bytes_per_token=row.kv_bytes_per_token,
@@ -213,5 +214,5 @@ def _rows(run: Run, info: RunInfo) -> list[EarlierSetting]:
 def _shares(numbers: SettingNumbers) -> tuple[float, ...]:
     """Share of flips of each chunk, 0 to 1."""
     flips = numbers.flips_per_chunk
-    size = numbers.n_positions / len(flips) if flips else 0
-    return tuple(value / size for value in flips) if size else ()
+    sizes = numbers.sizes(len(flips))
+    return tuple(n / size for n, size in zip(flips, sizes, strict=True)) if all(sizes) else ()

@@ -147,6 +147,8 @@ def _is_valid(name: str, value: Any) -> bool:
 
     if name == "ticked":
         return all(type(bits) is int and bits in WIDTHS for bits in value)
+    if name == "roles":
+        return not value or _are_roles(value)
     if name == "target":
         return value in DEVICES
     if name in ("memory", "context", "parallel"):
@@ -156,6 +158,16 @@ def _is_valid(name: str, value: Any) -> bool:
     if isinstance(value, list):
         return len(value) <= _MOST_SETTINGS and all(map(_is_notation, value))
     return True
+
+
+def _are_roles(text: str) -> bool:
+    from scorer.common.errors import InputError
+    from scorer.spec.roles import read_roles
+
+    try:
+        return ",".join(read_roles(text)) == text
+    except InputError:
+        return False
 
 
 def _is_notation(text: Any) -> bool:

@@ -21,40 +21,53 @@ _ROUNDING = 1e-13
 class ChunkMean:
     """Mean and clustered standard error of chunks' values that come one by one.
 
-    They are those of :func:`scorer.stats.intervals.clustered_mean` over chunks of one length:
-    documents are the units where at least 5 are covered, else chunks. Of each unit with sum ``S``
-    and ``n`` chunks, the sums of ``S * S``, ``S * n`` and ``n * n`` are kept, from which those of
-    ``(S - mean * n) ** 2`` follow in constant time.
+    They are those of :func:`scorer.stats.intervals.clustered_mean`: documents are the units where
+    at least 5 are covered, else chunks. Of each unit with sum ``S`` and size ``n``, the sums of
+    ``S * S``, ``S * n`` and ``n * n`` are kept, from which those of ``(S - mean * n) ** 2`` follow
+    in constant time. A chunk's size is 1 where all have as many positions; where only some roles of
+    a chat text count they differ.
 
     Attributes:
         n: Number of chunks.
         mean: Mean of their values.
     """
 
-    __slots__ = ("_crossed", "_sizes", "_squares", "_sums", "_units", "mean", "n")
+    __slots__ = (
+        *("_by_chunk", "_crossed", "_size", "_sizes", "_squares", "_sums", "_uneven", "_units"),
+        *("mean", "n"),
+    )
 
     def __init__(self) -> None:
         self.n, self.mean, self._squares = 0, 0.0, 0.0
-        self._units: dict[int | None, tuple[int, float]] = {}
-        self._sums, self._crossed, self._sizes = 0.0, 0.0, 0
+        self._size, self._uneven = 0.0, False
+        self._units: dict[int | None, tuple[float, float]] = {}
+        self._sums, self._crossed, self._sizes = 0.0, 0.0, 0.0
+        self._by_chunk = 0.0, 0.0, 0.0
 
-    def add(self, value: float, document: int | None) -> None:
+    def add(self, value: float, document: int | None, size: float = 1) -> None:
         """Take in a chunk.
 
         Args:
             value: Its mean.
             document: The document of its first token; None if unknown.
+            size: Its positions by those of the first chunk.
         """
         self.n += 1
+        self._size += size
+        self._uneven |= size != 1
         step = value - self.mean
-        self.mean += step / self.n
+        self.mean += step * size / self._size
+        # About the mean, which rounding hurts less; it holds for chunks of one size.
         self._squares += step * (value - self.mean)
-        size, total = self._units.get(document, (0, 0.0))
-        now = total + value
-        self._units[document] = size + 1, now
+        own = value * size
+        squares, crossed, sizes = self._by_chunk
+        self._by_chunk = squares + own * own, crossed + own * size, sizes + size * size
+        before, total = self._units.get(document, (0.0, 0.0))
+        now = total + own
+        self._units[document] = before + size, now
         self._sums += now * now - total * total
-        self._crossed += now * (size + 1) - total * size
-        self._sizes += 2 * size + 1
+        self._crossed += now * (before + size) - total * before
+        self._sizes += size * (2 * before + size)
 
     @property
     def documents(self) -> int:
@@ -67,13 +80,18 @@ class ChunkMean:
         if self.n < 2 or not math.isfinite(self._squares):
             return None
         units, squares = self.n, self._squares
+        sums = None
         if self.documents >= FEW_DOCUMENTS:
-            mean = self.mean
             units = len(self._units)
-            squares = self._sums - 2 * mean * self._crossed + mean * mean * self._sizes
+            sums = self._sums, self._crossed, self._sizes
+        elif self._uneven:
+            sums = self._by_chunk
+        if sums is not None:
+            mean = self.mean
+            squares = sums[0] - 2 * mean * sums[1] + mean * mean * sums[2]
             # Equal values leave what rounding leaves, which may be below zero.
-            squares = squares if squares > _ROUNDING * self._sums else 0.0
-        error = math.sqrt(squares * units / (units - 1)) / self.n
+            squares = squares if squares > _ROUNDING * sums[0] else 0.0
+        error = math.sqrt(squares * units / (units - 1)) / self._size
         return ClusteredMean(self.mean, error, units)
 
 
@@ -100,6 +118,7 @@ class LiveStatistics:
         self._p99: float | None = None
         self._p99_positions = 0
         self.positions = 0
+        self._first_positions = 0
         self.nll_ref = self.nll_quant = 0.0
 
     def add(self, event: ChunkScored) -> None:
@@ -110,8 +129,10 @@ class LiveStatistics:
         if event.chunk in self._repeats:
             return
         document = self._documents.get(event.chunk)
-        self._kl.add(event.kl_mean, document)
-        self._flips.add(event.flips / event.positions, document)
+        self._first_positions = self._first_positions or event.positions
+        size = event.positions / self._first_positions
+        self._kl.add(event.kl_mean, document, size)
+        self._flips.add(event.flips / event.positions, document, size)
         self._p99s.add(event.kl_p99, document)
         self._squares += math.inf if event.kl_squares is None else event.kl_squares
         self.positions += event.positions

@@ -17,6 +17,7 @@ from qfid_tui.state.text_names import CORPORA, text_name
 from scorer.common.errors import InputError
 from scorer.spec.job import FEWEST_REPEATS, default_chunks
 from scorer.spec.ranks import Ranks, local_ranks, read_hostfile
+from scorer.spec.roles import read_roles
 from scorer.spec.settings.kv import GROUP_SIZES
 
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ def _count_typed(text: str) -> int | None:
     return None if text.strip().lower() in (ALL, "") else _number(text)
 
 
+def _roles_typed(text: str) -> str:
+    text = text.strip()
+    return "" if text.lower() in (ALL, "", "every token") else ",".join(read_roles(text))
+
+
 def _text_typed(text: str) -> str:
     text = text.strip()
     if text in CORPORA:
@@ -149,6 +155,14 @@ OPTIONS: tuple[Option, ...] = (
         _text,
         "The text that is scored: WikiText-2, the built-in text, or a file of yours.",
         _text_typed,
+    ),
+    Option(
+        "roles",
+        "roles",
+        ("", "assistant", "assistant,tool_call"),
+        lambda roles: roles.replace(",", ", ") or "every token",
+        "Of a chat file: count only what these roles said. Others: tool, user, system.",
+        _roles_typed,
     ),
     Option(
         "chunk_length",
@@ -242,6 +256,9 @@ def put(choices: Choices, option: Option, value: Any) -> Choices:
         InputError: The value contradicts another choice.
     """
     changed = dataclasses.replace(choices, **{option.field: value})
+    if option.field == "corpus" and value in CORPORA:
+        # Nobody says anything in them.
+        changed = dataclasses.replace(changed, roles="")
     if option.field == "protocol":
         changed = dataclasses.replace(changed, chunks=default_chunks(value, changed.max_chunks))
     changed.check()

@@ -77,7 +77,10 @@ def saved_chunks(run: Run, stored: Mapping[str, StoredChunks] | None = None) -> 
                 so_far.add(positions.kl)
             # The percentile of the last chunk is that of the setting; the others are not shown.
             last = so_far if number == len(chunks) else None
-            found.append(chunk_event(setting.key, positions, facts.seconds, last))
+            event = chunk_event(
+                setting.key, positions, facts.seconds, last, whole=not run.job.roles
+            )
+            found.append(event)
     return found
 
 

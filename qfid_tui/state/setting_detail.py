@@ -265,16 +265,18 @@ def _tail(
     parts = np.searchsorted(ends, rows, side="right")
     needed = stored.only({stored.chunks[part] for part in parts.tolist()})
     positions = Positions.concatenate(list(needed.positions()))
+    # Around a position stand tokens of roles that do not count, too.
+    whole = Positions.concatenate(list(needed.of_all_roles().positions()))
     places = {
         (int(chunk), int(position)): i
         for i, (chunk, position) in enumerate(
-            zip(positions.chunk.tolist(), positions.position.tolist(), strict=True)
+            zip(whole.chunk.tolist(), whole.position.tolist(), strict=True)
         )
     }
     # The same chunks, and no others, hold the largest: in order of chunk and position, as before.
     worst = _largest(positions.kl)
     around = [_around(places, positions, int(i)) for i in worst]
-    tokens: NDArray[np.int32] = positions.token
+    tokens: NDArray[np.int32] = whole.token
     ids = {int(tokens[j]) for before, after in around for j in (*before, *after)}
     for column in (positions.token, positions.top_ref, positions.top_quant):
         ids |= set(column[worst].tolist())
@@ -292,7 +294,7 @@ def _tail(
             chunk=int(positions.chunk[i]),
             position=int(positions.position[i]),
             before=text(before),
-            token=text([i]),
+            token=_text([int(positions.token[i])], spelling.pieces),
             after=text(after),
             reference=wanted(int(positions.top_ref[i]), float(positions.top_ref_logprob[i])),
             quantized=wanted(int(positions.top_quant[i]), float(positions.top_quant_logprob[i])),

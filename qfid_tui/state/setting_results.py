@@ -113,6 +113,7 @@ class SettingResult:
         self.chunks: list[int] = []
         self.kl: list[float] = []
         self.flips: list[float] = []
+        self.sizes: list[int] = []
         self.failure: str | None = None
         self.dropped = ""
         self.row: SettingRow | None = None
@@ -137,6 +138,7 @@ class SettingResult:
         self.chunks.append(event.chunk)
         self.kl.append(event.kl_mean)
         self.flips.append(event.flips / event.positions)
+        self.sizes.append(event.positions)
         self._events.append(event)
         self._live.add(event)
         self._add_depth(event)

@@ -49,6 +49,7 @@ class TableRow:
         origin: "" for this comparison, else when an earlier run began and on what text.
         run: Id of the earlier run; "" for this comparison.
         chunks: Index of each chunk of ``kl``.
+        sizes: Positions scored of each of them.
         depth: Of an earlier run, spans of positions and their KL mean, nats.
         key: What its figures depend on; None before the first chunk.
         differs: In what it differs from the rows that are ranked, in words; empty for those.
@@ -70,6 +71,7 @@ class TableRow:
     origin: str = ""
     run: str = ""
     chunks: Sequence[int] = ()
+    sizes: Sequence[int] = ()
     depth: Sequence[tuple[int, int, float]] = ()
     key: ComparabilityKey | None = None
     differs: tuple[str, ...] = ()
@@ -112,6 +114,7 @@ class EarlierSetting:
         kl: Per chunk, mean KL in nats.
         flips: Per chunk, share of flips, 0 to 1.
         depth: Spans of positions and their KL mean, nats; empty where its report has none.
+        sizes: Positions scored of each chunk.
         bytes_per_token: Stored bytes per token; None if the run does not have it.
         key: What its figures depend on.
     """
@@ -125,6 +128,7 @@ class EarlierSetting:
     kl: tuple[float, ...]
     flips: tuple[float, ...]
     depth: tuple[tuple[int, int, float], ...]
+    sizes: tuple[int, ...]
     bytes_per_token: float | None
     key: ComparabilityKey
 
@@ -219,6 +223,7 @@ def _earlier_row(row: EarlierSetting, full: KVCost | None) -> TableRow:
         origin=f"{row.day}, {row.text}",
         run=row.run,
         chunks=row.chunks,
+        sizes=row.sizes,
         depth=row.depth,
         key=row.key,
     )
@@ -283,5 +288,6 @@ def _row(
         waiting=comparison.is_active and not result.chunks and result.failure is None,
         text_chunks=comparison.text_chunks,
         chunks=result.chunks,
+        sizes=result.sizes,
         key=comparison.key(name),
     )

@@ -31,6 +31,7 @@ from qfid_tui.state.run_tokens import (
 )
 from qfid_tui.state.setting_tokens import SettingTokens, setting_tokens
 from qfid_tui.state.text_search import TextSearch
+from qfid_tui.state.token_roles import TextRoles, text_roles
 from scorer.common.errors import InputError
 from scorer.models.measuring import never
 from scorer.runs.listing import find_run
@@ -96,6 +97,7 @@ class TokenFacts:
         cost: What the setting cost here, or None.
         settings: All settings of the view in its order, with what each cost here, or None.
         unscored: Why the setting has no cost here, in a few words; else "".
+        role: Who said it, in a chat text; "" where that is not known.
     """
 
     chunk: int
@@ -106,6 +108,7 @@ class TokenFacts:
     cost: TokenCost | None
     settings: tuple[tuple[str, TokenCost | None], ...]
     unscored: str = ""
+    role: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -121,6 +124,7 @@ class TokenView:
         ids: (T,) int32, all tokens; ``MISSING`` where unknown.
         glyphs: What is drawn of them.
         notice: What the reader should know, in one line; mostly "".
+        roles: Whose each token is; None of a text without roles.
     """
 
     model: str
@@ -135,6 +139,7 @@ class TokenView:
     _run: Run
     _batches: Batches
     _costs: dict[str, SettingTokens]
+    roles: TextRoles | None = None
     _search: TextSearch | None = None
 
     @property
@@ -230,6 +235,7 @@ class TokenView:
             cost=cost,
             settings=tuple(costs.items()),
             unscored="" if cost is not None else self._unscored(setting, number, place),
+            role="" if self.roles is None else self.roles.of(token),
         )
 
     def _cost_at(self, setting: str, token: int, pending: bytes) -> TokenCost | None:
@@ -279,6 +285,10 @@ class TokenView:
         scored = self.cost(setting).scored[number * self.length : (number + 1) * self.length]
         if scored[place]:
             return "the run's positions cannot be read any more"
+        counted = self._run.job.roles
+        role = "" if self.roles is None else self.roles.of(number * self.length + place)
+        if counted and role and role not in counted:
+            return f"{role} does not count"
         if not scored.any():
             return f"this chunk is not scored under {setting}"
         if place == 0:
@@ -321,7 +331,9 @@ def read_token_view(
     if not chunks:
         raise InputError(f"nothing of run `{found.id}` is scored yet", "score some chunks first")
     length = found.job.chunk_length
-    ids = completed_ids(stored_ids(batches, chunks, length), chunks)
+    # Roles that do not count are text all the same.
+    whole = {setting: stored.of_all_roles() for setting, stored in batches.items()}
+    ids = completed_ids(stored_ids(whole, chunks, length), chunks)
     used = {*np.unique(ids).tolist()}
     for stored in batches.values():
         for positions in stored.positions():
@@ -347,4 +359,5 @@ def read_token_view(
         _run=found,
         _batches=batches,
         _costs={},
+        roles=text_roles(whole.values(), chunks, length),
     )

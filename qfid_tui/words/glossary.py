@@ -274,6 +274,14 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "A token of a chunk after which the next one is predicted; a chunk of 512 has 511.",
         ),
         Entry(
+            "roles",
+            "Of a chat file, whose tokens count although all go through the model: what the "
+            "assistant answered (with the token that ends its turn), its tool calls, what tools "
+            "returned, user, system; `template` is what the chat template writes of its own.",
+            "",
+            "Figures of other roles are never ranked together",
+        ),
+        Entry(
             "document",
             "An article or a row of the text; chunks of one document are similar, so intervals use "
             "documents if there are 5 or more.",

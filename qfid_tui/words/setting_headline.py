@@ -71,8 +71,19 @@ def _numbers(row: SettingRow, numbers: SettingNumbers, ranked_on: int) -> Iterat
     if ranked_on not in (0, row.n_chunks):
         place = "on the frontier" if row.on_frontier else f"beaten by {inert(str(row.beaten_by))}"
         yield _figure("ranked", f"{place}, on {plural(ranked_on, 'common chunk')}")
+    yield from _roles(numbers)
     basis = [f"95 % over {plural(ends.n_units, ends.unit)}", ends.label, ends.note]
     yield _figure("intervals", ", ".join(part for part in basis if part))
+
+
+def _roles(numbers: SettingNumbers) -> Iterator[TonedLine]:
+    """The drift on what each role of a chat text said."""
+    for each in numbers.by_role:
+        flips = percent(each.flip_rate, significant=2)
+        ends = f" ({_ends(each.kl_mean_interval)})" if each.kl_mean_interval else ""
+        value = f"KL {_short(each.kl_mean)} nats{ends}, p99 {_short(each.kl_p99)}, {flips} flips, "
+        value += plural(each.n_positions, "position")
+        yield _figure(inert(each.role), value if each.counted else f"{value}, does not count")
 
 
 def _paired(other: str, pair: PairedMeans | None) -> Iterator[TonedLine]:

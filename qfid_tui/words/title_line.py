@@ -40,7 +40,8 @@ def title_text(state: WorkbenchState, width: int) -> str:
             choices = of_run
         if _asked(choices) == _asked(of_run):
             scored, in_text = comparison.planned_chunks, comparison.text_chunks
-    text = f" · {text_name(choices.text)}"
+    only = f", only {choices.roles.replace(',', ', ')}" if choices.roles else ""
+    text = f" · {text_name(choices.text)}{only}"
     rest = f"{text} · {chunks_text(choices, scored, in_text)}"
     forms = [rest, rest.removesuffix(f", {choices.chunks}"), text]
     if machine is not None:
@@ -75,5 +76,5 @@ def _asked(choices: Choices) -> tuple[object, ...]:
     """What the number of chunks of a run depends on."""
     return (
         *(choices.model, choices.revision, choices.text, choices.protocol),
-        *(choices.chunk_length, choices.max_chunks, choices.chunks),
+        *(choices.chunk_length, choices.max_chunks, choices.chunks, choices.roles),
     )

@@ -103,14 +103,16 @@ def _head(facts: TokenFacts, width: int, height: int) -> list[Row]:
     number = f"  id {facts.token}" if facts.text is not None else ""
     place = f"token {facts.place} of chunk {facts.chunk}"
     where = f"predicted at position {facts.place - 1}" if facts.place else ""
+    role = f"role {facts.role}" if facts.role else ""
     both = ", ".join(filter(None, (place, where)))
     title: Row = ((name, STRONG), (number, MUTED))
     parts = "; ".join(f"part {p.number} of {p.of} of {inert(p.character)}" for p in facts.parts)
     if height >= _TALL:
         lines = (both,) if cell_len(both) <= width else (place, where)
-        return [title, *(((line, PLAIN),) for line in (*lines, parts) if line)]
+        said: list[Row] = [(("role ", MUTED), (facts.role, STRONG))] if role else []
+        return [title, *(((line, PLAIN),) for line in (*lines, parts) if line), *said]
     # What comes first gives way last.
-    wanted = [parts, place, number.strip(), where]
+    wanted = [parts, role, place, number.strip(), where]
     kept: list[str] = []
     room = width - cell_len(name)
     for piece in wanted:

@@ -20,7 +20,8 @@ FLAT_KEY, _OMIT = "json flat", "json omit"
 FLAT: Mapping[str, Any] = types.MappingProxyType({FLAT_KEY: True})
 """Metadata of a field that holds a dataclass whose keys stand in the object around it.
 
-Where the field may be None, that is written as null under every key, and read from it.
+Where the field may be None, that is written as null under every key that is always written, and
+read from it.
 """
 
 OMITTED: Mapping[str, Any] = types.MappingProxyType({_OMIT: True})
@@ -95,7 +96,8 @@ def _flat_values(
     if _OMIT in field.metadata:
         return {}
     inner, _ = flat_class(type(owner), field.name)
-    return dict.fromkeys(keys_of(inner))
+    left_out = {field.name for field in dataclasses.fields(inner) if _OMIT in field.metadata}
+    return {key: None for key in keys_of(inner) if key not in left_out}
 
 
 def keys_of(cls: type[Any]) -> tuple[str, ...]:

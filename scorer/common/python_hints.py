@@ -10,11 +10,11 @@ _SCORES = "`qfid kv`"
 _BATCH = re.compile(r"with --batch 1 or ")
 _SWITCH = re.compile(r"--(accept-changes|allow-custom-code|force)\b")
 _VALUE = re.compile(
-    r"--(chunk-length|chunks|corpus|max-chunks|path|protocol|quantize-start|revision)"
+    r"--(chunk-length|chunks|corpus|max-chunks|path|protocol|quantize-start|revision|roles)"
     r"(?: (?=[\w./-]*\w)([\w./-]*\w))?"
 )
 _NUMBERS = ("chunk-length", "max-chunks", "quantize-start")
-_WORDS = re.compile(r"below|needs|would|or|to|with|where")
+_WORDS = re.compile(r"below|needs|takes|would|or|to|with|where")
 
 
 def in_python(hint: str) -> str:

@@ -39,6 +39,7 @@ from scorer.metrics.reduce import Metrics
 from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
 from scorer.runs.engagement import Engagement
 from scorer.runs.grid import CellKey, Chunk, Grid, GridBatch, Passage
+from scorer.runs.role_runs import RoleRuns, counted_positions, runs_of
 from scorer.spec.events import Event, Progress, SettingDropped, SettingFailedEvent, Warned
 from scorer.stats.chunk_event import chunk_event
 from scorer.stats.noise_floor import PerturbedRepeats
@@ -253,7 +254,8 @@ class CellScorer:
         corpus, chunks = self.prepared.corpus, part.chunks
         first = self._rows[chunks[0].index]
         rows = slice(first, first + len(chunks))
-        return Batch(corpus.indices[rows], corpus.ids[rows], chunks[0].scored.start)
+        first_scored = chunks[0].scored.start
+        return Batch(corpus.indices[rows], corpus.ids[rows], first_scored, corpus.counted(rows))
 
     def _scored(self) -> Iterator[Event]:
         """Score and save what the schedule hands out."""
@@ -325,10 +327,18 @@ class CellScorer:
                 smaller_pass=self._smaller_pass(),
                 engagement=findings if first and isinstance(findings, Engagement) else None,
                 perturbed=scored.perturbed.get(key.chunk, PerturbedRepeats()),
+                roles=self._roles(key.chunk, positions),
             )
             chunks.append(StoredChunk(key, positions, facts))
         self._unsaved.append((name, chunks, self._rows_of(name)))
         self._saver.submit(self._store_unsaved)
+
+    def _roles(self, chunk: int, positions: Positions) -> RoleRuns:
+        """Whose the positions of a chunk are; empty for a text without roles."""
+        corpus = self.prepared.corpus
+        if corpus.roles is None:
+            return ()
+        return runs_of(corpus.roles[self._rows[chunk]][positions.position], corpus.role_names)
 
     def _rows_of(self, computed: str) -> list[str]:
         """The settings of the report whose figures a setting computes, controls left out."""
@@ -357,9 +367,15 @@ class CellScorer:
         events: list[Event] = []
         for name, chunks, settings in waiting:
             for chunk in chunks:
-                so_far = self._so_far(name, chunk.positions)
+                roles = self.prepared.job.roles
+                positions = counted_positions(chunk.positions, chunk.facts.roles, roles)
+                if not len(positions):
+                    # A start that comes after all that counts in the chunk.
+                    continue
+                so_far = self._so_far(name, positions)
+                whole = len(positions) == len(chunk.positions)
                 events += [
-                    chunk_event(setting, chunk.positions, chunk.facts.seconds, so_far)
+                    chunk_event(setting, positions, chunk.facts.seconds, so_far, whole=whole)
                     for setting in settings
                 ]
         return events
@@ -367,7 +383,10 @@ class CellScorer:
     def _so_far(self, name: str, positions: Positions) -> RunningP99:
         """The positions of a computation until now, these included."""
         if name not in self._p99:
-            self._p99[name] = RunningP99(len(positions) * len(self.prepared.corpus.indices))
+            corpus = self.prepared.corpus
+            # Of roles that count, another chunk may hold more positions.
+            most = len(positions) if corpus.roles is None else corpus.chunk_length - 1
+            self._p99[name] = RunningP99(most * len(corpus.indices))
         found = self._p99[name]
         if int(positions.chunk[0]) not in self._equal:
             found.add(positions.kl)

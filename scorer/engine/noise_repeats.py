@@ -67,8 +67,10 @@ def perturbed_repeats(
                 which = f" (repeat {repeat + 1} of {repeats} for the noise floor)"
                 found.failed[outcome.lane.key] = SettingFailed(error.message + which, error.hint)
             elif isinstance(outcome, Scored):
-                for positions in outcome.chunks:
+                for row, positions in enumerate(outcome.chunks):
                     key = outcome.lane.key, int(positions.chunk[0])
+                    if batch.counted is not None:
+                        positions = positions.select(batch.counted[row][positions.position])
                     before = found.made.get(key, PerturbedRepeats())
                     found.made[key] = before.and_one(positions.kl, int(positions.flips.sum()))
         if not noise.reached:

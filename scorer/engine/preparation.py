@@ -289,6 +289,8 @@ class Preparation:
             stored=self.chunks,
             vocab_rows=info.vocab_size,
             tokenizer_id=info.name,
+            roles=job.roles,
+            first=max(setting.start for setting in job.settings),
         )
 
     def _size(self, info: ModelInfo, sizes: ModelSizes) -> Generator[Event, None, PassSize]:

@@ -228,6 +228,6 @@ class _Follower:
     def _task(self, chunks: tuple[int, ...], lanes: tuple[str, ...]) -> ScoreTask:
         corpus = self._prepared.corpus
         first = self._rows[chunks[0]]
-        ids = corpus.ids[first : first + len(chunks)]
-        batch = Batch(chunks, ids, corpus.scored_from)
+        rows = slice(first, first + len(chunks))
+        batch = Batch(chunks, corpus.ids[rows], corpus.scored_from, corpus.counted(rows))
         return ScoreTask(batch, [self._lanes[key] for key in lanes])

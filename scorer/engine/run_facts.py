@@ -71,6 +71,8 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | N
         "protocol": job.protocol,
         "chunk length": job.chunk_length,
         "chunks": ",".join(map(str, corpus.indices)),
+        # Only where some are asked for: without it a run goes on with one of earlier versions.
+        **({"roles": ", ".join(job.roles)} if job.roles else {}),
         "batch": prepared.batch,
         "kernel": job.kernel,
         "device": f"{backend.kind} {backend.name}",

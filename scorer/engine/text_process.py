@@ -42,7 +42,7 @@ class TextProcess(BoundedProcess):
         job: Job,
         info: ModelInfo,
         *,
-        key: str,
+        key: str | None,
         consent: Consent,
         text_file: Path | None,
         cache_dir: Path | None,
@@ -52,7 +52,7 @@ class TextProcess(BoundedProcess):
         Args:
             job: The job; its text is there, none is downloaded.
             info: The job's model.
-            key: As of :func:`scorer.lm.tokenizer.comparison_key`.
+            key: As of :func:`scorer.lm.tokenizer.comparison_key`; None to compute it there.
             consent: As of :func:`scorer.lm.tokenizer.load_tokenizer`.
             text_file: Holds the text that came from standard input; None where none did.
             cache_dir: Folder for tokenized texts; None for no caching.
@@ -83,7 +83,7 @@ def text_request(
     job: Job,
     info: ModelInfo,
     *,
-    key: str,
+    key: str | None,
     consent: Consent,
     text_file: Path | None,
     cache_dir: Path | None,

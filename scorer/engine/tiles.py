@@ -29,11 +29,13 @@ class Batch:
         chunks: Indices of its chunks in the corpus.
         ids: (B, L) int32 tokens.
         first: First scored position of a chunk in stress mode.
+        counted: (B, L - 1) bool, which positions are of the roles that count; None for all.
     """
 
     chunks: tuple[int, ...]
     ids: NDArray[np.int32]
     first: int
+    counted: NDArray[np.bool_] | None = None
 
 
 def tile_positions(size: int, positions: int, rows: int) -> int:

@@ -86,7 +86,10 @@ def load_tokenizer(
         runtime = MlxLmTokenizer(model_path, allow_custom_code=bool(code))
         tokenizer = _from_runtime(model_path, runtime)
     tokenizer.chat = ChatEncoder(
-        runtime.encode_conversation, lambda: files_sha256(model_path, CHAT), _versions()
+        runtime.encode_conversation,
+        lambda: files_sha256(model_path, CHAT),
+        _versions(),
+        runtime.conversation_roles,
     )
     return tokenizer
 

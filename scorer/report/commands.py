@@ -98,6 +98,8 @@ def _command(
         words += option("--revision", found)
     if job.corpus.source != ("builtin" if job.model == "demo" else "wikitext2"):
         words += option("--corpus", job.corpus.source)
+    if job.roles:
+        words += ["--roles", ",".join(job.roles)]
     if job.protocol != "mqf":
         words += ["--protocol", job.protocol]
     if job.chunk_length != 512:

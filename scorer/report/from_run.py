@@ -126,7 +126,8 @@ def _chosen_by_the_rule(facts: RunFacts) -> bool:
     total, job = facts.corpus.total_chunks, facts.job
     if total is None or job.chunks != "spread":
         return True
-    return set(facts.chunks) == set(select_chunks(total, job.chunks, job.max_chunks))
+    left_out = frozenset(facts.corpus.chunks_left_out)
+    return set(facts.chunks) == set(select_chunks(total, job.chunks, job.max_chunks, left_out))
 
 
 def _with_numpy_blas(facts: RunFacts, identity: Identity) -> RunFacts:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scorer.report.role_drift import drift_by_role
+from scorer.report.role_values import RoleDrift
 from scorer.report.setting_row import Intervals
 from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.spec.settings.base import Setting
@@ -77,6 +79,7 @@ class Measured:
         control_flip_rate: Its flip rate, 0 to 1; None likewise.
         kv_judgement: The verdict by the bounds of the KV cache, where that is all that is quantized
             and the run is judged by those of weights; None else.
+        by_role: The drift on what each role of a chat text said; empty for other texts.
     """
 
     summary: Summary
@@ -87,6 +90,7 @@ class Measured:
     control_kl: KLSummary | None = None
     control_flip_rate: float | None = None
     kv_judgement: Judgement | None = None
+    by_role: tuple[RoleDrift, ...] = ()
 
     @property
     def intervals(self) -> Intervals:
@@ -165,6 +169,9 @@ def measure(facts: RunFacts, scored: ScoredSetting) -> Measured:
         kv_judgement=judge(estimates, summary.n_positions, outlook, scored.setting.thresholds)
         if scored.setting.thresholds != facts.job.thresholds
         else None,
+        by_role=()
+        if isinstance(scored.positions, Positions)
+        else drift_by_role(scored.positions, facts.job.roles, facts.documents),
     )
 
 

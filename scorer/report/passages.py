@@ -64,7 +64,7 @@ class Passage:
         chunk: Index of the chunk in the text.
         position: Position in the chunk at which the KL is largest.
         worst: Which of the tokens was predicted there.
-        tokens: The tokens, those that were scored.
+        tokens: The tokens, those that went through the model with the setting.
         reference: What the reference wanted there.
         quantized: What the quantized model wanted there.
         first: Whether the passage begins with the first scored token of its chunk.
@@ -156,8 +156,10 @@ def _passages(setting: str, chunks: StoredChunks) -> Iterable[Passage]:
         best += [(float(positions.kl[i]), number, i) for i in _peaks(positions)]
         best = sorted(best, key=lambda peak: (-peak[0], peak[1:]))[:PER_SETTING]
     for _, number, at in best:
-        positions, _ = chunks[number]
-        yield passage_at(setting, positions, at)
+        position = int(chunks[number][0].position[at])
+        # Around it stand tokens of roles that do not count, too.
+        whole, _ = chunks[number : number + 1].of_all_roles()[0]
+        yield passage_at(setting, whole, whole.position.tolist().index(position))
 
 
 def _peaks(positions: Positions) -> list[int]:

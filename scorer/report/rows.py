@@ -118,6 +118,7 @@ def _numbers(measured: Measured) -> SettingNumbers:
         kl_quantiles=summary.kl_quantiles,
         kl_by_depth=summary.depth,
         by_confidence=summary.confidence,
+        by_role=measured.by_role,
         flip_rate=summary.flip_rate,
         same_top_token=1 - summary.flip_rate,
         perplexity_ref=summary.perplexity_ref,
@@ -132,6 +133,7 @@ def _numbers(measured: Measured) -> SettingNumbers:
             total / size for total, size in zip(sums.kl, sums.sizes, strict=True)
         ),
         flips_per_chunk=sums.flips,
+        positions_per_chunk=sums.sizes if len(set(sums.sizes)) > 1 else (),
         control_kl=measured.control_kl,
         control_flip_rate=measured.control_flip_rate,
         verdict=judgement.verdict,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from scorer.common.json_values import FLAT, FLAT_OMITTED, OMITTED, OMITTED_IF_NONE
+from scorer.report.role_values import RoleDrift
 from scorer.report.weight_keys import WeightKeys
 from scorer.runs.engagement import SideEngagement
 from scorer.runs.facts import FailureFacts
@@ -68,6 +69,7 @@ class SettingNumbers:
         kl_quantiles: Name of a quantile of KL to its value, nats.
         kl_by_depth: KL by position, counted from the first scored one.
         by_confidence: KL and flips by the reference's top probability.
+        by_role: The drift on what each role of a chat text said; left out for other texts.
         flip_rate: Share of positions whose top token changed, 0 to 1.
         same_top_token: One minus that.
         perplexity_ref: Perplexity of the reference.
@@ -80,6 +82,8 @@ class SettingNumbers:
         intervals: 95 % intervals.
         kl_mean_per_chunk: KL mean of each of these chunks, nats.
         flips_per_chunk: Positions of each chunk whose top token changed.
+        positions_per_chunk: Positions scored of each chunk where they are not as many of all, as
+            where only some roles of a chat text count; left out else.
         control_kl: KL of the dequantized path, nats; None where it was not scored beside this one.
         control_flip_rate: Its flip rate, 0 to 1; None likewise.
         verdict: Tier by the point estimates.
@@ -95,6 +99,7 @@ class SettingNumbers:
     kl_quantiles: dict[str, float]
     kl_by_depth: tuple[DepthSpan, ...]
     by_confidence: tuple[ConfidenceBucket, ...]
+    by_role: tuple[RoleDrift, ...] = field(default=(), metadata=OMITTED)
     flip_rate: float
     same_top_token: float
     perplexity_ref: float
@@ -107,6 +112,7 @@ class SettingNumbers:
     intervals: Intervals
     kl_mean_per_chunk: tuple[float, ...] = ()
     flips_per_chunk: tuple[int, ...] = ()
+    positions_per_chunk: tuple[int, ...] = field(default=(), metadata=OMITTED)
     control_kl: KLSummary | None = None
     control_flip_rate: float | None = None
     verdict: Verdict
@@ -114,6 +120,10 @@ class SettingNumbers:
     verdict_held_by: tuple[HeldBound, ...] = ()
     verdict_open: tuple[OpenBound, ...] = ()
     verdict_without_interval: tuple[MissingInterval, ...] = ()
+
+    def sizes(self, chunks: int) -> tuple[int, ...]:
+        """Positions scored of each of so many chunks, which are all that the numbers rest on."""
+        return self.positions_per_chunk or (self.n_positions // max(1, chunks),) * chunks
 
     @property
     def is_open(self) -> bool:

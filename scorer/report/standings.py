@@ -22,7 +22,7 @@ from scorer.stats.summary_values import ChunkSums
 
 _WHAT = (
     *("model files", "model content", "corpus", "tokenizer", "tokenizer versions", "protocol"),
-    "chunk length",
+    *("chunk length", "roles"),
 )
 _LARGEST = 1e6
 _LONGEST = 1 << 31
@@ -168,16 +168,18 @@ def standings(reports: Iterable[NamedReport]) -> Standings:
 
 
 def _sums(report: Report, row: SettingRow, numbers: SettingNumbers) -> ChunkSums | None:
-    """Sums over each chunk; None where the report holds none. Chunks of one row are as long."""
+    """Sums over each chunk; None where the report holds none."""
     chunks, means = report.chunks_of(row), numbers.kl_mean_per_chunk
     if not chunks or len(chunks) != len(means) or len(set(chunks)) != len(chunks):
         return None
-    size = numbers.n_positions // len(chunks)
-    if not 1 <= size <= _LONGEST or not all(_is_kl(mean) for mean in means):
+    sizes = numbers.sizes(len(chunks))
+    if len(sizes) != len(chunks) or not all(1 <= size <= _LONGEST for size in sizes):
+        return None
+    if not all(_is_kl(mean) for mean in means):
         return None
     zeros = (0,) * len(chunks)
-    sums = tuple(mean * size for mean in means)
-    return ChunkSums(chunks, (size,) * len(chunks), sums, zeros, zeros)
+    sums = tuple(mean * size for mean, size in zip(means, sizes, strict=True))
+    return ChunkSums(chunks, sizes, sums, zeros, zeros)
 
 
 def _is_kl(mean: float) -> bool:
@@ -247,6 +249,6 @@ def _better(names: Sequence[str], entries: Sequence[_Entry]) -> dict[str, set[st
 
 
 def _mean_on(sums: ChunkSums, chunks: frozenset[int]) -> float:
-    values = [kl / size for chunk, kl, size in zip(sums.chunks, sums.kl, sums.sizes, strict=True)
-              if chunk in chunks]  # fmt: skip
-    return math.fsum(values) / len(values)
+    parts = zip(sums.chunks, sums.kl, sums.sizes, strict=True)
+    found = [(kl, size) for chunk, kl, size in parts if chunk in chunks]
+    return math.fsum(kl for kl, _ in found) / sum(size for _, size in found)

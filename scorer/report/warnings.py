@@ -41,6 +41,11 @@ def run_warnings(
             f"protocol `{facts.job.protocol}` scores other positions than `mqf`: never rank "
             "reports of different protocols together"
         )
+    if facts.job.roles:
+        found.append(
+            f"only what {' and '.join(facts.job.roles)} said counts: never rank these figures with "
+            "those of other roles, or of every token"
+        )
     return [*found, *facts.warnings]
 
 

@@ -6,10 +6,12 @@ Pure standard library.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 from scorer.runs.engagement import Engagement
+from scorer.runs.role_runs import RoleRuns, shared
 from scorer.stats.noise_floor import PerturbedRepeats
 
 
@@ -37,6 +39,7 @@ class ChunkFacts:
         engagement: What was seen to quantize; stored with the first chunk that a process scores
             of a setting.
         perturbed: What each perturbed repeat of the cell came to.
+        roles: Whose the cell's positions are; empty for a text without roles.
     """
 
     seconds: float = 0.0
@@ -44,6 +47,7 @@ class ChunkFacts:
     smaller_pass: SmallerPass | None = None
     engagement: Engagement | None = None
     perturbed: PerturbedRepeats = field(default_factory=PerturbedRepeats)
+    roles: RoleRuns = ()
 
     def to_json(self) -> dict[str, Any]:
         """The facts as JSON values; what is not set is left out."""
@@ -61,6 +65,8 @@ class ChunkFacts:
         if self.perturbed.flips:
             data["perturbed_flips"] = list(self.perturbed.flips)
             data["perturbed_largest_kl"] = [list(kl) for kl in self.perturbed.largest]
+        if self.roles:
+            data["roles"] = [list(run) for run in self.roles]
         return data
 
     @classmethod
@@ -88,9 +94,16 @@ class ChunkFacts:
                         tuple(map(_number, kl)) for kl in data.get("perturbed_largest_kl", ())
                     ),
                 ),
+                roles=shared(tuple(_run(*run) for run in data.get("roles", ()))),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError("a known key of the facts has another type") from error
+
+
+def _run(role: Any, count: Any) -> tuple[str, int]:
+    if not isinstance(role, str) or _whole(count) < 1:
+        raise TypeError("not a role and a number of positions")
+    return sys.intern(role), count
 
 
 def _number(value: Any) -> float:

@@ -22,6 +22,7 @@ ROW = TypeVar("ROW")
 # Names, which the hash of the files makes needless, and the chunks, which the key holds apart.
 _LEFT_OUT = ("model", "model revision", "chunks")
 _MIXED = "changes accepted on resume"
+_ROLES = "roles"
 # A run that lacks one of these does not say: it is of an earlier version.
 _EXPECTED = (
     *("model files", "model content", "corpus", "tokenizer", "tokenizer versions", "protocol"),
@@ -142,6 +143,11 @@ def _run_differences(these: Identity | None, those: Identity | None) -> list[str
             # Absent where nothing was mixed.
             if these.get(name) != those.get(name):
                 found.append(words)
+        elif name == _ROLES:
+            # Absent where all tokens count.
+            ours, theirs = these.get(name) or "all", those.get(name) or "all"
+            if ours != theirs:
+                found.append(f"scored roles {_shown(theirs)}, not {_shown(ours)}")
         elif these.get(name) is None or those.get(name) is None:
             found.append(f"{words} unknown")
         elif these[name] != those[name]:

@@ -207,7 +207,8 @@ class Run:
     def read(self) -> dict[str, StoredChunks]:
         """Setting to its scored chunks with their facts, in ascending order of chunk.
 
-        All of the file is checked; positions are read again when they are asked for.
+        All of the file is checked; positions are read again when they are asked for. Where the
+        run's job names roles, they are those of these roles.
 
         Raises:
             InputError: The positions are not those of a version that this one can read.
@@ -218,7 +219,7 @@ class Run:
         found: dict[str, StoredChunks] = {}
         if self.positions_path.exists():
             size = self.positions_path.stat().st_size
-            found = stored_chunks(self.positions_path)
+            found = stored_chunks(self.positions_path, self.job.roles)
             # Taken before: what another thread has appended since makes it void.
             counts = {setting: len(chunks) for setting, chunks in found.items()}
             self._counted = StoredCounts(size, counts)

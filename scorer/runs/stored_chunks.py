@@ -6,6 +6,7 @@ where each cell lies. Whoever wants positions reads those of one chunk after the
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.positions_file import open_positions, read_positions
 from scorer.runs.positions_format import POSITIONS_SCHEMA, Place, read_again, read_schema
 from scorer.runs.positions_schema import UnknownContent
+from scorer.runs.role_runs import counted_positions, counted_rows, roles_at
 from scorer.stats.positions import Positions, SummaryColumns
 
 if TYPE_CHECKING:
@@ -34,27 +36,39 @@ class StoredCell:
         rows: Number of its scored positions.
         facts: How it was scored.
         place: Where its message lies.
+        counted: How many of them are of the roles that count.
     """
 
     chunk: int
     rows: int
     facts: ChunkFacts
     place: Place
+    counted: int
 
 
 class StoredChunks(Sequence[tuple[Positions, ChunkFacts]]):
     """The chunks of one setting with their facts, in ascending order of chunk.
 
-    Items are read from the file each time they are asked for; the arrays are read-only.
+    Items are read from the file each time they are asked for; the arrays are read-only. Where only
+    some roles of a text count, they hold the positions of these alone.
 
     Raises:
         QfidError: When items are read: the file has changed since, or the disk fails.
     """
 
-    def __init__(self, path: Path, cells: Sequence[StoredCell]) -> None:
-        """Create it of the cells in ``path``, in ascending order of chunk."""
+    def __init__(
+        self, path: Path, cells: Sequence[StoredCell], roles: tuple[str, ...] = ()
+    ) -> None:
+        """Create it of the cells in ``path``, in ascending order of chunk.
+
+        Args:
+            path: The file.
+            cells: The cells.
+            roles: The roles that count; empty for all positions.
+        """
         self._path = path
         self._cells = cells
+        self._roles = roles
 
     @property
     def chunks(self) -> list[int]:
@@ -64,7 +78,26 @@ class StoredChunks(Sequence[tuple[Positions, ChunkFacts]]):
     @property
     def sizes(self) -> list[int]:
         """Number of positions of each chunk."""
-        return [cell.rows for cell in self._cells]
+        return [cell.counted for cell in self._cells]
+
+    @property
+    def has_roles(self) -> bool:
+        """Whether it is known of positions whose they are."""
+        return any(cell.facts.roles for cell in self._cells)
+
+    def of_all_roles(self) -> StoredChunks:
+        """Return the same chunks with all their positions."""
+        cells = [dataclasses.replace(cell, counted=cell.rows) for cell in self._cells]
+        return StoredChunks(self._path, cells)
+
+    def roles(self) -> Iterator[list[str]]:
+        """The role of each position, chunk by chunk, as :meth:`positions` gives them.
+
+        It is "" where that is not known. No position is read.
+        """
+        for cell in self._cells:
+            found = roles_at(cell.facts.roles, cell.rows)
+            yield [role for role in found if role in self._roles] if self._roles else found
 
     @property
     def facts(self) -> list[ChunkFacts]:
@@ -73,11 +106,14 @@ class StoredChunks(Sequence[tuple[Positions, ChunkFacts]]):
 
     def only(self, chunks: Container[int]) -> StoredChunks:
         """Return those among some chunks."""
-        return StoredChunks(self._path, [cell for cell in self._cells if cell.chunk in chunks])
+        return self._of([cell for cell in self._cells if cell.chunk in chunks])
 
     def without(self, chunks: Container[int]) -> StoredChunks:
         """Return all but some chunks."""
-        return StoredChunks(self._path, [cell for cell in self._cells if cell.chunk not in chunks])
+        return self._of([cell for cell in self._cells if cell.chunk not in chunks])
+
+    def _of(self, cells: Sequence[StoredCell]) -> StoredChunks:
+        return StoredChunks(self._path, cells, self._roles)
 
     def positions(self) -> Iterator[Positions]:
         """Read the positions chunk by chunk."""
@@ -101,7 +137,7 @@ class StoredChunks(Sequence[tuple[Positions, ChunkFacts]]):
 
     def __getitem__(self, index: int | slice) -> tuple[Positions, ChunkFacts] | StoredChunks:
         if isinstance(index, slice):
-            return StoredChunks(self._path, self._cells[index])
+            return self._of(self._cells[index])
         cell = self._cells[index]
         (positions,) = self._read([cell])
         return positions, cell.facts
@@ -116,7 +152,7 @@ class StoredChunks(Sequence[tuple[Positions, ChunkFacts]]):
                         raise QfidError(
                             f"`{self._path}` was changed while it was read", "try again"
                         )
-                    yield positions
+                    yield counted_positions(positions, cell.facts.roles, self._roles)
         except OSError as error:
             raise storage_error(error, self._path) from error
 
@@ -130,11 +166,15 @@ def _schema(file: BinaryIO) -> pa.Schema:
         return POSITIONS_SCHEMA
 
 
-def stored_chunks(path: Path) -> dict[str, StoredChunks]:
+def stored_chunks(path: Path, roles: tuple[str, ...] = ()) -> dict[str, StoredChunks]:
     """Read a positions file once from end to end, checking all of it.
 
+    Args:
+        path: The file.
+        roles: The roles that count; empty for all positions.
+
     Returns:
-        Setting to its scored chunks.
+        Setting to its scored chunks. One whose positions are all of other roles is left out.
 
     Raises:
         InputError: It holds something that this version does not understand.
@@ -144,9 +184,12 @@ def stored_chunks(path: Path) -> dict[str, StoredChunks]:
     reader = read_positions(path)
     for chunk in reader:
         assert reader.place is not None
-        cell = StoredCell(chunk.key.chunk, len(chunk.positions), chunk.facts, reader.place)
-        found.setdefault(chunk.key.setting, []).append(cell)
+        rows = len(chunk.positions)
+        counted = counted_rows(chunk.facts.roles, roles, rows)
+        cell = StoredCell(chunk.key.chunk, rows, chunk.facts, reader.place, counted)
+        if counted:
+            found.setdefault(chunk.key.setting, []).append(cell)
     return {
-        setting: StoredChunks(path, sorted(cells, key=lambda cell: cell.chunk))
+        setting: StoredChunks(path, sorted(cells, key=lambda cell: cell.chunk), roles)
         for setting, cells in found.items()
     }

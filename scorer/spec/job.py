@@ -17,6 +17,7 @@ from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, converted, json_values
 from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.geometry import KVGeometry
+from scorer.spec.roles import PLAIN_TEXT_HINT, checked_roles
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.grammar import NOTATION_HINT
 from scorer.spec.settings.registry import parse_setting
@@ -99,6 +100,7 @@ class Job:
         one_at_a_time: Load one set of weights after the other, also where all fit in memory.
         deployment: Where the model is to run; None where nobody says. No number depends on it.
         drop_beaten: Score settings no further once they cannot be what to run there.
+        roles: The roles of a chat text whose tokens count, ascending; empty for all tokens.
     """
 
     model: str
@@ -122,8 +124,10 @@ class Job:
     one_at_a_time: bool = field(default=False, metadata=OMITTED)
     deployment: DeploymentSpec | None = field(default=None, metadata=OMITTED_IF_NONE)
     drop_beaten: bool = field(default=False, metadata=OMITTED)
+    roles: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "roles", checked_roles(self.roles))
         if not self.settings:
             raise InputError("the job has no setting", NOTATION_HINT)
         for number, setting in enumerate(self.settings):
@@ -131,6 +135,11 @@ class Job:
                 raise InputError(
                     f"setting `{setting.key}` is named twice", "name each setting once"
                 )
+        if self.roles and self.corpus.source in ("wikitext2", "builtin"):
+            raise InputError(
+                f"`{self.corpus.source}` is plain text: nobody says who said what of it",
+                PLAIN_TEXT_HINT,
+            )
         if self.chunk_length < 2:
             raise InputError(
                 f"chunk length `{self.chunk_length}` leaves no token to predict",

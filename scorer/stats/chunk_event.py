@@ -14,7 +14,12 @@ from scorer.stats.running_p99 import RunningP99
 
 
 def chunk_event(
-    setting: str, positions: Positions, seconds: float, so_far: RunningP99 | None = None
+    setting: str,
+    positions: Positions,
+    seconds: float,
+    so_far: RunningP99 | None = None,
+    *,
+    whole: bool = True,
 ) -> ChunkScored:
     """Make the event of one setting scored on one chunk.
 
@@ -23,6 +28,8 @@ def chunk_event(
         positions: All scored positions of the chunk, in order.
         seconds: Wall time of the setting's forward pass and metrics.
         so_far: The setting's positions until now, these included.
+        whole: Whether they follow each other: where only some roles of a text count, spans of
+            depth hold different numbers of them.
     """
     kl = positions.kl
     return ChunkScored(
@@ -36,7 +43,9 @@ def chunk_event(
         nll_ref=float(positions.nll_ref.sum()),
         nll_quant=float(positions.nll_quant.sum()),
         seconds=seconds,
-        kl_by_depth=[float(kl[a:b].sum()) for a, b in pairwise(depth_edges(len(positions)))],
+        kl_by_depth=[float(kl[a:b].sum()) for a, b in pairwise(depth_edges(len(positions)))]
+        if whole
+        else [],
         kl_squares=float(np.square(kl).sum()),
         kl_p99_so_far=None if so_far is None else so_far.value,
         positions_so_far=0 if so_far is None else so_far.positions,

@@ -12,9 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from scorer.common.errors import InputError
+from scorer.text.chat_forms import messages_of
 from scorer.text.content import reason
 
-ROW_HINT = 'a row is {"text": "…"} or {"messages": [{"role": "user", "content": "…"}, …]}'
+ROW_HINT = (
+    'a row is {"text": "…"}, {"messages": [{"role": "user", "content": "…"}, …]}, '
+    '{"conversations": [{"from": "human", "value": "…"}, …]} or '
+    '{"prompt": "…", "completion": "…"}'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Conversation:
         return cls(data["messages"], data["tools"])
 
 
-def conversation_line(name: str, where: str, row: dict[str, Any]) -> str:
+def conversation_line(name: str, where: str, row: dict[str, Any], form: str) -> str:
     """Write a row's conversation as one line of JSON.
 
     The line is a list of messages, or an object with ``messages`` and ``tools``.
@@ -51,16 +56,14 @@ def conversation_line(name: str, where: str, row: dict[str, Any]) -> str:
     Args:
         name: Name of the file.
         where: The row's place in it.
-        row: The row, which has ``messages``.
+        row: The row.
+        form: The key that holds its conversation, see :mod:`scorer.text.chat_forms`.
 
     Raises:
         InputError: It is not a conversation in text.
     """
-    messages = row["messages"]
-    if not isinstance(messages, list) or not messages:
-        raise InputError(f"`messages` in {where} of `{name}` is no list of messages", ROW_HINT)
     try:
-        prepared = [_prepared(message) for message in messages]
+        prepared = [_prepared(message) for message in messages_of(form, row)]
         tools = _tools(row.get("tools"))
     except ValueError as error:
         raise InputError(f"{where} of `{name}` has {error}", ROW_HINT) from error
@@ -119,7 +122,13 @@ def _call(call: Any) -> Any:
 
 
 def _tools(tools: Any) -> list[dict[str, Any]] | None:
-    if not tools:
+    if isinstance(tools, str) and tools.strip():
+        # Data sets in ShareGPT's form keep them as JSON text.
+        try:
+            tools = json.loads(tools)
+        except (ValueError, RecursionError):
+            raise ValueError("`tools` that are no JSON") from None
+    if not tools or isinstance(tools, str):
         return None
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise ValueError("`tools` that are no list of objects")

@@ -6,20 +6,25 @@ chunks".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 
 from scorer.spec.job import ChunkChoice
 
 
-def select_chunks(total: int, choice: ChunkChoice, max_chunks: int | None) -> tuple[int, ...]:
+def select_chunks(
+    total: int,
+    choice: ChunkChoice,
+    max_chunks: int | None,
+    left_out: Collection[int] = (),
+) -> tuple[int, ...]:
     """Return the indices of the chunks to score, in scoring order.
 
     ``first`` takes them as they stand in the text, ``spread`` in :func:`spread_order`. Both take
-    the first ``max_chunks`` of their order, or every chunk.
+    the first ``max_chunks`` of their order, or every chunk, those left out apart.
     """
-    n = total if max_chunks is None else min(max_chunks, total)
-    return tuple(islice(range(total) if choice == "first" else spread_order(total), n))
+    order = range(total) if choice == "first" else spread_order(total)
+    return tuple(islice((chunk for chunk in order if chunk not in left_out), max_chunks))
 
 
 def spread_order(total: int) -> Iterator[int]:

@@ -8,7 +8,7 @@ llama.cpp's ``llama-perplexity``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scorer.common.errors import InputError
 from scorer.spec.job import ChunkChoice, TextProtocol
 from scorer.text.chunk_order import select_chunks
+from scorer.text.chunk_roles import chunks_without, count_roles, target_roles
 from scorer.text.provenance import CorpusFacts
 from scorer.text.tokenized import TokenizedSource
 
@@ -53,6 +54,12 @@ class ChunkedCorpus:
         unigram_perplexity: Perplexity of the tokenized corpus by its own token frequencies.
         chat: Whether the corpus is conversations in the model's chat template.
         warnings: What the reader of a report should know of the text, one line each.
+        roles: (n, L - 1) uint8, whose the target of each position is, indices into ``role_names``;
+            None of a text without roles.
+        role_names: Names of roles.
+        role_positions: Role to the positions that the selected chunks have of it.
+        counted_roles: The roles that count; empty for all positions.
+        left_out: Chunks that hold no position of the roles that count, ascending.
     """
 
     ids: NDArray[np.int32]
@@ -76,6 +83,26 @@ class ChunkedCorpus:
     unigram_perplexity: float
     chat: bool = False
     warnings: tuple[str, ...] = ()
+    roles: NDArray[np.uint8] | None = None
+    role_names: tuple[str, ...] = ()
+    role_positions: dict[str, int] = field(default_factory=dict)
+    counted_roles: tuple[str, ...] = ()
+    left_out: tuple[int, ...] = ()
+
+    def counted(self, rows: slice) -> NDArray[np.bool_] | None:
+        """Which positions of some chunks are of the roles that count; None for all.
+
+        Args:
+            rows: Which of the selected chunks.
+
+        Returns:
+            (m, L - 1) bool.
+        """
+        if self.roles is None or not self.counted_roles:
+            return None
+        codes = [i for i, name in enumerate(self.role_names) if name in self.counted_roles]
+        found: NDArray[np.bool_] = np.isin(self.roles[rows], codes)
+        return found
 
     def facts(self) -> CorpusFacts:
         """Return the facts about the text that are stored with a run."""
@@ -97,6 +124,8 @@ class ChunkedCorpus:
             n_documents=self.n_documents,
             scored_from=self.scored_from,
             unigram_perplexity=self.unigram_perplexity,
+            role_positions=self.role_positions,
+            chunks_left_out=self.left_out,
         )
 
 
@@ -110,6 +139,8 @@ def cut_corpus(
     stored: Sequence[int] | None = None,
     vocab_rows: int | None = None,
     tokenizer_id: str,
+    roles: tuple[str, ...] = (),
+    first: int = 0,
 ) -> ChunkedCorpus:
     """Cut a tokenized text into chunks and select those of the run.
 
@@ -123,15 +154,21 @@ def cut_corpus(
             ``max_chunks`` where the text has them all.
         vocab_rows: Rows of the model's embedding; None to skip the check of the ids.
         tokenizer_id: Name of the tokenizer in the report.
+        roles: The roles whose tokens count; empty for all tokens. Chunks without one are left out.
+        first: First position that every setting scores, where the protocol does not begin later.
 
     Raises:
-        InputError: The text is shorter than the protocol needs, or holds a token without an
-            embedding row.
+        InputError: The text is shorter than the protocol needs, holds a token without an
+            embedding row, or none of the roles.
     """
     total = _full_chunks(tokens.name, len(tokens.ids), chunk_length, protocol)
+    scored_from = chunk_length // 2 if protocol == "llama.cpp" else 0
+    targets = target_roles(tokens, total, chunk_length)
+    left_out, asked = chunks_without(tokens, targets, roles, max(first, scored_from))
     indices = tuple(dict.fromkeys(stored or ()))
     if not indices or not 0 <= min(indices) <= max(indices) < total:
-        indices = select_chunks(total, chunks, max_chunks)
+        indices = select_chunks(total, chunks, max_chunks, frozenset(left_out))
+    own = None if targets is None else targets[list(indices)]
     ids = tokens.ids[: total * chunk_length].reshape(total, chunk_length)[list(indices)]
     policy: BosPolicy = "none"
     if protocol == "llama.cpp":
@@ -161,10 +198,15 @@ def cut_corpus(
         tokenizer_versions=tokens.tokenizer_versions,
         protocol=protocol,
         chunk_length=chunk_length,
-        scored_from=chunk_length // 2 if protocol == "llama.cpp" else 0,
+        scored_from=scored_from,
         unigram_perplexity=unigram_perplexity(tokens.ids),
         chat=tokens.chat,
-        warnings=(*tokens.cautions, *repetitive_chunks(ids)),
+        warnings=(*tokens.cautions, *asked, *repetitive_chunks(ids)),
+        roles=own,
+        role_names=tokens.role_names,
+        role_positions=count_roles(own, tokens.role_names, scored_from),
+        counted_roles=roles,
+        left_out=left_out,
     )
 
 

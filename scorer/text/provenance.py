@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from scorer.common.json_values import OMITTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,9 @@ class CorpusFacts(CorpusProvenance):
         n_documents: Documents that the planned chunks begin in; 0 where the text knows none.
         scored_from: First position of a chunk that the protocol scores.
         unigram_perplexity: Perplexity of the whole text under its own token frequencies.
+        role_positions: Role to its positions in the planned chunks; empty for a text without
+            roles.
+        chunks_left_out: Chunks of the text without a position of the roles that count.
     """
 
     protocol: str = "mqf"
@@ -57,3 +62,5 @@ class CorpusFacts(CorpusProvenance):
     n_documents: int | None = None
     scored_from: int = 0
     unigram_perplexity: float | None = None
+    role_positions: dict[str, int] = field(default_factory=dict, metadata=OMITTED)
+    chunks_left_out: tuple[int, ...] = field(default=(), metadata=OMITTED)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from scorer.common.errors import InputError
+from scorer.text.chat_forms import FORMS, form_of, keys_of
 from scorer.text.chat_rows import ROW_HINT, conversation_line
 from scorer.text.content import UTF8_HINT, reason
 from scorer.text.parquet import parquet_columns, parquet_rows
@@ -16,14 +17,13 @@ LocatedRow = tuple[str, dict[str, Any]]
 """The location of a row (``line 3``) and its values."""
 
 _JSON_LINES = (".jsonl", ".ndjson")
-_BODIES = ("text", "messages")
 
 
 def json_rows(name: str, ending: str, text: str) -> Iterable[LocatedRow] | None:
     """The rows of a text in JSON; None if it is plain text.
 
     A text is taken as JSON lines if its name says so, or if its first line is an object with
-    ``text`` or ``messages``; as a list if it is a JSON list of such objects.
+    ``text`` or a conversation; as a list if it is a JSON list of such objects.
 
     Args:
         name: Name of the file.
@@ -49,41 +49,56 @@ def rows_of_parquet(name: str, data: bytes) -> Iterable[LocatedRow]:
         InputError: It cannot be read, or has no column of text.
     """
     columns = parquet_columns(name, data)
-    body = next((c for c in _BODIES if columns.count(c) == 1), None)
-    if body is None:
-        raise InputError(f"`{name}` has no column `text` and none `messages`")
-    wanted = [body, *(["tools"] if body == "messages" and columns.count("tools") == 1 else [])]
+    single = {column: None for column in columns if columns.count(column) == 1}
+    form = None if "text" in single else form_of(single)
+    if form is None and "text" not in single:
+        raise InputError(
+            f"`{name}` has no column `text`, and none of {_listed(FORMS)} with a conversation",
+            ROW_HINT,
+        )
+    wanted = ["text"] if form is None else [key for key in keys_of(form) if key in single]
     for i, row in enumerate(parquet_rows(name, data, wanted), 1):
         # Parquet gives every message of a column the same keys; those it lacks are null.
-        yield f"row {i}", _without_nulls(row) if body == "messages" else row
+        yield f"row {i}", row if form is None else {**row, **_without_nulls(row)}
 
 
 def source_of_rows(name: str, rows: Iterable[LocatedRow]) -> SourceText:
     """Join rows to one text.
 
-    Rows with ``text`` are joined with a blank line. Rows with ``messages`` become one line of JSON
-    each (:func:`~scorer.text.chat_rows.conversation_line`), for the model's chat template.
+    Rows with ``text`` are joined with a blank line. Rows with a conversation become one line of
+    JSON each (:func:`~scorer.text.chat_rows.conversation_line`), for the model's chat template.
 
     Raises:
-        InputError: A row is malformed.
+        InputError: A row is malformed, or of another kind than the first.
     """
     texts: list[tuple[str, str]] = []
-    chat: bool | None = None
+    kind: str | None = None
     for where, row in rows:
-        is_chat = "text" not in row and "messages" in row
-        if chat is not None and chat != is_chat:
-            raise InputError(f"`{name}` mixes text and chat rows, first at {where}", ROW_HINT)
-        chat = is_chat
-        text = conversation_line(name, where, row) if chat else row.get("text")
+        form = None if "text" in row else form_of(row)
+        if kind is None:
+            kind = form or "text"
+        elif kind != (form or "text") and (form or "text" in row):
+            raise InputError(
+                f"`{name}` mixes kinds of rows: {where} has `{form or 'text'}`, those before it "
+                f"`{kind}`",
+                "give rows of one kind; " + ROW_HINT,
+            )
+        text = row.get("text") if form is None else conversation_line(name, where, row, form)
         if not isinstance(text, str):
-            raise InputError(f"{where} of `{name}` has no `text`", ROW_HINT)
+            what = "no `text`" if "text" in row or kind == "text" else f"no `{kind}`"
+            raise InputError(f"{where} of `{name}` has {what}", ROW_HINT)
         if not _encodable(text):
             raise InputError(f"{where} of `{name}` holds half a surrogate pair", UTF8_HINT)
         title = row.get("title")
         named = isinstance(title, str) and bool(title.strip()) and _encodable(title)
         texts.append((str(title) if named else where, text))
+    chat = kind not in (None, "text")
     joined, documents = join_documents(texts, "\n" if chat else "\n\n")
-    return SourceText.of(name, joined, documents, chat=bool(chat))
+    return SourceText.of(name, joined, documents, chat=chat)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _line_rows(name: str, text: str) -> Iterable[LocatedRow]:
@@ -114,7 +129,7 @@ def _json(text: str) -> Any:
 
 
 def _is_row(value: Any) -> bool:
-    return isinstance(value, dict) and any(body in value for body in _BODIES)
+    return isinstance(value, dict) and ("text" in value or form_of(value) is not None)
 
 
 def _without_nulls(value: Any) -> Any:

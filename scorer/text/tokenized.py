@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
 from scorer.spec.job import TextProtocol
+from scorer.spec.roles import OTHER, TEMPLATE
+from scorer.text.chat_roles import MOST_ROLES
 from scorer.text.chat_rows import Conversation
 from scorer.text.source_text import SourceText
 from scorer.text.tokens.cache import TokenizedText, cache_file, load_tokens, save_tokens
 from scorer.text.tokens.tokenizer import TextTokenizer
 
-_ARRAYS = (("ids", "<i4"), ("document_starts", "<i8"))
+_ARRAYS = (("ids", "<i4"), ("document_starts", "<i8"), ("roles", "|u1"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +42,8 @@ class TokenizedSource:
         tokenizer_sha256: Hex SHA-256 of the tokenizer's files.
         tokenizer_versions: Package to version of the libraries that decided the tokens.
         cautions: What the reader of a report should know of the tokenizer, one line each.
+        roles: As of :class:`~scorer.text.tokens.cache.TokenizedText`, as are ``role_names``.
+        role_names: See there.
     """
 
     name: str
@@ -53,6 +58,8 @@ class TokenizedSource:
     tokenizer_sha256: str
     tokenizer_versions: dict[str, str]
     cautions: tuple[str, ...] = ()
+    roles: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    role_names: tuple[str, ...] = ()
 
     def to_parts(self) -> tuple[dict[str, Any], bytes]:
         """Return it as JSON values and the bytes of its arrays, for another process."""
@@ -71,7 +78,7 @@ class TokenizedSource:
             array = np.frombuffer(data, dtype, size, offset)
             offset += array.nbytes
             found[name] = array.astype(array.dtype.newbyteorder("="))
-        found |= {name: tuple(values[name]) for name in ("titles", "cautions")}
+        found |= {name: tuple(values[name]) for name in ("titles", "cautions", "role_names")}
         return cls(**found)
 
 
@@ -106,7 +113,9 @@ def tokenized_source(
         added_bos=tokenizer.bos_token_id if tokenizer.adds_bos else None,
         tokenizer_sha256=tokenizer.sha256,
         tokenizer_versions=_versions(source, tokenizer),
-        cautions=tokenizer.cautions,
+        cautions=(*tokenizer.cautions, *tokens.cautions),
+        roles=tokens.roles,
+        role_names=tokens.role_names,
     )
 
 
@@ -168,11 +177,39 @@ def _text_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
 
 def _chat_tokens(source: SourceText, tokenizer: TextTokenizer) -> TokenizedText:
     rows: list[NDArray[np.int32]] = []
+    roles: list[NDArray[np.uint8]] = []
+    names: dict[str, int] = {TEMPLATE: 0}
+    left_out: Counter[str] = Counter()
     for (_, title), line in zip(source.documents, source.text.split("\n"), strict=True):
+        conversation = Conversation.from_line(line)
         try:
             # The template writes the special tokens, and none is added.
-            rows.append(tokenizer.encode_conversation(Conversation.from_line(line)))
+            ids = tokenizer.encode_conversation(conversation)
+            found = tokenizer.conversation_roles(conversation, ids)
         except InputError as error:
             raise InputError(f"{title} of `{source.name}`: {error.message}", error.hint) from error
+        rows.append(ids)
+        codes = [_code(names, name) for name in found.names]
+        roles.append(np.array(codes, np.uint8)[found.codes])
+        left_out["text"] += found.messages_left_out
+        left_out["tool calls"] += found.calls_left_out
     lengths = np.array([0, *(len(row) for row in rows[:-1])], np.int64)
-    return TokenizedText(np.concatenate(rows), np.cumsum(lengths))
+    cautions = [
+        f"the chat template leaves out the {what} of {n} message{'s' * (n != 1)}"
+        for what, n in left_out.items()
+        if n
+    ]
+    return TokenizedText(
+        np.concatenate(rows),
+        np.cumsum(lengths),
+        np.concatenate(roles),
+        tuple(names),
+        tuple(cautions),
+    )
+
+
+def _code(names: dict[str, int], name: str) -> int:
+    """The number of a role, a new one where there is room."""
+    if name not in names and len(names) >= MOST_ROLES:
+        name = OTHER
+    return names.setdefault(name, len(names))

@@ -91,6 +91,7 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
         "revision": "v1",
         "allow_custom_code": True,
         "force": True,
+        "roles": ("assistant", "tool_call"),
     }
     with pytest.raises(Asked):
         measure_kv_fidelity(

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from qfid_tui.state.token_view import TokenView
     from qfid_tui.state.workbench import RunSoFar
 
-_FIND = ("find", "match")
+_ON_THE_TEXT = (
+    *("flip", "own_flip", "rival", "largest", "chunk", "setting", "bars", "role"),
+    *("find", "match"),
+)
 _SHORTEST_MODEL = 20
 
 
@@ -204,8 +207,10 @@ class InspectorScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only leaving and the help while nothing is read; settings need two to switch."""
-        if action in ("flip", "own_flip", "rival", "largest", "chunk", "setting", "bars", *_FIND):
+        if action in _ON_THE_TEXT:
             if self._view is None:
+                return False
+            if action == "role" and self._view.roles is None:
                 return False
             if action in ("setting", "own_flip", "rival") and len(self._settings) < 2:
                 return False
@@ -275,6 +280,12 @@ class InspectorScreen(Screen[None]):
         if self._view is not None:
             target = self._view.flip_beside(self._setting, self._text.cursor, step)
             self._go(target, f"no flip {'after' if step > 0 else 'before'} this token")
+
+    def action_role(self, step: int) -> None:
+        """Go to the beginning of what the next role said, or the one before."""
+        if self._view is not None and self._view.roles is not None:
+            target = self._view.roles.part_beside(self._text.cursor, step)
+            self._go(target, f"nobody says more {'after' if step > 0 else 'before'} this token")
 
     def action_own_flip(self, step: int) -> None:
         """Go to the flip of this setting alone before or after the cursor."""

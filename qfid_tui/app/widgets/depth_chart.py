@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from qfid_tui.app.widgets.chart import Chart
@@ -63,7 +64,8 @@ class DepthChart(Chart):
     def draw(self, width: int, height: int, cursor: int | None) -> Picture:
         """See :meth:`Chart.draw`."""
         bars = [
-            Bar(kl, str(start), value_text(kl), other)
+            # A span without a position that counts has no mean.
+            Bar(kl, str(start), value_text(None if math.isnan(kl) else kl), other)
             for (start, _, kl), other in zip(self._spans, values_of(self._other), strict=False)
         ]
         last, means = str(self._spans[-1][1] - 1), means_of(self._mean, self._other)

@@ -61,6 +61,8 @@ def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str
         parts.append(mode_text(row))
     if row.path != "deployed":
         parts.append(f"{row.path} path")
+    if run.job.roles:
+        parts.append(f"only {', '.join(run.job.roles)}")
     if protocol != "mqf":
         parts.append(f"{protocol} protocol")
     if row.kv_partial:

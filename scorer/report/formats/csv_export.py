@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from scorer.common.inert_text import inert
 from scorer.common.json_values import json_values
 from scorer.report.deployment_part import DeploymentPart, PlacedCell
+from scorer.report.formats.markdown_roles import role_of, roles_of
+from scorer.report.role_values import RoleDrift
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.tree import Report
 from scorer.spec.settings.kv import KVSetting
@@ -117,14 +120,30 @@ _CELL: dict[str, Callable[[PlacedCell], Value]] = {
 }
 
 
+_BY_ROLE: dict[str, Callable[[RoleDrift], Value]] = {
+    "positions": lambda found: found.n_positions,
+    "kl_mean_nats": lambda found: found.kl_mean,
+    "kl_mean_low_nats": lambda found: _low(found.kl_mean_interval),
+    "kl_mean_high_nats": lambda found: _high(found.kl_mean_interval),
+    "kl_p99_nats": lambda found: found.kl_p99,
+    "flip_rate": lambda found: found.flip_rate,
+    "perplexity_ref": lambda found: found.perplexity_ref,
+    "perplexity_quant": lambda found: found.perplexity_quant,
+}
+
+
 def to_csv(report: Report) -> str:
     """The report as CSV: a head with units, then one line per setting.
 
-    Where weights are compared, or somebody asked where a model fits, there are columns for that.
+    Where weights are compared, or somebody asked where a model fits, there are columns for that,
+    and of a chat text for each role.
     """
     more = report.grid is not None or report.deployment is not None
     further = (*_WEIGHTS, *_PLACE, *_CELL, "picked") if more else ()
-    lines = [_line([*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol", *further])]
+    roles = roles_of([(row, row.numbers) for row in report.settings if row.numbers is not None])
+    by_role = [f"{_cell(role)}_{name}" for role in roles for name in _BY_ROLE]
+    by_role += ["roles_counted"] if roles else []
+    lines = [_line([*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol", *further, *by_role])]
     for row in report.settings:
         values = [
             *(value(row) for value in _ROW_FIRST.values()),
@@ -132,9 +151,17 @@ def to_csv(report: Report) -> str:
             *(value(row) for value in _ROW_LAST.values()),
             report.run.job.protocol,
             *(_further(row, report) if more else ()),
+            *(_roles(row, roles, report.run.job.roles) if roles else ()),
         ]
         lines.append(_line(json_values(values, words=True)))
     return "".join(lines)
+
+
+def _roles(row: SettingRow, roles: Iterable[str], counted: Iterable[str]) -> Iterator[Value]:
+    for role in roles:
+        found = None if row.numbers is None else role_of(row.numbers, role)
+        yield from (None if found is None else value(found) for value in _BY_ROLE.values())
+    yield ", ".join(counted) or "all"
 
 
 def _further(row: SettingRow, report: Report) -> Iterator[Value]:
@@ -188,12 +215,16 @@ _POSITION_HEAD = (
 )
 
 
-def positions_csv(settings: Iterable[tuple[str, Positions]]) -> Iterator[str]:
+def positions_csv(
+    settings: Iterable[tuple[str, Positions]], roles: Iterable[Sequence[str]] | None = None
+) -> Iterator[str]:
     """Lines of CSV: a head with units, then one line per setting and position.
 
     Args:
         settings: Setting in notation and its positions; those of a setting whole, or in parts of
             ascending chunks. Each part is sorted here by chunk and position.
+        roles: Of a chat text, the role of each position of each part, which is in order then; it
+            stands in a last column.
 
     Yields:
         Lines with their newline; floats in full, infinity as ``inf``.
@@ -205,8 +236,9 @@ def positions_csv(settings: Iterable[tuple[str, Positions]]) -> Iterator[str]:
 
     from scorer.stats.summary import delta_p_percent, in_order
 
-    yield _line(_POSITION_HEAD)
-    for setting, positions in settings:
+    yield _line((*_POSITION_HEAD, *(() if roles is None else ("role",))))
+    each = itertools.repeat(None) if roles is None else roles
+    for (setting, positions), said in zip(settings, each, strict=roles is not None):
         if len(positions) == 0:
             continue
         rows = in_order(positions)
@@ -227,8 +259,12 @@ def positions_csv(settings: Iterable[tuple[str, Positions]]) -> Iterator[str]:
         name = _cell(setting)
         for start in range(0, len(rows), 4096):
             block = (column[start : start + 4096].tolist() for column in columns)
-            for values in zip(*block, strict=True):
-                yield f"{name},{','.join(map(repr, values))}\n"
+            lines = (f"{name},{','.join(map(repr, values))}" for values in zip(*block, strict=True))
+            if said is None:
+                yield from (f"{line}\n" for line in lines)
+            else:
+                of = said[start : start + 4096]
+                yield from (f"{a},{_cell(b)}\n" for a, b in zip(lines, of, strict=True))
 
 
 def _cell(value: Value) -> str | float:

@@ -25,6 +25,7 @@ from scorer.report.formats.html_parts import (
     status_badge,
 )
 from scorer.report.formats.html_passages import worst_passages_section
+from scorer.report.formats.html_roles import roles
 from scorer.report.formats.html_scatter import pareto
 from scorer.report.formats.html_strips import strips
 from scorer.report.formats.html_style import style_sheet
@@ -109,6 +110,7 @@ def _page(report: Report, passages: Passages, detail: _Detail) -> str:
         ladder(shown, names) if detail.words else None,
         worst_passages_section(shown, passages, names, detail.passages),
         strips(shown, names, detail.bars),
+        roles(shown, names),
         depth(shown, names),
         confidence(shown, names),
         section("How it was measured", *blocks(how_made_lines(report)[2:])),

@@ -101,11 +101,12 @@ def folded(summary: str, *children: Child | None) -> Element:
 def kl_on(
     row: SettingRow, numbers: SettingNumbers, report: Report, chunks: frozenset[int]
 ) -> float:
-    """KL mean over some chunks of a setting, which all hold as many positions, nats."""
+    """KL mean over some chunks of a setting, nats."""
     own = report.chunks_of(row)
     if chunks == frozenset(own):
         return numbers.kl.mean
-    found = [
-        kl for chunk, kl in zip(own, numbers.kl_mean_per_chunk, strict=False) if chunk in chunks
-    ]
-    return math.fsum(found) / len(found) if found else math.nan
+    parts = zip(own, numbers.kl_mean_per_chunk, numbers.sizes(len(own)), strict=False)
+    found = [(kl, size) for chunk, kl, size in parts if chunk in chunks]
+    if len({size for _, size in found}) <= 1:
+        return math.fsum(kl for kl, _ in found) / len(found) if found else math.nan
+    return math.fsum(kl * size for kl, size in found) / sum(size for _, size in found)

@@ -1,4 +1,4 @@
-"""Drift by depth and by confidence, and the quantiles: of one setting, or side by side.
+"""Drift by role, depth and confidence, and the quantiles: of one setting, or side by side.
 
 Pure standard library.
 """
@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from scorer.report.formats.inline import ABSENT, code, count, digits, percent, table, text
+from scorer.report.formats.markdown_roles import SIDE_BY_SIDE, role_table, roles_beside
 from scorer.report.formats.short_names import ShortNames
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.runs.engagement import SideEngagement
@@ -16,8 +17,6 @@ from scorer.stats.summary_values import ConfidenceBucket, DepthSpan
 
 Scored = tuple[SettingRow, SettingNumbers]
 """A setting and its numbers."""
-
-_SIDE_BY_SIDE = 5
 
 
 def details(rows: Sequence[Scored], scored_from: int, names: ShortNames) -> list[str]:
@@ -31,8 +30,15 @@ def details(rows: Sequence[Scored], scored_from: int, names: ShortNames) -> list
     if len(rows) == 1:
         ((row, numbers),) = rows
         first = max(row.quantize_start, scored_from)
-        return [*_depth(numbers, first), *_confidence(numbers), *_quantiles(numbers)]
+        return [
+            *role_table(numbers),
+            *_depth(numbers, first),
+            *_confidence(numbers),
+            *_quantiles(numbers),
+        ]
     lines: list[str] = []
+    for part in _parts(rows):
+        lines += roles_beside(part, names)
     # Spans of another length or another start cannot stand in one row of a table.
     alike: dict[int, list[Scored]] = {}
     for row, numbers in rows:
@@ -58,7 +64,7 @@ def _delta_p(numbers: SettingNumbers) -> Mapping[str, float]:
 
 
 def _parts(rows: Sequence[Scored]) -> list[Sequence[Scored]]:
-    return [rows[i : i + _SIDE_BY_SIDE] for i in range(0, len(rows), _SIDE_BY_SIDE)]
+    return [rows[i : i + SIDE_BY_SIDE] for i in range(0, len(rows), SIDE_BY_SIDE)]
 
 
 def _from(first: int) -> str:

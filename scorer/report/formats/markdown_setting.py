@@ -132,9 +132,10 @@ def measured_on(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str:
     corpus, protocol = row.corpus, run.job.protocol
     split = f"/{text(corpus.split)}" if corpus.split else ""
     scored = f"{plural(numbers.n_positions, 'position')} of "
-    rule = ""
+    said = " and ".join(f"**{text(role)}**" for role in run.job.roles)
+    rule = f", only what {said} said" if said else ""
     if protocol != "mqf":
-        rule = f", protocol **{text(protocol)}**: positions from {run.scored_from} on"
+        rule += f", protocol **{text(protocol)}**: positions from {run.scored_from} on"
     return (
         f"Measured on **{text(corpus.name)}{split}**: {scored}"
         f"{plural(row.n_chunks, 'chunk')} of {count(corpus.chunk_length)} tokens (tokenizer "

@@ -14,11 +14,13 @@ from scorer.common.inert_text import inert
 from scorer.report.formats.badge import mode_text, to_badges
 from scorer.report.formats.inline import code, shell_block
 from scorer.report.formats.markdown import comparison, warning_lines
+from scorer.report.formats.markdown_roles import role_tables
 from scorer.report.formats.markdown_weights import grid_lines, ladder_lines, reference_lines
 from scorer.report.formats.short_names import ShortNames, short_names
 from scorer.report.formats.weight_words import has_cache, source_of
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
+from scorer.spec.job import Job
 from scorer.text.wikitext import FILE, REPO
 
 _RELATION = "quantized"
@@ -33,10 +35,9 @@ def to_model_card(report: Report) -> str:
     Source: the Hub's ``model-index`` and ``base_model`` metadata.
     """
     names = short_names(report)
-    protocol = report.run.job.protocol
     results: dict[str, list[dict[str, Any]]] = {}
     for row in report.settings:
-        if (result := _result(row, protocol, names)) is not None:
+        if (result := _result(row, report.run.job, names)) is not None:
             results.setdefault(_card_of(row, report), []).append(result)
     own = inert(report.reference.model_id)
     if any(name != own for name in results):
@@ -53,7 +54,8 @@ def to_model_card(report: Report) -> str:
     if report.grid is not None:
         lines += [*reference_lines(report), *ladder_lines(report, names)]
         lines += grid_lines(report, names)
-    lines += [*comparison(report, names), _keys(report, names), ""]
+    lines += [*comparison(report, names), *role_tables(report, names)]
+    lines += [_keys(report, names), ""]
     lines += shell_block(report.run.command)
     return "\n".join(lines) + "\n"
 
@@ -114,7 +116,7 @@ def _base_model(report: Report) -> list[str]:
     ]
 
 
-def _result(row: SettingRow, protocol: str, names: ShortNames) -> dict[str, Any] | None:
+def _result(row: SettingRow, job: Job, names: ShortNames) -> dict[str, Any] | None:
     if (numbers := row.numbers) is None:
         return None
     setting = inert(names.of(row.setting))
@@ -128,7 +130,7 @@ def _result(row: SettingRow, protocol: str, names: ShortNames) -> dict[str, Any]
         ("perplexity", "perplexity"): numbers.perplexity_quant,
         ("perplexity_delta", "perplexity delta"): numbers.perplexity_delta,
     }
-    conditions = _conditions(row, protocol)
+    conditions = _conditions(row, job)
     metrics = [
         {"type": kind, "name": f"{words}, {what}", "value": float(value), "args": conditions}
         for (kind, words), value in values.items()
@@ -136,29 +138,31 @@ def _result(row: SettingRow, protocol: str, names: ShortNames) -> dict[str, Any]
     ]
     return {
         "task": {"type": "text-generation", "name": what},
-        "dataset": _dataset(row, protocol, with_mode=has_cache(row)),
+        "dataset": _dataset(row, job, with_mode=has_cache(row)),
         "metrics": metrics,
     }
 
 
-def _conditions(row: SettingRow, protocol: str) -> dict[str, Any]:
+def _conditions(row: SettingRow, job: Job) -> dict[str, Any]:
     """What a metric rests on, as its arguments: tools of the Hub join results of one dataset."""
     cache = {"mode": row.quantize_mode, "quantize_start": row.quantize_start, "path": row.path}
     return {
         "setting": inert(row.setting),
         "chunk_length": row.corpus.chunk_length,
         "n_chunks": row.n_chunks,
-        "protocol": protocol,
+        "protocol": job.protocol,
+        **({"roles": ", ".join(job.roles)} if job.roles else {}),
         **(cache if has_cache(row) else {}),
         "comparability_key": row.comparability_key,
     }
 
 
-def _dataset(row: SettingRow, protocol: str, *, with_mode: bool) -> dict[str, Any]:
+def _dataset(row: SettingRow, job: Job, *, with_mode: bool) -> dict[str, Any]:
     corpus = row.corpus
     length = f"{row.n_chunks} chunks of {corpus.chunk_length} tokens"
     mode = f", {row.quantize_mode}" if with_mode else ""
-    conditions = f"{length}{mode}, protocol {protocol}"
+    only = f", only {', '.join(job.roles)}" if job.roles else ""
+    conditions = f"{length}{mode}{only}, protocol {job.protocol}"
     from_hub = corpus.name == "wikitext-2-raw"
     found = {
         "name": f"{inert(corpus.name)} ({conditions})",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from scorer.common.folders import temporary_folder
@@ -17,7 +17,9 @@ _BLOCK = 1 << 20
 _ROWS = 1 << 17
 
 
-def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[bytes]:
+def positions_parquet(
+    settings: Iterable[tuple[str, Positions]], roles: Iterable[Sequence[str]] | None = None
+) -> Iterator[bytes]:
     """Make a Parquet file with the columns of the format ``positions``.
 
     A row group holds positions of one setting only, so that a reader can take one without the
@@ -26,6 +28,7 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
     Args:
         settings: Setting in notation and its positions; those of a setting whole, or in parts of
             ascending chunks. Each part is sorted here by chunk and position.
+        roles: As of :func:`~scorer.report.formats.csv_export.positions_csv`.
 
     Yields:
         The bytes of the file, in order.
@@ -52,13 +55,14 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
             ("top_ref_p", pa.float64()),
             ("top_quant", pa.int32()),
             ("top_quant_p", pa.float64()),
+            *([] if roles is None else [("role", pa.string())]),
         ]
     )
     with tempfile.TemporaryFile(dir=temporary_folder()) as file:
         # Almost every float is another: a dictionary of them would take memory for nothing.
         integers = [field.name for field in schema if not pa.types.is_floating(field.type)]
         with pq.ParquetWriter(file, schema, use_dictionary=integers) as writer:
-            for setting, positions in _row_groups(settings):
+            for setting, positions, said in _row_groups(settings, roles):
                 rows = in_order(positions)
                 columns = [
                     pa.DictionaryArray.from_arrays(np.zeros(len(rows), np.int32), [setting]).cast(
@@ -76,6 +80,7 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
                     np.exp(rows.top_ref_logprob),
                     rows.top_quant,
                     np.exp(rows.top_quant_logprob),
+                    *([] if roles is None else [said]),
                 ]
                 arrays = [
                     pa.array(column, type=field.type)
@@ -87,17 +92,23 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
             yield block
 
 
-def _row_groups(settings: Iterable[tuple[str, Positions]]) -> Iterator[tuple[str, Positions]]:
-    """The parts of each setting joined, as many as make a row group."""
+def _row_groups(
+    settings: Iterable[tuple[str, Positions]], roles: Iterable[Sequence[str]] | None
+) -> Iterator[tuple[str, Positions, list[str]]]:
+    """The parts of each setting joined with their roles, as many as make a row group."""
     from scorer.stats.positions import Positions
 
-    for setting, parts in itertools.groupby(settings, key=lambda part: part[0]):
+    each: Iterable[Sequence[str]] = itertools.repeat(()) if roles is None else roles
+    zipped = zip(settings, each, strict=roles is not None)
+    for setting, parts in itertools.groupby(zipped, key=lambda part: part[0][0]):
         group: list[Positions] = []
-        for _, positions in parts:
+        said: list[str] = []
+        for (_, positions), own in parts:
             if group and sum(map(len, group)) + len(positions) > _ROWS:
-                yield setting, Positions.concatenate(group)
-                group = []
+                yield setting, Positions.concatenate(group), said
+                group, said = [], []
             if len(positions):
                 group.append(positions)
+                said += own
         if group:
-            yield setting, Positions.concatenate(group)
+            yield setting, Positions.concatenate(group), said

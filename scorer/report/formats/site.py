@@ -76,9 +76,10 @@ def to_site(found: Standings, runs: int, left_out: Sequence[tuple[str, str]] = (
 
 def _title(report: Report) -> str:
     corpus, job = report.run.corpus, report.run.job
+    only = f", only {', '.join(job.roles)}" if job.roles else ""
     return (
         f"{report.reference.model_id} on {corpus.name}, chunks of {corpus.chunk_length} tokens, "
-        f"protocol {job.protocol}"
+        f"protocol {job.protocol}{only}"
     )
 
 

@@ -7,7 +7,7 @@ Importing transformers takes a second. For most models ``tokenizers`` gives the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
+from scorer.text.chat_roles import TokenRoles
 from scorer.text.chat_rows import Conversation
 from scorer.text.tokens.faults import as_ids, check_growth, explained
 from scorer.text.tokens.long_text import WINDOW, Encoded, encode_in_windows
@@ -22,7 +23,8 @@ from scorer.text.tokens.pieces import PieceBytes, piece_bytes_of
 
 Ids = NDArray[np.int32]
 
-CHAT_HINT = "give rows with `text` instead of `messages`"
+CHAT_HINT = "change that row, or give rows with `text` instead of `messages`"
+NO_TEMPLATE_HINT = "give rows with `text` instead of `messages`, or pick an instruct model"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,11 +35,13 @@ class ChatEncoder:
         encode: Returns the ids of a conversation, those that the chat template writes included.
         sha256: Returns the hex SHA-256 of the files that determine them.
         versions: Package to version of the libraries that do.
+        roles: Returns whose each id of a conversation is; None where this is not known how.
     """
 
     encode: Callable[[Conversation], list[int]]
     sha256: Callable[[], str]
     versions: Mapping[str, str]
+    roles: Callable[[Conversation, Sequence[int]], TokenRoles] | None = None
 
 
 class TextTokenizer(ABC):
@@ -147,6 +151,16 @@ class TextTokenizer(ABC):
         # Templates write instructions of their own.
         check_growth(self.name, len(ids), conversation.characters, beside=1 << 16)
         return as_ids(ids, self.name)
+
+    def conversation_roles(self, conversation: Conversation, ids: Ids) -> TokenRoles:
+        """Return whose each id is that :meth:`encode_conversation` returned.
+
+        Raises:
+            InputError: The chat template refuses the conversation.
+        """
+        if self.chat is None or self.chat.roles is None:
+            return TokenRoles.unknown(len(ids))
+        return self.chat.roles(conversation, ids.tolist())
 
 
 class FileTokenizer(TextTokenizer):

@@ -101,7 +101,7 @@ async def test_options_change_by_arrows_and_by_typing() -> None:
         await pilot.press("o", "down", "right")
         assert app.choices.key_bits == 8
         assert "k8v4" in screen_text(app)
-        await pilot.press("h", "down", "down", "down", "down", "down")
+        await pilot.press("h", *["down"] * 6)
         assert app.workbench.body.options.option.field == "max_chunks"
         await pilot.press("enter")
         assert isinstance(app.screen, PromptScreen)

@@ -125,7 +125,7 @@ def test_a_run_that_the_scorer_refused_to_continue_is_not_tried_again() -> None:
 
 
 def test_jobs_of_equal_conditions_are_those_that_one_run_can_hold() -> None:
-    job = chosen().job()
+    job = dataclasses.replace(chosen().job(), corpus=CorpusSpec("/a/chats.jsonl"))
     others = {
         "settings": parse_settings("3"),
         "force": True,
@@ -143,6 +143,7 @@ def test_jobs_of_equal_conditions_are_those_that_one_run_can_hold() -> None:
         "one_at_a_time": True,
         "deployment": DeploymentSpec(context=77),
         "drop_beaten": True,
+        "roles": ("assistant",),
     }
     fields = {field.name for field in dataclasses.fields(job) if field.init}
     assert fields == set(others), "every field of a job is tried"

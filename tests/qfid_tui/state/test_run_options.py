@@ -25,7 +25,9 @@ GEOMETRY = KVGeometry((KVLayer(3, 96, 96),), 1)
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.field)
 def test_every_option_steps_through_its_values_both_ways(option: Option) -> None:
-    choices = Choices(model="demo", chunk_length=512)
+    # Roles are those of a chat text.
+    corpus = "/a/chats.jsonl" if option.field == "roles" else None
+    choices = Choices(model="demo", chunk_length=512, corpus=corpus)
     before = value_of(choices, option)
     count = len(possible(option, None))
     seen = []

@@ -191,7 +191,7 @@ def test_damaged_positions_are_scored_again(
     assert find_run(run.id).whole
 
 
-def evenly_spread(total: int, choice: str, n: int) -> tuple[int, ...]:
+def evenly_spread(total: int, choice: str, n: int, *_: object) -> tuple[int, ...]:
     """The rule of the first version."""
     return tuple((2 * i + 1) * total // (2 * n) for i in range(n))
 

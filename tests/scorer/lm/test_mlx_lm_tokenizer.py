@@ -105,3 +105,46 @@ def test_an_unreadable_template_file_is_refused(tmp_path: Path) -> None:
     (folder / "chat_template.jinja").write_bytes(b"\xff")
     with pytest.raises(InputError, match="cannot read the tokenizer"):
         text(folder)
+
+
+def roles(tokenizer: MlxLmTokenizer, messages: list[Any] = TALK) -> list[str]:
+    conversation = Conversation(messages)
+    found = tokenizer.conversation_roles(conversation, tokenizer.encode_conversation(conversation))
+    return [found.names[code] for code in found.codes]
+
+
+def by_hand(user: str, assistant: str) -> list[str]:
+    """A token a byte, but EOS, which is one."""
+    return [
+        *["template"] * len("<|user|>"),
+        *["user"] * len(user.encode()),
+        *["template"] * len(f"_\n{'<|assistant|>'}"),
+        *["assistant"] * (len(assistant.encode()) + 1),
+        "template",
+    ]
+
+
+@pytest.mark.parametrize(("user", "assistant"), [("hi", "yes"), ("ü 語", "🙂 né"), ("a" * 99, "")])
+def test_whose_each_token_is(tmp_path: Path, user: str, assistant: str) -> None:
+    folder = write_model(tmp_path, byte_level(), chat_template=CHATML, eos_token=EOS)
+    messages = [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
+    assert roles(MlxLmTokenizer(folder), messages) == by_hand(user, assistant)
+
+
+def test_whose_each_token_is_without_a_backend_that_has_offsets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_model(tmp_path, byte_level(), chat_template=CHATML, eos_token=EOS)
+    tokenizer = MlxLmTokenizer(folder)
+    inner = tokenizer.tokenizer
+
+    class Slow:
+        added_tokens_decoder = inner.added_tokens_decoder
+
+        def decode(self, ids: list[int], **options: Any) -> str:
+            return str(inner.decode(ids, **options))
+
+    monkeypatch.setattr(MlxLmTokenizer, "tokenizer", property(lambda _: Slow()))
+    assert roles(tokenizer) == by_hand("hi", "yes")
+    # Half a character spells nothing: what follows cannot be placed.
+    assert set(roles(tokenizer, [{"role": "user", "content": "é"}])) == {"unknown"}

@@ -21,7 +21,7 @@ jobs = st.builds(
     Job,
     model=st.text(),
     settings=st.lists(kv_settings, min_size=1, max_size=5, unique=True).map(tuple),
-    corpus=st.builds(CorpusSpec, st.text()),
+    corpus=st.builds(CorpusSpec, st.text(min_size=12)),
     revision=st.none() | st.text(),
     protocol=st.sampled_from(("mqf", "llama.cpp")),
     chunk_length=st.integers(10**6 + 2, 10**7),
@@ -32,6 +32,7 @@ jobs = st.builds(
     noise_floor=st.just(0) | st.integers(2, 64),
     batch=st.none() | st.integers(1, 64),
     force=st.booleans(),
+    roles=st.lists(st.sampled_from(("assistant", "user", "x-1"))).map(tuple),
 )
 
 
@@ -51,9 +52,18 @@ def test_json_names_settings_in_notation() -> None:
         "one_at_a_time",
         "deployment",
         "drop_beaten",
+        "roles",
     }
     # Earlier versions know no such keys: they are written where they say something.
     assert job(one_at_a_time=True).to_json()["one_at_a_time"] is True
+    chat = job(corpus=CorpusSpec("/a/chats.jsonl"), roles=("tool_call", "assistant", "assistant"))
+    assert chat.to_json()["roles"] == ["assistant", "tool_call"]
+
+
+@pytest.mark.parametrize("roles", [("",), ("two words",), ("<b>",), ("x" * 33,), "assistant", (1,)])
+def test_roles_are_a_list_of_names(roles: Any) -> None:
+    with pytest.raises(InputError, match="role"):
+        job(roles=roles)
 
 
 def test_all_settings_of_a_job_are_judged_by_one_measure() -> None:

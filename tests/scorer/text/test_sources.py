@@ -271,7 +271,8 @@ def test_documents_start_where_they_are_said_to(texts: list[str], separator: str
             chat_row(role="u", content="", tool_calls=[{"function": {"arguments": "{"}}]),
             "line 1 .*`arguments`",
         ),
-        ("a.jsonl", chat_row(role="u", content="a", tools="[]"), "line 1 .*`tools`"),
+        ("a.jsonl", chat_row(role="u", content="a", tools="[}"), "line 1 .*`tools`"),
+        ("a.jsonl", chat_row(role="u", content="a", tools="7"), "line 1 .*`tools`"),
         ("a.jsonl", chat_row(role="u", content="a", tools=["add"]), "line 1 .*`tools`"),
     ],
 )
