@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
 from qfid_tui.cli.report_formats import Delivery, add_report_options
+
+if TYPE_CHECKING:
+    from scorer.report.tree import Report
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -23,6 +27,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--schema",
         action="store_true",
         help="print the JSON Schema of --format json, and no report",
+    )
+    parser.add_argument(
+        "--figures",
+        metavar="DIR",
+        help="also write the charts of the report into a folder, as SVG and PNG for papers; needs "
+        "matplotlib, which the extra qfid[figures] brings",
     )
     add_deployment_options(parser)
     add_report_options(parser)
@@ -47,10 +57,21 @@ def run(args: argparse.Namespace) -> int:
     deployment = deployment_of(args, found.job.deployment)
     report = saved_report(found) if deployment is None else deployed_report(found, deployment)
     delivery.check_settings([row.setting for row in report.settings])
+    if args.figures is not None:
+        _write_figures(report, args.figures)
     delivery.deliver(report, found.id, deployment)
     if not found.finished:
         say(f"run `{found.id}` is unfinished: `qfid resume {found.id}` scores the rest")
     return delivery.exit_code(report)
+
+
+def _write_figures(report: Report, folder: str) -> None:
+    from qfid_tui.cli.diagnostics import say
+    from scorer.common.inert_text import shown
+    from scorer.report.figures import write_figures
+
+    written = write_figures(report, Path(folder))
+    say(f"{len(written)} figures written to {shown(folder)}")
 
 
 def _print_schema(args: argparse.Namespace) -> int:

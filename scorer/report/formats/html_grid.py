@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from scorer.report.formats.cost_points import Point
 from scorer.report.formats.html_elements import Child, Element, element
 from scorer.report.formats.html_markdown import blocks, scrolled
 from scorer.report.formats.html_parts import (
@@ -14,7 +15,7 @@ from scorer.report.formats.html_parts import (
     section,
     status_badge,
 )
-from scorer.report.formats.html_scatter import Point, scatter
+from scorer.report.formats.html_scatter import scatter
 from scorer.report.formats.html_style import LEVELS
 from scorer.report.formats.inline import ABSENT, digits, percent, with_margin
 from scorer.report.formats.markdown_weights import ladder_lines, ladder_rows, reference_lines

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from scorer.report.formats.cost_points import Point, cost_points, cost_words
 from scorer.report.formats.html_axes import (
     BOTTOM,
     HEIGHT,
@@ -25,43 +25,15 @@ from scorer.report.formats.html_parts import (
     MARKS_WORDS,
     SHAPES,
     figure,
-    kl_on,
-    name_of,
-    scored_rows,
     section,
 )
-from scorer.report.formats.inline import count, digits, plural
+from scorer.report.formats.inline import plural
 from scorer.report.formats.markdown import conditions
 from scorer.report.formats.short_names import ShortNames
 from scorer.report.tree import Frontier, Report
-from scorer.spec.amounts import tokens_word
-from scorer.stats.intervals import Interval
 
 _LABEL = 22
 _LETTER, _LINE = 6.7, 12
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A setting in the chart.
-
-    Attributes:
-        name: Its label.
-        x: Value across.
-        kl: KL mean, nats; may be +inf or, from rounding, not above 0.
-        ends: Its 95 % interval, nats; None where there is none over these chunks.
-        verdict: Its tier.
-        said: What it is, in words.
-        on_frontier: Whether no other beats it.
-    """
-
-    name: str
-    x: float
-    kl: float
-    ends: Interval | None
-    verdict: str
-    said: str
-    on_frontier: bool = False
 
 
 def pareto(report: Report, names: ShortNames) -> Element | None:
@@ -76,53 +48,15 @@ def pareto(report: Report, names: ShortNames) -> Element | None:
 
 
 def _frontier(report: Report, frontier: Frontier, names: ShortNames) -> Element | None:
-    members = [
-        (row, numbers)
-        for row, numbers in scored_rows(report)
-        if (row.quantize_start, row.path) == (frontier.quantize_start, frontier.path)
-    ]
-    if not members or (len(members) == 1 and len(report.frontiers) > 1):
+    points, chunks = cost_points(report, frontier, names, _LABEL)
+    if not chunks:
         return None
-    own = [frozenset(report.chunks_of(row)) for row, _ in members]
-    common = frozenset.intersection(*own)
-    place = report.deployment
-    points = []
-    for (row, numbers), chunks in zip(members, own, strict=True):
-        cost = row.kv_bytes_per_token
-        if place is not None:
-            cell = place.cell(row.setting)
-            if cell is not None:
-                cost = cell.least_bytes / 1e6
-            elif cost is not None:
-                weights = row.weights or report.reference.weights
-                cost = cost * place.context * place.parallel
-                cost = (cost + (0 if weights is None else weights.weight_bytes)) / 1e6
-        if cost is None:
-            continue
-        kl = kl_on(row, numbers, report, common)
-        unit = "MB" if place is not None else "bytes per token"
-        points.append(
-            Point(
-                name=name_of(row.setting, names, _LABEL),
-                x=cost,
-                kl=kl,
-                ends=numbers.intervals.kl_mean if chunks == common else None,
-                verdict=numbers.verdict,
-                said=f"{name_of(row.setting, names)}: {count(cost)} {unit}, KL mean {digits(kl)} "
-                f"nats, {numbers.verdict_shown}",
-                on_frontier=row.setting in frontier.settings,
-            )
-        )
-    if place is None:
-        title, axis = "Memory of the KV cache against drift", "KV cache (bytes per token)"
-    else:
-        title = "Total memory against drift"
-        axis = f"least total at {tokens_word(place.context)} tokens of context (MB)"
+    title, axis = cost_words(report)
     if len(report.frontiers) > 1:
         title += f": {conditions(frontier.quantize_start, frontier.path)}"
     svg, unnamed = scatter(title, axis, points)
     note = (
-        f"KL mean over {plural(len(common), 'chunk')} with its 95 % interval, lower is better. "
+        f"KL mean over {plural(chunks, 'chunk')} with its 95 % interval, lower is better. "
         f"Dashed: the frontier, which no setting beats in both. {MARKS_WORDS}"
     )
     if unnamed:
