@@ -126,17 +126,15 @@ class TaskModel:
     def _pair(self, context: str, continuation: str) -> tuple[Request, ...]:
         if not continuation:
             raise InputError("a task has an answer without any text", "leave such items out")
-        if context:
-            # Spaces belong to the word behind them.
-            bare = context.rstrip()
-            before = self.encode(bare) if bare else [self.prefix]
-            whole = self.encode(context + continuation)
-            if not bare:
-                whole = [self.prefix, *self.tokenizer.encode(context + continuation).tolist()]
-            ids = whole[len(before) :]
+        # Spaces between the two belong to the continuation.
+        if bare := context.rstrip():
+            before = self.encode(bare)
+            ids = self.encode(context + continuation)[len(before) :]
         else:
             before = [self.prefix]
-            ids = self.tokenizer.encode(continuation, special_tokens=False).tolist()
+            ids = self.tokenizer.encode(context + continuation, special_tokens=False).tolist()
+            if ids[:1] == before:
+                ids = ids[1:]
         if not ids:
             raise InputError(
                 f"the answer {continuation!r} of a task adds no token to its question",
@@ -208,6 +206,10 @@ class Harness:
             for instance in task.instances:
                 found += self.model.requests(instance.args)
         return found
+
+    def count(self) -> int:
+        """Items of all tasks, once :meth:`asked` has been called."""
+        return sum(len({each.doc_id for each in t.instances}) for t in self._loaded.values())
 
     def items(self, scores: Scores) -> list[TaskItems]:
         """The items of every task as one model answers them, with the metrics of the harness.
