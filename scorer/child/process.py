@@ -142,7 +142,9 @@ def _score(events: IO[str], request: _Request, ending: Ending) -> int:
         traceback.print_exc()
         shortage = limit_reached(error)
         message = f"internal error: {named_line(error)}"
-        return write_event(events, _failure(shortage or QfidError(message, "please report it"), planned))
+        return write_event(
+            events, _failure(shortage or QfidError(message, "please report it"), planned)
+        )
     finally:
         if team is not None:
             team.close()

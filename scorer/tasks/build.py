@@ -31,9 +31,7 @@ def task_parts(
                 for setting, items in own.items()
             )
             right = share(sum(answers.right), len(answers.right))
-            choices.append(
-                ChoicePart(metric=answers.metric, reference=right, settings=tuple(rows))
-            )
+            choices.append(ChoicePart(metric=answers.metric, reference=right, settings=tuple(rows)))
         found.append(
             TaskPart(
                 task=task.task,

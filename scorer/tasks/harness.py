@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import importlib.util
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -19,35 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 from scorer.common.error_text import first_line
 from scorer.common.errors import InputError, QfidError
-from scorer.common.install_command import install_command
 from scorer.tasks.items import TaskItems, items_of
 from scorer.tasks.requests import Request, Score
-from scorer.tasks.task_files import TaskFile
+from scorer.tasks.task_files import HARNESS, TaskFile
 
 if TYPE_CHECKING:
     from scorer.text.tokens.tokenizer import TextTokenizer
 
-NAME = "lm_eval"
 _ROLLING_WINDOW = 2048
 Scores = Callable[[Request], Score]
 
 
-def check_installed() -> None:
-    """Check that the harness is there, before anything takes time.
-
-    Raises:
-        InputError: It is not.
-    """
-    if importlib.util.find_spec(NAME) is None:
-        raise InputError(
-            "tasks need lm-evaluation-harness, which is not installed",
-            f"`{install_command('qfid[tasks]')}` installs it",
-        )
-
-
 def harness_version() -> str:
     """The version of the harness."""
-    return importlib.metadata.version(NAME)
+    return importlib.metadata.version(HARNESS)
 
 
 def import_harness(data_cache: Path) -> None:
@@ -60,7 +44,7 @@ def import_harness(data_cache: Path) -> None:
     os.environ["HF_DATASETS_OFFLINE"] = "1"
     os.environ["HF_DATASETS_CACHE"] = str(data_cache)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    logging.getLogger(NAME).setLevel(logging.ERROR)
+    logging.getLogger(HARNESS).setLevel(logging.ERROR)
     import lm_eval.evaluator
     import lm_eval.tasks
     from jinja2.sandbox import ImmutableSandboxedEnvironment

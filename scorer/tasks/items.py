@@ -77,7 +77,8 @@ def items_of(
     # With several filters an item is there once for each.
     first = samples[0]["filter"] if samples else None
     samples = [each for each in samples if each["filter"] == first]
-    choices = [list(choices_of(each["doc"])) if kind == "multiple_choice" else [] for each in samples]
+    has_choices = kind == "multiple_choice"
+    choices = [list(choices_of(each["doc"])) if has_choices else [] for each in samples]
     answers = []
     for metric, length in _LENGTHS.items():
         if not samples or any(metric not in each for each in samples):
@@ -109,9 +110,7 @@ def items_of(
     )
 
 
-def best(
-    likelihoods: Sequence[float], texts: Sequence[str], length: Callable[[str], int]
-) -> int:
+def best(likelihoods: Sequence[float], texts: Sequence[str], length: Callable[[str], int]) -> int:
     """The answer of the highest likelihood by length; the first of several.
 
     Args:
@@ -119,7 +118,5 @@ def best(
         texts: The answers.
         length: What a likelihood is divided by.
     """
-    scored = [
-        value / max(1, length(text)) for value, text in zip(likelihoods, texts, strict=False)
-    ]
+    scored = [value / max(1, length(text)) for value, text in zip(likelihoods, texts, strict=False)]
     return max(range(len(scored)), key=scored.__getitem__)

@@ -12,7 +12,7 @@ from typing import IO, Any
 from scorer.child.ending import Ending
 from scorer.child.process import die_with_parent, exit_at_end_of_input, write_event
 from scorer.common.error_text import named_line
-from scorer.common.errors import InputError, Interrupted, QfidError
+from scorer.common.errors import InputError, Interrupted, QfidError, WillNotFit
 from scorer.common.foreign_packages import foreign_import
 from scorer.common.offline import forbid_to_libraries
 from scorer.common.out_of_memory import is_out_of_memory
@@ -91,14 +91,12 @@ def tasks_events(job: TasksJob, ending: Ending, consent: Consent) -> Iterator[Ev
         QfidError: It ended without a report.
     """
     from scorer.device.backend import running_backend
+
     with contextlib.ExitStack() as stack:
         try:
             backend = stack.enter_context(running_backend())
             watch = stack.enter_context(MemoryWatch(at_once=ending.at_once))
             yield hello(backend)
-            from scorer.tasks.harness import check_installed
-
-            check_installed()
             from scorer.lm.mlx_lm_import import import_mlx_lm
 
             import_mlx_lm(light=False)
@@ -111,8 +109,6 @@ def tasks_events(job: TasksJob, ending: Ending, consent: Consent) -> Iterator[Ev
         except (MemoryError, RuntimeError, OSError) as error:
             shortage = limit_reached(error)
             if shortage is None and is_out_of_memory(error):
-                from scorer.common.errors import WillNotFit
-
                 shortage = WillNotFit(f"out of memory: {named_line(error)}", "--batch 1 takes less")
             if shortage is None:
                 raise

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,12 +26,13 @@ from scorer.runs.run_lock import RunLock
 from scorer.spec.tasks_job import TasksJob
 from scorer.tasks.report import TasksReport
 
-JOB, SCORES, REPORT = "job.json", "scores.jsonl", "report.json"
+JOB, SCORES, REPORT, ITEMS = "job.json", "scores.jsonl", "report.json", "items.csv"
 REFERENCE = "reference"
 """The name under which the full-precision model's scores are kept."""
 Kept = tuple[float, bool]
 """Log-likelihood, nats, and whether every token is the likeliest."""
 _HASH = 12
+_SYNC_SECONDS = 1.0
 
 
 class Results:
@@ -53,6 +55,7 @@ class Results:
         self.identity = identity
         self.scores: dict[str, dict[int, Kept]] = {}
         self._descriptor = -1
+        self._synced = 0.0
         self._lock = RunLock(self.path)
 
     @property
@@ -79,8 +82,12 @@ class Results:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
-        self._lock.release()
+        try:
+            with contextlib.suppress(OSError):
+                os.fsync(self._descriptor)
+            os.close(self._descriptor)
+        finally:
+            self._lock.release()
 
     def _open(self) -> None:
         path = self.path / SCORES
@@ -111,7 +118,9 @@ class Results:
     def add(
         self, setting: str, first: int, reference: Sequence[Kept], scores: Sequence[Kept]
     ) -> None:
-        """Keep a setting's scores of consecutive requests; they are on the disk afterwards.
+        """Keep a setting's scores of consecutive requests, whatever becomes of this process.
+
+        A machine that loses its power loses at most the last second.
 
         Raises:
             QfidError: They cannot be stored.
@@ -126,16 +135,31 @@ class Results:
         line = f"{zlib.crc32(text.encode()):08x} {text}\n"
         try:
             write_all(self._descriptor, line.encode())
-            os.fsync(self._descriptor)
+            if (now := time.monotonic()) - self._synced >= _SYNC_SECONDS:
+                os.fsync(self._descriptor)
+                self._synced = now
         except OSError as error:
             raise storage_error(error, self.path / SCORES) from error
         self._take(found)
 
     def save(self, report: TasksReport, markdown: str, items: str) -> None:
         """Store the report, as values, text and item by item."""
-        write_atomic(self.path / "items.csv", items)
+        write_atomic(self.path / ITEMS, items)
         write_atomic(self.path / "report.md", markdown)
         write_atomic(self.path / REPORT, json.dumps(report.to_json(), indent=1) + "\n")
+
+
+def read_items(results: str) -> str:
+    """Every answer of saved results, as CSV.
+
+    Raises:
+        QfidError: They cannot be read.
+    """
+    path = tasks_folder() / results / ITEMS
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise storage_error(error, path) from error
 
 
 def _lines(data: bytes) -> Iterator[tuple[dict[str, Any], int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,17 @@ from scorer.tasks.formats import items_csv, to_markdown
 from scorer.tasks.report import SettingPart, TasksReport
 from scorer.tasks.requests import Batches, Request, Score
 from scorer.tasks.results import REFERENCE, Kept, Results
-from scorer.tasks.task_files import TaskFile, check_task, find_tasks
+from scorer.tasks.task_files import TaskFile, check_installed, check_task, find_tasks
 
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
     from scorer.engine.prepared import Prepared
     from scorer.models.info import ModelInfo
+    from scorer.spec.job import Job
     from scorer.tasks.harness import Harness, TaskModel
+
+# Of all requests of a batch.
+_PASS_TOKENS = 1024
 
 
 class TasksSession:
@@ -74,7 +79,7 @@ class TasksSession:
         Raises:
             QfidError: The tasks cannot be asked, or the run ended early.
         """
-        from scorer.tasks.harness import Harness, check_installed, import_harness
+        from scorer.tasks.harness import Harness, import_harness
 
         check_installed()
         files = find_tasks(self.job.tasks)
@@ -82,7 +87,8 @@ class TasksSession:
             check_task(task, self.allow_custom_code)
         for task in files:
             if code := task.code():
-                yield Warned(f"task `{task.name}` runs code of its own: {', '.join(map(str, code))}")
+                names = ", ".join(map(str, code))
+                yield Warned(f"task `{task.name}` runs code of its own: {names}")
         info = resolve_model(self.job.model, self.job.revision, allow_custom_code=True)
         yield Loading("tasks", ", ".join(task.name for task in files))
         import_harness(cache_folder() / "task-data")
@@ -119,7 +125,7 @@ class TasksSession:
             unsorted.requests,
             unsorted.sha256,
             harness.model.tokenizer,
-            self.job.scoring_job(max(unsorted.requests).length),
+            self._scoring_job(max(unsorted.requests).length),
             self.backend,
             None,
             allow_custom_code=self.allow_custom_code,
@@ -145,6 +151,14 @@ class TasksSession:
                 prepared.release()
         finally:
             preparation.close()
+
+    def _scoring_job(self, longest: int) -> Job:
+        job = self.job.scoring_job(longest)
+        if job.batch is None and self.backend.kind == "cpu":
+            # A pass over a short request costs more for each layer than for its tokens. No score
+            # depends on it there.
+            job = dataclasses.replace(job, batch=max(1, _PASS_TOKENS // longest))
+        return job
 
     def _in_results(
         self, files: list[TaskFile], harness: Harness, batches: Batches, prepared: Prepared
@@ -248,7 +262,8 @@ class TasksSession:
         if len(failed) == len(keys):
             raise next(iter(failed.values()))
         reference = harness.items(scores(REFERENCE))
-        of_key = {key: harness.items(scores(name)) for key, name in keys.items() if key not in failed}
+        scored = {key: name for key, name in keys.items() if key not in failed}
+        of_key = {key: harness.items(scores(name)) for key, name in scored.items()}
         rows = [row for row in prepared.planned if row.control_of is None]
         settings = {
             row.setting.key: of_key[row.computed_as.key]

@@ -7,14 +7,19 @@ All of this is seen here first, where nothing of it runs.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scorer.common.errors import CustomCodeRefused, InputError
+from scorer.common.install_command import install_command
 from scorer.models.custom_code import Consent
+from scorer.models.resolve import DEMO
 
+HARNESS = "lm_eval"
+"""The package of lm-evaluation-harness."""
 OWN_TASKS = Path(__file__).resolve().parent / "own"
 """The tasks that come with this package."""
 
@@ -112,6 +117,27 @@ def _functions(value: Any) -> Iterator[Function]:
     elif isinstance(value, list):
         for item in value:
             yield from _functions(item)
+
+
+def check_installed() -> None:
+    """Check that the harness is there, before anything takes time.
+
+    Raises:
+        InputError: It is not.
+    """
+    if importlib.util.find_spec(HARNESS) is None:
+        raise InputError(
+            "tasks need lm-evaluation-harness, which is not installed",
+            f"`{install_command('qfid[tasks]')}` installs it",
+        )
+
+
+def default_tasks(model: str) -> tuple[str, ...]:
+    """Names of the tasks that a model is asked where nobody names any.
+
+    The built-in model knows documents of Python and nothing of everyday.
+    """
+    return ("continuations",) if model == DEMO else ("continuations", "everyday")
 
 
 def find_tasks(named: Sequence[str]) -> list[TaskFile]:
