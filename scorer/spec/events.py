@@ -61,9 +61,9 @@ class Loading(Event):
     """A step before scoring starts.
 
     Attributes:
-        step: ``ranks``, ``corpus``, ``tokenizing``, ``model``, ``kernels``, ``checking`` or ``tasks``;
-            ``kernels`` comes
-            again with another detail while kernels for a GPU are waited for.
+        step: ``ranks``, ``corpus``, ``tokenizing``, ``model``, ``kernels``, ``checking`` or
+            ``tasks``; ``kernels`` comes again with another detail while kernels for a GPU are
+            waited for.
         detail: What of it, one line.
     """
 

@@ -135,7 +135,7 @@ def to_json(report: TasksReport) -> str:
 
 def to_csv(report: TasksReport) -> str:
     """The report as CSV: a row for the reference and every setting, by task and metric."""
-    rows = []
+    rows: list[list[object]] = []
     for task in report.tasks:
         for part in task.choices:
             head = [task.task, part.metric]

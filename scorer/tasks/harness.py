@@ -97,7 +97,9 @@ class TaskModel:
         """Tokens of a text, with the first token where the model's tokenizer adds one."""
         ids: list[int] = self.tokenizer.encode(text, special_tokens=False).tolist()
         first = self._first
-        return [first, *ids] if self.tokenizer.adds_bos and first not in (None, *ids[:1]) else ids
+        if first is None or not self.tokenizer.adds_bos or ids[:1] == [first]:
+            return ids
+        return [first, *ids]
 
     def requests(self, arguments: tuple[str, ...]) -> tuple[Request, ...]:
         """What one request of the harness asks: a context and a continuation, or a whole text."""

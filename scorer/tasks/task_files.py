@@ -217,7 +217,7 @@ def _read(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     if path in including:
         raise InputError(f"`{path}` includes itself")
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
         """Safe: it makes no Python objects but :class:`Function`."""
 
     def function(loader: yaml.SafeLoader, node: yaml.Node) -> Function:
