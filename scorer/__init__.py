@@ -1,8 +1,8 @@
 """The engine of qfid, which measures how far quantized weights and a quantized KV cache drift.
 
 ``measure_kv_fidelity``, ``measure_weight_fidelity``, ``measure_tasks``, ``fit_memory``,
-``resume_run`` and ``read_positions`` are imported on first use, so that importing this package imports neither mlx
-nor numpy.
+``resume_run`` and ``read_positions`` are imported on first use, so that importing this package
+imports neither mlx nor numpy.
 ``scorer.score.score`` yields the events of a job.
 """
 

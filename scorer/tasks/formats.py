@@ -83,6 +83,8 @@ def _task(task: TaskPart) -> list[str]:
     lines = [f"## {text(task.task)}", "", f"{task.items} items{chance}.", ""]
     for part in task.choices:
         said = _CHOSEN_BY.get(part.metric, "")
+        if task.chance is None:
+            said = "whether the right text is the likeliest"
         lines += [f"### {text(part.metric)}{': ' if said else ''}{said}", ""]
         lines += [*table(_HEAD, _rows(part), left=(0, 10)), ""]
     if not task.choices:

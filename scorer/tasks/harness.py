@@ -282,6 +282,8 @@ def _explained(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = first_line(error, empty=type(error).__name__)
+        if isinstance(error, StopIteration):
+            reason = "its file holds no item"
         raise InputError(
             f"task `{name}` cannot be read: {reason}",
             "its YAML or its items do not fit lm-evaluation-harness "

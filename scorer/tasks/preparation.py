@@ -68,8 +68,9 @@ class TaskPreparation(Preparation):
         yield from ()
 
     def _corpus(self, text: TextProcess, info: ModelInfo) -> ChunkedCorpus:
-        longest = max(self._requests)
-        ids = np.array([longest.ids], np.int32)
+        # Also a full-precision prefix that is longer than any request is tried out.
+        length = self.job.chunk_length
+        ids = np.resize(np.array(max(self._requests).ids, np.int32), (1, length))
         return ChunkedCorpus(
             ids=ids,
             indices=(0,),
@@ -87,7 +88,7 @@ class TaskPreparation(Preparation):
             tokenizer_sha256=self._tokenizer.sha256,
             tokenizer_versions=dict(self._tokenizer.versions),
             protocol="mqf",
-            chunk_length=longest.length,
+            chunk_length=length,
             scored_from=0,
             unigram_perplexity=1.0,
         )

@@ -109,7 +109,9 @@ def tasks_events(job: TasksJob, ending: Ending, consent: Consent) -> Iterator[Ev
         except (MemoryError, RuntimeError, OSError) as error:
             shortage = limit_reached(error)
             if shortage is None and is_out_of_memory(error):
-                shortage = WillNotFit(f"out of memory: {named_line(error)}", "--batch 1 takes less")
+                shortage = WillNotFit(
+                    f"out of memory: {named_line(error)}", "a batch of 1 takes less"
+                )
             if shortage is None:
                 raise
             raise shortage from error

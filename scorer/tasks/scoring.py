@@ -151,7 +151,7 @@ def score_requests(
         shortage = first_line(error, empty="no message")
         raise WillNotFit(
             f"memory ran out while requests were scored: {shortage}",
-            "--batch 1 takes less; what is scored is saved, and the same command goes on",
+            "a batch of 1 takes less; what is scored is saved, and asking again goes on",
         ) from None
 
 

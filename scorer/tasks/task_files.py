@@ -178,7 +178,7 @@ def _named(name: str) -> list[TaskFile]:
         return [own[name]]
     raise InputError(
         f"there is no folder, YAML file or task `{name}`",
-        f"--tasks takes a folder with tasks in YAML, a YAML file, or one of: {', '.join(own)}",
+        f"name a folder with tasks in YAML, a YAML file, or one of: {', '.join(own)}",
     )
 
 
