@@ -13,19 +13,16 @@ import jsonschema
 import pytest
 from markdown_cells import first_table, unlike_plain
 from oracle_paired import mcnemar, paired_interval, score_interval
+from task_reports import answers, made_report
 
 from scorer.common.errors import InputError
 from scorer.spec.settings.registry import parse_settings
 from scorer.spec.tasks_job import TasksJob
-from scorer.tasks.build import answers_part, share, task_parts
+from scorer.tasks.build import answers_part, share
 from scorer.tasks.formats import items_csv, to_csv, to_json, to_markdown
 from scorer.tasks.items import Answers, TaskItems, best, items_of
-from scorer.tasks.report import SettingPart, TasksReport, tasks_schema
+from scorer.tasks.report import TasksReport, tasks_schema
 from scorer.tasks.results import SCORES, Results, read_items, saved_reports
-
-
-def answers(chosen: list[int], gold: list[int], metric: str = "acc") -> Answers:
-    return Answers(metric, tuple(chosen), tuple(a == b for a, b in zip(chosen, gold, strict=True)))
 
 
 def test_flips_are_counted_item_by_item() -> None:
@@ -94,32 +91,6 @@ def test_samples_of_the_harness_become_items() -> None:
     assert whole.answers == (Answers("acc", (1,), (True,)),) and whole.chance is None
     rolling = items_of("t", "loglikelihood_rolling", [sample(0, [(-4.0, True)])], {}, list)
     assert rolling.answers == ()
-
-
-def made_report(task: str = "words", model: str = "demo") -> TasksReport:
-    gold = [0] * 40
-    one, two = [0] * 30 + [1] * 10, [0] * 18 + [2] * 12 + [1] * 10
-    reference = TaskItems(task, tuple(range(40)), (4,) * 40, (answers(one, gold),), {"acc": 0.75})
-    worse = TaskItems(task, tuple(range(40)), (4,) * 40, (answers(two, gold),), {"acc": 0.45})
-    return TasksReport(
-        results="demo-1",
-        model_id=model,
-        model_revision=None,
-        settings=(
-            SettingPart(setting="8", quantized_requests=160),
-            SettingPart(setting="2", quantized_requests=160),
-            SettingPart(setting="k8v2", quantized_requests=160, error="no finite likelihood"),
-        ),
-        tasks=task_parts([reference], {"8": [reference], "2": [worse]}),
-        requests=160,
-        cut_requests=0,
-        limit=40,
-        harness_version="0.4.13",
-        versions={"mlx": "1"},
-        device="cpu x",
-        arithmetic="cpu, float32",
-        conditions={"device": "cpu x"},
-    )
 
 
 def test_the_report_goes_to_json_and_back_and_is_valid() -> None:
