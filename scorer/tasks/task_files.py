@@ -7,7 +7,7 @@ All of this is seen here first, where nothing of it runs.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from scorer.models.resolve import DEMO
 
 HARNESS = "lm_eval"
 """The package of lm-evaluation-harness."""
+_OLDEST = (0, 4, 13)
 OWN_TASKS = Path(__file__).resolve().parent / "own"
 """The tasks that come with this package."""
 
@@ -123,13 +124,22 @@ def check_installed() -> None:
     """Check that the harness is there, before anything takes time.
 
     Raises:
-        InputError: It is not.
+        InputError: It is not, or it is too old.
     """
-    if importlib.util.find_spec(HARNESS) is None:
-        raise InputError(
-            "tasks need lm-evaluation-harness, which is not installed",
-            f"`{install_command('qfid[tasks]')}` installs it",
-        )
+    import importlib.metadata
+
+    needed = ".".join(map(str, _OLDEST))
+    try:
+        version = importlib.metadata.version(HARNESS)
+    except importlib.metadata.PackageNotFoundError:
+        message = "tasks need lm-evaluation-harness, which is not installed"
+    else:
+        numbers = [int(part) for part in re.findall(r"\d+", version)]
+        if tuple(numbers[:3]) >= _OLDEST:
+            return
+        message = f"tasks need lm-evaluation-harness {needed}; {version} is installed"
+    command = install_command(f"{HARNESS}>={needed},<0.5")
+    raise InputError(message, f"`{command}` installs it")
 
 
 def default_tasks(model: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from task_reports import made_report
 
 from qfid_tui.cli import main
 from qfid_tui.cli.tasks_display import TasksDisplay
+from scorer.common.errors import InputError
 from scorer.spec.events import (
     Event,
     Failed,
@@ -155,7 +156,18 @@ def test_without_the_harness_the_command_that_installs_it_is_named(
     assert main(["tasks", "demo"]) == 2
     error, hint = capsys.readouterr().err.splitlines()
     assert error == "error: tasks need lm-evaluation-harness, which is not installed"
-    assert hint.startswith("hint: `") and "'qfid[tasks]'` installs it" in hint
+    assert hint.startswith("hint: `") and "pip install 'no_such_package_at_all>=0.4.13,<0.5'` installs it" in hint
+
+
+def test_a_harness_that_is_too_old_is_named(capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "0.4.9.1")
+    with pytest.raises(
+        InputError, match=r"lm-evaluation-harness 0\.4\.13; 0\.4\.9\.1 is installed"
+    ):
+        task_files.check_installed()
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "0.4.13")
+    task_files.check_installed()
 
 
 def test_the_schema_is_printed(capsys: Any) -> None:
