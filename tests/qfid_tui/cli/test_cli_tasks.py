@@ -156,7 +156,10 @@ def test_without_the_harness_the_command_that_installs_it_is_named(
     assert main(["tasks", "demo"]) == 2
     error, hint = capsys.readouterr().err.splitlines()
     assert error == "error: tasks need lm-evaluation-harness, which is not installed"
-    assert hint.startswith("hint: `") and "pip install 'no_such_package_at_all>=0.4.13,<0.5'` installs it" in hint
+    assert (
+        hint.startswith("hint: `")
+        and "pip install 'no_such_package_at_all>=0.4.13,<0.5'` installs it" in hint
+    )
 
 
 def test_a_harness_that_is_too_old_is_named(capsys: Any, monkeypatch: Any) -> None:
