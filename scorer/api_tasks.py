@@ -109,7 +109,8 @@ def measure_tasks(
                 hint = f"\n{in_python(event.hint)}" if event.hint else ""
                 warnings.warn(f"{event.message}{hint}", RunWarning, stacklevel=2)
             elif isinstance(event, Failed):
-                raise error_of(dataclasses.asdict(event) | {"hint": in_python(event.hint)})
+                hint = in_python(event.hint).replace("the same command", "the same call")
+                raise error_of(dataclasses.asdict(event) | {"hint": hint})
             elif isinstance(event, Finished):
                 return TasksReport.from_json(event.report)
     raise QfidError("the tasks ended without a report")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from scorer.common.inert_text import inert
-from scorer.report.formats.inline import ABSENT, code, prose, table, text
+from scorer.report.formats.inline import ABSENT, code, plural, prose, table, text
 from scorer.stats.intervals import Interval
 from scorer.tasks.items import TaskItems
 from scorer.tasks.report import AnswersPart, ChoicePart, Share, TaskPart, TasksReport
@@ -45,18 +45,31 @@ _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 def to_markdown(report: TasksReport) -> str:
     """The report as Markdown, newline at the end."""
-    lines = [f"# Downstream tasks: {text(report.model_id)}", ""]
+    lines = [f"# Downstream tasks: {text(report.model_id)}", "", headline(report), ""]
+    lines += [*facts_lines(report), ""]
+    for task in report.tasks:
+        lines += [f"## {text(task.task)}", "", *task_body(task)]
+    return "\n".join([*lines, *note_lines(report), ""])
+
+
+def headline(report: TasksReport) -> str:
+    """What was asked, in a sentence."""
     limit = "" if report.limit is None else f", the first {report.limit} items of each"
     items = sum(task.items for task in report.tasks)
-    lines += [
-        f"{items} items of {len(report.tasks)} {'task' if len(report.tasks) == 1 else 'tasks'}"
-        f"{limit}; {report.requests} requests; lm-evaluation-harness {report.harness_version}.",
-        "",
-        f"Computed on: {text(report.arithmetic)}.",
-        "",
-    ]
-    for task in report.tasks:
-        lines += _task(task)
+    return (
+        f"{plural(items, 'item')} of {plural(len(report.tasks), 'task')}{limit}; "
+        f"{plural(report.requests, 'request')}; lm-evaluation-harness {report.harness_version}."
+    )
+
+
+def facts_lines(report: TasksReport) -> list[str]:
+    """What computed, as Markdown."""
+    return [f"Computed on: {text(report.arithmetic)}."]
+
+
+def note_lines(report: TasksReport) -> list[str]:
+    """What failed, what a reader must know, and what the numbers mean, as Markdown."""
+    lines = []
     for setting in report.failed:
         hint = f" ({prose(setting.hint)})" if setting.hint else ""
         lines += [f"- Setting {code(setting.setting)} failed: {prose(setting.error or '')}{hint}"]
@@ -64,23 +77,22 @@ def to_markdown(report: TasksReport) -> str:
         if setting.same_as is not None:
             lines += [f"- {code(setting.setting)} is computed as {code(setting.same_as)}."]
     lines += [f"- {prose(warning)}" for warning in report.warnings]
-    if lines[-1].startswith("- "):
-        lines += [""]
-    lines += [
+    return [
+        *lines,
+        *([""] if lines else []),
         "Difference: accuracy less that of the reference, on the same items. Flips: items whose "
         "answer changed, whatever was right. Items are taken as independent: Wilson's intervals, "
         "for the difference Newcombe's for pairs. Each interval stands for one comparison alone; "
         f"“{NOT_APART}” where that of the difference holds 0.",
         "",
         f"Results: {code(report.results)}",
-        "",
     ]
-    return "\n".join(lines)
 
 
-def _task(task: TaskPart) -> list[str]:
+def task_body(task: TaskPart) -> list[str]:
+    """A task without its heading, as Markdown."""
     chance = "" if task.chance is None else f", guessing gives {100 * task.chance:.1f} %"
-    lines = [f"## {text(task.task)}", "", f"{task.items} items{chance}.", ""]
+    lines = [f"{plural(task.items, 'item')}{chance}.", ""]
     for part in task.choices:
         said = _CHOSEN_BY.get(part.metric, "")
         if task.chance is None:

@@ -35,8 +35,8 @@ a task is a YAML file beside its items in JSON lines:
 exit codes: 0 report, 1 internal error or a setting failed, 2 wrong input,
 3 not enough memory, 130 interrupted
 """
-_FORMATS = ("md", "json", "csv", "items")
-_ENDINGS = {".json": "json", ".csv": "csv"}
+_FORMATS = ("md", "html", "json", "csv", "items")
+_ENDINGS = {".json": "json", ".csv": "csv", ".html": "html", ".htm": "html"}
 INTERRUPTED = 130
 AGAIN = "the same command goes on"
 
@@ -118,14 +118,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--format",
         choices=_FORMATS,
         metavar="FORMAT",
-        help="md (default), json, csv: a line per task, metric and setting, items: a line per "
-        "answer",
+        help="md (default), html: a page, json, csv: a line per task, metric and setting, items: a "
+        "line per answer",
     )
     group.add_argument(
         "--output",
         metavar="FILE",
         help="write the report to FILE (-: print it); without --format its ending chooses: .md, "
-        ".json or .csv",
+        ".html, .json or .csv",
     )
     group.add_argument(
         "--schema", action="store_true", help="print the JSON Schema of --format json, and end"
@@ -245,5 +245,9 @@ def _formatted(report: TasksReport, name: str) -> list[str]:
         from scorer.tasks.results import read_items
 
         return [read_items(report.results)]
+    if name == "html":
+        from scorer.tasks.page import to_html
+
+        return [to_html(report)]
     make = {"md": formats.to_markdown, "json": formats.to_json, "csv": formats.to_csv}[name]
     return [make(report)]

@@ -8,6 +8,7 @@ anything is fetched or run. Standard library but for Markdown.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scorer.report.formats.html_elements import Child, Element, cut, element, style, written
@@ -116,6 +117,23 @@ def _page(report: Report, passages: Passages, detail: _Detail) -> str:
     if detail.words:
         words = blocks(to_markdown(report).splitlines()[1:], deeper=1)
         main.append(section("All of it in words", folded("Every number of the report", *words)))
+    return whole_page(title, _first_words(report), main, report.run.versions)
+
+
+def whole_page(
+    title: Element,
+    first: Iterable[Child | None],
+    main: Iterable[Child | None],
+    versions: Mapping[str, str],
+) -> str:
+    """A page that needs neither network nor scripts.
+
+    Args:
+        title: Its first heading.
+        first: What stands under it.
+        main: Sections.
+        versions: Package to version, for the last line.
+    """
     head = element(
         "head",
         _meta(charset="utf-8"),
@@ -128,11 +146,11 @@ def _page(report: Report, passages: Passages, detail: _Detail) -> str:
     )
     body = element(
         "body",
-        element("header", title, *_first_words(report)),
+        element("header", title, *first),
         element("main", *main),
         element(
             "footer",
-            element("p", f"Made by qfid {report.run.versions.get('qfid', '')}.", class_="note"),
+            element("p", f"Made by qfid {versions.get('qfid', '')}.", class_="note"),
         ),
     )
     return written(element("html", head, body, lang="en"))

@@ -85,6 +85,7 @@ def test_the_built_in_model_is_asked_its_own_task(monkeypatch: Any, tmp_path: Pa
         ("--format json", '{\n  "schema": 1'),
         ("--format csv", "task,metric,setting,"),
         ("--format md", "# Downstream"),
+        ("--format html", "<!doctype html>"),
     ],
 )
 def test_every_format_is_printed(
@@ -95,14 +96,14 @@ def test_every_format_is_printed(
     assert capsys.readouterr().out.startswith(start)
 
 
-@pytest.mark.parametrize("name", ["r.json", "r.csv", "r.md"])
+@pytest.mark.parametrize("name", ["r.json", "r.csv", "r.md", "r.html"])
 def test_the_ending_of_the_file_chooses_the_format(
     monkeypatch: Any, tmp_path: Path, capsys: Any, name: str
 ) -> None:
     play(monkeypatch, script(tmp_path / "script", finished(whole_report())))
     assert main(["tasks", "demo", "--output", str(tmp_path / name)]) == 0
     assert capsys.readouterr().out == ""
-    start = {"r.json": "{", "r.csv": "task,", "r.md": "# Down"}[name]
+    start = {"r.json": "{", "r.csv": "task,", "r.md": "# Down", "r.html": "<!doctype"}[name]
     assert (tmp_path / name).read_text("utf-8").startswith(start)
 
 

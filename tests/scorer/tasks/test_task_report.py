@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from markdown_cells import first_table, unlike_plain
 from oracle_paired import mcnemar, paired_interval, score_interval
+from page_markup import Page
 from task_reports import answers, made_report
 
 from scorer.common.errors import InputError
@@ -21,6 +22,7 @@ from scorer.spec.tasks_job import TasksJob
 from scorer.tasks.build import answers_part, share
 from scorer.tasks.formats import items_csv, to_csv, to_json, to_markdown
 from scorer.tasks.items import Answers, TaskItems, best, items_of
+from scorer.tasks.page import to_html
 from scorer.tasks.report import TasksReport, tasks_schema
 from scorer.tasks.results import SCORES, Results, read_items, saved_reports
 
@@ -124,6 +126,13 @@ def test_foreign_names_make_no_markup_and_no_formula() -> None:
     assert "<script>" not in text.replace("\\<script>", "") and "## =\\<b>" in text
     rows = list(csv.DictReader(io.StringIO(to_csv(report))))
     assert {row["task"] for row in rows} == {"'=<b>`*x*"}
+
+
+def test_the_page_holds_the_tables_and_no_foreign_markup() -> None:
+    page = Page(to_html(made_report(task="<b>`*x*", model="a|b<script>")))
+    assert "not told apart" in page.text
+    assert "a|b<script>" in page.text and "<b>`*x*" in page.headings
+    assert "Setting k8v2 failed: no finite likelihood" in page.text
 
 
 def test_csv_has_a_row_for_each_setting() -> None:
