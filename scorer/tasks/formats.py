@@ -21,6 +21,7 @@ _CHOSEN_BY = {
 }
 _HEAD = (
     "setting",
+    "against reference",
     "accuracy %",
     "95 % interval",
     "difference, points",
@@ -30,7 +31,6 @@ _HEAD = (
     "right → wrong",
     "wrong → right",
     "wrong → wrong",
-    "verdict",
 )
 _CSV = (
     *("task", "metric", "setting", "items", "chance", "right", "accuracy"),
@@ -98,7 +98,7 @@ def task_body(task: TaskPart) -> list[str]:
         if task.chance is None:
             said = "whether the right text is the likeliest"
         lines += [f"### {text(part.metric)}{': ' if said else ''}{said}", ""]
-        lines += [*table(_HEAD, _rows(part), left=(0, 10)), ""]
+        lines += [*table(_HEAD, _rows(part), left=(0, 1)), ""]
     if not task.choices:
         names = list(dict.fromkeys(name for row in task.metrics.values() for name in row))
         rows = [
@@ -110,8 +110,8 @@ def task_body(task: TaskPart) -> list[str]:
 
 
 def _rows(part: ChoicePart) -> list[list[str]]:
-    blank = [ABSENT] * 8
-    reference = ["reference", _percent(part.reference), _ends(part.reference.interval), *blank]
+    own = part.reference
+    reference = ["reference", ABSENT, _percent(own), _ends(own.interval), *[ABSENT] * 7]
     return [reference, *map(_row, part.settings)]
 
 
@@ -121,6 +121,7 @@ def _row(row: AnswersPart) -> list[str]:
         verdict = "worse" if row.difference < 0 else "better"
     return [
         code(row.setting),
+        verdict,
         _percent(row.accuracy),
         _ends(row.accuracy.interval),
         f"{100 * row.difference:+.1f}",
@@ -130,7 +131,6 @@ def _row(row: AnswersPart) -> list[str]:
         str(row.to_wrong.count),
         str(row.to_right.count),
         str(row.wrong_to_wrong.count),
-        verdict,
     ]
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from scorer.common.bounded_process import Asked, nobody
-from scorer.common.errors import InputError
+from scorer.common.errors import InputError, WillNotFit
 from scorer.engine.preparation import Preparation
 from scorer.engine.prepared import Prepared
 from scorer.engine.text_process import TextProcess
+from scorer.fit.pass_size import PassSize
 from scorer.models.info import ModelInfo
+from scorer.models.sizes import ModelSizes
 from scorer.spec.events import Event
 from scorer.tasks.requests import Request
 from scorer.text.chunks import ChunkedCorpus
@@ -66,6 +68,14 @@ class TaskPreparation(Preparation):
 
     def _begin_text(self, text: TextProcess, info: ModelInfo) -> Iterator[Event]:
         yield from ()
+
+    def _fitting(self, info: ModelInfo, sizes: ModelSizes, wanted: PassSize) -> PassSize:
+        try:
+            return super()._fitting(info, sizes, wanted)
+        except WillNotFit as error:
+            # Requests cannot be made shorter, as chunks can.
+            hint = "take a smaller model, or free memory; --force tries all the same"
+            raise WillNotFit(error.message.replace("chunks", "requests"), hint) from None
 
     def _corpus(self, text: TextProcess, info: ModelInfo) -> ChunkedCorpus:
         # Also a full-precision prefix that is longer than any request is tried out.

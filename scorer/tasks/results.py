@@ -29,6 +29,8 @@ from scorer.tasks.report import TasksReport
 JOB, SCORES, REPORT, ITEMS = "job.json", "scores.jsonl", "report.json", "items.csv"
 REFERENCE = "reference"
 """The name under which the full-precision model's scores are kept."""
+SCORES_FORM = 1
+"""To be raised where the file of scores has another form: it is part of the identity."""
 Kept = tuple[float, bool]
 """Log-likelihood, nats, and whether every token is the likeliest."""
 _HASH = 12

@@ -25,7 +25,7 @@ from scorer.tasks.build import task_parts
 from scorer.tasks.formats import items_csv, to_markdown
 from scorer.tasks.report import SettingPart, TasksReport
 from scorer.tasks.requests import Batches, Request, Score
-from scorer.tasks.results import REFERENCE, Kept, Results
+from scorer.tasks.results import REFERENCE, SCORES_FORM, Kept, Results
 from scorer.tasks.task_files import TaskFile, check_installed, check_task, find_tasks
 
 if TYPE_CHECKING:
@@ -324,6 +324,7 @@ def task_identity(prepared: Prepared, backend: Backend) -> dict[str, str | int |
 
     found = dict(identity_of(prepared, backend))
     found["requests"] = found.pop("corpus")
+    found["form"] = SCORES_FORM
     # Of chunks of a text, and of the longest request.
     for name in ("protocol", "chunk length", "chunks"):
         found.pop(name, None)

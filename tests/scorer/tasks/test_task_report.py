@@ -113,9 +113,9 @@ def test_the_report_goes_to_json_and_back_and_is_valid() -> None:
 def test_markdown_says_what_is_told_apart() -> None:
     text = to_markdown(made_report())
     rows = {cells[0]: cells for cells in first_table(text)}
-    assert rows["`8`"][-1] == "not told apart" and rows["`8`"][5] == "0.0"
-    assert rows["`2`"][-1] == "worse" and rows["`2`"][3] == "-30.0"
-    assert rows["`2`"][7:10] == ["12", "0", "0"]
+    assert rows["`8`"][1] == "not told apart" and rows["`8`"][6] == "0.0"
+    assert rows["`2`"][1] == "worse" and rows["`2`"][4] == "-30.0"
+    assert rows["`2`"][8:11] == ["12", "0", "0"]
     assert not unlike_plain(text)
     assert "Setting `k8v2` failed: no finite likelihood" in text
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from task_folders import FakeHarness, task_folder
 
-from scorer.common.errors import InputError, Interrupted, SettingFailed
+from scorer.common.errors import InputError, Interrupted, SettingFailed, WillNotFit
 from scorer.demo import demo_model_path
 from scorer.device.backend import running_backend
+from scorer.device.host_memory import HostMemory
 from scorer.device.memory_watch import MemoryWatch
 from scorer.lanes.kv.lane import DEQUANTIZED, KVLane
 from scorer.lm.caches import fresh_caches
@@ -223,3 +224,16 @@ def test_code_of_a_task_is_told(tmp_path: Path) -> None:
     with running_backend() as backend, MemoryWatch() as watch:
         first = next(TasksSession(job, backend, lambda: False, watch, True).events())
     assert isinstance(first, Warned) and "utils.py" in first.message
+
+
+def test_too_little_memory_is_told_in_words_of_requests(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: object) -> HostMemory:
+        return HostMemory(1 << 30, 1 << 20)
+
+    monkeypatch.setattr("scorer.engine.preparation.device_memory", none_left)
+    with pytest.raises(WillNotFit) as caught:
+        list(events(TasksJob("demo", parse_settings("8"), (folder,))))
+    assert caught.value.hint == "take a smaller model, or free memory; --force tries all the same"
+    assert "chunk" not in caught.value.message
