@@ -195,40 +195,6 @@ class RanksScored(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Warned(Event):
-    """Something the user should know; the run goes on."""
-
-    kind: ClassVar[str] = "warning"
-    message: str
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SettingFailedEvent(Event):
-    """One setting is given up; the others go on."""
-
-    kind: ClassVar[str] = "setting_failed"
-    setting: str
-    error: str
-    message: str
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SettingDropped(Event):
-    """One setting is scored no further, because it cannot be the answer; the others go on.
-
-    Attributes:
-        setting: The setting in notation.
-        reason: Why, in words.
-    """
-
-    kind: ClassVar[str] = "setting_dropped"
-    setting: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class TasksPlanned(Event):
     """What is to be scored of downstream tasks, once tasks and model are known.
 
@@ -273,6 +239,40 @@ class RequestsScored(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something the user should know; the run goes on."""
+
+    kind: ClassVar[str] = "warning"
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingFailedEvent(Event):
+    """One setting is given up; the others go on."""
+
+    kind: ClassVar[str] = "setting_failed"
+    setting: str
+    error: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDropped(Event):
+    """One setting is scored no further, because it cannot be the answer; the others go on.
+
+    Attributes:
+        setting: The setting in notation.
+        reason: Why, in words.
+    """
+
+    kind: ClassVar[str] = "setting_dropped"
+    setting: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished(Event):
     """The run is over: its report as JSON values, and whether every chunk was scored."""
 
@@ -302,11 +302,11 @@ _KINDS: tuple[type[Event], ...] = (
     Progress,
     ChunkScored,
     RanksScored,
+    TasksPlanned,
+    RequestsScored,
     Warned,
     SettingFailedEvent,
     SettingDropped,
-    TasksPlanned,
-    RequestsScored,
     Finished,
     Failed,
 )

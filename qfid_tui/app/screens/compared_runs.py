@@ -21,7 +21,7 @@ from qfid_tui.state.compared_runs import ComparedRuns, read_compared
 from qfid_tui.words.compared_runs import compared_lines
 from scorer.report.formats.inline import plural
 
-STYLES = {
+_STYLES = {
     "plain": "$foreground",
     "strong": "$foreground bold",
     "muted": "$text-muted",
@@ -30,7 +30,7 @@ STYLES = {
     "bad": "$text-error bold",
 }
 # Both margins and the scroll bar.
-FRAME = 4
+_FRAME = 4
 
 
 class ComparedRunsScreen(Screen[None]):
@@ -103,9 +103,9 @@ class ComparedRunsScreen(Screen[None]):
 
     def _show(self) -> None:
         if self._compared is not None:
-            lines = compared_lines(self._compared, self.size.width - FRAME)
+            lines = compared_lines(self._compared, self.size.width - _FRAME)
             parts = [
-                Content.assemble(*((text, STYLES[tone]) for text, tone in line)) for line in lines
+                Content.assemble(*((text, _STYLES[tone]) for text, tone in line)) for line in lines
             ]
             self.query_one("#compared", Static).update(Content("\n").join(parts))
 

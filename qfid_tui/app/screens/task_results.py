@@ -16,14 +16,16 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from qfid_tui.app.actions import help_keys
-from qfid_tui.app.screens.compared_runs import FRAME, STYLES
 from qfid_tui.app.screens.help import HelpScreen
+from qfid_tui.app.shown_text import TONES
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.words.task_lines import task_lines
 from scorer.tasks.report import TasksReport
 from scorer.tasks.results import saved_reports
 
 ResultT = TypeVar("ResultT")
+# Both margins and the scroll bar.
+_FRAME = 4
 
 
 class TaskResultsScreen(Screen[None]):
@@ -89,9 +91,9 @@ class TaskResultsScreen(Screen[None]):
 
     def _show(self) -> None:
         if self._reports is not None:
-            lines = task_lines(self._reports, self.size.width - FRAME)
+            lines = task_lines(self._reports, self.size.width - _FRAME)
             parts = [
-                Content.assemble(*((text, STYLES[tone]) for text, tone in line)) for line in lines
+                Content.assemble(*((text, TONES[tone]) for text, tone in line)) for line in lines
             ]
             self.query_one("#tasks", Static).update(Content("\n").join(parts))
 

@@ -8,7 +8,6 @@ anything is fetched or run. Standard library but for Markdown.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scorer.report.formats.html_elements import Child, Element, cut, element, style, written
@@ -117,43 +116,34 @@ def _page(report: Report, passages: Passages, detail: _Detail) -> str:
     if detail.words:
         words = blocks(to_markdown(report).splitlines()[1:], deeper=1)
         main.append(section("All of it in words", folded("Every number of the report", *words)))
-    return whole_page(title, _first_words(report), main, report.run.versions)
+    body = element(
+        "body",
+        element("header", title, *_first_words(report)),
+        element("main", *main),
+        element(
+            "footer",
+            element("p", f"Made by qfid {report.run.versions.get('qfid', '')}.", class_="note"),
+        ),
+    )
+    return written(element("html", page_head("".join(title.itertext())), body, lang="en"))
 
 
-def whole_page(
-    title: Element,
-    first: Iterable[Child | None],
-    main: Iterable[Child | None],
-    versions: Mapping[str, str],
-) -> str:
-    """A page that needs neither network nor scripts.
+def page_head(title: str) -> Element:
+    """The head of a page of ours, with its policy and style.
 
     Args:
-        title: Its first heading.
-        first: What stands under it.
-        main: Sections.
-        versions: Package to version, for the last line.
+        title: What the page is called.
     """
-    head = element(
+    return element(
         "head",
         _meta(charset="utf-8"),
         _meta(http_equiv="Content-Security-Policy", content=_POLICY),
         _meta(name="viewport", content="width=device-width, initial-scale=1"),
         _meta(name="color-scheme", content="light dark"),
         _meta(name="referrer", content="no-referrer"),
-        element("title", cut("".join(title.itertext()), 200)),
+        element("title", cut(title, 200)),
         style(style_sheet()),
     )
-    body = element(
-        "body",
-        element("header", title, *first),
-        element("main", *main),
-        element(
-            "footer",
-            element("p", f"Made by qfid {versions.get('qfid', '')}.", class_="note"),
-        ),
-    )
-    return written(element("html", head, body, lang="en"))
 
 
 def _meta(**attributes: str) -> Element:
