@@ -18,7 +18,8 @@ _LONGEST_SETTING = 18
 _HEAD = f"{'acc %':>6} {'points':>6} {'95 % interval':>15} {'flips %':>7} {'lost':>4} {'won':>4}  "
 _NOTE = (
     "Points: accuracy less that of the reference. Flips: answers that are not the reference's. "
-    "Lost: right there, wrong here; won: the other way round. Items are taken as independent."
+    "Lost: right there, wrong here; won: the other way round. Items are taken as independent; the "
+    "intervals of a table hold at once."
 )
 _NONE = (
     "No results of tasks are saved. The command line scores them: `qfid tasks demo --kv-bits 8,4`, "
@@ -76,7 +77,7 @@ def _choice_lines(part: ChoicePart, width: int) -> list[TonedLine]:
 
 
 def _numbers(row: AnswersPart) -> str:
-    low, high = row.difference_interval.low, row.difference_interval.high
+    low, high = row.simultaneous_interval.low, row.simultaneous_interval.high
     interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
     return (
         f"{100 * row.accuracy.share:6.1f} {100 * row.difference:+6.1f} {interval:>15} "

@@ -1,32 +1,37 @@
 """Shares of independent items, and how two of them differ where both are of the same items.
 
 Of a test with n items, answered once by one model and once by another, the answers to one item are
-a pair. Intervals are 95 %, of one comparison at a time. Standard library only.
+a pair. Standard library only.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
-from scorer.stats.intervals import Interval
-
-Z = 1.959963984540054
-"""Quantile of the normal distribution for two-sided 95 %."""
+from scorer.stats.intervals import CONFIDENCE, Interval
 
 
-def wilson(count: int, n: int) -> Interval:
+def together(comparisons: int, confidence: float = CONFIDENCE) -> float:
+    """Return the confidence of each of several intervals that all hold at once (Bonferroni)."""
+    return 1 - (1 - confidence) / max(1, comparisons)
+
+
+def wilson(count: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     """Return Wilson's score interval of a share.
 
     Args:
         count: Items of which it holds.
         n: All items, at least 1.
+        confidence: Between 0 and 1.
 
     Source: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
     """
-    share, weight = count / n, 1 + Z * Z / n
-    center = (share + Z * Z / (2 * n)) / weight
-    half = Z / weight * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, weight = count / n, 1 + z * z / n
+    center = (share + z * z / (2 * n)) / weight
+    half = z / weight * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     # At 0 and at 1 rounding would leave an end a little off.
     low = 0.0 if count == 0 else max(0.0, center - half)
     return Interval(low, 1.0 if count == n else min(1.0, center + half))
@@ -58,8 +63,11 @@ class PairedCounts:
         """Share that the second has right less that of the first, −1 to 1."""
         return (self.second - self.first) / self.n
 
-    def interval(self) -> Interval:
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
         """Return the interval of the difference: Newcombe's score interval for paired data.
+
+        Args:
+            confidence: Between 0 and 1.
 
         It has a width also where no item differs, and stays within −1 and 1.
 
@@ -69,7 +77,7 @@ class PairedCounts:
         n = self.n
         one, other = self.both + self.second, self.both + self.first
         p, q = one / n, other / n
-        of_p, of_q = wilson(one, n), wilson(other, n)
+        of_p, of_q = wilson(one, n, confidence), wilson(other, n, confidence)
         phi = self._correlation()
 
         def distance(a: float, b: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from scorer.stats.paired_shares import PairedCounts, wilson
+from scorer.stats.paired_shares import PairedCounts, together, wilson
 from scorer.tasks.items import Answers, TaskItems
 from scorer.tasks.report import AnswersPart, ChoicePart, Share, TaskPart
 from scorer.tasks.results import REFERENCE
@@ -27,7 +27,7 @@ def task_parts(
         choices = []
         for place, answers in enumerate(task.answers):
             rows = (
-                answers_part(setting, answers, items.answers[place])
+                answers_part(setting, answers, items.answers[place], len(own))
                 for setting, items in own.items()
             )
             right = share(sum(answers.right), len(answers.right))
@@ -49,8 +49,17 @@ def share(count: int, n: int) -> Share:
     return Share(count=count, share=count / n, interval=wilson(count, n))
 
 
-def answers_part(setting: str, reference: Answers, answers: Answers) -> AnswersPart:
-    """Compare a setting's answers with the reference's, item by item."""
+def answers_part(
+    setting: str, reference: Answers, answers: Answers, comparisons: int = 1
+) -> AnswersPart:
+    """Compare a setting's answers with the reference's, item by item.
+
+    Args:
+        setting: The setting in notation.
+        reference: The reference's answers.
+        answers: The setting's.
+        comparisons: Settings that are compared with the reference in one table.
+    """
     n = len(reference.right)
     pairs = list(zip(reference.right, answers.right, strict=True))
     counts = PairedCounts(
@@ -62,13 +71,14 @@ def answers_part(setting: str, reference: Answers, answers: Answers) -> AnswersP
     changed = [a != b for a, b in zip(reference.chosen, answers.chosen, strict=True)]
     flips = sum(changed)
     wrong = sum(flip and pair == (False, False) for flip, pair in zip(changed, pairs, strict=True))
-    interval = counts.interval()
+    simultaneous = counts.interval(together(comparisons))
     return AnswersPart(
         setting=setting,
         accuracy=share(counts.both + counts.second, n),
         difference=counts.difference,
-        difference_interval=interval,
-        told_apart=not interval.holds(0.0),
+        difference_interval=counts.interval(),
+        simultaneous_interval=simultaneous,
+        told_apart=not simultaneous.holds(0.0),
         p_value=counts.p_value(),
         flips=share(flips, n),
         to_wrong=share(counts.first, n),

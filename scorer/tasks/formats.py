@@ -35,7 +35,8 @@ _HEAD = (
 _CSV = (
     *("task", "metric", "setting", "items", "chance", "right", "accuracy"),
     *("accuracy_low", "accuracy_high", "reference_accuracy", "difference", "difference_low"),
-    *("difference_high", "told_apart", "mcnemar_p", "flips", "flip_share", "flip_share_low"),
+    *("difference_high", "simultaneous_low", "simultaneous_high", "told_apart", "mcnemar_p"),
+    *("flips", "flip_share", "flip_share_low"),
     *("flip_share_high", "right_to_wrong", "wrong_to_right", "wrong_to_wrong", "model_id"),
     "results",
 )
@@ -82,8 +83,8 @@ def note_lines(report: TasksReport) -> list[str]:
         *([""] if lines else []),
         "Difference: accuracy less that of the reference, on the same items. Flips: items whose "
         "answer changed, whatever was right. Items are taken as independent: Wilson's intervals, "
-        "for the difference Newcombe's for pairs. Each interval stands for one comparison alone; "
-        f"“{NOT_APART}” where that of the difference holds 0.",
+        "for the difference Newcombe's for pairs. The intervals of the differences of a table hold "
+        f"at once with 95 % (Bonferroni); “{NOT_APART}” where that of a setting holds 0.",
         "",
         f"Results: {code(report.results)}",
     ]
@@ -125,7 +126,7 @@ def _row(row: AnswersPart) -> list[str]:
         _percent(row.accuracy),
         _ends(row.accuracy.interval),
         f"{100 * row.difference:+.1f}",
-        _ends(row.difference_interval, sign="+"),
+        _ends(row.simultaneous_interval, sign="+"),
         _percent(row.flips),
         _ends(row.flips.interval),
         str(row.to_wrong.count),
@@ -157,7 +158,7 @@ def to_csv(report: TasksReport) -> str:
             own = part.reference
             share = [own.count, own.share, own.interval.low, own.interval.high, own.share]
             tail = [report.model_id, report.results]
-            rows.append([*head, "reference", *about, *share, *[None] * 12, *tail])
+            rows.append([*head, "reference", *about, *share, *[None] * 14, *tail])
             rows += [_csv_row(head, about, own, row) + tail for row in part.settings]
     return _csv_text(_CSV, rows)
 
@@ -173,6 +174,7 @@ def _csv_row(
         *(accuracy.count, accuracy.share, accuracy.interval.low, accuracy.interval.high),
         reference.share,
         *(row.difference, row.difference_interval.low, row.difference_interval.high),
+        *(row.simultaneous_interval.low, row.simultaneous_interval.high),
         *(row.told_apart, row.p_value),
         *(flips.count, flips.share, flips.interval.low, flips.interval.high),
         *(row.to_wrong.count, row.to_right.count, row.wrong_to_wrong.count),

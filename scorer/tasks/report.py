@@ -44,7 +44,9 @@ class AnswersPart:
         difference: Its accuracy less the reference's.
         difference_interval: Newcombe's 95 % score interval for paired shares, of this comparison
             alone.
-        told_apart: Whether that interval leaves out 0.
+        simultaneous_interval: The same, so that those of all settings of the table hold at once
+            with 95 % (Bonferroni).
+        told_apart: Whether the simultaneous interval leaves out 0.
         p_value: Of McNemar's exact test, two-sided, of this comparison alone.
         flips: Items whose answer changed, whatever was right.
         to_wrong: Items that the reference has right and the setting wrong.
@@ -56,6 +58,7 @@ class AnswersPart:
     accuracy: Share
     difference: float
     difference_interval: Interval
+    simultaneous_interval: Interval
     told_apart: bool
     p_value: float
     flips: Share

@@ -12,15 +12,13 @@ from statistics import NormalDist
 
 import numpy as np
 
-Z = NormalDist().inv_cdf(0.975)
 
-
-def score_interval(count: int, n: int) -> tuple[float, float]:
+def score_interval(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """The shares p with |count/n − p| ≤ z · sqrt(p (1 − p) / n), by bisection."""
-    found = count / n
+    found, z = count / n, NormalDist().inv_cdf((1 + confidence) / 2)
 
     def outside(p: float) -> bool:
-        return abs(found - p) > Z * math.sqrt(p * (1 - p) / n)
+        return abs(found - p) > z * math.sqrt(p * (1 - p) / n)
 
     def end(inner: float, outer: float) -> float:
         if not outside(outer):

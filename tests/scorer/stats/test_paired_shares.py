@@ -9,7 +9,7 @@ from statistics import NormalDist
 import pytest
 from oracle_paired import mcnemar, paired_interval, score_interval, table_probabilities
 
-from scorer.stats.paired_shares import PairedCounts, wilson
+from scorer.stats.paired_shares import PairedCounts, together, wilson
 
 
 @pytest.mark.parametrize(("count", "n"), [(0, 1), (1, 1), (0, 20), (7, 20), (20, 20), (999, 1000)])
@@ -76,3 +76,12 @@ def test_the_interval_covers(p: tuple[float, float, float, float]) -> None:
         if PairedCounts(a, b, c, d).interval().holds(true):
             covered += probability
     assert 0.935 <= covered <= 0.995
+
+
+def test_several_intervals_hold_at_once() -> None:
+    assert together(1) == 0.95 and together(5) == pytest.approx(0.99)
+    counts = PairedCounts(60, 20, 6, 14)
+    alone, five = counts.interval(), counts.interval(together(5))
+    assert five.low < alone.low < alone.high < five.high
+    wide = wilson(7, 20, 0.99)
+    assert (wide.low, wide.high) == pytest.approx(score_interval(7, 20, 0.99), abs=1e-12)

@@ -64,6 +64,15 @@ def test_numbers_agree_with_the_oracle() -> None:
             assert part.p_value == pytest.approx(mcnemar(lost, won))
 
 
+def test_a_table_of_many_settings_needs_more_to_tell_one_apart() -> None:
+    gold = [0] * 60
+    one, two = answers([0] * 40 + [1] * 20, gold), answers([0] * 33 + [1] * 27, gold)
+    alone, among = answers_part("4", one, two), answers_part("4", one, two, 20)
+    assert alone.told_apart and not among.told_apart
+    assert alone.simultaneous_interval == alone.difference_interval == among.difference_interval
+    assert among.simultaneous_interval.holds(0.0)
+
+
 def test_answers_are_chosen_by_length() -> None:
     assert best([-4.0, -5.0], ["ab", "abcd"], lambda _: 1) == 0
     assert best([-4.0, -5.0], ["ab", "abcd"], len) == 1
