@@ -12,7 +12,7 @@ import sys
 
 
 def main() -> int:
-    """Run one job, or ``--probe``.
+    """Run one job, ``--tasks`` on a model, or ``--probe``.
 
     Returns:
         The exit code of the run.
@@ -20,6 +20,10 @@ def main() -> int:
     events = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    if sys.argv[1:] == ["--tasks"]:
+        from scorer.tasks.process import run_tasks
+
+        return run_tasks(events)
     from scorer.child.process import run_child
 
     return run_child(events, sys.argv[1:])

@@ -71,6 +71,7 @@ def test_the_packages_names_are_lazy_and_complete() -> None:
         "__version__",
         "fit_memory",
         "measure_kv_fidelity",
+        "measure_tasks",
         "measure_weight_fidelity",
         "read_positions",
         "resume_run",

@@ -20,6 +20,7 @@ from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryScreen
 from qfid_tui.app.screens.inspector import InspectorScreen
 from qfid_tui.app.screens.prompt import PromptScreen
+from qfid_tui.app.screens.task_results import TaskResultsScreen
 from qfid_tui.app.screens.workbench import WorkbenchScreen
 from qfid_tui.app.widgets.chart import Chart
 from qfid_tui.app.widgets.grid_table import GridTable
@@ -35,7 +36,7 @@ from qfid_tui.app.widgets.token_text import TokenText
 _OWNERS: tuple[type[DOMNode], ...] = (
     *(WorkbenchScreen, ConfirmScreen, DetailScreen, HeadlinePanel, ExportScreen),
     *(FormatList, FaultScreen, HelpScreen, HistoryScreen, InspectorScreen, PromptScreen),
-    *(ComparedRunsScreen, GridScreen, GridTable, LinesPanel),
+    *(ComparedRunsScreen, GridScreen, GridTable, LinesPanel, TaskResultsScreen),
     *(Chart, ModelFilter, ModelPicker, OptionsPanel, Rows, RunTable, SettingsTable),
     *(TailList, TokenText),
 )

@@ -24,6 +24,7 @@ COMMANDS = {
     "kv": "score KV-cache settings of a model and print the report",
     "weights": "score quantized weights, alone and with KV-cache settings",
     "fit": "find out what to run in a given memory",
+    "tasks": "accuracy and flips of answers on downstream tasks",
     "resume": "score the missing chunks of a saved run",
     "report": "print the report of a saved run again",
     "runs": "list the saved runs",

@@ -112,7 +112,7 @@ def score(
     display = progress_display()
     last: Event | None = None
     with ScorerProcess(request) as process:
-        with _forwarded_signals(process, display):
+        with forwarded_signals(process, display):
             for event in process.events():
                 display.add(event)
                 last = event
@@ -199,7 +199,11 @@ def _say_how_to_resume(run_id: str | None) -> None:
 
 
 @contextmanager
-def _forwarded_signals(process: ScorerProcess, display: ProgressLines) -> Iterator[None]:
+def forwarded_signals(
+    process: ScorerProcess,
+    display: ProgressLines,
+    stopping: str = "stopping after this step, then reporting; Ctrl-C again stops at once",
+) -> Iterator[None]:
     """Forward signals: the first Ctrl-C stops the run, a second one or SIGTERM kills the child.
 
     SIGINTs within 200 ms of the first count as one, see :mod:`scorer.common.interrupts`.
@@ -210,8 +214,7 @@ def _forwarded_signals(process: ScorerProcess, display: ProgressLines) -> Iterat
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         request = interrupts.add()
         if request == "first":
-            text = "stopping after this step, then reporting; Ctrl-C again stops at once"
-            diagnostics.write_from_handler(display.handler_line(text))
+            diagnostics.write_from_handler(display.handler_line(stopping))
             process.interrupt()
         elif request == "again":
             process.kill()

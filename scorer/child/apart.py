@@ -53,7 +53,7 @@ def scored_for_program(
         request |= {"run": run, "accept_changes": accept_changes}
         if ranks is not None:
             request["ranks"] = ranks.to_json()
-        yield from _in_child(request)
+        yield from in_child(request)
         return
     from scorer.score import score
 
@@ -80,9 +80,23 @@ def needs_child() -> bool:
         return False
 
 
-def _in_child(request: dict[str, Any]) -> Generator[Event]:
+def in_child(request: dict[str, Any], *arguments: str) -> Generator[Event]:
+    """Give a request to a child process; closing the generator ends it.
+
+    Args:
+        request: What stands on the first line of its input.
+        arguments: What it is started with.
+
+    Yields:
+        Its events.
+
+    Raises:
+        QfidError: It cannot be started, or ended without a last event.
+    """
     try:
-        child = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
     except OSError as error:
         raise limit_reached(error) or QfidError(
             f"the scorer cannot be started: {error.strerror or error}"

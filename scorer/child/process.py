@@ -10,6 +10,7 @@ import platform
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
         from scorer.child.geometry import measure_all
 
         return measure_all(events, sys.stdin.buffer)
-    _die_with_parent()
+    die_with_parent()
     if arguments in (["--text"], ["--spelling"]):
         from scorer.child import foreign_text
         from scorer.child.answering import answer
@@ -84,20 +85,20 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
         from scorer.child.relatives import prepare_relatives
 
         return answer(events, sys.stdin.buffer, prepare_relatives)
-    ending = Ending(lambda event: _write(events, event))
+    ending = Ending(lambda event: write_event(events, event))
     try:
         ending.listen()
         line = sys.stdin.buffer.readline()
-        threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+        threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     except RuntimeError as error:
         shortage = limit_reached(error)
         if shortage is None:
             raise
-        return _write(events, _failure(shortage, ""))
+        return write_event(events, _failure(shortage, ""))
     try:
         request = _read_request(line)
     except QfidError as error:
-        return _write(events, Failed(type(error).__name__, error.message, error.hint, 2))
+        return write_event(events, Failed(type(error).__name__, error.message, error.hint, 2))
     return _score(events, request, ending)
 
 
@@ -130,18 +131,20 @@ def _score(events: IO[str], request: _Request, ending: Ending) -> int:
             ending.note(event)
             if isinstance(event, Planned):
                 planned = event.run
-            code = _write(events, event)
+            code = write_event(events, event)
     except BrokenPipeError:
         return 1
     except QfidError as error:
-        return _write(events, _failure(error, planned))
+        return write_event(events, _failure(error, planned))
     except Exception as error:
         import traceback
 
         traceback.print_exc()
         shortage = limit_reached(error)
         message = f"internal error: {named_line(error)}"
-        return _write(events, _failure(shortage or QfidError(message, "please report it"), planned))
+        return write_event(
+            events, _failure(shortage or QfidError(message, "please report it"), planned)
+        )
     finally:
         if team is not None:
             team.close()
@@ -158,11 +161,22 @@ def _failure(error: QfidError, run: str) -> Failed:
     return failure(error)
 
 
-def _write(events: IO[str], event: Event) -> int:
-    """Write one event; return the exit code the run has if this was the last one."""
+def write_event(
+    events: IO[str], event: Event, code_of: Callable[[Finished], int] | None = None
+) -> int:
+    """Write one event; return the exit code the run has if this was the last one.
+
+    Args:
+        events: Where events go.
+        event: The event.
+        code_of: The exit code of a finished run; None for that of a run of chunks.
+    """
     global _exit_code
     with _writing:
-        _exit_code = _code_of(event)
+        if code_of is not None and isinstance(event, Finished):
+            _exit_code = code_of(event)
+        else:
+            _exit_code = _code_of(event)
         events.write(event.to_line())
         events.flush()
         return _exit_code
@@ -223,7 +237,7 @@ def _read_request(line: bytes) -> _Request:
     return _Request(Job.from_json(data), run, accept_changes, allowed, path, shared)
 
 
-def _exit_at_end_of_input() -> None:
+def exit_at_end_of_input() -> None:
     """The input ends when the parent is gone: everything finished is saved, so just end."""
     with contextlib.suppress(OSError, ValueError):
         while os.read(0, 4096):
@@ -231,7 +245,7 @@ def _exit_at_end_of_input() -> None:
     os._exit(_exit_code)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """On Linux the kernel kills this process when its parent dies, even inside a blocked call."""
     if platform.system() == "Linux":
         with contextlib.suppress(OSError, AttributeError):
@@ -243,9 +257,9 @@ def _probe(events: IO[str]) -> int:
     from scorer.score import hello
 
     try:
-        _write(events, hello(start_backend()))
+        write_event(events, hello(start_backend()))
     except QfidError as error:
-        return _write(events, Failed(type(error).__name__, error.message, error.hint, 2))
+        return write_event(events, Failed(type(error).__name__, error.message, error.hint, 2))
     return 0
 
 

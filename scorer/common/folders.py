@@ -20,6 +20,15 @@ def runs_folder() -> Path:
     return (_chosen() or _of_user("user_data_path")) / "runs"
 
 
+def tasks_folder() -> Path:
+    """Return the folder of results of tasks: ``$QFID_DATA_DIR/tasks``, else beside the runs.
+
+    Raises:
+        InputError: As of :func:`runs_folder`.
+    """
+    return runs_folder().with_name("tasks")
+
+
 def cache_folder() -> Path:
     """Return the folder of cached files: ``$QFID_DATA_DIR/cache``, else the user's cache folder.
 

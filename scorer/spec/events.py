@@ -61,9 +61,9 @@ class Loading(Event):
     """A step before scoring starts.
 
     Attributes:
-        step: ``ranks``, ``corpus``, ``tokenizing``, ``model``, ``kernels`` or ``checking``;
-            ``kernels`` comes
-            again with another detail while kernels for a GPU are waited for.
+        step: ``ranks``, ``corpus``, ``tokenizing``, ``model``, ``kernels``, ``checking`` or
+            ``tasks``; ``kernels`` comes again with another detail while kernels for a GPU are
+            waited for.
         detail: What of it, one line.
     """
 
@@ -195,6 +195,50 @@ class RanksScored(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TasksPlanned(Event):
+    """What is to be scored of downstream tasks, once tasks and model are known.
+
+    Attributes:
+        results: Id of the saved results.
+        path: Their folder.
+        model: Name shown for the model.
+        tasks: Names of the tasks.
+        settings: The settings in notation.
+        items: Items of all tasks.
+        requests: Different sequences of tokens whose likelihood is asked for.
+        done: Requests times settings that an earlier process has scored.
+        total: Requests times settings.
+        arithmetic: What computes: compute dtype, BLAS.
+    """
+
+    kind: ClassVar[str] = "tasks_planned"
+    results: str
+    path: str
+    model: str
+    tasks: list[str]
+    settings: list[str]
+    items: int
+    requests: int
+    done: int
+    total: int
+    arithmetic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsScored(Event):
+    """Requests of downstream tasks are scored under one more setting, and saved.
+
+    Attributes:
+        done: Requests times settings so far, those of earlier processes included.
+        total: Of how many.
+    """
+
+    kind: ClassVar[str] = "requests"
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Warned(Event):
     """Something the user should know; the run goes on."""
 
@@ -258,6 +302,8 @@ _KINDS: tuple[type[Event], ...] = (
     Progress,
     ChunkScored,
     RanksScored,
+    TasksPlanned,
+    RequestsScored,
     Warned,
     SettingFailedEvent,
     SettingDropped,

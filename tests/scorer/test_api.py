@@ -276,7 +276,7 @@ def test_ranks_reach_the_child(
         requests.append(request)
         yield Failed("InputError", "no further", "", 2)
 
-    monkeypatch.setattr("scorer.child.apart._in_child", remember)
+    monkeypatch.setattr("scorer.child.apart.in_child", remember)
     hosts = tmp_path / "hosts.json"
     hosts.write_text('[{"ssh": "127.0.0.1"}, {"ssh": "b", "ips": ["10.0.0.2"]}]')
     for ranks in (2, hosts):

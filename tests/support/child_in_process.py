@@ -26,8 +26,8 @@ def answered(request: dict[str, Any] | bytes) -> tuple[list[Event], int]:
         mock.patch.object(sys, "stdin", given),
         # What a child does to its own process.
         mock.patch.object(process, "forbid_to_libraries"),
-        mock.patch.object(process, "_die_with_parent"),
-        mock.patch.object(process, "_exit_at_end_of_input"),
+        mock.patch.object(process, "die_with_parent"),
+        mock.patch.object(process, "exit_at_end_of_input"),
         mock.patch.object(process.Ending, "listen"),
     ):
         code = process.run_child(written, [])

@@ -14,7 +14,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.events import Key
-from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from qfid_tui.app.actions import help_keys, refused_action
@@ -23,6 +22,7 @@ from qfid_tui.app.screens.compared_runs import ComparedRunsScreen
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.help import HelpScreen
+from qfid_tui.app.screens.task_results import TasksKeyScreen
 from qfid_tui.app.shown_text import shown
 from qfid_tui.app.widgets.field import Field
 from qfid_tui.app.widgets.key_bar import KeyBar
@@ -59,7 +59,7 @@ class HistoryChoice:
     action: Literal["open", "resume"]
 
 
-class HistoryScreen(Screen[HistoryChoice | None]):
+class HistoryScreen(TasksKeyScreen[HistoryChoice | None]):
     """The saved runs of a model, or of all models, newest first."""
 
     DEFAULT_CSS = """
