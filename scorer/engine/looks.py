@@ -8,13 +8,17 @@ stops once it is settled ends for all settings together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from scorer.common.errors import InputError
 from scorer.report.dropping import droppable
 from scorer.report.from_run import finished_report, look_at
 from scorer.report.stopping import planned_looks
 from scorer.runs.run import Run
 from scorer.spec.events import Event, Looked, SettingDropped
+
+if TYPE_CHECKING:
+    from scorer.engine.prepared import Prepared
 
 FIRST_LOOK = 8
 """Chunks after which settings are dropped for the first time."""
@@ -104,3 +108,27 @@ class SettlingLooks:
             open={s.setting: list(s.open) for s in found.settings if s.open},
             stops=found.stopped,
         )
+
+
+def looks_of(prepared: Prepared, run: Run) -> Looks | None:
+    """When to look at a run, and what for; None for one that scores all it is asked for.
+
+    Args:
+        prepared: Its job, ready to be scored.
+        run: The run.
+
+    Raises:
+        InputError: It is to stop once it is settled, and cannot score all settings side by side.
+    """
+    job = prepared.job
+    if job.until_settled:
+        if prepared.in_turns:
+            raise InputError(
+                "sets of weights that take turns in memory cannot stop together",
+                "leave out --until-settled, or score fewer weights at once",
+            )
+        return SettlingLooks(run)
+    if job.drop_beaten:
+        chunks = len(prepared.corpus.indices)
+        return DroppingLooks(run, chunks, in_turns=prepared.in_turns)
+    return None

@@ -17,7 +17,6 @@ from scorer.spec.job import STANDARD_INPUT, Job
 
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
-    from scorer.engine.looks import Looks
     from scorer.engine.prepared import Prepared
     from scorer.engine.ranks import SharedRun
     from scorer.engine.text_process import TextProcess
@@ -178,6 +177,7 @@ class Session:
     def _in_run(self, prepared: Prepared) -> Iterator[Event]:
         from scorer.engine.cells import CellScorer, run_grid
         from scorer.engine.checks import check_drift
+        from scorer.engine.looks import looks_of
         from scorer.engine.run_facts import stored_facts
         from scorer.report.formats.markdown import to_markdown
         from scorer.report.from_run import finished_report
@@ -205,7 +205,7 @@ class Session:
             for name in run.failures():
                 run.clear_failed(name)
             run.mark_stopped(None)
-            looks = _looks(prepared, run)
+            looks = looks_of(prepared, run)
             yield self._planned(prepared, run, run_grid(prepared).missing(writer.stored))
             turns = self._turns(prepared, run)
             spread, stop = None, self.stop
@@ -380,27 +380,6 @@ def _same_choice(one: Job, other: Job) -> bool:
         getattr(one, name) == getattr(other, name)
         for name in ("protocol", "chunk_length", "chunks", "max_chunks")
     )
-
-
-def _looks(prepared: Prepared, run: Run) -> Looks | None:
-    """When to look at a run, and what for; None for one that scores all it is asked for.
-
-    Raises:
-        InputError: It is to stop once it is settled, and cannot score all settings side by side.
-    """
-    from scorer.engine.looks import DroppingLooks, SettlingLooks
-
-    job = prepared.job
-    if job.until_settled:
-        if prepared.in_turns:
-            raise InputError(
-                "sets of weights that take turns in memory cannot stop together",
-                "leave out --until-settled, or score fewer weights at once",
-            )
-        return SettlingLooks(run)
-    if job.drop_beaten:
-        return DroppingLooks(run, len(prepared.corpus.indices), in_turns=prepared.in_turns)
-    return None
 
 
 def _never() -> bool:
