@@ -366,5 +366,8 @@ def same_conditions(one: Job, other: Job) -> bool:
     That is what memory is for: whether it is checked, whether weights take turns, where the model
     is to run.
     """
-    free = ("settings", "force", "one_at_a_time", "deployment", "drop_beaten")
+    free = (
+        *("settings", "force", "one_at_a_time", "deployment", "drop_beaten"),
+        "until_settled",
+    )
     return dataclasses.replace(one, **{name: getattr(other, name) for name in free}) == other
