@@ -259,7 +259,7 @@ class Choices:
             revision=self.revision,
             protocol=self.protocol,  # type: ignore[arg-type]  # checked in Job
             chunk_length=self.chunk_length,
-            chunks=self.chunks,  # type: ignore[arg-type]
+            chunks=self.chunks,
             max_chunks=self.max_chunks,
             kernel=self.kernel,  # type: ignore[arg-type]
             control=self.control,

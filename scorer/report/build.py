@@ -134,6 +134,7 @@ def build_report(
                 pairs,
                 facts.documents,
                 job.thresholds,
+                looks,
             )
         ),
         stopping=stopping,

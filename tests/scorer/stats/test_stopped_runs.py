@@ -110,14 +110,12 @@ class Case:
     def bounds(self) -> Bounds:
         """Bounds that all values miss, or keep, by the same factor."""
         values = self.truth
-        return Bounds(
-            values["kl_mean"] / self.ratio, values["kl_p99"] / self.ratio, FLIP_BOUND
-        )
+        return Bounds(values["kl_mean"] / self.ratio, values["kl_p99"] / self.ratio, FLIP_BOUND)
 
     def _quantile(self, fraction: float) -> float:
         """The quantile of the product of a factor and a value of the pool, by bisection."""
         factors = np.exp(self.spread * np.linspace(-6, 6, 1201))
-        weights = np.exp(-np.linspace(-6, 6, 1201) ** 2 / 2)
+        weights = np.exp(-(np.linspace(-6, 6, 1201) ** 2) / 2)
         weights /= weights.sum()
         ordered = pool().ordered
         low, high = float(ordered[0]), float(ordered[-1]) * float(factors[-1])
@@ -236,7 +234,8 @@ def simulated(case: Case, runs: int = RUNS) -> Outcome:
     for _ in range(runs):
         size, found = 0, Found()
         standings: list[Standing] = []
-        for size, found in looked(*drawn(random, case)):
+        for chunks, found in looked(*drawn(random, case)):
+            size = chunks
             standings = [
                 standing({m: LookEnds(ends[m]) for m in METRICS}, case.bounds) for ends in found
             ]
@@ -274,10 +273,11 @@ def test_stopped_runs_are_right_and_short(case: Case) -> None:
     else:
         wrong = found.worse if case.ratio < 1 else found.good
     median = float(np.median(found.chunks)) / CHUNKS
+    mean = float(np.mean(found.chunks)) / CHUNKS
     print(
         f"\n| {case.ratio:.2f} | {case.spread} | {case.share} | {100 * wrong / RUNS:.1f} % "
         f"| {100 * found.covered / RUNS:.1f} % | {100 * median:.0f} % "
-        f"| {100 * float(np.mean(found.chunks)) / CHUNKS:.0f} % | {100 * found.open / RUNS:.1f} % |",
+        f"| {100 * mean:.0f} % | {100 * found.open / RUNS:.1f} % |",
         end="",
     )
     assert wrong <= 0.05 * RUNS
