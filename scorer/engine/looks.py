@@ -16,6 +16,7 @@ from scorer.report.from_run import finished_report, look_at
 from scorer.report.stopping import planned_looks
 from scorer.runs.run import Run
 from scorer.spec.events import Event, Looked, SettingDropped
+from scorer.spec.thresholds import METRICS
 
 if TYPE_CHECKING:
     from scorer.engine.prepared import Prepared
@@ -106,6 +107,14 @@ class SettlingLooks:
             looks=list(self.sizes),
             standings={s.setting: s.standing for s in found.settings},
             open={s.setting: list(s.open) for s in found.settings if s.open},
+            intervals={
+                s.setting: {
+                    metric: [ends.low, ends.high]
+                    for metric in METRICS
+                    if (ends := s.interval(metric)) is not None
+                }
+                for s in found.settings
+            },
             stops=found.stopped,
         )
 

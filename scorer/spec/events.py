@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import json_values
+from scorer.spec.thresholds import Metric
 
 PROTOCOL_VERSION = 1
 
@@ -241,6 +242,8 @@ class Looked(Event):
             settings that failed are left out.
         open: Setting that is not settled to the metrics that keep it from that: ``kl_mean``,
             ``kl_p99``, ``flip_rate``.
+        intervals: Setting to metric to the ends of its simultaneous interval, nats or 0 to 1;
+            metrics without one are left out.
         stops: Every setting is settled, so that the run ends here.
     """
 
@@ -248,10 +251,13 @@ class Looked(Event):
     look: int
     looks: list[int]
     standings: dict[str, str]
-    open: dict[str, list[str]]
+    open: dict[str, list[Metric]]
+    intervals: dict[str, dict[str, list[float]]]
     stops: bool
 
     def __post_init__(self) -> None:
+        if any(len(ends) != 2 for found in self.intervals.values() for ends in found.values()):
+            raise InputError("an interval has two ends")
         if not 1 <= self.look <= len(self.looks):
             raise InputError("a look is one of those that were planned")
 

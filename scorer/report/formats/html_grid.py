@@ -55,8 +55,8 @@ def weights_grid(report: Report, names: ShortNames) -> Element | None:
         scrolled(table),
         element(
             "p",
-            f"A cell: KL mean in nats with its {intervals_name(report)}, flips, verdict. The darker "
-            f"or the stronger the colour, the more drift. {ABSENT}: not scored.",
+            f"A cell: KL mean in nats with its {intervals_name(report)}, flips, verdict. The "
+            f"darker or the stronger the colour, the more drift. {ABSENT}: not scored.",
             class_="note",
         ),
     )

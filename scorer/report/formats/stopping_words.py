@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from scorer.report.formats.inline import count, interval, percent, plural, table
+from scorer.report.formats.inline import ABSENT, count, interval, percent, plural, table
 from scorer.report.formats.short_names import ShortNames
 from scorer.report.setting_row import Intervals, SettingNumbers, SettingRow
 from scorer.report.stopping_part import StoppedSetting, StoppingPart
 from scorer.report.tree import Report
-from scorer.spec.thresholds import METRICS, Metric
+from scorer.spec.thresholds import METRICS, Metric, metrics_words
 
-SHORT: dict[Metric, str] = {"kl_mean": "KL mean", "kl_p99": "p99", "flip_rate": "flips"}
-"""The metrics of a verdict in a word or two."""
 _NAMES = {False: "95 % interval", True: "simultaneous interval"}
 
 
@@ -22,17 +20,6 @@ def interval_name(ends: Intervals) -> str:
 def intervals_name(report: Report) -> str:
     """The same of a report."""
     return _NAMES[report.stopping is not None]
-
-
-def open_words(settings: tuple[StoppedSetting, ...]) -> str:
-    """What is still open: ``4:64 open on flips, 8 on p99 and flips``; "" where nothing is."""
-    return ", ".join(f"{s.setting} open on {metrics_words(s.open)}" for s in settings if s.open)
-
-
-def metrics_words(metrics: tuple[Metric, ...]) -> str:
-    """Metrics in words: ``KL mean, p99 and flips``."""
-    words = [SHORT[metric] for metric in metrics]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def standing_of(row: SettingRow, report: Report) -> StoppedSetting | None:
@@ -89,7 +76,7 @@ def _table(part: StoppingPart, names: ShortNames) -> list[str]:
             names.code(found.setting),
             f"**{found.standing}**",
             *(_ends(found, metric) for metric in METRICS),
-            metrics_words(found.open) if found.open else "-",
+            metrics_words(found.open) or ABSENT,
         ]
         for found in part.settings
     ]
