@@ -61,7 +61,7 @@ class ProgressLines:
             self.say(dropped_text(event.setting, event.reason))
         elif isinstance(event, Looked):
             self.say(look_text(event))
-            self._last_tenth = -1
+            self._last_tenth = 10 * self.run.complete // max(1, self.run.chunks)
         elif isinstance(event, Finished | Failed):
             self._say_ranks()
         elif isinstance(event, ChunkScored) and self._has_news:

@@ -35,6 +35,10 @@ _RULES = tuple(
         (r"--quantize-start", _LABELS["start"] + " ({o})"),
         (r"--path dequantized", _LABELS["path"] + " dequantized ({o})"),
         (r"give --revision with one of", "start `qfid MODEL --revision` with one of"),
+        (
+            r"leave out --until-settled, or",
+            "switch off " + _LABELS["until_settled"] + " ({o}), or",
+        ),
         (r"leave out --revision", "start qfid without --revision"),
         (
             r"score anew with `qfid kv`, or mix the two with --accept-changes",

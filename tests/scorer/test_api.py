@@ -117,6 +117,8 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     ("options", "chunks"),
     [
         ({}, "first"),
+        ({"until_settled": True}, "random:1"),
+        ({"until_settled": True, "max_chunks": 3, "protocol": "llama.cpp"}, "random:1"),
         ({"max_chunks": 3}, "spread"),
         ({"max_chunks": 3, "chunks": "first"}, "first"),
         ({"max_chunks": 3, "protocol": "llama.cpp"}, "first"),
