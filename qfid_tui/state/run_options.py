@@ -171,14 +171,14 @@ OPTIONS: tuple[Option, ...] = (
         "which chunks",
         ("spread", "first", SETTLED_ORDER),
         str,
-        "spread: evenly over the text. first: from its beginning. random: in a random order.",
+        "spread: evenly over the text. first: from its beginning. random: by chance.",
     ),
     Option(
         "until_settled",
         "until settled",
         (False, True),
         lambda on: "stop when settled" if on else "off",
-        "Stops once each setting is settled, good or worse; chunks are in a random order.",
+        "Stops once each setting is settled as good or worse; chunks in a random order.",
     ),
     Option(
         "protocol",

@@ -190,6 +190,8 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
         if comparison.phase == "idle":
             chunks = planned.job.max_chunks
             on = "the whole text" if chunks is None else plural(chunks, "chunk")
+            if planned.job.until_settled:
+                on = f"{on} at most, until settled"
             if (cells := _cells(planned.job)) is not None:
                 # One table is judged by one measure.
                 pairs = key("p", " without pairs") if cells[1] else []
