@@ -241,6 +241,8 @@ def simulated(case: Case, runs: int = RUNS) -> Outcome:
             ]
             if "not settled" not in standings:
                 break
+        # No end rests on values that were left out.
+        assert all((p99 := ends["kl_p99"]) is None or p99.low > 0 for ends in found)
         outcome.chunks.append(size)
         outcome.good += "settled good" in standings
         outcome.worse += "settled worse" in standings
