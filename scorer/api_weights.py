@@ -56,6 +56,7 @@ def measure_weight_fidelity(
     chunk_length: int = 512,
     chunks: ChunkChoice | None = None,
     max_chunks: int | None = None,
+    until_settled: bool = False,
     revision: str | None = None,
     memory: int | str | None = None,
     context: int | str | None = None,
@@ -96,6 +97,8 @@ def measure_weight_fidelity(
         chunk_length: Tokens per chunk.
         chunks: See there.
         max_chunks: Maximum number of chunks; None for the whole corpus.
+        until_settled: As in :func:`~scorer.api.measure_kv_fidelity`; not for sets of weights that
+            take turns in memory.
         revision: Commit, branch or tag of the reference.
         memory: What weights, KV cache and prefill may take where the model is to run: bytes, or
             ``"16GB"``; None for no limit. No number depends on it, nor on the next four.
@@ -147,6 +150,7 @@ def measure_weight_fidelity(
         chunk_length=chunk_length,
         chunks=chunks,
         max_chunks=max_chunks,
+        until_settled=until_settled,
         kernel=kernel,
         control=control,
         force=force,
@@ -348,6 +352,7 @@ def _job(
     kernel: Kernel = "auto",
     control: bool = False,
     drop_beaten: bool = False,
+    until_settled: bool = False,
 ) -> Job:
     source = "builtin" if reference == "demo" else "wikitext2"
     return Job(
@@ -357,7 +362,7 @@ def _job(
         revision=revision,
         protocol=protocol,
         chunk_length=chunk_length,
-        chunks=chunks or default_chunks(protocol, max_chunks),
+        chunks=chunks or default_chunks(protocol, max_chunks, until_settled=until_settled),
         max_chunks=max_chunks,
         kernel=kernel,
         control=control,
@@ -366,6 +371,7 @@ def _job(
         deployment=deployment,
         drop_beaten=drop_beaten,
         roles=roles_of(roles),
+        until_settled=until_settled,
     )
 
 

@@ -28,6 +28,9 @@ class Intervals:
 
     Attributes:
         confidence: 0.95.
+        simultaneous: The run stops once it is settled: these are the intervals of its last look,
+            and those of all settings, metrics and looks hold together with that confidence. There
+            are none of perplexity then.
         unit: What is taken as independent, also by the bootstrap of p99.
         n_units: How many of those there are.
         n_documents: Documents that the chunks are known to cover.
@@ -43,6 +46,7 @@ class Intervals:
     """
 
     confidence: float = CONFIDENCE
+    simultaneous: bool = field(default=False, metadata=OMITTED)
     unit: UnitKind
     n_units: int
     n_documents: int

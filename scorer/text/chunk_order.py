@@ -6,10 +6,11 @@ chunks".
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import random
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
-from scorer.spec.job import ChunkChoice
+from scorer.spec.job import ChunkChoice, order_seed
 
 
 def select_chunks(
@@ -20,11 +21,30 @@ def select_chunks(
 ) -> tuple[int, ...]:
     """Return the indices of the chunks to score, in scoring order.
 
-    ``first`` takes them as they stand in the text, ``spread`` in :func:`spread_order`. Both take
-    the first ``max_chunks`` of their order, or every chunk, those left out apart.
+    ``first`` takes them as they stand in the text, ``spread`` in :func:`spread_order`,
+    ``random:SEED`` in :func:`random_order`. All take the first ``max_chunks`` of their order, or
+    every chunk, those left out apart.
     """
-    order = range(total) if choice == "first" else spread_order(total)
+    seed = order_seed(choice)
+    order: Iterable[int] = range(total)
+    if choice != "first":
+        order = spread_order(total) if seed is None else random_order(total, seed)
     return tuple(islice((chunk for chunk in order if chunk not in left_out), max_chunks))
+
+
+def random_order(total: int, seed: int) -> Iterator[int]:
+    """All chunks of a text in a random order, the same for a seed on every machine.
+
+    Each further chunk is drawn from those that are left (Fisher and Yates), with what Python
+    promises to keep: ``random.Random(seed).random()``.
+    """
+    draw = random.Random(seed)
+    # Where a chunk has moved to that stood at a place which is taken; all others are in place.
+    moved: dict[int, int] = {}
+    for i in range(total):
+        j = i + int(draw.random() * (total - i))
+        yield moved.get(j, j)
+        moved[j] = moved.pop(i, i)
 
 
 def spread_order(total: int) -> Iterator[int]:

@@ -14,6 +14,7 @@ from scorer.report.deployment_part import DeploymentPart, PlacedCell
 from scorer.report.formats.markdown_roles import role_of, roles_of
 from scorer.report.role_values import RoleDrift
 from scorer.report.setting_row import SettingNumbers, SettingRow
+from scorer.report.stopping_part import StoppingPart
 from scorer.report.tree import Report
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_setting
@@ -130,20 +131,24 @@ _BY_ROLE: dict[str, Callable[[RoleDrift], Value]] = {
     "perplexity_ref": lambda found: found.perplexity_ref,
     "perplexity_quant": lambda found: found.perplexity_quant,
 }
+_STOPPING = ("standing", "stopped", "look", "looks", "look_chunks", "most_chunks")
+"""Columns of a run that stops once it is settled."""
 
 
 def to_csv(report: Report) -> str:
     """The report as CSV: a head with units, then one line per setting.
 
-    Where weights are compared, or somebody asked where a model fits, there are columns for that,
-    and of a chat text for each role.
+    Where weights are compared, somebody asked where a model fits, or the run stops once it is
+    settled, there are columns for that, and of a chat text for each role.
     """
     more = report.grid is not None or report.deployment is not None
     further = (*_WEIGHTS, *_PLACE, *_CELL, "picked") if more else ()
+    stops = () if report.stopping is None else _STOPPING
     roles = roles_of([(row, row.numbers) for row in report.settings if row.numbers is not None])
     by_role = [f"{_cell(role)}_{name}" for role in roles for name in _BY_ROLE]
     by_role += ["roles_counted"] if roles else []
-    lines = [_line([*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol", *further, *by_role])]
+    names = [*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol", *further, *stops, *by_role]
+    lines = [_line(names)]
     for row in report.settings:
         values = [
             *(value(row) for value in _ROW_FIRST.values()),
@@ -151,6 +156,7 @@ def to_csv(report: Report) -> str:
             *(value(row) for value in _ROW_LAST.values()),
             report.run.job.protocol,
             *(_further(row, report) if more else ()),
+            *(_stopping(row, report.stopping) if report.stopping is not None else ()),
             *(_roles(row, roles, report.run.job.roles) if roles else ()),
         ]
         lines.append(_line(json_values(values, words=True)))
@@ -162,6 +168,16 @@ def _roles(row: SettingRow, roles: Iterable[str], counted: Iterable[str]) -> Ite
         found = None if row.numbers is None else role_of(row.numbers, role)
         yield from (None if found is None else value(found) for value in _BY_ROLE.values())
     yield ", ".join(counted) or "all"
+
+
+def _stopping(row: SettingRow, part: StoppingPart) -> Iterator[Value]:
+    found = part.of(row.setting)
+    yield None if found is None else found.standing
+    yield part.stopped
+    yield part.look
+    yield len(part.looks)
+    yield part.n_chunks
+    yield part.most_chunks
 
 
 def _further(row: SettingRow, report: Report) -> Iterator[Value]:
