@@ -51,8 +51,8 @@ class CorpusSpec:
     """Which text is scored.
 
     Attributes:
-        source: ``wikitext2``, ``builtin``, the path of a file, or :data:`STANDARD_INPUT`, whose
-            text is kept with the run.
+        source: ``wikitext2``, ``builtin``, ``code``, the path of a file, a data set of the Hub (see
+            :mod:`scorer.spec.corpora`), or :data:`STANDARD_INPUT`, whose text is kept with the run.
     """
 
     source: str = "wikitext2"
