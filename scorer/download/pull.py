@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import logging
-import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scorer.common.error_text import first_line
-from scorer.common.errors import CorpusNotCached, InputError, ModelNotCached, QfidError
+from scorer.common.errors import CorpusNotCached, InputError, ModelNotCached
 from scorer.common.inert_text import shown
-from scorer.common.loans import GiveBack, Loan
 from scorer.common.offline import allowed
 from scorer.download.hub_access import (
     Offline,
@@ -24,7 +18,7 @@ from scorer.download.hub_access import (
     write_ref,
 )
 from scorer.download.partial import PartialDownload, RemoteFile
-from scorer.download.progress import DownloadProgress, ProgressMeter
+from scorer.download.progress import ProgressMeter
 from scorer.download.reachable import check_reachable
 from scorer.download.sizes import MOST_OF_A_TEXT, check_sizes, refuse_more
 from scorer.download.variables import check_variables

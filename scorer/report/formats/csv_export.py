@@ -124,7 +124,7 @@ def to_csv(report: Report) -> str:
     """
     more = report.grid is not None or report.deployment is not None
     further = (*_WEIGHTS, *_PLACE, *_CELL, "picked") if more else ()
-    lines = [_line([*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol", *further])]
+    lines = [csv_line([*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol", *further])]
     for row in report.settings:
         values = [
             *(value(row) for value in _ROW_FIRST.values()),
@@ -133,7 +133,7 @@ def to_csv(report: Report) -> str:
             report.run.job.protocol,
             *(_further(row, report) if more else ()),
         ]
-        lines.append(_line(json_values(values, words=True)))
+        lines.append(csv_line(json_values(values, words=True)))
     return "".join(lines)
 
 
@@ -205,7 +205,7 @@ def positions_csv(settings: Iterable[tuple[str, Positions]]) -> Iterator[str]:
 
     from scorer.stats.summary import delta_p_percent, in_order
 
-    yield _line(_POSITION_HEAD)
+    yield csv_line(_POSITION_HEAD)
     for setting, positions in settings:
         if len(positions) == 0:
             continue
@@ -239,7 +239,8 @@ def _cell(value: Value) -> str | float:
     return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 
 
-def _line(values: Iterable[Value]) -> str:
+def csv_line(values: Iterable[Value]) -> str:
+    """A line of CSV with its newline; no spreadsheet runs a cell of it."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow([_cell(value) for value in values])
     return out.getvalue()

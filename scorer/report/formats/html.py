@@ -116,16 +116,6 @@ def _page(report: Report, passages: Passages, detail: _Detail) -> str:
     if detail.words:
         words = blocks(to_markdown(report).splitlines()[1:], deeper=1)
         main.append(section("All of it in words", folded("Every number of the report", *words)))
-    head = element(
-        "head",
-        _meta(charset="utf-8"),
-        _meta(http_equiv="Content-Security-Policy", content=_POLICY),
-        _meta(name="viewport", content="width=device-width, initial-scale=1"),
-        _meta(name="color-scheme", content="light dark"),
-        _meta(name="referrer", content="no-referrer"),
-        element("title", cut("".join(title.itertext()), 200)),
-        style(style_sheet()),
-    )
     body = element(
         "body",
         element("header", title, *_first_words(report)),
@@ -135,7 +125,25 @@ def _page(report: Report, passages: Passages, detail: _Detail) -> str:
             element("p", f"Made by qfid {report.run.versions.get('qfid', '')}.", class_="note"),
         ),
     )
-    return written(element("html", head, body, lang="en"))
+    return written(element("html", page_head("".join(title.itertext())), body, lang="en"))
+
+
+def page_head(title: str) -> Element:
+    """The head of a page of ours, with its policy and style.
+
+    Args:
+        title: What the page is called.
+    """
+    return element(
+        "head",
+        _meta(charset="utf-8"),
+        _meta(http_equiv="Content-Security-Policy", content=_POLICY),
+        _meta(name="viewport", content="width=device-width, initial-scale=1"),
+        _meta(name="color-scheme", content="light dark"),
+        _meta(name="referrer", content="no-referrer"),
+        element("title", cut(title, 200)),
+        style(style_sheet()),
+    )
 
 
 def _meta(**attributes: str) -> Element:

@@ -187,6 +187,11 @@ def _bounds(bounds: Thresholds) -> str:
     )
 
 
+def bounds_words(bounds: Thresholds) -> str:
+    """Bounds of verdicts in a sentence."""
+    return _bounds(bounds)
+
+
 def _tiers(bounds: Thresholds) -> str:
     tiers = []
     for tier, most in (("good", bounds.good), ("marginal", bounds.marginal)):
