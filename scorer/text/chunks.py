@@ -128,7 +128,7 @@ def cut_corpus(
         InputError: The text is shorter than the protocol needs, or holds a token without an
             embedding row.
     """
-    total = _full_chunks(tokens.name, len(tokens.ids), chunk_length, protocol)
+    total = full_chunks(tokens.name, len(tokens.ids), chunk_length, protocol)
     indices = tuple(dict.fromkeys(stored or ()))
     if not indices or not 0 <= min(indices) <= max(indices) < total:
         indices = select_chunks(total, chunks, max_chunks)
@@ -202,7 +202,12 @@ def unigram_perplexity(ids: NDArray[np.int32]) -> float:
     return float(np.exp(-np.sum(p * np.log(p))))
 
 
-def _full_chunks(name: str, n_tokens: int, chunk_length: int, protocol: TextProtocol) -> int:
+def full_chunks(name: str, n_tokens: int, chunk_length: int, protocol: TextProtocol) -> int:
+    """Return how many full chunks a text has.
+
+    Raises:
+        InputError: It is shorter than the protocol needs.
+    """
     least = 3 if protocol == "llama.cpp" else 2
     if chunk_length < least:
         raise InputError(
