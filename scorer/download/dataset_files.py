@@ -181,11 +181,15 @@ def _is_whole(names: tuple[str, ...]) -> bool:
 
     Their names say how many there are, or the first of them does: it is downloaded last.
     """
-    numbers = [_numbered(name.rpartition("/")[2][: -len(_ending(name))])[0] for name in names]
-    match = _OF.search(names[0].rpartition("/")[2][: -len(_ending(names[0]))])
+    stems = [name.rpartition("/")[2][: -len(_ending(name))] for name in names]
+    numbers = [_numbered(stem)[0] for stem in stems]
+    match = _OF.search(stems[0])
     if match is not None:
         return numbers == list(range(int(match[2])))
-    return numbers == list(range(numbers[0], numbers[0] + len(numbers))) and numbers[0] <= 1
+    match = _NUMBER.search(stems[0])
+    # The Hub counts from 0000, publishers also from 1.
+    first = 1 if match is not None and numbers[0] == 1 and len(match[1]) < 4 else 0
+    return numbers == list(range(first, first + len(numbers)))
 
 
 def _ending(name: str) -> str:
