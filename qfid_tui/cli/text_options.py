@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from qfid_tui.state.paths import absolute
+from qfid_tui.state.text_names import is_file, named_text
+from qfid_tui.state.texts import TextAtLength
 from scorer.common.errors import InputError
 from scorer.models.resolve import DEMO
-from scorer.spec.corpora import HUB, NAMED, listed_lengths, listed_texts
-from scorer.spec.job import STANDARD_INPUT
-
-TextAtLength = tuple[str, int]
-"""A text as a job names it, and the tokens of a chunk."""
+from scorer.spec.corpora import listed_lengths, listed_texts
 
 
 def texts_at_lengths(args: argparse.Namespace) -> list[TextAtLength]:
@@ -39,21 +35,6 @@ def texts_of(args: argparse.Namespace) -> list[str]:
     if not found:
         raise InputError("--corpus names no text", "name one: wikitext2, code, or a file")
     return list(dict.fromkeys(found))
-
-
-def named_text(text: str) -> str:
-    """A text as a job names it: the path of a file is absolute."""
-    if text in (*NAMED, STANDARD_INPUT) or text.startswith(HUB) or not text.strip():
-        return text
-    return absolute(text)
-
-
-def is_file(text: str) -> bool:
-    """Whether a text is the name of a file that exists."""
-    try:
-        return Path(text).expanduser().is_file()
-    except (OSError, RuntimeError, ValueError):
-        return False
 
 
 def only_text(args: argparse.Namespace) -> TextAtLength:

@@ -60,6 +60,8 @@ class Choices:
         corpus: ``wikitext2``, ``builtin`` or an absolute path; None for the model's default.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
+        texts: All texts that are scored in turn, ``corpus`` being one of them; empty for one.
+        lengths: All chunk lengths, likewise.
         chunks: ``spread`` or ``first``.
         max_chunks: Number of chunks; None for the whole text.
         noise_floor: Perturbed repeats; 0 for none.
@@ -90,6 +92,8 @@ class Choices:
     corpus: str | None = None
     protocol: str = "mqf"
     chunk_length: int = 512
+    texts: tuple[str, ...] = ()
+    lengths: tuple[int, ...] = ()
     chunks: str = "spread"
     max_chunks: int | None = _CHUNKS
     noise_floor: int = 0
