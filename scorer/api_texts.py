@@ -89,7 +89,8 @@ def measure_over_texts(
         ReportWarning: As of :func:`scorer.measure_kv_fidelity`.
     """
     from scorer.engine.text_check import checked_texts
-    from scorer.report.joined import NotScored, joined
+    from scorer.report.joined import NotScored
+    from scorer.report.joining import joined
     from scorer.report.standings import NamedReport
 
     refuse_after_fork()

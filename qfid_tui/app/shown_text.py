@@ -18,3 +18,14 @@ def shown(text: str, limit: int = 400) -> Content:
     if left_out <= 0:
         return Content(inert(text))
     return Content(f"{inert(text[:limit])}… ({left_out} more characters)")
+
+
+TONES = {
+    "plain": "$foreground",
+    "strong": "$foreground bold",
+    "muted": "$text-muted",
+    "good": "$text-success bold",
+    "marginal": "$text-warning bold",
+    "bad": "$text-error bold",
+}
+"""Tones of a line of text to styles of the theme."""

@@ -9,7 +9,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qfid_tui.cli.text_options import TextAtLength
+    from qfid_tui.state.texts import TextAtLength
     from scorer.spec.deployment import DeploymentSpec
     from scorer.spec.job import ChunkChoice, Job
     from scorer.spec.settings.base import Setting

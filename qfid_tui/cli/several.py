@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 from qfid_tui.cli import diagnostics
 from qfid_tui.cli.scoring import INTERRUPTED
 from scorer.common.errors import InputError, QfidError
-from scorer.report.joined import NotScored, joined
+from scorer.report.joined import NotScored
+from scorer.report.joining import joined
 from scorer.report.standings import NamedReport
 from scorer.spec.corpora import hub_text
 from scorer.spec.job import STANDARD_INPUT, CorpusSpec, Job
 
 if TYPE_CHECKING:
     from qfid_tui.cli.report_formats import Delivery
-    from qfid_tui.cli.text_options import TextAtLength
+    from qfid_tui.state.texts import TextAtLength
     from scorer.report.tree import Report
 
 MakeJob = Callable[["TextAtLength"], Job]

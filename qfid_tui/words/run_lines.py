@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.kv_cost import short_bytes
 from qfid_tui.state.setting_names import has_weights, names_of, short_name
+from qfid_tui.state.text_turns import runs_side_by_side
+from qfid_tui.state.texts import named
 from qfid_tui.words.about_line import perplexity_text
 from qfid_tui.words.grid_lines import cells_text, plain_names
 from qfid_tui.words.progress import (
@@ -73,6 +75,10 @@ def run_lines(state: WorkbenchState) -> list[Line]:
             lines.append(
                 [(f"{state.unfinished} is unfinished: ", "text"), *key("u", " opens it, to go on")]
             )
+    if comparison.is_active and state.queue:
+        lines.append([(f"then: {', '.join(map(named, state.queue))}", "muted")])
+    if not comparison.is_active and runs_side_by_side(state):
+        lines.append([*key("J", " sets the texts and lengths side by side")])
     if comparison.is_active and comparison.progress.dropped:
         name, reason = list(comparison.progress.dropped.items())[-1]
         others = len(comparison.progress.dropped) - 1

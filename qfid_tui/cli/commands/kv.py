@@ -11,7 +11,7 @@ from qfid_tui.cli.rank_options import add_rank_options
 from qfid_tui.cli.report_formats import Delivery, add_report_options
 
 if TYPE_CHECKING:
-    from qfid_tui.cli.text_options import TextAtLength
+    from qfid_tui.state.texts import TextAtLength
     from scorer.spec.job import Job
 
 _DESCRIPTION = """\

@@ -72,7 +72,7 @@ def _print_joined(args: argparse.Namespace) -> int:
             run.
     """
     from scorer.common.errors import InputError
-    from scorer.report.joined import joined
+    from scorer.report.joining import joined
     from scorer.report.saved_report import saved_report
     from scorer.report.standings import NamedReport
     from scorer.runs.listing import find_run

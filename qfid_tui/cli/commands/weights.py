@@ -18,7 +18,7 @@ from qfid_tui.cli.report_formats import Delivery, add_report_options
 from qfid_tui.cli.weights_options import add_weights_options, pinned, settings_of
 
 if TYPE_CHECKING:
-    from qfid_tui.cli.text_options import TextAtLength
+    from qfid_tui.state.texts import TextAtLength
     from scorer.spec.job import Job
 
 _DESCRIPTION = """\

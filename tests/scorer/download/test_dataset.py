@@ -157,7 +157,7 @@ def test_a_column_of_parquet_that_is_not_there_is_named(hub: LoopbackHub) -> Non
     with pytest.raises(InputError, match="no column `body`") as caught:
         read_source(CorpusSpec("hf:org/text:test:body"))
     assert caught.value.hint == "it has `text`, `id`"
-    with pytest.raises(InputError, match="row 1 of .* holds no text in `id`"):
+    with pytest.raises(InputError, match=r"row 1 of .* holds no text in `id`"):
         read_source(CorpusSpec("hf:org/text:test:id"))
 
 
