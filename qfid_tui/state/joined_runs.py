@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qfid_tui.state.texts import TextAtLength
 from scorer.common.errors import QfidError
 from scorer.common.inert_text import inert
 from scorer.report.joined import JoinedReport, NotScored
@@ -11,17 +12,24 @@ from scorer.report.joining import joined
 from scorer.report.standings import NamedReport
 
 
-def read_joined(ids: Sequence[str]) -> JoinedReport | str:
+def read_joined(ids: Sequence[str], missing: Sequence[TextAtLength] = ()) -> JoinedReport | str:
     """Join saved runs; a text that says why where that cannot be done.
 
     A run that cannot be read stands among those that were not scored.
+
+    Args:
+        ids: The runs.
+        missing: Texts and lengths that have no run.
     """
     from qfid_tui.state.text_names import text_name
     from scorer.report.saved_report import saved_report
     from scorer.runs.listing import find_run
 
     reports: list[NamedReport] = []
-    not_scored: list[NotScored] = []
+    not_scored = [
+        NotScored(text=text_name(text), chunk_length=length, message="there is no run of it")
+        for text, length in missing
+    ]
     for run_id in ids:
         text, length = run_id, 0
         try:

@@ -169,7 +169,7 @@ OPTIONS: tuple[Option, ...] = (
         "text",
         tuple(CORPORA),
         _text,
-        "The text that is scored, or several with commas: WikiText-2, built-in, code, a file, hf:…",
+        "WikiText-2, built-in, code, a file of yours, hf:…; several with commas.",
         _text_typed,
     ),
     Option(
@@ -177,7 +177,7 @@ OPTIONS: tuple[Option, ...] = (
         "chunk length",
         (128, 256, 512, 1024, 2048, 4096),
         _length,
-        "Tokens per chunk, or several with commas: does the drift grow with the context?",
+        "Tokens per chunk; several with commas show if the drift grows with it.",
         _lengths_typed,
     ),
     Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qfid_tui.state.next_run import next_run
@@ -30,20 +31,36 @@ def _is_scored(state: WorkbenchState, wanted: TextAtLength) -> bool:
     return planned.kind == "nothing" or (planned.kind == "reopen" and not planned.missing)
 
 
-def runs_side_by_side(state: WorkbenchState) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Runs of several texts and lengths.
+
+    Attributes:
+        runs: Ids of the runs, in the order of the choices.
+        missing: Texts and lengths that have no run.
+    """
+
+    runs: tuple[str, ...] = ()
+    missing: tuple[TextAtLength, ...] = ()
+
+
+def runs_side_by_side(state: WorkbenchState) -> SideBySide:
     """The newest run of each text and length, where there are several; those of the screen too."""
     if len(turns(state.choices)) < 2:
-        return ()
+        return SideBySide()
     by_conditions = {run.conditions: run.id for run in reversed(state.saved_here)}
     comparison = state.comparison
     if comparison.job is not None and comparison.run is not None and comparison.saved:
         by_conditions[comparison.job.conditions] = comparison.run
-    found = []
+    found: list[str] = []
+    missing: list[TextAtLength] = []
     for each in turns(state.choices):
         try:
-            conditions = at_turn(state.choices, each).job().conditions
+            run = by_conditions.get(at_turn(state.choices, each).job().conditions)
         except InputError:
-            continue
-        if (run := by_conditions.get(conditions)) is not None:
+            run = None
+        if run is None:
+            missing.append(each)
+        else:
             found.append(run)
-    return tuple(found)
+    return SideBySide(tuple(found), tuple(missing))

@@ -19,6 +19,7 @@ from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.shown_text import TONES
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.state.joined_runs import read_joined
+from qfid_tui.state.texts import TextAtLength
 from qfid_tui.words.joined_lines import joined_lines
 from scorer.report.formats.inline import plural
 from scorer.report.joined import JoinedReport
@@ -58,13 +59,15 @@ class JoinedRunsScreen(Screen[None]):
         Binding("k", "scroll(-1)", "Up", show=False, id="joined.up"),
     ]
 
-    def __init__(self, ids: Sequence[str]) -> None:
+    def __init__(self, ids: Sequence[str], missing: Sequence[TextAtLength] = ()) -> None:
         """Join runs.
 
         Args:
             ids: The runs, in the order of their rows.
+            missing: Texts and lengths that are chosen and have no run.
         """
         super().__init__()
+        self._missing = tuple(missing)
         self._ids = tuple(ids)
         self._joined: JoinedReport | str | None = None
 
@@ -88,7 +91,7 @@ class JoinedRunsScreen(Screen[None]):
 
     @work(exclusive=True)
     async def _read(self) -> None:
-        self._joined = await asyncio.to_thread(read_joined, self._ids)
+        self._joined = await asyncio.to_thread(read_joined, self._ids, self._missing)
         self._show()
 
     def on_resize(self) -> None:

@@ -101,8 +101,8 @@ class SideScreens:
     def open_joined(self) -> None:
         """Set the runs of the texts and lengths that are chosen side by side."""
         state = self._owner.state
-        runs = runs_side_by_side(state)
-        if not runs:
+        found = runs_side_by_side(state)
+        if not found.runs:
             run = state.key_names.get("r", "r")
             self._owner.tell(
                 why_not(state, "joined")
@@ -113,7 +113,7 @@ class SideScreens:
             return
         from qfid_tui.app.screens.joined_runs import JoinedRunsScreen
 
-        self._push(JoinedRunsScreen(runs))
+        self._push(JoinedRunsScreen(found.runs, found.missing))
 
     def open_inspector(self) -> None:
         """Open the text with the KL of every token under the setting with the cursor."""
