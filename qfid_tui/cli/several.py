@@ -160,10 +160,10 @@ def _named(job: Job) -> str:
 
 
 def _leave_out(found: list[NotScored], text: str, length: int, error: QfidError) -> None:
-    """Note, and say, that a text is not scored at a length."""
-    diagnostics.say_with_hint(
-        "error", f"not scored: `{text}` at {length} tokens: {error.message}", error.hint
-    )
+    """Note, and say, that a text is not scored at a length; of a text the same is said once."""
+    known = (text, error.message)
+    if known not in ((each.text, each.message) for each in found):
+        diagnostics.say_with_hint("error", f"not scored: `{text}`: {error.message}", error.hint)
     found.append(
         NotScored(
             text=text,

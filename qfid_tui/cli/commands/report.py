@@ -71,6 +71,7 @@ def _print_joined(args: argparse.Namespace) -> int:
         QfidError: One of them cannot be read, they are not of one model, or the options are of one
             run.
     """
+    from qfid_tui.cli.diagnostics import say
     from scorer.common.errors import InputError
     from scorer.report.joining import joined
     from scorer.report.saved_report import saved_report
@@ -86,7 +87,13 @@ def _print_joined(args: argparse.Namespace) -> int:
     found = {run.id: run for run in map(find_run, args.runs)}
     reports = [NamedReport(run.id, saved_report(run)) for run in found.values()]
     delivery.deliver_joined(joined(reports))
-    return max((delivery.exit_code(each.report) for each in reports), default=0)
+    codes = []
+    for each in reports:
+        code = delivery.exit_code(each.report)
+        codes.append(code)
+        if code:
+            say(f"that is in run `{each.run}`")
+    return max(codes, default=0)
 
 
 def _print_schema(args: argparse.Namespace) -> int:

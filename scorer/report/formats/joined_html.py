@@ -89,7 +89,7 @@ def _name(name: str) -> Element:
 
 def _rows(report: JoinedReport) -> Element:
     head: list[Child] = ["text", "chunk length", "setting", "verdict", "KL mean (nats)"]
-    head += ["KL p99 (nats)", "flips (%)", "perplexity of the reference", "perplexity Δ", "chunks"]
+    head += ["KL p99 (nats)", "flips (%)", "ppl ref", "ppl Δ", "chunks"]
     rows = [
         [cut(row.text, _NAME), str(row.chunk_length), _name(row.name), *_cells(row)]
         for row in report.rows
@@ -146,6 +146,11 @@ def _series(rows: list[JoinedRow]) -> Series:
     return Series(cut(rows[0].name, _NAME), tuple(points))
 
 
+def _hash(value: str | None) -> Child:
+    """The beginning of a hash; the whole of it where a pointer rests on it."""
+    return element("code", value[:12], title=value) if value else ABSENT
+
+
 def _runs(report: JoinedReport) -> Element:
     rows: list[list[Child]] = [
         [
@@ -154,8 +159,8 @@ def _runs(report: JoinedReport) -> Element:
             str(run.chunk_length),
             str(run.chunks_planned),
             ABSENT if run.total_chunks is None else str(run.total_chunks),
-            element("code", run.sha256) if run.sha256 else ABSENT,
-            element("code", run.dataset_revision) if run.dataset_revision else ABSENT,
+            _hash(run.sha256),
+            _hash(run.dataset_revision),
         ]
         for run in report.runs
     ]
