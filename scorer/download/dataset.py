@@ -146,13 +146,13 @@ def _checked_size(text: HubText, names: tuple[str, ...], files: dict[str, Remote
     if any(size is None or size < 0 for size in sizes):
         raise _NoSuchPart(
             f"the Hub does not say how large split `{text.split}` of `{text.repo}` is",
-            "try again later, or name a file: --corpus FILE",
+            "try again later, or name a file of text",
         )
     total = sum(size or 0 for size in sizes)
     if total > MOST_OF_A_SPLIT:
         raise _NoSuchPart(
             f"split `{text.split}` of `{text.repo}` has {total / _MIB:.0f} MiB; at most "
             f"{MOST_OF_A_SPLIT // _MIB} are fetched of a text",
-            "take a smaller split, or download a part and name the file: --corpus FILE",
+            "take a smaller split, or download a part and name that file as the text",
         )
     return total

@@ -100,7 +100,7 @@ def chosen_split(splits: Splits, text: HubText) -> tuple[str, ...]:
     if not splits:
         raise InputError(
             f"data set `{repo}` has no files of Parquet or JSON lines",
-            "download it, and name a file of it: --corpus FILE",
+            "download it, and name a file of it as the text",
         )
     configs = list(dict.fromkeys(config for config, _ in splits))
     config = text.config

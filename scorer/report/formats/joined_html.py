@@ -173,7 +173,7 @@ def _runs(report: JoinedReport) -> Element:
     return section(
         "The runs",
         plain_table(head, rows, left=(0, 1, 5, 6)),
-        element("p", "Each is saved: ", element("code", "qfid report RUN"), " prints all of it."),
+        element("p", "Each run is saved and has a report of its own, with every number."),
         *(element("p", *inline(words), class_="note") for words in differences(report)),
         *(
             element("p", element("strong", "Warning: "), where, *sentence(message), class_="note")

@@ -215,7 +215,7 @@ def _runs(report: JoinedReport) -> list[str]:
         "",
         *table(head, rows, left=(0, 1, 5, 6)),
         "",
-        "Each is saved: `qfid report RUN` prints all of it.",
+        "Each run is saved and has a report of its own, with every number.",
         "",
     ]
     lines += [f"- {each}" for each in differences(report)]
