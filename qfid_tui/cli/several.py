@@ -112,9 +112,7 @@ def score_several(
                     )
                 )
             if code == INTERRUPTED:
-                left = len(jobs) - number
-                if left:
-                    diagnostics.say(f"{left} more were not begun; what is scored is reported")
+                not_scored += map(_not_begun, jobs[number:])
                 break
     if collected.reports:
         delivery.deliver_joined(joined(collected.reports, not_scored))
@@ -151,6 +149,17 @@ def _score(job: Job, collected: _Collected, args: argparse.Namespace, path: Path
         diagnostics.say_with_hint("error", error.message, error.hint)
         collected.fail(error.message, error.hint, error.exit_code)
         return error.exit_code
+
+
+def _not_begun(job: Job) -> NotScored:
+    """What is said of a text after an interrupted one."""
+    diagnostics.say(f"not begun: {_named(job)}, chunks of {job.chunk_length} tokens")
+    return NotScored(
+        text=_named(job),
+        chunk_length=job.chunk_length,
+        message="it was not begun, because the command was interrupted",
+        exit_code=INTERRUPTED,
+    )
 
 
 def _named(job: Job) -> str:

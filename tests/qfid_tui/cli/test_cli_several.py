@@ -23,6 +23,7 @@ class Children:
         self._real = several._score
         self.faults: dict[tuple[str, int], dict[str, Any]] = {}
         self.scored: list[tuple[str, int]] = []
+        self.interrupted: tuple[str, int] | None = None
         self.failing: dict[tuple[str, int], tuple[str, int]] = {}
         monkeypatch.setattr(several, "_score", self._score)
         monkeypatch.setattr(several.subprocess, "run", self._check)
@@ -41,7 +42,10 @@ class Children:
         key = (Path(job.corpus.source).name, job.chunk_length)
         self.scored.append(key)
         path = self._folder / f"{len(self.scored)}.script"
-        if key in self.failing:
+        if key == self.interrupted:
+            corpus = {"corpus": job.corpus, "chunk_length": 16}
+            events = recording(save_run("8", job=corpus, chunks=2, finished=False), 2)
+        elif key in self.failing:
             message, code = self.failing[key]
             events = failing(None, message, code, "WillNotFit")
         else:
@@ -93,6 +97,20 @@ def test_the_worst_exit_code_counts(children: Children) -> None:
     assert main(words) == 3
     children.failing = {("builtin", 32): ("broken", 1), ("builtin", 16): ("no", 3)}
     assert main(words) == 1
+
+
+def test_an_interrupted_run_ends_the_turns_and_what_is_scored_is_joined(
+    children: Children, capfd: pytest.CaptureFixture[str]
+) -> None:
+    children.interrupted = ("builtin", 16)
+    words = "kv demo --kv-bits 8 --corpus builtin,code --chunk-length 16 --format json"
+    assert main(words.split()) == 130
+    out, err = capfd.readouterr()
+    report = json.loads(out)
+    assert children.scored == [("builtin", 16)] and "not begun: code text" in err
+    assert [each["text"] for each in report["not_scored"]] == ["code text"]
+    assert not report["runs"][0]["complete"]
+    assert report["settings"][0]["verdict_shown"].endswith("?")
 
 
 def test_a_length_that_a_setting_cannot_have_leaves_the_others(children: Children) -> None:
