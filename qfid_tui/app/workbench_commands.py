@@ -34,6 +34,8 @@ class WorkbenchCommands:
         """
         self._owner, self._host, self._reader = owner, host, reader
         self._stops = Interrupts()
+        self.went_on = False
+        """Whether the next text was begun when the last run ended."""
 
     def choose_at_cursor(self) -> bool:
         """Choose the model with the cursor, or say why it cannot be scored.
@@ -183,6 +185,7 @@ class WorkbenchCommands:
         Returns:
             Whether the folder was deleted. Of a run that failed only the caller says so.
         """
+        self.went_on = False
         self._owner.update(changes.comparison_changed(self._owner.state))
         comparison = self._owner.state.comparison
         for name, result in comparison.settings.items():
@@ -192,7 +195,8 @@ class WorkbenchCommands:
         if comparison.run is None or not is_deleted(comparison.run):
             if len(turns(self._owner.state.choices)) > 1:
                 self._owner.update(changes.with_pinned_text(self._owner.state))
-                if not self._next_turn():
+                self.went_on = self._next_turn()
+                if not self.went_on:
                     self._reader.read_earlier()
             return False
         deleted = changes.run_deleted(self._owner.state)

@@ -232,7 +232,7 @@ class WorkbenchScreen(SideActions, Screen[None]):
         """The child process has ended."""
         comparison = self.state.comparison
         is_deleted = self.commands.run_ended()
-        if comparison.phase == "failed" and comparison is self.state.comparison:
+        if comparison.phase == "failed" and not self.commands.went_on:
             go_on = partial(self.call_later, self.run_action, "run")
             self.side.open_fault(comparison, ending, go_on, is_deleted=is_deleted)
 
