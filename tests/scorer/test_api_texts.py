@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny_runs import Small
 
-from scorer import measure_over_texts
+from scorer import measure_kv_fidelity, measure_over_texts
 from scorer.common.errors import InputError
 from scorer.common.warning_categories import RunWarning
 from scorer.runs.listing import find_run
@@ -50,3 +50,8 @@ def test_nothing_that_can_be_scored_is_an_error(small: Small, tmp_path: Path) ->
         measure(small, corpora=tmp_path / "gone.md")
     with pytest.raises(InputError, match="no text or no length"):
         measure(small, corpora=[])
+
+
+def test_one_text_functions_say_which_takes_several(small: Small) -> None:
+    with pytest.raises(InputError, match="several names stand where one is taken"):
+        measure_kv_fidelity(str(small.model), kv_bits=8, corpus=[small.text])  # type: ignore[call-overload]

@@ -26,8 +26,9 @@ async def test_texts_are_scored_in_turn_and_set_side_by_side(tmp_path: Path) -> 
         await painted(app, pilot, "then: code text × 16")
         await until(
             pilot,
-            lambda: app.workbench.state.choices.text == "code"
-            and app.comparison.phase == "finished",
+            lambda: (
+                app.workbench.state.choices.text == "code" and app.comparison.phase == "finished"
+            ),
             "both scored",
         )
         assert len(list(list_runs())) == 2
