@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.cli import diagnostics
+from qfid_tui.cli.rank_options import ranks_of
 from qfid_tui.cli.scoring import INTERRUPTED
 from scorer.common.errors import InputError, QfidError
 from scorer.report.joined import NotScored
@@ -234,6 +235,8 @@ def _checked(
         "jobs": [job.to_json() for job in jobs],
         "allow_custom_code": args.allow_custom_code,
         "text_file": None if text_file is None else str(text_file),
+        # Ranks share memory, or hold parts of the model: such a run says itself what fits.
+        "memory": ranks_of(args) is None,
     }
     done = subprocess.run(
         [*python_command("scorer"), "--texts"],

@@ -16,6 +16,7 @@ from tiny_runs import Small, finished, planned
 
 from scorer.child.texts import check_all
 from scorer.common.errors import InputError, QfidError
+from scorer.device.host_memory import HostMemory
 from scorer.engine import text_check
 from scorer.engine.text_check import checked_texts
 from scorer.runs.listing import find_run
@@ -49,9 +50,20 @@ def test_each_text_is_read_once_whatever_the_lengths(small: Small, tmp_path: Pat
     assert all("there is no file" in reason for reason in reasons[1:])
 
 
+def test_a_length_that_does_not_fit_is_told_before_anything_is_scored(small: Small) -> None:
+    jobs = [job_of(small, small.text, length) for length in (16, 32)]
+    whole = HostMemory(1 << 36, 1 << 36)
+    assert checked_texts(jobs, device=("cpu", whole)) == jobs
+    found = checked_texts(jobs, device=("cpu", HostMemory(1 << 20, 1 << 20)))
+    assert [type(each).__name__ for each in found] == ["WillNotFit", "WillNotFit"]
+    forced = [dataclasses.replace(job, force=True) for job in jobs]
+    assert checked_texts(forced, device=("cpu", HostMemory(1 << 20, 1 << 20))) == forced
+
+
 def test_the_child_answers_for_each_job(small: Small, tmp_path: Path) -> None:
     jobs = [job_of(small, small.text), job_of(small, tmp_path / "gone.md")]
-    request = json.dumps({"jobs": [job.to_json() for job in jobs]}).encode() + b"\n"
+    values = {"jobs": [job.to_json() for job in jobs], "memory": True}
+    request = json.dumps(values).encode() + b"\n"
     out = io.StringIO()
     assert check_all(out, io.BytesIO(request)) == 0
     first, second = json.loads(out.getvalue())["texts"]
