@@ -1,8 +1,8 @@
 """The engine of qfid, which measures how far quantized weights and a quantized KV cache drift.
 
-``measure_kv_fidelity``, ``measure_weight_fidelity``, ``measure_tasks``, ``fit_memory``,
-``resume_run`` and ``read_positions`` are imported on first use, so that importing this package
-imports neither mlx nor numpy.
+``measure_kv_fidelity``, ``measure_weight_fidelity``, ``measure_over_texts``, ``measure_tasks``,
+``fit_memory``, ``resume_run`` and ``read_positions`` are imported on first use, so that importing
+this package imports neither mlx nor numpy.
 ``scorer.score.score`` yields the events of a job.
 """
 
@@ -15,12 +15,14 @@ from scorer._version import __version__
 if TYPE_CHECKING:
     from scorer.api import measure_kv_fidelity, resume_run
     from scorer.api_tasks import measure_tasks
+    from scorer.api_texts import measure_over_texts
     from scorer.api_weights import fit_memory, measure_weight_fidelity
     from scorer.results import read_positions
 __all__ = [
     "__version__",
     "fit_memory",
     "measure_kv_fidelity",
+    "measure_over_texts",
     "measure_tasks",
     "measure_weight_fidelity",
     "read_positions",
@@ -34,6 +36,7 @@ _LAZY = {
     "fit_memory": "scorer.api_weights",
     "measure_kv_fidelity": "scorer.api",
     "measure_tasks": "scorer.api_tasks",
+    "measure_over_texts": "scorer.api_texts",
     "measure_weight_fidelity": "scorer.api_weights",
     "read_positions": "scorer.results",
     "resume_run": "scorer.api",

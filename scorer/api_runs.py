@@ -35,10 +35,16 @@ def located(name: str | PathLike[str]) -> str:
     """A name as it is; a path object as an absolute path, which is no name of something else.
 
     Raises:
-        InputError: The path is relative, and the working directory has been deleted.
+        InputError: The path is relative, and the working directory has been deleted; or several
+            names are given.
     """
     if isinstance(name, str):
         return name
+    if isinstance(name, list | tuple):
+        raise InputError(
+            "several names stand where one is taken",
+            "`scorer.measure_over_texts` takes several texts and lengths",
+        )
     try:
         return str(Path(name).expanduser().absolute())
     except OSError:

@@ -12,8 +12,10 @@ from qfid_tui.state.app_hints import error_text
 from qfid_tui.state.earlier_runs import is_deleted
 from qfid_tui.state.run_options import Option
 from qfid_tui.state.table_rows import TableRow
+from qfid_tui.state.text_turns import open_turns
+from qfid_tui.state.texts import TextAtLength, at_turn, named, turn, turns
 from qfid_tui.state.workbench import Panel
-from scorer.common.errors import QfidError
+from scorer.common.errors import CustomCodeRefused, QfidError
 from scorer.common.interrupts import Interrupts
 
 _FAILURE_SECONDS = 12
@@ -32,6 +34,8 @@ class WorkbenchCommands:
         """
         self._owner, self._host, self._reader = owner, host, reader
         self._stops = Interrupts()
+        self.went_on = False
+        """Whether the next text was begun when the last run ended."""
 
     def choose_at_cursor(self) -> bool:
         """Choose the model with the cursor, or say why it cannot be scored.
@@ -109,6 +113,37 @@ class WorkbenchCommands:
         state = self._owner.state
         if state.comparison.is_active:
             return False
+        if len(turns(state.choices)) > 1:
+            left = open_turns(state)
+            if not left:
+                joined = state.key_names.get("J", "J")
+                self._owner.tell(f"Every text is scored at every length: {joined} joins them")
+                return False
+            self._take_turn(left[0], tuple(left[1:]))
+        return self._run_turn()
+
+    def _take_turn(self, wanted: TextAtLength, queue: tuple[TextAtLength, ...]) -> None:
+        """Choose the text and length that are scored now, and those that follow."""
+        state = self._owner.state
+        self._owner.update(state.changed(choices=at_turn(state.choices, wanted), queue=queue))
+
+    def _next_turn(self) -> bool:
+        """Go on with the next text or length, where a run has ended and some wait."""
+        state = self._owner.state
+        comparison, failure = state.comparison, state.comparison.failure
+        if not state.queue or comparison.phase not in ("finished", "failed"):
+            return False
+        if failure is not None:
+            if failure.error == CustomCodeRefused.__name__:
+                return False
+            said = f"{named(turn(state.choices))} was not scored: {failure.message}"
+            self._owner.tell(said, "error", _FAILURE_SECONDS)
+        self._take_turn(state.queue[0], state.queue[1:])
+        return self._run_turn()
+
+    def _run_turn(self) -> bool:
+        """Score what is ticked on the text and length in turn."""
+        state = self._owner.state
         try:
             planned, comparison = changes.run_comparison(state)
             if planned.kind == "reopen" and planned.run is not None:
@@ -142,7 +177,7 @@ class WorkbenchCommands:
         at_once = comparison.phase == "stopping"
         if self._host.stop_scoring(at_once=at_once) and not at_once:
             comparison.stop()
-            self._owner.update(changes.comparison_changed(self._owner.state))
+            self._owner.update(changes.comparison_changed(self._owner.state).changed(queue=()))
 
     def run_ended(self) -> bool:
         """Show how a run has ended; one whose folder was deleted meanwhile leaves the screen.
@@ -150,6 +185,7 @@ class WorkbenchCommands:
         Returns:
             Whether the folder was deleted. Of a run that failed only the caller says so.
         """
+        self.went_on = False
         self._owner.update(changes.comparison_changed(self._owner.state))
         comparison = self._owner.state.comparison
         for name, result in comparison.settings.items():
@@ -157,6 +193,11 @@ class WorkbenchCommands:
                 text = f"setting {name} failed: {result.failure}"
                 self._owner.tell(text, "error", _FAILURE_SECONDS)
         if comparison.run is None or not is_deleted(comparison.run):
+            if len(turns(self._owner.state.choices)) > 1:
+                self._owner.update(changes.with_pinned_text(self._owner.state))
+                self.went_on = self._next_turn()
+                if not self.went_on:
+                    self._reader.read_earlier()
             return False
         deleted = changes.run_deleted(self._owner.state)
         self._owner.update(deleted.state)

@@ -16,7 +16,9 @@ from scorer.common.inert_text import inert
 from scorer.common.interrupts import Interrupts
 
 if TYPE_CHECKING:
+    from scorer.download.dataset_files import CachedSplit
     from scorer.download.progress import DownloadProgress
+    from scorer.spec.corpora import HubText
 
 
 def download(repo: str, revision: str | None, *, allow_custom_code: bool = False) -> Path:
@@ -47,6 +49,34 @@ def download(repo: str, revision: str | None, *, allow_custom_code: bool = False
     with _stopped_by_interrupt(stop):
         try:
             return pull(repo, revision, show, allow_custom_code=allow_custom_code)
+        finally:
+            display.end()
+
+
+def download_split(text: HubText, *, newest: bool = False) -> CachedSplit:
+    """Find a split of a data set in the cache, or download it with progress on standard error.
+
+    Args:
+        text: The split.
+        newest: Ask the Hub for the newest commit also where one is cached.
+
+    Raises:
+        InputError: It cannot be downloaded, or the data set has no such part.
+        Interrupted: The user stopped it.
+    """
+    from scorer.download.dataset import fetch_split
+
+    display = DownloadDisplay(text.repo)
+    stop = threading.Event()
+
+    def show(progress: DownloadProgress) -> None:
+        if stop.is_set():
+            raise Interrupted("the download was stopped", "files that arrived whole are kept")
+        display.show(progress)
+
+    with _stopped_by_interrupt(stop):
+        try:
+            return fetch_split(text, show, newest=newest)
         finally:
             display.end()
 

@@ -9,6 +9,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from qfid_tui.state.texts import TextAtLength
     from scorer.spec.deployment import DeploymentSpec
     from scorer.spec.job import ChunkChoice, Job
     from scorer.spec.settings.base import Setting
@@ -95,8 +96,10 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--corpus",
         metavar="TEXT",
-        help="wikitext2 (default), builtin (default for demo), a file of text, JSON lines or "
-        "Parquet, or - for standard input",
+        action="append",
+        help="wikitext2 (default), builtin (default for demo), code, a file of text, JSON lines or "
+        "Parquet, - for standard input, or hf:org/name:split:column; several with commas between, "
+        "or the option again, make a run each",
     )
     group.add_argument(
         "--roles",
@@ -112,10 +115,9 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--chunk-length",
-        type=int,
-        default=512,
+        default="512",
         metavar="N",
-        help="tokens per chunk (default: %(default)s)",
+        help="tokens per chunk (default: %(default)s); several with commas between make a run each",
     )
     group.add_argument(
         "--chunks",
@@ -194,6 +196,7 @@ def job_of(
     args: argparse.Namespace,
     settings: tuple[Setting, ...] | None = None,
     deployment: DeploymentSpec | None = None,
+    text: TextAtLength | None = None,
 ) -> Job:
     """Make the job that the options describe.
 
@@ -203,15 +206,15 @@ def job_of(
         args: The options.
         settings: The settings; None for those that the options name.
         deployment: Where the model is to run; None where nobody says.
+        text: Which text and length; None for the only one that the options name.
 
     Raises:
-        InputError: An option's value is not valid.
+        InputError: An option's value is not valid, or the options name several texts or lengths
+            and one is needed.
     """
-    from qfid_tui.state.paths import absolute
-    from qfid_tui.state.text_names import CORPORA
+    from qfid_tui.cli.text_options import only_text
     from scorer.common.errors import InputError
-    from scorer.models.resolve import DEMO
-    from scorer.spec.job import STANDARD_INPUT, CorpusSpec, Job
+    from scorer.spec.job import CorpusSpec, Job
     from scorer.spec.roles import read_roles
 
     if (args.chunks or "").isdecimal():
@@ -219,18 +222,14 @@ def job_of(
             f"`{args.chunks}` is not a choice of chunks",
             f"--max-chunks {args.chunks} scores so many",
         )
-    corpus = args.corpus
-    if corpus is None:
-        corpus = "builtin" if args.model == DEMO else "wikitext2"
-    elif corpus not in (*CORPORA, STANDARD_INPUT) and corpus.strip():
-        corpus = absolute(corpus)
+    corpus, chunk_length = text or only_text(args)
     job = Job(
         model=args.model,
         settings=settings_of(args) if settings is None else settings,
         corpus=CorpusSpec(corpus),
         revision=args.revision,
         protocol=args.protocol,
-        chunk_length=args.chunk_length,
+        chunk_length=chunk_length,
         chunks=args.chunks or _default_chunks(args),
         max_chunks=args.max_chunks,
         kernel=args.kernel,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qfid_tui.cli.output import ReportFile
+    from scorer.report.joined import JoinedReport
     from scorer.report.tree import Report
     from scorer.runs.run import Run
     from scorer.runs.stored_chunks import StoredChunks
@@ -28,6 +29,8 @@ FORMATS = (
     "card",
     "answer",
 )
+JOINED_FORMATS = ("md", "html", "json", "csv")
+"""Formats of the report of several runs."""
 MQF_JSON = "mqf-json"
 ANSWER = "answer"
 _ENDINGS = {
@@ -146,6 +149,41 @@ class Delivery:
         from qfid_tui.cli.output import print_report
 
         parts = rendered(self.format, report, run_id, self._only, asked)
+        if self._file is None:
+            print_report(parts)
+        else:
+            self._file.write(parts)
+            say(f"report written to {self._file.path}")
+
+    def fail(self, message: str, hint: str, exit_code: int) -> None:
+        """Do nothing: a run without a report has nothing to deliver."""
+
+    def check_joined(self) -> None:
+        """Refuse, before anything is scored, a format that holds one run.
+
+        Raises:
+            InputError: The format is of one run.
+        """
+        if self.format not in JOINED_FORMATS:
+            from scorer.common.errors import InputError
+
+            raise InputError(
+                f"--format {self.format} holds one run, and several are joined",
+                f"each is saved: `qfid report RUN --format {self.format}`; joined are "
+                f"{', '.join(JOINED_FORMATS)}",
+            )
+
+    def deliver_joined(self, report: JoinedReport) -> None:
+        """Print a joined report or write it to its file.
+
+        Raises:
+            QfidError: It cannot be written.
+        """
+        from qfid_tui.cli.diagnostics import say
+        from qfid_tui.cli.output import print_report
+        from scorer.report.formats.joined_text import joined_text
+
+        parts = [joined_text(self.format, report)]
         if self._file is None:
             print_report(parts)
         else:

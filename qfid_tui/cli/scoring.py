@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qfid_tui.cli import diagnostics
 from qfid_tui.cli.progress_display import ProgressLines, progress_display
@@ -25,7 +25,6 @@ from scorer.spec.events import Event, Failed, Finished
 if TYPE_CHECKING:
     import argparse
 
-    from qfid_tui.cli.report_formats import Delivery
     from scorer.models.info import ModelInfo
     from scorer.report.tree import Report
     from scorer.spec.job import Job
@@ -34,7 +33,22 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def score_new(job: Job, delivery: Delivery, args: argparse.Namespace) -> int:
+class Receiver(Protocol):
+    """Takes what a run ends with."""
+
+    def deliver(self, report: Report, run_id: str) -> None:
+        """Take the report of a run that has one."""
+
+    def fail(self, message: str, hint: str, exit_code: int) -> None:
+        """Take the error of a run without a report; it has been said."""
+
+    def exit_code(self, report: Report) -> int:
+        """Return the exit code of a report."""
+
+
+def score_new(
+    job: Job, delivery: Receiver, args: argparse.Namespace, *, text_file: Path | None = None
+) -> int:
     """Score a job in a run of its own and deliver its report.
 
     Args:
@@ -42,6 +56,7 @@ def score_new(job: Job, delivery: Delivery, args: argparse.Namespace) -> int:
         delivery: Where the report goes.
         args: The options about the model, ``allow_custom_code`` and ``pull``, and those of
             :mod:`qfid_tui.cli.rank_options`.
+        text_file: Holds the text from standard input, where that was read already.
 
     Returns:
         Exit code of the command.
@@ -62,6 +77,8 @@ def score_new(job: Job, delivery: Delivery, args: argparse.Namespace) -> int:
         diagnostics.say(f"warning: {other.words}")
     if job.corpus.source != STANDARD_INPUT:
         return score(job, delivery, allow_custom_code=allowed, ranks=ranks)
+    if text_file is not None:
+        return score(job, delivery, allow_custom_code=allowed, text_file=text_file, ranks=ranks)
     with text_from_standard_input() as path:
         return score(job, delivery, allow_custom_code=allowed, text_file=path, ranks=ranks)
 
@@ -77,7 +94,7 @@ def _with_absolute_model(job: Job, info: ModelInfo) -> Job:
 
 def score(
     job: Job,
-    delivery: Delivery,
+    delivery: Receiver,
     *,
     run: str | None = None,
     accept_changes: bool = False,
@@ -122,16 +139,17 @@ def score(
     if isinstance(last, Finished):
         return _finished(last, display, delivery)
     if isinstance(last, Failed):
+        delivery.fail(last.message, last.hint, last.exit_code)
         # Once a run is planned, the last event says whether it can go on.
         return _failed(last, last.run or (run if display.run.planned is None else None))
     if process.killed or code == INTERRUPTED:
         diagnostics.say("stopped at once" if run_id else "stopped before anything was scored")
         _say_how_to_resume(run_id)
         return INTERRUPTED
-    return _died(process, code, run_id)
+    return _died(process, code, run_id, delivery)
 
 
-def _finished(event: Finished, display: ProgressLines, delivery: Delivery) -> int:
+def _finished(event: Finished, display: ProgressLines, delivery: Receiver) -> int:
     planned = display.run.planned
     run_id = "" if planned is None else planned.run
     from scorer.report.tree import Report
@@ -176,7 +194,7 @@ def _failed(event: Failed, run_id: str | None) -> int:
     return event.exit_code
 
 
-def _died(process: ScorerProcess, code: int, run_id: str | None) -> int:
+def _died(process: ScorerProcess, code: int, run_id: str | None, delivery: Receiver) -> int:
     last_line = f"; its last line: {process.log[-1]}" if process.log else ""
     hint = "`qfid doctor` examines this machine; nothing was saved"
     if run_id is not None:
@@ -190,6 +208,7 @@ def _died(process: ScorerProcess, code: int, run_id: str | None) -> int:
         hint += "; if memory ran out, --batch 1 or shorter chunks take less"
     message = f"the scorer {ending(code)} without a report{last_line}"
     diagnostics.say_with_hint("error", message, hint)
+    delivery.fail(message, hint, WillNotFit.exit_code if ran_out else 1)
     return WillNotFit.exit_code if ran_out else 1
 
 

@@ -63,6 +63,8 @@ class Choices:
         roles: The roles of a chat text whose tokens count, as on the command line; "" for all.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
+        texts: All texts that are scored in turn, ``corpus`` being one of them; empty for one.
+        lengths: All chunk lengths, likewise.
         chunks: ``spread``, ``first`` or ``random:SEED``.
         max_chunks: Number of chunks; None for the whole text.
         until_settled: Stop once every setting is settled; the chunks are in a random order then.
@@ -95,6 +97,8 @@ class Choices:
     roles: str = ""
     protocol: str = "mqf"
     chunk_length: int = 512
+    texts: tuple[str, ...] = ()
+    lengths: tuple[int, ...] = ()
     chunks: str = "spread"
     max_chunks: int | None = CHUNKS
     until_settled: bool = False

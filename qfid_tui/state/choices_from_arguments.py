@@ -8,8 +8,9 @@ from pathlib import Path
 
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.paths import absolute
-from qfid_tui.state.text_names import CORPORA
+from qfid_tui.state.text_names import is_file, named_text
 from scorer.common.errors import InputError
+from scorer.spec.corpora import listed_lengths, listed_texts
 from scorer.spec.job import SETTLED_ORDER, STANDARD_INPUT, default_chunks
 from scorer.spec.settings.registry import parse_settings
 
@@ -32,7 +33,6 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
         "kernel": args.kernel,
         "roles": args.roles,
         "protocol": args.protocol,
-        "chunk_length": args.chunk_length,
         "chunks": args.chunks,
         "max_chunks": args.max_chunks,
         "until_settled": args.until_settled or None,
@@ -46,14 +46,23 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
         name = _model_name(args.model)
         choices = choices if choices.model == name else choices.for_model(name)
         choices = dataclasses.replace(choices, revision=None)
-    if args.corpus == STANDARD_INPUT:
+    if STANDARD_INPUT in (args.corpus or ()):
         raise InputError(
             "the app reads keys from standard input, not a text",
             "`qfid kv` with --corpus - reads it",
         )
     if args.corpus is not None:
-        corpus = args.corpus if args.corpus in CORPORA else absolute(args.corpus)
-        choices = dataclasses.replace(choices, corpus=corpus, roles="")
+        texts = tuple(map(named_text, listed_texts(args.corpus, is_file)))
+        if not texts:
+            raise InputError("--corpus names no text", "name one: wikitext2, code, or a file")
+        choices = dataclasses.replace(
+            choices, corpus=texts[0], texts=texts if len(texts) > 1 else (), roles=""
+        )
+    if args.chunk_length is not None:
+        lengths = listed_lengths(args.chunk_length)
+        choices = dataclasses.replace(
+            choices, chunk_length=lengths[0], lengths=lengths if len(lengths) > 1 else ()
+        )
     changes = {name: value for name, value in given.items() if value is not None}
     most = args.max_chunks or choices.max_chunks
     if args.until_settled and args.chunks is None:

@@ -155,6 +155,9 @@ def _is_valid(name: str, value: Any) -> bool:
         return value is None or value > 0
     if name == "keys":
         return all(isinstance(key, str) and key.strip(", ") for key in value.values())
+    if name in ("texts", "lengths"):
+        kind = str if name == "texts" else int
+        return len(value) <= _MOST_SETTINGS and all(type(each) is kind for each in value)
     if isinstance(value, list):
         return len(value) <= _MOST_SETTINGS and all(map(_is_notation, value))
     return True

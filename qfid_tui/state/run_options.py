@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from qfid_tui.state.choices import CHUNKS, Choices
 from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA, text_name
+from qfid_tui.state.texts import lengths_of, texts_of
 from scorer.common.errors import InputError
+from scorer.spec.corpora import hub_text, listed_lengths, listed_texts
 from scorer.spec.job import FEWEST_REPEATS, SETTLED_ORDER, default_chunks, order_seed
 from scorer.spec.ranks import Ranks, local_ranks, read_hostfile
 from scorer.spec.roles import read_roles
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from scorer.spec.geometry import KVGeometry
 
 ALL = "all"
+_LISTS = {"corpus": "texts", "chunk_length": "lengths"}
 _PROTOCOLS = {"mqf": "every position (mqf)", "llama.cpp": "2nd halves (llama.cpp)"}
 
 
@@ -58,8 +61,18 @@ def _start(tokens: int) -> str:
     return "token 0 (hardest)" if tokens == 0 else f"token {tokens}"
 
 
-def _text(source: str | None) -> str:
-    return text_name(source or "")
+def _text(source: str | tuple[str, ...] | None) -> str:
+    listed = source if isinstance(source, tuple) else (source or "",)
+    return " + ".join(map(text_name, listed))
+
+
+def _length(length: int | tuple[int, ...]) -> str:
+    return " + ".join(map(str, length if isinstance(length, tuple) else (length,)))
+
+
+def _lengths_typed(text: str) -> int | tuple[int, ...]:
+    found = listed_lengths(text)
+    return found[0] if len(found) == 1 else found
 
 
 def _count(number: int | None) -> str:
@@ -108,13 +121,22 @@ def _roles_typed(text: str) -> str:
     return "" if text.lower() in (ALL, "", "every token") else ",".join(read_roles(text))
 
 
-def _text_typed(text: str) -> str:
-    text = text.strip()
-    if text in CORPORA:
+def _text_typed(text: str) -> str | tuple[str, ...]:
+    found = listed_texts([text.strip()], lambda name: Path(absolute(name)).is_file())
+    named = tuple(dict.fromkeys(map(_one_text, found or ("",))))
+    return named[0] if len(named) == 1 else named
+
+
+def _one_text(text: str) -> str:
+    if text in CORPORA or hub_text(text) is not None:
         return text
     path = absolute(text)
     if not text or not Path(path).is_file():
-        raise InputError(f"there is no file `{text}`", "wikitext2, builtin, or a file's path")
+        raise InputError(
+            f"there is no file `{text}`",
+            "wikitext2, builtin, code, a file's path, hf:org/name:split:column, or several with "
+            "commas between",
+        )
     return path
 
 
@@ -153,7 +175,7 @@ OPTIONS: tuple[Option, ...] = (
         "text",
         tuple(CORPORA),
         _text,
-        "The text that is scored: WikiText-2, the built-in text, or a file of yours.",
+        "WikiText-2, built-in, code, a file of yours, hf:…; several with commas.",
         _text_typed,
     ),
     Option(
@@ -168,9 +190,9 @@ OPTIONS: tuple[Option, ...] = (
         "chunk_length",
         "chunk length",
         (128, 256, 512, 1024, 2048, 4096),
-        str,
-        "Tokens per chunk. Longer chunks show whether the drift grows with the context.",
-        _number,
+        _length,
+        "Tokens per chunk; several with commas show if the drift grows with it.",
+        _lengths_typed,
     ),
     Option(
         "max_chunks",
@@ -220,8 +242,17 @@ OPTIONS: tuple[Option, ...] = (
 
 
 def value_of(choices: Choices, option: Option) -> Any:
-    """The value in effect; for the corpus the model's default where none is chosen."""
-    return choices.text if option.field == "corpus" else getattr(choices, option.field)
+    """The value in effect; for the corpus the model's default where none is chosen.
+
+    Of several texts or lengths all.
+    """
+    if option.field == "corpus":
+        listed: tuple[Any, ...] = texts_of(choices)
+    elif option.field == "chunk_length":
+        listed = lengths_of(choices)
+    else:
+        return getattr(choices, option.field)
+    return listed if len(listed) > 1 else listed[0]
 
 
 def possible(option: Option, geometry: KVGeometry | None) -> Sequence[Any]:
@@ -262,8 +293,16 @@ def put(choices: Choices, option: Option, value: Any) -> Choices:
     Raises:
         InputError: The value contradicts another choice.
     """
-    changed = dataclasses.replace(choices, **{option.field: value})
-    if option.field == "corpus" and value in CORPORA:
+    if option.field in _LISTS:
+        several = value if isinstance(value, tuple) else ()
+        first = value[0] if several else value
+        lists = {option.field: first, _LISTS[option.field]: several}
+        changed = dataclasses.replace(choices, **lists)
+        changed = dataclasses.replace(changed, corpus=texts_of(changed)[0])
+        changed = dataclasses.replace(changed, chunk_length=lengths_of(changed)[0])
+    else:
+        changed = dataclasses.replace(choices, **{option.field: value})
+    if option.field == "corpus" and all(text in CORPORA for text in texts_of(changed)):
         # Nobody says anything in them.
         changed = dataclasses.replace(changed, roles="")
     if option.field == "protocol":

@@ -77,6 +77,7 @@ class WorkbenchState:
         earlier: Settings of earlier runs of the chosen model.
         unfinished: Id of the newest run of the model that lacks something; None for none.
         saved: Runs of the chosen model that can be continued, newest first.
+        queue: Texts and lengths that are scored when the run that goes on has ended.
         probed: The device as the probe described it; None until it answers.
         key_names: Default keys to the user's own keys, as the footer shows them.
         filter: Text that names in the list of models must contain.
@@ -106,6 +107,7 @@ class WorkbenchState:
     earlier: tuple[EarlierSetting, ...] = ()
     unfinished: str | None = None
     saved: tuple[SavedRun, ...] = ()
+    queue: tuple[tuple[str, int], ...] = ()
     probed: Hello | None = None
     key_names: Mapping[str, str] = field(default_factory=dict)
     filter: str = ""
@@ -224,14 +226,18 @@ class WorkbenchState:
         """The option with the cursor."""
         return OPTIONS[self.option_cursor]
 
+    @property
+    def saved_here(self) -> list[SavedRun]:
+        """The saved runs of the revision of the model that is in the cache."""
+        revision = None if self.model is None else self.model.revision
+        return [run for run in self.saved if revision in (None, run.revision)]
+
     @cached_property
     def planned(self) -> NextRun | InputError:
         """What the run key would do; an error if the choices make no job."""
-        revision = None if self.model is None else self.model.revision
-        saved = [run for run in self.saved if revision in (None, run.revision)]
         try:
             geometry = None if self.model is None else self.model.geometry
-            return next_run(self.choices, self.comparison, saved, geometry)
+            return next_run(self.choices, self.comparison, self.saved_here, geometry)
         except InputError as error:
             return error
 

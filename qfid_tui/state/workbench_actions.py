@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from qfid_tui.state.texts import turns
 from qfid_tui.state.workbench import WorkbenchState
 from scorer.common.errors import InputError
 
@@ -29,6 +30,7 @@ def possible_actions(state: WorkbenchState) -> Mapping[str, Possible]:
         "grid": state.choices.model is not None and state.highlighted is None,
         "detail": has_numbers,
         "inspect": has_numbers,
+        "joined": len(turns(state.choices)) > 1,
         "export": is_earlier or (comparison.run is not None and comparison.saved > 0),
     }
 
@@ -36,6 +38,8 @@ def possible_actions(state: WorkbenchState) -> Mapping[str, Possible]:
 def _can_run(state: WorkbenchState) -> Possible:
     if state.comparison.is_active:
         return False
+    if len(turns(state.choices)) > 1:
+        return True
     # Where the choices make no job, the key works and says what is missing.
     if isinstance(state.planned, InputError):
         return True
@@ -61,6 +65,9 @@ def why_not(state: WorkbenchState, action: str) -> str:
     if action == "sort":
         models = names.get("m", "m")
         return f"Models are sorted in their list: {models} goes there"
+    if action == "joined":
+        options = names.get("o", "o")
+        return f"Several texts or lengths are set side by side: {options} takes a list of them"
     if action == "grid":
         if state.choices.model is None:
             return "Choose a model first"

@@ -244,6 +244,20 @@ def run_comparison(state: WorkbenchState) -> tuple[NextRun, Comparison]:
     return planned, Comparison() if planned.kind == "new" else state.comparison
 
 
+def with_pinned_text(state: WorkbenchState) -> WorkbenchState:
+    """The choices with a data set of the Hub at the commit that the run has read."""
+    comparison, choices = state.comparison, state.choices
+    report = comparison.report
+    if report is None or comparison.job is None:
+        return state
+    corpus = report.run.job.corpus
+    if corpus == comparison.job.corpus or choices.text != comparison.job.corpus.source:
+        return state
+    texts = tuple(corpus.source if text == choices.text else text for text in choices.texts)
+    comparison.job = dataclasses.replace(comparison.job, corpus=corpus)
+    return state.changed(choices=dataclasses.replace(choices, corpus=corpus.source, texts=texts))
+
+
 def open_run(
     state: WorkbenchState, comparison: Comparison, *, keep_ticks: bool = False
 ) -> WorkbenchState:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.kv_cost import short_bytes
 from qfid_tui.state.setting_names import has_weights, names_of, short_name
+from qfid_tui.state.text_turns import runs_side_by_side
+from qfid_tui.state.texts import named, turns
 from qfid_tui.words.about_line import perplexity_text
 from qfid_tui.words.grid_lines import cells_text, plain_names
 from qfid_tui.words.progress import (
@@ -77,6 +79,10 @@ def run_lines(state: WorkbenchState) -> list[Line]:
             )
     if comparison.is_active and (look := comparison.progress.look) is not None:
         lines.append([("· ", "muted"), (look_text(look), "text")])
+    if comparison.is_active and state.queue:
+        lines.append([(f"then: {', '.join(map(named, state.queue))}", "muted")])
+    if not comparison.is_active and runs_side_by_side(state).runs:
+        lines.append([*key("J", " sets the texts and lengths side by side")])
     if comparison.is_active and comparison.progress.dropped:
         name, reason = list(comparison.progress.dropped.items())[-1]
         others = len(comparison.progress.dropped) - 1
@@ -152,6 +158,11 @@ def _next_lines(state: WorkbenchState) -> list[Line]:
     planned = state.planned
     if isinstance(planned, InputError):
         return [[(error_text(planned, state.key_names), "text")]]
+    several = len(turns(state.choices))
+    if several > 1 and comparison.phase == "idle":
+        ticked = plural(len(state.choices.ticked_settings()), "setting")
+        texts = f"{ticked} on each of {several} texts and lengths, in turn: "
+        return [[(texts, "text"), *key("r", " runs")], fit_line(state)]
     lines = [_next_line(planned, comparison)]
     if comparison.phase == "idle":
         lines.append(fit_line(state))

@@ -47,7 +47,9 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
             :mod:`scorer.child.doctor`), ``--geometry`` one a model named on standard input (see
             :mod:`scorer.child.geometry`), ``--text`` and ``--spelling`` what foreign files say
             (see :mod:`scorer.child.foreign_text`), ``--relatives`` which cached models are another
-            in another precision (see :mod:`scorer.child.relatives`), ``--rank`` takes part in the
+            in another precision (see :mod:`scorer.child.relatives`), ``--texts`` whether the
+            texts of several jobs can be scored (see :mod:`scorer.child.texts`), ``--rank`` takes
+            part in the
             run of another process (see :mod:`scorer.child.rank`).
 
     Returns:
@@ -76,6 +78,10 @@ def run_child(events: IO[str], arguments: list[str]) -> int:
         text = arguments == ["--text"]
         prepare = foreign_text.prepare_tokens if text else foreign_text.prepare_spelling
         return answer(events, sys.stdin.buffer, prepare)
+    if arguments == ["--texts"]:
+        from scorer.child.texts import check_all
+
+        return check_all(events, sys.stdin.buffer)
     if arguments == ["--rank"]:
         from scorer.child.rank import run_rank
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from scorer.engine.model_checks import (
 )
 from scorer.engine.model_warnings import model_warnings
 from scorer.engine.prepared import Prepared
+from scorer.engine.text_at_hand import text_at_hand
 from scorer.fit.fitting import fitting
 from scorer.fit.memory_need import layers_bytes
 from scorer.fit.pass_size import PassSize, default_batch
@@ -55,7 +57,6 @@ from scorer.models.sizes import ModelSizes, model_sizes
 from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.job import STANDARD_INPUT, Job
 from scorer.text.chunks import ChunkedCorpus, cut_corpus
-from scorer.text.wikitext import cached_wikitext2, fetch_wikitext2, to_be_fetched
 
 # Seconds that the process of the text is given before the model is loaded beside it.
 _TEXT_FIRST_SECONDS = 0.25
@@ -158,6 +159,7 @@ class Preparation:
             self.sharding.check(info)
         with self.text or text_process.TextProcess() as text:
             yield from self._begin_text(text, info)
+            job = self.job
             # A text that cannot be scored is refused before a model is loaded.
             soon = text.wait(_TEXT_FIRST_SECONDS, self.ended)
             corpus = self._corpus(text, info) if soon else None
@@ -257,18 +259,14 @@ class Preparation:
 
     def _begin_text(self, text: text_process.TextProcess, info: ModelInfo) -> Iterator[Event]:
         """Let the text be read, once it is there."""
+        self.job = yield from text_at_hand(self.job)
+        self.asked = dataclasses.replace(self.asked, corpus=self.job.corpus)
         source = self.job.corpus.source
-        fetched = to_be_fetched() if source == "wikitext2" else None
-        if fetched is not None:
-            yield Loading("corpus", fetched)
         key = comparison_key(info.path)
         named = "standard input" if source == STANDARD_INPUT else source
         if not is_compared(info.path, key):
             named += "; its tokens compared with mlx-lm's, once a model"
         yield Loading("tokenizing", named)
-        if source == "wikitext2" and cached_wikitext2() is None:
-            # Libraries that load models may not use the network, which is open until then.
-            fetch_wikitext2()
         text.begin(
             self.job,
             info,

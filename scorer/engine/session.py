@@ -12,8 +12,9 @@ from scorer.common.errors import InputError, Interrupted, QfidError, WillNotFit
 from scorer.device.memory_watch import MemoryWatch
 from scorer.engine.own_kernels import OwnKernels
 from scorer.runs.identity import stored_batch
+from scorer.spec.corpora import as_pinned
 from scorer.spec.events import Event, Finished, Planned, SettingFailedEvent, Warned
-from scorer.spec.job import STANDARD_INPUT, Job
+from scorer.spec.job import STANDARD_INPUT, CorpusSpec, Job
 
 if TYPE_CHECKING:
     from scorer.device.backend import Backend
@@ -91,7 +92,8 @@ class Session:
                 pass
             earlier.check_appendable()
             settings = tuple(dict.fromkeys((*earlier.job.settings, *self.job.settings)))
-            self.job = dataclasses.replace(self.job, settings=settings)
+            corpus = CorpusSpec(as_pinned(self.job.corpus.source, earlier.job.corpus.source))
+            self.job = dataclasses.replace(self.job, settings=settings, corpus=corpus)
             # A batch that was asked for and is not the run's is refused further down.
             if self.job.batch in (None, batch := stored_batch(earlier.readable_facts.identity)):
                 grid = batch

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from scorer.common.bounded_process import Asked, BoundedProcess, nobody
+from scorer.download.dataset_files import cached_split
 from scorer.models.custom_code import Consent, consent_to_json
 from scorer.models.info import ModelInfo
+from scorer.spec.corpora import hub_text
 from scorer.spec.job import STANDARD_INPUT, Job
 from scorer.text.tokenized import TokenizedSource
 
@@ -21,6 +23,8 @@ _BYTES_A_SECOND = 10_000
 # WikiText-2 takes 0.4 GiB. One call of a tokenizer takes 150 bytes a byte, in windows of 2 MiB.
 _LEAST_MEMORY = 4 << 30
 _MEMORY_A_BYTE = 32
+# Parquet is compressed.
+_UNPACKED = 4
 # Of the answer: ids, titles.
 _LEAST_ANSWER = 1 << 30
 _ANSWER_A_BYTE = 32
@@ -58,7 +62,12 @@ class TextProcess(BoundedProcess):
             cache_dir: Folder for tokenized texts; None for no caching.
         """
         source = job.corpus.source
-        size = _size(text_file if source == STANDARD_INPUT else Path(source))
+        on_hub = hub_text(source)
+        if on_hub is not None:
+            found = cached_split(on_hub)
+            size = 0 if found is None else _UNPACKED * found.size
+        else:
+            size = _size(text_file if source == STANDARD_INPUT else Path(source))
         self.ask(
             text_request(
                 job, info, key=key, consent=consent, text_file=text_file, cache_dir=cache_dir

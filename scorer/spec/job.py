@@ -82,8 +82,8 @@ class CorpusSpec:
     """Which text is scored.
 
     Attributes:
-        source: ``wikitext2``, ``builtin``, the path of a file, or :data:`STANDARD_INPUT`, whose
-            text is kept with the run.
+        source: ``wikitext2``, ``builtin``, ``code``, the path of a file, a data set of the Hub (see
+            :mod:`scorer.spec.corpora`), or :data:`STANDARD_INPUT`, whose text is kept with the run.
     """
 
     source: str = "wikitext2"
@@ -168,7 +168,7 @@ class Job:
                 raise InputError(
                     f"setting `{setting.key}` is named twice", "name each setting once"
                 )
-        if self.roles and self.corpus.source in ("wikitext2", "builtin"):
+        if self.roles and self.corpus.source in ("wikitext2", "builtin", "code"):
             raise InputError(
                 f"`{self.corpus.source}` is plain text: nobody says who said what of it",
                 PLAIN_TEXT_HINT,

@@ -161,7 +161,7 @@ def cut_corpus(
         InputError: The text is shorter than the protocol needs, holds a token without an
             embedding row, or none of the roles.
     """
-    total = _full_chunks(tokens.name, len(tokens.ids), chunk_length, protocol)
+    total = full_chunks(tokens.name, len(tokens.ids), chunk_length, protocol)
     scored_from = chunk_length // 2 if protocol == "llama.cpp" else 0
     targets = target_roles(tokens, total, chunk_length)
     left_out, asked = chunks_without(tokens, targets, roles, max(first, scored_from))
@@ -244,7 +244,12 @@ def unigram_perplexity(ids: NDArray[np.int32]) -> float:
     return float(np.exp(-np.sum(p * np.log(p))))
 
 
-def _full_chunks(name: str, n_tokens: int, chunk_length: int, protocol: TextProtocol) -> int:
+def full_chunks(name: str, n_tokens: int, chunk_length: int, protocol: TextProtocol) -> int:
+    """Return how many full chunks a text has.
+
+    Raises:
+        InputError: It is shorter than the protocol needs.
+    """
     least = 3 if protocol == "llama.cpp" else 2
     if chunk_length < least:
         raise InputError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scorer.common.errors import InputError
+from scorer.spec.corpora import hub_text
 from scorer.spec.job import STANDARD_INPUT, CorpusSpec, TextProtocol
 from scorer.text.source_text import Fetch, SourceText, join_documents
 
@@ -30,7 +31,7 @@ def read_source(
         text_file: Holds the text that came from standard input; None where none did.
 
     Raises:
-        CorpusNotCached: WikiText-2 is neither cached nor reachable.
+        CorpusNotCached: WikiText-2 is neither cached nor reachable, or a data set not cached.
         InputError: There is no such corpus or file, or it cannot be read as text.
     """
     source = spec.source
@@ -43,6 +44,15 @@ def read_source(
 
         text, documents = join_documents(builtin_documents())
         return SourceText.of("builtin", text, documents)
+    if source == "code":
+        from scorer.demo.code import code_documents
+
+        text, documents = join_documents(code_documents())
+        return SourceText.of("code", text, documents)
+    if (on_hub := hub_text(source)) is not None:
+        from scorer.text.hub import read_hub_text
+
+        return read_hub_text(on_hub)
     from scorer.text.files import CORPORA_HINT, read_text_file, text_of
 
     if source == STANDARD_INPUT:

@@ -27,6 +27,7 @@ class Repo:
         listed: Whether the list of files is public although the files are not.
         cuts: By file, after how many bytes each coming answer's connection is cut.
         sizes: By file, the size that the list names, where it is not the file's.
+        branches: By name, what another branch holds; each has a commit of its own.
     """
 
     files: dict[str, bytes]
@@ -35,6 +36,14 @@ class Repo:
     listed: bool = False
     cuts: dict[str, list[int]] = field(default_factory=dict)
     sizes: dict[str, int | None] = field(default_factory=dict)
+    branches: dict[str, Repo] = field(default_factory=dict)
+
+    def at(self, revision: str) -> Repo | None:
+        """What a revision holds; None where there is none."""
+        if revision in ("main", self.commit):
+            return self
+        found = (b for name, b in self.branches.items() if revision in (name, b.commit))
+        return next(found, None)
 
     def described(self, name: str) -> dict[str, Any]:
         content = self.files[name]
@@ -117,8 +126,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "RepoNotFound")
         if repo.refusal and not repo.listed:
             return self._refuse(*repo.refusal)
-        if len(parts) > 3 and parts[3] not in ("main", repo.commit):
+        found = repo.at("/".join(parts[3:])) if len(parts) > 3 else repo
+        if found is None:
             return self._refuse(404, "RevisionNotFound")
+        repo = found
         if len(parts) > 2 and parts[2] == "tree":
             return self._json([{"type": "file", "path": n} | repo.described(n) for n in repo.files])
         siblings = [
@@ -135,8 +146,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "RepoNotFound")
         if repo.refusal:
             return self._refuse(*repo.refusal)
-        if parts[3] not in ("main", repo.commit):
+        found = repo.at(parts[3])
+        if found is None:
             return self._refuse(404, "RevisionNotFound")
+        repo = found
         name = "/".join(parts[4:])
         if name not in repo.files:
             return self._refuse(404, "EntryNotFound")

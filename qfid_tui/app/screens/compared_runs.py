@@ -16,19 +16,13 @@ from textual.widgets import Static
 
 from qfid_tui.app.actions import help_keys
 from qfid_tui.app.screens.help import HelpScreen
+from qfid_tui.app.screens.joined_runs import JoinedRunsScreen
+from qfid_tui.app.shown_text import TONES
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.state.compared_runs import ComparedRuns, read_compared
 from qfid_tui.words.compared_runs import compared_lines
 from scorer.report.formats.inline import plural
 
-_STYLES = {
-    "plain": "$foreground",
-    "strong": "$foreground bold",
-    "muted": "$text-muted",
-    "good": "$text-success bold",
-    "marginal": "$text-warning bold",
-    "bad": "$text-error bold",
-}
 # Both margins and the scroll bar.
 _FRAME = 4
 
@@ -58,6 +52,13 @@ class ComparedRunsScreen(Screen[None]):
             "Help",
             id="compared.help",
             tooltip="Keys, and every number explained",
+        ),
+        Binding(
+            "J",
+            "joined",
+            "By text",
+            id="compared.joined",
+            tooltip="Verdicts by text, drift by length: runs of one model",
         ),
         Binding("escape", "close", "Close", id="compared.close", tooltip="Back to the history"),
         Binding("j", "scroll(1)", "Down", show=False, id="compared.down"),
@@ -105,7 +106,7 @@ class ComparedRunsScreen(Screen[None]):
         if self._compared is not None:
             lines = compared_lines(self._compared, self.size.width - _FRAME)
             parts = [
-                Content.assemble(*((text, _STYLES[tone]) for text, tone in line)) for line in lines
+                Content.assemble(*((text, TONES[tone]) for text, tone in line)) for line in lines
             ]
             self.query_one("#compared", Static).update(Content("\n").join(parts))
 
@@ -116,6 +117,10 @@ class ComparedRunsScreen(Screen[None]):
     def action_help(self) -> None:
         """Explain the keys and the numbers."""
         self.app.push_screen(HelpScreen(help_keys(self)))
+
+    def action_joined(self) -> None:
+        """Show the runs by text and length."""
+        self.app.push_screen(JoinedRunsScreen(sorted(self._ids)))
 
     def action_close(self) -> None:
         """Go back."""

@@ -26,6 +26,8 @@ from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.running_elsewhere import RunningElsewhere, running_elsewhere
+from qfid_tui.state.text_turns import runs_side_by_side
+from qfid_tui.state.texts import turns
 from qfid_tui.state.workbench import (
     RunSoFar,
     ShownRun,
@@ -95,6 +97,23 @@ class SideScreens:
         from qfid_tui.app.screens.grid import GridScreen
 
         self._push(GridScreen(self._owner))
+
+    def open_joined(self) -> None:
+        """Set the runs of the texts and lengths that are chosen side by side."""
+        state = self._owner.state
+        found = runs_side_by_side(state)
+        if not found.runs:
+            run = state.key_names.get("r", "r")
+            self._owner.tell(
+                why_not(state, "joined")
+                if len(turns(state.choices)) < 2
+                else f"None of the texts is scored yet: {run} scores them in turn",
+                "warning",
+            )
+            return
+        from qfid_tui.app.screens.joined_runs import JoinedRunsScreen
+
+        self._push(JoinedRunsScreen(found.runs, found.missing))
 
     def open_inspector(self) -> None:
         """Open the text with the KL of every token under the setting with the cursor."""

@@ -104,8 +104,15 @@ def option_prompt(option: Option, choices: Choices, take: Callable[[Any], None])
 
     now = value_of(choices, option)
     return PromptScreen(
-        option.label.capitalize(), "all" if now is None else str(now), option.explained, meaning
+        option.label.capitalize(), _written(now), option.explained, meaning
     ), answered
+
+
+def _written(value: Any) -> str:
+    """A value as one types it."""
+    if isinstance(value, tuple):
+        return ",".join(str(each).replace(",", "\\,") for each in value)
+    return "all" if value is None else str(value)
 
 
 _NO_LIMIT = ("none", "no limit", "")

@@ -14,6 +14,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 
+from qfid_tui.app.screens.side_actions import SideActions
 from qfid_tui.app.screens.workbench_keys import BINDINGS, FOOTER
 from qfid_tui.app.widgets.title_line import TitleLine
 from scorer.common.inert_text import inert
@@ -41,7 +42,7 @@ _PAINTS_PER_SECOND, _PAINTS_PER_CHART = 8, 4
 _LOW, _WIDER = 18, 140
 
 
-class WorkbenchScreen(Screen[None]):
+class WorkbenchScreen(SideActions, Screen[None]):
     """Models, settings, run and charts on one screen.
 
     Attributes:
@@ -231,7 +232,7 @@ class WorkbenchScreen(Screen[None]):
         """The child process has ended."""
         comparison = self.state.comparison
         is_deleted = self.commands.run_ended()
-        if comparison.phase == "failed":
+        if comparison.phase == "failed" and not self.commands.went_on:
             go_on = partial(self.call_later, self.run_action, "run")
             self.side.open_fault(comparison, ending, go_on, is_deleted=is_deleted)
 
@@ -356,37 +357,9 @@ class WorkbenchScreen(Screen[None]):
 
         return SideScreens(self, self, self._host.allow_code)
 
-    def action_copy(self) -> None:
-        """Copy the command line that uses the setting with the cursor."""
-        self.side.copy_command()
-
-    def action_help(self) -> None:
-        """Explain the screen and its numbers."""
-        self.side.open_help()
-
-    def action_add(self) -> None:
-        """Type a setting."""
-        self.side.ask_setting()
-
-    def action_detail(self) -> None:
-        """Open the charts and the tail of the setting with the cursor."""
-        self.side.open_detail()
-
-    def action_grid(self) -> None:
-        """Open weights beside KV settings: what to run."""
-        self.side.open_grid()
-
     def action_pairs(self) -> None:
         """Score every pair of weights and KV settings, or each alone."""
         self.commands.toggle_pairs()
-
-    def action_inspect(self) -> None:
-        """Open the text with the KL of every token."""
-        self.side.open_inspector()
-
-    def action_export(self) -> None:
-        """Write the report to a file."""
-        self.side.open_export()
 
     def action_history(self) -> None:
         """Open the list of saved runs."""

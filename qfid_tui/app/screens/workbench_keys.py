@@ -29,6 +29,7 @@ BINDINGS: list[BindingType] = [
     ),
     Binding("p", "pairs", "Pairs", id="workbench.pairs", tooltip="Weights with each KV, or alone"),
     Binding("t", "history", "History", id="workbench.history", tooltip="Earlier runs of the model"),
+    Binding("J", "joined", "Texts", id="workbench.joined", tooltip="Several texts side by side"),
     Binding("u", "resume", "Unfinished", id="workbench.resume", tooltip="Open the unfinished run"),
     Binding("slash", "filter", "Filter", id="workbench.filter", tooltip="Filter the models"),
     Binding("v", "sort", "Sort", id="workbench.sort", tooltip="Models by last use, size or name"),

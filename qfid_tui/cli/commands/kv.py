@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qfid_tui.cli.dry_run import add_dry_run_option, print_dry_run
 from qfid_tui.cli.job_options import add_job_options, add_model_options, job_of
 from qfid_tui.cli.rank_options import add_rank_options
 from qfid_tui.cli.report_formats import Delivery, add_report_options
+
+if TYPE_CHECKING:
+    from qfid_tui.state.texts import TextAtLength
+    from scorer.spec.job import Job
 
 _DESCRIPTION = """\
 Score what quantizing the KV cache costs MODEL on real text: KL divergence in
@@ -47,7 +51,18 @@ def run(args: argparse.Namespace) -> int:
         QfidError: The job is not valid, or the report cannot be delivered.
     """
     from qfid_tui.cli.scoring import score_new
+    from qfid_tui.cli.several import print_dry_runs, score_several
+    from qfid_tui.cli.text_options import texts_at_lengths
 
+    wanted = texts_at_lengths(args)
+    if len(wanted) > 1:
+
+        def make(text: TextAtLength) -> Job:
+            return job_of(args, text=text)
+
+        if args.dry_run:
+            return print_dry_runs(wanted, make)
+        return score_several(wanted, make, Delivery(args), args)
     job = job_of(args)
     if args.dry_run:
         return print_dry_run(job)

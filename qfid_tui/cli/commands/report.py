@@ -21,7 +21,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--context and the like it says what to run there: nothing is scored again.",
     )
     parser.add_argument(
-        "run", metavar="RUN", nargs="?", help="id of the run or its beginning (default: the newest)"
+        "runs",
+        metavar="RUN",
+        nargs="*",
+        help="id of the run or its beginning (default: the newest); of several runs of one model "
+        "on other texts or lengths, a report that joins them",
     )
     parser.add_argument(
         "--schema",
@@ -34,6 +38,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="also write the charts of the report into a folder, as SVG and PNG for papers; needs "
         "matplotlib, which the extra qfid[figures] brings",
     )
+    parser.add_argument(
+        "--joined-schema",
+        action="store_true",
+        help="print that of --format json of several runs",
+    )
     add_deployment_options(parser)
     add_report_options(parser)
 
@@ -44,15 +53,17 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         QfidError: There is no such run, nothing is scored yet, or the report cannot be written.
     """
-    if args.schema:
+    if args.schema or args.joined_schema:
         return _print_schema(args)
+    if len(args.runs) > 1:
+        return _print_joined(args)
     from qfid_tui.cli.diagnostics import say
     from scorer.report.saved_report import deployed_report, saved_report
     from scorer.runs.listing import find_run, newest_run
 
-    found = newest_run() if args.run is None else find_run(args.run)
+    found = find_run(args.runs[0]) if args.runs else newest_run()
     delivery = Delivery(args)
-    if args.run is None:
+    if not args.runs:
         say(f"the newest run: `{found.id}`")
     deployment = deployment_of(args, found.job.deployment)
     report = saved_report(found) if deployment is None else deployed_report(found, deployment)
@@ -74,17 +85,53 @@ def _write_figures(report: Report, folder: str) -> None:
     say(f"{len(written)} figures written to {shown(folder)}")
 
 
+def _print_joined(args: argparse.Namespace) -> int:
+    """Print the report that joins several runs.
+
+    Raises:
+        QfidError: One of them cannot be read, they are not of one model, or the options are of one
+            run.
+    """
+    from qfid_tui.cli.diagnostics import say
+    from scorer.common.errors import InputError
+    from scorer.report.joining import joined
+    from scorer.report.saved_report import saved_report
+    from scorer.report.standings import NamedReport
+    from scorer.runs.listing import find_run
+
+    if deployment_of(args, None) is not None:
+        raise InputError(
+            "where a model is to run is asked of one run", "`qfid report RUN` with --memory"
+        )
+    if args.figures is not None:
+        raise InputError("figures are drawn of one run", "`qfid report RUN` with --figures")
+    delivery = Delivery(args)
+    delivery.check_joined()
+    found = {run.id: run for run in map(find_run, args.runs)}
+    reports = [NamedReport(run.id, saved_report(run)) for run in found.values()]
+    delivery.deliver_joined(joined(reports))
+    codes = []
+    for each in reports:
+        code = delivery.exit_code(each.report)
+        codes.append(code)
+        if code:
+            say(f"that is in run `{each.run}`")
+    return max(codes, default=0)
+
+
 def _print_schema(args: argparse.Namespace) -> int:
     from qfid_tui.cli.output import ReportFile, print_text
     from scorer.common.errors import InputError
+    from scorer.report.formats.joined_text import joined_schema_text
     from scorer.report.schema import schema_text
 
-    if args.run is not None:
+    shown = joined_schema_text() if args.joined_schema else schema_text()
+    if args.runs:
         raise InputError(
             "--schema is the same for every run", "`qfid report --schema` prints it, without RUN"
         )
     if args.output in (None, "-"):
-        print_text([schema_text()], "schema")
+        print_text([shown], "schema")
     else:
-        ReportFile(args.output).write([schema_text()])
+        ReportFile(args.output).write([shown])
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
 from qfid_tui.cli.dry_run import add_dry_run_option, print_dry_run
@@ -17,6 +17,10 @@ from qfid_tui.cli.job_options import (
 from qfid_tui.cli.rank_options import add_rank_options
 from qfid_tui.cli.report_formats import Delivery, add_report_options
 from qfid_tui.cli.weights_options import add_weights_options, pinned, settings_of
+
+if TYPE_CHECKING:
+    from qfid_tui.state.texts import TextAtLength
+    from scorer.spec.job import Job
 
 _DESCRIPTION = """\
 Score what quantizing the weights costs a model on real text, against the same
@@ -63,11 +67,23 @@ def run(args: argparse.Namespace) -> int:
         QfidError: The job is not valid, or the report cannot be delivered.
     """
     from qfid_tui.cli.scoring import score_new
+    from qfid_tui.cli.several import print_dry_runs, score_several
+    from qfid_tui.cli.text_options import texts_at_lengths
 
     candidates = list(args.models) if args.reference else args.models[1:]
     args.model = args.reference or args.models[0]
     args.model, args.revision = pinned(args.model, args.revision)
-    job = job_of(args, settings_of(args, candidates), deployment_of(args))
+    settings, deployment = settings_of(args, candidates), deployment_of(args)
+    wanted = texts_at_lengths(args)
+    if len(wanted) > 1:
+
+        def make(text: TextAtLength) -> Job:
+            return job_of(args, settings, deployment, text)
+
+        if args.dry_run:
+            return print_dry_runs(wanted, make)
+        return score_several(wanted, make, Delivery(args), args)
+    job = job_of(args, settings, deployment)
     if args.dry_run:
         return print_dry_run(job)
     delivery = Delivery(args)

@@ -148,7 +148,7 @@ def to_csv(report: Report) -> str:
     by_role = [f"{_cell(role)}_{name}" for role in roles for name in _BY_ROLE]
     by_role += ["roles_counted"] if roles else []
     names = [*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol", *further, *stops, *by_role]
-    lines = [_line(names)]
+    lines = [csv_line(names)]
     for row in report.settings:
         values = [
             *(value(row) for value in _ROW_FIRST.values()),
@@ -159,7 +159,7 @@ def to_csv(report: Report) -> str:
             *(_stopping(row, report.stopping) if report.stopping is not None else ()),
             *(_roles(row, roles, report.run.job.roles) if roles else ()),
         ]
-        lines.append(_line(json_values(values, words=True)))
+        lines.append(csv_line(json_values(values, words=True)))
     return "".join(lines)
 
 
@@ -252,7 +252,7 @@ def positions_csv(
 
     from scorer.stats.summary import delta_p_percent, in_order
 
-    yield _line((*_POSITION_HEAD, *(() if roles is None else ("role",))))
+    yield csv_line((*_POSITION_HEAD, *(() if roles is None else ("role",))))
     each = itertools.repeat(None) if roles is None else roles
     for (setting, positions), said in zip(settings, each, strict=roles is not None):
         if len(positions) == 0:
@@ -291,7 +291,8 @@ def _cell(value: Value) -> str | float:
     return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 
 
-def _line(values: Iterable[Value]) -> str:
+def csv_line(values: Iterable[Value]) -> str:
+    """A line of CSV with its newline; no spreadsheet runs a cell of it."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow([_cell(value) for value in values])
     return out.getvalue()

@@ -83,7 +83,9 @@ def depth(report: Report, names: ShortNames) -> Element | None:
                 for row, numbers in part
             ]
             figures.append(
-                _figure(title, (x, "position in the chunk (tokens)"), (y, "KL mean (nats)"), series)
+                lines_figure(
+                    title, (x, "position in the chunk (tokens)"), (y, "KL mean (nats)"), series
+                )
             )
         spans = same[0][1].kl_by_depth
         rows: list[list[Child]] = [
@@ -126,8 +128,8 @@ def confidence(report: Report, names: ShortNames) -> Element | None:
             at = [((b.low + b.high) / 2, b) for b in numbers.by_confidence]
             means.append(Series(called, tuple((m, _or_nan(b.kl_mean)) for m, b in at)))
             shares.append(Series(called, tuple((m, 100 * _or_nan(b.flip_rate)) for m, b in at)))
-        figures.append(_figure("KL by confidence", (x, name), (kl, "KL mean (nats)"), means))
-        figures.append(_figure("Flips by confidence", (x, name), (flips, "flips (%)"), shares))
+        figures.append(lines_figure("KL by confidence", (x, name), (kl, "KL mean (nats)"), means))
+        figures.append(lines_figure("Flips by confidence", (x, name), (flips, "flips (%)"), shares))
     head = ["top probability", "positions", *(name_of(row.setting, names) for row, _ in scored)]
     rows: list[list[Child]] = []
     for i, bucket in enumerate(scored[0][1].by_confidence):
@@ -148,9 +150,17 @@ def confidence(report: Report, names: ShortNames) -> Element | None:
     )
 
 
-def _figure(
+def lines_figure(
     title: str, x: tuple[Scale, str], y: tuple[Scale, str], series: Sequence[Series]
 ) -> Element:
+    """A chart of lines with its legend.
+
+    Args:
+        title: What is seen.
+        x: Scale across, and the name of its values with their unit.
+        y: Scale upwards, likewise.
+        series: At most as many lines as there are markers.
+    """
     drawn: list[Child] = []
     apart = 0
     for i, each in enumerate(series):

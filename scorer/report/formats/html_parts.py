@@ -41,10 +41,12 @@ def named(setting: str, names: ShortNames) -> Element:
 
 def badge(numbers: SettingNumbers) -> Element:
     """A verdict as sign, word and colour."""
-    tier = numbers.verdict
-    return element(
-        "span", f"{_SIGNS.get(tier, '')} {numbers.verdict_shown}", class_=f"badge v-{tier}"
-    )
+    return shown_badge(numbers.verdict, numbers.verdict_shown)
+
+
+def shown_badge(tier: str, shown: str) -> Element:
+    """The same of a tier, and of the words for it."""
+    return element("span", f"{_SIGNS.get(tier, '')} {shown}", class_=f"badge v-{tier}")
 
 
 def status_badge(status: str) -> Element:

@@ -180,14 +180,15 @@ def _dropped(report: Report, names: ShortNames) -> list[str]:
 def bounds_used(report: Report) -> str:
     """The bounds of the verdicts, and whose they are where a report compares weights."""
     if report.grid is None:
-        return _bounds(report.verdict_bounds)
-    words = f"{_bounds(report.verdict_bounds)} These are the bounds for weights."
+        return bounds_words(report.verdict_bounds)
+    words = f"{bounds_words(report.verdict_bounds)} These are the bounds for weights."
     if any(row.kv_verdict is not None for row in report.settings):
         words += f" After `KV:` the verdict by those of the KV cache: {_tiers(KV)}."
     return words
 
 
-def _bounds(bounds: Thresholds) -> str:
+def bounds_words(bounds: Thresholds) -> str:
+    """Bounds of verdicts in a sentence."""
     return (
         f"Verdict {_tiers(bounds)}; `?`: open, an interval crosses a bound that decides, or a "
         "metric has none."

@@ -102,6 +102,7 @@ def test_before_the_first_frame_only_textual_s_basics_are_imported() -> None:
         "qfid_tui.cli.diagnostics",
         "qfid_tui.state.kept_choices",
         "qfid_tui.app.screens",
+        "qfid_tui.app.screens.side_actions",
         "qfid_tui.app.screens.workbench",
         "qfid_tui.app.screens.workbench_keys",
         "qfid_tui.app.widgets",

@@ -158,3 +158,17 @@ def test_an_unknown_size_is_shown_as_bytes(capfd: pytest.CaptureFixture[str]) ->
     display.end()
     err = capfd.readouterr().err
     assert err.splitlines() == ["downloading org/x␛[31m: 0 MB", "downloading org/x␛[31m: 300 MB"]
+
+
+def test_a_text_of_a_data_set_is_fetched_and_named_with_its_commit(
+    hub: LoopbackHub, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    hub.repos["datasets", "org/text"] = Repo({"test.jsonl": b'{"text": "a"}\n'})
+    assert main(["pull", "hf:org/text:test:text"]) == 0
+    out, err = capfd.readouterr()
+    assert out == f"hf:org/text:test:text@{COMMIT}\n" and "downloading org/text" in err
+    assert main(["pull", "hf:org/text:dev:text"]) == 2
+    assert "has no split `dev`" in capfd.readouterr().err
+    assert main(["pull", "hf:org/text:test:text@main", "--revision", "main"]) == 2
+    assert "two revisions are named" in capfd.readouterr().err
