@@ -15,6 +15,7 @@ from scorer.device.forks import refuse_after_fork
 from scorer.spec.corpora import NAMED
 from scorer.spec.events import Event
 from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, TextProtocol, default_chunks
+from scorer.spec.roles import roles_of
 from scorer.spec.settings.base import ComputePath, Setting
 from scorer.spec.settings.grammar import split_list
 from scorer.spec.settings.registry import parse_setting
@@ -40,6 +41,8 @@ def measure_over_texts(
     protocol: TextProtocol = "mqf",
     chunks: ChunkChoice | None = None,
     max_chunks: int | None = None,
+    roles: Sequence[str] | str | None = None,
+    until_settled: bool = False,
     revision: str | None = None,
     allow_custom_code: bool = False,
     force: bool = False,
@@ -68,6 +71,8 @@ def measure_over_texts(
         protocol: See there.
         chunks: See there.
         max_chunks: See there; of each text at each length.
+        roles: See there; of every text, so that all are chats.
+        until_settled: See there; each text at each length stops by itself.
         revision: See there.
         allow_custom_code: See there.
         force: See there.
@@ -135,8 +140,11 @@ def measure_over_texts(
                         revision=revision,
                         protocol=protocol,
                         chunk_length=length,
-                        chunks=chunks or default_chunks(protocol, max_chunks),
+                        chunks=chunks
+                        or default_chunks(protocol, max_chunks, until_settled=until_settled),
                         max_chunks=max_chunks,
+                        roles=roles_of(roles),
+                        until_settled=until_settled,
                         kernel=kernel,
                         control=control,
                         force=force,

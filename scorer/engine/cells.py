@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from scorer.device.buffer_cache import keeping_buffers
 from scorer.device.memory import memory_in_use, peak_memory
 from scorer.device.pipeline import choose_pipeline
 from scorer.engine.batch_scorers import Scoring, batch_scorer
+from scorer.engine.cell_store import CellStore
 from scorer.engine.looks import Looks
 from scorer.engine.outcomes import (
     BatchScorer,
@@ -39,18 +39,14 @@ from scorer.metrics.reduce import Metrics
 from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
 from scorer.runs.engagement import Engagement
 from scorer.runs.grid import CellKey, Chunk, Grid, GridBatch, Passage
-from scorer.runs.role_runs import RoleRuns, counted_positions, runs_of
+from scorer.runs.role_runs import RoleRuns, runs_of
 from scorer.spec.events import Event, Looked, Progress, SettingDropped, SettingFailedEvent, Warned
-from scorer.stats.chunk_event import chunk_event
 from scorer.stats.noise_floor import PerturbedRepeats
-from scorer.stats.running_p99 import RunningP99
-from scorer.text.equal_chunks import equal_chunks
 
 if TYPE_CHECKING:
     from scorer.engine.turns import Turns
     from scorer.report.from_run import Batches
     from scorer.runs.positions_file import PositionsWriter
-    from scorer.runs.positions_format import StoredChunk
     from scorer.stats.positions import Positions
 
 
@@ -119,11 +115,8 @@ class CellScorer:
         self._noise_is_measured = True
         self._at_once = 1
         self._with_engagement: set[str] = set()
-        self._equal = equal_chunks(prepared.corpus.ids, prepared.corpus.indices)
-        self._p99: dict[str, RunningP99] = {}
         self._device = device
-        # What is scored and not stored: computations, their chunks, and settings they are for.
-        self._unsaved: deque[tuple[str, list[StoredChunk], list[str]]] = deque()
+        self._store = CellStore(writer, prepared.corpus, prepared.job.roles)
         self._saver = Saver(
             background=choose_pipeline(device, prepared.size.batch).saves_in_background
         )
@@ -134,9 +127,7 @@ class CellScorer:
         Args:
             stored: Its batches, by the setting they are stored under.
         """
-        for name, batches in stored.items():
-            for positions, _ in batches:
-                self._so_far(name, positions)
+        self._store.go_on_from(stored)
 
     def events(self) -> Iterator[Event]:
         """Score the missing cells; each is saved before its event is sent.
@@ -339,8 +330,8 @@ class CellScorer:
                 roles=self._roles(key.chunk, positions),
             )
             chunks.append(StoredChunk(key, positions, facts))
-        self._unsaved.append((name, chunks, self._rows_of(name)))
-        self._saver.submit(self._store_unsaved)
+        self._store.add(name, chunks, self._rows_of(name))
+        self._saver.submit(self._store.store)
 
     def _roles(self, chunk: int, positions: Positions) -> RoleRuns:
         """Whose the positions of a chunk are; empty for a text without roles."""
@@ -363,40 +354,3 @@ class CellScorer:
         if size.batch >= planned.batch and size.tile_bytes >= planned.size.tile_bytes:
             return None
         return SmallerPass(min(size.batch, planned.batch), size.tile_bytes)
-
-    def _store_unsaved(self) -> list[Event]:
-        """Store all that waits for it, with one wait for the disk; give the events.
-
-        Each event belongs to one of the settings that a computation's figures are for.
-        """
-        waiting = []
-        while self._unsaved:
-            waiting.append(self._unsaved.popleft())
-        self.writer.append_all([chunk for _, chunks, _ in waiting for chunk in chunks])
-        events: list[Event] = []
-        for name, chunks, settings in waiting:
-            for chunk in chunks:
-                roles = self.prepared.job.roles
-                positions = counted_positions(chunk.positions, chunk.facts.roles, roles)
-                if not len(positions):
-                    # A start that comes after all that counts in the chunk.
-                    continue
-                so_far = self._so_far(name, positions)
-                whole = len(positions) == len(chunk.positions)
-                events += [
-                    chunk_event(setting, positions, chunk.facts.seconds, so_far, whole=whole)
-                    for setting in settings
-                ]
-        return events
-
-    def _so_far(self, name: str, positions: Positions) -> RunningP99:
-        """The positions of a computation until now, these included."""
-        if name not in self._p99:
-            corpus = self.prepared.corpus
-            # Of roles that count, another chunk may hold more positions.
-            most = len(positions) if corpus.roles is None else corpus.chunk_length - 1
-            self._p99[name] = RunningP99(most * len(corpus.indices))
-        found = self._p99[name]
-        if int(positions.chunk[0]) not in self._equal:
-            found.add(positions.kl)
-        return found
