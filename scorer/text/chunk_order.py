@@ -6,7 +6,7 @@ chunks".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from scorer.spec.job import ChunkChoice
@@ -20,6 +20,28 @@ def select_chunks(total: int, choice: ChunkChoice, max_chunks: int | None) -> tu
     """
     n = total if max_chunks is None else min(max_chunks, total)
     return tuple(islice(range(total) if choice == "first" else spread_order(total), n))
+
+
+def more_chunks(
+    kept: Sequence[int], total: int, choice: ChunkChoice, max_chunks: int | None, batch: int = 1
+) -> tuple[int, ...]:
+    """Return the chunks of a run in scoring order: those it has, then those that it lacks.
+
+    The missing ones follow in the order of ``choice``, also where the run took its own by another
+    rule. So batches, consecutive chunks of this order, stay what they were.
+
+    Args:
+        kept: Chunks that keep their places; empty for a new run.
+        total: Chunks of the text.
+        choice: Their order.
+        max_chunks: How many in all, rounded up to whole batches; None for every chunk.
+        batch: Chunks of a batch; 1 where no number depends on it.
+    """
+    n = total if max_chunks is None else min(total, -(-max_chunks // batch) * batch)
+    taken = set(kept)
+    # Of the first n of the order, at least n - len(kept) are not among those kept.
+    missing = [chunk for chunk in select_chunks(total, choice, n) if chunk not in taken]
+    return (*kept, *missing[: max(0, n - len(kept))])
 
 
 def spread_order(total: int) -> Iterator[int]:

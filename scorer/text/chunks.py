@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
 from scorer.spec.job import ChunkChoice, TextProtocol
-from scorer.text.chunk_order import select_chunks
+from scorer.text.chunk_order import more_chunks
 from scorer.text.provenance import CorpusFacts
 from scorer.text.tokenized import TokenizedSource
 
@@ -108,6 +108,8 @@ def cut_corpus(
     chunks: ChunkChoice = "first",
     max_chunks: int | None = None,
     stored: Sequence[int] | None = None,
+    grows: bool = True,
+    batch: int = 1,
     vocab_rows: int | None = None,
     tokenizer_id: str,
 ) -> ChunkedCorpus:
@@ -119,8 +121,11 @@ def cut_corpus(
         chunk_length: L, tokens of a chunk.
         chunks: Which chunks to select if there are more than ``max_chunks``.
         max_chunks: Maximum number of chunks; None for all.
-        stored: Indices of the chunks of a run that goes on, which count instead of ``chunks`` and
-            ``max_chunks`` where the text has them all.
+        stored: Indices of the chunks of a run that goes on, where the text has them all: they keep
+            their places.
+        grows: Whether chunks are added to ``stored``; False for these and no others.
+        batch: Chunks of a batch where numbers depend on it; ``max_chunks`` is rounded up to whole
+            ones.
         vocab_rows: Rows of the model's embedding; None to skip the check of the ids.
         tokenizer_id: Name of the tokenizer in the report.
 
@@ -131,7 +136,9 @@ def cut_corpus(
     total = _full_chunks(tokens.name, len(tokens.ids), chunk_length, protocol)
     indices = tuple(dict.fromkeys(stored or ()))
     if not indices or not 0 <= min(indices) <= max(indices) < total:
-        indices = select_chunks(total, chunks, max_chunks)
+        indices, grows = (), True
+    if grows:
+        indices = more_chunks(indices, total, chunks, max_chunks, batch)
     ids = tokens.ids[: total * chunk_length].reshape(total, chunk_length)[list(indices)]
     policy: BosPolicy = "none"
     if protocol == "llama.cpp":
