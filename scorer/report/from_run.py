@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, QfidError
 from scorer.device.cpu_arithmetic import NUMPY
+from scorer.report.first_chunks import of_first
 from scorer.report.memory_warnings import memory_warnings
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.comparability import run_conditions
@@ -37,6 +38,7 @@ def finished_report(
     run: Run,
     stored: Mapping[str, StoredChunks] | None = None,
     deployment: DeploymentSpec | None = None,
+    first: int | None = None,
 ) -> Report:
     """The report of a saved run, from what is stored and nothing else.
 
@@ -48,6 +50,7 @@ def finished_report(
         run: The run.
         stored: What :meth:`Run.read` returned, where the caller has called it already.
         deployment: Where the model is to run; None for what the run itself was asked.
+        first: Of how many chunks, the first of the run's order; None for all that are scored.
 
     Raises:
         QfidError: The run holds no scored chunk, and no setting failed.
@@ -72,6 +75,11 @@ def finished_report(
             "score it anew",
         )
     facts = _with_numpy_blas(facts, run.conditions)
+    job = run.job
+    if first is not None:
+        facts, stored = of_first(facts, stored, first)
+        job = dataclasses.replace(job, max_chunks=first)
+        facts = dataclasses.replace(facts, job=job)
     repeats = facts.equal_chunks or {}
     # Equal chunks count once.
     stored = {name: chunks.without(repeats) for name, chunks in stored.items()}
@@ -101,13 +109,17 @@ def finished_report(
     notes += _repeats(repeats, len(facts.chunks))
     facts = dataclasses.replace(
         facts,
-        job=run.job if deployment is None else dataclasses.replace(run.job, deployment=deployment),
+        job=job if deployment is None else dataclasses.replace(job, deployment=deployment),
         chunks=tuple(chunk for chunk in facts.chunks if chunk not in repeats),
         warnings=(*facts.warnings, *notes, *short),
     )
     rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
     report = with_row_keys(build_report(facts, rows), run_conditions(run.facts))
-    return with_changes(report, _stored_report(run))
+    before = _stored_report(run)
+    if before is not None and before.run.chunks_planned != len(facts.chunks):
+        # What it says otherwise comes of other chunks.
+        before = None
+    return with_changes(report, before)
 
 
 def _stored_report(run: Run) -> Report | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from qfid_tui.cli.added_chunks import add_anew_option
 from qfid_tui.cli.dry_run import add_dry_run_option, print_dry_run
 from qfid_tui.cli.job_options import add_job_options, add_model_options, job_of
 from qfid_tui.cli.rank_options import add_rank_options
@@ -37,6 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_job_options(parser)
     add_rank_options(parser)
     add_report_options(parser)
+    add_anew_option(parser)
     add_dry_run_option(parser)
 
 
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     job = job_of(args)
     if args.dry_run:
-        return print_dry_run(job)
+        return print_dry_run(job, args)
     delivery = Delivery(args)
     delivery.check_settings([setting.key for setting in job.settings])
     return score_new(job, delivery, args)
