@@ -39,9 +39,11 @@ def same_job(job: Job, args: argparse.Namespace, info: ModelInfo) -> SameJob | N
 
     if args.anew:
         return None
-    if info.geometry.exact:
-        job = job.resolved(info.geometry)
-    return run_of_job(job, any_order=args.chunks is None and job.max_chunks is None)
+
+    def resolved(asked: Job) -> Job:
+        return asked.resolved(info.geometry) if info.geometry.exact else asked
+
+    return run_of_job(job, resolved, any_order=args.chunks is None and job.max_chunks is None)
 
 
 def more_than_asked(run: str, chunks: AskedChunks) -> str:

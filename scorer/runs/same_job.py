@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import QfidError
@@ -39,26 +40,31 @@ class SameJob:
     chunks: AskedChunks
 
 
-def run_of_job(job: Job, *, any_order: bool = False) -> SameJob | None:
+def run_of_job(
+    job: Job, resolved: Callable[[Job], Job], *, any_order: bool = False
+) -> SameJob | None:
     """The saved run of a job that has most chunks; None where there is none.
 
     Whether model, text and arithmetic are still the same is seen when it goes on. Runs that a
     process writes to are left out, and so are those of a text from standard input.
 
     Args:
-        job: The job, its settings resolved for the model.
+        job: The job.
+        resolved: Resolves its settings for the model; called where a run is of the same model.
         any_order: The order of the chunks does not matter, as where all are asked for.
     """
     if job.corpus.source == STANDARD_INPUT:
         return None
     found: list[tuple[int, Run]] = []
+    keys: set[str] = set()
     try:
         index = run_index(job.model)
         for listed in itertools.islice(newest_first(index), _LOOKED_AT):
             info = listed.info
             if info.model != job.model or info.state not in ("finished", "unfinished"):
                 continue
-            if info.read_only or set(info.settings) != {s.key for s in job.settings}:
+            keys = keys or {setting.key for setting in resolved(job).settings}
+            if info.read_only or set(info.settings) != keys:
                 continue
             with contextlib.suppress(QfidError):
                 run = Run(info.path)
