@@ -100,6 +100,7 @@ def _go_on_with(
             allow_custom_code=allow_custom_code,
             ranks=ranks,
             first=first,
+            earlier=0 if chunks.is_smaller else chunks.planned,
             is_asked_for=False,
         )
     except OtherConditions as error:
@@ -126,6 +127,7 @@ def score(
     text_file: Path | None = None,
     ranks: Ranks | None = None,
     first: int | None = None,
+    earlier: int = 0,
     is_asked_for: bool = True,
 ) -> int:
     """Score a job in a child process and deliver its report.
@@ -139,6 +141,7 @@ def score(
         text_file: Holds the text that came from standard input; None where none did.
         ranks: The processes that share the run; None for one.
         first: Deliver the report of so many chunks, the first of the run; None for all.
+        earlier: Chunks that the run has, where others are added to it; else 0.
         is_asked_for: The user has named the run.
 
     Returns:
@@ -156,6 +159,7 @@ def score(
     if ranks is not None:
         request |= {"ranks": ranks.to_json()}
     display = progress_display()
+    display.run.earlier = earlier
     last: Event | None = None
     with ScorerProcess(request) as process:
         with _forwarded_signals(process, display):

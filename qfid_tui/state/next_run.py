@@ -5,6 +5,7 @@ Pure standard library.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,13 +51,13 @@ class NextRun:
     Attributes:
         kind: ``new`` for a run of its own; ``reopen`` for a saved run of what is chosen, which is
             opened first; ``go_on`` with what a run lacks; ``add`` settings to a run that is
-            complete; ``nothing`` where everything ticked is scored.
+            complete; ``more`` chunks to one; ``nothing`` where everything ticked is scored.
         job: What it would score.
         run: Id of the run it continues; None for a new one.
         missing: Settings, in notation, that it would score.
     """
 
-    kind: Literal["new", "reopen", "go_on", "add", "nothing"]
+    kind: Literal["new", "reopen", "go_on", "add", "more", "nothing"]
     job: Job
     run: str | None
     missing: tuple[str, ...]
@@ -100,6 +101,9 @@ def next_run(
     known, run = comparison.job, comparison.run
     failure = comparison.failure if comparison.phase == "failed" else None
     refused = run if failure is not None and failure.exit_code == _REFUSED else None
+    if known is not None and run is not None and run != refused and _has_more_chunks(job, known):
+        names = dict.fromkeys(s.key for s in (*known.settings, *job.settings))
+        return NextRun("more", job, run, tuple(names))
     if known is None or run is None or run == refused or not same_conditions(job, known):
         wanted = job.conditions
         for same in saved:
@@ -114,6 +118,15 @@ def next_run(
     # A run that was stopped before its first chunk has nothing to add to.
     new = comparison.saved > 0 and not any(name in comparison.settings for name in missing)
     return NextRun("add" if new else "go_on", job, run, missing)
+
+
+def _has_more_chunks(job: Job, known: Job) -> bool:
+    """Whether a job is another of more chunks, which can be added to it."""
+    if known.max_chunks is None or not same_conditions(
+        dataclasses.replace(job, max_chunks=known.max_chunks), known
+    ):
+        return False
+    return job.max_chunks is None or job.max_chunks > known.max_chunks
 
 
 def _reopened(job: Job, same: SavedRun) -> NextRun:

@@ -208,6 +208,10 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
         if any(map(has_weights, planned.missing)) and not comparison.compares_weights:
             said += "; then the bounds of weights judge every row"
         return [*key("r", said)]
+    if planned.kind == "more":
+        chunks = planned.job.max_chunks
+        to = "every chunk of the text" if chunks is None else plural(chunks, "chunk")
+        return [*key("r", f" adds chunks: {names} on {to}, only what is missing is scored")]
     if planned.kind == "go_on":
         return [*key("r", f" goes on with {names}")]
     return [*key("space", " ticks another setting to add, "), *key("e", " writes the report")]

@@ -158,4 +158,5 @@ def run(args: argparse.Namespace) -> int:
         accept_changes=args.accept_changes,
         allow_custom_code=args.allow_custom_code,
         ranks=ranks,
+        earlier=chunks.planned if chunks is not None and is_more else 0,
     )
