@@ -101,10 +101,13 @@ def next_run(
     known, run = comparison.job, comparison.run
     failure = comparison.failure if comparison.phase == "failed" else None
     refused = run if failure is not None and failure.exit_code == _REFUSED else None
-    if known is not None and run is not None and run != refused and _has_more_chunks(job, known):
-        names = dict.fromkeys(s.key for s in (*known.settings, *job.settings))
-        return NextRun("more", job, run, tuple(names))
-    if known is None or run is None or run == refused or not same_conditions(job, known):
+    is_more = known is not None and _has_more_chunks(job, known)
+    if (
+        known is None
+        or run is None
+        or run == refused
+        or not (is_more or same_conditions(job, known))
+    ):
         wanted = job.conditions
         for same in saved:
             if same.conditions == wanted and same.id != refused:
@@ -112,6 +115,8 @@ def next_run(
         job.check_new()
         return NextRun("new", job, None, tuple(setting.key for setting in job.settings))
     names = dict.fromkeys(s.key for s in (*known.settings, *job.settings))
+    if is_more and not 0 < comparison.text_chunks <= comparison.planned_chunks:
+        return NextRun("more", job, run, tuple(names))
     missing = tuple(name for name in names if not comparison.is_scored(name))
     if not missing:
         return NextRun("nothing", job, run, ())

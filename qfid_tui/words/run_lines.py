@@ -214,7 +214,13 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
         return [*key("r", f" adds chunks: {names} on {to}, only what is missing is scored")]
     if planned.kind == "go_on":
         return [*key("r", f" goes on with {names}")]
-    return [*key("space", " ticks another setting to add, "), *key("e", " writes the report")]
+    is_whole = 0 < comparison.text_chunks <= comparison.planned_chunks
+    more = [] if is_whole else [*key("+", " adds chunks"), (", ", "text")]
+    return [
+        *key("space", " ticks another setting to add, "),
+        *more,
+        *key("e", " writes the report"),
+    ]
 
 
 def _cells(job: Job) -> tuple[str, bool] | None:
