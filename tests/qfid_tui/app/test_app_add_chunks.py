@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app_pilot import demo_choices, piloted, running, screen_text, until
 
+from qfid_tui.app.screens.history import HistoryScreen
 from qfid_tui.app.screens.prompt import PromptScreen
 from scorer.runs.listing import find_run
 
@@ -32,9 +33,11 @@ async def test_chunks_are_added_to_a_run_on_the_screen_and_to_one_of_the_history
         await until(pilot, lambda: "5 chunks scored" in screen_text(app), "painted")
 
         await pilot.press("t")
-        await until(pilot, lambda: run.id in screen_text(app) and "5/5" in screen_text(app))
+        await until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the history")
+        await until(pilot, lambda: "all 5" in screen_text(app), "the list with the new count")
+        comparison = app.comparison
         await pilot.press("enter")
-        await until(pilot, lambda: "Finished" in screen_text(app), "opened")
+        await until(pilot, lambda: app.comparison is not comparison, "opened")
         comparison = app.comparison
         await pilot.press("plus")
         await until(pilot, lambda: isinstance(app.screen, PromptScreen), "the prompt")

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from cli_saved_runs import CHUNKS, recording, save_run
+from cli_saved_runs import CHUNKS, chunk_scored, recording, save_run
 from workbench_states import scored, workbench
 
 from qfid_tui.state.comparison import Comparison
@@ -16,7 +16,7 @@ from qfid_tui.state.workbench import WorkbenchState
 from qfid_tui.state.workbench_actions import possible_actions, why_not
 from qfid_tui.words.progress import done_text, where_text
 from scorer.common.errors import InputError
-from scorer.spec.events import ChunkScored, Planned
+from scorer.spec.events import Planned
 
 
 def finished(**changes: Any) -> WorkbenchState:
@@ -108,7 +108,7 @@ def test_progress_is_that_of_what_is_added() -> None:
     state = finished()
     comparison = state.comparison
     planned, _ = with_more_chunks(state, 2)
-    before = dict(comparison.settings["8"].chunks)
+    before = list(comparison.settings["8"].chunks)
     comparison.begin(planned.job)
     first = comparison.progress.planned
     assert first is None and comparison.progress.added == 0
@@ -126,9 +126,9 @@ def test_progress_is_that_of_what_is_added() -> None:
     total = CHUNKS + 2
     assert where_text(progress) == f"added chunk 1 of 2, {CHUNKS + 1} of {total}"
     # What was scored stays on the screen, and grows.
-    assert dict(comparison.settings["8"].chunks) == before
+    assert list(comparison.settings["8"].chunks) == before
     for name in ("8", "4"):
-        comparison.add(ChunkScored(name, CHUNKS, 15, 0.001, 0.01, 0, 1.0, 1.0, 0.1))
+        comparison.add(chunk_scored(name, CHUNKS, 0.001))
     assert comparison.fraction == 0.5
     assert done_text(progress) == "1 of 2 chunks added and scored"
     assert len(comparison.settings["8"].chunks) == CHUNKS + 1

@@ -56,7 +56,8 @@ def test_a_width_ticked_later_is_scored_alone_in_the_same_run() -> None:
 
 def test_other_conditions_make_a_new_run() -> None:
     for changes in (
-        {"max_chunks": 9},
+        # More chunks are added to the run that there is.
+        {"max_chunks": CHUNKS - 1},
         {"corpus": "/x.txt"},
         {"noise_floor": 4},
         {"chunks": "first"},
