@@ -53,7 +53,7 @@ from scorer.models.info import ModelInfo
 from scorer.models.model_content import ModelContent
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import ModelSizes, model_sizes
-from scorer.runs.chunk_plan import NEW, ChunkPlan
+from scorer.runs.chunk_plan import NEW, ChunkPlan, whole_batch
 from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.job import STANDARD_INPUT, Job
 from scorer.text.chunks import ChunkedCorpus, cut_corpus
@@ -173,7 +173,7 @@ class Preparation:
                 model = yield from self._model(info)
                 if not self.in_turns:
                     yield from self._load_candidates()
-                batch = 1 if self.backend.kind == "cpu" else self.grid or size.batch
+                batch = whole_batch(self.backend.kind, self.grid or size.batch)
                 corpus = self._corpus(tokens or text.tokens(self.ended), info, batch)
                 yield from self._counted(corpus, batch)
                 job = self.job

@@ -76,10 +76,22 @@ def _whole_batches(run: Run, n: int) -> int:
 
 
 def batch_of(run: Run) -> int:
-    """Chunks of a batch of a run where its numbers depend on it, as on a GPU; else 1."""
+    """Chunks of a batch of a run where its numbers depend on it; else 1."""
     identity = run.readable_facts.identity
-    on_cpu = str(identity.get("device")).startswith("cpu ")
-    return 1 if on_cpu else stored_batch(identity) or 1
+    return whole_batch(str(identity.get("device")).partition(" ")[0], stored_batch(identity) or 1)
+
+
+def whole_batch(device: str, batch: int) -> int:
+    """Of how many chunks a run has a multiple: those of a batch, or 1 on a CPU.
+
+    On a GPU the shape of a pass moves the last bits of its numbers: chunks that are added must not
+    complete a batch whose first chunks went through alone.
+
+    Args:
+        device: ``cpu``, ``metal`` or ``cuda``.
+        batch: Chunks that go through the model together.
+    """
+    return 1 if device == "cpu" else batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from scorer.report.tree import Report
 from scorer.runs.chunk_plan import asked_chunks
 from scorer.runs.identity import identity_hash
 from scorer.runs.listing import Run, find_run, newest_unfinished
+from scorer.spec.events import Warned
 from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
 
@@ -255,6 +256,45 @@ def test_the_noise_floor_is_that_of_all_chunks(small: Small) -> None:
     run = planned(stopped(job, after=99)).run
     resumed(more(job, 4), run)
     assert_as_asked_at_once(run, more(job, 4))
+
+
+def test_whole_batches_where_numbers_depend_on_them(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: the user is told, and batches are those of any larger number of chunks."""
+
+    def of_a_gpu(device: str, batch: int) -> int:
+        return batch
+
+    monkeypatch.setattr("scorer.engine.preparation.whole_batch", of_a_gpu)
+    monkeypatch.setattr("scorer.runs.chunk_plan.whole_batch", of_a_gpu)
+    job = small.job("8,4", chunks="spread", batch=4, max_chunks=FEW)
+    events = stopped(job, after=99)
+    run = find_run(planned(events).run)
+    assert len(planned(events).chunks) == 4 and run.job.max_chunks == 4
+    (said,) = [e for e in events if isinstance(e, Warned) and "rounded" in e.message]
+    assert said.message.startswith("3 chunks are rounded up to 4: 4 go through the model together")
+    assert said.hint == "--batch 1 scores 3"
+    # As many batches as were asked for: nothing is missing.
+    chunks = asked_chunks(run, FEW)
+    assert chunks is not None and chunks.asked == 4 and not chunks.missing
+    chunks = asked_chunks(run, 9)
+    assert chunks is not None and (chunks.asked, chunks.planned, chunks.missing) == (12, 4, 16)
+    events = resumed(more(run.job, 9), run.id)
+    assert planned(events).chunks[:4] == list(run.facts.chunks or ())
+    assert len(planned(events).chunks) == 12 and len(cells(events)) == 16
+    assert_as_asked_at_once(run.id, more(job, 12))
+    # Of a stopped one no batch is cut.
+    other = planned(stopped(more(job, 12), after=9)).run
+    events = resumed(more(job, 5), other)
+    assert len(planned(events).chunks) == 8 and find_run(other).job.max_chunks == 8
+    # A run of an earlier version, whose last batch is not whole, is not rounded by going on.
+    with monkeypatch.context() as earlier:
+        earlier.setattr("scorer.engine.preparation.whole_batch", lambda device, batch: 1)
+        old = planned(stopped(more(job, 6), after=3)).run
+    events = resumed(find_run(old).job, old)
+    assert len(planned(events).chunks) == 6
+    assert len(planned(resumed(more(job, 7), old)).chunks) == 8
 
 
 def test_another_order_is_refused(small: Small) -> None:
