@@ -172,7 +172,8 @@ class CellScorer:
 
     def _looks(self) -> list[int | None]:
         """After how many chunks to look for settings to drop; at last None, for all chunks."""
-        if self._drop is None:
+        if self._drop is None or not self.schedule.lacking_after(-1):
+            # Nothing would be saved by dropping one.
             return [None]
         chunks = len(self.prepared.corpus.indices)
         return [*looks(chunks, in_turns=self.turns is not None), None]

@@ -233,6 +233,21 @@ def test_dropped_settings_stay_dropped(small: Small) -> None:
     assert find_run(run).finished and find_run(run).whole
 
 
+def test_settings_are_dropped_on_the_way_and_not_by_looking_again(small: Small) -> None:
+    """Looks at 8 and 16 chunks: what is dropped there is dropped in the larger run too."""
+    job = small.job("8,4,2", drop_beaten=True, max_chunks=10)
+    run = planned(stopped(job, after=99)).run
+    dropped = find_run(run).dropped()
+    again = resumed(job, run)
+    assert cells(again) == [] and find_run(run).dropped() == dropped
+    resumed(more(job, 20), run)
+    after = find_run(run)
+    assert dropped.keys() <= after.dropped().keys()
+    scored = {name: len(chunks) for name, chunks in after.scored().items()}
+    assert all(scored[name] in (8, 10) for name in dropped)
+    assert all(n == 20 for name, n in scored.items() if name not in after.dropped())
+
+
 def test_a_setting_that_failed_is_tried_on_all_chunks(small: Small) -> None:
     run = planned(small.score("8,4", max_chunks=FEW)).run
     find_run(run).mark_failed("4", "SettingFailed", "it failed")
