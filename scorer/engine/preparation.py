@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -313,7 +312,6 @@ class Preparation:
             yield Warned(
                 f"{asked} chunks are rounded up to {n}: {batch} go through the model together, and "
                 "chunks can be added to whole batches only",
-                f"--batch {math.gcd(asked, batch)} scores {asked}",
             )
 
     def _size(self, info: ModelInfo, sizes: ModelSizes) -> Generator[Event, None, PassSize]:

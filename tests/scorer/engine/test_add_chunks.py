@@ -296,7 +296,6 @@ def test_whole_batches_where_numbers_depend_on_them(
     assert len(planned(events).chunks) == 4 and run.job.max_chunks == 4
     (said,) = [e for e in events if isinstance(e, Warned) and "rounded" in e.message]
     assert said.message.startswith("3 chunks are rounded up to 4: 4 go through the model together")
-    assert said.hint == "--batch 1 scores 3"
     # As many batches as were asked for: nothing is missing.
     chunks = asked_chunks(run, FEW)
     assert chunks is not None and chunks.asked == 4 and not chunks.missing
