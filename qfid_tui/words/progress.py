@@ -79,12 +79,12 @@ def chunks_text(count: int) -> str:
 def where_text(run: RunProgress) -> str:
     """Where a run is: ``chunk 3 of 32``; where sets of weights take turns, of which turn.
 
-    Where chunks are added to a run: ``added chunk 3 of 8, 27 of 32``.
+    Where chunks are added to a run: ``added chunk 3 of 8``.
     """
     at = min(run.complete_of_turn + 1, run.chunks)
     said = f"chunk {at} of {run.chunks}"
     if run.added and at > run.earlier:
-        said = f"added chunk {at - run.earlier} of {run.added}, {at} of {run.chunks}"
+        said = f"added chunk {at - run.earlier} of {run.added}"
     if run.turn is None:
         return said
     return f"weights {run.turn or 'of the reference'}, {said}"
