@@ -151,7 +151,7 @@ class WorkbenchCommands:
     def _go_on(self) -> None:
         """Score what the run on the screen lacks of what is ticked."""
         planned = self._owner.state.planned
-        if not isinstance(planned, QfidError) and planned.kind in ("go_on", "add"):
+        if not isinstance(planned, QfidError) and planned.kind in ("go_on", "add", "more"):
             self.run()
 
     def stop(self) -> None:

@@ -35,6 +35,7 @@ class SavedRun:
         settings: Its settings, in notation.
         revision: Commit of the model that it scored; None where it has none.
         scored: Settings, in notation, that lack nothing; empty for an unfinished run.
+        job: Its job, where chunks could be added to it; None where that has not been read.
     """
 
     id: str
@@ -42,6 +43,7 @@ class SavedRun:
     settings: tuple[str, ...]
     revision: str | None = None
     scored: tuple[str, ...] = ()
+    job: Job | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def next_run(
     known, run = comparison.job, comparison.run
     failure = comparison.failure if comparison.phase == "failed" else None
     refused = run if failure is not None and failure.exit_code == _REFUSED else None
-    is_more = known is not None and _has_more_chunks(job, known)
+    is_more = known is not None and has_more_chunks(job, known)
     if (
         known is None
         or run is None
@@ -112,6 +114,10 @@ def next_run(
         for same in saved:
             if same.conditions == wanted and same.id != refused:
                 return _reopened(job, same)
+        for same in saved:
+            if same.id != refused and _lacks_chunks(job, same):
+                every = tuple(setting.key for setting in job.settings)
+                return NextRun("reopen", job, same.id, every)
         job.check_new()
         return NextRun("new", job, None, tuple(setting.key for setting in job.settings))
     names = dict.fromkeys(s.key for s in (*known.settings, *job.settings))
@@ -125,7 +131,17 @@ def next_run(
     return NextRun("add" if new else "go_on", job, run, missing)
 
 
-def _has_more_chunks(job: Job, known: Job) -> bool:
+def _lacks_chunks(job: Job, same: SavedRun) -> bool:
+    """Whether a saved run lacks chunks of a job, and has no other settings to score them under."""
+    asked = {setting.key for setting in job.settings}
+    return (
+        same.job is not None
+        and asked.issuperset(same.settings)
+        and (has_more_chunks(job, same.job))
+    )
+
+
+def has_more_chunks(job: Job, known: Job) -> bool:
     """Whether a job is another of more chunks, which can be added to it."""
     if known.max_chunks is None or not same_conditions(
         dataclasses.replace(job, max_chunks=known.max_chunks), known

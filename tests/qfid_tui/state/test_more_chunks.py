@@ -10,10 +10,13 @@ from cli_saved_runs import CHUNKS, chunk_scored, recording, save_run
 from workbench_states import scored, workbench
 
 from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.earlier_runs import read_earlier
 from qfid_tui.state.more_chunks import MoreChunks, more_chunks, with_more_chunks
-from qfid_tui.state.next_run import next_run
+from qfid_tui.state.next_run import NextRun, next_run
+from qfid_tui.state.saved_comparison import open_comparison
 from qfid_tui.state.workbench import WorkbenchState
 from qfid_tui.state.workbench_actions import possible_actions, why_not
+from qfid_tui.state.workbench_changes import open_run
 from qfid_tui.words.progress import done_text, where_text
 from scorer.common.errors import InputError
 from scorer.spec.events import Planned
@@ -131,3 +134,23 @@ def test_progress_is_that_of_what_is_added() -> None:
     assert comparison.fraction == 0.5
     assert done_text(progress) == "1 of 2 chunks added and scored"
     assert len(comparison.settings["8"].chunks) == CHUNKS + 1
+
+
+def test_a_saved_run_that_lacks_chunks_is_opened_and_goes_on() -> None:
+    """The run key scores only what is missing, also where no run is on the screen."""
+    run = save_run("8,4", job={"chunks": "spread"})
+    (saved,) = read_earlier("demo", None, is_saved=False).saved
+    assert saved.job == run.job
+    choices = dataclasses.replace(workbench().choices, max_chunks=CHUNKS + 5)
+    planned = next_run(choices, Comparison(), [saved])
+    assert (planned.kind, planned.run) == ("reopen", run.id)
+    # Opened with the larger number, which is kept, it goes on.
+    state = open_run(workbench(choices=choices), open_comparison(run.id), keep_ticks=True)
+    assert state.choices.max_chunks == CHUNKS + 5
+    assert isinstance(state.planned, NextRun)
+    assert (state.planned.kind, state.planned.run) == ("more", run.id)
+    # A run of more settings than are ticked would score more than is asked for.
+    fewer = dataclasses.replace(choices, ticked=(8,))
+    assert next_run(fewer, Comparison(), [saved]).kind == "new"
+    other = dataclasses.replace(choices, chunk_length=32)
+    assert next_run(other, Comparison(), [saved]).kind == "new"

@@ -106,7 +106,8 @@ def test_what_a_saved_run_holds_is_not_scored_anew() -> None:
     planned = next_run(chosen(ticked=(8, 4, 6), force=True), Comparison(), saved)
     assert (planned.kind, planned.run, planned.missing) == ("reopen", run.id, ("6",))
     assert next_run(chosen(), Comparison(), saved).missing == ()
-    assert next_run(chosen(max_chunks=9), Comparison(), saved).kind == "new"
+    assert next_run(chosen(max_chunks=CHUNKS - 1), Comparison(), saved).kind == "new"
+    assert next_run(chosen(max_chunks=9), Comparison(), saved).missing == ("8", "4")
 
 
 def test_the_newest_of_equal_runs_is_continued() -> None:
