@@ -131,7 +131,8 @@ def measure_kv_fidelity(
         chunk_length: Tokens per chunk.
         chunks: ``first`` or ``spread``; None for ``spread`` where ``max_chunks`` is given, but
             ``first`` under ``llama.cpp``.
-        max_chunks: Maximum number of chunks; None for the whole corpus.
+        max_chunks: Maximum number of chunks; None for the whole corpus. It is always a run of its
+            own; :func:`resume_run` adds chunks to one.
         revision: Commit, branch or tag of the repo.
         allow_custom_code: Allow the model's own Python files to run, as they are now; a warning
             names them. Nothing remembers it.
@@ -235,8 +236,8 @@ def resume_run(
         run: Id of the run or its unique beginning, or the path of its folder; None for the newest
             unfinished one.
         max_chunks: Chunks that the run is to have in all: those that are missing are added to it.
-            Where it has more, the reports are of its first ``max_chunks``, and nothing is scored
-            that they do not lack. None for as many as it has.
+            On a GPU whole batches are. Where all of these are scored and the run has more, the
+            reports are of its first ``max_chunks``. None for as many as it has.
         accept_changes: Continue although model, text or arithmetic have changed since; the report
             says so.
         allow_custom_code: As in :func:`measure_kv_fidelity`. A run does not remember it.

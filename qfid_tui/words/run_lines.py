@@ -23,7 +23,7 @@ from qfid_tui.words.progress import (
     rate_text,
     where_text,
 )
-from scorer.common.errors import InputError
+from scorer.common.errors import InputError, OtherConditions
 from scorer.report.formats.inline import plural
 from scorer.spec.settings.weights import WeightsSetting, caches_of, sources_of
 
@@ -232,10 +232,13 @@ def _cells(job: Job) -> tuple[str, bool] | None:
     return cells_text(weights, caches, len(job.settings)), pairs
 
 
+_REFUSED = (InputError.__name__, OtherConditions.__name__)
+
+
 def _would_fail_again(planned: NextRun, comparison: Comparison) -> bool:
     """Whether the same job was refused for what it asks; a missing file may be there by now."""
     failure = comparison.failure
-    refused = failure is not None and failure.error == InputError.__name__
+    refused = failure is not None and failure.error in _REFUSED
     return refused and planned.job == comparison.job
 
 
