@@ -62,6 +62,14 @@ def added(run: str, chunks: AskedChunks) -> str:
     )
 
 
+def unfinished(run: str, chunks: AskedChunks) -> str:
+    """Says that a run of just what is asked for goes on."""
+    return (
+        f"run `{run}` of these {chunks.planned} chunks is unfinished: only what it lacks is scored "
+        "(--anew begins another)"
+    )
+
+
 def repeated(run: str, chunks: AskedChunks) -> str:
     """Says that a run has just what is asked for."""
     return (

@@ -68,9 +68,14 @@ def _of_saved_run(job: Job, args: argparse.Namespace, info: ModelInfo) -> tuple[
     from qfid_tui.cli import added_chunks
 
     found = added_chunks.same_job(job, args, info)
-    if found is None or found.chunks.asked == found.chunks.planned:
+    if found is None:
         return [], job
     run, chunks = found.run.id, found.chunks
+    if chunks.asked == chunks.planned:
+        if found.run.finished:
+            return [], job
+        said = f"{added_chunks.unfinished(run, chunks)}; what follows is about all of them"
+        return [said], job
     if not chunks.is_smaller:
         lacking = chunks.asked - chunks.planned
         said = f"{added_chunks.added(run, chunks)}; what follows is about these {lacking}"

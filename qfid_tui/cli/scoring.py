@@ -83,15 +83,17 @@ def _go_on_with(
     from qfid_tui.cli import added_chunks
 
     run, chunks = found.run.id, found.chunks
-    if chunks.asked == chunks.planned:
-        if found.run.finished:
-            diagnostics.say(added_chunks.repeated(run, chunks))
+    if chunks.asked == chunks.planned and found.run.finished:
+        diagnostics.say(added_chunks.repeated(run, chunks))
         return None
     if chunks.is_smaller and chunks.missing:
         return None
     first = chunks.asked if chunks.is_smaller else None
-    say = added_chunks.more_than_asked if chunks.is_smaller else added_chunks.added
-    diagnostics.say(say(run, chunks))
+    if chunks.asked == chunks.planned:
+        diagnostics.say(added_chunks.unfinished(run, chunks))
+    else:
+        say = added_chunks.more_than_asked if chunks.is_smaller else added_chunks.added
+        diagnostics.say(say(run, chunks))
     try:
         return score(
             found.job,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 from child_in_process import answered
-from tiny_runs import Small, numbers
+from tiny_runs import Small, finished, numbers, stopped
 
 from qfid_tui.cli import main, scoring
 from scorer.runs.identity import identity_hash
@@ -115,6 +116,19 @@ def test_the_same_number_is_scored_again_and_the_saved_run_is_named(qfid: Comman
     qfid("kv", "--kv-bits", "8", "--max-chunks", "2")
     assert f"run `{info.id}` has these 2 chunks: `qfid report {info.id}` prints" in qfid.err
     assert len(list_runs()) == 2
+
+
+def test_an_unfinished_run_goes_on_by_the_same_command(qfid: Command) -> None:
+    """As after a Ctrl-C while chunks were added."""
+    qfid("kv", "--kv-bits", "8,4", "--max-chunks", "2")
+    (info,) = list_runs()
+    run = Run(info.path)
+    job = dataclasses.replace(run.job, max_chunks=4)
+    assert not finished(stopped(job, after=1, run=run.id)).complete
+    report = qfid.report("kv", "--kv-bits", "8,4", "--max-chunks", "4")
+    assert f"run `{run.id}` of these 4 chunks is unfinished: only what it lacks" in qfid.err
+    assert [row["n_chunks"] for row in report["settings"]] == [4, 4]
+    assert len(list_runs()) == 1 and Run(info.path).finished
 
 
 @pytest.mark.parametrize(
