@@ -82,8 +82,6 @@ def _of_saved_run(job: Job, args: argparse.Namespace, info: ModelInfo) -> tuple[
         if (before := chunks.missing - lacking * len(job.settings)) > 0:
             said += f", and {before} more of single settings are missing"
         return [said], dataclasses.replace(job, max_chunks=lacking)
-    if chunks.missing:
-        return [], job
     lines = [
         f"run `{run}` has {chunks.planned} chunks, and so all of these {chunks.asked}: nothing is "
         "missing; what follows is what they would take in a run of their own (--anew)"

@@ -86,8 +86,6 @@ def _go_on_with(
     if chunks.asked == chunks.planned and found.run.finished:
         diagnostics.say(added_chunks.repeated(run, chunks))
         return None
-    if chunks.is_smaller and chunks.missing:
-        return None
     first = chunks.asked if chunks.is_smaller else None
     if chunks.asked == chunks.planned:
         diagnostics.say(added_chunks.unfinished(run, chunks))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import QfidError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from scorer.spec.job import Job
 
 _LOOKED_AT = 200
+# The positions of these are read.
+_COMPARED = 8
 # No number depends on these.
 _FREE = ("max_chunks", "settings", "force", "one_at_a_time", "deployment")
 
@@ -43,10 +45,11 @@ class SameJob:
 def run_of_job(
     job: Job, resolved: Callable[[Job], Job], *, any_order: bool = False
 ) -> SameJob | None:
-    """The saved run of a job that has most chunks; None where there is none.
+    """The saved run of a job that lacks least of it; None where there is none.
 
     Whether model, text and arithmetic are still the same is seen when it goes on. Runs that a
-    process writes to are left out, and so are those of a text from standard input.
+    process writes to are left out, and so are those of a text from standard input, and those that
+    are to have more chunks and lack some of these.
 
     Args:
         job: The job.
@@ -55,36 +58,34 @@ def run_of_job(
     """
     if job.corpus.source == STANDARD_INPUT:
         return None
-    found: list[tuple[int, Run]] = []
-    keys: set[str] = set()
-    try:
-        index = run_index(job.model)
-        for listed in itertools.islice(newest_first(index), _LOOKED_AT):
-            info = listed.info
-            if info.model != job.model or info.state not in ("finished", "unfinished"):
-                continue
-            keys = keys or {setting.key for setting in resolved(job).settings}
-            if info.read_only or set(info.settings) != keys:
-                continue
+    found: list[SameJob] = []
+    with contextlib.suppress(QfidError, OSError):
+        for run in itertools.islice(_runs_of(job, resolved, any_order=any_order), _COMPARED):
             with contextlib.suppress(QfidError):
-                run = Run(info.path)
-                planned = run.readable_facts.chunks
-                if planned is not None and _is_same(job, run.job, any_order=any_order):
-                    found.append((len(planned), run))
-        index.save()
-    except (QfidError, OSError):
-        return None
-    if not found:
-        return None
-    # Of equals the newest, which comes first.
-    run = max(found, key=lambda each: each[0])[1]
-    try:
-        chunks = asked_chunks(run, job.max_chunks)
-    except QfidError:
-        return None
-    if chunks is None:
-        return None
-    return SameJob(run, dataclasses.replace(job, chunks=run.job.chunks), chunks)
+                chunks = asked_chunks(run, job.max_chunks)
+                if chunks is not None and not (chunks.is_smaller and chunks.missing):
+                    same = dataclasses.replace(job, chunks=run.job.chunks)
+                    found.append(SameJob(run, same, chunks))
+    # Of equals the one with more chunks, then the newest, which comes first.
+    return min(found, key=lambda each: (each.chunks.missing, -each.chunks.planned), default=None)
+
+
+def _runs_of(job: Job, resolved: Callable[[Job], Job], *, any_order: bool) -> Iterator[Run]:
+    """The runs of a job, the number of chunks apart, newest first."""
+    keys: set[str] = set()
+    index = run_index(job.model)
+    for listed in itertools.islice(newest_first(index), _LOOKED_AT):
+        info = listed.info
+        if info.model != job.model or info.state not in ("finished", "unfinished"):
+            continue
+        keys = keys or {setting.key for setting in resolved(job).settings}
+        if info.read_only or set(info.settings) != keys:
+            continue
+        with contextlib.suppress(QfidError):
+            run = Run(info.path)
+            if _is_same(job, run.job, any_order=any_order):
+                yield run
+    index.save()
 
 
 def _is_same(one: Job, other: Job, *, any_order: bool) -> bool:

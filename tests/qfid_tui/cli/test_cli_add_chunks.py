@@ -131,6 +131,21 @@ def test_an_unfinished_run_goes_on_by_the_same_command(qfid: Command) -> None:
     assert len(list_runs()) == 1 and Run(info.path).finished
 
 
+def test_of_several_runs_the_one_that_lacks_least_goes_on(qfid: Command) -> None:
+    qfid("kv", "--kv-bits", "8", "--max-chunks", "2")
+    qfid("kv", "--kv-bits", "8", "--max-chunks", "3", "--anew")
+    (three, two) = list_runs()
+    # A newer one is to have more, and lacks nearly all of them.
+    stopped(dataclasses.replace(Run(two.path).job, max_chunks=9), after=1)
+    assert len(list_runs()) == 3
+    qfid("kv", "--kv-bits", "8", "--max-chunks", "5")
+    assert f"run `{three.id}` has 3 of these 5 chunks" in qfid.err
+    qfid("kv", "--kv-bits", "8", "--max-chunks", "2")
+    # The run of two has these, and that of five has them too.
+    assert f"run `{three.id}` has 5 chunks: this is the report of its first 2" in qfid.err
+    assert len(list_runs()) == 3
+
+
 @pytest.mark.parametrize(
     "other",
     [("--kv-bits", "8"), ("--chunks", "first"), ("--control",), ("--protocol", "llama.cpp")],
