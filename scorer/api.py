@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, overload
@@ -139,7 +140,8 @@ def measure_kv_fidelity(
         chunk_length: Tokens per chunk.
         chunks: ``first``, ``spread`` or ``random:SEED``; None for ``spread`` where ``max_chunks``
             is given, but ``first`` under ``llama.cpp``, and ``random:1`` with ``until_settled``.
-        max_chunks: Maximum number of chunks; None for the whole corpus.
+        max_chunks: Maximum number of chunks; None for the whole corpus. It is always a run of its
+            own; :func:`resume_run` adds chunks to one.
         until_settled: Stop, for all settings together, once each is settled as good or as worse by
             simultaneous intervals; ``.intervals`` are those then.
         revision: Commit, branch or tag of the repo.
@@ -231,6 +233,7 @@ def measure_kv_fidelity(
 def resume_run(
     run: str | PathLike[str] | None = None,
     *,
+    max_chunks: int | None = None,
     accept_changes: bool = False,
     allow_custom_code: bool = False,
     force: bool = False,
@@ -246,6 +249,9 @@ def resume_run(
     Args:
         run: Id of the run or its unique beginning, or the path of its folder; None for the newest
             unfinished one.
+        max_chunks: Chunks that the run is to have in all: those that are missing are added to it.
+            On a GPU whole batches are. Where all of these are scored and the run has more, the
+            reports are of its first ``max_chunks``. None for as many as it has.
         accept_changes: Continue although model, text or arithmetic have changed since; the report
             says so.
         allow_custom_code: As in :func:`measure_kv_fidelity`. A run does not remember it.
@@ -269,19 +275,29 @@ def resume_run(
         ReportWarning: Likewise.
     """
     from scorer.report.from_run import finished_report
+    from scorer.runs.chunk_plan import asked_chunks
     from scorer.runs.resuming import job_to_resume, nothing_is_left, run_to_resume
 
     refuse_after_fork()
     try:
         found = run_to_resume(None if run is None else located(run))
         stopping = until_settled and not found.job.until_settled
-        if not stopping and nothing_is_left(found):
+        asked = None
+        if max_chunks is not None:
+            dataclasses.replace(found.job, max_chunks=max_chunks)
+            asked = asked_chunks(found, max_chunks)
+        is_more = asked is not None and asked.asked > asked.planned
+        if asked is not None and asked.is_smaller and not asked.missing and not stopping:
+            report = finished_report(found, first=asked.asked)
+        elif not is_more and not stopping and nothing_is_left(found):
             report = finished_report(found)
         else:
             found.check_appendable()
             job = job_to_resume(
                 found, accept_changes=accept_changes, force=force, until_settled=until_settled
             )
+            if max_chunks is not None:
+                job = dataclasses.replace(job, max_chunks=max_chunks)
             report, _ = run_job(
                 job, allow_custom_code, on_event, found.id, accept_changes, ranks, shard
             )

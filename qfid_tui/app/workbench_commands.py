@@ -9,12 +9,15 @@ from qfid_tui.app.workbench_host import WorkbenchHost
 from qfid_tui.app.workbench_reader import WorkbenchReader
 from qfid_tui.state import workbench_changes as changes
 from qfid_tui.state.app_hints import error_text
+from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import is_deleted
+from qfid_tui.state.more_chunks import more_chunks, with_more_chunks
+from qfid_tui.state.next_run import NextRun
 from qfid_tui.state.run_options import Option
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.text_turns import open_turns
 from qfid_tui.state.texts import TextAtLength, at_turn, named, turn, turns
-from qfid_tui.state.workbench import Panel
+from qfid_tui.state.workbench import Panel, WorkbenchState
 from scorer.common.errors import CustomCodeRefused, QfidError
 from scorer.common.interrupts import Interrupts
 
@@ -153,15 +156,37 @@ class WorkbenchCommands:
         except QfidError as error:
             self._owner.tell(error_text(error, state.key_names), "warning")
             return False
+        self._begun(state, planned, comparison)
+        return True
+
+    def _begun(self, state: WorkbenchState, planned: NextRun, comparison: Comparison) -> None:
+        """Show a run whose child process has been started."""
         comparison.begin(planned.job)
         self._owner.update(changes.with_comparison(state, comparison))
         self._host.keep_choices()
-        return True
+
+    def add_chunks(self, n: int) -> None:
+        """Add chunks to the run on the screen and score them.
+
+        Args:
+            n: How many.
+        """
+        state = self._owner.state
+        if more_chunks(state) is None:
+            # The run has been deleted or goes on since the user was asked.
+            return
+        planned, state = with_more_chunks(state, n)
+        try:
+            self._host.score(planned.request(), state.comparison)
+        except QfidError as error:
+            self._owner.tell(error_text(error, state.key_names), "warning")
+            return
+        self._begun(state, planned, state.comparison)
 
     def _go_on(self) -> None:
         """Score what the run on the screen lacks of what is ticked."""
         planned = self._owner.state.planned
-        if not isinstance(planned, QfidError) and planned.kind in ("go_on", "add"):
+        if not isinstance(planned, QfidError) and planned.kind in ("go_on", "add", "more"):
             self.run()
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import subprocess
 from collections.abc import Iterator
@@ -24,8 +25,12 @@ def add_dry_run_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def print_dry_run(job: Job) -> int:
+def print_dry_run(job: Job, args: argparse.Namespace) -> int:
     """Print what a job would take.
+
+    Args:
+        job: The job.
+        args: The options about saved runs, ``anew`` and ``chunks``.
 
     Returns:
         0, or 3 where scoring it does not fit in memory.
@@ -49,7 +54,9 @@ def print_dry_run(job: Job) -> int:
     memory = HostMemory(machine["memory_total"], machine["memory_free"])
     plan = memory_plan(job, info, machine["device"], memory)
     roles = [*role_lines(job, info)]
+    said, job = _of_saved_run(job, args, info)
     lines = [
+        *said,
         *_cells(job, info),
         *roles,
         *_memory(job, info, machine, plan),
@@ -57,6 +64,32 @@ def print_dry_run(job: Job) -> int:
     ]
     print_text(f"{line}\n" for line in lines)
     return 0 if plan.fits or job.force else WillNotFit.exit_code
+
+
+def _of_saved_run(job: Job, args: argparse.Namespace, info: ModelInfo) -> tuple[list[str], Job]:
+    """What a saved run has of a job, in words, and a job of the chunks that it lacks."""
+    from qfid_tui.cli import added_chunks
+
+    found = added_chunks.same_job(job, args, info)
+    if found is None:
+        return [], job
+    run, chunks = found.run.id, found.chunks
+    if chunks.asked == chunks.planned:
+        if found.run.finished:
+            return [], job
+        said = f"{added_chunks.unfinished(run, chunks)}; what follows is about all of them"
+        return [said], job
+    if not chunks.is_smaller:
+        lacking = chunks.asked - chunks.planned
+        said = f"{added_chunks.added(run, chunks)}; what follows is about these {lacking}"
+        if (before := chunks.missing - lacking * len(job.settings)) > 0:
+            said += f", and {before} more of single settings are missing"
+        return [said], dataclasses.replace(job, max_chunks=lacking)
+    lines = [
+        f"run `{run}` has {chunks.planned} chunks, and so all of these {chunks.asked}: nothing is "
+        "missing; what follows is what they would take in a run of their own (--anew)"
+    ]
+    return lines, job
 
 
 def _machine(shape: tuple[int, int, int]) -> dict[str, Any]:

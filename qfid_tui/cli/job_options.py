@@ -126,7 +126,11 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
         "spread; first with --protocol llama.cpp and --format mqf-json)",
     )
     group.add_argument(
-        "--max-chunks", type=int, metavar="N", help="number of chunks to score (default: all)"
+        "--max-chunks",
+        type=int,
+        metavar="N",
+        help="number of chunks to score (default: all); where a saved run of the same job has "
+        "fewer, only those that it lacks are scored",
     )
     group.add_argument(
         "--noise-floor",

@@ -73,8 +73,8 @@ class ProgressLines:
         run = self.run
         if run.in_turns:
             tenth = 10 * run.saved // max(1, run.planned_in_all)
-        elif run.chunks and run.complete and run.rate is not None:
-            tenth = 10 * run.complete // run.chunks
+        elif run.complete > run.earlier and run.chunks > run.earlier and run.rate is not None:
+            tenth = 10 * (run.complete - run.earlier) // (run.chunks - run.earlier)
         else:
             return False
         before, self._last_tenth = self._last_tenth, max(tenth, self._last_tenth)

@@ -16,7 +16,7 @@ from qfid_tui.cli.progress_display import ProgressLines, progress_display
 from qfid_tui.cli.rank_options import ranks_of
 from qfid_tui.process.scorer_process import ScorerProcess, ending
 from qfid_tui.state.paths import absolute
-from scorer.common.errors import InputError, WillNotFit
+from scorer.common.errors import InputError, OtherConditions, WillNotFit
 from scorer.common.interrupts import Interrupts
 from scorer.common.out_of_memory import says_out_of_memory
 from scorer.common.process_limits import THREADS_HINT, says_too_few_threads
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from scorer.models.info import ModelInfo
     from scorer.report.tree import Report
+    from scorer.runs.same_job import SameJob
     from scorer.spec.job import Job
     from scorer.spec.ranks import Ranks
 
@@ -54,8 +55,8 @@ def score_new(
     Args:
         job: What to score.
         delivery: Where the report goes.
-        args: The options about the model, ``allow_custom_code`` and ``pull``, and those of
-            :mod:`qfid_tui.cli.rank_options`.
+        args: The options about the model, ``allow_custom_code`` and ``pull``, about saved runs,
+            ``anew`` and ``chunks``, and those of :mod:`qfid_tui.cli.rank_options`.
         text_file: Holds the text from standard input, where that was read already.
 
     Returns:
@@ -64,6 +65,7 @@ def score_new(
     Raises:
         QfidError: A model is not there, or the report cannot be delivered.
     """
+    from qfid_tui.cli.added_chunks import same_job
     from qfid_tui.cli.cached_model import ensure_models
     from qfid_tui.cli.standard_input import text_from_standard_input
     from qfid_tui.state.running_elsewhere import running_elsewhere
@@ -75,12 +77,52 @@ def score_new(
     job = _with_absolute_model(job, info)
     if (other := running_elsewhere(job)) is not None:
         diagnostics.say(f"warning: {other.words}")
+    if (found := same_job(job, args, info)) is not None:
+        code = _go_on_with(found, delivery, allow_custom_code=allowed, ranks=ranks)
+        if code is not None:
+            return code
     if job.corpus.source != STANDARD_INPUT:
         return score(job, delivery, allow_custom_code=allowed, ranks=ranks)
     if text_file is not None:
         return score(job, delivery, allow_custom_code=allowed, text_file=text_file, ranks=ranks)
     with text_from_standard_input() as path:
         return score(job, delivery, allow_custom_code=allowed, text_file=path, ranks=ranks)
+
+
+def _go_on_with(
+    found: SameJob, delivery: Receiver, *, allow_custom_code: bool, ranks: Ranks | None
+) -> int | None:
+    """Score what a saved run lacks of a job, and deliver the report of what is asked for.
+
+    Returns:
+        Exit code of the command; None where the job is to be scored in a run of its own.
+    """
+    from qfid_tui.cli import added_chunks
+
+    run, chunks = found.run.id, found.chunks
+    if chunks.asked == chunks.planned and found.run.finished:
+        diagnostics.say(added_chunks.repeated(run, chunks))
+        return None
+    first = chunks.asked if chunks.is_smaller else None
+    if chunks.asked == chunks.planned:
+        diagnostics.say(added_chunks.unfinished(run, chunks))
+    else:
+        say = added_chunks.more_than_asked if chunks.is_smaller else added_chunks.added
+        diagnostics.say(say(run, chunks))
+    try:
+        return score(
+            found.job,
+            delivery,
+            run=run,
+            allow_custom_code=allow_custom_code,
+            ranks=ranks,
+            first=first,
+            earlier=0 if chunks.is_smaller else chunks.planned,
+            is_asked_for=False,
+        )
+    except OtherConditions as error:
+        diagnostics.say(f"{error.message}: this is a run of its own")
+        return None
 
 
 def _with_absolute_model(job: Job, info: ModelInfo) -> Job:
@@ -101,6 +143,9 @@ def score(
     allow_custom_code: bool = False,
     text_file: Path | None = None,
     ranks: Ranks | None = None,
+    first: int | None = None,
+    earlier: int = 0,
+    is_asked_for: bool = True,
 ) -> int:
     """Score a job in a child process and deliver its report.
 
@@ -112,11 +157,15 @@ def score(
         allow_custom_code: Let the model's own Python files run, as they are now.
         text_file: Holds the text that came from standard input; None where none did.
         ranks: The processes that share the run; None for one.
+        first: Deliver the report of so many chunks, the first of the run; None for all.
+        earlier: Chunks that the run has, where others are added to it; else 0.
+        is_asked_for: The user has named the run.
 
     Returns:
         Exit code of the command.
 
     Raises:
+        OtherConditions: A run that nobody named was scored under other conditions.
         QfidError: The child cannot be started, or the report cannot be delivered.
     """
     request: dict[str, Any] = job.to_json() | {"allow_custom_code": allow_custom_code}
@@ -127,6 +176,7 @@ def score(
     if ranks is not None:
         request |= {"ranks": ranks.to_json()}
     display = progress_display()
+    display.run.earlier = earlier
     last: Event | None = None
     with ScorerProcess(request) as process:
         with forwarded_signals(process, display):
@@ -137,8 +187,10 @@ def score(
         code = process.close()
     run_id = run if display.run.planned is None else display.run.planned.run
     if isinstance(last, Finished):
-        return _finished(last, display, delivery)
+        return _finished(last, display, delivery, first)
     if isinstance(last, Failed):
+        if not is_asked_for and last.error == OtherConditions.__name__:
+            raise OtherConditions(last.message, last.hint)
         delivery.fail(last.message, last.hint, last.exit_code)
         # Once a run is planned, the last event says whether it can go on.
         return _failed(last, last.run or (run if display.run.planned is None else None))
@@ -149,7 +201,9 @@ def score(
     return _died(process, code, run_id, delivery)
 
 
-def _finished(event: Finished, display: ProgressLines, delivery: Receiver) -> int:
+def _finished(
+    event: Finished, display: ProgressLines, delivery: Receiver, first: int | None
+) -> int:
     planned = display.run.planned
     run_id = "" if planned is None else planned.run
     from scorer.report.tree import Report
@@ -161,6 +215,11 @@ def _finished(event: Finished, display: ProgressLines, delivery: Receiver) -> in
         diagnostics.say_with_hint("error", what, "")
         _say_how_to_resume(run_id or None)
         return 1
+    if first is not None:
+        from scorer.report.saved_report import deployed_report
+        from scorer.runs.listing import find_run
+
+        report = deployed_report(find_run(run_id), report.run.job.deployment, first)
     delivery.deliver(report, run_id)
     if not event.complete:
         diagnostics.say(f"interrupted: {_covered(report, display.run.chunks)}")

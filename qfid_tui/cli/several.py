@@ -120,8 +120,15 @@ def score_several(
     return next((code for code in _WORST_FIRST if code in codes), max(codes, default=0))
 
 
-def print_dry_runs(wanted: Sequence[TextAtLength], make_job: MakeJob) -> int:
+def print_dry_runs(
+    wanted: Sequence[TextAtLength], make_job: MakeJob, args: argparse.Namespace
+) -> int:
     """Print what each text at each length would take.
+
+    Args:
+        wanted: The texts and lengths.
+        make_job: Makes the job of each.
+        args: The options.
 
     Returns:
         0, or 3 where scoring one of them does not fit in memory.
@@ -136,7 +143,7 @@ def print_dry_runs(wanted: Sequence[TextAtLength], make_job: MakeJob) -> int:
     for each in wanted:
         job = make_job(each)
         print_text([f"{_named(job)}, chunks of {job.chunk_length} tokens\n"])
-        worst = max(worst, print_dry_run(job))
+        worst = max(worst, print_dry_run(job, args))
     return worst
 
 

@@ -104,6 +104,7 @@ class Comparison:
     def begin(self, job: Job) -> None:
         """Start a run of ``job``; its settings are added to the known ones."""
         known = () if self.job is None else self.job.settings
+        adds_chunks = self.job is not None and self.job.max_chunks != job.max_chunks
         settings = tuple(dict.fromkeys((*known, *job.settings)))
         self.job = dataclasses.replace(job, settings=settings)
         for setting in settings:
@@ -112,6 +113,7 @@ class Comparison:
             result.judge_by(self.job.thresholds)
         self.phase, self.step = "starting", None
         self.progress = RunProgress(self._clock)
+        self.progress.earlier = self.planned_chunks if adds_chunks else 0
         self.failure, self.memory = None, 0
         self.version += 1
 

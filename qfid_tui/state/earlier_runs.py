@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scorer.report.setting_row import SettingNumbers
     from scorer.runs.run import Run
     from scorer.runs.run_info import RunInfo
+    from scorer.spec.job import Job
 
 _RUNS = 20
 _ROWS = 24
@@ -140,7 +141,7 @@ def _saved_runs(model: str, runs: Iterable[RunInfo]) -> list[SavedRun]:
     """The runs that can be continued, or opened because they lack nothing."""
     found = []
     files = _present_files(model)
-    for info in runs:
+    for number, info in enumerate(runs):
         if info.read_only or info.state not in _CONTINUED:
             continue
         # A model without a commit must have the files that the run scored.
@@ -148,9 +149,26 @@ def _saved_runs(model: str, runs: Iterable[RunInfo]) -> list[SavedRun]:
             continue
         scored = [n for n in info.settings if info.state == "finished" and n not in info.failed]
         found.append(
-            SavedRun(info.id, info.conditions, info.settings, info.revision, tuple(scored))
+            SavedRun(
+                info.id,
+                info.conditions,
+                info.settings,
+                info.revision,
+                tuple(scored),
+                _job_of(info) if number < _RUNS else None,
+            )
         )
     return found
+
+
+def _job_of(info: RunInfo) -> Job | None:
+    """The job of a run; None where it cannot be read."""
+    from scorer.runs.listing import Run
+
+    try:
+        return Run(info.path).job
+    except (QfidError, OSError):
+        return None
 
 
 def _present_files(model: str) -> str | None:

@@ -5,6 +5,7 @@ Pure standard library.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,6 +35,7 @@ class SavedRun:
         settings: Its settings, in notation.
         revision: Commit of the model that it scored; None where it has none.
         scored: Settings, in notation, that lack nothing; empty for an unfinished run.
+        job: Its job, where chunks could be added to it; None where that has not been read.
     """
 
     id: str
@@ -41,6 +43,7 @@ class SavedRun:
     settings: tuple[str, ...]
     revision: str | None = None
     scored: tuple[str, ...] = ()
+    job: Job | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,13 @@ class NextRun:
     Attributes:
         kind: ``new`` for a run of its own; ``reopen`` for a saved run of what is chosen, which is
             opened first; ``go_on`` with what a run lacks; ``add`` settings to a run that is
-            complete; ``nothing`` where everything ticked is scored.
+            complete; ``more`` chunks to one; ``nothing`` where everything ticked is scored.
         job: What it would score.
         run: Id of the run it continues; None for a new one.
         missing: Settings, in notation, that it would score.
     """
 
-    kind: Literal["new", "reopen", "go_on", "add", "nothing"]
+    kind: Literal["new", "reopen", "go_on", "add", "more", "nothing"]
     job: Job
     run: str | None
     missing: tuple[str, ...]
@@ -100,20 +103,51 @@ def next_run(
     known, run = comparison.job, comparison.run
     failure = comparison.failure if comparison.phase == "failed" else None
     refused = run if failure is not None and failure.exit_code == _REFUSED else None
-    if known is None or run is None or run == refused or not same_conditions(job, known):
+    is_more = known is not None and has_more_chunks(job, known)
+    if (
+        known is None
+        or run is None
+        or run == refused
+        or not (is_more or same_conditions(job, known))
+    ):
         wanted = job.conditions
         for same in saved:
             if same.conditions == wanted and same.id != refused:
                 return _reopened(job, same)
+        for same in saved:
+            if same.id != refused and _lacks_chunks(job, same):
+                every = tuple(setting.key for setting in job.settings)
+                return NextRun("reopen", job, same.id, every)
         job.check_new()
         return NextRun("new", job, None, tuple(setting.key for setting in job.settings))
     names = dict.fromkeys(s.key for s in (*known.settings, *job.settings))
+    if is_more and not 0 < comparison.text_chunks <= comparison.planned_chunks:
+        return NextRun("more", job, run, tuple(names))
     missing = tuple(name for name in names if not comparison.is_scored(name))
     if not missing:
         return NextRun("nothing", job, run, ())
     # A run that was stopped before its first chunk has nothing to add to.
     new = comparison.saved > 0 and not any(name in comparison.settings for name in missing)
     return NextRun("add" if new else "go_on", job, run, missing)
+
+
+def _lacks_chunks(job: Job, same: SavedRun) -> bool:
+    """Whether a saved run lacks chunks of a job, and has no other settings to score them under."""
+    asked = {setting.key for setting in job.settings}
+    return (
+        same.job is not None
+        and asked.issuperset(same.settings)
+        and (has_more_chunks(job, same.job))
+    )
+
+
+def has_more_chunks(job: Job, known: Job) -> bool:
+    """Whether a job is another of more chunks, which can be added to it."""
+    if known.max_chunks is None or not same_conditions(
+        dataclasses.replace(job, max_chunks=known.max_chunks), known
+    ):
+        return False
+    return job.max_chunks is None or job.max_chunks > known.max_chunks
 
 
 def _reopened(job: Job, same: SavedRun) -> NextRun:

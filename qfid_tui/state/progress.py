@@ -54,6 +54,8 @@ class RunProgress:
         ranks: What the processes that share the run did in the last round; None for one process.
         in_turns: Whether sets of weights have been seen to take turns.
         look: What the last look of a run that stops once it is settled said; None before.
+        earlier: Chunks that the run had before others were added to it; 0 where none are. Whoever
+            adds them says so.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -77,6 +79,7 @@ class RunProgress:
         self.in_turns = False
         self.look: Looked | None = None
         self._until = 0
+        self.earlier = 0
 
     def add(self, event: Event) -> None:
         """Apply one event."""
@@ -179,6 +182,11 @@ class RunProgress:
         return 0 if self.planned is None else self._until
 
     @property
+    def added(self) -> int:
+        """Chunks that are added to the run; 0 where none are."""
+        return max(0, self.chunks - self.earlier) if self.earlier else 0
+
+    @property
     def _alive(self) -> list[str]:
         """The settings that are scored on every chunk."""
         names = self.scored if self.planned is None else self.planned.settings
@@ -230,8 +238,13 @@ class RunProgress:
 
     @property
     def fraction(self) -> float:
-        """Scored share of the run, with parts of the begun batches; 0 to 1."""
+        """Scored share of the run, with parts of the begun batches; 0 to 1.
+
+        Where chunks are added to a run, of what it lacked.
+        """
         planned = self.planned_in_all
+        if self.added and planned > self._at_begin:
+            return max(0.0, min(1.0, self._work() / (planned - self._at_begin)))
         if not planned:
             return 1.0 if self.planned is not None and self.chunks else 0.0
         return max(0.0, min(1.0, (self._at_begin + self._work()) / planned))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from qfid_tui.state.more_chunks import more_chunks
 from qfid_tui.state.texts import turns
 from qfid_tui.state.workbench import WorkbenchState
 from scorer.common.errors import InputError
@@ -23,6 +24,7 @@ def possible_actions(state: WorkbenchState) -> Mapping[str, Possible]:
     return {
         "run": _can_run(state),
         "stop": comparison.is_active,
+        "more_chunks": more_chunks(state) is not None,
         "resume": state.unfinished is not None and comparison.phase == "idle",
         "back": state.enlarged or state.panel != "settings",
         "tick": state.focus == "settings",
@@ -56,6 +58,12 @@ def why_not(state: WorkbenchState, action: str) -> str:
         return f"Everything ticked is scored: {tick} ticks another setting"
     if action == "stop":
         return f"Nothing runs: {run} starts a run"
+    if action == "more_chunks":
+        if state.comparison.is_active:
+            return f"A run goes on: {stop} stops it, then add chunks"
+        if not state.comparison.saved:
+            return f"Nothing is scored that chunks could be added to: {run} starts a run"
+        return "Every chunk of the text is in this run"
     if action == "resume":
         if state.comparison.is_active:
             return f"A run goes on: {stop} stops it, then open another one"

@@ -16,7 +16,7 @@ from qfid_tui.state.choices import same_conditions
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import EarlierRuns
 from qfid_tui.state.listed_models import ORDERS
-from qfid_tui.state.next_run import NextRun
+from qfid_tui.state.next_run import NextRun, has_more_chunks
 from qfid_tui.state.run_options import Option, put, step, with_legal_group
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.weights_offer import WeightsOffer
@@ -25,6 +25,7 @@ from scorer.common.errors import InputError
 from scorer.models.info import ModelInfo
 from scorer.models.listing import Unscorable
 from scorer.models.sizes import ModelSizes
+from scorer.spec.job import Job
 from scorer.spec.settings.base import Setting
 
 Severity = Literal["information", "warning", "error"]
@@ -271,9 +272,14 @@ def open_run(
     job = comparison.job
     assert job is not None
     choices = state.choices
-    if not (keep_ticks and same_conditions(choices.job(), job)):
+    if not (keep_ticks and _goes_on_with(choices.job(), job)):
         choices = choices.of_job(job)
     return with_comparison(state.changed(choices=choices), comparison)
+
+
+def _goes_on_with(job: Job, known: Job) -> bool:
+    """Whether a run of the job ``known`` can go on with another one."""
+    return same_conditions(job, known) or has_more_chunks(job, known)
 
 
 def cannot_open(state: WorkbenchState) -> str:

@@ -8,7 +8,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 _OF_THE_WORKBENCH = {
-    "Run": ("run", "stop", "resume", "history", "export"),
+    "Run": ("run", "stop", "more", "resume", "history", "export"),
     "Settings": ("tick", "add", "pairs", "detail", "inspect", "grid", "copy", "strips", "scale"),
     "Models": ("filter", "sort"),
     "Charts": ("chart",),

@@ -81,9 +81,14 @@ def chunks_text(count: int) -> str:
 
 
 def where_text(run: RunProgress) -> str:
-    """Where a run is: ``chunk 3 of 32``; where sets of weights take turns, of which turn."""
+    """Where a run is: ``chunk 3 of 32``; where sets of weights take turns, of which turn.
+
+    Where chunks are added to a run: ``added chunk 3 of 8``.
+    """
     at = min(run.complete_of_turn + 1, run.chunks)
     said = f"chunk {at} of {run.chunks}"
+    if run.added and at > run.earlier:
+        said = f"added chunk {at - run.earlier} of {run.added}"
     if run.planned is not None and (looks := run.planned.looks):
         done = 0 if run.look is None else run.look.look
         said += f" (look {min(done + 1, len(looks))} of {len(looks)})"
@@ -120,4 +125,6 @@ def done_text(run: RunProgress) -> str:
     """How much is scored: ``3 of 32 chunks scored``; in turns, over all settings."""
     if run.in_turns:
         return f"{run.saved} of {run.planned_in_all} settings × chunks scored"
+    if run.added and run.complete >= run.earlier:
+        return f"{run.complete - run.earlier} of {chunks_text(run.added)} added and scored"
     return f"{run.complete} of {chunks_text(run.chunks)} scored"

@@ -26,7 +26,7 @@ from qfid_tui.words.progress import (
     rate_text,
     where_text,
 )
-from scorer.common.errors import InputError
+from scorer.common.errors import InputError, OtherConditions
 from scorer.report.formats.inline import plural
 from scorer.spec.settings.weights import WeightsSetting, caches_of, sources_of
 
@@ -225,9 +225,19 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
         if any(map(has_weights, planned.missing)) and not comparison.compares_weights:
             said += "; then the bounds of weights judge every row"
         return [*key("r", said)]
+    if planned.kind == "more":
+        chunks = planned.job.max_chunks
+        to = "every chunk of the text" if chunks is None else plural(chunks, "chunk")
+        return [*key("r", f" adds chunks: {names} on {to}, only what is missing is scored")]
     if planned.kind == "go_on":
         return [*key("r", f" goes on with {names}")]
-    return [*key("space", " ticks another setting to add, "), *key("e", " writes the report")]
+    is_whole = 0 < comparison.text_chunks <= comparison.planned_chunks
+    more = [] if is_whole else [*key("+", " adds chunks"), (", ", "text")]
+    return [
+        *key("space", " ticks another setting to add, "),
+        *more,
+        *key("e", " writes the report"),
+    ]
 
 
 def _cells(job: Job) -> tuple[str, bool] | None:
@@ -239,10 +249,13 @@ def _cells(job: Job) -> tuple[str, bool] | None:
     return cells_text(weights, caches, len(job.settings)), pairs
 
 
+_REFUSED = (InputError.__name__, OtherConditions.__name__)
+
+
 def _would_fail_again(planned: NextRun, comparison: Comparison) -> bool:
     """Whether the same job was refused for what it asks; a missing file may be there by now."""
     failure = comparison.failure
-    refused = failure is not None and failure.error == InputError.__name__
+    refused = failure is not None and failure.error in _REFUSED
     return refused and planned.job == comparison.job
 
 

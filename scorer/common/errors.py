@@ -4,6 +4,7 @@ QfidError                  1  internal error
 ├── InputError             2  the request cannot be scored; nothing was started
 │   ├── ModelNotCached     2  the repo is not in the local Hugging Face cache
 │   ├── CorpusNotCached    2  the corpus is neither cached nor reachable
+│   ├── OtherConditions    2  the saved run was scored under other conditions
 │   └── CustomCodeRefused  2  the model would run Python code that was not allowed
 ├── WillNotFit             3  too little memory, before or during the run
 ├── ModelChanged           1  files of the model were changed while it was scored
@@ -60,6 +61,10 @@ class ModelNotCached(InputError):
 
 class CorpusNotCached(InputError):
     """The corpus is not in the local cache and could not be fetched."""
+
+
+class OtherConditions(InputError):
+    """A saved run cannot go on: what its numbers depend on is not what it was."""
 
 
 class CustomCodeRefused(InputError):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scorer.common.control_groups import group_folders, read_lines
+from scorer.common.device_kind import DeviceKind
 
 _LOW_SHARE = 20
 _LOW_MOST = 2 << 30
@@ -121,3 +122,10 @@ def _limit_and_use(folder: Path, limit_name: str, used_name: str) -> tuple[int, 
     stat = dict(line.split(" ", 1) for line in read_lines(folder / "memory.stat") if " " in line)
     cached = stat.get("total_inactive_file", stat.get("inactive_file", "")).strip()
     return limit, max(used - (int(cached) if cached.isdecimal() else 0), 0)
+
+
+def shared_memory(memory: HostMemory, kind: DeviceKind, processes: int) -> HostMemory:
+    """The memory of one of several processes; on CUDA each has a card of its own."""
+    if kind == "cuda" or processes == 1:
+        return memory
+    return memory._replace(available=memory.low + (memory.available - memory.low) // processes)

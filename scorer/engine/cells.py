@@ -171,7 +171,8 @@ class CellScorer:
 
         A run that goes on looks again where it was last, and not before.
         """
-        if self._looks is None:
+        if self._looks is None or (self._looks.drops and not self.schedule.lacking_after(-1)):
+            # Nothing would be saved by dropping a setting where none lacks a chunk.
             return [None]
         sizes = list(self._looks.sizes)
         seen = [size for size in sizes if self.schedule.has_looked(size)]

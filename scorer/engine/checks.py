@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorer.common.errors import InputError, SettingFailed
+from scorer.common.errors import OtherConditions, SettingFailed
 from scorer.spec.settings.registry import parse_setting
 from scorer.spec.settings.weights import cache_of, weights_of
 from scorer.stats.positions import Positions
@@ -62,7 +62,7 @@ def check_tokens(run: str, stored: Batches, corpus: ChunkedCorpus) -> None:
         corpus: The chunks as they are now.
 
     Raises:
-        InputError: A chunk has other tokens.
+        OtherConditions: A chunk has other tokens.
     """
     rows = {chunk: row for row, chunk in enumerate(corpus.indices)}
     for batches in stored.values():
@@ -72,7 +72,7 @@ def check_tokens(run: str, stored: Batches, corpus: ChunkedCorpus) -> None:
                 continue
             now = corpus.ids[rows[chunk], positions.position + 1]
             if not np.array_equal(positions.token, now):
-                raise InputError(
+                raise OtherConditions(
                     f"run `{run}` was scored on other tokens: its text is cut otherwise now, first "
                     f"in chunk {chunk}",
                     "score anew with `qfid kv`, or mix the two with --accept-changes",

@@ -28,7 +28,13 @@ _GROWTH = 2
 
 
 class Looks(Protocol):
-    """When to look at a run, and what comes of it."""
+    """When to look at a run, and what comes of it.
+
+    Attributes:
+        drops: Whether a look drops settings; False where it stops the run.
+    """
+
+    drops: bool
 
     @property
     def sizes(self) -> Sequence[int]:
@@ -74,6 +80,7 @@ class DroppingLooks:
     """
 
     def __init__(self, run: Run, chunks: int, *, in_turns: bool) -> None:
+        self.drops = True
         self._run = run
         self.sizes = drop_sizes(chunks, in_turns=in_turns)
 
@@ -93,6 +100,7 @@ class SettlingLooks:
     """
 
     def __init__(self, run: Run) -> None:
+        self.drops = False
         self._run = run
         facts = run.facts.run
         assert facts is not None

@@ -11,9 +11,12 @@ from scorer.common.error_text import first_line
 from scorer.common.errors import InputError, QfidError
 from scorer.lm.caches import fresh_caches
 from scorer.lm.load import LoadedModel
+from scorer.lm.measured_geometry import measure_folder
 from scorer.lm.split_model import SplitModel
 from scorer.models.architectures import has_position_table
-from scorer.models.info import ModelInfo
+from scorer.models.custom_code import hashes
+from scorer.models.info import ModelInfo, with_geometry
+from scorer.models.kept_geometry import remember
 from scorer.report.commands import kv_command
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.job import Job
@@ -120,3 +123,19 @@ def check_forward(split: SplitModel, probe: mx.array, info: ModelInfo) -> int:
             f"`{info.name}` gives no finite logits", "its weights are damaged or incomplete"
         )
     return int(logits.shape[-1])
+
+
+def measured(info: ModelInfo) -> ModelInfo:
+    """A model with its exact geometry, measured before its weights are read.
+
+    Raises:
+        InputError: mlx-lm cannot build it, or it keeps no keys and values.
+    """
+    if info.geometry.exact:
+        return info
+    try:
+        key, outcome = measure_folder(info.path, allow_custom_code=hashes(info.code))
+        remember(key, outcome)
+        return with_geometry(info, outcome)
+    except InputError as error:
+        raise InputError(f"`{info.name}`: {error.message}", error.hint) from error

@@ -10,12 +10,11 @@ from pathlib import Path
 import mlx.core as mx
 
 from scorer.common.bounded_process import Asked, nobody
-from scorer.common.device_kind import DeviceKind
-from scorer.common.errors import CustomCodeRefused, InputError, WillNotFit
+from scorer.common.errors import CustomCodeRefused, WillNotFit
 from scorer.common.inert_text import shown
 from scorer.device.backend import Backend
 from scorer.device.cpu_arithmetic import MLX
-from scorer.device.host_memory import HostMemory, memory_for_run
+from scorer.device.host_memory import memory_for_run, shared_memory
 from scorer.device.memory import device_memory, memory_in_use
 from scorer.device.slow_products import slow_products
 from scorer.device.threads import worker_count
@@ -28,6 +27,7 @@ from scorer.engine.model_checks import (
     check_settings,
     check_tokens,
     check_turns,
+    measured,
     query_heads,
 )
 from scorer.engine.model_warnings import model_warnings
@@ -43,20 +43,21 @@ from scorer.lanes.kv.plan import plan_settings
 from scorer.lanes.prefixes import Prefixes
 from scorer.lm.cpu.linear import has_stacked_matrices
 from scorer.lm.load import LoadedModel, load
-from scorer.lm.measured_geometry import measure_folder, measured_geometry
+from scorer.lm.measured_geometry import measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.sharding import Sharding
 from scorer.lm.split_model import SplitModel
 from scorer.lm.tokenizer import comparison_key, is_compared
 from scorer.models.custom_code import Consent, check_consent, described, hashes
-from scorer.models.info import ModelInfo, with_geometry
-from scorer.models.kept_geometry import remember
+from scorer.models.info import ModelInfo
 from scorer.models.model_content import ModelContent
 from scorer.models.resolve import resolve_model
 from scorer.models.sizes import ModelSizes, model_sizes
+from scorer.runs.chunk_plan import NEW, ChunkPlan, whole_batch
 from scorer.spec.events import Event, Loading, Warned
 from scorer.spec.job import STANDARD_INPUT, Job
 from scorer.text.chunks import ChunkedCorpus, cut_corpus
+from scorer.text.tokenized import TokenizedSource
 
 # Seconds that the process of the text is given before the model is loaded beside it.
 _TEXT_FIRST_SECONDS = 0.25
@@ -74,7 +75,7 @@ class Preparation:
         cache_dir: Path | None,
         *,
         grid: int | None = None,
-        chunks: tuple[int, ...] | None = None,
+        chunks: ChunkPlan = NEW,
         allow_custom_code: Consent = False,
         check: Callable[[ModelInfo, ModelContent], None] | None = None,
         text_file: Path | None = None,
@@ -91,7 +92,7 @@ class Preparation:
             backend: The device.
             cache_dir: Where tokens of a text are kept, or None.
             grid: Chunks of a cell of the run that is continued; None for a new run.
-            chunks: Indices of its chunks, in scoring order; None where the job says which.
+            chunks: Which chunks of the text are scored.
             allow_custom_code: Which Python files of the model's own may run.
             check: Called before any code of the model's own runs; raises where it may not be scored
                 after all, as where a run that is continued had other files.
@@ -146,7 +147,7 @@ class Preparation:
             yield Warned(f"`{info.name}` runs code of its own: {named}", described(info.code))
         if info.caution is not None:
             yield Warned(f"`{info.name}` is a `{info.architecture}`: {info.caution}")
-        info = _measured(info)
+        info = measured(info)
         job = self.job = job.resolved(info.geometry)
         self.candidates = tuple(find_candidates(job, info, threads=threads))
         for candidate in self.candidates:
@@ -162,7 +163,9 @@ class Preparation:
             job = self.job
             # A text that cannot be scored is refused before a model is loaded.
             soon = text.wait(_TEXT_FIRST_SECONDS, self.ended)
-            corpus = self._corpus(text, info) if soon else None
+            tokens = text.tokens(self.ended) if soon else None
+            if tokens is not None:
+                self._corpus(tokens, info)
             sizes = model_sizes(info)
             part = sizes if self.sharding is None else self.sharding.sizes(sizes)
             size = yield from self._size(info, part)
@@ -170,7 +173,10 @@ class Preparation:
                 model = yield from self._model(info)
                 if not self.in_turns:
                     yield from self._load_candidates()
-                corpus = corpus or self._corpus(text, info)
+                batch = whole_batch(self.backend.kind, self.grid or size.batch)
+                corpus = self._corpus(tokens or text.tokens(self.ended), info, batch)
+                yield from self._counted(corpus, batch)
+                job = self.job
                 if self.loaded is not None:
                     self.loaded(text)
                 content.check_read()
@@ -276,20 +282,36 @@ class Preparation:
             cache_dir=self.cache_dir,
         )
 
-    def _corpus(self, text: text_process.TextProcess, info: ModelInfo) -> ChunkedCorpus:
+    def _corpus(self, tokens: TokenizedSource, info: ModelInfo, batch: int = 1) -> ChunkedCorpus:
+        """The chunks; so many that batches are whole, where numbers depend on them."""
         job = self.job
         return cut_corpus(
-            text.tokens(self.ended),
+            tokens,
             protocol=job.protocol,
             chunk_length=job.chunk_length,
             chunks=job.chunks,
             max_chunks=job.max_chunks,
-            stored=self.chunks,
+            stored=self.chunks.kept,
+            grows=self.chunks.grows,
+            batch=batch,
             vocab_rows=info.vocab_size,
             tokenizer_id=info.name,
             roles=job.roles,
             first=max(setting.start for setting in job.settings),
         )
+
+    def _counted(self, corpus: ChunkedCorpus, batch: int) -> Iterator[Event]:
+        """Note in the job how many chunks there are, where they are more than were asked for."""
+        asked, n = self.job.max_chunks, len(corpus.indices)
+        if asked is None or n <= asked:
+            return
+        self.job = dataclasses.replace(self.job, max_chunks=n)
+        self.asked = dataclasses.replace(self.asked, max_chunks=n)
+        if self.chunks.grows:
+            yield Warned(
+                f"{asked} chunks are rounded up to {n}: {batch} go through the model together, and "
+                "chunks can be added to whole batches only",
+            )
 
     def _size(self, info: ModelInfo, sizes: ModelSizes) -> Generator[Event, None, PassSize]:
         """How much goes through the model at once.
@@ -347,7 +369,7 @@ class Preparation:
 
     def _fitting(self, info: ModelInfo, sizes: ModelSizes, wanted: PassSize) -> PassSize:
         """The largest size that fits; decides whether the candidates take turns."""
-        memory = _shared(device_memory(self.backend.kind), self.backend.kind, self.beside)
+        memory = shared_memory(device_memory(self.backend.kind), self.backend.kind, self.beside)
         sets = [candidate.bytes(self.backend.kind) for candidate in self.candidates]
 
         def fits(beside: int) -> PassSize:
@@ -371,26 +393,3 @@ class Preparation:
         self.in_turns = True
         # Behind the reference's tail; its layers are gone by then.
         return fits(max(0, max(sets) - layers_bytes(sizes, self.backend.kind)))
-
-
-def _shared(memory: HostMemory, kind: DeviceKind, processes: int) -> HostMemory:
-    """The memory of one of several processes; on CUDA each has a card of its own."""
-    if kind == "cuda" or processes == 1:
-        return memory
-    return memory._replace(available=memory.low + (memory.available - memory.low) // processes)
-
-
-def _measured(info: ModelInfo) -> ModelInfo:
-    """A model with its exact geometry, measured before its weights are read.
-
-    Raises:
-        InputError: mlx-lm cannot build it, or it keeps no keys and values.
-    """
-    if info.geometry.exact:
-        return info
-    try:
-        key, outcome = measure_folder(info.path, allow_custom_code=hashes(info.code))
-        remember(key, outcome)
-        return with_geometry(info, outcome)
-    except InputError as error:
-        raise InputError(f"`{info.name}`: {error.message}", error.hint) from error

@@ -39,6 +39,7 @@ from scorer.metrics.reduce import Metrics
 from scorer.models.custom_code import consent_from_json
 from scorer.models.info import ModelInfo
 from scorer.models.sizes import ModelSizes
+from scorer.runs.chunk_plan import ChunkPlan
 from scorer.spec.events import Event
 from scorer.spec.job import Job
 from scorer.text.tokenized import TokenizedSource
@@ -129,11 +130,12 @@ class _Preparation(Preparation):
     ) -> None:
         chunks = request["chunks"]
         super().__init__(
-            Job.from_json(request["job"]),
+            replace(Job.from_json(request["job"]), max_chunks=None),
             backend,
             None,
             grid=request["grid"],
-            chunks=None if chunks is None else tuple(chunks),
+            # All of the text, in the order of rank 0: how many are scored it alone knows.
+            chunks=ChunkPlan(None if chunks is None else tuple(chunks)),
             allow_custom_code=consent_from_json(request["allow_custom_code"]),
             text=text,
             sharding=sharding,

@@ -50,7 +50,7 @@ Weighed = tuple[WeightFacts, dict[str, str]]
 
 
 def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | None]:
-    """What must be equal for two runs to be one: everything but the settings.
+    """What must be equal for two runs to be one: everything but settings and chunks.
 
     Numbers of runs that differ in any of these are not mixed. A field may be None or, in a run of
     an earlier version, missing: then it is unknown, see :mod:`scorer.runs.identity`.
@@ -70,7 +70,6 @@ def identity_of(prepared: Prepared, backend: Backend) -> dict[str, str | int | N
         ),
         "protocol": job.protocol,
         "chunk length": job.chunk_length,
-        "chunks": ",".join(map(str, corpus.indices)),
         # Only where some are asked for: without it a run goes on with one of earlier versions.
         **({"roles": ", ".join(job.roles)} if job.roles else {}),
         "batch": prepared.batch,

@@ -85,7 +85,11 @@ class Schedule:
         return tuple(name for name in self._turns[turn] if name in lacking)
 
     def lacking_after(self, turn: int) -> list[GridBatch]:
-        """The batches, cut as they go through a model, that a later turn has yet to score."""
+        """The batches, cut as they go through a model, that a later turn has yet to score.
+
+        Args:
+            turn: Its place among the turns; -1 for those that any turn has.
+        """
         later = [name for settings in self._turns[turn + 1 :] for name in settings]
         return [p for p in self._cut() if any(self._lacks(name, p) for name in later)]
 

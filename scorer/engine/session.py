@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scorer.common.errors import InputError, Interrupted, QfidError, WillNotFit
+from scorer.common.errors import (
+    InputError,
+    Interrupted,
+    OtherConditions,
+    QfidError,
+    WillNotFit,
+)
 from scorer.device.memory_watch import MemoryWatch
 from scorer.engine.own_kernels import OwnKernels
 from scorer.runs.identity import stored_batch
@@ -76,11 +82,12 @@ class Session:
         """Everything after Hello."""
         from scorer.common.folders import cache_folder
         from scorer.engine.preparation import Preparation
+        from scorer.runs.chunk_plan import NEW, chunk_plan
         from scorer.runs.kept_text import kept_text
         from scorer.runs.listing import check_place, find_run
         from scorer.runs.run_lock import RunLock
 
-        grid = chunks = None
+        grid, chunks = None, NEW
         if self.wanted_run is None:
             self.job.check_new()
             # Before a model is loaded for nothing.
@@ -97,10 +104,7 @@ class Session:
             # A batch that was asked for and is not the run's is refused further down.
             if self.job.batch in (None, batch := stored_batch(earlier.readable_facts.identity)):
                 grid = batch
-            # The run's own chunks, also where an earlier version chose them by another rule.
-            # Another choice than the run's is refused further down, too.
-            if _same_choice(self.job, earlier.job):
-                chunks = earlier.readable_facts.chunks
+            chunks = chunk_plan(earlier, self.job)
             if self.job.corpus.source == STANDARD_INPUT:
                 self.text_file = kept_text(earlier.path)
         shared = self.shared
@@ -108,7 +112,7 @@ class Session:
             shared.begin(
                 self.job,
                 grid=grid,
-                chunks=chunks,
+                chunks=chunks.kept,
                 allow_custom_code=self.allow_custom_code,
                 device=self.backend.kind,
             )
@@ -164,13 +168,13 @@ class Session:
         """What differs from the conditions under which a run was begun, where that was accepted.
 
         Raises:
-            InputError: Something does, and that was not accepted.
+            OtherConditions: Something does, and that was not accepted.
         """
         from scorer.runs.identity import identity_differences
 
         differences = identity_differences(stored, now)
         if differences and not self.accept_changes:
-            raise InputError(
+            raise OtherConditions(
                 f"run `{run.id}` was scored under other conditions: {'; '.join(differences)}",
                 "score anew with `qfid kv`, or mix the two with --accept-changes",
             )
@@ -191,7 +195,7 @@ class Session:
             prepared.content.hashes()
         facts = stored_facts(prepared, self.backend)
         if self.wanted_run is None:
-            twin = unfinished_twin(facts.identity)
+            twin = unfinished_twin(facts.identity, facts.chunks)
             if twin is not None:
                 yield Warned(
                     f"run `{twin.id}` of the same model and text is unfinished",
@@ -309,7 +313,7 @@ class Session:
             )
         changed = fingerprint_differences(earlier.fingerprints, facts.fingerprints)
         for key, parts in changed.items():
-            raise InputError(
+            raise OtherConditions(
                 f"setting `{key}` of run `{run.id}` is not what it was: {'; '.join(parts)}",
                 "score it in a run of its own with `qfid kv`",
             )
@@ -330,6 +334,8 @@ class Session:
                     "it goes on as if nothing had changed, and its report says so",
                 )
         identity = continued_identity(stored, facts.identity)
+        if facts.chunks != earlier.chunks:
+            run.reopen()
         run.grow(
             self.job, dataclasses.replace(facts, identity=identity, mixed=mixed, unknown=unknown)
         )
@@ -363,7 +369,7 @@ class Session:
             kv_bytes_per_token_16bit=prepared.geometry.bytes_per_token_16bit(corpus.chunk_length),
             batch=prepared.batch,
             arithmetic=arithmetic_line(prepared, self.backend),
-            text_chunks=corpus.total,
+            text_chunks=corpus.total - len(corpus.left_out),
             equal_chunks=equal_chunks(corpus.ids, corpus.indices),
             conditions=dict(run_conditions(run.facts)),
             resolved={
@@ -374,14 +380,6 @@ class Session:
             if self.job.until_settled and run.facts.run is not None
             else [],
         )
-
-
-def _same_choice(one: Job, other: Job) -> bool:
-    """Whether two jobs ask for the same chunks of their text."""
-    return all(
-        getattr(one, name) == getattr(other, name)
-        for name in ("protocol", "chunk_length", "chunks", "max_chunks")
-    )
 
 
 def _never() -> bool:

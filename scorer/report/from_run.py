@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, QfidError
 from scorer.device.cpu_arithmetic import NUMPY
+from scorer.report.first_chunks import of_first
 from scorer.report.memory_warnings import memory_warnings
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.comparability import run_conditions
@@ -38,6 +39,7 @@ def finished_report(
     run: Run,
     stored: Mapping[str, StoredChunks] | None = None,
     deployment: DeploymentSpec | None = None,
+    first: int | None = None,
 ) -> Report:
     """The report of a saved run, from what is stored and nothing else.
 
@@ -49,6 +51,7 @@ def finished_report(
         run: The run.
         stored: What :meth:`Run.read` returned, where the caller has called it already.
         deployment: Where the model is to run; None for what the run itself was asked.
+        first: Of how many chunks, the first of the run's order; None for all that are scored.
 
     Raises:
         QfidError: The run holds no scored chunk, and no setting failed.
@@ -74,10 +77,15 @@ def finished_report(
             "score it anew",
         )
     facts = _with_numpy_blas(facts, run.conditions)
+    job = run.job
+    if first is not None:
+        facts, stored = of_first(facts, stored, first)
+        job = dataclasses.replace(job, max_chunks=first)
+        facts = dataclasses.replace(facts, job=job)
     rows, stored = _rows(run, facts, stored)
     stopping, planned = None, facts.chunks
-    if run.job.until_settled:
-        stopping = stopping_part(dataclasses.replace(facts, job=run.job), rows)
+    if job.until_settled:
+        stopping = stopping_part(dataclasses.replace(facts, job=job), rows)
         if stopping.stopped:
             # A run that has stopped is to score no more.
             planned = facts.chunks[: stopping.n_chunks]
@@ -108,12 +116,16 @@ def finished_report(
     notes += _repeats([chunk for chunk in planned if chunk in repeats], len(planned))
     facts = dataclasses.replace(
         facts,
-        job=run.job if deployment is None else dataclasses.replace(run.job, deployment=deployment),
+        job=job if deployment is None else dataclasses.replace(job, deployment=deployment),
         chunks=tuple(chunk for chunk in planned if chunk not in repeats),
         warnings=(*facts.warnings, *notes, *short),
     )
     report = with_row_keys(build_report(facts, rows, stopping), run_conditions(run.facts))
-    return with_changes(report, _stored_report(run))
+    before = _stored_report(run)
+    if before is not None and before.run.chunks_planned != len(facts.chunks):
+        # What it says otherwise comes of other chunks.
+        before = None
+    return with_changes(report, before)
 
 
 def look_at(run: Run, look: int) -> StoppingPart:

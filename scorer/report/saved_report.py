@@ -80,12 +80,15 @@ def stored_report(run: Run) -> Report | None:
         return None
 
 
-def deployed_report(run: Run, deployment: DeploymentSpec) -> Report:
-    """The run's report for another deployment, made from the positions: nothing is scored.
+def deployed_report(
+    run: Run, deployment: DeploymentSpec | None, first: int | None = None
+) -> Report:
+    """The run's report for another deployment or of its first chunks: nothing is scored.
 
     Args:
         run: The run.
-        deployment: Where the model is to run.
+        deployment: Where the model is to run; None for what the run was asked.
+        first: Of how many chunks, the first of the run's order; None for all.
 
     Raises:
         QfidError: Nothing is scored yet, or the run is damaged.
@@ -94,7 +97,7 @@ def deployed_report(run: Run, deployment: DeploymentSpec) -> Report:
     from scorer.report.from_run import finished_report
 
     try:
-        made = finished_report(run, deployment=deployment)
+        made = finished_report(run, deployment=deployment, first=first)
     except EDITED as error:
         raise _damaged(run) from error
     if not _can_be_shown(made):

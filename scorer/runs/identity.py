@@ -16,6 +16,9 @@ from typing import Any, TypeGuard
 Identity = Mapping[str, str | int | float | bool | None]
 """Field to value. None says that the value is unknown, as does a field that an older run lacks."""
 
+NO_CONDITION = ("chunks",)
+"""Fields of earlier versions that are compared no more: chunks can be added to a run."""
+
 _SHOWN = 40
 
 
@@ -45,12 +48,13 @@ def identity_differences(stored: Identity, now: Identity) -> list[str]:
     Returns:
         One part a difference, ``batch (`4`, now `8`)``, in the order of the fields. A field that
         is unknown to one of the two is none, see :func:`unknown_fields`. A field that only the
-        saved run has is one: a later version recorded it, and this one cannot compare it.
+        saved run has is one: a later version recorded it, and this one cannot compare it. The
+        list of chunks, which earlier versions recorded, is none.
     """
     return [
         f"{key.replace('_', ' ')} ({_shown(stored, key)}, now {_shown(now, key)})"
         for key in stored
-        if stored[key] is not None
+        if stored[key] is not None and key not in NO_CONDITION
         if key not in now or (now[key] is not None and not _equal(stored[key], now[key]))
     ]
 

@@ -63,8 +63,9 @@ def new_run(
     Args:
         job: What is to be scored.
         facts: What is stored with it. The identity says what must be equal for one run to
-            continue another: model, revision, corpus, tokenizer, protocol, chunks, batch, kernel,
-            arithmetic; not the settings. The chunks let lists show how much is done.
+            continue another: model, revision, corpus, tokenizer, protocol, batch, kernel,
+            arithmetic; neither settings nor chunks, which can be added. The chunks let lists show
+            how much is done.
         text_file: A text that no later process could read again; kept with the run.
         locked: Take the run's lock before another process can see the run; its first writer has
             the lock then. Otherwise the run looks like one that was left unfinished.
@@ -228,10 +229,16 @@ def newest_unfinished(model: str | None = None) -> Run | None:
     return next((run for run in _resumable() if model in (None, run.job.model)), None)
 
 
-def unfinished_twin(identity: Identity) -> Run | None:
-    """The newest run that can be resumed and whose numbers this identity would continue."""
+def unfinished_twin(identity: Identity, chunks: tuple[int, ...] | None = None) -> Run | None:
+    """The newest run that can be resumed and whose numbers this identity would continue.
+
+    Args:
+        identity: The identity.
+        chunks: The chunks that the run has to have; None for any.
+    """
     for run in _resumable():
-        if not identity_differences(run.conditions, identity):
+        has_chunks = chunks is None or run.readable_facts.chunks == chunks
+        if has_chunks and not identity_differences(run.conditions, identity):
             return run
     return None
 

@@ -239,8 +239,15 @@ class Run:
             unknown = UnknownContent(counts.read_only)
             raise refusal(self.positions_path, unknown, "does not write to it")
 
+    def reopen(self) -> None:
+        """Call the run unfinished until a report covers it again, as before chunks are added."""
+        state = self._state()
+        if state.complete:
+            state.complete = []
+            self._save_state(state)
+
     def grow(self, job: Job, facts: StoredFacts | None = None) -> None:
-        """Add the settings of ``job`` to the run's own, which keep their order.
+        """Add the settings of ``job`` to the run's own, which keep their order; or chunks.
 
         Whether the run may be continued at all is for the caller to decide, by the identities.
 

@@ -18,14 +18,23 @@ from scorer.models.sizes import ModelSizes
 from scorer.spec.events import Event
 from scorer.tasks.requests import Request
 from scorer.text.chunks import ChunkedCorpus
+from scorer.text.tokenized import TokenizedSource
 from scorer.text.tokens.tokenizer import TextTokenizer
 
 
 class NoText(TextProcess):
-    """Stands in for the process that reads a text: the tokens are there."""
+    """Stands in for the process that reads a text: the tokens are there.
 
-    def __init__(self) -> None:
-        pass
+    Args:
+        tokens: The tokens.
+    """
+
+    def __init__(self, tokens: TokenizedSource) -> None:
+        self._tokens = tokens
+
+    def tokens(self, asked: Asked = nobody) -> TokenizedSource:
+        """The tokens."""
+        return self._tokens
 
     def wait(self, seconds: float | None, asked: Asked = nobody) -> bool:
         """Return True: nothing is waited for."""
@@ -61,10 +70,21 @@ class TaskPreparation(Preparation):
             args: As of :class:`~scorer.engine.preparation.Preparation`.
             options: Likewise.
         """
-        super().__init__(*args, text=NoText(), **options)
-        self._requests = requests
-        self._sha256 = sha256
-        self._tokenizer = tokenizer
+        tokens = TokenizedSource(
+            name="tasks",
+            split=None,
+            revision=None,
+            sha256=sha256,
+            chat=False,
+            titles=(),
+            # Also a full-precision prefix that is longer than any request is tried out.
+            ids=np.array(max(requests).ids, np.int32),
+            document_starts=np.zeros(0, np.int64),
+            added_bos=None,
+            tokenizer_sha256=tokenizer.sha256,
+            tokenizer_versions=dict(tokenizer.versions),
+        )
+        super().__init__(*args, text=NoText(tokens), **options)
 
     def _begin_text(self, text: TextProcess, info: ModelInfo) -> Iterator[Event]:
         yield from ()
@@ -77,10 +97,9 @@ class TaskPreparation(Preparation):
             hint = "take a smaller model, or free memory; --force tries all the same"
             raise WillNotFit(error.message.replace("chunks", "requests"), hint) from None
 
-    def _corpus(self, text: TextProcess, info: ModelInfo) -> ChunkedCorpus:
-        # Also a full-precision prefix that is longer than any request is tried out.
+    def _corpus(self, tokens: TokenizedSource, info: ModelInfo, batch: int = 1) -> ChunkedCorpus:
         length = self.job.chunk_length
-        ids = np.resize(np.array(max(self._requests).ids, np.int32), (1, length))
+        ids = np.resize(tokens.ids, (1, length))
         return ChunkedCorpus(
             ids=ids,
             indices=(0,),
@@ -90,13 +109,13 @@ class TaskPreparation(Preparation):
             n_documents=0,
             n_tokens=ids.size,
             bos_policy="none",
-            name="tasks",
+            name=tokens.name,
             split=None,
-            sha256=self._sha256,
+            sha256=tokens.sha256,
             revision=None,
             tokenizer_id=info.name,
-            tokenizer_sha256=self._tokenizer.sha256,
-            tokenizer_versions=dict(self._tokenizer.versions),
+            tokenizer_sha256=tokens.tokenizer_sha256,
+            tokenizer_versions=tokens.tokenizer_versions,
             protocol="mqf",
             chunk_length=length,
             scored_from=0,

@@ -7,7 +7,7 @@ chunks".
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 from scorer.spec.job import ChunkChoice, order_seed
@@ -45,6 +45,34 @@ def random_order(total: int, seed: int) -> Iterator[int]:
         j = i + int(draw.random() * (total - i))
         yield moved.get(j, j)
         moved[j] = moved.pop(i, i)
+
+
+def more_chunks(
+    kept: Sequence[int],
+    total: int,
+    choice: ChunkChoice,
+    max_chunks: int | None,
+    batch: int = 1,
+    left_out: Collection[int] = (),
+) -> tuple[int, ...]:
+    """Return the chunks of a run in scoring order: those it has, then those that it lacks.
+
+    The missing ones follow in the order of ``choice``, also where the run took its own by another
+    rule. So batches, consecutive chunks of this order, stay what they were.
+
+    Args:
+        kept: Chunks that keep their places; empty for a new run.
+        total: Chunks of the text.
+        choice: Their order.
+        max_chunks: How many in all, rounded up to whole batches; None for every chunk.
+        batch: Chunks of a batch; 1 where no number depends on it.
+        left_out: Chunks of the text that no run scores.
+    """
+    n = total if max_chunks is None else min(total, -(-max_chunks // batch) * batch)
+    taken = set(kept)
+    # Of the first n of the order, at least n - len(kept) are not among those kept.
+    missing = [chunk for chunk in select_chunks(total, choice, n, left_out) if chunk not in taken]
+    return (*kept, *missing[: max(0, n - len(kept))])
 
 
 def spread_order(total: int) -> Iterator[int]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scorer.common.errors import InputError
 from scorer.spec.job import ChunkChoice, TextProtocol
-from scorer.text.chunk_order import select_chunks
+from scorer.text.chunk_order import more_chunks
 from scorer.text.chunk_roles import chunks_without, count_roles, target_roles
 from scorer.text.provenance import CorpusFacts
 from scorer.text.tokenized import TokenizedSource
@@ -137,6 +137,8 @@ def cut_corpus(
     chunks: ChunkChoice = "first",
     max_chunks: int | None = None,
     stored: Sequence[int] | None = None,
+    grows: bool = True,
+    batch: int = 1,
     vocab_rows: int | None = None,
     tokenizer_id: str,
     roles: tuple[str, ...] = (),
@@ -150,8 +152,11 @@ def cut_corpus(
         chunk_length: L, tokens of a chunk.
         chunks: Which chunks to select if there are more than ``max_chunks``.
         max_chunks: Maximum number of chunks; None for all.
-        stored: Indices of the chunks of a run that goes on, which count instead of ``chunks`` and
-            ``max_chunks`` where the text has them all.
+        stored: Indices of the chunks of a run that goes on, where the text has them all: they keep
+            their places.
+        grows: Whether chunks are added to ``stored``; False for these and no others.
+        batch: Chunks of a batch where numbers depend on it; ``max_chunks`` is rounded up to whole
+            ones.
         vocab_rows: Rows of the model's embedding; None to skip the check of the ids.
         tokenizer_id: Name of the tokenizer in the report.
         roles: The roles whose tokens count; empty for all tokens. Chunks without one are left out.
@@ -167,7 +172,9 @@ def cut_corpus(
     left_out, asked = chunks_without(tokens, targets, roles, max(first, scored_from))
     indices = tuple(dict.fromkeys(stored or ()))
     if not indices or not 0 <= min(indices) <= max(indices) < total:
-        indices = select_chunks(total, chunks, max_chunks, frozenset(left_out))
+        indices, grows = (), True
+    if grows:
+        indices = more_chunks(indices, total, chunks, max_chunks, batch, frozenset(left_out))
     own = None if targets is None else targets[list(indices)]
     ids = tokens.ids[: total * chunk_length].reshape(total, chunk_length)[list(indices)]
     policy: BosPolicy = "none"

@@ -64,6 +64,44 @@ def test_kills_of_a_run_with_weights_cost_nothing(small: Small, in_turns: bool, 
     killed_often(job.to_json(), KILLS // 2, seed)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("settings", [SETTINGS, WEIGHTS])
+def test_kills_while_chunks_are_added_cost_nothing(small: Small, settings: str, seed: int) -> None:
+    """A finished run is killed while it grows; each is resumed as `qfid resume` does."""
+    chance = random.Random(seed)
+    in_turns = settings == WEIGHTS
+    few = small.job(settings, max_chunks=3, one_at_a_time=in_turns).to_json()
+    many = small.job(settings, max_chunks=8, one_at_a_time=in_turns).to_json()
+    undisturbed = lived(many)
+    expected, length = numbers(finished(undisturbed).report), len(undisturbed)
+    list_runs()[0].path.rename(list_runs()[0].path.with_name(".whole"))
+    kills = 0
+    for finishes in range(2, 100):
+        finished(lived(few))
+        (info,) = list_runs()
+        run = Run(info.path)
+        before, told = run.positions_path.read_bytes(), set[tuple[str, int]]()
+        while True:
+            # Killed before the run has grown, it still is what it was.
+            request = many if run.finished else run.job.to_json()
+            after = chance.choice([chance.randrange(5), chance.randrange(length // 2)])
+            more = after if kills < KILLS // 2 else None
+            events = lived({**request, "run": run.id}, more, chance.uniform(0, 0.05))
+            told |= set(cells(events))
+            run = Run(info.path)
+            stored = {(s, c) for s, chunks in run.scored().items() for c in chunks}
+            assert told <= stored, told - stored
+            assert run.positions_path.read_bytes().startswith(before)
+            if events and isinstance(events[-1], Finished):
+                break
+            kills += 1
+        assert numbers(events[-1].report) == expected and run.whole and run.finished
+        run.path.rename(run.path.with_name(f".done-{finishes}"))
+        if kills >= KILLS // 2:
+            break
+
+
 def killed_often(job: dict[str, Any], times: int, seed: int) -> None:
     """Kill runs of a job so often; each is resumed until it is finished as one undisturbed."""
     chance = random.Random(seed)

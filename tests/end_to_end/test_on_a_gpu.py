@@ -158,7 +158,7 @@ WEIGHTS = Job(
     ),
     CorpusSpec("builtin"),
     chunk_length=128,
-    max_chunks=6,
+    max_chunks=8,
 )
 
 
@@ -173,7 +173,7 @@ def stored(job: Job) -> dict[CellKey, Positions]:
 def test_weights_made_here_give_the_same_bits_together_and_in_turns(batch: int) -> None:
     job = replace(WEIGHTS, batch=batch)
     together, turns = stored(job), stored(replace(job, one_at_a_time=True))
-    assert together.keys() == turns.keys() and len(together) == 4 * 6
+    assert together.keys() == turns.keys() and len(together) == 4 * 8
     for key, positions in together.items():
         for field in fields(Positions):
             got, expected = getattr(turns[key], field.name), getattr(positions, field.name)

@@ -40,13 +40,16 @@ from scorer.spec.settings.registry import parse_settings
 from scorer.stats.positions import Positions
 
 ON_GPUS = os.environ["QFID_DEVICE"] != "cpu"
+# On GPUs batches are whole.
+CHUNKS = 12 if ON_GPUS else 11
+CELLS = 2 * CHUNKS
 JOB = Job(
     "demo",
     parse_settings("8,4@9"),
     CorpusSpec("builtin"),
     chunk_length=48,
     chunks="spread",
-    max_chunks=11,
+    max_chunks=CHUNKS,
     batch=2,
 )
 LONG = Job("demo", parse_settings("8,4,k8v4"), CorpusSpec("builtin"), chunk_length=64)
@@ -88,12 +91,22 @@ def test_the_numbers_are_those_of_one_process(alone: Alone, ranks: int) -> None:
     assert_same_bits(alone.positions, stored(run))
     assert numbers(find_run(run).report()) == alone.numbers
     by_each = scored_by_each(events)
-    assert len(by_each) == ranks and sum(by_each) == 22 and all(by_each)
+    assert len(by_each) == ranks and sum(by_each) == CELLS and all(by_each)
     # A chunk is told once it is saved, in the order of the grid.
-    assert len(set(cells(events))) == 22
+    assert len(set(cells(events))) == CELLS
     last = [event for event in events if isinstance(event, RanksScored)][-1]
     # 48 bytes a position and setting, and what says whose they are.
-    assert last.gathered < 60 * 22 * 47
+    assert last.gathered < 60 * CELLS * 47
+
+
+def test_chunks_that_ranks_add_are_those_of_one_process(alone: Alone) -> None:
+    """To a run that another number of ranks began."""
+    run, _ = run_of(replace(JOB, max_chunks=4), 1, OMP_NUM_THREADS="1")
+    events, code, errors = scored_by_child(shared(JOB, 2, run=run), OMP_NUM_THREADS="1")
+    assert code == 0, (events[-1], errors)
+    assert len(set(cells(events))) == CELLS - 2 * 4
+    assert_same_bits(alone.positions, stored(run))
+    assert numbers(find_run(run).report()) == alone.numbers
 
 
 def test_a_rank_that_dies_is_named_and_the_run_goes_on_with_any_number(alone: Alone) -> None:
@@ -109,7 +122,7 @@ def test_a_rank_that_dies_is_named_and_the_run_goes_on_with_any_number(alone: Al
     fault = failed(events)
     assert fault.error == "RankLost" and "rank 1 (127.0.0.1) was ended by SIGKILL" in fault.message
     run = planned(events).run
-    assert fault.run == run and fault.saved == len(cells(events)) < 22
+    assert fault.run == run and fault.saved == len(cells(events)) < CELLS
     rest = list(score(JOB, run=run))
     assert finished(rest).complete
     assert sorted(cells(events) + cells(rest)) == sorted(set(cells(events) + cells(rest)))

@@ -19,12 +19,17 @@ from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryChoice, HistoryScreen
 from qfid_tui.app.screens.inspector import InspectorScreen
 from qfid_tui.app.screens.model_download import ModelDownload
-from qfid_tui.app.screens.typed_values import option_prompt, setting_prompt
+from qfid_tui.app.screens.typed_values import (
+    more_chunks_prompt,
+    option_prompt,
+    setting_prompt,
+)
 from qfid_tui.app.state_owner import StateOwner
 from qfid_tui.process.scorer_fault import SCORER_FAULT
 from qfid_tui.state.allowed_code import code_question
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.comparison import Comparison
+from qfid_tui.state.more_chunks import more_chunks
 from qfid_tui.state.running_elsewhere import RunningElsewhere, running_elsewhere
 from qfid_tui.state.text_turns import runs_side_by_side
 from qfid_tui.state.texts import turns
@@ -254,6 +259,18 @@ class SideScreens:
             resume()
 
         ask(self._screen.app, code_question(model, files), "Run it", "Do not", allow)
+
+    def ask_more_chunks(self, add: Callable[[int], object]) -> None:
+        """Ask how many chunks to add to the run on the screen.
+
+        Args:
+            add: Adds them.
+        """
+        more = more_chunks(self._owner.state)
+        if more is None:
+            self._owner.tell(why_not(self._owner.state, "more_chunks"), "warning")
+            return
+        self._push(*more_chunks_prompt(more, add))
 
     def ask_setting(self) -> None:
         """Ask for a setting in notation, and tick it."""

@@ -17,6 +17,7 @@ from scorer.spec.settings.weights import WeightsSetting
 
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
+    from qfid_tui.state.more_chunks import MoreChunks
     from scorer.spec.geometry import KVGeometry
     from scorer.spec.settings.base import Setting
 
@@ -113,6 +114,25 @@ def _written(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(str(each).replace(",", "\\,") for each in value)
     return "all" if value is None else str(value)
+
+
+def more_chunks_prompt(more: MoreChunks, add: Callable[[int], object]) -> Prompt:
+    """Ask how many chunks to add to a run.
+
+    Args:
+        more: What it has, and what could be added.
+        add: Called with the number, unless the user leaves the prompt.
+    """
+
+    def meaning(text: str) -> str:
+        return more.words(more.read(text))
+
+    def answered(text: str | None) -> None:
+        if text is not None:
+            add(more.read(text))
+
+    what = "How many chunks are added to the run: a number, or all. Only these are scored."
+    return PromptScreen("Add chunks", str(more.default), what, meaning), answered
 
 
 _NO_LIMIT = ("none", "no limit", "")

@@ -124,11 +124,7 @@ class WorkbenchScreen(SideActions, Screen[None]):
 
     @property
     def state(self) -> WorkbenchState:
-        """What the workbench shows now.
-
-        Textual owns the focus, the cursors, the text being typed and the enlarged panel: they are
-        copied whenever the state is read.
-        """
+        """What the workbench shows now; focus, cursors, typed text and zoom are Textual's."""
         if self._state is None:
             from qfid_tui.state.workbench import WorkbenchState
 
@@ -320,6 +316,10 @@ class WorkbenchScreen(SideActions, Screen[None]):
     def action_stop(self) -> None:
         """Ask the run to stop; asked again, end it at once."""
         self.commands.stop()
+
+    def action_more_chunks(self) -> None:
+        """Ask how many chunks to add to the run on the screen, and score them."""
+        self.side.ask_more_chunks(self.commands.add_chunks)
 
     def action_resume(self) -> None:
         """Open the newest unfinished run of the model."""

@@ -13,6 +13,14 @@ BINDINGS: list[BindingType] = [
     Binding("i", "inspect", "Inspect", id="workbench.inspect", tooltip="The text, token by token"),
     Binding("e", "export", "Export", id="workbench.export", tooltip="Write the report"),
     Binding("y", "copy", "Copy", id="workbench.copy", tooltip="Copy the command that uses it"),
+    Binding(
+        "plus",
+        "more_chunks",
+        "More",
+        key_display="+",
+        id="workbench.more",
+        tooltip="Add chunks to the run: only these are scored",
+    ),
     Binding("m", "show('models')", "Models", id="workbench.models", tooltip="Choose a model"),
     Binding(
         "o", "show('options')", "Options", id="workbench.options", tooltip="Text, chunks, group"
@@ -57,6 +65,7 @@ FOOTER = (
     "workbench.detail",
     "workbench.inspect",
     "workbench.export",
+    "workbench.more",
     "app.quit",
     "workbench.grid",
     "workbench.models",

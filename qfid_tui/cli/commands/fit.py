@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from qfid_tui.cli.added_chunks import add_anew_option
 from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
 from qfid_tui.cli.dry_run import add_dry_run_option, print_dry_run
 from qfid_tui.cli.job_options import (
@@ -60,6 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_deployment_options(parser)
     add_rank_options(parser)
     add_report_options(parser)
+    add_anew_option(parser)
     add_dry_run_option(parser)
 
 
@@ -92,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     info = ensure_models(job, allow_custom_code=allowed, pull=args.pull)
     job = _fitting(dataclasses.replace(job, drop_beaten=True), with_exact_geometry(info), spec)
     if args.dry_run:
-        return print_dry_run(job)
+        return print_dry_run(job, args)
     delivery.check_settings([setting.key for setting in job.settings])
     return score_new(job, delivery, args)
 

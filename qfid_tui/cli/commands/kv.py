@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from qfid_tui.cli.added_chunks import add_anew_option
 from qfid_tui.cli.dry_run import add_dry_run_option, print_dry_run
 from qfid_tui.cli.job_options import add_job_options, add_model_options, job_of
 from qfid_tui.cli.rank_options import add_rank_options
@@ -41,6 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_job_options(parser)
     add_rank_options(parser)
     add_report_options(parser)
+    add_anew_option(parser)
     add_dry_run_option(parser)
 
 
@@ -61,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
             return job_of(args, text=text)
 
         if args.dry_run:
-            return print_dry_runs(wanted, make)
+            return print_dry_runs(wanted, make, args)
         return score_several(wanted, make, Delivery(args), args)
     job = job_of(args)
     if args.dry_run:
-        return print_dry_run(job)
+        return print_dry_run(job, args)
     delivery = Delivery(args)
     delivery.check_settings([setting.key for setting in job.settings])
     return score_new(job, delivery, args)

@@ -6,12 +6,16 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from qfid_tui.cli.added_chunks import ALL, chunk_count, more_than_asked
+from qfid_tui.cli.added_chunks import added as more_chunks
 from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
 from qfid_tui.cli.job_options import add_stopping_option
 from qfid_tui.cli.rank_options import add_rank_options, ranks_of
 from qfid_tui.cli.report_formats import Delivery, add_report_options
 
 if TYPE_CHECKING:
+    from scorer.runs.chunk_plan import AskedChunks
+    from scorer.runs.run import Run
     from scorer.spec.job import Job
     from scorer.spec.settings.base import Setting
     from scorer.spec.settings.weights import WeightsSource
@@ -58,6 +62,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--weights", metavar="LIST", help="quantized copies: org/name@revision or folders"
     )
     group.add_argument("--settings", metavar="LIST", help="settings in full: w6,w6+8,k8v4")
+    group.add_argument(
+        "--max-chunks",
+        type=chunk_count,
+        metavar="N",
+        help="chunks in all, or `all`: those that are missing are added; fewer than it has: the "
+        "report of the first N",
+    )
     add_deployment_options(parser)
     add_rank_options(parser)
     add_report_options(parser)
@@ -86,6 +97,21 @@ def _added(args: argparse.Namespace, job: Job) -> tuple[Setting, ...]:
     return tuple(one for one in dict.fromkeys((*found, *others)) if one not in known)
 
 
+def _asked(args: argparse.Namespace, run: Run) -> tuple[int | None, AskedChunks | None]:
+    """How many chunks the run is to have, None for all, and what it has of those asked for.
+
+    Raises:
+        InputError: There cannot be so many.
+    """
+    from scorer.runs.chunk_plan import asked_chunks
+
+    if args.max_chunks is None:
+        return run.job.max_chunks, None
+    n = None if args.max_chunks == ALL else args.max_chunks
+    dataclasses.replace(run.job, max_chunks=n)
+    return n, asked_chunks(run, n)
+
+
 def run(args: argparse.Namespace) -> int:
     """Score what is missing, print, and return the exit code.
 
@@ -105,22 +131,32 @@ def run(args: argparse.Namespace) -> int:
     deployment = deployment_of(args, found.job.deployment)
     added = _added(args, found.job)
     stopping = args.until_settled and not found.job.until_settled
-    if not added and not stopping and nothing_is_left(found):
+    asked, chunks = _asked(args, found)
+    adds = bool(added) or stopping
+    if chunks is not None and chunks.is_smaller and not chunks.missing and not adds:
+        say(more_than_asked(found.id, chunks))
+        report = deployed_report(found, deployment or found.job.deployment, chunks.asked)
+        delivery.deliver(report, found.id, deployment)
+        return delivery.exit_code(report)
+    is_more = chunks is not None and chunks.asked > chunks.planned
+    if not adds and not is_more and nothing_is_left(found):
         say(f"run `{found.id}` is complete: nothing is left to score")
         report = saved_report(found) if deployment is None else deployed_report(found, deployment)
         delivery.deliver(report, found.id, deployment)
         return delivery.exit_code(report)
     found.check_appendable()
-    asked = (*found.job.settings, *added)
-    settings = ", ".join(setting.key for setting in asked)
+    wanted = (*found.job.settings, *added)
+    settings = ", ".join(setting.key for setting in wanted)
     say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
+    if chunks is not None and is_more:
+        say(more_chunks(found.id, chunks))
     job = job_to_resume(
         found,
         accept_changes=args.accept_changes,
         force=args.force,
         until_settled=args.until_settled,
     )
-    job = dataclasses.replace(job, settings=asked)
+    job = dataclasses.replace(job, settings=wanted, max_chunks=asked)
     if deployment is not None:
         job = dataclasses.replace(job, deployment=deployment)
     ensure_models(job, allow_custom_code=args.allow_custom_code, pull=args.pull)
@@ -131,4 +167,5 @@ def run(args: argparse.Namespace) -> int:
         accept_changes=args.accept_changes,
         allow_custom_code=args.allow_custom_code,
         ranks=ranks,
+        earlier=chunks.planned if chunks is not None and is_more else 0,
     )

@@ -56,7 +56,8 @@ def test_a_width_ticked_later_is_scored_alone_in_the_same_run() -> None:
 
 def test_other_conditions_make_a_new_run() -> None:
     for changes in (
-        {"max_chunks": 9},
+        # More chunks are added to the run that there is.
+        {"max_chunks": CHUNKS - 1},
         {"corpus": "/x.txt"},
         {"noise_floor": 4},
         {"chunks": "first"},
@@ -105,7 +106,8 @@ def test_what_a_saved_run_holds_is_not_scored_anew() -> None:
     planned = next_run(chosen(ticked=(8, 4, 6), force=True), Comparison(), saved)
     assert (planned.kind, planned.run, planned.missing) == ("reopen", run.id, ("6",))
     assert next_run(chosen(), Comparison(), saved).missing == ()
-    assert next_run(chosen(max_chunks=9), Comparison(), saved).kind == "new"
+    assert next_run(chosen(max_chunks=CHUNKS - 1), Comparison(), saved).kind == "new"
+    assert next_run(chosen(max_chunks=9), Comparison(), saved).missing == ("8", "4")
 
 
 def test_the_newest_of_equal_runs_is_continued() -> None:

@@ -47,7 +47,7 @@ def test_the_events_are_those_of_the_same_job_in_process(small: Small) -> None:
 
 def test_other_conditions_are_accepted_on_request(small: Small) -> None:
     run = planned(list(score(small.job("8")))).run
-    request = small.job("8", max_chunks=3).to_json() | {"run": run}
+    request = small.job("8", max_chunks=3, batch=2).to_json() | {"run": run}
     refused, code = answered(request)
     assert code == 2 and "under other conditions" in failed(refused).message
     accepted, code, _ = scored_by_child(request | {"accept_changes": True})

@@ -201,7 +201,7 @@ def test_a_run_of_an_earlier_rule_keeps_its_chunks(
 ) -> None:
     job = small.job("8", chunks="spread", max_chunks=3)
     with monkeypatch.context() as earlier:
-        earlier.setattr("scorer.text.chunks.select_chunks", evenly_spread)
+        earlier.setattr("scorer.text.chunk_order.select_chunks", evenly_spread)
         run = planned(stopped(job, after=1)).run
     kept = find_run(run).facts.chunks
     assert kept is not None and kept == tuple(sorted(kept))

@@ -101,7 +101,7 @@ def test_a_run_does_not_go_on_under_other_conditions(
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"max_chunks": 3}, "chunks (`0,1`, now `0,1,2`)"),
+        ({"chunks": "spread"}, "chunks in the order `first`, not `spread`"),
         ({"batch": 2}, "batch (`1`, now `2`)"),
         ({"kernel": "mlx-lm"}, "kernel (`auto`, now `mlx-lm`)"),
         ({"protocol": "llama.cpp"}, "protocol (`mqf`, now `llama.cpp`)"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scorer.text.chunk_order import random_order, select_chunks, spread_order
+from scorer.text.chunk_order import more_chunks, random_order, select_chunks, spread_order
 
 
 @pytest.mark.parametrize("choice", ["first", "spread", "random:1"])
@@ -77,3 +77,30 @@ def test_gaps_are_those_of_an_even_grid(n: int) -> None:
 def test_a_few_chunks_of_many_are_chosen_without_making_the_whole_order() -> None:
     assert len(select_chunks(10**9, "spread", 3)) == 3
     assert len(select_chunks(10**9, "random:1", 3)) == 3
+
+
+@pytest.mark.parametrize("choice", ["first", "spread"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_chunks_that_are_added_are_those_of_a_larger_number(choice: Any, batch: int) -> None:
+    for total in (1, 3, 10, 64, 595):
+        for few, many in ((1, 2), (3, 3), (4, 9), (8, 700), (5, None)):
+            first = more_chunks((), total, choice, few, batch)
+            n = min(total, -(-few // batch) * batch)
+            assert first == select_chunks(total, choice, n)
+            added = more_chunks(first, total, choice, many, batch)
+            assert added == more_chunks((), total, choice, many, batch)
+            assert added[: len(first)] == first
+            # Fewer than there are take none away.
+            assert more_chunks(added, total, choice, few, batch) == added
+
+
+@pytest.mark.parametrize("total", [5, 40, 595])
+def test_chunks_of_another_rule_keep_their_places(total: int) -> None:
+    chance = random.Random(total)
+    for n in (1, 3, 5):
+        kept = tuple(chance.sample(range(total), n))
+        every = more_chunks(kept, total, "spread", None)
+        assert every[:n] == kept and sorted(every) == list(range(total))
+        assert every[n:] == tuple(c for c in spread_order(total) if c not in kept)
+        for wanted in range(n, min(total, 9)):
+            assert more_chunks(kept, total, "spread", wanted) == every[:wanted]

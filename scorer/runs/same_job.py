@@ -1,0 +1,94 @@
+"""The saved run of the same job, the number of chunks apart: chunks can be added to it.
+
+Pure standard library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from scorer.common.errors import QfidError
+from scorer.runs.chunk_plan import AskedChunks, asked_chunks
+from scorer.runs.listing import newest_first, run_index
+from scorer.runs.run import Run
+from scorer.spec.job import STANDARD_INPUT
+
+if TYPE_CHECKING:
+    from scorer.spec.job import Job
+
+_LOOKED_AT = 200
+# The positions of these are read.
+_COMPARED = 8
+# No number depends on these.
+_FREE = ("max_chunks", "settings", "force", "one_at_a_time", "deployment")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SameJob:
+    """A saved run, and what it has of the chunks of a job.
+
+    Attributes:
+        run: The run.
+        job: The job as the run goes on with it.
+        chunks: What is asked for and what is there.
+    """
+
+    run: Run
+    job: Job
+    chunks: AskedChunks
+
+
+def run_of_job(
+    job: Job, resolved: Callable[[Job], Job], *, any_order: bool = False
+) -> SameJob | None:
+    """The saved run of a job that lacks least of it; None where there is none.
+
+    Whether model, text and arithmetic are still the same is seen when it goes on. Runs that a
+    process writes to are left out, and so are those of a text from standard input, and those that
+    are to have more chunks and lack some of these.
+
+    Args:
+        job: The job.
+        resolved: Resolves its settings for the model; called where a run is of the same model.
+        any_order: The order of the chunks does not matter, as where all are asked for.
+    """
+    if job.corpus.source == STANDARD_INPUT or job.until_settled:
+        # How many chunks a run is to score that stops by itself is not asked.
+        return None
+    found: list[SameJob] = []
+    with contextlib.suppress(QfidError, OSError):
+        for run in itertools.islice(_runs_of(job, resolved, any_order=any_order), _COMPARED):
+            with contextlib.suppress(QfidError):
+                chunks = asked_chunks(run, job.max_chunks)
+                if chunks is not None and not (chunks.is_smaller and chunks.missing):
+                    same = dataclasses.replace(job, chunks=run.job.chunks)
+                    found.append(SameJob(run, same, chunks))
+    # Of equals the one with more chunks, then the newest, which comes first.
+    return min(found, key=lambda each: (each.chunks.missing, -each.chunks.planned), default=None)
+
+
+def _runs_of(job: Job, resolved: Callable[[Job], Job], *, any_order: bool) -> Iterator[Run]:
+    """The runs of a job, the number of chunks apart, newest first."""
+    keys: set[str] = set()
+    index = run_index(job.model)
+    for listed in itertools.islice(newest_first(index), _LOOKED_AT):
+        info = listed.info
+        if info.model != job.model or info.state not in ("finished", "unfinished"):
+            continue
+        keys = keys or {setting.key for setting in resolved(job).settings}
+        if info.read_only or set(info.settings) != keys:
+            continue
+        with contextlib.suppress(QfidError):
+            run = Run(info.path)
+            if _is_same(job, run.job, any_order=any_order):
+                yield run
+    index.save()
+
+
+def _is_same(one: Job, other: Job, *, any_order: bool) -> bool:
+    free = (*_FREE, "chunks") if any_order else _FREE
+    return dataclasses.replace(one, **{name: getattr(other, name) for name in free}) == other
