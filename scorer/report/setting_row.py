@@ -192,6 +192,8 @@ class SettingRow:
         kv_verdict: Tier by the bounds of the KV cache, of a row without weights of its own in a run
             that is judged by those of weights; None else.
         kv_verdict_shown: The same with ``?`` where it is open.
+        letters: Letters of the groups that it is in, one after the other: settings that share one
+            are not told apart. "" where it has none, see the report's ``groups``.
         comparability_key: 12 hexadecimal digits of all that the figures depend on beside the
             setting and the chunks: rows of equal keys may be ranked together. None where that is
             not known, or in reports of earlier versions.
@@ -247,4 +249,5 @@ class SettingRow:
     dropped: str = field(default="", metadata=OMITTED)
     kv_verdict: Verdict | None = field(default=None, metadata=OMITTED_IF_NONE)
     kv_verdict_shown: str | None = field(default=None, metadata=OMITTED_IF_NONE)
+    letters: str = field(default="", metadata=OMITTED)
     comparability_key: str | None = field(default=None, metadata=OMITTED_IF_NONE)

@@ -68,6 +68,7 @@ _ROW_LAST: dict[str, Callable[[SettingRow], Value]] = {
     "kv_bytes_per_token_16bit": lambda row: row.kv_bytes_per_token_16bit,
     "measured_kv_bytes_per_token": lambda row: row.measured_kv_bytes_per_token,
     "on_frontier": lambda row: row.on_frontier,
+    "group": lambda row: row.letters or None,
     "same_as": lambda row: row.same_as,
     "kv_layers_quantized": lambda row: row.kv_layers_quantized,
     "kv_layers_total": lambda row: row.kv_layers_total,

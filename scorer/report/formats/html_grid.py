@@ -17,6 +17,7 @@ from scorer.report.formats.html_parts import (
 from scorer.report.formats.html_scatter import Point, scatter
 from scorer.report.formats.html_style import LEVELS
 from scorer.report.formats.inline import ABSENT, digits, percent, with_margin
+from scorer.report.formats.markdown_groups import has_letters
 from scorer.report.formats.markdown_weights import ladder_lines, ladder_rows, reference_lines
 from scorer.report.formats.short_names import ShortNames
 from scorer.report.setting_row import SettingRow
@@ -54,7 +55,8 @@ def weights_grid(report: Report, names: ShortNames) -> Element | None:
         scrolled(table),
         element(
             "p",
-            "A cell: KL mean in nats with its 95 % interval, flips, verdict. The darker or the "
+            "A cell: KL mean in nats with its 95 % interval, flips, verdict"
+            f"{', group' if has_letters(report) else ''}. The darker or the "
             f"stronger the colour, the more drift. {ABSENT}: not scored.",
             class_="note",
         ),
@@ -84,6 +86,7 @@ def _cell(row: SettingRow | None, *, is_reference: bool) -> Element:
         f"{percent(numbers.flip_rate, significant=3)} flips",
         element("br"),
         badge(numbers),
+        f" {row.letters}" if row.letters else None,
         class_=f"cell k{level_of(numbers.kl.mean)}",
     )
 
