@@ -134,6 +134,7 @@ def recommended_deployment(
         tied_with=deployment.tied_with,
         sentences=deployment.sentences,
         command=deployment.commands[-1] if deployment.commands else None,
+        cheaper_alike=deployment.cheaper_alike,
     )
 
 
