@@ -73,6 +73,10 @@ def _numbers(row: SettingRow, numbers: SettingNumbers, ranked_on: int) -> Iterat
         yield _figure("ranked", f"{place}, on {plural(ranked_on, 'common chunk')}")
     basis = [f"95 % over {plural(ends.n_units, ends.unit)}", ends.label, ends.note]
     yield _figure("intervals", ", ".join(part for part in basis if part))
+    if row.letters:
+        yield _figure("group", f"{inert(row.letters)}: not told apart from the same letter")
+    key = "not known" if row.comparability_key is None else inert(row.comparability_key)
+    yield _figure("key", f"{key}, of all that the figures depend on")
 
 
 def _paired(other: str, pair: PairedMeans | None) -> Iterator[TonedLine]:

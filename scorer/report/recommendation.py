@@ -156,9 +156,7 @@ def _cheaper_open(
     )
 
 
-def _cheaper_alike(
-    pool: Sequence[Candidate], pick: Candidate, pairs: Pairs
-) -> list[Candidate]:
+def _cheaper_alike(pool: Sequence[Candidate], pick: Candidate, pairs: Pairs) -> list[Candidate]:
     """Those that cost less and cannot be told apart from the recommended one, cheapest first."""
     found = [c for c in pool if c.cost < pick.cost and tied(c, pick, pairs)]
     return sorted(found, key=lambda c: (c.cost, c.kl_mean))

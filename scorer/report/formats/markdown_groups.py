@@ -95,10 +95,11 @@ def groups_rule(groups: GroupsPart) -> str:
     said = "Settings that share a letter cannot be told apart on this text"
     if groups.n_pairs == 1:
         return f"{said}; one pair was tested, at {percent(groups.level)}."
-    return (
-        f"{said}; {groups.n_alike} of {groups.n_pairs} pairs cannot be, by {groups.correction}'s "
-        f"method at {percent(groups.level)} over all of them."
-    )
+    if not groups.n_alike:
+        found = f"all {groups.n_pairs} pairs are told apart"
+    else:
+        found = f"{groups.n_alike} of {groups.n_pairs} pairs are not told apart"
+    return f"{said}; {found}, by {groups.correction}'s method at {percent(groups.level)} over all."
 
 
 def has_letters(report: Report) -> bool:
