@@ -16,6 +16,7 @@ from scorer.runs.run import Run
 if TYPE_CHECKING:
     from os import PathLike
 
+    from scorer.report.gate import Gate, Tier
     from scorer.report.tree import Report
     from scorer.runs.stored_chunks import StoredChunks
     from scorer.spec.job import Job
@@ -101,6 +102,28 @@ class RunResults:
 
             self._report = saved_report(self._run, self._stored)
         return self._report
+
+    def gate(self, tier: Tier = "good") -> Gate:
+        """Judge all settings by intervals that hold together, as ``--fail-under --confident`` does.
+
+        Args:
+            tier: The tier that is to be reached: ``good`` or ``marginal``.
+
+        Returns:
+            ``.exit_code`` is 4 if a setting is beyond a bound, 5 if one is not settled, else 0;
+            ``.beyond``, ``.open`` and ``.within`` say which.
+
+        Raises:
+            QfidError: As of ``report``.
+        """
+        from scorer.report.gate import gate, lacks_intervals
+
+        report = self.report
+        if lacks_intervals(report):
+            from scorer.report.from_run import finished_report
+
+            report = finished_report(self._run, self._stored)
+        return gate(report, tier)
 
     @property
     def arrays(self) -> Mapping[str, SettingArrays]:

@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 report, 1 internal error or a setting failed, 2 wrong input, 3 not enough
-        memory, 4 ``--fail-under`` not met, 130 interrupted.
+        memory, 4 ``--fail-under`` not met or ``qfid diff`` beyond ``--within``, 5 neither met nor
+        failed for sure, 130 interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _reserve_descriptors()

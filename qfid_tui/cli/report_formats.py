@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qfid_tui.cli.output import ReportFile
+    from scorer.report.gate import Tier
     from scorer.report.tree import Report
     from scorer.runs.run import Run
     from scorer.spec.deployment import DeploymentSpec
@@ -73,6 +74,12 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
         help="exit with code 4 if a setting's verdict is worse than this; an open one (`good?`) "
         "counts as what it says",
     )
+    group.add_argument(
+        "--confident",
+        action="store_true",
+        help="--fail-under by intervals that hold together over all settings: exit with code 4 if "
+        "any lies beyond a bound, else with 5 if any setting is not settled",
+    )
 
 
 class Delivery:
@@ -91,7 +98,8 @@ class Delivery:
 
         Raises:
             InputError: ``--output`` cannot be written, or does not say which format is meant; or
-                ``--only`` stands with a format that holds all settings.
+                ``--only`` stands with a format that holds all settings, or ``--confident`` without
+                ``--fail-under``.
         """
         self.format: str = args.format or _format_of(args.output)
         self._only: str | None = args.only
@@ -102,7 +110,15 @@ class Delivery:
                 f"--only chooses the setting of --format {MQF_JSON}",
                 f"the format {self.format} holds all settings",
             )
-        self._fail_under: str | None = args.fail_under
+        self._fail_under: Tier | None = args.fail_under
+        self._confident: bool = args.confident
+        if self._confident and self._fail_under is None:
+            from scorer.common.errors import InputError
+
+            raise InputError(
+                "--confident is about --fail-under, which is not given",
+                "add the tier: --fail-under good --confident",
+            )
         self._of_answer = of_answer
         self._file: ReportFile | None = None
         if self.format == "parquet" and args.output is None:
@@ -151,16 +167,27 @@ class Delivery:
             self._file.write(parts)
             say(f"report written to {self._file.path}")
 
-    def exit_code(self, report: Report) -> int:
+    def exit_code(self, report: Report, run: Run | None = None) -> int:
         """Return 0, or 4 if a scored setting is worse than ``--fail-under``; name such settings.
 
-        Point estimates decide. An open verdict that passes is named, too.
+        Point estimates decide. An open verdict that passes is named, too. With ``--confident``
+        intervals decide, and 5 says that it is not settled.
+
+        Args:
+            report: The report.
+            run: Its saved run, from which an older report is made anew if it lacks the intervals;
+                None for a report that this version has made.
+
+        Raises:
+            QfidError: The run cannot be read.
         """
         if self._fail_under is None:
             return 0
         from qfid_tui.cli.diagnostics import say
 
         pick = report.deployment.pick if self._of_answer and report.deployment else None
+        if self._confident:
+            return _confident(report, run, self._fail_under, pick)
         if pick is not None:
             # What was scored to find the answer may be as bad as it likes.
             rows = tuple(row for row in report.settings if row.setting == pick)
@@ -181,6 +208,21 @@ class Delivery:
         named = ", ".join(f"`{name}` ({verdict})" for name, verdict in below)
         say(f"worse than --fail-under {self._fail_under}: {named}")
         return 4
+
+
+def _confident(report: Report, run: Run | None, tier: Tier, pick: str | None) -> int:
+    """Say what the gate says by intervals, and return its exit code."""
+    from qfid_tui.cli.diagnostics import say
+    from scorer.report.gate import gate, lacks_intervals
+
+    if run is not None and lacks_intervals(report):
+        from scorer.report.from_run import finished_report
+
+        report = finished_report(run)
+    found = gate(report, tier, pick)
+    for line in found.lines():
+        say(f"--fail-under {tier} --confident: {line}")
+    return found.exit_code
 
 
 def _format_of(output: str | None) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scorer.report.setting_row import Intervals
+from scorer.report.joint_intervals import joint_intervals
+from scorer.report.setting_row import Intervals, JointIntervals
 from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.spec.settings.base import Setting
 from scorer.spec.thresholds import Metric
@@ -77,6 +78,7 @@ class Measured:
         control_flip_rate: Its flip rate, 0 to 1; None likewise.
         kv_judgement: The verdict by the bounds of the KV cache, where that is all that is quantized
             and the run is judged by those of weights; None else.
+        joint: Intervals of the criteria that hold together over all settings; None without units.
     """
 
     summary: Summary
@@ -87,6 +89,7 @@ class Measured:
     control_kl: KLSummary | None = None
     control_flip_rate: float | None = None
     kv_judgement: Judgement | None = None
+    joint: JointIntervals | None = None
 
     @property
     def intervals(self) -> Intervals:
@@ -165,6 +168,7 @@ def measure(facts: RunFacts, scored: ScoredSetting) -> Measured:
         kv_judgement=judge(estimates, summary.n_positions, outlook, scored.setting.thresholds)
         if scored.setting.thresholds != facts.job.thresholds
         else None,
+        joint=joint_intervals(columns.kl, sums, units, len(facts.job.settings)),
     )
 
 

@@ -128,6 +128,7 @@ def _numbers(measured: Measured) -> SettingNumbers:
         nll_correlation=summary.nll_correlation,
         delta_p=summary.delta_p,
         intervals=measured.intervals,
+        joint_intervals=measured.joint,
         kl_mean_per_chunk=tuple(
             total / size for total, size in zip(sums.kl, sums.sizes, strict=True)
         ),

@@ -27,6 +27,9 @@ class Intervals:
 
     Attributes:
         confidence: 0.95.
+        simultaneous: The run stops once it is settled: these are the intervals of its last look,
+            and those of all settings, metrics and looks hold together with that confidence. There
+            are none of perplexity then.
         unit: What is taken as independent, also by the bootstrap of p99.
         n_units: How many of those there are.
         n_documents: Documents that the chunks are known to cover.
@@ -42,6 +45,7 @@ class Intervals:
     """
 
     confidence: float = CONFIDENCE
+    simultaneous: bool = field(default=False, metadata=OMITTED)
     unit: UnitKind
     n_units: int
     n_documents: int
@@ -54,6 +58,27 @@ class Intervals:
     ln_perplexity_ratio: Interval | None = None
     perplexity_ratio: Interval | None = None
     perplexity_delta: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointIntervals:
+    """Intervals of the criteria of a verdict; None for an interval there is not.
+
+    Those of all settings of a report hold together with 95 % confidence (Bonferroni).
+
+    Attributes:
+        confidence: Of each of them.
+        n_settings: Settings of the report.
+        kl_mean: Nats; symmetric on its logarithm.
+        kl_p99: Nats; by inverting the interval of the share of positions above a value.
+        flip_rate: 0 to 1; Wilson's on the effective number of positions.
+    """
+
+    confidence: float
+    n_settings: int
+    kl_mean: Interval | None
+    kl_p99: Interval | None
+    flip_rate: Interval | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +103,9 @@ class SettingNumbers:
         nll_correlation: Correlation of the two models' NLLs; None where one is constant.
         delta_p: ``mean``, ``rms`` and quantiles of the change of the target's probability, percent.
         intervals: 95 % intervals.
+        joint_intervals: Intervals of the criteria that hold together over all settings; None in a
+            run that stops once it is settled, whose ``intervals`` are such, and in reports of
+            earlier versions.
         kl_mean_per_chunk: KL mean of each of these chunks, nats.
         flips_per_chunk: Positions of each chunk whose top token changed.
         control_kl: KL of the dequantized path, nats; None where it was not scored beside this one.
@@ -105,6 +133,7 @@ class SettingNumbers:
     nll_correlation: float | None
     delta_p: dict[str, float]
     intervals: Intervals
+    joint_intervals: JointIntervals | None = field(default=None, metadata=OMITTED_IF_NONE)
     kl_mean_per_chunk: tuple[float, ...] = ()
     flips_per_chunk: tuple[int, ...] = ()
     control_kl: KLSummary | None = None

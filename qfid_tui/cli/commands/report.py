@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     delivery.deliver(report, found.id, deployment)
     if not found.finished:
         say(f"run `{found.id}` is unfinished: `qfid resume {found.id}` scores the rest")
-    return delivery.exit_code(report)
+    return delivery.exit_code(report, found)
 
 
 def _print_schema(args: argparse.Namespace) -> int:

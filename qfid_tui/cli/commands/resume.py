@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"run `{found.id}` is complete: nothing is left to score")
         report = saved_report(found) if deployment is None else deployed_report(found, deployment)
         delivery.deliver(report, found.id, deployment)
-        return delivery.exit_code(report)
+        return delivery.exit_code(report, found)
     found.check_appendable()
     asked = (*found.job.settings, *added)
     settings = ", ".join(setting.key for setting in asked)
