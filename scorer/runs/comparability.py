@@ -19,6 +19,9 @@ from scorer.spec.settings.base import Setting
 
 ROW = TypeVar("ROW")
 
+WHAT = ("model files", "model content", "corpus", "tokenizer", "protocol", "chunk length")
+"""Conditions that say what was scored; all others say how."""
+
 # Names, which the hash of the files makes needless, and the chunks, which the key holds apart.
 _LEFT_OUT = ("model", "model revision", "chunks")
 _MIXED = "changes accepted on resume"
@@ -40,6 +43,11 @@ _WITHOUT_VALUE = {
 }
 _SHOWN = 30
 _DIGEST_LENGTH = 12
+
+
+def words_of(name: str) -> str:
+    """A condition in words: ``files of the model``."""
+    return _WITHOUT_VALUE.get(name, name)
 
 
 def run_conditions(facts: StoredFacts) -> Identity:

@@ -110,9 +110,10 @@ def test_the_intervals_are_those_of_all_settings_and_criteria_together() -> None
             )
             assert some is not None
             assert some.interval(1 - 0.05 / 6).holds(0.01) == inside
-    assert "2 settings × 3 criteria hold together with 95 % (Bonferroni: 99.17 % each)" in list(
-        gate(report).lines()
-    )[-1]
+    assert (
+        "2 settings × 3 criteria hold together with 95 % (Bonferroni: 99.17 % each)"
+        in list(gate(report).lines())[-1]
+    )
 
 
 def test_rounding_can_leave_a_setting_open() -> None:
