@@ -131,7 +131,7 @@ def _check_what(a: Run, b: Run) -> None:
         if one != other:
             values = f": {one} and {other}" if words == name and name != "tokenizer" else ""
             raise InputError(
-                f"runs `{a.id}` and `{b.id}` did not score the same: {words} differ{values}"
+                f"runs `{a.id}` and `{b.id}` did not score the same: not the same {words}{values}"
             )
 
 
