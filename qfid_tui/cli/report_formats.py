@@ -275,7 +275,7 @@ def rendered(
         from scorer.report.formats.parquet_export import positions_parquet
         from scorer.runs.listing import find_run
 
-        return positions_parquet(_stored_positions(find_run(run_id), report))
+        return positions_parquet(_stored_positions(find_run(run_id), report), _keys(report))
     if format == MQF_JSON:
         from scorer.report.formats.mqf_json import to_mqf_json
 
@@ -314,7 +314,7 @@ def rendered_text(
         from scorer.report.formats.csv_export import positions_csv
         from scorer.runs.listing import find_run
 
-        return positions_csv(_stored_positions(find_run(run_id), report))
+        return positions_csv(_stored_positions(find_run(run_id), report), _keys(report))
     if format == "badge":
         from scorer.report.formats.badge import to_badges
 
@@ -330,6 +330,10 @@ def rendered_text(
     from scorer.report.formats.markdown import to_markdown
 
     return [to_markdown(report)]
+
+
+def _keys(report: Report) -> dict[str, str | None]:
+    return {row.setting: row.key_text for row in report.settings}
 
 
 def _stored_positions(run: Run, report: Report) -> Iterable[tuple[str, Positions]]:

@@ -75,7 +75,7 @@ def _numbers(row: SettingRow, numbers: SettingNumbers, ranked_on: int) -> Iterat
     yield _figure("intervals", ", ".join(part for part in basis if part))
     if row.letters:
         yield _figure("group", f"{inert(row.letters)}: not told apart from the same letter")
-    key = "not known" if row.comparability_key is None else inert(row.comparability_key)
+    key = "not known" if row.key_text is None else inert(row.key_text)
     yield _figure("key", f"{key}, of all that the figures depend on")
 
 

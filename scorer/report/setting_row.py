@@ -226,6 +226,9 @@ class SettingRow:
         comparability_key: 12 hexadecimal digits of all that the figures depend on beside the
             setting and the chunks: rows of equal keys may be ranked together. None where that is
             not known, or in reports of earlier versions.
+        setting_fingerprint: 12 hexadecimal digits of what the setting's own weights resolved to,
+            the revision and content of a repo or folder: rows of one setting are about the same
+            weights where these are equal. None where the notation says everything.
     """
 
     setting: str
@@ -280,3 +283,11 @@ class SettingRow:
     kv_verdict_shown: str | None = field(default=None, metadata=OMITTED_IF_NONE)
     letters: str = field(default="", metadata=OMITTED)
     comparability_key: str | None = field(default=None, metadata=OMITTED_IF_NONE)
+    setting_fingerprint: str | None = field(default=None, metadata=OMITTED_IF_NONE)
+
+    @property
+    def key_text(self) -> str | None:
+        """The key as it is printed: with the fingerprint behind a ``+`` where there is one."""
+        if self.comparability_key is None or self.setting_fingerprint is None:
+            return self.comparability_key
+        return f"{self.comparability_key}+{self.setting_fingerprint}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from scorer.common.inert_text import inert
@@ -85,6 +86,7 @@ _ROW_LAST: dict[str, Callable[[SettingRow], Value]] = {
     "peak_memory_bytes": lambda row: row.peak_memory_bytes,
     "seconds": lambda row: row.seconds,
     "comparability_key": lambda row: row.comparability_key,
+    "setting_fingerprint": lambda row: row.setting_fingerprint,
 }
 
 
@@ -186,15 +188,19 @@ _POSITION_HEAD = (
     "top_ref_p",
     "top_quant",
     "top_quant_p",
+    "comparability_key",
 )
 
 
-def positions_csv(settings: Iterable[tuple[str, Positions]]) -> Iterator[str]:
+def positions_csv(
+    settings: Iterable[tuple[str, Positions]], keys: Mapping[str, str | None] = MappingProxyType({})
+) -> Iterator[str]:
     """Lines of CSV: a head with units, then one line per setting and position.
 
     Args:
         settings: Setting in notation and its positions; those of a setting whole, or in parts of
             ascending chunks. Each part is sorted here by chunk and position.
+        keys: Setting in notation to the comparability key of its row, as it is printed.
 
     Yields:
         Lines with their newline; floats in full, infinity as ``inf``.
@@ -225,11 +231,11 @@ def positions_csv(settings: Iterable[tuple[str, Positions]]) -> Iterator[str]:
             rows.top_quant,
             np.exp(rows.top_quant_logprob),
         )
-        name = _cell(setting)
+        name, key = _cell(setting), _cell(keys.get(setting))
         for start in range(0, len(rows), 4096):
             block = (column[start : start + 4096].tolist() for column in columns)
             for values in zip(*block, strict=True):
-                yield f"{name},{','.join(map(repr, values))}\n"
+                yield f"{name},{','.join(map(repr, values))},{key}\n"
 
 
 def _cell(value: Value) -> str | float:

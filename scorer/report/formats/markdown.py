@@ -22,6 +22,7 @@ from scorer.report.formats.inline import (
     text,
     with_margin,
 )
+from scorer.report.formats.key_words import keys_sentence
 from scorer.report.formats.markdown_deployment import choice_lines, memory_lines, total_cell
 from scorer.report.formats.markdown_details import details
 from scorer.report.formats.markdown_groups import has_letters, told_apart_lines
@@ -310,6 +311,7 @@ def how_made_lines(report: Report) -> list[str]:
         f"{bytes_of(run.device.memory)}",
         f"- Versions: {versions}",
         *([] if len(report.settings) > 1 else [f"- {bounds_used(report)}"]),
+        *([f"- {keys}"] if (keys := keys_sentence(report, short_names(report))) else []),
         "- Intervals: 95 %, over chunks (over documents from 5 on): Student's t for means, "
         "Wilson's for flips, a bootstrap for p99; never over positions: those of a chunk are "
         "correlated; llama.cpp's ± are standard errors that take them as independent and come out "

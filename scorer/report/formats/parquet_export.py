@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from scorer.common.folders import temporary_folder
@@ -17,7 +18,9 @@ _BLOCK = 1 << 20
 _ROWS = 1 << 17
 
 
-def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[bytes]:
+def positions_parquet(
+    settings: Iterable[tuple[str, Positions]], keys: Mapping[str, str | None] = MappingProxyType({})
+) -> Iterator[bytes]:
     """Make a Parquet file with the columns of the format ``positions``.
 
     A row group holds positions of one setting only, so that a reader can take one without the
@@ -26,6 +29,7 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
     Args:
         settings: Setting in notation and its positions; those of a setting whole, or in parts of
             ascending chunks. Each part is sorted here by chunk and position.
+        keys: Setting in notation to the comparability key of its row, as it is printed.
 
     Yields:
         The bytes of the file, in order.
@@ -52,6 +56,7 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
             ("top_ref_p", pa.float64()),
             ("top_quant", pa.int32()),
             ("top_quant_p", pa.float64()),
+            ("comparability_key", pa.string()),
         ]
     )
     with tempfile.TemporaryFile(dir=temporary_folder()) as file:
@@ -60,10 +65,15 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
         with pq.ParquetWriter(file, schema, use_dictionary=integers) as writer:
             for setting, positions in _row_groups(settings):
                 rows = in_order(positions)
-                columns = [
-                    pa.DictionaryArray.from_arrays(np.zeros(len(rows), np.int32), [setting]).cast(
+                of_all = np.zeros(len(rows), np.int32)
+                name, key = (
+                    pa.DictionaryArray.from_arrays(of_all, pa.array([text], pa.string())).cast(
                         pa.string()
-                    ),
+                    )
+                    for text in (setting, keys.get(setting))
+                )
+                columns = [
+                    name,
                     rows.chunk,
                     rows.position,
                     rows.token,
@@ -76,6 +86,7 @@ def positions_parquet(settings: Iterable[tuple[str, Positions]]) -> Iterator[byt
                     np.exp(rows.top_ref_logprob),
                     rows.top_quant,
                     np.exp(rows.top_quant_logprob),
+                    key,
                 ]
                 arrays = [
                     pa.array(column, type=field.type)

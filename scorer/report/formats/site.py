@@ -10,8 +10,8 @@ from html import escape
 
 from scorer._version import __version__
 from scorer.common.inert_text import inert
-from scorer.report.formats.badge import mode_text
 from scorer.report.formats.inline import digits, plural
+from scorer.report.formats.key_words import mode_text
 from scorer.report.formats.weight_words import has_cache
 from scorer.report.setting_row import SettingRow
 from scorer.report.standings import Group, NotRanked, Standing, Standings
