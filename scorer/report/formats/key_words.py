@@ -42,5 +42,8 @@ def keys_sentence(report: Report, names: ShortNames) -> str:
         return ""
     more = ""
     if any(row.setting_fingerprint and row.numbers is not None for row in report.settings):
-        more = " What stands behind a + is the content of the setting's own weights, not ranked by."
+        more = (
+            " Behind a `+` stands the content of the weights that a setting names: rows of other "
+            "weights may be ranked, but are not of the same setting."
+        )
     return f"{RULE} Key of {'; of '.join(parts)}.{more}"

@@ -127,9 +127,9 @@ def test_flips_hold_the_shares_that_wilsons_test_accepts() -> None:
     flips = np.zeros(kl.shape)
     flips[::3, :2] = 1
     counts = flips.sum(axis=1).astype(int)
-    ends = look_intervals(
-        sums_of(kl, counts), values_of(kl, owner), _units(owner), CONFIDENCE
-    )["flip_rate"]
+    ends = look_intervals(sums_of(kl, counts), values_of(kl, owner), _units(owner), CONFIDENCE)[
+        "flip_rate"
+    ]
     assert ends is not None
     p, error = clustered_error(flips, owner)
     n = flips.size / max(1.0, error**2 / (p * (1 - p) / flips.size))

@@ -110,14 +110,12 @@ class Case:
     def bounds(self) -> Bounds:
         """Bounds that all values miss, or keep, by the same factor."""
         values = self.truth
-        return Bounds(
-            values["kl_mean"] / self.ratio, values["kl_p99"] / self.ratio, FLIP_BOUND
-        )
+        return Bounds(values["kl_mean"] / self.ratio, values["kl_p99"] / self.ratio, FLIP_BOUND)
 
     def _quantile(self, fraction: float) -> float:
         """The quantile of the product of a factor and a value of the pool, by bisection."""
         factors = np.exp(self.spread * np.linspace(-6, 6, 1201))
-        weights = np.exp(-np.linspace(-6, 6, 1201) ** 2 / 2)
+        weights = np.exp(-(np.linspace(-6, 6, 1201) ** 2) / 2)
         weights /= weights.sum()
         ordered = pool().ordered
         low, high = float(ordered[0]), float(ordered[-1]) * float(factors[-1])
