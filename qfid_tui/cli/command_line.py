@@ -27,7 +27,7 @@ COMMANDS = {
     "resume": "score the missing chunks of a saved run",
     "report": "print the report of a saved run again",
     "runs": "list the saved runs",
-    "diff": "pair two saved runs of the same, scored on other machines or versions",
+    "diff": "pair two saved runs that scored the same on other machines",
     "site": "make a static page about many runs",
     "models": "list the cached models, and why some cannot be scored",
     "pull": "download a model",
