@@ -20,6 +20,7 @@ Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979; B
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -62,6 +63,8 @@ class Crossing:
             digits(scale * end, significant=3) for end in (self.interval.low, self.interval.high)
         )
         word = ">" if self.interval.low > self.bound else "against"
+        if self.interval.high == math.inf > self.interval.low:
+            return f"{_NAMES[self.metric]} {low}{unit} or more, no upper end yet, {word} {bound}"
         return f"{_NAMES[self.metric]} {low} to {high}{unit} {word} {bound}"
 
 
