@@ -336,9 +336,23 @@ def best_line(comparison: Comparison) -> Line | None:
         (f"{name}{sure}", "good"),
         (share, "muted"),
     ]
-    if (cheaper := comparison.cheaper_open()) is not None:
+    cheaper, alike = comparison.cheaper_open(), _cheaper_alike(comparison, name)
+    if cheaper is not None and cheaper not in alike:
         line.append((f"; {cheaper}? costs less and is open", "text"))
+    if alike:
+        more = f" and {len(alike) - 2} more" if len(alike) > 2 else ""
+        verbs = ("costs", "is") if len(alike) == 1 else ("cost", "are")
+        said = (
+            f"; {', '.join(alike[:2])}{more} {verbs[0]} less and {verbs[1]} not told apart from it"
+        )
+        line.append((said, "text"))
     return line
+
+
+def _cheaper_alike(comparison: Comparison, name: str) -> tuple[str, ...]:
+    """What the report names as cheaper and not told apart from the setting it recommends."""
+    found = None if comparison.report is None else comparison.report.recommendation
+    return () if found is None or found.setting != name else found.cheaper_alike
 
 
 def _without_parts(sentence: str) -> str:
