@@ -45,6 +45,7 @@ def measure_kv_fidelity(
     chunk_length: int = 512,
     chunks: ChunkChoice | None = None,
     max_chunks: int | None = None,
+    until_settled: bool = False,
     revision: str | None = None,
     allow_custom_code: bool = False,
     force: bool = False,
@@ -69,6 +70,7 @@ def measure_kv_fidelity(
     chunk_length: int = 512,
     chunks: ChunkChoice | None = None,
     max_chunks: int | None = None,
+    until_settled: bool = False,
     revision: str | None = None,
     allow_custom_code: bool = False,
     force: bool = False,
@@ -94,6 +96,7 @@ def measure_kv_fidelity(
     chunk_length: int = 512,
     chunks: ChunkChoice | None = None,
     max_chunks: int | None = None,
+    until_settled: bool = False,
     revision: str | None = None,
     allow_custom_code: bool = False,
     force: bool = False,
@@ -128,9 +131,11 @@ def measure_kv_fidelity(
             ``pathlib.Path`` is always a file.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
-        chunks: ``first`` or ``spread``; None for ``spread`` where ``max_chunks`` is given, but
-            ``first`` under ``llama.cpp``.
+        chunks: ``first``, ``spread`` or ``random:SEED``; None for ``spread`` where ``max_chunks``
+            is given, but ``first`` under ``llama.cpp``, and ``random:1`` with ``until_settled``.
         max_chunks: Maximum number of chunks; None for the whole corpus.
+        until_settled: Stop, for all settings together, once each is settled as good or as worse by
+            simultaneous intervals; ``.intervals`` are those then.
         revision: Commit, branch or tag of the repo.
         allow_custom_code: Allow the model's own Python files to run, as they are now; a warning
             names them. Nothing remembers it.
@@ -203,11 +208,12 @@ def measure_kv_fidelity(
         revision=revision,
         protocol=protocol,
         chunk_length=chunk_length,
-        chunks=chunks or default_chunks(protocol, max_chunks),
+        chunks=chunks or default_chunks(protocol, max_chunks, until_settled=until_settled),
         max_chunks=max_chunks,
         kernel=kernel,
         control=control,
         force=force,
+        until_settled=until_settled,
     )
     reports, planned = run_job(job, allow_custom_code, on_event, ranks=ranks, shard=shard)
     found = by_setting(reports, planned.run)
@@ -221,6 +227,7 @@ def resume_run(
     accept_changes: bool = False,
     allow_custom_code: bool = False,
     force: bool = False,
+    until_settled: bool = False,
     ranks: RanksWanted = 1,
     shard: Shard | None = None,
     on_event: Callable[[Event], object] | None = None,
@@ -236,6 +243,8 @@ def resume_run(
             says so.
         allow_custom_code: As in :func:`measure_kv_fidelity`. A run does not remember it.
         force: Score even if memory seems insufficient.
+        until_settled: Stop once every setting is settled, where the run takes its chunks in a
+            random order; a run that was begun so does it anyway.
         ranks: As in :func:`measure_kv_fidelity`; no matter how many there were before.
         shard: As in :func:`measure_kv_fidelity`, and as in the run until now.
         on_event: As in :func:`measure_kv_fidelity`; not called where nothing is left to score.
@@ -258,11 +267,14 @@ def resume_run(
     refuse_after_fork()
     try:
         found = run_to_resume(None if run is None else located(run))
-        if nothing_is_left(found):
+        stopping = until_settled and not found.job.until_settled
+        if not stopping and nothing_is_left(found):
             report = finished_report(found)
         else:
             found.check_appendable()
-            job = job_to_resume(found, accept_changes=accept_changes, force=force)
+            job = job_to_resume(
+                found, accept_changes=accept_changes, force=force, until_settled=until_settled
+            )
             report, _ = run_job(
                 job, allow_custom_code, on_event, found.id, accept_changes, ranks, shard
             )

@@ -54,6 +54,7 @@ def measure_weight_fidelity(
     chunk_length: int = 512,
     chunks: ChunkChoice | None = None,
     max_chunks: int | None = None,
+    until_settled: bool = False,
     revision: str | None = None,
     memory: int | str | None = None,
     context: int | str | None = None,
@@ -93,6 +94,8 @@ def measure_weight_fidelity(
         chunk_length: Tokens per chunk.
         chunks: See there.
         max_chunks: Maximum number of chunks; None for the whole corpus.
+        until_settled: As in :func:`~scorer.api.measure_kv_fidelity`; not for sets of weights that
+            take turns in memory.
         revision: Commit, branch or tag of the reference.
         memory: What weights, KV cache and prefill may take where the model is to run: bytes, or
             ``"16GB"``; None for no limit. No number depends on it, nor on the next four.
@@ -143,6 +146,7 @@ def measure_weight_fidelity(
         chunk_length=chunk_length,
         chunks=chunks,
         max_chunks=max_chunks,
+        until_settled=until_settled,
         kernel=kernel,
         control=control,
         force=force,
@@ -340,6 +344,7 @@ def _job(
     kernel: Kernel = "auto",
     control: bool = False,
     drop_beaten: bool = False,
+    until_settled: bool = False,
 ) -> Job:
     source = "builtin" if reference == "demo" else "wikitext2"
     return Job(
@@ -349,7 +354,7 @@ def _job(
         revision=revision,
         protocol=protocol,
         chunk_length=chunk_length,
-        chunks=chunks or default_chunks(protocol, max_chunks),
+        chunks=chunks or default_chunks(protocol, max_chunks, until_settled=until_settled),
         max_chunks=max_chunks,
         kernel=kernel,
         control=control,
@@ -357,6 +362,7 @@ def _job(
         one_at_a_time=one_at_a_time,
         deployment=deployment,
         drop_beaten=drop_beaten,
+        until_settled=until_settled,
     )
 
 

@@ -92,6 +92,8 @@ def _cells(job: Job, info: ModelInfo) -> Iterator[str]:
         )
     if job.drop_beaten:
         yield "  that is the most: settings that cannot be the answer are dropped on the way"
+    if job.until_settled:
+        yield "  that is the most: the run stops once every setting is settled"
 
 
 def _memory(job: Job, info: ModelInfo, machine: dict[str, Any], plan: Any) -> Iterator[str]:

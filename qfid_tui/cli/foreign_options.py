@@ -52,6 +52,7 @@ _OF_COMMAND = {
     },
     "fit": {
         "--kv-bits": "--kv 8,4 names the KV settings to choose from",
+        "--until-settled": "`qfid fit` drops what cannot be the answer; `qfid weights` takes it",
     },
     "resume": {
         "--max-chunks": "a run keeps its text and chunks: score more with a new `qfid kv`",

@@ -51,6 +51,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     )
     add_cache_options(group)
     add_text_options(parser)
+    add_stopping_option(parser)
 
 
 def add_cache_options(group: argparse._ArgumentGroup) -> None:
@@ -113,8 +114,8 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--chunks",
         metavar="WHICH",
-        help="first or spread over the text: which chunks if not all (default: spread; first "
-        "with --protocol llama.cpp and --format mqf-json)",
+        help="first, spread over the text, or random:SEED: which chunks if not all (default: "
+        "spread; first with --protocol llama.cpp and --format mqf-json)",
     )
     group.add_argument(
         "--max-chunks", type=int, metavar="N", help="number of chunks to score (default: all)"
@@ -135,6 +136,16 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
         help="chunks per forward pass (default: as memory allows)",
     )
     group.add_argument("--force", action="store_true", help="score even if memory seems too small")
+
+
+def add_stopping_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that ends a run before all its chunks are scored."""
+    parser.add_argument(
+        "--until-settled",
+        action="store_true",
+        help="stop once every setting is settled as good or as worse, by intervals that allow for "
+        "looking early; at most --max-chunks",
+    )
 
 
 def settings_of(args: argparse.Namespace) -> tuple[Setting, ...]:
@@ -166,10 +177,11 @@ def _default_chunks(args: argparse.Namespace) -> ChunkChoice:
     from qfid_tui.cli.report_formats import MQF_JSON
     from scorer.spec.job import default_chunks
 
+    until_settled = getattr(args, "until_settled", False)
     # What is written for mlx-quant-fidelity is of the chunks that it takes.
-    if args.format == MQF_JSON:
+    if args.format == MQF_JSON and not until_settled:
         return "first"
-    return default_chunks(args.protocol, args.max_chunks)
+    return default_chunks(args.protocol, args.max_chunks, until_settled=until_settled)
 
 
 def job_of(
@@ -221,6 +233,7 @@ def job_of(
         force=args.force,
         one_at_a_time=getattr(args, "one_at_a_time", False),
         deployment=deployment,
+        until_settled=getattr(args, "until_settled", False),
     )
     job.check_new()
     return job

@@ -13,6 +13,7 @@ from qfid_tui.words.progress import (
     dropped_text,
     duration,
     loading_text,
+    look_text,
     planned_text,
     rank_lines,
     rate_text,
@@ -25,6 +26,7 @@ from scorer.spec.events import (
     Failed,
     Finished,
     Loading,
+    Looked,
     Planned,
     Progress,
     SettingDropped,
@@ -57,6 +59,9 @@ class ProgressLines:
             self._write_problem(event)
         elif isinstance(event, SettingDropped):
             self.say(dropped_text(event.setting, event.reason))
+        elif isinstance(event, Looked):
+            self.say(look_text(event))
+            self._last_tenth = 10 * self.run.complete // max(1, self.run.chunks)
         elif isinstance(event, Finished | Failed):
             self._say_ranks()
         elif isinstance(event, ChunkScored) and self._has_news:
@@ -123,6 +128,8 @@ class ProgressBar(ProgressLines):
             self._write_problem(event)
         elif isinstance(event, SettingDropped):
             self.say(dropped_text(event.setting, event.reason))
+        elif isinstance(event, Looked):
+            self.say(look_text(event))
         elif isinstance(event, Finished | Failed):
             self._say_ranks()
         elif isinstance(event, Progress | ChunkScored):

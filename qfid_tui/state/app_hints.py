@@ -35,6 +35,11 @@ _RULES = tuple(
         (r"--quantize-start", _LABELS["start"] + " ({o})"),
         (r"--path dequantized", _LABELS["path"] + " dequantized ({o})"),
         (r"give --revision with one of", "start `qfid MODEL --revision` with one of"),
+        (r"leave out --one-at-a-time or --until-settled", "switch off --until-settled"),
+        (r"leave out --until-settled, or", "switch off --until-settled, or"),
+        (r"leave out --chunks, or give --chunks \S+", "choose a random order ({o})"),
+        (r"`qfid kv` with --until-settled starts another", "--until-settled starts another run"),
+        (r"--until-settled", _LABELS["until_settled"] + " ({o})"),
         (r"leave out --revision", "start qfid without --revision"),
         (
             r"score anew with `qfid kv`, or mix the two with --accept-changes",

@@ -32,7 +32,8 @@ DEVICES: tuple[DeviceKind, ...] = ("metal", "cuda", "cpu")
 MADE: tuple[MadeWeights, ...] = ladder("8,6,5,4,3,2,mxfp4,mxfp8,nvfp4")
 """Precisions that the table offers to make of the model's own weights."""
 _TICKED = (8, 6, 4)
-_CHUNKS = 32
+CHUNKS = 32
+"""How many chunks are scored where nobody says."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ class Choices:
         corpus: ``wikitext2``, ``builtin`` or an absolute path; None for the model's default.
         protocol: ``mqf`` or ``llama.cpp``.
         chunk_length: Tokens per chunk.
-        chunks: ``spread`` or ``first``.
+        chunks: ``spread``, ``first`` or ``random:SEED``.
         max_chunks: Number of chunks; None for the whole text.
+        until_settled: Stop once every setting is settled; the chunks are in a random order then.
         noise_floor: Perturbed repeats; 0 for none.
         kernel: ``auto`` or ``mlx-lm``.
         control: Score the dequantized path beside the deployed one.
@@ -91,7 +93,8 @@ class Choices:
     protocol: str = "mqf"
     chunk_length: int = 512
     chunks: str = "spread"
-    max_chunks: int | None = _CHUNKS
+    max_chunks: int | None = CHUNKS
+    until_settled: bool = False
     noise_floor: int = 0
     kernel: str = "auto"
     control: bool = False
@@ -259,8 +262,9 @@ class Choices:
             revision=self.revision,
             protocol=self.protocol,  # type: ignore[arg-type]  # checked in Job
             chunk_length=self.chunk_length,
-            chunks=self.chunks,  # type: ignore[arg-type]
+            chunks=self.chunks,
             max_chunks=self.max_chunks,
+            until_settled=self.until_settled,
             kernel=self.kernel,  # type: ignore[arg-type]
             control=self.control,
             noise_floor=self.noise_floor,
@@ -308,6 +312,7 @@ class Choices:
             chunk_length=job.chunk_length,
             chunks=job.chunks,
             max_chunks=job.max_chunks,
+            until_settled=job.until_settled,
             noise_floor=job.noise_floor,
             kernel=job.kernel,
             control=job.control,
@@ -366,5 +371,8 @@ def same_conditions(one: Job, other: Job) -> bool:
     That is what memory is for: whether it is checked, whether weights take turns, where the model
     is to run.
     """
-    free = ("settings", "force", "one_at_a_time", "deployment", "drop_beaten")
+    free = (
+        *("settings", "force", "one_at_a_time", "deployment", "drop_beaten"),
+        "until_settled",
+    )
     return dataclasses.replace(one, **{name: getattr(other, name) for name in free}) == other

@@ -10,7 +10,7 @@ from qfid_tui.state.choices import Choices
 from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA
 from scorer.common.errors import InputError
-from scorer.spec.job import STANDARD_INPUT, default_chunks
+from scorer.spec.job import SETTLED_ORDER, STANDARD_INPUT, default_chunks
 from scorer.spec.settings.registry import parse_settings
 
 
@@ -34,6 +34,7 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
         "chunk_length": args.chunk_length,
         "chunks": args.chunks,
         "max_chunks": args.max_chunks,
+        "until_settled": args.until_settled or None,
         "noise_floor": args.noise_floor,
         "batch": args.batch,
         "ranks": absolute(args.hostfile) if args.hostfile else args.ranks,
@@ -53,8 +54,14 @@ def with_arguments(choices: Choices, args: argparse.Namespace) -> Choices:
         corpus = args.corpus if args.corpus in CORPORA else absolute(args.corpus)
         choices = dataclasses.replace(choices, corpus=corpus)
     changes = {name: value for name, value in given.items() if value is not None}
-    if args.protocol is not None and args.chunks is None:
-        changes["chunks"] = default_chunks(args.protocol, args.max_chunks or choices.max_chunks)
+    most = args.max_chunks or choices.max_chunks
+    if args.until_settled and args.chunks is None:
+        changes |= {"chunks": SETTLED_ORDER, "max_chunks": args.max_chunks}
+    elif args.protocol is not None and args.chunks is None:
+        stops = choices.until_settled
+        changes["chunks"] = default_chunks(args.protocol, most, until_settled=stops)
+    elif args.chunks is not None and not args.until_settled:
+        changes["until_settled"] = False
     choices = dataclasses.replace(choices, **changes)
     if args.settings is not None or args.kv_bits is not None:
         choices = _ticking_only(choices, args)

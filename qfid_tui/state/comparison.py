@@ -23,6 +23,7 @@ from scorer.spec.events import (
     Finished,
     Hello,
     Loading,
+    Looked,
     Planned,
     Progress,
     SettingDropped,
@@ -84,6 +85,7 @@ class Comparison:
         self.documents: dict[int, int | None] = {}
         self.equal_chunks: dict[int, int] = {}
         self._places: dict[int, int] = {}
+        self._chunks: tuple[int, ...] = ()
         self.conditions: Identity | None = None
         self.progress = RunProgress(clock)
         self.memory = 0
@@ -118,10 +120,11 @@ class Comparison:
 
         Args:
             run: Its id.
-            chunks: Indices of its chunks.
+            chunks: Indices of its chunks, in the order in which they are scored.
             conditions: What the figures of its settings depend on; None where not known.
         """
         self.run, self.conditions = run, conditions
+        self._chunks = tuple(chunks)
         self._set_chunks(chunks)
 
     def _set_chunks(self, chunks: Collection[int]) -> None:
@@ -151,6 +154,9 @@ class Comparison:
             self._fail_setting(event)
         elif isinstance(event, SettingDropped):
             self._setting(event.setting).dropped = event.reason
+        elif isinstance(event, Looked):
+            for name, ends in event.intervals.items():
+                self._setting(name).take_look(ends)
         elif isinstance(event, Finished):
             self._finish(event)
         elif isinstance(event, Failed):
@@ -198,6 +204,7 @@ class Comparison:
     def _plan(self, event: Planned) -> None:
         self.run = event.run
         self.text_chunks = event.text_chunks
+        self._chunks = tuple(event.chunks)
         self._set_chunks(event.chunks)
         self.arithmetic = event.arithmetic
         self.set_equal_chunks(event.equal_chunks)
@@ -209,6 +216,7 @@ class Comparison:
                 # The file of the run was deleted: its chunks are scored again.
                 self.settings[name] = self._new(name)
             self._setting(name).reopen()
+            self._setting(name).take_look({} if event.looks else None)
         if self.phase != "stopping":
             self.phase = "scoring"
         self.report, self.step = None, None
@@ -239,6 +247,9 @@ class Comparison:
         self.report = report
         if report.run.corpus.total_chunks is not None:
             self.text_chunks = report.run.corpus.total_chunks
+        if report.stopping is not None and report.stopping.stopped:
+            # A run that has stopped is to score no more.
+            self._set_chunks(self._chunks[: report.stopping.n_chunks])
         for row in report.settings:
             self._setting(row.setting).finish(row)
             if row.kv_bytes_per_token is not None:

@@ -12,6 +12,7 @@ from scorer.spec.events import (
     ChunkScored,
     Event,
     Loading,
+    Looked,
     Planned,
     Progress,
     RanksScored,
@@ -52,6 +53,7 @@ class RunProgress:
         loading: What is loaded while the run goes on; None while it scores.
         ranks: What the processes that share the run did in the last round; None for one process.
         in_turns: Whether sets of weights have been seen to take turns.
+        look: What the last look of a run that stops once it is settled said; None before.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -73,6 +75,8 @@ class RunProgress:
         self.loading: Loading | None = None
         self.ranks: RanksScored | None = None
         self.in_turns = False
+        self.look: Looked | None = None
+        self._until = 0
 
     def add(self, event: Event) -> None:
         """Apply one event."""
@@ -87,7 +91,9 @@ class RunProgress:
             self._complete = None
             self._work_time = WorkTime(self._clock)
             self._at_begin = self._done
-            self._most, self.loading = 0.0, None
+            self._most, self.loading, self.look = 0.0, None, None
+            least = min(self.scored.values(), default=0)
+            self._until = next((size for size in event.looks if size > least), len(event.chunks))
             self._places = {chunk: place for place, chunk in enumerate(event.chunks)}
             self._begun = {}
         elif isinstance(event, Progress):
@@ -100,6 +106,9 @@ class RunProgress:
         elif isinstance(event, SettingFailedEvent):
             self.failed.add(event.setting)
             self._complete = None
+        elif isinstance(event, Looked):
+            self.look, self._complete = event, None
+            self._until = event.looks[event.look - (event.stops or event.look == len(event.looks))]
         elif isinstance(event, SettingDropped):
             self.dropped[event.setting] = event.reason
             self._complete = None
@@ -166,8 +175,8 @@ class RunProgress:
 
     @property
     def chunks(self) -> int:
-        """Chunks of the run."""
-        return 0 if self.planned is None else len(self.planned.chunks)
+        """Chunks of the run; of one that stops once it is settled, those until its next look."""
+        return 0 if self.planned is None else self._until
 
     @property
     def _alive(self) -> list[str]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qfid_tui.state.choices import Choices
+from qfid_tui.state.choices import CHUNKS, Choices
 from qfid_tui.state.paths import absolute
 from qfid_tui.state.text_names import CORPORA, text_name
 from scorer.common.errors import InputError
-from scorer.spec.job import FEWEST_REPEATS, default_chunks
+from scorer.spec.job import FEWEST_REPEATS, SETTLED_ORDER, default_chunks, order_seed
 from scorer.spec.ranks import Ranks, local_ranks, read_hostfile
 from scorer.spec.settings.kv import GROUP_SIZES
 
@@ -169,9 +169,16 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "chunks",
         "which chunks",
-        ("spread", "first"),
+        ("spread", "first", SETTLED_ORDER),
         str,
-        "spread: evenly over the whole text. first: from its beginning.",
+        "spread: evenly over the text. first: from its beginning. random: by chance.",
+    ),
+    Option(
+        "until_settled",
+        "until settled",
+        (False, True),
+        lambda on: "stop when settled" if on else "off",
+        "Stops once each setting is settled as good or worse; chunks in a random order.",
     ),
     Option(
         "protocol",
@@ -243,7 +250,17 @@ def put(choices: Choices, option: Option, value: Any) -> Choices:
     """
     changed = dataclasses.replace(choices, **{option.field: value})
     if option.field == "protocol":
-        changed = dataclasses.replace(changed, chunks=default_chunks(value, changed.max_chunks))
+        stops = changed.until_settled
+        order = default_chunks(value, changed.max_chunks, until_settled=stops)
+        changed = dataclasses.replace(changed, chunks=order)
+    elif option.field == "until_settled":
+        # As many chunks as it takes, of the whole text.
+        most = None if value else CHUNKS
+        order = default_chunks(changed.protocol, most, until_settled=value)
+        changed = dataclasses.replace(changed, chunks=order, max_chunks=most)
+    elif option.field == "chunks" and order_seed(value) is None:
+        # Only a random order may stop by what it sees.
+        changed = dataclasses.replace(changed, until_settled=False)
     changed.check()
     return changed
 

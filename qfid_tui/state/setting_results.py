@@ -6,7 +6,7 @@ Pure standard library, and constant work per chunk: a table paints from it ten t
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import add
@@ -19,7 +19,7 @@ from scorer.spec.settings.registry import parse_setting
 from scorer.spec.thresholds import KV, Thresholds, Verdict
 from scorer.stats.depth import depth_edges
 from scorer.stats.intervals import Interval
-from scorer.stats.verdict import MissingInterval, judge, shown_verdict
+from scorer.stats.verdict import Estimate, MissingInterval, judge, shown_verdict
 
 if TYPE_CHECKING:
     from scorer.report.setting_row import SettingNumbers, SettingRow
@@ -84,6 +84,8 @@ class SettingResult:
         failure: Why it was given up, one line; None while it was not.
         dropped: Why it is scored no further than its chunks; "" where it is.
         row: Its row of the report, where that has numbers; None until a run is over.
+        look: By metric, the ends of its intervals at the last look of a run that stops once it is
+            settled, whose other intervals would be too narrow; None in any other run.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class SettingResult:
         self.failure: str | None = None
         self.dropped = ""
         self.row: SettingRow | None = None
+        self.look: Mapping[str, Sequence[float]] | None = None
         self._seen: set[int] = set()
         self._events: list[ChunkScored] = []
         self._live = LiveStatistics(self._documents, self._repeats)
@@ -191,6 +194,10 @@ class SettingResult:
         for event in self._events:
             self._live.add(event)
 
+    def take_look(self, ends: Mapping[str, Sequence[float]] | None) -> None:
+        """Take the intervals of a look, see ``look``."""
+        self.look, self._figures = ends, None
+
     def finish(self, row: SettingRow) -> None:
         """Take the setting's row of the report, whose numbers are final."""
         self._figures = None
@@ -212,9 +219,21 @@ class SettingResult:
                 self._figures = self._so_far()
         return self._figures
 
+    @staticmethod
+    def _at_look(value: float, ends: Sequence[float] | None) -> Estimate:
+        """A metric with the interval of the last look, if it has one."""
+        if ends is None:
+            return Estimate(value, None, lack="no look")
+        low, high = ends
+        return Estimate(value, Interval(low, high))
+
     def _so_far(self) -> Figures:
         live = self._live
         estimates = live.estimates
+        if self.look is not None:
+            estimates = {
+                m: self._at_look(one.value, self.look.get(m)) for m, one in estimates.items()
+            }
         values = {metric: estimate.value for metric, estimate in estimates.items()}
         judged = judge(estimates, live.positions, live.outlook, self._thresholds)
         reference = _exp(live.nll_ref / live.positions)

@@ -29,6 +29,8 @@ _LACKS: dict[Lack, str] = {
     "one chunk": "one chunk has no interval",
     "few positions": "too few positions",
     "no width": "all chunks are equal",
+    "no look": "no interval before a look",
+    "few units": "too few independent units",
 }
 _MOST_ALIKE = 3
 ABOUT_FILTER = "arrows move, enter takes the model, esc shows all again"

@@ -126,6 +126,14 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "Narrower is more certain; four times as many chunks halve it",
         ),
         Entry(
+            "settled, look",
+            "With the option `until settled` a run looks at 30 chunks, then at half as many again, "
+            "and stops once all intervals of every setting lie within the bounds of good, or one "
+            "beyond; they hold together, however early it stops.",
+            "",
+            "Not settled at the last chunk: this text cannot say",
+        ),
+        Entry(
             "not distinguishable",
             "Two settings whose difference over the same chunks may be chance (Holm's method, 5 % "
             "over all pairs of a table) or rounding.",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scorer.common.inert_text import inert
-from scorer.spec.events import Loading, Planned, RanksScored
+from scorer.spec.events import Loading, Looked, Planned, RanksScored
+from scorer.spec.thresholds import metrics_words
 
 if TYPE_CHECKING:
     from qfid_tui.state.progress import RunProgress
@@ -63,10 +64,13 @@ def ranks_text(event: RanksScored) -> str:
 def planned_text(event: Planned) -> str:
     """Describe what the run will score, in a line."""
     settings = ", ".join(event.settings)
+    on = chunks_text(len(event.chunks))
+    if event.looks:
+        on = f"at most {on}, until settled ({looks_text(event)})"
     already = sum(event.done.values())
     known = f", {already} of {len(event.chunks) * len(event.settings)} scored already"
     return (
-        f"scoring {settings} on {chunks_text(len(event.chunks))} with {event.model} "
+        f"scoring {settings} on {on} with {event.model} "
         f"({event.arithmetic}){known if already else ''}"
     )
 
@@ -80,9 +84,31 @@ def where_text(run: RunProgress) -> str:
     """Where a run is: ``chunk 3 of 32``; where sets of weights take turns, of which turn."""
     at = min(run.complete_of_turn + 1, run.chunks)
     said = f"chunk {at} of {run.chunks}"
+    if run.planned is not None and (looks := run.planned.looks):
+        done = 0 if run.look is None else run.look.look
+        said += f" (look {min(done + 1, len(looks))} of {len(looks)})"
     if run.turn is None:
         return said
     return f"weights {run.turn or 'of the reference'}, {said}"
+
+
+def looks_text(event: Planned) -> str:
+    """When a run looks whether it is settled: ``9 looks, at 30, 45, 67, ... chunks``."""
+    sizes = ", ".join(map(str, event.looks[:3]))
+    if len(event.looks) == 1:
+        return f"1 look, at {chunks_text(event.looks[0])}"
+    return f"{len(event.looks)} looks, at {sizes}{', ...' if event.looks[3:] else ''} chunks"
+
+
+def look_text(event: Looked) -> str:
+    """What a look said: ``look 3 of 9 at 67 chunks: 4 open on flips``."""
+    words = f"look {event.look} of {len(event.looks)} at {chunks_text(event.chunks)}: "
+    if event.stops:
+        return f"{words}every setting is settled"
+    if not event.open:
+        return f"{words}no setting is left"
+    found = (f"{inert(name)} open on {metrics_words(on)}" for name, on in event.open.items())
+    return words + "; ".join(found)
 
 
 def dropped_text(setting: str, reason: str) -> str:

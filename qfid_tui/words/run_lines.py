@@ -19,6 +19,7 @@ from qfid_tui.words.progress import (
     dropped_text,
     duration,
     loading_text,
+    look_text,
     ranks_text,
     rate_text,
     where_text,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from qfid_tui.state.next_run import NextRun
     from qfid_tui.state.setting_results import Figures
     from qfid_tui.state.workbench import WorkbenchState
+    from scorer.report.stopping_part import StoppingPart
     from scorer.spec.job import Job
 
 Line = list[tuple[str, str]]
@@ -73,6 +75,8 @@ def run_lines(state: WorkbenchState) -> list[Line]:
             lines.append(
                 [(f"{state.unfinished} is unfinished: ", "text"), *key("u", " opens it, to go on")]
             )
+    if comparison.is_active and (look := comparison.progress.look) is not None:
+        lines.append([("· ", "muted"), (look_text(look), "text")])
     if comparison.is_active and comparison.progress.dropped:
         name, reason = list(comparison.progress.dropped.items())[-1]
         others = len(comparison.progress.dropped) - 1
@@ -186,6 +190,8 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
         if comparison.phase == "idle":
             chunks = planned.job.max_chunks
             on = "the whole text" if chunks is None else plural(chunks, "chunk")
+            if planned.job.until_settled:
+                on = f"{on} at most, until settled"
             if (cells := _cells(planned.job)) is not None:
                 # One table is judged by one measure.
                 pairs = key("p", " without pairs") if cells[1] else []
@@ -238,6 +244,12 @@ def ended_line(comparison: Comparison, names: Mapping[str, str] | None = None) -
     """
     if comparison.phase == "finished":
         chunks = plural(comparison.planned_chunks, "chunk")
+        stopping = None if comparison.report is None else comparison.report.stopping
+        if stopping is not None:
+            return [
+                ("✓ ", "good"),
+                (f"{stopped_text(stopping)}, saved as {comparison.run}", "text"),
+            ]
         return [("✓ ", "good"), (f"{chunks} scored, saved as {comparison.run}", "text")]
     if comparison.phase == "stopped" and comparison.run is not None:
         of = plural(comparison.planned_chunks, "chunk")
@@ -256,6 +268,16 @@ def ended_line(comparison: Comparison, names: Mapping[str, str] | None = None) -
         return [("✗ ", "bad"), ("the scorer ended without a report", "text")]
     hint = f"; {in_app(failure.hint, names)}" if failure.hint else ""
     return [("✗ ", "bad"), (f"{failure.message}{hint}", "text")]
+
+
+def stopped_text(part: StoppingPart) -> str:
+    """How a run ended that stops once it is settled: how many chunks were needed."""
+    of = plural(part.most_chunks, "chunk")
+    if part.stopped:
+        looks = f"look {part.look} of {len(part.looks)}"
+        return f"settled: {part.n_chunks} of {of} were needed ({looks})"
+    names = ", ".join(short_name(found.setting) for found in part.settings if found.open)
+    return f"{of} scored, {names} not settled"
 
 
 def _least_drift(comparison: Comparison) -> tuple[str, Figures] | None:

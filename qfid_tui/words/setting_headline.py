@@ -71,7 +71,8 @@ def _numbers(row: SettingRow, numbers: SettingNumbers, ranked_on: int) -> Iterat
     if ranked_on not in (0, row.n_chunks):
         place = "on the frontier" if row.on_frontier else f"beaten by {inert(str(row.beaten_by))}"
         yield _figure("ranked", f"{place}, on {plural(ranked_on, 'common chunk')}")
-    basis = [f"95 % over {plural(ends.n_units, ends.unit)}", ends.label, ends.note]
+    kind = "95 % of all at once" if ends.simultaneous else "95 %"
+    basis = [f"{kind} over {plural(ends.n_units, ends.unit)}", ends.label, ends.note]
     yield _figure("intervals", ", ".join(part for part in basis if part))
     if row.letters:
         yield _figure("group", f"{inert(row.letters)}: not told apart from the same letter")

@@ -8,7 +8,7 @@ _RESUMES = re.compile(r"`qfid resume (\S+?)`")
 _SCORES = "`qfid kv`"
 # The Python interface has no parameter for the batch.
 _BATCH = re.compile(r"with --batch 1 or ")
-_SWITCH = re.compile(r"--(accept-changes|allow-custom-code|force)\b")
+_SWITCH = re.compile(r"--(accept-changes|allow-custom-code|force|until-settled|one-at-a-time)\b")
 _VALUE = re.compile(
     r"--(chunk-length|chunks|corpus|max-chunks|path|protocol|quantize-start|revision)"
     r"(?: (?=[\w./-]*\w)([\w./-]*\w))?"

@@ -17,7 +17,7 @@ from scorer.device.buffer_cache import keeping_buffers
 from scorer.device.memory import memory_in_use, peak_memory
 from scorer.device.pipeline import choose_pipeline
 from scorer.engine.batch_scorers import Scoring, batch_scorer
-from scorer.engine.looks import looks
+from scorer.engine.looks import Looks
 from scorer.engine.outcomes import (
     BatchScorer,
     LaneFailed,
@@ -39,7 +39,7 @@ from scorer.metrics.reduce import Metrics
 from scorer.runs.chunk_facts import ChunkFacts, SmallerPass
 from scorer.runs.engagement import Engagement
 from scorer.runs.grid import CellKey, Chunk, Grid, GridBatch, Passage
-from scorer.spec.events import Event, Progress, SettingDropped, SettingFailedEvent, Warned
+from scorer.spec.events import Event, Looked, Progress, SettingDropped, SettingFailedEvent, Warned
 from scorer.stats.chunk_event import chunk_event
 from scorer.stats.noise_floor import PerturbedRepeats
 from scorer.stats.running_p99 import RunningP99
@@ -82,7 +82,7 @@ class CellScorer:
         writer: The run's positions file, open; what it holds is not scored again.
         stop: Asked often; True interrupts the run.
         turns: The turns that sets of weights take; None where all are loaded.
-        drop: Drops settings that cannot be the answer, and gives the reasons; None for a run that
+        looks: When to look at what is scored, to drop settings or to stop; None for a run that
             scores every setting on every chunk.
         spread: Shares what is scored with other processes; None for a run that has none.
 
@@ -97,14 +97,14 @@ class CellScorer:
         writer: PositionsWriter,
         stop: Callable[[], bool],
         turns: Turns | None = None,
-        drop: Callable[[], dict[str, str]] | None = None,
+        looks: Looks | None = None,
         spread: Spread | None = None,
     ) -> None:
         self.prepared = prepared
         self.writer = writer
         self.stop = stop
         self.turns = turns
-        self._drop = drop
+        self._looks = looks
         self._spread = spread
         self.schedule = Schedule(
             run_grid(prepared),
@@ -158,11 +158,13 @@ class CellScorer:
             What the device said where memory ran out; what is saved by then is not scored again.
         """
         try:
-            for chunks in self._looks():
+            for chunks in self._limits():
                 self.schedule.limit(chunks)
                 yield from self._up_to_limit()
                 if chunks is not None:
-                    yield from self._dropped()
+                    yield from self._look(chunks)
+                if self.schedule.stopped_at is not None:
+                    break
         except (MemoryError, RuntimeError, ValueError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -170,20 +172,27 @@ class CellScorer:
             return first_line(error, empty="no message")
         return None
 
-    def _looks(self) -> list[int | None]:
-        """After how many chunks to look for settings to drop; at last None, for all chunks."""
-        if self._drop is None:
-            return [None]
-        chunks = len(self.prepared.corpus.indices)
-        return [*looks(chunks, in_turns=self.turns is not None), None]
+    def _limits(self) -> list[int | None]:
+        """After how many chunks to look; at last None, for all chunks.
 
-    def _dropped(self) -> Iterator[Event]:
-        """Drop the settings that cannot be the answer any more."""
-        assert self._drop is not None
+        A run that goes on looks again where it was last, and not before.
+        """
+        if self._looks is None:
+            return [None]
+        sizes = list(self._looks.sizes)
+        seen = [size for size in sizes if self.schedule.has_looked(size)]
+        return [*sizes[max(0, len(seen) - 1) :], None]
+
+    def _look(self, chunks: int) -> Iterator[Event]:
+        """Look at what is stored; drop the settings that cannot be the answer, or stop."""
+        assert self._looks is not None
         yield from self._saver.events(wait=True)
-        for name, reason in self._drop().items():
-            self.drop_setting(name)
-            yield SettingDropped(name, reason)
+        for event in self._looks.look(chunks):
+            if isinstance(event, SettingDropped):
+                self.drop_setting(event.setting)
+            elif isinstance(event, Looked) and event.stops:
+                self.schedule.stop(chunks)
+            yield event
 
     def drop_setting(self, name: str) -> None:
         """Score a setting no further."""

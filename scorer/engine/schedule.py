@@ -47,6 +47,8 @@ class Schedule:
         size: The same, now. Batches of the grid that are larger are cut into parts.
         done: Keys of the cells that are scored.
         failed: Settings given up, and why.
+        stopped_at: After how many chunks the run stopped, because it is settled; None for one that
+            goes on.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Schedule:
         self.done = set(done)
         self.size = size
         self.failed: dict[str, SettingFailed] = {}
+        self.stopped_at: int | None = None
         self._shortages, self._attempts = 0, SHORTAGES
         self._turns = [tuple(turn) for turn in (turns or [grid.settings])]
         self._turn = 0
@@ -115,6 +118,35 @@ class Schedule:
         self._parts = self._cut()
         return before
 
+    def has_looked(self, chunks: int) -> bool:
+        """Whether a setting has all of the first so many chunks: what is missing is of later ones.
+
+        Args:
+            chunks: Chunks after which a run looks, the end of a batch.
+        """
+        keys = [
+            [key for batch in self._up_to(chunks) for key in batch.keys(name)]
+            for name in self.grid.settings
+        ]
+        return any(self.done.issuperset(of_one) for of_one in keys)
+
+    def _up_to(self, chunks: int) -> Iterator[GridBatch]:
+        before = 0
+        for batch in self.grid.batches():
+            if before >= chunks:
+                return
+            before += len(batch.chunks)
+            yield batch
+
+    def stop(self, chunks: int) -> None:
+        """Hand out nothing any more: every setting is settled.
+
+        Args:
+            chunks: The chunks that settled them.
+        """
+        self.stopped_at = chunks
+        self._parts = iter(())
+
     def drop(self, setting: str) -> None:
         """Hand out no more cells of a setting that cannot be the answer."""
         self._dropped.add(setting)
@@ -157,11 +189,8 @@ class Schedule:
 
     def _cut(self) -> Iterator[GridBatch]:
         size, limit = self.size.batch, self._limit
-        before = 0
-        for batch in self.grid.batches():
-            if limit is not None and before >= limit:
-                return
-            before += len(batch.chunks)
+        batches = self.grid.batches() if limit is None else self._up_to(limit)
+        for batch in batches:
             yield from batch.parts(size)
 
     def _lacking(self, part: GridBatch) -> tuple[str, ...]:

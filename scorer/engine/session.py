@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,7 +177,7 @@ class Session:
     def _in_run(self, prepared: Prepared) -> Iterator[Event]:
         from scorer.engine.cells import CellScorer, run_grid
         from scorer.engine.checks import check_drift
-        from scorer.engine.looks import drop as drop_settings
+        from scorer.engine.looks import looks_of
         from scorer.engine.run_facts import stored_facts
         from scorer.report.formats.markdown import to_markdown
         from scorer.report.from_run import finished_report
@@ -205,16 +204,17 @@ class Session:
             # Whatever failed is tried again below, or found again in what is stored.
             for name in run.failures():
                 run.clear_failed(name)
+            run.mark_stopped(None)
+            looks = looks_of(prepared, run)
             yield self._planned(prepared, run, run_grid(prepared).missing(writer.stored))
             turns = self._turns(prepared, run)
-            drop = partial(drop_settings, run) if self.job.drop_beaten else None
             spread, stop = None, self.stop
             if self.shared is not None:
                 spread = self.shared.spread
                 if self.shared.sharding is not None:
                     # Ranks that hold a model together stop between two batches.
                     self.shared.stop, stop = self.stop, _never
-            cells = CellScorer(prepared, self.backend.kind, writer, stop, turns, drop, spread)
+            cells = CellScorer(prepared, self.backend.kind, writer, stop, turns, looks, spread)
             for name in run.dropped():
                 cells.drop_setting(name)
             if writer.stored:
@@ -237,6 +237,7 @@ class Session:
                 self.shared.end()
             self.closing()
             writer.check_in_place()
+            run.mark_stopped(cells.schedule.stopped_at)
             stored = run.read()
             if ended is not None and not any(stored.values()):
                 raise ended
@@ -334,6 +335,7 @@ class Session:
 
     def _planned(self, prepared: Prepared, run: Run, missing: Iterable[CellKey]) -> Planned:
         from scorer.engine.run_facts import arithmetic_line
+        from scorer.report.stopping import planned_looks
         from scorer.runs.comparability import run_conditions
         from scorer.text.equal_chunks import equal_chunks
 
@@ -366,6 +368,9 @@ class Session:
                 setting.written: setting.resolved(prepared.info.geometry).key
                 for setting in prepared.asked.settings
             },
+            looks=list(planned_looks(run.facts.run))
+            if self.job.until_settled and run.facts.run is not None
+            else [],
         )
 
 

@@ -23,6 +23,7 @@ from scorer.report.recommendation import recommend, recommended_deployment
 from scorer.report.rows import setting_row
 from scorer.report.rules import RULES
 from scorer.report.setting_row import SettingRow
+from scorer.report.stopping_part import StoppingPart
 from scorer.report.tree import KeyUnit, PairComparison, ReferencePart, Report, RunPart
 from scorer.report.warnings import few_chunks_warning, run_warnings
 from scorer.report.weights_grid import grid_of, interactions_of
@@ -65,7 +66,9 @@ UNITS = {
 }
 
 
-def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
+def build_report(
+    facts: RunFacts, settings: Sequence[ScoredSetting], stopping: StoppingPart | None = None
+) -> Report:
     """The report of a run.
 
     The figures of a setting rest on all its own chunks. Frontiers, ranks and pairs rest on the
@@ -75,8 +78,9 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
     Args:
         facts: Of the run.
         settings: The settings in the order asked.
+        stopping: The last look of a run that stops once it is settled; None for any other run.
     """
-    settings, measured = _measured(facts, settings)
+    settings, measured = _measured(facts, settings, stopping)
     scored = [s for s in settings if s.setting.key in measured]
     perplexities = [m.summary.perplexity_ref for m in measured.values()]
     counts = [m.summary.n_chunks for m in measured.values()]
@@ -90,7 +94,8 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
         if found_here is not None and len(set(counts)) > 1:
             few = few_chunks_warning(found_here.summary.n_chunks, facts)
         rows.append(setting_row(facts, s, found_here, warnings, few))
-    pairs = as_family(_pairs(facts, scored, measured), _noise(settings))
+    looks = 1 if stopping is None else len(stopping.looks)
+    pairs = as_family(_pairs(facts, scored, measured), _noise(settings), looks)
     comparisons = tuple(_comparison(names, pair) for names, pair in pairs.items())
     reference, job = _reference(facts), facts.job
     grid = grid_of([s.setting for s in settings])
@@ -130,14 +135,16 @@ def build_report(facts: RunFacts, settings: Sequence[ScoredSetting]) -> Report:
                 pairs,
                 facts.documents,
                 job.thresholds,
+                looks,
             )
         ),
+        stopping=stopping,
     )
     return with_groups(made)
 
 
 def _measured(
-    facts: RunFacts, settings: Sequence[ScoredSetting]
+    facts: RunFacts, settings: Sequence[ScoredSetting], stopping: StoppingPart | None
 ) -> tuple[list[ScoredSetting], dict[str, Measured]]:
     """The settings, damaged ones marked failed, and the numbers of those that have some."""
     found: dict[str, Measured] = {}
@@ -145,7 +152,7 @@ def _measured(
     for scored in settings:
         try:
             if scored.chunks:
-                found[scored.setting.key] = measure(facts, scored)
+                found[scored.setting.key] = measure(facts, scored, stopping)
         except SettingFailed as error:
             scored = _failed(scored, error)
         checked.append(scored)

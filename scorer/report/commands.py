@@ -107,6 +107,8 @@ def _command(
         words += ["--chunks", job.chunks]
     if job.max_chunks is not None:
         words += ["--max-chunks", str(job.max_chunks)]
+    if job.until_settled:
+        words += ["--until-settled"]
     if job.kernel != "auto":
         words += ["--kernel", job.kernel]
     if job.control:

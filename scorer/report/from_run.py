@@ -24,6 +24,7 @@ from scorer.text.chunk_order import select_chunks
 
 if TYPE_CHECKING:
     from scorer.report.measured import ScoredSetting
+    from scorer.report.stopping_part import StoppingPart
     from scorer.report.tree import Report
     from scorer.runs.run import Run
     from scorer.runs.stored_chunks import StoredChunks
@@ -57,6 +58,7 @@ def finished_report(
     from scorer.report.build import build_report
     from scorer.report.row_keys import with_row_keys
     from scorer.report.rules import with_changes
+    from scorer.report.stopping import stopping_part
 
     stored = run.read() if stored is None else stored
     if not any(stored.values()) and not run.failures():
@@ -72,9 +74,14 @@ def finished_report(
             "score it anew",
         )
     facts = _with_numpy_blas(facts, run.conditions)
+    rows, stored = _rows(run, facts, stored)
+    stopping, planned = None, facts.chunks
+    if run.job.until_settled:
+        stopping = stopping_part(dataclasses.replace(facts, job=run.job), rows)
+        if stopping.stopped:
+            # A run that has stopped is to score no more.
+            planned = facts.chunks[: stopping.n_chunks]
     repeats = facts.equal_chunks or {}
-    # Equal chunks count once.
-    stored = {name: chunks.without(repeats) for name, chunks in stored.items()}
     cells = (
         cell for chunks in stored.values() for cell in zip(chunks.chunks, chunks.facts, strict=True)
     )
@@ -98,16 +105,42 @@ def finished_report(
             "an earlier version spread the chunks by another rule: the same command scores others "
             f"now, and `qfid resume {run.id}` these"
         )
-    notes += _repeats(repeats, len(facts.chunks))
+    notes += _repeats([chunk for chunk in planned if chunk in repeats], len(planned))
     facts = dataclasses.replace(
         facts,
         job=run.job if deployment is None else dataclasses.replace(run.job, deployment=deployment),
-        chunks=tuple(chunk for chunk in facts.chunks if chunk not in repeats),
+        chunks=tuple(chunk for chunk in planned if chunk not in repeats),
         warnings=(*facts.warnings, *notes, *short),
     )
-    rows = [_scored_setting(run, setting, stored) for setting in run.job.settings]
-    report = with_row_keys(build_report(facts, rows), run_conditions(run.facts))
+    report = with_row_keys(build_report(facts, rows, stopping), run_conditions(run.facts))
     return with_changes(report, _stored_report(run))
+
+
+def look_at(run: Run, look: int) -> StoppingPart:
+    """What one look of a run that stops once it is settled says.
+
+    Args:
+        run: The run.
+        look: Which look, from 1; every setting that did not fail has all its chunks.
+
+    Raises:
+        QfidError: Its positions cannot be read.
+    """
+    from scorer.report.stopping import stopping_part
+
+    facts = run.facts.run
+    assert facts is not None
+    rows, _ = _rows(run, facts, run.read())
+    return stopping_part(dataclasses.replace(facts, job=run.job), rows, look)
+
+
+def _rows(
+    run: Run, facts: RunFacts, stored: Mapping[str, StoredChunks]
+) -> tuple[list[ScoredSetting], dict[str, StoredChunks]]:
+    """The settings of a run with what is scored of them; equal chunks count once."""
+    repeats = facts.equal_chunks or {}
+    counted = {name: chunks.without(repeats) for name, chunks in stored.items()}
+    return [_scored_setting(run, setting, counted) for setting in run.job.settings], counted
 
 
 def _stored_report(run: Run) -> Report | None:
@@ -141,7 +174,7 @@ def _with_numpy_blas(facts: RunFacts, identity: Identity) -> RunFacts:
     )
 
 
-def _repeats(repeats: Mapping[int, int], planned: int) -> list[str]:
+def _repeats(repeats: Sequence[int], planned: int) -> list[str]:
     """What a report says of equal chunks."""
     if not repeats:
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from scorer.report.joint_intervals import joint_intervals
 from scorer.report.setting_row import Intervals, JointIntervals
+from scorer.report.stopping_part import StoppingPart
 from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.spec.settings.base import Setting
 from scorer.spec.thresholds import Metric
@@ -29,9 +30,10 @@ from scorer.stats.noise_floor import NoiseFloor
 from scorer.stats.positions import FloatArray, Positions, SummaryColumns
 from scorer.stats.proportions import proportion
 from scorer.stats.settling import Outlook
+from scorer.stats.stopping import FEWEST_UNITS
 from scorer.stats.summary import exp_of, in_order, kl_summary, summarize
 from scorer.stats.summary_values import KLSummary, Summary
-from scorer.stats.verdict import P99_POSITIONS, Estimate, Judgement, judge
+from scorer.stats.verdict import P99_POSITIONS, Estimate, Judgement, Lack, judge
 
 if TYPE_CHECKING:
     from scorer.runs.stored_chunks import StoredChunks
@@ -63,6 +65,18 @@ class ScoredSetting:
             return frozenset()
         return frozenset(_chunks_of(self.positions))
 
+    def columns(self, chunks: Collection[int]) -> SummaryColumns:
+        """What a summary of some of its chunks is made of.
+
+        Args:
+            chunks: Chunks that are scored.
+        """
+        assert self.positions is not None
+        if isinstance(self.positions, Positions):
+            chosen = self.positions.select(np.isin(self.positions.chunk, sorted(chunks)))
+            return SummaryColumns.of(chosen)
+        return self.positions.only(chunks).columns()
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -79,6 +93,8 @@ class Measured:
         kv_judgement: The verdict by the bounds of the KV cache, where that is all that is quantized
             and the run is judged by those of weights; None else.
         joint: Intervals of the criteria that hold together over all settings; None without units.
+        stopping: The look that the intervals are of, in a run that stops once it is settled; None
+            in any other run.
     """
 
     summary: Summary
@@ -90,11 +106,12 @@ class Measured:
     control_flip_rate: float | None = None
     kv_judgement: Judgement | None = None
     joint: JointIntervals | None = None
+    stopping: StoppingPart | None = None
 
     @property
     def intervals(self) -> Intervals:
         """The intervals, with how they were made."""
-        ends = self.nll_difference
+        ends, look = self.nll_difference, self.stopping
         ratio = delta = None
         if ends is not None:
             ref = self.summary.perplexity_ref
@@ -102,12 +119,13 @@ class Measured:
             delta = Interval(ref * (ratio.low - 1), ref * (ratio.high - 1))
         return Intervals(
             confidence=CONFIDENCE,
+            simultaneous=look is not None,
             unit=self.units.kind,
             n_units=self.units.count,
             n_documents=self.units.documents,
             label=self.units.label,
-            note=few_chunks_note(self.summary.n_chunks),
-            kl_p99_resamples=RESAMPLES,
+            note=few_chunks_note(self.summary.n_chunks) if look is None else look_note(look),
+            kl_p99_resamples=RESAMPLES if look is None else 0,
             kl_mean=self.estimates["kl_mean"].interval,
             kl_p99=self.estimates["kl_p99"].interval,
             flip_rate=self.estimates["flip_rate"].interval,
@@ -126,12 +144,23 @@ def few_chunks_note(n_chunks: int) -> str:
     return ""
 
 
-def measure(facts: RunFacts, scored: ScoredSetting) -> Measured:
+def look_note(look: StoppingPart) -> str:
+    """What to say of the intervals of a run that stops once it is settled."""
+    if look.look == 0:
+        return f"no interval before the first look, at {look.looks[0]} chunks"
+    return f"those of look {look.look} of {len(look.looks)}, at {look.n_chunks} chunks"
+
+
+def measure(
+    facts: RunFacts, scored: ScoredSetting, stopping: StoppingPart | None = None
+) -> Measured:
     """Summaries, intervals and verdict of one setting on all its chunks.
 
     Args:
         facts: Of the run.
         scored: The setting, with positions on at least one chunk.
+        stopping: The last look of a run that stops once it is settled: its intervals count, and no
+            other; None for any other run.
 
     Raises:
         SettingFailed: There is no position, one occurs twice or a value is not a number.
@@ -145,15 +174,21 @@ def measure(facts: RunFacts, scored: ScoredSetting) -> Measured:
         n_depth=facts.positions_per_chunk(scored.setting),
     )
     sums = summary.per_chunk
-    units = units_of(sums.chunks, facts.documents)
-    estimates = _estimates(columns.kl, summary, units, scored.facts.noise_floor)
+    if stopping is None:
+        units = units_of(sums.chunks, facts.documents)
+        estimates = _estimates(columns.kl, summary, units, scored.facts.noise_floor)
+    else:
+        units = Units(stopping.unit, (), stopping.n_units, stopping.n_documents)
+        estimates = _of_the_look(scored, summary, stopping)
     planned = [facts.documents.get(chunk) for chunk in facts.chunks]
     outlook = Outlook(summary.n_chunks, units.documents, planned)
     return Measured(
         summary=summary,
         units=units,
         estimates=estimates,
-        nll_difference=with_width(
+        nll_difference=None
+        if stopping is not None
+        else with_width(
             mean_interval(
                 sums.nll_difference,
                 sums.sizes,
@@ -169,6 +204,7 @@ def measure(facts: RunFacts, scored: ScoredSetting) -> Measured:
         if scored.setting.thresholds != facts.job.thresholds
         else None,
         joint=joint_intervals(columns.kl, sums, units, len(facts.job.settings)),
+        stopping=stopping,
     )
 
 
@@ -218,6 +254,32 @@ def _estimates(
             flips,
             0.0 if noise is None else noise.upper("flip_rate"),
         ),
+    }
+
+
+def _of_the_look(
+    scored: ScoredSetting, summary: Summary, stopping: StoppingPart
+) -> dict[Metric, Estimate]:
+    """The metrics that a verdict rests on, with the intervals of the last look."""
+    found, noise = stopping.of(scored.setting.key), scored.facts.noise_floor
+    lack: Lack | None = None
+    if found is None:
+        lack = "no look"
+    elif stopping.n_units < FEWEST_UNITS:
+        lack = "few units"
+    values: dict[Metric, float] = {
+        "kl_mean": summary.kl.mean,
+        "kl_p99": summary.kl.p99,
+        "flip_rate": summary.flip_rate,
+    }
+    return {
+        metric: Estimate(
+            value,
+            None if found is None else found.interval(metric),
+            noise=0.0 if noise is None else noise.upper(metric),
+            lack=lack,
+        )
+        for metric, value in values.items()
     }
 
 

@@ -16,6 +16,7 @@ from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, json_values
 from scorer.report.deployment_part import DeploymentPart
 from scorer.report.groups_part import GroupsPart
 from scorer.report.setting_row import SettingRow
+from scorer.report.stopping_part import StoppingPart
 from scorer.report.weights_parts import GridPart, InteractionPart
 from scorer.runs.facts import REPORT_SCHEMA, ArithmeticFacts, DeviceFacts
 from scorer.runs.shape_facts import ShapeFacts
@@ -273,6 +274,8 @@ class Report:
             asked.
         interactions: What weights and KV cache do together, a part for each pair whose two parts
             were scored alone too.
+        stopping: The looks of a run that stops once it is settled, and what the last one says;
+            None for any other run.
     """
 
     schema: int = REPORT_SCHEMA
@@ -291,6 +294,7 @@ class Report:
     grid: GridPart | None = field(default=None, metadata=OMITTED_IF_NONE)
     deployment: DeploymentPart | None = field(default=None, metadata=OMITTED_IF_NONE)
     interactions: tuple[InteractionPart, ...] = field(default=(), metadata=OMITTED)
+    stopping: StoppingPart | None = field(default=None, metadata=OMITTED_IF_NONE)
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values; with one setting its keys stand at the top level too.

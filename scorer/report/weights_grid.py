@@ -42,6 +42,7 @@ def interactions_of(
     pairs: Pairs,
     documents: Mapping[int, int | None],
     bounds: Thresholds,
+    looks: int = 1,
 ) -> list[InteractionPart]:
     """What every scored pair does, whose two parts were scored too.
 
@@ -52,6 +53,7 @@ def interactions_of(
         pairs: Paired comparisons by two notations.
         documents: Maps a chunk to its document, None if unknown.
         bounds: What the verdicts are given by.
+        looks: Planned looks of a run that stops by what it sees.
     """
     found = []
     for setting in settings:
@@ -60,7 +62,7 @@ def interactions_of(
         names = setting.key, setting.alone.key, setting.cache.key
         if not all(name in sums for name in names):
             continue
-        part = _interaction(names, sums, verdicts, pairs, documents, bounds)
+        part = _interaction(names, sums, verdicts, pairs, documents, bounds, looks)
         if part is not None:
             found.append(part)
     return found
@@ -73,9 +75,10 @@ def _interaction(
     pairs: Pairs,
     documents: Mapping[int, int | None],
     bounds: Thresholds,
+    looks: int,
 ) -> InteractionPart | None:
     joint, weights, cache = names
-    made = interaction(sums[joint], sums[weights], sums[cache], documents)
+    made = interaction(sums[joint], sums[weights], sums[cache], documents, looks)
     if made is None:
         return None
     common = set.intersection(*(set(sums[name].chunks) for name in names))

@@ -45,20 +45,31 @@ def nothing_is_left(run: Run) -> bool:
     return run.finished and not run.failures() and run.whole
 
 
-def job_to_resume(run: Run, *, accept_changes: bool, force: bool) -> Job:
+def job_to_resume(
+    run: Run, *, accept_changes: bool, force: bool, until_settled: bool = False
+) -> Job:
     """Return a run's job, with the commit that it began with where the cache has a newer one.
 
     Args:
         run: The run; this version must be able to append to it.
         accept_changes: Whether it may go on with the newer one.
         force: Score even if memory seems insufficient.
+        until_settled: Stop once every setting is settled; a run that was begun so does it anyway.
 
     Raises:
-        InputError: The model cannot be scored.
+        InputError: The model cannot be scored, or the run takes its chunks in no random order and
+            cannot stop by what it sees.
     """
     from scorer.models.resolve import resolve_model
+    from scorer.spec.job import order_seed
 
     job = run.job
+    if until_settled and order_seed(job.chunks) is None:
+        raise InputError(
+            f"run `{run.id}` takes its chunks in the order `{job.chunks}`, and only a random order "
+            "may stop by what it sees",
+            "`qfid kv` with --until-settled starts another",
+        )
     recorded = str(run.readable_facts.identity.get("model revision", "none"))
     revision = job.revision
     if recorded != "none" and not accept_changes:
@@ -69,4 +80,9 @@ def job_to_resume(run: Run, *, accept_changes: bool, force: bool) -> Job:
             moved = True
         if moved:
             revision = recorded
-    return dataclasses.replace(job, revision=revision, force=job.force or force)
+    return dataclasses.replace(
+        job,
+        revision=revision,
+        force=job.force or force,
+        until_settled=job.until_settled or until_settled,
+    )

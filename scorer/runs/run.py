@@ -149,12 +149,15 @@ class Run:
     def whole(self) -> bool:
         """Whether every planned chunk of every setting is stored intact; reads all positions.
 
+        Of a run that stopped because it was settled, those until then.
+
         Raises:
             QfidError: The file cannot be opened or the disk fails.
         """
         chunks, stored = self.readable_facts.chunks, self.scored()
         if chunks is None:
             return True
+        chunks = chunks[: self._state().stopped_at]
         dropped = self.dropped()
         settings = [
             self.stored_as(setting.key)
@@ -318,6 +321,13 @@ class Run:
             state.dropped |= reasons
             self._save_state(state)
 
+    def mark_stopped(self, chunks: int | None) -> None:
+        """Record after how many chunks the run stopped because it is settled; None: it did not."""
+        state = self._state()
+        if state.stopped_at != chunks:
+            state.stopped_at = chunks
+            self._save_state(state)
+
     def delete(self) -> None:
         """Remove the run and all its files.
 
@@ -343,7 +353,7 @@ class Run:
         settings = tuple(setting.key for setting in self.job.settings)
         counts = count_chunks(self.positions_path, state.counted)
         facts = self.readable_facts
-        chunks, revision = facts.chunks, facts.identity.get("model revision")
+        planned, revision = facts.chunks, facts.identity.get("model revision")
         running = holder(self.path) is not None
         return RunInfo(
             id=self.id,
@@ -355,7 +365,9 @@ class Run:
             chunk_length=self.job.chunk_length,
             created=self.created,
             chunks_done=sum(counts.chunks.get(self.stored_as(name), 0) for name in settings),
-            chunks_planned=None if chunks is None else len(chunks) * len(settings),
+            chunks_planned=None
+            if planned is None
+            else len(planned[: state.stopped_at]) * len(settings),
             failed=tuple(state.failures),
             read_only=counts.read_only,
             conditions=self.job.conditions,

@@ -9,7 +9,7 @@ from pathlib import Path
 from scorer.common.atomic_files import write_atomic
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
-from scorer.common.json_values import OMITTED, json_values
+from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, json_values
 from scorer.runs.facts import FailureFacts
 from scorer.runs.run_files import json_object
 from scorer.runs.stored_counts import StoredCounts
@@ -24,12 +24,15 @@ class RunState:
         complete: Settings that the stored report covers whole.
         counted: What the positions file was found to hold.
         dropped: Setting in notation to why it is scored no further.
+        stopped_at: After how many chunks the run stopped, because it was settled; None where it did
+            not.
     """
 
     failures: dict[str, FailureFacts] = field(default_factory=dict)
     complete: list[str] = field(default_factory=list)
     counted: StoredCounts = field(default_factory=StoredCounts)
     dropped: dict[str, str] = field(default_factory=dict, metadata=OMITTED)
+    stopped_at: int | None = field(default=None, metadata=OMITTED_IF_NONE)
 
 
 _READER = JsonReader(RunState, "a run's state", unknown="drop")

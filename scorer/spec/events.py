@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import json_values
+from scorer.spec.thresholds import Metric
 
 PROTOCOL_VERSION = 1
 
@@ -96,6 +97,7 @@ class Planned(Event):
             it.
         resolved: Each setting asked for, as it was written, to the one of ``settings`` that it
             comes to with this model; empty where the scorer does not send it.
+        looks: After how many chunks a run that stops once it is settled looks; empty for any other.
     """
 
     kind: ClassVar[str] = "planned"
@@ -114,6 +116,7 @@ class Planned(Event):
     equal_chunks: dict[int, int] = field(default_factory=dict)
     conditions: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     resolved: dict[str, str] = field(default_factory=dict)
+    looks: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +232,42 @@ class SettingDropped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Looked(Event):
+    """A run that stops once it is settled has looked whether it is.
+
+    Attributes:
+        look: Which look, from 1.
+        looks: After how many chunks the run looks.
+        standings: Setting in notation to ``settled good``, ``settled worse`` or ``not settled``;
+            settings that failed are left out.
+        open: Setting that is not settled to the metrics that keep it from that: ``kl_mean``,
+            ``kl_p99``, ``flip_rate``.
+        intervals: Setting to metric to the ends of its simultaneous interval, nats or 0 to 1;
+            metrics without one are left out.
+        stops: Every setting is settled, so that the run ends here.
+    """
+
+    kind: ClassVar[str] = "look"
+    look: int
+    looks: list[int]
+    standings: dict[str, str]
+    open: dict[str, list[Metric]]
+    intervals: dict[str, dict[str, list[float]]]
+    stops: bool
+
+    def __post_init__(self) -> None:
+        if any(len(ends) != 2 for found in self.intervals.values() for ends in found.values()):
+            raise InputError("an interval has two ends")
+        if not 1 <= self.look <= len(self.looks):
+            raise InputError("a look is one of those that were planned")
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of this look."""
+        return self.looks[self.look - 1]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished(Event):
     """The run is over: its report as JSON values, and whether every chunk was scored."""
 
@@ -261,6 +300,7 @@ _KINDS: tuple[type[Event], ...] = (
     Warned,
     SettingFailedEvent,
     SettingDropped,
+    Looked,
     Finished,
     Failed,
 )

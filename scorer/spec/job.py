@@ -24,22 +24,52 @@ from scorer.spec.settings.weights import WeightsSetting
 from scorer.spec.thresholds import WEIGHTS, Thresholds
 
 TextProtocol = Literal["mqf", "llama.cpp"]
-ChunkChoice = Literal["first", "spread"]
+ChunkChoice = str
+"""``first``, ``spread`` or ``random:SEED``: the order of the chunks of a text."""
+RANDOM = "random:"
+"""Begins the choice of a random order; its seed follows."""
+SETTLED_ORDER = f"{RANDOM}1"
+"""The order of a run that stops once it is settled, where nobody says."""
 Kernel = Literal["auto", "mlx-lm"]
 FEWEST_REPEATS = 4
 """Perturbed repeats below which a standard deviation says next to nothing: with 2 its 95 % interval
 reaches to 32 times the value, with 4 to 3.7 times."""
 
 _DIGEST_LENGTH = 32
+_NO_CONDITIONS = (
+    *("settings", "force", "one_at_a_time", "deployment", "drop_beaten", "until_settled"),
+)
+_SEED_DIGITS = 9
 
 
-def default_chunks(protocol: str, max_chunks: int | None) -> ChunkChoice:
+def default_chunks(
+    protocol: str, max_chunks: int | None, *, until_settled: bool = False
+) -> ChunkChoice:
     """Which chunks are scored where nobody says: spread over the text where not all are asked for.
 
     The first chunks of a text may be one article. Under llama.cpp's protocol they are what
-    ``llama-perplexity`` takes.
+    ``llama-perplexity`` takes. A run that stops once it is settled takes them in a random order.
     """
+    if until_settled:
+        return SETTLED_ORDER
     return "first" if max_chunks is None or protocol == "llama.cpp" else "spread"
+
+
+def order_seed(chunks: ChunkChoice) -> int | None:
+    """The seed of a random order of chunks; None for another order.
+
+    Raises:
+        InputError: The order is none.
+    """
+    if chunks in ("first", "spread"):
+        return None
+    seed = chunks.removeprefix(RANDOM)
+    if chunks == seed or not (seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS):
+        raise InputError(
+            f"`{chunks}` is not a choice of chunks",
+            f"one of: first, spread, {RANDOM}SEED with a number of up to {_SEED_DIGITS} digits",
+        )
+    return int(seed)
 
 
 STANDARD_INPUT = "-"
@@ -85,8 +115,8 @@ class Job:
         revision: Commit, branch or tag of the repo; None for the cached default.
         protocol: ``mqf`` or ``llama.cpp``: which positions of which windows are scored.
         chunk_length: Tokens per chunk; ``chunk_length - 1`` positions are predicted.
-        chunks: ``first`` or ``spread``: the order of the chunks, of which ``max_chunks`` are
-            taken; see :func:`default_chunks`.
+        chunks: ``first``, ``spread`` or ``random:SEED``: the order of the chunks, of which
+            ``max_chunks`` are taken; see :func:`default_chunks`.
         max_chunks: How many chunks; None for the whole corpus.
         kernel: ``auto`` or ``mlx-lm`` (mlx-lm's own cache class and attention function).
         control: Score the dequantized path beside every deployed setting.
@@ -99,6 +129,8 @@ class Job:
         one_at_a_time: Load one set of weights after the other, also where all fit in memory.
         deployment: Where the model is to run; None where nobody says. No number depends on it.
         drop_beaten: Score settings no further once they cannot be what to run there.
+        until_settled: Stop, for all settings together, once each is settled as good or as worse;
+            see :mod:`scorer.stats.stopping`. Chunks are in a random order then.
     """
 
     model: str
@@ -122,6 +154,7 @@ class Job:
     one_at_a_time: bool = field(default=False, metadata=OMITTED)
     deployment: DeploymentSpec | None = field(default=None, metadata=OMITTED_IF_NONE)
     drop_beaten: bool = field(default=False, metadata=OMITTED)
+    until_settled: bool = field(default=False, metadata=OMITTED)
 
     def __post_init__(self) -> None:
         if not self.settings:
@@ -147,13 +180,15 @@ class Job:
             raise InputError(f"batch `{self.batch}` holds no chunk", "give at least 1")
         for value, kind, name in (
             (self.protocol, TextProtocol, "protocol"),
-            (self.chunks, ChunkChoice, "choice of chunks"),
             (self.kernel, Kernel, "kernel"),
         ):
             if value not in get_args(kind):
                 raise InputError(
                     f"`{value}` is not a {name}", f"one of: {', '.join(get_args(kind))}"
                 )
+        seed = order_seed(self.chunks)
+        if self.until_settled:
+            self._check_until_settled(seed)
         for setting in self.settings:
             if setting.start >= self.chunk_length - 1:
                 raise InputError(
@@ -161,6 +196,19 @@ class Job:
                     f"{self.chunk_length} tokens",
                     f"--quantize-start must be below {self.chunk_length - 1}",
                 )
+
+    def _check_until_settled(self, seed: int | None) -> None:
+        if seed is None:
+            raise InputError(
+                "--until-settled looks at chunks in a random order: in another, one part of the "
+                "text would decide",
+                f"leave out --chunks, or give --chunks {RANDOM}SEED",
+            )
+        if self.one_at_a_time:
+            raise InputError(
+                "sets of weights that are loaded one after the other cannot stop together",
+                "leave out --one-at-a-time or --until-settled",
+            )
 
     def check_new(self) -> None:
         """Refuse what an older version scored and this one still reports.
@@ -191,7 +239,7 @@ class Job:
         Two jobs of equal conditions can be held by one run.
         """
         values = self.to_json()
-        for name in ("settings", "force", "one_at_a_time", "deployment", "drop_beaten"):
+        for name in _NO_CONDITIONS:
             values.pop(name, None)
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]

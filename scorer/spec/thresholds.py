@@ -5,6 +5,7 @@ Source: mlx-quant-fidelity 0.10.0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,16 @@ TIERS: tuple[Verdict, ...] = ("bad", "marginal", "good")
 
 
 METRICS: tuple[Metric, ...] = ("kl_mean", "kl_p99", "flip_rate")
+
+
+METRIC_WORDS: dict[Metric, str] = {"kl_mean": "KL mean", "kl_p99": "p99", "flip_rate": "flips"}
+"""The metrics in a word or two."""
+
+
+def metrics_words(metrics: Sequence[Metric]) -> str:
+    """Metrics in words: ``KL mean, p99 and flips``; "" for none."""
+    words = [METRIC_WORDS[metric] for metric in metrics]
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scorer.stats.intervals import (
+    CONFIDENCE,
     Interval,
     UnitKind,
     clustered_mean,
@@ -53,7 +54,11 @@ class Interaction:
 
 
 def interaction(
-    joint: ChunkSums, weights: ChunkSums, cache: ChunkSums, documents: Mapping[int, int | None]
+    joint: ChunkSums,
+    weights: ChunkSums,
+    cache: ChunkSums,
+    documents: Mapping[int, int | None],
+    looks: int = 1,
 ) -> Interaction | None:
     """The interaction of a pair.
 
@@ -62,6 +67,7 @@ def interaction(
         weights: Sums of the weights alone.
         cache: Sums of the KV cache alone.
         documents: Maps a chunk to its document, None if unknown.
+        looks: Planned looks of a run that stops by what it sees: the interval holds at all of them.
 
     Returns:
         None where the three were not scored on the same positions.
@@ -85,6 +91,6 @@ def interaction(
     if not all(map(math.isfinite, sums)):
         return Interaction(None, None, joint_mean, added, units.kind, len(common))
     found = clustered_mean(sums, sizes, units)
-    interval = None if found is None else with_width(found.interval())
+    interval = None if found is None else with_width(found.interval(1 - (1 - CONFIDENCE) / looks))
     mean = math.fsum(sums) / total
     return Interaction(mean, interval, joint_mean, added, units.kind, len(common))

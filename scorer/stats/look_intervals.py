@@ -8,6 +8,7 @@ positions lie above ``t``.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from scorer.spec.thresholds import Metric
 from scorer.stats.intervals import ClusteredMean, Interval, Units, clustered_mean, with_width
-from scorer.stats.proportions import design_effect, proportion
+from scorer.stats.positions import FloatArray
+from scorer.stats.proportions import proportion
 from scorer.stats.stopping import FEWEST_UNITS
 from scorer.stats.student_t import t_quantile
 from scorer.stats.summary_values import ChunkSums
@@ -41,7 +43,7 @@ class LookValues:
         sizes: (count,) integers, number of all positions of each unit.
     """
 
-    kl: NDArray[np.float64]
+    kl: FloatArray
     unit_of: NDArray[np.integer]
     sizes: NDArray[np.integer]
 
@@ -67,12 +69,7 @@ def look_intervals(
     mean = clustered_mean(sums.kl, sums.sizes, units)
     squares = sum(sums.kl_squares)
     flips = proportion(clustered_mean(sums.flips, sums.sizes, units), size, mean, squares)
-    p99 = None
-    if size >= P99_POSITIONS:
-        effect = size / units.count
-        if mean is not None and math.isfinite(squares):
-            effect = design_effect(mean, squares / size - mean.mean**2, size)
-        p99 = p99_interval(values, confidence, effect)
+    p99 = p99_interval(values, confidence) if size >= P99_POSITIONS else None
     return {
         "kl_mean": Interval(math.inf, math.inf)
         if any(math.isinf(kl) for kl in sums.kl)
@@ -104,7 +101,7 @@ def mean_on_log(mean: ClusteredMean | None, confidence: float) -> Interval | Non
     return Interval(mean.mean / factor, mean.mean * factor)
 
 
-def p99_interval(values: LookValues, confidence: float, effect: float) -> Interval:
+def p99_interval(values: LookValues, confidence: float) -> Interval:
     """The interval of the 99th percentile by inverting that of a proportion.
 
     It reaches from the smallest to the largest ``t`` at which Wilson's interval of the share of
@@ -112,10 +109,13 @@ def p99_interval(values: LookValues, confidence: float, effect: float) -> Interv
     occur, so these are tried: some, then those between the last one that is out and the first one
     that is in.
 
+    A share of 0 or 1 has no design effect of its own and takes that of the share above the 99th
+    percentile of these positions. That of the KL mean would not do: a mean that differs by document
+    and hardly within one says nothing of how the tail is spread.
+
     Args:
         values: KL of the positions.
         confidence: Between 0 and 1.
-        effect: Design effect of the KL mean, for a share of 0 or 1, which has none of its own.
 
     Returns:
         The interval, nats. An end is 0 or +inf where no value is seen beyond which it ends.
@@ -123,14 +123,14 @@ def p99_interval(values: LookValues, confidence: float, effect: float) -> Interv
     Source: Woodruff, "Confidence Intervals for Medians and Other Position Measures", 1952.
     """
     size = int(values.sizes.sum())
-    shares = _Shares.of(values, confidence, effect, _FIRST_SHARE)
+    shares = _Shares.of(values, confidence, _FIRST_SHARE)
     while True:
         marks = np.unique(np.linspace(0, shares.last, _MARKS).astype(np.intp))
         inside = shares.hold(marks)
         # The last mark has the largest share above it: is it out because there are too many?
         if not inside[-1] or len(shares.kl) == len(values.kl):
             break
-        shares = _Shares.of(values, confidence, effect, _MORE * len(shares.kl) / size)
+        shares = _Shares.of(values, confidence, _MORE * len(shares.kl) / size)
     if not inside.any():
         # It falls between two marks.
         marks = np.arange(shares.last + 1)
@@ -151,7 +151,7 @@ def p99_interval(values: LookValues, confidence: float, effect: float) -> Interv
     return Interval(min(low, high), high)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Shares:
     """The largest values, and whether 1 % may be the share of positions above one of them.
 
@@ -160,17 +160,15 @@ class _Shares:
         owner: (n,) integers, the unit of each.
         sizes: (count,) float64, positions of each unit.
         t: Quantile of Student's t.
-        effect: Design effect where the share is 0 or 1.
     """
 
-    kl: NDArray[np.float64]
+    kl: FloatArray
     owner: NDArray[np.integer]
-    sizes: NDArray[np.float64]
+    sizes: FloatArray
     t: float
-    effect: float
 
     @classmethod
-    def of(cls, values: LookValues, confidence: float, effect: float, share: float) -> _Shares:
+    def of(cls, values: LookValues, confidence: float, share: float) -> _Shares:
         """Take the values of a share of all positions, and those equal to the smallest of them."""
         size, kl, owner = int(values.sizes.sum()), values.kl, values.unit_of
         wanted = math.ceil(share * size)
@@ -180,7 +178,7 @@ class _Shares:
             kl, owner = kl[taken], owner[taken]
         order = np.argsort(kl, kind="stable")[::-1]
         t = t_quantile((1 + confidence) / 2, len(values.sizes) - 1)
-        return cls(kl[order], owner[order], values.sizes.astype(np.float64), t, effect)
+        return cls(kl[order], owner[order], values.sizes.astype(np.float64), t)
 
     @property
     def last(self) -> int:
@@ -192,6 +190,37 @@ class _Shares:
 
         Args:
             places: (m,) ascending places in ``kl``.
+        """
+        p, effect = self._effects(places)
+        n = np.maximum(
+            1.0, self.sizes.sum() / np.where(np.isnan(effect), self._usual_effect, effect)
+        )
+        # Wilson's interval holds a share where the distance is at most t of its errors there.
+        reach = self.t**2 * ABOVE_P99 * (1 - ABOVE_P99) / n
+        held: NDArray[np.bool_] = np.square(p - ABOVE_P99) <= reach
+        return held
+
+    @functools.cached_property
+    def _usual_effect(self) -> float:
+        """The design effect of the share above the 99th percentile of these positions."""
+        wanted = min(int(ABOVE_P99 * self.sizes.sum()), self.last)
+        # Of equal values the first has as few above it as all; with none the next smaller counts.
+        for kl in (self.kl[wanted], *self.kl[self.kl < self.kl[0]][:1]):
+            place = np.searchsorted(-self.kl, -kl)
+            effect = float(self._effects(np.array([place], np.intp))[1][0])
+            if not math.isnan(effect):
+                return effect
+        # All are equal: each unit counts as one position.
+        return float(self.sizes.sum()) / len(self.sizes)
+
+    def _effects(self, places: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+        """The shares of positions above some values, and their design effects, at least 1.
+
+        Args:
+            places: (m,) ascending places in ``kl``.
+
+        Returns:
+            (m,) float64 each; NaN for the effect of a share of 0 or 1.
         """
         units, marks = len(self.sizes), len(places)
         # Of each value, the first mark that it lies above: marks descend, so negate.
@@ -205,13 +234,9 @@ class _Shares:
         squares = np.square(residuals).sum(axis=0)
         variance = units / (units - 1) * squares / total**2
         independent = p * (1 - p) / total
-        effect = np.full(marks, self.effect)
+        effect = np.full(marks, math.nan)
         np.divide(variance, independent, out=effect, where=independent > 0)
-        n = np.maximum(1.0, total / np.maximum(effect, 1.0))
-        # Wilson's interval holds a share where the distance is at most t of its errors there.
-        reach = self.t**2 * ABOVE_P99 * (1 - ABOVE_P99) / n
-        held: NDArray[np.bool_] = np.square(p - ABOVE_P99) <= reach
-        return held
+        return p, np.maximum(effect, 1.0)
 
     def outermost(self, inside: int, outside: int | None) -> int:
         """The place that is in and nearest to one that is out, between the two.

@@ -102,7 +102,9 @@ def _p_value(found: ClusteredMean) -> float:
 
 
 def as_family(
-    pairs: Mapping[Names, PairedDifference], noise: Mapping[str, float] | None = None
+    pairs: Mapping[Names, PairedDifference],
+    noise: Mapping[str, float] | None = None,
+    looks: int = 1,
 ) -> dict[Names, PairedDifference]:
     """Return the pairs of a table with simultaneous intervals, told apart by Holm's method.
 
@@ -114,12 +116,14 @@ def as_family(
     Args:
         pairs: Every pair of the table.
         noise: Upper end of the noise floor of each setting, nats; none where not measured.
+        looks: Planned looks of a run that stops by what it sees, each of which could be the last:
+            every look is tested at its share of the 5 %.
 
     Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
     """
     noise = noise or {}
     tested = [names for names, pair in pairs.items() if pair.estimate and pair.estimate.error > 0]
-    adjusted = holm([_known(pairs[names].p_value) for names in tested])
+    adjusted = holm([min(1.0, looks * _known(pairs[names].p_value)) for names in tested])
     found = dict(pairs)
     for names, p_value in zip(tested, adjusted, strict=True):
         pair = pairs[names]
@@ -128,7 +132,7 @@ def as_family(
         below = abs(pair.estimate.mean) < floor
         found[names] = replace(
             pair,
-            interval=pair.estimate.interval(1 - (1 - CONFIDENCE) / len(tested)),
+            interval=pair.estimate.interval(1 - (1 - CONFIDENCE) / (len(tested) * looks)),
             p_value=p_value,
             apart_in_family=p_value <= 1 - CONFIDENCE and not below,
             below_noise_floor=below,

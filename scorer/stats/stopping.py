@@ -38,7 +38,7 @@ def look_sizes(chunks: int, batch: int = 1) -> tuple[int, ...]:
     Returns:
         Ascending numbers; the last is ``chunks``.
     """
-    found = []
+    found: list[int] = []
     size = float(FIRST_LOOK)
     while (rounded := -(-int(size) // batch) * batch) < chunks:
         # Small looks can be rounded up to the same batch.

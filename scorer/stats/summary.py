@@ -95,7 +95,7 @@ def summarize(
         positions = SummaryColumns.of(positions)
     rows = in_order(positions)
     ref, quant = mean_of(rows.nll_ref), mean_of(rows.nll_quant)
-    per_chunk, ratio = _per_chunk(rows)
+    per_chunk, ratio = chunk_sums(rows), mean_of(rows.nll_quant - rows.nll_ref)
     depth = rows.position - first_position
     quantiles = ladder(rows.kl, KL_LADDER)
     return Summary(
@@ -127,8 +127,12 @@ def kl_summary(positions: Positions | SummaryColumns) -> tuple[KLSummary, float]
     return kl, int(rows.flips.sum()) / len(rows)
 
 
-def _per_chunk(rows: SummaryColumns) -> tuple[ChunkSums, float]:
-    """The sums of each chunk, and the mean of ``nll_quant − nll_ref``."""
+def chunk_sums(rows: SummaryColumns) -> ChunkSums:
+    """The sums of each chunk.
+
+    Args:
+        rows: At least one position, in order of chunk.
+    """
     starts = np.flatnonzero(np.diff(rows.chunk, prepend=rows.chunk[0] - 1))
     sizes = np.diff(starts, append=len(rows))
     difference = rows.nll_quant - rows.nll_ref
@@ -139,7 +143,7 @@ def _per_chunk(rows: SummaryColumns) -> tuple[ChunkSums, float]:
         flips=_of_each(lambda chunks: chunks.sum(axis=1).tolist(), rows.flips, sizes),
         nll_difference=_of_each(exact_row_sums, difference, sizes),
         kl_squares=_of_each(_sums_of_squares, rows.kl, sizes),
-    ), mean_of(difference)
+    )
 
 
 def _of_each(

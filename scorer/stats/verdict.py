@@ -18,7 +18,7 @@ from scorer.stats.settling import Outlook, by_students_t, chunks_to_settle
 
 P99_POSITIONS = 200
 """Scored positions below which the 99th percentile has no interval."""
-Lack = Literal["one chunk", "few positions", "no width"]
+Lack = Literal["one chunk", "few positions", "no width", "no look", "few units"]
 """Why a metric has no usable interval."""
 
 
@@ -72,7 +72,8 @@ class MissingInterval:
     Attributes:
         metric: The metric.
         why: ``one chunk``, ``few positions`` (fewer than 200, for p99), or ``no width`` (all chunks
-            are equal in it).
+            are equal in it). In a run that stops once it is settled also ``no look`` (none is over)
+            and ``few units`` (fewer than 5 at the last one).
     """
 
     metric: Metric
@@ -88,12 +89,14 @@ class Estimate:
         interval: Its 95 % interval; None without one.
         basis: What the interval is made of; None for a bootstrap.
         noise: Upper end of its noise floor: how far rounding can move it; 0 where not measured.
+        lack: Why there is no interval, where that is known already.
     """
 
     value: float
     interval: Interval | None
     basis: ClusteredMean | Proportion | None = None
     noise: float = 0.0
+    lack: Lack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +230,8 @@ def _lack(metric: Metric, estimate: Estimate, n_positions: int, n_chunks: int) -
         return "one chunk"
     if not math.isfinite(estimate.value):
         return None
+    if estimate.lack is not None:
+        return estimate.lack
     if metric == "kl_p99" and n_positions < P99_POSITIONS:
         return "few positions"
     ends = estimate.interval

@@ -6,20 +6,40 @@ chunks".
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from itertools import islice
 
-from scorer.spec.job import ChunkChoice
+from scorer.spec.job import ChunkChoice, order_seed
 
 
 def select_chunks(total: int, choice: ChunkChoice, max_chunks: int | None) -> tuple[int, ...]:
     """Return the indices of the chunks to score, in scoring order.
 
-    ``first`` takes them as they stand in the text, ``spread`` in :func:`spread_order`. Both take
-    the first ``max_chunks`` of their order, or every chunk.
+    ``first`` takes them as they stand in the text, ``spread`` in :func:`spread_order`,
+    ``random:SEED`` in :func:`random_order`. All take the first ``max_chunks`` of their order, or
+    every chunk.
     """
     n = total if max_chunks is None else min(max_chunks, total)
-    return tuple(islice(range(total) if choice == "first" else spread_order(total), n))
+    if choice == "first":
+        return tuple(range(n))
+    seed = order_seed(choice)
+    return tuple(islice(spread_order(total) if seed is None else random_order(total, seed), n))
+
+
+def random_order(total: int, seed: int) -> Iterator[int]:
+    """All chunks of a text in a random order, the same for a seed on every machine.
+
+    Each further chunk is drawn from those that are left (Fisher and Yates), with what Python
+    promises to keep: ``random.Random(seed).random()``.
+    """
+    draw = random.Random(seed)
+    # Where a chunk has moved to that stood at a place which is taken; all others are in place.
+    moved: dict[int, int] = {}
+    for i in range(total):
+        j = i + int(draw.random() * (total - i))
+        yield moved.get(j, j)
+        moved[j] = moved.pop(i, i)
 
 
 def spread_order(total: int) -> Iterator[int]:

@@ -34,7 +34,7 @@ from scorer.device.rank_places import visible_gpus
 from scorer.runs.listing import find_run, list_runs
 from scorer.score import score
 from scorer.spec.deployment import DeploymentSpec
-from scorer.spec.events import Event, Finished, RanksScored
+from scorer.spec.events import Event, Finished, Looked, RanksScored
 from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.settings.registry import parse_settings
 from scorer.stats.positions import Positions
@@ -197,6 +197,22 @@ def test_weights_and_dropped_settings_are_those_of_one_process(small: Small) -> 
     assert [e for e in events if e.kind == "setting_dropped"] == [
         e for e in here if e.kind == "setting_dropped"
     ]
+
+
+@pytest.mark.slow
+def test_ranks_stop_at_the_look_at_which_one_process_does() -> None:
+    job = replace(
+        JOB, settings=parse_settings("6,2"), chunks="random:1", max_chunks=40, until_settled=True
+    )
+    events, code, errors = scored_by_child(shared(job, 2))
+    assert code == 0, (events[-1], errors)
+    here = list(score(job))
+    looks = [event for event in here if isinstance(event, Looked)]
+    assert looks[0].looks == [30, 40] and looks[-1].stops
+    assert [event for event in events if isinstance(event, Looked)] == looks
+    run, alone_ = (stored(planned(each).run) for each in (events, here))
+    assert list(run) == list(alone_) and len(run) == 2 * looks[-1].chunks
+    assert numbers(finished(events).report) == numbers(finished(here).report)
 
 
 def test_a_model_split_over_ranks_gives_the_figures_of_a_whole_one(alone: Alone) -> None:

@@ -109,7 +109,7 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     # Consent is no part of a job.
     assert {name: getattr(job, name) for name in options} == options | {"allow_custom_code": False}
     taken = {"model", "kv_bits", "kv_group_size", "setting", "settings", "quantize_start", "path"}
-    taken |= {"corpus", "on_event", "ranks", "shard"}
+    taken |= {"corpus", "on_event", "ranks", "shard", "until_settled"}
     assert set(inspect.signature(measure_kv_fidelity).parameters) == taken | set(options)
 
 
@@ -117,6 +117,8 @@ def test_every_option_reaches_the_job(small: Small, monkeypatch: pytest.MonkeyPa
     ("options", "chunks"),
     [
         ({}, "first"),
+        ({"until_settled": True}, "random:1"),
+        ({"until_settled": True, "max_chunks": 3, "protocol": "llama.cpp"}, "random:1"),
         ({"max_chunks": 3}, "spread"),
         ({"max_chunks": 3, "chunks": "first"}, "first"),
         ({"max_chunks": 3, "protocol": "llama.cpp"}, "first"),

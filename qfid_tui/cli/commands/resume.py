@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.cli.deployment_options import add_deployment_options, deployment_of
+from qfid_tui.cli.job_options import add_stopping_option
 from qfid_tui.cli.rank_options import add_rank_options, ranks_of
 from qfid_tui.cli.report_formats import Delivery, add_report_options
 
@@ -43,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--pull", action="store_true", help="download the model if it is not cached, without asking"
     )
+    add_stopping_option(parser)
     group = parser.add_argument_group("added to the run (its own settings stay)")
     group.add_argument(
         "--bits", metavar="LIST", help="precisions made of the run's reference: 6,4:32,mxfp4"
@@ -102,7 +104,8 @@ def run(args: argparse.Namespace) -> int:
     delivery.check_settings([setting.key for setting in found.job.settings])
     deployment = deployment_of(args, found.job.deployment)
     added = _added(args, found.job)
-    if not added and nothing_is_left(found):
+    stopping = args.until_settled and not found.job.until_settled
+    if not added and not stopping and nothing_is_left(found):
         say(f"run `{found.id}` is complete: nothing is left to score")
         report = saved_report(found) if deployment is None else deployed_report(found, deployment)
         delivery.deliver(report, found.id, deployment)
@@ -111,7 +114,12 @@ def run(args: argparse.Namespace) -> int:
     asked = (*found.job.settings, *added)
     settings = ", ".join(setting.key for setting in asked)
     say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
-    job = job_to_resume(found, accept_changes=args.accept_changes, force=args.force)
+    job = job_to_resume(
+        found,
+        accept_changes=args.accept_changes,
+        force=args.force,
+        until_settled=args.until_settled,
+    )
     job = dataclasses.replace(job, settings=asked)
     if deployment is not None:
         job = dataclasses.replace(job, deployment=deployment)

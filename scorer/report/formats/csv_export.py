@@ -12,6 +12,7 @@ from scorer.common.inert_text import inert
 from scorer.common.json_values import json_values
 from scorer.report.deployment_part import DeploymentPart, PlacedCell
 from scorer.report.setting_row import SettingNumbers, SettingRow
+from scorer.report.stopping_part import StoppingPart
 from scorer.report.tree import Report
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_setting
@@ -120,14 +121,20 @@ _CELL: dict[str, Callable[[PlacedCell], Value]] = {
 }
 
 
+_STOPPING = ("standing", "stopped", "look", "looks", "look_chunks", "most_chunks")
+"""Columns of a run that stops once it is settled."""
+
+
 def to_csv(report: Report) -> str:
     """The report as CSV: a head with units, then one line per setting.
 
-    Where weights are compared, or somebody asked where a model fits, there are columns for that.
+    Where weights are compared, somebody asked where a model fits, or the run stops once it is
+    settled, there are columns for that.
     """
     more = report.grid is not None or report.deployment is not None
     further = (*_WEIGHTS, *_PLACE, *_CELL, "picked") if more else ()
-    lines = [_line([*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol", *further])]
+    stops = () if report.stopping is None else _STOPPING
+    lines = [_line([*_ROW_FIRST, *_NUMBERS, *_ROW_LAST, "protocol", *further, *stops])]
     for row in report.settings:
         values = [
             *(value(row) for value in _ROW_FIRST.values()),
@@ -135,9 +142,20 @@ def to_csv(report: Report) -> str:
             *(value(row) for value in _ROW_LAST.values()),
             report.run.job.protocol,
             *(_further(row, report) if more else ()),
+            *(_stopping(row, report.stopping) if report.stopping is not None else ()),
         ]
         lines.append(_line(json_values(values, words=True)))
     return "".join(lines)
+
+
+def _stopping(row: SettingRow, part: StoppingPart) -> Iterator[Value]:
+    found = part.of(row.setting)
+    yield None if found is None else found.standing
+    yield part.stopped
+    yield part.look
+    yield len(part.looks)
+    yield part.n_chunks
+    yield part.most_chunks
 
 
 def _further(row: SettingRow, report: Report) -> Iterator[Value]:

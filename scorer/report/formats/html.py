@@ -39,6 +39,7 @@ from scorer.report.formats.markdown_deployment import total_cell
 from scorer.report.formats.markdown_groups import has_letters
 from scorer.report.formats.markdown_setting import measured_on, report_title
 from scorer.report.formats.short_names import ShortNames, short_names
+from scorer.report.formats.stopping_words import intervals_name, standing_of, stopping_lines
 from scorer.report.passages import Passages
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
@@ -199,11 +200,12 @@ def _comparison(report: Report, names: ShortNames) -> Element:
         [*_cells(row, report, names), *([row.letters or ABSENT] if marks else [])]
         for row in report.settings
     ]
-    said = "± or (low–high): 95 % interval. "
+    said = f"± or (low–high): {intervals_name(report)}. "
     if marks:
         said += "Settings that share a letter in the last column cannot be told apart. "
     return section(
         "The settings side by side",
+        *blocks(stopping_lines(report, names)),
         plain_table(head, rows, left=(0, 1, 7, 8)),
         element("p", said, *inline(bounds_used(report)), class_="note"),
         _failures(report, names),
@@ -224,6 +226,8 @@ def _cells(row: SettingRow, report: Report, names: ShortNames) -> list[Child]:
     verdict = element("span", badge(numbers))
     if row.kv_verdict_shown:
         verdict = element("span", badge(numbers), f" KV: {row.kv_verdict_shown}")
+    if (found := standing_of(row, report)) is not None:
+        verdict.append(element("span", f" {found.standing}"))
     return [
         name,
         verdict,

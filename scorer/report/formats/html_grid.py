@@ -20,6 +20,7 @@ from scorer.report.formats.inline import ABSENT, digits, percent, with_margin
 from scorer.report.formats.markdown_groups import has_letters
 from scorer.report.formats.markdown_weights import ladder_lines, ladder_rows, reference_lines
 from scorer.report.formats.short_names import ShortNames
+from scorer.report.formats.stopping_words import intervals_name
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
 
@@ -55,9 +56,9 @@ def weights_grid(report: Report, names: ShortNames) -> Element | None:
         scrolled(table),
         element(
             "p",
-            "A cell: KL mean in nats with its 95 % interval, flips, verdict"
-            f"{', group' if has_letters(report) else ''}. The darker or the "
-            f"stronger the colour, the more drift. {ABSENT}: not scored.",
+            f"A cell: KL mean in nats with its {intervals_name(report)}, flips, verdict"
+            f"{', group' if has_letters(report) else ''}. The darker or the stronger the colour, "
+            f"the more drift. {ABSENT}: not scored.",
             class_="note",
         ),
     )
@@ -113,7 +114,8 @@ def ladder(report: Report, names: ShortNames) -> Element | None:
     if points:
         title = "Bits per weight against drift"
         svg, unnamed = scatter(title, "bits per weight, once loaded", points)
-        note = "KV cache at full precision. KL mean with its 95 % interval, lower is better."
+        note = "KV cache at full precision. KL mean with its "
+        note += f"{intervals_name(report)}, lower is better."
         if unnamed:
             note += " Points without room for a name: see the table."
         shown.append(element("div", figure(title, svg, note=note), class_="charts"))

@@ -30,6 +30,7 @@ from scorer.report.formats.html_parts import (
 from scorer.report.formats.inline import digits, plural
 from scorer.report.formats.markdown_groups import has_letters
 from scorer.report.formats.short_names import ShortNames
+from scorer.report.formats.stopping_words import intervals_name
 from scorer.report.groups_part import GroupsPart
 from scorer.report.tree import Report
 
@@ -135,7 +136,8 @@ def _ranked(report: Report, scored: Sequence[Scored], names: ShortNames) -> Elem
         drawn.append(label(WIDTH - RIGHT, y + 4, row.letters, "end"))
     title = "The settings by their drift"
     svg = chart(title, (x, "KL mean (nats)"), (x, ""), drawn, height=height, labels=())
-    note = f"KL mean with its 95 % interval; {MARKS_WORDS} Verdicts rest on p99 and flips too."
+    note = f"KL mean with its {intervals_name(report)}; {MARKS_WORDS} "
+    note += "Verdicts rest on p99 and flips too."
     if marks:
         note += " On the right the letters."
     if len(shown) < len(scored):

@@ -33,6 +33,7 @@ from scorer.report.formats.html_parts import (
 from scorer.report.formats.inline import count, digits, plural
 from scorer.report.formats.markdown import conditions
 from scorer.report.formats.short_names import ShortNames
+from scorer.report.formats.stopping_words import intervals_name
 from scorer.report.tree import Frontier, Report
 from scorer.spec.amounts import tokens_word
 from scorer.stats.intervals import Interval
@@ -122,8 +123,8 @@ def _frontier(report: Report, frontier: Frontier, names: ShortNames) -> Element 
         title += f": {conditions(frontier.quantize_start, frontier.path)}"
     svg, unnamed = scatter(title, axis, points)
     note = (
-        f"KL mean over {plural(len(common), 'chunk')} with its 95 % interval, lower is better. "
-        f"Dashed: the frontier, which no setting beats in both. {MARKS_WORDS}"
+        f"KL mean over {plural(len(common), 'chunk')} with its {intervals_name(report)}, lower is "
+        f"better. Dashed: the frontier, which no setting beats in both. {MARKS_WORDS}"
     )
     if unnamed:
         note += f" {plural(unnamed, 'point')} without room for a name: see the table."

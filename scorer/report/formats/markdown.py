@@ -40,11 +40,18 @@ from scorer.report.formats.markdown_weights import (
     reference_lines,
 )
 from scorer.report.formats.short_names import ShortNames, short_names
+from scorer.report.formats.stopping_words import (
+    how_lines,
+    interval_name,
+    stopping_lines,
+    verdict_words,
+)
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.tree import Report
 from scorer.spec.amounts import tokens_word
 from scorer.spec.thresholds import KV, Thresholds
 
+_NO_INTERVAL = "No interval of KL over"
 _MANY_FILES = 4
 
 
@@ -55,7 +62,7 @@ def to_markdown(report: Report) -> str:
     lines = [f"# {report_title(report)}", ""]
     if len(rows) == 1:
         lines += [*warning_lines(rows[0].warnings), *_weights_above(report)]
-        lines += setting_body(rows[0], report, names)
+        lines += [*stopping_lines(report, names), *setting_body(rows[0], report, names)]
         lines += [*recommendation_lines(report, names), *memory_lines(report, names)]
     else:
         lines += _several(report, names)
@@ -66,7 +73,7 @@ def to_markdown(report: Report) -> str:
 def _several(report: Report, names: ShortNames) -> list[str]:
     rows, shared = report.settings, report.run.warnings
     scored = _scored(report)
-    lines = warning_lines(shared)
+    lines = [*warning_lines(shared), *stopping_lines(report, names)]
     if report.grid is None:
         lines += [*comparison(report, names), *recommendation_lines(report, names)]
     else:
@@ -144,7 +151,7 @@ def comparison(report: Report, names: ShortNames) -> list[str]:
     over: dict[str, list[str]] = {}
     for same in alike.values():
         ends = same[0][1].intervals
-        margin = "± or (low-high): 95 % interval over" if ends.kl_mean else "No interval of KL over"
+        margin = f"± or (low-high): {interval_name(ends)} over" if ends.kl_mean else _NO_INTERVAL
         spans = [names.code(row.setting) for row, _ in same]
         over.setdefault(interval_sentence(ends, margin), []).extend(spans)
     sentences = [
@@ -211,7 +218,7 @@ def _compared(
         digits(numbers.kl.p99),
         with_margin(numbers.flip_rate, ends.flip_rate, scale=100),
         digits(numbers.perplexity_delta, sign=True),
-        f"**{numbers.verdict_shown}**{beside}",
+        f"**{verdict_words(row, numbers, report)}**{beside}",
         *([row.letters or ABSENT] if has_letters(report) else []),
         _frontier_mark(row, report, names),
     ]
@@ -312,10 +319,7 @@ def how_made_lines(report: Report) -> list[str]:
         f"- Versions: {versions}",
         *([] if len(report.settings) > 1 else [f"- {bounds_used(report)}"]),
         *([f"- {keys}"] if (keys := keys_sentence(report, short_names(report))) else []),
-        "- Intervals: 95 %, over chunks (over documents from 5 on): Student's t for means, "
-        "Wilson's for flips, a bootstrap for p99; never over positions: those of a chunk are "
-        "correlated; llama.cpp's ± are standard errors that take them as independent and come out "
-        "smaller",
+        how_lines(report),
         "",
         "The same again:",
         "",

@@ -21,6 +21,7 @@ from scorer.report.formats.markdown_details import changed_layers, details
 from scorer.report.formats.markdown_weights import setting_weights
 from scorer.report.formats.open_verdict import LACKS, settles
 from scorer.report.formats.short_names import ShortNames
+from scorer.report.formats.stopping_words import interval_name, verdict_words
 from scorer.report.formats.weight_words import group_text, has_cache, source_of, weights_text
 from scorer.report.setting_row import Intervals, SettingNumbers, SettingRow
 from scorer.report.tree import ReferencePart, Report, RunPart
@@ -101,7 +102,7 @@ def setting_body(row: SettingRow, report: Report, names: ShortNames) -> list[str
     if row.kv_verdict_shown:
         beside = f" by the bounds of weights, {row.kv_verdict_shown} by those of the KV cache"
     lines = [
-        f"**Verdict:** {numbers.verdict_shown}{partial}{beside} · {mode}",
+        f"**Verdict:** {verdict_words(row, numbers, report)}{partial}{beside} · {mode}",
         "",
         *_why(row, numbers, run),
         *_dropped(row, run, names),
@@ -184,7 +185,7 @@ def _why(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> list[str]:
         scale, unit = _unit(bound.metric)
         lines.append(
             f"- open: {_METRIC_WORDS[bound.metric]} "
-            f"{digits(scale * bound.value)} {unit}, 95 % interval "
+            f"{digits(scale * bound.value)} {unit}, {interval_name(numbers.intervals)} "
             f"{interval(bound.interval, scale=scale)} {unit}, "
             f"{'near' if bound.below_noise_floor else 'crosses'} the bound of "
             f"{bound.tier} ({digits(scale * bound.threshold)} {unit}); "
@@ -224,7 +225,7 @@ def _metrics(row: SettingRow, numbers: SettingNumbers) -> list[str]:
         ("Δp mean", f"{digits(numbers.delta_p['mean'], sign=True)} %", ABSENT),
         ("Δp RMS", f"{digits(numbers.delta_p['rms'])} %", ABSENT),
     ]
-    lines = table(("metric", "value", "95 % interval"), rows)
+    lines = table(("metric", "value", interval_name(ends)), rows)
     lines += ["", interval_sentence(ends, "Intervals over"), ""]
     if row.noise_floors is not None:
         lines += [_noise(row.noise_floors), ""]

@@ -22,6 +22,7 @@ from scorer.report.formats.inline import (
 )
 from scorer.report.formats.markdown_groups import has_letters
 from scorer.report.formats.short_names import ShortNames
+from scorer.report.formats.stopping_words import intervals_name
 from scorer.report.formats.weight_words import has_cache, source_of
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import PairComparison, Report
@@ -83,7 +84,7 @@ def grid_lines(report: Report, names: ShortNames) -> list[str]:
     ]
     head = ["weights", *(f"KV {code(key) if key else _FULL}" for key in grid.caches)]
     lines = ["## Weights and KV cache", "", *table(head, body, left=range(len(head))), ""]
-    said = "KL mean in nats with its 95 % interval, flips, verdict"
+    said = f"KL mean in nats with its {intervals_name(report)}, flips, verdict"
     if has_letters(report):
         said += ", group: settings that share a letter cannot be told apart"
     if any(name is None for cells in grid.cells for name in cells[1:]) or any(
@@ -251,7 +252,7 @@ def interaction_lines(report: Report, names: ShortNames) -> list[str]:
         "KL together (nats)",
         "sum of both alone",
         "interaction",
-        "95 % interval",
+        intervals_name(report),
         "adding misleads?",
         "what makes it bad",
     )

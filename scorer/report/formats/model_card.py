@@ -17,6 +17,7 @@ from scorer.report.formats.key_words import keys_sentence
 from scorer.report.formats.markdown import comparison, warning_lines
 from scorer.report.formats.markdown_weights import grid_lines, ladder_lines, reference_lines
 from scorer.report.formats.short_names import ShortNames, short_names
+from scorer.report.formats.stopping_words import stopping_lines
 from scorer.report.formats.weight_words import has_cache, source_of
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
@@ -54,6 +55,7 @@ def to_model_card(report: Report) -> str:
     if report.grid is not None:
         lines += [*reference_lines(report), *ladder_lines(report, names)]
         lines += grid_lines(report, names)
+    lines += stopping_lines(report, names)
     lines += [*comparison(report, names), _keys(report, names), ""]
     lines += shell_block(report.run.command)
     return "\n".join(lines) + "\n"

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scorer.report.formats.inline import count
+from scorer.stats.stopping import FEWEST_UNITS
 from scorer.stats.verdict import P99_POSITIONS, Lack, MissingInterval, OpenBound
 
 LACKS: dict[Lack, str] = {
     "one chunk": "one chunk gives no interval",
     "few positions": f"fewer than {P99_POSITIONS} positions give no interval",
     "no width": "all chunks are equal in it",
+    "no look": "the run has not looked yet",
+    "few units": f"fewer than {FEWEST_UNITS} independent units at the last look",
 }
 """Why a metric has no usable interval."""
 

@@ -143,11 +143,16 @@ def test_jobs_of_equal_conditions_are_those_that_one_run_can_hold() -> None:
         "one_at_a_time": True,
         "deployment": DeploymentSpec(context=77),
         "drop_beaten": True,
+        "until_settled": True,
     }
     fields = {field.name for field in dataclasses.fields(job) if field.init}
     assert fields == set(others), "every field of a job is tried"
+    job = dataclasses.replace(job, chunks="random:1")
     for name, value in others.items():
         other = dataclasses.replace(job, **{name: value})  # type: ignore[arg-type]
-        equal = name in ("settings", "force", "one_at_a_time", "deployment", "drop_beaten")
+        equal = name in (
+            *("settings", "force", "one_at_a_time", "deployment", "drop_beaten"),
+            "until_settled",
+        )
         assert same_conditions(job, other) is equal
         assert (job.conditions == other.conditions) is equal, name

@@ -91,7 +91,7 @@ def test_weights_that_fail_are_not_loaded_again_at_the_next_look(
         return load(self, *arguments)
 
     monkeypatch.setattr(CandidateWeights, "load", counting)
-    monkeypatch.setattr("scorer.engine.cells.looks", lambda chunks, in_turns: [1, 2])
+    monkeypatch.setattr("scorer.engine.looks.drop_sizes", lambda chunks, in_turns: [1, 2])
     events = small.score("w8:32,w4:32", one_at_a_time=True, drop_beaten=True, max_chunks=3)
     assert failures(events).keys() == {"w4:32"}
     assert tried.count("w4:32") == 1

@@ -56,7 +56,7 @@ JOBS = st.builds(
     revision=st.none() | st.sampled_from(["main", "-v1", "a" * 40]),
     protocol=st.sampled_from(("mqf", "llama.cpp")),
     chunk_length=st.sampled_from((128, 512, 2048)),
-    chunks=st.sampled_from(("first", "spread")),
+    chunks=st.sampled_from(("first", "spread", "random:9")),
     max_chunks=st.none() | st.integers(1, 900),
     kernel=st.sampled_from(("auto", "mlx-lm")),
     control=st.booleans(),
@@ -66,8 +66,10 @@ JOBS = st.builds(
 )
 
 
-@given(JOBS)
-def test_the_command_asks_for_the_same_job(job: Job) -> None:
+@given(JOBS, st.booleans())
+def test_the_command_asks_for_the_same_job(job: Job, until_settled: bool) -> None:
+    if until_settled and job.chunks.startswith("random:"):
+        job = dataclasses.replace(job, until_settled=True)
     assert job_of(parsed(shlex.split(kv_command(job)))) == job
 
 

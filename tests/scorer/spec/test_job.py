@@ -25,7 +25,7 @@ jobs = st.builds(
     revision=st.none() | st.text(),
     protocol=st.sampled_from(("mqf", "llama.cpp")),
     chunk_length=st.integers(10**6 + 2, 10**7),
-    chunks=st.sampled_from(("first", "spread")),
+    chunks=st.sampled_from(("first", "spread", "random:0", "random:77")),
     max_chunks=st.none() | st.integers(1),
     kernel=st.sampled_from(("auto", "mlx-lm")),
     control=st.booleans(),
@@ -51,6 +51,7 @@ def test_json_names_settings_in_notation() -> None:
         "one_at_a_time",
         "deployment",
         "drop_beaten",
+        "until_settled",
     }
     # Earlier versions know no such keys: they are written where they say something.
     assert job(one_at_a_time=True).to_json()["one_at_a_time"] is True
@@ -131,6 +132,20 @@ def test_any_json_is_a_job_or_an_input_error(data: Any) -> None:
         ({"batch": 0}, "batch `0` holds no chunk", "at least 1"),
         ({"protocol": "gguf"}, "`gguf` is not a protocol", "mqf, llama.cpp"),
         ({"chunks": "last"}, "`last` is not a choice of chunks", "first, spread"),
+        ({"chunks": "random:"}, "`random:` is not a choice of chunks", "random:SEED"),
+        ({"chunks": "random:-1"}, "`random:-1` is not a choice of chunks", "random:SEED"),
+        ({"chunks": "random:²"}, "`random:²` is not a choice of chunks", "random:SEED"),
+        ({"chunks": f"random:{10**9}"}, "is not a choice of chunks", "up to 9 digits"),
+        (
+            {"until_settled": True, "chunks": "spread"},
+            "--until-settled looks at chunks in a random order",
+            "leave out --chunks, or give --chunks random:SEED",
+        ),
+        (
+            {"until_settled": True, "chunks": "random:1", "one_at_a_time": True},
+            "loaded one after the other cannot stop together",
+            "leave out --one-at-a-time or --until-settled",
+        ),
         ({"kernel": "fast"}, "`fast` is not a kernel", "auto, mlx-lm"),
         (
             {"settings": parse_settings("8,4@511")},

@@ -70,12 +70,14 @@ def test_p99_is_inverted_value_by_value(seed: int) -> None:
     if seed % 2:
         # Ties, as of few distinct values.
         kl = np.round(kl, 1)
-    effect = 3.0
+    at = np.sort(kl.ravel())[::-1][int(0.01 * kl.size)]
+    p, error = clustered_error((kl > at).astype(float), owner)
+    effect = error**2 / (p * (1 - p) / kl.size)
     ordered = np.unique(kl)
     held = [wilson_holds(0.01, (kl > t).astype(float), owner, effect) for t in ordered]
     first, last = held.index(True), len(held) - 1 - held[::-1].index(True)
     above = math.inf if last + 1 == len(ordered) else float(ordered[last + 1])
-    found = p99_interval(values_of(kl, owner), CONFIDENCE, effect)
+    found = p99_interval(values_of(kl, owner), CONFIDENCE)
     assert found == Interval(float(ordered[first]), above)
     assert found.low < float(np.quantile(kl, 0.99)) < found.high
 
@@ -85,19 +87,36 @@ def test_values_far_below_the_p99_may_be_left_out() -> None:
     every = values_of(kl, owner)
     taken = every.kl > np.quantile(kl, 0.7)
     some = LookValues(every.kl[taken], every.unit_of[taken], every.sizes)
-    assert p99_interval(some, 0.99, 3.0) == p99_interval(every, 0.99, 3.0)
+    assert p99_interval(some, 0.99) == p99_interval(every, 0.99)
 
 
 def test_p99_is_open_to_both_sides_where_nothing_is_seen_beyond() -> None:
     kl, owner = drawn(1, units=5, chunks=5)
-    found = p99_interval(values_of(kl, owner), 1 - 1e-9, 1.0)
+    found = p99_interval(values_of(kl, owner), 1 - 1e-9)
     assert found == Interval(0.0, math.inf)
+
+
+def test_a_mean_that_differs_by_document_alone_leaves_p99_its_end() -> None:
+    """Nothing above the largest value is no reason for an open end: the tail is spread evenly."""
+    owner = np.arange(200) % 20
+    level = 1 + 0.2 * (np.arange(20) % 2)[owner]
+    random = np.random.RandomState(3)
+    kl = level[:, None] * (1 + 1e-3 * random.random_sample((200, LENGTH)))
+    kl[np.arange(200), random.randint(0, LENGTH, 200)] = 10 + random.random_sample(200)
+    found = p99_interval(values_of(kl, owner), 0.9999)
+    assert 10 < found.low < found.high < 11
+
+
+def test_values_that_are_all_equal_have_no_interval() -> None:
+    kl = np.full((40, LENGTH), 0.25)
+    found = p99_interval(values_of(kl, np.arange(40) % 8), 0.9999)
+    assert found.high == math.inf
 
 
 def test_an_infinite_kl_is_above_every_threshold() -> None:
     kl, owner = drawn(2)
     kl[:, 0] = math.inf
-    found = p99_interval(values_of(kl, owner), CONFIDENCE, 1.0)
+    found = p99_interval(values_of(kl, owner), CONFIDENCE)
     assert math.isinf(found.high)
     ends = look_intervals(
         sums_of(kl, np.ones(len(kl), int)), values_of(kl, owner), _units(owner), CONFIDENCE
