@@ -66,11 +66,17 @@ def _as_one_family(report: Report) -> list[str]:
     if tested < 2:
         return []
     return [
-        f"{plural(tested, 'pair')} tested as one family, by Holm's method at 5 %; the intervals "
-        "are simultaneous and 95 % sure together (Bonferroni). Holm's method is the sharper: it "
-        "can tell a pair apart whose interval holds 0.",
+        f"{plural(tested, 'pair')} tested as one family, by Holm's method at 5 %{_looks(report)}; "
+        "the intervals are simultaneous and 95 % sure together (Bonferroni). Holm's method is the "
+        "sharper: it can tell a pair apart whose interval holds 0.",
         "",
     ]
+
+
+def _looks(report: Report) -> str:
+    """What else was corrected for, in a run that stops once it is settled."""
+    part = report.stopping
+    return "" if part is None else f", shared by {plural(len(part.looks), 'look')}"
 
 
 def letter_lines(report: Report, names: ShortNames) -> list[str]:
@@ -83,23 +89,24 @@ def letter_lines(report: Report, names: ShortNames) -> list[str]:
         listed = "; ".join(
             f"{each.letter}: {', '.join(map(names.code, each.settings))}" for each in groups.letters
         )
-        lines += [f"**Groups**, the least drift first: {listed}. {groups_rule(groups)}", ""]
+        lines += [f"**Groups**, the least drift first: {listed}. {groups_rule(report, groups)}", ""]
     for without in groups.without_letter:
         which = ", ".join(map(names.code, without.settings))
         lines += [f"Without a letter: {which}: {prose(without.why)}.", ""]
     return lines
 
 
-def groups_rule(groups: GroupsPart) -> str:
+def groups_rule(report: Report, groups: GroupsPart) -> str:
     """What a letter means, and what was corrected for."""
     said = "Settings that share a letter cannot be told apart on this text"
+    level = f"{percent(groups.level)}{_looks(report)}"
     if groups.n_pairs == 1:
-        return f"{said}; one pair was tested, at {percent(groups.level)}."
+        return f"{said}; one pair was tested, at {level}."
     if not groups.n_alike:
         found = f"all {groups.n_pairs} pairs are told apart"
     else:
         found = f"{groups.n_alike} of {groups.n_pairs} pairs are not told apart"
-    return f"{said}; {found}, by {groups.correction}'s method at {percent(groups.level)} over all."
+    return f"{said}; {found}, by {groups.correction}'s method over all at {level}."
 
 
 def has_letters(report: Report) -> bool:

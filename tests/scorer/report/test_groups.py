@@ -106,7 +106,7 @@ def test_every_form_has_the_letters_of_the_report() -> None:
     assert [row.letters for row in report.settings] == ["a", "a", "b"]
     shown = to_markdown(report)
     assert "**Groups**, the least drift first: a: `6`, `8`; b: `4`." in shown
-    assert "1 of 3 pairs are not told apart, by Holm's method at 5 % over all." in shown
+    assert "1 of 3 pairs are not told apart, by Holm's method over all at 5 %." in shown
     assert "| group |" in to_model_card(report)
     head, *lines = (line.split(",") for line in to_csv(report).splitlines())
     assert [line[head.index("group")] for line in lines] == ["a", "a", "b"]
