@@ -140,8 +140,8 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         ),
         Entry(
             "group, ≈",
-            "Settings that share a letter are not distinguishable; those that share none are told "
-            "apart, or not compared. Known when the run has its report.",
+            "Settings that share a letter are not distinguishable and those that share none are "
+            "told apart or not compared, which is known when the run has its report.",
         ),
         Entry(
             "noise floor",

@@ -45,7 +45,7 @@ class Within:
         if not 0 < value < math.inf:
             raise InputError(
                 f"`{text}` is no bound of a difference",
-                "--within 10% is a share of the first run's KL mean, --within 0.001 is in nats",
+                "10% is a share of the first run's KL mean, 0.001 is in nats",
             )
         is_share = number != text.strip()
         return cls(value / 100 if is_share else value, is_share)

@@ -15,6 +15,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "report",
         description="Print the report of a saved run, also of an unfinished one. With --memory, "
         "--context and the like it says what to run there: nothing is scored again.",
+        epilog="exit codes: 0 report, 1 internal error, 2 wrong input, 4 --fail-under not met, "
+        "5 --confident: not settled",
     )
     parser.add_argument(
         "run", metavar="RUN", nargs="?", help="id of the run or its beginning (default: the newest)"

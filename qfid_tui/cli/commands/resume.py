@@ -23,6 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "resume",
         description="Score the missing chunks of a saved run, then print its report. The options "
         "about where it is to run replace those that the run has.",
+        epilog="exit codes: those of `qfid kv`, 5 among them for --confident: not settled",
     )
     parser.add_argument(
         "run",
