@@ -109,9 +109,10 @@ def p99_interval(values: LookValues, confidence: float) -> Interval:
     occur, so these are tried: some, then those between the last one that is out and the first one
     that is in.
 
-    A share of 0 or 1 has no design effect of its own and takes that of the share above the 99th
-    percentile of these positions. That of the KL mean would not do: a mean that differs by document
-    and hardly within one says nothing of how the tail is spread.
+    A share of 1 % is asked for, so a smaller one has at least the design effect of the share above
+    the 99th percentile of these positions: of few positions it is hardly seen that they come
+    together. A share of 0 or 1 has that effect alone. That of the KL mean would not do: a mean that
+    differs by document and hardly within one says nothing of how the tail is spread.
 
     Args:
         values: KL of the positions.
@@ -192,9 +193,9 @@ class _Shares:
             places: (m,) ascending places in ``kl``.
         """
         p, effect = self._effects(places)
-        n = np.maximum(
-            1.0, self.sizes.sum() / np.where(np.isnan(effect), self._usual_effect, effect)
-        )
+        few = np.isnan(effect) | (p < ABOVE_P99)
+        effect = np.where(few, np.fmax(effect, self._usual_effect), effect)
+        n = np.maximum(1.0, self.sizes.sum() / effect)
         # Wilson's interval holds a share where the distance is at most t of its errors there.
         reach = self.t**2 * ABOVE_P99 * (1 - ABOVE_P99) / n
         held: NDArray[np.bool_] = np.square(p - ABOVE_P99) <= reach

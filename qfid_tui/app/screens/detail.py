@@ -356,6 +356,9 @@ class DetailScreen(Screen[None]):
 
     def _show(self, found: SettingDetail) -> None:
         self._title(f"{found.model} · {text_name(found.corpus)}", found.notice)
+        numbers = found.row.numbers
+        if numbers is not None and numbers.intervals.simultaneous:
+            self.query_one("#headline").border_title = Content("Value · simultaneous interval")
         lines = [
             Content.assemble(*((text, _STYLES[tone]) for text, tone in line))
             for line in headline(found.row, found.ranked_on, found.pairs, self._other)
