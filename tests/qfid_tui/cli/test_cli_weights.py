@@ -52,6 +52,7 @@ def test_a_run_is_extended_by_rows_and_columns(
         ("--bits", "kv", "qfid weights"),
         ("--kv-bits", "weights", "--kv 8,4"),
         ("--kv-bits=8", "fit", "--kv 8,4"),
+        ("--until-settled", "fit", "qfid weights"),
         ("--quant-revision", "weights", "org/name@revision"),
         ("--reference-revision", "weights", "--revision"),
         ("--max-chunks", "resume", "keeps its text"),
