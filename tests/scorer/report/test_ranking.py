@@ -385,25 +385,3 @@ def test_neither_depends_on_the_order_asked(case: Any, random: Any) -> None:
     assert one.verdict == other.verdict
     costs = {c.name: c.cost for c in candidates}
     assert costs[one.setting] == pytest.approx(costs[other.setting])
-
-
-def test_a_cheaper_setting_of_the_same_letter_is_named_with_why_it_is_not_it() -> None:
-    a = candidate("8", 0.005)
-    b = candidate("6", 0.0055, "good", is_open=True, settling="about 9 more chunks would settle it")
-    c = candidate("4", 0.006, "marginal")
-    d = candidate("3", 0.2, "bad")
-    pairs = all_apart([a, b, c, d]) | {("8", "6"): pair(-0.0005, apart=False)}
-    pairs |= {("8", "4"): pair(-0.001, apart=False)}
-    found = recommended([a, b, c, d], pairs)
-    assert (found.setting, found.cheaper_alike) == ("8", ("4", "6"))
-    assert found.cheaper_open is not None and found.cheaper_open.setting == "6"
-    assert found.sentences[1:] == (
-        "`4` (marginal) costs less and cannot be told apart from it, but is marginal",
-        "`6` (good?) costs less and cannot be told apart from it, but is not settled as good: "
-        "about 9 more chunks would settle it",
-    )
-    apart = recommended([a, b, c, d])
-    assert apart.cheaper_alike == ()
-    assert apart.sentences[1] == (
-        "`6` (good?) is cheaper and open: about 9 more chunks would settle it"
-    )
