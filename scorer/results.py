@@ -7,7 +7,7 @@ be made. Nothing is written.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scorer.runs.listing import find_run
@@ -16,12 +16,14 @@ from scorer.runs.run import Run
 if TYPE_CHECKING:
     from os import PathLike
 
+    from scorer.report.gate import Gate, Tier
+    from scorer.report.run_diff_part import RunDiff
     from scorer.report.tree import Report
     from scorer.runs.stored_chunks import StoredChunks
     from scorer.spec.job import Job
     from scorer.stats.positions import Positions
 
-__all__ = ["RunResults", "SettingArrays", "open_run", "read_positions"]
+__all__ = ["RunResults", "SettingArrays", "diff_runs", "open_run", "read_positions"]
 
 
 def open_run(run: str | PathLike[str]) -> RunResults:
@@ -53,6 +55,46 @@ def _folder(text: str) -> Run | None:
     except (OSError, ValueError, RuntimeError):
         return None
     return Run(path) if found else None
+
+
+def diff_runs(
+    run_a: str | PathLike[str],
+    run_b: str | PathLike[str],
+    *,
+    within: str | float | None = None,
+    settings: Sequence[str] | str | None = None,
+) -> RunDiff:
+    """Pair two saved runs that scored the same on another device, or with other versions.
+
+    Args:
+        run_a: The first run, as of :func:`open_run`.
+        run_b: The second run.
+        within: How far their KL means may lie apart: ``"10%"`` of the first one's, which is also
+            the default, or nats.
+        settings: Settings in notation; None for all that both have.
+
+    Returns:
+        ``.settings`` has the paired difference of each setting with its interval, ``.how`` what
+        differs between the runs, ``.exit_code`` 0 where every interval lies within the bound, 4
+        where one lies beyond, else 5.
+
+    Raises:
+        InputError: The runs did not score the same: model, text, protocol, length, setting and
+            chunks must be equal; the message is one line and says what differs.
+        QfidError: Positions cannot be read.
+    """
+    from scorer.report.run_diff import run_diff
+    from scorer.report.run_diff_part import Within
+    from scorer.spec.settings.registry import parse_setting, parse_settings
+
+    bound = None if within is None else Within.parse(str(within))
+    if settings is None:
+        names = []
+    elif isinstance(settings, str):
+        names = [setting.key for setting in parse_settings(settings)]
+    else:
+        names = [parse_setting(name).key for name in settings]
+    return run_diff(open_run(run_a)._run, open_run(run_b)._run, names, bound)
 
 
 class RunResults:
@@ -101,6 +143,28 @@ class RunResults:
 
             self._report = saved_report(self._run, self._stored)
         return self._report
+
+    def gate(self, tier: Tier = "good") -> Gate:
+        """Judge all settings by intervals that hold together, as ``--fail-under --confident`` does.
+
+        Args:
+            tier: The tier that is to be reached: ``good`` or ``marginal``.
+
+        Returns:
+            ``.exit_code`` is 4 if a setting is beyond a bound, 5 if one is not settled, else 0;
+            ``.beyond``, ``.open`` and ``.within`` say which.
+
+        Raises:
+            QfidError: As of ``report``.
+        """
+        from scorer.report.gate import gate, lacks_intervals
+
+        report = self.report
+        if lacks_intervals(report):
+            from scorer.report.from_run import finished_report
+
+            report = finished_report(self._run, self._stored)
+        return gate(report, tier)
 
     @property
     def arrays(self) -> Mapping[str, SettingArrays]:

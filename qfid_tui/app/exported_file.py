@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfid_tui.cli.output import ReportFile
-from qfid_tui.cli.report_formats import rendered_text
+from qfid_tui.cli.rendered_report import rendered_text
 from scorer.common.atomic_files import storage_error
 from scorer.common.errors import InputError
 from scorer.report.saved_report import deployed_report, saved_report

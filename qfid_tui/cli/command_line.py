@@ -28,6 +28,7 @@ COMMANDS = {
     "resume": "score the missing chunks of a saved run",
     "report": "print the report of a saved run again",
     "runs": "list the saved runs",
+    "diff": "pair two saved runs that scored the same on other machines",
     "site": "make a static page about many runs",
     "models": "list the cached models, and why some cannot be scored",
     "pull": "download a model",
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 report, 1 internal error or a setting failed, 2 wrong input, 3 not enough
-        memory, 4 ``--fail-under`` not met, 130 interrupted.
+        memory, 4 ``--fail-under`` not met or ``qfid diff`` beyond ``--within``, 5 neither met nor
+        failed for sure, 130 interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _reserve_descriptors()

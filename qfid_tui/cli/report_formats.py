@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qfid_tui.cli.output import ReportFile
+    from scorer.report.gate import Tier
     from scorer.report.joined import JoinedReport
     from scorer.report.tree import Report
     from scorer.runs.run import Run
-    from scorer.runs.stored_chunks import StoredChunks
     from scorer.spec.deployment import DeploymentSpec
-    from scorer.stats.positions import Positions
 
 FORMATS = (
     "md",
@@ -77,6 +76,12 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
         help="exit with code 4 if a setting's verdict is worse than this; an open one (`good?`) "
         "counts as what it says",
     )
+    group.add_argument(
+        "--confident",
+        action="store_true",
+        help="--fail-under by intervals that hold together over all settings: exit with code 4 if "
+        "any lies beyond a bound, else with 5 if any setting is not settled",
+    )
 
 
 class Delivery:
@@ -95,7 +100,8 @@ class Delivery:
 
         Raises:
             InputError: ``--output`` cannot be written, or does not say which format is meant; or
-                ``--only`` stands with a format that holds all settings.
+                ``--only`` stands with a format that holds all settings, or ``--confident`` without
+                ``--fail-under``.
         """
         self.format: str = args.format or _format_of(args.output)
         self._only: str | None = args.only
@@ -106,7 +112,15 @@ class Delivery:
                 f"--only chooses the setting of --format {MQF_JSON}",
                 f"the format {self.format} holds all settings",
             )
-        self._fail_under: str | None = args.fail_under
+        self._fail_under: Tier | None = args.fail_under
+        self._confident: bool = args.confident
+        if self._confident and self._fail_under is None:
+            from scorer.common.errors import InputError
+
+            raise InputError(
+                "--confident is about --fail-under, which is not given",
+                "add the tier: --fail-under good --confident",
+            )
         self._of_answer = of_answer
         self._file: ReportFile | None = None
         if self.format == "parquet" and args.output is None:
@@ -147,6 +161,7 @@ class Delivery:
         """
         from qfid_tui.cli.diagnostics import say
         from qfid_tui.cli.output import print_report
+        from qfid_tui.cli.rendered_report import rendered
 
         parts = rendered(self.format, report, run_id, self._only, asked)
         if self._file is None:
@@ -190,16 +205,27 @@ class Delivery:
             self._file.write(parts)
             say(f"report written to {self._file.path}")
 
-    def exit_code(self, report: Report) -> int:
+    def exit_code(self, report: Report, run: Run | None = None) -> int:
         """Return 0, or 4 if a scored setting is worse than ``--fail-under``; name such settings.
 
-        Point estimates decide. An open verdict that passes is named, too.
+        Point estimates decide. An open verdict that passes is named, too. With ``--confident``
+        intervals decide, and 5 says that it is not settled.
+
+        Args:
+            report: The report.
+            run: Its saved run, from which an older report is made anew if it lacks the intervals;
+                None for a report that this version has made.
+
+        Raises:
+            QfidError: The run cannot be read.
         """
         if self._fail_under is None:
             return 0
         from qfid_tui.cli.diagnostics import say
 
         pick = report.deployment.pick if self._of_answer and report.deployment else None
+        if self._confident:
+            return _confident(report, run, self._fail_under, pick)
         if pick is not None:
             # What was scored to find the answer may be as bad as it likes.
             rows = tuple(row for row in report.settings if row.setting == pick)
@@ -220,6 +246,21 @@ class Delivery:
         named = ", ".join(f"`{name}` ({verdict})" for name, verdict in below)
         say(f"worse than --fail-under {self._fail_under}: {named}")
         return 4
+
+
+def _confident(report: Report, run: Run | None, tier: Tier, pick: str | None) -> int:
+    """Say what the gate says by intervals, and return its exit code."""
+    from qfid_tui.cli.diagnostics import say
+    from scorer.report.gate import gate, lacks_intervals
+
+    if run is not None and lacks_intervals(report):
+        from scorer.report.from_run import finished_report
+
+        report = finished_report(run)
+    found = gate(report, tier, pick)
+    for line in found.lines():
+        say(f"--fail-under {tier} --confident: {line}")
+    return found.exit_code
 
 
 def _format_of(output: str | None) -> str:
@@ -247,121 +288,3 @@ def below_tier(report: Report, tier: str) -> list[tuple[str, str]]:
         for row in report.settings
         if row.numbers is not None and row.numbers.verdict not in passing
     ]
-
-
-def rendered(
-    format: str,
-    report: Report,
-    run_id: str,
-    only: str | None = None,
-    asked: DeploymentSpec | None = None,
-) -> Iterable[str | bytes]:
-    """The report as parts of text, or of bytes for ``parquet``.
-
-    Args:
-        format: One of ``FORMATS``.
-        report: The report.
-        run_id: Its run; the formats ``positions`` and ``parquet`` read its positions.
-        only: The setting that ``mqf-json`` holds; None where there is only one.
-        asked: The deployment that the report was made anew for; None for that of the run.
-
-    Raises:
-        QfidError: The run cannot be read, or the format cannot hold the report.
-    """
-    if format == "parquet":
-        from scorer.report.formats.parquet_export import positions_parquet
-        from scorer.runs.listing import find_run
-
-        return positions_parquet(*_stored_positions(find_run(run_id), report))
-    if format == MQF_JSON:
-        from scorer.report.formats.mqf_json import to_mqf_json
-
-        return [to_mqf_json(report, only)]
-    return rendered_text(format, report, run_id, asked)
-
-
-def rendered_text(
-    format: str, report: Report, run_id: str, asked: DeploymentSpec | None = None
-) -> Iterable[str]:
-    """The report as parts of text.
-
-    Args:
-        format: One of ``FORMATS`` but ``parquet`` and ``mqf-json``.
-        report: The report.
-        run_id: Its run; the formats ``positions`` and ``html`` read its positions.
-        asked: As of :func:`rendered`.
-
-    Raises:
-        QfidError: The run cannot be read.
-    """
-    if format == "json":
-        from scorer.report.formats.json_text import report_text
-
-        return [report_text(report)]
-    if format == "html":
-        from qfid_tui.state.html_report import html_report
-        from scorer.runs.listing import find_run
-
-        return [html_report(find_run(run_id), report)]
-    if format == "csv":
-        from scorer.report.formats.csv_export import to_csv
-
-        return [to_csv(report)]
-    if format == "positions":
-        from scorer.report.formats.csv_export import positions_csv
-        from scorer.runs.listing import find_run
-
-        return positions_csv(*_stored_positions(find_run(run_id), report))
-    if format == "badge":
-        from scorer.report.formats.badge import to_badges
-
-        return [to_badges(report)]
-    if format == "card":
-        from scorer.report.formats.model_card import to_model_card
-
-        return [to_model_card(report)]
-    if format == ANSWER:
-        from scorer.report.formats.answer import to_answer
-
-        return [to_answer(report, run_id, asked)]
-    from scorer.report.formats.markdown import to_markdown
-
-    return [to_markdown(report)]
-
-
-def _stored_positions(
-    run: Run, report: Report
-) -> tuple[Iterable[tuple[str, Positions]], Iterable[Sequence[str]] | None]:
-    """The positions of each setting, chunk by chunk, in order, and the roles of a chat text.
-
-    A setting computed as another has the other's.
-
-    Raises:
-        QfidError: While positions are taken: the run holds fewer intact chunks than the report.
-    """
-    from itertools import chain
-
-    stored = run.read()
-    found = [stored.get(row.same_as or row.setting) for row in report.settings]
-    roles = None
-    if any(chunks.has_roles for chunks in found if chunks is not None):
-        roles = chain.from_iterable(chunks.roles() for chunks in found if chunks is not None)
-    return _positions_of(run, report, found), roles
-
-
-def _positions_of(
-    run: Run, report: Report, stored: Sequence[StoredChunks | None]
-) -> Iterable[tuple[str, Positions]]:
-    from scorer.common.errors import QfidError
-
-    for row, chunks in zip(report.settings, stored, strict=True):
-        intact = 0 if chunks is None else len(chunks)
-        if row.numbers is not None and intact < row.n_chunks:
-            raise QfidError(
-                f"the positions of run `{run.id}` are damaged: {intact} of "
-                f"{row.n_chunks} chunks of setting `{row.setting}` are intact",
-                f"`qfid resume {run.id}` scores the others again",
-            )
-        if chunks is not None:
-            for positions in chunks.positions():
-                yield row.setting, positions

@@ -343,7 +343,9 @@ class Comparison:
         if result is None or result.setting is None or result.figures is None:
             return None
         chunks = (chunk for chunk in result.chunks if chunk not in self.equal_chunks)
-        return ComparabilityKey.of(result.setting, chunks, self.run or "", self.conditions)
+        rows = () if self.report is None else self.report.settings
+        own = next((row.setting_fingerprint for row in rows if row.setting == setting), None)
+        return ComparabilityKey.of(result.setting, chunks, self.run or "", self.conditions, own)
 
     def ranked(self) -> dict[str, Figures]:
         """The scored settings that one choice is made from, as in the recommendation of a report.

@@ -196,7 +196,7 @@ def is_deleted(run: str) -> bool:
 
 
 def _rows(run: Run, info: RunInfo) -> list[EarlierSetting]:
-    from scorer.runs.comparability import ComparabilityKey, run_conditions
+    from scorer.runs.comparability import ComparabilityKey, fingerprint_digest, run_conditions
 
     report = stored_report(run)
     if report is None:
@@ -222,7 +222,13 @@ def _rows(run: Run, info: RunInfo) -> list[EarlierSetting]:
                 depth=tuple(depth_of(numbers)),
                 bytes_per_token=row.kv_bytes_per_token,
                 key=ComparabilityKey(
-                    info.id, conditions, row.quantize_start, row.path, frozenset(chunks)
+                    info.id,
+                    conditions,
+                    row.quantize_start,
+                    row.path,
+                    frozenset(chunks),
+                    row.setting,
+                    fingerprint_digest(run.readable_facts.fingerprints.get(row.setting, {})),
                 ),
             )
         )

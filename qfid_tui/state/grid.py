@@ -50,6 +50,8 @@ class GridCell:
         kv_verdict: The verdict by the bounds of KV settings, where it is judged by those of
             weights and has none of its own; "" elsewhere.
         interaction: What weights and cache do together; None where that is not known.
+        letters: Letters that it shares with what it cannot be told apart from; "" where that is not
+            known.
     """
 
     name: str
@@ -60,6 +62,7 @@ class GridCell:
     dropped: str = ""
     kv_verdict: str = ""
     interaction: InteractionPart | None = None
+    letters: str = ""
 
     @property
     def fits(self) -> bool:
@@ -213,6 +216,7 @@ def grid_of(
             result.dropped if result is not None else "",
             (row.kv_verdict_shown or "") if row is not None else "",
             interactions.get(name),
+            row.letters if row is not None else "",
         )
 
     return Grid(

@@ -55,6 +55,9 @@ class TableRow:
         differs: In what it differs from the rows that are ranked, in words; empty for those.
         refusal: Why the model cannot take the setting; "" if it can, or if that is not known.
         weights: What is known of its weights; None for the model's own, or if nothing is.
+        letters: Letters that it shares with the settings that it cannot be told apart from; ""
+            until the run has a report, and where nothing is known of that.
+        alike: The settings that it cannot be told apart from, in notation.
     """
 
     name: str
@@ -77,6 +80,8 @@ class TableRow:
     differs: tuple[str, ...] = ()
     refusal: str = ""
     weights: WeightsInfo | None = None
+    letters: str = ""
+    alike: tuple[str, ...] = ()
 
     @property
     def shown_name(self) -> str:
@@ -170,8 +175,30 @@ def table_rows(
         row = _row(setting, choices, comparison, geometry)
         known = weights_info(setting.source.key, comparison, offer)
         rows.append(dataclasses.replace(row, weights=known))
+    rows = _with_letters(rows, comparison)
     rows += [_earlier_row(row, full) for row in earlier]
     return _compared(rows)
+
+
+def _with_letters(rows: list[TableRow], comparison: Comparison) -> list[TableRow]:
+    """The rows with their letters, where the comparison has a report."""
+    groups = None if comparison.report is None else comparison.report.groups
+    if groups is None:
+        return rows
+    alike: dict[str, dict[str, None]] = {}
+    for group in groups.letters:
+        for name in group.settings:
+            alike.setdefault(name, {}).update(dict.fromkeys(group.settings))
+    return [
+        dataclasses.replace(
+            row,
+            letters=groups.of(row.name),
+            alike=tuple(name for name in alike[row.name] if name != row.name),
+        )
+        if row.name in alike
+        else row
+        for row in rows
+    ]
 
 
 def _weights(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qfid_tui.state.kv_cost import CONTEXTS, short_bytes
+from qfid_tui.state.setting_names import short_name
 from qfid_tui.words.table_cells import weights_bytes_text
 from scorer.report.formats.inline import count, digits, plural
 from scorer.spec.settings.kv import KVSetting
@@ -31,6 +32,7 @@ _LACKS: dict[Lack, str] = {
     "no look": "no interval before a look",
     "few units": "too few independent units",
 }
+_MOST_ALIKE = 3
 ABOUT_FILTER = "arrows move, enter takes the model, esc shows all again"
 
 
@@ -167,10 +169,19 @@ def note(row: TableRow, *, with_hidden: bool = False) -> str:
         words.append(f"open: {_open(figures, row.text_chunks)}")
     elif figures.held_by:
         words.append("held down by " + ", ".join(METRICS.get(m, m) for m in figures.held_by))
+    if row.alike:
+        words.append(alike_text(row))
     if with_hidden:
         # Last: where it has no room, the panel of the run says it of the row with the cursor.
         words.append(perplexity_text(figures))
     return " · ".join(words)
+
+
+def alike_text(row: TableRow) -> str:
+    """Which settings a row cannot be told apart from."""
+    names = [short_name(name) for name in row.alike[:_MOST_ALIKE]]
+    more = len(row.alike) - len(names)
+    return f"not told apart from {', '.join(names)}" + (f" and {more} more" if more else "")
 
 
 def perplexity_text(figures: Figures) -> str:

@@ -139,6 +139,11 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "over all pairs of a table) or rounding.",
         ),
         Entry(
+            "group, ≈",
+            "Settings that share a letter are not distinguishable and those that share none are "
+            "told apart or not compared, which is known when the run has its report.",
+        ),
+        Entry(
             "noise floor",
             "The effect of rounding on KL mean, p99 and flips: their spread when the last bit of "
             "the input embeddings is changed, with the upper end of its interval.",

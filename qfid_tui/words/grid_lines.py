@@ -72,8 +72,11 @@ def cell_lines(
     found = [f"{mark}{head}"]
     size = _size(cell)
     flips = "" if cell.figures is None else share_text(cell.figures.flip_rate)
-    if flips and len(flips) + 8 <= width:
+    letters = f" {cell.letters}" if cell.letters and lines > 2 else ""
+    if flips and len(flips) + len(letters) + 8 <= width:
         flips += " flips"
+    if flips and len(flips) + len(letters) + 2 <= width:
+        flips += letters
     found += [f"  {size}", f"  {flips}"][: lines - 1]
     return found
 
@@ -114,6 +117,8 @@ def legend_text(grid: Grid) -> str:
         parts.append("( ) does not fit")
     if any(cell.dropped for cell in cells):
         parts.append("‖ no further")
+    if any(cell.letters for cell in cells):
+        parts.append("same letter: not told apart")
     return "  ".join(parts)
 
 
@@ -273,7 +278,8 @@ def _headline(grid: Grid, cell: GridCell, row: int, column: int, names: Mapping[
         (
             f"{open_text} · KL {margin_text(figures)} nats · p99 "
             f"{digits(figures.kl_p99, significant=3)} · {share_text(figures.flip_rate)} flips · "
-            f"{perplexity_text(figures)} · {plural(figures.chunks, 'chunk')}",
+            f"{perplexity_text(figures)} · {plural(figures.chunks, 'chunk')}"
+            f"{f' · group {cell.letters}' if cell.letters else ''}",
             "text",
         ),
     ]

@@ -75,6 +75,10 @@ def _numbers(row: SettingRow, numbers: SettingNumbers, ranked_on: int) -> Iterat
     kind = "95 % of all at once" if ends.simultaneous else "95 %"
     basis = [f"{kind} over {plural(ends.n_units, ends.unit)}", ends.label, ends.note]
     yield _figure("intervals", ", ".join(part for part in basis if part))
+    if row.letters:
+        yield _figure("group", f"{inert(row.letters)}: not told apart from the same letter")
+    key = "not known" if row.key_text is None else inert(row.key_text)
+    yield _figure("key", f"{key}, of all that the figures depend on")
 
 
 def _roles(numbers: SettingNumbers) -> Iterator[TonedLine]:

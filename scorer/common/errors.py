@@ -11,6 +11,9 @@ QfidError                  1  internal error
 ├── RankLost               1  a process that shares the run is gone, or hangs
 ├── SettingFailed          1  one setting gave no usable number; the others continue
 └── Interrupted          130  the user stopped the run; what was scored is saved
+
+Two more exit codes are no errors but answers: 4, a bound is not kept (``--fail-under``, ``qfid
+diff``), and 5, the text scored settles neither that nor the contrary.
 """
 
 from __future__ import annotations

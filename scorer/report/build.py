@@ -16,6 +16,7 @@ from scorer.report.commands import run_command
 from scorer.report.deployment import deployment_part
 from scorer.report.deployment_part import DeploymentPart
 from scorer.report.formats.open_verdict import settling
+from scorer.report.groups import with_groups
 from scorer.report.measured import Measured, ScoredSetting, measure
 from scorer.report.ranking import Candidate, Pairs, beaten_by, frontiers, groups_of
 from scorer.report.recommendation import recommend, recommended_deployment
@@ -108,7 +109,7 @@ def build_report(
     candidates = _candidates(facts, scored, measured, costs)
     beaten, found = beaten_by(candidates, pairs), frontiers(candidates, pairs)
     members = {name for frontier in found for name in frontier.settings}
-    return Report(
+    made = Report(
         rules=RULES,
         reference=reference,
         settings=tuple(
@@ -139,6 +140,7 @@ def build_report(
         ),
         stopping=stopping,
     )
+    return with_groups(made)
 
 
 def _measured(

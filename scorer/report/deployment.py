@@ -34,6 +34,7 @@ from scorer.spec.settings.weights import MadeWeights, StoredWeights, cache_of, w
 
 # More than any machine has.
 _NO_LIMIT = 1 << 62
+_MOST_ALIKE = 3
 
 
 def deployment_part(
@@ -64,7 +65,58 @@ def deployment_part(
     part = placed_cells(
         cells, shape, spec, report_beats(comparisons), reference.model_id, reference.max_context
     )
-    return replace(part, notes=(*part.notes, *left_out(rows)))
+    alike = cheaper_alike(part, rows, comparisons)
+    return replace(
+        part,
+        notes=(*part.notes, *left_out(rows)),
+        cheaper_alike=tuple(row.setting for row in alike),
+        sentences=(*part.sentences, *_alike_sentence(alike)),
+    )
+
+
+def cheaper_alike(
+    part: DeploymentPart, rows: Sequence[SettingRow], comparisons: Sequence[PairComparison]
+) -> list[SettingRow]:
+    """The settings that take less than the choice and cannot be told apart from it, least first.
+
+    Those that are settled as good and take less are left out: mlx-lm does not run them.
+
+    Args:
+        part: The choice.
+        rows: The rows of the report.
+        comparisons: Its pairs.
+    """
+    pick = None if part.pick is None else part.cell(part.pick)
+    if pick is None:
+        return []
+    alike = {
+        pair.b if pair.a == pick.setting else pair.a
+        for pair in comparisons
+        if pair.told_apart is False and pick.setting in (pair.a, pair.b)
+    }
+    least = {cell.setting: cell.least_bytes for cell in part.cells}
+    found = [
+        row
+        for row in rows
+        if row.setting in alike
+        and least.get(row.setting, pick.least_bytes) < pick.least_bytes
+        and row.numbers is not None
+        and (row.numbers.verdict != "good" or row.numbers.is_open)
+    ]
+    return sorted(found, key=lambda row: least[row.setting])
+
+
+def _alike_sentence(rows: Sequence[SettingRow]) -> Iterator[str]:
+    named = [
+        f"`{row.setting}` ({row.numbers.verdict_shown})" for row in rows if row.numbers is not None
+    ]
+    if named:
+        more = f" and {len(named) - _MOST_ALIKE} more" if len(named) > _MOST_ALIKE else ""
+        verbs = ("takes", "is") if len(named) == 1 else ("take", "are")
+        yield (
+            f"{', '.join(named[:_MOST_ALIKE])}{more} {verbs[0]} less and cannot be told apart from "
+            f"it, but {verbs[1]} not settled as good"
+        )
 
 
 def placed_cells(

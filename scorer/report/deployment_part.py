@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from scorer.common.device_kind import DeviceKind
+from scorer.common.json_values import OMITTED
 
 REFERENCE_CELL = "reference"
 """Name of the cell of the reference with a KV cache at full precision."""
@@ -74,6 +75,8 @@ class DeploymentPart:
         pick: The choice; None where there is none.
         reason: Why it is that one, or why there is none.
         tied_with: Settings that fit and cannot be told apart from the pick.
+        cheaper_alike: Settings that take less, are not settled as good and cannot be told apart
+            from the pick.
         sentences: The choice in words, each without its full stop.
         commands: The lines that run it, in order; empty where mlx-lm has none.
         notes: What those lines cannot say or do.
@@ -92,6 +95,7 @@ class DeploymentPart:
     commands: tuple[str, ...]
     notes: tuple[str, ...]
     contexts: tuple[ContextChoice, ...]
+    cheaper_alike: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
     def cell(self, setting: str) -> PlacedCell | None:
         """The cell of a setting; None where it has none."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scorer.report.joint_intervals import joint_intervals
 from scorer.report.role_drift import drift_by_role
 from scorer.report.role_values import RoleDrift
-from scorer.report.setting_row import Intervals
+from scorer.report.setting_row import Intervals, JointIntervals
 from scorer.report.stopping_part import StoppingPart
 from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.spec.settings.base import Setting
@@ -94,6 +95,7 @@ class Measured:
         kv_judgement: The verdict by the bounds of the KV cache, where that is all that is quantized
             and the run is judged by those of weights; None else.
         by_role: The drift on what each role of a chat text said; empty for other texts.
+        joint: Intervals of the criteria that hold together over all settings; None without units.
         stopping: The look that the intervals are of, in a run that stops once it is settled; None
             in any other run.
     """
@@ -107,6 +109,7 @@ class Measured:
     control_flip_rate: float | None = None
     kv_judgement: Judgement | None = None
     by_role: tuple[RoleDrift, ...] = ()
+    joint: JointIntervals | None = None
     stopping: StoppingPart | None = None
 
     @property
@@ -207,6 +210,7 @@ def measure(
         by_role=()
         if isinstance(scored.positions, Positions)
         else drift_by_role(scored.positions, facts.job.roles, facts.documents),
+        joint=joint_intervals(columns.kl, sums, units, len(facts.job.settings)),
         stopping=stopping,
     )
 

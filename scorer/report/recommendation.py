@@ -72,7 +72,8 @@ def recommend(
     pool = min(groups, key=lambda group: precedence(group[0].key))
     pick, ties = _pick(pool, pairs)
     cheaper = _cheaper_open(pool, pick, cost_16bit)
-    sentences = _sentences(pick, ties, cost_16bit, cheaper)
+    alike = _cheaper_alike(pool, pick, pairs)
+    sentences = _sentences(pick, ties, cost_16bit, cheaper, alike)
     second: RecommendedSetting | None = None
     if pick.setting.path != "deployed":
         sentences.append(
@@ -106,6 +107,7 @@ def recommend(
         command=found.command,
         mlx_lm=second,
         cheaper_open=cheaper,
+        cheaper_alike=tuple(c.name for c in alike),
         left_out=left_out,
     )
 
@@ -132,6 +134,7 @@ def recommended_deployment(
         tied_with=deployment.tied_with,
         sentences=deployment.sentences,
         command=deployment.commands[-1] if deployment.commands else None,
+        cheaper_alike=deployment.cheaper_alike,
     )
 
 
@@ -151,6 +154,12 @@ def _cheaper_open(
         more_chunks=found.more_chunks,
         settling=found.settling,
     )
+
+
+def _cheaper_alike(pool: Sequence[Candidate], pick: Candidate, pairs: Pairs) -> list[Candidate]:
+    """Those that cost less and cannot be told apart from the recommended one, cheapest first."""
+    found = [c for c in pool if c.cost < pick.cost and tied(c, pick, pairs)]
+    return sorted(found, key=lambda c: (c.cost, c.kl_mean))
 
 
 def _recommended(pick: Candidate, ties: list[str], job: Job) -> RecommendedSetting:
@@ -181,7 +190,11 @@ def _share(cost: float, cost_16bit: float) -> str:
 
 
 def _sentences(
-    pick: Candidate, ties: list[str], cost_16bit: float, cheaper: OpenSetting | None
+    pick: Candidate,
+    ties: list[str],
+    cost_16bit: float,
+    cheaper: OpenSetting | None,
+    alike: Sequence[Candidate],
 ) -> list[str]:
     share = _share(pick.cost, cost_16bit)
     tie_words = "cannot be told apart from it on this text"
@@ -198,11 +211,25 @@ def _sentences(
         sentences.append(f"{', '.join(f'`{name}`' for name in ties)} {tie_words}")
     if pick.is_open:
         sentences.append(f"This verdict is open: {pick.settling}")
-    if cheaper is not None:
+    if cheaper is not None and cheaper.setting not in {c.name for c in alike}:
         sentences.append(
             f"`{cheaper.setting}` ({cheaper.verdict_shown}) is cheaper and open: {cheaper.settling}"
         )
+    for candidate in alike:
+        is_cheapest = cheaper is not None and candidate.name == cheaper.setting
+        sentences.append(_alike(candidate, pick, candidate.settling if is_cheapest else ""))
     return sentences
+
+
+def _alike(candidate: Candidate, pick: Candidate, settling: str) -> str:
+    """Why a cheaper setting that shares a letter with the recommended one is not recommended."""
+    if candidate.verdict == "good":
+        why = "is not settled as good" + (f": {settling}" if settling else "")
+    elif candidate.verdict != pick.verdict:
+        why = f"is {candidate.verdict}"
+    else:
+        why = "drifts more than the best"
+    return f"{_named(candidate)} costs less and cannot be told apart from it, but {why}"
 
 
 def _apart(found: LeftOut) -> str:

@@ -5,11 +5,12 @@ Pure standard library.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
-from scorer.runs.comparability import ComparabilityKey
+from scorer.runs.comparability import ComparabilityKey, fingerprint_digest
 from scorer.runs.identity import Identity
 
 
@@ -39,4 +40,26 @@ def key_of(
         run: Id of the run.
     """
     chunks = frozenset(report.chunks_of(row))
-    return ComparabilityKey(run, conditions, row.quantize_start, row.path, chunks)
+    return ComparabilityKey(
+        run,
+        conditions,
+        row.quantize_start,
+        row.path,
+        chunks,
+        row.setting,
+        row.setting_fingerprint,
+    )
+
+
+def with_fingerprints(report: Report, fingerprints: Mapping[str, Identity]) -> Report:
+    """The report with what its settings' own weights resolved to.
+
+    Args:
+        report: The report.
+        fingerprints: Setting in notation to its fingerprint, as its run has stored it.
+    """
+    rows = tuple(
+        replace(row, setting_fingerprint=fingerprint_digest(fingerprints.get(row.setting, {})))
+        for row in report.settings
+    )
+    return report if rows == report.settings else replace(report, settings=rows)

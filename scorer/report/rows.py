@@ -8,6 +8,7 @@ from scorer.report.measured import Measured, ScoredSetting
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.warnings import setting_warnings
 from scorer.report.weight_keys import weight_keys
+from scorer.runs.comparability import fingerprint_digest
 from scorer.runs.facts import RunFacts, reads_codes
 from scorer.spec.settings.base import KVMethod
 from scorer.stats.verdict import shown_verdict
@@ -98,6 +99,7 @@ def setting_row(
         else weight_keys(own.weights, facts.weights, facts.model_id, facts.model_revision),
         kv_verdict=None if beside is None else beside.verdict,
         kv_verdict_shown=None if beside is None else shown_verdict(beside.verdict, beside.is_open),
+        setting_fingerprint=fingerprint_digest(own.fingerprint),
     )
 
 
@@ -129,6 +131,7 @@ def _numbers(measured: Measured) -> SettingNumbers:
         nll_correlation=summary.nll_correlation,
         delta_p=summary.delta_p,
         intervals=measured.intervals,
+        joint_intervals=measured.joint,
         kl_mean_per_chunk=tuple(
             total / size for total, size in zip(sums.kl, sums.sizes, strict=True)
         ),

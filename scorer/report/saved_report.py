@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError, QfidError
-from scorer.report.row_keys import with_row_keys
+from scorer.report.groups import with_groups
+from scorer.report.row_keys import with_fingerprints, with_row_keys
 from scorer.report.rules import RULES, by_present_rules, with_warning
 from scorer.report.tree import Report
 from scorer.runs.comparability import run_conditions
@@ -49,6 +50,10 @@ def saved_report(
         stored = None
     if stored is not None and not stored.run.conditions:
         stored = with_row_keys(stored, run_conditions(run.readable_facts))
+    if stored is not None:
+        stored = with_fingerprints(stored, run.readable_facts.fingerprints)
+    if stored is not None and stored.groups is None:
+        stored = with_groups(stored)
     if stored is not None and stored.rules >= RULES:
         return stored
     from scorer.report.from_run import finished_report

@@ -62,6 +62,27 @@ class Intervals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JointIntervals:
+    """Intervals of the criteria of a verdict; None for an interval there is not.
+
+    Those of all settings of a report hold together with 95 % confidence (Bonferroni).
+
+    Attributes:
+        confidence: Of each of them.
+        n_settings: Settings of the report.
+        kl_mean: Nats; symmetric on its logarithm.
+        kl_p99: Nats; by inverting the interval of the share of positions above a value.
+        flip_rate: 0 to 1; Wilson's on the effective number of positions.
+    """
+
+    confidence: float
+    n_settings: int
+    kl_mean: Interval | None
+    kl_p99: Interval | None
+    flip_rate: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettingNumbers:
     """The numbers of a scored setting. Floats may be infinite, NaN where they are undefined.
 
@@ -84,6 +105,9 @@ class SettingNumbers:
         nll_correlation: Correlation of the two models' NLLs; None where one is constant.
         delta_p: ``mean``, ``rms`` and quantiles of the change of the target's probability, percent.
         intervals: 95 % intervals.
+        joint_intervals: Intervals of the criteria that hold together over all settings; None in a
+            run that stops once it is settled, whose ``intervals`` are such, and in reports of
+            earlier versions.
         kl_mean_per_chunk: KL mean of each of these chunks, nats.
         flips_per_chunk: Positions of each chunk whose top token changed.
         positions_per_chunk: Positions scored of each chunk where they are not as many of all, as
@@ -114,6 +138,7 @@ class SettingNumbers:
     nll_correlation: float | None
     delta_p: dict[str, float]
     intervals: Intervals
+    joint_intervals: JointIntervals | None = field(default=None, metadata=OMITTED_IF_NONE)
     kl_mean_per_chunk: tuple[float, ...] = ()
     flips_per_chunk: tuple[int, ...] = ()
     positions_per_chunk: tuple[int, ...] = field(default=(), metadata=OMITTED)
@@ -206,9 +231,14 @@ class SettingRow:
         kv_verdict: Tier by the bounds of the KV cache, of a row without weights of its own in a run
             that is judged by those of weights; None else.
         kv_verdict_shown: The same with ``?`` where it is open.
+        letters: Letters of the groups that it is in, one after the other: settings that share one
+            are not told apart. "" where it has none, see the report's ``groups``.
         comparability_key: 12 hexadecimal digits of all that the figures depend on beside the
             setting and the chunks: rows of equal keys may be ranked together. None where that is
             not known, or in reports of earlier versions.
+        setting_fingerprint: 12 hexadecimal digits of what the setting's own weights resolved to,
+            the revision and content of a repo or folder: rows of one setting are about the same
+            weights where these are equal. None where the notation says everything.
     """
 
     setting: str
@@ -261,4 +291,13 @@ class SettingRow:
     dropped: str = field(default="", metadata=OMITTED)
     kv_verdict: Verdict | None = field(default=None, metadata=OMITTED_IF_NONE)
     kv_verdict_shown: str | None = field(default=None, metadata=OMITTED_IF_NONE)
+    letters: str = field(default="", metadata=OMITTED)
     comparability_key: str | None = field(default=None, metadata=OMITTED_IF_NONE)
+    setting_fingerprint: str | None = field(default=None, metadata=OMITTED_IF_NONE)
+
+    @property
+    def key_text(self) -> str | None:
+        """The key as it is printed: with the fingerprint behind a ``+`` where there is one."""
+        if self.comparability_key is None or self.setting_fingerprint is None:
+            return self.comparability_key
+        return f"{self.comparability_key}+{self.setting_fingerprint}"

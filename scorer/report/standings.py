@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scorer.report.row_keys import key_of
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.tree import Report
 from scorer.runs.comparability import ComparabilityKey, common_chunks
+from scorer.stats.letters import letter, letter_groups
 from scorer.stats.pairs import PairedDifference, as_family, paired_difference
 from scorer.stats.summary_values import ChunkSums
 
@@ -54,6 +55,8 @@ class Standing:
         numbers: Its numbers.
         kl_mean: KL mean over the common chunks of the group, nats.
         rank: One more than the number of rows that are told apart as better.
+        letters: Rows of the group that share a letter are not told apart; "" where that is not
+            known.
         more_runs: Other runs of the same setting in the group, of which this one has most chunks.
     """
 
@@ -62,6 +65,7 @@ class Standing:
     numbers: SettingNumbers
     kl_mean: float
     rank: int
+    letters: str = ""
     more_runs: tuple[str, ...] = ()
 
 
@@ -204,14 +208,18 @@ def _group(digest: str, entries: list[_Entry], first: _Entry, found: Standings) 
     common = common_chunks(entry.key for entry in together)
     means = [_mean_on(entry.sums, common) for entry in together]
     names = [str(place) for place in range(len(together))]
-    better = _better(names, together)
+    pairs = _family(dict(zip(names, together, strict=True)))
+    better = _better(pairs)
+    order = sorted(range(len(together)), key=lambda i: (means[i], together[i].row.setting))
+    letters = _letters([names[i] for i in order], pairs)
     ranked = [
         Standing(
             entry.of.run,
             entry.row,
             entry.numbers,
             mean,
-            1 + len(better[name]),
+            1 + len(better.get(name, ())),
+            letters.get(name, ""),
             tuple(
                 other.of.run for other in same[entry.same_setting] if other.of.run != entry.of.run
             ),
@@ -229,22 +237,45 @@ def _group(digest: str, entries: list[_Entry], first: _Entry, found: Standings) 
     )
 
 
-def _better(names: Sequence[str], entries: Sequence[_Entry]) -> dict[str, set[str]]:
-    """Name of each row to those that are told apart from it and drift less."""
-    found: dict[str, set[str]] = {name: set() for name in names}
+def _family(entries: Mapping[str, _Entry]) -> dict[tuple[str, str], PairedDifference]:
+    """Every two rows, as one family, by their names."""
     pairs: dict[tuple[str, str], PairedDifference] = {}
-    by_name = dict(zip(names, entries, strict=True))
-    for a, b in itertools.combinations(names, 2):
+    for a, b in itertools.combinations(entries, 2):
         # Which document a chunk is of is not in a report.
-        pairs[a, b] = paired_difference(by_name[a].sums, by_name[b].sums, {})
+        pairs[a, b] = paired_difference(entries[a].sums, entries[b].sums, {})
     noise = {
         name: floors.kl_mean.upper
-        for name, entry in by_name.items()
+        for name, entry in entries.items()
         if (floors := entry.row.noise_floors) is not None
     }
-    for (a, b), pair in as_family(pairs, noise).items():
+    return as_family(pairs, noise)
+
+
+def _better(pairs: Mapping[tuple[str, str], PairedDifference]) -> dict[str, set[str]]:
+    """Name of each row to those that are told apart from it and drift less."""
+    found: dict[str, set[str]] = {}
+    for (a, b), pair in pairs.items():
         if pair.told_apart and pair.mean is not None:
-            found[b if pair.mean < 0 else a].add(a if pair.mean < 0 else b)
+            found.setdefault(b if pair.mean < 0 else a, set()).add(a if pair.mean < 0 else b)
+    return found
+
+
+def _letters(
+    names: Sequence[str], pairs: Mapping[tuple[str, str], PairedDifference]
+) -> dict[str, str]:
+    """Name of each row to its letters; rows without a usable pair have none.
+
+    Args:
+        names: Of the rows, the least drift first.
+        pairs: Every two of them.
+    """
+    tested = {both: pair.told_apart for both, pair in pairs.items() if pair.told_apart is not None}
+    alike = [both for both, apart in tested.items() if not apart]
+    compared = {name for both in tested for name in both}
+    found: dict[str, str] = {}
+    for i, group in enumerate(letter_groups([n for n in names if n in compared], alike)):
+        for name in group:
+            found[name] = found.get(name, "") + letter(i)
     return found
 
 

@@ -14,6 +14,7 @@ from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, json_values
 from scorer.report.deployment_part import DeploymentPart
+from scorer.report.groups_part import GroupsPart
 from scorer.report.setting_row import SettingRow
 from scorer.report.stopping_part import StoppingPart
 from scorer.report.weights_parts import GridPart, InteractionPart
@@ -177,6 +178,8 @@ class Recommendation:
         command: The ``mlx_lm.generate`` line that uses it; None where mlx-lm has none.
         mlx_lm: What to use with mlx-lm where that cannot run the setting; else None.
         cheaper_open: The cheapest good setting where its verdict is open; else None.
+        cheaper_alike: Settings that cost less and cannot be told apart from this one, the cheapest
+            first; they are not settled as good.
         left_out: Settings of another start or path, which are not ranked with this one.
     """
 
@@ -188,6 +191,7 @@ class Recommendation:
     command: str | None
     mlx_lm: RecommendedSetting | None = None
     cheaper_open: OpenSetting | None = None
+    cheaper_alike: tuple[str, ...] = field(default=(), metadata=OMITTED)
     left_out: tuple[LeftOut, ...] = ()
 
 
@@ -258,6 +262,8 @@ class Report:
         settings: One row each, in the order asked.
         comparisons: Every two scored settings of the same positions.
         indistinct: The largest groups of settings of which no two are told apart.
+        groups: The same as letters, see :class:`~scorer.report.groups_part.GroupsPart`; None where
+            fewer than two settings are scored, or in reports of earlier versions.
         frontiers: Cost against drift, one for each start and path.
         recommendation: None where nothing was scored.
         verdict_bounds: What the verdicts are given by.
@@ -282,6 +288,7 @@ class Report:
     verdict_bounds: Thresholds
     run: RunPart
     indistinct: tuple[tuple[str, ...], ...] = ()
+    groups: GroupsPart | None = field(default=None, metadata=OMITTED_IF_NONE)
     # A list: as one object its keys would be those of a setting's report.
     units: tuple[KeyUnit, ...] = ()
     grid: GridPart | None = field(default=None, metadata=OMITTED_IF_NONE)

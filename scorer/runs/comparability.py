@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from scorer.runs.facts import StoredFacts
-from scorer.runs.identity import Identity
+from scorer.runs.identity import Identity, identity_hash
 from scorer.spec.settings.base import Setting
 
 ROW = TypeVar("ROW")
+
+WHAT = ("model files", "model content", "corpus", "tokenizer", "protocol", "chunk length")
+"""Conditions that say what was scored; all others say how."""
 
 # Names, which the hash of the files makes needless, and the chunks, which the key holds apart.
 _LEFT_OUT = ("model", "model revision", "chunks")
@@ -41,6 +44,20 @@ _WITHOUT_VALUE = {
 }
 _SHOWN = 30
 _DIGEST_LENGTH = 12
+
+
+def fingerprint_digest(fingerprint: Identity) -> str | None:
+    """What a setting's key resolved to, in 12 hexadecimal digits; None for nothing.
+
+    Args:
+        fingerprint: As a run stores it: revision and content of a repo or folder.
+    """
+    return identity_hash(fingerprint)[:_DIGEST_LENGTH] if fingerprint else None
+
+
+def words_of(name: str) -> str:
+    """A condition in words: ``files of the model``."""
+    return _WITHOUT_VALUE.get(name, name)
 
 
 def run_conditions(facts: StoredFacts) -> Identity:
@@ -67,6 +84,9 @@ class ComparabilityKey:
         start: First tokens kept at full precision, whose positions are not scored.
         path: ``deployed`` or ``dequantized``.
         chunks: Indices of the chunks that the figures rest on, those left out that repeat another.
+        setting: The setting in notation; "" where that is not asked.
+        fingerprint: What its own weights resolved to, see :func:`fingerprint_digest`; None where
+            the notation says everything, or it is not known.
     """
 
     run: str
@@ -74,6 +94,8 @@ class ComparabilityKey:
     start: int
     path: str
     chunks: frozenset[int]
+    setting: str = ""
+    fingerprint: str | None = None
 
     @classmethod
     def of(
@@ -82,6 +104,7 @@ class ComparabilityKey:
         chunks: Iterable[int],
         run: str = "",
         conditions: Identity | None = None,
+        fingerprint: str | None = None,
     ) -> ComparabilityKey:
         """The key of a row.
 
@@ -90,14 +113,17 @@ class ComparabilityKey:
             chunks: The chunks that its figures rest on.
             run: Id of its run.
             conditions: Those of the run; None where they are not known.
+            fingerprint: What its own weights resolved to.
         """
-        return cls(run, conditions, setting.start, setting.path, frozenset(chunks))
+        chosen = frozenset(chunks)
+        return cls(run, conditions, setting.start, setting.path, chosen, setting.key, fingerprint)
 
     @property
     def digest(self) -> str | None:
         """The key in 12 hexadecimal digits, chunks apart; None where a condition is not known.
 
-        Rows of two runs have equal digests where :meth:`differences` finds none.
+        Rows of two runs have equal digests where :meth:`differences` finds none. The fingerprint is
+        no part of it: rows of other weights may be ranked.
         """
         known = self.conditions
         if known is None or any(known.get(name) is None for name in (*known, *_expected(known))):
@@ -108,7 +134,8 @@ class ComparabilityKey:
     def differences(self, other: ComparabilityKey) -> tuple[str, ...]:
         """In what another row differs from this one, chunks apart; empty where they may be ranked.
 
-        Of two runs, what one of them does not know counts as different.
+        Of two runs, what one of them does not know counts as different. One setting can name other
+        weights in each: those of a folder that has changed.
 
         Returns:
             One part a difference, in words: ``chunk length 256, not 512``, ``text``, ``batch
@@ -121,6 +148,9 @@ class ComparabilityKey:
             found.append(f"first {other.start} tokens at full precision, not {self.start}")
         if self.path != other.path:
             found.append(f"{other.path} path, not {self.path}")
+        prints = {self.fingerprint, other.fingerprint} - {None}
+        if self.setting == other.setting and len(prints) > 1:
+            found.append("other weights of that name")
         return tuple(found)
 
 

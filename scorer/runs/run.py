@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 from scorer.common.atomic_files import remove_temporary_files, storage_error, write_atomic
 from scorer.common.errors import InputError
-from scorer.models.file_stamp import digest_of
 from scorer.runs.facts import FailureFacts, StoredFacts
 from scorer.runs.identity import Identity, identity_hash, is_identity
 from scorer.runs.positions_schema import UnknownContent, refusal
@@ -357,32 +356,9 @@ class Run:
         Raises:
             InputError: Its positions are not those of a version that this one can read.
         """
-        state, is_read = look_at_state(self.path / _STATE)
-        settings = tuple(setting.key for setting in self.job.settings)
-        counts = count_chunks(self.positions_path, state.counted)
-        facts = self.readable_facts
-        planned, revision = facts.chunks, facts.identity.get("model revision")
-        running = holder(self.path) is not None
-        return RunInfo(
-            id=self.id,
-            folder=str(self.path),
-            state="running" if running else "finished" if self.finished else "unfinished",
-            model=self.job.model,
-            settings=settings,
-            corpus=self.job.corpus.source,
-            chunk_length=self.job.chunk_length,
-            created=self.created,
-            chunks_done=sum(counts.chunks.get(self.stored_as(name), 0) for name in settings),
-            chunks_planned=None
-            if planned is None
-            else len(planned[: state.stopped_at]) * len(settings),
-            failed=tuple(state.failures),
-            read_only=counts.read_only,
-            conditions=self.job.conditions,
-            revision=None if revision in (None, "none") else str(revision),
-            files=digest_of(facts.files),
-            is_whole=is_read and counts.size >= 0,
-        )
+        from scorer.runs.run_line import info_of
+
+        return info_of(self, *look_at_state(self.path / _STATE))
 
     def stored_as(self, setting: str) -> str:
         """The setting under which this one's positions are stored: another of the same arithmetic.

@@ -54,15 +54,17 @@ _DRIVER = (
 def save_run(
     settings: str = "8,4",
     *,
-    chunks: int | dict[str, int] = CHUNKS,
+    chunks: int | dict[str, int] | None = None,
+    planned: int = CHUNKS,
     finished: bool = True,
     identity: dict[str, Any] | None = None,
     job: dict[str, Any] | None = None,
 ) -> Run:
     """A run as the scorer saves it, ``chunks`` of its chunks scored, or so many of a setting."""
-    facts = make_facts(settings, n_chunks=CHUNKS)
+    facts = make_facts(settings, n_chunks=planned)
+    chunks = planned if chunks is None else chunks
     parsed = parse_settings(settings)
-    values: dict[str, Any] = {"model": "demo", "chunk_length": 16, "max_chunks": CHUNKS}
+    values: dict[str, Any] = {"model": "demo", "chunk_length": 16, "max_chunks": planned}
     made = Job(settings=parsed, **{**values, **(job or {})})
     names = list(map(str, parsed))
     counts = chunks if isinstance(chunks, dict) else dict.fromkeys(names, chunks)
@@ -77,7 +79,7 @@ def save_run(
         if finished:
             report = finished_report(run)
             run.save_report(
-                report.to_json(), to_markdown(report), complete=set(counts.values()) == {CHUNKS}
+                report.to_json(), to_markdown(report), complete=set(counts.values()) == {planned}
             )
     return run
 

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 
 from qfid_tui.app.widgets.rows import Part, Rows, cell, fitted
-from qfid_tui.app.widgets.settings_table import name_cell
+from qfid_tui.app.widgets.table_columns import name_cell
 from qfid_tui.state.grid import Grid
 from qfid_tui.words.grid_lines import (
     Number,

@@ -14,7 +14,8 @@ from textual.widget import Widget
 
 from qfid_tui.app.widgets.rows import Part, fitted
 from qfid_tui.state.workbench import WorkbenchState
-from qfid_tui.words.run_lines import run_lines, run_title, told_apart_text
+from qfid_tui.words.best_setting import told_apart_text
+from qfid_tui.words.run_lines import run_lines, run_title
 from scorer.common.inert_text import inert
 
 _RUNNING = 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -11,7 +10,14 @@ from textual.geometry import Size
 from textual.message import Message
 
 from qfid_tui.app.widgets.rows import Part, Rows, cell, fitted, number_cell
-from qfid_tui.app.widgets.table_strips import LEAST_STRIP, table_strips
+from qfid_tui.app.widgets.table_columns import (
+    Columns,
+    columns_for,
+    group_cell,
+    group_head,
+    name_cell,
+)
+from qfid_tui.app.widgets.table_strips import table_strips
 from qfid_tui.state.kv_cost import short_bytes
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import RowCursor, StripsShown, WorkbenchState
@@ -37,42 +43,10 @@ _EARLIER = "old"
 _REFUSED = " ✗ "
 _EARLIER_IN_VIEW = 1
 _OFFERS_IN_VIEW = 2
-# Names that are cut keep their beginning too from this width on.
-_WHOLE_ENDS = 14
-_NAME_WIDTHS = (8, 25)
 # Cells of a column of costs, while there are no numbers.
 _COST = 12
-# Below this width the 99th percentile and the change of perplexity give their columns to the
-# strips, and are said in the row's second line or below the table.
-_WIDER = 120
 _TALL_SCREEN = 36
 _LEAST_ROWS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Widths of the table's columns in cells, with a gap of at least one; 0 is left out.
-
-    The gap stands behind a name and before a number, so that no two columns touch.
-    """
-
-    name: int = 0
-    cost: int = 9
-    kl: int = 18
-    flips: int = 7
-    perplexity: int = 0
-    p99: int = 0
-    verdict: int = 11
-
-    @property
-    def numbers(self) -> int:
-        """Cells of the numbers and the gap behind them."""
-        return self.kl + self.flips + self.perplexity + self.p99 + 2
-
-    @property
-    def total(self) -> int:
-        """Cells before the strip."""
-        return 6 + self.name + self.cost + self.numbers + self.verdict
 
 
 def _mark(row: TableRow) -> str:
@@ -275,7 +249,8 @@ class SettingsTable(Rows):
         rest += number_cell("Δppl", columns.perplexity)
         rest += number_cell("KL p99", columns.p99)
         strips = self.strips.head(width - columns.total, self.row_height())
-        return [(start + rest + "  " + fitted("verdict", columns.verdict) + strips, "head")]
+        rest += "  " + fitted("verdict", columns.verdict) + group_head(columns)
+        return [(start + rest + strips, "head")]
 
     def row_line(self, index: int, line: int, width: int) -> Iterable[Part]:
         """A line of a row: numbers in the first, what they mean in the second."""
@@ -330,7 +305,8 @@ class SettingsTable(Rows):
         if figures is None or row.failure is not None:
             word = "✗ failed" if row.failure else "· waiting" if row.waiting else ""
             style = "bad" if row.failure else "muted"
-            return [(" " * columns.numbers, "text"), (fitted(word, columns.verdict), style)]
+            across = columns.verdict + columns.group
+            return [(" " * columns.numbers, "text"), (fitted(word, across), style)]
         cells = number_cell(margin_text(figures, columns.kl - 1), columns.kl)
         cells += number_cell(share_text(figures.flip_rate), columns.flips)
         if columns.perplexity:
@@ -342,7 +318,11 @@ class SettingsTable(Rows):
             tail = number_text(figures.kl_p99, columns.p99 - 1, significant=3)
             cells += number_cell(tail, columns.p99)
         verdict = style if row.origin else figures.verdict
-        return [(cells + "  ", style), (fitted(verdict_text(figures), columns.verdict), verdict)]
+        return [
+            (cells + "  ", style),
+            (fitted(verdict_text(figures), columns.verdict), verdict),
+            (group_cell(row.letters, columns), style),
+        ]
 
     def _second(self, row: TableRow, columns: Columns, width: int) -> list[Part]:
         text = fitted(" " * 6 + inert(note(row, with_hidden=not columns.p99)), columns.total)
@@ -356,29 +336,11 @@ class SettingsTable(Rows):
         return [(lines[line], "muted" if row.origin or figures is None else figures.verdict)]
 
     def _columns(self, width: int) -> Columns:
-        if width >= _WIDER:
-            columns = Columns(cost=12, kl=20, flips=9, perplexity=9, p99=10)
-        else:
-            columns = Columns()
-        least, most = _NAME_WIDTHS
-        # What a setting does to the text matters more than its bytes, and its verdict more than
-        # the numbers that it is made of.
-        for without in ({"cost": 0}, {"kl": 10}, {"flips": 0}):
-            if width < columns.total + least:
-                columns = replace(columns, **without)
-        longest = max((len(row.shown_name) for row in self.rows), default=0) + 1
-        # Strips of both kinds are worth more than the end of a long name, which stands below.
-        room = min(most, width - columns.total - 2 * (LEAST_STRIP + 1))
-        return replace(columns, name=max(least, min(longest, room)))
-
-
-def name_cell(text: str, width: int) -> str:
-    """A name in a column; of a long one the end is kept, by which names of one family differ."""
-    room = width - 1
-    head = 4 if room >= _WHOLE_ENDS else 0
-    if len(text) > room > 1:
-        text = f"{text[:head]}…{text[head + 1 - room :]}"
-    return cell(text, width)
+        return columns_for(
+            width,
+            longest=max((len(row.shown_name) for row in self.rows), default=0) + 1,
+            letters=max((len(row.letters) for row in self.rows), default=0),
+        )
 
 
 def _with_room(cells: list[str], width: int) -> list[str]:

@@ -42,7 +42,7 @@ examples:
 
 exit codes: 0 answer, 1 internal error or a setting failed, 2 wrong input,
 3 nothing fits, or not enough memory to score, 4 the answer does not meet
---fail-under, 130 interrupted
+--fail-under, 5 --confident: it is not settled, 130 interrupted
 """
 
 

@@ -23,7 +23,8 @@ scored, and `qfid resume` continues it.
 """
 _EPILOG = """\
 exit codes: 0 report, 1 internal error or a setting failed, 2 wrong input,
-3 not enough memory, 4 --fail-under not met, 130 interrupted
+3 not enough memory, 4 --fail-under not met, 5 --confident: not settled,
+130 interrupted
 """
 
 

@@ -19,6 +19,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "report",
         description="Print the report of a saved run, also of an unfinished one. With --memory, "
         "--context and the like it says what to run there: nothing is scored again.",
+        epilog="exit codes: 0 report, 1 internal error, 2 wrong input, 4 --fail-under not met, "
+        "5 --confident: not settled",
     )
     parser.add_argument(
         "runs",
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     delivery.deliver(report, found.id, deployment)
     if not found.finished:
         say(f"run `{found.id}` is unfinished: `qfid resume {found.id}` scores the rest")
-    return delivery.exit_code(report)
+    return delivery.exit_code(report, found)
 
 
 def _write_figures(report: Report, folder: str) -> None:

@@ -27,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "resume",
         description="Score the missing chunks of a saved run, then print its report. The options "
         "about where it is to run replace those that the run has.",
+        epilog="exit codes: those of `qfid kv`, 5 among them for --confident: not settled",
     )
     parser.add_argument(
         "run",
@@ -143,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"run `{found.id}` is complete: nothing is left to score")
         report = saved_report(found) if deployment is None else deployed_report(found, deployment)
         delivery.deliver(report, found.id, deployment)
-        return delivery.exit_code(report)
+        return delivery.exit_code(report, found)
     found.check_appendable()
     wanted = (*found.job.settings, *added)
     settings = ", ".join(setting.key for setting in wanted)

@@ -38,7 +38,8 @@ examples:
   qfid weights org/model-4bit --reference org/model-bf16
 
 exit codes: 0 report, 1 internal error or a setting failed, 2 wrong input,
-3 not enough memory, 4 --fail-under not met, 130 interrupted
+3 not enough memory, 4 --fail-under not met, 5 --confident: not settled,
+130 interrupted
 """
 
 

@@ -46,7 +46,7 @@ def _drift(report: Report, deployment: DeploymentPart) -> Iterator[str]:
     yield (
         f"Drift from the reference: KL mean {digits(numbers.kl.mean)} nats, flips "
         f"{100 * numbers.flip_rate:.2f} %, {numbers.verdict_shown}, on {row.n_chunks} chunks of "
-        f"{row.corpus.name}."
+        f"{row.corpus.name}; key {row.key_text or 'not known'}."
     )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import text
+from scorer.report.formats.key_words import mode_text
 from scorer.report.formats.markdown_setting import bits_text
 from scorer.report.formats.weight_words import group_text, has_cache, source_of, weights_text
 from scorer.report.setting_row import SettingNumbers, SettingRow
@@ -28,11 +29,6 @@ def badge_label(row: SettingRow) -> str:
     if source_of(row) is None:
         return LABEL
     return PAIR_LABEL if has_cache(row) else WEIGHTS_LABEL
-
-
-def mode_text(row: SettingRow) -> str:
-    """From where on the KV cache is quantized: ``stress`` or ``deployment from 64``."""
-    return f"deployment from {row.quantize_start}" if row.quantize_start else "stress"
 
 
 def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str:
@@ -70,8 +66,8 @@ def badge_message(row: SettingRow, numbers: SettingNumbers, run: RunPart) -> str
     if row.n_chunks != run.chunks_planned:
         short = "scored on" if row.dropped else "unfinished"
         parts.append(f"{short} {row.n_chunks}/{run.chunks_planned} chunks")
-    if row.comparability_key is not None:
-        parts.append(f"key {row.comparability_key}")
+    if row.key_text is not None:
+        parts.append(f"key {row.key_text}")
     return inert(" · ".join(parts))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from scorer.common.inert_text import inert
@@ -72,6 +73,7 @@ _ROW_LAST: dict[str, Callable[[SettingRow], Value]] = {
     "kv_bytes_per_token_16bit": lambda row: row.kv_bytes_per_token_16bit,
     "measured_kv_bytes_per_token": lambda row: row.measured_kv_bytes_per_token,
     "on_frontier": lambda row: row.on_frontier,
+    "group": lambda row: row.letters or None,
     "same_as": lambda row: row.same_as,
     "kv_layers_quantized": lambda row: row.kv_layers_quantized,
     "kv_layers_total": lambda row: row.kv_layers_total,
@@ -88,6 +90,7 @@ _ROW_LAST: dict[str, Callable[[SettingRow], Value]] = {
     "peak_memory_bytes": lambda row: row.peak_memory_bytes,
     "seconds": lambda row: row.seconds,
     "comparability_key": lambda row: row.comparability_key,
+    "setting_fingerprint": lambda row: row.setting_fingerprint,
 }
 
 
@@ -228,17 +231,22 @@ _POSITION_HEAD = (
     "top_ref_p",
     "top_quant",
     "top_quant_p",
+    "comparability_key",
 )
 
 
 def positions_csv(
-    settings: Iterable[tuple[str, Positions]], roles: Iterable[Sequence[str]] | None = None
+    settings: Iterable[tuple[str, Positions]],
+    *,
+    keys: Mapping[str, str | None] = MappingProxyType({}),
+    roles: Iterable[Sequence[str]] | None = None,
 ) -> Iterator[str]:
     """Lines of CSV: a head with units, then one line per setting and position.
 
     Args:
         settings: Setting in notation and its positions; those of a setting whole, or in parts of
             ascending chunks. Each part is sorted here by chunk and position.
+        keys: Setting in notation to the comparability key of its row, as it is printed.
         roles: Of a chat text, the role of each position of each part, which is in order then; it
             stands in a last column.
 
@@ -272,10 +280,10 @@ def positions_csv(
             rows.top_quant,
             np.exp(rows.top_quant_logprob),
         )
-        name = _cell(setting)
+        name, key = _cell(setting), _cell(keys.get(setting))
         for start in range(0, len(rows), 4096):
             block = (column[start : start + 4096].tolist() for column in columns)
-            lines = (f"{name},{','.join(map(repr, values))}" for values in zip(*block, strict=True))
+            lines = (f"{name},{','.join(map(repr, v))},{key}" for v in zip(*block, strict=True))
             if said is None:
                 yield from (f"{line}\n" for line in lines)
             else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scorer.report.formats.html_elements import Child, Element, cut, element, style, written
 from scorer.report.formats.html_grid import ladder, weights_grid
-from scorer.report.formats.html_groups import groups, has_letters, letters
+from scorer.report.formats.html_groups import groups
 from scorer.report.formats.html_lines import confidence, depth
 from scorer.report.formats.html_markdown import blocks, inline, sentence
 from scorer.report.formats.html_parts import (
@@ -37,6 +37,7 @@ from scorer.report.formats.markdown import (
     to_markdown,
 )
 from scorer.report.formats.markdown_deployment import total_cell
+from scorer.report.formats.markdown_groups import has_letters
 from scorer.report.formats.markdown_setting import measured_on, report_title
 from scorer.report.formats.short_names import ShortNames, short_names
 from scorer.report.formats.stopping_words import intervals_name, standing_of, stopping_lines
@@ -202,11 +203,11 @@ def _comparison(report: Report, names: ShortNames) -> Element:
     cost = "KV bytes/token"
     if place is not None:
         cost = f"total at {tokens_word(place.context)} (MB)"
-    marks = letters(report) if has_letters(report) else {}
+    marks = has_letters(report)
     head: list[Child] = ["setting", "verdict", "KL mean (nats)", "KL p99 (nats)", "flips (%)"]
     head += ["perplexity Δ", cost, "frontier", *(["group"] if marks else [])]
     rows = [
-        [*_cells(row, report, names), *([marks.get(row.setting, ABSENT)] if marks else [])]
+        [*_cells(row, report, names), *([row.letters or ABSENT] if marks else [])]
         for row in report.settings
     ]
     said = f"± or (low–high): {intervals_name(report)}. "

@@ -18,6 +18,7 @@ from scorer.report.formats.html_parts import (
 from scorer.report.formats.html_scatter import scatter
 from scorer.report.formats.html_style import LEVELS
 from scorer.report.formats.inline import ABSENT, digits, percent, with_margin
+from scorer.report.formats.markdown_groups import has_letters
 from scorer.report.formats.markdown_weights import ladder_lines, ladder_rows, reference_lines
 from scorer.report.formats.short_names import ShortNames
 from scorer.report.formats.stopping_words import intervals_name
@@ -56,8 +57,9 @@ def weights_grid(report: Report, names: ShortNames) -> Element | None:
         scrolled(table),
         element(
             "p",
-            f"A cell: KL mean in nats with its {intervals_name(report)}, flips, verdict. The "
-            f"darker or the stronger the colour, the more drift. {ABSENT}: not scored.",
+            f"A cell: KL mean in nats with its {intervals_name(report)}, flips, verdict"
+            f"{', group' if has_letters(report) else ''}. The darker or the stronger the colour, "
+            f"the more drift. {ABSENT}: not scored.",
             class_="note",
         ),
     )
@@ -86,6 +88,7 @@ def _cell(row: SettingRow | None, *, is_reference: bool) -> Element:
         f"{percent(numbers.flip_rate, significant=3)} flips",
         element("br"),
         badge(numbers),
+        f" {row.letters}" if row.letters else None,
         class_=f"cell k{level_of(numbers.kl.mean)}",
     )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from scorer.report.formats.html_axes import (
     BOTTOM,
@@ -29,36 +28,16 @@ from scorer.report.formats.html_parts import (
     section,
 )
 from scorer.report.formats.inline import digits, plural
+from scorer.report.formats.markdown_groups import has_letters
 from scorer.report.formats.short_names import ShortNames
 from scorer.report.formats.stopping_words import intervals_name
+from scorer.report.groups_part import GroupsPart
 from scorer.report.tree import Report
 
 _MOST_ROWS = 40
 _ROW = 24
 _NAME = 22
 _MOST_GROUPS = 26
-
-
-def letters(report: Report) -> dict[str, str]:
-    """Setting to the letters of the groups that it is in; settings in none have no entry.
-
-    Two compared settings share a letter if, and only if, they are not told apart: a compact letter
-    display. Of very many groups the first have letters.
-    """
-    found: dict[str, str] = {}
-    for letter, group in zip(_letters(), report.indistinct, strict=False):
-        for setting in group:
-            found[setting] = found.get(setting, "") + letter
-    return found
-
-
-def has_letters(report: Report) -> bool:
-    """Whether there are groups, and a letter for each."""
-    return 0 < len(report.indistinct) <= _MOST_GROUPS
-
-
-def _letters() -> Iterator[str]:
-    yield from "abcdefghijklmnopqrstuvwxyz"
 
 
 def groups(report: Report, names: ShortNames) -> Element | None:
@@ -76,32 +55,9 @@ def groups(report: Report, names: ShortNames) -> Element | None:
         which = "the two settings are" if len(pairs) == 1 else f"all {len(tested)} pairs are"
         said.append(f"On this text {which} told apart.")
     else:
-        said.append(f"{len(alike)} of {plural(len(tested), 'pair')} cannot be told apart. ")
-        if has_letters(report):
-            said.append("Settings that share a letter cannot be told apart: ")
-        else:
-            said.append("Groups of settings of which no two can be told apart: ")
-        marks: Sequence[str] = list(_letters()) if has_letters(report) else []
-        listed = report.indistinct[:_MOST_GROUPS]
-        for mark, group in itertools.zip_longest(marks[: len(listed)], listed):
-            if said[-1] != ": " and not str(said[-1]).endswith(": "):
-                said.append("; ")
-            said += [element("strong", mark), " "] if mark else []
-            for i, setting in enumerate(group):
-                said += [", "] if i else []
-                said.append(named(setting, names))
-        more = len(report.indistinct) - len(listed)
-        said.append(f"; and {more} more groups." if more else ".")
+        said.append(f"{len(alike)} of {plural(len(tested), 'pair')} cannot be told apart.")
     if len(tested) < len(pairs) and tested:
         said.append(f" {plural(len(pairs) - len(tested), 'pair')} without an interval.")
-    compared = {setting for pair in pairs for setting in (pair.a, pair.b)}
-    alone = [row.setting for row, _ in scored if row.setting not in compared]
-    if alone:
-        said.append(" Compared with none, because it scores other positions: ")
-        for i, setting in enumerate(alone):
-            said += [", "] if i else []
-            said.append(named(setting, names))
-        said.append(".")
     how = (
         f"Differences of the KL mean, paired over the chunks that both have; "
         f"{plural(len(tested), 'pair')} tested as one family by Holm's method at 5 %."
@@ -112,9 +68,36 @@ def groups(report: Report, names: ShortNames) -> Element | None:
     return section(
         "Which settings can be told apart?",
         element("p", *said),
+        *_letters(report.groups, names),
         element("div", _ranked(report, scored, names), class_="charts"),
         element("p", how, class_="note"),
     )
+
+
+def _letters(groups: GroupsPart | None, names: ShortNames) -> list[Element]:
+    """The settings by their letters, and those without one."""
+    if groups is None:
+        return []
+    found: list[Element] = []
+    if groups.letters:
+        said: list[Child] = ["Settings that share a letter cannot be told apart: "]
+        for i, group in enumerate(groups.letters[:_MOST_GROUPS]):
+            said += [*(["; "] if i else []), element("strong", group.letter), " "]
+            said += _listed(group.settings, names)
+        more = len(groups.letters) - _MOST_GROUPS
+        said.append(f"; and {more} more groups." if more > 0 else ".")
+        found.append(element("p", *said))
+    for without in groups.without_letter:
+        which = _listed(without.settings, names)
+        found.append(element("p", "Without a letter: ", *which, f": {without.why}."))
+    return found
+
+
+def _listed(settings: Sequence[str], names: ShortNames) -> list[Child]:
+    found: list[Child] = []
+    for i, setting in enumerate(settings):
+        found += [*([", "] if i else []), named(setting, names)]
+    return found
 
 
 def _ranked(report: Report, scored: Sequence[Scored], names: ShortNames) -> Element:
@@ -133,7 +116,7 @@ def _ranked(report: Report, scored: Sequence[Scored], names: ShortNames) -> Elem
     x = logarithmic(
         [*means, *(max(value, least / 3) for value in values), *limits], left, WIDTH - RIGHT - 60
     )
-    marks = letters(report) if has_letters(report) else {}
+    marks = has_letters(report)
     drawn: list[Child] = []
     for bound, word in zip(limits, ("good", "marginal"), strict=True):
         at, left_of = x.at(bound), word == "good"
@@ -150,7 +133,7 @@ def _ranked(report: Report, scored: Sequence[Scored], names: ShortNames) -> Elem
         kind = f"m-{numbers.verdict}" if numbers.verdict in SHAPES else "d4"
         said = f"{name_of(row.setting, names)}: {digits(kl)} nats, {numbers.verdict_shown}"
         drawn.append(marker(SHAPES.get(numbers.verdict, "diamond"), x.at(kl), y, kind, said))
-        drawn.append(label(WIDTH - RIGHT, y + 4, marks.get(row.setting, ""), "end"))
+        drawn.append(label(WIDTH - RIGHT, y + 4, row.letters, "end"))
     title = "The settings by their drift"
     svg = chart(title, (x, "KL mean (nats)"), (x, ""), drawn, height=height, labels=())
     note = f"KL mean with its {intervals_name(report)}; {MARKS_WORDS} "

@@ -14,7 +14,6 @@ from scorer.report.formats.inline import (
     code,
     count,
     digits,
-    interval,
     percent,
     plural,
     prose,
@@ -23,8 +22,10 @@ from scorer.report.formats.inline import (
     text,
     with_margin,
 )
+from scorer.report.formats.key_words import keys_sentence
 from scorer.report.formats.markdown_deployment import choice_lines, memory_lines, total_cell
 from scorer.report.formats.markdown_details import details
+from scorer.report.formats.markdown_groups import has_letters, told_apart_lines
 from scorer.report.formats.markdown_setting import (
     interval_sentence,
     measured_on,
@@ -51,7 +52,6 @@ from scorer.spec.amounts import tokens_word
 from scorer.spec.thresholds import KV, Thresholds
 
 _NO_INTERVAL = "No interval of KL over"
-_MANY_PAIRS = 15
 _MANY_FILES = 4
 
 
@@ -80,7 +80,7 @@ def _several(report: Report, names: ShortNames) -> list[str]:
         lines += [*_weights_above(report), *recommendation_lines(report, names)]
         lines += [*grid_lines(report, names), "## Weights", "", *ladder_lines(report, names)]
         lines += ["## All settings", "", *comparison(report, names)]
-    lines += [*_frontiers(report, names), *_told_apart(report, names)]
+    lines += [*_frontiers(report, names), *told_apart_lines(report, names)]
     lines += [*interaction_lines(report, names), *memory_lines(report, names)]
     for row in rows:
         lines += [f"## {setting_title(row, names)}", ""]
@@ -128,6 +128,7 @@ def comparison(report: Report, names: ShortNames) -> list[str]:
     cost = "KV bytes/token"
     if place is not None:
         cost = f"total at {tokens_word(place.context)} (MB)"
+    grouped = has_letters(report)
     head = (
         "setting",
         cost,
@@ -136,9 +137,10 @@ def comparison(report: Report, names: ShortNames) -> list[str]:
         "flips (%)",
         "ppl Δ",
         "verdict",
+        *(["group"] if grouped else []),
         "frontier",
     )
-    lines = [*table(head, body, left=(0, 6, 7)), ""]
+    lines = [*table(head, body, left=(0, 6, 7, 8)), ""]
     scored = _scored(report)
     if not scored:
         return lines
@@ -218,13 +220,15 @@ def _compared(
         with_margin(numbers.flip_rate, ends.flip_rate, scale=100),
         digits(numbers.perplexity_delta, sign=True),
         f"**{verdict_words(row, numbers, report)}**{beside}",
+        *([row.letters or ABSENT] if has_letters(report) else []),
         _frontier_mark(row, report, names),
     ]
 
 
 def _unscored(row: SettingRow, report: Report, names: ShortNames) -> list[str]:
     cost = _costs(row, report)
-    return [names.code(row.setting), cost, *[ABSENT] * 4, f"**{row.status}**", ABSENT]
+    last = [ABSENT] * (2 if has_letters(report) else 1)
+    return [names.code(row.setting), cost, *[ABSENT] * 4, f"**{row.status}**", *last]
 
 
 def _costs(row: SettingRow, report: Report) -> str:
@@ -290,71 +294,6 @@ def _frontiers(report: Report, names: ShortNames) -> list[str]:
     return [said, "", *lines, ""]
 
 
-def _told_apart(report: Report, names: ShortNames) -> list[str]:
-    pairs = report.comparisons
-    if not pairs:
-        return []
-    listed = pairs
-    if len(pairs) > _MANY_PAIRS:
-        listed = tuple(pair for pair in pairs if pair.told_apart is not True)
-    equal = len({pair.n_chunks for pair in pairs}) == 1
-    computed_as = {row.setting: row.same_as or row.setting for row in report.settings}
-    rows = []
-    for pair in listed:
-        apart, difference = pair.told_apart, pair.kl_mean_difference
-        words = "not distinguishable on this text"
-        if computed_as[pair.a] == computed_as[pair.b]:
-            words = "same arithmetic here"
-        elif apart is None or difference is None:
-            words = "no interval"
-        elif apart:
-            lower = pair.a if difference < 0 else pair.b
-            words = f"{names.code(lower)} drifts less"
-        elif pair.below_noise_floor:
-            words = "below the noise floor"
-        rows.append(
-            [
-                f"{names.code(pair.a)} - {names.code(pair.b)}",
-                digits(difference, sign=True),
-                interval(pair.interval, sign=True),
-                words,
-                *([] if equal else [count(pair.n_chunks)]),
-            ]
-        )
-    head = ["pair", "KL mean difference (nats)", "interval (nats)", "told apart?"]
-    said = "**Told apart?** Differences paired over the chunks that both have"
-    if equal:
-        said = f"**Told apart?** Differences paired over {plural(pairs[0].n_chunks, 'chunk')}"
-    else:
-        head.append("chunks")
-    if speaks_for := next((pair.label for pair in pairs if pair.label), ""):
-        said += f", speaking for {speaks_for}"
-    if len(listed) < len(pairs):
-        rest = f"{len(pairs) - len(listed)} of {len(pairs)} pairs are"
-        said += f"; {rest}, the others:" if listed else f"; all {len(pairs)} pairs are"
-    lines = [said, "", *(table(head, rows, left=(0, 3)) if rows else []), ""]
-    return [*lines, *_as_one_family(report, names)]
-
-
-def _as_one_family(report: Report, names: ShortNames) -> list[str]:
-    """How the pairs were told apart together, and which settings were not."""
-    tested = sum(pair.p_value is not None for pair in report.comparisons)
-    if not tested:
-        return []
-    lines = []
-    if tested > 1:
-        lines += [
-            f"{plural(tested, 'pair')} tested as one family, by Holm's method at 5 %; the "
-            "intervals are simultaneous and 95 % sure together (Bonferroni). Holm's method is the "
-            "sharper: it can tell a pair apart whose interval holds 0.",
-            "",
-        ]
-    groups = ["{" + ", ".join(map(names.code, group)) + "}" for group in report.indistinct]
-    if groups:
-        lines += [f"Cannot be told apart here: {'; '.join(groups)}.", ""]
-    return lines
-
-
 def how_made_lines(report: Report) -> list[str]:
     """What it was measured on and with, and the command that asks for the same again."""
     run, reference = report.run, report.reference
@@ -380,6 +319,7 @@ def how_made_lines(report: Report) -> list[str]:
         f"{bytes_of(run.device.memory)}",
         f"- Versions: {versions}",
         *([] if len(report.settings) > 1 else [f"- {bounds_used(report)}"]),
+        *([f"- {keys}"] if (keys := keys_sentence(report, short_names(report))) else []),
         how_lines(report),
         "",
         "The same again:",

@@ -15,6 +15,7 @@ from scorer.report.formats.inline import (
     table,
     text,
 )
+from scorer.report.formats.key_words import key_code
 from scorer.report.formats.markdown_deployment import total_words
 from scorer.report.formats.markdown_details import changed_layers, details
 from scorer.report.formats.markdown_weights import setting_weights
@@ -270,7 +271,7 @@ def _deployment(row: SettingRow) -> list[str]:
 def _versions(row: SettingRow, numbers: SettingNumbers) -> str:
     return (
         f"_mlx {text(row.mlx_version)}, mlx-lm {text(row.mlx_lm_version)}, model rev "
-        f"{code(row.model_revision or 'none')}, peak "
+        f"{code(row.model_revision or 'none')}, key {key_code(row)}, peak "
         f"{bytes_of(row.peak_memory_bytes or None)}, on {text(row.device)}, "
         f"{count(numbers.n_positions)} positions in {digits(row.seconds, significant=3)} s_"
     )

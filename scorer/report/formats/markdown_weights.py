@@ -20,6 +20,7 @@ from scorer.report.formats.inline import (
     text,
     with_margin,
 )
+from scorer.report.formats.markdown_groups import has_letters
 from scorer.report.formats.short_names import ShortNames
 from scorer.report.formats.stopping_words import intervals_name
 from scorer.report.formats.weight_words import has_cache, source_of
@@ -84,6 +85,8 @@ def grid_lines(report: Report, names: ShortNames) -> list[str]:
     head = ["weights", *(f"KV {code(key) if key else _FULL}" for key in grid.caches)]
     lines = ["## Weights and KV cache", "", *table(head, body, left=range(len(head))), ""]
     said = f"KL mean in nats with its {intervals_name(report)}, flips, verdict"
+    if has_letters(report):
+        said += ", group: settings that share a letter cannot be told apart"
     if any(name is None for cells in grid.cells for name in cells[1:]) or any(
         cells[0] is None for cells in grid.cells[1:]
     ):
@@ -107,7 +110,8 @@ def _cell(grid: GridPart, key: str, column: int, rows: dict[str, SettingRow]) ->
         return f"**{row.status}**"
     kl = with_margin(numbers.kl.mean, numbers.intervals.kl_mean)
     flips = percent(numbers.flip_rate, significant=3)
-    return f"{kl} · {flips} · **{numbers.verdict_shown}**"
+    group = f" · {row.letters}" if row.letters else ""
+    return f"{kl} · {flips} · **{numbers.verdict_shown}**{group}"
 
 
 def ladder_lines(report: Report, names: ShortNames) -> list[str]:

@@ -11,8 +11,9 @@ import math
 from typing import Any
 
 from scorer.common.inert_text import inert
-from scorer.report.formats.badge import mode_text, to_badges
+from scorer.report.formats.badge import to_badges
 from scorer.report.formats.inline import code, shell_block
+from scorer.report.formats.key_words import keys_sentence
 from scorer.report.formats.markdown import comparison, warning_lines
 from scorer.report.formats.markdown_roles import role_tables
 from scorer.report.formats.markdown_weights import grid_lines, ladder_lines, reference_lines
@@ -83,22 +84,7 @@ def _what(report: Report) -> str:
 
 def _keys(report: Report, names: ShortNames) -> str:
     """How the rows were scored, and which other rows they may be ranked with."""
-    settings: dict[tuple[str, str], list[str]] = {}
-    for row in report.settings:
-        if row.numbers is not None:
-            how = ([mode_text(row)] if has_cache(row) else []) + (
-                [f"{row.path} path"] if row.path != "deployed" else []
-            )
-            key = "not known" if row.comparability_key is None else f"`{row.comparability_key}`"
-            settings.setdefault((", ".join(how), key), []).append(names.code(row.setting))
-    parts = [
-        f"{', '.join(rows)}{f' ({how})' if how else ''}: {key}"
-        for (how, key), rows in settings.items()
-    ]
-    sentence = f"Protocol `{report.run.job.protocol}`."
-    if not parts:
-        return sentence
-    return f"{sentence} Only rows of one key may be ranked together. Key of {'; of '.join(parts)}."
+    return f"Protocol `{report.run.job.protocol}`. {keys_sentence(report, names)}".rstrip()
 
 
 def _card_of(row: SettingRow, report: Report) -> str:
@@ -156,6 +142,7 @@ def _conditions(row: SettingRow, job: Job) -> dict[str, Any]:
         **({"roles": ", ".join(job.roles)} if job.roles else {}),
         **(cache if has_cache(row) else {}),
         "comparability_key": row.comparability_key,
+        **({"setting_fingerprint": own} if (own := row.setting_fingerprint) else {}),
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from scorer.common.folders import temporary_folder
@@ -18,7 +19,10 @@ _ROWS = 1 << 17
 
 
 def positions_parquet(
-    settings: Iterable[tuple[str, Positions]], roles: Iterable[Sequence[str]] | None = None
+    settings: Iterable[tuple[str, Positions]],
+    *,
+    keys: Mapping[str, str | None] = MappingProxyType({}),
+    roles: Iterable[Sequence[str]] | None = None,
 ) -> Iterator[bytes]:
     """Make a Parquet file with the columns of the format ``positions``.
 
@@ -28,6 +32,7 @@ def positions_parquet(
     Args:
         settings: Setting in notation and its positions; those of a setting whole, or in parts of
             ascending chunks. Each part is sorted here by chunk and position.
+        keys: Setting in notation to the comparability key of its row, as it is printed.
         roles: As of :func:`~scorer.report.formats.csv_export.positions_csv`.
 
     Yields:
@@ -55,6 +60,7 @@ def positions_parquet(
             ("top_ref_p", pa.float64()),
             ("top_quant", pa.int32()),
             ("top_quant_p", pa.float64()),
+            ("comparability_key", pa.string()),
             *([] if roles is None else [("role", pa.string())]),
         ]
     )
@@ -64,10 +70,15 @@ def positions_parquet(
         with pq.ParquetWriter(file, schema, use_dictionary=integers) as writer:
             for setting, positions, said in _row_groups(settings, roles):
                 rows = in_order(positions)
-                columns = [
-                    pa.DictionaryArray.from_arrays(np.zeros(len(rows), np.int32), [setting]).cast(
+                of_all = np.zeros(len(rows), np.int32)
+                name, key = (
+                    pa.DictionaryArray.from_arrays(of_all, pa.array([text], pa.string())).cast(
                         pa.string()
-                    ),
+                    )
+                    for text in (setting, keys.get(setting))
+                )
+                columns = [
+                    name,
                     rows.chunk,
                     rows.position,
                     rows.token,
@@ -80,6 +91,7 @@ def positions_parquet(
                     np.exp(rows.top_ref_logprob),
                     rows.top_quant,
                     np.exp(rows.top_quant_logprob),
+                    key,
                     *([] if roles is None else [said]),
                 ]
                 arrays = [

@@ -10,8 +10,8 @@ from html import escape
 
 from scorer._version import __version__
 from scorer.common.inert_text import inert
-from scorer.report.formats.badge import mode_text
 from scorer.report.formats.inline import digits, plural
+from scorer.report.formats.key_words import mode_text
 from scorer.report.formats.weight_words import has_cache
 from scorer.report.setting_row import SettingRow
 from scorer.report.standings import Group, NotRanked, Standing, Standings
@@ -36,6 +36,7 @@ _HEAD = (
     ("p99 (nats)", True),
     ("flips (%)", True),
     ("verdict", False),
+    ("group", False),
     ("KV bytes (%)", True),
     ("chunks", True),
     ("run", False),
@@ -43,9 +44,9 @@ _HEAD = (
 _RULES = (
     "Rows are ranked within one key only: all that a figure depends on beside setting and chunks "
     "is equal. The rank counts the rows that are told apart as better: Holm's method at 5 % over "
-    "all pairs of a table, paired on the chunks that both have; it speaks for these passages "
-    "only. KL mean is over the chunks that all rows of a table have, every other figure over all "
-    "chunks of its row."
+    "all pairs of a table, paired on the chunks that both have; rows that share a letter cannot be "
+    "told apart. It speaks for these passages only. KL mean is over the chunks that all rows of a "
+    "table have, every other figure over all chunks of its row."
 )
 
 
@@ -116,6 +117,7 @@ def _cells(standing: Standing) -> tuple[str, ...]:
         digits(numbers.kl.p99, significant=3),
         digits(100 * numbers.flip_rate, significant=3),
         _shown(numbers.verdict_shown),
+        standing.letters,
         "" if share is None else f"{100 * share:.0f}",
         str(row.n_chunks),
         _shown(standing.run) + (f" and {more} more" if more else ""),

@@ -67,6 +67,32 @@ async def test_no_two_columns_of_the_settings_touch(width: int) -> None:
                 text = text.replace(f" {cell}", " ", 1)
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("letters", ["a", "abc", "abcdefghijk"])
+@piloted
+async def test_letters_stand_behind_the_verdict_in_every_width(width: int, letters: str) -> None:
+    async with running(demo_choices()) as (app, _):
+        table: SettingsTable = app.workbench.table
+        table.rows = [
+            dataclasses.replace(row(WIDE), letters=letters),
+            dataclasses.replace(row(WIDE), name="8"),
+        ]
+        table.has_numbers = True
+        head, text, other = (
+            "".join(part for part, _ in line)
+            for line in (table.head_line(0, width), *(table.row_line(i, 0, width) for i in (0, 1)))
+        )
+        most = 8 if width >= 88 else 3
+        shown = letters if len(letters) <= most else f"{letters[: most - 1]}…"
+        if width >= 62:
+            at = head.index("verdict")
+            assert text[at:].startswith(f"~ marginal? {shown}")
+            assert other[at : at + 13] == "~ marginal?  "
+            column = head[at + 12 :].split()[0]
+            assert column == ("group" if width >= 88 else "≈" if len(shown) < 3 else "grp")
+        assert max(map(len, (head, text, other))) <= width
+
+
 @pytest.mark.parametrize("width", [44, 58, 62, 78, 98, 138])
 @piloted
 async def test_no_two_columns_of_the_models_touch(width: int) -> None:

@@ -261,7 +261,8 @@ def test_a_settled_verdict_that_passes_the_gate_says_nothing(
     positions = random_positions(n_chunks=80, n_depth=511, scale=1e-4, flip_rate=0.0)
     report = build_report(facts, [scored("8", positions)])
     assert report.settings[0].numbers is not None and not report.settings[0].numbers.is_open
-    delivery = Delivery(argparse.Namespace(format=None, output=None, only=None, fail_under="good"))
+    options = {"format": None, "output": None, "only": None, "confident": False}
+    delivery = Delivery(argparse.Namespace(**options, fail_under="good"))
     assert delivery.exit_code(report) == 0
     assert capfd.readouterr().err == ""
 

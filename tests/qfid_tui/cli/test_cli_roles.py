@@ -15,7 +15,7 @@ from qfid_tui.cli.command_line import main
 from qfid_tui.cli.dry_run_roles import role_lines
 from qfid_tui.cli.job_options import job_of
 from qfid_tui.cli.parser import Parser
-from qfid_tui.cli.report_formats import rendered
+from qfid_tui.cli.rendered_report import rendered
 from scorer.common.errors import InputError
 from scorer.models.resolve import resolve_model
 from scorer.report.saved_report import saved_report

@@ -28,7 +28,7 @@ from qfid_tui.state.saved_comparison import documents_of, open_comparison, saved
 from qfid_tui.state.setting_results import SettingResult, figures_of
 from qfid_tui.state.table_rows import table_rows
 from qfid_tui.words.about_line import note
-from qfid_tui.words.run_lines import best_line
+from qfid_tui.words.best_setting import best_line
 from scorer.report.from_run import finished_report
 from scorer.report.saved_report import saved_report, stored_report
 from scorer.report.tree import Report

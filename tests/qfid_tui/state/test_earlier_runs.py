@@ -22,7 +22,7 @@ from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import earlier_settings, read_earlier
 from qfid_tui.state.saved_comparison import open_comparison
 from qfid_tui.state.table_rows import TableRow, table_rows
-from qfid_tui.words import run_lines
+from qfid_tui.words import best_setting
 from qfid_tui.words.about_line import about_row
 from scorer.runs import listing
 from scorer.runs.listing import Run
@@ -240,7 +240,7 @@ def test_other_starts_of_this_comparison_are_not_ranked() -> None:
     }
     chart = frontier_chart(rows, rows[0])
     assert sorted(point.label for point in chart.points) == ["4", "8"]
-    (line,) = [run_lines.best_line(comparison)]
+    (line,) = [best_setting.best_line(comparison)]
     assert line is not None and "8 drifts least" in line[0][0]
 
 
@@ -257,7 +257,7 @@ def test_a_cheaper_open_setting_stands_beside_the_settled_one() -> None:
     assert [f and f.shown_verdict for f in figures.values()] == ["good", "good?"]
     assert comparison.cheapest_good() == ("8", figures["8"])
     assert comparison.cheaper_open() == "6"
-    line = run_lines.best_line(comparison)
+    line = best_setting.best_line(comparison)
     assert line is not None
     assert "".join(text for text, _ in line) == (
         "cheapest good setting so far: 8 (50 % of the 16-bit cache); 6? costs less and is open"

@@ -12,7 +12,8 @@ from qfid_tui.state.choices import Choices
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import earlier_settings
 from qfid_tui.state.workbench import RowCursor, WorkbenchState
-from qfid_tui.words.run_lines import ended_line, run_lines, told_apart_text
+from qfid_tui.words.best_setting import told_apart_text
+from qfid_tui.words.run_lines import ended_line, run_lines
 from scorer.report.from_run import finished_report
 from scorer.spec.events import RanksScored
 from scorer.spec.settings.registry import parse_setting

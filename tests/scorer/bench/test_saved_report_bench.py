@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qfid_tui.cli.report_formats import _stored_positions
+from qfid_tui.cli.rendered_report import _stored_positions
 from scorer.bench.made_up_run import save_made_up_run
 from scorer.bench.resident_memory import (
     reset_resident_peak,

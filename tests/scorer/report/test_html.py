@@ -21,8 +21,8 @@ from scorer.report.formats import html_markdown, html_style, inline
 from scorer.report.formats.html import MOST_BYTES, to_html
 from scorer.report.formats.html_axes import linear, logarithmic
 from scorer.report.formats.html_elements import element, style, written
-from scorer.report.formats.html_groups import letters
 from scorer.report.formats.html_strips import bars_of
+from scorer.report.groups_part import GroupsPart, LetterGroup, WithoutLetter
 from scorer.report.passages import (
     AFTER,
     BEFORE,
@@ -116,7 +116,13 @@ def test_foreign_text_makes_no_markup(text: str) -> None:
             dataclasses.replace(row, model_id=text, warnings=(text,), beaten_by=text, same_as=text)
             for row in report.settings
         ),
-        indistinct=((text, "4"),),
+        groups=GroupsPart(
+            letters=(LetterGroup(letter=text, settings=(text, "4")),),
+            without_letter=(WithoutLetter(settings=(text,), why=text),),
+            n_pairs=1,
+            n_alike=1,
+            correction=text,
+        ),
         run=dataclasses.replace(
             report.run,
             command=text,
@@ -234,9 +240,21 @@ def test_undefined_and_infinite_numbers_make_a_page() -> None:
 
 
 def test_settings_that_share_a_letter_are_those_not_told_apart() -> None:
-    report = dataclasses.replace(report_of("8,6,4"), indistinct=(("8", "6"), ("6", "4")))
-    assert letters(report) == {"8": "a", "6": "ab", "4": "b"}
-    assert "Settings that share a letter" in checked(to_html(report)).text
+    groups = GroupsPart(
+        letters=(
+            LetterGroup(letter="a", settings=("8", "6")),
+            LetterGroup(letter="b", settings=("6", "4")),
+        ),
+        without_letter=(WithoutLetter(settings=("2",), why="of <one> chunk"),),
+        n_pairs=3,
+        n_alike=2,
+    )
+    report = report_of("8,6,4")
+    rows = tuple(dataclasses.replace(r, letters=groups.of(r.setting)) for r in report.settings)
+    assert [row.letters for row in rows] == ["a", "ab", "b"]
+    page = checked(to_html(dataclasses.replace(report, settings=rows, groups=groups)))
+    assert "Settings that share a letter cannot be told apart: a 8, 6; b 6, 4." in page.text
+    assert "Without a letter: 2: of <one> chunk." in page.text
 
 
 def test_bars_stand_for_as_many_chunks_each() -> None:

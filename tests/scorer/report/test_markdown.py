@@ -156,7 +156,7 @@ def test_what_rounding_can_cause_is_not_ranked() -> None:
     lines = to_markdown(build_report(make_facts(names), found)).splitlines()
     assert one_line(lines, "| `8` - `4`").endswith("| below the noise floor |")
     assert "(`4` and `8` are tied)" in one_line(lines, "- stress, over 12 common chunks:")
-    assert one_line(lines, "Cannot be told apart here: {`8`, `4`}.")
+    assert one_line(lines, "**Groups**, the least drift first: a: `8`, `4`. Settings")
     assert any("near the bound of good" in line for line in lines)
     apart = [replace(one, facts=replace(one.facts, noise_floor=None)) for one in found]
     lines = to_markdown(build_report(make_facts(names), apart)).splitlines()

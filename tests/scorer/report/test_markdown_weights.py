@@ -72,10 +72,10 @@ def test_the_grid_has_a_cell_for_every_pair(shown: str) -> None:
     assert head == ["weights", "KV 16 bit", "KV `8`", "KV `4`"]
     assert first[:2] == ["`local-test/SmolLM2`, the reference", "compared with"]
     assert w8[0] == "`w8`" and w8[3] == "**waiting**"
-    assert re.fullmatch(r"0\.00047 ± 0\.000\d+ · 0 % · \*\*good\*\*", w8[1])
+    assert re.fullmatch(r"0\.00047 ± 0\.000\d+ · 0 % · \*\*good\*\* · [a-z]", w8[1])
     # What nobody asked for is no zero.
     assert w6[3] == "—"
-    assert repo[0] == f"`{SHORT}`" and repo[1].endswith("**bad**")
+    assert repo[0] == f"`{SHORT}`" and repo[1].endswith("**bad** · f")
 
 
 def test_a_grid_of_one_column_is_left_to_the_ladder() -> None:

@@ -10,11 +10,13 @@ from scorer.runs.comparability import (
     ComparabilityKey,
     common_chunks,
     comparable_groups,
+    fingerprint_digest,
     precedence,
     run_conditions,
 )
 from scorer.runs.facts import StoredFacts
 from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import parse_setting
 
 IDENTITY: dict[str, Any] = {
     "model": "org/model",
@@ -142,3 +144,21 @@ def test_rows_of_two_runs_have_one_digest_where_nothing_differs() -> None:
 def test_a_row_of_unknown_conditions_has_no_digest(name: str, value: Any) -> None:
     assert key(**{name: value}).digest is None
     assert ComparabilityKey.of(KVSetting.parse("8"), range(4)).digest is None
+
+
+def test_one_name_for_other_weights_is_a_difference_but_no_part_of_the_digest() -> None:
+    setting = parse_setting("w=./folder")
+    print_a = fingerprint_digest({"content": "ab" * 32})
+    print_b = fingerprint_digest({"content": "cd" * 32})
+    assert print_a is not None and len(print_a) == 12 and print_a != print_b
+    assert fingerprint_digest({}) is None
+    conditions = key().conditions
+    a, b, unknown = (
+        ComparabilityKey.of(setting, range(4), run, conditions, own)
+        for run, own in (("one", print_a), ("two", print_b), ("three", None))
+    )
+    assert a.differences(b) == ("other weights of that name",)
+    assert a.digest == b.digest
+    assert not a.differences(unknown) and not a.differences(a)
+    other = ComparabilityKey.of(parse_setting("w=./other"), range(4), "two", conditions, print_b)
+    assert not a.differences(other)
