@@ -186,7 +186,7 @@ def settings_of(args: argparse.Namespace) -> tuple[Setting, ...]:
 
 def _default_chunks(args: argparse.Namespace) -> ChunkChoice:
     """Which chunks are scored where nobody says."""
-    from qfid_tui.cli.report_formats import MQF_JSON
+    from qfid_tui.cli.rendered_report import MQF_JSON
     from scorer.spec.job import default_chunks
 
     until_settled = getattr(args, "until_settled", False)

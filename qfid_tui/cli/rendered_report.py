@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from qfid_tui.cli.report_formats import ANSWER, MQF_JSON
-
 if TYPE_CHECKING:
     from scorer.report.tree import Report
     from scorer.runs.run import Run
     from scorer.runs.stored_chunks import StoredChunks
     from scorer.spec.deployment import DeploymentSpec
     from scorer.stats.positions import Positions
+
+FORMATS = (
+    "md",
+    "html",
+    "json",
+    "mqf-json",
+    "csv",
+    "positions",
+    "parquet",
+    "badge",
+    "card",
+    "answer",
+)
+JOINED_FORMATS = ("md", "html", "json", "csv")
+"""Formats of the report of several runs."""
+MQF_JSON = "mqf-json"
+ANSWER = "answer"
 
 
 def rendered(

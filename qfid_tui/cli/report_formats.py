@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from qfid_tui.cli.rendered_report import FORMATS, JOINED_FORMATS, MQF_JSON, rendered
+
 if TYPE_CHECKING:
     from qfid_tui.cli.output import ReportFile
     from scorer.report.gate import Tier
@@ -16,22 +18,6 @@ if TYPE_CHECKING:
     from scorer.runs.run import Run
     from scorer.spec.deployment import DeploymentSpec
 
-FORMATS = (
-    "md",
-    "html",
-    "json",
-    "mqf-json",
-    "csv",
-    "positions",
-    "parquet",
-    "badge",
-    "card",
-    "answer",
-)
-JOINED_FORMATS = ("md", "html", "json", "csv")
-"""Formats of the report of several runs."""
-MQF_JSON = "mqf-json"
-ANSWER = "answer"
 _ENDINGS = {
     "": "md",
     ".md": "md",
@@ -161,7 +147,6 @@ class Delivery:
         """
         from qfid_tui.cli.diagnostics import say
         from qfid_tui.cli.output import print_report
-        from qfid_tui.cli.rendered_report import rendered
 
         parts = rendered(self.format, report, run_id, self._only, asked)
         if self._file is None:

@@ -84,7 +84,7 @@ def write_figures(report: Report, folder: Path, formats: Sequence[str] = FORMATS
         ) from error
     charts = list(_charts(report))
     if not charts:
-        raise InputError("nothing is scored yet that a figure could show", "`qfid resume` goes on")
+        raise InputError("nothing is scored yet that a figure could show", "score a chunk first")
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)

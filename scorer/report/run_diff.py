@@ -15,7 +15,7 @@ import numpy as np
 
 from scorer.common.errors import InputError, QfidError
 from scorer.report.run_diff_part import DiffSide, HowDiffers, Outcome, RunDiff, SettingDiff, Within
-from scorer.runs.comparability import WHAT, ComparabilityKey, run_conditions, words_of
+from scorer.runs.comparability import ROLES, WHAT, ComparabilityKey, run_conditions, words_of
 from scorer.runs.facts import RunFacts
 from scorer.runs.identity import Identity
 from scorer.runs.run import Run
@@ -133,6 +133,13 @@ def _check_what(a: Run, b: Run) -> None:
             raise InputError(
                 f"runs `{a.id}` and `{b.id}` did not score the same: not the same {words}{values}"
             )
+    # Of a chat text; a run whose tokens all count does not name them.
+    roles = [run.facts.identity.get(ROLES, "all") for run in (a, b)]
+    if roles[0] != roles[1]:
+        raise InputError(
+            f"runs `{a.id}` and `{b.id}` did not score the same: not the same roles: "
+            f"{roles[0]} and {roles[1]}"
+        )
 
 
 def _common_settings(a: _Side, b: _Side, wanted: Sequence[str]) -> list[str]:

@@ -25,7 +25,8 @@ WHAT = ("model files", "model content", "corpus", "tokenizer", "protocol", "chun
 # Names, which the hash of the files makes needless, and the chunks, which the key holds apart.
 _LEFT_OUT = ("model", "model revision", "chunks")
 _MIXED = "changes accepted on resume"
-_ROLES = "roles"
+ROLES = "roles"
+"""The condition that names the roles of a chat text that count, where not all do."""
 # A run that lacks one of these does not say: it is of an earlier version.
 _EXPECTED = (
     *("model files", "model content", "corpus", "tokenizer", "tokenizer versions", "protocol"),
@@ -173,7 +174,7 @@ def _run_differences(these: Identity | None, those: Identity | None) -> list[str
             # Absent where nothing was mixed.
             if these.get(name) != those.get(name):
                 found.append(words)
-        elif name == _ROLES:
+        elif name == ROLES:
             # Absent where all tokens count.
             ours, theirs = these.get(name) or "all", those.get(name) or "all"
             if ours != theirs:

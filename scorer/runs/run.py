@@ -20,16 +20,16 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorer.common.atomic_files import remove_temporary_files, storage_error, write_atomic
 from scorer.common.errors import InputError
+from scorer.models.file_stamp import digest_of
 from scorer.runs.facts import FailureFacts, StoredFacts
-from scorer.runs.identity import Identity, identity_hash, is_identity
+from scorer.runs.identity import Identity, identity_hash
 from scorer.runs.positions_schema import UnknownContent, refusal
-from scorer.runs.run_files import RUN_SCHEMA, job_json, json_object
+from scorer.runs.run_files import job_json, json_object, read_job_file
 from scorer.runs.run_info import RunInfo
 from scorer.runs.run_lock import RunLock, holder
 from scorer.runs.run_state import RunState, look_at_state, read_state, write_state
@@ -71,26 +71,10 @@ class Run:
         self._load()
 
     def _load(self) -> None:
-        data = json_object(self.path / "job.json")
-        if data.get("schema") != RUN_SCHEMA or type(data["schema"]) is not int:
-            raise InputError(
-                f"run `{self.id}` was written by another version of qfid "
-                f"(schema `{str(data.get('schema'))[:20]}`, not `{RUN_SCHEMA}`)"
-            )
-        facts, created = data.get("facts"), data.get("created")
-        if not isinstance(facts, dict) or not isinstance(created, str):
-            raise InputError(f"`job.json` of run `{self.id}` lacks its facts or its date")
-        try:
-            self.job = Job.from_json(data.get("job"))
-            self.created = datetime.fromisoformat(created).astimezone(UTC).isoformat()
-        except (InputError, ValueError, OverflowError) as error:
-            cause = error.message if isinstance(error, InputError) else str(error)
-            raise InputError(f"`job.json` of run `{self.id}`: {' '.join(cause.split())}") from error
-        identity = facts.get("identity")
-        if not is_identity(identity) or data.get("identity") != identity_hash(identity):
-            raise InputError(f"`job.json` of run `{self.id}` does not match its own identity")
-        self.identity = identity_hash(identity)
-        self._values: dict[str, Any] = facts
+        found = read_job_file(self.path)
+        self.job, self.created = found.job, found.created
+        self.identity = identity_hash(found.facts["identity"])
+        self._values: dict[str, Any] = found.facts
         self._facts: StoredFacts | None = None
 
     @property
@@ -356,9 +340,32 @@ class Run:
         Raises:
             InputError: Its positions are not those of a version that this one can read.
         """
-        from scorer.runs.run_line import info_of
-
-        return info_of(self, *look_at_state(self.path / _STATE))
+        state, is_read = look_at_state(self.path / _STATE)
+        settings = tuple(setting.key for setting in self.job.settings)
+        counts = count_chunks(self.positions_path, state.counted)
+        facts = self.readable_facts
+        planned, revision = facts.chunks, facts.identity.get("model revision")
+        running = holder(self.path) is not None
+        return RunInfo(
+            id=self.id,
+            folder=str(self.path),
+            state="running" if running else "finished" if self.finished else "unfinished",
+            model=self.job.model,
+            settings=settings,
+            corpus=self.job.corpus.source,
+            chunk_length=self.job.chunk_length,
+            created=self.created,
+            chunks_done=sum(counts.chunks.get(self.stored_as(name), 0) for name in settings),
+            chunks_planned=None
+            if planned is None
+            else len(planned[: state.stopped_at]) * len(settings),
+            failed=tuple(state.failures),
+            read_only=counts.read_only,
+            conditions=self.job.conditions,
+            revision=None if revision in (None, "none") else str(revision),
+            files=digest_of(facts.files),
+            is_whole=is_read and counts.size >= 0,
+        )
 
     def stored_as(self, setting: str) -> str:
         """The setting under which this one's positions are stored: another of the same arithmetic.

@@ -6,6 +6,8 @@ Pure standard library: the app lists runs before anything heavy is imported.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +53,49 @@ def json_object(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror}") from error
     return decoded_object(text, name)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """What ``job.json`` of a run holds.
+
+    Attributes:
+        job: What was asked.
+        created: When the run began, ISO 8601 in UTC.
+        facts: The stored facts as JSON values; their identity is checked.
+    """
+
+    job: Job
+    created: str
+    facts: dict[str, Any]
+
+
+def read_job_file(folder: Path) -> JobFile:
+    """Read the ``job.json`` of a run.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        InputError: There is none, it is malformed, or another version wrote it.
+    """
+    run = folder.name
+    data = json_object(folder / "job.json")
+    if data.get("schema") != RUN_SCHEMA or type(data["schema"]) is not int:
+        raise InputError(
+            f"run `{run}` was written by another version of qfid "
+            f"(schema `{str(data.get('schema'))[:20]}`, not `{RUN_SCHEMA}`)"
+        )
+    facts, created = data.get("facts"), data.get("created")
+    if not isinstance(facts, dict) or not isinstance(created, str):
+        raise InputError(f"`job.json` of run `{run}` lacks its facts or its date")
+    try:
+        job = Job.from_json(data.get("job"))
+        created = datetime.fromisoformat(created).astimezone(UTC).isoformat()
+    except (InputError, ValueError, OverflowError) as error:
+        cause = error.message if isinstance(error, InputError) else str(error)
+        raise InputError(f"`job.json` of run `{run}`: {' '.join(cause.split())}") from error
+    identity = facts.get("identity")
+    if not is_identity(identity) or data.get("identity") != identity_hash(identity):
+        raise InputError(f"`job.json` of run `{run}` does not match its own identity")
+    return JobFile(job, created, facts)

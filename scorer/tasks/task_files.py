@@ -200,7 +200,7 @@ def _in_folder(folder: Path) -> list[TaskFile]:
     if not found:
         raise InputError(
             f"`{folder}` holds no task: no `.yaml` file with `task:` in it",
-            "`qfid tasks --help` shows what a task looks like",
+            "the README shows what a task looks like",
         )
     return found
 

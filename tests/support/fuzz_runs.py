@@ -28,8 +28,7 @@ from signed_batches import signed, table
 
 from qfid_tui.cli.commands.runs import _row
 from qfid_tui.cli.commands.runs import table as text_table
-from qfid_tui.cli.rendered_report import rendered
-from qfid_tui.cli.report_formats import FORMATS
+from qfid_tui.cli.rendered_report import FORMATS, rendered
 from qfid_tui.state.earlier_runs import earlier_settings
 from qfid_tui.state.saved_comparison import open_comparison
 from scorer.common.errors import QfidError

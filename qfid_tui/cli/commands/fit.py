@@ -16,7 +16,8 @@ from qfid_tui.cli.job_options import (
     job_of,
 )
 from qfid_tui.cli.rank_options import add_rank_options
-from qfid_tui.cli.report_formats import ANSWER, Delivery, add_report_options
+from qfid_tui.cli.rendered_report import ANSWER
+from qfid_tui.cli.report_formats import Delivery, add_report_options
 from qfid_tui.cli.weights_options import add_weights_options, pinned, settings_of
 
 if TYPE_CHECKING:

@@ -114,7 +114,7 @@ def _print_joined(args: argparse.Namespace) -> int:
     delivery.deliver_joined(joined(reports))
     codes = []
     for each in reports:
-        code = delivery.exit_code(each.report)
+        code = delivery.exit_code(each.report, found[each.run])
         codes.append(code)
         if code:
             say(f"that is in run `{each.run}`")

@@ -47,7 +47,9 @@ class Command:
         self.err = ""
 
     def __call__(self, command: str, *words: str, code: int = 0) -> str:
-        text = ["--corpus", str(self._small.text), "--chunk-length", "256"]
+        # A second --corpus would be another text.
+        own = [] if "--corpus" in words else ["--corpus", str(self._small.text)]
+        text = [*own, "--chunk-length", "256"]
         model = [str(self._small.model), *text] if command in ("kv", "weights") else []
         assert main([command, *model, *words]) == code, self._capfd.readouterr()
         out, self.err = self._capfd.readouterr()

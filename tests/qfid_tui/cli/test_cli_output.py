@@ -14,7 +14,7 @@ from cli_saved_runs import play, recording, report_of, save_run, script
 
 from qfid_tui.cli import main
 from qfid_tui.cli.output import ReportFile
-from qfid_tui.cli.report_formats import rendered
+from qfid_tui.cli.rendered_report import rendered
 from scorer.common.errors import InputError, QfidError
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.tree import Report

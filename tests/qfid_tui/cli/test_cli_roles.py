@@ -54,7 +54,7 @@ def test_a_dry_run_of_other_texts_counts_nothing(small: Small) -> None:
 def test_positions_are_exported_with_their_role(chat: Small) -> None:
     run = find_run(planned(chat.score("8,4", max_chunks=2)).run)
     head, *lines = "".join(map(str, rendered("positions", saved_report(run), run.id))).splitlines()
-    assert head.endswith(",top_quant_p,role")
+    assert head.endswith(",top_quant_p,comparability_key,role")
     for line in lines:
         cells = line.split(",")
         chunk, position, role = int(cells[1]), int(cells[2]), cells[-1]
@@ -67,7 +67,7 @@ def test_positions_are_exported_with_their_role(chat: Small) -> None:
 def test_positions_of_a_plain_text_have_no_such_column(small: Small) -> None:
     run = find_run(planned(small.score("8")).run)
     head = next(iter(rendered("positions", saved_report(run), run.id)))
-    assert str(head).rstrip().endswith("top_quant_p")
+    assert str(head).rstrip().endswith("comparability_key")
 
 
 @pytest.mark.parametrize("command", ["kv", "weights", "fit"])

@@ -186,7 +186,7 @@ def test_an_unfinished_run_ends_earlier_where_fewer_are_asked_for(small: Small) 
     assert find_run(other).job.max_chunks == 5
 
 
-def evenly_spread(total: int, choice: str, n: int | None) -> tuple[int, ...]:
+def evenly_spread(total: int, choice: str, n: int | None, left_out: object = ()) -> tuple[int, ...]:
     """The rule of the first version, which does not nest."""
     n = total if n is None else min(n, total)
     return tuple((2 * i + 1) * total // (2 * n) for i in range(n))
