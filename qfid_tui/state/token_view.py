@@ -285,9 +285,8 @@ class TokenView:
         scored = self.cost(setting).scored[number * self.length : (number + 1) * self.length]
         if scored[place]:
             return "the run's positions cannot be read any more"
-        counted = self._run.job.roles
         role = "" if self.roles is None else self.roles.of(number * self.length + place)
-        if counted and role and role not in counted:
+        if role and self._run.job.roles and role not in self._run.job.roles:
             return f"{role} does not count"
         if not scored.any():
             return f"this chunk is not scored under {setting}"
