@@ -26,7 +26,7 @@ from scorer.report.setting_row import SettingRow
 from scorer.report.stopping_part import StoppingPart
 from scorer.report.tree import KeyUnit, PairComparison, ReferencePart, Report, RunPart
 from scorer.report.warnings import few_chunks_warning, run_warnings
-from scorer.report.weights_grid import grid_of, interactions_of
+from scorer.report.weights_grid import grid_of, interactions_of, later_positions
 from scorer.runs.comparability import ComparabilityKey, common_chunks
 from scorer.runs.facts import FailureFacts, RunFacts
 from scorer.spec.deployment import DeploymentSpec
@@ -131,10 +131,10 @@ def build_report(
             interactions_of(
                 [s.setting for s in scored],
                 {name: each.summary.per_chunk for name, each in measured.items()},
+                {name: each.later for name, each in measured.items()},
                 {name: each.judgement.verdict for name, each in measured.items()},
                 pairs,
-                facts.documents,
-                job.thresholds,
+                facts,
                 looks,
             )
         ),
@@ -149,10 +149,12 @@ def _measured(
     """The settings, damaged ones marked failed, and the numbers of those that have some."""
     found: dict[str, Measured] = {}
     checked = []
+    later = later_positions([each.setting for each in settings], facts)
     for scored in settings:
         try:
             if scored.chunks:
-                found[scored.setting.key] = measure(facts, scored, stopping)
+                key = scored.setting.key
+                found[key] = measure(facts, scored, stopping, later.get(key, ()))
         except SettingFailed as error:
             scored = _failed(scored, error)
         checked.append(scored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,8 +33,8 @@ from scorer.stats.positions import FloatArray, Positions, SummaryColumns
 from scorer.stats.proportions import proportion
 from scorer.stats.settling import Outlook
 from scorer.stats.stopping import FEWEST_UNITS
-from scorer.stats.summary import exp_of, in_order, kl_summary, summarize
-from scorer.stats.summary_values import KLSummary, Summary
+from scorer.stats.summary import chunk_sums, exp_of, in_order, kl_summary, summarize
+from scorer.stats.summary_values import ChunkSums, KLSummary, Summary
 from scorer.stats.verdict import P99_POSITIONS, Estimate, Judgement, Lack, judge
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class Measured:
         joint: Intervals of the criteria that hold together over all settings; None without units.
         stopping: The look that the intervals are of, in a run that stops once it is settled; None
             in any other run.
+        later: Sums by chunk of the positions from some position on, by that position: what a
+            setting with a start is compared with.
     """
 
     summary: Summary
@@ -111,6 +113,7 @@ class Measured:
     by_role: tuple[RoleDrift, ...] = ()
     joint: JointIntervals | None = None
     stopping: StoppingPart | None = None
+    later: Mapping[int, ChunkSums] = field(default_factory=dict)
 
     @property
     def intervals(self) -> Intervals:
@@ -156,7 +159,10 @@ def look_note(look: StoppingPart) -> str:
 
 
 def measure(
-    facts: RunFacts, scored: ScoredSetting, stopping: StoppingPart | None = None
+    facts: RunFacts,
+    scored: ScoredSetting,
+    stopping: StoppingPart | None = None,
+    later: Collection[int] = (),
 ) -> Measured:
     """Summaries, intervals and verdict of one setting on all its chunks.
 
@@ -165,6 +171,7 @@ def measure(
         scored: The setting, with positions on at least one chunk.
         stopping: The last look of a run that stops once it is settled: its intervals count, and no
             other; None for any other run.
+        later: Positions of a chunk from which on its sums are wanted too.
 
     Raises:
         SettingFailed: There is no position, one occurs twice or a value is not a number.
@@ -212,6 +219,11 @@ def measure(
         else drift_by_role(scored.positions, facts.job.roles, facts.documents),
         joint=joint_intervals(columns.kl, sums, units, len(facts.job.settings)),
         stopping=stopping,
+        later={
+            first: chunk_sums(columns.select(behind))
+            for first in later
+            if (behind := columns.position >= first).any()
+        },
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from scorer.report.ranking import Pairs
 from scorer.report.weights_parts import GridPart, Guilty, InteractionPart
+from scorer.runs.facts import RunFacts
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.weights import WeightsSetting, cache_of, weights_of
 from scorer.spec.thresholds import Thresholds, Verdict
@@ -35,13 +36,32 @@ def _place(setting: Setting) -> tuple[str, str]:
     return "" if source is None else source.key, "" if cache is None else cache.key
 
 
+def later_positions(settings: Sequence[Setting], facts: RunFacts) -> dict[str, set[int]]:
+    """From which positions on weights alone are summed too: where a pair of theirs begins later.
+
+    Args:
+        settings: The settings of the run.
+        facts: Of the run.
+
+    Returns:
+        Weights in notation to first positions.
+    """
+    found: dict[str, set[int]] = {}
+    for setting in settings:
+        if isinstance(setting, WeightsSetting) and setting.cache is not None:
+            first = facts.first_position(setting)
+            if first > facts.first_position(setting.alone):
+                found.setdefault(setting.alone.key, set()).add(first)
+    return found
+
+
 def interactions_of(
     settings: Sequence[Setting],
     sums: Mapping[str, ChunkSums],
+    later: Mapping[str, Mapping[int, ChunkSums]],
     verdicts: Mapping[str, Verdict],
     pairs: Pairs,
-    documents: Mapping[int, int | None],
-    bounds: Thresholds,
+    facts: RunFacts,
     looks: int = 1,
 ) -> list[InteractionPart]:
     """What every scored pair does, whose two parts were scored too.
@@ -49,10 +69,10 @@ def interactions_of(
     Args:
         settings: The settings of the run.
         sums: Notation of a scored setting to its sums by chunk.
+        later: Notation of weights alone to sums from a position on, see :func:`later_positions`.
         verdicts: Notation of a scored setting to its tier.
         pairs: Paired comparisons by two notations.
-        documents: Maps a chunk to its document, None if unknown.
-        bounds: What the verdicts are given by.
+        facts: Of the run.
         looks: Planned looks of a run that stops by what it sees.
     """
     found = []
@@ -62,7 +82,11 @@ def interactions_of(
         names = setting.key, setting.alone.key, setting.cache.key
         if not all(name in sums for name in names):
             continue
-        part = _interaction(names, sums, verdicts, pairs, documents, bounds, looks)
+        # The positions that the pair is scored on: all but those before its start.
+        first = facts.first_position(setting)
+        own = {names[1]: later[names[1]][first]} if first in later.get(names[1], ()) else {}
+        since = first if own else 0
+        part = _interaction(names, {**sums, **own}, verdicts, pairs, facts, looks, since)
         if part is not None:
             found.append(part)
     return found
@@ -73,14 +97,15 @@ def _interaction(
     sums: Mapping[str, ChunkSums],
     verdicts: Mapping[str, Verdict],
     pairs: Pairs,
-    documents: Mapping[int, int | None],
-    bounds: Thresholds,
+    facts: RunFacts,
     looks: int,
+    first: int,
 ) -> InteractionPart | None:
     joint, weights, cache = names
-    made = interaction(sums[joint], sums[weights], sums[cache], documents, looks)
+    made = interaction(sums[joint], sums[weights], sums[cache], facts.documents, looks)
     if made is None:
         return None
+    bounds = facts.job.thresholds
     common = set.intersection(*(set(sums[name].chunks) for name in names))
     kl = {name: _mean(sums[name], common) for name in names}
     misleads = None
@@ -101,7 +126,9 @@ def _interaction(
         n_chunks=made.n_chunks,
         label=made.label,
         guilty=guilty,
-        sentences=tuple(_sentences(names, made.joint, made.added, made.differs, bounds, guilty)),
+        sentences=tuple(
+            _sentences(names, made.joint, made.added, made.differs, bounds, guilty, first)
+        ),
     )
 
 
@@ -139,9 +166,12 @@ def _sentences(
     differs: bool | None,
     bounds: Thresholds,
     guilty: Guilty | None,
+    first: int,
 ) -> list[str]:
     joint, weights, cache = (f"`{name}`" for name in names)
-    said = f"adding the drifts of {weights} and {cache} gives {added:.4g} nats, together they cost"
+    where = f"from position {first} on, " if first else ""
+    said = f"{where}adding the drifts of {weights} and {cache} gives {added:.4g} nats"
+    said += ", together they cost"
     sentences = [f"{joint}: {said} {joint_kl:.4g}"]
     if differs is None:
         sentences.append("there is no interval to tell the two apart")

@@ -36,7 +36,7 @@ class InteractionPart:
         weights: The weights alone, in notation.
         cache: The KV setting alone.
         joint_kl: KL mean of the pair over the common chunks, nats.
-        weights_kl: That of the weights alone.
+        weights_kl: That of the weights alone, over the positions that the pair is scored on.
         cache_kl: That of the KV setting alone.
         interaction: The first minus the other two; None where one is infinite.
         interval: Its 95 % interval, nats; None where there is none.
