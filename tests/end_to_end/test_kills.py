@@ -191,7 +191,7 @@ def test_a_file_system_that_is_full_stops_the_run_in_order(
 
 @pytest.mark.parametrize(
     "kilobytes",
-    [pytest.param(n, marks=() if n == 64 else pytest.mark.slow) for n in range(8, 136, 8)],
+    [pytest.param(n, marks=pytest.mark.slow) for n in range(8, 136, 8)],
 )
 def test_a_file_system_that_is_full_of_states_stops_the_run_in_order(
     small: Small, tmp_path: Path, kilobytes: int

@@ -119,6 +119,7 @@ print(found.verdict)
 """
 
 
+@pytest.mark.slow
 def test_the_python_interface_asks_nobody(watched: Watched) -> None:
     done = watched.python("-c", API)
     assert done.returncode == 0 and done.stdout.strip() in ("good", "marginal", "bad"), done.stderr
@@ -143,6 +144,7 @@ def test_the_app_asks_nobody(watched: Watched) -> None:
     assert done.returncode == 0 and REPO in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_transformers_reads_asks_nobody(watched: Watched) -> None:
     """The library itself would look for newer files of a repo; it is only shown a folder."""
     snapshot = Path(os.environ["HF_HOME"]) / "hub" / "models--org--tiny" / "snapshots" / COMMIT

@@ -99,6 +99,7 @@ def test_the_numbers_are_those_of_one_process(alone: Alone, ranks: int) -> None:
     assert last.gathered < 60 * CELLS * 47
 
 
+@pytest.mark.slow
 def test_chunks_that_ranks_add_are_those_of_one_process(alone: Alone) -> None:
     """To a run that another number of ranks began."""
     run, _ = run_of(replace(JOB, max_chunks=4), 1, OMP_NUM_THREADS="1")
@@ -250,6 +251,7 @@ def test_a_model_split_over_ranks_gives_the_figures_of_a_whole_one(alone: Alone)
     assert failed(refused).exit_code == 2 and "arithmetic" in failed(refused).message
 
 
+@pytest.mark.slow
 def test_layers_split_over_ranks_give_the_figures_of_a_whole_model(
     small: Small, tmp_path: Path
 ) -> None:

@@ -182,6 +182,7 @@ def test_a_finished_run_is_reported_where_nothing_can_be_written(tmp_path: Path)
             path.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_what_is_set_suffices_without_a_home_or_a_temporary_folder(tmp_path: Path) -> None:
     bare = {"HOME": "", "TEST_NO_PASSWD": "1", "TEST_NO_TEMPORARY": "1", "TMPDIR": ""}
     text = "seq -f 'line of text %g' 400 | "

@@ -67,7 +67,7 @@ cases = st.tuples(
 ).filter(lambda case: len(case[0]) >= case[1])
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.lists(cases, min_size=1, max_size=5))
 def test_any_text_at_any_size_is_drawn_whole_in_lines_of_exact_width(
     drawings: list[tuple[list[bytes], int, int, int, bool, int]],

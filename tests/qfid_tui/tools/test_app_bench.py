@@ -30,6 +30,7 @@ def test_a_made_up_recording_is_a_whole_run(tmp_path: Path) -> None:
     assert wanted == set(made_up_run.SETTINGS)
 
 
+@pytest.mark.slow
 def test_a_replay_is_timed_from_its_first_event_to_its_last(tmp_path: Path) -> None:
     found = in_process.replay(tmp_path, 300, 1)
     assert 0 < found.cpu and 0 < found.total < math.inf

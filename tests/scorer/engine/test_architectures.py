@@ -147,9 +147,8 @@ def test_a_model_without_keys_and_values_is_refused(architecture: str, tmp_path:
     assert not runs_folder().exists() or not any(runs_folder().iterdir())
 
 
-@pytest.mark.parametrize(
-    "architecture", ["gemma3_text", pytest.param("granitemoehybrid", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["gemma3_text", "granitemoehybrid"])
 def test_the_child_process_scores_them_too(architecture: str, tmp_path: Path) -> None:
     model, text = write_tiny_model(tmp_path / architecture, architecture), write_text(tmp_path)
     child = subprocess.Popen(

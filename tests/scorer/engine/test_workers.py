@@ -106,6 +106,7 @@ def test_numbers_are_equal_bit_for_bit(small: Small, workers: Used, name: str) -
         assert workers.at_once and set(workers.at_once) == {count}
 
 
+@pytest.mark.slow
 def test_the_demo_computed_by_mlx_too(workers: Used, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job("demo", parse_settings("8,4"), CorpusSpec("builtin"), chunk_length=64, max_chunks=4)
     for arithmetic in ("numpy", "mlx"):
