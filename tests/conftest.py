@@ -73,7 +73,7 @@ if os.environ["QFID_DEVICE"] == "cpu":
 
     mlx.core.set_default_device(mlx.core.cpu)
 
-for name, examples in (("qfid", 60), ("qfid-slow", 1000)):
+for name, examples in (("qfid", 40), ("qfid-slow", 1000)):
     settings.register_profile(
         name, max_examples=examples, derandomize=True, deadline=None, print_blob=False
     )

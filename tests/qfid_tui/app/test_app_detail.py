@@ -266,7 +266,7 @@ POINTS = st.lists(
 
 
 @given(POINTS, st.lists(FLOATS, max_size=30), st.integers(1, 90), st.integers(1, 30), st.data())
-@settings(max_examples=100)
+@settings(max_examples=30)
 def test_any_data_at_any_size_fill_the_widget(
     points: list[ScatterPoint], values: list[float], width: int, height: int, data: st.DataObject
 ) -> None:

@@ -325,7 +325,7 @@ def test_each_level_of_kl_is_farther_from_the_page_in_lightness(theme: str, sign
     assert len(set(levels)) == len(html_style.LEVELS) + 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(MARKS) | st.characters(), max_size=12).map("".join))
 def test_any_text_and_any_value_stand_in_the_page_as_they_are(text: str) -> None:
     plain = inert(text)
