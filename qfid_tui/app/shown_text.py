@@ -23,7 +23,8 @@ def shown(text: str, limit: int = 400) -> Content:
 TONES = {
     "plain": "$foreground",
     "strong": "$foreground bold",
-    "muted": "$text-muted",
+    # $text-muted is white or black here: a text in parts has no background to mix it with.
+    "muted": "$foreground 60%",
     "good": "$text-success bold",
     "marginal": "$text-warning bold",
     "bad": "$text-error bold",

@@ -131,10 +131,10 @@ def _app_parser() -> Parser:
     parser = Parser(
         prog="qfid",
         usage="qfid [MODEL] [options]\n       qfid COMMAND [options]",
-        description="See what KV-cache quantization costs a language model, on real text.\n"
-        "Without a command the app opens.",
-        epilog=f"commands (`qfid COMMAND --help` tells more):\n{lines}\n\n"
-        "A local folder named like a command is given as ./kv",
+        description="See what quantizing the KV cache or the weights of a language model costs,\n"
+        "on real text. Without a command the app opens; its options stand below.\n\n"
+        f"commands (`qfid COMMAND --help` tells more):\n{lines}",
+        epilog="A local folder named like a command is given as ./kv",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"qfid {__version__}")

@@ -55,7 +55,6 @@ _OF_COMMAND = {
         "--until-settled": "`qfid fit` drops what cannot be the answer; `qfid weights` takes it",
     },
     "resume": {
-        "--max-chunks": "a run keeps its text and chunks: score more with a new `qfid kv`",
         "--corpus": "a run keeps its text; score another with a new `qfid kv`",
         "--roles": "a run keeps the roles that count; score others with a new `qfid kv`",
         "--kv-bits": "--kv 8 adds a KV setting to the run",

@@ -52,7 +52,6 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     )
     add_cache_options(group)
     add_text_options(parser)
-    add_stopping_option(parser)
 
 
 def add_cache_options(group: argparse._ArgumentGroup) -> None:
@@ -90,16 +89,27 @@ def add_cache_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_text_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options about the text, and about what goes through a model at once."""
+def add_text_options(
+    parser: argparse.ArgumentParser, *, several: bool = True, stops: bool = True
+) -> None:
+    """Add the options about text and chunks, and about how they are computed.
+
+    Args:
+        parser: Where the options are added.
+        several: Whether the command takes several texts and lengths.
+        stops: Whether the command can stop once every setting is settled.
+    """
     group = parser.add_argument_group("text")
+    corpora = (
+        "wikitext2 (default), builtin (default for demo), code, a file of text, JSON lines or "
+        "Parquet, - for standard input, or hf:org/name:split:column"
+    )
     group.add_argument(
         "--corpus",
         metavar="TEXT",
         action="append",
-        help="wikitext2 (default), builtin (default for demo), code, a file of text, JSON lines or "
-        "Parquet, - for standard input, or hf:org/name:split:column; several with commas between, "
-        "or the option again, make a run each",
+        help=corpora
+        + "; several, with commas between or by the option again, are a run each" * several,
     )
     group.add_argument(
         "--roles",
@@ -108,23 +118,19 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
         "system, tool (default: every token)",
     )
     group.add_argument(
+        "--chunk-length",
+        default="512",
+        metavar="N",
+        help="tokens per chunk (default: %(default)s)"
+        + "; several, with commas between, are a run each" * several,
+    )
+    group.add_argument(
         "--protocol",
         default="mqf",
         metavar="NAME",
         help="mqf (default) or llama.cpp: which positions of which windows are scored",
     )
-    group.add_argument(
-        "--chunk-length",
-        default="512",
-        metavar="N",
-        help="tokens per chunk (default: %(default)s); several with commas between make a run each",
-    )
-    group.add_argument(
-        "--chunks",
-        metavar="WHICH",
-        help="first, spread over the text, or random:SEED: which chunks if not all (default: "
-        "spread; first with --protocol llama.cpp and --format mqf-json)",
-    )
+    group = parser.add_argument_group("how many chunks")
     group.add_argument(
         "--max-chunks",
         type=int,
@@ -132,6 +138,15 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
         help="number of chunks to score (default: all); where a saved run of the same job has "
         "fewer, only those that it lacks are scored",
     )
+    group.add_argument(
+        "--chunks",
+        metavar="WHICH",
+        help="which ones, if not all: spread over the text, first, or random:SEED (default: "
+        "spread; first with --protocol llama.cpp and --format mqf-json)",
+    )
+    if stops:
+        add_stopping_option(group)
+    group = parser.add_argument_group("how they are computed")
     group.add_argument(
         "--noise-floor",
         type=int,
@@ -150,7 +165,7 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--force", action="store_true", help="score even if memory seems too small")
 
 
-def add_stopping_option(parser: argparse.ArgumentParser) -> None:
+def add_stopping_option(parser: argparse._ActionsContainer) -> None:
     """Add the option that ends a run before all its chunks are scored."""
     parser.add_argument(
         "--until-settled",

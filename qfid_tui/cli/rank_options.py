@@ -12,11 +12,6 @@ if TYPE_CHECKING:
 def add_rank_options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     whole = parser.add_argument_group("several processes")
-    whole.add_argument(
-        "--shard",
-        metavar="HOW",
-        help="tensor or pipeline: split one model over the ranks, if it is too large for one",
-    )
     group = whole.add_mutually_exclusive_group()
     group.add_argument(
         "--ranks",
@@ -28,6 +23,11 @@ def add_rank_options(parser: argparse.ArgumentParser) -> None:
         "--hostfile",
         metavar="FILE",
         help="share it among machines: a host file of mlx.launch, this machine first",
+    )
+    whole.add_argument(
+        "--shard",
+        metavar="HOW",
+        help="tensor or pipeline: split one model over the processes, if it is too large for one",
     )
 
 

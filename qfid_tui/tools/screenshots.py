@@ -1,7 +1,7 @@
 """Screenshots of the app with a real model: ``python -m qfid_tui.screenshots MODEL``.
 
 Presses keys in an app without a terminal and scores a cached model. The run is saved in a temporary
-folder.
+folder. ``--grid-model`` names the model in full precision whose weights the grid shows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 LARGE, SMALL = (140, 45), (80, 24)
 _TIMEOUT_SECONDS = 1800.0
 _MEMORY = "300MB"
+_GRID_CHUNKS = 4
+_SECOND_TEXT, _LENGTHS = "code", (128, 512)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A picture has every colour, whatever the terminal is that the command runs in.
             os.environ |= {"COLORTERM": "truecolor", "TERM": "xterm-256color"}
             os.environ.pop("NO_COLOR", None)
-            asyncio.run(_take_all(args.out, args.model, args.max_chunks))
+            asyncio.run(_take_all(args))
     except (QfidError, OSError, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -58,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, default=Path("screenshots"), help="folder for the SVG files"
     )
+    parser.add_argument(
+        "--grid-model",
+        metavar="MODEL",
+        help="of which weights are made for the grid (default: MODEL)",
+    )
     parser.add_argument("--max-chunks", type=int, default=8, metavar="N", help="chunks to score")
     return parser
 
@@ -70,30 +77,55 @@ def _choices(model: str, chunks: int) -> Choices:
     return Choices(model=model, max_chunks=chunks, added=("k8v4",), ticked_added=("k8v4",))
 
 
-async def _take_all(folder: Path, model: str, chunks: int) -> None:
+async def _take_all(args: argparse.Namespace) -> None:
+    grid_model = args.grid_model or args.model
+    grid_chunks = min(args.max_chunks, _GRID_CHUNKS)
+    await _shoot_with(_choices(args.model, args.max_chunks), args.out, _shoot_one_model)
+    await _shoot_with(_choices(grid_model, grid_chunks), args.out, _shoot_grid)
+
+
+async def _shoot_with(
+    choices: Choices, folder: Path, shoot: Callable[[_Camera], Awaitable[None]]
+) -> None:
     from qfid_tui.app.app import QfidApp
 
-    app = QfidApp(_choices(model, chunks), keep=False)
+    app = QfidApp(choices, keep=False)
     async with app.run_test(size=LARGE) as pilot:
         camera = _Camera(app, pilot, folder)
         try:
-            await _shoot_run(camera, chunks)
-            await _shoot_screens(camera)
-            await _shoot_grid(camera)
+            await _open_workbench(camera)
+            await shoot(camera)
         finally:
             app.kill_children()
 
 
-async def _shoot_run(camera: _Camera, chunks: int) -> None:
-    app = camera.app
-    workbench = app.workbench
+async def _shoot_one_model(camera: _Camera) -> None:
+    await camera.shoot("workbench")
+    await _shoot_run(camera)
+    await _shoot_screens(camera)
+    await _shoot_joined(camera)
+
+
+async def _open_workbench(camera: _Camera) -> None:
+    workbench = camera.app.workbench
     await camera.until(lambda: workbench.is_filled, "the panels")
     await camera.until(lambda: workbench.state.device is not None, "the device")
     await camera.until(lambda: not workbench.state.reading, "the models")
     await camera.until(
         lambda: workbench.state.shown_model in workbench.state.sizes, "whether the run fits"
     )
-    await camera.shoot("workbench")
+
+
+async def _end_of_run(camera: _Camera) -> None:
+    await camera.until(lambda: not camera.app.comparison.is_active, "the run's end")
+    comparison = camera.app.comparison
+    if comparison.phase != "finished":
+        raise QfidError(f"the run {comparison.phase}: {comparison.failure}")
+
+
+async def _shoot_run(camera: _Camera) -> None:
+    app = camera.app
+    chunks = app.workbench.state.choices.max_chunks or 0
     await camera.press("r")
     await camera.until(
         lambda: app.comparison.complete >= chunks / 2 or not app.comparison.is_active, "half a run"
@@ -102,9 +134,7 @@ async def _shoot_run(camera: _Camera, chunks: int) -> None:
     await camera.pilot.resize_terminal(*SMALL)
     await camera.shoot("live-run-80x24")
     await camera.pilot.resize_terminal(*LARGE)
-    await camera.until(lambda: not app.comparison.is_active, "the run's end")
-    if app.comparison.phase != "finished":
-        raise QfidError(f"the run {app.comparison.phase}: {app.comparison.failure}")
+    await _end_of_run(camera)
 
 
 async def _shoot_screens(camera: _Camera) -> None:
@@ -130,22 +160,40 @@ async def _shoot_screens(camera: _Camera) -> None:
     await camera.shoot("inspector-80x24")
 
 
-async def _shoot_grid(camera: _Camera) -> None:
-    """Weights made at 8, 6, 4 and 3 bits, each with the KV settings of before."""
-    from qfid_tui.app.screens.grid import GridScreen
+async def _shoot_joined(camera: _Camera) -> None:
+    """Two texts at two lengths side by side."""
+    from qfid_tui.app.screens.joined_runs import JoinedRunsScreen
+    from qfid_tui.state.text_turns import open_turns
 
     app = camera.app
     await camera.press("escape")
     await camera.pilot.resize_terminal(*LARGE)
+    state = app.workbench.state
+    texts = (state.choices.text, _SECOND_TEXT)
+    choices = dataclasses.replace(state.choices, texts=texts, lengths=_LENGTHS)
+    app.workbench.update(state.changed(choices=choices))
+    await camera.press("r")
+    await camera.until(lambda: not open_turns(app.workbench.state), "every text and length")
+    await _end_of_run(camera)
+    await camera.press("J")
+    joined = app.screen
+    assert isinstance(joined, JoinedRunsScreen)
+    await camera.until(lambda: joined.is_read, "the runs side by side")
+    await camera.shoot("texts")
+
+
+async def _shoot_grid(camera: _Camera) -> None:
+    """Weights made at 8, 6, 4 and 3 bits, each with every KV setting that is ticked."""
+    from qfid_tui.app.screens.grid import GridScreen
+
+    app = camera.app
     await camera.until(lambda: app.workbench.state.offer is not None, "weights to compare")
     state = app.workbench.state
     choices = dataclasses.replace(state.choices, ticked_weights=("w8", "w6", "w4", "w3"))
     app.workbench.update(state.changed(choices=choices))
     await camera.press("r")
     await camera.until(lambda: app.comparison.is_active, "the run with weights")
-    await camera.until(lambda: not app.comparison.is_active, "the end of the run with weights")
-    if app.comparison.phase != "finished":
-        raise QfidError(f"the run {app.comparison.phase}: {app.comparison.failure}")
+    await _end_of_run(camera)
     await camera.press("number_sign", "m", *_MEMORY, "enter")
     grid = app.screen
     assert isinstance(grid, GridScreen)

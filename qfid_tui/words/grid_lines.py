@@ -103,8 +103,8 @@ def _number(cell: GridCell, number: Number, width: int) -> str:
     return f"{sign} {shown}{end}"
 
 
-def legend_text(grid: Grid) -> str:
-    """The signs that are in the grid."""
+def legend_text(grid: Grid, lines: int = 3) -> str:
+    """The signs that are in the grid, in cells of so many lines."""
     cells = [cell for row in grid.cells for cell in row]
     parts = ["✓ good ~ marginal ✗ bad"]
     if any(cell.figures is not None and cell.figures.is_open for cell in cells):
@@ -117,7 +117,7 @@ def legend_text(grid: Grid) -> str:
         parts.append("( ) does not fit")
     if any(cell.dropped for cell in cells):
         parts.append("‖ no further")
-    if any(cell.letters for cell in cells):
+    if lines > 2 and any(cell.letters for cell in cells):
         parts.append("same letter: not told apart")
     return "  ".join(parts)
 

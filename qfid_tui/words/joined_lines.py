@@ -50,8 +50,8 @@ _RULE = (
     "the plain mean of the rows below: it judges nothing."
 )
 _UNLIKE = (
-    "Texts and lengths share no rank and no scale: they are set side by side only. The command "
-    "below prints this, also as --format html, json or csv:"
+    "Texts and lengths share no rank: they are set side by side only, and the bars of each text "
+    "have a scale of their own. The command below prints this, also as --format html, json or csv:"
 )
 
 
@@ -92,6 +92,8 @@ def _block(report: JoinedReport, text: str, width: int) -> Iterator[TonedLine]:
     known = [row.kl_mean for row in rows if row.kl_mean is not None]
     axis = log_axis(known, 2) if len(known) > 1 and room >= _LEAST_BAR else None
     head = f"  {'setting':<{name}} {'chunk':>6}  {'KL mean':>{mean}} {'flips':>8}  verdict"
+    if axis is not None:
+        head = f"{head}      {cut('KL, log scale', room)}"
     yield ((head, "muted"),)
     order = list(names)
     for row in sorted(rows, key=lambda row: (order.index(row.setting), row.chunk_length)):

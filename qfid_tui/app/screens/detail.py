@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _STYLES: dict[Tone, str] = {
     "plain": "$foreground",
-    "muted": "$text-muted",
+    "muted": "$foreground 60%",
     "good": "$text-success bold",
     "marginal": "$text-warning bold",
     "bad": "$text-error bold",

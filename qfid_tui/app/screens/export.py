@@ -19,7 +19,7 @@ from qfid_tui.app.exported_file import FORMATS, MARKDOWN, SCREENSHOT, ExportForm
 from qfid_tui.app.screen_svg import self_contained
 from qfid_tui.app.screens.confirm import ConfirmScreen
 from qfid_tui.app.screens.panel import PanelScreen
-from qfid_tui.app.shown_text import shown
+from qfid_tui.app.shown_text import TONES, shown
 from qfid_tui.app.widgets.field import Field
 from qfid_tui.app.widgets.key_bar import KeyBar
 from scorer.common.errors import QfidError
@@ -342,4 +342,4 @@ class ExportScreen(PanelScreen[None]):
 
 
 def _line(kind: ExportFormat) -> Content:
-    return Content.assemble(f"{kind.title:<15}", (kind.what, "$text-muted"))
+    return Content.assemble(f"{kind.title:<15}", (kind.what, TONES["muted"]))

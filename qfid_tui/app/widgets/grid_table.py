@@ -74,7 +74,8 @@ class GridTable(Rows):
         if self.row_height() > 1:
             what = ", ".join(["KL mean in nats", "total bytes", "flips"][: self.row_height()])
         self.border_title = f"Weights × KV cache · {what}"
-        self.border_subtitle = fitted(legend_text(grid), self.size.width - 4).rstrip()
+        legend = legend_text(grid, self.row_height())
+        self.border_subtitle = fitted(legend, self.size.width - 4).rstrip()
         self.rows_changed()
 
     @property

@@ -15,7 +15,7 @@ from scorer.common.inert_text import inert
 _STYLES = {
     "text": "$foreground",
     "strong": "$foreground bold",
-    "muted": "$text-muted",
+    "muted": "$foreground 60%",
     "good": "$text-success bold",
     "marginal": "$text-warning bold",
     "bad": "$text-error bold",

@@ -19,6 +19,7 @@ from qfid_tui.app.widgets.table_columns import (
 )
 from qfid_tui.app.widgets.table_strips import table_strips
 from qfid_tui.state.kv_cost import short_bytes
+from qfid_tui.state.setting_names import name_beside
 from qfid_tui.state.table_rows import TableRow
 from qfid_tui.state.workbench import RowCursor, StripsShown, WorkbenchState
 from qfid_tui.words.about_line import context_costs, note
@@ -99,6 +100,7 @@ class SettingsTable(Rows):
         self.border_title = "Settings"
         self._titles = ("", "")
         self._costs_of = ""
+        self._model = ""
         self.rows: Sequence[TableRow] = ()
         self.has_numbers = False
         self._wanted: tuple[StripsShown, bool | None] = ("both", None)
@@ -118,6 +120,7 @@ class SettingsTable(Rows):
         self._totals = totals
         cursor = self.row_cursor
         self.rows, self._wanted = state.rows, wanted
+        self._model = state.choices.model or ""
         self._costs_of = "" if state.highlighted is None else state.highlighted.name
         self.cursor = cursor.find(self.rows)
         self.has_numbers = state.has_numbers
@@ -272,7 +275,7 @@ class SettingsTable(Rows):
             (at_cursor, "strong"),
             (_mark(row), "strong" if row.ticked and not row.refusal else "muted"),
             (" ", "text"),
-            (name_cell(row.shown_name, columns.name), name_style),
+            (name_cell(self._name_of(row), columns.name), name_style),
             (number_cell(cost, across), style),
         ]
         if row.refusal:
@@ -335,10 +338,21 @@ class SettingsTable(Rows):
         figures = row.figures
         return [(lines[line], "muted" if row.origin or figures is None else figures.verdict)]
 
+    def _name_of(self, row: TableRow) -> str:
+        """The name of a row; of weights that are offered without what the model's name says."""
+        return name_beside(row.name, self._model) if row.is_offer else row.shown_name
+
+    def _widens(self, row: TableRow) -> bool:
+        """Whether the column of names makes room for a row: strips come before weights offered."""
+        return not (self.has_numbers and row.is_offer)
+
     def _columns(self, width: int) -> Columns:
         return columns_for(
             width,
-            longest=max((len(row.shown_name) for row in self.rows), default=0) + 1,
+            longest=max(
+                (len(self._name_of(row)) for row in self.rows if self._widens(row)), default=0
+            )
+            + 1,
             letters=max((len(row.letters) for row in self.rows), default=0),
         )
 

@@ -58,7 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_weights_options(parser, bits=f"{DEFAULT_BITS} where nothing else is named", kv=DEFAULT_KV)
     add_model_options(parser)
     add_cache_options(parser.add_argument_group("every KV setting"))
-    add_text_options(parser)
+    add_text_options(parser, several=False, stops=False)
     add_deployment_options(parser)
     add_rank_options(parser)
     add_report_options(parser)

@@ -30,20 +30,20 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "on other texts or lengths, a report that joins them",
     )
     parser.add_argument(
-        "--schema",
-        action="store_true",
-        help="print the JSON Schema of --format json, and no report",
-    )
-    parser.add_argument(
         "--figures",
         metavar="DIR",
         help="also write the charts of the report into a folder, as SVG and PNG for papers; needs "
         "matplotlib, which the extra qfid[figures] brings",
     )
     parser.add_argument(
+        "--schema",
+        action="store_true",
+        help="print the JSON Schema of --format json, and no report",
+    )
+    parser.add_argument(
         "--joined-schema",
         action="store_true",
-        help="print that of --format json of several runs",
+        help="print that of the report that joins several runs",
     )
     add_deployment_options(parser)
     add_report_options(parser)

@@ -11,7 +11,6 @@ from qfid_tui.cli.dry_run import add_dry_run_option, print_dry_run
 from qfid_tui.cli.job_options import (
     add_cache_options,
     add_model_options,
-    add_stopping_option,
     add_text_options,
     job_of,
 )
@@ -55,7 +54,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_model_options(parser)
     add_cache_options(parser.add_argument_group("every KV setting"))
     add_text_options(parser)
-    add_stopping_option(parser)
     add_deployment_options(parser)
     add_rank_options(parser)
     add_report_options(parser)

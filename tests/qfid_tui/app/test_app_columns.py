@@ -93,6 +93,27 @@ async def test_letters_stand_behind_the_verdict_in_every_width(width: int, lette
         assert max(map(len, (head, text, other))) <= width
 
 
+@piloted
+async def test_names_of_weights_that_are_only_offered_take_no_room_from_the_strips() -> None:
+    choices = dataclasses.replace(demo_choices(), model="org/A-Model-of-a-long-name-4bit")
+    key = "w=org/A-Model-of-a-long-name-fp16"
+    async with running(choices) as (app, _):
+        table: SettingsTable = app.workbench.table
+        table.show(app.workbench.state.changed(choices=choices))
+        scored = dataclasses.replace(row(WIDE), name="8", letters="a")
+        offered = TableRow(key, parse_setting(key), False, None)
+        assert offered.is_offer
+        table.rows, table.has_numbers = [scored, offered], True
+        head, line = (
+            "".join(part for part, _ in found)
+            for found in (table.head_line(0, 92), table.row_line(1, 0, 92))
+        )
+        assert "flips" in head.partition("verdict")[2]
+        assert line.startswith("  [ ] …fp16 ")
+        table.rows = [scored, dataclasses.replace(offered, ticked=True)]
+        assert "-name-fp16" in "".join(part for part, _ in table.row_line(1, 0, 138))
+
+
 @pytest.mark.parametrize("width", [44, 58, 62, 78, 98, 138])
 @piloted
 async def test_no_two_columns_of_the_models_touch(width: int) -> None:

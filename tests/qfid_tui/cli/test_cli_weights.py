@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from tiny_runs import Small
 
 from qfid_tui.cli import main
-from qfid_tui.cli.foreign_options import hint_for
+from qfid_tui.cli.foreign_options import _OF_COMMAND, hint_for
 from scorer.spec.events import ChunkScored
 from scorer.spec.job import Job
 from scorer.spec.settings.registry import parse_settings
@@ -55,7 +57,7 @@ def test_a_run_is_extended_by_rows_and_columns(
         ("--until-settled", "fit", "qfid weights"),
         ("--quant-revision", "weights", "org/name@revision"),
         ("--reference-revision", "weights", "--revision"),
-        ("--max-chunks", "resume", "keeps its text"),
+        ("--corpus", "resume", "keeps its text"),
     ],
 )
 def test_an_option_of_another_command_says_what_to_write(
@@ -63,6 +65,16 @@ def test_an_option_of_another_command_says_what_to_write(
 ) -> None:
     found = hint_for([word], command)
     assert found is not None and said in found
+
+
+@pytest.mark.parametrize("command", sorted(_OF_COMMAND))
+def test_no_option_that_a_command_takes_is_said_to_be_of_another(
+    command: str, capfd: Capture
+) -> None:
+    with contextlib.suppress(SystemExit):
+        main([command, "--help"])
+    taken = set(re.findall(r"^  (--[a-z-]+)", capfd.readouterr().out, re.MULTILINE))
+    assert "--fail-under" in taken and not taken & set(_OF_COMMAND[command])
 
 
 @pytest.mark.parametrize(

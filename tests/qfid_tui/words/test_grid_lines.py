@@ -65,6 +65,9 @@ def test_verdict_choice_and_fit_have_a_sign_beside_their_colour() -> None:
     signs = {"good": "✓", "marginal": "~", "bad": "✗"}
     assert all(signs[s] in shown[name] for name, s in styles.items() if s in signs)
     assert "( ) does not fit" in legend_text(grid) and "◆ to run" in legend_text(grid)
+    # Letters stand in cells of three lines only.
+    assert any(cell.letters for row in grid.cells for cell in row)
+    assert "same letter" in legend_text(grid, 3) and "same letter" not in legend_text(grid, 2)
 
 
 def test_a_cell_says_its_numbers_its_bytes_and_what_its_parts_do_together() -> None:
