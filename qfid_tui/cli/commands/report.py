@@ -95,6 +95,7 @@ def _print_joined(args: argparse.Namespace) -> int:
             run.
     """
     from qfid_tui.cli.diagnostics import say
+    from qfid_tui.cli.several import worst_code
     from scorer.common.errors import InputError
     from scorer.report.joining import joined
     from scorer.report.saved_report import saved_report
@@ -118,7 +119,7 @@ def _print_joined(args: argparse.Namespace) -> int:
         codes.append(code)
         if code:
             say(f"that is in run `{each.run}`")
-    return max(codes, default=0)
+    return worst_code(codes)
 
 
 def _print_schema(args: argparse.Namespace) -> int:
