@@ -18,6 +18,7 @@ _HEAD = ("run", "state", "scored", "model", "text", "length", "setting: KL mean 
 # What JSON says of a run, beside its results.
 _VALUES = (
     *("id", "path", "state", "reason", "model", "settings", "corpus", "chunk_length", "created"),
+    "roles",
     *("chunks_done", "chunks_planned", "failed", "read_only"),
 )
 
@@ -157,6 +158,8 @@ def _delete(names: Sequence[str], *, asked: bool) -> int:
 
 
 def _row(info: RunInfo, results: str) -> tuple[str, ...]:
+    from qfid_tui.state.text_names import only_roles
+
     if info.state == "broken":
         return info.id, info.state, "", info.reason
     planned = "?" if info.chunks_planned is None else str(info.chunks_planned)
@@ -165,7 +168,7 @@ def _row(info: RunInfo, results: str) -> tuple[str, ...]:
         info.state,
         f"{info.chunks_done}/{planned}",
         info.model,
-        info.corpus,
+        info.corpus + only_roles(info.roles),
         str(info.chunk_length),
         results + (f"; {read_only_note(info)}" if info.read_only else ""),
     )
