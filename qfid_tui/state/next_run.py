@@ -143,6 +143,9 @@ def _lacks_chunks(job: Job, same: SavedRun) -> bool:
 
 def has_more_chunks(job: Job, known: Job) -> bool:
     """Whether a job is another of more chunks, which can be added to it."""
+    if job.until_settled or known.until_settled:
+        # The looks of such a run belong to its own chunks.
+        return False
     if known.max_chunks is None or not same_conditions(
         dataclasses.replace(job, max_chunks=known.max_chunks), known
     ):

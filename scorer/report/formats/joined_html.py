@@ -98,7 +98,9 @@ def _rows(report: JoinedReport) -> Element:
     return section(
         "Every text, length and setting",
         plain_table(head, rows, left=(0, 2, 3)),
-        element("p", *inline(f"± or (low–high): {interval_words(report)} {SIDE_BY_SIDE}"), class_="note"),
+        element(
+            "p", *inline(f"± or (low–high): {interval_words(report)} {SIDE_BY_SIDE}"), class_="note"
+        ),
     )
 
 
