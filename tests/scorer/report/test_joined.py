@@ -199,7 +199,7 @@ def test_intervals_of_a_run_that_stops_once_settled_are_named_in_every_format() 
     one, two = runs(prose_16={"8": GOOD}, code_16={"8": GOOD})
     found = joined([one, two])
     for name in ("md", "html"):
-        assert "95 % interval. Texts" in joined_text(found, name)
+        assert "95 % interval. Texts" in joined_text(name, found)
     settings = tuple(
         dataclasses.replace(
             row,
@@ -214,9 +214,9 @@ def test_intervals_of_a_run_that_stops_once_settled_are_named_in_every_format() 
     found = joined([one, stopped])
     assert [row.simultaneous for row in found.rows] == [False, True]
     assert JoinedReport.from_json(found.to_json()) == found
-    assert "those of `run-code_16` are of a run that stops" in joined_text(found, "md")
-    assert "are of a run that stops once it is settled" in joined_text(found, "html")
-    rows = list(csv.DictReader(io.StringIO(joined_text(found, "csv"))))
+    assert "those of `run-code_16` are of a run that stops" in joined_text("md", found)
+    assert "are of a run that stops once it is settled" in joined_text("html", found)
+    rows = list(csv.DictReader(io.StringIO(joined_text("csv", found))))
     assert [row["simultaneous"].lower() for row in rows] == ["false", "true"]
     shown = ["".join(text for text, _ in line) for line in joined_lines(found, 120)]
     assert any(line.startswith("±: 95 % interval; those of run-code_16") for line in shown)
