@@ -83,7 +83,6 @@ def score_several(
     """
     from qfid_tui.cli.cached_model import ensure_models
 
-    delivery.check_joined()
     not_scored: list[NotScored] = []
     jobs: list[Job] = []
     for text, length in wanted:

@@ -60,6 +60,7 @@ class ComparedRow:
         sums: Its sums per chunk.
         documents: Chunk to document.
         noise: Upper end of the noise floor of its KL mean, nats; 0 where not measured.
+        simultaneous: Its interval is that of a run that stops once it is settled.
     """
 
     run: int
@@ -70,6 +71,7 @@ class ComparedRow:
     sums: ChunkSums
     documents: Mapping[int, int | None]
     noise: float = 0.0
+    simultaneous: bool = False
 
     def kl_on(self, chunks: frozenset[int]) -> float:
         """KL mean over some of its chunks, nats; NaN without any."""
@@ -190,8 +192,9 @@ def _read(index: int, run_id: str) -> tuple[ComparedRun, list[ComparedRow]]:
             )
             noise = 0.0 if row.noise_floors is None else row.noise_floors.upper("kl_mean")
             cache = row.kv_bytes_share
+            stops = row.numbers is not None and row.numbers.intervals.simultaneous
             found.append(
-                ComparedRow(index, row.setting, figures, cache, key, sums, documents, noise)
+                ComparedRow(index, row.setting, figures, cache, key, sums, documents, noise, stops)
             )
     if not found:
         return ComparedRun(run_id, about.model, about.text, "no setting has numbers"), []

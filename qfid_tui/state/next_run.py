@@ -108,11 +108,12 @@ def next_run(
         known is None
         or run is None
         or run == refused
-        or not (is_more or same_conditions(job, known))
+        or not (is_more or (same_conditions(job, known) and _stop_alike(job, known)))
     ):
         wanted = job.conditions
         for same in saved:
-            if same.conditions == wanted and same.id != refused:
+            alike = same.job is None or _stop_alike(job, same.job)
+            if same.conditions == wanted and same.id != refused and alike:
                 return _reopened(job, same)
         for same in saved:
             if same.id != refused and _lacks_chunks(job, same):
@@ -139,6 +140,11 @@ def _lacks_chunks(job: Job, same: SavedRun) -> bool:
         and asked.issuperset(same.settings)
         and (has_more_chunks(job, same.job))
     )
+
+
+def _stop_alike(job: Job, known: Job) -> bool:
+    """Whether both or none of two jobs stop once settled: the intervals are others then."""
+    return job.until_settled == known.until_settled
 
 
 def has_more_chunks(job: Job, known: Job) -> bool:

@@ -48,12 +48,19 @@ def compared_lines(compared: ComparedRuns, width: int) -> list[TonedLine]:
         lines += [(), *_group_lines(group, i, shape, width)]
     if any(rank for group in compared.groups for rank in group.ranks):
         lines += [(), *_wrapped(_RANK, width, "muted")]
+    stopped = {row.run + 1 for group in compared.groups for row in group.rows if row.simultaneous}
+    if stopped and width >= _WIDE:
+        lines += _wrapped(_STOPPED.format(", ".join(map(str, sorted(stopped)))), width, "muted")
     if len(compared.groups) > 1:
         lines += _wrapped(_UNLIKE, width, "muted")
     return lines
 
 
 _RANK = "Rank 1: no other row of the group is told apart as better; each that is adds 1."
+_STOPPED = (
+    "Run {} stops once it is settled: its intervals are wider and hold together over settings, "
+    "criteria and looks."
+)
 _UNLIKE = (
     "Unlike groups share no rank and no scale: beside the setting something else differs, so that "
     "a difference between them says nothing about the settings."

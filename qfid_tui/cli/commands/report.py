@@ -108,8 +108,7 @@ def _print_joined(args: argparse.Namespace) -> int:
         )
     if args.figures is not None:
         raise InputError("figures are drawn of one run", "`qfid report RUN` with --figures")
-    delivery = Delivery(args)
-    delivery.check_joined()
+    delivery = Delivery(args, joined=True)
     found = {run.id: run for run in map(find_run, args.runs)}
     reports = [NamedReport(run.id, saved_report(run)) for run in found.values()]
     delivery.deliver_joined(joined(reports))

@@ -18,7 +18,6 @@ _HEAD = ("run", "state", "scored", "model", "text", "length", "setting: KL mean 
 # What JSON says of a run, beside its results.
 _VALUES = (
     *("id", "path", "state", "reason", "model", "settings", "corpus", "chunk_length", "created"),
-    "roles",
     *("chunks_done", "chunks_planned", "failed", "read_only"),
 )
 
@@ -183,6 +182,7 @@ def _json(infos: Sequence[RunInfo], outcomes: Sequence[RunOutcome]) -> str:
         {
             **{name: getattr(info, name) for name in _VALUES},
             "path": str(info.path),
+            "roles": info.roles.split(",") if info.roles else [],
             "results": json_values([_values(result) for result in outcome.results], words=True),
         }
         for info, outcome in zip(infos, outcomes, strict=True)

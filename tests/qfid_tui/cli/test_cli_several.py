@@ -124,6 +124,8 @@ def test_a_length_that_a_setting_cannot_have_leaves_the_others(children: Childre
     [
         ("kv demo --corpus builtin,code --format card", "--format card holds one run"),
         ("kv demo --corpus builtin,code --output x.parquet", "--format parquet holds one run"),
+        ("kv demo --corpus builtin,code --format parquet", "--format parquet holds one run"),
+        ("weights demo --bits 8 --corpus builtin,code --format parquet", "parquet holds one run"),
         ("fit demo --memory 9MB --corpus builtin,code", "takes one text at one length"),
         ("kv demo --chunk-length 16,x", "`x` is not a number of tokens"),
         ("kv demo --corpus ,", "--corpus names no text"),
