@@ -76,9 +76,8 @@ def test_runs_are_listed_with_what_is_done(capfd: Capture) -> None:
 
 
 def test_lists_say_which_roles_of_a_chat_count(capfd: Capture) -> None:
-    run = save_run(
-        "8", job={"corpus": CorpusSpec("/x/chats.jsonl"), "roles": ("assistant", "tool")}
-    )
+    chats = {"corpus": CorpusSpec("/x/chats.jsonl"), "roles": ("assistant", "tool")}
+    run = save_run("8", job=chats, chunks=0, finished=False)
     assert main(["runs"]) == 0
     assert " /x/chats.jsonl, only assistant, tool " in capfd.readouterr().out
     assert main(["runs", "--format", "json"]) == 0
