@@ -142,6 +142,18 @@ def test_intervals_of_a_run_that_stops_once_settled_are_named() -> None:
         assert said in text and ("stops once" in text) == bool(said)
 
 
+def test_verdicts_by_the_bounds_of_weights_are_named_beside_others() -> None:
+    rows = [made_row([0.1, 0.2]), made_row([0.1, 0.2], run=1)]
+    runs = tuple(ComparedRun(f"r{i}", "demo", "built-in text") for i in range(2))
+    for which in ((False, False), (False, True), (True, True)):
+        of = tuple(
+            dataclasses.replace(row, by_weights=own) for row, own in zip(rows, which, strict=True)
+        )
+        compared = ComparedRuns(runs, (ComparedGroup(of, (None, None), 2, ()),))
+        text = " ".join(text for line in compared_lines(compared, 140) for text, _ in line)
+        assert ("Run 2 has weights" in text) == (which == (False, True))
+
+
 @given(st.lists(st.floats(1e-9, 50), min_size=2, max_size=6))
 def test_the_heading_names_the_ends_of_the_bars(means: list[float]) -> None:
     axis = log_axis(means, 2)
