@@ -155,10 +155,12 @@ class RunResults:
             ``.beyond``, ``.open`` and ``.within`` say which.
 
         Raises:
+            InputError: There is no such tier.
             QfidError: As of ``report``.
         """
-        from scorer.report.gate import gate, lacks_intervals
+        from scorer.report.gate import check_tier, gate, lacks_intervals
 
+        check_tier(tier)
         report = self.report
         if lacks_intervals(report):
             from scorer.report.from_run import finished_report

@@ -43,7 +43,9 @@ def same_job(job: Job, args: argparse.Namespace, info: ModelInfo) -> SameJob | N
     def resolved(asked: Job) -> Job:
         return asked.resolved(info.geometry) if info.geometry.exact else asked
 
-    return run_of_job(job, resolved, any_order=args.chunks is None and job.max_chunks is None)
+    # A run that stops by itself takes a part of the text, in an order of its own.
+    any_order = args.chunks is None and job.max_chunks is None and not job.until_settled
+    return run_of_job(job, resolved, any_order=any_order)
 
 
 def more_than_asked(run: str, chunks: AskedChunks) -> str:
@@ -58,7 +60,7 @@ def added(run: str, chunks: AskedChunks) -> str:
     """Says how many chunks are added to a run."""
     return (
         f"run `{run}` has {chunks.planned} of these {chunks.asked} chunks: "
-        f"{chunks.asked - chunks.planned} are added to it"
+        f"{_are(chunks.asked - chunks.planned)} added to it"
     )
 
 
@@ -70,9 +72,18 @@ def unfinished(run: str, chunks: AskedChunks) -> str:
     )
 
 
-def repeated(run: str, chunks: AskedChunks) -> str:
+def repeated(run: str, chunks: AskedChunks, *, until_settled: bool) -> str:
     """Says that a run has just what is asked for."""
+    if until_settled:
+        return (
+            f"run `{run}` of the same job has ended: `qfid report {run}` prints its report; "
+            "it is scored again in a run of its own"
+        )
     return (
         f"run `{run}` has these {chunks.planned} chunks: `qfid report {run}` prints its report; "
         "they are scored again in a run of their own"
     )
+
+
+def _are(n: int) -> str:
+    return "1 is" if n == 1 else f"{n} are"

@@ -37,8 +37,13 @@ _OURS = {
 
 _KEPT = "a run keeps how it was scored: `qfid kv` or `qfid weights` starts another"
 
+_FIGURES = "`qfid report RUN --figures DIR` draws the charts of a saved run"
+_ITEMS = "tasks have items, not chunks of a text; --limit N takes the first N of each"
+
 _OF_COMMAND = {
     "kv": {
+        "--figures": _FIGURES,
+        "--tasks": "`qfid tasks MODEL --tasks LIST` asks the items of tasks",
         "--bits": "`qfid weights MODEL --bits 4` quantizes weights; for the KV cache --kv-bits",
         "--group-size": "--kv-group-size G is of the KV cache; weights: `qfid weights`",
         "--kv": "--kv-bits names widths of the KV cache; with weights: `qfid weights --kv 8`",
@@ -48,13 +53,23 @@ _OF_COMMAND = {
         "--context": "`qfid fit` and `qfid weights` take it; `qfid report RUN --context 32k` also",
     },
     "weights": {
+        "--figures": _FIGURES,
         "--kv-bits": "--kv 8,4 scores KV settings alone and on top of each set of weights",
     },
     "fit": {
+        "--figures": _FIGURES,
         "--kv-bits": "--kv 8,4 names the KV settings to choose from",
         "--until-settled": "`qfid fit` drops what cannot be the answer; `qfid weights` takes it",
     },
+    "tasks": {
+        "--corpus": _ITEMS,
+        "--roles": _ITEMS,
+        "--chunk-length": _ITEMS,
+        "--max-chunks": _ITEMS,
+        "--until-settled": _ITEMS,
+    },
     "resume": {
+        "--figures": _FIGURES,
         "--corpus": "a run keeps its text; score another with a new `qfid kv`",
         "--roles": "a run keeps the roles that count; score others with a new `qfid kv`",
         "--kv-bits": "--kv 8 adds a KV setting to the run",

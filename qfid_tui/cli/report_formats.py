@@ -77,12 +77,15 @@ class Delivery:
         format: One of ``FORMATS``.
     """
 
-    def __init__(self, args: argparse.Namespace, *, of_answer: bool = False) -> None:
+    def __init__(
+        self, args: argparse.Namespace, *, of_answer: bool = False, joined: bool = False
+    ) -> None:
         """Check the options.
 
         Args:
             args: The options.
             of_answer: Whether ``--fail-under`` judges only what the report says to run.
+            joined: Whether several runs are joined, which has fewer formats.
 
         Raises:
             InputError: ``--output`` cannot be written, or does not say which format is meant; or
@@ -109,6 +112,8 @@ class Delivery:
             )
         self._of_answer = of_answer
         self._file: ReportFile | None = None
+        if joined:
+            self._check_joined()
         if self.format == "parquet" and args.output is None:
             from scorer.common.errors import InputError
 
@@ -158,7 +163,7 @@ class Delivery:
     def fail(self, message: str, hint: str, exit_code: int) -> None:
         """Do nothing: a run without a report has nothing to deliver."""
 
-    def check_joined(self) -> None:
+    def _check_joined(self) -> None:
         """Refuse, before anything is scored, a format that holds one run.
 
         Raises:

@@ -101,7 +101,7 @@ def _go_on_with(
 
     run, chunks = found.run.id, found.chunks
     if chunks.asked == chunks.planned and found.run.finished:
-        diagnostics.say(added_chunks.repeated(run, chunks))
+        diagnostics.say(added_chunks.repeated(run, chunks, until_settled=found.job.until_settled))
         return None
     first = chunks.asked if chunks.is_smaller else None
     if chunks.asked == chunks.planned:

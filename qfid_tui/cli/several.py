@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from scorer.report.tree import Report
 
 MakeJob = Callable[["TextAtLength"], Job]
-# Of several exit codes the first of these is the command's.
 _WORST_FIRST = (INTERRUPTED, 1, 2, 3, 4, 5)
+
+
+def worst_code(codes: Collection[int]) -> int:
+    """The exit code of a command, from those of its parts: what is beyond a bound before open."""
+    return next((code for code in _WORST_FIRST if code in codes), max(codes, default=0))
 
 
 class _Collected:
@@ -79,7 +83,6 @@ def score_several(
     """
     from qfid_tui.cli.cached_model import ensure_models
 
-    delivery.check_joined()
     not_scored: list[NotScored] = []
     jobs: list[Job] = []
     for text, length in wanted:
@@ -117,7 +120,7 @@ def score_several(
                 break
     if collected.reports:
         delivery.deliver_joined(joined(collected.reports, not_scored))
-    return next((code for code in _WORST_FIRST if code in codes), max(codes, default=0))
+    return worst_code(codes)
 
 
 def print_dry_runs(
@@ -131,20 +134,32 @@ def print_dry_runs(
         args: The options.
 
     Returns:
-        0, or 3 where scoring one of them does not fit in memory.
+        Exit code: that of the worst of them; 3 where one does not fit in memory. What cannot be
+        scored is said, and costs the others nothing.
 
     Raises:
-        QfidError: As of :func:`qfid_tui.cli.dry_run.print_dry_run`.
+        QfidError: The model is not there.
     """
     from qfid_tui.cli.dry_run import print_dry_run
     from qfid_tui.cli.output import print_text
+    from qfid_tui.state.text_names import text_name
+    from scorer.models.resolve import resolve_model
 
-    worst = 0
-    for each in wanted:
-        job = make_job(each)
-        print_text([f"{_named(job)}, chunks of {job.chunk_length} tokens\n"])
-        worst = max(worst, print_dry_run(job, args))
-    return worst
+    codes: list[int] = []
+    not_scored: list[NotScored] = []
+    for text, length in wanted:
+        print_text([f"{text_name(text)}, chunks of {length} tokens\n"])
+        try:
+            job = make_job((text, length))
+        except InputError as error:
+            _leave_out(not_scored, text, length, error)
+            continue
+        resolve_model(job.model, job.revision, allow_custom_code=True)
+        try:
+            codes.append(print_dry_run(job, args))
+        except QfidError as error:
+            _leave_out(not_scored, text, length, error)
+    return worst_code([*codes, *(each.exit_code for each in not_scored)])
 
 
 def _score(job: Job, collected: _Collected, args: argparse.Namespace, path: Path | None) -> int:

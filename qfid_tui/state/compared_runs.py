@@ -22,6 +22,7 @@ from scorer.runs.comparability import (
     comparable_groups,
     run_conditions,
 )
+from scorer.spec.thresholds import WEIGHTS
 from scorer.stats.pairs import PairedDifference, as_family, paired_difference
 from scorer.stats.summary_values import ChunkSums
 
@@ -60,6 +61,8 @@ class ComparedRow:
         sums: Its sums per chunk.
         documents: Chunk to document.
         noise: Upper end of the noise floor of its KL mean, nats; 0 where not measured.
+        simultaneous: Its interval is that of a run that stops once it is settled.
+        by_weights: Its verdict is by the bounds of weights, as all of a run that has some.
     """
 
     run: int
@@ -70,6 +73,8 @@ class ComparedRow:
     sums: ChunkSums
     documents: Mapping[int, int | None]
     noise: float = 0.0
+    simultaneous: bool = False
+    by_weights: bool = False
 
     def kl_on(self, chunks: frozenset[int]) -> float:
         """KL mean over some of its chunks, nats; NaN without any."""
@@ -190,8 +195,12 @@ def _read(index: int, run_id: str) -> tuple[ComparedRun, list[ComparedRow]]:
             )
             noise = 0.0 if row.noise_floors is None else row.noise_floors.upper("kl_mean")
             cache = row.kv_bytes_share
+            stops = row.numbers is not None and row.numbers.intervals.simultaneous
             found.append(
-                ComparedRow(index, row.setting, figures, cache, key, sums, documents, noise)
+                ComparedRow(
+                    *(index, row.setting, figures, cache, key, sums, documents, noise, stops),
+                    by_weights=report.verdict_bounds == WEIGHTS,
+                )
             )
     if not found:
         return ComparedRun(run_id, about.model, about.text, "no setting has numbers"), []

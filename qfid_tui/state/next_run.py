@@ -108,11 +108,12 @@ def next_run(
         known is None
         or run is None
         or run == refused
-        or not (is_more or same_conditions(job, known))
+        or not (is_more or (same_conditions(job, known) and _stop_alike(job, known)))
     ):
         wanted = job.conditions
         for same in saved:
-            if same.conditions == wanted and same.id != refused:
+            alike = same.job is None or _stop_alike(job, same.job)
+            if same.conditions == wanted and same.id != refused and alike:
                 return _reopened(job, same)
         for same in saved:
             if same.id != refused and _lacks_chunks(job, same):
@@ -141,8 +142,16 @@ def _lacks_chunks(job: Job, same: SavedRun) -> bool:
     )
 
 
+def _stop_alike(job: Job, known: Job) -> bool:
+    """Whether both or none of two jobs stop once settled: the intervals are others then."""
+    return job.until_settled == known.until_settled
+
+
 def has_more_chunks(job: Job, known: Job) -> bool:
     """Whether a job is another of more chunks, which can be added to it."""
+    if job.until_settled or known.until_settled:
+        # The looks of such a run belong to its own chunks.
+        return False
     if known.max_chunks is None or not same_conditions(
         dataclasses.replace(job, max_chunks=known.max_chunks), known
     ):

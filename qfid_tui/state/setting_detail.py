@@ -127,6 +127,7 @@ class SettingDetail:
         tail: Positions of the largest KL, the largest first.
         notice: What the reader should know, in one line; mostly "".
         pairs: Each setting that it was compared with, and its KL mean minus that one's.
+        roles: The roles of a chat text whose tokens count, with commas between; "" for all tokens.
     """
 
     run: str
@@ -141,6 +142,7 @@ class SettingDetail:
     tail: tuple[TailPosition, ...]
     notice: str
     pairs: Mapping[str, PairedMeans] = field(default_factory=dict)
+    roles: str = ""
 
 
 def read_setting_detail(run: str, setting: str, stop: Callable[[], bool] = never) -> SettingDetail:
@@ -171,6 +173,7 @@ def read_setting_detail(run: str, setting: str, stop: Callable[[], bool] = never
         run=found.id,
         model=row.model_id,
         corpus=row.corpus.name,
+        roles=",".join(report.run.job.roles),
         setting=setting,
         row=row,
         ranked_on=next(

@@ -19,6 +19,21 @@ def text_name(corpus: str) -> str:
     return CORPORA.get(corpus) or _OTHERS.get(corpus) or Path(corpus).name
 
 
+def text_with_roles(corpus: str, roles: str) -> str:
+    """A text and what counts of it: ``chats.jsonl, only assistant``.
+
+    Args:
+        corpus: The text.
+        roles: The roles that count, with commas between; "" for every token.
+    """
+    return f"{text_name(corpus)}{only_roles(roles)}"
+
+
+def only_roles(roles: str) -> str:
+    """What stands behind a text of which some roles count: ``, only assistant``; else ""."""
+    return f", only {roles.replace(',', ', ')}" if roles else ""
+
+
 def named_text(text: str) -> str:
     """A text as a job names it: the path of a file is absolute."""
     if text in (*NAMED, STANDARD_INPUT) or text.startswith(HUB) or not text.strip():

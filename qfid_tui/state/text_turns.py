@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qfid_tui.state.next_run import next_run
+from qfid_tui.state.next_run import has_more_chunks, next_run
 from qfid_tui.state.texts import TextAtLength, at_turn, turn, turns
 from scorer.common.errors import InputError
 
 if TYPE_CHECKING:
     from qfid_tui.state.workbench import WorkbenchState
+    from scorer.spec.job import Job
 
 
 def open_turns(state: WorkbenchState) -> list[TextAtLength]:
@@ -45,7 +46,10 @@ class SideBySide:
 
 
 def runs_side_by_side(state: WorkbenchState) -> SideBySide:
-    """The newest run of each text and length, where there are several; those of the screen too."""
+    """The newest run of each text and length, where there are several; those of the screen too.
+
+    A run that lacks chunks only, as where some were added to another text's, stands for its text.
+    """
     if len(turns(state.choices)) < 2:
         return SideBySide()
     by_conditions = {run.conditions: run.id for run in reversed(state.saved_here)}
@@ -56,7 +60,8 @@ def runs_side_by_side(state: WorkbenchState) -> SideBySide:
     missing: list[TextAtLength] = []
     for each in turns(state.choices):
         try:
-            run = by_conditions.get(at_turn(state.choices, each).job().conditions)
+            job = at_turn(state.choices, each).job()
+            run = by_conditions.get(job.conditions) or _of_fewer_chunks(state, job)
         except InputError:
             run = None
         if run is None:
@@ -64,3 +69,13 @@ def runs_side_by_side(state: WorkbenchState) -> SideBySide:
         else:
             found.append(run)
     return SideBySide(tuple(found), tuple(missing))
+
+
+def _of_fewer_chunks(state: WorkbenchState, job: Job) -> str | None:
+    """The newest run of a job that has fewer chunks; None where there is none."""
+    comparison = state.comparison
+    jobs = [(run.id, run.job) for run in state.saved_here]
+    if comparison.run is not None and comparison.saved:
+        jobs.insert(0, (comparison.run, comparison.job))
+    fewer = (run for run, own in jobs if own is not None and has_more_chunks(job, own))
+    return next(fewer, None)

@@ -125,6 +125,7 @@ class TokenView:
         glyphs: What is drawn of them.
         notice: What the reader should know, in one line; mostly "".
         roles: Whose each token is; None of a text without roles.
+        counted: The roles whose tokens count, with commas between; "" for all tokens.
     """
 
     model: str
@@ -140,6 +141,7 @@ class TokenView:
     _batches: Batches
     _costs: dict[str, SettingTokens]
     roles: TextRoles | None = None
+    counted: str = ""
     _search: TextSearch | None = None
 
     @property
@@ -359,4 +361,5 @@ def read_token_view(
         _batches=batches,
         _costs={},
         roles=text_roles(whole.values(), chunks, length),
+        counted=",".join(found.job.roles),
     )

@@ -63,6 +63,9 @@ def why_not(state: WorkbenchState, action: str) -> str:
             return f"A run goes on: {stop} stops it, then add chunks"
         if not state.comparison.saved:
             return f"Nothing is scored that chunks could be added to: {run} starts a run"
+        job = state.comparison.job
+        if job is not None and job.until_settled:
+            return "The run stops once it is settled: its looks belong to its own chunks"
         return "Every chunk of the text is in this run"
     if action == "resume":
         if state.comparison.is_active:

@@ -48,12 +48,33 @@ def compared_lines(compared: ComparedRuns, width: int) -> list[TonedLine]:
         lines += [(), *_group_lines(group, i, shape, width)]
     if any(rank for group in compared.groups for rank in group.ranks):
         lines += [(), *_wrapped(_RANK, width, "muted")]
+    stopped = {row.run + 1 for group in compared.groups for row in group.rows if row.simultaneous}
+    if stopped and width >= _WIDE:
+        lines += _wrapped(_STOPPED.format(", ".join(map(str, sorted(stopped)))), width, "muted")
+    lines += _bounds_lines(compared, width)
     if len(compared.groups) > 1:
         lines += _wrapped(_UNLIKE, width, "muted")
     return lines
 
 
+def _bounds_lines(compared: ComparedRuns, width: int) -> Iterator[TonedLine]:
+    """Whose verdicts are by other bounds, where there are both kinds."""
+    rows = [row for group in compared.groups for row in group.rows]
+    of_weights = sorted({row.run + 1 for row in rows if row.by_weights})
+    if of_weights and not all(row.by_weights for row in rows):
+        named = ", ".join(map(str, of_weights))
+        yield from _wrapped(_WEIGHTS.format(named), width, "muted")
+
+
 _RANK = "Rank 1: no other row of the group is told apart as better; each that is adds 1."
+_STOPPED = (
+    "Run {} stops once it is settled: its intervals are wider and hold together over settings, "
+    "criteria and looks."
+)
+_WEIGHTS = (
+    "Run {} has weights: its verdicts are by the bounds of weights, the others by those of the KV "
+    "cache."
+)
 _UNLIKE = (
     "Unlike groups share no rank and no scale: beside the setting something else differs, so that "
     "a difference between them says nothing about the settings."

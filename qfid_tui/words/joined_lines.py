@@ -11,7 +11,11 @@ from qfid_tui.state.text_names import text_name
 from qfid_tui.words.run_rows import cut
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import ABSENT, columns, digits, percent, with_margin
-from scorer.report.formats.joined_markdown import differences, unscored_words
+from scorer.report.formats.joined_markdown import (
+    differences,
+    interval_words,
+    unscored_words,
+)
 from scorer.report.joined import JoinedReport, JoinedRow, JoinedSetting
 
 Tone = Literal["plain", "strong", "muted", "good", "marginal", "bad"]
@@ -38,7 +42,10 @@ def joined_lines(report: JoinedReport, width: int) -> list[TonedLine]:
     lines += _wrapped(_RULE, width, "muted")
     for text in report.texts:
         lines += [(), *_block(report, text, width)]
-    lines += [(), *_wrapped(_UNLIKE, width, "muted")]
+    lines.append(())
+    if any(row.simultaneous for row in report.rows):
+        lines += _wrapped(f"±: {interval_words(report).replace('`', '')}", width, "muted")
+    lines += _wrapped(_UNLIKE, width, "muted")
     for words in differences(report):
         lines += _wrapped(words.replace("`", ""), width, "muted")
     runs = " ".join(run.run for run in report.runs)

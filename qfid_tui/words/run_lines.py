@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qfid_tui.state.app_hints import error_text, in_app
 from qfid_tui.state.kv_cost import short_bytes
+from qfid_tui.state.more_chunks import more_chunks
 from qfid_tui.state.setting_names import has_weights, names_of, short_name
 from qfid_tui.state.text_turns import runs_side_by_side
 from qfid_tui.state.texts import named, turns
@@ -158,7 +159,7 @@ def _next_lines(state: WorkbenchState) -> list[Line]:
         ticked = plural(len(state.choices.ticked_settings()), "setting")
         texts = f"{ticked} on each of {several} texts and lengths, in turn: "
         return [[(texts, "text"), *key("r", " runs")], fit_line(state)]
-    lines = [_next_line(planned, comparison)]
+    lines = [_next_line(planned, state)]
     if comparison.phase == "idle":
         lines.append(fit_line(state))
     return lines
@@ -185,7 +186,8 @@ def fit_line(state: WorkbenchState) -> Line:
     ]
 
 
-def _next_line(planned: NextRun, comparison: Comparison) -> Line:
+def _next_line(planned: NextRun, state: WorkbenchState) -> Line:
+    comparison = state.comparison
     names = names_of(planned.missing)
     if planned.kind == "reopen":
         if not planned.missing:
@@ -226,8 +228,7 @@ def _next_line(planned: NextRun, comparison: Comparison) -> Line:
         return [*key("r", f" adds chunks: {names} on {to}, only what is missing is scored")]
     if planned.kind == "go_on":
         return [*key("r", f" goes on with {names}")]
-    is_whole = 0 < comparison.text_chunks <= comparison.planned_chunks
-    more = [] if is_whole else [*key("+", " adds chunks"), (", ", "text")]
+    more = [] if more_chunks(state) is None else [*key("+", " adds chunks"), (", ", "text")]
     return [
         *key("space", " ticks another setting to add, "),
         *more,

@@ -10,7 +10,7 @@ from datetime import datetime
 from qfid_tui.state.run_list import RunList
 from qfid_tui.state.run_results import RunOutcome, RunResult
 from qfid_tui.state.setting_names import short_name
-from qfid_tui.state.text_names import CORPORA, text_name
+from qfid_tui.state.text_names import CORPORA, only_roles, text_with_roles
 from qfid_tui.words.model_list import shortened
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import ABSENT, bytes_of, columns, digits, percent, plural
@@ -145,7 +145,7 @@ def _description(info: RunInfo) -> str:
         when(info),
         info.model,
         info.corpus,
-        text_name(info.corpus),
+        text_with_roles(info.corpus, info.roles),
     )
     return " ".join((*about, info.reason, *info.settings, *info.failed)).casefold()
 
@@ -193,7 +193,10 @@ def heads(runs: Sequence[RunInfo], width: int, *, models: bool) -> list[tuple[st
     shares = {"model": 4, "text": 3, "others": 4}
     longest = {
         "model": max((columns(name) for name in {run.model for run in runs}), default=0),
-        "text": max((columns(text_name(c)) for c in {run.corpus for run in runs}), default=0),
+        "text": max(
+            (columns(text_with_roles(*text)) for text in {(run.corpus, run.roles) for run in runs}),
+            default=0,
+        ),
         "others": free,
     }
     widths = {}
@@ -216,7 +219,7 @@ def cells(row: RunRow, shape: Sequence[tuple[str, int]]) -> list[str]:
         "state": STATES[info.state],
         "scored": chunks(info) if "state" in dict(shape) else _state_and_chunks(info),
         "model": info.model,
-        "text": text_name(info.corpus),
+        "text": text_with_roles(info.corpus, info.roles),
         **_results(row),
     }
     if info.state == "broken":
@@ -306,7 +309,7 @@ def all_about(row: RunRow) -> list[tuple[str, str]]:
         *([("note", note)] if note else []),
         ("model", info.model),
         ("results", _all_results(row)),
-        ("text", CORPORA.get(info.corpus, info.corpus)),
+        ("text", CORPORA.get(info.corpus, info.corpus) + only_roles(info.roles)),
         ("state", state),
         ("run", f"{info.id}, begun {when(info)}"),
     ]

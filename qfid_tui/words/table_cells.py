@@ -104,16 +104,24 @@ def number_text(value: float | None, width: int, *, significant: int, sign: bool
 def margin_text(figures: Figures, width: int = 17) -> str:
     """KL mean and half its 95 % interval: ``0.1162 ±.0061``, or ``1.36e-4 ±6.2e-6``.
 
-    An interval that ends at 0 is not symmetric: ``0.0012 (0–.0031)``, or ``1.36e-4 (0–3e-4)``.
+    One that is not symmetric shows its ends: ``0.733 (.654–.821)``, or
+    ``1.28 (1.1–1.4)e-4``; where it ends at 0 ``0.0012 (0–.0031)``, or ``1.36e-4 (0–3e-4)``.
     Without room for either the interval is left out.
     """
     interval, mean = figures.kl_interval, figures.kl_mean
     shown = with_margin(mean, interval).replace(" ± 0.", " ±.").replace("(0–0.", "(0–.")
+    shown = shown.replace("(0.", "(.").replace("–0.", "–.")
     if len(shown) <= width:
         return shown
     shown = _power(mean, 2)
     if interval is None:
         return shown
+    if not is_symmetric(mean, interval) and interval.low > 0:
+        # Mean and ends share the power of ten.
+        mantissa, _, power = shown.partition("e")
+        ends = (f"{end / 10.0 ** int(power):.1f}" for end in (interval.low, interval.high))
+        shorter = f"{mantissa} ({'–'.join(ends)})e{power}"
+        return shorter if len(shorter) <= width else shown
     if not is_symmetric(mean, interval):
         end = f" (0–{_power(interval.high, 0)})"
     else:

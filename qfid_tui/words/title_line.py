@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qfid_tui.state.text_names import text_name
+from qfid_tui.state.text_names import text_with_roles
 from qfid_tui.words.model_list import shortened
 from scorer.report.formats.inline import plural
 
@@ -40,8 +40,7 @@ def title_text(state: WorkbenchState, width: int) -> str:
             choices = of_run
         if _asked(choices) == _asked(of_run):
             scored, in_text = comparison.planned_chunks, comparison.text_chunks
-    only = f", only {choices.roles.replace(',', ', ')}" if choices.roles else ""
-    text = f" · {text_name(choices.text)}{only}"
+    text = f" · {text_with_roles(choices.text, choices.roles)}"
     rest = f"{text} · {chunks_text(choices, scored, in_text)}"
     forms = [rest, rest.removesuffix(f", {choices.chunks}"), text]
     if machine is not None:
@@ -67,6 +66,8 @@ def chunks_text(choices: Choices, scored: int = 0, in_text: int = 0) -> str:
     if scored and scored in (1, in_text):
         whole = "" if scored == 1 else "all "
         return f"{whole}{plural(scored, 'chunk')} of {length}"
+    if choices.until_settled and scored:
+        return f"{plural(scored, 'chunk')} of {length}, {choices.chunks}"
     if choices.max_chunks is None:
         return f"all {f'{scored} ' if scored else ''}chunks of {length}"
     return f"{plural(scored or choices.max_chunks, 'chunk')} of {length}, {choices.chunks}"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scorer.common.errors import InputError
 from scorer.common.loans import GiveBack, Loan, replace_attribute, set_here
 from scorer.common.offline import libraries_offline
+from scorer.demo import demo_model_path
 from scorer.lm.mlx_lm_import import import_mlx_lm_with_tokenizers
 from scorer.lm.quiet_transformers import quiet_transformers
 from scorer.lm.torch_later import torch_later
@@ -199,7 +200,8 @@ class MlxLmTokenizer:
         return np.stack([ends - [len(piece) for piece in pieces], ends], axis=1)
 
     def _no_template(self) -> InputError:
-        name = tokenizer_name(self._path)
+        is_demo = self._path == demo_model_path()
+        name = "demo" if is_demo else tokenizer_name(self._path)
         if (self._path / "chat_template.json").is_file():
             return InputError(
                 f"`{name}` has no chat template that mlx-lm reads: chat_template.json is not one",

@@ -23,8 +23,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from scorer.common.errors import InputError
 from scorer.report.formats.inline import digits, percent, plural
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.tree import Report
@@ -157,6 +158,16 @@ def gate(report: Report, tier: Tier = "good", only: str | None = None) -> Gate:
             open_here = open_metrics(ends, bounds)
             still_open[row.setting] = tuple(_crossings(ends, bounds, open_here))
     return Gate(tier, beyond, still_open, tuple(within), _basis(report))
+
+
+def check_tier(tier: str) -> None:
+    """See that a gate has bounds for a tier.
+
+    Raises:
+        InputError: It has none.
+    """
+    if tier not in get_args(Tier):
+        raise InputError(f"`{tier}` is no tier to reach", f"{' or '.join(get_args(Tier))}")
 
 
 def _is_beyond(crossing: Crossing) -> bool:

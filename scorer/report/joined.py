@@ -13,7 +13,7 @@ from typing import Any
 
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
-from scorer.common.json_values import OMITTED_IF_NONE, json_values
+from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, json_values
 from scorer.report.setting_row import Status
 from scorer.spec.thresholds import Thresholds, Verdict
 from scorer.stats.intervals import Interval
@@ -73,6 +73,8 @@ class JoinedRow:
         n_positions: Positions scored.
         kl_mean: Mean KL, nats.
         kl_mean_interval: Its 95 % interval, nats; None where there is none.
+        simultaneous: The interval is that of a run that stops once it is settled: it holds together
+            with those of the run's other settings, criteria and looks.
         kl_p99: 99th percentile of KL, nats.
         flip_rate: Share of positions whose top token changed, 0 to 1.
         perplexity_ref: Perplexity of the reference.
@@ -93,6 +95,7 @@ class JoinedRow:
     n_positions: int | None = None
     kl_mean: float | None = None
     kl_mean_interval: Interval | None = None
+    simultaneous: bool = field(default=False, metadata=OMITTED)
     kl_p99: float | None = None
     flip_rate: float | None = None
     perplexity_ref: float | None = None

@@ -164,6 +164,7 @@ def _row(run: str, text: str, report: Report, row: SettingRow) -> JoinedRow:
             "n_positions": numbers.n_positions,
             "kl_mean": numbers.kl.mean,
             "kl_mean_interval": numbers.intervals.kl_mean,
+            "simultaneous": numbers.intervals.simultaneous,
             "kl_p99": numbers.kl.p99,
             "flip_rate": numbers.flip_rate,
             "perplexity_ref": numbers.perplexity_ref,

@@ -17,6 +17,7 @@ from scorer.report.row_keys import key_of
 from scorer.report.setting_row import SettingNumbers, SettingRow
 from scorer.report.tree import Report
 from scorer.runs.comparability import ComparabilityKey, common_chunks
+from scorer.spec.thresholds import KV, Thresholds
 from scorer.stats.letters import letter, letter_groups
 from scorer.stats.pairs import PairedDifference, as_family, paired_difference
 from scorer.stats.summary_values import ChunkSums
@@ -58,6 +59,7 @@ class Standing:
         letters: Rows of the group that share a letter are not told apart; "" where that is not
             known.
         more_runs: Other runs of the same setting in the group, of which this one has most chunks.
+        bounds: What its verdict is given by: a run with weights judges by other bounds.
     """
 
     run: str
@@ -67,6 +69,7 @@ class Standing:
     rank: int
     letters: str = ""
     more_runs: tuple[str, ...] = ()
+    bounds: Thresholds = KV
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,7 @@ def _group(digest: str, entries: list[_Entry], first: _Entry, found: Standings) 
             tuple(
                 other.of.run for other in same[entry.same_setting] if other.of.run != entry.of.run
             ),
+            entry.of.report.verdict_bounds,
         )
         for name, entry, mean in zip(names, together, means, strict=True)
     ]

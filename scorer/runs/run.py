@@ -364,6 +364,7 @@ class Run:
             conditions=self.job.conditions,
             revision=None if revision in (None, "none") else str(revision),
             files=digest_of(facts.files),
+            roles=",".join(self.job.roles),
             is_whole=is_read and counts.size >= 0,
         )
 

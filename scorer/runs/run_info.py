@@ -32,6 +32,7 @@ class RunInfo(NamedTuple):
         revision: Commit of the model; None where it has none.
         files: Digest of the states of the model's files, see
             :func:`scorer.models.file_stamp.digest_of`.
+        roles: The roles of a chat text whose tokens count, with commas between; "" for all tokens.
         is_whole: Whether every file that this rests on could be opened. One that could not may be
             read the next time.
     """
@@ -52,6 +53,7 @@ class RunInfo(NamedTuple):
     conditions: str = ""
     revision: str | None = None
     files: str = ""
+    roles: str = ""
     is_whole: bool = True
 
     @property

@@ -56,8 +56,7 @@ def run_of_job(
         resolved: Resolves its settings for the model; called where a run is of the same model.
         any_order: The order of the chunks does not matter, as where all are asked for.
     """
-    if job.corpus.source == STANDARD_INPUT or job.until_settled:
-        # How many chunks a run is to score that stops by itself is not asked.
+    if job.corpus.source == STANDARD_INPUT:
         return None
     found: list[SameJob] = []
     with contextlib.suppress(QfidError, OSError):

@@ -181,7 +181,7 @@ def can_mount(folder: Path) -> str:
 
 @pytest.mark.parametrize(
     "kilobytes",
-    [pytest.param(size, marks=() if size == 32 else pytest.mark.slow) for size in range(4, 80, 4)],
+    [pytest.param(size, marks=pytest.mark.slow) for size in range(4, 80, 4)],
 )
 def test_a_file_system_that_is_full_stops_the_run_in_order(
     small: Small, tmp_path: Path, kilobytes: int

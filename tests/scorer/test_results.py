@@ -48,6 +48,13 @@ def test_a_run_gives_its_report_and_arrays_by_setting() -> None:
     assert list(every) == ["8", "4"] and np.array_equal(every["4"].kl, positions.kl)
 
 
+def test_a_gate_of_no_tier_is_refused() -> None:
+    opened = open_run(save_run().id)
+    assert opened.gate("marginal").exit_code in (0, 4, 5)
+    with pytest.raises(InputError, match="`best` is no tier"):
+        opened.gate("best")  # type: ignore[arg-type]
+
+
 def test_a_run_with_weights() -> None:
     opened = open_run(save_weights_run().id)
     assert list(opened.arrays) == ["8", "w8", "w8+8"]

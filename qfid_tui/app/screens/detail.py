@@ -23,7 +23,7 @@ from qfid_tui.app.widgets.histogram import Histogram
 from qfid_tui.app.widgets.key_bar import KeyBar
 from qfid_tui.app.widgets.tail_list import TailList
 from qfid_tui.state.setting_names import short_name
-from qfid_tui.state.text_names import text_name
+from qfid_tui.state.text_names import text_with_roles
 from qfid_tui.words.setting_headline import Tone, headline
 from scorer.common.errors import QfidError
 from scorer.common.inert_text import inert
@@ -355,7 +355,7 @@ class DetailScreen(Screen[None]):
             self._show(found)
 
     def _show(self, found: SettingDetail) -> None:
-        self._title(f"{found.model} · {text_name(found.corpus)}", found.notice)
+        self._title(f"{found.model} · {text_with_roles(found.corpus, found.roles)}", found.notice)
         numbers = found.row.numbers
         if numbers is not None and numbers.intervals.simultaneous:
             self.query_one("#headline").border_title = Content("Value · simultaneous interval")

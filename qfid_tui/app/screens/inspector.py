@@ -23,7 +23,7 @@ from qfid_tui.app.widgets.token_legend import TokenLegend
 from qfid_tui.app.widgets.token_panel import TokenPanel
 from qfid_tui.app.widgets.token_text import TokenText
 from qfid_tui.state.setting_names import short_name
-from qfid_tui.state.text_names import text_name
+from qfid_tui.state.text_names import text_with_roles
 from qfid_tui.words.model_list import shortened
 from qfid_tui.words.token_rows import other_settings
 from scorer.common.errors import QfidError
@@ -193,7 +193,7 @@ class InspectorScreen(Screen[None]):
         """Model, text and the settings; where they have no room, the one that is shown."""
         assert self._view is not None
         width = self.app.size.width - 2
-        text = f" · {text_name(self._view.corpus)} · setting "
+        text = f" · {text_with_roles(self._view.corpus, self._view.counted)} · setting "
         names = [inert(short_name(setting)) for setting in self._settings]
         at = self._settings.index(self._setting)
         chosen = f"[{names[at]}]"

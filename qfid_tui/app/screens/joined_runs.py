@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -102,7 +103,8 @@ class JoinedRunsScreen(Screen[None]):
         if self._joined is None:
             return
         if isinstance(self._joined, str):
-            content = Content(f"✗ {self._joined}")
+            said = textwrap.wrap(f"✗ {self._joined}", max(8, self.size.width - _FRAME))
+            content = Content("\n".join(said))
         else:
             lines = joined_lines(self._joined, self.size.width - _FRAME)
             parts = [

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
         if args.dry_run:
             return print_dry_runs(wanted, make, args)
-        return score_several(wanted, make, Delivery(args), args)
+        return score_several(wanted, make, Delivery(args, joined=True), args)
     job = job_of(args)
     if args.dry_run:
         return print_dry_run(job, args)

@@ -95,6 +95,7 @@ def _print_joined(args: argparse.Namespace) -> int:
             run.
     """
     from qfid_tui.cli.diagnostics import say
+    from qfid_tui.cli.several import worst_code
     from scorer.common.errors import InputError
     from scorer.report.joining import joined
     from scorer.report.saved_report import saved_report
@@ -107,8 +108,7 @@ def _print_joined(args: argparse.Namespace) -> int:
         )
     if args.figures is not None:
         raise InputError("figures are drawn of one run", "`qfid report RUN` with --figures")
-    delivery = Delivery(args)
-    delivery.check_joined()
+    delivery = Delivery(args, joined=True)
     found = {run.id: run for run in map(find_run, args.runs)}
     reports = [NamedReport(run.id, saved_report(run)) for run in found.values()]
     delivery.deliver_joined(joined(reports))
@@ -118,7 +118,7 @@ def _print_joined(args: argparse.Namespace) -> int:
         codes.append(code)
         if code:
             say(f"that is in run `{each.run}`")
-    return max(codes, default=0)
+    return worst_code(codes)
 
 
 def _print_schema(args: argparse.Namespace) -> int:

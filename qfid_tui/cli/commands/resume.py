@@ -147,16 +147,16 @@ def run(args: argparse.Namespace) -> int:
         return delivery.exit_code(report, found)
     found.check_appendable()
     wanted = (*found.job.settings, *added)
-    settings = ", ".join(setting.key for setting in wanted)
-    say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
-    if chunks is not None and is_more:
-        say(more_chunks(found.id, chunks))
     job = job_to_resume(
         found,
         accept_changes=args.accept_changes,
         force=args.force,
         until_settled=args.until_settled,
     )
+    settings = ", ".join(setting.key for setting in wanted)
+    say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
+    if chunks is not None and is_more:
+        say(more_chunks(found.id, chunks))
     job = dataclasses.replace(job, settings=wanted, max_chunks=asked)
     if deployment is not None:
         job = dataclasses.replace(job, deployment=deployment)

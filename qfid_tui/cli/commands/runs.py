@@ -157,6 +157,8 @@ def _delete(names: Sequence[str], *, asked: bool) -> int:
 
 
 def _row(info: RunInfo, results: str) -> tuple[str, ...]:
+    from qfid_tui.state.text_names import only_roles
+
     if info.state == "broken":
         return info.id, info.state, "", info.reason
     planned = "?" if info.chunks_planned is None else str(info.chunks_planned)
@@ -165,7 +167,7 @@ def _row(info: RunInfo, results: str) -> tuple[str, ...]:
         info.state,
         f"{info.chunks_done}/{planned}",
         info.model,
-        info.corpus,
+        info.corpus + only_roles(info.roles),
         str(info.chunk_length),
         results + (f"; {read_only_note(info)}" if info.read_only else ""),
     )
@@ -180,6 +182,7 @@ def _json(infos: Sequence[RunInfo], outcomes: Sequence[RunOutcome]) -> str:
         {
             **{name: getattr(info, name) for name in _VALUES},
             "path": str(info.path),
+            "roles": info.roles.split(",") if info.roles else [],
             "results": json_values([_values(result) for result in outcome.results], words=True),
         }
         for info, outcome in zip(infos, outcomes, strict=True)

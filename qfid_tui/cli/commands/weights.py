@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
         if args.dry_run:
             return print_dry_runs(wanted, make, args)
-        return score_several(wanted, make, Delivery(args), args)
+        return score_several(wanted, make, Delivery(args, joined=True), args)
     job = job_of(args, settings, deployment)
     if args.dry_run:
         return print_dry_run(job, args)

@@ -108,7 +108,11 @@ def percent(share: float | None, *, sign: bool = False, significant: int = 4) ->
     found = _number(share)
     if found is None:
         return ABSENT
-    return f"{digits(100 * found, sign=sign, significant=significant)} %"
+    value = 100 * found
+    if abs(value) < 1e6:
+        # All digits before the point: `100 %`, not `1e+02 %`.
+        significant = max(significant, len(f"{abs(value):.0f}"))
+    return f"{digits(value, sign=sign, significant=significant)} %"
 
 
 def with_margin(value: float | None, ends: Interval | None, *, scale: float = 1.0) -> str:

@@ -31,6 +31,7 @@ _ROW: dict[str, Callable[[JoinedRow], Value]] = {
     "kl_mean_high_nats": lambda row: (
         None if row.kl_mean_interval is None else row.kl_mean_interval.high
     ),
+    "simultaneous": lambda row: row.simultaneous,
     "kl_p99_nats": lambda row: row.kl_p99,
     "flip_rate": lambda row: row.flip_rate,
     "perplexity_ref": lambda row: row.perplexity_ref,

@@ -20,6 +20,7 @@ from scorer.report.formats.joined_markdown import (
     VERDICT_RULE,
     differences,
     has_lengths,
+    interval_words,
     scored,
     title,
     unscored_words,
@@ -97,7 +98,9 @@ def _rows(report: JoinedReport) -> Element:
     return section(
         "Every text, length and setting",
         plain_table(head, rows, left=(0, 2, 3)),
-        element("p", f"± or (low–high): 95 % interval. {SIDE_BY_SIDE}", class_="note"),
+        element(
+            "p", *inline(f"± or (low–high): {interval_words(report)} {SIDE_BY_SIDE}"), class_="note"
+        ),
     )
 
 

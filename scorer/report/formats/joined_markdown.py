@@ -114,9 +114,22 @@ def _rows(report: JoinedReport) -> list[str]:
         "",
         *table(head, rows, left=(0, 2, 8)),
         "",
-        f"±: 95 % interval. {SIDE_BY_SIDE}",
+        f"± or (low–high): {interval_words(report)} {SIDE_BY_SIDE}",
         "",
     ]
+
+
+def interval_words(report: JoinedReport) -> str:
+    """What the intervals of the rows are, in sentences."""
+    if not any(row.simultaneous for row in report.rows):
+        return "95 % interval."
+    stopped = list(dict.fromkeys(row.run for row in report.rows if row.simultaneous))
+    of = "" if len(stopped) == len(report.runs) else f" of {', '.join(map(code, stopped))}"
+    own = f"those{of} are" if of else "they are"
+    return (
+        f"95 % interval; {own} of a run that stops once it is settled, wider, and hold together "
+        "over its settings, criteria and looks."
+    )
 
 
 def _numbers(row: JoinedRow) -> tuple[str, ...]:

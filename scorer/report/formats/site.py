@@ -12,10 +12,12 @@ from scorer._version import __version__
 from scorer.common.inert_text import inert
 from scorer.report.formats.inline import digits, plural
 from scorer.report.formats.key_words import mode_text
+from scorer.report.formats.markdown import bounds_words
 from scorer.report.formats.weight_words import has_cache
 from scorer.report.setting_row import SettingRow
 from scorer.report.standings import Group, NotRanked, Standing, Standings
 from scorer.report.tree import Report
+from scorer.spec.thresholds import Thresholds
 
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884;--soft:#8882}
@@ -92,7 +94,18 @@ def _section(groups: Sequence[Group]) -> Iterator[str]:
         if place:
             words += f" Not ranked with the first table: {_shown('; '.join(group.differs))}."
         yield f"<p>{words}</p>"
-        yield from _table(_HEAD, (_cells(each) for each in group.standings))
+        bounds = list(dict.fromkeys(each.bounds for each in group.standings))
+        yield from _table(_HEAD, (_cells(each, bounds) for each in group.standings))
+        if len(bounds) > 1:
+            # A run with weights judges all its rows by the bounds of weights.
+            yield f"<p>{_shown(' '.join(_bounds(bounds)))}</p>"
+
+
+def _bounds(bounds: Sequence[Thresholds]) -> Iterator[str]:
+    """What the verdicts of a table are given by, where that is not the same for all rows."""
+    yield "Verdicts with and without * are by other bounds: do not set one against the other."
+    for mark, each in enumerate(bounds):
+        yield f"{'*' * mark} {bounds_words(each)}".strip()
 
 
 def _how(report: Report, row: SettingRow) -> str:
@@ -106,7 +119,7 @@ def _how(report: Report, row: SettingRow) -> str:
     return ", ".join([*parts, run.device.name, run.arithmetic.compute_dtype, *versions])
 
 
-def _cells(standing: Standing) -> tuple[str, ...]:
+def _cells(standing: Standing, bounds: Sequence[Thresholds]) -> tuple[str, ...]:
     row, numbers = standing.row, standing.numbers
     more = len(standing.more_runs)
     share = row.kv_bytes_share
@@ -116,7 +129,7 @@ def _cells(standing: Standing) -> tuple[str, ...]:
         digits(standing.kl_mean, significant=3),
         digits(numbers.kl.p99, significant=3),
         digits(100 * numbers.flip_rate, significant=3),
-        _shown(numbers.verdict_shown),
+        _shown(numbers.verdict_shown) + "*" * bounds.index(standing.bounds),
         standing.letters,
         "" if share is None else f"{100 * share:.0f}",
         str(row.n_chunks),

@@ -11,6 +11,8 @@ from qfid_tui.state.app_hints import in_app
 from qfid_tui.state.choices import Choices
 from qfid_tui.state.kept_choices import choices_file, load_choices, save_choices
 from qfid_tui.state.run_options import OPTIONS, put
+from qfid_tui.state.setting_detail import read_setting_detail
+from qfid_tui.state.text_names import text_with_roles
 from qfid_tui.words.setting_headline import headline
 from scorer.common.errors import InputError
 from scorer.report.saved_report import saved_report
@@ -33,6 +35,7 @@ async def test_r_goes_to_what_the_next_role_said(run: str) -> None:
     app = Inspecting(run=run, setting="8")
     async with app.run_test(size=(120, 30)) as pilot:
         await opened(pilot)
+        assert ", only assistant · setting" in app.screen._title().plain  # type: ignore[attr-defined]
         seen = []
         for _ in range(4):
             await pilot.press("r")
@@ -60,6 +63,8 @@ async def test_a_plain_text_has_no_such_key(small: Small) -> None:
 
 
 def test_the_detail_screen_says_the_drift_of_each_role(run: str) -> None:
+    detail = read_setting_detail(run, "8")
+    assert text_with_roles("/x/chats.jsonl", detail.roles) == "chats.jsonl, only assistant"
     (row,) = saved_report(find_run(run)).settings
     lines = ["".join(text for text, _ in line) for line in headline(row)]
     (assistant,) = (line for line in lines if line.startswith("assistant "))

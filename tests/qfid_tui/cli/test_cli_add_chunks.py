@@ -120,6 +120,25 @@ def test_the_same_number_is_scored_again_and_the_saved_run_is_named(qfid: Comman
     assert len(list_runs()) == 2
 
 
+def test_the_same_run_until_settled_is_named_or_goes_on(qfid: Command) -> None:
+    words = ("kv", "--kv-bits", "8", "--until-settled", "--max-chunks", "3")
+    qfid(*words)
+    (info,) = list_runs()
+    qfid(*words)
+    assert f"run `{info.id}` of the same job has ended: `qfid report {info.id}` prints" in qfid.err
+    assert len(list_runs()) == 2
+    job = dataclasses.replace(Run(info.path).job, max_chunks=4)
+    assert not finished(stopped(job, after=1)).complete
+    begun = newest_unfinished()
+    assert begun is not None
+    qfid(*words[:-1], "4")
+    assert f"run `{begun.id}` of these 4 chunks is unfinished: only what it lacks" in qfid.err
+    assert len(list_runs()) == 3 and newest_unfinished() is None
+    # Another number of chunks is another run: the looks belong to it.
+    qfid(*words[:-1], "2")
+    assert "are added" not in qfid.err and len(list_runs()) == 4
+
+
 def test_an_unfinished_run_goes_on_by_the_same_command(qfid: Command) -> None:
     """As after a Ctrl-C while chunks were added."""
     qfid("kv", "--kv-bits", "8,4", "--max-chunks", "2")

@@ -20,13 +20,14 @@ from cli_saved_runs import (
 )
 
 from qfid_tui.cli import main
+from qfid_tui.words.run_rows import RunFilter, RunRow, all_about, cells
 from scorer.common.errors import ModelNotCached
 from scorer.report.formats.inline import digits
 from scorer.report.formats.markdown import to_markdown
 from scorer.report.tree import Report
 from scorer.runs import listing as runs
 from scorer.spec.events import Finished
-from scorer.spec.job import Job
+from scorer.spec.job import CorpusSpec, Job
 
 Capture = pytest.CaptureFixture[str]
 
@@ -72,6 +73,20 @@ def test_runs_are_listed_with_what_is_done(capfd: Capture) -> None:
         part.id: 2,
         broken.name: 0,
     }
+
+
+def test_lists_say_which_roles_of_a_chat_count(capfd: Capture) -> None:
+    chats = {"corpus": CorpusSpec("/x/chats.jsonl"), "roles": ("assistant", "tool")}
+    run = save_run("8", job=chats, chunks=0, finished=False)
+    assert main(["runs"]) == 0
+    assert " /x/chats.jsonl, only assistant, tool " in capfd.readouterr().out
+    assert main(["runs", "--format", "json"]) == 0
+    assert json.loads(capfd.readouterr().out)[0]["roles"] == ["assistant", "tool"]
+    info = runs.Run(run.path).info()
+    row = RunRow(info, None, False)
+    assert cells(row, [("text", 40)]) == ["chats.jsonl, only assistant, tool"]
+    assert dict(all_about(row))["text"] == "/x/chats.jsonl, only assistant, tool"
+    assert RunFilter().matching([info], "only assistant") == [info]
 
 
 def test_runs_are_deleted_when_told_so(capfd: Capture) -> None:

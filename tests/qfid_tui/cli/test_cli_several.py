@@ -124,6 +124,8 @@ def test_a_length_that_a_setting_cannot_have_leaves_the_others(children: Childre
     [
         ("kv demo --corpus builtin,code --format card", "--format card holds one run"),
         ("kv demo --corpus builtin,code --output x.parquet", "--format parquet holds one run"),
+        ("kv demo --corpus builtin,code --format parquet", "--format parquet holds one run"),
+        ("weights demo --bits 8 --corpus builtin,code --format parquet", "parquet holds one run"),
         ("fit demo --memory 9MB --corpus builtin,code", "takes one text at one length"),
         ("kv demo --chunk-length 16,x", "`x` is not a number of tokens"),
         ("kv demo --corpus ,", "--corpus names no text"),
@@ -147,6 +149,51 @@ def test_saved_runs_are_joined_afterwards(capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr().out.count("\n") == 4
     assert main(["report", one.id, two.id, "--fail-under", "good"]) == 4
     assert f"that is in run `{one.id}`" in capfd.readouterr().err
+
+
+def test_of_joined_runs_one_beyond_a_bound_counts_before_an_open_one(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from qfid_tui.cli.report_formats import Delivery
+
+    one, two = save_run("8,4"), save_run("8")
+    for codes, code in (((4, 5), 4), ((5, 4), 4), ((0, 5), 5), ((0, 0), 0)):
+        left = iter(codes)
+        monkeypatch.setattr(Delivery, "exit_code", lambda *_, left=left: next(left))
+        words = ["report", one.id, two.id, "--fail-under", "good", "--confident"]
+        assert main(words) == code, codes
+    capfd.readouterr()
+
+
+def test_a_dry_run_of_several_leaves_out_what_cannot_be_scored(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from qfid_tui.cli import dry_run
+    from scorer.common.errors import InputError
+
+    asked: list[str] = []
+
+    def planned(job: Any, args: Any) -> int:
+        asked.append(Path(job.corpus.source).name)
+        if asked[-1] == "gone.md":
+            raise InputError("there is no file `gone.md`", "name another")
+        return 3 if asked[-1] == "code" else 0
+
+    monkeypatch.setattr(dry_run, "print_dry_run", planned)
+    assert main("kv demo --corpus gone.md --corpus builtin,code --dry-run".split()) == 2
+    assert asked == ["gone.md", "builtin", "code"]
+    out, err = capfd.readouterr()
+    assert [line.partition(",")[0] for line in out.splitlines()] == [
+        "gone.md",
+        "built-in text",
+        "code text",
+    ]
+    assert "there is no file `gone.md`" in err and err.count("\n") == 2
+    # Plain text has no roles, which the job says before anything is looked at.
+    asked.clear()
+    words = "kv demo --roles user --corpus builtin,chat.jsonl --dry-run --chunk-length 16"
+    assert main(words.split()) == 2 and asked == ["chat.jsonl"]
+    assert main("kv demo --corpus builtin,code --dry-run".split()) == 3
 
 
 def test_the_schema_of_joined_reports_is_printed(capfd: pytest.CaptureFixture[str]) -> None:

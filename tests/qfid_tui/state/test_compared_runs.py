@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qfid_tui.pictures.scale import log_axis
-from qfid_tui.state.compared_runs import ComparedGroup, ComparedRow, grouped, read_compared
+from qfid_tui.state.compared_runs import (
+    ComparedGroup,
+    ComparedRow,
+    ComparedRun,
+    ComparedRuns,
+    grouped,
+    read_compared,
+)
 from qfid_tui.state.setting_results import Figures
 from qfid_tui.words.compared_runs import _heading, compared_lines
 from scorer.report.formats.inline import columns
@@ -114,6 +121,37 @@ def test_the_lines_fit_and_name_what_differs(width: int) -> None:
     assert "share no rank and no scale" in " ".join(text.split())
     if width >= 76:
         assert max(map(columns, lines)) <= width
+
+
+def test_intervals_of_a_run_that_stops_once_settled_are_named() -> None:
+    rows = [made_row([0.1, 0.2]), made_row([0.1, 0.2], run=1)]
+    runs = tuple(ComparedRun(f"r{i}", "demo", "built-in text") for i in range(2))
+    for stopped, said in (((False, False), ""), ((False, True), "Run 2 stops once it is settled")):
+        group = ComparedGroup(
+            tuple(
+                dataclasses.replace(row, simultaneous=stops)
+                for row, stops in zip(rows, stopped, strict=True)
+            ),
+            (None, None),
+            2,
+            (),
+        )
+        text = " ".join(
+            text for line in compared_lines(ComparedRuns(runs, (group,)), 140) for text, _ in line
+        )
+        assert said in text and ("stops once" in text) == bool(said)
+
+
+def test_verdicts_by_the_bounds_of_weights_are_named_beside_others() -> None:
+    rows = [made_row([0.1, 0.2]), made_row([0.1, 0.2], run=1)]
+    runs = tuple(ComparedRun(f"r{i}", "demo", "built-in text") for i in range(2))
+    for which in ((False, False), (False, True), (True, True)):
+        of = tuple(
+            dataclasses.replace(row, by_weights=own) for row, own in zip(rows, which, strict=True)
+        )
+        compared = ComparedRuns(runs, (ComparedGroup(of, (None, None), 2, ()),))
+        text = " ".join(text for line in compared_lines(compared, 140) for text, _ in line)
+        assert ("Run 2 has weights" in text) == (which == (False, True))
 
 
 @given(st.lists(st.floats(1e-9, 50), min_size=2, max_size=6))

@@ -12,14 +12,16 @@ from workbench_states import scored, workbench
 from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import read_earlier
 from qfid_tui.state.more_chunks import MoreChunks, more_chunks, with_more_chunks
-from qfid_tui.state.next_run import NextRun, next_run
+from qfid_tui.state.next_run import NextRun, SavedRun, next_run
 from qfid_tui.state.saved_comparison import open_comparison
 from qfid_tui.state.workbench import WorkbenchState
 from qfid_tui.state.workbench_actions import possible_actions, why_not
 from qfid_tui.state.workbench_changes import open_run
 from qfid_tui.words.progress import done_text, where_text
+from qfid_tui.words.run_lines import run_lines
 from scorer.common.errors import InputError
 from scorer.spec.events import Planned
+from scorer.spec.job import SETTLED_ORDER
 
 
 def finished(**changes: Any) -> WorkbenchState:
@@ -49,6 +51,30 @@ def test_as_many_as_the_text_has_can_be_added() -> None:
     # An older run does not say how many there are: the scorer knows.
     state.comparison.text_chunks = 0
     assert more_chunks(state) == MoreChunks(CHUNKS, None)
+
+
+def test_a_run_that_stops_once_settled_takes_none() -> None:
+    state = finished()
+    assert "+ adds chunks" in shown(state)
+    job = state.comparison.job
+    assert job is not None
+    state.comparison.job = dataclasses.replace(job, chunks=SETTLED_ORDER, until_settled=True)
+    chosen = state.choices.of_job(state.comparison.job)
+    state = state.changed(choices=chosen)
+    assert more_chunks(state) is None and not possible_actions(state)["more_chunks"]
+    assert why_not(state, "more_chunks").startswith("The run stops once it is settled")
+    assert "+ adds chunks" not in shown(state)
+    # A larger number of chunks is a run of its own then.
+    assert next_run(chosen, state.comparison).kind == "nothing"
+    for more in (CHUNKS + 4, None):
+        larger = dataclasses.replace(chosen, max_chunks=more)
+        assert next_run(larger, state.comparison).kind == "new"
+        same = SavedRun("r", state.comparison.job.conditions, ("8", "4"), job=state.comparison.job)
+        assert next_run(larger, Comparison(), [same]).kind == "new"
+
+
+def shown(state: WorkbenchState) -> str:
+    return "".join(text for line in run_lines(state) for text, _ in line)
 
 
 def test_not_while_a_run_goes_on() -> None:

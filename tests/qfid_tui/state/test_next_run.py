@@ -65,6 +65,20 @@ def test_other_conditions_make_a_new_run() -> None:
         assert next_run(chosen(**changes), finished()).kind == "new", changes
 
 
+def test_a_run_that_stops_once_settled_goes_on_with_none_that_does_not() -> None:
+    settled = chosen(chunks="random:1", until_settled=True)
+    plain = dataclasses.replace(settled, until_settled=False)
+    for one, other in ((settled, plain), (plain, settled)):
+        same = SavedRun("r", one.job().conditions, ("8", "4"), job=one.job())
+        assert one.job().conditions == other.job().conditions
+        assert next_run(one, Comparison(), [same]).kind == "reopen"
+        assert next_run(other, Comparison(), [same]).kind == "new"
+        comparison = finished()
+        comparison.job = one.job()
+        assert next_run(one, comparison).kind == "nothing"
+        assert next_run(other, comparison).kind == "new"
+
+
 def test_a_stopped_run_and_a_failed_setting_go_on() -> None:
     run = save_run(finished=False, chunks=2, job={"chunks": "spread"})
     comparison = open_comparison(run.id)

@@ -73,6 +73,22 @@ def test_scored_texts_are_passed_over_and_set_side_by_side() -> None:
     assert open_turns(later)[0] == ("code", 128)
 
 
+def test_a_run_of_fewer_chunks_stands_for_its_text() -> None:
+    """As where chunks were added to the run of one text alone."""
+    choices = dataclasses.replace(chosen(), lengths=(), max_chunks=14)
+    jobs = [at_turn(choices, each).job() for each in turns(choices)]
+    fewer = dataclasses.replace(jobs[0], max_chunks=10)
+    keys = tuple(setting.key for setting in choices.ticked_settings())
+    saved = (
+        SavedRun("first", fewer.conditions, keys, scored=keys, job=fewer),
+        SavedRun("second", jobs[1].conditions, keys, scored=keys, job=jobs[1]),
+    )
+    state = WorkbenchState(choices, saved=saved)
+    assert open_turns(state) == [("builtin", 64)]
+    found = runs_side_by_side(state)
+    assert (found.runs, found.missing) == (("first", "second"), ())
+
+
 def test_one_text_at_one_length_is_not_joined() -> None:
     state = WorkbenchState(Choices(model="demo"))
     assert runs_side_by_side(state).runs == ()

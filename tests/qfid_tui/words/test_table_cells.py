@@ -52,6 +52,14 @@ def test_a_kl_of_any_size_fits_with_its_interval_or_without() -> None:
     assert margin_text(figures(0.1162, 0.1101, 0.1223)) == "0.1162 ±.0061"
 
 
+def test_an_interval_of_two_unlike_sides_shows_both_ends() -> None:
+    """As those of a run that stops once it is settled, which lie on the logarithm."""
+    assert margin_text(figures(0.7326, 0.6541, 0.8206)) == "0.733 (.654–.821)"
+    assert margin_text(figures(1.281e-4, 1.133e-4, 1.449e-4)) == "1.28 (1.1–1.4)e-4"
+    assert margin_text(figures(1.281e-4, 0.0, 2.6e-4)) == "1.28e-4 (0–3e-4)"
+    assert margin_text(figures(1.281e-4, 1.133e-4, 1.449e-4), 16) == "1.28e-4"
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(0.00045, "+0.00045"), (-0.061, "−0.061"), (4.5e120, "+4.5e120"), (None, "—")],

@@ -56,5 +56,16 @@ def test_other_choices_are_shown_as_asked_for_once_the_run_has_ended() -> None:
     assert "32 chunks of 1024, spread" in title_text(state.changed(choices=longer), 80)
 
 
+def test_a_run_that_stopped_once_settled_took_a_part_of_the_text() -> None:
+    comparison = run(30, 149, None)
+    assert comparison.job is not None
+    comparison.phase = "finished"
+    comparison.job = dataclasses.replace(comparison.job, chunks="random:1", until_settled=True)
+    state = workbench(comparison=comparison)
+    state = state.changed(choices=state.choices.of_job(comparison.job))
+    assert " 30 chunks of 16, random:1" in title_text(state, 80)
+    assert "all" not in title_text(state, 80)
+
+
 def test_before_any_run_the_choices_are_shown() -> None:
     assert "32 chunks of 16, spread" in title_text(workbench(), 80)

@@ -68,6 +68,8 @@ def test_numbers() -> None:
     assert digits(math.nan) == count(math.nan) == "—"
     assert digits(None) == percent(None) == interval(None) == count(None) == bytes_of(None) == "—"
     assert percent(0.01373) == "1.373 %"
+    shown = [percent(share, significant=2) for share in (1.0, 0.999, 0.125, 2.5, 0.0012)]
+    assert shown == ["100 %", "99.9 %", "12 %", "250 %", "0.12 %"]
     assert count(1234567) == "1\u202f234\u202f567"
     assert count(12.34) == "12.3"
     assert count(math.inf) == "∞"

@@ -14,6 +14,7 @@ import pytest
 from joined_reports import report_on, runs
 from page_markup import checked
 
+from qfid_tui.words.joined_lines import joined_lines
 from scorer.common.errors import InputError
 from scorer.report.formats.joined_markdown import length_bars
 from scorer.report.formats.joined_text import joined_schema, joined_text
@@ -192,6 +193,36 @@ def test_the_page_holds_the_charts_and_no_markup_of_texts() -> None:
     )
     assert hostile in checked(joined_text("html", found)).text
     assert "<script>" not in joined_text("md", found).replace("\\<script>", "")
+
+
+def test_intervals_of_a_run_that_stops_once_settled_are_named_in_every_format() -> None:
+    one, two = runs(prose_16={"8": GOOD}, code_16={"8": GOOD})
+    found = joined([one, two])
+    for name in ("md", "html"):
+        assert "95 % interval. Texts" in joined_text(name, found)
+    settings = tuple(
+        dataclasses.replace(
+            row,
+            numbers=dataclasses.replace(
+                row.numbers, intervals=dataclasses.replace(row.numbers.intervals, simultaneous=True)
+            ),
+        )
+        for row in two.report.settings
+        if row.numbers is not None
+    )
+    stopped = NamedReport(two.run, dataclasses.replace(two.report, settings=settings))
+    found = joined([one, stopped])
+    assert [row.simultaneous for row in found.rows] == [False, True]
+    assert JoinedReport.from_json(found.to_json()) == found
+    assert "those of `run-code_16` are of a run that stops" in joined_text("md", found)
+    assert "are of a run that stops once it is settled" in joined_text("html", found)
+    rows = list(csv.DictReader(io.StringIO(joined_text("csv", found))))
+    assert [row["simultaneous"].lower() for row in rows] == ["false", "true"]
+    shown = ["".join(text for text, _ in line) for line in joined_lines(found, 120)]
+    assert any(line.startswith("±: 95 % interval; those of run-code_16") for line in shown)
+    assert "±: 95 % interval; they are of a run" in "".join(
+        text for line in joined_lines(joined([stopped]), 120) for text, _ in line
+    )
 
 
 def test_nothing_is_ranked_across_texts() -> None:

@@ -171,6 +171,22 @@ def test_other_things_scored_are_refused_in_one_line(
     assert out == "" and err.count("\n") == 1 and said in err
 
 
+@pytest.mark.parametrize("other", ["user", None])
+def test_other_roles_are_refused_by_name(
+    other: str | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    a = saved(identity={"roles": "assistant"})
+    b = saved(identity={} if other is None else {"roles": other})
+    named = other or "all"
+    for one, two, roles in ((a, b, f"assistant and {named}"), (b, a, f"{named} and assistant")):
+        with pytest.raises(InputError, match=f"not the same roles: {roles}$"):
+            diff_runs(one.id, two.id)
+        assert main(["diff", one.id, two.id]) == 2
+        assert capfd.readouterr().err.count("\n") == 1
+    same = saved(identity={"roles": "assistant"})
+    assert diff_runs(a.id, same.id).exit_code == 0
+
+
 def test_what_cannot_be_paired_is_refused() -> None:
     a = saved(chunks=range(0, 3))
     for b, said in (

@@ -10,11 +10,13 @@ from report_builders import identity_of, make_facts, random_positions, scored
 from weights_reports import weights_report
 
 from scorer.report.build import build_report
+from scorer.report.formats.site import to_site
 from scorer.report.row_keys import with_row_keys
 from scorer.report.standings import NO_CHUNKS, NO_COMMON, NO_KEY, NamedReport, standings
 from scorer.report.tree import Report
 from scorer.runs.comparability import run_conditions
 from scorer.runs.facts import StoredFacts
+from scorer.spec.thresholds import KV, WEIGHTS
 
 
 def report_of(
@@ -109,6 +111,24 @@ def test_what_has_no_key_no_chunks_or_none_in_common_is_not_ranked() -> None:
         ("d", NO_COMMON),
     ]
     assert found.without_numbers == 1
+
+
+def test_verdicts_by_other_bounds_in_one_table_are_marked() -> None:
+    kv, weights = report_of({"8": 0.0005, "4": 0.3}), report_of({"6": 0.01}, seed=2)
+    assert "*" not in to_site(standings(named(one=kv, two=weights)), 2)
+    weights = dataclasses.replace(weights, verdict_bounds=WEIGHTS)
+    found = standings(named(one=kv, two=weights))
+    ((group,),) = found.sections
+    assert {each.row.setting: each.bounds for each in group.standings} == {
+        "8": KV,
+        "6": WEIGHTS,
+        "4": KV,
+    }
+    page = to_site(found, 2)
+    marked = [row for row in page.split("<tr>") if "*</td>" in row]
+    assert len(marked) == 1 and "<code>6</code>" in marked[0]
+    assert "Verdicts with and without * are by other bounds" in page
+    assert "flips ≤ 1 %" in page and "* Verdict good: KL mean ≤ 0.01" in page
 
 
 def test_weights_of_another_revision_are_another_row() -> None:
