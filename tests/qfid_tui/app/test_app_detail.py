@@ -132,7 +132,7 @@ def test_snapshot_of_two_settings(snap_compare: object, saved: str, size: tuple[
     assert snap_compare(Detail(run=saved), terminal_size=size, run_before=compare)
 
 
-@pytest.mark.parametrize("key", ["z", "enter"])
+@pytest.mark.parametrize("key", ["z", pytest.param("enter", marks=pytest.mark.slow)])
 @driven
 async def test_every_panel_is_enlarged_and_left_with_escape(saved: str, key: str) -> None:
     app = Detail(run=saved)

@@ -197,7 +197,9 @@ def _still(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.parametrize("theme", ["textual-dark", "textual-light"])
+@pytest.mark.parametrize(
+    "theme", ["textual-dark", pytest.param("textual-light", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("size", [(80, 24), (140, 45)], ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("name", SCREENS)
 def test_looks(name: str, size: tuple[int, int], theme: str, snap_compare: Any) -> None:

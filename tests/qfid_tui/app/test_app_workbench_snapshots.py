@@ -106,7 +106,9 @@ STATES: dict[str, tuple[Choices, Callable[[QfidApp], None]]] = {
 }
 
 
-@pytest.mark.parametrize("theme", ["textual-dark", "textual-light"])
+@pytest.mark.parametrize(
+    "theme", ["textual-dark", pytest.param("textual-light", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("size", [(80, 24), (140, 45)], ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("name", STATES)
 def test_looks(name: str, size: tuple[int, int], theme: str, snap_compare: Any) -> None:

@@ -55,8 +55,15 @@ def assert_as_asked_at_once(run: str, job: Job) -> None:
     assert own.info().chunks_planned == len(job.settings) * len(own.facts.chunks or ())
 
 
-@pytest.mark.parametrize("chunks", ["first", "spread"])
-@pytest.mark.parametrize("batch", [None, 2])
+@pytest.mark.parametrize(
+    ("chunks", "batch"),
+    [
+        ("spread", None),
+        ("first", 2),
+        pytest.param("first", None, marks=pytest.mark.slow),
+        pytest.param("spread", 2, marks=pytest.mark.slow),
+    ],
+)
 def test_only_what_is_missing_is_scored(small: Small, chunks: Any, batch: int | None) -> None:
     # No number depends on the batch on a CPU: the last one need not be whole.
     job = small.job(SETTINGS, chunks=chunks, batch=batch, max_chunks=FEW)
@@ -84,7 +91,9 @@ def test_every_chunk_of_the_text_is_added(small: Small) -> None:
     assert cells(again) == [] and finished(again).complete
 
 
-@pytest.mark.parametrize("after", [1, 4, 11])
+@pytest.mark.parametrize(
+    "after", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(11, marks=pytest.mark.slow)]
+)
 def test_an_addition_that_is_stopped_goes_on_where_it_stood(small: Small, after: int) -> None:
     job = small.job(SETTINGS, chunks="spread", max_chunks=FEW)
     run = planned(stopped(job, after=99)).run
