@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qfid_tui.cli import diagnostics
+from qfid_tui.state.paths import absolute
 from scorer.common.errors import ModelNotCached
 from scorer.common.inert_text import inert
 
@@ -73,3 +75,17 @@ def _agreed(error: ModelNotCached) -> bool:
     if not answer.endswith("\n"):
         diagnostics.write("\n")
     return answer.strip().lower() in _YES
+
+
+def absolute_model(model: str, folder: Path) -> str:
+    """The name of a model; of a local one its absolute path, which holds from any folder.
+
+    Args:
+        model: As the user wrote it.
+        folder: Where the model was found.
+    """
+    try:
+        is_folder = Path(model).expanduser() == folder
+    except RuntimeError:
+        is_folder = False
+    return absolute(model) if is_folder else model

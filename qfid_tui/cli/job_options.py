@@ -54,8 +54,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add_text_options(parser)
 
 
-def add_cache_options(group: argparse._ArgumentGroup) -> None:
-    """Add the options that hold for every KV setting."""
+def add_computation_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options that hold for every KV setting, whatever is scored."""
     group.add_argument(
         "--kv-group-size",
         type=int,
@@ -82,6 +82,11 @@ def add_cache_options(group: argparse._ArgumentGroup) -> None:
         metavar="KERNEL",
         help="auto (default) or mlx-lm: its cache class and attention where they can run",
     )
+
+
+def add_cache_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options that hold for every KV setting where a text is scored."""
+    add_computation_options(group)
     group.add_argument(
         "--control",
         action="store_true",

@@ -15,7 +15,6 @@ from qfid_tui.cli import diagnostics
 from qfid_tui.cli.progress_display import ProgressLines, progress_display
 from qfid_tui.cli.rank_options import ranks_of
 from qfid_tui.process.scorer_process import ScorerProcess, ending
-from qfid_tui.state.paths import absolute
 from scorer.common.errors import InputError, OtherConditions, WillNotFit
 from scorer.common.interrupts import Interrupts
 from scorer.common.out_of_memory import says_out_of_memory
@@ -25,7 +24,6 @@ from scorer.spec.events import Event, Failed, Finished
 if TYPE_CHECKING:
     import argparse
 
-    from scorer.models.info import ModelInfo
     from scorer.report.tree import Report
     from scorer.runs.same_job import SameJob
     from scorer.spec.job import Job
@@ -66,7 +64,7 @@ def score_new(
         QfidError: A model is not there, or the report cannot be delivered.
     """
     from qfid_tui.cli.added_chunks import same_job
-    from qfid_tui.cli.cached_model import ensure_models
+    from qfid_tui.cli.cached_model import absolute_model, ensure_models
     from qfid_tui.cli.standard_input import text_from_standard_input
     from qfid_tui.state.running_elsewhere import running_elsewhere
     from scorer.spec.job import STANDARD_INPUT
@@ -74,7 +72,8 @@ def score_new(
     ranks = ranks_of(args)
     allowed = args.allow_custom_code
     info = ensure_models(job, allow_custom_code=allowed, pull=args.pull)
-    job = _with_absolute_model(job, info)
+    # So that the run can be resumed from any folder.
+    job = dataclasses.replace(job, model=absolute_model(job.model, info.path))
     if (other := running_elsewhere(job)) is not None:
         diagnostics.say(f"warning: {other.words}")
     if (found := same_job(job, args, info)) is not None:
@@ -123,15 +122,6 @@ def _go_on_with(
     except OtherConditions as error:
         diagnostics.say(f"{error.message}: this is a run of its own")
         return None
-
-
-def _with_absolute_model(job: Job, info: ModelInfo) -> Job:
-    """Make the path of a local model absolute, so that the run can be resumed from any folder."""
-    try:
-        is_folder = Path(job.model).expanduser() == info.path
-    except RuntimeError:
-        is_folder = False
-    return dataclasses.replace(job, model=absolute(job.model)) if is_folder else job
 
 
 def score(

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qfid_tui.cli.job_options import DEFAULT_BITS, add_model_options, settings_of
+from qfid_tui.cli.job_options import (
+    DEFAULT_BITS,
+    add_computation_options,
+    add_model_options,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from qfid_tui.cli.tasks_display import TasksDisplay
@@ -78,32 +84,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         metavar="LIST",
         help="settings in full: 8,k8v4,4@512,w4,w4+8 (`qfid notation` lists what can be written)",
     )
-    group.add_argument(
-        "--kv-group-size",
-        type=int,
-        metavar="G",
-        help="elements that share a scale: 32, 64 or 128 (default: 64, or 32 where 64 does not "
-        "divide the model's heads)",
-    )
-    group.add_argument(
-        "--quantize-start",
-        type=int,
-        default=0,
-        metavar="N",
-        help="keep the first N tokens at full precision, then convert (default: 0, stress)",
-    )
-    group.add_argument(
-        "--path",
-        default="deployed",
-        metavar="PATH",
-        help="deployed (as mlx-lm computes, default) or dequantized (the quantizer alone)",
-    )
-    group.add_argument(
-        "--kernel",
-        default="auto",
-        metavar="KERNEL",
-        help="auto (default) or mlx-lm: its cache class and attention where they can run",
-    )
+    add_computation_options(group)
     group.add_argument(
         "--batch-size",
         "--batch",
@@ -140,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     """
     import json
 
-    from qfid_tui.cli.cached_model import ensure_models
+    from qfid_tui.cli.cached_model import absolute_model, ensure_models
     from qfid_tui.cli.output import ReportFile, print_text
     from qfid_tui.cli.tasks_display import TasksDisplay
     from qfid_tui.process.scorer_process import ScorerProcess, scorer_command
@@ -164,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
     info = ensure_models(
         job.scoring_job(0), allow_custom_code=args.allow_custom_code, pull=args.pull
     )
-    job = _with_absolute_model(job, info.path)
+    job = dataclasses.replace(job, model=absolute_model(job.model, info.path))
     request = job.to_json() | {"allow_custom_code": args.allow_custom_code}
     display = TasksDisplay()
     with ScorerProcess(request, command=(*scorer_command(), "--tasks")) as process:
@@ -196,16 +177,6 @@ def _job(args: argparse.Namespace) -> TasksJob:
         batch=args.batch,
         force=args.force,
     )
-
-
-def _with_absolute_model(job: TasksJob, path: Path) -> TasksJob:
-    import dataclasses
-
-    try:
-        is_folder = Path(job.model).expanduser() == path
-    except RuntimeError:
-        is_folder = False
-    return dataclasses.replace(job, model=str(path.absolute())) if is_folder else job
 
 
 def _scored(process: ScorerProcess, display: TasksDisplay) -> tuple[int, TasksReport | None]:

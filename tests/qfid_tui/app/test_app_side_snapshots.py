@@ -24,6 +24,7 @@ from qfid_tui.app.screens.export import ExportScreen
 from qfid_tui.app.screens.fault import Fault, FaultScreen
 from qfid_tui.app.screens.help import HelpScreen
 from qfid_tui.app.screens.history import HistoryScreen
+from qfid_tui.app.screens.page import PageScreen
 from qfid_tui.state.compared_runs import ComparedGroup, ComparedRow, ComparedRun, ComparedRuns
 from qfid_tui.state.run_results import RunOutcome, RunResult
 from qfid_tui.state.setting_results import Figures
@@ -221,5 +222,8 @@ def test_the_workbench_stylesheet_leaves_the_side_screens_alone() -> None:
     taken = set(own.findall((folder / "app" / "qfid.tcss").read_text("utf-8")))
     assert "settings" in taken
     for make, _ in SCREENS.values():
-        ids = set(re.findall(r'\bid="([\w-]+)"', inspect.getsource(inspect.getmodule(make()))))  # type: ignore[arg-type]
+        screen = make()
+        ids = set(re.findall(r'\bid="([\w-]+)"', inspect.getsource(inspect.getmodule(screen))))  # type: ignore[arg-type]
+        if isinstance(screen, PageScreen):
+            ids |= {screen.PAGE, f"{screen.PAGE}-title"}
         assert ids and not ids & taken
