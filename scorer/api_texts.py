@@ -117,15 +117,7 @@ def measure_over_texts(
         nonlocal first
         error.hint = in_python(error.hint)
         first = first or error
-        not_scored.append(
-            NotScored(
-                text=text,
-                chunk_length=length,
-                message=error.message,
-                hint=error.hint,
-                exit_code=error.exit_code,
-            )
-        )
+        not_scored.append(NotScored.of(text, length, error))
         warnings.warn(f"not scored: `{text}` at {length} tokens: {error}", RunWarning, stacklevel=3)
 
     jobs: list[Job] = []

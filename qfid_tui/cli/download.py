@@ -6,9 +6,9 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qfid_tui.cli import diagnostics
 from scorer.common.errors import Interrupted
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from scorer.download.dataset_files import CachedSplit
     from scorer.download.progress import DownloadProgress
     from scorer.spec.corpora import HubText
+
+Found = TypeVar("Found")
 
 
 def download(repo: str, revision: str | None, *, allow_custom_code: bool = False) -> Path:
@@ -38,19 +40,9 @@ def download(repo: str, revision: str | None, *, allow_custom_code: bool = False
     """
     from scorer.download.pull import pull
 
-    display = DownloadDisplay(repo)
-    stop = threading.Event()
-
-    def show(progress: DownloadProgress) -> None:
-        if stop.is_set():
-            raise Interrupted("the download was stopped", "files that arrived whole are kept")
-        display.show(progress)
-
-    with _stopped_by_interrupt(stop):
-        try:
-            return pull(repo, revision, show, allow_custom_code=allow_custom_code)
-        finally:
-            display.end()
+    return _shown(
+        repo, lambda show: pull(repo, revision, show, allow_custom_code=allow_custom_code)
+    )
 
 
 def download_split(text: HubText, *, newest: bool = False) -> CachedSplit:
@@ -66,7 +58,12 @@ def download_split(text: HubText, *, newest: bool = False) -> CachedSplit:
     """
     from scorer.download.dataset import fetch_split
 
-    display = DownloadDisplay(text.repo)
+    return _shown(text.repo, lambda show: fetch_split(text, show, newest=newest))
+
+
+def _shown(repo: str, fetch: Callable[[Callable[[DownloadProgress], None]], Found]) -> Found:
+    """Fetch something of a repo with progress, until the user stops it."""
+    display = DownloadDisplay(repo)
     stop = threading.Event()
 
     def show(progress: DownloadProgress) -> None:
@@ -76,7 +73,7 @@ def download_split(text: HubText, *, newest: bool = False) -> CachedSplit:
 
     with _stopped_by_interrupt(stop):
         try:
-            return fetch_split(text, show, newest=newest)
+            return fetch(show)
         finally:
             display.end()
 

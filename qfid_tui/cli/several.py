@@ -93,7 +93,6 @@ def score_several(
     if jobs:
         delivery.check_settings([setting.key for setting in jobs[0].settings])
         ensure_models(jobs[0], allow_custom_code=args.allow_custom_code, pull=args.pull)
-    codes = [each.exit_code for each in not_scored]
     collected = _Collected(delivery)
     with _standard_input(jobs) as text_file:
         jobs = _checked(_fetched(jobs, not_scored), not_scored, args, text_file)
@@ -196,15 +195,7 @@ def _leave_out(found: list[NotScored], text: str, length: int, error: QfidError)
     known = (text, error.message)
     if known not in ((each.text, each.message) for each in found):
         diagnostics.say_with_hint("error", f"not scored: `{text}`: {error.message}", error.hint)
-    found.append(
-        NotScored(
-            text=text,
-            chunk_length=length,
-            message=error.message,
-            hint=error.hint,
-            exit_code=error.exit_code,
-        )
-    )
+    found.append(NotScored.of(text, length, error))
 
 
 @contextlib.contextmanager

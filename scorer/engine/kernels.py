@@ -59,7 +59,7 @@ def tasks_of(
             tasks += weights_tasks(config, sizes.dtype, [each.source.format])
         else:
             own = read_object(each.info.path / "config.json")
-            tasks += weights_tasks(own, each.sizes.dtype, stored_formats(own))
+            tasks += weights_tasks(own, each.sizes.dtype, stored_formats(own, each.info.path))
     of_caches = attention_tasks(
         caches_of(job.settings), info.geometry, sizes.heads, length, sizes.dtype
     )

@@ -79,8 +79,9 @@ class DroppingLooks:
         in_turns: Whether sets of weights take turns.
     """
 
+    drops = True
+
     def __init__(self, run: Run, chunks: int, *, in_turns: bool) -> None:
-        self.drops = True
         self._run = run
         self.sizes = drop_sizes(chunks, in_turns=in_turns)
 
@@ -99,8 +100,9 @@ class SettlingLooks:
         run: The run.
     """
 
+    drops = False
+
     def __init__(self, run: Run) -> None:
-        self.drops = False
         self._run = run
         facts = run.facts.run
         assert facts is not None

@@ -15,7 +15,8 @@ from typing import Any
 from scorer.common.errors import InputError
 from scorer.device.kernel_tasks import KernelTask
 from scorer.models.info import ModelInfo
-from scorer.spec.weight_format import AFFINE, WeightFormat, weight_format
+from scorer.models.stated_quantization import stated_quantization
+from scorer.spec.weight_format import WeightFormat, weight_format
 
 # Rows of x from which on MLX takes its kernel for many.
 _ROWS = 64
@@ -32,24 +33,28 @@ def model_tasks(info: ModelInfo, config: dict[str, Any], dtype: str) -> Iterator
     yield KernelTask("embedding", "take", dtype)
     if info.custom_code is None and _uses_swiglu(info.architecture):
         yield KernelTask("activation", "swiglu", dtype)
-    yield from weights_tasks(config, dtype, stored_formats(config))
+    yield from weights_tasks(config, dtype, stored_formats(config, info.path))
 
 
-def stored_formats(config: dict[str, Any]) -> list[WeightFormat]:
-    """The formats in which the weights of a model are stored, by its ``config.json``.
+def stored_formats(config: dict[str, Any], folder: Path) -> list[WeightFormat]:
+    """The formats in which mlx-lm has stored the weights of a model, by its files.
 
-    Layers may have formats of their own. What cannot be read is left out: it is compiled at its
-    first use.
+    Layers may have formats of their own. What cannot be read, and what MLX has no format for, is
+    left out: it is compiled at its first use.
+
+    Args:
+        config: Its ``config.json``, as JSON values.
+        folder: Its folder.
     """
-    stated = config.get("quantization")
-    if not isinstance(stated, dict):
+    stated = None
+    with contextlib.suppress(InputError):
+        stated = stated_quantization(config, folder)
+    if stated is None or stated.method != "mlx":
         return []
     found: list[WeightFormat] = []
-    for one in (stated, *(each for each in stated.values() if isinstance(each, dict))):
-        mode, bits, group = one.get("mode", AFFINE), one.get("bits"), one.get("group_size")
-        if isinstance(mode, str) and isinstance(bits, int) and isinstance(group, int):
-            with contextlib.suppress(InputError):
-                found.append(weight_format(mode, bits, group))
+    for one in filter(None, (stated.base, *stated.layers.values())):
+        with contextlib.suppress(InputError):
+            found.append(weight_format(one.mode, one.bits, one.group_size))
     return list(dict.fromkeys(found))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from scorer.common.errors import InputError
 from scorer.common.install_command import install_command
-from scorer.report.formats.cost_points import cost_points, cost_words
+from scorer.report.formats.cost_points import Point, cost_points, cost_words
 from scorer.report.formats.html_axes import logarithmic as logarithmic_scale
 from scorer.report.formats.html_parts import Scored, name_of, scored_rows
 from scorer.report.formats.inline import digits
@@ -118,7 +118,7 @@ def _charts(report: Report) -> Iterator[tuple[str, float, Draw]]:
         points, chunks = cost_points(report, frontier, names, _LABEL)
         if chunks and points:
             name = f"cost-and-drift-{number}" if several else "cost-and-drift"
-            yield name, _HEIGHT, _cost(report, frontier, names)
+            yield name, _HEIGHT, _cost(report, frontier, points, chunks)
     scored = scored_rows(report)
     with_chunks = [each for each in scored if each[1].kl_mean_per_chunk][:_MOST_STRIPS]
     if with_chunks:
@@ -139,8 +139,7 @@ def _first_position(report: Report, each: Scored) -> int:
     return max(each[0].quantize_start, report.run.scored_from)
 
 
-def _cost(report: Report, frontier: Frontier, names: ShortNames) -> Draw:
-    points, chunks = cost_points(report, frontier, names, _LABEL)
+def _cost(report: Report, frontier: Frontier, points: Sequence[Point], chunks: int) -> Draw:
     title, axis = cost_words(report)
     if len(report.frontiers) > 1:
         title += f"\n{conditions(frontier.quantize_start, frontier.path)}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from scorer.common.errors import InputError
+from scorer.common.errors import InputError, QfidError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, json_values
 from scorer.report.setting_row import Status
@@ -165,6 +165,17 @@ class NotScored:
     message: str
     hint: str = ""
     exit_code: int = 2
+
+    @classmethod
+    def of(cls, text: str, chunk_length: int, error: QfidError) -> NotScored:
+        """A text that an error keeps from being scored."""
+        return cls(
+            text=text,
+            chunk_length=chunk_length,
+            message=error.message,
+            hint=error.hint,
+            exit_code=error.exit_code,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -200,7 +200,7 @@ def _in_folder(folder: Path) -> list[TaskFile]:
     if not found:
         raise InputError(
             f"`{folder}` holds no task: no `.yaml` file with `task:` in it",
-            "the README shows what a task looks like",
+            "a task is a YAML file with `task:` and `dataset_path: json`, its items beside it",
         )
     return found
 

@@ -134,7 +134,7 @@ def test_products_with_weights_are_compiled_ahead_whatever_holds_them(
     assert found[: len(products)] == products and len(set(found)) == len(found)
 
 
-def test_layers_may_have_formats_of_their_own() -> None:
+def test_layers_may_have_formats_of_their_own(tmp_path: Path) -> None:
     config: dict[str, Any] = {
         "quantization": {
             "group_size": 64,
@@ -146,9 +146,9 @@ def test_layers_may_have_formats_of_their_own() -> None:
             "model.layers.3": {"bits": 17, "group_size": 32},
         }
     }
-    found = [(each.mode, each.bits, each.group_size) for each in stored_formats(config)]
+    found = [(each.mode, each.bits, each.group_size) for each in stored_formats(config, tmp_path)]
     assert found == [("affine", 4, 64), ("affine", 8, 32), ("mxfp4", 4, 32)]
-    assert stored_formats({}) == stored_formats({"quantization": None}) == []
+    assert stored_formats({}, tmp_path) == stored_formats({"quantization": None}, tmp_path) == []
 
 
 def test_kernels_are_compiled_for_the_groups_that_are_scored(
