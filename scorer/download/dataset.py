@@ -23,11 +23,11 @@ from scorer.download.hub_access import (
     no_progress,
     write_ref,
 )
-from scorer.download.partial import RemoteFile
+from scorer.download.partial import RemoteFile, listed_files
 from scorer.download.progress import DownloadProgress
 from scorer.download.reachable import check_reachable
 from scorer.download.variables import check_variables
-from scorer.models.hub_cache import check_revision, is_commit, is_repo_id
+from scorer.models.hub_cache import check_revision, is_repo_id
 from scorer.spec.corpora import HubText
 
 MOST_OF_A_SPLIT = 512 << 20
@@ -122,15 +122,13 @@ def _listing(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteFile
         from huggingface_hub import HfApi
 
         info = HfApi().dataset_info(repo, revision=revision, files_metadata=True)
-    # It becomes the name of a folder.
-    if info.sha is None or not is_commit(info.sha):
-        raise InputError(f"the Hub names no commit of `{repo}`", "try again later")
-    files = {
-        file.rfilename: RemoteFile(file.size, file.lfs.sha256 if file.lfs else file.blob_id)
-        for file in info.siblings or []
-        if ".." not in file.rfilename.split("/") and not file.rfilename.startswith("/")
+    commit, files = listed_files(info, repo)
+    safe = {
+        name: file
+        for name, file in files.items()
+        if ".." not in name.split("/") and not name.startswith("/")
     }
-    return info.sha, files
+    return commit, safe
 
 
 def _converted(repo: str) -> tuple[str, dict[str, RemoteFile]] | None:

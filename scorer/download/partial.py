@@ -10,10 +10,11 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scorer.common.errors import InputError
 from scorer.models.files import scan_folder
-from scorer.models.hub_cache import link_bounds, repo_folder
+from scorer.models.hub_cache import is_commit, link_bounds, repo_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,26 @@ class RemoteFile:
 
     size: int | None
     blob: str | None
+
+
+def listed_files(info: Any, repo: str) -> tuple[str, dict[str, RemoteFile]]:
+    """The commit that the Hub has listed, and its files by path, whatever their paths are.
+
+    Args:
+        info: huggingface_hub's ``ModelInfo`` or ``DatasetInfo``, with the metadata of files.
+        repo: Repo id, for the message.
+
+    Raises:
+        InputError: The Hub names no commit.
+    """
+    # Checked because it becomes the name of a folder in which files may be removed.
+    if info.sha is None or not is_commit(info.sha):
+        raise InputError(f"the Hub names no commit of `{repo}`", "try again later")
+    files = {
+        file.rfilename: RemoteFile(file.size, file.lfs.sha256 if file.lfs else file.blob_id)
+        for file in info.siblings or []
+    }
+    return info.sha, files
 
 
 class PartialDownload:

@@ -17,7 +17,7 @@ from scorer.download.hub_access import (
     quiet,
     write_ref,
 )
-from scorer.download.partial import PartialDownload, RemoteFile
+from scorer.download.partial import PartialDownload, RemoteFile, listed_files
 from scorer.download.progress import ProgressMeter
 from scorer.download.reachable import check_reachable
 from scorer.download.sizes import MOST_OF_A_TEXT, check_sizes, refuse_more
@@ -32,7 +32,7 @@ from scorer.models.custom_code import (
     tokenizer_code,
 )
 from scorer.models.files import ModelFiles, check_is_model, check_tokenizer, check_weights
-from scorer.models.hub_cache import check_revision, hub_folder, is_commit, is_repo_id
+from scorer.models.hub_cache import check_revision, hub_folder, is_repo_id
 from scorer.models.info import check_measured
 from scorer.models.kept_geometry import folder_key, recall
 from scorer.models.measuring import measure_folders
@@ -127,15 +127,9 @@ def _list_files(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteF
         from huggingface_hub import HfApi
 
         info = HfApi().model_info(repo, revision=revision, files_metadata=True)
-    # Checked because it becomes the name of a folder in which files may be removed.
-    if info.sha is None or not is_commit(info.sha):
-        raise InputError(f"the Hub names no commit of `{repo}`", "try again later")
-    files = {
-        file.rfilename: RemoteFile(file.size, file.lfs.sha256 if file.lfs else file.blob_id)
-        for file in info.siblings or []
-        if "/" not in file.rfilename and ".." not in file.rfilename
-    }
-    return info.sha, files
+    commit, files = listed_files(info, repo)
+    in_top = {name: file for name, file in files.items() if "/" not in name and ".." not in name}
+    return commit, in_top
 
 
 def _wanted(name: str, allow_custom_code: bool) -> bool:

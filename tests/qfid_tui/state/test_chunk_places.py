@@ -6,6 +6,7 @@ import dataclasses
 from itertools import pairwise
 
 import pytest
+from begun_comparisons import begun, job
 from cli_saved_runs import (
     CHUNKS,
     chunk_scored,
@@ -18,26 +19,13 @@ from hypothesis import strategies as st
 
 from qfid_tui.state.chart_points import depth_spans
 from qfid_tui.state.choices import Choices
-from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.saved_comparison import open_comparison, saved_chunks
 from qfid_tui.state.setting_results import SettingResult
 from qfid_tui.state.table_rows import table_rows
 from scorer.spec.events import (
     Finished,
 )
-from scorer.spec.job import Job
-from scorer.spec.settings.registry import parse_settings
 from scorer.stats.depth import depth_edges
-
-
-def job(settings: str = "8,4") -> Job:
-    return Job("demo", parse_settings(settings), chunk_length=16, max_chunks=CHUNKS)
-
-
-def begun(settings: str = "8,4") -> Comparison:
-    comparison = Comparison(clock=lambda: 0.0)
-    comparison.begin(job(settings))
-    return comparison
 
 
 def test_kl_by_position_grows_with_the_chunks_and_ends_as_the_reports() -> None:

@@ -7,6 +7,7 @@ import json
 import math
 
 import pytest
+from begun_comparisons import begun, job
 from cli_saved_runs import (
     CHUNKS,
     chunk_events,
@@ -20,7 +21,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qfid_tui.state.choices import Choices
-from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.earlier_runs import earlier_settings
 from qfid_tui.state.saved_comparison import documents_of
 from qfid_tui.state.setting_results import SettingResult, figures_of
@@ -41,21 +41,9 @@ from scorer.spec.events import (
     SettingFailedEvent,
     Warned,
 )
-from scorer.spec.job import Job
-from scorer.spec.settings.registry import parse_settings
 from scorer.spec.thresholds import KV
 from scorer.stats.intervals import mean_interval, units_of, with_width
 from scorer.stats.verdict import verdict_of
-
-
-def job(settings: str = "8,4") -> Job:
-    return Job("demo", parse_settings(settings), chunk_length=16, max_chunks=CHUNKS)
-
-
-def begun(settings: str = "8,4") -> Comparison:
-    comparison = Comparison(clock=lambda: 0.0)
-    comparison.begin(job(settings))
-    return comparison
 
 
 def test_a_run_goes_through_its_phases() -> None:
