@@ -15,7 +15,7 @@ def host_view(array: mx.array) -> NDArray[Any]:
     return view
 
 
-def new_array(shape: tuple[int, ...]) -> tuple[mx.array, NDArray[np.float32]]:
+def new_array(shape: tuple[int, ...], *needed: mx.array) -> tuple[mx.array, NDArray[np.float32]]:
     """Return a new MLX array and a NumPy view to fill it, before MLX reads it.
 
     MLX reuses its buffers. A new NumPy array of megabytes costs a page fault every 4 KiB, and
@@ -23,10 +23,11 @@ def new_array(shape: tuple[int, ...]) -> tuple[mx.array, NDArray[np.float32]]:
 
     Args:
         shape: Shape of the array.
+        needed: Arrays that are evaluated with it: each evaluation waits for MLX's thread once.
 
     Returns:
         The array and the view, both (*shape,) float32.
     """
     array = mx.zeros(shape, mx.float32)
-    mx.eval(array)
+    mx.eval(array, *needed)
     return array, host_view(array)

@@ -77,9 +77,8 @@ def _elementwise(function: Callable[..., object], *inputs: mx.array) -> mx.array
     if any(x.shape != shape for x in inputs) or inputs[0].size == 0:
         return None
     sources = [mx.contiguous(x) for x in inputs]
-    mx.eval(sources)
+    array, memory = new_array(shape, *sources)
     flat = [host_view(x).reshape(-1) for x in sources]
-    array, memory = new_array(shape)
     target = memory.reshape(-1)
 
     def block(start: int) -> None:

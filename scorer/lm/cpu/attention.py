@@ -1,7 +1,8 @@
 """Attention in NumPy for the CPU device, where MLX's softmax is ten times slower.
 
-One head and one block of queries at a time: its scores stay in the processor's cache, keys after
-the last one a block may read are left out, and memory does not grow with the square of a chunk.
+A few heads that read the same keys and one block of queries at a time: its scores stay in the
+processor's cache, keys after the last one a block may read are left out, and memory does not grow
+with the square of a chunk.
 Equal to ``mx.fast.scaled_dot_product_attention`` up to rounding.
 """
 
@@ -18,6 +19,9 @@ from scorer.device.threads import run_each
 
 # Rows of a block. Fixed, so that a row's rounding does not depend on how long its chunk is.
 _ROWS = 64
+# Heads that are computed at once, at most: their products pack the same keys once, and fewer calls
+# wait for the interpreter lock. More would leave too few items for the threads.
+_HEADS = 4
 
 Rows = NDArray[np.float32]
 
@@ -130,13 +134,14 @@ class _Mask:
         """The keys any query of a block may read."""
         return slice(self._first[block], self._last[block])
 
-    def apply(self, scores: Rows, batch: int, head: int, block: int) -> None:
-        """Mask scores (rows, columns) float32 in place; columns are those of :meth:`keys`."""
-        rows = len(scores)
+    def apply(self, scores: Rows, batch: int, heads: slice, block: int) -> None:
+        """Mask scores (heads, rows, columns) float32 in place; columns are :meth:`keys`."""
+        rows = scores.shape[1]
         if self._diagonal:
-            scores, own = scores[:, -rows:], self._mask[0, 0, :rows, :rows]
+            scores, own = scores[..., -rows:], self._mask[0, :, :rows, :rows]
         else:
-            own = self._mask[batch, head, block * _ROWS :][:rows, self.keys(block)]
+            start = block * _ROWS
+            own = self._mask[batch, heads, start : start + rows, self.keys(block)]
         if own.dtype == np.bool_:
             # A score may be infinite: adding −∞ to it would make it no number.
             np.copyto(scores, -np.inf, where=own)
@@ -145,7 +150,7 @@ class _Mask:
 
 
 class _Heads:
-    """The heads of one call, each an item of work; shapes and dtypes as in :func:`attend`."""
+    """The heads of one call, a few an item of work; shapes and dtypes as in :func:`attend`."""
 
     def __init__(
         self,
@@ -165,36 +170,46 @@ class _Heads:
         batch, heads, length, _ = self._queries.shape
         # Heads next to dimensions, as the output projection reads them.
         array, self._out = new_array((batch, length, heads, self._values.shape[3]))
-        items = [(b, h) for b in range(batch) for h in range(heads)]
-        run_each(self._head, items, len(items) * length * self._keys.shape[2])
+        shared = [
+            slice(head, min(head + _HEADS, start + self._repeats))
+            for start in range(0, heads, self._repeats)
+            for head in range(start, start + self._repeats, _HEADS)
+        ]
+        items = [(b, of) for b in range(batch) for of in shared]
+        run_each(self._head, items, batch * heads * length * self._keys.shape[2])
         return array.transpose(0, 2, 1, 3)
 
-    def _head(self, item: tuple[int, int]) -> None:
+    def _head(self, item: tuple[int, slice]) -> None:
         # A model that overflows is found by its logits; MLX does not warn either.
         with np.errstate(all="ignore"):
             self._blocks(*item)
 
-    def _blocks(self, batch: int, head: int) -> None:
-        queries = self._queries[batch, head]
-        keys, values = (x[batch, head // self._repeats] for x in (self._keys, self._values))
-        length, total = len(queries), len(keys)
-        scratch = np.empty(_ROWS * total, np.float32)
+    def _blocks(self, batch: int, heads: slice) -> None:
+        """Attention of heads that read the same keys."""
+        queries = self._queries[batch, heads]
+        of = heads.start // self._repeats
+        keys, values = self._keys[batch, of], self._values[batch, of]
+        count, length, depth = queries.shape
+        sinks = None if self._sinks is None else self._sinks[heads, None, None]
+        scratch = np.empty(count * _ROWS * len(keys), np.float32)
         for block, row in enumerate(range(0, length, _ROWS)):
-            scaled = queries[row : row + _ROWS] * self._scale
-            read = slice(0, total) if self._mask is None else self._mask.keys(block)
+            scaled = queries[:, row : row + _ROWS] * self._scale
+            rows = scaled.shape[1]
+            read = slice(0, len(keys)) if self._mask is None else self._mask.keys(block)
             columns = read.stop - read.start
-            scores = scratch[: len(scaled) * columns].reshape(len(scaled), columns)
-            np.matmul(scaled, keys[read].T, out=scores)
+            flat = scratch[: count * rows * columns].reshape(count * rows, columns)
+            np.matmul(scaled.reshape(count * rows, depth), keys[read].T, out=flat)
+            scores = flat.reshape(count, rows, columns)
             if self._mask is not None:
-                self._mask.apply(scores, batch, head, block)
+                self._mask.apply(scores, batch, heads, block)
             maximum = scores.max(axis=-1, keepdims=True)
-            if self._sinks is not None:
-                np.maximum(maximum, self._sinks[head], out=maximum)
+            if sinks is not None:
+                np.maximum(maximum, sinks, out=maximum)
             scores -= maximum
             np.exp(scores, out=scores)
             weight = scores.sum(axis=-1, keepdims=True)
-            if self._sinks is not None:
-                weight += np.exp(self._sinks[head] - maximum)
-            out = self._out[batch, row : row + _ROWS, head]
-            np.matmul(scores, values[read], out=out)
-            out /= weight
+            if sinks is not None:
+                weight += np.exp(sinks - maximum)
+            product = np.matmul(flat, values[read]).reshape(count, rows, -1)
+            out = self._out[batch, row : row + _ROWS, heads].transpose(1, 0, 2)
+            np.divide(product, weight, out=out)

@@ -20,7 +20,7 @@ from scorer.device.threads import run_each
 # blocks of rows, from the length.
 _COLUMNS = 256
 _BLOCKS = 64
-_ROWS = 256
+_ROWS = 512
 
 
 def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.array | None:
@@ -41,12 +41,11 @@ def linear(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.ar
         return None
     columns, depth = weight.shape
     source = mx.contiguous(x)
-    mx.eval(source, given)
+    array, memory = new_array((*x.shape[:-1], columns), source, *given)
     length = x.shape[-2] if x.ndim > 1 else 1
     rows = host_view(source).reshape(-1, length, depth)
     matrix = host_view(weight)
     added = None if bias is None else host_view(bias)
-    array, memory = new_array((*x.shape[:-1], columns))
     out = memory.reshape(-1, length, columns)
     step = max(_COLUMNS, columns // _BLOCKS // 16 * 16)
 

@@ -87,6 +87,18 @@ def test_masks_of_each_sequence_and_head(dims: tuple[int, int]) -> None:
     np.testing.assert_allclose(attended(q, k, v, 0.25, mx.array(visible)), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("heads", [(3, 3), (6, 2), (7, 1), (14, 2), (12, 1)], ids=str)
+def test_heads_that_share_keys(heads: tuple[int, int]) -> None:
+    many, few = heads
+    q, k, v = data(1, 2, many, 80, 16), data(2, 2, few, 90, 16), data(3, 2, few, 90, 24)
+    visible = np.random.default_rng(0).random((2, many, 80, 90)) < 0.3
+    visible[..., 0] = True
+    expected = oracle(q, k, v, 0.25, visible)
+    np.testing.assert_allclose(attended(q, k, v, 0.25, mx.array(visible)), expected, atol=1e-5)
+    causal = oracle(q, k, v, 0.25, window(80, 90, 1000))
+    np.testing.assert_allclose(attended(q, k, v, 0.25, "causal"), causal, atol=1e-5)
+
+
 def test_an_additive_mask_biases_scores() -> None:
     bias = data(5, 4, 70, 70)
     q, k, v = data(1, 1, 4, 70, 16), data(2, 1, 4, 70, 16), data(3, 1, 4, 70, 16)
