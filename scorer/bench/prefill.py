@@ -86,6 +86,10 @@ class Measured:
 class _StatedCodes(CodesKVCache):
     """Our own cache as mlx-lm's generation takes it: with a state that it evaluates.
 
+    It waits for the attention of each layer. CUDA frees what a layer wrote when all that was
+    dispatched with it is done, so that otherwise the scores and the copied caches of as many layers
+    are held as the host is ahead by: the same prompt took 1.1 and 2.1 GB.
+
     The checks of what was quantized are dropped. Nobody evaluates them here, and until then each
     keeps the keys or values of its block, and their codes, in memory.
     """
@@ -96,6 +100,15 @@ class _StatedCodes(CodesKVCache):
         for side in self.sides:
             side.checks.clear()
         return held
+
+    def attend(
+        self, queries: mx.array, keys: Any, values: Any, scale: float, mask: Any, sinks: Any
+    ) -> mx.array:
+        """See :meth:`CodesKVCache.attend`."""
+        out = super().attend(queries, keys, values, scale, mask, sinks)
+        mx.eval(out)
+        mx.synchronize()
+        return out
 
     @property
     def state(self) -> list[Any]:

@@ -8,7 +8,8 @@ fused. Fused attention exists for a 16-bit cache on Metal and CUDA, for common h
 
 How many layers are in flight differs. On the CPU MLX queues some hundred operations, about one
 layer. On CUDA it dispatches graphs of a hundred operations and frees what a graph used when all of
-it is done, while the host builds the next ones. The counts of arrays below are read from MLX 0.32
+it is done, while the host builds the next ones; our own cache, which mlx-lm's quantized attention
+stands for elsewhere, waits for each layer there. The counts of arrays below are read from MLX 0.32
 and mlx-lm 0.32; ``python -m scorer.bench.prefill`` compares them with measured peaks.
 
 Estimated and not measured: everything on Metal, where one layer is counted although MLX works
@@ -96,17 +97,13 @@ _ATTENDING = _Arrays(hidden=1, queries=3, keys_values=3, inner=0)
 # Copies of the scores of a block of queries: MLX writes mask and softmax over the product. Our own
 # cache pads an even number of tokens on CUDA, which takes two copies more.
 _OWN_COPIES = 3
-# CUDA: operations of a layer with a 16-bit cache and with our own, of a graph that is dispatched as
-# a whole, and the time that the host takes for one; operations of the GPU per second (H100,
-# bfloat16; from prompt speeds and peaks of a 4B model published with MLX's pull request 3077).
-# A product with codes walks along the tokens of the cache in one loop, so its time depends on
-# their number and hardly on the queries: fitted to the peaks of a 1B model at 1024 and 8192 tokens.
+# CUDA: operations of a layer with a 16-bit cache, of a graph that is dispatched as a whole, and the
+# time that the host takes for one; operations of the GPU per second (H100, bfloat16; from prompt
+# speeds and peaks of a 4B model published with MLX's pull request 3077).
 _LAYER_OPS = 20
-_OWN_LAYER_OPS = 45
 _GRAPH_OPS = 100
 _HOST_SECONDS = 27e-6
 _GPU_FLOPS = 220e12
-_OWN_TOKEN_SECONDS = 150e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +253,10 @@ def _written(kind: CacheKind, block: _Block, shape: PrefillShape, device: Device
         grown *= 2
     expanded = 2 * shape.heads * _LATENT_HEAD * seen * size if latent else 0
     scores = _scores(layer, block, seen, shape, device)
-    if _is_waited_for(block, shape, device):
+    if block.codes and device == "cuda":
         # The first block of queries is computed together with the layer before, and sees the
         # fewest tokens; the last sees all of them.
-        first = seen - rows + _own_rows(shape.heads * seen * size)
+        first = seen - rows + min(rows, _own_rows(shape.heads * seen * size))
         arrays_and_scores = max(
             written(arrays) + scores * first / seen, written(_ATTENDING) + scores
         )
@@ -289,12 +286,6 @@ def _own_rows(row_bytes: int) -> int:
     return max(_OWN_BLOCK_ROWS, OWN_BLOCK_BYTES // row_bytes // _OWN_BLOCK_ROWS * _OWN_BLOCK_ROWS)
 
 
-def _is_waited_for(block: _Block, shape: PrefillShape, device: DeviceKind) -> bool:
-    """Whether our own cache attends in several blocks of queries, each of which is waited for."""
-    row = shape.heads * block.tokens * shape.element_bytes
-    return block.codes and device == "cuda" and block.rows > _own_rows(max(row, 1))
-
-
 def is_fused(layer: KVLayer, element_bytes: int, device: DeviceKind) -> bool:
     """Whether MLX attends to an unquantized cache without writing the scores of a block out.
 
@@ -314,20 +305,18 @@ def _in_flight(
     """Layers whose arrays MLX holds at the same time.
 
     On CUDA those of a graph, and of the next one as far as the host builds it meanwhile: all of it
-    where the GPU takes longer than the host. Then the host runs ahead as well.
+    where the GPU takes longer than the host. Then the host runs ahead as well. Our own cache waits
+    for the attention of each layer.
     """
     layers = sum(kind.count for kind in kinds)
-    if device != "cuda" or not layers or _is_waited_for(block, shape, device):
+    if device != "cuda" or not layers or block.codes:
         return 1
-    operations = _OWN_LAYER_OPS if block.codes else _LAYER_OPS
-    graph = _GRAPH_OPS / operations
+    graph = _GRAPH_OPS / _LAYER_OPS
     layer = kinds[0].layer
     weights = shape.hidden * (2 * shape.heads * layer.k_dim + 3 * shape.inner)
     attention = shape.heads * block.tokens * layer.k_dim
-    host = operations * _HOST_SECONDS
+    host = _LAYER_OPS * _HOST_SECONDS
     gpu = 2 * block.rows * (weights + attention) / _GPU_FLOPS
-    if block.codes:
-        gpu += block.tokens * _OWN_TOKEN_SECONDS
     return min(layers, max(graph * (1 + min(1, gpu / host)), layers * (1 - host / gpu)))
 
 
@@ -347,17 +336,11 @@ def _last(
 def _last_own(
     kinds: Sequence[CacheKind], shape: PrefillShape, context: int, device: DeviceKind
 ) -> Moment:
-    """The same with our own cache, which is copied whole for each token.
-
-    mlx-lm queues the token after this one before it waits: the cache of the prompt and two copies
-    are held, and in the layers in flight a padded one, see _OWN_COPIES.
-    """
+    """The same with our own cache: the layer at work is copied whole, and padded."""
     held = [kind.stored * (kind.layer.tokens(context) or 0) for kind in kinds]
-    layers = sum(kind.count for kind in kinds)
-    total = sum(h * k.count for h, k in zip(held, kinds, strict=True))
+    total = sum(h * kind.count for h, kind in zip(held, kinds, strict=True))
     logits = 3 * shape.vocab * shape.element_bytes
-    flight = _in_flight(kinds, _Block(1, context, True), shape, device)
-    return Moment(3 * total, max(held, default=0) + logits, total / max(1, layers), flight)
+    return Moment(total, 2 * max(held, default=0) + logits, 0, 1)
 
 
 def _stored(kinds: Sequence[CacheKind], block: _Block) -> float:
