@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import threading
 from pathlib import Path
 
 import mlx.core as mx
@@ -15,8 +16,11 @@ import numpy as np
 
 from scorer.common.atomic_files import storage_error
 from scorer.common.errors import QfidError
+from scorer.device.dispatch import dispatch
 from scorer.lanes.base import ModelLane, PendingPass, ReferenceLane
-from scorer.lanes.states import FileStates, MemoryStates
+from scorer.lanes.states import FileStates, HostStates, MemoryStates, StatesBytes
+
+Paths = tuple[Path, ...]
 
 
 class StatesGone(QfidError):
@@ -49,8 +53,12 @@ class KeptReference(ModelLane):
         self._folder = folder
         self._layers_freed = False
         self._behind = behind
-        # States (B, T, H) that are not stored yet, and a path for each of their chunks.
-        self._unstored: tuple[mx.array, list[Path]] | None = None
+        # The states of each chunk that are not stored yet.
+        self._unstored: list[StatesBytes] = []
+        # The batch that came after each, and the one that is read before it is asked for.
+        self._following: dict[Paths, Paths] = {}
+        self._last: Paths | None = None
+        self._ahead: _ReadAhead | None = None
 
     @property
     def released(self) -> bool:
@@ -60,7 +68,7 @@ class KeptReference(ModelLane):
     def holds(self, tokens: mx.array) -> bool:
         """Whether the states of every chunk of tokens (B, T) int32 are there."""
         self._store()
-        return all(path.exists() for path in self._paths(tokens))
+        return _all_there(self._paths(tokens))
 
     def begin(self, tokens: mx.array) -> PendingPass:
         """Read the states of tokens (B, T) int32; compute and keep them where they are not there.
@@ -70,11 +78,16 @@ class KeptReference(ModelLane):
             QfidError: They cannot be stored, or what is stored is damaged.
         """
         paths = self._paths(tokens)
-        if self._unstored is not None and not set(self._unstored[1]).isdisjoint(paths):
+        if any(part.path in paths for part in self._unstored):
             self._store()
-        if all(path.exists() for path in paths):
-            parts = [FileStates(path).load() for path in paths]
-            return PendingPass(MemoryStates(parts[0] if len(parts) == 1 else mx.concatenate(parts)))
+        if self._last is not None:
+            self._following[self._last] = paths
+        self._last = paths
+        if _all_there(paths):
+            states = self._read(paths)
+            if self._behind:
+                self._read_ahead(self._following.get(paths, ()))
+            return PendingPass(MemoryStates(states))
         if self._layers_freed:
             # Without its layers a body gives states all the same, or fails anywhere.
             raise StatesGone(
@@ -82,21 +95,35 @@ class KeptReference(ModelLane):
                 "resume the run: it computes them again",
             )
         made = self._reference.begin(tokens)
+        states = made.states.load()
+        parts = [StatesBytes.of(states[n : n + 1], path) for n, path in enumerate(paths)]
+        if self._behind:
+            # Asked for when they are stored, they would wait for the batch dispatched meanwhile.
+            dispatch(*(part.data for part in parts))
         self._store()
-        self._unstored = made.states.load(), paths
+        self._unstored = parts
         if not self._behind:
             self._store()
         return made
 
     def _store(self) -> None:
         """Store what is not stored yet."""
-        if self._unstored is None:
-            return
-        states, paths = self._unstored
-        self._unstored = None
-        self._make_folder()
-        for row, path in enumerate(paths):
-            FileStates.store(states[row : row + 1], path)
+        parts, self._unstored = self._unstored, []
+        if parts:
+            self._make_folder()
+        for part in parts:
+            part.store()
+
+    def _read(self, paths: Paths) -> mx.array:
+        """The states (B, T, H) of a batch: those read ahead, or from the files now."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.paths == paths:
+            return _joined(ahead.result())
+        return _joined([FileStates(path).read() for path in paths])
+
+    def _read_ahead(self, paths: Paths) -> None:
+        if paths and _all_there(paths):
+            self._ahead = _ReadAhead(paths)
 
     def over(self, reference: ReferenceLane) -> KeptReference:
         """The same states for another thread; what it computes is stored at once.
@@ -127,19 +154,61 @@ class KeptReference(ModelLane):
 
     def remove(self) -> None:
         """Delete all states."""
-        self._unstored = None
+        self._unstored, self._ahead = [], None
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _paths(self, tokens: mx.array) -> list[Path]:
+    def _paths(self, tokens: mx.array) -> Paths:
         rows = np.array(tokens)
         names = [hashlib.sha256(row.astype("<i4").tobytes()).hexdigest() for row in rows]
-        return [self._folder / f"{name}.states" for name in names]
+        return tuple(self._folder / f"{name}.states" for name in names)
 
     def _make_folder(self) -> None:
         try:
             self._folder.mkdir(exist_ok=True)
         except OSError as error:
             raise storage_error(error, self._folder) from error
+
+
+class _ReadAhead:
+    """The states of a batch, read by a thread while another batch is computed.
+
+    Attributes:
+        paths: A file for each chunk.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self._found: list[HostStates] = []
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="qfid-read-states", daemon=True)
+        self._thread.start()
+
+    def result(self) -> list[HostStates]:
+        """Wait for the states of each chunk.
+
+        Raises:
+            Exception: That of :meth:`FileStates.read`, or memory ran out.
+        """
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._found
+
+    def _run(self) -> None:
+        try:
+            self._found = [FileStates(path).read() for path in self.paths]
+        except Exception as error:
+            self._error = error
+
+
+def _joined(parts: list[HostStates]) -> mx.array:
+    """Chunks (1, T, H) as one array (B, T, H)."""
+    arrays = [part.array() for part in parts]
+    return arrays[0] if len(arrays) == 1 else mx.concatenate(arrays)
+
+
+def _all_there(paths: Paths) -> bool:
+    return all(path.exists() for path in paths)
 
 
 def check_room(folder: Path, needed: int) -> None:

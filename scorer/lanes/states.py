@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import mlx.core as mx
 import numpy as np
+from numpy.typing import NDArray
 
 from scorer.common.atomic_files import storage_error, write_atomic
 from scorer.common.errors import QfidError
@@ -42,6 +43,68 @@ class MemoryStates:
 
 
 @dataclass(frozen=True, slots=True)
+class HostStates:
+    """States as they were read.
+
+    Attributes:
+        data: (bytes of all elements,) uint8.
+        dtype: A key of ``_DTYPES``.
+        shape: Of the array.
+    """
+
+    data: NDArray[np.uint8]
+    dtype: str
+    shape: list[int]
+
+    def array(self) -> mx.array:
+        """The states, in ``shape`` and ``dtype``."""
+        return mx.array(self.data).view(_DTYPES[self.dtype]).reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class StatesBytes:
+    """States that are to be stored in a file, on their way to the host.
+
+    Attributes:
+        data: (bytes of all elements,) uint8, possibly still being computed.
+        dtype: As of :class:`FileStates`.
+        shape: Of the states.
+        path: The file; its folder must exist when it is stored.
+    """
+
+    data: mx.array
+    dtype: str
+    shape: list[int]
+    path: Path
+
+    @classmethod
+    def of(cls, states: mx.array, path: Path) -> StatesBytes:
+        """The bytes of states, as of :meth:`FileStates.store`; nothing is computed.
+
+        Raises:
+            QfidError: They have a dtype that cannot be stored.
+        """
+        dtype = str(states.dtype).rpartition(".")[2]
+        if dtype not in _DTYPES:
+            raise QfidError(f"states of dtype {dtype} cannot be stored in `{path}`")
+        # NumPy has no bfloat16; bytes are the same by any name.
+        return cls(states.reshape(-1).view(mx.uint8), dtype, list(states.shape), path)
+
+    def store(self) -> FileStates:
+        """Write them, see :meth:`FileStates.store`.
+
+        Raises:
+            QfidError: The bytes cannot be stored.
+        """
+        data = np.array(self.data, copy=False).data
+        crc = _checksum(self.dtype, self.shape, data)
+        header = {"dtype": self.dtype, "shape": self.shape, "crc32": crc}
+        content = b"".join((json.dumps(header).encode(), b"\n", data))
+        write_atomic(self.path, content, sync=False)
+        return FileStates(self.path)
+
+
+@dataclass(frozen=True, slots=True)
 class FileStates:
     """States in a file: a line of JSON (dtype, shape, CRC-32), then the elements in C order.
 
@@ -68,18 +131,18 @@ class FileStates:
         Raises:
             QfidError: They have another dtype, or the bytes cannot be stored.
         """
-        dtype = str(states.dtype).rpartition(".")[2]
-        if dtype not in _DTYPES:
-            raise QfidError(f"states of dtype {dtype} cannot be stored in `{path}`")
-        # NumPy has no bfloat16; bytes are the same by any name.
-        data = np.array(states.reshape(-1).view(mx.uint8), copy=False).data
-        shape = list(states.shape)
-        header = {"dtype": dtype, "shape": shape, "crc32": _checksum(dtype, shape, data)}
-        write_atomic(path, b"".join((json.dumps(header).encode(), b"\n", data)), sync=False)
-        return cls(path)
+        return StatesBytes.of(states, path).store()
 
     def load(self) -> mx.array:
         """Read the states (B, T, H), bit for bit, in the shape and dtype they were stored in.
+
+        Raises:
+            QfidError: The file is missing, cut short or damaged.
+        """
+        return self.read().array()
+
+    def read(self) -> HostStates:
+        """The same without MLX, for a thread that does nothing else.
 
         Raises:
             QfidError: The file is missing, cut short or damaged.
@@ -92,7 +155,7 @@ class FileStates:
             raise storage_error(error, self.path) from error
         if _checksum(dtype, shape, data.data) != crc:
             raise self._damaged("its bytes are not those that were stored")
-        return mx.array(data).view(_DTYPES[dtype]).reshape(shape)
+        return HostStates(data, dtype, shape)
 
     def remove(self) -> None:
         """Delete the file, if it is still there.

@@ -139,7 +139,7 @@ def test_memory_that_runs_out_anywhere_is_gone_on_with(
 ) -> None:
     owner, name = {
         "reference": (KeptReference, "begin"),
-        "states": (FileStates, "load"),
+        "states": (FileStates, "read"),
         "release": (KeptReference, "release_layers"),
         "candidate": (CandidateWeights, "check"),
     }[which]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,9 +10,10 @@ from typing import Any, cast
 import mlx.core as mx
 import pytest
 
+from scorer.common.errors import QfidError
 from scorer.lanes.base import PendingPass, ReferenceLane
 from scorer.lanes.kept_reference import KeptReference
-from scorer.lanes.states import FileStates, MemoryStates
+from scorer.lanes.states import FileStates, HostStates, MemoryStates
 
 
 class Counting:
@@ -78,3 +80,51 @@ def test_states_are_not_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path = tmp_path / "a"
     FileStates.store(mx.ones((1, 2, 3)), path)
     assert mx.array_equal(FileStates(path).load(), mx.ones((1, 2, 3))).item()
+
+
+def names_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The threads that read states from now on, a name for each file."""
+    real, names = FileStates.read, list[str]()
+
+    def read(self: FileStates) -> HostStates:
+        names.append(threading.current_thread().name)
+        return real(self)
+
+    monkeypatch.setattr(FileStates, "read", read)
+    return names
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_later_turns_read_the_batch_that_follows_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: bool
+) -> None:
+    reference, inner = kept(tmp_path, behind=behind)
+    batches = [tokens_of(1, 2), tokens_of(3, 4), tokens_of(5)]
+    for tokens in batches:
+        reference.begin(tokens)
+    assert reference.holds(batches[-1])
+    names = names_read(monkeypatch)
+    for turn in range(2):
+        for tokens in batches:
+            states = reference.begin(tokens).states.load()
+            assert mx.array_equal(states[:, :, 0], tokens).item(), turn
+    assert inner.passes == 1 * len(batches)
+    here = threading.current_thread().name
+    # The first batch of the first of these turns comes where nothing is known to follow.
+    assert names.count(here) == (2 if behind else 10)
+    # One that does not follow is read when it is asked for.
+    states = reference.begin(batches[2]).states.load()
+    assert mx.array_equal(states[:, :, 0], batches[2]).item()
+
+
+def test_what_is_found_wrong_ahead_is_said_when_it_is_asked_for(tmp_path: Path) -> None:
+    reference, _ = kept(tmp_path, behind=True)
+    batches = [tokens_of(1), tokens_of(2)]
+    for tokens in batches:
+        reference.begin(tokens)
+    assert reference.holds(batches[1])
+    second = max((tmp_path / "s").glob("*"), key=lambda path: path.stat().st_mtime_ns)
+    second.write_bytes(second.read_bytes()[:-1])
+    reference.begin(batches[0])
+    with pytest.raises(QfidError, match="damaged"):
+        reference.begin(batches[1])
