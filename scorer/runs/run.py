@@ -312,6 +312,11 @@ class Run:
             state.dropped |= reasons
             self._save_state(state)
 
+    @property
+    def stopped_at(self) -> int | None:
+        """After how many chunks the run stopped because it was settled; None: it did not."""
+        return self._state().stopped_at
+
     def mark_stopped(self, chunks: int | None) -> None:
         """Record after how many chunks the run stopped because it is settled; None: it did not."""
         state = self._state()

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, converted, json_values
+from scorer.spec.amounts import whole_number
 from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.roles import PLAIN_TEXT_HINT, checked_roles
@@ -64,7 +65,8 @@ def order_seed(chunks: ChunkChoice) -> int | None:
     """
     if chunks in ("first", "spread"):
         return None
-    seed = chunks.removeprefix(RANDOM)
+    # A program can give a number.
+    seed = str(chunks).removeprefix(RANDOM)
     if chunks == seed or not (seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS):
         raise InputError(
             f"`{chunks}` is not a choice of chunks",
@@ -161,6 +163,9 @@ class Job:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roles", checked_roles(self.roles))
+        for name in ("chunk_length", "max_chunks", "noise_floor", "batch"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, whole_number(value, name.replace("_", " ")))
         if not self.settings:
             raise InputError("the job has no setting", NOTATION_HINT)
         for number, setting in enumerate(self.settings):

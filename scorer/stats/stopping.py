@@ -10,6 +10,7 @@ Standard library only: the app names looks before numpy is imported.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -58,6 +59,45 @@ def look_confidence(settings: int, looks: int) -> float:
         looks: Planned looks, at least 1.
     """
     return 1 - (1 - CONFIDENCE) / (settings * len(METRICS) * looks)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnds:
+    """After how many chunks a run may have ended.
+
+    Attributes:
+        sizes: The planned looks of a run that stops once it is settled; of any other the number of
+            its chunks.
+        order: The order in which it takes its chunks: ``random:1``.
+    """
+
+    sizes: tuple[int, ...]
+    order: str
+
+
+def looks_together(runs: Iterable[RunEnds]) -> int:
+    """At how many sets of common chunks two runs, or two settings of one, may have been compared.
+
+    Which chunks two runs have in common depends on when each of them stopped, and so on what they
+    saw. Each such set is tested at its share of the 5 % (Bonferroni), as each look of one run is.
+
+    Args:
+        runs: The runs, at least one.
+
+    Returns:
+        The largest number over all pairs of the runs; 1 where none of them stops by itself.
+    """
+    different = list(dict.fromkeys(runs))
+    alone = (len(run.sizes) for run in different)
+    pairs = itertools.combinations(different, 2)
+    return max(itertools.chain(alone, (_sets_in_common(a, b) for a, b in pairs)))
+
+
+def _sets_in_common(a: RunEnds, b: RunEnds) -> int:
+    if a.order == b.order:
+        # The shorter of the two is the beginning of the other.
+        return len({min(sizes) for sizes in itertools.product(a.sizes, b.sizes)})
+    return len(a.sizes) * len(b.sizes)
 
 
 @dataclass(frozen=True, slots=True)
