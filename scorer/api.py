@@ -200,9 +200,7 @@ def measure_kv_fidelity(
         # One setting is no list of them: `8,4` is no notation.
         named = settings if setting is None else [setting]
         assert named is not None
-        asked = settings_asked(
-            named, group_size=kv_group_size, start=quantize_start, path=path
-        )
+        asked = settings_asked(named, group_size=kv_group_size, start=quantize_start, path=path)
     source = "builtin" if model == "demo" else "wikitext2"
     job = Job(
         model=located(model),

@@ -10,7 +10,7 @@ from qfid_tui.state.setting_names import short_name
 from qfid_tui.words.compared_runs import Tone, TonedLine, padded, wrapped
 from qfid_tui.words.run_rows import cut
 from scorer.common.inert_text import inert
-from scorer.report.formats.inline import columns, digits, interval, plural
+from scorer.report.formats.inline import columns, digits, interval
 
 if TYPE_CHECKING:
     from scorer.report.run_diff_part import RunDiff

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Generator
 from typing import Any
 
+from scorer.common.child_end import died
 from scorer.common.errors import QfidError
 from scorer.common.process_limits import limit_reached
 from scorer.common.python_command import python_command
@@ -122,4 +123,4 @@ def in_child(request: dict[str, Any], *arguments: str) -> Generator[Event]:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-    raise QfidError(f"the scorer ended without a report: exit code {child.returncode}")
+    raise died(child.returncode)

@@ -212,9 +212,7 @@ def _is_kl(mean: float) -> bool:
     return mean == math.inf or abs(mean) < _LARGEST
 
 
-def _groups(
-    digest: str, entries: list[_Entry], first: _Entry, found: Standings
-) -> Iterator[Group]:
+def _groups(digest: str, entries: list[_Entry], first: _Entry, found: Standings) -> Iterator[Group]:
     """Rank the rows of one key; those without a common chunk go to those that are not ranked.
 
     Yields:
@@ -314,9 +312,7 @@ def _group(
     )
 
 
-def _family(
-    entries: Mapping[str, _Entry], looks: int
-) -> dict[tuple[str, str], PairedDifference]:
+def _family(entries: Mapping[str, _Entry], looks: int) -> dict[tuple[str, str], PairedDifference]:
     """Every two rows, as one family, by their names."""
     pairs: dict[tuple[str, str], PairedDifference] = {}
     for a, b in itertools.combinations(entries, 2):

@@ -89,12 +89,13 @@ def parse_tokens(text: str, what: str = "--context") -> int:
     return int(tokens)
 
 
-def whole_number(value: object, what: str) -> int:
+def whole_number(value: object, what: str, hint: str = "give an int") -> int:
     """A number that a program gave, as an int; also one of NumPy's.
 
     Args:
         value: The number.
         what: What it counts, for the message.
+        hint: What to give instead.
 
     Raises:
         InputError: It is no whole number.
@@ -104,7 +105,7 @@ def whole_number(value: object, what: str) -> int:
             return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         pass
-    raise InputError(f"{what} `{value!r}` is not a whole number", "give an int")
+    raise InputError(f"{what} `{value!r}` is not a whole number", hint)
 
 
 def bytes_word(size: int) -> str:

@@ -67,7 +67,9 @@ def order_seed(chunks: ChunkChoice) -> int | None:
         return None
     # A program can give a number.
     seed = str(chunks).removeprefix(RANDOM)
-    if chunks == seed or not (seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS):
+    if str(chunks) == seed or not (
+        seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS
+    ):
         raise InputError(
             f"`{chunks}` is not a choice of chunks",
             f"one of: first, spread, {RANDOM}SEED with a number of up to {_SEED_DIGITS} digits",
@@ -105,6 +107,14 @@ def _read_corpus(data: Any) -> CorpusSpec:
     if not isinstance(data, str):
         raise InputError("a job's `corpus` must be a name or a path")
     return CorpusSpec(data)
+
+
+_COUNTS = {
+    "chunk_length": "give an int",
+    "max_chunks": "give an int, or None for all",
+    "noise_floor": "give an int",
+    "batch": "give an int, or None for as many as memory allows",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +173,10 @@ class Job:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roles", checked_roles(self.roles))
-        for name in ("chunk_length", "max_chunks", "noise_floor", "batch"):
+        for name, hint in _COUNTS.items():
             if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, whole_number(value, name.replace("_", " ")))
+                count = whole_number(value, name.replace("_", " "), hint)
+                object.__setattr__(self, name, count)
         if not self.settings:
             raise InputError("the job has no setting", NOTATION_HINT)
         for number, setting in enumerate(self.settings):

@@ -10,7 +10,6 @@ from scorer.spec.settings.grammar import SettingForm, parse_form, split_list, un
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.weights import WeightsSetting
 
-
 SettingsAsked = Iterable[Setting | str | int] | Setting | str | int
 """Settings as a program gives them: notations, widths, settings, or a string that lists them."""
 
