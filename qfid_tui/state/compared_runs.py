@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from scorer.report.setting_row import SettingRow
     from scorer.report.tree import Report
 
+_NO_LOOKS = RunEnds((0,), "")
+
 
 @dataclass(frozen=True, slots=True)
 class ComparedRun:
@@ -77,7 +79,7 @@ class ComparedRow:
     noise: float = 0.0
     simultaneous: bool = False
     by_weights: bool = False
-    ends: RunEnds = RunEnds((0,), "")
+    ends: RunEnds = _NO_LOOKS
 
     def kl_on(self, chunks: frozenset[int]) -> float:
         """KL mean over some of its chunks, nats; NaN without any."""

@@ -118,8 +118,8 @@ class SettingDiff:
         kl_mean_a: KL mean of the first run over them, nats; may be infinite.
         kl_mean_b: That of the second.
         difference: The second less the first, nats; None where one is infinite.
-        interval: Its interval, paired by chunk; those of all settings, and of all looks of runs that
-            stop once they are settled, hold together with 95 %. None where there is none.
+        interval: Its interval, paired by chunk; those of all settings, and of all looks of runs
+            that stop once they are settled, hold together with 95 %. None where there is none.
         confidence: Of this one interval.
         unit: What is taken as independent.
         n_units: How many of those there are; 0 without an interval.

@@ -66,10 +66,9 @@ def order_seed(chunks: ChunkChoice) -> int | None:
     if chunks in ("first", "spread"):
         return None
     # A program can give a number.
-    seed = str(chunks).removeprefix(RANDOM)
-    if str(chunks) == seed or not (
-        seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS
-    ):
+    text = str(chunks)
+    seed = text.removeprefix(RANDOM)
+    if text == seed or not (seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS):
         raise InputError(
             f"`{chunks}` is not a choice of chunks",
             f"one of: first, spread, {RANDOM}SEED with a number of up to {_SEED_DIGITS} digits",
