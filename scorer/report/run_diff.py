@@ -66,7 +66,7 @@ class _Side:
             arithmetic=self.facts.arithmetic.description,
             n_chunks=len(chunks),
             looks=self.ends.sizes if self.run.job.until_settled else (),
-            stopped_at=self.run.stopped_at,
+            stopped_at=self.run.state().stopped_at,
         )
 
     @property

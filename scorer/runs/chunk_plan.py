@@ -5,12 +5,13 @@ Pure standard library.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError
 from scorer.runs.identity import stored_batch
+from scorer.runs.stored_counts import count_chunks
 
 if TYPE_CHECKING:
     from scorer.runs.run import Run
@@ -115,12 +116,16 @@ class AskedChunks:
         return self.asked < self.planned
 
 
-def asked_chunks(run: Run, max_chunks: int | None) -> AskedChunks | None:
+def asked_chunks(
+    run: Run, max_chunks: int | None, *, by_headers: bool = False
+) -> AskedChunks | None:
     """What a run has of the chunks that are asked for; None where it does not say.
 
     Args:
         run: The saved run.
         max_chunks: How many chunks are asked for; None for every chunk of the text.
+        by_headers: Whether it is enough to count what is stored: damage is not seen then, and each
+            setting is taken to have the first chunks of the run. A long run is read in no time.
 
     Raises:
         InputError: The run stops by itself, and another number of chunks is asked for.
@@ -146,7 +151,13 @@ def asked_chunks(run: Run, max_chunks: int | None) -> AskedChunks | None:
     else:
         asked = _whole_batches(run, max_chunks)
         asked = asked if total is None else min(asked, total)
-    stored, dropped = run.scored(), run.dropped()
+    stored: Mapping[str, Collection[int]]
+    if by_headers:
+        counts = count_chunks(run.positions_path, run.state().counted).chunks
+        stored = {name: planned[:count] for name, count in counts.items()}
+    else:
+        stored = run.scored()
+    dropped = run.dropped()
     names = [run.stored_as(s.key) for s in run.job.settings if s.key not in dropped]
     known = planned[:asked]
     missing = sum(asked - len(known) + _lacking(stored.get(name, ()), known) for name in names)

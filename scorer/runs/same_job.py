@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scorer.spec.job import Job
 
 _LOOKED_AT = 200
-# The positions of these are read.
+# What is stored of these is counted.
 _COMPARED = 8
 # No number depends on these.
 _FREE = ("max_chunks", "settings", "force", "one_at_a_time", "deployment")
@@ -47,7 +47,8 @@ def run_of_job(
 ) -> SameJob | None:
     """The saved run of a job that lacks least of it; None where there is none.
 
-    Whether model, text and arithmetic are still the same is seen when it goes on. Runs that a
+    Whether model, text and arithmetic are still the same, and all that is stored intact, is seen
+    when it goes on. Runs that a
     process writes to are left out, and so are those of a text from standard input, and those that
     are to have more chunks and lack some of these.
 
@@ -62,7 +63,7 @@ def run_of_job(
     with contextlib.suppress(QfidError, OSError):
         for run in itertools.islice(_runs_of(job, resolved, any_order=any_order), _COMPARED):
             with contextlib.suppress(QfidError):
-                chunks = asked_chunks(run, job.max_chunks)
+                chunks = asked_chunks(run, job.max_chunks, by_headers=True)
                 if chunks is not None and not (chunks.is_smaller and chunks.missing):
                     same = dataclasses.replace(job, chunks=run.job.chunks)
                     found.append(SameJob(run, same, chunks))
