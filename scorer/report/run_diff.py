@@ -24,7 +24,7 @@ from scorer.runs.stored_chunks import StoredChunks
 from scorer.spec.settings.base import Setting
 from scorer.stats.intervals import CONFIDENCE, Interval
 from scorer.stats.pairs import paired_difference
-from scorer.stats.stopping import RunEnds, looks_together
+from scorer.stats.stopping import RunEnds, looks_of_pair
 from scorer.stats.summary import exp_of
 from scorer.stats.summary_values import ChunkSums
 
@@ -106,7 +106,7 @@ def run_diff(a: Run, b: Run, settings: Sequence[str] = (), within: Within | None
     _check_what(a, b)
     first, second = _Side.of(a), _Side.of(b)
     names = _common_settings(first, second, settings)
-    looks = looks_together((first.ends, second.ends))
+    looks = looks_of_pair(first.ends, second.ends)
     confidence = 1 - (1 - CONFIDENCE) / (len(names) * looks)
     return RunDiff(
         a=first.part(),

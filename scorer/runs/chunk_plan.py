@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from scorer.common.errors import InputError
 from scorer.runs.identity import stored_batch
-from scorer.runs.stored_counts import count_chunks
 
 if TYPE_CHECKING:
     from scorer.runs.run import Run
@@ -117,15 +116,15 @@ class AskedChunks:
 
 
 def asked_chunks(
-    run: Run, max_chunks: int | None, *, by_headers: bool = False
+    run: Run, max_chunks: int | None, counted: Mapping[str, int] | None = None
 ) -> AskedChunks | None:
     """What a run has of the chunks that are asked for; None where it does not say.
 
     Args:
         run: The saved run.
         max_chunks: How many chunks are asked for; None for every chunk of the text.
-        by_headers: Whether it is enough to count what is stored: damage is not seen then, and each
-            setting is taken to have the first chunks of the run. A long run is read in no time.
+        counted: How many chunks are stored of each setting, where no position is to be read: these
+            are taken to be the first ones of the run, and intact. None to look.
 
     Raises:
         InputError: The run stops by itself, and another number of chunks is asked for.
@@ -152,11 +151,10 @@ def asked_chunks(
         asked = _whole_batches(run, max_chunks)
         asked = asked if total is None else min(asked, total)
     stored: Mapping[str, Collection[int]]
-    if by_headers:
-        counts = count_chunks(run.positions_path, run.state().counted).chunks
-        stored = {name: planned[:count] for name, count in counts.items()}
-    else:
+    if counted is None:
         stored = run.scored()
+    else:
+        stored = {name: planned[:count] for name, count in counted.items()}
     dropped = run.dropped()
     names = [run.stored_as(s.key) for s in run.job.settings if s.key not in dropped]
     known = planned[:asked]

@@ -75,29 +75,25 @@ class RunEnds:
     order: str
 
 
-def looks_together(runs: Iterable[RunEnds]) -> int:
-    """At how many sets of common chunks two runs, or two settings of one, may have been compared.
+def looks_of_pair(a: RunEnds, b: RunEnds) -> int:
+    """At how many sets of common chunks two runs may have been compared.
 
     Which chunks two runs have in common depends on when each of them stopped, and so on what they
     saw. Each such set is tested at its share of the 5 % (Bonferroni), as each look of one run is.
 
-    Args:
-        runs: The runs, at least one.
-
     Returns:
-        The largest number over all pairs of the runs; 1 where none of them stops by itself.
+        1 where neither stops by itself.
     """
-    different = list(dict.fromkeys(runs))
-    alone = (len(run.sizes) for run in different)
-    pairs = itertools.combinations(different, 2)
-    return max(itertools.chain(alone, (_sets_in_common(a, b) for a, b in pairs)))
-
-
-def _sets_in_common(a: RunEnds, b: RunEnds) -> int:
     if a.order == b.order:
         # The shorter of the two is the beginning of the other.
         return len({min(sizes) for sizes in itertools.product(a.sizes, b.sizes)})
     return len(a.sizes) * len(b.sizes)
+
+
+def looks_together(runs: Iterable[RunEnds]) -> int:
+    """The most of :func:`looks_of_pair` over all pairs of settings of some runs, at least one."""
+    pairs = itertools.combinations_with_replacement(dict.fromkeys(runs), 2)
+    return max(looks_of_pair(a, b) for a, b in pairs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ def test_a_number_that_scores_nothing_is_refused(small: Small) -> None:
 def test_all_chunks_are_asked_for_as_on_the_command_line(small: Small) -> None:
     run = measure(small, settings=["8"], max_chunks=2)[0].run_id
     (report,) = resume_run(run, max_chunks="all")
-    facts = find_run(run).facts.run
-    assert facts is not None and report.n_chunks == facts.corpus.total_chunks > 2
+    facts = find_run(run).facts
+    assert facts.chunks is not None and facts.run is not None
+    assert len(facts.chunks) == facts.run.corpus.total_chunks and report.n_chunks > 2
     with pytest.raises(InputError, match="is not a whole number"):
         resume_run(run, max_chunks="some")  # type: ignore[arg-type]

@@ -184,7 +184,7 @@ def test_two_rows_are_ranked_however_few_chunks_they_share() -> None:
 
 
 def test_pairs_with_a_run_that_stops_are_tested_at_a_share_of_a_look() -> None:
-    plain, other = report_of({"8": 0.01}), report_of({"6": 0.0125}, seed=1)
+    plain, other = report_of({"8": 0.01}), report_of({"6": 0.02}, seed=1)
     ((group,),) = standings(named(one=plain, two=other)).sections
     assert group.looks == 1 and [each.rank for each in group.standings] == [1, 2]
     part = StoppingPart(
