@@ -47,7 +47,7 @@ def test_a_number_that_scores_nothing_is_refused(small: Small) -> None:
 
 
 def test_all_chunks_are_asked_for_as_on_the_command_line(small: Small) -> None:
-    run = measure(small, settings=["8"], max_chunks=2)[0].run_id
+    run = measure(small, settings=["8"], max_chunks=2, chunk_length=256)[0].run_id
     (report,) = resume_run(run, max_chunks="all")
     facts = find_run(run).facts
     assert facts.chunks is not None and facts.run is not None

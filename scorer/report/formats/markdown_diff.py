@@ -52,6 +52,8 @@ def _stops(side: DiffSide) -> str:
     of = f"of at most {count(side.looks[-1])}"
     if side.stopped_at is None:
         return f" {of}, not settled"
+    if side.stopped_at == side.looks[-1]:
+        return f" {of}: settled at the last look"
     return f" {of}: stopped once settled"
 
 

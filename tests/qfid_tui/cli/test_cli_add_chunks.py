@@ -141,6 +141,15 @@ def test_the_same_run_until_settled_is_named_or_goes_on(qfid: Command) -> None:
     assert "are added" not in qfid.err and len(list_runs()) == 4
 
 
+def test_a_finished_run_until_settled_looks_once_and_says_so(qfid: Command) -> None:
+    qfid("kv", "--kv-bits", "8", "--chunks", "random:1", "--max-chunks", "3")
+    (info,) = list_runs()
+    out = qfid("resume", info.id, "--until-settled")
+    assert "all its chunks are scored: it looks once, at the last of the looks" in qfid.err
+    assert qfid.err.count("look 1 of 1 at 3 chunks") == 1 and "all 3 chunks are scored" in out
+    assert "were needed" not in out
+
+
 def test_an_unfinished_run_goes_on_by_the_same_command(qfid: Command) -> None:
     """As after a Ctrl-C while chunks were added."""
     qfid("kv", "--kv-bits", "8,4", "--max-chunks", "2")
