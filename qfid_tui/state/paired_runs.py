@@ -31,4 +31,5 @@ def read_paired(a: str, b: str) -> PairedRuns:
     try:
         return PairedRuns(diff_runs(a, b))
     except QfidError as error:
-        return PairedRuns(None, error.message)
+        # The screen numbers them.
+        return PairedRuns(None, error.message.replace(f"`{a}`", "1").replace(f"`{b}`", "2"))

@@ -50,7 +50,8 @@ def compared_lines(compared: ComparedRuns, width: int) -> list[TonedLine]:
         lines += [(), *wrapped(_RANK, width, "muted")]
     stopped = {row.run + 1 for group in compared.groups for row in group.rows if row.simultaneous}
     if stopped and width >= _WIDE:
-        lines += wrapped(_STOPPED.format(", ".join(map(str, sorted(stopped)))), width, "muted")
+        words = _STOPPED[len(stopped) > 1].format(", ".join(map(str, sorted(stopped))))
+        lines += wrapped(words, width, "muted")
     lines += _bounds_lines(compared, width)
     if len(compared.groups) > 1:
         lines += wrapped(_UNLIKE, width, "muted")
@@ -67,9 +68,10 @@ def _bounds_lines(compared: ComparedRuns, width: int) -> Iterator[TonedLine]:
 
 
 _RANK = "Rank 1: no other row of the group is told apart as better; each that is adds 1."
-_STOPPED = (
-    "Run {} stops once it is settled: its intervals are wider and hold together over settings, "
-    "criteria and looks, and pairs are tested at a look's share of the 5 %."
+_STOPPED = tuple(
+    f"{which} once settled: {whose} intervals are wider and hold together over settings, criteria "
+    "and looks, and pairs are tested at a look's share of the 5 %."
+    for which, whose in (("Run {} stops", "its"), ("Runs {} stop", "their"))
 )
 _WEIGHTS = (
     "Run {} has weights: its verdicts are by the bounds of weights, the others by those of the KV "

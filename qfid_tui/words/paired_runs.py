@@ -40,7 +40,13 @@ def _lines(diff: RunDiff, width: int) -> Iterator[TonedLine]:
     names = ", ".join(inert(each.name) for each in diff.how)
     yield from wrapped(f"differs: {names or 'nothing that the runs know of'}", width, "muted")
     longest = max(columns(short_name(each.setting)) for each in diff.settings)
-    room = min(longest, _LONGEST_SETTING, max(1, width - _DIFFERENCE - _INTERVAL - 12)) + 1
+    room = max(len("setting"), min(longest, _LONGEST_SETTING)) + 1
+    heads = (
+        padded("setting", room),
+        padded("difference", _DIFFERENCE),
+        padded("interval", _INTERVAL),
+    )
+    yield (("   " + "".join(heads) + "lies", "muted"),)
     for each in diff.settings:
         yield (
             ("   " + padded(cut(short_name(each.setting), room - 1), room), "plain"),
@@ -52,7 +58,7 @@ def _lines(diff: RunDiff, width: int) -> Iterator[TonedLine]:
     chunks = " to ".join(map(str, sorted({min(counts), max(counts)})))
     yield from wrapped(
         f"Of the KL mean, nats, on {chunks} common chunks: does its interval lie within "
-        f"± {diff.within.value:.0%} of run 1's, beyond, or neither? Intervals of "
+        f"± {100 * diff.within.value:g} % of run 1's, beyond, or neither? Intervals of "
         f"{100 * diff.settings[0].confidence:.4g} %, so that all hold together with 95 %"
         + (f" at each of {diff.looks} looks." if diff.looks > 1 else "."),
         width,

@@ -104,7 +104,7 @@ def _about(group: Group, before: Group | None) -> Iterator[str]:
     if group.differs:
         yield f"Not ranked with the first table: {_shown('; '.join(group.differs))}."
     if before is not None and before.n_fewer:
-        yield "The rows of the table above again, with those that were left out of it."
+        yield "The rows of the table above again, with more that have fewer chunks."
     if group.n_fewer:
         rows = plural(group.n_fewer, "row")
         are = "is" if group.n_fewer == 1 else "are"

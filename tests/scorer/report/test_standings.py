@@ -159,7 +159,7 @@ def test_a_row_with_few_chunks_does_not_shrink_the_table_of_the_others() -> None
     assert groups[0].key == groups[1].key and not groups[1].differs
     page = to_site(standings(reports), 3)
     assert "Left out is 1 row with less than half of these chunks" in page
-    assert "The rows of the table above again" in page
+    assert "The rows of the table above again, with more" in page
     assert "Not ranked with the first table" not in page
 
 
