@@ -92,8 +92,10 @@ def looks_of_pair(a: RunEnds, b: RunEnds) -> int:
 
 def looks_together(runs: Iterable[RunEnds]) -> int:
     """The most of :func:`looks_of_pair` over all pairs of settings of some runs, at least one."""
-    pairs = itertools.combinations_with_replacement(dict.fromkeys(runs), 2)
-    return max(looks_of_pair(a, b) for a, b in pairs)
+    different = list(dict.fromkeys(runs))
+    stopping = (run for run in different if len(run.sizes) > 1)
+    pairs = itertools.product(stopping, different)
+    return max((looks_of_pair(a, b) for a, b in pairs), default=1)
 
 
 @dataclass(frozen=True, slots=True)
