@@ -49,6 +49,6 @@ def died(code: int, log: Sequence[str] = (), saved: str = "") -> QfidError:
     if any(map(says_too_few_threads, log)):
         hints.append(THREADS_HINT)
     elif may_lack_memory(code, log):
-        hints.append("if memory ran out, --batch 1 or shorter chunks take less")
+        hints.append("if memory ran out, score with --batch 1 or shorter chunks")
     kind = WillNotFit if any(map(says_out_of_memory, log)) else QfidError
     return kind(f"the scorer {ending(code)} without a report{last_line}", "; ".join(hints))

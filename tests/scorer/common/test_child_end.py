@@ -40,6 +40,6 @@ def test_an_error_says_how_it_ended_what_is_saved_and_what_helps() -> None:
     assert error.message == (
         "the scorer was ended by SIGKILL without a report; its last line: last words"
     )
-    assert error.hint == ("all is saved; if memory ran out, --batch 1 or shorter chunks take less")
+    assert error.hint == ("all is saved; if memory ran out, score with --batch 1 or shorter chunks")
     assert error.exit_code == 1
     assert died(-signal.SIGABRT, ["[metal::malloc] no"]).exit_code == 3
