@@ -124,6 +124,6 @@ def in_child(request: dict[str, Any], *arguments: str) -> Generator[Event]:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-    error = died(child.returncode)
-    error.hint = in_python(error.hint)
-    raise error
+    dead = died(child.returncode)
+    dead.hint = in_python(dead.hint)
+    raise dead

@@ -80,7 +80,7 @@ def test_a_child_ends_with_its_reader(small: Small, monkeypatch: pytest.MonkeyPa
         (("/no/such/program",), "the scorer cannot be started: No such file"),
         (
             (sys.executable, "-c", "raise SystemExit(7)"),
-            "the scorer ended with code 7 without a report",
+            "ended with code 7 without a report",
         ),
     ],
 )
