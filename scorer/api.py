@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from scorer.api_runs import RanksWanted, Shard, by_setting, located, run_job
 from scorer.common.errors import InputError, QfidError
@@ -22,9 +22,8 @@ from scorer.spec.job import (
 )
 from scorer.spec.roles import roles_of
 from scorer.spec.settings.base import ComputePath, Setting
-from scorer.spec.settings.grammar import split_list
 from scorer.spec.settings.kv import KVSetting
-from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.registry import SettingsAsked, settings_asked
 
 if TYPE_CHECKING:
     from scorer.report.setting_report import SettingReport
@@ -36,7 +35,7 @@ def measure_kv_fidelity(
     *,
     kv_bits: int | None = None,
     kv_group_size: int | None = None,
-    setting: Setting | str | None = None,
+    setting: Setting | str | int | None = None,
     settings: None = None,
     quantize_start: int = 0,
     path: ComputePath = "deployed",
@@ -62,7 +61,7 @@ def measure_kv_fidelity(
 def measure_kv_fidelity(
     model: str | PathLike[str],
     *,
-    settings: Sequence[Setting | str],
+    settings: SettingsAsked,
     kv_group_size: int | None = None,
     quantize_start: int = 0,
     path: ComputePath = "deployed",
@@ -89,8 +88,8 @@ def measure_kv_fidelity(
     *,
     kv_bits: int | None = None,
     kv_group_size: int | None = None,
-    setting: Setting | str | None = None,
-    settings: Sequence[Setting | str] | None = None,
+    setting: Setting | str | int | None = None,
+    settings: SettingsAsked | None = None,
     quantize_start: int = 0,
     path: ComputePath = "deployed",
     kernel: Kernel = "auto",
@@ -193,21 +192,15 @@ def measure_kv_fidelity(
             "kv_bits=8, setting='k8v4', or settings=['8', 'k8v4']",
         )
 
-    def read(wanted: Setting | str) -> Setting:
-        if not isinstance(wanted, str):
-            return wanted
-        return parse_setting(wanted, group_size=kv_group_size, start=quantize_start, path=path)
-
     if kv_bits is not None:
         asked: tuple[Setting, ...] = (
             KVSetting(kv_bits, kv_bits, kv_group_size, quantize_start, path),
         )
-    elif setting is not None:
-        asked = (read(setting),)
     else:
-        assert settings is not None
-        listed = split_list(settings) if isinstance(settings, str) else settings
-        asked = tuple(map(read, listed))
+        # One setting is no list of them: `8,4` is no notation.
+        named = settings if setting is None else [setting]
+        assert named is not None
+        asked = settings_asked(named, group_size=kv_group_size, start=quantize_start, path=path)
     source = "builtin" if model == "demo" else "wikitext2"
     job = Job(
         model=located(model),
@@ -233,7 +226,7 @@ def measure_kv_fidelity(
 def resume_run(
     run: str | PathLike[str] | None = None,
     *,
-    max_chunks: int | None = None,
+    max_chunks: int | Literal["all"] | None = None,
     accept_changes: bool = False,
     allow_custom_code: bool = False,
     force: bool = False,
@@ -249,9 +242,10 @@ def resume_run(
     Args:
         run: Id of the run or its unique beginning, or the path of its folder; None for the newest
             unfinished one.
-        max_chunks: Chunks that the run is to have in all: those that are missing are added to it.
-            On a GPU whole batches are. Where all of these are scored and the run has more, the
-            reports are of its first ``max_chunks``. None for as many as it has.
+        max_chunks: Chunks that the run is to have in all, or ``"all"`` of the text: those that are
+            missing are added to it. On a GPU whole batches are. Where all of these are scored and
+            the run has more, the reports are of its first ``max_chunks``. None for as many as it
+            has.
         accept_changes: Continue although model, text or arithmetic have changed since; the report
             says so.
         allow_custom_code: As in :func:`measure_kv_fidelity`. A run does not remember it.
@@ -282,10 +276,10 @@ def resume_run(
     try:
         found = run_to_resume(None if run is None else located(run))
         stopping = until_settled and not found.job.until_settled
-        asked = None
+        asked, wanted = None, None if max_chunks == "all" else max_chunks
         if max_chunks is not None:
-            dataclasses.replace(found.job, max_chunks=max_chunks)
-            asked = asked_chunks(found, max_chunks)
+            dataclasses.replace(found.job, max_chunks=wanted)
+            asked = asked_chunks(found, wanted)
         is_more = asked is not None and asked.asked > asked.planned
         if asked is not None and asked.is_smaller and not asked.missing and not stopping:
             report = finished_report(found, first=asked.asked)
@@ -297,7 +291,7 @@ def resume_run(
                 found, accept_changes=accept_changes, force=force, until_settled=until_settled
             )
             if max_chunks is not None:
-                job = dataclasses.replace(job, max_chunks=max_chunks)
+                job = dataclasses.replace(job, max_chunks=wanted)
             report, _ = run_job(
                 job, allow_custom_code, on_event, found.id, accept_changes, ranks, shard
             )

@@ -16,9 +16,8 @@ from scorer.common.python_hints import in_python
 from scorer.common.warning_categories import RunWarning
 from scorer.spec.events import Event, Failed, Finished, Warned
 from scorer.spec.job import Kernel
-from scorer.spec.settings.base import ComputePath, Setting
-from scorer.spec.settings.grammar import split_list
-from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.base import ComputePath
+from scorer.spec.settings.registry import SettingsAsked, settings_asked
 
 if TYPE_CHECKING:
     from scorer.tasks.report import TasksReport
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 def measure_tasks(
     model: str | PathLike[str],
     *,
-    settings: Sequence[Setting | str] | str = "8,4",
+    settings: SettingsAsked = "8,4",
     tasks: Sequence[str | PathLike[str]] | str | PathLike[str] = (),
     limit: int | None = None,
     kv_group_size: int | None = None,
@@ -83,15 +82,11 @@ def measure_tasks(
     from scorer.tasks.task_files import default_tasks
 
     name = located(model)
-    asked = split_list(settings) if isinstance(settings, str) else settings
     places = [tasks] if isinstance(tasks, str | PathLike) else tasks
     job = TasksJob(
         model=name,
-        settings=tuple(
-            parse_setting(each, group_size=kv_group_size, start=quantize_start, path=path)
-            if isinstance(each, str)
-            else each
-            for each in asked
+        settings=settings_asked(
+            settings, group_size=kv_group_size, start=quantize_start, path=path
         ),
         tasks=tuple(map(located, places)) or default_tasks(name),
         limit=limit,

@@ -12,13 +12,12 @@ from scorer.common.errors import InputError, Interrupted, QfidError
 from scorer.common.python_hints import in_python
 from scorer.common.warning_categories import RunWarning
 from scorer.device.forks import refuse_after_fork
-from scorer.spec.corpora import NAMED
+from scorer.spec.corpora import NAMED, listed_lengths
 from scorer.spec.events import Event
 from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, TextProtocol, default_chunks
 from scorer.spec.roles import roles_of
-from scorer.spec.settings.base import ComputePath, Setting
-from scorer.spec.settings.grammar import split_list
-from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.base import ComputePath
+from scorer.spec.settings.registry import SettingsAsked, settings_asked
 
 if TYPE_CHECKING:
     from scorer.report.joined import JoinedReport, NotScored
@@ -30,9 +29,9 @@ Text = str | PathLike[str]
 def measure_over_texts(
     model: str | PathLike[str],
     *,
-    settings: Sequence[Setting | str] | str,
+    settings: SettingsAsked,
     corpora: Sequence[Text] | Text,
-    chunk_lengths: Sequence[int] | int = 512,
+    chunk_lengths: Sequence[int] | int | str = 512,
     kv_group_size: int | None = None,
     quantize_start: int = 0,
     path: ComputePath = "deployed",
@@ -62,7 +61,7 @@ def measure_over_texts(
             that lists them, ``"8,4"``.
         corpora: Texts: ``wikitext2``, ``builtin``, ``code``, files, or ``hf:org/name:split:column``
             for data sets of the Hub. A string is one text, also with commas in it.
-        chunk_lengths: Tokens per chunk.
+        chunk_lengths: Tokens per chunk; or a string that lists them, ``"512,4096"``.
         kv_group_size: As of :func:`scorer.measure_kv_fidelity`, as are all others.
         quantize_start: See there.
         path: See there.
@@ -99,14 +98,10 @@ def measure_over_texts(
     from scorer.report.standings import NamedReport
 
     refuse_after_fork()
-    listed = split_list(settings) if isinstance(settings, str) else settings
-    asked = tuple(
-        parse_setting(one, group_size=kv_group_size, start=quantize_start, path=path)
-        if isinstance(one, str)
-        else one
-        for one in listed
-    )
+    asked = settings_asked(settings, group_size=kv_group_size, start=quantize_start, path=path)
     texts = [corpora] if isinstance(corpora, str | PathLike) else list(corpora)
+    if isinstance(chunk_lengths, str):
+        chunk_lengths = listed_lengths(chunk_lengths)
     lengths = [chunk_lengths] if isinstance(chunk_lengths, int) else list(chunk_lengths)
     if not texts or not lengths:
         raise InputError("no text or no length is named", "corpora=['wikitext2', 'code']")

@@ -16,7 +16,6 @@ from scorer.spec.events import Event
 from scorer.spec.job import ChunkChoice, CorpusSpec, Job, Kernel, TextProtocol, default_chunks
 from scorer.spec.roles import roles_of
 from scorer.spec.settings.base import ComputePath, Setting
-from scorer.spec.settings.grammar import split_list
 from scorer.spec.settings.grid import (
     DEFAULT_LADDER,
     cache_settings,
@@ -25,7 +24,7 @@ from scorer.spec.settings.grid import (
     stored_weights,
 )
 from scorer.spec.settings.kv import KVSetting
-from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.registry import SettingsAsked, settings_asked
 
 if TYPE_CHECKING:
     from scorer.report.weights_report import WeightsReport
@@ -39,13 +38,13 @@ _FIT_KV = "8,4"
 
 def measure_weight_fidelity(
     reference: str | PathLike[str],
-    candidates: Sequence[str | PathLike[str]] = (),
+    candidates: Sequence[str | PathLike[str]] | str | PathLike[str] = (),
     *,
     bits: Listed | None = None,
     group_size: int | None = None,
     kv: Listed | None = None,
     kv_group_size: int | None = None,
-    settings: Sequence[Setting | str] | str = (),
+    settings: SettingsAsked = (),
     quantize_start: int = 0,
     path: ComputePath = "deployed",
     kernel: Kernel = "auto",
@@ -162,7 +161,7 @@ def measure_weight_fidelity(
 
 def fit_memory(
     reference: str | PathLike[str],
-    candidates: Sequence[str | PathLike[str]] = (),
+    candidates: Sequence[str | PathLike[str]] | str | PathLike[str] = (),
     *,
     memory: int | str,
     context: int | str | None = None,
@@ -173,7 +172,7 @@ def fit_memory(
     group_size: int | None = None,
     kv: Listed | None = None,
     kv_group_size: int | None = None,
-    settings: Sequence[Setting | str] | str = (),
+    settings: SettingsAsked = (),
     quantize_start: int = 0,
     path: ComputePath = "deployed",
     kernel: Kernel = "auto",
@@ -285,13 +284,13 @@ def fit_memory(
 
 
 def settings_of(
-    candidates: Sequence[str | PathLike[str]],
+    candidates: Sequence[str | PathLike[str]] | str | PathLike[str],
     *,
     bits: Listed | None,
     group_size: int | None,
     kv: Listed | None,
     kv_group_size: int | None,
-    settings: Sequence[Setting | str] | str,
+    settings: SettingsAsked,
     quantize_start: int = 0,
     path: ComputePath = "deployed",
 ) -> tuple[Setting, ...]:
@@ -300,13 +299,11 @@ def settings_of(
     Raises:
         InputError: One is not valid.
     """
-    listed = split_list(settings) if isinstance(settings, str) and settings else settings
-    others = [
-        parse_setting(one, group_size=kv_group_size, start=quantize_start, path=path)
-        if isinstance(one, str)
-        else one
-        for one in listed
-    ]
+    others = settings_asked(
+        settings or (), group_size=kv_group_size, start=quantize_start, path=path
+    )
+    if isinstance(candidates, str | PathLike):
+        candidates = (candidates,)
     if bits is None and not candidates and not others:
         bits = DEFAULT_LADDER
     weights = [stored_weights(located(name)) for name in candidates]

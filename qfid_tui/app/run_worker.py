@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import signal
 import threading
 import time
 from collections import deque
@@ -17,8 +16,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qfid_tui.process.scorer_process import ScorerProcess, ending
-from scorer.common.out_of_memory import says_out_of_memory
+from qfid_tui.process.scorer_process import ScorerProcess
+from scorer.common.child_end import ending, may_lack_memory
 from scorer.spec.events import Event, Failed, Finished
 
 # Lines, and their bytes, that may wait to be handled; the child waits when there are more.
@@ -52,8 +51,7 @@ class ChildExit:
     @property
     def lacked_memory(self) -> bool:
         """Whether it may have run out of memory: its log says so, or a signal says so."""
-        said = any(map(says_out_of_memory, self.log))
-        return said or (not self.killed and -self.code in (signal.SIGKILL, signal.SIGSEGV))
+        return may_lack_memory(0 if self.killed else self.code, self.log)
 
     @property
     def words(self) -> str:

@@ -48,6 +48,11 @@ def same_job(job: Job, args: argparse.Namespace, info: ModelInfo) -> SameJob | N
     return run_of_job(job, resolved, any_order=any_order)
 
 
+def has_just_these(found: SameJob) -> bool:
+    """Whether a run has ended with the chunks that are asked for, and no others."""
+    return found.chunks.asked == found.chunks.planned and found.run.finished
+
+
 def more_than_asked(run: str, chunks: AskedChunks) -> str:
     """Says that the report is of fewer chunks than the run has."""
     return (
@@ -82,6 +87,14 @@ def repeated(run: str, chunks: AskedChunks, *, until_settled: bool) -> str:
     return (
         f"run `{run}` has these {chunks.planned} chunks: `qfid report {run}` prints its report; "
         "they are scored again in a run of their own"
+    )
+
+
+def taken(run: str, chunks: AskedChunks) -> str:
+    """Says that a run has just what is asked for, and that it is not scored again."""
+    return (
+        f"run `{run}` has these {chunks.planned} chunks: nothing of it is scored again (--anew "
+        "scores all)"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qfid_tui.process import scorer_process
+from scorer.common.child_end import ending
 from scorer.common.errors import QfidError
 from scorer.report.formats.inline import ABSENT, bytes_of, code, count, digits, plural, prose, text
 
@@ -42,7 +43,7 @@ def examine_in_child() -> dict[str, Any]:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         last_line = f": {lines[-1].strip()[:200]}" if lines else ""
         raise QfidError(
-            f"the scorer {scorer_process.ending(done.returncode)}{last_line}",
+            f"the scorer {ending(done.returncode)}{last_line}",
             "MLX or its driver does not work here: install it again",
         )
     return found

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qfid_tui.cli import diagnostics
 from qfid_tui.cli.progress_display import ProgressLines, progress_display
 from qfid_tui.cli.rank_options import ranks_of
-from qfid_tui.process.scorer_process import ScorerProcess, ending
-from scorer.common.errors import InputError, OtherConditions, WillNotFit
+from qfid_tui.process.scorer_process import ScorerProcess
+from scorer.common.child_end import died
+from scorer.common.errors import InputError, OtherConditions
 from scorer.common.interrupts import Interrupts
-from scorer.common.out_of_memory import says_out_of_memory
-from scorer.common.process_limits import THREADS_HINT, says_too_few_threads
 from scorer.spec.events import Event, Failed, Finished
 
 if TYPE_CHECKING:
@@ -46,9 +45,14 @@ class Receiver(Protocol):
 
 
 def score_new(
-    job: Job, delivery: Receiver, args: argparse.Namespace, *, text_file: Path | None = None
+    job: Job,
+    delivery: Receiver,
+    args: argparse.Namespace,
+    *,
+    text_file: Path | None = None,
+    takes_finished: bool = False,
 ) -> int:
-    """Score a job in a run of its own and deliver its report.
+    """Score a job in a run of its own, or what a saved run lacks of it, and deliver its report.
 
     Args:
         job: What to score.
@@ -56,6 +60,8 @@ def score_new(
         args: The options about the model, ``allow_custom_code`` and ``pull``, about saved runs,
             ``anew`` and ``chunks``, and those of :mod:`qfid_tui.cli.rank_options`.
         text_file: Holds the text from standard input, where that was read already.
+        takes_finished: Take a run that has ended with just these chunks, under the same conditions,
+            instead of measuring them again.
 
     Returns:
         Exit code of the command.
@@ -77,7 +83,13 @@ def score_new(
     if (other := running_elsewhere(job)) is not None:
         diagnostics.say(f"warning: {other.words}")
     if (found := same_job(job, args, info)) is not None:
-        code = _go_on_with(found, delivery, allow_custom_code=allowed, ranks=ranks)
+        code = _go_on_with(
+            found,
+            delivery,
+            allow_custom_code=allowed,
+            ranks=ranks,
+            takes_finished=takes_finished,
+        )
         if code is not None:
             return code
     if job.corpus.source != STANDARD_INPUT:
@@ -89,7 +101,12 @@ def score_new(
 
 
 def _go_on_with(
-    found: SameJob, delivery: Receiver, *, allow_custom_code: bool, ranks: Ranks | None
+    found: SameJob,
+    delivery: Receiver,
+    *,
+    allow_custom_code: bool,
+    ranks: Ranks | None,
+    takes_finished: bool,
 ) -> int | None:
     """Score what a saved run lacks of a job, and deliver the report of what is asked for.
 
@@ -99,11 +116,14 @@ def _go_on_with(
     from qfid_tui.cli import added_chunks
 
     run, chunks = found.run.id, found.chunks
-    if chunks.asked == chunks.planned and found.run.finished:
+    is_done = added_chunks.has_just_these(found)
+    if is_done and not takes_finished:
         diagnostics.say(added_chunks.repeated(run, chunks, until_settled=found.job.until_settled))
         return None
     first = chunks.asked if chunks.is_smaller else None
-    if chunks.asked == chunks.planned:
+    if is_done:
+        diagnostics.say(added_chunks.taken(run, chunks))
+    elif chunks.asked == chunks.planned:
         diagnostics.say(added_chunks.unfinished(run, chunks))
     else:
         say = added_chunks.more_than_asked if chunks.is_smaller else added_chunks.added
@@ -244,21 +264,13 @@ def _failed(event: Failed, run_id: str | None) -> int:
 
 
 def _died(process: ScorerProcess, code: int, run_id: str | None, delivery: Receiver) -> int:
-    last_line = f"; its last line: {process.log[-1]}" if process.log else ""
-    hint = "`qfid doctor` examines this machine; nothing was saved"
+    saved = "`qfid doctor` examines this machine; nothing was saved"
     if run_id is not None:
-        hint = f"what was scored is saved: `qfid resume {run_id}` continues"
-    ran_out = any(map(says_out_of_memory, process.log))
-    if any(map(says_too_few_threads, process.log)):
-        hint += f"; {THREADS_HINT}"
-    elif ran_out or -code in (signal.SIGKILL, signal.SIGSEGV):
-        # Out of memory, Metal aborts the process, Linux kills it, and MLX on the CPU writes to
-        # memory that it could not allocate.
-        hint += "; if memory ran out, --batch 1 or shorter chunks take less"
-    message = f"the scorer {ending(code)} without a report{last_line}"
-    diagnostics.say_with_hint("error", message, hint)
-    delivery.fail(message, hint, WillNotFit.exit_code if ran_out else 1)
-    return WillNotFit.exit_code if ran_out else 1
+        saved = f"what was scored is saved: `qfid resume {run_id}` continues"
+    error = died(code, process.log, saved)
+    diagnostics.say_with_hint("error", error.message, error.hint)
+    delivery.fail(error.message, error.hint, error.exit_code)
+    return error.exit_code
 
 
 def _say_how_to_resume(run_id: str | None) -> None:

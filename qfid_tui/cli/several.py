@@ -28,6 +28,7 @@ from scorer.spec.job import STANDARD_INPUT, CorpusSpec, Job
 if TYPE_CHECKING:
     from qfid_tui.cli.report_formats import Delivery
     from qfid_tui.state.texts import TextAtLength
+    from scorer.models.info import ModelInfo
     from scorer.report.tree import Report
 
 MakeJob = Callable[["TextAtLength"], Job]
@@ -83,6 +84,7 @@ def score_several(
     """
     from qfid_tui.cli.cached_model import ensure_models
 
+    info: ModelInfo | None = None
     not_scored: list[NotScored] = []
     jobs: list[Job] = []
     for text, length in wanted:
@@ -92,16 +94,18 @@ def score_several(
             _leave_out(not_scored, text, length, error)
     if jobs:
         delivery.check_settings([setting.key for setting in jobs[0].settings])
-        ensure_models(jobs[0], allow_custom_code=args.allow_custom_code, pull=args.pull)
+        info = ensure_models(jobs[0], allow_custom_code=args.allow_custom_code, pull=args.pull)
     collected = _Collected(delivery)
     with _standard_input(jobs) as text_file:
         jobs = _checked(_fetched(jobs, not_scored), not_scored, args, text_file)
         codes = [each.exit_code for each in not_scored]
+        # What has ended is measured again only where all of it has, as one text would be.
+        lacks = info is not None and not all(_is_saved(job, args, info) for job in jobs)
         for number, job in enumerate(jobs, 1):
             about = f"{_named(job)}, chunks of {job.chunk_length} tokens"
             diagnostics.say(f"run {number} of {len(jobs)}: {about}")
             collected.failure = None
-            code = _score(job, collected, args, text_file)
+            code = _score(job, collected, args, text_file, takes_finished=lacks)
             codes.append(code)
             if collected.failure is not None:
                 message, hint, failed = collected.failure
@@ -161,12 +165,29 @@ def print_dry_runs(
     return worst_code([*codes, *(each.exit_code for each in not_scored)])
 
 
-def _score(job: Job, collected: _Collected, args: argparse.Namespace, path: Path | None) -> int:
+def _is_saved(job: Job, args: argparse.Namespace, info: ModelInfo) -> bool:
+    """Whether a saved run has ended with just what a job asks for."""
+    from qfid_tui.cli.added_chunks import has_just_these, same_job
+    from qfid_tui.cli.cached_model import absolute_model
+
+    job = dataclasses.replace(job, model=absolute_model(job.model, info.path))
+    found = same_job(job, args, info)
+    return found is not None and has_just_these(found)
+
+
+def _score(
+    job: Job,
+    collected: _Collected,
+    args: argparse.Namespace,
+    path: Path | None,
+    *,
+    takes_finished: bool,
+) -> int:
     """Score one job; an error that ends it before its run is said and costs the others nothing."""
     from qfid_tui.cli.scoring import score_new
 
     try:
-        return score_new(job, collected, args, text_file=path)
+        return score_new(job, collected, args, text_file=path, takes_finished=takes_finished)
     except QfidError as error:
         diagnostics.say_with_hint("error", error.message, error.hint)
         collected.fail(error.message, error.hint, error.exit_code)

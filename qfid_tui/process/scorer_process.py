@@ -371,12 +371,3 @@ def _start_without_signals(thread: threading.Thread) -> None:
         thread.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def ending(code: int) -> str:
-    """Describe an exit code: ``was ended by SIGABRT``, ``ended with code 3``."""
-    if code >= 0:
-        return f"ended with code {code}"
-    with contextlib.suppress(ValueError):
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"was ended by signal {-code}"

@@ -24,11 +24,14 @@ from scorer.runs.comparability import (
 )
 from scorer.spec.thresholds import WEIGHTS
 from scorer.stats.pairs import PairedDifference, as_family, paired_difference
+from scorer.stats.stopping import RunEnds, looks_together
 from scorer.stats.summary_values import ChunkSums
 
 if TYPE_CHECKING:
     from scorer.report.setting_row import SettingRow
     from scorer.report.tree import Report
+
+_NO_LOOKS = RunEnds((0,), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class ComparedRow:
         noise: Upper end of the noise floor of its KL mean, nats; 0 where not measured.
         simultaneous: Its interval is that of a run that stops once it is settled.
         by_weights: Its verdict is by the bounds of weights, as all of a run that has some.
+        ends: After how many chunks its run may have ended.
     """
 
     run: int
@@ -75,6 +79,7 @@ class ComparedRow:
     noise: float = 0.0
     simultaneous: bool = False
     by_weights: bool = False
+    ends: RunEnds = _NO_LOOKS
 
     def kl_on(self, chunks: frozenset[int]) -> float:
         """KL mean over some of its chunks, nats; NaN without any."""
@@ -153,7 +158,8 @@ def _ranks(rows: Sequence[ComparedRow]) -> list[int | None]:
         (str(i), str(j)): paired_difference(a.sums, b.sums, {**b.documents, **a.documents})
         for (i, a), (j, b) in itertools.combinations(enumerate(rows), 2)
     }
-    tested = as_family(pairs, {str(i): row.noise for i, row in enumerate(rows)})
+    noise = {str(i): row.noise for i, row in enumerate(rows)}
+    tested = as_family(pairs, noise, looks_together(row.ends for row in rows))
     better: list[int | None] = [0] * len(rows)
     for (i, j), pair in tested.items():
         for own, sign in ((int(i), 1), (int(j), -1)):
@@ -168,6 +174,7 @@ def _ranks(rows: Sequence[ComparedRow]) -> list[int | None]:
 def _read(index: int, run_id: str) -> tuple[ComparedRun, list[ComparedRow]]:
     from qfid_tui.state.saved_comparison import documents_of
     from scorer.report.saved_report import saved_report
+    from scorer.report.standings import ends_of
     from scorer.runs.listing import find_run
 
     try:
@@ -186,7 +193,7 @@ def _read(index: int, run_id: str) -> tuple[ComparedRun, list[ComparedRow]]:
         documents = documents_of(run)
     except QfidError as error:
         return ComparedRun(run_id, fault=error.message), []
-    found = []
+    found, ends = [], ends_of(report)
     for row in report.settings:
         figures, sums = figures_of(row), _sums(report, row)
         if figures is not None and sums is not None:
@@ -200,6 +207,7 @@ def _read(index: int, run_id: str) -> tuple[ComparedRun, list[ComparedRow]]:
                 ComparedRow(
                     *(index, row.setting, figures, cache, key, sums, documents, noise, stops),
                     by_weights=report.verdict_bounds == WEIGHTS,
+                    ends=ends,
                 )
             )
     if not found:

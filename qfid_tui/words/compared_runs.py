@@ -47,13 +47,14 @@ def compared_lines(compared: ComparedRuns, width: int) -> list[TonedLine]:
     for i, group in enumerate(compared.groups):
         lines += [(), *_group_lines(group, i, shape, width)]
     if any(rank for group in compared.groups for rank in group.ranks):
-        lines += [(), *_wrapped(_RANK, width, "muted")]
+        lines += [(), *wrapped(_RANK, width, "muted")]
     stopped = {row.run + 1 for group in compared.groups for row in group.rows if row.simultaneous}
     if stopped and width >= _WIDE:
-        lines += _wrapped(_STOPPED.format(", ".join(map(str, sorted(stopped)))), width, "muted")
+        words = _STOPPED[len(stopped) > 1].format(", ".join(map(str, sorted(stopped))))
+        lines += wrapped(words, width, "muted")
     lines += _bounds_lines(compared, width)
     if len(compared.groups) > 1:
-        lines += _wrapped(_UNLIKE, width, "muted")
+        lines += wrapped(_UNLIKE, width, "muted")
     return lines
 
 
@@ -63,13 +64,14 @@ def _bounds_lines(compared: ComparedRuns, width: int) -> Iterator[TonedLine]:
     of_weights = sorted({row.run + 1 for row in rows if row.by_weights})
     if of_weights and not all(row.by_weights for row in rows):
         named = ", ".join(map(str, of_weights))
-        yield from _wrapped(_WEIGHTS.format(named), width, "muted")
+        yield from wrapped(_WEIGHTS.format(named), width, "muted")
 
 
 _RANK = "Rank 1: no other row of the group is told apart as better; each that is adds 1."
-_STOPPED = (
-    "Run {} stops once it is settled: its intervals are wider and hold together over settings, "
-    "criteria and looks."
+_STOPPED = tuple(
+    f"{which} once settled: {whose} intervals are wider and hold together over settings, criteria "
+    "and looks, and pairs are tested at a look's share of the 5 %."
+    for which, whose in (("Run {} stops", "its"), ("Runs {} stop", "their"))
 )
 _WEIGHTS = (
     "Run {} has weights: its verdicts are by the bounds of weights, the others by those of the KV "
@@ -90,7 +92,7 @@ def _run_lines(number: int, run: ComparedRun, width: int) -> Iterator[TonedLine]
         model = shortened(run.model[-300:], max(8, room - columns(run.text) - 3))
         yield (head, "strong"), (cut(f"{model} · {run.text}", room), "plain")
     if run.fault:
-        yield from _wrapped(f"✗ {inert(run.fault)}", width, "bad", len(head))
+        yield from wrapped(f"✗ {inert(run.fault)}", width, "bad", len(head))
 
 
 def _group_lines(
@@ -99,10 +101,10 @@ def _group_lines(
     # One bar would have nothing to be compared with.
     several = len(group.rows) > 1
     axis = log_axis([row.figures.kl_mean for row in group.rows], 2) if several else None
-    yield from _wrapped(_heading(group, index, axis), width, "strong", 0)
+    yield from wrapped(_heading(group, index, axis), width, "strong", 0)
     if group.differs:
-        yield from _wrapped(f"unlike {_letter(0)}: {', '.join(group.differs)}", width, "marginal")
-    heads = "".join(_padded(name, wide) for name, wide in shape.items())
+        yield from wrapped(f"unlike {_letter(0)}: {', '.join(group.differs)}", width, "marginal")
+    heads = "".join(padded(name, wide) for name, wide in shape.items())
     yield ((heads.rstrip(), "muted"),)
     for row, rank in zip(group.rows, group.ranks, strict=True):
         yield _row(row, rank, shape, axis)
@@ -167,17 +169,18 @@ def _row(
     }
     tones: dict[str, Tone] = {"verdict": figures.verdict, "": "muted"}
     parts: list[tuple[str, Tone]] = [
-        (_padded(cut(texts[name], wide - 1), wide), tones.get(name, "plain"))
+        (padded(cut(texts[name], wide - 1), wide), tones.get(name, "plain"))
         for name, wide in shape.items()
     ]
     return (*parts[:-1], (parts[-1][0].rstrip(), parts[-1][1]))
 
 
-def _padded(text: str, width: int) -> str:
+def padded(text: str, width: int) -> str:
+    """A text with blanks behind it, so that it takes some columns."""
     return text + " " * max(0, width - columns(text))
 
 
-def _wrapped(text: str, width: int, tone: Tone, indent: int = 3) -> Iterator[TonedLine]:
+def wrapped(text: str, width: int, tone: Tone, indent: int = 3) -> Iterator[TonedLine]:
     """A sentence in lines, all indented."""
     for line in textwrap.wrap(text, max(20, width - indent)):
         yield ((" " * indent + line, tone),)

@@ -141,7 +141,10 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         Entry(
             "group, ≈",
             "Settings that share a letter are not distinguishable and those that share none are "
-            "told apart or not compared, which is known when the run has its report.",
+            "told apart or not compared.",
+            "",
+            "Letters come with the report, not while a run goes on: tested anew at every chunk, "
+            "some would part by chance",
         ),
         Entry(
             "noise floor",

@@ -295,6 +295,8 @@ def stopped_text(part: StoppingPart) -> str:
     of = plural(part.most_chunks, "chunk")
     if part.stopped:
         looks = f"look {part.look} of {len(part.looks)}"
+        if part.look == len(part.looks):
+            return f"{of} scored, settled at the last look ({looks})"
         return f"settled: {part.n_chunks} of {of} were needed ({looks})"
     names = ", ".join(short_name(found.setting) for found in part.settings if found.open)
     return f"{of} scored, {names} not settled"

@@ -13,9 +13,11 @@ import subprocess
 from collections.abc import Generator
 from typing import Any
 
+from scorer.common.child_end import died
 from scorer.common.errors import QfidError
 from scorer.common.process_limits import limit_reached
 from scorer.common.python_command import python_command
+from scorer.common.python_hints import in_python
 from scorer.models.custom_code import consent_to_json
 from scorer.spec.events import Event, Failed, Finished, parse_line
 from scorer.spec.job import Job
@@ -122,4 +124,6 @@ def in_child(request: dict[str, Any], *arguments: str) -> Generator[Event]:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-    raise QfidError(f"the scorer ended without a report: exit code {child.returncode}")
+    dead = died(child.returncode)
+    dead.hint = in_python(dead.hint)
+    raise dead

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shlex
-import signal
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from scorer.common.child_end import ending
 from scorer.common.errors import QfidError
 from scorer.common.inert_text import shown
 from scorer.common.process_limits import limit_reached
@@ -116,11 +116,7 @@ class RankProcess:
         code = self._process.returncode
         if code is None:
             return "does not answer"
-        if code >= 0:
-            return f"ended with code {code}"
-        with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-        return f"was ended by signal {-code}"
+        return ending(code)
 
     def last_lines(self) -> str:
         """What it printed last; "" for nothing."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from scorer._version import __version__
 from scorer.common.json_values import FLAT_KEY, FORM, KEY, flat_class, union_members
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -36,6 +38,38 @@ _ROLE = re.compile(r":\w+:`~?([^`]+)`")
 _NONE = re.compile(r"\bNone\b")
 _SECTION = re.compile(r"^(\s*)Attributes:\s*$")
 _ENTRY = re.compile(r"([A-Za-z_]\w*(?:, [A-Za-z_]\w*)*): (.*)")
+
+
+def schema_of(
+    cls: type[Any], name: str, number: int, title: str, kind: str | None = None
+) -> dict[str, Any]:
+    """The schema of a form, as JSON values, draft 2020-12.
+
+    Args:
+        cls: The dataclass, with its number in ``schema``.
+        name: What the form is called in the id of the schema.
+        number: The number that it has.
+        title: What it is.
+        kind: What its ``kind`` is; None where it has none.
+    """
+    found = definitions(cls)
+    properties = found[cls.__name__]["properties"]
+    properties["schema"]["const"] = number
+    if kind is not None:
+        properties["kind"]["const"] = kind
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:qfid:{name}:{number}",
+        "$comment": f"made by qfid {__version__}",
+        "title": f"{title}, schema {number}",
+        "$ref": f"#/$defs/{cls.__name__}",
+        "$defs": found,
+    }
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """A schema as JSON text: indented, ASCII, newline at the end."""
+    return json.dumps(schema, indent=2) + "\n"
 
 
 def definitions(cls: type[Any]) -> dict[str, dict[str, Any]]:

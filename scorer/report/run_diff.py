@@ -15,6 +15,7 @@ import numpy as np
 
 from scorer.common.errors import InputError, QfidError
 from scorer.report.run_diff_part import DiffSide, HowDiffers, Outcome, RunDiff, SettingDiff, Within
+from scorer.report.stopping import planned_looks
 from scorer.runs.comparability import ROLES, WHAT, ComparabilityKey, run_conditions, words_of
 from scorer.runs.facts import RunFacts
 from scorer.runs.identity import Identity
@@ -23,6 +24,7 @@ from scorer.runs.stored_chunks import StoredChunks
 from scorer.spec.settings.base import Setting
 from scorer.stats.intervals import CONFIDENCE, Interval
 from scorer.stats.pairs import paired_difference
+from scorer.stats.stopping import RunEnds, looks_of_pair
 from scorer.stats.summary import exp_of
 from scorer.stats.summary_values import ChunkSums
 
@@ -63,7 +65,16 @@ class _Side:
             device=self.facts.device.name,
             arithmetic=self.facts.arithmetic.description,
             n_chunks=len(chunks),
+            looks=self.ends.sizes if self.run.job.until_settled else (),
+            stopped_at=self.run.state().stopped_at,
         )
+
+    @property
+    def ends(self) -> RunEnds:
+        """After how many chunks the run may have ended."""
+        looks = planned_looks(self.facts)
+        stops = self.run.job.until_settled
+        return RunEnds(looks if stops else looks[-1:], self.run.job.chunks)
 
     def key_of(self, setting: str) -> str | None:
         """The comparability key of a row."""
@@ -77,6 +88,8 @@ def run_diff(a: Run, b: Run, settings: Sequence[str] = (), within: Within | None
 
     Each setting's difference is paired by chunk and clustered by document. With ``n`` settings each
     interval has the confidence ``1 - 5 % / n`` (Bonferroni), so that all hold together with 95 %.
+    Where a run stops once it is settled, ``n`` counts each setting once for every set of common
+    chunks at which the two may have been compared.
 
     Args:
         a: The first run.
@@ -93,7 +106,8 @@ def run_diff(a: Run, b: Run, settings: Sequence[str] = (), within: Within | None
     _check_what(a, b)
     first, second = _Side.of(a), _Side.of(b)
     names = _common_settings(first, second, settings)
-    confidence = 1 - (1 - CONFIDENCE) / len(names)
+    looks = looks_of_pair(first.ends, second.ends)
+    confidence = 1 - (1 - CONFIDENCE) / (len(names) * looks)
     return RunDiff(
         a=first.part(),
         b=second.part(),
@@ -106,6 +120,7 @@ def run_diff(a: Run, b: Run, settings: Sequence[str] = (), within: Within | None
         settings=tuple(_setting(first, second, name, confidence, within) for name in names),
         only_a=tuple(name for name in first.scored if name not in names),
         only_b=tuple(name for name in second.scored if name not in names),
+        looks=looks,
     )
 
 

@@ -75,6 +75,9 @@ class DiffSide:
         device: What it was scored on.
         arithmetic: What computed it, in one line.
         n_chunks: Its scored chunks, equal ones counted once.
+        looks: After how many chunks it looks whether it is settled; empty where it does not stop
+            by itself.
+        stopped_at: After how many it stopped, because it was settled; None where it did not.
     """
 
     run: str
@@ -83,6 +86,8 @@ class DiffSide:
     device: str
     arithmetic: str
     n_chunks: int
+    looks: tuple[int, ...] = ()
+    stopped_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +118,8 @@ class SettingDiff:
         kl_mean_a: KL mean of the first run over them, nats; may be infinite.
         kl_mean_b: That of the second.
         difference: The second less the first, nats; None where one is infinite.
-        interval: Its interval, paired by chunk; those of all settings hold together with 95 %. None
-            where there is none.
+        interval: Its interval, paired by chunk; those of all settings, and of all looks of runs
+            that stop once they are settled, hold together with 95 %. None where there is none.
         confidence: Of this one interval.
         unit: What is taken as independent.
         n_units: How many of those there are; 0 without an interval.
@@ -174,6 +179,8 @@ class RunDiff:
         settings: The settings of both.
         only_a: Scored settings of the first run that are not compared.
         only_b: Those of the second.
+        looks: At how many sets of common chunks the runs may have been compared, where one stops
+            once it is settled: which it is depends on what they saw. Else 1.
     """
 
     schema: int = DIFF_SCHEMA
@@ -188,6 +195,7 @@ class RunDiff:
     settings: tuple[SettingDiff, ...]
     only_a: tuple[str, ...] = ()
     only_b: tuple[str, ...] = field(default=())
+    looks: int = 1
 
     @property
     def exit_code(self) -> int:

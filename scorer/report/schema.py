@@ -7,11 +7,9 @@ standard library.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from scorer._version import __version__
-from scorer.common.json_schema import DIALECT, definitions
+from scorer.common import json_schema
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
 from scorer.runs.facts import REPORT_SCHEMA
@@ -22,20 +20,15 @@ def report_schema() -> dict[str, Any]:
 
     With one setting the keys of that setting stand at the top level too.
     """
-    found = definitions(Report)
-    found[Report.__name__]["properties"]["schema"]["const"] = REPORT_SCHEMA
-    return {
-        "$schema": DIALECT,
-        "$id": f"urn:qfid:report:{REPORT_SCHEMA}",
-        "$comment": f"made by qfid {__version__}",
-        "title": f"A report of qfid, schema {REPORT_SCHEMA}",
-        "$ref": f"#/$defs/{Report.__name__}",
+    found = json_schema.schema_of(Report, "report", REPORT_SCHEMA, "A report of qfid")
+    parts = found.pop("$defs")
+    return found | {
         "if": {"properties": {"settings": {"minItems": 1, "maxItems": 1}}},
         "then": {"$ref": f"#/$defs/{SettingRow.__name__}"},
-        "$defs": found,
+        "$defs": parts,
     }
 
 
 def schema_text() -> str:
     """The schema as JSON text: indented, ASCII, newline at the end."""
-    return json.dumps(report_schema(), indent=2) + "\n"
+    return json_schema.schema_text(report_schema())

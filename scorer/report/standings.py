@@ -2,7 +2,8 @@
 
 What was scored (files of the model, text, tokenizer, protocol, length) makes a section; how it was
 computed (device, arithmetic, versions), and where quantization starts, splits a section into
-groups. Only rows of one group are ranked, on the chunks that all of them have. Pure standard
+groups. Only rows of one group are ranked, on the chunks that all of them have. Rows with few chunks
+would leave a group few in common: it is ranked without them first, then with them. Pure standard
 library.
 """
 
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scorer.report.row_keys import key_of
@@ -20,6 +22,7 @@ from scorer.runs.comparability import ComparabilityKey, common_chunks
 from scorer.spec.thresholds import KV, Thresholds
 from scorer.stats.letters import letter, letter_groups
 from scorer.stats.pairs import PairedDifference, as_family, paired_difference
+from scorer.stats.stopping import RunEnds, looks_together
 from scorer.stats.summary_values import ChunkSums
 
 _WHAT = (
@@ -83,6 +86,10 @@ class Group:
         differs: In what the group differs from the first one of its section.
         standings: The rows, the least drift first.
         n_chunks: Chunks that all of them have.
+        n_fewer: Rows of the key that are left out, because they have less than half of these
+            chunks; the next group has them too.
+        looks: At how many sets of common chunks they may have been compared, where a run stops once
+            it is settled; else 1. Pairs are tested at that share of the 5 %.
     """
 
     key: str
@@ -91,6 +98,8 @@ class Group:
     differs: tuple[str, ...]
     standings: tuple[Standing, ...]
     n_chunks: int
+    n_fewer: int = 0
+    looks: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +179,17 @@ def standings(reports: Iterable[NamedReport]) -> Standings:
         sections.setdefault(what, []).append((digest, entries))
     for members in sections.values():
         first = members[0][1][0]
-        found.sections.append([_group(digest, each, first, found) for digest, each in members])
+        found.sections.append(
+            [group for digest, each in members for group in _groups(digest, each, first, found)]
+        )
     return found
+
+
+def ends_of(report: Report) -> RunEnds:
+    """After how many chunks the run of a report may have ended."""
+    stopping = report.stopping
+    sizes = (report.run.chunks_planned,) if stopping is None else stopping.looks
+    return RunEnds(sizes, report.run.job.chunks)
 
 
 def _sums(report: Report, row: SettingRow, numbers: SettingNumbers) -> ChunkSums | None:
@@ -194,24 +212,75 @@ def _is_kl(mean: float) -> bool:
     return mean == math.inf or abs(mean) < _LARGEST
 
 
-def _group(digest: str, entries: list[_Entry], first: _Entry, found: Standings) -> Group:
-    """Rank one group; rows without a common chunk go to those that are not ranked."""
+def _groups(digest: str, entries: list[_Entry], first: _Entry, found: Standings) -> Iterator[Group]:
+    """Rank the rows of one key; those without a common chunk go to those that are not ranked.
+
+    Yields:
+        Groups that each hold the one before; the last holds all rows.
+    """
     same: dict[tuple[object, ...], list[_Entry]] = {}
     for entry in entries:
         same.setdefault(entry.same_setting, []).append(entry)
     chosen = [max(each, key=lambda entry: len(entry.sums.chunks)) for each in same.values()]
-    # The rows with most chunks stay together where some has none of theirs.
-    chosen.sort(key=lambda entry: -len(entry.sums.chunks))
+    # Rows that share most with others stay together where some has none of theirs; of equals those
+    # with most chunks.
+    owners = Counter(chunk for entry in chosen for chunk in entry.sums.chunks)
+    chosen.sort(
+        key=lambda entry: (
+            -sum(owners[chunk] - 1 for chunk in entry.sums.chunks),
+            -len(entry.sums.chunks),
+        )
+    )
     together: list[_Entry] = []
     for entry in chosen:
         if common_chunks(each.key for each in (*together, entry)):
             together.append(entry)
         else:
             found.not_ranked.append(NotRanked(entry.of.run, entry.of.report, entry.row, NO_COMMON))
+    for size in _cuts([entry.key.chunks for entry in together]):
+        yield _group(digest, together[:size], len(together) - size, same, entries[0], first)
+
+
+def _cuts(chunks: Sequence[frozenset[int]]) -> Iterator[int]:
+    """How many of the rows make a group, ascending: before those that cut its chunks by half.
+
+    Args:
+        chunks: Those of each row; rows that share most with others come first.
+    """
+    common = base = chunks[0]
+    for size, more in enumerate(chunks[1:], 1):
+        common &= more
+        if 2 * len(common) < len(base):
+            # One row alone is compared with nothing.
+            if size > 1:
+                yield size
+            base = common
+    yield len(chunks)
+
+
+def _group(
+    digest: str,
+    together: Sequence[_Entry],
+    n_fewer: int,
+    same: Mapping[tuple[object, ...], Sequence[_Entry]],
+    own: _Entry,
+    first: _Entry,
+) -> Group:
+    """Rank one group.
+
+    Args:
+        digest: Its key.
+        together: Its rows.
+        n_fewer: Rows that are left out.
+        same: All rows of the key, by setting.
+        own: The first row of the key.
+        first: The first of the section.
+    """
     common = common_chunks(entry.key for entry in together)
     means = [_mean_on(entry.sums, common) for entry in together]
     names = [str(place) for place in range(len(together))]
-    pairs = _family(dict(zip(names, together, strict=True)))
+    looks = looks_together(ends_of(entry.of.report) for entry in together)
+    pairs = _family(dict(zip(names, together, strict=True)), looks)
     better = _better(pairs)
     order = sorted(range(len(together)), key=lambda i: (means[i], together[i].row.setting))
     letters = _letters([names[i] for i in order], pairs)
@@ -233,15 +302,17 @@ def _group(digest: str, entries: list[_Entry], first: _Entry, found: Standings) 
     ranked.sort(key=lambda each: (each.kl_mean, each.row.setting))
     return Group(
         digest,
-        entries[0].of,
-        entries[0].row,
-        first.key.differences(entries[0].key),
+        own.of,
+        own.row,
+        first.key.differences(own.key),
         tuple(ranked),
         len(common),
+        n_fewer,
+        looks,
     )
 
 
-def _family(entries: Mapping[str, _Entry]) -> dict[tuple[str, str], PairedDifference]:
+def _family(entries: Mapping[str, _Entry], looks: int) -> dict[tuple[str, str], PairedDifference]:
     """Every two rows, as one family, by their names."""
     pairs: dict[tuple[str, str], PairedDifference] = {}
     for a, b in itertools.combinations(entries, 2):
@@ -252,7 +323,7 @@ def _family(entries: Mapping[str, _Entry]) -> dict[tuple[str, str], PairedDiffer
         for name, entry in entries.items()
         if (floors := entry.row.noise_floors) is not None
     }
-    return as_family(pairs, noise)
+    return as_family(pairs, noise, looks)
 
 
 def _better(pairs: Mapping[tuple[str, str], PairedDifference]) -> dict[str, set[str]]:

@@ -5,7 +5,7 @@ Pure standard library.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -115,12 +115,16 @@ class AskedChunks:
         return self.asked < self.planned
 
 
-def asked_chunks(run: Run, max_chunks: int | None) -> AskedChunks | None:
+def asked_chunks(
+    run: Run, max_chunks: int | None, counted: Mapping[str, int] | None = None
+) -> AskedChunks | None:
     """What a run has of the chunks that are asked for; None where it does not say.
 
     Args:
         run: The saved run.
         max_chunks: How many chunks are asked for; None for every chunk of the text.
+        counted: How many chunks are stored of each setting, where no position is to be read: these
+            are taken to be the first ones of the run, and intact. None to look.
 
     Raises:
         InputError: The run stops by itself, and another number of chunks is asked for.
@@ -146,7 +150,12 @@ def asked_chunks(run: Run, max_chunks: int | None) -> AskedChunks | None:
     else:
         asked = _whole_batches(run, max_chunks)
         asked = asked if total is None else min(asked, total)
-    stored, dropped = run.scored(), run.dropped()
+    stored: Mapping[str, Collection[int]]
+    if counted is None:
+        stored = run.scored()
+    else:
+        stored = {name: planned[:count] for name, count in counted.items()}
+    dropped = run.dropped()
     names = [run.stored_as(s.key) for s in run.job.settings if s.key not in dropped]
     known = planned[:asked]
     missing = sum(asked - len(known) + _lacking(stored.get(name, ()), known) for name in names)

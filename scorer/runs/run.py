@@ -124,7 +124,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether a report covers every setting of the job."""
-        complete = set(self._state().complete)
+        complete = set(self.state().complete)
         covered = complete.issuperset(setting.key for setting in self.job.settings)
         return covered and (self.path / "report.json").is_file()
 
@@ -140,7 +140,7 @@ class Run:
         chunks, stored = self.readable_facts.chunks, self.scored()
         if chunks is None:
             return True
-        chunks = chunks[: self._state().stopped_at]
+        chunks = chunks[: self.state().stopped_at]
         dropped = self.dropped()
         settings = [
             self.stored_as(setting.key)
@@ -224,7 +224,7 @@ class Run:
 
     def reopen(self) -> None:
         """Call the run unfinished until a report covers it again, as before chunks are added."""
-        state = self._state()
+        state = self.state()
         if state.complete:
             state.complete = []
             self._save_state(state)
@@ -272,7 +272,7 @@ class Run:
         """
         write_atomic(self.path / "report.md", markdown)
         write_atomic(self.path / "report.json", json.dumps(dict(report), indent=1) + "\n")
-        state = self._state()
+        state = self.state()
         state.complete = [setting.key for setting in self.job.settings] if complete else []
         state.counted = count_chunks(self.positions_path, self._counted)
         self._save_state(state)
@@ -286,35 +286,35 @@ class Run:
 
     def failures(self) -> dict[str, FailureFacts]:
         """Setting to why it failed, as far as nothing was scored again since."""
-        return self._state().failures
+        return self.state().failures
 
     def mark_failed(self, setting: str, error: str, message: str, hint: str = "") -> None:
         """Record that a setting gave no usable number, so that later reports can say so."""
-        state = self._state()
+        state = self.state()
         state.failures[setting] = FailureFacts(error, message, hint)
         self._save_state(state)
 
     def clear_failed(self, setting: str) -> None:
         """Forget a failure before the setting is tried again; the run is unfinished until then."""
-        state = self._state()
+        state = self.state()
         if state.failures.pop(setting, None) is not None:
             state.complete = [name for name in state.complete if name != setting]
             self._save_state(state)
 
     def dropped(self) -> dict[str, str]:
         """Setting to why it is scored no further."""
-        return self._state().dropped
+        return self.state().dropped
 
     def mark_dropped(self, reasons: Mapping[str, str]) -> None:
         """Record settings that are scored no further, and why."""
         if reasons:
-            state = self._state()
+            state = self.state()
             state.dropped |= reasons
             self._save_state(state)
 
     def mark_stopped(self, chunks: int | None) -> None:
         """Record after how many chunks the run stopped because it is settled; None: it did not."""
-        state = self._state()
+        state = self.state()
         if state.stopped_at != chunks:
             state.stopped_at = chunks
             self._save_state(state)
@@ -381,7 +381,8 @@ class Run:
         if other is not None and other.pid != os.getpid():
             RunLock(self.path).acquire()  # raises, naming the holder
 
-    def _state(self) -> RunState:
+    def state(self) -> RunState:
+        """What is known of the run beside its job and positions; read from its file."""
         return read_state(self.path / _STATE)
 
     def _save_state(self, state: RunState) -> None:

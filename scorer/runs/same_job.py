@@ -18,10 +18,12 @@ from scorer.runs.run import Run
 from scorer.spec.job import STANDARD_INPUT
 
 if TYPE_CHECKING:
+    from scorer.runs.run_index import RunIndex
+    from scorer.runs.run_info import RunInfo
     from scorer.spec.job import Job
 
 _LOOKED_AT = 200
-# The positions of these are read.
+# What is stored of these is counted.
 _COMPARED = 8
 # No number depends on these.
 _FREE = ("max_chunks", "settings", "force", "one_at_a_time", "deployment")
@@ -47,7 +49,8 @@ def run_of_job(
 ) -> SameJob | None:
     """The saved run of a job that lacks least of it; None where there is none.
 
-    Whether model, text and arithmetic are still the same is seen when it goes on. Runs that a
+    Whether model, text and arithmetic are still the same, and all that is stored intact, is seen
+    when it goes on. Runs that a
     process writes to are left out, and so are those of a text from standard input, and those that
     are to have more chunks and lack some of these.
 
@@ -60,9 +63,10 @@ def run_of_job(
         return None
     found: list[SameJob] = []
     with contextlib.suppress(QfidError, OSError):
-        for run in itertools.islice(_runs_of(job, resolved, any_order=any_order), _COMPARED):
+        runs = _runs_of(job, resolved, any_order=any_order)
+        for run, info in itertools.islice(runs, _COMPARED):
             with contextlib.suppress(QfidError):
-                chunks = asked_chunks(run, job.max_chunks)
+                chunks = asked_chunks(run, job.max_chunks, _counts(run, info))
                 if chunks is not None and not (chunks.is_smaller and chunks.missing):
                     same = dataclasses.replace(job, chunks=run.job.chunks)
                     found.append(SameJob(run, same, chunks))
@@ -70,10 +74,32 @@ def run_of_job(
     return min(found, key=lambda each: (each.chunks.missing, -each.chunks.planned), default=None)
 
 
-def _runs_of(job: Job, resolved: Callable[[Job], Job], *, any_order: bool) -> Iterator[Run]:
+def _counts(run: Run, info: RunInfo) -> dict[str, int]:
+    """How many chunks are stored of each setting; no position of a long run is read for it."""
+    known, path = run.state().counted, run.positions_path
+    if path.exists() and known.size == path.stat().st_size:
+        return dict(known.chunks)
+    # Settings go on side by side.
+    each = info.chunks_done // len(info.settings)
+    return {run.stored_as(name): each for name in info.settings}
+
+
+def _runs_of(
+    job: Job, resolved: Callable[[Job], Job], *, any_order: bool
+) -> Iterator[tuple[Run, RunInfo]]:
     """The runs of a job, the number of chunks apart, newest first."""
-    keys: set[str] = set()
     index = run_index(job.model)
+    try:
+        yield from _same(index, job, resolved, any_order=any_order)
+    finally:
+        # Also where the caller has seen enough.
+        index.save()
+
+
+def _same(
+    index: RunIndex, job: Job, resolved: Callable[[Job], Job], *, any_order: bool
+) -> Iterator[tuple[Run, RunInfo]]:
+    keys: set[str] = set()
     for listed in itertools.islice(newest_first(index), _LOOKED_AT):
         info = listed.info
         if info.model != job.model or info.state not in ("finished", "unfinished"):
@@ -84,8 +110,7 @@ def _runs_of(job: Job, resolved: Callable[[Job], Job], *, any_order: bool) -> It
         with contextlib.suppress(QfidError):
             run = Run(info.path)
             if _is_same(job, run.job, any_order=any_order):
-                yield run
-    index.save()
+                yield run, info
 
 
 def _is_same(one: Job, other: Job, *, any_order: bool) -> bool:

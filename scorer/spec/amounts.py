@@ -1,4 +1,4 @@
-"""Amounts of memory and numbers of tokens, as a command line has them.
+"""Amounts of memory and numbers of tokens, as a command line or a program has them.
 
 Memory is in bytes: kB, MB, GB and TB are powers of 1000, KiB, MiB, GiB and TiB of 1024. Tokens are
 counted in ``k`` = 1024. Every amount can be written so that reading it gives the same number.
@@ -6,6 +6,7 @@ counted in ``k`` = 1024. Every amount can be written so that reading it gives th
 
 from __future__ import annotations
 
+import operator
 import re
 from fractions import Fraction
 
@@ -86,6 +87,25 @@ def parse_tokens(text: str, what: str = "--context") -> int:
     if not 1 <= tokens <= _MOST_TOKENS:
         raise InputError(f"{what} `{text}` is out of range", f"from 1 to {_MOST_TOKENS} tokens")
     return int(tokens)
+
+
+def whole_number(value: object, what: str, hint: str = "give an int") -> int:
+    """A number that a program gave, as an int; also one of NumPy's.
+
+    Args:
+        value: The number.
+        what: What it counts, for the message.
+        hint: What to give instead.
+
+    Raises:
+        InputError: It is no whole number.
+    """
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise InputError(f"{what} `{value!r}` is not a whole number", hint)
 
 
 def bytes_word(size: int) -> str:

@@ -10,6 +10,7 @@ from typing import get_args
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import InputError
+from scorer.spec.amounts import whole_number
 
 DEFAULT_CONTEXT = 8192
 """Tokens that total bytes are about where nobody says."""
@@ -42,7 +43,7 @@ class DeploymentSpec:
             (self.parallel, "parallel"),
             (self.step, "prefill step"),
         ):
-            if value is not None and value < 1:
+            if value is not None and whole_number(value, name) < 1:
                 raise InputError(f"{name} `{value}` is less than 1", "give a number above 0")
         if self.device not in get_args(DeviceKind):
             kinds = ", ".join(get_args(DeviceKind))

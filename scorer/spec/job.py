@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, converted, json_values
+from scorer.spec.amounts import whole_number
 from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.roles import PLAIN_TEXT_HINT, checked_roles
@@ -64,8 +65,10 @@ def order_seed(chunks: ChunkChoice) -> int | None:
     """
     if chunks in ("first", "spread"):
         return None
-    seed = chunks.removeprefix(RANDOM)
-    if chunks == seed or not (seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS):
+    # A program can give a number.
+    text = str(chunks)
+    seed = text.removeprefix(RANDOM)
+    if text == seed or not (seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS):
         raise InputError(
             f"`{chunks}` is not a choice of chunks",
             f"one of: first, spread, {RANDOM}SEED with a number of up to {_SEED_DIGITS} digits",
@@ -103,6 +106,14 @@ def _read_corpus(data: Any) -> CorpusSpec:
     if not isinstance(data, str):
         raise InputError("a job's `corpus` must be a name or a path")
     return CorpusSpec(data)
+
+
+_COUNTS = {
+    "chunk_length": "give an int",
+    "max_chunks": "give an int, or None for all",
+    "noise_floor": "give an int",
+    "batch": "give an int, or None for as many as memory allows",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +172,10 @@ class Job:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roles", checked_roles(self.roles))
+        for name, hint in _COUNTS.items():
+            if (value := getattr(self, name)) is not None:
+                count = whole_number(value, name.replace("_", " "), hint)
+                object.__setattr__(self, name, count)
         if not self.settings:
             raise InputError("the job has no setting", NOTATION_HINT)
         for number, setting in enumerate(self.settings):

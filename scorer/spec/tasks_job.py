@@ -11,6 +11,7 @@ from typing import Any
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import converted, json_values
+from scorer.spec.amounts import whole_number
 from scorer.spec.job import CorpusSpec, Job, Kernel
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.registry import parse_setting
@@ -56,7 +57,7 @@ class TasksJob:
     force: bool = False
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
+        if self.limit is not None and whole_number(self.limit, "limit") < 1:
             raise InputError(f"a limit of `{self.limit}` leaves no item", "give at least 1")
         self.scoring_job(0)
 

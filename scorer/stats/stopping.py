@@ -10,6 +10,7 @@ Standard library only: the app names looks before numpy is imported.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -58,6 +59,43 @@ def look_confidence(settings: int, looks: int) -> float:
         looks: Planned looks, at least 1.
     """
     return 1 - (1 - CONFIDENCE) / (settings * len(METRICS) * looks)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnds:
+    """After how many chunks a run may have ended.
+
+    Attributes:
+        sizes: The planned looks of a run that stops once it is settled; of any other the number of
+            its chunks.
+        order: The order in which it takes its chunks: ``random:1``.
+    """
+
+    sizes: tuple[int, ...]
+    order: str
+
+
+def looks_of_pair(a: RunEnds, b: RunEnds) -> int:
+    """At how many sets of common chunks two runs may have been compared.
+
+    Which chunks two runs have in common depends on when each of them stopped, and so on what they
+    saw. Each such set is tested at its share of the 5 % (Bonferroni), as each look of one run is.
+
+    Returns:
+        1 where neither stops by itself.
+    """
+    if a.order == b.order:
+        # The shorter of the two is the beginning of the other.
+        return len({min(sizes) for sizes in itertools.product(a.sizes, b.sizes)})
+    return len(a.sizes) * len(b.sizes)
+
+
+def looks_together(runs: Iterable[RunEnds]) -> int:
+    """The most of :func:`looks_of_pair` over all pairs of settings of some runs, at least one."""
+    different = list(dict.fromkeys(runs))
+    stopping = (run for run in different if len(run.sizes) > 1)
+    pairs = itertools.product(stopping, different)
+    return max((looks_of_pair(a, b) for a, b in pairs), default=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
-from scorer.common.json_schema import DIALECT, definitions
+from scorer.common.json_schema import schema_of
 from scorer.common.json_values import json_values
 from scorer.stats.intervals import Interval
 
@@ -196,12 +196,4 @@ _READER = JsonReader(TasksReport, "a report of tasks", unknown="drop", words=Tru
 
 def tasks_schema() -> dict[str, Any]:
     """The JSON Schema of a report of tasks, draft 2020-12."""
-    found = definitions(TasksReport)
-    found[TasksReport.__name__]["properties"]["schema"]["const"] = TASKS_SCHEMA
-    return {
-        "$schema": DIALECT,
-        "$id": f"urn:qfid:tasks:{TASKS_SCHEMA}",
-        "title": f"A report of tasks of qfid, schema {TASKS_SCHEMA}",
-        "$ref": f"#/$defs/{TasksReport.__name__}",
-        "$defs": found,
-    }
+    return schema_of(TasksReport, "tasks", TASKS_SCHEMA, "A report of tasks of qfid")

@@ -8,7 +8,7 @@ from tiny_runs import Small
 
 from scorer import resume_run
 from scorer.common.errors import InputError
-from scorer.runs.listing import list_runs, newest_unfinished
+from scorer.runs.listing import find_run, list_runs, newest_unfinished
 from scorer.spec.events import ChunkScored, Event
 
 pytestmark = pytest.mark.filterwarnings("ignore::scorer.common.warning_categories.QfidWarning")
@@ -44,3 +44,13 @@ def test_a_number_that_scores_nothing_is_refused(small: Small) -> None:
     for number in (0, -1):
         with pytest.raises(InputError, match="chunks score nothing"):
             resume_run(run, max_chunks=number)
+
+
+def test_all_chunks_are_asked_for_as_on_the_command_line(small: Small) -> None:
+    run = measure(small, settings=["8"], max_chunks=2, chunk_length=256)[0].run_id
+    (report,) = resume_run(run, max_chunks="all")
+    facts = find_run(run).facts
+    assert facts.chunks is not None and facts.run is not None
+    assert len(facts.chunks) == facts.run.corpus.total_chunks and report.n_chunks > 2
+    with pytest.raises(InputError, match="is not a whole number"):
+        resume_run(run, max_chunks="some")  # type: ignore[arg-type]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from measured import measure
 from tiny_models import write_tiny_model
@@ -17,7 +19,9 @@ from scorer.lm.split_model import SplitModel
 from scorer.report.setting_report import SettingReport
 from scorer.runs.listing import find_run, list_runs
 from scorer.spec.events import Event, Finished, Planned
+from scorer.spec.job import Job
 from scorer.spec.settings.kv import KVSetting
+from scorer.spec.settings.registry import settings_asked
 
 pytestmark = pytest.mark.filterwarnings("ignore::scorer.common.warning_categories.ReportWarning")
 
@@ -134,3 +138,44 @@ def test_the_events_tell_what_each_notation_came_to(small: Small) -> None:
     (plan,) = [event for event in events if isinstance(event, Planned)]
     assert plan.resolved == {"8:64": "8", "4": "4"}
     assert isinstance(events[-1], Finished)
+
+
+@pytest.mark.parametrize(
+    ("asked", "keys"),
+    [
+        (8, ["8"]),
+        ([8, 4], ["8", "4"]),
+        (KVSetting(8, 4), ["k8v4"]),
+        ("8, 4:32", ["8", "4:32"]),
+        ((one for one in (8, "2")), ["8", "2"]),
+        (np.array([8, 4]), ["8", "4"]),
+    ],
+)
+def test_settings_are_named_in_many_ways(asked: Any, keys: list[str]) -> None:
+    assert [setting.key for setting in settings_asked(asked)] == keys
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"settings": [8.5]}, "`8.5` is not a setting"),
+        ({"settings": []}, "the job has no setting"),
+        ({"setting": "8,4"}, "`8,4` is not a setting"),
+        ({"kv_bits": 8, "max_chunks": "all"}, "max chunks `'all'` is not a whole number"),
+        ({"kv_bits": 8, "max_chunks": 2.0}, "max chunks `2.0` is not a whole number"),
+        ({"kv_bits": 8, "chunk_length": "512"}, "chunk length `'512'` is not a whole number"),
+        ({"kv_bits": 8, "chunk_length": True}, "chunk length `True` is not a whole number"),
+        ({"kv_bits": 8, "quantize_start": "5"}, "start `'5'` is not a whole number"),
+        ({"kv_bits": 8, "chunks": 3}, "`3` is not a choice of chunks"),
+    ],
+)
+def test_what_is_of_another_type_is_refused_in_one_line(options: Any, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        measure_kv_fidelity("demo", **options)
+    assert said in caught.value.message
+
+
+def test_a_number_of_numpy_is_one() -> None:
+    job = Job("demo", settings_asked(8), max_chunks=np.int64(3))  # type: ignore[arg-type]
+    assert job.max_chunks == 3 and type(job.max_chunks) is int
+    json.dumps(job.to_json())

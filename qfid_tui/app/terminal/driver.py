@@ -20,6 +20,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
 from qfid_tui.app.terminal.input_bytes import PASTE, InputBytes
+from qfid_tui.app.terminal.key_pace import KeyPace
 from qfid_tui.app.terminal.key_sequences import accepted
 
 _BYTES = 4096
@@ -40,6 +41,7 @@ class TerminalDriver(LinuxDriver):
         """Read what the terminal sends until the app ends."""
         taken = InputBytes(accepted, escape_delay())
         parser = XTermParser(self._debug)
+        pace = KeyPace(self._app, self._loop)
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             while not self.exit_event.is_set():
@@ -54,9 +56,9 @@ class TerminalDriver(LinuxDriver):
                         self.exit_event.wait(_TICK_SECONDS)
                 now = time.monotonic()
                 for piece in taken.feed(data, now) if data else taken.tick(now):
-                    parser = self._pass_on(piece, parser)
+                    parser = self._pass_on(piece, parser, pace, now)
 
-    def _pass_on(self, piece: str, parser: XTermParser) -> XTermParser:
+    def _pass_on(self, piece: str, parser: XTermParser, pace: KeyPace, now: float) -> XTermParser:
         """Give the events of a piece to the app; return the parser of the next one."""
         try:
             messages = messages_of(piece, parser)
@@ -64,6 +66,7 @@ class TerminalDriver(LinuxDriver):
             # What Textual cannot read presses nothing.
             return XTermParser(self._debug)
         for message in messages:
+            pace.wait(message, now)
             self.process_message(message)
         return parser
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textual.events import Paste
+from textual.events import Key, Paste
 from textual.widgets import Input
 
 from scorer.common.inert_text import inert
@@ -41,6 +41,19 @@ class Field(Input):
         )
         self.cursor_blink = False
         self._takes_list = takes_list
+
+    async def _on_key(self, event: Key) -> None:
+        """Act on the field's own keys here, in the order in which they come.
+
+        Textual inserts a character at once, but a key that is bound, as backspace is, goes up to
+        the app first and acts when its turn comes: of keys that are read at once, as over a slow
+        line, characters would overtake it. Textual's own handler follows for all others.
+        """
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            if await self.app.run_action(binding.action, self):
+                event.stop()
+                event.prevent_default()
+                return
 
     def _on_paste(self, event: Paste) -> None:
         """Take all lines as a list; of a field that takes none say what is left out."""

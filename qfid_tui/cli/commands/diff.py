@@ -77,6 +77,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         file.write([text])
         say(f"difference written to {file.path}")
+    if found.looks > 1:
+        named = [name for name, side in (("A", found.a), ("B", found.b)) if side.looks]
+        stop = "stops" if len(named) == 1 else "stop"
+        say(
+            f"{' and '.join(named)} {stop} once settled: intervals are of "
+            f"{100 * found.settings[0].confidence:.6g} %, so that they hold for all "
+            f"{found.looks} looks at their common chunks"
+        )
     for outcome, words in _NAMED.items():
         if names := [f"`{each.setting}`" for each in found.settings if each.outcome == outcome]:
             say(f"{words} ± {found.within}: {', '.join(names)}")

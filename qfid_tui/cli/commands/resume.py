@@ -155,6 +155,8 @@ def run(args: argparse.Namespace) -> int:
     )
     settings = ", ".join(setting.key for setting in wanted)
     say(f"resuming run `{found.id}`: {found.job.model}, settings {settings}")
+    if stopping and not is_more and nothing_is_left(found):
+        say("all its chunks are scored: it looks once, at the last of the looks that were planned")
     if chunks is not None and is_more:
         say(more_chunks(found.id, chunks))
     job = dataclasses.replace(job, settings=wanted, max_chunks=asked)

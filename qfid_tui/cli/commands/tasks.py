@@ -119,8 +119,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         QfidError: The tasks cannot be asked, or the report cannot be delivered.
     """
-    import json
-
     from qfid_tui.cli.cached_model import absolute_model, ensure_models
     from qfid_tui.cli.output import ReportFile, print_text
     from qfid_tui.cli.tasks_display import TasksDisplay
@@ -129,9 +127,10 @@ def run(args: argparse.Namespace) -> int:
     from scorer.tasks.task_files import check_installed, find_tasks
 
     if args.schema:
+        from scorer.common.json_schema import schema_text
         from scorer.tasks.report import tasks_schema
 
-        print_text([json.dumps(tasks_schema(), indent=2) + "\n"], "schema")
+        print_text([schema_text(tasks_schema())], "schema")
         return 0
     if args.model is None:
         raise InputError("MODEL is missing", "`qfid tasks demo` asks the built-in model")
@@ -183,7 +182,7 @@ def _scored(process: ScorerProcess, display: TasksDisplay) -> tuple[int, TasksRe
     """Show the events; the exit code, and the report if there is one."""
     from qfid_tui.cli import diagnostics
     from qfid_tui.cli.scoring import forwarded_signals
-    from qfid_tui.process.scorer_process import ending
+    from scorer.common.child_end import died
     from scorer.spec.events import Event, Failed, Finished
     from scorer.tasks.report import TasksReport
 
@@ -203,10 +202,9 @@ def _scored(process: ScorerProcess, display: TasksDisplay) -> tuple[int, TasksRe
     if process.killed or code == INTERRUPTED:
         diagnostics.say(f"stopped at once; {AGAIN}")
         return INTERRUPTED, None
-    last_line = f"; its last line: {process.log[-1]}" if process.log else ""
-    message = f"the scorer {ending(code)} without a report{last_line}"
-    diagnostics.say_with_hint("error", message, f"what was scored is saved: {AGAIN}")
-    return 1, None
+    error = died(code, process.log, f"what was scored is saved: {AGAIN}")
+    diagnostics.say_with_hint("error", error.message, error.hint)
+    return error.exit_code, None
 
 
 def _formatted(report: TasksReport, name: str) -> list[str]:

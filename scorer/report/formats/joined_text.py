@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from scorer._version import __version__
-from scorer.common.json_schema import DIALECT, definitions
+from scorer.common import json_schema
 from scorer.report.joined import JOINED_SCHEMA, JoinedReport
 
 
@@ -34,20 +33,11 @@ def joined_text(format: str, report: JoinedReport) -> str:
 
 def joined_schema() -> dict[str, Any]:
     """The JSON Schema of a joined report, draft 2020-12."""
-    found = definitions(JoinedReport)
-    properties = found[JoinedReport.__name__]["properties"]
-    properties["schema"]["const"] = JOINED_SCHEMA
-    properties["kind"]["const"] = "joined"
-    return {
-        "$schema": DIALECT,
-        "$id": f"urn:qfid:joined:{JOINED_SCHEMA}",
-        "$comment": f"made by qfid {__version__}",
-        "title": f"A joined report of qfid, schema {JOINED_SCHEMA}",
-        "$ref": f"#/$defs/{JoinedReport.__name__}",
-        "$defs": found,
-    }
+    return json_schema.schema_of(
+        JoinedReport, "joined", JOINED_SCHEMA, "A joined report of qfid", "joined"
+    )
 
 
 def joined_schema_text() -> str:
     """The schema as JSON text: indented, ASCII, newline at the end."""
-    return json.dumps(joined_schema(), indent=2) + "\n"
+    return json_schema.schema_text(joined_schema())

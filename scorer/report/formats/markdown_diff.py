@@ -40,8 +40,21 @@ def _side(name: str, side: DiffSide) -> str:
     revision = f" at revision {code(side.model_revision)}" if side.model_revision else ""
     return (
         f"- {name}: run {code(side.run)}, {code(side.model_id)}{revision}, "
-        f"{plural(side.n_chunks, 'chunk')}, {text(side.device)}; {text(side.arithmetic)}"
+        f"{plural(side.n_chunks, 'chunk')}{_stops(side)}, {text(side.device)}; "
+        f"{text(side.arithmetic)}"
     )
+
+
+def _stops(side: DiffSide) -> str:
+    """That a run stops once it is settled, and whether it did; "" of any other."""
+    if not side.looks:
+        return ""
+    of = f"of at most {count(side.looks[-1])}"
+    if side.stopped_at is None:
+        return f" {of}, not settled"
+    if side.stopped_at == side.looks[-1]:
+        return f" {of}: settled at the last look"
+    return f" {of}: stopped once settled"
 
 
 def _how(diff: RunDiff) -> list[str]:
@@ -78,10 +91,15 @@ def _settings(diff: RunDiff) -> list[str]:
 
 def _basis(diff: RunDiff) -> Iterator[str]:
     """What the intervals rest on, once where all settings have the same."""
-    first = diff.settings[0]
     over: dict[str, list[str]] = {}
     for each in diff.settings:
         said = f"{plural(each.n_positions, 'position')} of {plural(each.n_chunks, 'common chunk')}"
+        more = [
+            f"{name} has {count(side.n_chunks)}"
+            for name, side in (("A", diff.a), ("B", diff.b))
+            if side.n_chunks > each.n_chunks
+        ]
+        said += f" ({', '.join(more)})" if more else ""
         if each.n_units:
             said += f", intervals over {plural(each.n_units, each.unit)}"
         said += f", speaking for {each.label}" if each.label else ""
@@ -89,18 +107,26 @@ def _basis(diff: RunDiff) -> Iterator[str]:
     for said, which in over.items():
         yield f"{said}." if len(over) == 1 else f"{', '.join(which)}: {said}."
         yield ""
-    together = ""
-    if len(diff.settings) > 1:
-        together = (
-            f" Those of all settings hold together with 95 % (Bonferroni: "
-            f"{100 * first.confidence:.4g} % each)."
-        )
-    yield f"Differences are paired by chunk; ± is {diff.within}.{together}"
+    yield f"Differences are paired by chunk; ± is {diff.within}.{_together(diff)}"
     yield ""
     for name, settings in (("A", diff.only_a), ("B", diff.only_b)):
         if settings:
             yield f"Only in {name}, not compared: {', '.join(map(code, settings))}."
             yield ""
+
+
+def _together(diff: RunDiff) -> str:
+    """With what confidence the intervals hold, where that is not 95 % of a single one."""
+    each = f"{percent(diff.settings[0].confidence, significant=6)} each"
+    if diff.looks > 1:
+        return (
+            " A run that stops once it is settled chooses its chunks by what it sees, so these are "
+            "no plain 95 % intervals: those of all settings hold together with 95 % whichever of "
+            f"{diff.looks} looks the common chunks are from (Bonferroni: {each})."
+        )
+    if len(diff.settings) > 1:
+        return f" Those of all settings hold together with 95 % (Bonferroni: {each})."
+    return ""
 
 
 def _flips(diff: RunDiff) -> list[str]:

@@ -90,15 +90,33 @@ def _section(groups: Sequence[Group]) -> Iterator[str]:
     yield f"<h2>{_shown(_title(groups[0].first.report))}</h2>"
     for place, group in enumerate(groups):
         yield f"<h3>{_shown(_how(group.first.report, group.row))}</h3>"
-        words = f"Key <code>{escape(group.key)}</code>; {plural(group.n_chunks, 'common chunk')}."
-        if place:
-            words += f" Not ranked with the first table: {_shown('; '.join(group.differs))}."
-        yield f"<p>{words}</p>"
+        yield f"<p>{' '.join(_about(group, groups[place - 1] if place else None))}</p>"
         bounds = list(dict.fromkeys(each.bounds for each in group.standings))
         yield from _table(_HEAD, (_cells(each, bounds) for each in group.standings))
         if len(bounds) > 1:
             # A run with weights judges all its rows by the bounds of weights.
             yield f"<p>{_shown(' '.join(_bounds(bounds)))}</p>"
+
+
+def _about(group: Group, before: Group | None) -> Iterator[str]:
+    """What a table rests on, and how it goes with the one before."""
+    yield f"Key <code>{escape(group.key)}</code>; {plural(group.n_chunks, 'common chunk')}."
+    if group.differs:
+        yield f"Not ranked with the first table: {_shown('; '.join(group.differs))}."
+    if before is not None and before.n_fewer:
+        yield "The rows of the table above again, with more that have fewer chunks."
+    if group.n_fewer:
+        rows = plural(group.n_fewer, "row")
+        are = "is" if group.n_fewer == 1 else "are"
+        yield (
+            f"Left out {are} {rows} with less than half of these chunks; the next table has "
+            f"{'it' if group.n_fewer == 1 else 'them'} too, on the fewer chunks that all have."
+        )
+    if group.looks > 1:
+        yield (
+            "Some runs stop once they are settled: pairs are tested at a look's share of the 5 %, "
+            f"1 of {group.looks}."
+        )
 
 
 def _bounds(bounds: Sequence[Thresholds]) -> Iterator[str]:

@@ -48,6 +48,9 @@ def stopping_lines(report: Report, names: ShortNames) -> list[str]:
 def _needed(part: StoppingPart) -> str:
     looks, of = len(part.looks), plural(part.most_chunks, "chunk")
     at = f"look {part.look} of {looks}"
+    if part.stopped and part.look == looks:
+        # A run can have all its chunks before it looks for the first time.
+        return f"Settled at the last look: all {of} are scored ({at})."
     if part.stopped:
         return f"Stopped once settled: {count(part.n_chunks)} of {of} were needed ({at})."
     if part.look == looks:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, get_args
 
 from scorer.common.errors import InputError
+from scorer.spec.amounts import whole_number
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.quantizers.base import Quantizer
 from scorer.spec.quantizers.known import QUANTIZERS, STOCK
@@ -119,6 +120,7 @@ class KVSetting(Setting):
                 "not know groups of different sizes",
                 "give both sides one group size",
             )
+        start = whole_number(start, "start")
         if start < 0:
             raise InputError(f"start `{start}` is negative", "0 is stress, N > 0 deployment")
         if path not in get_args(ComputePath):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from scorer.spec.settings.base import ComputePath, Setting
 from scorer.spec.settings.grammar import SettingForm, parse_form, split_list, unknown
 from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.weights import WeightsSetting
+
+SettingsAsked = Iterable[Setting | str | int] | Setting | str | int
+"""Settings as a program gives them: notations, widths, settings, or a string that lists them."""
 
 
 class Parser(Protocol):
@@ -76,3 +80,33 @@ def parse_settings(
         for part in split_list(text)
     )
     return tuple(dict.fromkeys(found))
+
+
+def settings_asked(
+    asked: SettingsAsked,
+    *,
+    group_size: int | None = None,
+    start: int = 0,
+    path: ComputePath = "deployed",
+) -> tuple[Setting, ...]:
+    """Read the settings that a program names, in their order.
+
+    Args:
+        asked: The settings. A width such as 8 is a notation too.
+        group_size: As of :func:`parse_setting`, likewise the next two.
+        start: Of a setting that names none.
+        path: Of a setting that names none.
+
+    Raises:
+        InputError: One is not valid.
+    """
+    if isinstance(asked, str):
+        listed: Iterable[Setting | str | int] = split_list(asked)
+    else:
+        listed = (asked,) if isinstance(asked, Setting | int) else asked
+    return tuple(
+        one
+        if isinstance(one, Setting)
+        else parse_setting(str(one), group_size=group_size, start=start, path=path)
+        for one in listed
+    )

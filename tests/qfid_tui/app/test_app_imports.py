@@ -110,6 +110,7 @@ def test_before_the_first_frame_only_textual_s_basics_are_imported() -> None:
         "qfid_tui.app.terminal",
         "qfid_tui.app.terminal.driver",
         "qfid_tui.app.terminal.input_bytes",
+        "qfid_tui.app.terminal.key_pace",
         "qfid_tui.app.terminal.key_sequences",
         "scorer",
         "scorer._version",

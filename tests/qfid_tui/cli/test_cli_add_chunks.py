@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from child_in_process import answered
 from tiny_runs import Small, finished, numbers, stopped
 
-from qfid_tui.cli import main, scoring
+from qfid_tui.cli import main, scoring, several
 from scorer.runs.identity import identity_hash
 from scorer.runs.listing import Run, list_runs, newest_unfinished
 from scorer.spec.events import Event
@@ -44,6 +45,7 @@ class Command:
 
     def __init__(self, small: Small, capfd: Capture) -> None:
         self._small, self._capfd = small, capfd
+        self.text = small.text
         self.err = ""
 
     def __call__(self, command: str, *words: str, code: int = 0) -> str:
@@ -137,6 +139,15 @@ def test_the_same_run_until_settled_is_named_or_goes_on(qfid: Command) -> None:
     # Another number of chunks is another run: the looks belong to it.
     qfid(*words[:-1], "2")
     assert "are added" not in qfid.err and len(list_runs()) == 4
+
+
+def test_a_finished_run_until_settled_looks_once_and_says_so(qfid: Command) -> None:
+    qfid("kv", "--kv-bits", "8", "--chunks", "random:1", "--max-chunks", "3")
+    (info,) = list_runs()
+    out = qfid("resume", info.id, "--until-settled")
+    assert "all its chunks are scored: it looks once, at the last of the looks" in qfid.err
+    assert qfid.err.count("look 1 of 1 at 3 chunks") == 1 and "all 3 chunks are scored" in out
+    assert "were needed" not in out
 
 
 def test_an_unfinished_run_goes_on_by_the_same_command(qfid: Command) -> None:
@@ -256,3 +267,32 @@ def test_a_text_from_standard_input_is_never_looked_for(
             monkeypatch.setattr("sys.stdin", file)
             qfid("kv", "--corpus", "-", "--kv-bits", "8", "--max-chunks", number)
     assert len(list_runs()) == 2
+
+
+def test_of_several_texts_those_that_have_ended_are_scored_again_all_or_none(
+    qfid: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The check of the texts has tests of its own.
+    monkeypatch.setattr(several, "_checked", lambda jobs, *_: list(jobs))
+    other = tmp_path / "other.txt"
+    other.write_text(" ".join(f"word {i}" for i in range(600)))
+    words = ("kv", "--kv-bits", "8", "--max-chunks", "2")
+    qfid(*words)
+    (first,) = list_runs()
+    both = (*words, "--corpus", f"{qfid.text},{other}")
+    report = json.loads(qfid(*both, "--format", "json"))
+    # One of the two is new, so the other is taken as it is.
+    assert f"run `{first.id}` has these 2 chunks: nothing of it is scored again" in qfid.err
+    assert len(list_runs()) == 2 and len(report["runs"]) == 2
+    # Both have ended: both are measured anew, as one text would be.
+    qfid(*both)
+    assert qfid.err.count("they are scored again in a run of their own") == 2
+    assert len(list_runs()) == 4
+    # Of a larger number some texts have no more chunks.
+    few = Run(list_runs()[0].path)
+    total = few.facts.run.corpus.total_chunks if few.facts.run else 0
+    assert total
+    qfid(*both[:4], str(total), *both[5:])
+    qfid(*both[:4], str(total + 1), *both[5:])
+    assert "nothing of it is scored again" in qfid.err and "is added to it" in qfid.err
+    assert len(list_runs()) == 4

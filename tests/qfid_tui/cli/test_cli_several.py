@@ -38,7 +38,7 @@ class Children:
         ]
         return subprocess.CompletedProcess(command, 0, json.dumps({"texts": texts}) + "\n", "")
 
-    def _score(self, job: Any, *rest: Any) -> int:
+    def _score(self, job: Any, *rest: Any, **options: Any) -> int:
         key = (Path(job.corpus.source).name, job.chunk_length)
         self.scored.append(key)
         path = self._folder / f"{len(self.scored)}.script"
@@ -52,7 +52,7 @@ class Children:
             corpus = {"corpus": job.corpus, "chunk_length": 16}
             events = recording(save_run("8", job=corpus))
         play(self._monkeypatch, script(path, events))
-        return self._real(job, *rest)
+        return self._real(job, *rest, **options)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 from cli_saved_runs import FAKE, failing, opening, recording, request_of, save_run, script
 
 from qfid_tui.process import scorer_process
-from qfid_tui.process.scorer_process import ScorerProcess, ending
+from qfid_tui.process.scorer_process import ScorerProcess
+from scorer.common.child_end import ending
 from scorer.common.errors import QfidError
 from scorer.spec.events import Failed, Hello, Loading
 from scorer.spec.job import Job

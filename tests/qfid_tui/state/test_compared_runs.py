@@ -126,7 +126,7 @@ def test_the_lines_fit_and_name_what_differs(width: int) -> None:
 def test_intervals_of_a_run_that_stops_once_settled_are_named() -> None:
     rows = [made_row([0.1, 0.2]), made_row([0.1, 0.2], run=1)]
     runs = tuple(ComparedRun(f"r{i}", "demo", "built-in text") for i in range(2))
-    for stopped, said in (((False, False), ""), ((False, True), "Run 2 stops once it is settled")):
+    for stopped, said in (((False, False), ""), ((False, True), "Run 2 stops once settled: its")):
         group = ComparedGroup(
             tuple(
                 dataclasses.replace(row, simultaneous=stops)

@@ -137,6 +137,8 @@ PART = StoppingPart(
 
 def test_an_ended_run_says_how_many_chunks_were_needed() -> None:
     assert stopped_text(PART) == "settled: 5 of 8 chunks were needed (look 2 of 3)"
+    last = dataclasses.replace(PART, look=3, n_chunks=8)
+    assert stopped_text(last) == "8 chunks scored, settled at the last look (look 3 of 3)"
     one = StoppedSetting(setting="8", standing="not settled", open=("kl_mean",))
     part = dataclasses.replace(PART, look=3, n_chunks=8, stopped=False, settings=(one,))
     assert stopped_text(part) == "8 chunks scored, 8 not settled"

@@ -78,7 +78,10 @@ def test_a_child_ends_with_its_reader(small: Small, monkeypatch: pytest.MonkeyPa
     ("command", "message"),
     [
         (("/no/such/program",), "the scorer cannot be started: No such file"),
-        ((sys.executable, "-c", "raise SystemExit(7)"), "without a report: exit code 7"),
+        (
+            (sys.executable, "-c", "raise SystemExit(7)"),
+            "ended with code 7 without a report",
+        ),
     ],
 )
 def test_a_child_that_does_not_work_is_one_line(

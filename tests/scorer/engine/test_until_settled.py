@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -167,6 +168,14 @@ def test_before_the_first_look_nothing_is_said(small: Small) -> None:
     said = to_markdown(report)
     assert "**Not settled yet: the first of 4 looks is at 6 of 14 chunks.**" in said
     assert "the run has not looked yet" in said
+
+
+def test_at_the_last_look_it_is_not_said_that_all_chunks_were_needed(whole: list[Event]) -> None:
+    report = Report.from_json(finished(whole).report)
+    assert report.stopping is not None
+    part = dataclasses.replace(report.stopping, look=4, n_chunks=14, stopped=True)
+    said = to_markdown(dataclasses.replace(report, stopping=part))
+    assert "**Settled at the last look: all 14 chunks are scored (look 4 of 4).**" in said
 
 
 def test_every_format_says_that_the_run_was_stopped(whole: list[Event]) -> None:

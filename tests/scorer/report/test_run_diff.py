@@ -50,8 +50,12 @@ def saved(
     identity: dict[str, Any] | None = None,
     settings: str = "8,4",
     fingerprint: dict[str, str] | None = None,
+    seed: int | None = None,
+    stopped_at: int | None = None,
 ) -> Run:
     job = Job("demo", parse_settings(settings), chunk_length=DEPTH + 1, max_chunks=CHUNKS)
+    if seed is not None:
+        job = dataclasses.replace(job, until_settled=True, chunks=f"random:{seed}")
     facts = make_facts(settings, n_chunks=CHUNKS, job=job)
     documents = {i: i * DOCUMENTS // CHUNKS for i in range(CHUNKS)}
     facts = dataclasses.replace(facts, documents=documents)
@@ -67,6 +71,8 @@ def saved(
             for chunk in chunks:
                 positions = positions_of(name, chunk, (change or {}).get(name, 0.0))
                 writer.append(CellKey(name, chunk), positions, ChunkFacts(seconds=0.5))
+    if stopped_at is not None:
+        run.mark_stopped(stopped_at)
     return run
 
 
@@ -227,3 +233,44 @@ def test_the_command_prints_markdown_or_json(
     assert (values["exit_code"], values["within"]["is_share"]) == (0, False)
     assert main(["diff", a.id, "nothing"]) == 2
     assert main(["diff", a.id, b.id, "--within", "x"]) == 2
+
+
+def test_runs_that_stop_once_settled_say_so_and_share_the_confidence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Looks at 6, 9 and 12 chunks.
+    monkeypatch.setattr("scorer.stats.stopping.FIRST_LOOK", 6)
+    a, b = saved(seed=1, chunks=range(9), stopped_at=9), saved(identity={"device": "gpu"})
+    found = diff_runs(a.id, b.id)
+    assert (found.a.looks, found.a.stopped_at) == ((6, 9, 12), 9)
+    assert (found.b.looks, found.b.stopped_at, found.looks) == ((), None, 3)
+    assert [each.confidence for each in found.settings] == [pytest.approx(1 - 0.05 / 6)] * 2
+    values = found.to_json()
+    assert values["looks"] == 3 and values["a"]["stopped_at"] == 9
+    assert main(["diff", a.id, b.id]) == 0
+    out, err = capfd.readouterr()
+    assert "9 chunks of at most 12: stopped once settled, " in out
+    assert "9 common chunks (B has 12)" in out
+    assert "no plain 95 % intervals" in out and "(Bonferroni: 99.1667 % each)" in out
+    assert err == (
+        "A stops once settled: intervals are of 99.1667 %, so that they hold for all 3 looks at "
+        "their common chunks\n"
+    )
+    # Two orders: each pair of looks has other chunks in common.
+    c = saved(seed=2, identity={"device": "gpu"})
+    found = diff_runs(a.id, c.id)
+    assert found.looks == 9 and "of at most 12, not settled" in diff_markdown(found)
+    assert main(["diff", a.id, c.id]) == 0
+    assert capfd.readouterr().err.startswith("A and B stop once settled: ")
+
+
+def test_the_intervals_of_a_stopped_run_are_wider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scorer.stats.stopping.FIRST_LOOK", 6)
+    change = {"8": 5e-5, "4": 0.03}
+    gpu = {"device": "gpu"}
+    plain = diff_runs(saved().id, saved(change, identity=gpu).id)
+    stopped = diff_runs(saved(seed=1).id, saved(change, identity=gpu, seed=1).id)
+    for one, other in zip(plain.settings, stopped.settings, strict=True):
+        assert one.difference == other.difference
+        assert one.interval is not None and other.interval is not None
+        assert other.interval.low < one.interval.low < one.interval.high < other.interval.high

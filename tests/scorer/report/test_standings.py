@@ -13,6 +13,7 @@ from scorer.report.build import build_report
 from scorer.report.formats.site import to_site
 from scorer.report.row_keys import with_row_keys
 from scorer.report.standings import NO_CHUNKS, NO_COMMON, NO_KEY, NamedReport, standings
+from scorer.report.stopping_part import StoppingPart
 from scorer.report.tree import Report
 from scorer.runs.comparability import run_conditions
 from scorer.runs.facts import StoredFacts
@@ -141,3 +142,62 @@ def test_weights_of_another_revision_are_another_row() -> None:
     ((group,),) = standings(named(a=report, b=other)).sections
     assert [each.run for each in group.standings] == ["a", "b"]
     assert [each.rank for each in group.standings] == [1, 1]
+
+
+def test_a_row_with_few_chunks_does_not_shrink_the_table_of_the_others() -> None:
+    reports = named(
+        one=report_of({"8": 0.0005, "4": 0.3}),
+        two=report_of({"6": 0.01}, range(3)),
+        three=report_of({"5": 0.05}, range(7), seed=3),
+    )
+    (groups,) = standings(reports).sections
+    assert [[each.row.setting for each in group.standings] for group in groups] == [
+        ["8", "5", "4"],
+        ["8", "6", "5", "4"],
+    ]
+    assert [(group.n_chunks, group.n_fewer) for group in groups] == [(7, 1), (3, 0)]
+    assert groups[0].key == groups[1].key and not groups[1].differs
+    page = to_site(standings(reports), 3)
+    assert "Left out is 1 row with less than half of these chunks" in page
+    assert "The rows of the table above again, with more" in page
+    assert "Not ranked with the first table" not in page
+
+
+def test_a_row_with_other_chunks_is_left_out_even_if_it_has_most() -> None:
+    reports = named(
+        one=report_of({"8": 0.0005}, range(4, 8)),
+        two=report_of({"6": 0.01}, range(4, 8), seed=1),
+        random=report_of({"5": 0.05}, range(7, 12), seed=2),
+    )
+    (groups,) = standings(reports).sections
+    assert [[each.row.setting for each in group.standings] for group in groups] == [
+        ["8", "6"],
+        ["8", "6", "5"],
+    ]
+    assert [group.n_chunks for group in groups] == [4, 1]
+
+
+def test_two_rows_are_ranked_however_few_chunks_they_share() -> None:
+    reports = named(one=report_of({"8": 0.0005}), two=report_of({"6": 0.01}, range(3)))
+    ((group,),) = standings(reports).sections
+    assert (group.n_chunks, group.n_fewer, len(group.standings)) == (3, 0, 2)
+
+
+def test_pairs_with_a_run_that_stops_are_tested_at_a_share_of_a_look() -> None:
+    plain, other = report_of({"8": 0.01}), report_of({"6": 0.02}, seed=1)
+    ((group,),) = standings(named(one=plain, two=other)).sections
+    assert group.looks == 1 and [each.rank for each in group.standings] == [1, 2]
+    part = StoppingPart(
+        looks=(2, 3, 4, 5, 6, 7, 8, 12),
+        look=8,
+        n_chunks=12,
+        stopped=True,
+        order="random:1",
+        confidence=0.99,
+        unit="chunk",
+    )
+    stopped = dataclasses.replace(plain, stopping=part)
+    found = standings(named(one=stopped, two=other))
+    ((group,),) = found.sections
+    assert group.looks == 8 and [each.rank for each in group.standings] == [1, 1]
+    assert "pairs are tested at a look's share of the 5 %, 1 of 8." in to_site(found, 2)

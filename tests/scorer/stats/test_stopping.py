@@ -10,9 +10,12 @@ from scorer.spec.thresholds import KV, Metric
 from scorer.stats.intervals import Interval
 from scorer.stats.stopping import (
     LookEnds,
+    RunEnds,
     look_confidence,
     look_sizes,
     look_units,
+    looks_of_pair,
+    looks_together,
     open_metrics,
     standing,
 )
@@ -82,3 +85,21 @@ def test_documents_are_the_units_where_the_text_has_them() -> None:
     assert (units.kind, units.of_chunk, units.count) == ("document", (0, 0, 1, 2), 3)
     units = look_units([0, 1, 39, 20], documents, range(16))
     assert (units.kind, units.count, units.label) == ("chunk", 4, "these passages only")
+
+
+def test_two_runs_share_the_looks_at_their_common_chunks() -> None:
+    whole, part = RunEnds((595,), "random:1"), RunEnds((30, 45, 67, 101), "random:1")
+    longer = RunEnds((30, 45, 67, 101, 151, 200), "random:1")
+    other, spread = RunEnds((30, 45, 60), "random:2"), RunEnds((8,), "spread")
+    assert looks_together([whole]) == looks_together([whole, whole]) == 1
+    assert looks_together([whole, spread]) == 1
+    # A setting against another of the same run: at each of its looks.
+    assert looks_together([part]) == looks_together([part, part]) == 4
+    # In one order the shorter is the beginning of the longer.
+    assert looks_together([part, whole]) == 4
+    assert looks_of_pair(part, longer) == 4 and looks_together([part, longer]) == 6
+    assert looks_of_pair(longer, RunEnds((50,), "random:1")) == 3
+    # In two orders every pair of looks has other chunks in common.
+    assert looks_together([part, other]) == 12
+    assert looks_together([part, spread]) == 4
+    assert looks_together([whole, part, other]) == 12
