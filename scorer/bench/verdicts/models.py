@@ -76,16 +76,22 @@ def _llama(*shape: int, head: int = 64, kv_heads: int = 2) -> dict[str, Any]:
     return _config("llama", *shape, kv_heads=kv_heads, **own)
 
 
+def _gemma(*shape: int, pattern: int) -> dict[str, Any]:
+    return _config(
+        "gemma3_text",
+        *shape,
+        head_dim=64,
+        query_pre_attn_scalar=64,
+        sliding_window=64,
+        sliding_window_pattern=pattern,
+        rope_local_base_freq=10000.0,
+        hidden_activation="gelu_pytorch_tanh",
+    )
+
+
 _QWEN = _config("qwen2", 384, 9, 6, 1152)
-_GEMMA = _config(
-    *("gemma3_text", 384, 8, 6, 1152),
-    head_dim=64,
-    query_pre_attn_scalar=64,
-    sliding_window=64,
-    sliding_window_pattern=4,
-    rope_local_base_freq=10000.0,
-    hidden_activation="gelu_pytorch_tanh",
-)
+_GEMMA = _gemma(384, 8, 6, 1152, pattern=4)
+_TRY = "for a try on a CPU"
 
 PLANS = {
     plan.name: plan
@@ -100,12 +106,14 @@ PLANS = {
         ),
         ModelPlan("qwen2-15m", _QWEN, 75, 1.5e-3, "loud key channels", loud_keys=True),
         ModelPlan("gemma3-15m", _GEMMA, 75, 1.5e-3, "windows of 64 in three of four layers"),
-        ModelPlan("tiny", _llama(64, 2, 1, 128, kv_heads=1), 20, 4e-3, "for a try on a CPU"),
+        ModelPlan("tiny", _llama(128, 4, 2, 384), 20, 4e-3, _TRY),
+        ModelPlan(
+            "tiny-qwen2", _config("qwen2", 64, 2, 1, 128, 1), 20, 4e-3, _TRY, loud_keys=True
+        ),
+        ModelPlan("tiny-gemma3", _gemma(64, 2, 1, 128, 1, pattern=2), 20, 4e-3, _TRY),
     )
 }
 """All of them, by name."""
-STUDIED = tuple(name for name in PLANS if name != "tiny")
-"""Those of the study."""
 
 
 def new_model(plan: ModelPlan, seed: int = 0) -> nn.Module:
