@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("--items", 2000, "held-out items of each task, at least"),
         ("--chunks", 96, "chunks that a verdict is of"),
         ("--windows", 131_072, "windows to train on"),
-        ("--batch", 64, "windows of a training step"),
+        ("--batch", 32, "windows of a training step"),
         ("--score-batch", 32, "windows of a pass where answers are read"),
     ):
         parser.add_argument(

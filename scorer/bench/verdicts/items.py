@@ -98,7 +98,7 @@ def _retrieval(rng: random.Random) -> Item:
 
 def _arithmetic(rng: random.Random) -> Item:
     """Add or subtract numbers of 2 to 4 digits; digits of the result from the lowest up."""
-    a, b = (rng.randrange(10 ** (n - 1), 10**n) for n in (rng.randint(2, 4), rng.randint(2, 4)))
+    a, b = (rng.randrange(10 ** (n - 1), 10**n) for n in rng.choices((2, 3, 4), (2, 2, 1), k=2))
     if rng.random() < 0.5:
         return Item("arithmetic", f"A{a}+{b}=", str(a + b)[::-1])
     a, b = max(a, b), min(a, b)

@@ -71,15 +71,23 @@ def _config(
     }
 
 
-def _llama(*shape: int, head: int = 64, kv_heads: int = 2) -> dict[str, Any]:
+def _llama(
+    hidden: int, layers: int, heads: int, inner: int, kv_heads: int = 2, head: int = 64
+) -> dict[str, Any]:
     own = {"head_dim": head, "attention_bias": False, "mlp_bias": False}
-    return _config("llama", *shape, kv_heads=kv_heads, **own)
+    return _config("llama", hidden, layers, heads, inner, kv_heads, **own)
 
 
-def _gemma(*shape: int, pattern: int) -> dict[str, Any]:
+def _gemma(
+    hidden: int, layers: int, heads: int, inner: int, kv_heads: int = 2, *, pattern: int
+) -> dict[str, Any]:
     return _config(
         "gemma3_text",
-        *shape,
+        hidden,
+        layers,
+        heads,
+        inner,
+        kv_heads,
         head_dim=64,
         query_pre_attn_scalar=64,
         sliding_window=64,
@@ -107,9 +115,7 @@ PLANS = {
         ModelPlan("qwen2-15m", _QWEN, 75, 1.5e-3, "loud key channels", loud_keys=True),
         ModelPlan("gemma3-15m", _GEMMA, 75, 1.5e-3, "windows of 64 in three of four layers"),
         ModelPlan("tiny", _llama(128, 4, 2, 384), 20, 4e-3, _TRY),
-        ModelPlan(
-            "tiny-qwen2", _config("qwen2", 64, 2, 1, 128, 1), 20, 4e-3, _TRY, loud_keys=True
-        ),
+        ModelPlan("tiny-qwen2", _config("qwen2", 64, 2, 1, 128, 1), 20, 4e-3, _TRY, loud_keys=True),
         ModelPlan("tiny-gemma3", _gemma(64, 2, 1, 128, 1, pattern=2), 20, 4e-3, _TRY),
     )
 }

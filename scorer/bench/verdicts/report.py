@@ -58,18 +58,12 @@ def to_json(study: Study) -> dict[str, Any]:
         },
         "auc_by_kind": {
             kind: {
-                name: asdict(measured_auc(study, value, None, lambda cell, k=kind: cell.kind == k))
-                for name, value in PREDICTORS.items()
+                name: asdict(_auc_of_kind(study, name, kind)) for name in PREDICTORS
             }
             for kind in KINDS
         },
         "auc_by_model": {
-            model: asdict(
-                measured_auc(
-                    study, PREDICTORS["verdict"], None, lambda cell, m=model: cell.model == m
-                )
-            )
-            for model in study.cells
+            model: asdict(_auc_of_model(study, "verdict", model)) for model in study.cells
         },
         "bounds": {
             tier: {_name(task): _split_json(_tier_split(study.all, tier, task)) for task in ASKED}
@@ -88,6 +82,14 @@ def to_json(study: Study) -> dict[str, Any]:
 
 def _name(task: Task) -> str:
     return "any" if task is None else task
+
+
+def _auc_of_kind(study: Study, name: str, kind: str) -> AUC:
+    return measured_auc(study, PREDICTORS[name], None, lambda cell: cell.kind == kind)
+
+
+def _auc_of_model(study: Study, name: str, model: str) -> AUC:
+    return measured_auc(study, PREDICTORS[name], None, lambda cell: cell.model == model)
 
 
 def _settled_auc(study: Study, task: Task) -> AUC:
@@ -236,7 +238,9 @@ def _auc_tables(study: Study) -> Iterator[str]:
     )
     yield ""
     names = " | ".join(PREDICTORS)
-    yield f"| what falls | cells that fall | {names} | verdict, items resampled | verdict, settled |"
+    yield (
+        f"| what falls | cells that fall | {names} | verdict, items resampled | verdict, settled |"
+    )
     yield "|---|---|" + "---|" * (len(PREDICTORS) + 2)
     for task in ASKED:
         found = {name: measured_auc(study, value, task) for name, value in PREDICTORS.items()}
@@ -255,20 +259,14 @@ def _auc_tables(study: Study) -> Iterator[str]:
     yield "| any task falls, by kind | cells that fall | " + names + " |"
     yield "|---|---|" + "---|" * len(PREDICTORS)
     for kind in KINDS:
-        row = [
-            measured_auc(study, value, None, lambda cell, k=kind: cell.kind == k)
-            for value in PREDICTORS.values()
-        ]
+        row = [_auc_of_kind(study, name, kind) for name in PREDICTORS]
         values = " | ".join(map(_auc_text, row))
         yield f"| {kind} | {row[0].falling} of {row[0].cells} | {values} |"
     yield ""
     yield "| any task falls, by model | cells that fall | verdict | KL mean | flips |"
     yield "|---|---|---|---|---|"
     for model in study.cells:
-        row = [
-            measured_auc(study, PREDICTORS[name], None, lambda cell, m=model: cell.model == m)
-            for name in ("verdict", "KL mean", "flips")
-        ]
+        row = [_auc_of_model(study, name, model) for name in ("verdict", "KL mean", "flips")]
         values = " | ".join(map(_auc_text, row))
         yield f"| {model} | {row[0].falling} of {row[0].cells} | {values} |"
     yield ""

@@ -8,8 +8,7 @@ the answer's, which is when greedy decoding writes it.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def score_model(model: Path, held_out: HeldOut, settings: str, out: Path, batch:
             corpus=CorpusSpec(str(held_out.drift.resolve())),
             chunk_length=WINDOW,
         )
-        found = measured_report(job, _environment())
+        found = measured_report(job, {"MLX_ENABLE_TF32": "0"})
         write_atomic(report, json.dumps({"asked": settings, "report": json_values(found)}))
     answers = out / "answers.npz"
     if not _holds(out / "asked.json", settings):
@@ -72,23 +71,20 @@ def score_model(model: Path, held_out: HeldOut, settings: str, out: Path, batch:
             batch=batch,
         )
         part = out / ".answers.npz"
-        np.savez_compressed(part, **dict(answers_of(job, held_out.items)))
+        right = answers_of(job, held_out.items)
+        np.savez_compressed(part, **right)
         part.replace(answers)
         write_atomic(out / "asked.json", json.dumps({"asked": settings}))
-
-
-def _environment() -> dict[str, str]:
-    return {} if "QFID_DEVICE" in os.environ else {"MLX_ENABLE_TF32": "0"}
 
 
 def _holds(path: Path, settings: str) -> bool:
     if not path.exists():
         return False
     stored: dict[str, Any] = json.loads(path.read_text())
-    return stored["asked"] == settings
+    return bool(stored["asked"] == settings)
 
 
-def answers_of(job: Job, items: Sequence[Asked]) -> Mapping[str, Right]:
+def answers_of(job: Job, items: Sequence[Asked]) -> dict[str, Any]:
     """Which items the model answers rightly, (items,) bool by setting, and for the reference.
 
     Args:
@@ -102,10 +98,8 @@ def answers_of(job: Job, items: Sequence[Asked]) -> Mapping[str, Right]:
     from scorer.engine.outcomes import LaneFailed, Scored
     from scorer.lm.mlx_lm_import import import_mlx_lm
 
-    of_window: dict[int, list[tuple[int, Asked]]] = {}
-    for number, item in enumerate(items):
-        of_window.setdefault(item.window, []).append((number, item))
-    found: dict[str, Right] = {}
+    hits: dict[str, Right] = {}
+    windows = 1 + max(item.window for item in items)
     with running_backend() as backend:
         import_mlx_lm(light=True)
         for outcome in _outcomes(job, backend):
@@ -116,12 +110,26 @@ def answers_of(job: Job, items: Sequence[Asked]) -> Mapping[str, Right]:
             for chunk in outcome.chunks:
                 window = int(chunk.chunk[0])
                 for key, top in ((REFERENCE, chunk.top_ref), (outcome.lane.key, chunk.top_quant)):
-                    right = found.setdefault(key, np.zeros(len(items), np.bool_))
+                    if key not in hits:
+                        hits[key] = np.zeros((windows, WINDOW), np.bool_)
                     # Position t predicts token t + 1.
-                    hits = np.concatenate(([True], top == chunk.token))
-                    for number, item in of_window.get(window, ()):
-                        right[number] = hits[item.first : item.end].all()
-    return found
+                    hits[key][window, 1:] = top == chunk.token
+    return {key: right_items(each, items) for key, each in hits.items()}
+
+
+def right_items(hits: Right, items: Sequence[Asked]) -> Right:
+    """Which items are right, (items,) bool: those whose every token is.
+
+    Args:
+        hits: (windows, 512) bool, whether a token is the likeliest one at its place.
+        items: The items.
+    """
+    # Whether an answer holds a miss: the misses before its end, less those before it begins.
+    misses = np.concatenate(([0], np.cumsum(~hits.ravel())))
+    first = np.array([item.window * WINDOW + item.first for item in items])
+    end = np.array([item.window * WINDOW + item.end for item in items])
+    right: Right = misses[end] == misses[first]
+    return right
 
 
 def _outcomes(job: Job, backend: Any) -> Any:

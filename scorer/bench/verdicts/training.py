@@ -45,7 +45,7 @@ class Recipe:
         seed: Of weights and windows.
     """
 
-    batch: int = 64
+    batch: int = 32
     seconds: float = 60.0
     steps: int | None = None
     dtype: str = "bfloat16"
@@ -73,9 +73,10 @@ def train(plan: ModelPlan, windows: Path, folder: Path, recipe: Recipe) -> None:
 
     def one(rows: np.ndarray[Any, Any]) -> mx.array:
         nonlocal params
+        loss: mx.array
         weights = np.where(answers[rows, 1:], 1.0, _QUESTION_WEIGHT).astype(np.float32)
         loss, params = step(params, mx.array(ids[rows]), mx.array(weights))
-        mx.async_eval(loss, params, optimizer.state)
+        mx.async_eval(loss, params, optimizer.state)  # type: ignore[no-untyped-call]
         return loss
 
     optimizer.learning_rate = mx.array(0.0)
@@ -93,7 +94,7 @@ def train(plan: ModelPlan, windows: Path, folder: Path, recipe: Recipe) -> None:
         loss = one(next(batches))
         done += 1
         if done % _AHEAD == 0:
-            losses.append(float(loss.item()))
+            losses.append(float(np.array(loss)))
             if not math.isfinite(losses[-1]):
                 raise ArithmeticError(f"the loss of {plan.name} is {losses[-1]} at step {done}")
             if spent - told > 5:
