@@ -130,12 +130,14 @@ def _score(args: argparse.Namespace, name: str, held_out: HeldOut) -> None:
 
 def _report(args: argparse.Namespace, held_out: HeldOut) -> None:
     from scorer.bench.verdicts.cells import read_study
+    from scorer.bench.verdicts.figures import figures_of
     from scorer.bench.verdicts.report import cells_csv, to_json, to_markdown
 
     study = read_study(args.out, held_out.items)
-    text = "\n".join(to_markdown(study))
+    figures = figures_of(study)
+    text = "\n".join(to_markdown(study, figures))
     write_atomic(args.out / "report.md", text)
-    write_atomic(args.out / "report.json", json.dumps(to_json(study), indent=1))
+    write_atomic(args.out / "report.json", json.dumps(to_json(study, figures), indent=1))
     write_atomic(args.out / "cells.csv", cells_csv(study))
     print(text)
 

@@ -62,4 +62,4 @@ def _first_share(queries: mx.array, keys: mx.array, scale: float) -> float:
     scores = scale * (queries.astype(mx.float32) @ keys.astype(mx.float32).swapaxes(-1, -2))
     causal = mx.tril(mx.ones((length, length), mx.bool_))
     shares = mx.softmax(mx.where(causal, scores, -mx.inf), axis=-1)
-    return float(shares[:, :, length // 2 :, 0].mean().item())
+    return float(np.array(shares[:, :, length // 2 :, 0]).mean())

@@ -31,7 +31,8 @@ class AUC:
         falling: Cells that fall.
         cells: All of them.
         models: 95 % interval by resampling models.
-        items: 95 % interval by reweighting items: what the noise of the labels alone does.
+        items: 95 % interval by reweighting items: what the noise of the labels alone does; None
+            where it is not asked for.
         lost: Share of resamples of models in which all cells fall or none does.
     """
 
@@ -84,6 +85,8 @@ def measured_auc(
     value: Callable[[Cell], float],
     task: Task,
     keep: Callable[[Cell], bool] = lambda _: True,
+    *,
+    items: bool = False,
 ) -> AUC:
     """Measure how well a number of a cell says that a task falls.
 
@@ -92,6 +95,7 @@ def measured_auc(
         value: The number.
         task: The task; None for any of those that the model has learned.
         keep: Which cells count.
+        items: Whether to reweight items, too.
     """
     values: dict[str, Floats] = {}
     falls: dict[str, Bools] = {}
@@ -111,7 +115,7 @@ def measured_auc(
     if found is None:
         return AUC(None, count, len(all_falls))
     by_model, lost = _by_model(values, falls)
-    by_item = _by_item(study, all_values, kept, task)
+    by_item = _by_item(study, all_values, kept, task) if items else None
     return AUC(found, count, len(all_falls), by_model, by_item, lost)
 
 
@@ -152,8 +156,8 @@ def _by_item(
         for name, changes in study.scores[model].changes.items():
             if task in (None, name):
                 weights = rng.standard_exponential((ITEM_RESAMPLES, len(changes)))
-                weights /= weights.sum(axis=1, keepdims=True)
-                any_falls |= weights @ changes[:, list(used)].astype(float) > FALL + ROUNDING
+                falls = weights @ changes[:, list(used)].astype(float)
+                any_falls |= falls / weights.sum(axis=1, keepdims=True) > FALL + ROUNDING
         fallen.append(any_falls)
     rows = np.concatenate(fallen, axis=1)
     return _interval([one for row in rows if (one := auc(values, row)) is not None])

@@ -137,6 +137,24 @@ class Study:
         """The cells of all models."""
         return [cell for cells in self.cells.values() for cell in cells]
 
+    def of_kind(self, kind: Kind) -> Study:
+        """The study with the settings of one kind only."""
+        places = {
+            model: [place for place, cell in enumerate(cells) if cell.kind == kind]
+            for model, cells in self.cells.items()
+        }
+        return Study(
+            {model: [self.cells[model][n] for n in kept] for model, kept in places.items()},
+            {
+                model: Scores(
+                    {task: each[:, kept] for task, each in self.scores[model].changes.items()}
+                )
+                for model, kept in places.items()
+            },
+            self.training,
+            self.accuracy,
+        )
+
 
 def kind_of(setting: str) -> Kind:
     """What a setting quantizes."""

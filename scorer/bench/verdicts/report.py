@@ -4,35 +4,47 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from scorer.bench.verdicts.auc import AUC, Task, label, measured_auc, settled
-from scorer.bench.verdicts.bounds import MISSED, Proposal, Split, proposal, split
-from scorer.bench.verdicts.cells import FALL, KINDS, LEARNED, Cell, Study
+from scorer.bench.verdicts.auc import AUC, label
+from scorer.bench.verdicts.bounds import MISSED, Proposal, Split
+from scorer.bench.verdicts.cells import FALL, KINDS, LEARNED, Study
+from scorer.bench.verdicts.figures import ANY, ASKED, BOUNDS, KL_MEAN, PREDICTORS, VERDICT, Figures
 from scorer.bench.verdicts.items import TASKS
-from scorer.stats.verdict import tier_rank
 
-PREDICTORS: dict[str, Callable[[Cell], float]] = {
-    "verdict": lambda cell: float(-tier_rank(cell.verdict)),
-    "KL mean": lambda cell: cell.kl_mean,
-    "KL p99": lambda cell: cell.kl_p99,
-    "flips": lambda cell: cell.flip_rate,
-    "largest ÷ bound": lambda cell: cell.excess,
-}
-"""What a fall is predicted by."""
-ASKED: tuple[Task, ...] = (None, *TASKS)
-"""What falls: any task, and each."""
-TIERS = ("good", "marginal", "bad")
-# An AUC below which a verdict is said to predict badly, and what it may miss.
+# An AUC from which a verdict is said to predict well.
 _GOOD_AUC = 0.8
-_FEW_MISSED = 0.05
+_POINTS = f"{100 * FALL:.0f} points"
 
 
-def to_json(study: Study) -> dict[str, Any]:
+def to_json(study: Study, figures: Figures) -> dict[str, Any]:
     """Everything that the report says, as JSON values."""
+
+    def described(value: Any) -> Any:
+        if isinstance(value, Split):
+            return {
+                **asdict(value),
+                "sensitivity": value.sensitivity,
+                "specificity": value.specificity,
+                "falling_within": value.falling_within,
+            }
+        if isinstance(value, Proposal):
+            return {
+                "bound": value.bound,
+                "lowest": value.lowest,
+                "highest": value.highest,
+                "split": described(value.split),
+                "left_out": described(value.left_out),
+            }
+        if isinstance(value, AUC):
+            return asdict(value)
+        if isinstance(value, dict):
+            return {key: described(each) for key, each in value.items()}
+        return value
+
     return {
         "fall": FALL,
         "learned": LEARNED,
@@ -46,79 +58,8 @@ def to_json(study: Study) -> dict[str, Any]:
             }
             for model in study.cells
         },
-        "auc": {
-            _name(task): {
-                name: asdict(measured_auc(study, value, task))
-                for name, value in PREDICTORS.items()
-            }
-            for task in ASKED
-        },
-        "auc_settled": {
-            _name(task): asdict(_settled_auc(study, task)) for task in ASKED
-        },
-        "auc_by_kind": {
-            kind: {
-                name: asdict(_auc_of_kind(study, name, kind)) for name in PREDICTORS
-            }
-            for kind in KINDS
-        },
-        "auc_by_model": {
-            model: asdict(_auc_of_model(study, "verdict", model)) for model in study.cells
-        },
-        "bounds": {
-            tier: {_name(task): _split_json(_tier_split(study.all, tier, task)) for task in ASKED}
-            for tier in TIERS[:2]
-        },
-        "proposals": {
-            name: {
-                _name(task): _proposal_json(proposal(study, value, task)) for task in ASKED
-            }
-            for name, value in PREDICTORS.items()
-            if name != "verdict"
-        },
+        **{name: described(getattr(figures, name)) for name in Figures.__slots__},
         "cells": [asdict(cell) for cell in study.all],
-    }  # fmt: skip
-
-
-def _name(task: Task) -> str:
-    return "any" if task is None else task
-
-
-def _auc_of_kind(study: Study, name: str, kind: str) -> AUC:
-    return measured_auc(study, PREDICTORS[name], None, lambda cell: cell.kind == kind)
-
-
-def _auc_of_model(study: Study, name: str, model: str) -> AUC:
-    return measured_auc(study, PREDICTORS[name], None, lambda cell: cell.model == model)
-
-
-def _settled_auc(study: Study, task: Task) -> AUC:
-    return measured_auc(study, PREDICTORS["verdict"], task, lambda cell: settled(cell, task))
-
-
-def _tier_split(cells: list[Cell], tier: str, task: Task) -> Split:
-    reached = TIERS[: TIERS.index(tier) + 1]
-    return split(cells, lambda cell: cell.verdict in reached, task)
-
-
-def _split_json(found: Split) -> dict[str, Any]:
-    return {
-        **asdict(found),
-        "sensitivity": found.sensitivity,
-        "specificity": found.specificity,
-        "falling_within": found.falling_within,
-    }
-
-
-def _proposal_json(found: Proposal | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {
-        "bound": found.bound,
-        "lowest": found.lowest,
-        "highest": found.highest,
-        "all": _split_json(found.split),
-        "left_out": _split_json(found.left_out),
     }
 
 
@@ -141,7 +82,7 @@ def cells_csv(study: Study) -> str:
     return out.getvalue()
 
 
-def to_markdown(study: Study) -> Iterator[str]:
+def to_markdown(study: Study, figures: Figures) -> Iterator[str]:
     """Yield the lines of the report."""
     cells = study.all
     yield "# Does the verdict say whether tasks fall?"
@@ -150,14 +91,49 @@ def to_markdown(study: Study) -> Iterator[str]:
     yield (
         f"{len(cells)} cells: {len(study.cells)} small models trained on four made-up tasks, each "
         f"under every setting. A task falls where the share of right answers drops by more than "
-        f"{100 * FALL:.0f} points. A task of which a model answers less than "
-        f"{100 * LEARNED:.0f} % rightly at full precision does not count. KV settings are judged "
-        f"by the bounds of the KV cache, all others by those of weights; {open_ones} verdicts are "
-        f"open."
+        f"{_POINTS}. A task of which a model answers less than {100 * LEARNED:.0f} % rightly at "
+        f"full precision does not count. Settings of the KV cache alone are judged by its bounds, "
+        f"all others by those of weights; {open_ones} verdicts are open."
     )
     yield ""
-    yield from conclusion(study)
+    for sentence in conclusion(figures):
+        yield f"- {sentence}"
     yield ""
+    yield from _models_table(study)
+    yield from _auc_tables(study, figures)
+    yield from _bound_tables(figures)
+    yield from _falls_table(study)
+
+
+def conclusion(figures: Figures) -> Iterator[str]:
+    """Say in a few sentences whether the verdict predicts falls."""
+    found, good = figures.auc[ANY][VERDICT], figures.splits["good"][ANY]
+    if found.value is None:
+        yield f"{found.falling} of {found.cells} cells fall: nothing can be said of the verdict."
+        return
+    yield (
+        f"The verdict predicts {'well' if found.value >= _GOOD_AUC else 'badly'} whether any task "
+        f"falls: AUC {_auc_text(found)}."
+    )
+    yield (
+        f"Of {good.within} cells that are good, {good.within_falling} fall. Of {found.falling} "
+        f"that fall, {good.beyond_falling} are not good; of {found.cells - found.falling} in which "
+        f"no task falls, {good.within - good.within_falling} are good."
+    )
+    sensitivity = good.sensitivity
+    if sensitivity is None or 1 - sensitivity <= MISSED:
+        return
+    yield f"“Good” misses more than {100 * MISSED:.0f} % of the falls."
+    best = figures.proposals[KL_MEAN][ANY]
+    if best is not None:
+        yield (
+            f"A bound of {best.bound:.2g} nats on the KL mean would miss no more of them; with one "
+            f"model left out it lies between {best.lowest:.2g} and {best.highest:.2g}. It is "
+            f"proposed, not changed."
+        )
+
+
+def _models_table(study: Study) -> Iterator[str]:
     yield "## Models"
     yield ""
     columns = " | ".join(f"{task}, %" for task in TASKS)
@@ -171,51 +147,14 @@ def to_markdown(study: Study) -> Iterator[str]:
             f"{100 * told['sink_of_layer']:.0f} % | {told['loud_keys']:.1f} |"
         )
     yield ""
-    if study.accuracy:
-        items = next(iter(study.accuracy.values()))
-        counts = ", ".join(f"{task} {items[task][1]}" for task in TASKS)
-        yield (
-            f"Right answers at full precision, of held-out items ({counts}). Sink: attention on "
-            f"the first token, of the layer with most. Loud keys: the largest mean magnitude of a "
-            f"key channel ÷ the median channel's."
-        )
-        yield ""
-    yield from _auc_tables(study)
-    yield from _bound_tables(study)
-    yield from _falls_table(study)
-
-
-def conclusion(study: Study) -> Iterator[str]:
-    """Say in a few sentences whether the verdict predicts falls."""
-    found = measured_auc(study, PREDICTORS["verdict"], None)
-    good = _tier_split(study.all, "good", None)
-    if found.value is None:
-        yield f"{found.falling} of {found.cells} cells fall: nothing can be said of the verdict."
-        return
-    well = found.value >= _GOOD_AUC
+    items = next(iter(study.accuracy.values()), {})
+    counts = ", ".join(f"{task} {count}" for task, (_, count) in items.items())
     yield (
-        f"The verdict predicts {'well' if well else 'badly'} whether any task falls: AUC "
-        f"{_auc_text(found)} over models. Of {good.within} cells that are good, "
-        f"{good.within_falling} fall; of {found.falling} that fall, {good.within_falling} are "
-        f"good."
+        f"Right answers at full precision, of held-out items ({counts}). Sink: attention on the "
+        f"first token, of the layer with most. Loud keys: the largest mean magnitude of a key "
+        f"channel ÷ the median channel's."
     )
-    sensitivity = good.sensitivity
-    misses = sensitivity is not None and 1 - sensitivity > _FEW_MISSED
-    if misses or not well:
-        best = proposal(study, PREDICTORS["KL mean"], None)
-        if best is not None:
-            yield (
-                f"“Good” misses more falls than it should. A bound on the KL mean of "
-                f"{best.bound:.2g} nats would miss at most {100 * MISSED:.0f} % of the falls here; "
-                f"with one model left out it lies between {best.lowest:.2g} and "
-                f"{best.highest:.2g}. It is proposed, not changed."
-            )
-    specificity = good.specificity
-    if specificity is not None:
-        yield (
-            f"Of the cells in which no task falls, {100 * specificity:.0f} % are good: the others "
-            f"are called worse than their tasks show."
-        )
+    yield ""
 
 
 def _auc_text(found: AUC) -> str:
@@ -229,7 +168,7 @@ def _items_text(found: AUC) -> str:
     return "–" if found.items is None else f"{found.items[0]:.2f} to {found.items[1]:.2f}"
 
 
-def _auc_tables(study: Study) -> Iterator[str]:
+def _auc_tables(study: Study, figures: Figures) -> Iterator[str]:
     yield "## AUC"
     yield ""
     yield (
@@ -238,37 +177,29 @@ def _auc_tables(study: Study) -> Iterator[str]:
     )
     yield ""
     names = " | ".join(PREDICTORS)
-    yield (
-        f"| what falls | cells that fall | {names} | verdict, items resampled | verdict, settled |"
-    )
-    yield "|---|---|" + "---|" * (len(PREDICTORS) + 2)
-    for task in ASKED:
-        found = {name: measured_auc(study, value, task) for name, value in PREDICTORS.items()}
-        verdict, sure = found["verdict"], _settled_auc(study, task)
-        values = " | ".join(_auc_text(one) for one in found.values())
+    rule = "---|" * len(PREDICTORS)
+    yield f"| what falls | cells that fall | {names} | verdict: items resampled | and settled |"
+    yield f"|---|---|{rule}---|---|"
+    for name in ASKED:
+        found, sure = figures.auc[name], figures.settled[name]
+        values = " | ".join(map(_auc_text, found.values()))
         yield (
-            f"| {_name(task)} | {verdict.falling} of {verdict.cells} | {values} | "
-            f"{_items_text(verdict)} | {_auc_text(sure)}, {sure.cells} cells |"
+            f"| {name} | {found[VERDICT].falling} of {found[VERDICT].cells} | {values} | "
+            f"{_items_text(found[VERDICT])} | {_auc_text(sure)}, {sure.cells} cells |"
         )
     yield ""
     yield (
-        f"Settled: only cells whose fall is told apart from {100 * FALL:.0f} points. Largest ÷ "
-        "bound: the largest of KL mean, p99 and flips, each ÷ its bound of good."
+        f"Settled: only cells whose fall is told apart from {_POINTS}. Largest ÷ bound: the "
+        "largest of KL mean, p99 and flips, each ÷ its bound of good."
     )
     yield ""
-    yield "| any task falls, by kind | cells that fall | " + names + " |"
-    yield "|---|---|" + "---|" * len(PREDICTORS)
-    for kind in KINDS:
-        row = [_auc_of_kind(study, name, kind) for name in PREDICTORS]
-        values = " | ".join(map(_auc_text, row))
-        yield f"| {kind} | {row[0].falling} of {row[0].cells} | {values} |"
-    yield ""
-    yield "| any task falls, by model | cells that fall | verdict | KL mean | flips |"
-    yield "|---|---|---|---|---|"
-    for model in study.cells:
-        row = [_auc_of_model(study, name, model) for name in ("verdict", "KL mean", "flips")]
-        values = " | ".join(map(_auc_text, row))
-        yield f"| {model} | {row[0].falling} of {row[0].cells} | {values} |"
+    yield f"| any task falls | cells that fall | {names} |"
+    yield f"|---|---|{rule}"
+    rows = [(kind, figures.by_kind[kind]) for kind in KINDS]
+    rows += [(model, figures.by_model[model]) for model in study.cells]  # type: ignore[misc]
+    for part, found in rows:
+        values = " | ".join(map(_auc_text, found.values()))
+        yield f"| {part} | {found[VERDICT].falling} of {found[VERDICT].cells} | {values} |"
     yield ""
 
 
@@ -276,36 +207,43 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.0f} %"
 
 
-def _bound_tables(study: Study) -> Iterator[str]:
+def _bound_tables(figures: Figures) -> Iterator[str]:
     yield "## Bounds"
     yield ""
     yield (
-        "| what falls | bound | within it | of these fall | falls beyond it (sensitivity) | "
+        "| what falls | bound | cells within it | of these fall | falls beyond it (sensitivity) | "
         "calm within it (specificity) |"
     )
     yield "|---|---|---|---|---|---|"
-    for task in ASKED:
-        for tier in TIERS[:2]:
-            found = _tier_split(study.all, tier, task)
+    rows = [(name, figures.splits, name) for name in ASKED]
+    rows += [(f"any, {kind}", figures.splits_by_kind, kind) for kind in KINDS]  # type: ignore[misc]
+    for words, splits, key in rows:
+        for bound in BOUNDS:
+            found = splits[bound][key]
             yield (
-                f"| {_name(task)} | {tier} | {found.within} | {_percent(found.falling_within)} | "
+                f"| {words} | {bound} | {found.within} | {_percent(found.falling_within)} | "
                 f"{_percent(found.sensitivity)} | {_percent(found.specificity)} |"
             )
     yield ""
     yield (
-        f"Bounds that miss at most {100 * MISSED:.0f} % of the falls of any task, as a proposal; "
-        "of each model by the bound of the others:"
+        f"Bounds that miss at most {100 * MISSED:.0f} % of the falls of any task, as a proposal. "
+        "The last two columns judge each model by the bound of the others."
     )
     yield ""
-    yield "| bound on | value | with one model left out | falls beyond it | calm within it |"
-    yield "|---|---|---|---|---|"
-    for name, value in PREDICTORS.items():
-        best = None if name == "verdict" else proposal(study, value, None)
-        if best is not None:
-            yield (
-                f"| {name} | {best.bound:.3g} | {best.lowest:.3g} to {best.highest:.3g} | "
-                f"{_percent(best.left_out.sensitivity)} | {_percent(best.left_out.specificity)} |"
-            )
+    yield (
+        "| bound on | settings | value | with one model left out | falls beyond it | "
+        "calm within it |"
+    )
+    yield "|---|---|---|---|---|---|"
+    for name, proposals in figures.proposals.items():
+        by_kind = figures.proposals_by_kind[name]
+        for words, best in [("all", proposals[ANY]), *by_kind.items()]:
+            if best is not None:
+                yield (
+                    f"| {name} | {words} | {best.bound:.3g} | {best.lowest:.3g} to "
+                    f"{best.highest:.3g} | {_percent(best.left_out.sensitivity)} | "
+                    f"{_percent(best.left_out.specificity)} |"
+                )
     yield ""
 
 
@@ -314,9 +252,9 @@ def _falls_table(study: Study) -> Iterator[str]:
     yield ""
     yield "Points; median, and the largest in parentheses."
     yield ""
-    yield "| verdict | kind | cells | " + " | ".join(TASKS) + " |"
+    yield "| verdict | settings | cells | " + " | ".join(TASKS) + " |"
     yield "|---|---|---|" + "---|" * len(TASKS)
-    for tier in TIERS:
+    for tier in (*BOUNDS, "bad"):
         for kind in KINDS:
             cells = [c for c in study.all if c.verdict == tier and c.kind == kind]
             if not cells:
