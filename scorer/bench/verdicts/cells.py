@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,23 +137,19 @@ class Study:
         """The cells of all models."""
         return [cell for cells in self.cells.values() for cell in cells]
 
+    def of_model(self, model: str) -> Study:
+        """The study of one model only."""
+        return replace(self, cells={model: self.cells[model]})
+
     def of_kind(self, kind: Kind) -> Study:
         """The study with the settings of one kind only."""
-        places = {
-            model: [place for place, cell in enumerate(cells) if cell.kind == kind]
-            for model, cells in self.cells.items()
-        }
-        return Study(
-            {model: [self.cells[model][n] for n in kept] for model, kept in places.items()},
-            {
-                model: Scores(
-                    {task: each[:, kept] for task, each in self.scores[model].changes.items()}
-                )
-                for model, kept in places.items()
-            },
-            self.training,
-            self.accuracy,
-        )
+        cells, scores = {}, {}
+        for model, row in self.cells.items():
+            places = [place for place, cell in enumerate(row) if cell.kind == kind]
+            cells[model] = [row[place] for place in places]
+            changes = self.scores[model].changes
+            scores[model] = Scores({task: each[:, places] for task, each in changes.items()})
+        return replace(self, cells=cells, scores=scores)
 
 
 def kind_of(setting: str) -> Kind:

@@ -61,8 +61,11 @@ def reaches(cell: Cell, bound: str) -> bool:
 def figures_of(study: Study) -> Figures:
     """Compute everything."""
 
-    def of(keep: Callable[[Cell], bool]) -> dict[str, AUC]:
-        return {name: measured_auc(study, value, None, keep) for name, value in PREDICTORS.items()}
+    def of(part: Study) -> dict[str, AUC]:
+        return {name: measured_auc(part, value, None) for name, value in PREDICTORS.items()}
+
+    def of_settled(task: Task) -> AUC:
+        return measured_auc(study, PREDICTORS[VERDICT], task, lambda cell: settled(cell, task))
 
     def of_bound(bound: str, task: Task, kind: Kind | None = None) -> Split:
         cells = [cell for cell in study.all if kind in (None, cell.kind)]
@@ -78,16 +81,9 @@ def figures_of(study: Study) -> Figures:
             }
             for name, task in ASKED.items()
         },
-        settled={
-            name: measured_auc(
-                study, PREDICTORS[VERDICT], task, lambda cell, task=task: settled(cell, task)
-            )
-            for name, task in ASKED.items()
-        },
-        by_kind={kind: of(lambda cell, kind=kind: cell.kind == kind) for kind in KINDS},
-        by_model={
-            model: of(lambda cell, model=model: cell.model == model) for model in study.cells
-        },
+        settled={name: of_settled(task) for name, task in ASKED.items()},
+        by_kind={kind: of(part) for kind, part in of_kind.items()},
+        by_model={model: of(study.of_model(model)) for model in study.cells},
         splits={
             bound: {name: of_bound(bound, task) for name, task in ASKED.items()}
             for bound in BOUNDS
