@@ -67,7 +67,7 @@ def _do(args: argparse.Namespace) -> None:
         make_training(out / "text" / "train.npz", args.windows, args.processes)
     elif args.step == "train":
         for name in _names(args):
-            _train(args, name)
+            _train(args, name, held_out)
     elif args.step == "score":
         for name in _names(args):
             if (out / "models" / name / "model.safetensors").exists():
@@ -102,7 +102,7 @@ def _passed_on(args: argparse.Namespace) -> list[str]:
     return given
 
 
-def _train(args: argparse.Namespace, name: str) -> None:
+def _train(args: argparse.Namespace, name: str, held_out: HeldOut) -> None:
     from scorer.bench.verdicts.models import PLANS
     from scorer.bench.verdicts.training import Recipe, train
 
@@ -112,7 +112,7 @@ def _train(args: argparse.Namespace, name: str) -> None:
     plan = PLANS[name]
     seconds = (plan.seconds if args.seconds is None else args.seconds) * args.scale
     recipe = Recipe(args.batch, seconds, args.steps, args.dtype)
-    train(plan, args.out / "text" / "train.npz", folder, recipe)
+    train(plan, args.out / "text" / "train.npz", folder, recipe, held_out)
 
 
 def _score(args: argparse.Namespace, name: str, held_out: HeldOut) -> None:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scorer.bench.readme.measuring import measured_report
 from scorer.bench.verdicts.windows import WINDOW, Asked, HeldOut
 from scorer.common.atomic_files import write_atomic
-from scorer.common.errors import QfidError
 from scorer.common.folders import cache_folder
 from scorer.common.json_values import json_values
 from scorer.spec.job import CorpusSpec, Job
@@ -87,24 +86,28 @@ def _holds(path: Path, settings: str) -> bool:
 def answers_of(job: Job, items: Sequence[Asked]) -> dict[str, Any]:
     """Which items the model answers rightly, (items,) bool by setting, and for the reference.
 
+    A setting that gives no usable number is left out.
+
     Args:
         job: The model, the settings, and the text of the items.
         items: The items, by window.
 
     Raises:
-        QfidError: The model cannot be scored, or a setting gave no usable number.
+        QfidError: The model cannot be scored.
     """
     from scorer.device.backend import running_backend
     from scorer.engine.outcomes import LaneFailed, Scored
     from scorer.lm.mlx_lm_import import import_mlx_lm
 
     hits: dict[str, Right] = {}
+    failed: set[str] = set()
     windows = 1 + max(item.window for item in items)
     with running_backend() as backend:
         import_mlx_lm(light=True)
         for outcome in _outcomes(job, backend):
             if isinstance(outcome, LaneFailed):
-                raise QfidError(f"{outcome.lane.key}: {outcome.error.message}")
+                print(f"{outcome.lane.key} failed: {outcome.error.message}", flush=True)
+                failed.add(outcome.lane.key)
             if not isinstance(outcome, Scored):
                 continue
             for chunk in outcome.chunks:
@@ -114,7 +117,7 @@ def answers_of(job: Job, items: Sequence[Asked]) -> dict[str, Any]:
                         hits[key] = np.zeros((windows, WINDOW), np.bool_)
                     # Position t predicts token t + 1.
                     hits[key][window, 1:] = top == chunk.token
-    return {key: right_items(each, items) for key, each in hits.items()}
+    return {key: right_items(each, items) for key, each in hits.items() if key not in failed}
 
 
 def right_items(hits: Right, items: Sequence[Asked]) -> Right:

@@ -17,9 +17,12 @@ import numpy as np
 from mlx.utils import tree_flatten, tree_map
 
 from scorer.bench.verdicts.attention import attention_facts
+from scorer.bench.verdicts.items import TASKS
 from scorer.bench.verdicts.models import ModelPlan, byte_ids, new_model, save_model
-from scorer.bench.verdicts.windows import WINDOW
+from scorer.bench.verdicts.scoring import right_items
+from scorer.bench.verdicts.windows import WINDOW, HeldOut
 from scorer.common.atomic_files import write_atomic
+from scorer.common.errors import InputError
 
 # Of the loss of a token that is no answer: what questions hold is random, and only their form can
 # be learned; but verdicts are of all tokens.
@@ -29,6 +32,8 @@ _WARM_UP = 0.05
 _LAST_RATE = 0.02
 # Steps are queued on a GPU before their losses are asked for.
 _AHEAD = 20
+# Held-out windows that are asked at the end.
+_SHOWN_WINDOWS = 48
 
 Tree = Any
 
@@ -52,7 +57,9 @@ class Recipe:
     seed: int = 0
 
 
-def train(plan: ModelPlan, windows: Path, folder: Path, recipe: Recipe) -> None:
+def train(
+    plan: ModelPlan, windows: Path, folder: Path, recipe: Recipe, held_out: HeldOut | None = None
+) -> None:
     """Train a model and write its folder; `training.json` in it says how that went.
 
     Args:
@@ -60,7 +67,14 @@ def train(plan: ModelPlan, windows: Path, folder: Path, recipe: Recipe) -> None:
         windows: Windows to train on, see :func:`scorer.bench.verdicts.windows.make_training`.
         folder: Of the model.
         recipe: How.
+        held_out: Has the items of which some are asked in the end, to show how well it went.
+
+    Raises:
+        InputError: There are no windows.
+        ArithmeticError: The loss is not finite.
     """
+    if not windows.exists():
+        raise InputError(f"there is no `{windows}`", "make it first: the step `text`")
     with np.load(windows) as stored:
         codes, answers = stored["codes"], stored["answers"]
     model = new_model(plan, recipe.seed)
@@ -117,7 +131,23 @@ def train(plan: ModelPlan, windows: Path, folder: Path, recipe: Recipe) -> None:
     }
     write_atomic(folder / "training.json", json.dumps(told_of))
     save_model(plan, model, folder)
-    print(f"{plan.name}: {done} steps in {seconds:.0f} s, {facts}", flush=True)
+    shown = {**facts, **(_accuracy(model, held_out) if held_out else {})}
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
+    print(f"{plan.name}: {done} steps in {seconds:.0f} s; {listed}", flush=True)
+
+
+def _accuracy(model: nn.Module, held_out: HeldOut) -> dict[str, float]:
+    """Share of right answers by task, over the first windows."""
+    text = np.frombuffer(held_out.asked.read_bytes()[: _SHOWN_WINDOWS * WINDOW], np.uint8)
+    ids = byte_ids()[text].reshape(-1, WINDOW)
+    hits = np.ones(ids.shape, np.bool_)
+    for row, each in enumerate(ids):
+        top = mx.argmax(model(mx.array(each[None, :-1])), axis=-1)
+        hits[row, 1:] = np.array(top)[0] == each[1:]
+    items = [item for item in held_out.items if item.window < len(ids)]
+    right = right_items(hits, items)
+    tasks = np.array([item.task for item in items])
+    return {task: float(right[tasks == task].mean()) for task in TASKS if (tasks == task).any()}
 
 
 def rate_share(share: float) -> float:
