@@ -1,0 +1,1 @@
+"""Does the verdict say whether the answers of tasks fall? Small models trained for it, scored."""
