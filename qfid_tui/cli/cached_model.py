@@ -61,7 +61,7 @@ def ensure_models(job: Job, *, allow_custom_code: bool, pull: bool) -> ModelInfo
     allowed = allow_custom_code
     info = ensure_model(job.model, job.revision, allow_custom_code=allowed, pull=pull)
     for source in sources_of(job.settings):
-        if isinstance(source, StoredWeights):
+        if isinstance(source, StoredWeights) and not source.is_gguf:
             ensure_model(source.model, source.revision, allow_custom_code=allowed, pull=pull)
     return info
 

@@ -48,11 +48,12 @@ def candidate_facts(candidate: CandidateWeights) -> WeightFacts:
         return _facts(source.name, None, None, precision, model, {}, ())
     assert candidate.content is not None
     candidate.content.hashes()
+    gguf = candidate.gguf
     return _facts(
         source.name,
         source.model,
-        info.revision,
-        read_precision(info),
+        info.revision if gguf is None else None,
+        read_precision(info) if gguf is None else gguf.precision,
         model,
         files_and_hashes(candidate.content),
         candidate.cautions,
@@ -71,7 +72,7 @@ def fingerprint(candidate: CandidateWeights) -> dict[str, str]:
         return {}
     candidate.content.hashes()
     found = {"content": candidate.content.digest() or ""}
-    if candidate.info.revision:
+    if candidate.info.revision and candidate.gguf is None:
         found["revision"] = candidate.info.revision
     return found
 

@@ -57,7 +57,7 @@ def facts_of(source: WeightsSource) -> WeightFacts:
         names = {
             "name": source.name,
             "model_id": source.model,
-            "model_revision": None if source.is_folder else "c" * 40,
+            "model_revision": None if source.is_path else "c" * 40,
         }
     return WeightFacts(
         precision=f"{stored.bits} bit, groups of {stored.group_size}, {bits:g} bits per weight",
