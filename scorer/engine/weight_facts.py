@@ -10,8 +10,16 @@ from scorer.models.precision import read_precision
 from scorer.models.predicted_precision import predicted_precision
 from scorer.models.reference_notes import reference_notes
 from scorer.models.weight_precision import WeightPrecision
+from scorer.runs.facts import StoredFacts
 from scorer.runs.weight_facts import StoredFormat, WeightFacts
-from scorer.spec.settings.weights import MadeWeights
+from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.weights import MadeWeights, WeightsSource, weights_of
+
+GGUF_NOTE = (
+    "The weights of a GGUF file, dequantized and computed by MLX: llama.cpp's kernels, which round "
+    "activations too, are not measured."
+)
+"""What the reader of figures about a GGUF file should know."""
 
 
 def reference_facts(info: ModelInfo, model: LoadedModel) -> WeightFacts:
@@ -56,7 +64,7 @@ def candidate_facts(candidate: CandidateWeights) -> WeightFacts:
         read_precision(info) if gguf is None else gguf.precision,
         model,
         files_and_hashes(candidate.content),
-        candidate.cautions,
+        candidate.cautions if gguf is None else (GGUF_NOTE, *candidate.cautions),
     )
 
 
@@ -75,6 +83,20 @@ def fingerprint(candidate: CandidateWeights) -> dict[str, str]:
     if candidate.info.revision and candidate.gguf is None:
         found["revision"] = candidate.info.revision
     return found
+
+
+def unquantized_weights(facts: StoredFacts) -> frozenset[WeightsSource]:
+    """The weights beside the reference's of which no layer is quantized.
+
+    Args:
+        facts: Facts of a run.
+    """
+    sources = (
+        weights_of(parse_setting(name))
+        for name, setting in facts.settings.items()
+        if setting.weights is not None and not setting.weights.is_quantized
+    )
+    return frozenset(source for source in sources if source is not None)
 
 
 def _facts(

@@ -28,7 +28,7 @@ from scorer.report.setting_row import SettingRow
 from scorer.report.tree import PairComparison, Report
 from scorer.report.weights_parts import GridPart, InteractionPart
 from scorer.runs.weight_facts import WeightFacts
-from scorer.spec.settings.weights import StoredWeights
+from scorer.spec.settings.weights import GGUF_SUFFIX, StoredWeights
 
 _FULL = "16 bit"
 _GUILTY = {"weights": "the weights", "cache": "the KV cache", "undecided": "undecided"}
@@ -133,10 +133,16 @@ def ladder_lines(report: Report, names: ShortNames) -> list[str]:
         "verdict",
     )
     lines = table(head, [*([first] if own else []), *rows], left=(0, 1, 7))
-    lines += ["", "Size: once loaded, MB = 10⁶ bytes. KV cache at full precision.", ""]
+    size = "once loaded, of GGUF files in the file" if _has_gguf(ladder) else "once loaded"
+    lines += ["", f"Size: {size}, MB = 10⁶ bytes. KV cache at full precision.", ""]
     for sentence in more_bits_drift_more(report):
         lines += [f"{names.prose(sentence)}.", ""]
     return [*lines, *_in_full(report, names)]
+
+
+def _has_gguf(ladder: Sequence[LadderRow]) -> bool:
+    names = (each.own.model_id or "" for each in ladder if each.own is not None)
+    return any(name.lower().endswith(GGUF_SUFFIX) for name in names)
 
 
 def _ladder(each: LadderRow, names: ShortNames) -> list[str]:
@@ -320,5 +326,6 @@ def setting_weights(row: SettingRow, report: Report) -> list[str]:
         )
     notes = "".join(f" {prose(note)}" for note in own.notes)
     cache = "" if has_cache(row) else " KV cache at full precision."
-    size = f"{megabytes(own)} MB once loaded{share}"
+    is_gguf = isinstance(source, StoredWeights) and source.is_gguf
+    size = f"{megabytes(own)} MB {'in the file' if is_gguf else 'once loaded'}{share}"
     return [f"**Weights:** {text(own.precision)}{where}; {size}.{notes}{cache}", ""]
