@@ -11,16 +11,9 @@ from scorer.models.predicted_precision import predicted_precision
 from scorer.models.reference_notes import reference_notes
 from scorer.models.weight_precision import WeightPrecision
 from scorer.runs.facts import StoredFacts
-from scorer.runs.weight_facts import StoredFormat, WeightFacts
+from scorer.runs.weight_facts import GGUF_NOTE, StoredFormat, WeightFacts
 from scorer.spec.settings.registry import parse_setting
 from scorer.spec.settings.weights import MadeWeights, WeightsSource, weights_of
-
-GGUF_NOTE = (
-    "The weights of a GGUF file, dequantized and computed by MLX: llama.cpp's kernels, which round "
-    "activations too, are not measured."
-)
-"""What the reader of figures about a GGUF file should know."""
-
 
 def reference_facts(info: ModelInfo, model: LoadedModel) -> WeightFacts:
     """Facts of the reference's weights; its files stand in the facts of the run.

@@ -9,6 +9,12 @@ from dataclasses import dataclass, field
 
 from scorer.common.json_values import OMITTED
 
+GGUF_NOTE = (
+    "The weights of a GGUF file, dequantized and computed by MLX: llama.cpp's kernels, which round "
+    "activations too, are not measured."
+)
+"""What the reader of figures about a GGUF file should know."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredFormat:

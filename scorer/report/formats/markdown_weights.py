@@ -27,8 +27,8 @@ from scorer.report.formats.weight_words import has_cache, source_of
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import PairComparison, Report
 from scorer.report.weights_parts import GridPart, InteractionPart
-from scorer.runs.weight_facts import WeightFacts
-from scorer.spec.settings.weights import GGUF_SUFFIX, StoredWeights
+from scorer.runs.weight_facts import GGUF_NOTE, WeightFacts
+from scorer.spec.settings.weights import StoredWeights
 
 _FULL = "16 bit"
 _GUILTY = {"weights": "the weights", "cache": "the KV cache", "undecided": "undecided"}
@@ -133,16 +133,12 @@ def ladder_lines(report: Report, names: ShortNames) -> list[str]:
         "verdict",
     )
     lines = table(head, [*([first] if own else []), *rows], left=(0, 1, 7))
-    size = "once loaded, of GGUF files in the file" if _has_gguf(ladder) else "once loaded"
-    lines += ["", f"Size: {size}, MB = 10⁶ bytes. KV cache at full precision.", ""]
+    lines += ["", "Size: once loaded, MB = 10⁶ bytes. KV cache at full precision.", ""]
+    if any(each.own is not None and GGUF_NOTE in each.own.notes for each in ladder):
+        lines[-2] += f" Of a GGUF file: its tensors as they lie in it. {prose(GGUF_NOTE)}"
     for sentence in more_bits_drift_more(report):
         lines += [f"{names.prose(sentence)}.", ""]
     return [*lines, *_in_full(report, names)]
-
-
-def _has_gguf(ladder: Sequence[LadderRow]) -> bool:
-    names = (each.own.model_id or "" for each in ladder if each.own is not None)
-    return any(name.lower().endswith(GGUF_SUFFIX) for name in names)
 
 
 def _ladder(each: LadderRow, names: ShortNames) -> list[str]:
@@ -187,7 +183,8 @@ def _in_full(report: Report, names: ShortNames) -> list[str]:
                 where += f", in notation {code(each.key)}"
         elif short != each.key:
             where = f": in notation {code(each.key)}"
-        notes = "" if own is None else " ".join(map(prose, own.notes))
+        known = () if own is None else (note for note in own.notes if note != GGUF_NOTE)
+        notes = " ".join(map(prose, known))
         if where or notes:
             joint = "; " if where and notes else ": " if notes else ""
             lines.append(f"- {code(short)}{where}{joint}{notes}")
