@@ -82,9 +82,9 @@ def _tensors(weights: GGUFWeights, dtype: mx.Dtype) -> Iterator[tuple[str, mx.ar
     kv_heads = size_stated(file, "attention.head_count_kv", heads)
     for path, name in mlx_names(file, architecture).items():
         values = dequantized(file.tensors[name])
-        if architecture.permuted and ".attn_q." in name:
+        if weights.moved_rows and ".attn_q." in name:
             values = unpermuted(values, heads)
-        elif architecture.permuted and ".attn_k." in name:
+        elif weights.moved_rows and ".attn_k." in name:
             values = unpermuted(values, kv_heads)
         if architecture.norms_from_one and path.endswith("norm.weight"):
             values = values - np.float32(1)

@@ -146,6 +146,8 @@ def converted(folder: Path, kind: str = "F32", **kinds: str) -> Converted:
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
     kv_heads = config.get("num_key_value_heads") or heads
     head_dim = config.get("head_dim") or hidden // heads
+    # Rows of a model that turns neighbours, as llama.cpp does, are in its order already.
+    moved = name == "llama" and not config.get("rope_traditional")
     tensors: dict[str, Stored] = {}
     weights: dict[str, np.ndarray] = {}
     for path in sorted(folder.glob("model*.safetensors")):
@@ -153,9 +155,9 @@ def converted(folder: Path, kind: str = "F32", **kinds: str) -> Converted:
         weights |= {key: np.array(each.astype(mx.float32)) for key, each in loaded.items()}
     for path, values in weights.items():
         own = _name(path)
-        if name == "llama" and ".attn_q." in own:
+        if moved and ".attn_q." in own:
             values = permuted(values, heads)
-        elif name == "llama" and ".attn_k." in own:
+        elif moved and ".attn_k." in own:
             values = permuted(values, kv_heads)
         part = own.split(".")[-2]
         tensors[own] = stored(values, kinds.get(part, kind) if values.ndim > 1 else "F32")

@@ -42,15 +42,16 @@ class Architecture:
         name: llama.cpp's name of it; the first word of its keys.
         mlx: mlx-lm's module of it.
         layer: Part of a layer as llama.cpp calls it, to mlx-lm's path in the layer.
-        permuted: Whether the rows of queries and keys are in another order: llama.cpp turns
-            neighbours, mlx-lm elements half a head apart.
+        turns_neighbours: Whether llama.cpp's rotary positions turn neighbouring elements of a head
+            together; else elements half a head apart, as mlx-lm does unless a config says
+            ``rope_traditional``.
         norms_from_one: Whether norm weights are one larger than mlx-lm's.
     """
 
     name: str
     mlx: str
     layer: Mapping[str, str] = field(default_factory=lambda: _USUAL)
-    permuted: bool = False
+    turns_neighbours: bool = False
     norms_from_one: bool = False
 
     def path_of(self, name: str) -> str | None:
@@ -63,7 +64,7 @@ class Architecture:
 
 
 _KNOWN = (
-    Architecture("llama", "llama", permuted=True),
+    Architecture("llama", "llama", turns_neighbours=True),
     Architecture("qwen2", "qwen2"),
 )
 ARCHITECTURES = {each.name: each for each in _KNOWN}

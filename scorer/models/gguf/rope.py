@@ -41,13 +41,24 @@ def rope_difference(
     own = number_stated(gguf, "rope.freq_base", _DEFAULT_BASE)
     if not same_float(own, base):
         return f"its base of rotary positions is {own:g} and the reference's {shown(base)}"
-    if mine["rope_traditional"]:
-        return "the reference turns neighbours (`rope_traditional`), whose rows no GGUF file keeps"
+    if mine["rope_traditional"] and not architecture.turns_neighbours:
+        return "it turns elements half a head apart, and the reference neighbours"
     part = mine["partial_rotary_factor"]
     dims = head_dim if part is None else int(head_dim * part)
     if (stated := size_stated(gguf, "rope.dimension_count", dims)) != dims:
         return f"it turns {stated} elements of a head and the reference {dims}"
     return _other_scaling(gguf, mine["rope_scaling"], base, dims)
+
+
+def rows_are_moved(architecture: Architecture, reference: Mapping[str, Any]) -> bool:
+    """Whether a file has rows of queries and keys in another order than the reference.
+
+    Args:
+        architecture: Architecture of the file.
+        reference: The whole of the reference's ``config.json``.
+    """
+    neighbours = bool(rope_values(reference, architecture.mlx)["rope_traditional"])
+    return architecture.turns_neighbours and not neighbours
 
 
 def _other_scaling(

@@ -19,7 +19,7 @@ from scorer.models.gguf.architectures import (
 from scorer.models.gguf.config import has_head, stated_config, unknown_values
 from scorer.models.gguf.file import GGUFFile
 from scorer.models.gguf.precision import gguf_precision, layout_of
-from scorer.models.gguf.rope import rope_difference
+from scorer.models.gguf.rope import rope_difference, rows_are_moved
 from scorer.models.gguf.tokens import tokens_difference
 from scorer.models.same_config import config_difference
 from scorer.models.same_tensors import tensors_difference
@@ -44,6 +44,7 @@ class GGUFWeights:
         architecture: Its architecture.
         config: The reference's config, for a skeleton that takes these weights: without
             quantization, and with a head of its own where the file has one.
+        moved_rows: Whether rows of queries and keys are in another order than the reference's.
         precision: Its precision.
         cautions: What the reader should know of it, one sentence each.
     """
@@ -51,6 +52,7 @@ class GGUFWeights:
     file: GGUFFile
     architecture: Architecture
     config: dict[str, Any]
+    moved_rows: bool
     precision: WeightPrecision
     cautions: tuple[str, ...] = ()
 
@@ -107,7 +109,8 @@ def gguf_weights(
     precision = gguf_precision(gguf, architecture)
     skeleton = mine.config | {"tie_word_embeddings": not has_head(gguf)}
     skeleton = {name: v for name, v in skeleton.items() if not name.startswith("quantization")}
-    return GGUFWeights(gguf, architecture, skeleton, precision, _cautions(gguf, precision))
+    moved = rows_are_moved(architecture, mine.config)
+    return GGUFWeights(gguf, architecture, skeleton, moved, precision, _cautions(gguf, precision))
 
 
 def require_gguf_package() -> None:

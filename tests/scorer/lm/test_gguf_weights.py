@@ -47,6 +47,7 @@ def test_rows_come_back_into_their_order(heads: int, size: int) -> None:
     [
         ("llama", {}),
         ("llama", {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}),
+        ("llama", {"rope_traditional": True}),
         ("qwen2", {"tie_word_embeddings": True}),
         ("qwen2", {"head_dim": None}),
     ],

@@ -219,6 +219,11 @@ def test_heads_of_their_own_and_shared_ones(tmp_path: Path) -> None:
     assert "its output head has another shape" in refused(tied, file, tmp_path)
 
 
+def test_a_qwen2_that_turns_neighbours_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "m", "qwen2", rope_traditional=True)
+    assert "turns elements half a head apart" in refused(folder, converted(folder), tmp_path)
+
+
 def test_tokens_of_sentencepiece_may_have_blanks_in_added_ones(tmp_path: Path) -> None:
     tokenizer = sentencepiece()
     tokenizer.add_tokens(["an added one"])
