@@ -12,9 +12,12 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from k_quants import q4_k, q6_k
 
 TYPES = {"F32": 0, "F16": 1, "BF16": 30}
-"""Types that are written without the package ``gguf``."""
+"""Types that are written without the package ``gguf``, as are those of :data:`K_QUANTS`."""
+
+K_QUANTS = {"Q4_K": (12, q4_k), "Q6_K": (14, q6_k)}
 
 _NUMBERS = {bool: 7, int: 4, float: 6}
 _WHOLE = {
@@ -61,6 +64,9 @@ def stored(values: np.ndarray, kind: str = "F32") -> Stored:
     elif kind == "BF16":
         # Exact for values that are bfloat16 already.
         data = (values.view(np.uint32) >> 16).astype(np.uint16).tobytes()
+    elif kind in K_QUANTS:
+        number, quantized = K_QUANTS[kind]
+        return Stored(number, values.shape, quantized(values).tobytes())
     else:
         gguf = needs_gguf()
         number = gguf.GGMLQuantizationType[kind]
