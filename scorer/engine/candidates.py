@@ -229,9 +229,7 @@ def find_candidates(job: Job, reference: ModelInfo, *, threads: int) -> list[Can
     return found
 
 
-def _gguf_candidate(
-    source: StoredWeights, reference: ModelInfo, threads: int
-) -> CandidateWeights:
+def _gguf_candidate(source: StoredWeights, reference: ModelInfo, threads: int) -> CandidateWeights:
     path = Path(source.model)
     file = open_gguf(path)
     gguf = gguf_weights(reference, file)

@@ -15,6 +15,7 @@ from scorer.runs.weight_facts import GGUF_NOTE, StoredFormat, WeightFacts
 from scorer.spec.settings.registry import parse_setting
 from scorer.spec.settings.weights import MadeWeights, WeightsSource, weights_of
 
+
 def reference_facts(info: ModelInfo, model: LoadedModel) -> WeightFacts:
     """Facts of the reference's weights; its files stand in the facts of the run.
 

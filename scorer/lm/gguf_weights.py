@@ -1,9 +1,10 @@
 """The weights of a GGUF file, dequantized, in mlx-lm's module of the reference.
 
-The package ``gguf`` dequantizes to float32. On the CPU everything is computed in float32, so nothing
-is lost on the way; on a GPU the values are rounded to the dtype that the reference computes in, as
-llama.cpp rounds them to 16 bit where it multiplies matrices on one. llama.cpp's own products with
-codes, which round the activations too, are not computed here.
+The package ``gguf`` dequantizes to float32. On the CPU everything is computed in float32, so that
+nothing is lost on the way. On a GPU the values are rounded to the dtype that the reference computes
+in: both then differ by their weights and not by their arithmetic. llama.cpp too dequantizes to
+16 bit on a GPU where it multiplies with dense matrices. Its products with codes, which round the
+activations to 8 bit, are not computed here.
 """
 
 from __future__ import annotations

@@ -35,9 +35,9 @@ from scorer.spec.settings.weights import MadeWeights, StoredWeights, cache_of, w
 # More than any machine has.
 _NO_LIMIT = 1 << 62
 _MOST_ALIKE = 3
-GGUF_NOTE = (
-    "no mlx_lm command runs a GGUF file: llama.cpp does (`llama-server -m FILE`), and what it takes "
-    "beside the weights is counted here as mlx-lm takes it"
+RUNS_GGUF = (
+    "no mlx_lm command runs a GGUF file: llama.cpp does (`llama-server -m FILE`), and what it "
+    "takes beside the weights is counted here as mlx-lm takes it"
 )
 """What is said of command lines for a setting of a GGUF file."""
 
@@ -283,14 +283,14 @@ def setting_commands(
         model = folder
     elif isinstance(source, StoredWeights):
         if source.is_gguf:
-            return DeployCommands(None, None, None, (GGUF_NOTE,))
+            return DeployCommands(None, None, None, (RUNS_GGUF,))
         model = source.model
     return deploy_commands(model, kv, step, parallel=parallel, convert=convert)
 
 
 def _of_gguf(commands: DeployCommands | None) -> Iterator[str]:
-    if commands is not None and GGUF_NOTE in commands.notes:
-        yield GGUF_NOTE[0].upper() + GGUF_NOTE[1:]
+    if commands is not None and RUNS_GGUF in commands.notes:
+        yield RUNS_GGUF[0].upper() + RUNS_GGUF[1:]
 
 
 def _lines(commands: DeployCommands | None) -> tuple[str, ...]:

@@ -44,7 +44,8 @@ class WeightFacts:
 
     Attributes:
         name: Short name: ``w4``, or the last part of the repo id or path.
-        model_id: Repo id, or path of a folder or GGUF file; None for weights made of the reference in memory.
+        model_id: Repo id, or path of a folder or GGUF file; None for weights made of the reference
+            in memory.
         model_revision: Commit of the repo; None where there is none.
         precision: In plain words, one line.
         bits_per_weight: Bits of the model for each parameter, as mlx-lm counts them.

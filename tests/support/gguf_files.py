@@ -92,9 +92,7 @@ def _value(value: Any) -> bytes:
     return struct.pack("<I", code) + struct.pack(f"<{ {7: '?', 4: 'I', 6: 'f'}[code] }", value)
 
 
-def gguf_bytes(
-    values: Mapping[str, Any], tensors: Mapping[str, Stored], version: int = 3
-) -> bytes:
+def gguf_bytes(values: Mapping[str, Any], tensors: Mapping[str, Stored], version: int = 3) -> bytes:
     """A file of some values and tensors."""
     alignment = values.get("general.alignment", 32)
     head = [b"GGUF", struct.pack("<IQQ", version, len(tensors), len(values))]

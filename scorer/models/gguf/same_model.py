@@ -72,9 +72,7 @@ class GGUFWeights:
         )
 
 
-def gguf_weights(
-    reference: ModelInfo, gguf: GGUFFile, *, with_tokens: bool = True
-) -> GGUFWeights:
+def gguf_weights(reference: ModelInfo, gguf: GGUFFile, *, with_tokens: bool = True) -> GGUFWeights:
     """Check that a GGUF file is a copy of the reference in another precision.
 
     Architecture, sizes, rotary positions, names and shapes of the tensors and the text of every
@@ -107,8 +105,8 @@ def gguf_weights(
     if difference is not None:
         raise InputError(f"`{gguf.name}` is not `{reference.name}`: {difference}", _HINT)
     precision = gguf_precision(gguf, architecture)
-    skeleton = mine.config | {"tie_word_embeddings": not has_head(gguf)}
-    skeleton = {name: v for name, v in skeleton.items() if not name.startswith("quantization")}
+    skeleton = {name: v for name, v in mine.config.items() if not name.startswith("quantization")}
+    skeleton["tie_word_embeddings"] = not has_head(gguf)
     moved = rows_are_moved(architecture, mine.config)
     return GGUFWeights(gguf, architecture, skeleton, moved, precision, _cautions(gguf, precision))
 

@@ -100,7 +100,8 @@ def stored_weights(name: str, revision: str | None = None) -> StoredWeights:
     if "/" not in model:
         raise InputError(
             f"`{name}` names no quantized copy: it is neither org/name nor a folder",
-            "a folder is written ./name, a GGUF file ./name.gguf; w8 and w4 make copies of the reference in memory",
+            "a folder is written ./name, a GGUF file ./name.gguf; w8 and w4 make copies of the "
+            "reference in memory",
         )
     return StoredWeights(model, own or revision)
 

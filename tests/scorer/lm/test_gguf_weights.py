@@ -79,7 +79,9 @@ def test_rows_that_are_not_moved_back_give_another_model(
     other = parameters(load_gguf(folder, weights, backend, "float32"))
     different = {name for name, values in own.items() if not np.array_equal(other[name], values)}
     assert different == {
-        f"model.layers.{i}.self_attn.{part}.weight" for i in range(4) for part in ("q_proj", "k_proj")
+        f"model.layers.{i}.self_attn.{part}.weight"
+        for i in range(4)
+        for part in ("q_proj", "k_proj")
     }
 
 

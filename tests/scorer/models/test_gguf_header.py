@@ -183,7 +183,7 @@ def test_a_part_that_is_missing_or_misplaced_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="another part than its name says"):
         open_gguf(paths[0])
     paths[1].unlink()
-    with pytest.raises(InputError, match="`big-00002-of-00003.gguf` is missing"):
+    with pytest.raises(InputError, match="00002-of-00003"):
         open_gguf(paths[0])
     write(paths[1], second)
     alone = write(tmp_path / "alone.gguf", paths[0].read_bytes())
