@@ -28,6 +28,7 @@ from scorer.lm.split_model import SplitModel
 from scorer.models.custom_code import Consent, hashes
 from scorer.models.gguf.file import open_gguf
 from scorer.models.gguf.same_model import GGUFWeights, gguf_weights, require_gguf_package
+from scorer.models.gguf.tokens import check_tokens
 from scorer.models.info import ModelInfo
 from scorer.models.model_content import ModelContent
 from scorer.models.predicted_precision import predicted_precision
@@ -233,6 +234,7 @@ def _gguf_candidate(source: StoredWeights, reference: ModelInfo, threads: int) -
     path = Path(source.model)
     file = open_gguf(path)
     gguf = gguf_weights(reference, file)
+    check_tokens(reference, file)
     require_gguf_package()
     names = tuple(part.name for part in file.parts)
     content = ModelContent(path.parent, threads=threads, names=names)

@@ -170,7 +170,7 @@ def check_candidates(job: Job, info: ModelInfo) -> None:
 
 
 def _gguf(source: StoredWeights, info: ModelInfo) -> GGUFWeights:
-    return gguf_weights(info, open_gguf(Path(source.model)), with_tokens=False)
+    return gguf_weights(info, open_gguf(Path(source.model)))
 
 
 def earlier_seconds(job: Job, device: str) -> tuple[str, float] | None:

@@ -88,7 +88,7 @@ def gguf_refused(name: str) -> InputError:
     return InputError(
         f"`{name}` is GGUF, which cannot be the model that others are compared with: it has no "
         "config.json and no tokenizer that mlx-lm reads",
-        f"name the model's folder or repo: `qfid weights REF {shlex.quote(name)}` compares the two",
+        "name the model's own folder or repo, and the GGUF file as a quantized copy of it",
     )
 
 

@@ -45,6 +45,6 @@ def gguf_precision_of(model: ModelInfo, path: Path) -> WeightPrecision | None:
         path: The file.
     """
     try:
-        return gguf_weights(model, open_gguf(path), with_tokens=False).precision
+        return gguf_weights(model, open_gguf(path)).precision
     except InputError:
         return None

@@ -20,7 +20,6 @@ from scorer.models.gguf.config import has_head, stated_config, unknown_values
 from scorer.models.gguf.file import GGUFFile
 from scorer.models.gguf.precision import gguf_precision, layout_of
 from scorer.models.gguf.rope import rope_difference, rows_are_moved
-from scorer.models.gguf.tokens import tokens_difference
 from scorer.models.same_config import config_difference
 from scorer.models.same_tensors import tensors_difference
 from scorer.models.sizes import ModelSizes, model_sizes
@@ -72,16 +71,15 @@ class GGUFWeights:
         )
 
 
-def gguf_weights(reference: ModelInfo, gguf: GGUFFile, *, with_tokens: bool = True) -> GGUFWeights:
+def gguf_weights(reference: ModelInfo, gguf: GGUFFile) -> GGUFWeights:
     """Check that a GGUF file is a copy of the reference in another precision.
 
-    Architecture, sizes, rotary positions, names and shapes of the tensors and the text of every
-    token are compared.
+    Architecture, sizes, rotary positions, names and shapes of the tensors are compared; the tokens
+    by :func:`scorer.models.gguf.tokens.check_tokens`.
 
     Args:
         reference: The model to compare with.
         gguf: The file.
-        with_tokens: Compare the tokens too.
 
     Raises:
         InputError: They differ, the message says in what; or the architecture is not one that is
@@ -100,15 +98,24 @@ def gguf_weights(reference: ModelInfo, gguf: GGUFFile, *, with_tokens: bool = Tr
             or _other_head(mine, layout)
             or tensors_difference(mine, layout, exact=True)
         )
-    if difference is None and with_tokens:
-        difference = tokens_difference(reference.path, gguf)
     if difference is not None:
-        raise InputError(f"`{gguf.name}` is not `{reference.name}`: {difference}", _HINT)
+        raise another_model(gguf, reference, difference)
     precision = gguf_precision(gguf, architecture)
     skeleton = {name: v for name, v in mine.config.items() if not name.startswith("quantization")}
     skeleton["tie_word_embeddings"] = not has_head(gguf)
     moved = rows_are_moved(architecture, mine.config)
     return GGUFWeights(gguf, architecture, skeleton, moved, precision, _cautions(gguf, precision))
+
+
+def another_model(gguf: GGUFFile, reference: ModelInfo, difference: str) -> InputError:
+    """The error for a file that is another model than the reference.
+
+    Args:
+        gguf: The file.
+        reference: The reference.
+        difference: One line that speaks of the file as "its".
+    """
+    return InputError(f"`{gguf.name}` is not `{reference.name}`: {difference}", _HINT)
 
 
 def require_gguf_package() -> None:

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scorer.common.inert_text import shown
 from scorer.models.gguf.file import GGUFFile
 from scorer.models.gguf.header import TOKENS
+from scorer.models.gguf.same_model import another_model
 from scorer.models.same_tokenizer import token_texts
+
+if TYPE_CHECKING:
+    from scorer.models.info import ModelInfo
 
 # How SentencePiece writes a blank; llama.cpp's converter writes added tokens with either.
 _BLANK = "▁"
 
 
-def tokens_difference(reference: Path, gguf: GGUFFile) -> str | None:
-    """How the tokens of a file differ from those of the reference's ``tokenizer.json``.
+def check_tokens(reference: ModelInfo, gguf: GGUFFile) -> None:
+    """Check that the tokens of a file are those of the reference's ``tokenizer.json``.
 
     Rows that the reference's tokenizer has no token for may have any text: converters fill them up.
     How a text is cut into tokens is not compared: the reference's tokenizer does that for both.
 
     Args:
-        reference: Folder of the reference.
+        reference: The reference.
         gguf: The file.
 
-    Returns:
-        The difference, one line that speaks of the file as "its"; None if there is none.
-
     Raises:
-        InputError: The reference's tokenizer cannot be read.
+        InputError: They are not, or the reference's tokenizer cannot be read.
     """
+    difference = _difference(reference.path, gguf)
+    if difference is not None:
+        raise another_model(gguf, reference, difference)
+
+
+def _difference(reference: Path, gguf: GGUFFile) -> str | None:
     tokens = gguf.values.get(TOKENS)
     if not isinstance(tokens, list):
         return "it has no list of tokens"

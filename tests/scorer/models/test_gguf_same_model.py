@@ -23,6 +23,7 @@ from scorer.models.gguf.file import open_gguf
 from scorer.models.gguf.header import TOKENS
 from scorer.models.gguf.rope import llama3_factors
 from scorer.models.gguf.same_model import GGUFWeights, gguf_weights, require_gguf_package
+from scorer.models.gguf.tokens import check_tokens
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -33,8 +34,11 @@ LLAMA3 = {
 }
 
 
-def compared(folder: Path, file: Converted, at: Path, **options: bool) -> GGUFWeights:
-    return gguf_weights(info_of(folder), open_gguf(file.write(at / "x.gguf")), **options)
+def compared(folder: Path, file: Converted, at: Path) -> GGUFWeights:
+    info, opened = info_of(folder), open_gguf(file.write(at / "x.gguf"))
+    found = gguf_weights(info, opened)
+    check_tokens(info, opened)
+    return found
 
 
 def refused(folder: Path, file: Converted, at: Path) -> str:
