@@ -37,6 +37,13 @@ _LAYER = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "self_attn.qkv_proj": "attn_qkv",
+    "mlp.gate_up_proj": "ffn_up",
+}
+_GEMMA = {
+    "post_attention_layernorm": "post_attention_norm",
+    "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
 }
 
 
@@ -138,7 +145,7 @@ class Converted:
 
 
 def converted(folder: Path, kind: str = "F32", **kinds: str) -> Converted:
-    """A llama or qwen2 as llama.cpp's converter writes it.
+    """A model as llama.cpp's converter writes it: llama, qwen2, qwen3, gemma3_text or phi3.
 
     Args:
         folder: The model's folder, not quantized.
@@ -146,7 +153,7 @@ def converted(folder: Path, kind: str = "F32", **kinds: str) -> Converted:
         kinds: Types of single tensors, by llama.cpp's name of the part: ``attn_q="Q8_0"``.
     """
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    name = config["model_type"]
+    name = config["model_type"].removesuffix("_text")
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
     kv_heads = config.get("num_key_value_heads") or heads
     head_dim = config.get("head_dim") or hidden // heads
@@ -158,7 +165,9 @@ def converted(folder: Path, kind: str = "F32", **kinds: str) -> Converted:
         loaded: Any = mx.load(str(path))
         weights |= {key: np.array(each.astype(mx.float32)) for key, each in loaded.items()}
     for path, values in weights.items():
-        own = _name(path)
+        own = _name(path, _LAYER | (_GEMMA if name == "gemma3" else {}))
+        if name == "gemma3" and path.endswith("norm.weight"):
+            values = values + 1
         if moved and ".attn_q." in own:
             values = permuted(values, heads)
         elif moved and ".attn_k." in own:
@@ -177,18 +186,20 @@ def converted(folder: Path, kind: str = "F32", **kinds: str) -> Converted:
         f"{name}.attention.key_length": head_dim,
         f"{name}.attention.value_length": head_dim,
         f"{name}.attention.layer_norm_rms_epsilon": float(config["rms_norm_eps"]),
-        f"{name}.rope.freq_base": float(config.get("rope_theta", 10000.0)),
+        f"{name}.rope.freq_base": float(config.get("rope_theta") or 10000.0),
         f"{name}.rope.dimension_count": head_dim,
         f"{name}.vocab_size": len(weights["model.embed_tokens.weight"]),
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.tokens": tokens_of(folder, len(weights["model.embed_tokens.weight"])),
         "tokenizer.ggml.merges": ["a b", "c d"],
     }
+    if name == "gemma3":
+        found[f"{name}.attention.sliding_window"] = config["sliding_window"]
     return Converted(found, tensors)
 
 
-def _name(path: str) -> str:
+def _name(path: str, layer_names: Mapping[str, str]) -> str:
     if path in _WHOLE:
         return _WHOLE[path]
     _, _, layer, *part, last = path.split(".")
-    return f"blk.{layer}.{_LAYER['.'.join(part)]}.{last}"
+    return f"blk.{layer}.{layer_names['.'.join(part)]}.{last}"

@@ -32,6 +32,19 @@ _USUAL = {
     "ffn_down": "mlp.down_proj",
 }
 _HEAD_NORMS = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
+_FUSED = {
+    "attn_norm": "input_layernorm",
+    "attn_qkv": "self_attn.qkv_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_up": "mlp.gate_up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_NORMS_BEHIND = {
+    "ffn_norm": "pre_feedforward_layernorm",
+    "post_attention_norm": "post_attention_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,9 @@ class Architecture:
             together; else elements half a head apart, as mlx-lm does unless a config says
             ``rope_traditional``.
         norms_from_one: Whether norm weights are one larger than mlx-lm's.
+        constants: Values of a config that llama.cpp has in its code.
+        scale_of_heads: The value of a config that llama.cpp takes to be the elements of a head; ""
+            for none.
     """
 
     name: str
@@ -53,6 +69,8 @@ class Architecture:
     layer: Mapping[str, str] = field(default_factory=lambda: _USUAL)
     turns_neighbours: bool = False
     norms_from_one: bool = False
+    constants: Mapping[str, float] = field(default_factory=dict)
+    scale_of_heads: str = ""
 
     def path_of(self, name: str) -> str | None:
         """mlx-lm's name of a tensor; None where the architecture has no such tensor."""
@@ -66,6 +84,16 @@ class Architecture:
 _KNOWN = (
     Architecture("llama", "llama", turns_neighbours=True),
     Architecture("qwen2", "qwen2"),
+    Architecture("qwen3", "qwen3", _USUAL | _HEAD_NORMS),
+    Architecture(
+        "gemma3",
+        "gemma3_text",
+        _USUAL | _HEAD_NORMS | _NORMS_BEHIND,
+        norms_from_one=True,
+        constants={"sliding_window_pattern": 6, "rope_local_base_freq": 10_000.0},
+        scale_of_heads="query_pre_attn_scalar",
+    ),
+    Architecture("phi3", "phi3", _FUSED),
 )
 ARCHITECTURES = {each.name: each for each in _KNOWN}
 """llama.cpp's name to architecture."""

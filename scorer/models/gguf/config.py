@@ -14,6 +14,8 @@ from scorer.models.gguf.file import GGUFFile
 _MOST = 1 << 31
 _QUANTIZATION = ("quantization", "quantization_config")
 _EPS = "rms_norm_eps"
+_WINDOW = "attention.sliding_window"
+_SLIDING_BASE = "rope.freq_base_swa"
 
 
 def size_stated(gguf: GGUFFile, key: str, default: int | None = None) -> int:
@@ -94,6 +96,13 @@ def stated_config(
         )
     eps = number_stated(gguf, "attention.layer_norm_rms_epsilon")
     found = {name: value for name, value in reference.items() if name not in _QUANTIZATION}
+    found |= architecture.constants
+    if f"{gguf.architecture}.{_SLIDING_BASE}" in gguf.values:
+        found["rope_local_base_freq"] = number_stated(gguf, _SLIDING_BASE)
+    if architecture.scale_of_heads:
+        found[architecture.scale_of_heads] = head_dim
+    if f"{gguf.architecture}.{_WINDOW}" in gguf.values:
+        found["sliding_window"] = size_stated(gguf, _WINDOW)
     return found | {
         "hidden_size": hidden,
         "num_hidden_layers": size_stated(gguf, "block_count"),
@@ -129,6 +138,7 @@ _COMPARED = frozenset(
         "attention.value_length attention.layer_norm_rms_epsilon rope.freq_base "
         "rope.dimension_count rope.scaling.type rope.scaling.factor rope.scale_linear "
         "rope.scaling.original_context_length rope.scaling.finetuned attention.causal "
+        "attention.sliding_window rope.freq_base_swa "
         "expert_count expert_used_count pooling_type"
     ).split()
 )

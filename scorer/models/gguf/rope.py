@@ -11,7 +11,7 @@ from scorer.models.gguf.architectures import ROPE_FACTORS, Architecture
 from scorer.models.gguf.config import number_stated, same_float, size_stated
 from scorer.models.gguf.file import GGUFFile
 from scorer.models.gguf.header import read_floats
-from scorer.models.rope_parameters import ORIGINAL
+from scorer.models.rope_parameters import ORIGINAL, scaling_of
 from scorer.models.same_config import rope_values
 
 # Of factors that a converter computed in float32.
@@ -36,7 +36,7 @@ def rope_difference(
     Raises:
         InputError: A value is no number, or the file cannot be read.
     """
-    mine = rope_values(reference, architecture.mlx)
+    mine = _reference_values(reference, architecture)
     base = mine["rope_theta"] or _DEFAULT_BASE
     own = number_stated(gguf, "rope.freq_base", _DEFAULT_BASE)
     if not same_float(own, base):
@@ -48,6 +48,16 @@ def rope_difference(
     if (stated := size_stated(gguf, "rope.dimension_count", dims)) != dims:
         return f"it turns {stated} elements of a head and the reference {dims}"
     return _other_scaling(gguf, mine["rope_scaling"], base, dims)
+
+
+def _reference_values(reference: Mapping[str, Any], architecture: Architecture) -> dict[str, Any]:
+    """As of :func:`rope_values`, also where the class of mlx-lm reads ``rope_parameters`` itself."""
+    found = rope_values(reference, architecture.mlx)
+    stated = reference.get("rope_parameters")
+    if found["rope_theta"] is None and isinstance(stated, dict):
+        found["rope_theta"] = stated.get("rope_theta")
+        found["rope_scaling"] = found["rope_scaling"] or scaling_of(stated)
+    return found
 
 
 def rows_are_moved(architecture: Architecture, reference: Mapping[str, Any]) -> bool:

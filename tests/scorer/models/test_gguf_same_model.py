@@ -25,6 +25,7 @@ from scorer.models.gguf.rope import llama3_factors
 from scorer.models.gguf.same_model import GGUFWeights, gguf_weights, require_gguf_package
 from scorer.models.gguf.tokens import check_tokens
 
+BASE = {"rope_type": "default", "rope_theta": 5e5}
 LLAMA3 = {
     "rope_type": "llama3",
     "factor": 8.0,
@@ -226,6 +227,36 @@ def test_heads_of_their_own_and_shared_ones(tmp_path: Path) -> None:
 def test_a_qwen2_that_turns_neighbours_is_refused(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path / "m", "qwen2", rope_traditional=True)
     assert "turns elements half a head apart" in refused(folder, converted(folder), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sliding_window_pattern": 2}, "`sliding_window_pattern` is `6`"),
+        ({"rope_local_base_freq": 5000.0}, "`rope_local_base_freq` is `10000.0`"),
+        ({"query_pre_attn_scalar": 64}, "`query_pre_attn_scalar` is `32`"),
+        ({}, "`sliding_window` is `8`"),
+    ],
+)
+def test_what_llama_cpp_has_in_its_code_is_compared(
+    change: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    usual = {"sliding_window_pattern": 6, "rope_local_base_freq": 10000.0}
+    usual["query_pre_attn_scalar"] = 32
+    folder = write_tiny_model(tmp_path / "m", "gemma3_text", **usual | change)
+    file = converted(folder)
+    if not change:
+        compared(folder, file, tmp_path)
+        file.values["gemma3.attention.sliding_window"] = 8
+    assert said in refused(folder, file, tmp_path)
+
+
+def test_a_base_in_rope_parameters_is_the_base(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "m", "qwen3", rope_theta=None, rope_parameters=BASE)
+    file = converted(folder)
+    assert "base of rotary positions is 10000 and" in refused(folder, file, tmp_path)
+    file.values["qwen3.rope.freq_base"] = 5e5
+    compared(folder, file, tmp_path)
 
 
 def test_tokens_of_sentencepiece_may_have_blanks_in_added_ones(tmp_path: Path) -> None:
