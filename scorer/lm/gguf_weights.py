@@ -91,6 +91,8 @@ def _tensors(weights: GGUFWeights, dtype: mx.Dtype) -> Iterator[tuple[str, mx.ar
             values = values - np.float32(1)
         array = mx.array(values).astype(dtype)
         mx.eval(array)
+        # Before the next tensor is read: the largest has a gigabyte.
+        del values
         yield path, array
 
 

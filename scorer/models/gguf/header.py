@@ -31,8 +31,8 @@ HINT = "download the file again, or convert the model again"
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
-# Vocabularies of 260 000 tokens with their merges take 12 MB.
-_MAX_HEADER_BYTES = 1 << 28
+# Vocabularies of 260 000 tokens with their merges take 20 MB.
+_MAX_HEADER_BYTES = 1 << 26
 _MAX_VALUES = 1 << 16
 _MAX_TENSORS = 1 << 17
 _MAX_NAME = 1 << 12
@@ -44,6 +44,7 @@ _DEFAULT_ALIGNMENT = 32
 # What is kept of a value: names, not chat templates; a number for each layer, not for each token.
 _KEPT_STRING = 1 << 12
 _KEPT_NUMBERS = 1 << 12
+_ALL_NUMBERS = 1 << 20
 
 _STRING, _ARRAY, _BOOL = 8, 9, 7
 # Type of a value to its format as of the module struct.
@@ -120,6 +121,7 @@ class _Reader:
         self._size = size
         self._left = min(size, _MAX_HEADER_BYTES)
         self._strings = _MAX_STRINGS
+        self._numbers = _ALL_NUMBERS
 
     def header(self) -> Header:
         begin = self._file.read(64)
@@ -166,8 +168,9 @@ class _Reader:
             raise self._wrong(f"a list holds values of type {item}")
         code = _SCALARS[item]
         item_bytes = struct.calcsize(f"<{code}")
-        if length > _KEPT_NUMBERS:
+        if length > min(_KEPT_NUMBERS, self._numbers):
             return self._skip(length * item_bytes)
+        self._numbers -= length
         return list(struct.unpack(f"<{length}{code}", self._take(length * item_bytes)))
 
     def _list_of_strings(self, length: int, *, keep: bool) -> list[str] | None:

@@ -51,7 +51,7 @@ def rope_difference(
 
 
 def _reference_values(reference: Mapping[str, Any], architecture: Architecture) -> dict[str, Any]:
-    """As of :func:`rope_values`, also where the class of mlx-lm reads ``rope_parameters`` itself."""
+    """As of :func:`rope_values`, also where mlx-lm itself reads ``rope_parameters``."""
     found = rope_values(reference, architecture.mlx)
     stated = reference.get("rope_parameters")
     if found["rope_theta"] is None and isinstance(stated, dict):

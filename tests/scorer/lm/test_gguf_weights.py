@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,21 @@ def test_a_file_in_float32_is_the_model_in_every_bit(
         rounding = 1e-6 if architecture == "gemma3_text" and "norm" in name else 0
         np.testing.assert_allclose(other[name], values, rtol=0, atol=rounding, err_msg=name)
     assert model.weight_bytes == file.stored_bytes and not model.dequantized
+
+
+def test_on_a_gpu_weights_have_the_dtype_of_the_reference(tmp_path: Path, backend: Backend) -> None:
+    needs_gguf()
+    folder = write_tiny_model(tmp_path / "m", "llama")
+    file = open_gguf(converted(folder, "Q8_0").write(tmp_path / "x.gguf"))
+    weights = gguf_weights(info_of(folder), file)
+    exact = load_gguf(folder, weights, backend, "float16")
+    rounded = load_gguf(folder, weights, dataclasses.replace(backend, kind="metal"), "float16")
+    assert (exact.dtype_name, rounded.dtype_name) == ("float32", "float16")
+    assert exact.bits_per_weight == rounded.bits_per_weight == weights.precision.bits_per_weight
+    own, other = parameters(exact), parameters(rounded)
+    for name, values in own.items():
+        assert other[name].dtype == np.float16
+        np.testing.assert_array_equal(other[name], values.astype(np.float16))
 
 
 def test_rows_that_are_not_moved_back_give_another_model(

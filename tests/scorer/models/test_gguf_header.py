@@ -48,6 +48,10 @@ def test_values_and_tensors_are_read(tmp_path: Path) -> None:
     assert read_floats(first, 12) == MATRIX.ravel().tolist()
     assert read_floats(first, 11) is None and read_floats(second, 12) is None
     assert second.bytes == 8 and second.start % 32 == 0
+    # Of many lists of numbers only so much is kept.
+    long = {f"x.{i}": [i] * 4096 for i in range(300)} | {"x.longer": [1] * 4097}
+    kept = read_header(write(tmp_path / "long.gguf", gguf_bytes(long, {}))).values
+    assert kept["x.255"] == [255] * 4096 and kept["x.256"] is None and kept["x.longer"] is None
     content = gguf_bytes(VALUES | {"general.alignment": 64}, {"x": stored(MATRIX)}, version=2)
     assert read_header(write(tmp_path / "b.gguf", content)).tensors[0].start % 64 == 0
 
