@@ -56,12 +56,16 @@ def ensure_models(job: Job, *, allow_custom_code: bool, pull: bool) -> ModelInfo
         ModelNotCached: As of :func:`ensure_model`.
         InputError: Likewise.
     """
+    from scorer.models.gguf.file import open_gguf
     from scorer.spec.settings.weights import StoredWeights, sources_of
 
     allowed = allow_custom_code
     info = ensure_model(job.model, job.revision, allow_custom_code=allowed, pull=pull)
     for source in sources_of(job.settings):
-        if isinstance(source, StoredWeights):
+        if isinstance(source, StoredWeights) and source.is_gguf:
+            # No repo to download; what is no GGUF file is refused before anything is started.
+            open_gguf(Path(source.model))
+        elif isinstance(source, StoredWeights):
             ensure_model(source.model, source.revision, allow_custom_code=allowed, pull=pull)
     return info
 

@@ -21,8 +21,8 @@ def add_weights_options(parser: argparse.ArgumentParser, *, bits: str, kv: str) 
         "models",
         metavar="MODEL",
         nargs="+",
-        help="the reference, then quantized copies of it: repo ids in the local cache or folders; "
-        "org/name@revision pins one",
+        help="the reference, then quantized copies of it: repo ids in the local cache, folders or "
+        "GGUF files; org/name@revision pins one",
     )
     parser.add_argument(
         "--reference",

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qfid_tui.state.app_hints import error_text
@@ -107,6 +108,8 @@ def read_weights(
 ) -> WeightsOffer:
     """What can be compared with a model: its relatives in the cache, and what can be made of it.
 
+    A GGUF file in its folder is a relative too.
+
     Args:
         model: The model.
         typed: Further weights that are asked for; those that cannot be read are left out.
@@ -115,6 +118,7 @@ def read_weights(
     """
     from qfid_tui.state.choices import MADE
     from qfid_tui.state.weights_offer import WeightsInfo, WeightsOffer
+    from scorer.models.gguf.beside import gguf_beside, gguf_precision_of
     from scorer.models.precision import precision_of, read_precision
     from scorer.models.predicted_precision import predicted_from
     from scorer.models.relatives_apart import read_relatives
@@ -147,8 +151,16 @@ def read_weights(
             relatives.append(stored)
     except QfidError as error:
         trouble = error_text(error) if error.message else ""
+    for path, precision in gguf_beside(model):
+        stored = StoredWeights(str(path))
+        known[stored.key] = _weights_info(stored.name, precision)
+        relatives.append(stored)
     for asked_for in typed:
-        if isinstance(asked_for, StoredWeights) and asked_for.key not in known:
+        if isinstance(asked_for, StoredWeights) and asked_for.is_gguf:
+            found = gguf_precision_of(model, Path(asked_for.model))
+            if found is not None:
+                known[asked_for.key] = _weights_info(asked_for.name, found)
+        elif isinstance(asked_for, StoredWeights) and asked_for.key not in known:
             with contextlib.suppress(QfidError, OSError, ValueError, KeyError):
                 info = resolve_model(asked_for.model, asked_for.revision, allow_custom_code=True)
                 known[asked_for.key] = _weights_info(asked_for.name, read_precision(info))

@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from scorer.common.errors import InputError
 from scorer.spec.settings.registry import parse_setting
-from scorer.spec.settings.weights import WeightsSetting
+from scorer.spec.settings.weights import GGUF_SUFFIX, WeightsSetting
 
 _LEAST_COMMON = 4
 
@@ -56,6 +56,9 @@ def name_beside(key: str, model: str) -> str:
 
 def ended(name: str, width: int) -> str:
     """A name in so many characters; of a long one the end is kept, by which names differ."""
+    if len(name) > width:
+        # By this end of a file's name they do not.
+        name = name.replace(GGUF_SUFFIX, "")
     return name if len(name) <= width else f"…{name[1 - width :]}"
 
 

@@ -56,7 +56,8 @@ class WeightsOffer:
         path: Folder of the model.
         own: Its own weights; None where their headers cannot be read.
         shape: Sizes that the memory of a deployment follows from; None likewise.
-        relatives: Cached models that are it in another precision, most bits first.
+        relatives: Cached models and GGUF files of its folder that are it in another precision, of
+            each kind most bits first.
         known: Weights in notation to what is known of them: relatives, what can be made, and what
             the user typed.
         asked: Weights that were looked for, found or not.

@@ -18,6 +18,7 @@ NOTATION = (
     ("wmxfp4", "the weights in a format of floats: `wmxfp4`, `wmxfp8` or `wnvfp4`"),
     ("w=org/name", "the weights of a repo in the local cache; `w=org/name@rev` pins a revision"),
     ("w=./folder", "those of a folder; `../` and `/` begin one too, and `%2C` stands for a comma"),
+    ("w=./x.gguf", "those of a GGUF file, dequantized"),
     ("w4+8", "weights in 4 bits and a KV cache in 8; any weights with any KV setting"),
 )
 """Notation and what it means."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scorer.common.errors import InputError
 from scorer.fit.prefill_peak import DEFAULT_STEP
 from scorer.report.commands import generate_command, plain_command
-from scorer.report.deployment import setting_commands
+from scorer.report.deployment import RUNS_GGUF, setting_commands
 from scorer.report.formats.inline import plural
 from scorer.spec.settings.registry import parse_setting
 from scorer.spec.settings.weights import WeightsSetting
@@ -67,6 +67,11 @@ def _weights_commands(state: WorkbenchState, row: TableRow, model: str) -> str:
     placed = None if place is None else state.grid.cell(*place).placed
     step = DEFAULT_STEP if placed is None else placed.step
     commands = setting_commands(model, row.name, step)
+    if commands is not None and RUNS_GGUF in commands.notes:
+        raise InputError(
+            f"mlx_lm.generate does not run GGUF files such as {row.shown_name}",
+            "llama.cpp does: llama-server -m FILE",
+        )
     if commands is None or commands.generate is None:
         raise InputError(
             f"mlx_lm.generate has no options for {row.shown_name}",

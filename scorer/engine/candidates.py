@@ -19,18 +19,23 @@ from scorer.lanes.kv.lane import KVLane
 from scorer.lanes.kv.plan import PlannedSetting
 from scorer.lanes.prefixes import Prefixes
 from scorer.lanes.weights.lane import WeightsLane
+from scorer.lm.gguf_weights import load_gguf
 from scorer.lm.load import LoadedModel, load
 from scorer.lm.made_weights import load_made
 from scorer.lm.measured_geometry import measured_geometry
 from scorer.lm.model_handle import ModelHandle
 from scorer.lm.split_model import SplitModel
 from scorer.models.custom_code import Consent, hashes
+from scorer.models.gguf.file import open_gguf
+from scorer.models.gguf.same_model import GGUFWeights, gguf_weights, require_gguf_package
+from scorer.models.gguf.tokens import check_tokens
 from scorer.models.info import ModelInfo
 from scorer.models.model_content import ModelContent
 from scorer.models.predicted_precision import predicted_precision
 from scorer.models.resolve import resolve_model
 from scorer.models.same_model import check_same_model
 from scorer.models.sizes import ModelSizes, model_sizes
+from scorer.models.weight_files import weight_paths
 from scorer.spec.job import Job
 from scorer.spec.settings.weights import MadeWeights, StoredWeights, WeightsSource, sources_of
 
@@ -56,11 +61,13 @@ class CandidateWeights:
 
     Attributes:
         source: What was asked for.
-        info: The model that holds it: the reference for weights that are made of it.
-        sizes: Sizes of that model.
+        info: The model that holds it: the reference for weights that are made of it, and for those
+            of a GGUF file, which take its skeleton.
+        sizes: Sizes of that model; of a GGUF file's weights once they are dequantized.
         content: Its files, watched; None for weights made of the reference, whose files are watched
             already.
         cautions: What the reader should know of them, one sentence each.
+        gguf: The GGUF file that holds them; None for other weights.
         opened: The weights in memory; None while they are not loaded.
     """
 
@@ -69,6 +76,7 @@ class CandidateWeights:
     sizes: ModelSizes
     content: ModelContent | None
     cautions: tuple[str, ...] = ()
+    gguf: GGUFWeights | None = None
     opened: Opened | None = field(default=None, repr=False)
 
     @property
@@ -80,6 +88,14 @@ class CandidateWeights:
         """About how many bytes of memory the weights take on a device."""
         return source_bytes(self.source, self.sizes, device)
 
+    def weight_files(self) -> list[Path]:
+        """The files that hold the weights.
+
+        Raises:
+            OSError: A folder cannot be read.
+        """
+        return weight_paths(self.info.path) if self.gguf is None else [*self.gguf.file.parts]
+
     def load(self, backend: Backend, arithmetic: str, allow_custom_code: Consent) -> LoadedModel:
         """Read the weights, and quantize them where they are to be made.
 
@@ -89,6 +105,8 @@ class CandidateWeights:
         allowed = hashes(self.info.code) if allow_custom_code else False
         if isinstance(self.source, MadeWeights):
             model = load_made(self.info.path, self.source, backend, allow_custom_code=allowed)
+        elif self.gguf is not None:
+            model = load_gguf(self.info.path, self.gguf, backend, self.sizes.dtype)
         else:
             model = load(self.info.path, backend, allow_custom_code=allowed)
         split = SplitModel(model.module, arithmetic)
@@ -198,6 +216,9 @@ def find_candidates(job: Job, reference: ModelInfo, *, threads: int) -> list[Can
     for source in sources_of(job.settings):
         info, content = reference, None
         cautions: tuple[str, ...] = ()
+        if isinstance(source, StoredWeights) and source.is_gguf:
+            found.append(_gguf_candidate(source, reference, threads))
+            continue
         if isinstance(source, StoredWeights):
             info = _resolved(source)
             content = ModelContent(info.path, threads=threads)
@@ -209,6 +230,25 @@ def find_candidates(job: Job, reference: ModelInfo, *, threads: int) -> list[Can
     return found
 
 
+def _gguf_candidate(source: StoredWeights, reference: ModelInfo, threads: int) -> CandidateWeights:
+    path = Path(source.model)
+    file = open_gguf(path)
+    gguf = gguf_weights(reference, file)
+    check_tokens(reference, file)
+    require_gguf_package()
+    names = tuple(part.name for part in file.parts)
+    content = ModelContent(path.parent, threads=threads, names=names)
+    if open_gguf(path) != file:
+        content.close()
+        raise InputError(
+            f"`{source.name}` was changed while it was looked at",
+            "score it once the file stays as it is",
+        )
+    info = replace(reference, name=source.name)
+    sizes = gguf.sizes(reference)
+    return CandidateWeights(source, info, sizes, content, gguf.cautions, gguf)
+
+
 def _resolved(source: StoredWeights) -> ModelInfo:
-    name = str(Path(source.model)) if source.is_folder else source.model
+    name = str(Path(source.model)) if source.is_path else source.model
     return resolve_model(name, source.revision, allow_custom_code=True)

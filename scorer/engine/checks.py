@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scorer.common.errors import OtherConditions, SettingFailed
 from scorer.spec.settings.registry import parse_setting
-from scorer.spec.settings.weights import cache_of, weights_of
+from scorer.spec.settings.weights import WeightsSource, cache_of, weights_of
 from scorer.stats.positions import Positions
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from scorer.text.chunks import ChunkedCorpus
 
 
-def check_drift(stored: Batches) -> dict[str, SettingFailed]:
+def check_drift(
+    stored: Batches, unquantized: Collection[WeightsSource] = ()
+) -> dict[str, SettingFailed]:
     """Find settings whose quantization cannot have engaged.
 
     A drift of exactly zero everywhere means that nothing was quantized. Two settings that ask for
@@ -27,12 +29,16 @@ def check_drift(stored: Batches) -> dict[str, SettingFailed]:
 
     Args:
         stored: The run's batches by the setting they are stored under.
+        unquantized: Weights that may be the reference's own to the last bit, as those of a GGUF
+            file in float16 are: they count as the reference's.
 
     Returns:
         Setting in notation to its failure.
     """
     failures: dict[str, SettingFailed] = {}
     for name, batches in stored.items():
+        if _is_reference(name, unquantized):
+            continue
         if batches and not any(p.kl.any() or p.flips.any() for p, _ in batches):
             failures[name] = SettingFailed(
                 f"setting `{name}`: quantization did not engage: the drift is exactly zero "
@@ -40,7 +46,7 @@ def check_drift(stored: Batches) -> dict[str, SettingFailed]:
                 "this is no perfect score; please report the model and the command",
             )
     for one, other in itertools.combinations(sorted(stored), 2):
-        if not {one, other} & failures.keys() and _differ(one, other):
+        if not {one, other} & failures.keys() and _differ(one, other, unquantized):
             if _same_kl(stored[one], stored[other]):
                 for name, twin in ((one, other), (other, one)):
                     failures[name] = SettingFailed(
@@ -79,13 +85,20 @@ def check_tokens(run: str, stored: Batches, corpus: ChunkedCorpus) -> None:
                 )
 
 
-def _differ(one: str, other: str) -> bool:
+def _is_reference(name: str, unquantized: Collection[WeightsSource]) -> bool:
+    setting = parse_setting(name)
+    return cache_of(setting) is None and weights_of(setting) in unquantized
+
+
+def _differ(one: str, other: str, unquantized: Collection[WeightsSource]) -> bool:
     """Whether two settings ask for different functions.
 
     Paths to the same function are set aside, and so are weights of two sources: a repo can hold
     what is made of the reference.
     """
     a, b = (parse_setting(name).control() for name in (one, other))
+    if any(weights_of(setting) in unquantized for setting in (a, b)):
+        return cache_of(a) != cache_of(b)
     if weights_of(a) is not None and weights_of(b) is not None:
         return cache_of(a) != cache_of(b)
     return a != b

@@ -57,7 +57,7 @@ def tasks_of(
     for each in candidates:
         if isinstance(each.source, MadeWeights):
             tasks += weights_tasks(config, sizes.dtype, [each.source.format])
-        else:
+        elif each.gguf is None:
             own = read_object(each.info.path / "config.json")
             tasks += weights_tasks(own, each.sizes.dtype, stored_formats(own, each.info.path))
     of_caches = attention_tasks(

@@ -34,7 +34,7 @@ from scorer.runs.facts import (
 from scorer.runs.shape_facts import ShapeFacts
 from scorer.runs.weight_facts import WeightFacts
 from scorer.spec.geometry import KVGeometry
-from scorer.spec.settings.weights import WeightsSource
+from scorer.spec.settings.weights import StoredWeights, WeightsSource
 from scorer.text.equal_chunks import equal_chunks
 
 _ARITHMETIC = {
@@ -213,7 +213,7 @@ def setting_facts(
         kv_layers_total=geometry.total_layers,
         kv_layers_skipped=skipped,
         same_as=None if row.same_as is None else row.same_as.key,
-        runnable_by_mlx_lm=row.runnable_by_mlx_lm,
+        runnable_by_mlx_lm=row.runnable_by_mlx_lm and not _is_gguf(row.weights),
         warnings=tuple(warnings),
         fingerprint={**row.setting.fingerprint(), **of_weights},
         weights=own,
@@ -221,6 +221,10 @@ def setting_facts(
             row.setting.sides(geometry), _context(geometry, prepared.corpus.chunk_length)
         ),
     )
+
+
+def _is_gguf(source: WeightsSource | None) -> bool:
+    return isinstance(source, StoredWeights) and source.is_gguf
 
 
 def stored_facts(prepared: Prepared, backend: Backend) -> StoredFacts:

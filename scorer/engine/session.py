@@ -185,6 +185,7 @@ class Session:
         from scorer.engine.checks import check_drift
         from scorer.engine.looks import looks_of
         from scorer.engine.run_facts import stored_facts
+        from scorer.engine.weight_facts import unquantized_weights
         from scorer.report.formats.markdown import to_markdown
         from scorer.report.from_run import finished_report
         from scorer.runs.listing import find_run, new_run, unfinished_twin
@@ -249,7 +250,7 @@ class Session:
                 raise ended
             prepared.content.check_unchanged()
             self._record_hashes(run, prepared.content)
-            for name, error in check_drift(stored).items():
+            for name, error in check_drift(stored, unquantized_weights(facts)).items():
                 run.mark_failed(name, type(error).__name__, error.message, error.hint)
                 yield SettingFailedEvent(name, type(error).__name__, error.message, error.hint)
             report = finished_report(run, stored)

@@ -21,7 +21,6 @@ from scorer.common.errors import Interrupted, QfidError
 from scorer.common.out_of_memory import is_out_of_memory
 from scorer.device.memory import memory_in_use
 from scorer.lanes.kept_reference import KeptReference, check_room
-from scorer.models.weight_files import weight_paths
 from scorer.spec.events import Event, Loading, Progress
 
 if TYPE_CHECKING:
@@ -184,7 +183,7 @@ def _read_ahead(candidates: tuple[CandidateWeights, ...], ended: threading.Event
     """Read the files of weights once, so that the system has them when they are loaded."""
     with suppress(OSError):
         for candidate in candidates:
-            for path in weight_paths(candidate.info.path):
+            for path in candidate.weight_files():
                 with path.open("rb", buffering=0) as file:
                     while not ended.is_set() and file.read(_BLOCK):
                         pass

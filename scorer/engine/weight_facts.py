@@ -10,8 +10,10 @@ from scorer.models.precision import read_precision
 from scorer.models.predicted_precision import predicted_precision
 from scorer.models.reference_notes import reference_notes
 from scorer.models.weight_precision import WeightPrecision
-from scorer.runs.weight_facts import StoredFormat, WeightFacts
-from scorer.spec.settings.weights import MadeWeights
+from scorer.runs.facts import StoredFacts
+from scorer.runs.weight_facts import GGUF_NOTE, StoredFormat, WeightFacts
+from scorer.spec.settings.registry import parse_setting
+from scorer.spec.settings.weights import MadeWeights, WeightsSource, weights_of
 
 
 def reference_facts(info: ModelInfo, model: LoadedModel) -> WeightFacts:
@@ -48,14 +50,15 @@ def candidate_facts(candidate: CandidateWeights) -> WeightFacts:
         return _facts(source.name, None, None, precision, model, {}, ())
     assert candidate.content is not None
     candidate.content.hashes()
+    gguf = candidate.gguf
     return _facts(
         source.name,
         source.model,
-        info.revision,
-        read_precision(info),
+        info.revision if gguf is None else None,
+        read_precision(info) if gguf is None else gguf.precision,
         model,
         files_and_hashes(candidate.content),
-        candidate.cautions,
+        candidate.cautions if gguf is None else (GGUF_NOTE, *candidate.cautions),
     )
 
 
@@ -71,9 +74,23 @@ def fingerprint(candidate: CandidateWeights) -> dict[str, str]:
         return {}
     candidate.content.hashes()
     found = {"content": candidate.content.digest() or ""}
-    if candidate.info.revision:
+    if candidate.info.revision and candidate.gguf is None:
         found["revision"] = candidate.info.revision
     return found
+
+
+def unquantized_weights(facts: StoredFacts) -> frozenset[WeightsSource]:
+    """The weights beside the reference's of which no layer is quantized.
+
+    Args:
+        facts: Facts of a run.
+    """
+    sources = (
+        weights_of(parse_setting(name))
+        for name, setting in facts.settings.items()
+        if setting.weights is not None and not setting.weights.is_quantized
+    )
+    return frozenset(source for source in sources if source is not None)
 
 
 def _facts(

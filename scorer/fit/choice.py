@@ -42,7 +42,7 @@ class Cell:
         kl_mean: Mean KL, nats; None where it was not scored.
         verdict: Its verdict; None where it was not scored.
         is_open: Whether the verdict is not settled.
-        runnable: Whether mlx-lm runs it.
+        runnable: Whether mlx-lm runs it, or another runtime that is known.
     """
 
     name: str

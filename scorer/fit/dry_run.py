@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from pathlib import Path
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import QfidError, WillNotFit
@@ -15,6 +16,8 @@ from scorer.device.host_memory import HostMemory
 from scorer.fit.fitting import fitting
 from scorer.fit.memory_need import layers_bytes, need
 from scorer.fit.pass_size import PassSize, default_batch
+from scorer.models.gguf.file import open_gguf
+from scorer.models.gguf.same_model import GGUFWeights, gguf_weights, require_gguf_package
 from scorer.models.info import ModelInfo
 from scorer.models.model_difference import check_same_but_tokenizer
 from scorer.models.predicted_precision import predicted_precision
@@ -91,7 +94,9 @@ def memory_plan(job: Job, info: ModelInfo, device: DeviceKind, memory: HostMemor
     sets = []
     for source in sources_of(job.settings):
         own = sizes
-        if isinstance(source, StoredWeights):
+        if isinstance(source, StoredWeights) and source.is_gguf:
+            own = _gguf(source, info).sizes(info)
+        elif isinstance(source, StoredWeights):
             found = resolve_model(source.model, source.revision, allow_custom_code=True)
             own = model_sizes(found)
         sets.append(source_bytes(source, own, device))
@@ -154,11 +159,18 @@ def check_candidates(job: Job, info: ModelInfo) -> None:
             precision; or weights cannot be made of the reference.
     """
     for source in sources_of(job.settings):
-        if isinstance(source, StoredWeights):
+        if isinstance(source, StoredWeights) and source.is_gguf:
+            _gguf(source, info)
+            require_gguf_package()
+        elif isinstance(source, StoredWeights):
             found = resolve_model(source.model, source.revision, allow_custom_code=True)
             check_same_but_tokenizer(info, found)
         else:
             predicted_precision(info, source.bits, source.group_size, source.mode)
+
+
+def _gguf(source: StoredWeights, info: ModelInfo) -> GGUFWeights:
+    return gguf_weights(info, open_gguf(Path(source.model)))
 
 
 def earlier_seconds(job: Job, device: str) -> tuple[str, float] | None:

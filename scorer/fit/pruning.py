@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from scorer.common.errors import InputError, WillNotFit
 from scorer.fit.choice import Cell, Deployment, Placed, best_step
 from scorer.fit.prefill_peak import PrefillShape
+from scorer.models.gguf.file import open_gguf
 from scorer.models.info import ModelInfo
 from scorer.models.precision import read_precision
 from scorer.models.predicted_precision import predicted_precision
@@ -133,5 +135,7 @@ def _loaded_bytes(source: WeightsSource, reference: ModelInfo) -> int:
         return predicted_precision(
             reference, source.bits, source.group_size, source.mode
         ).loaded_bytes
+    if source.is_gguf:
+        return open_gguf(Path(source.model)).stored_bytes
     info = resolve_model(source.model, source.revision, allow_custom_code=True)
     return read_precision(info).loaded_bytes

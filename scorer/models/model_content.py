@@ -101,17 +101,21 @@ class ModelContent:
         folder: The model's folder.
     """
 
-    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, threads: int = 1, names: tuple[str, ...] | None = None
+    ) -> None:
         """Look at the files, and begin to hash them.
 
         Args:
             folder: The model's folder.
             threads: How many files are hashed at a time.
+            names: The files in it that are read; None for all that a model is made of.
 
         Raises:
             QfidError: The folder or a file cannot be looked at.
         """
         self.folder = folder
+        self._only = names
         self._ended = threading.Event()
         self._files = {name: self._look(folder / name) for name in self._names()}
         self._pool = ThreadPoolExecutor(threads, "qfid-hashes")
@@ -218,6 +222,8 @@ class ModelContent:
         self.close()
 
     def _names(self) -> list[str]:
+        if self._only is not None:
+            return list(self._only)
         try:
             return _read_names(self.folder)
         except OSError as error:

@@ -84,10 +84,11 @@ def _refuse_revision(revision: str | None, what: str) -> None:
 
 
 def gguf_refused(name: str) -> InputError:
-    """The error for a GGUF file that is named as a model."""
+    """The error for a GGUF file that is named as a reference."""
     return InputError(
-        f"`{name}` is GGUF, which this version does not read",
-        "name a folder or repo of the same weights in safetensors, as `mlx_lm.convert` writes",
+        f"`{name}` is GGUF, which cannot be the model that others are compared with: it has no "
+        "config.json and no tokenizer that mlx-lm reads",
+        "name the model's own folder or repo, and the GGUF file as a quantized copy of it",
     )
 
 

@@ -80,6 +80,16 @@ def config_difference(
     return None
 
 
+def rope_values(config: Mapping[str, Any], architecture: str) -> dict[str, Any]:
+    """Rotary base and scaling of a config under mlx-lm's own names; None for what it does not say.
+
+    Args:
+        config: The whole of ``config.json``.
+        architecture: The mlx-lm module that runs it.
+    """
+    return _Values(config, architecture).rope
+
+
 _DERIVED = ("num_key_value_heads", "head_dim")
 
 

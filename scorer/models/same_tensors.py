@@ -44,11 +44,18 @@ class _Shape:
         return len(self.lead) > 1 and mine == theirs
 
 
-def tensors_difference(reference: WeightLayout, candidate: WeightLayout) -> str | None:
+def tensors_difference(
+    reference: WeightLayout, candidate: WeightLayout, *, exact: bool = False
+) -> str | None:
     """The first difference of two models in names and unquantized shapes of their weights.
 
     Names by which other libraries call the same weights are the same. Where mlx-lm cuts or joins
     matrices, their elements are counted.
+
+    Args:
+        reference: Weights of the reference.
+        candidate: Weights of the candidate.
+        exact: Nothing moves the candidate's axes, or cuts or joins its matrices.
 
     Returns:
         The difference, one line that speaks of the candidate as "its"; None if there is none.
@@ -58,13 +65,17 @@ def tensors_difference(reference: WeightLayout, candidate: WeightLayout) -> str 
         # The head that only one loads is compared with its embedding instead.
         mine, theirs = _without_head(mine), _without_head(theirs)
     for name in sorted(mine.keys() & theirs.keys()):
-        if not mine[name].can_be(theirs[name]):
+        same = mine[name].can_be(theirs[name])
+        if not same or (exact and mine[name].lead != theirs[name].lead):
             return (
                 f"its {shown(name)} is {_said(theirs[name])} and the reference's "
                 f"{_said(mine[name])}"
             )
     missing, extra = sorted(mine.keys() - theirs.keys()), sorted(theirs.keys() - mine.keys())
-    if sum(mine[name].elements for name in missing) == sum(theirs[n].elements for n in extra):
+    if not missing and not extra:
+        return None
+    elements = [sum(s[name].elements for name in n) for s, n in ((mine, missing), (theirs, extra))]
+    if elements[0] == elements[1] and not exact:
         return None
     if missing and not extra:
         return f"it lacks {_named(missing)} that the reference has"

@@ -75,6 +75,30 @@ def tokenizer_difference(reference: Path, candidate: Path) -> str | None:
     return f"its tokenizer is `{theirs}` and the reference's `{mine}`: they cannot be compared"
 
 
+def token_texts(folder: Path) -> tuple[dict[int, str], frozenset[int]] | None:
+    """The text of every token of a folder's tokenizer, as its files write it.
+
+    Args:
+        folder: Folder of a model.
+
+    Returns:
+        Id to text, and the ids of added tokens; None where there is no ``tokenizer.json``.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    if not (folder / _JSON).is_file():
+        return None
+    meaning = _Meaning.read(folder)
+    texts: dict[int, str] = {}
+    for text, value in meaning.vocab.items():
+        number = value[0] if isinstance(value, list) else value
+        if type(number) is int:
+            texts[number] = text
+    added = {token[0]: token[1] for token in meaning.added if isinstance(token[1], str)}
+    return texts | added, frozenset(added)
+
+
 def _same_files(one: Path, other: Path) -> bool:
     """Whether the files that count are equal: much sooner known than what they mean."""
     paths = [folder / _JSON for folder in (one, other)]

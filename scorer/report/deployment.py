@@ -35,6 +35,11 @@ from scorer.spec.settings.weights import MadeWeights, StoredWeights, cache_of, w
 # More than any machine has.
 _NO_LIMIT = 1 << 62
 _MOST_ALIKE = 3
+RUNS_GGUF = (
+    "no mlx_lm command runs a GGUF file: llama.cpp does (`llama-server -m FILE`), and what it "
+    "takes beside the weights is counted here as mlx-lm takes it"
+)
+"""What is said of command lines for a setting of a GGUF file."""
 
 
 def deployment_part(
@@ -172,9 +177,9 @@ def placed_cells(
         pick=None if choice.pick is None else choice.pick.cell.name,
         reason=choice.reason,
         tied_with=choice.tied_with,
-        sentences=tuple(_sentences(choice, spec)),
+        sentences=(*_sentences(choice, spec), *_of_gguf(commands)),
         commands=_lines(commands),
-        notes=() if commands is None else commands.notes,
+        notes=() if commands is None or [*_of_gguf(commands)] else commands.notes,
         contexts=tuple(
             ContextChoice(
                 contexts=row.contexts,
@@ -213,8 +218,16 @@ def _cell(row: SettingRow, reference: WeightFacts) -> Cell:
         kl_mean=None if numbers is None else numbers.kl.mean,
         verdict=None if numbers is None else numbers.verdict,
         is_open=numbers is not None and numbers.is_open,
-        runnable=row.runnable_by_mlx_lm,
+        runnable=row.runnable_by_mlx_lm or _is_gguf_alone(row),
     )
+
+
+def _is_gguf_alone(row: SettingRow) -> bool:
+    """Whether a row is a GGUF file as it is: llama.cpp runs that, with no cache of MLX's."""
+    setting = parse_setting(row.setting)
+    source = weights_of(setting)
+    is_gguf = isinstance(source, StoredWeights) and source.is_gguf
+    return is_gguf and cache_of(setting) is None
 
 
 def _prefill_shape(shape: ShapeFacts) -> PrefillShape:
@@ -269,8 +282,15 @@ def setting_commands(
         )
         model = folder
     elif isinstance(source, StoredWeights):
+        if source.is_gguf:
+            return DeployCommands(None, None, None, (RUNS_GGUF,))
         model = source.model
     return deploy_commands(model, kv, step, parallel=parallel, convert=convert)
+
+
+def _of_gguf(commands: DeployCommands | None) -> Iterator[str]:
+    if commands is not None and RUNS_GGUF in commands.notes:
+        yield RUNS_GGUF[0].upper() + RUNS_GGUF[1:]
 
 
 def _lines(commands: DeployCommands | None) -> tuple[str, ...]:

@@ -24,10 +24,11 @@ class WeightKeys:
         reference_revision: Commit of the repo; None where there is none.
         quant_bits: Bits of most layers; None where nothing is quantized.
         quant_group_size: Elements of theirs that share a scale; None likewise.
-        quant_mode: ``affine``, ``mxfp4``, ``mxfp8`` or ``nvfp4``; None likewise.
+        quant_mode: ``affine``, ``mxfp4``, ``mxfp8`` or ``nvfp4``, or llama.cpp's name of a type of
+            a GGUF file, such as ``Q4_K``; None likewise.
         per_layer: Whether layers are stored in more than one format.
         reference_bits: Bits of the reference's layers; None where it is not quantized.
-        quant_model_bytes: Bytes of the weights once loaded.
+        quant_model_bytes: Bytes of the weights once loaded; of a GGUF file as they lie in it.
         reference_model_bytes: The same of the reference.
         quant_geometry: Bits, group size and number of layers of each format.
         quant_n_full_precision: Embedding and output head, as far as they are not quantized.

@@ -23,7 +23,8 @@ class WeightFormat:
 
     Attributes:
         mode: ``affine``, ``mxfp4``, ``mxfp8`` or ``nvfp4``; or the method of another program, such
-            as ``fp8``, of weights that mlx-lm converts as it loads them.
+            as ``fp8``, of weights that mlx-lm converts as it loads them; or llama.cpp's name of a
+            type of a GGUF file, such as ``Q4_K``.
         bits: Bits of a code.
         group_size: Elements that share a scale; in affine mode a bias too.
         global_scale: Whether there is also one scale for the whole tensor (nvfp4).

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gguf_files import converted, needs_gguf
 from real_models import REPO, use_real_cache
 from tiny_runs import finished, planned
 
+from scorer.models.resolve import resolve_model
 from scorer.runs.listing import find_run
 from scorer.score import score
 from scorer.spec.job import Job
@@ -55,6 +57,27 @@ def test_fewer_bits_drift_more(model: str, monkeypatch: pytest.MonkeyPatch, tmp_
     rows = finished(list(score(job(model, "w8,w6,w4,w3,w2", 128)))).report["settings"]
     means = [row["kl"]["mean"] for row in rows]
     assert 0 < means[0] and means == sorted(means), means
+
+
+@pytest.mark.parametrize(
+    ("model", "exact"),
+    [
+        (f"{REPO}-fp16", "F16"),
+        ("local-test/Qwen2.5-Coder-0.5B-Instruct-bf16", "BF16"),
+        ("local-test/gemma-3-270m-bf16", "BF16"),
+    ],
+)
+def test_a_gguf_file_of_the_same_values_is_the_model(
+    model: str, exact: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    needs_gguf()
+    use_real_cache(monkeypatch, tmp_path, model)
+    folder = resolve_model(model).path
+    for kind in (exact, "Q8_0"):
+        converted(folder, kind).write(tmp_path / f"{kind}.gguf")
+    settings = ",".join(f"w={tmp_path}/{kind}.gguf" for kind in (exact, "Q8_0"))
+    rows = finished(list(score(job(model, settings, 64)))).report["settings"]
+    assert rows[0]["kl"]["max"] == 0 and 1e-5 < rows[1]["kl"]["mean"] < 0.05
 
 
 def test_eight_bit_floats_are_worse_than_six_bits_affine(

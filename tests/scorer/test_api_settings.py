@@ -102,7 +102,7 @@ def test_what_holds_for_all_settings_holds_for_those_that_do_not_say(small: Smal
 def test_a_setting_that_fails_leaves_the_reports_of_the_others(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def same(stored: Any) -> dict[str, SettingFailed]:
+    def same(stored: Any, unquantized: Any) -> dict[str, SettingFailed]:
         return {"4": SettingFailed("setting `4`: no use", "look at it")}
 
     monkeypatch.setattr("scorer.engine.checks.check_drift", same)

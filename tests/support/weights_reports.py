@@ -17,13 +17,19 @@ from scorer.runs.facts import RunFacts, SettingFacts
 from scorer.runs.grid import CellKey
 from scorer.runs.listing import Run, new_run
 from scorer.runs.shape_facts import ShapeFacts
-from scorer.runs.weight_facts import StoredFormat, WeightFacts
+from scorer.runs.weight_facts import GGUF_NOTE, StoredFormat, WeightFacts
 from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.job import Job
 from scorer.spec.settings.base import Setting
 from scorer.spec.settings.registry import parse_settings
-from scorer.spec.settings.weights import MadeWeights, WeightsSource, cache_of, weights_of
+from scorer.spec.settings.weights import (
+    MadeWeights,
+    StoredWeights,
+    WeightsSource,
+    cache_of,
+    weights_of,
+)
 from scorer.stats.positions import Positions
 
 REPO = "w=quants/a-rather-long-name-of-SmolLM2-135M-Instruct-4bit"
@@ -52,12 +58,15 @@ def facts_of(source: WeightsSource) -> WeightFacts:
     if isinstance(source, MadeWeights):
         stored = StoredFormat(source.mode, source.bits, source.group_size, 211, PARAMETERS)
         names: dict[str, Any] = {"name": source.key}
+    elif source.is_gguf:
+        stored = StoredFormat("Q4_K", 4, 32, 211, PARAMETERS)
+        names = {"name": source.name, "model_id": source.model, "notes": (GGUF_NOTE,)}
     else:
         stored = StoredFormat("affine", 4, 64, 211, PARAMETERS)
         names = {
             "name": source.name,
             "model_id": source.model,
-            "model_revision": None if source.is_folder else "c" * 40,
+            "model_revision": None if source.is_path else "c" * 40,
         }
     return WeightFacts(
         precision=f"{stored.bits} bit, groups of {stored.group_size}, {bits:g} bits per weight",
@@ -144,7 +153,7 @@ def rows_of(
             kv_method=setting.kv_method.name,
             kv_layers_quantized=30 if cache else 0,
             kv_layers_total=30,
-            runnable_by_mlx_lm=True,
+            runnable_by_mlx_lm=not (isinstance(source, StoredWeights) and source.is_gguf),
             weights=None if source is None else facts_of(source),
             dropped=dropped.get(setting.key, ""),
             seconds=1.0,

@@ -28,7 +28,7 @@ _NOTATION = """\
 k8v4, k16v4    keys at 8 bits or left as they are (16), values at 4
 4:32,6         two settings: 4 bits in groups of 32, and 6 bits
 w4:32, w4+8    weights made of the model's own; with a KV setting
-w=org/name     weights of a copy in the cache, also w=/folder
+w=org/name     weights of a copy in the cache, w=/folder or w=/x.gguf
 4@512          the first 512 tokens at full precision
 4~dequantized  the quantizer alone; `?` outside of this prompt says more"""
 

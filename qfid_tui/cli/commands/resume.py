@@ -60,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="KV settings, alone and on top of every set of weights of the run: 8,4:32",
     )
     group.add_argument(
-        "--weights", metavar="LIST", help="quantized copies: org/name@revision or folders"
+        "--weights", metavar="LIST", help="quantized copies: org/name@revision, folders, GGUF"
     )
     group.add_argument("--settings", metavar="LIST", help="settings in full: w6,w6+8,k8v4")
     group.add_argument(

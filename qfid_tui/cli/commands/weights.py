@@ -25,16 +25,18 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Score what quantizing the weights costs a model on real text, against the same
 model at full precision: KL divergence in nats, top-token flips, perplexity.
-Each QUANT is a quantized copy in the local cache or a folder. --bits makes
-precisions of the reference in memory, and nothing is written to disk. With
---kv every set of weights is also scored with a quantized KV cache on top, and
-the report says what the two do together.
+Each QUANT is a quantized copy in the local cache, a folder, or a GGUF file,
+whose weights MLX computes with. --bits makes precisions of the reference in
+memory, and nothing is written to disk. With --kv every set of weights is also
+scored with a quantized KV cache on top, and the report says what the two do
+together.
 """
 _EPILOG = """\
 examples:
   qfid weights org/model-bf16 org/model-8bit org/model-4bit
   qfid weights org/model-bf16 --bits 8,6,4,3 --kv 8,4
   qfid weights org/model-4bit --reference org/model-bf16
+  qfid weights org/model-bf16 ./model-Q4_K_M.gguf --bits 4
 
 exit codes: 0 report, 1 internal error or a setting failed, 2 wrong input,
 3 not enough memory, 4 --fail-under not met, 5 --confident: not settled,

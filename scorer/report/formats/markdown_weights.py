@@ -27,7 +27,7 @@ from scorer.report.formats.weight_words import has_cache, source_of
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import PairComparison, Report
 from scorer.report.weights_parts import GridPart, InteractionPart
-from scorer.runs.weight_facts import WeightFacts
+from scorer.runs.weight_facts import GGUF_NOTE, WeightFacts
 from scorer.spec.settings.weights import StoredWeights
 
 _FULL = "16 bit"
@@ -134,6 +134,8 @@ def ladder_lines(report: Report, names: ShortNames) -> list[str]:
     )
     lines = table(head, [*([first] if own else []), *rows], left=(0, 1, 7))
     lines += ["", "Size: once loaded, MB = 10⁶ bytes. KV cache at full precision.", ""]
+    if any(each.own is not None and GGUF_NOTE in each.own.notes for each in ladder):
+        lines[-2] += f" Of a GGUF file: its tensors as they lie in it. {prose(GGUF_NOTE)}"
     for sentence in more_bits_drift_more(report):
         lines += [f"{names.prose(sentence)}.", ""]
     return [*lines, *_in_full(report, names)]
@@ -181,7 +183,8 @@ def _in_full(report: Report, names: ShortNames) -> list[str]:
                 where += f", in notation {code(each.key)}"
         elif short != each.key:
             where = f": in notation {code(each.key)}"
-        notes = "" if own is None else " ".join(map(prose, own.notes))
+        known = () if own is None else (note for note in own.notes if note != GGUF_NOTE)
+        notes = " ".join(map(prose, known))
         if where or notes:
             joint = "; " if where and notes else ": " if notes else ""
             lines.append(f"- {code(short)}{where}{joint}{notes}")
@@ -320,5 +323,6 @@ def setting_weights(row: SettingRow, report: Report) -> list[str]:
         )
     notes = "".join(f" {prose(note)}" for note in own.notes)
     cache = "" if has_cache(row) else " KV cache at full precision."
-    size = f"{megabytes(own)} MB once loaded{share}"
+    is_gguf = isinstance(source, StoredWeights) and source.is_gguf
+    size = f"{megabytes(own)} MB {'in the file' if is_gguf else 'once loaded'}{share}"
     return [f"**Weights:** {text(own.precision)}{where}; {size}.{notes}{cache}", ""]

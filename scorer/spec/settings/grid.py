@@ -13,6 +13,7 @@ from scorer.spec.settings.kv import KVSetting
 from scorer.spec.settings.registry import parse_settings
 from scorer.spec.settings.weights import (
     DEFAULT_WEIGHT_GROUP,
+    GGUF_SUFFIX,
     MadeWeights,
     StoredWeights,
     WeightsSetting,
@@ -75,10 +76,10 @@ def ladder(text: str, group_size: int | None = None) -> tuple[MadeWeights, ...]:
 
 
 def stored_weights(name: str, revision: str | None = None) -> StoredWeights:
-    """The weights of a repo or folder that is named as a model is.
+    """The weights of a repo or folder that is named as a model is, or of a GGUF file.
 
     Args:
-        name: Repo id, also with ``@`` and a revision, or the path of a folder.
+        name: Repo id, also with ``@`` and a revision, or the path of a folder or GGUF file.
         revision: Revision of the repo where the name holds none.
 
     Raises:
@@ -86,14 +87,10 @@ def stored_weights(name: str, revision: str | None = None) -> StoredWeights:
     """
     if not name.strip():
         raise InputError("no model was named", "give org/name or a folder")
-    if name.lower().endswith(".gguf"):
-        raise InputError(
-            f"`{name}` is GGUF, which this version does not read",
-            "name a folder or repo of the same weights in safetensors, as `mlx_lm.convert` writes",
-        )
     try:
         path = Path(name).expanduser()
-        if name.startswith((".", "/", "~")) or (path / "config.json").is_file():
+        is_gguf = name.lower().endswith(GGUF_SUFFIX)
+        if name.startswith((".", "/", "~")) or is_gguf or (path / "config.json").is_file():
             # Links stay: a snapshot of the cache is known by its path.
             return StoredWeights(os.path.normpath(path.absolute()))
     except (OSError, RuntimeError):
@@ -103,7 +100,8 @@ def stored_weights(name: str, revision: str | None = None) -> StoredWeights:
     if "/" not in model:
         raise InputError(
             f"`{name}` names no quantized copy: it is neither org/name nor a folder",
-            "a folder is written ./name; w8 and w4 make copies of the reference in memory",
+            "a folder is written ./name, a GGUF file ./name.gguf; w8 and w4 make copies of the "
+            "reference in memory",
         )
     return StoredWeights(model, own or revision)
 

@@ -24,6 +24,8 @@ DEFAULT_WEIGHT_GROUP = 64
 _ESCAPED = re.compile(r"[^\w./=-]")
 _MADE = re.compile(r"w(?:(?P<bits>[0-9]+)(?::(?P<group>[0-9]+))?|(?P<mode>[a-z]+[0-9]+))")
 _PATH_STARTS = ("/", "./", "../")
+GGUF_SUFFIX = ".gguf"
+"""The end of the name of a GGUF file, in small letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class MadeWeights:
 
 @dataclass(frozen=True, slots=True)
 class StoredWeights:
-    """Weights of a repo in the local Hugging Face cache, or of a folder.
+    """Weights of a repo in the local Hugging Face cache, of a folder, or of a GGUF file.
 
     Attributes:
         model: Repo id, or a path that begins with ``/``, ``./`` or ``../``.
@@ -79,14 +81,19 @@ class StoredWeights:
     revision: str | None = None
 
     @property
-    def is_folder(self) -> bool:
-        """Whether it is a folder."""
+    def is_path(self) -> bool:
+        """Whether it is a folder or a file of this machine."""
         return self.model.startswith(_PATH_STARTS)
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether it is a GGUF file."""
+        return self.is_path and self.model.lower().endswith(GGUF_SUFFIX)
 
     @property
     def key(self) -> str:
         """The weights in notation: ``w=org/name@1a2b3c``, ``w=./a%2Cb``."""
-        if self.is_folder:
+        if self.is_path:
             return f"w={_ESCAPED.sub(_escape, self.model)}"
         return f"w={self.model}" + (f"@{self.revision}" if self.revision else "")
 

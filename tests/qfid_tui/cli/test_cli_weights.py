@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gguf_files import converted
 from tiny_runs import Small
 
 from qfid_tui.cli import main
@@ -80,7 +81,7 @@ def test_no_option_that_a_command_takes_is_said_to_be_of_another(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["weights", "demo", "copy.GGUF"], "`copy.GGUF` is GGUF, which this version does not read"),
+        (["weights", "demo", "gone.GGUF", "--dry-run"], "/gone.GGUF`"),
         (["compare", "weights", "a", "b"], "`qfid weights REF QUANT` compares weights"),
         (["fit", "demo"], "--memory is missing"),
         (["weights", "demo", "demo"], "`demo` names no quantized copy"),
@@ -192,13 +193,29 @@ def test_an_added_setting_is_all_that_is_scored(
     assert scored == {"w4:32", "w4:32+8"}
 
 
-def test_a_gguf_file_in_notation_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+def test_a_gguf_file_is_found_by_its_path(
+    small: Small,
+    machine: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Capture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("copy.gguf").touch()
-    assert main(["weights", "demo", "--settings", "w=./copy.gguf"]) == 2
-    assert "is GGUF, which this version does not read" in capfd.readouterr().err
+    Path("empty.gguf").touch()
+    for words in (["--settings", "w=./empty.gguf"], ["empty.gguf"]):
+        assert main(["weights", "demo", *words]) == 2
+        assert "`empty.gguf` is no GGUF file" in capfd.readouterr().err
+    assert main(["kv", "empty.gguf"]) == 2
+    assert "cannot be the model that others are compared with" in capfd.readouterr().err
+    monkeypatch.setattr("scorer.fit.dry_run.require_gguf_package", lambda: None)
+    converted(small.model, "F16").write(tmp_path / "a,b.gguf")
+    words = (str(small.model), "a,b.gguf", "--kv", "8", "--corpus", str(small.text))
+    said = dry(capfd, "weights", *words)
+    assert f"8, w={tmp_path}/a%2Cb.gguf, w={tmp_path}/a%2Cb.gguf+8\n" in said
+    assert "weights loaded together" in said
+    capfd.readouterr()
+    assert main(["weights", "demo", "a,b.gguf", "--dry-run"]) == 2
+    assert "`a,b.gguf` is not `demo`: its `hidden_size` is `128`" in capfd.readouterr().err
 
 
 def test_a_dry_run_refuses_what_scoring_would_refuse(

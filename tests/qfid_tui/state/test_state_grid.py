@@ -140,3 +140,9 @@ def test_short_names(key: str, short: str, beside: str) -> None:
 def test_of_many_names_the_first_are_said() -> None:
     assert names_of(("8", REPO)).startswith("8, a-rather-long")
     assert names_of(tuple("8654327")) == "8, 6, 5, 4 and 3 more"
+
+
+def test_a_long_name_of_a_file_keeps_its_type() -> None:
+    assert ended("SmolLM2-Q4_0.gguf", 17) == "SmolLM2-Q4_0.gguf"
+    assert ended("SmolLM2-Q4_0.gguf", 8) == "…M2-Q4_0"
+    assert ended("SmolLM2-Q4_0.gguf+8", 14) == "SmolLM2-Q4_0+8"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from converted_models import info_of
+from gguf_files import converted
 from tiny_models import write_tiny_model
 from weights_states import ticked
 
@@ -64,6 +65,22 @@ def test_without_relatives_the_rest_is_offered_and_why_is_said(
     # A wait that was ended is no trouble.
     no_relatives(monkeypatch, QfidError(""))
     assert read_weights(model).trouble == ""
+
+
+def test_gguf_files_are_offered_from_the_folder_and_where_they_are_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_relatives(monkeypatch, (FOUND,))
+    model = info_of(write_tiny_model(tmp_path / "model", "llama"))
+    converted(model.path, "F16").write(model.path / "beside.gguf")
+    typed = StoredWeights(str(converted(model.path).write(tmp_path / "typed.gguf")))
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF")
+    broken = StoredWeights(str(tmp_path / "broken.gguf"))
+    offer = read_weights(model, (typed, broken))
+    names = [source.name for source in offer.sources]
+    assert names[:3] == ["model-4bit", "beside.gguf", "w8"]
+    assert offer.known[typed.key].precision == "32 bit (float32)"
+    assert broken.key in offer.asked and broken.key not in offer.known
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_the_line_of_a_setting_and_of_the_16_bit_row(name: str, options: str) ->
     [
         ("4~dequantized", "no runtime computes 4~dequantized", "the line that uses 4 "),
         ("k8v4", "has no options for k8v4", "one width for keys and values"),
+        ("w=/x/y.gguf+8", "does not run GGUF files such as y.gguf", "llama-server -m FILE"),
         ("k8v4~dequantized", "no runtime computes k8v4~dequantized", "the line that uses k8v4 "),
     ],
 )

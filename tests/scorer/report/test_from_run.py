@@ -17,6 +17,7 @@ from scorer.report.from_run import Batches, finished_report
 from scorer.runs.chunk_facts import ChunkFacts
 from scorer.runs.facts import FailureFacts
 from scorer.runs.listing import Run, find_run
+from scorer.spec.settings.weights import StoredWeights
 from scorer.stats.positions import Positions
 
 
@@ -52,6 +53,16 @@ def test_one_position_that_drifts_or_flips_is_enough() -> None:
     flipped, facts = batch(kl=np.zeros(15))
     flipped = dataclasses.replace(flipped, top_quant=flipped.top_ref + 1)
     assert check_drift({"8": [(flipped, facts)]}) == {}
+
+
+def test_weights_that_lose_nothing_may_be_the_reference_in_every_bit() -> None:
+    own = StoredWeights("/x/F16.gguf")
+    stored = {own.key: [zeros(0)], f"{own.key}+8": [batch(0)], "8": [batch(0)]}
+    assert set(check_drift(stored)) == {own.key, f"{own.key}+8", "8"}
+    assert check_drift(stored, {own}) == {}
+    # A cache on top has to engage all the same.
+    assert set(check_drift({f"{own.key}+8": [zeros(0)]}, {own})) == {f"{own.key}+8"}
+    assert set(check_drift(stored | {"4": [batch(0)]}, {own})) == {"8", "4"}
 
 
 @pytest.mark.parametrize("other", ["4", "8:32", "8@9", "k8v4"])

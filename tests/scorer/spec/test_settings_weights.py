@@ -88,7 +88,9 @@ def test_weights_that_cannot_be_say_why(text: str, message: str, hint: str) -> N
 def test_a_name_is_short_and_a_folder_is_known_by_its_beginning() -> None:
     assert StoredWeights("org/name", "main").name == "name"
     assert StoredWeights("./models/mine/").name == "mine"
-    assert StoredWeights("../x").is_folder and not StoredWeights("a/x").is_folder
+    assert StoredWeights("../x.GGUF").is_gguf and not StoredWeights("../x").is_gguf
+    assert not StoredWeights("org/x.gguf").is_gguf
+    assert StoredWeights("../x").is_path and not StoredWeights("a/x").is_path
     assert MadeWeights(4, 32).name == "w4:32"
 
 
