@@ -207,7 +207,7 @@ def test_the_app_reaches_no_module_that_loads_mlx() -> None:
     assert not imported_by(code) & {"mlx", "mlx_lm", "transformers"}
 
 
-@pytest.mark.parametrize("package", ["scorer", "qfid_tui"])
+@pytest.mark.parametrize("package", ["scorer", "qfid_tui", "tests"])
 def test_no_file_is_longer_than_400_lines(package: str) -> None:
     long = {p.name: n for p in sources(package) if (n := len(p.read_text().splitlines())) > 400}
     assert long == {}
