@@ -162,6 +162,18 @@ def _valid_reports() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _waits_of_the_pilot() -> Iterator[None]:
+    """Apps in tests are waited for as long as they have something to do, see pilot_waits.py."""
+    from pilot_waits import until_idle
+
+    with (
+        mock.patch("textual.app.wait_for_idle", until_idle),
+        mock.patch("textual.pilot.wait_for_idle", until_idle),
+    ):
+        yield
+
+
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     """A tiny random llama and a text, made once; tests that change its files copy them first."""
