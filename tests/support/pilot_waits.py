@@ -7,12 +7,12 @@ an idle one. It is left to what goes on beside the event loop: workers, and time
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from screen_at_rest import is_busy
 from textual._context import active_app
 from textual._wait import wait_for_idle as _until_no_cpu_time
-from textual.app import App
 from textual.screen import Screen
 
 # As many paints that each make another one necessary are an animation, which takes its time.
@@ -22,9 +22,13 @@ _PAINTS = 20
 async def until_idle(min_sleep: float = 0.02, max_sleep: float = 1.0) -> None:
     """In place of :func:`textual._wait.wait_for_idle`."""
     app = active_app.get()
+    await _messages_handled(max_sleep)
+    if app.screen_stack:
+        # They hand over what they would paint to the screen on top.
+        _paint(app._background_screens)
     for _ in range(_PAINTS):
         await _messages_handled(max_sleep)
-        if not _paints(app):
+        if not app.screen_stack or not _paint([app.screen]):
             break
     if is_busy(app):
         await _until_no_cpu_time(min_sleep, max_sleep)
@@ -40,19 +44,16 @@ async def _messages_handled(seconds: float) -> None:
         await asyncio.sleep(0)
 
 
-def _paints(app: App[Any]) -> bool:
-    """Paint what the timers of the shown screens would paint next; whether there was something."""
-    if not app.screen_stack or app._batch_count:
-        return False
-    # Those behind hand over what they would paint to the one on top.
-    waiting = [screen for screen in (*app._background_screens, app.screen) if _is_to_paint(screen)]
+def _paint(screens: Sequence[Screen[Any]]) -> bool:
+    """Paint what the timers of screens would paint next; whether there was something."""
+    waiting = [screen for screen in screens if _is_to_paint(screen)]
     for screen in waiting:
         screen._on_timer_update()
     return bool(waiting)
 
 
 def _is_to_paint(screen: Screen[Any]) -> bool:
-    return bool(
+    return not screen.app._batch_count and bool(
         screen._layout_required
         or screen._scroll_required
         or screen._repaint_required
