@@ -113,10 +113,24 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("homes")
 
 
-def _shared(homes: Path, name: str) -> Path:
-    folder = homes / name
-    folder.mkdir(exist_ok=True)
-    return folder
+# The same few tokenizers are not compared with mlx-lm's again by every process of every test, and
+# the BLAS is not tried again.
+_KEPT = {"tokenizers", "blas"}
+# Most tests write nothing: their folders, which take longer to make than they run, are the next's.
+_untouched: list[Path] = []
+
+
+def _new_home(homes: Path) -> Path:
+    home = homes / str(next(_numbers))
+    (home / "qfid" / "cache").mkdir(parents=True)
+    for name in _KEPT:
+        (homes / name).mkdir(exist_ok=True)
+        (home / "qfid" / "cache" / name).symlink_to(homes / name)
+    return home
+
+
+def _names(folder: Path) -> set[str]:
+    return set(os.listdir(folder))  # noqa: PTH208
 
 
 @pytest.fixture(autouse=True)
@@ -125,18 +139,16 @@ def own_folders(request: pytest.FixtureRequest, _homes: Path) -> Iterator[None]:
     if request.node.get_closest_marker("real"):
         yield
         return
-    home = _homes / str(next(_numbers))
-    # The same few tokenizers are not compared with mlx-lm's again by every process of every test,
-    # and the BLAS is not tried again.
-    (home / "qfid" / "cache").mkdir(parents=True)
-    for name in ("tokenizers", "blas"):
-        (home / "qfid" / "cache" / name).symlink_to(_shared(_homes, name))
+    home = _untouched.pop() if _untouched else _new_home(_homes)
     with mock.patch.dict(
         os.environ, {"QFID_DATA_DIR": str(home / "qfid"), "HF_HOME": str(home / "huggingface")}
     ):
         for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
             os.environ.pop(name, None)
         yield
+    if _names(home) == {"qfid"} and _names(home / "qfid") == {"cache"}:
+        if _names(home / "qfid" / "cache") == _KEPT:
+            _untouched.append(home)
 
 
 @pytest.fixture(autouse=True)
@@ -159,6 +171,21 @@ def _valid_reports() -> Iterator[None]:
     from scorer.report.tree import Report
 
     with mock.patch.object(Report, "to_json", checked(Report.to_json)):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_apps() -> Iterator[None]:
+    """Apps are waited for while they have something to do, and read a style sheet once for all."""
+    from parsed_styles import parsed_once
+    from pilot_waits import until_idle
+    from textual.css.stylesheet import Stylesheet
+
+    with (
+        mock.patch("textual.app.wait_for_idle", until_idle),
+        mock.patch("textual.pilot.wait_for_idle", until_idle),
+        mock.patch.object(Stylesheet, "_parse_rules", parsed_once(Stylesheet._parse_rules)),
+    ):
         yield
 
 

@@ -29,13 +29,15 @@ def import_mlx_lm(*, light: bool = False) -> Any:
         light: Keep transformers out, whose import takes a second: mlx-lm's package ``__init__``
             and tokenizer module are replaced by empty ones. Only for a process of our own, since
             other code there could no longer ``from mlx_lm import load``. Where mlx-lm is laid out
-            differently the plain import is used.
+            differently the plain import is used. The client of the Hub, a seventh of a second, is
+            imported by mlx-lm's first download, and nothing here asks for one.
     """
     with _importing():
         if light and "mlx_lm" not in sys.modules:
             _put_stand_ins()
             try:
-                return importlib.import_module("mlx_lm.utils")
+                with _without_client_of_the_hub():
+                    return importlib.import_module("mlx_lm.utils")
             except (ImportError, AttributeError):
                 for name in [n for n in sys.modules if n.split(".")[0] == "mlx_lm"]:
                     del sys.modules[name]
@@ -69,6 +71,25 @@ def _put_stand_ins() -> None:
     tokenizers.load = None  # type: ignore[attr-defined]
     sys.modules["mlx_lm"] = package
     sys.modules["mlx_lm.tokenizer_utils"] = tokenizers
+
+
+@contextmanager
+def _without_client_of_the_hub() -> Iterator[None]:
+    """Let ``from huggingface_hub import snapshot_download`` in the block import nothing more."""
+    import huggingface_hub
+
+    def snapshot_download(*arguments: Any, **options: Any) -> Any:
+        return huggingface_hub.snapshot_download(*arguments, **options)
+
+    if "snapshot_download" in vars(huggingface_hub):
+        yield
+        return
+    # Without this attribute the package imports the client where its function is asked for.
+    vars(huggingface_hub)["snapshot_download"] = snapshot_download
+    try:
+        yield
+    finally:
+        vars(huggingface_hub).pop("snapshot_download", None)
 
 
 @contextmanager

@@ -13,9 +13,8 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.timer import Timer
 
-# Seconds; some turns of the loop, and together longer than the time between two paints.
+# Seconds.
 STEP = 0.05
-STEPS_AT_REST = 3
 DEADLINE_STEPS = 600
 # What the app does at every fourth paint only is done too.
 TICKS = 4
@@ -28,14 +27,16 @@ async def at_rest(pilot: Pilot[Any]) -> None:
         AssertionError: It never does.
     """
     shown: object = None
-    same = 0
     for _ in range(DEADLINE_STEPS):
-        await pilot.pause(STEP)
+        # Every message is handled and what is to be painted is painted, see pilot_waits.py.
+        await pilot.pause()
+        if is_busy(pilot.app):
+            await pilot.pause(STEP)
+            continue
         now = picture(pilot)
-        same = same + 1 if now == shown and not is_busy(pilot.app) else 0
-        shown = now
-        if same >= STEPS_AT_REST:
+        if now == shown:
             return
+        shown = now
     raise AssertionError("the screen never came to rest")
 
 
@@ -52,6 +53,11 @@ async def in_time(pilot: Pilot[Any]) -> None:
             if timer._repeat is None and timer._active.is_set() and timer._callback is not None:
                 node.call_later(timer._callback)
         await pilot.pause()
+    for _ in range(DEADLINE_STEPS):
+        assert not pilot.app._notifications, "the picture depends on the time: a notice comes"
+        if not is_busy(pilot.app):
+            break
+        await pilot.pause(STEP)
     await at_rest(pilot)
     assert picture(pilot) == before, "the picture depends on the time: a timer has changed it"
 
@@ -62,7 +68,9 @@ def picture(pilot: Pilot[Any]) -> list[list[Any]]:
 
 
 def is_busy(app: App[Any]) -> bool:
-    """Whether a worker runs, or a timer that ticks once has not ticked."""
+    """Whether a worker runs, something moves, or a timer that ticks once has not ticked."""
+    if not app.animator._complete_event.is_set():
+        return True
     once = (timer for _, timer in timers(app) if timer._repeat is not None)
     return any(not worker.is_finished for worker in app.workers) or any(
         timer._task is not None and not timer._task.done() for timer in once

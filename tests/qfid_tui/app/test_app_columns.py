@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
-import pytest
 from app_pilot import demo_choices, piloted, running
 
 from qfid_tui.app.widgets.model_picker import ModelPicker
@@ -42,12 +42,11 @@ def row(figures: Figures | None) -> TableRow:
     return TableRow(NAME, parse_setting(NAME), True, COST, figures, kl=numbers, flips=numbers)
 
 
-@pytest.mark.parametrize("width", WIDTHS)
 @piloted
-async def test_no_two_columns_of_the_settings_touch(width: int) -> None:
+async def test_no_two_columns_of_the_settings_touch() -> None:
     async with running(demo_choices()) as (app, _):
         table: SettingsTable = app.workbench.table
-        for figures in (WIDE, None):
+        for width, figures in itertools.product(WIDTHS, (WIDE, None)):
             table.rows, table.has_numbers = [row(figures)], figures is not None
             head = "".join(part for part, _ in table.head_line(0, width))
             text = "".join(part for part, _ in table.row_line(0, 0, width))
@@ -55,7 +54,7 @@ async def test_no_two_columns_of_the_settings_touch(width: int) -> None:
             wanted = [cost_text(COST, 11)]
             if figures is None:
                 wanted += ["53 %", *["≈909 TiB"] * head.count(" at ")]
-                assert " at 128k" in head and " of 16 bit" in head
+                assert " at 128k" in head and " of 16 bit" in head, width
             else:
                 wanted = [cost_text(COST, 8)] if "B/token" in head else []
                 wanted += [margin_text(WIDE, 17), share_text(1.0), verdict_text(WIDE)]
@@ -63,34 +62,36 @@ async def test_no_two_columns_of_the_settings_touch(width: int) -> None:
                 wanted += ["−1e-110"] if "Δppl" in head else []
             for cell in wanted:
                 # Each stands between blanks; what was found is not found again.
-                assert f" {cell} " in f"{text} ", (cell, text)
+                assert f" {cell} " in f"{text} ", (width, cell, text)
                 text = text.replace(f" {cell}", " ", 1)
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("letters", ["a", "abc", "abcdefghijk"])
 @piloted
-async def test_letters_stand_behind_the_verdict_in_every_width(width: int, letters: str) -> None:
+async def test_letters_stand_behind_the_verdict_in_every_width() -> None:
     async with running(demo_choices()) as (app, _):
         table: SettingsTable = app.workbench.table
-        table.rows = [
-            dataclasses.replace(row(WIDE), letters=letters),
-            dataclasses.replace(row(WIDE), name="8"),
-        ]
         table.has_numbers = True
-        head, text, other = (
-            "".join(part for part, _ in line)
-            for line in (table.head_line(0, width), *(table.row_line(i, 0, width) for i in (0, 1)))
-        )
-        most = 8 if width >= 88 else 3
-        shown = letters if len(letters) <= most else f"{letters[: most - 1]}…"
-        if width >= 62:
-            at = head.index("verdict")
-            assert text[at:].startswith(f"~ marginal? {shown}")
-            assert other[at : at + 13] == "~ marginal?  "
-            column = head[at + 12 :].split()[0]
-            assert column == ("group" if width >= 88 else "≈" if len(shown) < 3 else "grp")
-        assert max(map(len, (head, text, other))) <= width
+        for width, letters in itertools.product(WIDTHS, ("a", "abc", "abcdefghijk")):
+            table.rows = [
+                dataclasses.replace(row(WIDE), letters=letters),
+                dataclasses.replace(row(WIDE), name="8"),
+            ]
+            head, text, other = (
+                "".join(part for part, _ in line)
+                for line in (
+                    table.head_line(0, width),
+                    *(table.row_line(i, 0, width) for i in (0, 1)),
+                )
+            )
+            most = 8 if width >= 88 else 3
+            shown = letters if len(letters) <= most else f"{letters[: most - 1]}…"
+            if width >= 62:
+                at = head.index("verdict")
+                assert text[at:].startswith(f"~ marginal? {shown}"), width
+                assert other[at : at + 13] == "~ marginal?  ", width
+                column = head[at + 12 :].split()[0]
+                assert column == ("group" if width >= 88 else "≈" if len(shown) < 3 else "grp")
+            assert max(map(len, (head, text, other))) <= width
 
 
 @piloted
@@ -114,9 +115,8 @@ async def test_names_of_weights_that_are_only_offered_take_no_room_from_the_stri
         assert "-name-fp16" in "".join(part for part, _ in table.row_line(1, 0, 138))
 
 
-@pytest.mark.parametrize("width", [44, 58, 62, 78, 98, 138])
 @piloted
-async def test_no_two_columns_of_the_models_touch(width: int) -> None:
+async def test_no_two_columns_of_the_models_touch() -> None:
     async with running() as (app, pilot):
         picker: ModelPicker = app.workbench.picker
         wide = dataclasses.replace(
@@ -129,11 +129,12 @@ async def test_no_two_columns_of_the_models_touch(width: int) -> None:
         )
         app.workbench.reader.add_models([wide])
         await pilot.pause()
-        text = "".join(part for part, _ in picker.row_line(0, 0, width))
-        assert len(text) == width
-        cells = text.split()
-        assert "TiB" in cells and "0.998" in cells
-        assert ("16.2-bit" in cells) == (width >= 58)
-        assert any(cell.startswith("2023-11-1") for cell in cells) == (width >= 70)
-        assert any(cell.startswith("an_arch") for cell in cells) == (width >= 90)
-        assert any(cell.endswith("4bit") for cell in cells)
+        for width in (44, 58, 62, 78, 98, 138):
+            text = "".join(part for part, _ in picker.row_line(0, 0, width))
+            assert len(text) == width
+            cells = text.split()
+            assert "TiB" in cells and "0.998" in cells, width
+            assert ("16.2-bit" in cells) == (width >= 58), width
+            assert any(cell.startswith("2023-11-1") for cell in cells) == (width >= 70), width
+            assert any(cell.startswith("an_arch") for cell in cells) == (width >= 90), width
+            assert any(cell.endswith("4bit") for cell in cells), width

@@ -85,9 +85,17 @@ def row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nn.Embedding, "as_linear", product)
 
 
+# A metric reads logits, whatever arithmetic they are of.
 @pytest.mark.usefixtures("row_by_row")
-@pytest.mark.parametrize("arithmetic", [DEQUANTIZED, CODES])
-@pytest.mark.parametrize("metrics", ["numpy", "plain", "mlx"])
+@pytest.mark.parametrize(
+    ("metrics", "arithmetic"),
+    [
+        *((name, DEQUANTIZED) for name in ("numpy", "plain", "mlx")),
+        ("numpy", CODES),
+        pytest.param("plain", CODES, marks=pytest.mark.slow),
+        pytest.param("mlx", CODES, marks=pytest.mark.slow),
+    ],
+)
 def test_a_batch_gives_what_its_chunks_give_alone(
     split: SplitModel, metrics: MetricsName, arithmetic: str, memory: str
 ) -> None:
@@ -204,14 +212,25 @@ def test_an_outcome_follows_every_forward(split: SplitModel, memory: str) -> Non
     assert all(o.seconds >= 0 and len(o.chunks) == CHUNKS for o in results)
 
 
-@pytest.mark.parametrize("setting", ["4", "4@6"])
+SPOILT = (
+    Spoilt(1, 16, None, np.nan),
+    Spoilt(1, 16, 3, np.nan),
+    Spoilt(1, 16, target(1, 16), -np.inf),
+    Spoilt(1, 16, 3, np.inf),
+)
+
+
+# How far a setting is off by the positions it leaves out does not depend on what is wrong there.
 @pytest.mark.parametrize(
-    "wrong",
+    ("setting", "wrong"),
     [
-        Spoilt(1, 16, None, np.nan),
-        Spoilt(1, 16, 3, np.nan),
-        Spoilt(1, 16, target(1, 16), -np.inf),
-        Spoilt(1, 16, 3, np.inf),
+        *(("4", wrong) for wrong in SPOILT),
+        ("4@6", SPOILT[1]),
+        *(
+            pytest.param("4@6", wrong, marks=pytest.mark.slow)
+            for wrong in SPOILT
+            if wrong is not SPOILT[1]
+        ),
     ],
 )
 def test_a_setting_that_gives_no_number_fails_alone(

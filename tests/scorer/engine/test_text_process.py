@@ -97,7 +97,7 @@ def test_a_template_that_never_ends(
     (own.model / "chat_template.jinja").write_text(TEMPLATES["never ends"])
     # Importing transformers is part of it.
     edit_tokenizer(own)
-    limit(monkeypatch, seconds=4.0)
+    limit(monkeypatch, seconds=2.5)
     assert_one_line(own.job("8", corpus=chat), 2, TIME, "`tiny-llama`")
 
 

@@ -1,4 +1,4 @@
-"""mlx-lm sets the limits on open files when it is imported; here it may not."""
+"""What the import of mlx-lm does not do here: set limits on open files, import what is not used."""
 
 from __future__ import annotations
 
@@ -40,3 +40,26 @@ def test_mlx_lm_is_imported_where_few_files_may_be_open() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [[64, 1024], True]
+
+
+LIGHT = """
+import json, sys
+from scorer.lm.mlx_lm_import import import_mlx_lm
+utils = import_mlx_lm(light=True)
+heavy = [name for name in ("transformers", "huggingface_hub.hf_api") if name in sys.modules]
+try:
+    utils.snapshot_download("a/b/c", local_files_only=True)
+except ValueError as error:
+    said = type(error).__name__
+import huggingface_hub
+own = huggingface_hub.snapshot_download is not utils.snapshot_download
+print(json.dumps([heavy, said, own]))
+"""
+
+
+def test_a_light_import_leaves_the_client_of_the_hub_to_the_first_download() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[], "HFValidationError", True]
