@@ -72,7 +72,10 @@ ENDINGS: dict[str, tuple[Callable[[TerminalProcess], None], int]] = {
 }
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+# A terminal that closes sends SIGHUP, see below.
+@pytest.mark.parametrize(
+    "ending", ["quit", "SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.slow)]
+)
 def test_an_end_takes_hanging_children_along_and_leaves_the_terminal_sane(
     ending: str, tmp_path: Path
 ) -> None:
@@ -116,9 +119,8 @@ def children_of(pid: int) -> list[int]:
 @pytest.mark.parametrize(
     "ending",
     [
-        "quit",
-        # Signals come to the same end as in the tests above, whatever the children are.
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ENDINGS if name != "quit"),
+        # These come to the same end as in the tests above, whatever the children are.
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ENDINGS),
         pytest.param("closed", marks=pytest.mark.slow),
         "SIGKILL",
     ],

@@ -266,27 +266,24 @@ async def test_earlier_runs_stand_below_and_open() -> None:
         assert type(app.screen).__name__ == "DetailScreen"
 
 
-@pytest.mark.parametrize(
-    ("key", "screen"),
-    [
-        ("question_mark", "HelpScreen"),
-        ("t", "HistoryScreen"),
-        ("d", "DetailScreen"),
-        ("i", "InspectorScreen"),
-        ("e", "ExportScreen"),
-        ("ctrl+p", "CommandPalette"),
-    ],
-)
 @piloted
-async def test_every_screen_opens_and_escape_leaves_it(key: str, screen: str) -> None:
+async def test_every_screen_opens_and_escape_leaves_it() -> None:
     run = save_run("8,4", job={"chunks": "spread"})
     async with running(demo_choices()) as (app, pilot):
         app.workbench.commands.open_run(run.id)
         await until(pilot, lambda: app.comparison.run == run.id)
-        await pilot.press(key)
-        await until(pilot, lambda: type(app.screen).__name__ == screen, screen)
-        await pilot.press("escape")
-        await until(pilot, lambda: app.screen is app.workbench, "back")
+        for key, screen in (
+            ("question_mark", "HelpScreen"),
+            ("t", "HistoryScreen"),
+            ("d", "DetailScreen"),
+            ("i", "InspectorScreen"),
+            ("e", "ExportScreen"),
+            ("ctrl+p", "CommandPalette"),
+        ):
+            await pilot.press(key)
+            await until(pilot, lambda name=screen: type(app.screen).__name__ == name, screen)  # type: ignore[misc]
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is app.workbench, "back")
 
 
 @piloted

@@ -51,7 +51,7 @@ class Command:
     def __call__(self, command: str, *words: str, code: int = 0) -> str:
         # A second --corpus would be another text.
         own = [] if "--corpus" in words else ["--corpus", str(self._small.text)]
-        text = [*own, "--chunk-length", "256"]
+        text = [*own, "--chunk-length", "128"]
         model = [str(self._small.model), *text] if command in ("kv", "weights") else []
         assert main([command, *model, *words]) == code, self._capfd.readouterr()
         out, self.err = self._capfd.readouterr()
@@ -62,9 +62,12 @@ class Command:
 
 
 @pytest.fixture
-def qfid(small: Small, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> Command:
+def qfid(small: Small, capfd: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """On a text of eleven chunks: some tests score all of them."""
     monkeypatch.setattr(scoring, "ScorerProcess", ChildHere)
-    return Command(small, capfd)
+    text = tmp_path / "text.txt"
+    text.write_bytes(small.text.read_bytes()[: 11 * 128 + 1])
+    return Command(Small(small.model, text), capfd)
 
 
 def assert_whole(run: Run) -> None:
