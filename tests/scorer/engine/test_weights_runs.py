@@ -232,14 +232,14 @@ def test_a_reference_without_layers_still_says_where_it_gives_no_number(
 ) -> None:
     """In a later turn only its states are left: no pass is run to look for the origin."""
     from scorer.lanes.kept_reference import KeptReference
-    from scorer.lanes.states import FileStates
+    from scorer.lanes.states import HostStates
 
-    load = FileStates.load
+    array = HostStates.array
 
-    def spoilt(self: FileStates) -> Any:
+    def spoilt(self: HostStates) -> Any:
         import mlx.core as mx
 
-        states = load(self)
+        states = array(self)
         bad = (mx.arange(states.shape[1]) >= 20)[None, :, None]
         return mx.where(bad, mx.array(float("nan"), states.dtype), states)
 
@@ -249,7 +249,7 @@ def test_a_reference_without_layers_still_says_where_it_gives_no_number(
         assert self.holds(tokens) or not self.released
         return begin(self, tokens)
 
-    monkeypatch.setattr(FileStates, "load", spoilt)
+    monkeypatch.setattr(HostStates, "array", spoilt)
     monkeypatch.setattr(KeptReference, "begin", begun)
     events = small.score("w8:32,w2:32", max_chunks=1, one_at_a_time=True)
     rows = finished(events).report["settings"]
