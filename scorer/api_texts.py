@@ -59,8 +59,9 @@ def measure_over_texts(
         model: As of :func:`scorer.measure_kv_fidelity`.
         settings: Settings or their notations, such as ``k8v4``, ``w4`` or ``w4+8``; or a string
             that lists them, ``"8,4"``.
-        corpora: Texts: ``wikitext2``, ``builtin``, ``code``, files, or ``hf:org/name:split:column``
-            for data sets of the Hub. A string is one text, also with commas in it.
+        corpora: Texts: ``wikitext2``, ``builtin``, ``code``, ``languages``, files, or
+            ``hf:org/name:split:column`` for data sets of the Hub. A string is one text, also with
+            commas in it.
         chunk_lengths: Tokens per chunk; or a string that lists them, ``"512,4096"``.
         kv_group_size: As of :func:`scorer.measure_kv_fidelity`, as are all others.
         quantize_start: See there.

@@ -21,13 +21,12 @@ def role_lines(job: Job, info: ModelInfo) -> Iterator[str]:
     from scorer.common.folders import cache_folder
     from scorer.engine.text_process import TextProcess
     from scorer.models.custom_code import hashes
+    from scorer.spec.corpora import NAMED
     from scorer.spec.job import STANDARD_INPUT
     from scorer.text.chunks import cut_corpus
 
     # Of a text that nobody says anything in there is nothing to count, but an error of --roles.
-    if job.corpus.source == STANDARD_INPUT or (
-        job.corpus.source in ("wikitext2", "builtin") and not job.roles
-    ):
+    if job.corpus.source == STANDARD_INPUT or (job.corpus.source in NAMED and not job.roles):
         return
     with TextProcess() as text:
         text.begin(

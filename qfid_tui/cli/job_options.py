@@ -106,8 +106,8 @@ def add_text_options(
     """
     group = parser.add_argument_group("text")
     corpora = (
-        "wikitext2 (default), builtin (default for demo), code, a file of text, JSON lines or "
-        "Parquet, - for standard input, or hf:org/name:split:column"
+        "wikitext2 (default), builtin (default for demo), code, languages, a file of text, JSON "
+        "lines or Parquet, - for standard input, or hf:org/name:split:column"
     )
     group.add_argument(
         "--corpus",

@@ -134,8 +134,8 @@ def _one_text(text: str) -> str:
     if not text or not Path(path).is_file():
         raise InputError(
             f"there is no file `{text}`",
-            "wikitext2, builtin, code, a file's path, hf:org/name:split:column, or several with "
-            "commas between",
+            "wikitext2, builtin, code, languages, a file's path, hf:org/name:split:column, or "
+            "several with commas between",
         )
     return path
 

@@ -8,7 +8,12 @@ from qfid_tui.state.paths import absolute
 from scorer.spec.corpora import HUB, NAMED
 from scorer.spec.job import STANDARD_INPUT
 
-CORPORA = {"wikitext2": "WikiText-2", "builtin": "built-in text", "code": "code text"}
+CORPORA = {
+    "wikitext2": "WikiText-2",
+    "builtin": "built-in text",
+    "code": "code text",
+    "languages": "text in 15 languages",
+}
 _OTHERS = {"wikitext-2-raw": "WikiText-2", "-": "standard input"}
 
 

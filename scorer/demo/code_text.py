@@ -10,7 +10,8 @@ import argparse
 import hashlib
 from pathlib import Path
 
-from scorer.demo.code import CODE_FILE, joined
+from scorer.demo.code import CODE_FILE
+from scorer.demo.frozen_text import joined
 
 MOST = 195_000
 """Bytes of the text at most."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from scorer.common.errors import InputError
 
-NAMED = ("wikitext2", "builtin", "code")
+NAMED = ("wikitext2", "builtin", "code", "languages")
 """Texts that have a name of their own."""
 HUB = "hf:"
 """What the name of a data set of the Hub begins with."""

@@ -16,6 +16,7 @@ from scorer.common.errors import InputError
 from scorer.common.json_reader import JsonReader
 from scorer.common.json_values import OMITTED, OMITTED_IF_NONE, converted, json_values
 from scorer.spec.amounts import whole_number
+from scorer.spec.corpora import NAMED
 from scorer.spec.deployment import DeploymentSpec
 from scorer.spec.geometry import KVGeometry
 from scorer.spec.roles import PLAIN_TEXT_HINT, checked_roles
@@ -85,8 +86,9 @@ class CorpusSpec:
     """Which text is scored.
 
     Attributes:
-        source: ``wikitext2``, ``builtin``, ``code``, the path of a file, a data set of the Hub (see
-            :mod:`scorer.spec.corpora`), or :data:`STANDARD_INPUT`, whose text is kept with the run.
+        source: A name of :data:`scorer.spec.corpora.NAMED`, the path of a file, a data set of the
+            Hub (see :mod:`scorer.spec.corpora`), or :data:`STANDARD_INPUT`, whose text is kept with
+            the run.
     """
 
     source: str = "wikitext2"
@@ -183,7 +185,7 @@ class Job:
                 raise InputError(
                     f"setting `{setting.key}` is named twice", "name each setting once"
                 )
-        if self.roles and self.corpus.source in ("wikitext2", "builtin", "code"):
+        if self.roles and self.corpus.source in NAMED:
             raise InputError(
                 f"`{self.corpus.source}` is plain text: nobody says who said what of it",
                 PLAIN_TEXT_HINT,

@@ -12,8 +12,8 @@ from scorer.text.source_text import SourceText
 from scorer.text.wikitext import RAW_SHA256, raw_article_starts
 
 CORPORA_HINT = (
-    "corpora: wikitext2, builtin, code, - for standard input, a file of text, JSON lines or "
-    "Parquet, or hf:org/name:split:column"
+    "corpora: wikitext2, builtin, code, languages, - for standard input, a file of text, JSON "
+    "lines or Parquet, or hf:org/name:split:column"
 )
 
 

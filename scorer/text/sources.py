@@ -49,6 +49,11 @@ def read_source(
 
         text, documents = join_documents(code_documents())
         return SourceText.of("code", text, documents)
+    if source == "languages":
+        from scorer.demo.languages import language_documents
+
+        text, documents = join_documents(language_documents())
+        return SourceText.of("languages", text, documents)
     if (on_hub := hub_text(source)) is not None:
         from scorer.text.hub import read_hub_text
 

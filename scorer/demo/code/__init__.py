@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from pathlib import Path
 
-from scorer.common.errors import QfidError
+from scorer.demo.frozen_text import frozen_documents
 
 CODE_FILE = Path(__file__).resolve().parent / "documents.txt"
 """The documents. Each begins with a line of a form feed and its title."""
 SHA256 = "cea88e7d72d7bb365436db3b66a3c3fe178fae33268cb244ae268aa62a5079d3"
 """Hex SHA-256 of the file. The figures of every run on the text depend on it."""
-
-_MARK = "\f"
-
-
-def joined(documents: list[tuple[str, str]]) -> str:
-    """The content of the file for (title, text) pairs; see :func:`code_documents`."""
-    return "".join(f"{_MARK}{title}\n{text}" for title, text in documents)
 
 
 @functools.cache
@@ -31,9 +23,4 @@ def code_documents() -> tuple[tuple[str, str], ...]:
     Raises:
         QfidError: The file is not the one that this version came with.
     """
-    data = CODE_FILE.read_bytes()
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise QfidError(f"`{CODE_FILE}` was changed", "install qfid again")
-    parts = data.decode("utf-8").split(_MARK)[1:]
-    heads = (part.partition("\n") for part in parts)
-    return tuple((title, text) for title, _, text in heads)
+    return frozen_documents(CODE_FILE, SHA256)

@@ -10,6 +10,7 @@ import pytest
 from scorer.common.errors import QfidError
 from scorer.demo import code
 from scorer.demo.code_text import documents
+from scorer.demo.frozen_text import joined
 from scorer.spec.job import CorpusSpec
 from scorer.text.sources import read_source
 
@@ -19,7 +20,7 @@ def test_the_text_is_the_frozen_one() -> None:
     assert hashlib.sha256(data).hexdigest() == code.SHA256
     assert 100_000 < len(data) <= 200 << 10
     found = code.code_documents()
-    assert code.joined(list(found)).encode() == data
+    assert joined(list(found)).encode() == data
     assert len({title for title, _ in found}) == len(found) > 20
 
 
