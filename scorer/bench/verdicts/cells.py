@@ -189,7 +189,8 @@ def read_study(folder: Path, items: Sequence[Asked]) -> Study:
         reference = answers.pop(REFERENCE)
         if len(reference) != len(tasks):
             raise InputError(
-                f"`{done.parent}` holds answers to {len(reference)} items, not to these {len(tasks)}",
+                f"`{done.parent}` holds answers to {len(reference)} items, not to these "
+                f"{len(tasks)}",
                 "give --items and --chunks as they were",
             )
         of_task = {task: reference[tasks == task] for task in TASKS}

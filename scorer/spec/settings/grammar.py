@@ -193,5 +193,6 @@ def _whole(digits: str | None, text: str) -> int | None:
 
 
 def _no_setting(text: str) -> InputError:
-    hint = WEIGHTS_HINT if text.startswith("w=") else NOTATION_HINT
+    of_weights = text.startswith("w=") or text.lower().endswith(".gguf")
+    hint = WEIGHTS_HINT if of_weights else NOTATION_HINT
     return InputError(f"`{text}` is not a setting", hint)

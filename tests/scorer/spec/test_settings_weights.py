@@ -80,6 +80,7 @@ def test_notation(text: str, key: str) -> None:
         ("wmxfp6", "`wmxfp6` is not a setting", "8, 4:32"),
         ("w=name", "`w=name` is not a setting", "w=./name.gguf"),
         ("w4@9", "`w4@9` is not a setting", "8, 4:32"),
+        ("x.GGUF", "`x.GGUF` is not a setting", "w=./name.gguf"),
     ],
 )
 def test_weights_that_cannot_be_say_why(text: str, message: str, hint: str) -> None:
