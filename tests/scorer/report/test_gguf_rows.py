@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from weights_reports import DRIFT, weights_report
 
@@ -10,6 +12,7 @@ from scorer.report.dropping import droppable
 from scorer.report.formats.answer import to_answer
 from scorer.report.formats.badge import to_badges
 from scorer.report.formats.markdown import to_markdown
+from scorer.report.formats.model_card import to_model_card
 from scorer.runs.weight_facts import GGUF_NOTE
 from scorer.spec.amounts import parse_bytes
 from scorer.spec.deployment import DeploymentSpec
@@ -80,3 +83,14 @@ def test_a_file_with_a_cache_of_mlx_drops_nothing_and_is_dropped_for_the_answer(
     assert found[FILE] == "settled as good, and the answer"
     # Where nothing that can be run is settled as good, nothing is dropped.
     assert droppable(weights_report(f"4,{best}", deployment=in_memory("1GB"))) == {}
+
+
+def test_a_card_names_the_file_and_not_its_folder() -> None:
+    def named(settings: str) -> list[str]:
+        lines = to_model_card(weights_report(settings)).splitlines()
+        line = next(line for line in lines if line.startswith("model-index: "))
+        return [entry["name"] for entry in json.loads(line.removeprefix("model-index: "))]
+
+    assert named(f"{FILE},{FILE}+8,8") == ["x-Q4_K.gguf"]
+    # Two are called alike.
+    assert named("w=/a/x.gguf,w=/b/x.gguf") == ["/a/x.gguf", "/b/x.gguf"]
