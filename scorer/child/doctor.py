@@ -5,6 +5,7 @@ Runs in the child process, because the timed matmul needs MLX, which the command
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
@@ -42,6 +43,8 @@ from scorer.runs.listing import check_place
 _MATMUL_SIZE = 512
 _GROUP = 64
 _PACKAGES = ("mlx", "mlx-lm", "numpy", "huggingface-hub", "pyarrow", "textual")
+_EXTRAS = ("gguf", "lm_eval", "matplotlib")
+"""What extras bring: named where it is installed."""
 _LITTLE_DISK = 5 << 30
 _LITTLE_MEMORY = 2 << 30
 _NVIDIA = Path("/proc/driver/nvidia/version")
@@ -202,6 +205,9 @@ def _versions() -> dict[str, str | None]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
+    for package in _EXTRAS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
     return found
 
 

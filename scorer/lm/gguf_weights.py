@@ -20,6 +20,7 @@ import numpy as np
 
 from scorer.common.error_text import first_line
 from scorer.common.errors import InputError
+from scorer.common.install_command import install_command
 from scorer.common.regular_files import open_regular
 from scorer.device.backend import Backend
 from scorer.lm.load import LoadedModel, prepared_for
@@ -103,11 +104,18 @@ def dequantized(tensor: StoredTensor) -> np.ndarray[Any, np.dtype[np.float32]]:
         tensor: A tensor of a file.
 
     Raises:
-        InputError: It cannot be read, or the installed package does not dequantize its type.
+        InputError: It cannot be read, or the installed package cannot be imported or does not
+            dequantize its type.
     """
-    from gguf.constants import GGMLQuantizationType
-    from gguf.quants import dequantize
-
+    try:
+        from gguf.constants import GGMLQuantizationType
+        from gguf.quants import dequantize
+    except ImportError as error:
+        # Another folder called gguf, or one of its own packages is not there.
+        raise InputError(
+            f"the installed package gguf cannot be imported: {first_line(error)}",
+            install_command("qfid[gguf]"),
+        ) from error
     kind = tensor.type
     width = tensor.shape[-1]
     rows = tensor.elements // width

@@ -218,8 +218,13 @@ def _cell(row: SettingRow, reference: WeightFacts) -> Cell:
         kl_mean=None if numbers is None else numbers.kl.mean,
         verdict=None if numbers is None else numbers.verdict,
         is_open=numbers is not None and numbers.is_open,
-        runnable=row.runnable_by_mlx_lm or _is_gguf_alone(row),
+        runnable=can_be_chosen(row),
     )
+
+
+def can_be_chosen(row: SettingRow) -> bool:
+    """Whether a known runtime computes a setting, so that it can be what to run."""
+    return row.runnable_by_mlx_lm or _is_gguf_alone(row)
 
 
 def _is_gguf_alone(row: SettingRow) -> bool:

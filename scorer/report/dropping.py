@@ -6,6 +6,7 @@ of the report so far.
 
 from __future__ import annotations
 
+from scorer.report.deployment import can_be_chosen
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
 from scorer.stats.verdict import tier_rank
@@ -18,6 +19,9 @@ def droppable(report: Report) -> dict[str, str]:
     the one that drifts less, by the paired and corrected test of the report. It is dearer where
     another is settled as good and takes less. It is settled where its verdict is settled, is not
     good, and another's is good. What is left when the cheapest is settled as good is settled too.
+
+    A setting that no known runtime computes cannot be the answer: no other is dropped because of
+    it, and it is dropped once the answer is settled.
 
     Args:
         report: The report of what is scored so far; with a deployment.
@@ -32,7 +36,8 @@ def droppable(report: Report) -> dict[str, str]:
     less = _told_apart(report)
     fits = {cell.setting for cell in deployment.cells if cell.fits}
     total = {cell.setting: cell.least_bytes for cell in deployment.cells}
-    good = [name for name in rows if name in fits and _is_settled(rows[name], "good")]
+    able = {name for name, row in rows.items() if can_be_chosen(row)}
+    good = [name for name in rows if name in able & fits and _is_settled(rows[name], "good")]
     best = min(good, key=lambda name: total[name], default=None)
     found: dict[str, str] = {}
     for name, row in rows.items():
@@ -41,12 +46,15 @@ def droppable(report: Report) -> dict[str, str]:
         beaten = [
             other
             for other in rows
-            if total.get(other, total[name] + 1) <= total[name]
+            if other in able
+            and total.get(other, total[name] + 1) <= total[name]
             and (other, name) in less
             and _tier(rows[other]) >= _tier(row)
         ]
         if beaten:
             found[name] = f"beaten by `{min(beaten, key=lambda other: total[other])}`"
+        elif best is not None and name not in able:
+            found[name] = f"no known runtime computes it, and `{best}` is settled as good"
         elif best is not None and total[name] > total[best]:
             found[name] = f"takes more than `{best}`, which is settled as good"
         elif best is not None and _is_settled_below_good(row):

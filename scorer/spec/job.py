@@ -110,6 +110,7 @@ def _read_corpus(data: Any) -> CorpusSpec:
     return CorpusSpec(data)
 
 
+_FLAGS = ("control", "force", "one_at_a_time", "drop_beaten", "until_settled")
 _COUNTS = {
     "chunk_length": "give an int",
     "max_chunks": "give an int, or None for all",
@@ -178,6 +179,12 @@ class Job:
             if (value := getattr(self, name)) is not None:
                 count = whole_number(value, name.replace("_", " "), hint)
                 object.__setattr__(self, name, count)
+        for name in _FLAGS:
+            if not isinstance(value := getattr(self, name), bool):
+                raise InputError(
+                    f"{name.replace('_', ' ')} `{value!r}` is neither True nor False",
+                    "give True or False",
+                )
         if not self.settings:
             raise InputError("the job has no setting", NOTATION_HINT)
         for number, setting in enumerate(self.settings):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from pathlib import Path
 from scorer.bench.verdicts.scoring import SETTINGS, score_model
 from scorer.bench.verdicts.windows import HeldOut, make_held_out, make_training
 from scorer.common.atomic_files import write_atomic
-from scorer.common.errors import QfidError
+from scorer.common.errors import InputError, QfidError
+from scorer.spec.settings.registry import parse_settings
 
 _STEPS = ("text", "train", "score", "all", "report")
 
@@ -42,26 +44,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("--score-batch", 32, "windows of a pass where answers are read"),
     ):
         parser.add_argument(
-            name, type=int, default=default, metavar="N", help=f"{text} (default: %(default)s)"
+            name, type=_count, default=default, metavar="N", help=f"{text} (default: %(default)s)"
         )
-    parser.add_argument("--steps", type=int, metavar="N", help="training steps, at most")
-    parser.add_argument("--processes", type=int, metavar="N", help="that make training text")
-    parser.add_argument("--seconds", type=float, metavar="S", help="training time of each model")
+    parser.add_argument("--steps", type=_count, metavar="N", help="training steps, at most")
+    parser.add_argument("--processes", type=_count, metavar="N", help="that make training text")
+    parser.add_argument("--seconds", type=_time, metavar="S", help="training time of each model")
     parser.add_argument(
-        "--scale", type=float, default=1.0, metavar="X", help="times each model's own time"
+        "--scale", type=_time, default=1.0, metavar="X", help="times each model's own time"
     )
-    parser.add_argument("--dtype", default="bfloat16", help="of training (default: %(default)s)")
+    parser.add_argument(
+        "--dtype",
+        choices=("bfloat16", "float16", "float32"),
+        default="bfloat16",
+        help="of training (default: %(default)s)",
+    )
     args = parser.parse_args(arguments)
     try:
         _do(args)
     except QfidError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return InputError.exit_code
+    except subprocess.CalledProcessError as error:
+        # The step has said why.
+        return error.returncode
     return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"`{text}` is not 1 or more")
+    return number
+
+
+def _time(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"`{text}` is no time above 0")
+    return number
 
 
 def _do(args: argparse.Namespace) -> None:
     out: Path = args.out
+    if args.step == "report" and not any((out / "scores").glob("*/asked.json")):
+        raise InputError(f"`{out}` holds no model that is scored")
+    parse_settings(args.settings)
     held_out = make_held_out(out / "text", args.items, args.chunks)
     if args.step == "text":
         make_training(out / "text" / "train.npz", args.windows, args.processes)
@@ -69,8 +99,11 @@ def _do(args: argparse.Namespace) -> None:
         for name in _names(args):
             _train(args, name, held_out)
     elif args.step == "score":
+        trained = [name for name in _names(args) if _is_trained(out, name)]
+        if not trained:
+            raise InputError(f"`{out}` holds no trained model of: {', '.join(_names(args))}")
         for name in _names(args):
-            if (out / "models" / name / "model.safetensors").exists():
+            if name in trained:
                 _score(args, name, held_out)
             else:
                 print(f"{name} is not trained", file=sys.stderr)
@@ -94,6 +127,10 @@ def _names(args: argparse.Namespace) -> list[str]:
     return list(STUDIED)
 
 
+def _is_trained(out: Path, name: str) -> bool:
+    return (out / "models" / name / "model.safetensors").exists()
+
+
 def _passed_on(args: argparse.Namespace) -> list[str]:
     given = []
     for name, value in vars(args).items():
@@ -107,7 +144,9 @@ def _train(args: argparse.Namespace, name: str, held_out: HeldOut) -> None:
     from scorer.bench.verdicts.training import Recipe, train
 
     folder = args.out / "models" / name
-    if (folder / "model.safetensors").exists():
+    if name not in PLANS:
+        raise InputError(f"`{name}` is no model of the study; there are {', '.join(PLANS)}")
+    if _is_trained(args.out, name):
         return
     plan = PLANS[name]
     seconds = (plan.seconds if args.seconds is None else args.seconds) * args.scale

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scorer.bench.verdicts.items import TASKS
 from scorer.bench.verdicts.scoring import REFERENCE
 from scorer.bench.verdicts.windows import Asked
+from scorer.common.errors import InputError
 from scorer.spec.settings.registry import parse_setting
 from scorer.spec.settings.weights import WeightsSetting
 from scorer.spec.thresholds import KV, WEIGHTS, Thresholds, Verdict
@@ -171,6 +172,9 @@ def read_study(folder: Path, items: Sequence[Asked]) -> Study:
     Args:
         folder: Holds ``models`` and ``scores``.
         items: The items, in the order of the answers.
+
+    Raises:
+        InputError: A model was asked other items.
     """
     tasks = np.array([item.task for item in items])
     cells: dict[str, list[Cell]] = {}
@@ -183,6 +187,12 @@ def read_study(folder: Path, items: Sequence[Asked]) -> Study:
         with np.load(done.parent / "answers.npz") as stored:
             answers = {key: stored[key] for key in stored.files}
         reference = answers.pop(REFERENCE)
+        if len(reference) != len(tasks):
+            raise InputError(
+                f"`{done.parent}` holds answers to {len(reference)} items, not to these "
+                f"{len(tasks)}",
+                "give --items and --chunks as they were",
+            )
         of_task = {task: reference[tasks == task] for task in TASKS}
         accuracy[model] = {task: (float(r.mean()), len(r)) for task, r in of_task.items()}
         learned = [task for task in TASKS if accuracy[model][task][0] >= LEARNED]

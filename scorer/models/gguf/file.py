@@ -60,6 +60,11 @@ def open_gguf(path: Path) -> GGUFFile:
     """
     if not path.exists():
         raise InputError(f"there is no file `{path}`", "give the path of a GGUF file")
+    if path.is_dir():
+        raise InputError(
+            f"`{path}` is a folder, and its name is that of a GGUF file",
+            "name the file in it; a folder with a model of MLX needs another name",
+        )
     first = read_header(path)
     parts = _parts(path, first)
     tensors: dict[str, StoredTensor] = {}

@@ -23,6 +23,7 @@ from scorer.report.formats.weight_words import has_cache, source_of
 from scorer.report.setting_row import SettingRow
 from scorer.report.tree import Report
 from scorer.spec.job import Job
+from scorer.spec.settings.weights import StoredWeights
 from scorer.text.wikitext import FILE, REPO
 
 _RELATION = "quantized"
@@ -40,7 +41,7 @@ def to_model_card(report: Report) -> str:
     results: dict[str, list[dict[str, Any]]] = {}
     for row in report.settings:
         if (result := _result(row, report.run.job, names)) is not None:
-            results.setdefault(_card_of(row, report), []).append(result)
+            results.setdefault(_card_of(row, report, names), []).append(result)
     own = inert(report.reference.model_id)
     if any(name != own for name in results):
         # The card is of the quantized repo: what is made in memory has none.
@@ -87,8 +88,12 @@ def _keys(report: Report, names: ShortNames) -> str:
     return f"Protocol `{report.run.job.protocol}`. {keys_sentence(report, names)}".rstrip()
 
 
-def _card_of(row: SettingRow, report: Report) -> str:
-    """The model that a row is about: its repo, else the reference."""
+def _card_of(row: SettingRow, report: Report, names: ShortNames) -> str:
+    """The model that a row is about: its repo, folder or file by name, else the reference."""
+    source = source_of(row)
+    if isinstance(source, StoredWeights) and source.is_path:
+        # The path of this machine says nothing to whoever reads a card.
+        return names.names.get(source.key, inert(source.model))
     own = None if row.weights is None else row.weights.model_id
     return inert(report.reference.model_id if own is None else own)
 

@@ -18,7 +18,7 @@ from scorer.report.tree import ReferencePart, Report
 from scorer.report.weight_keys import WeightKeys
 from scorer.runs.facts import reads_codes
 from scorer.spec.settings.registry import parse_setting
-from scorer.spec.settings.weights import cache_of, weights_of
+from scorer.spec.settings.weights import WeightsSetting, cache_of, from_any_folder, weights_of
 from scorer.stats.summary_values import DepthSpan
 from scorer.text.provenance import CorpusProvenance
 
@@ -28,7 +28,8 @@ def chosen_setting(settings: Sequence[str], only: str | None = None) -> str:
 
     Args:
         settings: Those of the report, in notation.
-        only: The one that is wanted, in any notation of it; None where there is only one.
+        only: The one that is wanted, in any notation of it or by its short name; None where there
+            is only one.
 
     Raises:
         InputError: There are several and none is named, the named one is not among them, or it is
@@ -47,19 +48,32 @@ def chosen_setting(settings: Sequence[str], only: str | None = None) -> str:
 def _chosen(settings: Sequence[str], only: str | None) -> str:
     named = ", ".join(f"`{name}`" for name in settings)
     if only is not None:
-        wanted = parse_setting(only).key
+        called = [name for name in settings if _short(name) == only.strip()]
+        if len(called) == 1:
+            return called[0]
+        wanted = parse_setting(only)
         # A width without a group may have come to another group with this model.
-        for name in (wanted, *settings):
+        for name in (from_any_folder(wanted).key, wanted.key, *settings):
             group = parse_setting(name).kv_method.group_size or None
-            if name in settings and parse_setting(only, group_size=group).key == name:
+            asked = parse_setting(only, group_size=group)
+            if name in settings and name in (from_any_folder(asked).key, asked.key):
                 return name
-        raise InputError(f"the report has no setting `{wanted}`", f"it has {named}")
+        raise InputError(f"the report has no setting `{wanted.key}`", f"it has {named}")
     if len(settings) != 1:
         raise InputError(
             f"mqf-json holds one setting, and this report has {len(settings)}: {named}",
             f"--only {settings[0]} writes one; --format json holds them all",
         )
     return settings[0]
+
+
+def _short(name: str) -> str:
+    """How a report calls a setting where room is short: weights by the last part of their path."""
+    setting = parse_setting(name)
+    if not isinstance(setting, WeightsSetting):
+        return name
+    cache = "" if setting.cache is None else f"+{setting.cache.key}"
+    return setting.source.name + cache
 
 
 def to_mqf_json(report: Report, only: str | None = None) -> str:

@@ -15,6 +15,11 @@ from scorer.spec.quantizers.known import without_alias
 
 NOTATION_HINT = "write BITS, kBvB, then :GROUP @START ~PATH as needed: 8, 4:32, k8v4, 4@512"
 
+WEIGHTS_HINT = (
+    "weights are written w=org/name, w=./folder or w=./name.gguf; in a path %20 is a space, "
+    "%2C a comma, %2B a plus"
+)
+
 _INT = r"[0-9]+"
 _NUM = rf"{_INT}(?:\.{_INT})?"
 _NAME = r"[a-z](?:[a-z_-]*[a-z])?"
@@ -188,4 +193,6 @@ def _whole(digits: str | None, text: str) -> int | None:
 
 
 def _no_setting(text: str) -> InputError:
-    return InputError(f"`{text}` is not a setting", NOTATION_HINT)
+    of_weights = text.startswith("w=") or text.lower().endswith(".gguf")
+    hint = WEIGHTS_HINT if of_weights else NOTATION_HINT
+    return InputError(f"`{text}` is not a setting", hint)

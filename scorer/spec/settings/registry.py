@@ -8,7 +8,7 @@ from typing import Protocol
 from scorer.spec.settings.base import ComputePath, Setting
 from scorer.spec.settings.grammar import SettingForm, parse_form, split_list, unknown
 from scorer.spec.settings.kv import KVSetting
-from scorer.spec.settings.weights import WeightsSetting
+from scorer.spec.settings.weights import WeightsSetting, from_any_folder
 
 SettingsAsked = Iterable[Setting | str | int] | Setting | str | int
 """Settings as a program gives them: notations, widths, settings, or a string that lists them."""
@@ -66,6 +66,8 @@ def parse_settings(
 ) -> tuple[Setting, ...]:
     """Read a comma-separated list of settings; a setting named twice is kept once.
 
+    Paths of weights are taken from the working directory and become absolute.
+
     Args:
         text: The list.
         group_size: As of :func:`parse_setting`, likewise the next two.
@@ -76,7 +78,7 @@ def parse_settings(
         InputError: The list is empty or one of its settings is not valid.
     """
     found = (
-        parse_setting(part, group_size=group_size, start=start, path=path)
+        from_any_folder(parse_setting(part, group_size=group_size, start=start, path=path))
         for part in split_list(text)
     )
     return tuple(dict.fromkeys(found))
@@ -90,6 +92,8 @@ def settings_asked(
     path: ComputePath = "deployed",
 ) -> tuple[Setting, ...]:
     """Read the settings that a program names, in their order.
+
+    Paths of weights in notation are taken as :func:`parse_settings` takes them.
 
     Args:
         asked: The settings. A width such as 8 is a notation too.
@@ -107,6 +111,6 @@ def settings_asked(
     return tuple(
         one
         if isinstance(one, Setting)
-        else parse_setting(str(one), group_size=group_size, start=start, path=path)
+        else from_any_folder(parse_setting(str(one), group_size=group_size, start=start, path=path))
         for one in listed
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os.path
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 from urllib.parse import unquote
 
@@ -212,6 +215,27 @@ class WeightsSetting(Setting):
     def control(self) -> WeightsSetting:
         """The same weights with the cache on the dequantized path."""
         return WeightsSetting(self.source, None if self.cache is None else self.cache.control())
+
+
+def from_any_folder(setting: Setting) -> Setting:
+    """A setting that names the same files in whatever folder it is read.
+
+    Args:
+        setting: As it is written in the working directory; one without a relative path of weights
+            is returned unchanged, and so is every one where there is no working directory.
+    """
+    if not isinstance(setting, WeightsSetting):
+        return setting
+    source = setting.source
+    if not isinstance(source, StoredWeights) or not source.model.startswith(("./", "../")):
+        return setting
+    try:
+        # Links stay: a snapshot of the cache is known by its path.
+        path = os.path.normpath(Path(source.model).absolute())
+    except OSError:
+        # Whoever looks for the weights says that they are not there.
+        return setting
+    return dataclasses.replace(setting, source=StoredWeights(path))
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import platform
@@ -71,6 +72,9 @@ def test_the_whole_way_through_the_child(capfd: pytest.CaptureFixture[str]) -> N
     assert found["versions"]["qfid"] == __version__
     assert found["versions"]["python"] == platform.python_version()
     assert all(found["versions"][name] for name in ("mlx", "mlx-lm", "numpy", "huggingface-hub"))
+    # What extras bring is named where it is installed.
+    has_gguf = importlib.util.find_spec("gguf") is not None
+    assert bool(found["versions"].get("gguf")) == has_gguf == ("gguf" in found["versions"])
     cache, runs = found["model_cache"], found["runs"]
     assert (cache["path"], cache["entries"]) == (str(hub_folder()), 1) and cache["bytes"] > 100
     assert (runs["path"], runs["entries"]) == (str(runs_folder()), 1) and runs["bytes"] > 100

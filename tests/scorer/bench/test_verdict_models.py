@@ -148,3 +148,52 @@ def test_a_whole_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*/*")}
     assert command.main(["all", *given]) == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*/*")} == times
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["report"], "holds no model that is scored"),
+        (["score", "--models", "tiny,"], "holds no trained model of: tiny"),
+        (["train", "--models", "bogus"], "`bogus` is no model of the study; there are llama-5m"),
+        (["score", "--settings", "zz"], "`zz`"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command, "make_held_out", lambda *args: None)
+    assert command.main([*arguments, "--out", str(tmp_path)]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("error: ") and said in shown.err
+    assert shown.err.count("\n") == 1 and shown.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_where_the_folder_should_be_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert command.main(["text", "--out", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--items=0", "--steps=-1", "--seconds=nan", "--dtype=no"])
+def test_numbers_that_make_nothing_are_refused(option: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command.main(["text", "--out", "nowhere", option])
+    assert caught.value.code == 2
+
+
+def test_all_ends_as_the_step_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "make_held_out", lambda *args: None)
+
+    def fails(*args: object, **options: object) -> None:
+        raise command.subprocess.CalledProcessError(3, "train")
+
+    monkeypatch.setattr(command.subprocess, "run", fails)
+    assert command.main(["all", "--out", str(tmp_path)]) == 3

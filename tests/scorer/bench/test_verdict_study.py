@@ -7,16 +7,19 @@ import io
 import itertools
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scorer.bench.verdicts.auc import auc, label, measured_auc, settled
 from scorer.bench.verdicts.bounds import Split, proposal, split
-from scorer.bench.verdicts.cells import Cell, Scores, Study, kind_of, task_fall
+from scorer.bench.verdicts.cells import Cell, Scores, Study, kind_of, read_study, task_fall
 from scorer.bench.verdicts.figures import PREDICTORS, figures_of
 from scorer.bench.verdicts.items import TASKS
 from scorer.bench.verdicts.report import cells_csv, conclusion, to_json, to_markdown
+from scorer.bench.verdicts.scoring import REFERENCE
+from scorer.common.errors import InputError
 from scorer.spec.thresholds import KV, WEIGHTS
 from scorer.stats.verdict import verdict_of
 
@@ -160,3 +163,13 @@ def test_a_verdict_that_misses_falls_is_said_to() -> None:
     found = list(conclusion(figures_of(made_study(slope=6.0))))
     assert any("misses more than 5 % of the falls" in each for each in found)
     assert "proposed, not changed" in found[-1]
+
+
+def test_answers_to_other_items_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "scores" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "asked.json").write_text("{}")
+    (folder / "report.json").write_text('{"report": {"settings": []}}')
+    np.savez(folder / "answers.npz", **{REFERENCE: np.ones(3, bool)})
+    with pytest.raises(InputError, match="holds answers to 3 items, not to these 0"):
+        read_study(tmp_path, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,14 @@ def test_a_type_that_the_package_lacks_is_named(
     monkeypatch.setattr(gguf.quants, "dequantize", lacking)
     with pytest.raises(InputError, match="package gguf does not dequantize Q8_0"):
         dequantized(read_header(path).tensors[0])
+
+
+def test_a_package_that_cannot_be_imported_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(gguf_bytes({}, {"x": stored(np.ones((2, 32)), "F16")}))
+    monkeypatch.setitem(sys.modules, "gguf.constants", None)
+    with pytest.raises(InputError, match="package gguf cannot be imported") as caught:
+        dequantized(read_header(path).tensors[0])
+    assert "pip install" in caught.value.hint

@@ -193,3 +193,11 @@ def test_a_part_that_is_missing_or_misplaced_is_refused(tmp_path: Path) -> None:
     alone = write(tmp_path / "alone.gguf", paths[0].read_bytes())
     with pytest.raises(InputError, match="one of 3 parts, and its name does not say"):
         open_gguf(alone)
+
+
+def test_a_folder_that_is_called_like_a_file_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "model.gguf"
+    folder.mkdir()
+    with pytest.raises(InputError, match="is a folder, and its name is that of a GGUF file") as it:
+        open_gguf(folder)
+    assert "name the file in it" in it.value.hint

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from weights_reports import weights_report
+import json
+
+import pytest
+from weights_reports import DRIFT, weights_report
 
 from scorer.report.deployment import RUNS_GGUF, setting_commands
+from scorer.report.dropping import droppable
 from scorer.report.formats.answer import to_answer
 from scorer.report.formats.badge import to_badges
 from scorer.report.formats.markdown import to_markdown
+from scorer.report.formats.model_card import to_model_card
 from scorer.runs.weight_facts import GGUF_NOTE
 from scorer.spec.amounts import parse_bytes
 from scorer.spec.deployment import DeploymentSpec
@@ -62,3 +67,30 @@ def test_what_is_measured_is_said_once_for_all_files() -> None:
 
 def test_a_badge_names_type_and_file() -> None:
     assert "Q4_K weights · x-Q4_K.gguf" in to_badges(weights_report(FILE))
+
+
+def test_a_file_with_a_cache_of_mlx_drops_nothing_and_is_dropped_for_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The pair takes the least of all, and all are settled as good.
+    monkeypatch.setitem(DRIFT, FILE, 0.0004)
+    best = f"{FILE}+8"
+    report = weights_report(f"8,{FILE},{best}", deployment=in_memory("1GB"))
+    found = droppable(report)
+    assert report.deployment is not None and report.deployment.pick == FILE
+    assert found["8"] == f"takes more than `{FILE}`, which is settled as good"
+    assert found[best] == f"no known runtime computes it, and `{FILE}` is settled as good"
+    assert found[FILE] == "settled as good, and the answer"
+    # Where nothing that can be run is settled as good, nothing is dropped.
+    assert droppable(weights_report(f"4,{best}", deployment=in_memory("1GB"))) == {}
+
+
+def test_a_card_names_the_file_and_not_its_folder() -> None:
+    def named(settings: str) -> list[str]:
+        lines = to_model_card(weights_report(settings)).splitlines()
+        line = next(line for line in lines if line.startswith("model-index: "))
+        return [entry["name"] for entry in json.loads(line.removeprefix("model-index: "))]
+
+    assert named(f"{FILE},{FILE}+8,8") == ["x-Q4_K.gguf"]
+    # Two are called alike.
+    assert named("w=/a/x.gguf,w=/b/x.gguf") == ["/a/x.gguf", "/b/x.gguf"]

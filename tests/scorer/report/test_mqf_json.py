@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import peer
@@ -11,7 +12,7 @@ import pytest
 from report_builders import again, built, make_facts, random_positions, scored
 
 from scorer.common.errors import InputError, SettingFailed
-from scorer.report.formats.mqf_json import to_mqf_json
+from scorer.report.formats.mqf_json import chosen_setting, to_mqf_json
 from scorer.report.tree import Report
 from scorer.runs.facts import FailureFacts
 from scorer.spec.settings.kv import KVSetting
@@ -177,3 +178,19 @@ def test_a_version_that_is_not_known_is_left_out() -> None:
     report = built(facts, [scored("8", random_positions())])
     assert report["kv_method_provenance"] == {"package": "mlx-lm"}
     assert written(again(report))["mlx_version"] == "unknown"
+
+
+def test_weights_are_named_as_they_are_typed_and_as_reports_call_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    held = [f"w={tmp_path}/x.gguf", f"w={tmp_path}/x.gguf+4:32", "w=./y", "w=/a/z", "w=/b/z"]
+    for only in ("w=./x.gguf", "x.gguf", held[0]):
+        assert chosen_setting(held, only) == held[0]
+    # A run of an earlier version may hold a relative path.
+    assert chosen_setting(held, "w=./y") == "w=./y"
+    # Two are called so.
+    with pytest.raises(InputError, match="does not know `z`"):
+        chosen_setting(held, "z")
+    with pytest.raises(InputError, match="quantizes both"):
+        chosen_setting(held, "x.gguf+4:32")

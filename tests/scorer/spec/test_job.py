@@ -156,6 +156,8 @@ def test_any_json_is_a_job_or_an_input_error(data: Any) -> None:
             "loaded one after the other cannot stop together",
             "leave out --one-at-a-time or --until-settled",
         ),
+        ({"until_settled": "yes"}, "until settled `'yes'` is neither True nor False", "True or"),
+        ({"control": 1}, "control `1` is neither True nor False", "give True or False"),
         ({"kernel": "fast"}, "`fast` is not a kernel", "auto, mlx-lm"),
         (
             {"settings": parse_settings("8,4@511")},

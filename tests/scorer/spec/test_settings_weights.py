@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,13 +12,14 @@ from setting_values import kv_settings
 from scorer.common.errors import InputError
 from scorer.spec.geometry import KVGeometry, KVLayer
 from scorer.spec.settings.kv import KVSetting
-from scorer.spec.settings.registry import parse_setting, parse_settings
+from scorer.spec.settings.registry import parse_setting, parse_settings, settings_asked
 from scorer.spec.settings.weights import (
     MadeWeights,
     StoredWeights,
     WeightsSetting,
     cache_of,
     caches_of,
+    from_any_folder,
     sources_of,
     weights_of,
 )
@@ -45,7 +48,7 @@ def test_reading_a_key_gives_the_setting(setting: WeightsSetting) -> None:
     key = setting.key
     assert parse_setting(key) == setting and parse_setting(setting.written).key == key
     # In a list, and unquoted in a shell.
-    assert parse_settings(f"8,{key}")[1] == setting
+    assert parse_settings(f"8,{key}")[1] == from_any_folder(setting)
     assert not set("!?*$ \t\n,;&|<>()'\"`") & set(key)
 
 
@@ -75,8 +78,9 @@ def test_notation(text: str, key: str) -> None:
         ("w4:16", "weights `w4:16`: `16` is not a group size", "group sizes: 32, 64, 128"),
         ("w4+7", "`7` bits for the key side", "widths"),
         ("wmxfp6", "`wmxfp6` is not a setting", "8, 4:32"),
-        ("w=name", "`w=name` is not a setting", "8, 4:32"),
+        ("w=name", "`w=name` is not a setting", "w=./name.gguf"),
         ("w4@9", "`w4@9` is not a setting", "8, 4:32"),
+        ("x.GGUF", "`x.GGUF` is not a setting", "w=./name.gguf"),
     ],
 )
 def test_weights_that_cannot_be_say_why(text: str, message: str, hint: str) -> None:
@@ -122,3 +126,21 @@ def test_what_settings_run_is_told_apart() -> None:
     assert [source.key for source in sources_of(found)] == ["w4", "w8"]
     assert [cache.key for cache in caches_of(found)] == ["8", "4", "k8v4"]
     assert weights_of(KVSetting(8, 8)) is None and cache_of(parse_setting("w4")) is None
+
+
+def test_a_path_that_a_user_writes_holds_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a,b"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    key = f"w={tmp_path}/a%2Cb/x.gguf+4"
+    assert [each.key for each in parse_settings("w=./x.gguf+4,w=../y,8,w=org/name")] == [
+        key,
+        f"w={tmp_path}/y",
+        "8",
+        "w=org/name",
+    ]
+    assert settings_asked(["w=./x.gguf+4"])[0].key == key
+    # What a run holds is read as it is.
+    assert parse_setting("w=./x.gguf+4").key == "w=./x.gguf+4"
