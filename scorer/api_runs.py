@@ -121,15 +121,32 @@ def _warn(category: type[QfidWarning], message: str, hint: str = "") -> None:
     warnings.warn(text, category, stacklevel=4)
 
 
+class _BySetting(dict[str, "SettingReport"]):
+    """Reports by notation; a setting is found as it was written too, ``w=./folder``."""
+
+    def __missing__(self, setting: str) -> SettingReport:
+        from scorer.spec.settings.registry import parse_settings
+
+        try:
+            (asked,) = parse_settings(setting)
+        except (InputError, ValueError):
+            raise KeyError(setting) from None
+        if asked.key == setting or asked.key not in self:
+            raise KeyError(setting)
+        return self[asked.key]
+
+
 def by_setting(report: Report, run: str) -> dict[str, SettingReport]:
     """The reports of a run's settings by notation, in their order.
+
+    A setting is found under its key, and as it was written: paths in keys are absolute.
 
     Raises:
         SettingFailed: A setting gave no usable number.
     """
     from scorer.report.setting_report import SettingReport
 
-    found: dict[str, SettingReport] = {}
+    found: dict[str, SettingReport] = _BySetting()
     failed: SettingFailed | None = None
     for row in report.settings:
         try:

@@ -18,7 +18,9 @@ from scorer.spec.settings.weights import StoredWeights
 pytestmark = pytest.mark.filterwarnings("ignore::scorer.common.warning_categories.QfidWarning")
 
 
-def test_a_grid_with_its_parts(small: Small, tmp_path: Path) -> None:
+def test_a_grid_with_its_parts(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = write_tiny_model(tmp_path / "copy", "llama", bits=8, **SMALL)
     found = scorer.measure_weight_fidelity(
         small.model,
@@ -37,6 +39,12 @@ def test_a_grid_with_its_parts(small: Small, tmp_path: Path) -> None:
     names = ["4", stored, f"{stored}+4", "w2:32", "w2:32+4", "w8:32+8"]
     assert list(found.settings) == names == [report.setting for report in found]
     assert found["w2:32"].kl.mean > found[stored].kl.mean > 0 and len(found) == 6
+    # Keys hold absolute paths; what was typed is found too.
+    monkeypatch.chdir(tmp_path)
+    assert found["w=./copy+4"] is found[f"{stored}+4"]
+    for absent in ("w3:32", "w=./other", "w=", "nothing"):
+        with pytest.raises(KeyError):
+            found[absent]
     assert found.grid is not None and found.grid.weights == ("", stored, "w2:32", "w8:32")
     assert [part.setting for part in found.interactions] == [f"{stored}+4", "w2:32+4"]
     assert found.deployment is not None and found.deployment.context == 4096
