@@ -14,6 +14,10 @@ from scorer.common.errors import InputError
 from scorer.spec.quantizers.known import without_alias
 
 NOTATION_HINT = "write BITS, kBvB, then :GROUP @START ~PATH as needed: 8, 4:32, k8v4, 4@512"
+STORED_HINT = (
+    "write w=org/name, w=/path or w=./path, then +8 as needed; "
+    "in a path %20 is a space, %2B a +, %2C a comma"
+)
 
 _INT = r"[0-9]+"
 _NUM = rf"{_INT}(?:\.{_INT})?"
@@ -188,4 +192,5 @@ def _whole(digits: str | None, text: str) -> int | None:
 
 
 def _no_setting(text: str) -> InputError:
-    return InputError(f"`{text}` is not a setting", NOTATION_HINT)
+    hint = STORED_HINT if text.startswith("w=") else NOTATION_HINT
+    return InputError(f"`{text}` is not a setting", hint)

@@ -75,7 +75,9 @@ def test_notation(text: str, key: str) -> None:
         ("w4:16", "weights `w4:16`: `16` is not a group size", "group sizes: 32, 64, 128"),
         ("w4+7", "`7` bits for the key side", "widths"),
         ("wmxfp6", "`wmxfp6` is not a setting", "8, 4:32"),
-        ("w=name", "`w=name` is not a setting", "8, 4:32"),
+        ("w=name", "`w=name` is not a setting", "w=org/name"),
+        ("w=/a b.gguf", "`w=/a b.gguf` is not a setting", "%20 is a space"),
+        ("w=/a+4.gguf+8", "`w=/a+4.gguf+8` is not a setting", "%2B a +"),
         ("w4@9", "`w4@9` is not a setting", "8, 4:32"),
     ],
 )
