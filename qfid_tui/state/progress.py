@@ -96,7 +96,10 @@ class RunProgress:
             self._at_begin = self._done
             self._most, self.loading, self.look = 0.0, None, None
             least = min(self.scored.values(), default=0)
-            self._until = next((size for size in event.looks if size > least), len(event.chunks))
+            # Settings that were added catch up with the others before there is a look.
+            most = max(self.scored.values(), default=0)
+            ahead = (size for size in event.looks if size > least and size >= most)
+            self._until = next(ahead, len(event.chunks))
             self._places = {chunk: place for place, chunk in enumerate(event.chunks)}
             self._begun = {}
         elif isinstance(event, Progress):
