@@ -96,7 +96,11 @@ class RunProgress:
             self._at_begin = self._done
             self._most, self.loading, self.look = 0.0, None, None
             least = min(self.scored.values(), default=0)
-            self._until = next((size for size in event.looks if size > least), len(event.chunks))
+            # The first look is where the settings that have most chunks had their last.
+            most = max(self.scored.values(), default=0)
+            seen = sum(size <= most for size in event.looks)
+            ahead = event.looks[max(0, seen - 1) :]
+            self._until = next((size for size in ahead if size > least), len(event.chunks))
             self._places = {chunk: place for place, chunk in enumerate(event.chunks)}
             self._begun = {}
         elif isinstance(event, Progress):

@@ -55,6 +55,7 @@ class TableRow:
         differs: In what it differs from the rows that are ranked, in words; empty for those.
         refusal: Why the model cannot take the setting; "" if it can, or if that is not known.
         weights: What is known of its weights; None for the model's own, or if nothing is.
+        unreadable: Whether its weights were looked for and nothing could be read of them.
         letters: Letters that it shares with the settings that it cannot be told apart from; ""
             until the run has a report, and where nothing is known of that.
         alike: The settings that it cannot be told apart from, in notation.
@@ -80,6 +81,7 @@ class TableRow:
     differs: tuple[str, ...] = ()
     refusal: str = ""
     weights: WeightsInfo | None = None
+    unreadable: bool = False
     letters: str = ""
     alike: tuple[str, ...] = ()
 
@@ -173,8 +175,10 @@ def table_rows(
     rows.append(TableRow("", None, None, full))
     for setting in weights:
         row = _row(setting, choices, comparison, geometry)
-        known = weights_info(setting.source.key, comparison, offer)
-        rows.append(dataclasses.replace(row, weights=known))
+        source = setting.source.key
+        known = weights_info(source, comparison, offer)
+        unreadable = known is None and offer is not None and source in offer.asked
+        rows.append(dataclasses.replace(row, weights=known, unreadable=unreadable))
     rows = _with_letters(rows, comparison)
     rows += [_earlier_row(row, full) for row in earlier]
     return _compared(rows)

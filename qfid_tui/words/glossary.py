@@ -108,7 +108,8 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "",
             f"Good: KL mean ≤ {_GOOD.kl_mean:g}, p99 ≤ {_GOOD.kl_p99:g}, "
             f"flips ≤ {100 * _GOOD.flip_rate:g} %; marginal: ≤ {_FAIR.kl_mean:g}, "
-            f"≤ {_FAIR.kl_p99:g}, ≤ {100 * _FAIR.flip_rate:g} %",
+            f"≤ {_FAIR.kl_p99:g}, ≤ {100 * _FAIR.flip_rate:g} %; in a run with weights other "
+            "bounds, see `w4`",
         ),
         Entry(
             "good?",
@@ -132,6 +133,14 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
             "beyond; they hold together, however early it stops.",
             "",
             "Not settled at the last chunk: this text cannot say",
+        ),
+        Entry(
+            "difference; within, beyond, neither",
+            "Of two runs that are compared: KL mean of a setting in the second less that in the "
+            "first, over the chunks that both scored; whether its interval lies within a tenth of "
+            "the first run's KL mean, beyond it, or neither.",
+            "nats",
+            "Within: the runs agree; neither: more chunks may tell",
         ),
         Entry(
             "not distinguishable",
@@ -226,8 +235,8 @@ GLOSSARY: dict[str, tuple[Entry, ...]] = {
         Entry(
             "w4, wmxfp4, w=org/name, w4+8",
             "Weights instead of a format of the cache, made of the model's own as mlx_lm.convert "
-            "would or those of a copy in the cache, with a KV setting after the `+`; every row of "
-            "a run with weights is judged by the bounds of weights.",
+            "would, or those of a copy in the cache or of a GGUF file, with a KV setting after the "
+            "`+`; every row of a run with weights is judged by the bounds of weights.",
             "",
             f"Good up to KL mean {WEIGHTS.good.kl_mean:g}, p99 {WEIGHTS.good.kl_p99:g} and "
             f"{100 * WEIGHTS.good.flip_rate:g} % flips, marginal up to "

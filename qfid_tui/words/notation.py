@@ -17,7 +17,11 @@ NOTATION = (
     ("w4:32", "the same with a scale and a bias for every 32 weights; 64 where nothing is said"),
     ("wmxfp4", "the weights in a format of floats: `wmxfp4`, `wmxfp8` or `wnvfp4`"),
     ("w=org/name", "the weights of a repo in the local cache; `w=org/name@rev` pins a revision"),
-    ("w=./folder", "those of a folder; `../` and `/` begin one too, and `%2C` stands for a comma"),
+    (
+        "w=./folder",
+        "those of a folder; `../` and `/` begin one too; `%20` stands for a space, `%2B` for a +, "
+        "`%2C` for a comma",
+    ),
     ("w=./x.gguf", "those of a GGUF file, dequantized"),
     ("w4+8", "weights in 4 bits and a KV cache in 8; any weights with any KV setting"),
 )

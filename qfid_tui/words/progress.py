@@ -90,7 +90,7 @@ def where_text(run: RunProgress) -> str:
     if run.added and at > run.earlier:
         said = f"added chunk {at - run.earlier} of {run.added}"
     if run.planned is not None and (looks := run.planned.looks):
-        done = 0 if run.look is None else run.look.look
+        done = sum(size < run.chunks for size in looks) if run.look is None else run.look.look
         said += f" (look {min(done + 1, len(looks))} of {len(looks)})"
     if run.turn is None:
         return said

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qfid_tui.app.screens.prompt import PromptScreen
@@ -10,10 +11,11 @@ from qfid_tui.state.kv_cost import kv_cost, short_bytes
 from qfid_tui.state.run_options import Option, put, value_of
 from qfid_tui.state.setting_names import short_name
 from qfid_tui.words.about_line import setting_text
+from scorer.common.errors import InputError
 from scorer.report.formats.inline import count
 from scorer.spec.amounts import bytes_word, parse_bytes, parse_tokens, shown_bytes, tokens_word
 from scorer.spec.settings.registry import parse_settings
-from scorer.spec.settings.weights import WeightsSetting
+from scorer.spec.settings.weights import StoredWeights, WeightsSetting, sources_of
 
 if TYPE_CHECKING:
     from qfid_tui.state.choices import Choices
@@ -51,6 +53,7 @@ def setting_prompt(
             start=choices.start,
             path=choices.path,  # type: ignore[arg-type]  # checked by the setting
         )
+        _check_files(settings)
         exact = geometry if geometry is not None and geometry.exact else None
         return [setting if exact is None else setting.resolved(exact) for setting in settings]
 
@@ -81,6 +84,15 @@ def setting_prompt(
                 take(setting)
 
     return PromptScreen("Add a setting", "", _NOTATION, meaning, takes_list=True), answered
+
+
+def _check_files(settings: Sequence[Setting]) -> None:
+    """Refuse a GGUF file that is not there, before a run is begun with it."""
+    for source in sources_of(settings):
+        if isinstance(source, StoredWeights) and source.is_gguf:
+            path = Path(source.model)
+            if not path.is_file():
+                raise InputError(f"there is no file `{path}`", "give the path of a GGUF file")
 
 
 def option_prompt(option: Option, choices: Choices, take: Callable[[Any], None]) -> Prompt:

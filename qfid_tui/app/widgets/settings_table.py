@@ -288,7 +288,8 @@ class SettingsTable(Rows):
 
     def _costs(self, row: TableRow, style: str, room: int) -> list[Part]:
         if row.has_weights and row.figures is None:
-            said = "what is known of these weights is being read …"
+            # Those of a model are read once it is taken.
+            said = "nothing can be read of these weights" if row.unreadable else "not read yet"
             if row.weights is not None:
                 bits = f"of weights, {row.weights.bits_per_weight:.2f} bits each"
                 said = f"{bits} · {inert(short_precision(row.weights))}"

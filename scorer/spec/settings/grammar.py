@@ -14,10 +14,9 @@ from scorer.common.errors import InputError
 from scorer.spec.quantizers.known import without_alias
 
 NOTATION_HINT = "write BITS, kBvB, then :GROUP @START ~PATH as needed: 8, 4:32, k8v4, 4@512"
-
-WEIGHTS_HINT = (
-    "weights are written w=org/name, w=./folder or w=./name.gguf; in a path %20 is a space, "
-    "%2C a comma, %2B a plus"
+STORED_HINT = (
+    "write w=org/name, w=/path or w=./name.gguf, then +8 as needed; "
+    "in a path %20 is a space, %2B a +, %2C a comma"
 )
 
 _INT = r"[0-9]+"
@@ -194,5 +193,5 @@ def _whole(digits: str | None, text: str) -> int | None:
 
 def _no_setting(text: str) -> InputError:
     of_weights = text.startswith("w=") or text.lower().endswith(".gguf")
-    hint = WEIGHTS_HINT if of_weights else NOTATION_HINT
+    hint = STORED_HINT if of_weights else NOTATION_HINT
     return InputError(f"`{text}` is not a setting", hint)

@@ -89,6 +89,15 @@ def test_a_run_that_goes_on_counts_from_where_it_is() -> None:
     assert run.chunks == 8
 
 
+def test_a_setting_that_is_added_is_counted_to_the_look_that_the_others_are_at() -> None:
+    run = RunProgress(clock=lambda: 0.0)
+    run.add(planned(done={"8": 5, "4": 0}))
+    assert where_text(run) == "chunk 1 of 5 (look 2 of 3)" and run.fraction < 1
+    # The last look was at 3, and is looked at again with the added one.
+    run.add(planned(done={"8": 4, "4": 0}))
+    assert run.chunks == 3
+
+
 def test_looks_in_words() -> None:
     assert "scoring 8, 4 on at most 8 chunks, until settled (3 looks, at 3, 5, 8 chunks)" in (
         planned_text(planned())

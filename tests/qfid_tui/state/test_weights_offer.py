@@ -14,7 +14,9 @@ from tiny_models import write_tiny_model
 from weights_states import ticked
 
 from qfid_tui.state.choices import MADE, Choices
+from qfid_tui.state.comparison import Comparison
 from qfid_tui.state.model_reading import read_weights
+from qfid_tui.state.table_rows import table_rows
 from qfid_tui.state.workbench import WorkbenchState
 from qfid_tui.words.grid_lines import answer_lines
 from qfid_tui.words.run_lines import run_lines
@@ -81,6 +83,11 @@ def test_gguf_files_are_offered_from_the_folder_and_where_they_are_typed(
     assert names[:3] == ["model-4bit", "beside.gguf", "w8"]
     assert offer.known[typed.key].precision == "32 bit (float32)"
     assert broken.key in offer.asked and broken.key not in offer.known
+    choices = Choices(model=model.name, added=(typed.key, broken.key))
+    rows = {row.name: row for row in table_rows(choices, Comparison(), None, (), offer)}
+    assert rows[broken.key].unreadable and not rows[typed.key].unreadable
+    # Nothing was looked for yet.
+    assert not any(row.unreadable for row in table_rows(choices, Comparison(), None))
 
 
 @pytest.mark.parametrize(

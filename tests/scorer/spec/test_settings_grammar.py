@@ -144,8 +144,8 @@ def test_what_follows_no_rule_is_no_setting(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_form(text)
     assert caught.value.message == f"`{text}` is not a setting"
-    hint = "w=./folder or w=./name.gguf" if text.startswith("w=") else "8, 4:32, k8v4, 4@512"
-    assert hint in caught.value.hint
+    expected = "w=org/name" if text.startswith("w=") else "8, 4:32, k8v4, 4@512"
+    assert expected in caught.value.hint
 
 
 @pytest.mark.parametrize(
