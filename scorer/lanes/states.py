@@ -57,7 +57,7 @@ class HostStates:
     shape: list[int]
 
     def array(self) -> mx.array:
-        """The states, in ``shape`` and ``dtype``."""
+        """The states, bit for bit, in the shape and dtype they were stored in."""
         return mx.array(self.data).view(_DTYPES[self.dtype]).reshape(self.shape)
 
 
@@ -79,7 +79,11 @@ class StatesBytes:
 
     @classmethod
     def of(cls, states: mx.array, path: Path) -> StatesBytes:
-        """The bytes of states, as of :meth:`FileStates.store`; nothing is computed.
+        """The bytes of states; nothing is computed.
+
+        Args:
+            states: (B, T, H) or of any other shape; float32, float16 or bfloat16.
+            path: The file.
 
         Raises:
             QfidError: They have a dtype that cannot be stored.
@@ -91,7 +95,9 @@ class StatesBytes:
         return cls(states.reshape(-1).view(mx.uint8), dtype, list(states.shape), path)
 
     def store(self) -> FileStates:
-        """Write them, see :meth:`FileStates.store`.
+        """Compute them and write the file, which is whole or not there.
+
+        Not synced to the disk: after a crash of the machine nobody reads it.
 
         Raises:
             QfidError: The bytes cannot be stored.
@@ -118,31 +124,8 @@ class FileStates:
 
     path: Path
 
-    @classmethod
-    def store(cls, states: mx.array, path: Path) -> FileStates:
-        """Compute states and write them; the file is whole or not there.
-
-        Not synced to the disk: after a crash of the machine nobody reads it.
-
-        Args:
-            states: (B, T, H) or of any other shape; float32, float16 or bfloat16.
-            path: The file; its folder must exist.
-
-        Raises:
-            QfidError: They have another dtype, or the bytes cannot be stored.
-        """
-        return StatesBytes.of(states, path).store()
-
-    def load(self) -> mx.array:
-        """Read the states (B, T, H), bit for bit, in the shape and dtype they were stored in.
-
-        Raises:
-            QfidError: The file is missing, cut short or damaged.
-        """
-        return self.read().array()
-
     def read(self) -> HostStates:
-        """The same without MLX, for a thread that does nothing else.
+        """Read the bytes, without MLX: a thread of its own may do it.
 
         Raises:
             QfidError: The file is missing, cut short or damaged.

@@ -40,9 +40,8 @@ class AffineNumpy(Affine):
 def _round_trip(x: mx.array, bits: int, group_size: int) -> tuple[mx.array, mx.array]:
     """What is restored of x (…, D) float32, in its shape, and the check of it, (2,) bool."""
     source = mx.contiguous(x)
-    mx.eval(source)
+    array, memory = new_array(x.shape, source)
     groups = host_view(source).reshape(-1, group_size)
-    array, memory = new_array(x.shape)
     out = memory.reshape(-1, group_size)
     levels = np.float32(2**bits - 1)
     step = min(max(1, _BLOCK // group_size), -(-len(groups) // thread_count()))

@@ -52,8 +52,9 @@ def softmax(x: mx.array) -> mx.array | None:
     if x.dtype != mx.float32 or x.ndim == 0 or x.size == 0:
         return None
     width = x.shape[-1]
-    source = host_view(mx.contiguous(x)).reshape(-1, width)
-    array, memory = new_array(x.shape)
+    given = mx.contiguous(x)
+    array, memory = new_array(x.shape, given)
+    source = host_view(given).reshape(-1, width)
     target = memory.reshape(-1, width)
     step = max(1, _BLOCK // width)
 

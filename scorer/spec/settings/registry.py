@@ -77,10 +77,7 @@ def parse_settings(
     Raises:
         InputError: The list is empty or one of its settings is not valid.
     """
-    found = (
-        from_any_folder(parse_setting(part, group_size=group_size, start=start, path=path))
-        for part in split_list(text)
-    )
+    found = settings_asked(text, group_size=group_size, start=start, path=path)
     return tuple(dict.fromkeys(found))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scorer.common.errors import InputError, QfidError
-from scorer.lanes.states import FileStates, MemoryStates
+from scorer.lanes.states import FileStates, MemoryStates, StatesBytes
 
 
 @pytest.fixture(autouse=True)
@@ -38,18 +38,18 @@ def test_a_file_gives_back_every_bit(
     tmp_path: Path, dtype: mx.Dtype, shape: tuple[int, ...]
 ) -> None:
     stored = states(dtype, *shape)
-    handle = FileStates.store(stored, tmp_path / "states")
+    handle = StatesBytes.of(stored, tmp_path / "states").store()
     for _ in range(2):
-        loaded = handle.load()
+        loaded = handle.read().array()
         assert (loaded.dtype, loaded.shape) == (dtype, shape)
         assert bits(loaded) == bits(stored)
-    assert FileStates(tmp_path / "states").load().shape == shape
+    assert FileStates(tmp_path / "states").read().array().shape == shape
 
 
 def test_a_view_is_stored_in_its_own_order(tmp_path: Path) -> None:
     x = states(mx.bfloat16, 3, 8, 6)
     view = x[1:, ::2].swapaxes(1, 2)
-    loaded = FileStates.store(view, tmp_path / "states").load()
+    loaded = StatesBytes.of(view, tmp_path / "states").store().read().array()
     assert loaded.shape == (2, 6, 4) and bits(loaded) == bits(mx.contiguous(view))
 
 
@@ -61,12 +61,12 @@ def test_states_in_memory_are_the_array() -> None:
 @pytest.mark.parametrize("place", [1, 40, -1])
 def test_one_changed_bit_is_noticed(tmp_path: Path, place: int) -> None:
     path = tmp_path / "states"
-    handle = FileStates.store(states(mx.float16), path)
+    handle = StatesBytes.of(states(mx.float16), path).store()
     content = bytearray(path.read_bytes())
     content[place if place < 0 else content.index(b"\n") + place] ^= 1
     path.write_bytes(content)
     with pytest.raises(QfidError, match="is damaged: its bytes are not those that were stored"):
-        handle.load()
+        handle.read().array()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_one_changed_bit_is_noticed(tmp_path: Path, place: int) -> None:
 )
 def test_a_file_that_was_cut_or_written_over_is_refused(tmp_path: Path, change: str) -> None:
     path = tmp_path / "states"
-    handle = FileStates.store(states(mx.bfloat16), path)
+    handle = StatesBytes.of(states(mx.bfloat16), path).store()
     line, _, data = path.read_bytes().partition(b"\n")
     header = json.loads(line)
     if change in ("shape", "order", "dtype", "crc32"):
@@ -87,22 +87,22 @@ def test_a_file_that_was_cut_or_written_over_is_refused(tmp_path: Path, change: 
         line = b"{" if change == "json" else b"\xff\xfe" * 900
     path.write_bytes(line + b"\n" + data)
     with pytest.raises(QfidError, match=f"`{path}` is damaged") as caught:
-        handle.load()
+        handle.read().array()
     assert "score again" in caught.value.hint
 
 
 def test_a_file_that_cannot_be_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
-        FileStates(tmp_path / "none").load()
+        FileStates(tmp_path / "none").read().array()
     with pytest.raises(InputError, match="no folder"):
-        FileStates.store(states(mx.float32), tmp_path / "none" / "states")
+        StatesBytes.of(states(mx.float32), tmp_path / "none" / "states").store()
     with pytest.raises(QfidError, match="int32 cannot be stored"):
-        FileStates.store(mx.array([1]), tmp_path / "states")
+        StatesBytes.of(mx.array([1]), tmp_path / "states").store()
     assert not list(tmp_path.iterdir())
 
 
 def test_a_removed_file_is_gone(tmp_path: Path) -> None:
-    handle = FileStates.store(states(mx.float32), tmp_path / "states")
+    handle = StatesBytes.of(states(mx.float32), tmp_path / "states").store()
     assert [path.name for path in tmp_path.iterdir()] == ["states"]
     handle.remove()
     handle.remove()
