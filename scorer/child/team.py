@@ -8,12 +8,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorer.child.rank_process import RankProcess, named
 from scorer.common.errors import InputError, QfidError, RankLost
+from scorer.device.exchange_thread import ExchangeThread
 from scorer.device.rank_places import before_mlx, free_port, meeting
 from scorer.spec.ranks import Ranks, launched_backend
 
@@ -43,6 +45,10 @@ class StartedTeam:
         ranks: Where they are.
         at_once: Ends this process with an error while its main thread waits for a rank that does
             not come.
+
+    Attributes:
+        names: Each rank and its machine, for messages.
+        lost: See :class:`scorer.engine.team.Team`.
     """
 
     def __init__(self, ranks: Ranks, at_once: Callable[[QfidError], object]) -> None:
@@ -57,6 +63,10 @@ class StartedTeam:
         self._processes: list[RankProcess] = []
         self._closed = False
         self._hung: RankLost | None = None
+        self.lost: RankLost | None = None
+        # Whether the thread that scores waits for an exchange.
+        self._is_blocked = False
+        self._exchanges = ExchangeThread(self._exchange)
         self.names: Sequence[str] = [named(rank, host.ssh) for rank, host in enumerate(ranks.hosts)]
         if not ranks.launched:
             environment = dict(os.environ)
@@ -146,7 +156,7 @@ class StartedTeam:
     def computing(self) -> Iterator[None]:
         """Passes inside the block wait for the other ranks, too, and are watched."""
         assert self._group is not None
-        with self._group.watch.waiting():
+        with self._group.watch.waiting(), self._blocked():
             yield
 
     @property
@@ -170,6 +180,23 @@ class StartedTeam:
         Raises:
             RankLost: One is gone, or does not come.
         """
+        with self._blocked():
+            return self._exchange(message)
+
+    def begin(self, message: bytes) -> Begun:
+        """Begin an exchange, which goes on while this thread computes."""
+        return Begun(self._exchanges.begin(message), self._blocked)
+
+    @contextmanager
+    def _blocked(self) -> Iterator[None]:
+        """The thread that scores waits for an exchange inside the block."""
+        self._is_blocked = True
+        try:
+            yield
+        finally:
+            self._is_blocked = False
+
+    def _exchange(self, message: bytes) -> list[bytes]:
         from scorer.device.ranks import LinkLost
 
         assert self._group is not None
@@ -209,24 +236,35 @@ class StartedTeam:
         assert group is not None
         if self._closed:
             return False
+        if self.lost is not None:
+            return self._give_up(self.lost)
         gone = self._first_gone()
         since = None if gone is None else gone.gone_since()
         if gone is not None and since is not None and group.watch.is_waiting:
             if time.monotonic() - since > _SECONDS_TO_SAY:
                 # Between GPUs nothing says that a rank is gone.
-                self._at_once(self._hung or self._lost(gone))
-                return False
+                return self._give_up(self._hung or self._lost(gone))
         if group.watch.is_over and self._hung is None:
             late = [each for each in self._processes if each.exchanges < group.exchanges]
             names = ", ".join(each.name for each in late) or " or ".join(self.names[1:])
             said = _said(late[0]) if late else ""
             self._hung = RankLost(f"{names} gave no answer for {group.watch.patience:.0f} s", said)
             if not late:
-                self._at_once(self._hung)
-                return False
+                return self._give_up(self._hung)
             for each in late:
                 each.kill("gave no answer")
         return True
+
+    def _give_up(self, lost: RankLost) -> bool:
+        """End this process where it waits for a rank; else let it save what it has scored.
+
+        Returns:
+            Whether to look again.
+        """
+        self.lost = lost
+        if self._is_blocked:
+            self._at_once(lost)
+        return not self._is_blocked
 
     def close(self) -> None:
         """End the ranks that are left."""
@@ -240,6 +278,36 @@ class StartedTeam:
         for process in self._processes:
             process.close(max(0.0, until - time.monotonic()))
         self._processes = []
+
+
+class Begun:
+    """An exchange that is under way.
+
+    Args:
+        future: Its messages, or what ended it.
+        blocked: The thread that scores waits inside such a block.
+    """
+
+    def __init__(
+        self,
+        future: Future[list[bytes]],
+        blocked: Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        self._future = future
+        self._blocked = blocked
+
+    def is_done(self) -> bool:
+        """Whether its messages are here, or it has failed."""
+        return self._future.done()
+
+    def result(self) -> list[bytes]:
+        """Wait for the messages of all ranks, in their order.
+
+        Raises:
+            RankLost: One is gone, or does not come.
+        """
+        with self._blocked():
+            return self._future.result()
 
 
 def _said(process: RankProcess) -> str:

@@ -50,3 +50,12 @@ def choose_pipeline(device: DeviceKind, batch: int) -> Pipeline:
     # A batch of one chunk means a long chunk or little memory.
     layers = 4 if batch > 1 else 1
     return Pipeline(2, layers if device == "cuda" else 0)
+
+
+def rounds_ahead() -> int:
+    """Rounds of ranks that are dealt before the oldest one is gathered.
+
+    Raises:
+        InputError: ``QFID_PIPELINE`` holds an unknown value.
+    """
+    return 1 if is_enabled(VARIABLE, "ahead") else 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from scorer.device.buffer_cache import keeping_buffers
 from scorer.device.memory_watch import MemoryWatch
 from scorer.device.ranks import LinkLost, RankGroup
 from scorer.engine.batch_scorers import Scoring, batch_scorer
+from scorer.engine.dealt_shares import DealtShares, OwnShares
 from scorer.engine.outcomes import LaneFailed, Scored, ScoreTask
 from scorer.engine.own_kernels import OwnKernels
 from scorer.engine.preparation import Preparation
@@ -167,49 +168,76 @@ class _Follower:
         self._with_findings: set[str] = set()
 
     def score(self) -> None:
-        """Score share after share, until rank 0 has no more."""
+        """Score share after share, until rank 0 has no more.
+
+        Raises:
+            LinkLost: Another rank is gone.
+        """
+        if not self._prepared.sharding:
+            self._score_as_dealt()
+            return
         reply = b""
         while True:
-            # What came of one share goes out as the next comes in.
+            # What came of one share goes out as the next comes in. Ranks that hold a model
+            # together wait for each other in its passes: nothing is exchanged meanwhile.
             command, _ = from_message(self._group.exchange(reply)[0])
             if "shares" not in command:
                 return
             shares = command["shares"]
             reply = self._scored(Share.from_json(shares[self._group.rank])) if shares else b""
 
+    def _score_as_dealt(self) -> None:
+        """Score what is dealt while a thread exchanges."""
+        dealt = DealtShares(self._group)
+        while (first := dealt.next()) is not None:
+            shares = OwnShares(first, dealt, self._task)
+            error: Exception | None = None
+            try:
+                for outcome in self._outcomes(first.size, shares.tasks(), None):
+                    shares.note(outcome)
+            except Exception as caught:
+                error = self._watch.short or caught
+            shares.end(error)
+
     def _scored(self, share: Share) -> bytes:
         """The outcomes of a share, as a message."""
         tasks = [self._task(*each) for each in share.tasks]
-        found: list[Scored | LaneFailed] = []
-        error: dict[str, Any] | None = None
         began = time.monotonic()
+        found = list(self._outcomes(share.size, tasks, len(tasks)))
+        seconds = time.monotonic() - began
+        self._group.watch.round_took(seconds)
+        return outcomes_message(found, tasks, seconds=seconds, error=None)
+
+    def _outcomes(
+        self, size: PassSize, tasks: Iterable[ScoreTask], count: int | None
+    ) -> Iterator[Scored | LaneFailed]:
+        """Score tasks.
+
+        Args:
+            size: How much goes through the model at once.
+            tasks: The tasks.
+            count: How many; None where there may be any number.
+        """
         # What fits here has been said; with less memory rank 0 asks for less.
-        workers = min(share.size.workers, self._prepared.size.workers)
+        workers = min(size.workers, self._prepared.size.workers)
         scoring = Scoring(
             self._prepared,
             None,
             self._lanes,
             self._metrics,
             self._kind,
-            replace(share.size, workers=workers),
+            replace(size, workers=workers),
             self._prepared.job.noise_floor,
         )
-        scorer = batch_scorer(scoring, self._stop, batches=len(tasks))
+        batches = workers if count is None else count
+        scorer = batch_scorer(scoring, self._stop, batches=batches)
         kept = workers * KEPT_BUFFERS if self._kind == "cpu" else 0
-        try:
-            with keeping_buffers(kept):
-                for outcome in scorer.score(tasks):
-                    if isinstance(outcome, Scored):
-                        found.append(self._found_once(outcome))
-                    elif isinstance(outcome, LaneFailed):
-                        found.append(outcome)
-        except Exception as caught:
-            if self._prepared.sharding:
-                raise
-            error = failure_values(self._watch.short or caught)
-        seconds = time.monotonic() - began
-        self._group.watch.round_took(seconds)
-        return outcomes_message(found, tasks, seconds=seconds, error=error)
+        with keeping_buffers(kept):
+            for outcome in scorer.score(tasks):
+                if isinstance(outcome, Scored):
+                    yield self._found_once(outcome)
+                elif isinstance(outcome, LaneFailed):
+                    yield outcome
 
     def _stop(self) -> bool:
         """Whether memory runs short; ranks that hold a model together never stop in a batch."""

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from scorer.common.error_values import error_of
 from scorer.common.errors import Interrupted, QfidError, RankLost
+from scorer.device.pipeline import rounds_ahead
 from scorer.engine.outcomes import (
     BatchScorer,
     LaneFailed,
-    NoiseNotReached,
     Outcome,
-    PassDone,
     Scored,
     ScoreTask,
     Told,
 )
 from scorer.engine.rank_shares import Rates, cost_of
 from scorer.engine.rank_wire import Share, from_message, outcomes_of, to_message
-from scorer.engine.team import Team
+from scorer.engine.team import Exchanging, Team
 from scorer.fit.pass_size import PassSize
 from scorer.lanes.base import Lane
 from scorer.spec.events import RanksScored
@@ -30,8 +29,10 @@ from scorer.spec.events import RanksScored
 class Rounds:
     """Scores batches in rounds, the first share of each in this process.
 
-    An exchange gathers what came of one round and deals the next, so that nobody waits for what
-    this process makes of the results.
+    A round is dealt before the one ahead of it is gathered, so that nobody waits for the others, or
+    for what this process makes of the results: every rank has its next share before it is through
+    with the last. An exchange gathers the outcomes of one round and deals another, while all of
+    them compute.
 
     Args:
         team: The ranks; this process is rank 0.
@@ -57,128 +58,264 @@ class Rounds:
         self._inner = inner
         self._size = size
         self._lanes = lanes
-        self._busy_device = busy_device
-        self._failed: set[str] = set()
         self.at_once = inner.at_once * len(team.names)
         rates.at_once = inner.at_once
+        # Outcomes that are given for one of this process: as many as come meanwhile. To save
+        # those of a whole round at once would take longer than a device has work for.
+        self._given_at_once = len(team.names) if busy_device else None
+        self._most_dealt = 1 + rounds_ahead()
+        self._left: deque[ScoreTask] = deque()
+        # Rounds whose outcomes are not all here, in order, and those that are not asked for.
+        self._open: deque[_Round] = deque()
+        self._unasked: deque[_Round] = deque()
+        # Tasks of this process that are not begun.
+        self._own: deque[ScoreTask] = deque()
+        self._exchanging: deque[tuple[Exchanging, _Round | None]] = deque()
+        # Whether the others bring the outcomes of a round to the next exchange.
+        self._will_gather = False
+        self._ready: deque[Outcome] = deque()
+        # Lanes given up: in the order of the grid, and by this process, perhaps ahead of it.
+        self._failed: set[str] = set()
+        self._failed_here: set[str] = set()
+        self._error: BaseException | None = None
+        self._lost: RankLost | None = None
+        self._last_own = self._last_gathered = 0.0
 
     def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
-        """Score batches; outcomes come in the order of the grid, passes of rank 0 alone."""
-        left = deque(tasks)
-        shares = self._dealt(left)
-        if not shares:
-            return
-        self._exchanged(shares)
-        gathered: list[Outcome] = []
-        while shares:
-            result = _Round(shares)
-            try:
-                yield from self._own(result, gathered)
-            except Interrupted:
-                # Whoever stops a run does not wait for others.
-                raise
-            except (QfidError, MemoryError, RuntimeError, ValueError) as caught:
-                # What the others have scored is kept.
-                result.error = caught
-            gathered = []
-            result.seconds = result.elapsed()
-            self._team.round_took(result.seconds)
-            self._rates.round_took(result.seconds)
-            self._rates.note(0, result.cost(0), result.cells[0], result.seconds)
-            following = [] if result.error is not None else self._dealt(left)
-            self._gather(result, self._exchanged(following), gathered)
-            if result.error is not None:
-                if following:
-                    # The others were at it before the error was known here.
-                    following[0] = []
-                    self._gather(_Round(following), self._exchanged([]), gathered)
-                yield from gathered
-                raise result.error
-            shares = following
-        yield from gathered
+        """Score batches; outcomes come in the order of the grid, passes of rank 0 alone.
 
-    def _dealt(self, left: deque[ScoreTask]) -> list[list[ScoreTask]]:
+        Raises:
+            Interrupted: The run is to stop.
+            RankLost: A rank is gone.
+            QfidError: What ended a share, as are the following.
+            MemoryError: See there.
+            RuntimeError: See there.
+            ValueError: See there.
+        """
+        self._left.extend(tasks)
+        self._last_own = self._last_gathered = time.monotonic()
+        try:
+            self._go_on()
+            while self._open and self._lost is None:
+                yield from self._given()
+                if self._own:
+                    yield from self._scored_here()
+                else:
+                    self._wait()
+                self._go_on()
+        except Interrupted:
+            # Whoever stops a run does not wait for others.
+            yield from self._rest()
+            raise
+        yield from self._rest()
+        error = self._error or self._lost
+        if error is not None:
+            raise error
+
+    # Dealing and gathering
+
+    def _go_on(self) -> None:
+        """Take in what has come, ask for what is complete here, deal what may be dealt."""
+        self._lost = self._lost or self._team.lost
+        while self._lost is None and self._exchanging and self._exchanging[0][0].is_done():
+            self._take_in()
+        if self._lost is not None:
+            return
+        if self._will_gather:
+            # One round at a time: this process does not run further ahead than the others may.
+            asked = any(gathered is not None for _, gathered in self._exchanging)
+            if asked or self._unasked[0].waiting:
+                return
+            self._note_complete(self._unasked[0])
+            self._exchange(self._unasked.popleft())
+        while not self._will_gather and (self._left or self._unasked):
+            self._exchange(None)
+
+    def _exchange(self, gathered: _Round | None) -> None:
+        """Deal a round, where something is left; get what came of another.
+
+        Args:
+            gathered: The round whose outcomes the others bring; None where they bring none.
+        """
+        shares = [] if self._error is not None else self._dealt()
+        if shares:
+            made = _Round(shares)
+            self._open.append(made)
+            self._unasked.append(made)
+            self._own.extend(shares[0])
+        if self._error is not None:
+            self._left.clear()
+        is_enough = len(self._unasked) >= self._most_dealt or not self._left
+        self._will_gather = bool(self._unasked) and is_enough
+        told = [Share.of(share, self._size).to_json() for share in shares]
+        message = to_message({"shares": told, "gather": self._will_gather})
+        self._exchanging.append((self._team.begin(message), gathered))
+
+    def _dealt(self) -> list[list[ScoreTask]]:
         """The shares of the next round; none where nothing is left."""
-        while left:
-            shares = [self._alive(share) for share in self._rates.deal(left)]
+        while self._left:
+            shares = [self._alive(share) for share in self._rates.deal(self._left)]
             if any(shares):
                 return shares
         return []
 
-    def _exchanged(self, shares: Sequence[Sequence[ScoreTask]]) -> list[bytes]:
-        """Deal the next round; what came of the one before, by rank."""
-        told = [Share.of(share, self._size).to_json() for share in shares]
-        return self._team.exchange(to_message({"shares": told}))
-
     def _alive(self, tasks: Iterable[ScoreTask]) -> list[ScoreTask]:
         """The tasks without the lanes that were given up meanwhile."""
+        gone = self._failed | self._failed_here
         kept = (
-            ScoreTask(task.batch, [lane for lane in task.lanes if lane.key not in self._failed])
+            ScoreTask(task.batch, [lane for lane in task.lanes if lane.key not in gone])
             for task in tasks
         )
         return [task for task in kept if task.lanes]
 
-    def _own(self, result: _Round, earlier: list[Outcome]) -> Iterator[Outcome]:
-        """Score the share of this process.
+    def _wait(self) -> None:
+        """Wait for the oldest exchange under way; nothing is left to be scored here."""
+        if self._exchanging and self._lost is None:
+            self._take_in()
 
-        Args:
-            result: What comes of the round.
-            earlier: Outcomes of the round before, which come first.
-        """
-        if not self._busy_device:
-            yield from _taken(earlier)
+    def _take_in(self) -> None:
+        """Wait for the oldest exchange, and take in what it has brought."""
+        exchange, gathered = self._exchanging.popleft()
         try:
-            for outcome in self._inner.score(result.shares[0]):
-                # A GPU has something to do before they are saved.
-                yield from _taken(earlier)
-                if self._is_kept(outcome):
-                    result.cells[0] += _cells(outcome)
-                    yield outcome
-        except (QfidError, MemoryError, RuntimeError, ValueError):
-            yield from _taken(earlier)
-            raise
-        yield from _taken(earlier)
+            replies = exchange.result()
+        except RankLost as lost:
+            self._lost = lost
+            return
+        if gathered is not None:
+            self._gather(gathered, replies)
 
-    def _gather(self, result: _Round, replies: Sequence[bytes], into: list[Outcome]) -> None:
+    # In this process
+
+    def _own_tasks(self) -> Iterator[ScoreTask]:
+        """The tasks of this process, as far as they are dealt."""
+        while self._own and self._error is None and self._lost is None:
+            yield from self._alive([self._own.popleft()])
+
+    def _scored_here(self) -> Iterator[Outcome]:
+        """Score what this process has of the rounds, those that are dealt meanwhile included.
+
+        Raises:
+            Interrupted: The run is to stop.
+        """
+        try:
+            for outcome in self._inner.score(self._own_tasks()):
+                if isinstance(outcome, Scored | LaneFailed):
+                    self._note_own(outcome)
+                else:
+                    yield outcome
+                self._go_on()
+                yield from self._given(self._given_at_once)
+        except Interrupted:
+            raise
+        except (QfidError, MemoryError, RuntimeError, ValueError) as caught:
+            # What the others have scored is kept.
+            self._error = self._error or caught
+        if self._error is not None:
+            self._own.clear()
+        if not self._own:
+            # Nothing more comes of them.
+            for each in self._open:
+                each.waiting.clear()
+
+    def _note_own(self, outcome: Scored | LaneFailed) -> None:
+        """Put an outcome of this process to its round, unless its lane is given up."""
+        key = outcome.lane.key
+        if isinstance(outcome, Scored):
+            place = int(outcome.chunks[0].chunk[0]), key
+            of = next((each for each in self._open if place in each.waiting), None)
+            if of is not None:
+                of.waiting.discard(place)
+                of.cells[0] += len(outcome.chunks)
+        else:
+            of = next((each for each in self._open if each.waits_for(key)), None)
+            self._failed_here.add(key)
+            self._waits_no_more(key)
+        if of is None:
+            return
+        of.own.append(outcome)
+        if of is self._open[0]:
+            self._promote(of)
+
+    def _waits_no_more(self, key: str) -> None:
+        """Note that nothing more comes of a lane here."""
+        for each in self._open:
+            each.waiting = {place for place in each.waiting if place[1] != key}
+
+    def _note_complete(self, result: _Round) -> None:
+        """Note that a round is scored as far as this process scores it."""
+        now = time.monotonic()
+        result.seconds = now - max(self._last_own, result.began)
+        self._last_own = now
+        self._round_took(result.seconds)
+        cost = 0 if self._error is not None else result.cost(0)
+        self._rates.note(0, cost, result.cells[0], result.seconds)
+
+    # Outcomes
+
+    def _given(self, most: int | None = None) -> Iterator[Outcome]:
+        """Outcomes that are ready, or the first of them."""
+        for _ in range(len(self._ready) if most is None else min(most, len(self._ready))):
+            yield self._ready.popleft()
+
+    def _rest(self) -> Iterator[Outcome]:
+        """All outcomes there are, those of this process that wait for others included."""
+        while self._open:
+            self._promote(self._open.popleft())
+        yield from self._given()
+
+    def _promote(self, result: _Round) -> None:
+        """Let the outcomes of this process in a round be given: all before them are."""
+        self._ready.extend(filter(self._is_kept, result.own))
+        result.own.clear()
+
+    def _gather(self, result: _Round, replies: list[bytes]) -> None:
         """Take in what the other ranks made of a round.
 
         Args:
-            result: The round. An error of a rank becomes its own, if it has none.
+            result: The round. An error of a rank ends the run, if nothing else has.
             replies: Of each rank.
-            into: Where their outcomes go, in the order of the grid.
         """
-        took = result.elapsed()
+        now = time.monotonic()
+        took = now - max(self._last_gathered, result.began)
+        self._last_gathered = now
         seconds = [result.seconds]
         for rank, reply in list(enumerate(replies))[1:]:
-            found = list(
-                filter(self._is_kept, outcomes_of(reply, result.shares[rank], self._lanes))
-            )
-            into.extend(found)
+            outcomes = outcomes_of(reply, result.shares[rank], self._lanes)
+            found = list(filter(self._is_kept, outcomes))
+            self._ready.extend(found)
             result.cells[rank] = sum(map(_cells, found))
             values, _ = from_message(reply)
             seconds.append(values["seconds"])
-            if result.error is None and values["error"] is not None:
-                result.error = self._error(rank, values["error"])
-        self._team.round_took(took)
-        self._rates.round_took(took)
-        for rank in range(1, len(replies)):
-            cost = result.cost(rank) if result.error is None else 0
+            cost = result.cost(rank)
+            if values["error"] is not None:
+                cost = 0
+                self._error = self._error or self._error_of(rank, values["error"])
             self._rates.note(rank, cost, result.cells[rank], seconds[rank])
+        self._round_took(took)
         names, all_cells = list(self._team.names), list(self._rates.cells)
         said = self._team.gathered - self._rates.gathered_before
-        into.append(Told(RanksScored(names, all_cells, seconds, result.cells, took, said)))
+        self._ready.append(Told(RanksScored(names, all_cells, seconds, result.cells, took, said)))
+        assert self._open[0] is result
+        self._open.popleft()
+        if self._open:
+            self._promote(self._open[0])
+
+    def _round_took(self, seconds: float) -> None:
+        self._team.round_took(seconds)
+        self._rates.round_took(seconds)
 
     def _is_kept(self, outcome: Outcome) -> bool:
         """Whether an outcome counts: nothing of a lane does after it was given up."""
-        if isinstance(outcome, PassDone | NoiseNotReached | Told):
+        if not isinstance(outcome, Scored | LaneFailed):
             return True
         if outcome.lane.key in self._failed:
             return False
         if isinstance(outcome, LaneFailed):
             self._failed.add(outcome.lane.key)
+            self._waits_no_more(outcome.lane.key)
         return True
 
-    def _error(self, rank: int, values: dict[str, Any]) -> BaseException:
+    def _error_of(self, rank: int, values: dict[str, Any]) -> BaseException:
         """What ended the share of another rank, as if it had happened here."""
         name = self._team.names[rank]
         if values["error"] == MemoryError.__name__:
@@ -195,34 +332,36 @@ def _cells(outcome: Outcome) -> int:
     return len(outcome.chunks) if isinstance(outcome, Scored) else 0
 
 
-def _taken(outcomes: list[Outcome]) -> Iterator[Outcome]:
-    """Outcomes of a list, which is empty afterwards."""
-    found = outcomes[:]
-    outcomes.clear()
-    yield from found
-
-
 class _Round:
     """What comes of a round.
 
+    Args:
+        shares: The tasks of each rank.
+
     Attributes:
-        shares: Of each rank.
-        cells: Chunks under settings that each has scored.
+        shares: The same.
+        waiting: First chunk and lane of what this process has yet to score.
+        own: Outcomes of this process that are not given, because they wait for those of an earlier
+            round.
+        cells: Chunks under settings that each rank has scored.
         seconds: What the share of this process took.
-        error: What ended the share of a rank.
+        began: When it was dealt, in seconds of ``time.monotonic``.
     """
 
     def __init__(self, shares: list[list[ScoreTask]]) -> None:
         self.shares = shares
+        self.waiting = {
+            (task.batch.chunks[0], lane.key) for task in shares[0] for lane in task.lanes
+        }
+        self.own: list[Scored | LaneFailed] = []
         self.cells = [0] * len(shares)
         self.seconds = 0.0
-        self.error: BaseException | None = None
-        self._began = time.monotonic()
+        self.began = time.monotonic()
+
+    def waits_for(self, key: str) -> bool:
+        """Whether this process has yet to score a lane in it."""
+        return any(lane == key for _, lane in self.waiting)
 
     def cost(self, rank: int) -> int:
-        """Forward passes of chunks of a rank; 0 where it did not score all of its share."""
-        return 0 if self.error is not None else sum(map(cost_of, self.shares[rank]))
-
-    def elapsed(self) -> float:
-        """Seconds since the round began."""
-        return time.monotonic() - self._began
+        """Forward passes of chunks of a rank's share."""
+        return sum(map(cost_of, self.shares[rank]))

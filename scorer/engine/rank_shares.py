@@ -1,9 +1,10 @@
 """How the batches of a run are dealt to ranks: in rounds, in proportion to what each has shown.
 
-Ranks wait for each other at the end of a round, so its shares are to take equally long. A round is
-short while no rate is known; later ones last up to :data:`ROUND_SECONDS`, which is what a killed
-run loses at most. A round is dealt before the others have said how long the last one took them:
-ranks of one machine count as equally fast until then. Imports no mlx.
+A round is dealt while the one ahead of it is scored, so a rank waits for another only where that is
+a round behind: its shares are to take about equally long. A round is short while no rate is known;
+later ones last up to :data:`ROUND_SECONDS`, and a killed run loses two at most. A round is dealt
+before the others have said how long the last ones took them: ranks of one machine count as equally
+fast until then. Imports no mlx.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Sequence
 from scorer.common.device_kind import DeviceKind
 from scorer.engine.outcomes import ScoreTask
 
-ROUND_SECONDS = 10.0
-_FIRST_BATCHES = {"cuda": 4}
-_FIRST_ELSEWHERE = 2
+ROUND_SECONDS = 5.0
+# Two rounds are dealt before anything is known.
+_FIRST_BATCHES = {"cuda": 2}
+_FIRST_ELSEWHERE = 1
 
 _GROWTH = 3.0
 # A shorter round costs more than it saves.
@@ -26,7 +28,7 @@ _REST = 1.5
 
 
 def first_batches(device: DeviceKind, *, alike: bool) -> int:
-    """Batches of each rank in the first round.
+    """Batches of each rank in the first rounds, of which two are dealt before a rate is known.
 
     Args:
         device: What computes; on CUDA a batch takes a tenth of a second, on a CPU many.

@@ -6,6 +6,22 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from scorer.common.errors import RankLost
+
+
+class Exchanging(Protocol):
+    """An exchange that is under way."""
+
+    def is_done(self) -> bool:
+        """Whether its messages are here, or it has failed."""
+
+    def result(self) -> list[bytes]:
+        """Wait for the messages of all ranks, in their order.
+
+        Raises:
+            RankLost: One is gone, or does not come.
+        """
+
 
 class Team(Protocol):
     """The ranks of a run in this process, which is rank 0."""
@@ -24,6 +40,13 @@ class Team(Protocol):
         Raises:
             RankLost: One is gone, or does not come.
         """
+
+    def begin(self, message: bytes) -> Exchanging:
+        """Begin an exchange, which goes on while this thread computes."""
+
+    @property
+    def lost(self) -> RankLost | None:
+        """What is known to have ended an exchange that is under way and may never be done."""
 
     def met(self, hosts: Sequence[str]) -> None:
         """Note the machine of every rank."""

@@ -133,13 +133,49 @@ def test_the_process_is_ended_where_nothing_ends_the_wait(team: Made) -> None:
     with_processes(found, FakeProcess(1, gone=-100.0))
     assert found._look() and not ended
     group.watch._in_exchange = True
-    assert not found._look()
+    with found._blocked():
+        assert not found._look()
     assert "rank 1 (here) ended with -9" in ended[0].message
     ended.clear()
+    found.lost = None
     with_processes(found)
     late(group)
-    assert not found._look()
+    with found._blocked():
+        assert not found._look()
     assert "gave no answer" in ended[0].message
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_process_that_scores_meanwhile_saves_what_it_has(team: Made, gone: bool) -> None:
+    found, group, ended = team
+    with_processes(found, *([FakeProcess(1, gone=-100.0)] if gone else []))
+    late(group)
+    assert found.lost is None
+    # It is told, and not ended.
+    assert found._look() and not ended
+    assert isinstance(found.lost, RankLost)
+    # It waits for the exchange all the same: nothing else would end that.
+    with found._blocked():
+        assert not found._look()
+    assert ended == [found.lost]
+
+
+def test_exchanges_are_begun_in_order_and_waited_for_later(team: Made) -> None:
+    found, group, _ = team
+    said: list[bytes] = []
+
+    def exchange(message: bytes) -> list[bytes]:
+        said.append(message)
+        return [message]
+
+    group.exchange = exchange  # type: ignore[method-assign]
+    begun = [found.begin(b"%d" % number) for number in range(5)]
+    assert [each.result() for each in begun] == [[b"%d" % number] for number in range(5)]
+    assert all(each.is_done() for each in begun) and said == [b"0", b"1", b"2", b"3", b"4"]
+    group.exchange = FakeGroup().exchange  # type: ignore[method-assign]
+    lost = found.begin(b"")
+    with pytest.raises(RankLost):
+        lost.result()
 
 
 def test_no_wait_is_longer_than_ten_of_the_longest_rounds() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, cast
@@ -109,31 +111,81 @@ class Scoring:
                     yield Scored(lane, made, 0.5, FOUND)
 
 
+class Ahead(Scoring):
+    """Gives outcomes late, as a device does that works ahead."""
+
+    def __init__(self, failing: dict[int, str] | None = None, *, ahead: int = 0) -> None:
+        super().__init__(failing)
+        self.streams = 0
+        self._ahead = ahead
+
+    def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
+        self.streams += 1
+        waiting: deque[Outcome] = deque()
+        for outcome in super().score(tasks):
+            waiting.append(outcome)
+            if len(waiting) > self._ahead:
+                yield waiting.popleft()
+        yield from waiting
+
+
+class Begun:
+    """An exchange that is done once it has been asked for so often."""
+
+    def __init__(self, found: list[bytes] | RankLost, asked: int) -> None:
+        self._found = found
+        self._left = asked
+
+    def is_done(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+    def result(self) -> list[bytes]:
+        if isinstance(self._found, RankLost):
+            raise self._found
+        return self._found
+
+
 class FakeTeam:
     """Ranks that score in this process, each with a scoring of its own."""
 
-    def __init__(self, *others: Scoring, lost_at: int | None = None) -> None:
+    def __init__(
+        self, *others: Scoring, lost_at: int | None = None, slow: Callable[[], int] = int
+    ) -> None:
         self.names: Sequence[str] = [f"rank {n}" for n in range(len(others) + 1)]
         self.gathered = 0
         self.commands: list[dict[str, Any]] = []
         self._others = others
         self._exchanges = 0
         self._lost_at = lost_at
-        self._replies = [b"" for _ in others]
+        self._slow = slow
+        self._replies: deque[list[bytes]] = deque()
+        self._gather = False
 
     def exchange(self, message: bytes) -> list[bytes]:
         self._exchanges += 1
         if self._exchanges == self._lost_at:
             raise RankLost("rank 1 was lost")
-        replies = [message, *self._replies]
+        nothing = [b"" for _ in self._others]
+        replies = [message, *(self._replies.popleft() if self._gather else nothing)]
         self.gathered += sum(map(len, replies))
         command = from_message(message)[0]
         self.commands.append(command)
-        self._replies = [b"" for _ in self._others]
         if command["shares"]:
             pairs = zip(self._others, command["shares"][1:], strict=True)
-            self._replies = [_reply(other, Share.from_json(values)) for other, values in pairs]
+            found = [_reply(other, Share.from_json(values)) for other, values in pairs]
+            self._replies.append(found)
+        # Ranks that hold a model together have one share at a time.
+        self._gather = command.get("gather", bool(command["shares"]))
         return replies
+
+    lost = None
+
+    def begin(self, message: bytes) -> Begun:
+        try:
+            return Begun(self.exchange(message), self._slow())
+        except RankLost as lost:
+            return Begun(lost, self._slow())
 
     group = None
 
@@ -220,6 +272,40 @@ def test_a_setting_is_given_up_as_in_one_process(chunk: int) -> None:
     assert told(rounds(team, Scoring(failing)).score(TASKS)) == alone
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_how_long_exchanges_take_changes_nothing(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor how many rounds are ahead, nor how soon results are given."""
+    rng = random.Random(seed)
+    if seed % 4 == 0:
+        monkeypatch.setenv("QFID_PIPELINE", "plain")
+    failing = {2 * rng.randrange(10): lane for lane in "ab"[: seed % 3]}
+    ranks = rng.randint(2, 4)
+    others = [Scoring(failing) for _ in range(1, ranks)]
+    team = FakeTeam(*others, slow=lambda: rng.randrange(9))
+    own = Ahead(failing, ahead=rng.randrange(8))
+    made = Rounds(team, Rates(ranks, 1), own, PassSize(2), LANES, busy_device=bool(seed % 2))
+    assert told(made.score(TASKS)) == told(Scoring(failing).score(TASKS))
+    # No batch is scored twice.
+    given = [chunks for each in (own, *others) for chunks in each.given]
+    assert len(given) == len(set(given))
+
+
+def test_the_next_round_is_there_before_this_one_is_gathered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that no rank waits for another that is a little slower."""
+    for value, dealt in (("ahead", 2), ("plain", 1)):
+        monkeypatch.setenv("QFID_PIPELINE", value)
+        own, team = Ahead(), FakeTeam(Scoring(), slow=lambda: 2)
+        list(Rounds(team, Rates(2, 1), own, PassSize(2), LANES).score(TASKS[:6]))
+        asked = [command["gather"] for command in team.commands]
+        assert asked.index(True) + 1 == dealt
+        # The device of this process has work from the first batch to the last.
+        assert own.streams == 1
+
+
 def until_error(outcomes: Iterator[Outcome]) -> tuple[list[Any], BaseException]:
     found = []
     try:
@@ -240,9 +326,9 @@ def test_what_others_scored_is_kept_where_memory_runs_out(where: int) -> None:
     team = FakeTeam(scorings[1])
     found, error = until_error(rounds(team, scorings[0]).score(TASKS))
     assert is_out_of_memory(error) and "Unable to allocate" in str(error)
-    # The first round is two batches each; one of them is not scored. Another rank has begun its
-    # next share by the time this is known.
-    assert len(found) == (6, 8)[where]
+    # The first round is two batches each; one of them is not scored. The other rank has its share
+    # of the second by then, or of the third, and this one is at the second.
+    assert len(found) == (10, 12)[where]
 
 
 @pytest.mark.parametrize(
@@ -257,18 +343,19 @@ def test_an_error_elsewhere_ends_the_run_by_name(error: Exception, words: str) -
     found, raised = until_error(rounds(FakeTeam(Scoring(error=error)), Scoring()).score(TASKS))
     assert isinstance(raised, QfidError) and words in raised.message
     assert type(raised) is (type(error) if isinstance(error, QfidError) else QfidError)
-    assert len(found) == 8
+    assert len(found) == 12
 
 
 def test_whoever_stops_waits_for_nobody() -> None:
-    team = FakeTeam(Scoring(), lost_at=2)
+    team = FakeTeam(Scoring(), lost_at=3)
     found, error = until_error(rounds(team, Scoring(error=Interrupted("stop"))).score(TASKS))
     assert isinstance(error, Interrupted) and len(found) == 2
 
 
 def test_a_lost_rank_ends_the_run_and_its_own_share_is_kept() -> None:
-    found, error = until_error(rounds(FakeTeam(Scoring(), lost_at=2), Scoring()).score(TASKS))
-    assert isinstance(error, RankLost) and len(found) == 4
+    found, error = until_error(rounds(FakeTeam(Scoring(), lost_at=3), Scoring()).score(TASKS))
+    # A batch that is begun when this is known is scored to its end.
+    assert isinstance(error, RankLost) and len(found) == 6
 
 
 def test_passes_have_the_size_that_counts_now() -> None:
