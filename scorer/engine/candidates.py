@@ -96,25 +96,52 @@ class CandidateWeights:
         """
         return weight_paths(self.info.path) if self.gguf is None else [*self.gguf.file.parts]
 
-    def load(self, backend: Backend, arithmetic: str, allow_custom_code: Consent) -> LoadedModel:
+    def load(self, backend: Backend, arithmetic: str, allow_custom_code: Consent) -> None:
         """Read the weights, and quantize them where they are to be made.
+
+        Raises:
+            InputError: They do not load, or mlx-lm cannot quantize them so.
+        """
+        self.open(self.read(backend, allow_custom_code), arithmetic)
+
+    def read(
+        self, backend: Backend, allow_custom_code: Consent, resident: LoadedModel | None = None
+    ) -> LoadedModel:
+        """Read or make the weights; on a CPU, in any thread.
+
+        Args:
+            backend: The device.
+            allow_custom_code: Which Python files of the model's own may run.
+            resident: The reference in memory, of whose arrays they can be made; None to read its
+                files.
 
         Raises:
             InputError: They do not load, or mlx-lm cannot quantize them so.
         """
         allowed = hashes(self.info.code) if allow_custom_code else False
         if isinstance(self.source, MadeWeights):
-            model = load_made(self.info.path, self.source, backend, allow_custom_code=allowed)
-        elif self.gguf is not None:
-            model = load_gguf(self.info.path, self.gguf, backend, self.sizes.dtype)
-        else:
-            model = load(self.info.path, backend, allow_custom_code=allowed)
+            return load_made(
+                self.info.path,
+                self.source,
+                backend,
+                allow_custom_code=allowed,
+                resident=resident,
+            )
+        if self.gguf is not None:
+            return load_gguf(self.info.path, self.gguf, backend, self.sizes.dtype)
+        return load(self.info.path, backend, allow_custom_code=allowed)
+
+    def open(self, model: LoadedModel, arithmetic: str) -> None:
+        """Let lanes use weights that :meth:`read` has given.
+
+        Raises:
+            InputError: Its files have changed.
+        """
         split = SplitModel(model.module, arithmetic)
         handle = ModelHandle(split)
         self.opened = Opened(model, handle, Prefixes(handle))
         if self.content is not None:
             self.content.check_read()
-        return model
 
     def check(
         self, probe: mx.array, vocab: int, planned: list[PlannedSetting], tokens: mx.array

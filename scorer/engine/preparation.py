@@ -21,6 +21,7 @@ from scorer.device.threads import worker_count
 from scorer.engine import text_process
 from scorer.engine.candidates import CandidateWeights, find_candidates
 from scorer.engine.kernels import compiling
+from scorer.engine.loading_candidates import load_candidates
 from scorer.engine.model_checks import (
     beyond_context,
     check_forward,
@@ -172,7 +173,13 @@ class Preparation:
             with compiling(job, self.backend, info, sizes, self.candidates) as processes:
                 model = yield from self._model(info)
                 if not self.in_turns:
-                    yield from self._load_candidates()
+                    yield from load_candidates(
+                        self.candidates,
+                        self.backend,
+                        self._arithmetic,
+                        self.allow_custom_code,
+                        model,
+                    )
                 batch = whole_batch(self.backend.kind, self.grid or size.batch)
                 corpus = self._corpus(tokens or text.tokens(self.ended), info, batch)
                 yield from self._counted(corpus, batch)
@@ -360,12 +367,6 @@ class Preparation:
         """What computes the model: ``numpy`` or ``mlx``."""
         # Asked for mlx-lm's own kernel, every bit is to be mlx-lm's.
         return MLX if self.job.kernel == "mlx-lm" else self.backend.arithmetic
-
-    def _load_candidates(self) -> Iterator[Event]:
-        """Load the weights of every candidate, all of which fit."""
-        for candidate in self.candidates:
-            yield Loading("model", candidate.name)
-            candidate.load(self.backend, self._arithmetic, self.allow_custom_code)
 
     def _fitting(self, info: ModelInfo, sizes: ModelSizes, wanted: PassSize) -> PassSize:
         """The largest size that fits; decides whether the candidates take turns."""

@@ -13,6 +13,8 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_map, tree_unflatten
 
+from scorer.device.stream_threads import each_in_threads
+
 
 def cast(module: nn.Module, dtype: mx.Dtype) -> None:
     """Cast every floating-point parameter of a module, scales included."""
@@ -24,11 +26,15 @@ def cast(module: nn.Module, dtype: mx.Dtype) -> None:
     )
 
 
-def densify(module: nn.Module) -> bool:
+def densify(module: nn.Module, threads: int = 1) -> bool:
     """Dequantize the weights of a model in float32, and cast every parameter to it.
 
     Scales and biases are cast first, so that nothing is rounded to fewer bits on the way. Layers
     of a class that is not known here stay quantized and compute in float32.
+
+    Args:
+        module: The model.
+        threads: How many layers are dequantized at once: MLX does each on one core.
 
     Returns:
         Whether anything was quantized.
@@ -37,15 +43,22 @@ def densify(module: nn.Module) -> bool:
     cast(module, mx.float32)
     if not quantized:
         return False
-    replaced = []
-    for name, layer in module.named_modules():
+    replaced: dict[str, nn.Module] = {}
+
+    def replace(named: tuple[str, nn.Module]) -> None:
+        name, layer = named
         dense = dense_layer(layer)
         if dense is not None:
             # One after the other: all codes and all dense weights at once would be half as much
             # again.
             mx.eval(dense.parameters())
-            replaced.append((name, dense))
-    module.update_modules(tree_unflatten(replaced))
+            replaced[name] = dense
+
+    layers = [named for named in module.named_modules() if "scales" in named[1]]
+    if threads > 1:
+        mx.eval(module.parameters())
+    each_in_threads(replace, layers, threads)
+    module.update_modules(tree_unflatten(list(replaced.items())))
     cast(module, mx.float32)
     return True
 

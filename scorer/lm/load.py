@@ -14,6 +14,7 @@ from mlx.utils import tree_flatten
 from scorer.common.errors import CustomCodeRefused, InputError
 from scorer.common.process_limits import require_weight_files
 from scorer.device.backend import Backend
+from scorer.device.threads import worker_count
 from scorer.lm.dense_weights import densify
 from scorer.lm.load_errors import load_failure
 from scorer.lm.mlx_lm_import import import_mlx_lm
@@ -83,7 +84,8 @@ def load(
     """
     lazy = backend.kind != "cpu"
     module, config, arguments = read_module(path, lazy=lazy, allow_custom_code=allow_custom_code)
-    return prepared_for(module, config, backend, arguments, split)
+    threads = worker_count(backend.kind)
+    return prepared_for(module, config, backend, arguments, split, threads=threads)
 
 
 def read_module(
@@ -135,6 +137,8 @@ def prepared_for(
     backend: Backend,
     arguments: tuple[Arguments, ...],
     split: Callable[[nn.Module], None] | None = None,
+    *,
+    threads: int = 1,
 ) -> LoadedModel:
     """A module with its weights, which may be lazy, made ready for the device.
 
@@ -144,6 +148,7 @@ def prepared_for(
         backend: The device.
         arguments: What it took of its config.
         split: As of :func:`load`.
+        threads: Cores that may dequantize at once; with more than one, called in no other thread.
 
     Raises:
         InputError: It has no floating-point parameters.
@@ -153,7 +158,7 @@ def prepared_for(
     bits = bits_per_weight(module)
     dequantized = False
     if backend.kind == "cpu":
-        dequantized = densify(module)
+        dequantized = densify(module, threads)
     if split is not None:
         split(module)
     mx.eval(module.parameters())
