@@ -113,11 +113,12 @@ def batch_scorer(scoring: Scoring, stop: Stop, *, batches: int) -> BatchScorer:
     def worker(own: Scoring, release: Callable[[], None]) -> Worker:
         return Worker(own.scorer, partial(_computes, own, expected), release)
 
-    made = [worker(scoring, _nothing)]
-    for _ in range(1, workers):
-        copy = scoring.copied()
-        made.append(worker(copy, copy.prepared.release))
-    return Workers(made, stop, alone)
+    def made() -> list[Worker]:
+        copies = [scoring.copied() for _ in range(1, workers)]
+        own = [worker(copy, copy.prepared.release) for copy in copies]
+        return [worker(scoring, _nothing), *own]
+
+    return Workers(made, workers, stop, alone)
 
 
 def _nothing() -> None:

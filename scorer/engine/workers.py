@@ -75,10 +75,12 @@ _Message = _Ready | _Given | _BatchDone | _Ended
 class Workers:
     """Scores batches with several threads; see :class:`scorer.engine.outcomes.BatchScorer`.
 
-    The threads live from the first batch to the last, or until the iterator is closed.
+    The threads live from the first batch to the last, or until the iterator is closed. Batches can
+    be scored again after that, by other threads.
 
     Args:
-        workers: What each thread scores with.
+        make: Makes what each thread scores with.
+        count: How many that are.
         stop: Asked often, by one thread at a time; True ends all of them.
         alone: What scores in the calling thread, where no worker can.
 
@@ -86,19 +88,26 @@ class Workers:
         at_once: How many workers there are.
     """
 
-    def __init__(self, workers: Sequence[Worker], stop: Stop, alone: BatchScorer) -> None:
-        self.at_once = len(workers)
-        self._workers = workers
+    def __init__(
+        self, make: Callable[[], Sequence[Worker]], count: int, stop: Stop, alone: BatchScorer
+    ) -> None:
+        self.at_once = count
+        self._make = make
         self._stop = stop
         self._alone = alone
+        self._asking = threading.Lock()
+        self._failing = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of what was scored before."""
+        self._workers: Sequence[Worker] = ()
         self._threads: list[threading.Thread] = []
         self._tasks: SimpleQueue[tuple[int, ScoreTask] | None] = SimpleQueue()
         self._messages: SimpleQueue[_Message] = SimpleQueue()
-        self._asking = threading.Lock()
         self._ending = threading.Event()
         # By key of a lane, the first batch it failed on.
         self._failed: dict[str, int] = {}
-        self._failing = threading.Lock()
 
     def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
         """Score batches.
@@ -107,6 +116,7 @@ class Workers:
             Interrupted: ``stop`` said so. What was scored completely is given before.
             BaseException: What ended the first worker that could not go on.
         """
+        self._begin()
         try:
             with patched():
                 usable = self._start()
@@ -118,6 +128,7 @@ class Workers:
 
     def _start(self) -> int:
         """Start all threads; return how many of them can score."""
+        self._workers = self._make()
         for worker in self._workers:
             thread = threading.Thread(
                 target=self._work, args=(worker,), name="qfid-worker", daemon=True

@@ -6,9 +6,11 @@ it deals them. Ranks are no part of a job: no number depends on them. Pure stand
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +89,7 @@ class Ranks:
         if self.hosts and not self.hosts[0].is_here:
             raise InputError(
                 f"rank 0 is on `{self.hosts[0].ssh}`, and the run is saved on this machine",
-                'name this machine first, with "ssh": "127.0.0.1"',
+                'name this machine first, by its host name, its address or "ssh": "127.0.0.1"',
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def read_hostfile(path: Path) -> Ranks:
     values = data if isinstance(data, dict) else {"hosts": data}
     try:
         hosts = tuple(
-            Host(str(each["ssh"]), tuple(each.get("ips", ())), tuple(each.get("rdma", ())))
+            _placed(Host(str(each["ssh"]), tuple(each.get("ips", ())), tuple(each.get("rdma", ()))))
             for each in values["hosts"]
         )
         ranks = Ranks(
@@ -149,6 +151,44 @@ def read_hostfile(path: Path) -> Ranks:
                 'give each host its "ips": ["10.0.0.1"]',
             )
     return ranks
+
+
+def _placed(host: Host) -> Host:
+    """A host of a file, said to be here where it is this machine by another name."""
+    return replace(host, ssh=_HERE[0]) if is_this_machine(host.ssh, host.ips) else host
+
+
+def is_this_machine(ssh: str, ips: Sequence[str]) -> bool:
+    """Whether a host is this machine, by its name or by one of its addresses.
+
+    A loopback address says nothing: ``ssh`` may lead from there into a container or elsewhere.
+
+    Args:
+        ssh: What ``ssh`` is given to get there.
+        ips: Addresses of the host; others than numbers are not looked up.
+    """
+    name = ssh.rpartition("@")[2].lower()
+    own = socket.gethostname().lower()
+    if name in (own, f"{own}.local") or f"{name}.local" == own:
+        return True
+    return any(map(_is_own_address, (*ips, name)))
+
+
+def _is_own_address(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        return False
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            # The system refuses an address that none of its interfaces has. Nothing is sent.
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
 
 
 def launched_rank(environment: Mapping[str, str]) -> int | None:

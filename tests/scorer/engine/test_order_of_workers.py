@@ -60,7 +60,7 @@ def scripted(
     work: Callable[[int, str], None], count: int = 2, stop: Stop = lambda: False
 ) -> Workers:
     made = [Worker(lambda s: Scripted(s, work), lambda: True, lambda: None) for _ in range(count)]
-    return Workers(made, stop, Scripted(stop, work))
+    return Workers(lambda: made, len(made), stop, Scripted(stop, work))
 
 
 def told(outcomes: Iterable[Outcome]) -> list[tuple[str, int] | str]:
@@ -89,6 +89,26 @@ def test_outcomes_come_in_the_order_of_the_batches() -> None:
     passes = [o.batch.chunks[0] for o in outcomes if isinstance(o, PassDone)]
     # A pass is told of at once.
     assert sorted(passes) == list(range(6)) and passes.index(2) < 3
+    assert not workers_alive() and Busy.count() == 0
+
+
+def test_batches_are_scored_again_by_other_threads() -> None:
+    """A rank scores as many batches as it is dealt, and more once they come."""
+    failing = True
+
+    def work(number: int, name: str) -> None:
+        if failing and (number, name) == (1, "b"):
+            raise ArithmeticError
+
+    made = scripted(work)
+    assert "b failed" in told(made.score(map(task, range(3))))
+    failing = False
+    # Nothing of the first time is left: neither what failed nor what was interrupted.
+    assert told(made.score(map(task, range(4)))) == grid_order(4)
+    begun = made.score(map(task, range(9)))
+    next(begun)
+    begun.close()  # type: ignore[attr-defined]
+    assert told(made.score(map(task, range(2)))) == grid_order(2)
     assert not workers_alive() and Busy.count() == 0
 
 

@@ -31,14 +31,14 @@ def failures(events: list[Event]) -> dict[str, str]:
 
 def broken_load(patch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
     """Loading these weights raises."""
-    load = CandidateWeights.load
+    read = CandidateWeights.read
 
     def failing(self: CandidateWeights, *arguments: Any) -> Any:
         if self.name == name:
             raise error
-        return load(self, *arguments)
+        return read(self, *arguments)
 
-    patch.setattr(CandidateWeights, "load", failing)
+    patch.setattr(CandidateWeights, "read", failing)
 
 
 @pytest.mark.parametrize(
