@@ -42,7 +42,7 @@ def loading_text(event: Loading) -> str:
 
 
 def rank_lines(event: RanksScored) -> list[str]:
-    """What each rank of a run has scored, and how fast it was in the last round, a line each."""
+    """What each rank of a run has scored, and how fast it was of late, a line each."""
     each = zip(event.names, event.cells, event.round_cells, event.seconds, strict=True)
     return [
         f"{inert(name)}: {cells} chunks × settings scored"
@@ -52,7 +52,7 @@ def rank_lines(event: RanksScored) -> list[str]:
 
 
 def ranks_text(event: RanksScored) -> str:
-    """How fast each rank was in the last round, in a line: ``ranks: 0 4.7/s, 1 8.8/s``."""
+    """How fast each rank was of late, in a line: ``ranks: 0 4.7/s, 1 8.8/s``."""
     each = zip(event.round_cells, event.seconds, strict=True)
     rates = (
         f"{rank} {cells / seconds:.2g}/s" if cells and seconds > 0 else f"{rank} –"

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from scorer.common.device_kind import DeviceKind
 from scorer.common.errors import QfidError
+from scorer.device.buffer_cache import waiting_for_ranks
 from scorer.spec.ranks import JACCL, JACCL_RING, NCCL, RING
 
 JOIN_SECONDS = 60
@@ -98,7 +99,7 @@ class RankGroup:
         self.exchanges += 1
         self.coming(self.exchanges)
         head = _sealed(len(message), zlib.crc32(message) & _BITS, self.exchanges)
-        with self.watch.waiting():
+        with self.watch.waiting(), waiting_for_ranks():
             try:
                 heads = self._gathered(np.array(head, np.int32)).tolist()
                 # Where a rank is lost in a collective, the others may get what was in memory, and

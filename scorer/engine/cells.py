@@ -6,13 +6,11 @@ import gc
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-import mlx.core as mx
-
 from scorer.common.device_kind import DeviceKind
 from scorer.common.error_text import first_line
 from scorer.common.errors import Interrupted, ModelChanged, QfidError, WillNotFit
 from scorer.common.out_of_memory import is_out_of_memory
-from scorer.device.buffer_cache import keeping_buffers
+from scorer.device.buffer_cache import free_buffers, keeping_buffers
 from scorer.device.memory import memory_in_use, peak_memory
 from scorer.device.pipeline import choose_pipeline
 from scorer.engine.batch_scorers import Scoring, batch_scorer
@@ -237,7 +235,7 @@ class CellScorer:
         workers = self._at_once
         self.schedule.shrink(shortage, workers)
         gc.collect()
-        mx.clear_cache()
+        free_buffers()
         how = self.schedule.size.described()
         if workers > 1:
             how = f"with one batch at a time instead of {workers}"

@@ -173,13 +173,21 @@ class _Follower:
         Raises:
             LinkLost: Another rank is gone.
         """
-        if not self._prepared.sharding:
-            self._score_as_dealt()
-            return
+        kept = self._prepared.size.workers * KEPT_BUFFERS if self._kind == "cpu" else 0
+        with keeping_buffers(kept):
+            if self._prepared.sharding:
+                self._score_in_lockstep()
+            else:
+                self._score_as_dealt()
+
+    def _score_in_lockstep(self) -> None:
+        """Score what all ranks score.
+
+        Ranks that hold a model together wait for each other in its passes: nothing is exchanged
+        meanwhile. What came of one batch goes out as the next comes in.
+        """
         reply = b""
         while True:
-            # What came of one share goes out as the next comes in. Ranks that hold a model
-            # together wait for each other in its passes: nothing is exchanged meanwhile.
             command, _ = from_message(self._group.exchange(reply)[0])
             if "shares" not in command:
                 return
@@ -230,14 +238,11 @@ class _Follower:
             self._prepared.job.noise_floor,
         )
         batches = workers if count is None else count
-        scorer = batch_scorer(scoring, self._stop, batches=batches)
-        kept = workers * KEPT_BUFFERS if self._kind == "cpu" else 0
-        with keeping_buffers(kept):
-            for outcome in scorer.score(tasks):
-                if isinstance(outcome, Scored):
-                    yield self._found_once(outcome)
-                elif isinstance(outcome, LaneFailed):
-                    yield outcome
+        for outcome in batch_scorer(scoring, self._stop, batches=batches).score(tasks):
+            if isinstance(outcome, Scored):
+                yield self._found_once(outcome)
+            elif isinstance(outcome, LaneFailed):
+                yield outcome
 
     def _stop(self) -> bool:
         """Whether memory runs short; ranks that hold a model together never stop in a batch."""

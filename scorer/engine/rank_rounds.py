@@ -244,11 +244,11 @@ class Rounds:
     def _note_complete(self, result: _Round) -> None:
         """Note that a round is scored as far as this process scores it."""
         now = time.monotonic()
-        result.seconds = now - max(self._last_own, result.began)
+        seconds = now - max(self._last_own, result.began)
         self._last_own = now
-        self._round_took(result.seconds)
+        self._round_took(seconds)
         cost = 0 if self._error is not None else result.cost(0)
-        self._rates.note(0, cost, result.cells[0], result.seconds)
+        self._rates.note(0, cost, result.cells[0], seconds)
 
     # Outcomes
 
@@ -278,23 +278,23 @@ class Rounds:
         now = time.monotonic()
         took = now - max(self._last_gathered, result.began)
         self._last_gathered = now
-        seconds = [result.seconds]
         for rank, reply in list(enumerate(replies))[1:]:
             outcomes = outcomes_of(reply, result.shares[rank], self._lanes)
             found = list(filter(self._is_kept, outcomes))
             self._ready.extend(found)
             result.cells[rank] = sum(map(_cells, found))
             values, _ = from_message(reply)
-            seconds.append(values["seconds"])
             cost = result.cost(rank)
             if values["error"] is not None:
                 cost = 0
                 self._error = self._error or self._error_of(rank, values["error"])
-            self._rates.note(rank, cost, result.cells[rank], seconds[rank])
+            self._rates.note(rank, cost, result.cells[rank], values["seconds"])
         self._round_took(took)
-        names, all_cells = list(self._team.names), list(self._rates.cells)
+        names, cells = list(self._team.names), list(self._rates.cells)
+        recent = [self._rates.recent(rank) for rank in range(len(names))]
+        recent_cells, seconds = [each for each, _ in recent], [each for _, each in recent]
         said = self._team.gathered - self._rates.gathered_before
-        self._ready.append(Told(RanksScored(names, all_cells, seconds, result.cells, took, said)))
+        self._ready.append(Told(RanksScored(names, cells, seconds, recent_cells, took, said)))
         assert self._open[0] is result
         self._open.popleft()
         if self._open:
@@ -344,7 +344,6 @@ class _Round:
         own: Outcomes of this process that are not given, because they wait for those of an earlier
             round.
         cells: Chunks under settings that each rank has scored.
-        seconds: What the share of this process took.
         began: When it was dealt, in seconds of ``time.monotonic``.
     """
 
@@ -355,7 +354,6 @@ class _Round:
         }
         self.own: list[Scored | LaneFailed] = []
         self.cells = [0] * len(shares)
-        self.seconds = 0.0
         self.began = time.monotonic()
 
     def waits_for(self, key: str) -> bool:

@@ -57,6 +57,9 @@ class Rates:
         self, ranks: int, first: int, *, alike: bool = False, tapered: bool = False
     ) -> None:
         self._rates: list[float | None] = [None] * ranks
+        # Cost, cells and seconds of each rank's last round, and of its last two.
+        self._last = [(0.0, 0, 0.0)] * ranks
+        self._recent = [(0.0, 0, 0.0)] * ranks
         self._first = first
         self._alike = alike
         self._tapered = tapered
@@ -82,11 +85,19 @@ class Rates:
         self.cells[rank] += cells
         if cost <= 0 or seconds <= 0:
             return
+        # Batches that are scored beside each other may end a round and the next one together.
+        last, self._last[rank] = self._last[rank], (cost, cells, seconds)
+        self._recent[rank] = (last[0] + cost, last[1] + cells, last[2] + seconds)
         # A first batch compiles and fills caches, and a machine that others use too changes its
         # pace: one slow round is no change.
         before = self._rates[rank]
-        rate = cost / seconds
+        rate = self._recent[rank][0] / self._recent[rank][2]
         self._rates[rank] = rate if before is None else (before + rate) / 2
+
+    def recent(self, rank: int) -> tuple[int, float]:
+        """What a rank did in its last two rounds: chunks under settings, and their seconds."""
+        _, cells, seconds = self._recent[rank]
+        return cells, seconds
 
     def round_took(self, seconds: float) -> None:
         """Note how long a whole round took."""

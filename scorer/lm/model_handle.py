@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 
-import mlx.core as mx
-
 from scorer.common.errors import QfidError
+from scorer.device.buffer_cache import free_buffers
 from scorer.lm.split_model import SplitModel
 
 
@@ -67,4 +66,4 @@ class ModelHandle:
         # Emptied, for whoever still holds the module by another name.
         for module in split.model.modules():
             module.clear()
-        mx.clear_cache()
+        free_buffers()

@@ -18,6 +18,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from scorer.device.buffer_cache import free_buffers
 from scorer.device.cpu_arithmetic import MLX
 from scorer.lm.module_copies import copied_module
 from scorer.lm.patches import body_pass, pass_options
@@ -199,7 +200,7 @@ class SplitModel:
             for layer in value:
                 for module in layer.modules() if isinstance(layer, nn.Module) else ():
                     module.clear()
-        mx.clear_cache()
+        free_buffers()
         return True
 
     def copied(self) -> SplitModel:

@@ -178,9 +178,9 @@ class RanksScored(Event):
     Attributes:
         names: Each rank and its machine, rank 0 first.
         cells: Chunks under settings that each has scored so far.
-        seconds: What the round's share took each, seconds.
-        round_cells: Chunks under settings that each scored in this round.
-        round_seconds: The whole round, waiting for each other included.
+        seconds: What the shares of the last two rounds took each, seconds.
+        round_cells: Chunks under settings that each scored in these.
+        round_seconds: Since the round before was over, waiting for each other included.
         gathered: Bytes of all messages of the ranks since the first round began.
     """
 

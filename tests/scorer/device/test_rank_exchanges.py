@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import mlx.core as mx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from project import ROOT
 
+from scorer.device.buffer_cache import free_buffers, keeping_buffers
 from scorer.device.ranks import ExchangeWatch, LinkLost, RankGroup, backend_for
 
 Change = Callable[[NDArray[np.int32], int], NDArray[np.int32]]
@@ -98,3 +101,35 @@ def test_an_error_of_mlx_is_a_lost_link() -> None:
 def test_the_backend_of_a_device() -> None:
     assert [backend_for(kind, "") for kind in ("cpu", "metal", "cuda")] == ["ring", "ring", "nccl"]
     assert backend_for("cuda", "ring") == "ring"
+
+
+def test_buffers_are_not_freed_while_a_collective_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """MLX would wait for it with the interpreter's lock held: nothing would run any more."""
+    called: list[str] = []
+    monkeypatch.setattr(mx, "clear_cache", lambda: called.append("clear"))
+    monkeypatch.setattr(mx, "set_cache_limit", lambda size: called.append("limit") or 0)
+
+    class Waiting(Loopback):
+        def _gathered(self, own: NDArray[np.int32]) -> NDArray[np.int32]:
+            free_buffers()
+            with keeping_buffers(1):
+                pass
+            return super()._gathered(own)
+
+    Waiting().exchange(b"a")
+    assert not called
+    free_buffers()
+    with keeping_buffers(1):
+        assert set(called) == {"clear", "limit"}
+
+
+def test_nothing_else_of_the_scorer_clears_the_cache() -> None:
+    """Only what knows of collectives may, and benchmarks, which have none."""
+    found = {
+        path.name
+        for path in (ROOT / "scorer").rglob("*.py")
+        if "mx.clear_cache(" in path.read_text("utf-8") and path.parent.name != "bench"
+    }
+    assert found == {"buffer_cache.py"}

@@ -89,6 +89,17 @@ def test_one_slow_round_is_no_change_of_pace() -> None:
     assert rates.cells == [11, 11]
 
 
+def test_shares_that_are_done_at_once_are_no_change_of_pace() -> None:
+    """Of two batches beside each other, the later one can be done first, and is told second."""
+    rates = Rates(2, first=1)
+    for seconds in (1.0, 1.9, 0.0001, 1.9, 0.0001):
+        rates.note(0, 10, 5, seconds)
+        rates.note(1, 10, 5, 1.0)
+    rates.round_took(10.0)
+    assert list(map(len, rates.deal(deque(tasks(*[2] * 8))))) == [4, 4]
+    assert rates.recent(0) == (10, pytest.approx(1.9, abs=0.01)) and rates.recent(1) == (10, 2.0)
+
+
 def test_ranks_of_one_machine_count_as_equally_fast_until_they_have_said_more() -> None:
     for alike, expected in ((True, [8, 8]), (False, [2, 2])):
         rates = Rates(2, first=2, alike=alike)
