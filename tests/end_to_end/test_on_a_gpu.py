@@ -38,7 +38,8 @@ JOB = Job(
     parse_settings("8,4,k8v3:32,4@64", path="dequantized"),
     CorpusSpec("builtin"),
     chunk_length=128,
-    max_chunks=20,
+    # Whole batches.
+    max_chunks=24,
     batch=8,
 )
 
@@ -64,7 +65,7 @@ def test_a_fast_way_gives_the_bits_of_the_plain_one(
     fast: dict[CellKey, Positions], monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     plain = scored(monkeypatch, **{variable: "plain"})
-    assert plain.keys() == fast.keys() and len(plain) == 4 * 20
+    assert plain.keys() == fast.keys() and len(plain) == 4 * 24
     for key, positions in plain.items():
         for field in fields(Positions):
             got, expected = getattr(fast[key], field.name), getattr(positions, field.name)
