@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
-from typing import Any, cast
 
-import numpy as np
 import pytest
+from fake_ranks import FOUND, LANES, SHORT, TASKS, Ahead, FakeTeam, Scoring, task, told, until_error
 
 from scorer.common.error_values import error_of
 from scorer.common.errors import (
@@ -19,12 +14,10 @@ from scorer.common.errors import (
     ModelChanged,
     QfidError,
     RankLost,
-    SettingFailed,
     WillNotFit,
 )
 from scorer.common.out_of_memory import is_out_of_memory
-from scorer.engine.outcomes import LaneFailed, Outcome, PassDone, Scored, ScoreTask, Told
-from scorer.engine.rank_lockstep import LINK, Lockstep, of_layers
+from scorer.engine.outcomes import Scored, Told
 from scorer.engine.rank_rounds import Rounds
 from scorer.engine.rank_shares import Rates
 from scorer.engine.rank_wire import (
@@ -34,200 +27,13 @@ from scorer.engine.rank_wire import (
     from_message,
     outcomes_message,
 )
-from scorer.engine.tiles import Batch
 from scorer.fit.pass_size import PassSize
-from scorer.runs.engagement import Engagement, SideEngagement
 from scorer.spec.events import RanksScored
 from scorer.stats.positions import Positions
-
-LENGTH = 6
-FOUND = Engagement((SideEngagement("0", "k", "Cache", 8, 64, 5, 40, True),), 1, ())
-
-
-class Named:
-    """A lane of which only the key counts."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-
-
-LANES = {key: cast(Any, Named(key)) for key in ("a", "b")}
-IDS = np.arange(100 * LENGTH, dtype=np.int32).reshape(100, LENGTH)
-
-
-def task(*chunks: int, lanes: str = "ab") -> ScoreTask:
-    batch = Batch(chunks, IDS[chunks[0] : chunks[-1] + 1], 1)
-    return ScoreTask(batch, [LANES[key] for key in lanes])
-
-
-def positions(batch: Batch, row: int, key: str) -> Positions:
-    """Positions that say where they are of; awkward values among them."""
-    chunk, first = batch.chunks[row], 1 if key == "a" else 2
-    count = LENGTH - 1 - first
-    values = np.random.default_rng([chunk, ord(key)]).normal(size=(5, count))
-    values[0, 0] = np.inf
-    values[1, 0] = -0.0
-    kl, nll_ref, nll_quant, top_ref, top_quant = values
-    return Positions(
-        chunk=np.full(count, chunk, np.int32),
-        position=np.arange(first, LENGTH - 1, dtype=np.int32),
-        token=batch.ids[row, first + 1 :],
-        kl=kl,
-        nll_ref=nll_ref,
-        nll_quant=nll_quant,
-        top_ref=np.full(count, 2**31 - 1, np.int32),
-        top_ref_logprob=top_ref,
-        top_quant=np.full(count, chunk, np.int32),
-        top_quant_logprob=top_quant,
-    )
-
-
-class Scoring:
-    """Scores tasks at once; fails or breaks off where a test says so."""
-
-    at_once = 1
-
-    def __init__(
-        self, failing: dict[int, str] | None = None, error: BaseException | None = None
-    ) -> None:
-        self.failing = failing or {}
-        self.error = error
-        self.given: list[tuple[int, ...]] = []
-
-    def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
-        failed: set[str] = set()
-        for number, each in enumerate(tasks):
-            self.given.append(each.batch.chunks)
-            if self.error is not None and number == 1:
-                raise self.error
-            yield PassDone(each.batch, None, 1, 2)
-            for lane in each.lanes:
-                if self.failing.get(each.batch.chunks[0]) == lane.key:
-                    failed.add(lane.key)
-                    yield LaneFailed(lane, SettingFailed(f"{lane.key} fails", "a hint"))
-                elif lane.key not in failed:
-                    rows = range(len(each.batch.chunks))
-                    made = [positions(each.batch, row, lane.key) for row in rows]
-                    yield Scored(lane, made, 0.5, FOUND)
-
-
-class Ahead(Scoring):
-    """Gives outcomes late, as a device does that works ahead."""
-
-    def __init__(self, failing: dict[int, str] | None = None, *, ahead: int = 0) -> None:
-        super().__init__(failing)
-        self.streams = 0
-        self._ahead = ahead
-
-    def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
-        self.streams += 1
-        waiting: deque[Outcome] = deque()
-        for outcome in super().score(tasks):
-            waiting.append(outcome)
-            if len(waiting) > self._ahead:
-                yield waiting.popleft()
-        yield from waiting
-
-
-class Begun:
-    """An exchange that is done once it has been asked for so often."""
-
-    def __init__(self, found: list[bytes] | RankLost, asked: int) -> None:
-        self._found = found
-        self._left = asked
-
-    def is_done(self) -> bool:
-        self._left -= 1
-        return self._left < 0
-
-    def result(self) -> list[bytes]:
-        if isinstance(self._found, RankLost):
-            raise self._found
-        return self._found
-
-
-class FakeTeam:
-    """Ranks that score in this process, each with a scoring of its own."""
-
-    def __init__(
-        self, *others: Scoring, lost_at: int | None = None, slow: Callable[[], int] = int
-    ) -> None:
-        self.names: Sequence[str] = [f"rank {n}" for n in range(len(others) + 1)]
-        self.gathered = 0
-        self.commands: list[dict[str, Any]] = []
-        self._others = others
-        self._exchanges = 0
-        self._lost_at = lost_at
-        self._slow = slow
-        self._replies: deque[list[bytes]] = deque()
-        self._gather = False
-
-    def exchange(self, message: bytes) -> list[bytes]:
-        self._exchanges += 1
-        if self._exchanges == self._lost_at:
-            raise RankLost("rank 1 was lost")
-        nothing = [b"" for _ in self._others]
-        replies = [message, *(self._replies.popleft() if self._gather else nothing)]
-        self.gathered += sum(map(len, replies))
-        command = from_message(message)[0]
-        self.commands.append(command)
-        if command["shares"]:
-            pairs = zip(self._others, command["shares"][1:], strict=True)
-            found = [_reply(other, Share.from_json(values)) for other, values in pairs]
-            self._replies.append(found)
-        # Ranks that hold a model together have one share at a time.
-        self._gather = command.get("gather", bool(command["shares"]))
-        return replies
-
-    lost = None
-
-    def begin(self, message: bytes) -> Begun:
-        try:
-            return Begun(self.exchange(message), self._slow())
-        except RankLost as lost:
-            return Begun(lost, self._slow())
-
-    group = None
-
-    def computing(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def met(self, hosts: Sequence[str]) -> None: ...
-
-    def round_took(self, seconds: float) -> None: ...
-
-
-def _reply(scoring: Scoring, share: Share) -> bytes:
-    """What a rank says of its share."""
-    given = [task(*chunks, lanes="".join(lanes)) for chunks, lanes in share.tasks]
-    found: list[Scored | LaneFailed] = []
-    error: dict[str, Any] | None = None
-    try:
-        for outcome in scoring.score(given):
-            if isinstance(outcome, Scored | LaneFailed):
-                found.append(outcome)
-    except Exception as caught:
-        error = failure_values(caught)
-    return outcomes_message(found, given, seconds=0.5, error=error)
 
 
 def rounds(team: FakeTeam, own: Scoring) -> Rounds:
     return Rounds(team, Rates(len(team.names), 2), own, PassSize(2), LANES)
-
-
-def told(outcomes: Iterable[Outcome]) -> list[tuple[str, str, tuple[int, ...]]]:
-    """What came out: kind, lane, chunks."""
-    found = []
-    for outcome in outcomes:
-        if isinstance(outcome, Scored):
-            chunks = tuple(int(each.chunk[0]) for each in outcome.chunks)
-            found.append(("scored", outcome.lane.key, chunks))
-        elif isinstance(outcome, LaneFailed):
-            found.append(("failed", outcome.lane.key, ()))
-    return found
-
-
-TASKS = [task(n, n + 1) for n in range(0, 20, 2)]
 
 
 @pytest.mark.parametrize("busy_device", [False, True])
@@ -306,19 +112,6 @@ def test_the_next_round_is_there_before_this_one_is_gathered(
         assert own.streams == 1
 
 
-def until_error(outcomes: Iterator[Outcome]) -> tuple[list[Any], BaseException]:
-    found = []
-    try:
-        for outcome in outcomes:
-            found += told([outcome])
-    except (Exception, MemoryError) as error:
-        return found, error
-    raise AssertionError("no error")
-
-
-SHORT = RuntimeError("[malloc] Unable to allocate 5 bytes")
-
-
 @pytest.mark.parametrize("where", [0, 1])
 def test_what_others_scored_is_kept_where_memory_runs_out(where: int) -> None:
     scorings = [Scoring(), Scoring()]
@@ -364,78 +157,6 @@ def test_passes_have_the_size_that_counts_now() -> None:
     list(made.score([task(n) for n in range(4)]))
     sizes = {Share.from_json(v).size for c in team.commands for v in c["shares"]}
     assert sizes == {PassSize(1, 1 << 20)}
-
-
-def lockstep(team: FakeTeam, own: Scoring, stop_after: int = 99) -> Lockstep:
-    asked = iter(range(1000))
-    return Lockstep(team, own, PassSize(2), LANES, lambda: next(asked) >= stop_after, "tensor")
-
-
-def test_ranks_that_hold_a_model_together_score_every_batch() -> None:
-    other, own = Scoring(), Scoring()
-    team = FakeTeam(other)
-    together = list(lockstep(team, own).score(TASKS))
-    assert told(together) == told(Scoring().score(TASKS))
-    assert own.given == other.given == [each.batch.chunks for each in TASKS]
-    # Each rank has half of the heads.
-    assert all(o.findings is not None for o in together if isinstance(o, Scored))
-    found = next(o.findings for o in together if isinstance(o, Scored))
-    assert isinstance(found, Engagement) and found.sides[0].stored_bytes == 80
-
-
-@pytest.mark.parametrize("where", [0, 1])
-def test_a_setting_that_any_rank_gives_up_is_given_up(where: int) -> None:
-    scorings = [Scoring(), Scoring()]
-    scorings[where].failing = {4: "b"}
-    outcomes = told(lockstep(FakeTeam(scorings[1]), scorings[0]).score(TASKS[:3]))
-    assert outcomes[:4] == [
-        (k, n, c) for c in ((0, 1), (2, 3)) for k, n in (("scored", "a"), ("scored", "b"))
-    ]
-    assert sorted(outcomes[4:]) == [("failed", "b", ()), ("scored", "a", (4, 5))]
-
-
-def test_they_stop_between_two_batches() -> None:
-    own, other = Scoring(), Scoring()
-    found, error = until_error(lockstep(FakeTeam(other), own, stop_after=2).score(TASKS))
-    assert isinstance(error, Interrupted) and len(found) == 4
-    assert own.given == other.given
-
-
-class Breaking(Scoring):
-    """Breaks off within its first batch."""
-
-    def score(self, tasks: Iterable[ScoreTask]) -> Iterator[Outcome]:
-        assert self.error is not None
-        yield PassDone(next(iter(tasks)).batch, None, 1, 2)
-        raise self.error
-
-
-def test_a_rank_that_is_gone_within_a_pass_is_named() -> None:
-    own = Breaking(error=RuntimeError(f"[ring] {LINK}"))
-    _, error = until_error(lockstep(FakeTeam(Scoring(), lost_at=2), own).score(TASKS))
-    assert isinstance(error, RankLost)
-
-
-def test_a_pass_that_does_not_fit_is_not_tried_smaller() -> None:
-    _, error = until_error(lockstep(FakeTeam(Scoring()), Breaking(error=SHORT)).score(TASKS))
-    assert isinstance(error, WillNotFit) and "memory ran out on rank 0" in error.message
-
-
-def test_findings_of_layers_are_put_in_the_order_of_the_model() -> None:
-    first = Engagement(
-        (replace(FOUND.sides[0], layer="1"), replace(FOUND.sides[0], layer="1", side="v")),
-        1,
-        (("0", "ArraysCache"),),
-    )
-    last = Engagement((replace(FOUND.sides[0], layer="0.1"),), 1, ())
-    whole = of_layers([first, last])
-    assert [(side.layer, side.side) for side in whole.sides] == [
-        ("1", "k"),
-        ("1", "v"),
-        ("2.1", "k"),
-    ]
-    assert (whole.quantized, whole.total) == (2, 3)
-    assert whole.skipped == (("0", "ArraysCache"),)
 
 
 def test_memory_that_runs_out_elsewhere_has_its_exit_code() -> None:
