@@ -31,7 +31,8 @@ _LEAST_SHARED = 1 << 16
 WORKERS_VARIABLE = "QFID_WORKERS"
 """``cores`` scores a batch on each core; ``plain`` one after the other, on all cores."""
 _LIMITS = (THREADS_VARIABLE, "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-# Names of the functions in the OpenBLAS of NumPy's wheels; other libraries use other names.
+# Names of the functions in the OpenBLAS of NumPy's wheels, which for macOS 14 and later have
+# Accelerate instead; other libraries use other names.
 _NAMES = (
     ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
     ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
@@ -150,7 +151,7 @@ single_threaded_numpy_blas = Loan(_one_blas_thread)
 def _numpy_blas() -> tuple[Callable[[], int], Callable[[int], Any]] | None:
     """Return functions that get and set the threads of NumPy's BLAS; None if it is not OpenBLAS."""
     package = Path(np.__file__).parent
-    for folder in (package.parent / "numpy.libs", package / ".libs"):
+    for folder in (package.parent / "numpy.libs", package / ".libs", package / ".dylibs"):
         for library in sorted(folder.glob("lib*openblas*")):
             try:
                 handle = ctypes.CDLL(str(library))
