@@ -17,6 +17,7 @@ from typing import Any
 from scorer.device.ranks import RankGroup
 from scorer.engine.outcomes import LaneFailed, Scored, ScoreTask
 from scorer.engine.rank_wire import Share, failure_values, from_message, outcomes_message
+from scorer.engine.waiting_shares import Place, places_of, taken_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class _OwnShare:
     """
 
     tasks: list[ScoreTask]
-    waiting: set[tuple[int, str]]
+    waiting: set[Place]
     began: float = field(default_factory=time.monotonic)
     outcomes: list[Scored | LaneFailed] = field(default_factory=list)
 
@@ -142,8 +143,7 @@ class OwnShares:
         share: Share | None = self._first
         while share is not None:
             tasks = [self._task(*each) for each in share.tasks]
-            places = {(task.batch.chunks[0], lane.key) for task in tasks for lane in task.lanes}
-            waiting = {place for place in places if place[1] not in self._failed}
+            waiting = {place for place in places_of(tasks) if place[1] not in self._failed}
             self._open.append(_OwnShare(tasks, waiting))
             self._say()
             yield from tasks
@@ -155,21 +155,11 @@ class OwnShares:
 
     def note(self, outcome: Scored | LaneFailed) -> None:
         """Take in an outcome; tell rank 0 once its share is complete."""
-        key = outcome.lane.key
-        if isinstance(outcome, Scored):
-            place = int(outcome.chunks[0].chunk[0]), key
-            of = next((each for each in self._open if place in each.waiting), None)
-            if of is not None:
-                of.waiting.discard(place)
-        else:
-            # Outcomes come in order: it failed on the first batch that waits for it.
-            of = next((o for o in self._open if any(k == key for _, k in o.waiting)), None)
-            self._failed.add(key)
-            for each in self._open:
-                each.waiting = {place for place in each.waiting if place[1] != key}
-        # Nothing of a lane counts after it failed.
-        if of is not None:
-            of.outcomes.append(outcome)
+        if isinstance(outcome, LaneFailed):
+            self._failed.add(outcome.lane.key)
+        share = taken_by(outcome, self._open)
+        if share is not None:
+            share.outcomes.append(outcome)
         self._say()
 
     def end(self, error: Exception | None) -> None:

@@ -21,6 +21,7 @@ from scorer.engine.outcomes import (
 from scorer.engine.rank_shares import Rates, cost_of
 from scorer.engine.rank_wire import Share, from_message, outcomes_of, to_message
 from scorer.engine.team import Exchanging, Team
+from scorer.engine.waiting_shares import places_of, taken_by, wait_no_more
 from scorer.fit.pass_size import PassSize
 from scorer.lanes.base import Lane
 from scorer.spec.events import RanksScored
@@ -219,27 +220,15 @@ class Rounds:
 
     def _note_own(self, outcome: Scored | LaneFailed) -> None:
         """Put an outcome of this process to its round, unless its lane is given up."""
-        key = outcome.lane.key
-        if isinstance(outcome, Scored):
-            place = int(outcome.chunks[0].chunk[0]), key
-            of = next((each for each in self._open if place in each.waiting), None)
-            if of is not None:
-                of.waiting.discard(place)
-                of.cells[0] += len(outcome.chunks)
-        else:
-            of = next((each for each in self._open if each.waits_for(key)), None)
-            self._failed_here.add(key)
-            self._waits_no_more(key)
+        if isinstance(outcome, LaneFailed):
+            self._failed_here.add(outcome.lane.key)
+        of = taken_by(outcome, self._open)
         if of is None:
             return
+        of.cells[0] += _cells(outcome)
         of.own.append(outcome)
         if of is self._open[0]:
             self._promote(of)
-
-    def _waits_no_more(self, key: str) -> None:
-        """Note that nothing more comes of a lane here."""
-        for each in self._open:
-            each.waiting = {place for place in each.waiting if place[1] != key}
 
     def _note_complete(self, result: _Round) -> None:
         """Note that a round is scored as far as this process scores it."""
@@ -312,7 +301,7 @@ class Rounds:
             return False
         if isinstance(outcome, LaneFailed):
             self._failed.add(outcome.lane.key)
-            self._waits_no_more(outcome.lane.key)
+            wait_no_more(outcome.lane.key, self._open)
         return True
 
     def _error_of(self, rank: int, values: dict[str, Any]) -> BaseException:
@@ -349,16 +338,10 @@ class _Round:
 
     def __init__(self, shares: list[list[ScoreTask]]) -> None:
         self.shares = shares
-        self.waiting = {
-            (task.batch.chunks[0], lane.key) for task in shares[0] for lane in task.lanes
-        }
+        self.waiting = places_of(shares[0])
         self.own: list[Scored | LaneFailed] = []
         self.cells = [0] * len(shares)
         self.began = time.monotonic()
-
-    def waits_for(self, key: str) -> bool:
-        """Whether this process has yet to score a lane in it."""
-        return any(lane == key for _, lane in self.waiting)
 
     def cost(self, rank: int) -> int:
         """Forward passes of chunks of a rank's share."""

@@ -12,11 +12,36 @@ from scorer.common.errors import InputError
 from scorer.spec.ranks import (
     Host,
     Ranks,
+    is_this_machine,
     launched_backend,
     launched_rank,
     local_ranks,
     read_hostfile,
 )
+
+OWN = ("10.7.0.9", "fd00::9")
+
+
+class Probe:
+    """A socket of a machine that has the addresses :data:`OWN`."""
+
+    def __init__(self, family: int, kind: int) -> None: ...
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def bind(self, address: tuple[str, int]) -> None:
+        if address[0] not in OWN:
+            raise OSError("Cannot assign requested address")
+
+
+@pytest.fixture(autouse=True)
+def _own_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scorer.spec.ranks.socket.socket", Probe)
+    monkeypatch.setattr("scorer.spec.ranks.socket.gethostname", lambda: "Studio7.local")
+
 
 HERE = {"ssh": "127.0.0.1", "ips": ["10.0.0.1"]}
 THERE = {"ssh": "mac2", "ips": ["10.0.0.2", "10.0.1.2"], "rdma": ["rdma_en2", None]}
@@ -31,6 +56,34 @@ def test_ranks_of_one_machine() -> None:
     for count in (0, -1, 5000):
         with pytest.raises(InputError, match="cannot share a run"):
             local_ranks(count)
+
+
+@pytest.mark.parametrize(
+    ("ssh", "ips", "here"),
+    [
+        ("studio7", [], True),
+        ("anna@STUDIO7.local", ["10.0.0.2"], True),
+        ("mac2", ["10.0.0.2", "10.7.0.9"], True),
+        ("studio", ["fd00::9"], True),
+        ("10.7.0.9", [], True),
+        ("studio70", ["10.0.0.2"], False),
+        # Where `ssh` leads to is its own matter.
+        ("box", ["127.0.0.1"], False),
+        ("box", ["0.0.0.0", "::1", "224.0.0.1", "studio7", "10.7.0.9.1"], False),
+    ],
+)
+def test_this_machine_is_known_by_name_and_address(ssh: str, ips: list[str], here: bool) -> None:
+    """A host file that `mlx.launch` takes need not be changed."""
+    assert is_this_machine(ssh, ips) is here
+
+
+def test_a_host_file_that_names_this_machine_as_others_do(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.json"
+    path.write_text(json.dumps([{"ssh": "studio7", "ips": ["10.7.0.9"]}, THERE]))
+    assert [host.is_here for host in read_hostfile(path).hosts] == [True, False]
+    path.write_text(json.dumps([THERE, {"ssh": "studio7", "ips": ["10.7.0.9"]}]))
+    with pytest.raises(InputError, match="rank 0 is on `mac2`"):
+        read_hostfile(path)
 
 
 @pytest.mark.parametrize("whole", [False, True])
