@@ -52,10 +52,13 @@ def choose_pipeline(device: DeviceKind, batch: int) -> Pipeline:
     return Pipeline(2, layers if device == "cuda" else 0)
 
 
-def rounds_ahead() -> int:
+def rounds_ahead(device: DeviceKind) -> int:
     """Rounds of ranks that are dealt before the oldest one is gathered.
+
+    On CUDA a batch is short, and a round ahead leaves the last shares less even than waiting costs:
+    on two H200 the efficiency was 0.89 with one ahead and 0.92 with none.
 
     Raises:
         InputError: ``QFID_PIPELINE`` holds an unknown value.
     """
-    return 1 if is_enabled(VARIABLE, "ahead") else 0
+    return 1 if is_enabled(VARIABLE, "ahead") and device != "cuda" else 0

@@ -9,7 +9,6 @@ from typing import Any
 
 from scorer.common.error_values import error_of
 from scorer.common.errors import Interrupted, QfidError, RankLost
-from scorer.device.pipeline import rounds_ahead
 from scorer.engine.outcomes import (
     BatchScorer,
     LaneFailed,
@@ -30,9 +29,10 @@ from scorer.spec.events import RanksScored
 class Rounds:
     """Scores batches in rounds, the first share of each in this process.
 
-    A round is dealt before the one ahead of it is gathered, so that nobody waits for the others, or
-    for what this process makes of the results: every rank has its next share before it is through
-    with the last. An exchange gathers the outcomes of one round and deals another, while all of
+    Where rounds are dealt ahead of the one that is gathered, nobody waits for another that is a
+    little slower: every rank has its next share before it is through with the last.
+    An exchange gathers the outcomes of one round and deals another,
+    while all of
     them compute.
 
     Args:
@@ -42,6 +42,7 @@ class Rounds:
         size: How much goes through a model at once.
         lanes: Lanes of this process by key.
         busy_device: Whether a device computes while this process saves.
+        ahead: Rounds that are dealt before the oldest one is gathered.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Rounds:
         lanes: Mapping[str, Lane],
         *,
         busy_device: bool = False,
+        ahead: int = 1,
     ) -> None:
         self._team = team
         self._rates = rates
@@ -64,7 +66,7 @@ class Rounds:
         # Outcomes that are given for one of this process: as many as come meanwhile. To save
         # those of a whole round at once would take longer than a device has work for.
         self._given_at_once = len(team.names) if busy_device else None
-        self._most_dealt = 1 + rounds_ahead()
+        self._most_dealt = 1 + ahead
         self._left: deque[ScoreTask] = deque()
         # Rounds whose outcomes are not all here, in order, and those that are not asked for.
         self._open: deque[_Round] = deque()

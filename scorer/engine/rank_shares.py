@@ -1,7 +1,8 @@
 """How the batches of a run are dealt to ranks: in rounds, in proportion to what each has shown.
 
-A round is dealt while the one ahead of it is scored, so a rank waits for another only where that is
-a round behind: its shares are to take about equally long. A round is short while no rate is known;
+Elsewhere than on CUDA a round is dealt while the one ahead of it is scored, so a rank waits for
+another only where that is a round behind: its shares are to take about equally long. A round is
+short while no rate is known;
 later ones last up to :data:`ROUND_SECONDS`, and a killed run loses two at most. A round is dealt
 before the others have said how long the last ones took them: ranks of one machine count as equally
 fast until then. Imports no mlx.
@@ -16,8 +17,8 @@ from scorer.common.device_kind import DeviceKind
 from scorer.engine.outcomes import ScoreTask
 
 ROUND_SECONDS = 5.0
-# Two rounds are dealt before anything is known.
-_FIRST_BATCHES = {"cuda": 2}
+# Elsewhere two rounds are dealt before anything is known.
+_FIRST_BATCHES = {"cuda": 4}
 _FIRST_ELSEWHERE = 1
 
 _GROWTH = 3.0
@@ -28,7 +29,7 @@ _REST = 1.5
 
 
 def first_batches(device: DeviceKind, *, alike: bool) -> int:
-    """Batches of each rank in the first rounds, of which two are dealt before a rate is known.
+    """Batches of each rank in the rounds that are dealt before a rate is known.
 
     Args:
         device: What computes; on CUDA a batch takes a tenth of a second, on a CPU many.

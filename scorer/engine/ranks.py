@@ -19,6 +19,7 @@ from scorer.common.device_kind import DeviceKind
 from scorer.common.error_values import error_of
 from scorer.common.errors import InputError, RankLost
 from scorer.device.backend import Backend
+from scorer.device.pipeline import rounds_ahead
 from scorer.engine.outcomes import (
     BatchScorer,
 )
@@ -159,7 +160,10 @@ class SharedRun:
         if self.sharding is not None:
             return Lockstep(self.team, inner, size, lanes, self.stop, self.sharding.kind)
         busy_device = self._device != "cpu"
-        return Rounds(self.team, self._rates, inner, size, lanes, busy_device=busy_device)
+        ahead = rounds_ahead(self._device)
+        return Rounds(
+            self.team, self._rates, inner, size, lanes, busy_device=busy_device, ahead=ahead
+        )
 
     def end(self) -> None:
         """Let the others end, after the last round; all that they scored is here."""

@@ -79,33 +79,34 @@ def test_a_setting_is_given_up_as_in_one_process(chunk: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_how_long_exchanges_take_changes_nothing(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_how_long_exchanges_take_changes_nothing(seed: int) -> None:
     """Nor how many rounds are ahead, nor how soon results are given."""
     rng = random.Random(seed)
-    if seed % 4 == 0:
-        monkeypatch.setenv("QFID_PIPELINE", "plain")
     failing = {2 * rng.randrange(10): lane for lane in "ab"[: seed % 3]}
     ranks = rng.randint(2, 4)
     others = [Scoring(failing) for _ in range(1, ranks)]
     team = FakeTeam(*others, slow=lambda: rng.randrange(9))
     own = Ahead(failing, ahead=rng.randrange(8))
-    made = Rounds(team, Rates(ranks, 1), own, PassSize(2), LANES, busy_device=bool(seed % 2))
+    made = Rounds(
+        team,
+        Rates(ranks, 1),
+        own,
+        PassSize(2),
+        LANES,
+        busy_device=bool(seed % 2),
+        ahead=seed % 4 % 3,
+    )
     assert told(made.score(TASKS)) == told(Scoring(failing).score(TASKS))
     # No batch is scored twice.
     given = [chunks for each in (own, *others) for chunks in each.given]
     assert len(given) == len(set(given))
 
 
-def test_the_next_round_is_there_before_this_one_is_gathered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_next_round_is_there_before_this_one_is_gathered() -> None:
     """So that no rank waits for another that is a little slower."""
-    for value, dealt in (("ahead", 2), ("plain", 1)):
-        monkeypatch.setenv("QFID_PIPELINE", value)
+    for ahead, dealt in ((1, 2), (0, 1), (2, 3)):
         own, team = Ahead(), FakeTeam(Scoring(), slow=lambda: 2)
-        list(Rounds(team, Rates(2, 1), own, PassSize(2), LANES).score(TASKS[:6]))
+        list(Rounds(team, Rates(2, 1), own, PassSize(2), LANES, ahead=ahead).score(TASKS[:6]))
         asked = [command["gather"] for command in team.commands]
         assert asked.index(True) + 1 == dealt
         # The device of this process has work from the first batch to the last.
