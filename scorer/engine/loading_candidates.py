@@ -38,13 +38,13 @@ def load_candidates(
     Raises:
         InputError: Some do not load, or mlx-lm cannot make them.
     """
+    in_memory = holds_stored_values(reference, backend)
     made = [
         candidate
         for candidate in candidates
-        if isinstance(candidate.source, MadeWeights)
-        and not candidate.info.code
-        and holds_stored_values(reference, backend)
+        if in_memory and isinstance(candidate.source, MadeWeights) and not candidate.info.code
     ]
+    residents = {candidate.name: reference for candidate in made}
     threads = min(worker_count(backend.kind), len(made))
     models: dict[str, LoadedModel] = {}
     if threads > 1:
@@ -58,6 +58,5 @@ def load_candidates(
         model = models.get(candidate.name)
         if model is None:
             yield Loading("model", candidate.name)
-            resident = reference if candidate in made else None
-            model = candidate.read(backend, allow_custom_code, resident)
+            model = candidate.read(backend, allow_custom_code, residents.get(candidate.name))
         candidate.open(model, arithmetic)

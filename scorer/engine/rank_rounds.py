@@ -30,10 +30,8 @@ class Rounds:
     """Scores batches in rounds, the first share of each in this process.
 
     Where rounds are dealt ahead of the one that is gathered, nobody waits for another that is a
-    little slower: every rank has its next share before it is through with the last.
-    An exchange gathers the outcomes of one round and deals another,
-    while all of
-    them compute.
+    little slower: every rank has its next share before it is through with the last. An exchange
+    gathers the outcomes of one round and deals another, while all of them compute.
 
     Args:
         team: The ranks; this process is rank 0.
@@ -99,7 +97,8 @@ class Rounds:
         self._last_own = self._last_gathered = time.monotonic()
         try:
             self._go_on()
-            while self._open and self._lost is None:
+            # Whoever exchanges next, in another thread, may not meet one that is under way.
+            while (self._open or self._exchanging) and self._lost is None:
                 yield from self._given()
                 if self._own:
                     yield from self._scored_here()

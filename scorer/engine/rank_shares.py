@@ -2,10 +2,9 @@
 
 Elsewhere than on CUDA a round is dealt while the one ahead of it is scored, so a rank waits for
 another only where that is a round behind: its shares are to take about equally long. A round is
-short while no rate is known;
-later ones last up to :data:`ROUND_SECONDS`, and a killed run loses two at most. A round is dealt
-before the others have said how long the last ones took them: ranks of one machine count as equally
-fast until then. Imports no mlx.
+short while no rate is known; later ones last up to :data:`ROUND_SECONDS`, and a killed run loses
+two at most. A round is dealt before the others have said how long the last ones took them: ranks of
+one machine count as equally fast until then. Imports no mlx.
 """
 
 from __future__ import annotations

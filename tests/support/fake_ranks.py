@@ -119,12 +119,14 @@ class Begun:
     def __init__(self, found: list[bytes] | RankLost, asked: int) -> None:
         self._found = found
         self._left = asked
+        self.is_taken = False
 
     def is_done(self) -> bool:
         self._left -= 1
         return self._left < 0
 
     def result(self) -> list[bytes]:
+        self.is_taken = True
         if isinstance(self._found, RankLost):
             raise self._found
         return self._found
@@ -138,6 +140,7 @@ class FakeTeam:
     ) -> None:
         self.names: Sequence[str] = [f"rank {n}" for n in range(len(others) + 1)]
         self.gathered = 0
+        self.begun: list[Begun] = []
         self.commands: list[dict[str, Any]] = []
         self._others = others
         self._exchanges = 0
@@ -166,10 +169,13 @@ class FakeTeam:
     lost = None
 
     def begin(self, message: bytes) -> Begun:
+        found: list[bytes] | RankLost
         try:
-            return Begun(self.exchange(message), self._slow())
+            found = self.exchange(message)
         except RankLost as lost:
-            return Begun(lost, self._slow())
+            found = lost
+        self.begun.append(Begun(found, self._slow()))
+        return self.begun[-1]
 
     group = None
 

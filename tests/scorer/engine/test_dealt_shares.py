@@ -87,13 +87,27 @@ def taken_in(dealt: DealtShares, shares: int) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("ahead", [0, 1, 5, 40])
-def test_shares_that_are_there_are_scored_without_a_break(ahead: int) -> None:
+def two_dealt(
+    first: tuple[int, ...], second: tuple[int, ...], size: PassSize = SIZE
+) -> tuple[Dealing, DealtShares]:
+    """A group that has dealt two shares, neither of which is begun.
+
+    Args:
+        first: Chunks of the first.
+        second: Chunks of the other.
+        size: Of the other.
+    """
     group = Dealing()
     dealt = begun(group)
-    group.deal(0, 1, gather=False)
-    group.deal(4, 5, 6, gather=True)
+    group.deal(*first, gather=False)
+    group.deal(*second, gather=True, size=size)
     taken_in(dealt, 2)
+    return group, dealt
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 5, 40])
+def test_shares_that_are_there_are_scored_without_a_break(ahead: int) -> None:
+    group, dealt = two_dealt((0, 1), (4, 5, 6))
     scoring = Ahead(ahead=ahead)
     runs = scored(dealt, scoring)
     assert next(runs) == 5
@@ -117,11 +131,7 @@ def test_an_empty_share_is_told_like_another() -> None:
 
 
 def test_a_share_of_another_size_is_begun_anew() -> None:
-    group = Dealing()
-    dealt = begun(group)
-    group.deal(0, gather=False)
-    group.deal(1, gather=True, size=PassSize(1))
-    taken_in(dealt, 2)
+    group, dealt = two_dealt((0,), (1,), PassSize(1))
     runs = scored(dealt, Scoring())
     assert next(runs) == 1 and group.outcomes(0)[0] == [("a", 0), ("b", 0)]
     assert next(runs) == 1
@@ -130,11 +140,7 @@ def test_a_share_of_another_size_is_begun_anew() -> None:
 
 
 def test_a_lane_that_failed_is_waited_for_no_more() -> None:
-    group = Dealing()
-    dealt = begun(group)
-    group.deal(0, 1, gather=False)
-    group.deal(2, gather=True)
-    taken_in(dealt, 2)
+    group, dealt = two_dealt((0, 1), (2,))
     runs = scored(dealt, Scoring({1: "b"}))
     assert next(runs) == 3
     assert group.outcomes(0, 1) == ([("a", 0), ("b", 0), ("a", 1), "b failed"], None)
@@ -143,11 +149,7 @@ def test_a_lane_that_failed_is_waited_for_no_more() -> None:
 
 
 def test_an_error_ends_its_share_and_the_next_one_is_tried() -> None:
-    group = Dealing()
-    dealt = begun(group)
-    group.deal(0, 1, gather=False)
-    group.deal(2, gather=True)
-    taken_in(dealt, 2)
+    group, dealt = two_dealt((0, 1), (2,))
     scoring = Scoring(error=SHORT)
     runs = scored(dealt, scoring)
     next(runs)

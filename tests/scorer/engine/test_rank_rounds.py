@@ -102,6 +102,15 @@ def test_how_long_exchanges_take_changes_nothing(seed: int) -> None:
     assert len(given) == len(set(given))
 
 
+def test_no_exchange_is_under_way_at_the_end() -> None:
+    """Not even one that deals nothing, because all lanes that are left were given up."""
+    team = FakeTeam(Scoring(), slow=lambda: 3)
+    made = rounds(team, Scoring({0: "a"}))
+    assert told(made.score([task(0, lanes="a")])) == [("failed", "a", ())]
+    assert told(made.score([task(1, lanes="a")])) == []
+    assert len(team.begun) > 2 and all(begun.is_taken for begun in team.begun)
+
+
 def test_the_next_round_is_there_before_this_one_is_gathered() -> None:
     """So that no rank waits for another that is a little slower."""
     for ahead, dealt in ((1, 2), (0, 1), (2, 3)):
