@@ -104,7 +104,7 @@ def test_how_long_exchanges_take_changes_nothing(seed: int) -> None:
 
 def test_no_exchange_is_under_way_at_the_end() -> None:
     """Not even one that deals nothing, because all lanes that are left were given up."""
-    team = FakeTeam(Scoring(), slow=lambda: 3)
+    team = FakeTeam(Scoring({0: "a"}), slow=lambda: 3)
     made = rounds(team, Scoring({0: "a"}))
     assert told(made.score([task(0, lanes="a")])) == [("failed", "a", ())]
     assert told(made.score([task(1, lanes="a")])) == []
