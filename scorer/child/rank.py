@@ -44,14 +44,15 @@ def _run(events: IO[str], orders: IO[bytes]) -> int:
     with running_backend() as backend, MemoryWatch(at_once=_end_short) as watch:
         import_mlx_lm(light=True)
         _say(events, {"port": free_port()})
+        # While rank 0 is not ready.
+        from scorer.device.ranks import LinkLost, RankGroup
+        from scorer.engine.rank_follower import follow
+
         line = orders.readline()
         if not line:
             return 1
         threading.Thread(target=_exit_at_end, args=(orders,), daemon=True).start()
         order: dict[str, Any] = json.loads(line)
-        from scorer.device.ranks import LinkLost, RankGroup
-        from scorer.engine.rank_follower import follow
-
         with written(order["files"]) as paths:
             os.environ.update(order["variables"] | paths)
             time.sleep(order["delay"])

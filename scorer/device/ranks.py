@@ -190,9 +190,19 @@ class ExchangeWatch:
         threading.Thread(target=run, name="qfid-ranks", daemon=True).start()
 
 
-def backend_for(kind: DeviceKind, wanted: str) -> str:
-    """The backend of a device: what was asked for, else NCCL on CUDA, else the ring."""
-    return wanted or (NCCL if kind == "cuda" else RING)
+def backend_for(kind: DeviceKind, wanted: str, shard: str = "") -> str:
+    """The backend of ranks: what was asked for, else the ring.
+
+    NCCL where GPUs hold one model together: what they exchange then are the states of every layer.
+    Ranks with a model each exchange some megabytes in seconds. The ring takes them over the host,
+    so no GPU waits for another, and it says at once that a rank is gone.
+
+    Args:
+        kind: Of the device.
+        wanted: What was asked for; "" for nothing.
+        shard: How the model is split; "" where each rank has its own.
+    """
+    return wanted or (NCCL if kind == "cuda" and shard else RING)
 
 
 def _nothing(_: int) -> None:

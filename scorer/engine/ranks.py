@@ -160,7 +160,7 @@ class SharedRun:
         if self.sharding is not None:
             return Lockstep(self.team, inner, size, lanes, self.stop, self.sharding.kind)
         busy_device = self._device != "cpu"
-        ahead = rounds_ahead(self._device)
+        ahead = rounds_ahead(over_host=self.team.is_over_host)
         return Rounds(
             self.team, self._rates, inner, size, lanes, busy_device=busy_device, ahead=ahead
         )

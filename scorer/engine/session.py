@@ -81,6 +81,7 @@ class Session:
     def events(self) -> Iterator[Event]:
         """Everything after Hello."""
         from scorer.common.folders import cache_folder
+        from scorer.engine.early_imports import EarlyImports
         from scorer.engine.preparation import Preparation
         from scorer.runs.chunk_plan import NEW, chunk_plan
         from scorer.runs.kept_text import kept_text
@@ -131,9 +132,11 @@ class Session:
             beside=1 if shared is None else shared.beside,
             sharding=None if shared is None else shared.sharding,
         )
+        imports = EarlyImports()
         try:
             yield from preparation.steps()
             self.own_kernels.wait()
+            imports.wait()
             if (error := self._ended()) is not None:
                 raise error
             prepared = preparation.result

@@ -31,6 +31,10 @@ class Team(Protocol):
         """Each rank and its machine, for messages: ``rank 1 (10.0.0.2)``."""
 
     @property
+    def is_over_host(self) -> bool:
+        """Whether exchanges leave the GPUs alone."""
+
+    @property
     def gathered(self) -> int:
         """Bytes of all messages so far."""
 

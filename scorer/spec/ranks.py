@@ -60,8 +60,8 @@ class Ranks:
 
     Attributes:
         hosts: Where each is, rank 0 first; empty where another program started them.
-        backend: Of MLX's: ``ring``, ``nccl``, ``jaccl`` or ``jaccl-ring``; "" for NCCL on NVIDIA
-            GPUs and else the ring.
+        backend: Of MLX's: ``ring``, ``nccl``, ``jaccl`` or ``jaccl-ring``; "" for the ring, or
+            for NCCL where NVIDIA GPUs hold one model together.
         envs: Variables for every rank, ``NAME=VALUE``.
         launched: Whether another program, such as ``mlx.launch``, has started the ranks: the
             environment says which one this is.

@@ -140,6 +140,7 @@ class FakeTeam:
     ) -> None:
         self.names: Sequence[str] = [f"rank {n}" for n in range(len(others) + 1)]
         self.gathered = 0
+        self.is_over_host = True
         self.begun: list[Begun] = []
         self.commands: list[dict[str, Any]] = []
         self._others = others

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from project import ROOT
 
+from scorer.common.device_kind import DeviceKind
 from scorer.device.buffer_cache import free_buffers, keeping_buffers
 from scorer.device.ranks import ExchangeWatch, LinkLost, RankGroup, backend_for
 
@@ -99,8 +100,11 @@ def test_an_error_of_mlx_is_a_lost_link() -> None:
 
 
 def test_the_backend_of_a_device() -> None:
-    assert [backend_for(kind, "") for kind in ("cpu", "metal", "cuda")] == ["ring", "ring", "nccl"]
-    assert backend_for("cuda", "ring") == "ring"
+    kinds: tuple[DeviceKind, ...] = ("cpu", "metal", "cuda")
+    assert [backend_for(kind, "") for kind in kinds] == ["ring"] * 3
+    assert [backend_for(kind, "", "tensor") for kind in kinds] == ["ring", "ring", "nccl"]
+    assert backend_for("cuda", "ring", "tensor") == "ring"
+    assert backend_for("cuda", "nccl") == "nccl"
 
 
 def test_buffers_are_not_freed_while_a_collective_is_waited_for(
