@@ -118,6 +118,9 @@ def score(
             contextlib.ExitStack() as texts,
         ):
             yield hello(backend)
+            from scorer.engine.own_kernels import OwnKernels
+
+            kernels = OwnKernels(job, backend.kind)
             from scorer.engine.text_process import TextProcess
 
             text = texts.enter_context(TextProcess())
@@ -138,6 +141,7 @@ def score(
                 accept_changes,
                 closing,
                 watch,
+                kernels,
                 allow_custom_code,
                 text_file,
                 text,

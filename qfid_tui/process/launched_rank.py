@@ -26,9 +26,11 @@ def follow() -> int:
         stderr=subprocess.PIPE,
     )
     assert child.stdin is not None and child.stderr is not None
-    # The environment says how the ranks meet. The input stays open: its end would end the rank.
-    orders = {"backend": "", "variables": {}, "files": {}, "delay": 0}
-    child.stdin.write(json.dumps(orders).encode() + b"\n")
+    # Rank 0 says what the job is, and the environment how the ranks meet. The input stays open: its
+    # end would end the rank.
+    meeting = {"backend": "", "variables": {}, "files": {}, "delay": 0}
+    for order in ({"job": None}, meeting):
+        child.stdin.write(json.dumps(order).encode() + b"\n")
     child.stdin.flush()
     log = child.stderr.read().decode("utf-8", "replace").splitlines()[-_LINES:]
     code = child.wait()

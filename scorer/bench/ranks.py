@@ -101,7 +101,7 @@ def measured_ranks(
         data = Path(folder) / "data"
         # Compiled kernels, hashes and tokens are kept from here on.
         for count in counts:
-            _run(replace(job, max_chunks=count * (job.batch or 1)), count, data)
+            _run(replace(job, max_chunks=count * (job.batch or 1)), count, data, whole=True)
         runs: dict[int, list[_Run]] = {count: [] for count in counts}
         for _ in range(repeats):
             for count in counts:
@@ -135,8 +135,14 @@ def _rows(runs: dict[int, list[_Run]], chunks: int) -> Sequence[dict[str, Any]]:
     return found
 
 
-def _run(job: Job, ranks: int, data: Path) -> _Run:
+def _run(job: Job, ranks: int, data: Path, *, whole: bool = False) -> _Run:
     """Score a job in a child.
+
+    Args:
+        job: The job.
+        ranks: How many processes share it.
+        data: The child's data folder.
+        whole: Wait for the report too, which a long run takes seconds for.
 
     Raises:
         QfidError: It failed.
@@ -146,18 +152,21 @@ def _run(job: Job, ranks: int, data: Path) -> _Run:
         request["ranks"] = shared.to_json()
     planned: Planned | None = None
     began = first = last = 0.0
-    scored = gathered = 0
-    with timed_child(request, data) as events:
+    scored = gathered = others = cells = 0
+    with timed_child(request, data, kill=not whole) as events:
         for event, now in events:
             if isinstance(event, Planned):
                 planned, began = event, now
+                cells = len(event.chunks) * len(event.settings)
             elif isinstance(event, ChunkScored):
                 scored, last = scored + 1, now
                 if planned and scored == planned.batch * len(planned.settings):
                     first = now
             elif isinstance(event, RanksScored):
-                gathered = event.gathered
-            elif isinstance(event, Finished):
+                gathered, others = event.gathered, sum(event.cells)
+            is_gathered = ranks == 1 or others == cells
+            is_over = planned is not None and scored == cells and is_gathered and not whole
+            if is_over or isinstance(event, Finished):
                 break
     if planned is None or not scored:
         raise QfidError(*NO_BATCH)

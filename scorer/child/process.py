@@ -120,7 +120,7 @@ def _score(events: IO[str], request: _Request, ending: Ending) -> int:
         if request.ranks is not None:
             from scorer.child.team import StartedTeam
 
-            team = StartedTeam(request.ranks, ending.at_once)
+            team = StartedTeam(request.ranks, request.job, ending.at_once)
         for event in score(
             request.job,
             run=request.run,

@@ -14,6 +14,7 @@ from typing import IO, Any
 from scorer.child.team import written
 from scorer.common.errors import QfidError, WillNotFit
 from scorer.device.rank_places import free_port
+from scorer.spec.job import Job
 from scorer.spec.ranks import LINK_LOST, launched_backend
 
 
@@ -22,7 +23,8 @@ def run_rank(events: IO[str], orders: IO[bytes]) -> int:
 
     Args:
         events: Where this rank says that it is ready, on which port, and in which exchange.
-        orders: One line of JSON, how the ranks meet; its end ends this process.
+        orders: Two lines of JSON, the job, or null where only rank 0 knows
+            it, and how the ranks meet; its end ends this process.
 
     Returns:
         Exit code: 0 once rank 0 has ended the run.
@@ -39,9 +41,15 @@ def run_rank(events: IO[str], orders: IO[bytes]) -> int:
 def _run(events: IO[str], orders: IO[bytes]) -> int:
     from scorer.device.backend import running_backend
     from scorer.device.memory_watch import MemoryWatch
+    from scorer.engine.own_kernels import OwnKernels
     from scorer.lm.mlx_lm_import import import_mlx_lm
 
     with running_backend() as backend, MemoryWatch(at_once=_end_short) as watch:
+        line = orders.readline()
+        if not line:
+            return 1
+        job = json.loads(line)["job"]
+        kernels = None if job is None else OwnKernels(Job.from_json(job), backend.kind)
         import_mlx_lm(light=True)
         _say(events, {"port": free_port()})
         # While rank 0 is not ready.
@@ -60,7 +68,7 @@ def _run(events: IO[str], orders: IO[bytes]) -> int:
         group.coming = lambda number: _say(events, {"exchanges": number})
         group.watch.start(lambda: not group.watch.is_over or _leave())
         try:
-            follow(group, backend, watch)
+            follow(group, backend, watch, kernels)
         except LinkLost:
             return LINK_LOST
     return 0

@@ -23,6 +23,7 @@ from scorer.common.errors import QfidError
 from scorer.common.inert_text import shown
 from scorer.common.process_limits import limit_reached
 from scorer.common.python_command import python_command
+from scorer.spec.job import Job
 from scorer.spec.ranks import LINK_LOST, Host
 
 _LOG_LINES = 20
@@ -44,13 +45,14 @@ class RankProcess:
         killed: Why it was ended, where :meth:`kill` was.
     """
 
-    def __init__(self, rank: int, host: Host, variables: Mapping[str, str]) -> None:
+    def __init__(self, rank: int, host: Host, variables: Mapping[str, str], job: Job) -> None:
         """Start it.
 
         Args:
             rank: Its number.
             host: Where.
             variables: Of the environment, for it alone.
+            job: What the run scores: it builds kernels for it before the ranks meet.
 
         Raises:
             QfidError: It cannot be started.
@@ -85,6 +87,7 @@ class RankProcess:
         ]
         for reader in self._readers:
             reader.start()
+        self.order({"job": job.to_json()})
 
     def order(self, values: Mapping[str, Any]) -> None:
         """Write a line of orders; where it has ended, that shows later."""

@@ -17,6 +17,7 @@ from scorer.child.rank_process import RankProcess, named
 from scorer.common.errors import InputError, QfidError, RankLost
 from scorer.device.exchange_thread import ExchangeThread
 from scorer.device.rank_places import before_mlx, free_port, meeting
+from scorer.spec.job import Job
 from scorer.spec.ranks import NCCL, Ranks, launched_backend
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class StartedTeam:
 
     Args:
         ranks: Where they are.
+        job: What the run scores.
         at_once: Ends this process with an error while its main thread waits for a rank that does
             not come.
 
@@ -54,13 +56,14 @@ class StartedTeam:
         lost: See :class:`scorer.engine.team.Team`.
     """
 
-    def __init__(self, ranks: Ranks, at_once: Callable[[QfidError], object]) -> None:
+    def __init__(self, ranks: Ranks, job: Job, at_once: Callable[[QfidError], object]) -> None:
         """Start the other ranks, which import while this process does.
 
         Raises:
             QfidError: One cannot be started.
         """
         self._ranks = ranks
+        self._job = job
         self._at_once = at_once
         self._group: RankGroup | None = None
         self._processes: list[RankProcess] = []
@@ -80,7 +83,8 @@ class StartedTeam:
     def _start(self) -> None:
         for rank, host in list(enumerate(self._ranks.hosts))[1:]:
             try:
-                self._processes.append(RankProcess(rank, host, self._variables[rank]))
+                variables = self._variables[rank]
+                self._processes.append(RankProcess(rank, host, variables, self._job))
             except QfidError:
                 self._end_processes()
                 raise

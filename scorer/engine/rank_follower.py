@@ -46,19 +46,23 @@ from scorer.spec.job import Job
 from scorer.text.tokenized import TokenizedSource
 
 
-def follow(group: RankGroup, backend: Backend, watch: MemoryWatch) -> None:
+def follow(
+    group: RankGroup, backend: Backend, watch: MemoryWatch, kernels: OwnKernels | None
+) -> None:
     """Take part in a run until rank 0 ends it.
 
     Args:
         group: The ranks.
         backend: The device.
         watch: The memory of this machine; where it runs short, the share ends.
+        kernels: Those of the job, being built; None where they are not yet.
     """
     hello = to_message({"host": socket.gethostname()})
     request, _ = from_message(group.exchange(hello)[0])
+    if kernels is None:
+        kernels = OwnKernels(Job.from_json(request["job"]), backend.kind)
     text = _SentText(group)
     here = bool(request["host"] == socket.gethostname())
-    kernels = OwnKernels(Job.from_json(request["job"]), backend.kind)
     shard = request["shard"]
     sharding = Sharding(shard, group.group, group.size) if shard else None
     preparation = _Preparation(request, backend, text, sharding, here=here)

@@ -49,6 +49,7 @@ class Session:
         accept_changes: bool,
         closing: Callable[[], None],
         watch: MemoryWatch,
+        own_kernels: OwnKernels,
         allow_custom_code: Consent = False,
         text_file: Path | None = None,
         text: TextProcess | None = None,
@@ -66,7 +67,7 @@ class Session:
         self.text = text
         self.shared = shared
         self.run: Run | None = None
-        self.own_kernels = OwnKernels(job, backend.kind)
+        self.own_kernels = own_kernels
 
     def stop(self) -> bool:
         """Whether the run has to end: it was asked to, or memory ran short."""

@@ -4,7 +4,6 @@
 What is replaced                                          What takes its place
 ========================================================  ======================================
 ``glob`` of ``mlx_lm.utils``                              the weight files of that folder, sorted
-``mx.load`` of ``mlx_lm.utils``                           reads by way of the host
 ``BaseModelArgs.from_dict``                               gives ``rope_parameters``, and records
 ``__call__`` of a class of modules                        returns what it is given
 ========================================================  ======================================
@@ -29,11 +28,9 @@ from mlx_lm.models import base as mlx_lm_base
 from scorer.common.loans import GiveBack, Loan, replace_attribute, set_here
 from scorer.lm.model_arguments import Arguments, recorded_arguments
 from scorer.lm.patches import patched
-from scorer.lm.weights_over_host import load_over_host
 from scorer.models.weight_files import weight_paths
 
 _exact: ContextVar[bool] = ContextVar("qfid_exact_weight_paths", default=False)
-_over_host: ContextVar[bool] = ContextVar("qfid_weights_over_host", default=False)
 _recorded: ContextVar[list[Arguments] | None] = ContextVar("qfid_arguments", default=None)
 _over: ContextVar[frozenset[type]] = ContextVar("qfid_passed_over", default=frozenset())
 
@@ -68,32 +65,6 @@ def exact_weight_paths() -> Iterator[None]:
     takes the files in the order of the file system.
     """
     with _glob_in_place, set_here(_exact, True):
-        yield
-
-
-class _Mlx:
-    """Stands in for the module ``mlx.core``."""
-
-    def __init__(self, module: Any) -> None:
-        self._module = module
-
-    def __getattr__(self, name: str) -> Any:
-        over_host = name == "load" and _over_host.get()
-        return load_over_host if over_host else getattr(self._module, name)
-
-
-def _take_mlx() -> GiveBack:
-    utils: Any = mlx_lm_utils
-    return replace_attribute(utils, "mx", _Mlx(utils.mx))
-
-
-_mlx_in_place = Loan(_take_mlx)
-
-
-@contextmanager
-def weights_over_host() -> Iterator[None]:
-    """Let mlx-lm read the files of weights by way of the host."""
-    with _mlx_in_place, set_here(_over_host, True):
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from scorer.lm.load_errors import load_failure
 from scorer.lm.mlx_lm_import import import_mlx_lm
 from scorer.lm.model_arguments import Arguments
 from scorer.lm.skeleton import custom_classes
-from scorer.lm.weights_over_host import evaluate_in_groups, reads_over_host
 from scorer.models.config import read_object
 from scorer.models.custom_code import Consent, model_code
 
@@ -84,18 +82,14 @@ def load(
         InputError: mlx-lm cannot build or fill the model; says which file or key. Or the weights
             lie in more files than may be open at once.
     """
-    module, config, arguments = read_module(
-        path,
-        lazy=backend.kind != "cpu",
-        allow_custom_code=allow_custom_code,
-        over_host=reads_over_host(backend.kind),
-    )
+    lazy = backend.kind != "cpu"
+    module, config, arguments = read_module(path, lazy=lazy, allow_custom_code=allow_custom_code)
     threads = worker_count(backend.kind)
     return prepared_for(module, config, backend, arguments, split, threads=threads)
 
 
 def read_module(
-    path: Path, *, lazy: bool, allow_custom_code: Consent = False, over_host: bool = False
+    path: Path, *, lazy: bool, allow_custom_code: Consent = False
 ) -> tuple[nn.Module, dict[str, Any], tuple[Arguments, ...]]:
     """Build mlx-lm's model of a folder and fill it with the weights as they are stored.
 
@@ -103,7 +97,6 @@ def read_module(
         path: Folder with config.json and safetensors.
         lazy: Read no weight before it is needed.
         allow_custom_code: Whether the Python file that ``config.json`` names may run.
-        over_host: Read them by way of the host, see :mod:`scorer.lm.weights_over_host`.
 
     Returns:
         The model, its config.json, and what it took of that.
@@ -114,7 +107,7 @@ def read_module(
     """
     require_weight_files(sum(1 for _ in path.glob("model*.safetensors")))
     utils = import_mlx_lm()
-    from scorer.lm.build_patches import exact_weight_paths, weights_over_host
+    from scorer.lm.build_patches import exact_weight_paths
     from scorer.lm.building import model_is_built
 
     code: dict[str, Any] = {}
@@ -126,8 +119,7 @@ def read_module(
             "get_model_classes": lambda config: custom_classes(path, name, allow_custom_code),
         }
     try:
-        reading = weights_over_host() if over_host else contextlib.nullcontext()
-        with model_is_built() as arguments, exact_weight_paths(), reading:
+        with model_is_built() as arguments, exact_weight_paths():
             module, config = utils.load_model(path, lazy=lazy, **code)
     except (KeyboardInterrupt, MemoryError, CustomCodeRefused):
         raise
@@ -169,10 +161,7 @@ def prepared_for(
         dequantized = densify(module, threads)
     if split is not None:
         split(module)
-    if reads_over_host(backend.kind):
-        evaluate_in_groups(module)
-    else:
-        mx.eval(module.parameters())
+    mx.eval(module.parameters())
     return LoadedModel(
         module, config, _dtype(module), vocab_rows(module), dequantized, arguments, stored, bits
     )

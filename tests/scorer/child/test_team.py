@@ -15,7 +15,11 @@ from scorer.device.ranks import (
     ExchangeWatch,
     LinkLost,
 )
+from scorer.spec.job import CorpusSpec, Job
 from scorer.spec.ranks import LINK_LOST, Host, Ranks
+from scorer.spec.settings.registry import parse_settings
+
+JOB = Job("demo", tuple(parse_settings("8")), CorpusSpec("builtin"))
 
 
 class FakeProcess:
@@ -67,7 +71,7 @@ def team(monkeypatch: pytest.MonkeyPatch) -> tuple[StartedTeam, FakeGroup, list[
     monkeypatch.setattr(StartedTeam, "_start", lambda _: None)
     monkeypatch.setattr("scorer.child.team.before_mlx", lambda *_: {})
     monkeypatch.setattr("scorer.child.team._SECONDS_TO_NAME", 0.05)
-    found = StartedTeam(Ranks((Host(),) * 4), ended.append)
+    found = StartedTeam(Ranks((Host(),) * 4), JOB, ended.append)
     group = FakeGroup()
     found._group = cast(Any, group)
     return found, group, ended
@@ -233,7 +237,7 @@ def test_ranks_are_started_anew_where_a_port_was_taken(monkeypatch: pytest.Monke
     for name in ("MLX_RANK", "MLX_HOSTFILE"):
         # Set by the team, and not for later tests.
         monkeypatch.setenv(name, "")
-    team = StartedTeam(Ranks((Host(), Host())), lambda _: None)
+    team = StartedTeam(Ranks((Host(), Host())), JOB, lambda _: None)
     assert team.join(cast(Any, Backend())) is team
     team.close()
     assert len(started) == 2 and all(len(orders) == 1 for orders in started)
@@ -242,4 +246,4 @@ def test_ranks_are_started_anew_where_a_port_was_taken(monkeypatch: pytest.Monke
     assert '"127.0.0.1:40001"' in second["files"]["MLX_HOSTFILE"]
     failing[:] = [True] * 3
     with pytest.raises(QfidError, match="bind"):
-        StartedTeam(Ranks((Host(), Host())), lambda _: None).join(cast(Any, Backend()))
+        StartedTeam(Ranks((Host(), Host())), JOB, lambda _: None).join(cast(Any, Backend()))
