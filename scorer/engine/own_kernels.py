@@ -13,8 +13,6 @@ from scorer.common.errors import QfidError
 from scorer.spec.job import Job
 from scorer.spec.settings.weights import caches_of
 
-_ROWS = 64
-
 
 class OwnKernels:
     """The kernels that a job needs, being built.
@@ -63,6 +61,3 @@ def _build(job: Job) -> None:
     for group_size in dict.fromkeys(row.group_size for row in settings):
         usable_quantizer("cuda", dtype, group_size)
     usable_kernel("cuda", dtype)
-    # The first product of a process loads cuBLAS, a tenth of a second.
-    square = mx.ones((_ROWS, _ROWS), dtype)
-    mx.eval(square @ square)

@@ -83,6 +83,7 @@ class Preparation:
         text: text_process.TextProcess | None = None,
         ended: Asked = nobody,
         loaded: Callable[[text_process.TextProcess], None] | None = None,
+        before_passes: Callable[[], None] | None = None,
         beside: int = 1,
         sharding: Sharding | None = None,
     ) -> None:
@@ -101,6 +102,7 @@ class Preparation:
             text: Reads the text, started already; None to start it.
             ended: Ends the wait for the text.
             loaded: Called with the reader of the text once that is read and the model loaded.
+            before_passes: Called once the model is loaded, before its first pass.
             sharding: How the model is split over ranks; None for a whole one.
             beside: Processes that share the memory of this machine for the run, this one included.
         """
@@ -118,6 +120,7 @@ class Preparation:
         self.text = text
         self.ended = ended
         self.loaded = loaded
+        self.before_passes = before_passes
         self.beside = beside
         self.sharding = sharding
         self.result: Prepared | None = None
@@ -136,8 +139,7 @@ class Preparation:
         info = resolve_model(job.model, job.revision, allow_custom_code=True)
         threads = 1 if self.backend.kind == "cpu" else _HASHED_AT_A_TIME
         content = self.content = ModelContent(info.path, threads=threads)
-        beyond = beyond_context(job, info)
-        if beyond:
+        if beyond := beyond_context(job, info):
             yield Warned(*beyond)
         if info.code:
             # After every other check; what is loaded below runs these files as they are now.
@@ -193,6 +195,8 @@ class Preparation:
                     yield Loading("kernels", state.described())
         if model.vocab_rows is not None:
             check_tokens(corpus, model.vocab_rows, "embedding has {} rows")
+        if self.before_passes is not None:
+            self.before_passes()
         yield Loading("checking", "body and tail, cache geometry, arithmetic of each setting")
         split = SplitModel(model.module, self._arithmetic)
         probe = mx.array(corpus.ids[:1, :4])

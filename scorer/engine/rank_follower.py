@@ -65,14 +65,13 @@ def follow(
     here = bool(request["host"] == socket.gethostname())
     shard = request["shard"]
     sharding = Sharding(shard, group.group, group.size) if shard else None
-    preparation = _Preparation(request, backend, text, sharding, here=here)
+    preparation = _Preparation(request, backend, text, sharding, kernels, here=here)
     prepared: Prepared | None = None
     try:
         facts: dict[str, Any]
         try:
             for _ in preparation.steps():
                 pass
-            kernels.wait()
             prepared = preparation.result
             assert prepared is not None
             facts = facts_of(prepared, backend, hashed=not here)
@@ -130,6 +129,7 @@ class _Preparation(Preparation):
         backend: Backend,
         text: TextProcess,
         sharding: Sharding | None,
+        kernels: OwnKernels,
         *,
         here: bool,
     ) -> None:
@@ -143,6 +143,7 @@ class _Preparation(Preparation):
             chunks=ChunkPlan(None if chunks is None else tuple(chunks)),
             allow_custom_code=consent_from_json(request["allow_custom_code"]),
             text=text,
+            before_passes=kernels.wait,
             sharding=sharding,
         )
         self._here = here

@@ -130,13 +130,13 @@ class Session:
             text=self.text,
             ended=self._ended,
             loaded=None if shared is None else shared.send_text,
+            before_passes=self.own_kernels.wait,
             beside=1 if shared is None else shared.beside,
             sharding=None if shared is None else shared.sharding,
         )
         imports = EarlyImports()
         try:
             yield from preparation.steps()
-            self.own_kernels.wait()
             imports.wait()
             if (error := self._ended()) is not None:
                 raise error
