@@ -6,17 +6,7 @@ pyarrow alone takes a quarter of a second; reading a model leaves the interprete
 from __future__ import annotations
 
 import contextlib
-import importlib
 import threading
-
-_MODULES = (
-    "scorer.runs.positions_file",
-    "scorer.engine.cells",
-    "scorer.engine.looks",
-    "scorer.engine.run_facts",
-    "scorer.report.formats.markdown",
-    "scorer.report.from_run",
-)
 
 
 class EarlyImports:
@@ -36,5 +26,9 @@ class EarlyImports:
 
 def _import() -> None:
     with contextlib.suppress(Exception):
-        for name in _MODULES:
-            importlib.import_module(name)
+        import scorer.engine.cells
+        import scorer.engine.looks
+        import scorer.engine.run_facts
+        import scorer.report.formats.markdown
+        import scorer.report.from_run
+        import scorer.runs.positions_file  # noqa: F401

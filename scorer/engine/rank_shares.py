@@ -1,7 +1,7 @@
 """How the batches of a run are dealt to ranks: in rounds, in proportion to what each has shown.
 
-Elsewhere than on CUDA a round is dealt while the one ahead of it is scored, so a rank waits for
-another only where that is a round behind: its shares are to take about equally long. A round is
+A round is dealt while the one ahead of it is scored, except over NCCL, so a rank waits for another
+only where that is a round behind: its shares are to take about equally long. A round is
 short while no rate is known; later ones last up to :data:`ROUND_SECONDS`, and a killed run loses
 two at most. A round is dealt before the others have said how long the last ones took them: ranks of
 one machine count as equally fast until then. Imports no mlx.
@@ -16,7 +16,7 @@ from scorer.common.device_kind import DeviceKind
 from scorer.engine.outcomes import ScoreTask
 
 ROUND_SECONDS = 5.0
-# Elsewhere two rounds are dealt before anything is known.
+# Twice as many are dealt before anything is known where a round is dealt ahead.
 _FIRST_BATCHES = {"cuda": 4}
 _FIRST_ELSEWHERE = 1
 

@@ -39,11 +39,14 @@ async def filled(app: Below, pilot: Pilot[Any], count: int) -> None:
 
 async def put_cursor(app: Below, pilot: Pilot[Any], run: Run | str) -> None:
     wanted = run if isinstance(run, str) else run.id
-    for _ in range(20):
-        if wanted in text_of(app, "#run-about"):
-            return
+    screen = app.screen
+    assert isinstance(screen, HistoryScreen)
+    for _ in range(len(rows(app))):
+        if screen.run is not None and screen.run.id == wanted:
+            break
         await pilot.press("j")
-    raise AssertionError(text_of(app, "#run-about"))
+    # What is told of it is read meanwhile.
+    await until(pilot, lambda: wanted in text_of(app, "#run-about"))
 
 
 def three() -> tuple[Run, Run, Run]:

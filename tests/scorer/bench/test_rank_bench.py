@@ -28,21 +28,18 @@ def test_numbers_of_ranks_are_compared_with_one() -> None:
 def test_efficiency_is_of_the_fastest_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {1: [(3.0, 8.0), (1.0, 9.0)], 2: [(2.0, 5.0), (2.0, 6.0)]}
 
-    def run(job: Job, count: int, data: Path) -> _Run:
-        # The first of each only warms up.
-        return (
-            _Run(*made[count].pop(0), 1.0, 1600 * (count - 1), 2) if warm[count] else warmed(count)
-        )
+    warmed = []
 
-    warm = {1: False, 2: False}
-
-    def warmed(count: int) -> _Run:
-        warm[count] = True
-        return _Run(90.0, 90.0, 1.0, 0)
+    def run(job: Job, count: int, data: Path, *, whole: bool = False) -> _Run:
+        if whole:
+            warmed.append((count, job.max_chunks))
+            return _Run(90.0, 90.0, 1.0, 0)
+        return _Run(*made[count].pop(0), 1.0, 1600 * (count - 1), 2)
 
     monkeypatch.setattr(ranks, "_run", run)
     job = Job("demo", parse_settings("8"), CorpusSpec("builtin"), max_chunks=16)
     one, two = measured_ranks(job, None, start_backend(), [1, 2], 2)
+    assert warmed == [(1, 1), (2, 2)]
     assert (one["efficiency"], one["scoring_s"], one["whole_s"]) == (1.0, 8.0, 10.0)
     assert two["efficiency"] == pytest.approx(8 / (2 * 5))
     assert two["efficiency_with_start"] == pytest.approx(10 / (2 * 7))
