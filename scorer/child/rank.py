@@ -64,7 +64,9 @@ def _run(events: IO[str], orders: IO[bytes]) -> int:
         with written(order["files"]) as paths:
             os.environ.update(order["variables"] | paths)
             time.sleep(order["delay"])
-            group = RankGroup(order["backend"] or launched_backend(os.environ))
+            group = RankGroup(
+                order["backend"] or launched_backend(os.environ), busy_cores=backend.kind == "cpu"
+            )
         group.coming = lambda number: _say(events, {"exchanges": number})
         group.watch.start(lambda: not group.watch.is_over or _leave())
         try:

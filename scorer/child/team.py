@@ -100,17 +100,19 @@ class StartedTeam:
 
         if self._ranks.launched:
             with _said_first("the program that started them"):
-                self._group = RankGroup(launched_backend(os.environ))
+                self._group = RankGroup(
+                    launched_backend(os.environ), busy_cores=backend.kind == "cpu"
+                )
             self.names = [named(rank, "?") for rank in range(self._group.size)]
         else:
             name = backend_for(backend.kind, self._ranks.backend, self._ranks.shard)
-            self._group = self._met(name)
+            self._group = self._met(name, busy_cores=backend.kind == "cpu")
         self._group.watch.start(self._look)
         if backend.kind != "cpu":
             sys.setswitchinterval(_TURN_SECONDS)
         return self
 
-    def _met(self, backend: str) -> RankGroup:
+    def _met(self, backend: str, *, busy_cores: bool) -> RankGroup:
         from scorer.device.ranks import RankGroup
 
         for last in (False,) * (TRIES - 1) + (True,):
@@ -132,7 +134,7 @@ class StartedTeam:
             with written(files) as paths, said:
                 os.environ.update(variables[0] | paths)
                 try:
-                    return RankGroup(backend)
+                    return RankGroup(backend, busy_cores=busy_cores)
                 except InputError:
                     raise
                 except QfidError:

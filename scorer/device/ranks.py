@@ -14,8 +14,9 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ LONGEST_ROUNDS = 10
 PREPARING_PATIENCE = 3600.0
 """How long ranks may prepare: read a model from a slow disk, tokenize a long text."""
 
+_LAST = 19
 _WORD = 4
 # Of a checksum: those that an int32 holds.
 _BITS = 0x7FFFFFFF
@@ -58,11 +60,15 @@ class RankGroup:
         coming: Called with that number before each exchange.
     """
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, *, busy_cores: bool = False) -> None:
         """Meet the other ranks, where the environment says.
 
         MLX holds the interpreter meanwhile. A process whose others do not come is ended after
         :data:`JOIN_SECONDS`, with exit code 1.
+
+        Args:
+            backend: MLX's backend.
+            busy_cores: Whether the cores of this machine compute while an exchange is waited for.
 
         Raises:
             QfidError: They cannot be reached.
@@ -75,6 +81,7 @@ class RankGroup:
                 f"this installation of MLX has no `{name}` for ranks",
                 "`ring` is in every one; a host file names it as its `backend`",
             )
+        before = set(_own_threads())
         with _bounded():
             try:
                 self.group = mx.distributed.init(strict=True, backend=name)
@@ -83,6 +90,9 @@ class RankGroup:
                     f"the ranks do not reach each other: {error}",
                     "see that their addresses are right and that no firewall is between them",
                 ) from error
+        if busy_cores:
+            # MLX's ring asks its sockets without a pause as long as it waits, which takes a core.
+            _run_last(set(_own_threads()) - before)
         self.backend = backend
         self.rank = int(self.group.rank())
         self.size = int(self.group.size())
@@ -129,6 +139,21 @@ class RankGroup:
         mx.eval(gathered)
         found: NDArray[np.int32] = np.array(gathered)
         return found.reshape(self.size, len(own))
+
+
+def _own_threads() -> list[int]:
+    """The threads of this process by the system's numbers; none where it does not tell."""
+    with contextlib.suppress(OSError):
+        return [int(path.name) for path in Path("/proc/self/task").iterdir()]
+    return []
+
+
+def _run_last(threads: Iterable[int]) -> None:
+    """Let threads have what the others leave of the cores."""
+    for thread in threads:
+        with contextlib.suppress(OSError):
+            # On Linux each thread has a priority of its own.
+            os.setpriority(os.PRIO_PROCESS, thread, _LAST)
 
 
 def _sealed(size: int, check: int, number: int) -> list[int]:

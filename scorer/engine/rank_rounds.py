@@ -61,6 +61,7 @@ class Rounds:
         self._lanes = lanes
         self.at_once = inner.at_once * len(team.names)
         rates.at_once = inner.at_once
+        rates.forget_open()
         # Outcomes that are given for one of this process: as many as come meanwhile. To save
         # those of a whole round at once would take longer than a device has work for.
         self._given_at_once = len(team.names) if busy_device else None
@@ -156,8 +157,10 @@ class Rounds:
     def _dealt(self) -> list[list[ScoreTask]]:
         """The shares of the next round; none where nothing is left."""
         while self._left:
-            shares = [self._alive(share) for share in self._rates.deal(self._left)]
+            now = time.monotonic()
+            shares = [self._alive(share) for share in self._rates.deal(self._left, now)]
             if any(shares):
+                self._rates.dealt([sum(map(cost_of, share)) for share in shares], now)
                 return shares
         return []
 

@@ -1,10 +1,11 @@
 """How the batches of a run are dealt to ranks: in rounds, in proportion to what each has shown.
 
 A round is dealt while the one ahead of it is scored, except over NCCL, so a rank waits for another
-only where that is a round behind: its shares are to take about equally long. A round is
-short while no rate is known; later ones last up to :data:`ROUND_SECONDS`, and a killed run loses
-two at most. A round is dealt before the others have said how long the last ones took them: ranks of
-one machine count as equally fast until then. Imports no mlx.
+only where that is a round behind. Shares are such that all ranks are soon done with all they have:
+one that is late with its last share gets less of the next. A round is short while no rate is known;
+later ones last up to :data:`ROUND_SECONDS`, and a killed run loses two at most. A round is dealt
+before the others have said how long the last ones took them: ranks of one machine count as equally
+fast until then. Imports no mlx.
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ class Rates:
         # Cost, cells and seconds of each rank's last round, and of its last two.
         self._last = [(0.0, 0, 0.0)] * ranks
         self._recent = [(0.0, 0, 0.0)] * ranks
+        # When each was done with what is noted, as far as is known here, and what it has beside
+        # that: when a share was dealt, and its cost.
+        self._done = [0.0] * ranks
+        self._open: list[deque[tuple[float, float]]] = [deque() for _ in range(ranks)]
         self._first = first
         self._alike = alike
         self._tapered = tapered
@@ -73,7 +78,7 @@ class Rates:
         self.gathered_before = gathered
 
     def note(self, rank: int, cost: float, cells: int, seconds: float) -> None:
-        """Note what a rank did in a round.
+        """Note what a rank did in a round, the oldest of its open ones.
 
         Args:
             rank: Which one.
@@ -83,6 +88,9 @@ class Rates:
             seconds: What they took.
         """
         self.cells[rank] += cells
+        if self._open[rank]:
+            dealt, _ = self._open[rank].popleft()
+            self._done[rank] = max(self._done[rank], dealt) + seconds
         if cost <= 0 or seconds <= 0:
             return
         # Batches that are scored beside each other may end a round and the next one together.
@@ -103,17 +111,41 @@ class Rates:
         """Note how long a whole round took."""
         self._seconds = max(self._seconds, seconds)
 
-    def deal(self, tasks: deque[ScoreTask]) -> list[list[ScoreTask]]:
+    def deal(self, tasks: deque[ScoreTask], now: float = 0.0) -> list[list[ScoreTask]]:
         """Take the tasks of the next round; what is left stays.
 
         Args:
             tasks: In the order of the grid.
+            now: Seconds by a clock that does not go back.
 
         Returns:
             A share for each rank, in rank order; together they are in the order of the grid.
         """
         taken = [tasks.popleft() for _ in range(self._count(tasks))]
-        return shares(taken, self._known())
+        rates = self._known()
+        return shares(taken, rates, [self._busy(n, rate, now) for n, rate in enumerate(rates)])
+
+    def dealt(self, costs: Sequence[float], now: float = 0.0) -> None:
+        """Note what each rank was given: it is open until :meth:`note`.
+
+        Args:
+            costs: Forward passes of chunks.
+            now: As of :meth:`deal`.
+        """
+        for each, cost in zip(self._open, costs, strict=True):
+            each.append((now, cost))
+
+    def forget_open(self) -> None:
+        """Forget what is open: what ended an earlier score may have left shares that never end."""
+        for each in self._open:
+            each.clear()
+
+    def _busy(self, rank: int, rate: float, now: float) -> float:
+        """Seconds from now in which a rank will be done with its open shares."""
+        done = self._done[rank]
+        for dealt, cost in self._open[rank]:
+            done = max(done, dealt) + cost / rate
+        return max(0.0, done - now)
 
     def _known(self) -> list[float]:
         known = [rate for rate in self._rates if rate is not None]
@@ -147,14 +179,19 @@ def cost_of(task: ScoreTask) -> int:
     return len(task.batch.chunks) * (len(task.lanes) + 1)
 
 
-def shares(tasks: Sequence[ScoreTask], rates: Sequence[float]) -> list[list[ScoreTask]]:
-    """Neighbouring tasks for each rank, such that all take about equally long.
+def shares(
+    tasks: Sequence[ScoreTask], rates: Sequence[float], busy: Sequence[float] = ()
+) -> list[list[ScoreTask]]:
+    """Neighbouring tasks for each rank, such that all are done at about the same time.
 
     Args:
         tasks: In order.
         rates: What each rank does in a second, all above 0.
+        busy: Seconds in which each will begin with them; none where all begin at once.
     """
     counts, work = [0] * len(rates), [0.0] * len(rates)
+    if busy:
+        work = [seconds * rate for seconds, rate in zip(busy, rates, strict=True)]
     for task in tasks:
         cost = cost_of(task)
         # Rank 0 has more to do than to score: of two that are equally soon done, the other.

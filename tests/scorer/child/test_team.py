@@ -226,7 +226,8 @@ def test_ranks_are_started_anew_where_a_port_was_taken(monkeypatch: pytest.Monke
         team._processes = cast(Any, [Started()])
 
     class Group(FakeGroup):
-        def __init__(self, backend: str) -> None:
+        def __init__(self, backend: str, *, busy_cores: bool) -> None:
+            assert busy_cores
             if failing.pop(0):
                 raise QfidError("Couldn't bind socket")
             super().__init__()

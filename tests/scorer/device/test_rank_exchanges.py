@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from project import ROOT
 
 from scorer.common.device_kind import DeviceKind
+from scorer.device import ranks
 from scorer.device.buffer_cache import free_buffers, keeping_buffers
 from scorer.device.ranks import ExchangeWatch, LinkLost, RankGroup, backend_for
 
@@ -137,3 +141,22 @@ def test_nothing_else_of_the_scorer_clears_the_cache() -> None:
         if "mx.clear_cache(" in path.read_text("utf-8") and path.parent.name != "bench"
     }
     assert found == {"buffer_cache.py"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="Linux tells its threads")
+def test_threads_that_wait_leave_the_cores_to_others() -> None:
+    over = threading.Event()
+    before = set(ranks._own_threads())
+    waiting = threading.Thread(target=over.wait)
+    waiting.start()
+    try:
+        (started,) = set(ranks._own_threads()) - before
+        assert started == waiting.native_id
+        usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        # One that has ended meanwhile is passed over.
+        ranks._run_last([started, 2**22 + 1])
+        assert os.getpriority(os.PRIO_PROCESS, started) == 19
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == usual
+    finally:
+        over.set()
+        waiting.join()
