@@ -23,8 +23,8 @@ def run_rank(events: IO[str], orders: IO[bytes]) -> int:
 
     Args:
         events: Where this rank says that it is ready, on which port, and in which exchange.
-        orders: Two lines of JSON, the job, or null where only rank 0 knows
-            it, and how the ranks meet; its end ends this process.
+        orders: Two lines of JSON: the job, or null where only rank 0 knows it, and how the ranks
+            meet. Its end ends this process.
 
     Returns:
         Exit code: 0 once rank 0 has ended the run.
@@ -64,9 +64,7 @@ def _run(events: IO[str], orders: IO[bytes]) -> int:
         with written(order["files"]) as paths:
             os.environ.update(order["variables"] | paths)
             time.sleep(order["delay"])
-            group = RankGroup(
-                order["backend"] or launched_backend(os.environ), busy_cores=backend.kind == "cpu"
-            )
+            group = RankGroup(order["backend"] or launched_backend(os.environ))
         group.coming = lambda number: _say(events, {"exchanges": number})
         group.watch.start(lambda: not group.watch.is_over or _leave())
         try:

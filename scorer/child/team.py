@@ -29,8 +29,8 @@ START_SECONDS = 120.0
 TRIES = 3
 """How often ranks are started anew where a port was taken meanwhile."""
 
-# The thread that keeps a GPU busy takes turns with the one that saves what all ranks have scored.
-# Python's own 5 ms are half of what the GPU has to do meanwhile.
+# The thread that gives a GPU its work takes turns with the one that saves what all ranks have
+# scored. In turns of Python's own 5 ms the GPU runs out of work.
 _TURN_SECONDS = 0.0005
 _STEP = 0.02
 # In a ring the last rank connects first: to one that does not listen yet it would try again a
@@ -100,19 +100,19 @@ class StartedTeam:
 
         if self._ranks.launched:
             with _said_first("the program that started them"):
-                self._group = RankGroup(
-                    launched_backend(os.environ), busy_cores=backend.kind == "cpu"
-                )
+                self._group = RankGroup(launched_backend(os.environ))
             self.names = [named(rank, "?") for rank in range(self._group.size)]
         else:
             name = backend_for(backend.kind, self._ranks.backend, self._ranks.shard)
-            self._group = self._met(name, busy_cores=backend.kind == "cpu")
+            self._group = self._met(name)
         self._group.watch.start(self._look)
         if backend.kind != "cpu":
             sys.setswitchinterval(_TURN_SECONDS)
+        elif not self._ranks.shard:
+            self._group.leave_cores()
         return self
 
-    def _met(self, backend: str, *, busy_cores: bool) -> RankGroup:
+    def _met(self, backend: str) -> RankGroup:
         from scorer.device.ranks import RankGroup
 
         for last in (False,) * (TRIES - 1) + (True,):
@@ -134,7 +134,7 @@ class StartedTeam:
             with written(files) as paths, said:
                 os.environ.update(variables[0] | paths)
                 try:
-                    return RankGroup(backend, busy_cores=busy_cores)
+                    return RankGroup(backend)
                 except InputError:
                     raise
                 except QfidError:

@@ -60,15 +60,11 @@ class RankGroup:
         coming: Called with that number before each exchange.
     """
 
-    def __init__(self, backend: str, *, busy_cores: bool = False) -> None:
+    def __init__(self, backend: str) -> None:
         """Meet the other ranks, where the environment says.
 
         MLX holds the interpreter meanwhile. A process whose others do not come is ended after
         :data:`JOIN_SECONDS`, with exit code 1.
-
-        Args:
-            backend: MLX's backend.
-            busy_cores: Whether the cores of this machine compute while an exchange is waited for.
 
         Raises:
             QfidError: They cannot be reached.
@@ -90,15 +86,21 @@ class RankGroup:
                     f"the ranks do not reach each other: {error}",
                     "see that their addresses are right and that no firewall is between them",
                 ) from error
-        if busy_cores:
-            # MLX's ring asks its sockets without a pause as long as it waits, which takes a core.
-            _run_last(set(_own_threads()) - before)
+        self._threads = set(_own_threads()) - before
         self.backend = backend
         self.rank = int(self.group.rank())
         self.size = int(self.group.size())
         self.gathered = self.exchanges = 0
         self.coming: Callable[[int], object] = _nothing
         self.watch = ExchangeWatch()
+
+    def leave_cores(self) -> None:
+        """Let MLX's threads of the group have only what the others leave of the cores.
+
+        The ring asks its sockets without a pause as long as it waits, which takes a core from
+        scoring. Not for ranks that wait for each other in every layer.
+        """
+        _run_last(self._threads)
 
     def exchange(self, message: bytes) -> list[bytes]:
         """Give a message, and get those of all ranks in their order.

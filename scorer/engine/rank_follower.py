@@ -64,6 +64,8 @@ def follow(
     text = _SentText(group)
     here = bool(request["host"] == socket.gethostname())
     shard = request["shard"]
+    if backend.kind == "cpu" and not shard:
+        group.leave_cores()
     sharding = Sharding(shard, group.group, group.size) if shard else None
     preparation = _Preparation(request, backend, text, sharding, kernels, here=here)
     prepared: Prepared | None = None

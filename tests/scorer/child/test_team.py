@@ -60,9 +60,13 @@ class FakeGroup:
         self.watch = ExchangeWatch()
         self.exchanges = 4
         self.given: list[bytes] = []
+        self.leaves_cores = False
 
     def exchange(self, message: bytes) -> list[bytes]:
         raise LinkLost("gone")
+
+    def leave_cores(self) -> None:
+        self.leaves_cores = True
 
 
 @pytest.fixture
@@ -226,8 +230,7 @@ def test_ranks_are_started_anew_where_a_port_was_taken(monkeypatch: pytest.Monke
         team._processes = cast(Any, [Started()])
 
     class Group(FakeGroup):
-        def __init__(self, backend: str, *, busy_cores: bool) -> None:
-            assert busy_cores
+        def __init__(self, backend: str) -> None:
             if failing.pop(0):
                 raise QfidError("Couldn't bind socket")
             super().__init__()
@@ -240,6 +243,7 @@ def test_ranks_are_started_anew_where_a_port_was_taken(monkeypatch: pytest.Monke
         monkeypatch.setenv(name, "")
     team = StartedTeam(Ranks((Host(), Host())), JOB, lambda _: None)
     assert team.join(cast(Any, Backend())) is team
+    assert cast(Any, team._group).leaves_cores
     team.close()
     assert len(started) == 2 and all(len(orders) == 1 for orders in started)
     ((first,), (second,)) = started
