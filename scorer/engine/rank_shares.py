@@ -1,4 +1,4 @@
-"""How the batches of a run are dealt to ranks: in rounds, in proportion to what each has shown.
+"""How the batches of a run are dealt to ranks: in rounds, by the pace that each has shown.
 
 A round is dealt while the one ahead of it is scored, except over NCCL, so a rank waits for another
 only where that is a round behind. Shares are such that all ranks are soon done with all they have:
@@ -125,7 +125,7 @@ class Rates:
         rates = self._known()
         return shares(taken, rates, [self._busy(n, rate, now) for n, rate in enumerate(rates)])
 
-    def dealt(self, costs: Sequence[float], now: float = 0.0) -> None:
+    def dealt(self, costs: Sequence[float], now: float) -> None:
         """Note what each rank was given: it is open until :meth:`note`.
 
         Args:
