@@ -138,7 +138,8 @@ class CellScorer:
             try:
                 while (shortage := (yield from self._missing())) is not None:
                     yield self._with_less(shortage)
-            except Interrupted:
+            except Exception:
+                # Whatever ends a run, what is saved by then is told.
                 yield from self._saver.events(wait=True)
                 raise
             yield from self._saver.events(wait=True)

@@ -13,11 +13,12 @@ from deadline import DEADLINE
 from tiny_runs import Small, cells, failed, finished, planned, stopped
 
 import scorer.engine.cells
-from scorer.common.errors import QfidError
+from scorer.common.errors import QfidError, RankLost
 from scorer.device.pipeline import choose_pipeline
 from scorer.engine.batch_scorers import Scoring
 from scorer.engine.cells import CellScorer
 from scorer.engine.loop import Loop
+from scorer.engine.outcomes import Outcome, Scored
 from scorer.engine.saving import Saver
 from scorer.runs.listing import find_run
 from scorer.runs.positions_file import PositionsWriter
@@ -165,6 +166,37 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(
     assert len(calls) == 3 and len(cells(events)) == 2
     run = find_run(planned(events).run)
     assert sum(map(len, run.scored().values())) == 2
+
+
+@pytest.mark.usefixtures("aside")
+@pytest.mark.parametrize("error", [RankLost("rank 1 is gone"), QfidError("the model was changed")])
+def test_an_error_that_ends_a_run_leaves_nothing_saved_that_was_not_told(
+    small: Small, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Also what is still being saved when it is raised."""
+    gate = threading.Event()
+    append_all, scored = PositionsWriter.append_all, Loop.score
+
+    def late(self: PositionsWriter, *arguments: Any) -> list[bool]:
+        assert gate.wait(DEADLINE)
+        return append_all(self, *arguments)
+
+    def score_two(self: Loop, tasks: Any) -> Iterator[Outcome]:
+        left = 2
+        for outcome in scored(self, tasks):
+            yield outcome
+            left -= isinstance(outcome, Scored)
+            if not left:
+                gate.set()
+                raise error
+
+    monkeypatch.setattr(PositionsWriter, "append_all", late)
+    monkeypatch.setattr(Loop, "score", score_two)
+    events = small.score(max_chunks=4)
+    assert str(error) in failed(events).message
+    run = find_run(planned(events).run)
+    stored = [(name, chunk) for name, chunks in run.scored().items() for chunk in chunks]
+    assert len(stored) == 2 and sorted(stored) == sorted(cells(events))
 
 
 @pytest.fixture
