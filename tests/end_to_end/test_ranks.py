@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -311,8 +312,10 @@ def _killed(request: dict[str, object], chance: random.Random) -> tuple[list[Eve
 
         def kill() -> None:
             pids = [child.process.pid, *rank_pids(child.process.pid)]
-            killed.set()
-            os.kill(chance.choice(pids), signal.SIGKILL)
+            # A run that has just come to its end leaves nothing to kill.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(pids), signal.SIGKILL)
+                killed.set()
 
         timer = threading.Timer(chance.uniform(0, 0.1), kill)
         while (event := child.event()) is not None:
