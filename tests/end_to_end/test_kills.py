@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from project import ROOT, SUPPORT
 from scorer_child import Child
-from tiny_runs import Small, cells, finished, numbers
+from tiny_runs import Small, cells, finished, numbers, stored_cells
 
 from scorer.engine.turns import STATES
 from scorer.runs.listing import Run, list_runs
@@ -90,7 +90,7 @@ def test_kills_while_chunks_are_added_cost_nothing(small: Small, settings: str, 
             events = lived({**request, "run": run.id}, more, chance.uniform(0, 0.05))
             told |= set(cells(events))
             run = Run(info.path)
-            stored = {(s, c) for s, chunks in run.scored().items() for c in chunks}
+            stored = stored_cells(run)
             assert told <= stored, told - stored
             assert run.positions_path.read_bytes().startswith(before)
             if events and isinstance(events[-1], Finished):
@@ -123,7 +123,7 @@ def killed_often(job: dict[str, Any], times: int, seed: int) -> None:
         if any(isinstance(event, Planned) for event in events):
             run = Run(infos[0].path)
         if run is not None:
-            stored = {(s, c) for s, chunks in run.scored().items() for c in chunks}
+            stored = stored_cells(run)
             assert told <= stored, told - stored
         if not (events and isinstance(events[-1], Finished)):
             kills += 1

@@ -29,7 +29,7 @@ from rank_runs import (
 )
 from scorer_child import Child, scored_by_child
 from tiny_models import write_tiny_model
-from tiny_runs import Small, cells, failed, finished, numbers, planned
+from tiny_runs import Small, cells, failed, finished, numbers, planned, stored_cells
 
 from scorer.device.rank_places import visible_gpus
 from scorer.runs.listing import find_run, list_runs
@@ -294,8 +294,7 @@ def test_kills_at_random_instants_cost_nothing(alone: Alone, ranks: int) -> None
         told |= set(cells(events))
         run = next((event.run for event in events if event.kind == "planned"), run)
         if run is not None:
-            scored = find_run(run).scored()
-            assert told <= {(name, chunk) for name, each in scored.items() for chunk in each}
+            assert told <= stored_cells(find_run(run))
         if events and isinstance(events[-1], Finished) and events[-1].complete:
             assert run is not None
             assert numbers(find_run(run).report()) == alone.numbers

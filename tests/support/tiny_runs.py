@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scorer.runs.run import Run
 from scorer.score import score
 from scorer.spec.events import ChunkScored, Event, Failed, Finished, Planned
 from scorer.spec.job import CorpusSpec, Job
@@ -82,6 +83,11 @@ def failed(events: list[Event]) -> Failed:
 def cells(events: list[Event]) -> list[tuple[str, int]]:
     """Setting and chunk of everything scored, in the order told."""
     return [(event.setting, event.chunk) for event in events if isinstance(event, ChunkScored)]
+
+
+def stored_cells(run: Run) -> set[tuple[str, int]]:
+    """Setting and chunk of everything that a run has stored."""
+    return {(setting, chunk) for setting, chunks in run.scored().items() for chunk in chunks}
 
 
 def numbers(report: Any) -> Any:

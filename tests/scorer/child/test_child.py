@@ -17,7 +17,7 @@ import pytest
 from child_in_process import answered
 from deadline import DEADLINE
 from scorer_child import COMMAND, STUCK, Child, scored_by_child
-from tiny_runs import Small, cells, failed, finished, numbers, planned
+from tiny_runs import Small, cells, failed, finished, numbers, planned, stored_cells
 
 from scorer.common.interrupts import SAME_PRESS_SECONDS
 from scorer.runs.listing import find_run, list_runs
@@ -187,7 +187,7 @@ def test_one_interrupt_saves_and_reports_what_is_scored_and_the_run_goes_on(smal
     end = finished(events)
     assert not end.complete and end.report["run"]["complete"] is False
     run = find_run(planned(events).run)
-    assert {(s, c) for s, chunks in run.scored().items() for c in chunks} == set(cells(events))
+    assert stored_cells(run) == set(cells(events))
     assert run.report() == end.report and (run.path / "report.md").is_file()
     assert len(cells(events)) < 6 * MANY
     scored = run.scored()
@@ -298,7 +298,7 @@ def test_a_termination_signal_ends_the_child_and_keeps_the_batches(
     assert not any(isinstance(event, Finished | Failed) for event in rest)
     run = find_run(planned(events).run)
     told = set(cells([*events, *rest]))
-    assert told <= {(s, c) for s, chunks in run.scored().items() for c in chunks}
+    assert told <= stored_cells(run)
 
 
 def test_a_killed_child_leaves_a_run_that_resumes_to_the_same_report(small: Small) -> None:

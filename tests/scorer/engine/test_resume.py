@@ -22,6 +22,7 @@ from tiny_runs import (
     planned,
     resumed,
     stopped,
+    stored_cells,
 )
 
 from scorer.common.folders import runs_folder
@@ -64,7 +65,7 @@ def test_a_stopped_run_keeps_what_is_scored_and_ends_as_an_uninterrupted_one(
     assert cells(events) == ALL[:after]
     assert not finished(events).complete
     run = find_run(planned(events).run)
-    assert {(s, c) for s, chunks in run.scored().items() for c in chunks} == set(ALL[:after])
+    assert stored_cells(run) == set(ALL[:after])
     assert not run.finished and run.info().state == "unfinished"
     unfinished = newest_unfinished()
     assert unfinished is not None and unfinished.id == run.id

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from deadline import DEADLINE
-from tiny_runs import Small, cells, failed, finished, planned, stopped
+from tiny_runs import Small, cells, failed, finished, planned, stopped, stored_cells
 
 import scorer.engine.cells
 from scorer.common.errors import QfidError, RankLost
@@ -143,8 +143,7 @@ def test_whatever_is_told_of_a_stopped_run_is_saved_and_the_other_way_round(
     events = stopped(small.job(max_chunks=4), 2)
     assert not finished(events).complete
     run = find_run(planned(events).run)
-    stored = [(name, chunk) for name, chunks in run.scored().items() for chunk in chunks]
-    assert sorted(stored) == sorted(cells(events))
+    assert sorted(stored_cells(run)) == sorted(cells(events))
 
 
 @pytest.mark.usefixtures("aside")
@@ -195,7 +194,7 @@ def test_an_error_that_ends_a_run_leaves_nothing_saved_that_was_not_told(
     events = small.score(max_chunks=4)
     assert str(error) in failed(events).message
     run = find_run(planned(events).run)
-    stored = [(name, chunk) for name, chunks in run.scored().items() for chunk in chunks]
+    stored = stored_cells(run)
     assert len(stored) == 2 and sorted(stored) == sorted(cells(events))
 
 

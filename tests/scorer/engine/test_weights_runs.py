@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_models import SMALL, write_tiny_model
-from tiny_runs import Small, cells, failed, finished, numbers, planned, resumed, stopped
+from tiny_runs import (
+    Small,
+    cells,
+    failed,
+    finished,
+    numbers,
+    planned,
+    resumed,
+    stopped,
+    stored_cells,
+)
 
 from scorer.engine.turns import STATES
 from scorer.report.from_run import finished_report
@@ -84,7 +94,7 @@ def test_a_run_in_turns_that_is_stopped_goes_on_where_it_stood(
     events = stopped(job, after)
     assert not finished(events).complete
     run = planned(events).run
-    done = {(s, c) for s, chunks in find_run(run).scored().items() for c in chunks}
+    done = stored_cells(find_run(run))
     assert len(done) == after and not (find_run(run).path / STATES).exists()
     rest = resumed(job, run)
     assert not done & set(cells(rest)) and finished(rest).complete

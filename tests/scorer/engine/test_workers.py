@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from deadline import DEADLINE
 from process_state import nothing_changes
-from tiny_runs import Small, cells, finished, numbers, planned, resumed, stopped
+from tiny_runs import Small, cells, finished, numbers, planned, resumed, stopped, stored_cells
 from worker_threads import workers_alive
 
 from scorer.device.backend import start_backend
@@ -127,7 +127,7 @@ def test_a_stopped_run_goes_on_with_any_number_of_workers(small: Small, workers:
     begun = stopped(job, after)
     told = set(cells(begun))
     run = find_run(planned(begun).run)
-    stored = {(name, chunk) for name, chunks in run.scored().items() for chunk in chunks}
+    stored = stored_cells(run)
     assert stored == told and len(told) >= after and not workers_alive()
     assert not finished(begun).complete
     workers(2)
